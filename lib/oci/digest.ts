@@ -1,0 +1,40 @@
+import { createHash } from "node:crypto";
+import { RegistryError } from "./error.ts";
+
+/** The hash functions that the image specification registers ("Registered Algorithms"). */
+export type Algorithm = "sha256" | "sha512";
+
+/** `<algorithm>:<lower-case hex>`; made only by `parseDigest` and `computeDigest`. */
+export type Digest = `${Algorithm}:${string}`;
+
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+
+/** Tells whether `text` is a digest of a registered algorithm with the hex digits that it needs. */
+export function isDigest(text: unknown): text is Digest {
+  return typeof text === "string" && DIGEST.test(text);
+}
+
+/**
+ * Reads a digest.
+ *
+ * @throws {RegistryError} `DIGEST_INVALID`
+ */
+export function parseDigest(text: string): Digest {
+  if (isDigest(text)) return text;
+  const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text;
+  throw new RegistryError(
+    "DIGEST_INVALID",
+    `Cannot use digest ${JSON.stringify(shown)}: it must be sha256:<64 hex> or sha512:<128 hex>`,
+  );
+}
+
+/** The two halves of a digest. */
+export function splitDigest(digest: Digest): { algorithm: Algorithm; hex: string } {
+  const colon = digest.indexOf(":");
+  return { algorithm: digest.slice(0, colon) as Algorithm, hex: digest.slice(colon + 1) };
+}
+
+/** Hashes bytes that are in memory. */
+export function computeDigest(bytes: Uint8Array | string, algorithm: Algorithm = "sha256"): Digest {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+}

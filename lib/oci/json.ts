@@ -1,0 +1,56 @@
+import { CorruptError } from "./error.ts";
+
+/** How much of a JSON document is accepted. */
+export interface JsonLimits {
+  /** Largest size in bytes. */
+  readonly maxBytes: number;
+  /** Deepest nesting of arrays and objects. */
+  readonly maxDepth: number;
+}
+
+const DEFAULT_LIMITS: JsonLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 128 };
+
+/**
+ * Reads a JSON document from a stranger: UTF-8 without faults, bounded in size and depth, and without the key
+ * `__proto__`, which no document of ours has and which would change an object it is copied into.
+ *
+ * @param what names the document in the error
+ * @throws {CorruptError}
+ */
+export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = DEFAULT_LIMITS): unknown {
+  if (bytes.length > limits.maxBytes) {
+    throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    checkDepth(text, limits.maxDepth);
+    return JSON.parse(text, (key, value) => {
+      if (key === "__proto__") throw new SyntaxError("the key __proto__ is not allowed");
+      return value;
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CorruptError(`Cannot read ${what} as JSON: ${reason}`, { cause });
+  }
+}
+
+/** Tells whether a value is a JSON object (not null, not an array). */
+export function isJsonObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+// Before JSON.parse, because what it returns is walked by recursion (its own reviver first of all).
+function checkDepth(text: string, maxDepth: number): void {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (inString) {
+      if (c === 0x5c) i++;
+      else if (c === 0x22) inString = false;
+    } else if (c === 0x22) inString = true;
+    else if (c === 0x7b || c === 0x5b) {
+      if (++depth > maxDepth) throw new SyntaxError(`nested deeper than ${maxDepth} levels`);
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+}

@@ -1,0 +1,117 @@
+import { type Digest, parseDigest } from "./digest.ts";
+import { RegistryError } from "./error.ts";
+
+/** A full image reference: what to pull, and where it lives. */
+export interface Reference {
+  /** The registry's host, lower case, with its port if it has one: `docker.io`, `registry.lan:5000`. */
+  readonly host: string;
+  /** The repository on that host: `library/nginx`. */
+  readonly path: string;
+  readonly tag?: string;
+  readonly digest?: Digest;
+}
+
+/** The host that a name without one means, and the names it also goes by. */
+export const DEFAULT_HOST = "docker.io";
+const DEFAULT_HOST_ALIASES = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
+
+// Grammar of the distribution specification ("Pulling manifests") and, for the host, of distribution/reference.
+const PATH_COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const PATH = new RegExp(`^${PATH_COMPONENT}(?:/${PATH_COMPONENT})*$`);
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const HOST_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const HOST = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?$`);
+const MAX_NAME_LENGTH = 255;
+
+/** Tells whether `text` follows the grammar of a tag. */
+export function isTag(text: string): boolean {
+  return TAG.test(text);
+}
+
+/** Tells whether `text` follows the grammar of a repository's path, without host. */
+export function isRepositoryPath(text: string): boolean {
+  return text.length <= MAX_NAME_LENGTH && PATH.test(text);
+}
+
+/** Tells whether `text` is a host name or address, with or without a port. */
+export function isRegistryHost(text: string): boolean {
+  return text.length <= MAX_NAME_LENGTH && HOST.test(text);
+}
+
+/** Tells whether the first segment of a name is a host: it has a dot or a port, or is `localhost`. */
+export function isHostSegment(segment: string): boolean {
+  return segment === "localhost" || /[.:]/.test(segment);
+}
+
+/** The one spelling of a host: lower case, and docker.io under each of its names. */
+export function normalizeHost(host: string): string {
+  const lower = host.toLowerCase();
+  return DEFAULT_HOST_ALIASES.has(lower) ? DEFAULT_HOST : lower;
+}
+
+/**
+ * Puts a host and a path together into the name that the store files a repository under: `docker.io/library/nginx`.
+ *
+ * @throws {RegistryError} `NAME_INVALID`
+ */
+export function formatRepository(host: string, path: string): string {
+  const normalized = normalizeHost(host);
+  const full = normalized === DEFAULT_HOST && !path.includes("/") ? `library/${path}` : path;
+  if (!isRegistryHost(normalized) || !isRepositoryPath(full)) {
+    throw new RegistryError("NAME_INVALID", `Cannot use repository name ${quote(`${host}/${path}`)}: not a valid name`);
+  }
+  return `${normalized}/${full}`;
+}
+
+/** The host and the path of a repository name as the store has it. */
+export function splitRepository(name: string): { host: string; path: string } {
+  const slash = name.indexOf("/");
+  return { host: name.slice(0, slash), path: name.slice(slash + 1) };
+}
+
+/**
+ * Reads an image reference as docker does: a name without a host means docker.io, one segment alone gets
+ * `library/`; the host may have a port; a tag, a digest or both may follow. Neither is filled in.
+ *
+ * @throws {RegistryError} `NAME_INVALID`, `TAG_INVALID` or `DIGEST_INVALID`
+ */
+export function parseReference(text: string): Reference {
+  const [beforeDigest = "", digestText, ...more] = text.split("@");
+  if (more.length > 0) throw new RegistryError("NAME_INVALID", `Cannot use image ${quote(text)}: more than one @`);
+  const digest = digestText === undefined ? undefined : parseDigest(digestText);
+
+  const colon = beforeDigest.lastIndexOf(":");
+  const hasTag = colon > beforeDigest.lastIndexOf("/") && (beforeDigest.includes("/") || colon > 0);
+  const name = hasTag ? beforeDigest.slice(0, colon) : beforeDigest;
+  const tag = hasTag ? beforeDigest.slice(colon + 1) : undefined;
+  if (tag !== undefined && !isTag(tag)) {
+    throw new RegistryError("TAG_INVALID", `Cannot use image ${quote(text)}: ${quote(tag)} is not a valid tag`);
+  }
+
+  const slash = name.indexOf("/");
+  const first = slash < 0 ? "" : name.slice(0, slash);
+  const hasHost = slash > 0 && isHostSegment(first);
+  const repository = hasHost ? formatRepository(first, name.slice(slash + 1)) : formatRepository(DEFAULT_HOST, name);
+  const { host, path } = splitRepository(repository);
+  return {
+    host,
+    path,
+    ...(tag === undefined ? {} : { tag }),
+    ...(digest === undefined ? {} : { digest }),
+  };
+}
+
+/** The full text of a reference: `docker.io/library/nginx:1.27@sha256:…`. */
+export function formatReference(reference: Reference): string {
+  const { host, path, tag, digest } = reference;
+  return `${host}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+/** The repository name of a reference, as the store files it. */
+export function repositoryOf(reference: Reference): string {
+  return `${reference.host}/${reference.path}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 300 ? `${text.slice(0, 300)}…` : text);
+}
