@@ -13,7 +13,7 @@ export class DigestMismatchError extends RegistryError {
 export class Verifier {
   readonly #hash: Hash;
   readonly #digest: Digest;
-  readonly #size: number | undefined;
+  #size: number | undefined;
   #seen = 0;
 
   /** @param size the expected number of bytes, or `undefined` where only the digest is known */
@@ -26,6 +26,11 @@ export class Verifier {
   /** How many bytes have passed. */
   get seen(): number {
     return this.#seen;
+  }
+
+  /** Says how many bytes there have to be, where it was not known from the start. */
+  expectSize(size: number): void {
+    this.#size = size;
   }
 
   /** @throws {DigestMismatchError} when there are more bytes than expected */

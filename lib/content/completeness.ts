@@ -1,0 +1,22 @@
+import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
+import type { ContentSource } from "./source.ts";
+
+/**
+ * Tells whether a source holds an image so that it can be pulled: every blob of a manifest, and of an index at least
+ * one of its manifests whole. Meant for a store; an upstream would be asked for each blob.
+ */
+export async function isComplete(source: ContentSource, repo: string, root: Descriptor): Promise<boolean> {
+  const bytes = await source.readManifest(repo, root.digest);
+  if (bytes === undefined) return false;
+  const successors = successorsOf(parseManifest(bytes, root.mediaType));
+  if (!isIndexType(root.mediaType)) {
+    for (const { digest, size } of successors) {
+      if (await source.statBlob(repo, digest) !== size) return false;
+    }
+    return true;
+  }
+  for (const child of successors) {
+    if (isManifestType(child.mediaType) && await isComplete(source, repo, child)) return true;
+  }
+  return successors.length === 0;
+}

@@ -1,0 +1,303 @@
+import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
+import { CorruptError, RegistryError } from "../oci/error.ts";
+import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { DEFAULT_HOST, isTag } from "../oci/reference.ts";
+import { drain, streamFile } from "./byte_stream.ts";
+import { writeFileDurably } from "./durable.ts";
+import { Ingest, type IngestOptions } from "./ingest.ts";
+import {
+  blobPath,
+  INGEST,
+  layerLinkPath,
+  partialPath,
+  REPOSITORIES,
+  revisionLinkPath,
+  revisionsPath,
+  tagIndexLinkPath,
+  tagLinkPath,
+  tagsPath,
+} from "./layout.ts";
+import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
+import { type ByteRange, type ContentCatalog, type ContentStore, type OpenedBlob, resolveRange } from "./source.ts";
+import { verifyBytes } from "./verify.ts";
+
+/** What a `DiskStore` is given from outside. */
+export interface DiskStoreOptions {
+  /** Told of what is broken in the store but need not stop anything. */
+  readonly warn?: (message: string) => void;
+  /** A name nobody else has, for temporary files. */
+  readonly randomName?: () => string;
+  /** Bytes of manifests that are kept in memory. */
+  readonly cacheBytes?: number;
+}
+
+/** A store whose blobs can be written bit by bit, so that others can read along. */
+export interface IngestStore extends ContentStore, ContentCatalog {
+  /** Begins, or goes on with, writing a blob, whose size may not be known yet. */
+  openIngest(digest: Digest): Promise<Ingest>;
+  /** Grants a repository a blob that the store holds. */
+  linkBlob(repo: string, digest: Digest): Promise<void>;
+}
+
+const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
+const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
+const encoder = new TextEncoder();
+
+/** A folder in the layout of CNCF distribution's filesystem driver. */
+export class DiskStore implements IngestStore {
+  readonly #root: string;
+  readonly #warn: (message: string) => void;
+  readonly #randomName: () => string;
+  readonly #cache: ManifestCache;
+
+  /** @param root the data folder; it need not exist until something is written */
+  constructor(root: string, options: DiskStoreOptions = {}) {
+    this.#root = root;
+    this.#warn = options.warn ?? (() => {});
+    this.#randomName = options.randomName ?? (() => crypto.randomUUID());
+    this.#cache = new ManifestCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+  }
+
+  async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
+    for (const name of namesOf(repo)) {
+      const digest = isDigest(tagOrDigest) ? tagOrDigest : this.#readTag(name, tagOrDigest);
+      const manifest = digest && await this.#loadManifest(name, digest);
+      if (manifest) return manifest.descriptor;
+    }
+    return undefined;
+  }
+
+  async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
+    for (const name of namesOf(repo)) {
+      const manifest = await this.#loadManifest(name, digest);
+      if (manifest !== undefined) return manifest.bytes;
+    }
+    return undefined;
+  }
+
+  async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
+    try {
+      const { isFile, isSymlink, size } = await Deno.lstat(this.#path(blobPath(digest)));
+      if (isSymlink) throw new Error(`Cannot serve ${digest}: a symbolic link is in its place`);
+      // A file that was cut to nothing by a crash is no blob.
+      return isFile && (size > 0 || EMPTY_DIGESTS.has(digest)) ? size : undefined;
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
+  }
+
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const size = await this.statBlob(repo, digest);
+    if (size === undefined) return undefined;
+    const { start, length } = resolveRange(size, range);
+    try {
+      const file = await Deno.open(this.#path(blobPath(digest)));
+      return { size, start, length, body: streamFile(file, start, length) };
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
+  }
+
+  async listTags(repo: string): Promise<string[] | undefined> {
+    for (const name of namesOf(repo)) {
+      const tags = await this.listTagLinks(name);
+      if (tags.length > 0) return tags.map(({ tag }) => tag);
+      if (await listFolder(this.#path(revisionsPath(name))) !== undefined) return [];
+    }
+    return undefined;
+  }
+
+  /** The tags of a repository of exactly this name, and what each stands for. */
+  async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
+    const found: { tag: string; digest: Digest }[] = [];
+    for (const { name: tag } of await listFolder(this.#path(tagsPath(repo))) ?? []) {
+      const digest = isTag(tag) ? this.#readTag(repo, tag) : undefined;
+      if (digest !== undefined) found.push({ tag, digest });
+    }
+    return found.sort((a, b) => a.tag < b.tag ? -1 : 1);
+  }
+
+  async listRepositories(): Promise<string[]> {
+    const found: string[] = [];
+    const walk = async (folder: string, name: string) => {
+      for (const entry of await listFolder(folder) ?? []) {
+        if (!entry.isDirectory) continue;
+        if (entry.name === "_manifests") found.push(name);
+        else if (!entry.name.startsWith("_")) {
+          await walk(`${folder}/${entry.name}`, name === "" ? entry.name : `${name}/${entry.name}`);
+        }
+      }
+    };
+    await walk(this.#path(REPOSITORIES), "");
+    return found.sort();
+  }
+
+  /** Digests of the manifests that a repository has. */
+  async listManifests(repo: string): Promise<Digest[]> {
+    const found: Digest[] = [];
+    for (const algorithm of await listFolder(this.#path(revisionsPath(repo))) ?? []) {
+      for (const entry of await listFolder(this.#path(`${revisionsPath(repo)}/${algorithm.name}`)) ?? []) {
+        const digest = `${algorithm.name}:${entry.name}`;
+        if (isDigest(digest)) found.push(digest);
+      }
+    }
+    return found.sort();
+  }
+
+  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
+    const found: Descriptor[] = [];
+    for (const name of namesOf(repo)) {
+      for (const candidate of await this.listManifests(name)) {
+        const loaded = await this.#loadManifest(name, candidate);
+        const manifest = loaded && parseManifest(loaded.bytes);
+        if (!loaded || manifest?.subject?.digest !== digest) continue;
+        const artifactType = manifest.artifactType ??
+          (manifest.kind === "manifest" ? manifest.config?.mediaType : undefined);
+        found.push({
+          ...loaded.descriptor,
+          ...(artifactType === undefined ? {} : { artifactType }),
+          ...(manifest.annotations === undefined ? {} : { annotations: manifest.annotations }),
+        });
+      }
+    }
+    return found;
+  }
+
+  openIngest(digest: Digest): Promise<Ingest> {
+    return Ingest.open({ ...this.#ingestOptions(digest), path: this.#path(partialPath(digest)) });
+  }
+
+  async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
+    if (await this.statBlob(repo, expected.digest) === expected.size) {
+      await body.cancel();
+    } else {
+      await this.#ingest(expected, body);
+    }
+    await this.linkBlob(repo, expected.digest);
+  }
+
+  async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
+    verifyBytes(bytes, expected.digest, expected.size);
+    const manifest = parseManifest(bytes, expected.mediaType);
+    if (!await this.#holdsIntact(expected)) {
+      await writeFileDurably(this.#temporaryPath(), this.#path(blobPath(expected.digest)), bytes);
+    }
+    // A link grants the repository a blob, it does not say that the blob is there: a cache files the manifest first.
+    if (manifest.kind === "manifest") {
+      for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
+    }
+    await this.#writeLink(revisionLinkPath(repo, expected.digest), expected.digest);
+  }
+
+  async tag(repo: string, tag: string, digest: Digest): Promise<void> {
+    if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    await this.#writeLink(tagIndexLinkPath(repo, tag, digest), digest);
+    await this.#writeLink(tagLinkPath(repo, tag), digest);
+  }
+
+  async linkBlob(repo: string, digest: Digest): Promise<void> {
+    await this.#writeLink(layerLinkPath(repo, digest), digest);
+  }
+
+  async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
+    // Not the file of an interrupted download: what that holds is unproven, and here the whole body is at hand.
+    const options = { ...this.#ingestOptions(expected.digest), size: expected.size };
+    const ingest = await Ingest.open(options).catch(async (error) => {
+      await body.cancel(error);
+      throw error;
+    });
+    try {
+      await drain(body, (chunk) => ingest.write(chunk));
+    } catch (error) {
+      await ingest.abort();
+      throw error;
+    }
+    await ingest.commit();
+  }
+
+  #ingestOptions(digest: Digest): IngestOptions {
+    return {
+      digest,
+      path: this.#temporaryPath(),
+      otherPath: this.#temporaryPath(),
+      target: this.#path(blobPath(digest)),
+    };
+  }
+
+  async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {
+    if (await this.statBlob("", digest) !== size) return false;
+    return computeDigest(await Deno.readFile(this.#path(blobPath(digest))), splitDigest(digest).algorithm) === digest;
+  }
+
+  #readTag(repo: string, tag: string): Digest | undefined {
+    return this.#readLink(tagLinkPath(repo, tag));
+  }
+
+  // Synchronous: a link is 71 bytes, and the detour through a thread would cost ten times the read.
+  #readLink(path: string): Digest | undefined {
+    let text: string;
+    try {
+      text = Deno.readTextFileSync(this.#path(path)).trim();
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
+    if (isDigest(text)) return text;
+    this.#warn(`Cannot use the link ${path}: it holds no digest; it is treated as absent`);
+    return undefined;
+  }
+
+  async #writeLink(path: string, digest: Digest): Promise<void> {
+    if (this.#readLink(path) === digest) return;
+    await writeFileDurably(this.#temporaryPath(), this.#path(path), encoder.encode(digest));
+  }
+
+  async #loadManifest(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
+    const key = `${repo}@${digest}`;
+    const cached = this.#cache.get(key);
+    if (cached !== undefined) return cached;
+    if (this.#readLink(revisionLinkPath(repo, digest)) === undefined) return undefined;
+    const size = await this.statBlob(repo, digest);
+    if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
+    try {
+      const bytes = await Deno.readFile(this.#path(blobPath(digest)));
+      verifyBytes(bytes, digest);
+      const { mediaType } = parseManifest(bytes);
+      const manifest = { descriptor: { mediaType, digest, size: bytes.length }, bytes };
+      this.#cache.set(key, manifest);
+      return manifest;
+    } catch (error) {
+      if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
+      this.#warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; it is treated as absent`);
+      return undefined;
+    }
+  }
+
+  #temporaryPath(): string {
+    return this.#path(`${INGEST}/${this.#randomName()}.tmp`);
+  }
+
+  #path(path: string): string {
+    return `${this.#root}/${path}`;
+  }
+}
+
+// A folder that distribution filled has no host in its names: what it has as `library/nginx`, or as `nginx`, is what
+// is asked of us as `docker.io/library/nginx`.
+function namesOf(repo: string): string[] {
+  if (!repo.startsWith(`${DEFAULT_HOST}/`)) return [repo];
+  const path = repo.slice(DEFAULT_HOST.length + 1);
+  return path.startsWith("library/") ? [repo, path, path.slice("library/".length)] : [repo, path];
+}
+
+function absentIfNotFound(error: unknown): undefined {
+  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+  throw error;
+}
+
+async function listFolder(path: string): Promise<Deno.DirEntry[] | undefined> {
+  try {
+    return await Array.fromAsync(Deno.readDir(path));
+  } catch (error) {
+    return absentIfNotFound(error);
+  }
+}

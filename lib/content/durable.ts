@@ -1,0 +1,73 @@
+/**
+ * Creates a folder and those above it, and makes sure that they are still there after a power loss: a new folder is
+ * only as durable as the entry in the folder that holds it.
+ */
+export async function createFolder(path: string): Promise<void> {
+  const created: string[] = [];
+  for (let at = path; !(await isFolder(at)); at = parentOf(at)) created.push(at);
+  if (created.length === 0) return;
+  await Deno.mkdir(path, { recursive: true });
+  for (const folder of created.reverse()) await syncFolder(parentOf(folder));
+}
+
+/** Makes renames and new files in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
+  // Windows gives no handle on a folder, and needs none.
+  if (Deno.build.os === "windows") return;
+  const folder = await Deno.open(path);
+  try {
+    await folder.sync();
+  } finally {
+    folder.close();
+  }
+}
+
+/** Moves a file whose bytes are synced into its place, over an older one, so that it stays there. */
+export async function commitFile(temporary: string, path: string): Promise<void> {
+  const folder = parentOf(path);
+  await createFolder(folder);
+  await Deno.rename(temporary, path);
+  await syncFolder(folder);
+}
+
+/** Writes a small file so that it is there whole or not at all, whenever the power goes. */
+export async function writeFileDurably(temporary: string, path: string, bytes: Uint8Array): Promise<void> {
+  await createFolder(parentOf(temporary));
+  const file = await Deno.open(temporary, { write: true, createNew: true });
+  try {
+    try {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      await file.syncData();
+    } finally {
+      file.close();
+    }
+    await commitFile(temporary, path);
+  } catch (error) {
+    await removeIfThere(temporary);
+    throw error;
+  }
+}
+
+/** Removes a file that may be gone already. */
+export async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** The folder that holds `path`. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

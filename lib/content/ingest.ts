@@ -1,0 +1,174 @@
+import type { Digest } from "../oci/digest.ts";
+import { NoSpaceError } from "../oci/error.ts";
+import { CHUNK_BYTES } from "./byte_stream.ts";
+import { commitFile, createFolder, parentOf, removeIfThere } from "./durable.ts";
+import { Verifier } from "./verify.ts";
+
+/** What is to be written, and where. */
+export interface IngestOptions {
+  readonly digest: Digest;
+  /** Expected number of bytes; where it is not known yet, `expectSize` has to be called before the end. */
+  readonly size?: number;
+  /** The temporary file that is used if nobody else has it; what it holds already is kept. */
+  readonly path: string;
+  /** A name for the temporary file where `path` is another process's. */
+  readonly otherPath: string;
+  /** Where the content goes when it is complete. */
+  readonly target: string;
+}
+
+/**
+ * A blob on its way into the store: a temporary file, locked as long as it is being written, which gets the name of
+ * its digest when size and digest are right.
+ */
+export class Ingest {
+  readonly path: string;
+  readonly #file: Deno.FsFile;
+  readonly #options: IngestOptions;
+  readonly #verifier: Verifier;
+  #open = true;
+
+  private constructor(file: Deno.FsFile, path: string, options: IngestOptions) {
+    this.#file = file;
+    this.path = path;
+    this.#options = options;
+    this.#verifier = new Verifier(options.digest, options.size);
+  }
+
+  /** Opens the temporary file, and takes up what an earlier, interrupted try left in it. */
+  static async open(options: IngestOptions): Promise<Ingest> {
+    await createFolder(parentOf(options.path));
+    const own = await openLocked(options.path);
+    const ingest = own === undefined
+      ? new Ingest(await openNew(options.otherPath), options.otherPath, options)
+      : new Ingest(own, options.path, options);
+    try {
+      await ingest.#takeUp();
+    } catch (error) {
+      ingest.keep();
+      throw error;
+    }
+    return ingest;
+  }
+
+  /** How many bytes are in the file. */
+  get written(): number {
+    return this.#verifier.seen;
+  }
+
+  /** Says how many bytes there have to be in the end. */
+  expectSize(size: number): void {
+    this.#verifier.expectSize(size);
+  }
+
+  /**
+   * Appends a chunk, which may be changed once the promise has resolved.
+   *
+   * @throws {DigestMismatchError} when there are more bytes than expected
+   * @throws {NoSpaceError} when the disk is full
+   */
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#verifier.update(chunk);
+    try {
+      for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
+    } catch (cause) {
+      if (!isNoSpace(cause)) throw cause;
+      throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
+    }
+  }
+
+  /** Another handle on the bytes written so far. */
+  openReader(): Promise<Deno.FsFile> {
+    return Deno.open(this.path);
+  }
+
+  /**
+   * Verifies what was written and puts it into its place.
+   *
+   * @throws {DigestMismatchError} when it is not what was expected; the temporary file is removed
+   */
+  async commit(): Promise<void> {
+    try {
+      this.#verifier.finish();
+      await this.#file.syncData();
+      await commitFile(this.path, this.#options.target);
+      this.keep();
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+  }
+
+  /** Gives up; nothing remains. */
+  async abort(): Promise<void> {
+    if (!this.#open) return;
+    // Removed before the lock goes, or another process could take up a file that is about to vanish.
+    await removeIfThere(this.path);
+    this.keep();
+  }
+
+  /** Stops writing; what is in the file can be taken up later. */
+  keep(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#file.close();
+  }
+
+  async #takeUp(): Promise<void> {
+    if ((await this.#file.stat()).size > (this.#options.size ?? Infinity)) {
+      await this.#file.truncate(0);
+      return;
+    }
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    for (let got = await this.#file.read(buffer); got !== null; got = await this.#file.read(buffer)) {
+      this.#verifier.update(buffer.subarray(0, got));
+    }
+  }
+}
+
+/** Tells whether a failed write is due to a full disk or quota. */
+export function isNoSpace(error: unknown): boolean {
+  const code = (error as { code?: string } | undefined)?.code;
+  return code === "ENOSPC" || code === "EDQUOT" ||
+    (error instanceof Error && /os error (?:28|122)\b/.test(error.message));
+}
+
+// undefined: somebody else is writing it.
+async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
+  const file = await Deno.open(path, { read: true, write: true, create: true });
+  try {
+    if (await tryLock(file) && await isStillAt(path, file)) return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return undefined;
+}
+
+async function openNew(path: string): Promise<Deno.FsFile> {
+  const file = await Deno.open(path, { read: true, write: true, createNew: true });
+  await tryLock(file);
+  return file;
+}
+
+// Some file systems (a phone's shared storage) know no locks; there the name alone has to do.
+async function tryLock(file: Deno.FsFile): Promise<boolean> {
+  try {
+    return await file.tryLock(true);
+  } catch {
+    return false;
+  }
+}
+
+// Between our open and our lock the writer before us may have given the file its final name: then the lock is on a
+// committed blob, which must not be touched.
+async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
+  try {
+    const [there, ours] = [await Deno.lstat(path), await file.stat()];
+    return there.isFile && there.ino === ours.ino && there.dev === ours.dev;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
