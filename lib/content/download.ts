@@ -1,7 +1,9 @@
 import type { Digest } from "../oci/digest.ts";
+import { NoSpaceError } from "../oci/error.ts";
 import { CHUNK_BYTES, drain } from "./byte_stream.ts";
 import type { Ingest } from "./ingest.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
+import { DigestMismatchError } from "./verify.ts";
 
 // Kept from the readers until the digest is right, so that no client ever holds a complete wrong blob.
 const HELD_BACK_BYTES = 64 * 1024;
@@ -58,7 +60,9 @@ export class Download {
       this.#advance(this.size);
     } catch (error) {
       this.#failure = { error };
-      await this.#ingest.abort();
+      // What came before a cut is worth keeping, unless it is wrong or its space is needed.
+      if (error instanceof DigestMismatchError || error instanceof NoSpaceError) await this.#ingest.abort();
+      else this.#ingest.keep();
       throw error;
     } finally {
       this.#wake();

@@ -1,0 +1,84 @@
+import { writeFileDurably } from "../content/durable.ts";
+import { INGEST } from "../content/layout.ts";
+import { parseJson } from "../oci/json.ts";
+import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+
+/** The packages that are installed, one folder each below `<data>/kubepkg`, with those that they replaced. */
+export class PackageRecords {
+  readonly #root: string;
+  readonly #ingest: string;
+  readonly #randomName: () => string;
+
+  /** @param data the data folder */
+  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+    this.#root = `${data}/kubepkg`;
+    this.#ingest = `${data}/${INGEST}`;
+    this.#randomName = randomName;
+  }
+
+  /** The installed version of a package. @throws {CorruptError} when its record cannot be read */
+  async read(name: string): Promise<KubePkg | undefined> {
+    return await readRecord(`${this.#root}/${name}/current.json`);
+  }
+
+  /** All installed packages, sorted by name. */
+  async list(): Promise<KubePkg[]> {
+    const found: KubePkg[] = [];
+    for (const name of (await namesIn(this.#root)).sort()) {
+      const record = await this.read(name);
+      if (record !== undefined) found.push(record);
+    }
+    return found;
+  }
+
+  /** The versions that came before the installed one, the oldest first. */
+  async listHistory(name: string): Promise<KubePkg[]> {
+    const found: KubePkg[] = [];
+    for (const file of await this.#historyFiles(name)) {
+      const record = await readRecord(`${this.#root}/${name}/history/${file}`);
+      if (record !== undefined) found.push(record);
+    }
+    return found;
+  }
+
+  /** Records a package as installed; what was installed before goes into its history. */
+  async write(kubepkg: KubePkg): Promise<void> {
+    const { name } = kubepkg.metadata;
+    const installed = await this.read(name);
+    if (installed !== undefined) {
+      const last = (await this.#historyFiles(name)).at(-1);
+      const number = last === undefined ? 1 : Number.parseInt(last) + 1;
+      await this.#writeRecord(`${name}/history/${String(number).padStart(6, "0")}.json`, installed);
+    }
+    await this.#writeRecord(`${name}/current.json`, kubepkg);
+  }
+
+  async #historyFiles(name: string): Promise<string[]> {
+    return (await namesIn(`${this.#root}/${name}/history`)).filter((file) => /^[0-9]{6,}\.json$/.test(file)).sort();
+  }
+
+  async #writeRecord(path: string, kubepkg: KubePkg): Promise<void> {
+    const bytes = new TextEncoder().encode(`${JSON.stringify(kubepkg, undefined, 2)}\n`);
+    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, `${this.#root}/${path}`, bytes);
+  }
+}
+
+const RECORD_LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
+
+async function readRecord(path: string): Promise<KubePkg | undefined> {
+  try {
+    return parseKubePkg(parseJson(await Deno.readFile(path), path, RECORD_LIMITS), path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).filter((name) => !name.startsWith("."));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import type { Io } from "./io.ts";
+
+/** A flag of a command. */
+export interface Flag {
+  /** Its long name, without the dashes. */
+  readonly name: string;
+  readonly short?: string;
+  /** What its value is called in the help; absent for a switch. */
+  readonly value?: string;
+  /** It may be given several times. */
+  readonly isRepeatable?: boolean;
+  readonly summary: string;
+}
+
+/** What the command line gave a command. */
+export interface Invocation {
+  readonly arguments: readonly string[];
+  /** The value of a flag that is given at most once. */
+  flag(name: string): string | undefined;
+  /** All values of a repeatable flag. */
+  flags(name: string): readonly string[];
+  /** Whether a switch was given. */
+  isSet(name: string): boolean;
+}
+
+/** A subcommand. */
+export interface Command {
+  readonly name: string;
+  /** What follows the name in the help: `KUBEPKG`, `IMAGE…`. */
+  readonly operands: string;
+  readonly summary: string;
+  /** More of the help; lines of at most 100 characters. */
+  readonly details?: string;
+  /** Smallest and largest number of operands. */
+  readonly arity: readonly [least: number, most: number];
+  readonly flags: readonly Flag[];
+  /** Loads what only this command needs. @returns the exit status */
+  readonly run: (invocation: Invocation, io: Io) => Promise<number>;
+}
+
+/** The command line is wrong: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Flags that every command has. */
+export const COMMON_FLAGS: readonly Flag[] = [
+  { name: "help", short: "h", summary: "show this help" },
+  { name: "quiet", short: "q", summary: "no progress" },
+  { name: "debug", summary: "show where in the program an error came from" },
+];

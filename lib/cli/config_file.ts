@@ -1,0 +1,61 @@
+import * as v from "valibot";
+// @ts-types="../std/yaml.d.ts"
+import { parse as parseYaml } from "@std/yaml";
+import { didYouMean } from "./parse_command_line.ts";
+import { UsageError } from "./command.ts";
+
+const Host = v.strictObject({
+  /** The endpoint, or several to be tried in order. */
+  url: v.optional(v.union([v.string(), v.array(v.string())])),
+  username: v.optional(v.string()),
+  password: v.optional(v.string()),
+  "password-file": v.optional(v.string()),
+  "identity-token": v.optional(v.string()),
+  "ca-file": v.optional(v.string()),
+});
+
+const List = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
+
+const Config = v.strictObject({
+  data: v.optional(v.string()),
+  addr: v.optional(v.string()),
+  upstream: v.optional(List, []),
+  offline: v.optional(v.boolean()),
+  platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
+  "tag-ttl": v.optional(v.string()),
+  hosts: v.optional(v.record(v.string(), Host), {}),
+});
+
+/** What `--config FILE` may say: the same as the flags, and what concerns single hosts. */
+export type ConfigFile = v.InferOutput<typeof Config>;
+/** What the configuration says of one host. */
+export type HostConfig = v.InferOutput<typeof Host>;
+
+/**
+ * Reads a configuration file's text.
+ *
+ * @param path names the file in the error
+ * @throws {UsageError} naming the field; a value is never repeated, it may be a secret
+ */
+export function parseConfigFile(text: string, path: string): ConfigFile {
+  let document: unknown;
+  try {
+    document = parseYaml(text) ?? {};
+  } catch (error) {
+    const reason = (error as Error).message.split("\n", 1)[0];
+    throw new UsageError(`Cannot read the configuration ${path}: ${reason}`);
+  }
+  const result = v.safeParse(Config, document);
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const field = v.getDotPath(issue) ?? "the document";
+  throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
+}
+
+function describe(issue: v.BaseIssue<unknown>, field: string): string {
+  if (issue.type !== "strict_object" || issue.expected !== "never") {
+    return `is not what it has to be (${issue.expected})`;
+  }
+  const known = Object.keys(field.startsWith("hosts.") ? Host.entries : Config.entries);
+  return `is not known; ${didYouMean(field.split(".").at(-1) ?? field, known)}`;
+}

@@ -1,0 +1,33 @@
+import type { Flag } from "./command.ts";
+
+/** Flags that several commands share, worded once. */
+export const FLAG = {
+  data: {
+    name: "data",
+    value: "DIR",
+    summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
+  },
+  addr: { name: "addr", value: "HOST:PORT", summary: "where to listen [:6060; $PORT changes the port]" },
+  upstream: {
+    name: "upstream",
+    value: "HOST[=URL]",
+    isRepeatable: true,
+    summary: "pull HOST's images through, from URL; * allows any public host",
+  },
+  config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
+  offline: { name: "offline", summary: "never contact an upstream" },
+  platform: {
+    name: "platform",
+    value: "LIST",
+    summary: "platforms, comma-separated, such as linux/arm64 [$PLATFORMS]",
+  },
+  tagTtl: {
+    name: "tag-ttl",
+    value: "DURATION",
+    summary: "how long a tag is believed before the upstream is asked again [5m]",
+  },
+  json: { name: "json", summary: "print the result as one JSON document" },
+} satisfies Record<string, Flag>;
+
+/** The flags of every command that may contact an upstream. */
+export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.config, FLAG.offline];

@@ -1,0 +1,46 @@
+import { type Command, COMMON_FLAGS, type Flag } from "./command.ts";
+
+/** The help of the whole program. */
+export function formatProgramHelp(commands: readonly Command[]): string {
+  const rows = commands.map(({ name, operands, summary }): [string, string] => [`${name} ${operands}`.trim(), summary]);
+  return [
+    "crpe, Container Registry Pocket Edition: a pull-only registry with a pull-through cache,",
+    "and a courier of images to places without a network.",
+    "",
+    "Usage: crpe COMMAND [flags]",
+    "",
+    "Commands:",
+    ...formatRows(rows),
+    "",
+    "  crpe COMMAND --help      what a command does, and its flags",
+    "  crpe --version           the version",
+    "",
+  ].join("\n");
+}
+
+/** The help of one command. */
+export function formatCommandHelp(command: Command): string {
+  const usage = `Usage: crpe ${command.name} ${command.operands}`.trimEnd();
+  return [
+    `${usage} [flags]`,
+    "",
+    `${command.summary[0]?.toUpperCase()}${command.summary.slice(1)}.`,
+    ...(command.details === undefined ? [] : ["", command.details]),
+    "",
+    "Flags:",
+    ...formatRows([...command.flags, ...COMMON_FLAGS].map((flag) => [flagSpelling(flag), flag.summary])),
+    "",
+    "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.",
+    "",
+  ].join("\n");
+}
+
+function flagSpelling({ name, short, value }: Flag): string {
+  const long = value === undefined ? `--${name}` : `--${name} ${value}`;
+  return short === undefined ? `    ${long}` : `-${short}, ${long}`;
+}
+
+function formatRows(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+}

@@ -1,0 +1,47 @@
+/** Everything of the process and its surroundings that a command may touch. */
+export interface Io {
+  /** An environment variable; an empty one counts as absent. */
+  env(name: string): string | undefined;
+  /** Writes a result to standard output. */
+  out(text: string): void;
+  /** Writes everything else to standard error. */
+  err(text: string): void;
+  /** Standard input. */
+  readonly stdin: ReadableStream<Uint8Array>;
+  /** Width of the terminal behind standard error in columns, `undefined` where there is none. */
+  readonly columns: number | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** The real process. */
+export function createProcessIo(): Io {
+  return {
+    env: (name) => Deno.env.get(name) || undefined,
+    out: (text) => writeAll(Deno.stdout, encoder.encode(text)),
+    err: (text) => writeAll(Deno.stderr, encoder.encode(text)),
+    get stdin() {
+      return Deno.stdin.readable;
+    },
+    get columns() {
+      return Deno.stderr.isTerminal() ? consoleColumns() : undefined;
+    },
+  };
+}
+
+function consoleColumns(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80;
+  }
+}
+
+function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  try {
+    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // Whoever read our output (`head`) has had enough.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}

@@ -1,0 +1,56 @@
+import { COMMANDS } from "./commands.ts";
+import { UsageError } from "./command.ts";
+import { describeError, exitStatusOf } from "./describe_error.ts";
+import { formatCommandHelp, formatProgramHelp } from "./help.ts";
+import type { Io } from "./io.ts";
+import { didYouMean, parseCommandLine } from "./parse_command_line.ts";
+import { VERSION } from "./version.ts";
+
+/** Runs one command line. @returns the exit status; errors have been printed */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  try {
+    return await dispatch(args, io);
+  } catch (error) {
+    io.err(`crpe: ${describeError(error)}\n`);
+    if (error instanceof UsageError) io.err(`See crpe ${commandNameOf(args)}--help.\n`);
+    if (args.includes("--debug") && error instanceof Error) io.err(`${formatStack(error)}\n`);
+    return exitStatusOf(error);
+  }
+}
+
+async function dispatch(args: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === "--version" || name === "-V") {
+    io.out(`crpe ${VERSION}\n`);
+    return 0;
+  }
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    const topic = COMMANDS.find((command) => command.name === rest[0]);
+    io.out(topic === undefined ? formatProgramHelp(COMMANDS) : formatCommandHelp(topic));
+    return name === undefined ? 2 : 0;
+  }
+  const command = COMMANDS.find((command) => command.name === name);
+  if (command === undefined) {
+    if (name.startsWith("-")) throw new UsageError(`Cannot use ${name}: a command has to come first`);
+    const nearest = didYouMean(name, COMMANDS.map(({ name }) => name));
+    throw new UsageError(`Cannot run ${JSON.stringify(name)}: there is no such command; ${nearest}`);
+  }
+  // Before anything is checked: who asks for help has not written the rest of the line yet.
+  const operandsFollow = rest.indexOf("--");
+  const flags = operandsFollow < 0 ? rest : rest.slice(0, operandsFollow);
+  if (flags.includes("--help") || flags.includes("-h")) {
+    io.out(formatCommandHelp(command));
+    return 0;
+  }
+  return await command.run(parseCommandLine(command, rest), io);
+}
+
+function commandNameOf(args: readonly string[]): string {
+  const command = COMMANDS.find(({ name }) => name === args[0]);
+  return command === undefined ? "" : `${command.name} `;
+}
+
+function formatStack(error: Error): string {
+  const cause = error.cause instanceof Error ? `\nCaused by: ${formatStack(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,84 @@
+import { parsePlatforms, type Platform } from "../oci/platform.ts";
+import { CorruptError } from "../oci/error.ts";
+import { type Invocation, UsageError } from "./command.ts";
+import type { ConfigFile } from "./config_file.ts";
+import type { Io } from "./io.ts";
+import { parseDuration } from "./quantity.ts";
+
+/** What a command is to work with: the flags, else the environment, else the configuration file, else the defaults. */
+export interface Settings {
+  /** The data folder. */
+  readonly data: string;
+  readonly config: ConfigFile;
+  readonly offline: boolean;
+  /** `HOST[=URL]`, as given. */
+  readonly upstreams: readonly string[];
+  /** `undefined`: none were named. */
+  readonly platforms: readonly Platform[] | undefined;
+  /** In milliseconds. */
+  readonly tagTtl: number;
+}
+
+const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
+
+/** Puts the settings of one invocation together. @throws {UsageError} */
+export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
+  const config = await readConfig(invocation.flag("config"));
+  const upstreams = invocation.flags("upstream");
+  return {
+    data: dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io),
+    config,
+    offline: invocation.isSet("offline") || config.offline === true,
+    upstreams: upstreams.length > 0 ? upstreams : config.upstream,
+    platforms: readPlatforms(invocation.flag("platform") ?? io.env("PLATFORMS") ?? config.platform),
+    tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
+  };
+}
+
+/** Where to listen. */
+export interface Address {
+  /** `undefined`: on every address of this machine. */
+  readonly hostname: string | undefined;
+  readonly port: number;
+}
+
+/** Reads `HOST:PORT`, `:PORT` or `PORT`. @throws {UsageError} */
+export function parseAddress(text: string): Address {
+  const match = /^(?:(?<hostname>\[[0-9a-fA-F:.%a-z]+\]|[^:[\]]*):)?(?<port>[0-9]{1,5})$/.exec(text);
+  const port = Number(match?.groups?.port);
+  if (match === null || port > 65535) {
+    throw new UsageError(`Cannot use --addr ${JSON.stringify(text)}: write HOST:PORT, such as 127.0.0.1:6060 or :6060`);
+  }
+  return { hostname: match.groups?.hostname?.replace(/^\[|\]$/g, "") || undefined, port };
+}
+
+/** Where a server listens: `--addr`, else the configuration, else every address with `$PORT` or the default port. */
+export function readAddress(invocation: Invocation, io: Io, config: ConfigFile, defaultPort: number): Address {
+  return parseAddress(invocation.flag("addr") ?? config.addr ?? `:${io.env("PORT") ?? defaultPort}`);
+}
+
+function dataFolder(named: string | undefined, io: Io): string {
+  if (named !== undefined) return named.replace(/(?<=.)\/+$/, "");
+  const share = io.env("XDG_DATA_HOME");
+  if (share !== undefined) return `${share}/crpe`;
+  const home = io.env("HOME");
+  if (home !== undefined) return `${home}/.local/share/crpe`;
+  throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
+}
+
+async function readConfig(path: string | undefined): Promise<ConfigFile> {
+  if (path === undefined) return NO_CONFIG;
+  // YAML and validation cost as much at the start as all the rest.
+  const { parseConfigFile } = await import("./config_file.ts");
+  return parseConfigFile(await Deno.readTextFile(path), path);
+}
+
+function readPlatforms(text: string | undefined): Platform[] | undefined {
+  if (text === undefined || text.trim() === "") return undefined;
+  try {
+    return parsePlatforms(text);
+  } catch (error) {
+    if (error instanceof CorruptError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}

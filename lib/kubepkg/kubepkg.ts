@@ -1,0 +1,231 @@
+import * as v from "valibot";
+// @ts-types="../std/semver.d.ts"
+import { tryParse } from "@std/semver";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+
+/** `apiVersion` of a KubePkg. */
+export const API_VERSION = "octohelm.tech/v1alpha1";
+
+/** The annotation that records the platforms which were packed: `linux/arm64,linux/amd64`. */
+export const PLATFORMS_ANNOTATION = "octohelm.tech/platforms";
+
+/** A Kubernetes object, with whatever fields it has. */
+export type KubeObject = { readonly apiVersion: string; readonly kind: string; readonly [field: string]: unknown };
+
+/** One piece of content that a bundle stands for. */
+export interface StatusDigest {
+  readonly type: "manifest" | "blob";
+  /** The repository, with its host: `docker.io/library/nginx`. */
+  readonly name: string;
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** On the manifest or index that a tag points at. */
+  readonly tag?: string;
+  /** `os/architecture[/variant]`, where the content is for one platform alone. */
+  readonly platform?: string;
+}
+
+/** What packing adds to a KubePkg. */
+export interface KubePkgStatus {
+  readonly tgzDigest?: string;
+  readonly digests?: readonly StatusDigest[];
+  /** Those of `digests` that were left out of the bundle, since the site is said to hold them. */
+  readonly omitted?: readonly Digest[];
+  readonly [field: string]: unknown;
+}
+
+/** A release: manifests for Kubernetes, and the images that they need. Fields that are not known are kept. */
+export interface KubePkg {
+  readonly apiVersion: typeof API_VERSION;
+  readonly kind: "KubePkg";
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly [field: string]: unknown;
+  };
+  readonly spec: {
+    /** Semver; a leading `v` is allowed. */
+    readonly version: string;
+    /** An image's name → the digest it stands for, or "" to resolve it when it is packed. */
+    readonly images: Readonly<Record<string, Digest | "">>;
+    readonly manifests: Readonly<Record<string, KubeObject>>;
+    readonly [field: string]: unknown;
+  };
+  readonly status?: KubePkgStatus;
+  readonly [field: string]: unknown;
+}
+
+/** An image of a KubePkg with its name read. */
+export interface PackageImage {
+  /** The name as the package spells it. */
+  readonly name: string;
+  /** Without its digest; `latest` is filled in where the name has neither tag nor digest. */
+  readonly reference: Reference;
+  /** The digest that the name or the value gives; `undefined`: the tag has to be resolved. */
+  readonly digest?: Digest;
+}
+
+// RFC 1123 subdomain, as Kubernetes has it for names; it becomes a file's name.
+const DNS_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?";
+const DNS_NAME = new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`);
+const MAX_DNS_NAME = 253;
+
+const text = () => v.string("must be text");
+const filledText = () => v.pipe(text(), v.minLength(1, "must not be empty"));
+const textRecord = () => v.optional(v.record(v.string(), text(), "must be an object of texts"));
+const object = <T extends v.ObjectEntries>(entries: T) =>
+  v.looseObject(entries, (issue) => issue.received === "undefined" ? "is missing" : "must be an object");
+const dnsName = (length: number, example: string) =>
+  v.pipe(
+    text(),
+    v.check(
+      (name) => name.length <= length && DNS_NAME.test(name),
+      `must be lower-case letters, digits, "-" and ".", like ${example}`,
+    ),
+  );
+
+const KubeObjectSchema = object({ apiVersion: filledText(), kind: filledText() });
+
+const StatusDigestSchema = object({
+  type: v.picklist(["manifest", "blob"], 'must be "manifest" or "blob"'),
+  name: text(),
+  digest: v.custom<Digest>(isDigest, "must be sha256:<64 hex> or sha512:<128 hex>"),
+  size: v.pipe(v.number("must be a number"), v.safeInteger("must be a size"), v.minValue(0, "must be a size")),
+  tag: v.optional(text()),
+  platform: v.optional(text()),
+});
+
+const KubePkgSchema = object({
+  apiVersion: v.literal(API_VERSION, `must be ${API_VERSION}`),
+  kind: v.literal("KubePkg", "must be KubePkg"),
+  metadata: object({
+    name: dnsName(MAX_DNS_NAME, "web or web.shop"),
+    // Empty is what a Go program writes for "not given".
+    namespace: v.optional(v.union([v.literal(""), dnsName(63, "default")], 'must be a name like "default"')),
+    labels: textRecord(),
+    annotations: textRecord(),
+  }),
+  spec: object({
+    version: v.pipe(text(), v.check(isVersion, "must be a semantic version, like 1.2.3")),
+    images: v.optional(v.record(
+      v.string(),
+      v.custom<Digest | "">(
+        (value) => value === "" || isDigest(value),
+        'must be "" or a digest (sha256:<64 hex> or sha512:<128 hex>)',
+      ),
+      "must be an object: image → digest",
+    )),
+    manifests: v.optional(v.record(v.string(), KubeObjectSchema, "must be an object: name → Kubernetes object")),
+  }),
+  status: v.optional(object({
+    tgzDigest: v.optional(text()),
+    digests: v.optional(v.array(StatusDigestSchema, "must be a list")),
+    omitted: v.optional(v.array(v.custom<Digest>(isDigest, "must be a digest"), "must be a list")),
+  })),
+});
+
+/**
+ * Checks that a value is a KubePkg. What it does not know it keeps; `metadata.namespace`, `spec.images` and
+ * `spec.manifests` are filled in where they are missing.
+ *
+ * @param what names the document in the error
+ * @throws {CorruptError} that names the first field which is wrong
+ */
+export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
+  const result = v.safeParse(KubePkgSchema, value, { abortEarly: true });
+  if (!result.success) {
+    const [issue] = result.issues;
+    const path = (issue.path ?? []).map((item) => item.key as string | number);
+    // valibot tells a field that is not there by the key's own issue, which has its own wording.
+    const isAbsent = path.length > 0 && issue.received === "undefined";
+    throw fieldError(what, path, isAbsent ? "is missing" : issue.message);
+  }
+  // The input itself rather than what the schema gives back: its fields stay in their order.
+  const input = value as KubePkg;
+  const kubepkg: KubePkg = {
+    ...input,
+    metadata: { ...input.metadata, namespace: input.metadata.namespace || "default" },
+    spec: { ...input.spec, images: input.spec.images ?? {}, manifests: input.spec.manifests ?? {} },
+  };
+  checkImages(kubepkg, what);
+  return kubepkg;
+}
+
+/**
+ * The images of a package, sorted by reference, each once.
+ *
+ * @throws {CorruptError} for a name that is none, or two names of one image that disagree on its digest
+ */
+export function imagesOf(kubepkg: KubePkg): PackageImage[] {
+  return checkImages(kubepkg, "the KubePkg");
+}
+
+/** Fills in the digests of images, by the names that the package has for them. */
+export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImage) => Digest): KubePkg {
+  const digests = new Map(imagesOf(kubepkg).map((image) => [formatReference(image.reference), digestOf(image)]));
+  const images = Object.fromEntries(
+    Object.keys(kubepkg.spec.images).map((name) => {
+      return [name, digests.get(formatReference(referenceOf(name))) ?? ("" as const)];
+    }),
+  );
+  return { ...kubepkg, spec: { ...kubepkg.spec, images } };
+}
+
+/** Tells whether `text` is a semantic version, with or without a leading `v`. */
+export function isVersion(text: string): boolean {
+  return text === text.trim() && tryParse(text) !== undefined;
+}
+
+function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
+  const found = new Map<string, PackageImage>();
+  for (const [name, value] of Object.entries(kubepkg.spec.images)) {
+    const path = ["spec", "images", name];
+    const image = readImage(name, value, (reason, cause) => fieldError(what, path, reason, cause));
+    const key = formatReference(image.reference);
+    const other = found.get(key);
+    if (other?.digest !== undefined && image.digest !== undefined && other.digest !== image.digest) {
+      throw fieldError(what, path, `is the same image as ${JSON.stringify(other.name)}, with another digest`);
+    }
+    if (other === undefined || other.digest === undefined) found.set(key, image);
+  }
+  return [...found].sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, image]) => image);
+}
+
+function readImage(
+  name: string,
+  value: Digest | "",
+  fail: (reason: string, cause?: unknown) => CorruptError,
+): PackageImage {
+  let parsed: Reference;
+  try {
+    parsed = parseReference(name);
+  } catch (cause) {
+    throw fail(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (parsed.digest !== undefined && value !== "" && parsed.digest !== value) {
+    throw fail(`the name has digest ${parsed.digest}, the value is ${value}`);
+  }
+  const digest = parsed.digest ?? (value === "" ? undefined : value);
+  return { name, reference: referenceOf(name), ...(digest === undefined ? {} : { digest }) };
+}
+
+// What tells two images apart. A tag wins over a digest in the name; one by digest alone is known by its digest.
+function referenceOf(name: string): Reference {
+  const { host, path, tag, digest } = parseReference(name);
+  if (tag !== undefined) return { host, path, tag };
+  return digest === undefined ? { host, path, tag: "latest" } : { host, path, digest };
+}
+
+function fieldError(what: string, path: readonly (string | number)[], reason: string, cause?: unknown): CorruptError {
+  const field = path.map((key, i) => {
+    if (typeof key === "number") return `[${key}]`;
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return i === 0 ? key : `.${key}`;
+    return `[${JSON.stringify(key.length > 200 ? `${key.slice(0, 200)}…` : key)}]`;
+  }).join("");
+  return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });
+}

@@ -1,0 +1,84 @@
+import type { Upstream } from "../../lib/content/pull_through.ts";
+import { type ByteRange, type OpenedBlob, resolveRange } from "../../lib/content/source.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
+import { isDigest } from "../../lib/oci/digest.ts";
+import { RegistryError } from "../../lib/oci/error.ts";
+import type { Descriptor } from "../../lib/oci/manifest.ts";
+import { type Content, streamOf } from "./content.ts";
+
+/** An upstream without a network, which counts what it is asked for and does as it is told. */
+export class FakeUpstream implements Upstream {
+  readonly tags = new Map<string, Digest>();
+  readonly content = new Map<Digest, Content>();
+  /** What was asked, in order: `blob sha256:…`, `head 1.0`. */
+  readonly asked: string[] = [];
+  /** Thrown at every request. */
+  failure: Error | undefined;
+  /** Awaited before each chunk of a blob. */
+  beforeChunk: (sent: number) => Promise<void> = () => Promise.resolve();
+
+  constructor(...content: Content[]) {
+    for (const each of content) this.content.set(each.descriptor.digest, each);
+  }
+
+  resolve(_repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
+    return this.#answer(`get ${tagOrDigest}`, () => this.#find(tagOrDigest)?.descriptor);
+  }
+
+  headManifest(_repo: string, tag: string): Promise<Descriptor | undefined> {
+    return this.#answer(`head ${tag}`, () => this.#find(tag)?.descriptor);
+  }
+
+  readManifest(_repo: string, digest: Digest): Promise<Uint8Array | undefined> {
+    return this.#answer(`read ${digest}`, () => this.content.get(digest)?.bytes);
+  }
+
+  statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
+    return this.#answer(`stat ${digest}`, () => this.content.get(digest)?.bytes.length);
+  }
+
+  openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    return this.#answer(`blob ${digest}${range ? ` ${JSON.stringify(range)}` : ""}`, () => {
+      const bytes = this.content.get(digest)?.bytes;
+      if (bytes === undefined) return undefined;
+      const { start, length } = resolveRange(bytes.length, range);
+      const reader = streamOf(bytes.slice(start, start + length)).getReader();
+      let sent = 0;
+      const body = new ReadableStream<Uint8Array>({
+        pull: async (controller) => {
+          await this.beforeChunk(sent);
+          const { value } = await reader.read();
+          if (value === undefined) return controller.close();
+          sent += value.length;
+          controller.enqueue(value);
+        },
+      }, { highWaterMark: 0 });
+      return { size: bytes.length, start, length, body };
+    });
+  }
+
+  listTags(): Promise<string[] | undefined> {
+    return this.#answer("tags", () => [...this.tags.keys()].sort());
+  }
+
+  listReferrers(): Promise<Descriptor[]> {
+    return this.#answer("referrers", () => []);
+  }
+
+  #find(tagOrDigest: string): Content | undefined {
+    const digest = isDigest(tagOrDigest) ? tagOrDigest : this.tags.get(tagOrDigest);
+    return digest && this.content.get(digest);
+  }
+
+  async #answer<T>(what: string, answer: () => T): Promise<T> {
+    this.asked.push(what);
+    await Promise.resolve();
+    if (this.failure !== undefined) throw this.failure;
+    return answer();
+  }
+}
+
+/** The failure of an upstream that cannot be reached. */
+export function unreachable(): RegistryError {
+  return new RegistryError("UNAVAILABLE", "Cannot reach registry.example: connection refused");
+}

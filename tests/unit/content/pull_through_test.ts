@@ -1,0 +1,202 @@
+import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { PullThrough } from "../../../lib/content/pull_through.ts";
+import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { RegistryError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+
+const REPO = "registry.example/team/app";
+const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
+const config = makeBlob(200, 12);
+const manifest = makeManifest(config, [layer]);
+const index = makeIndex([manifest]);
+
+async function open(...content: Content[]) {
+  const root = await Deno.makeTempDir();
+  const upstream = new FakeUpstream(...(content.length > 0 ? content : [layer, config, manifest, index]));
+  upstream.tags.set("1.0", index.descriptor.digest);
+  const store = new DiskStore(root);
+  let time = 0;
+  const warnings: string[] = [];
+  const cache = new PullThrough({
+    store,
+    upstream,
+    tagTtl: 1000,
+    now: () => time,
+    warn: (message) => warnings.push(message),
+  });
+  return {
+    root,
+    upstream,
+    store,
+    cache,
+    warnings,
+    wait: (milliseconds: number) => time += milliseconds,
+    offline: () => new PullThrough({ store: new DiskStore(root) }),
+    [Symbol.asyncDispose]: () => Deno.remove(root, { recursive: true }),
+  };
+}
+
+function countBlobRequests(upstream: FakeUpstream, digest: Digest): number {
+  return upstream.asked.filter((what) => what.startsWith(`blob ${digest}`)).length;
+}
+
+async function pullAll(cache: PullThrough): Promise<void> {
+  const root = await cache.resolve(REPO, "1.0");
+  assertEquals(root, index.descriptor);
+  assertEquals(await cache.readManifest(REPO, index.descriptor.digest), index.bytes);
+  assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
+  assertEquals(await readAll(await cache.openBlob(REPO, config.descriptor.digest)), config.bytes);
+  assertEquals(await readAll(await cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+}
+
+Deno.test("PullThrough brings an image once, and then has it without the upstream", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  const asked = it.upstream.asked.length;
+  await pullAll(it.cache);
+  assertEquals(it.upstream.asked.length, asked);
+  await pullAll(it.offline());
+});
+
+Deno.test("[1] PullThrough asks the upstream once for 50 clients of one cold blob", async () => {
+  await using it = await open();
+  const bodies = await Promise.all(
+    Array.from({ length: 50 }, async () => await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest))),
+  );
+  for (const body of bodies) assertEquals(body, layer.bytes);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("PullThrough shares a download between repositories", async () => {
+  await using it = await open();
+  const [a, b] = await Promise.all([
+    it.cache.openBlob(REPO, layer.descriptor.digest),
+    it.cache.openBlob("other.example/x", layer.descriptor.digest),
+  ]);
+  assertEquals([await readAll(a), await readAll(b)], [layer.bytes, layer.bytes]);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("PullThrough asks the upstream once for 50 clients of one cold tag", async () => {
+  await using it = await open();
+  await Promise.all(Array.from({ length: 50 }, () => it.cache.resolve(REPO, "1.0")));
+  assertEquals(it.upstream.asked.filter((what) => what === "get 1.0").length, 1);
+});
+
+Deno.test("[2] a download goes on when the first client leaves", async () => {
+  await using it = await open();
+  const gate = Promise.withResolvers<void>();
+  it.upstream.beforeChunk = (sent) => sent < 1024 * 1024 ? Promise.resolve() : gate.promise;
+  const first = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  const second = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  const reader = first!.body.getReader();
+  assert(!(await reader.read()).done);
+  await reader.cancel();
+  gate.resolve();
+  assertEquals(await readAll(second), layer.bytes);
+  assertEquals(await it.store.statBlob(REPO, layer.descriptor.digest), layer.bytes.length);
+});
+
+Deno.test("[3] a reader that does not read keeps nobody waiting", async () => {
+  await using it = await open();
+  const slow = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertEquals(await readAll(slow), layer.bytes);
+});
+
+Deno.test("[4] every follower's stream fails when the upstream does, and none was given the whole", async () => {
+  await using it = await open();
+  it.upstream.beforeChunk = (sent) => sent < 3_000_000 ? Promise.resolve() : Promise.reject(new Error("cut"));
+  const bodies = await Promise.all([1, 2, 3].map(() => it.cache.openBlob(REPO, layer.descriptor.digest)));
+  for (const body of bodies) await assertRejects(() => readAll(body), Error, "cut");
+  assertEquals(await it.store.statBlob(REPO, layer.descriptor.digest), undefined);
+  it.upstream.beforeChunk = () => Promise.resolve();
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertStringIncludes(it.upstream.asked.at(-1) ?? "", '{"start":');
+});
+
+Deno.test("[5] a range of a cold blob is right, and the whole blob is what is kept", async () => {
+  await using it = await open();
+  const [start, end] = [4_000_000, 5_000_000];
+  const part = await it.cache.openBlob(REPO, layer.descriptor.digest, { start, end: end - 1 });
+  assertEquals(await readAll(part), layer.bytes.slice(start, end));
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("[10] wrong bytes end in an error, are not kept, and the next pull tries again", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  const wrong = layer.bytes.slice();
+  wrong[0]! ^= 1;
+  it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
+  const opened = await it.cache.openBlob(REPO, digest);
+  let seen = 0;
+  await assertRejects(
+    async () => {
+      for await (const chunk of opened!.body) seen += chunk.length;
+    },
+    DigestMismatchError,
+  );
+  assert(seen < wrong.length);
+  assertEquals(await it.store.statBlob(REPO, digest), undefined);
+  it.upstream.content.set(digest, layer);
+  assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+});
+
+Deno.test("a tag is believed for its time, then asked for again", async () => {
+  await using it = await open();
+  await it.cache.resolve(REPO, "1.0");
+  it.upstream.tags.set("1.0", manifest.descriptor.digest);
+  it.wait(999);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+  it.wait(1);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, manifest.descriptor.digest);
+});
+
+Deno.test("[23] a tag that is gone upstream is still served", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.upstream.tags.clear();
+  it.wait(2000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+});
+
+Deno.test("[21] an upstream that cannot be reached leaves what is held, and fails for the rest by name", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.upstream.failure = unreachable();
+  it.wait(2000);
+  await pullAll(it.cache);
+  assertStringIncludes(it.warnings.join(), "registry.example/team/app:1.0 is served from the store");
+  await assertRejects(() => it.cache.resolve(REPO, "2.0"), RegistryError, "registry.example");
+  await assertRejects(() => it.cache.openBlob(REPO, UNKNOWN_DIGEST), RegistryError, "registry.example");
+});
+
+Deno.test("a manifest whose blobs are not held is not served without the upstream", async () => {
+  await using it = await open();
+  await it.cache.resolve(REPO, "1.0");
+  await it.cache.readManifest(REPO, manifest.descriptor.digest);
+  assertEquals(await it.offline().resolve(REPO, "1.0"), undefined);
+  it.upstream.failure = unreachable();
+  it.wait(2000);
+  await assertRejects(() => it.cache.resolve(REPO, "1.0"), RegistryError, "registry.example");
+});
+
+Deno.test("a partial download is gone on with, not begun again", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  await Deno.mkdir(`${it.root}/ingest`);
+  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, layer.bytes.slice(0, 2_000_000));
+  assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+  assertEquals(it.upstream.asked, [`stat ${digest}`, `blob ${digest} {"start":2000000}`]);
+});
+
+Deno.test("an unknown blob leaves nothing in the store", async () => {
+  await using it = await open();
+  assertEquals(await it.cache.openBlob(REPO, UNKNOWN_DIGEST), undefined);
+  assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+});
