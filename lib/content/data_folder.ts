@@ -1,5 +1,6 @@
 import { isDigest } from "../oci/digest.ts";
 import { createFolder, removeIfThere } from "./durable.ts";
+import { tryLockFile } from "./file_lock.ts";
 import { blobPath, digestOfPartial, INGEST } from "./layout.ts";
 
 /** Says that another process serves the same data folder. */
@@ -22,7 +23,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     if (isNotWritable(error)) return undefined;
     throw error;
   }
-  if (!await file.tryLock(true)) {
+  if (!await tryLockFile(file)) {
     file.close();
     throw new FolderInUseError(
       `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
@@ -65,7 +66,7 @@ async function isWanted(root: string, name: string): Promise<boolean> {
 async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
-    if (await file.tryLock(true)) await removeIfThere(path);
+    if (await tryLockFile(file)) await removeIfThere(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }

@@ -1,6 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import { CHUNK_BYTES } from "./byte_stream.ts";
+import { tryLockFile } from "./file_lock.ts";
 import { commitFile, createFolder, parentOf, removeIfThere } from "./durable.ts";
 import { Verifier } from "./verify.ts";
 
@@ -137,7 +138,7 @@ export function isNoSpace(error: unknown): boolean {
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(path, { read: true, write: true, create: true });
   try {
-    if (await tryLock(file) && await isStillAt(path, file)) return file;
+    if (await tryLockFile(file) && await isStillAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -148,17 +149,8 @@ async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
 
 async function openNew(path: string): Promise<Deno.FsFile> {
   const file = await Deno.open(path, { read: true, write: true, createNew: true });
-  await tryLock(file);
+  await tryLockFile(file);
   return file;
-}
-
-// Some file systems (a phone's shared storage) know no locks; there the name alone has to do.
-async function tryLock(file: Deno.FsFile): Promise<boolean> {
-  try {
-    return await file.tryLock(true);
-  } catch {
-    return false;
-  }
 }
 
 // Between our open and our lock the writer before us may have given the file its final name: then the lock is on a

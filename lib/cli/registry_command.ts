@@ -1,0 +1,73 @@
+import { takeDataFolder } from "../content/data_folder.ts";
+import { createRegistryHandler } from "../registry/handler.ts";
+import type { Invocation } from "./command.ts";
+import { describeError } from "./describe_error.ts";
+import type { Io } from "./io.ts";
+import { Log } from "./log.ts";
+import { openContent } from "./open_content.ts";
+import { type Address, readAddress, readSettings } from "./settings.ts";
+
+const DEFAULT_PORT = 6060;
+const STOP_MILLISECONDS = 10_000;
+
+/** `crpe registry` */
+export async function runRegistry(invocation: Invocation, io: Io): Promise<number> {
+  const settings = await readSettings(invocation, io);
+  const address = readAddress(invocation, io, settings.config, DEFAULT_PORT);
+  using folder = await takeDataFolder(settings.data);
+  const log = new Log(io);
+  const warn = (message: string) => log.line(`warning: ${message}`);
+  if (folder === undefined) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
+  const { source } = await openContent(settings, io, warn);
+  const handler = createRegistryHandler(source, {
+    onError: (error) => log.line(`error: ${describeError(error)}`),
+    onResponse: ({ method, path, status }) => invocation.isSet("quiet") || log.line(`${method} ${path} ${status}`),
+  });
+  await serve(address, handler, (url) => {
+    log.line(`crpe registry on ${url}, data in ${settings.data}`);
+    log.flush();
+  });
+  log.flush();
+  return 0;
+}
+
+/** Serves until SIGINT or SIGTERM; then lets running answers finish, for a while. */
+async function serve(
+  { hostname, port }: Address,
+  handler: (request: Request) => Promise<Response>,
+  onListen: (url: string) => void,
+): Promise<void> {
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve({
+      port,
+      ...(hostname === undefined ? {} : { hostname }),
+      onListen: (at) => onListen(`http://${hostname === undefined ? "0.0.0.0" : urlHost(at.hostname)}:${at.port}`),
+    }, handler);
+  } catch (cause) {
+    throw listenError(cause, hostname, port);
+  }
+  const stop = () => {
+    server.shutdown();
+    Deno.unrefTimer(setTimeout(() => Deno.exit(0), STOP_MILLISECONDS));
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
+  await server.finished;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
+}
+
+function listenError(cause: unknown, hostname: string | undefined, port: number): Error {
+  const where = `${hostname === undefined ? "" : urlHost(hostname)}:${port}`;
+  const reason = cause instanceof Deno.errors.AddrInUse
+    ? "the port is in use; stop what uses it, or choose another with --addr"
+    : cause instanceof Deno.errors.AddrNotAvailable
+    ? "this machine has no such address"
+    : cause instanceof Deno.errors.PermissionDenied
+    ? "permission denied; ports below 1024 need more rights, choose another with --addr"
+    : (cause as Error).message;
+  return new Error(`Cannot listen on ${where}: ${reason}`, { cause });
+}
+
+function urlHost(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
