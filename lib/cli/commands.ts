@@ -21,7 +21,7 @@ export const COMMANDS: readonly Command[] = [
     name: "pull",
     operands: "IMAGE…",
     summary: "bring images into the store",
-    details: `Without --platform all that an image's index lists is brought. ${PLATFORM_DETAILS}`,
+    details: `Without --platform all that an image's index lists is brought.\n${PLATFORM_DETAILS}`,
     arity: [1, Infinity],
     flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
     run: async (invocation, io) => (await import("./pull_command.ts")).runPull(invocation, io),
@@ -33,7 +33,8 @@ export const COMMANDS: readonly Command[] = [
     details: [
       "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML.",
       "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else those of",
-      `linux/amd64,linux/arm64 that the image has. ${PLATFORM_DETAILS}`,
+      "linux/amd64,linux/arm64 that the image has.",
+      PLATFORM_DETAILS,
     ].join("\n"),
     arity: [1, 1],
     flags: [

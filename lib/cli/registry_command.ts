@@ -7,6 +7,8 @@ import { Log } from "./log.ts";
 import { openContent } from "./open_content.ts";
 import { type Address, readAddress, readSettings } from "./settings.ts";
 
+type Handler = (request: Request) => Promise<Response>;
+
 const DEFAULT_PORT = 6060;
 const STOP_MILLISECONDS = 10_000;
 
@@ -20,10 +22,9 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   if (folder === undefined) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
   const { source } = await openContent(settings, io, warn);
   const handler = createRegistryHandler(source, {
-    onError: (error) => log.line(`error: ${describeError(error)}`),
-    onResponse: ({ method, path, status }) => invocation.isSet("quiet") || log.line(`${method} ${path} ${status}`),
+    onError: (error, request) => log.line(`error: ${pathOf(request)}: ${describeError(error)}`),
   });
-  await serve(address, handler, (url) => {
+  await serve(address, invocation.isSet("quiet") ? handler : withLog(handler, log), (url) => {
     log.line(`crpe registry on ${url}, data in ${settings.data}`);
     log.flush();
   });
@@ -31,10 +32,22 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   return 0;
 }
 
+function withLog(handler: Handler, log: Log): Handler {
+  return async (request) => {
+    const response = await handler(request);
+    log.line(`${request.method} ${pathOf(request)} ${response.status}`);
+    return response;
+  };
+}
+
+function pathOf({ url }: Request): string {
+  return url.slice(url.indexOf("/", url.indexOf("://") + 3));
+}
+
 /** Serves until SIGINT or SIGTERM; then lets running answers finish, for a while. */
 async function serve(
   { hostname, port }: Address,
-  handler: (request: Request) => Promise<Response>,
+  handler: Handler,
   onListen: (url: string) => void,
 ): Promise<void> {
   let server: Deno.HttpServer<Deno.NetAddr>;

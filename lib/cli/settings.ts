@@ -73,7 +73,8 @@ async function readConfig(path: string | undefined): Promise<ConfigFile> {
   return parseConfigFile(await Deno.readTextFile(path), path);
 }
 
-function readPlatforms(text: string | undefined): Platform[] | undefined {
+/** Reads a list of platforms, if there is one. @throws {UsageError} */
+export function readPlatforms(text: string | undefined): Platform[] | undefined {
   if (text === undefined || text.trim() === "") return undefined;
   try {
     return parsePlatforms(text);

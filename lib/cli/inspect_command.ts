@@ -1,0 +1,31 @@
+import { type BundleInfo, inspectBundle } from "../bundle/inspect_bundle.ts";
+import type { Invocation } from "./command.ts";
+import type { Io } from "./io.ts";
+import { openBundle } from "./open_bundle.ts";
+import { formatSize } from "./quantity.ts";
+import { formatJson } from "./table.ts";
+
+/** `crpe inspect` */
+export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
+  const info = await inspectBundle(await openBundle(invocation.arguments[0]!, io));
+  io.out(invocation.isSet("json") ? formatJson(info) : formatInfo(info));
+  return 0;
+}
+
+function formatInfo(info: BundleInfo): string {
+  const lines = [
+    `${info.name}@${info.version}, namespace ${info.namespace}`,
+    `platforms: ${info.platforms.join(", ") || "none named"}`,
+    "images:",
+    ...info.images.map(({ reference, digest, platforms, size }) =>
+      `  ${reference}${digest === undefined ? "" : `@${digest}`}  ${platforms.join(",")}  ${formatSize(size)}`.trimEnd()
+    ),
+    "manifests:",
+    ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
+    `${info.blobs.count} blobs, ${formatSize(info.blobs.size)}`,
+  ];
+  if (info.omitted.count > 0) {
+    lines.push(`${info.omitted.count} of them (${formatSize(info.omitted.size)}) are not in the file`);
+  }
+  return lines.map((line) => `${line}\n`).join("");
+}

@@ -1,0 +1,96 @@
+import { DiskStore } from "../content/disk_store.ts";
+import { PullThrough } from "../content/pull_through.ts";
+import { normalizeHost } from "../oci/reference.ts";
+import {
+  createEndpointSelector,
+  createSingleEndpointSelector,
+  type EndpointSelector,
+  listWellKnownUpstreams,
+  type UpstreamEntry,
+} from "../upstream/endpoints.ts";
+import { UpstreamSource } from "../upstream/source.ts";
+import { UsageError } from "./command.ts";
+import { Credentials } from "./credentials.ts";
+import type { Io } from "./io.ts";
+import type { Settings } from "./settings.ts";
+
+/** What the commands work on. */
+export interface Content {
+  readonly store: DiskStore;
+  /** The store, and behind it the upstreams that may be asked. */
+  readonly source: PullThrough;
+}
+
+/**
+ * Opens the store of the data folder, and the upstreams that the settings allow.
+ *
+ * @param warn told of what is wrong but need not stop anything
+ */
+export async function openContent(settings: Settings, io: Io, warn: (message: string) => void): Promise<Content> {
+  const store = new DiskStore(settings.data, { warn });
+  const endpointsOf = settings.offline ? undefined : await selectEndpoints(settings, io, warn);
+  const upstream = endpointsOf && new UpstreamSource({ endpointsOf });
+  return { store, source: new PullThrough({ store, upstream, tagTtl: settings.tagTtl, warn }) };
+}
+
+async function selectEndpoints(
+  settings: Settings,
+  io: Io,
+  warn: (message: string) => void,
+): Promise<EndpointSelector> {
+  const credentials = await Credentials.read(settings.config, io, warn);
+  try {
+    const single = singleEndpoint(io);
+    if (settings.upstreams.length === 0 && single !== undefined) return createSingleEndpointSelector(single);
+    const entries = await listEntries(settings, credentials);
+    return createEndpointSelector(entries);
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+// The earlier generation's way to name one upstream for every name.
+function singleEndpoint(io: Io): (Omit<UpstreamEntry, "host"> & { url: string }) | undefined {
+  for (const prefix of ["", "CUSTOM_"]) {
+    const url = io.env(`${prefix}REMOTE_DOCKER_ENDPOINT`);
+    if (url === undefined) continue;
+    const username = io.env(`${prefix}REMOTE_DOCKER_USERNAME`);
+    const password = io.env(`${prefix}REMOTE_DOCKER_PASSWORD`);
+    return { url, ...(username && password ? { credential: { username, password } } : {}) };
+  }
+  return undefined;
+}
+
+async function listEntries({ upstreams, config }: Settings, credentials: Credentials): Promise<UpstreamEntry[]> {
+  const named = upstreams.map(parseUpstream);
+  // A host with an endpoint in the configuration is an upstream; one with a credential alone need not be.
+  for (const [host, { url }] of Object.entries(config.hosts)) {
+    const urls = url === undefined ? [] : [url].flat();
+    if (!named.some((entry) => normalizeHost(entry.host) === normalizeHost(host) && entry.url !== undefined)) {
+      named.push(...urls.map((url) => ({ host, url })));
+    }
+  }
+  const withUrl = new Set(named.filter(({ url }) => url !== undefined).map(({ host }) => normalizeHost(host)));
+  const entries = named.filter(({ host, url }) => url !== undefined || !withUrl.has(normalizeHost(host)));
+  const isClosed = upstreams.length > 0;
+  const rest = isClosed ? [] : listWellKnownUpstreams().filter(({ host }) => !withUrl.has(host));
+  return await Promise.all([...entries, ...rest].map(async (entry) => ({
+    ...entry,
+    credential: credentials.forHost(entry.host),
+    caCerts: await credentials.caCertsOf(entry.host),
+  })));
+}
+
+/** Reads `HOST[=URL]`. */
+function parseUpstream(text: string): UpstreamEntry {
+  const equals = text.indexOf("=");
+  const host = equals < 0 ? text : text.slice(0, equals);
+  const url = equals < 0 ? undefined : text.slice(equals + 1);
+  if (host === "" || url === "" || host.includes("://")) {
+    throw new UsageError(
+      `Cannot use --upstream ${JSON.stringify(text)}: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
+    );
+  }
+  return { host, url };
+}

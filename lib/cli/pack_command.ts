@@ -1,0 +1,79 @@
+import { packBundle, type PackResult } from "../bundle/pack_bundle.ts";
+import { writeBundleFile } from "../bundle/write_bundle_file.ts";
+import type { ByteSink } from "../bundle/gzip_writer.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
+import type { Invocation } from "./command.ts";
+import type { Io } from "./io.ts";
+import { openContent } from "./open_content.ts";
+import { createProgress } from "./progress.ts";
+import { formatSize } from "./quantity.ts";
+import { readBounded } from "./read_bounded.ts";
+import { readPlatforms, readSettings } from "./settings.ts";
+import { formatJson } from "./table.ts";
+
+/** `crpe pack` */
+export async function runPack(invocation: Invocation, io: Io): Promise<number> {
+  const settings = await readSettings(invocation, io);
+  const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
+  const { source } = await openContent(settings, io, (message) => io.err(`crpe: warning: ${message}\n`));
+  const asJson = invocation.isSet("json");
+  const quiet = invocation.isSet("quiet");
+  const { name } = kubepkg.metadata;
+  const { version } = kubepkg.spec;
+  const path = invocation.flag("output") ?? `${name}@${version}.tgz`;
+  const progress = createProgress(io, "pack", { quiet });
+  const named = readPlatforms(invocation.flag("platform"));
+  const write = (sink: ByteSink) =>
+    packBundle(kubepkg, source, {
+      ...(named === undefined ? {} : { platforms: named }),
+      ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+      hashOutput: asJson,
+      onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    }, sink);
+  let result: PackResult;
+  try {
+    result = path === "-" ? await write(createStdoutSink()) : await writeBundleFile(path, write);
+  } finally {
+    progress.finish();
+  }
+  if (path === "-") return 0;
+  if (asJson) {
+    const { kubepkg: _, ...summary } = result;
+    io.out(formatJson({ file: path, ...summary }));
+    return 0;
+  }
+  for (const { reference, digest, platforms } of result.images) {
+    io.out(`${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}\n`);
+  }
+  io.out(`${path}  ${formatSize(result.size)}, ${result.blobs.count} blobs of ${result.images.length} images\n`);
+  return 0;
+}
+
+async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
+  const limit = KUBEPKG_LIMITS.maxBytes;
+  if (where === "-") return readKubePkg(await readBounded(io.stdin, "standard input", limit), "standard input");
+  if (!/^https?:\/\//.test(where)) {
+    using file = await Deno.open(where);
+    return readKubePkg(await readBounded(file.readable, where, limit), where);
+  }
+  let response: Response;
+  try {
+    response = await fetch(where);
+  } catch (cause) {
+    throw new Error(`Cannot read ${where}: ${(cause as Error).message}`, { cause });
+  }
+  if (!response.ok || response.body === null) {
+    await response.body?.cancel();
+    throw new Error(`Cannot read ${where}: it answered ${response.status} ${response.statusText}`.trimEnd());
+  }
+  return readKubePkg(await readBounded(response.body, where, limit), where);
+}
+
+function createStdoutSink(): ByteSink {
+  return {
+    write: async (bytes) => {
+      for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+    },
+  };
+}

@@ -1,0 +1,28 @@
+import { CorruptError } from "../oci/error.ts";
+
+/**
+ * All bytes of a stream that has to be small.
+ *
+ * @param what names it in the error
+ * @throws {CorruptError} when there are more than `limit` bytes; the rest is not read
+ */
+export async function readBounded(
+  stream: ReadableStream<Uint8Array>,
+  what: string,
+  limit: number,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size > limit) throw new CorruptError(`Cannot read ${what}: it has more than ${limit} bytes`);
+    chunks.push(chunk.slice());
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,30 @@
+import type { Io } from "../../lib/cli/io.ts";
+
+/** An `Io` that keeps what is written. */
+export interface TestIo extends Io {
+  outText: string;
+  errText: string;
+}
+
+/** Surroundings of a command in a test: an environment, a standard input, a terminal's width. */
+export function createTestIo(
+  { env = {}, stdin = new Uint8Array(), columns }: {
+    env?: Record<string, string>;
+    stdin?: Uint8Array<ArrayBuffer>;
+    columns?: number | undefined;
+  } = {},
+): TestIo {
+  return {
+    outText: "",
+    errText: "",
+    env: (name) => env[name] || undefined,
+    out(text) {
+      this.outText += text;
+    },
+    err(text) {
+      this.errText += text;
+    },
+    stdin: new Blob([stdin]).stream(),
+    columns,
+  };
+}

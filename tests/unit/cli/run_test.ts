@@ -1,0 +1,58 @@
+import { COMMANDS } from "../../../lib/cli/commands.ts";
+import { run } from "../../../lib/cli/run.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { createTestIo } from "../../support/test_io.ts";
+
+async function crpe(...args: string[]) {
+  const io = createTestIo({ env: { HOME: "/nonexistent" } });
+  const status = await run(args, io);
+  return { status, out: io.outText, err: io.errText };
+}
+
+Deno.test("--version prints the version", async () => {
+  const { status, out } = await crpe("--version");
+  assert(/^crpe \d+\.\d+\.\d+\n$/.test(out), out);
+  assertEquals(status, 0);
+});
+
+Deno.test("--help lists every command", async () => {
+  const { status, out } = await crpe("--help");
+  assertEquals(status, 0);
+  for (const { name } of COMMANDS) assertStringIncludes(out, `\n  ${name}`);
+});
+
+for (const { name, flags } of COMMANDS) {
+  Deno.test(`${name} --help names its flags and fits a terminal`, async () => {
+    const { status, out, err } = await crpe(name, "--help");
+    assertEquals([status, err], [0, ""]);
+    for (const flag of flags) assertStringIncludes(out, `--${flag.name}`);
+    for (const line of out.split("\n")) assert(line.length <= 120, line);
+  });
+}
+
+for (
+  const [what, args, message] of [
+    ["nothing", [], ""],
+    ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
+    ["a flag before the command", ["--json", "images"], "a command has to come first"],
+    ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
+    ["a mistyped flag with a value", ["registry", "--upstrem=x"], "did you mean --upstream?"],
+    ["an unknown short flag", ["images", "-x"], "Cannot use -x"],
+    ["a flag without its value", ["images", "--data"], "Cannot use --data: it needs a value"],
+    ["a flag with an empty value", ["images", "--data="], "Cannot use --data: it needs a value"],
+    ["a flag twice", ["images", "--data", "a", "--data", "b"], "--data: it is given more than once"],
+    ["an operand too many", ["images", "x"], '"x" is one operand too many'],
+    ["an operand too few", ["pack"], "KUBEPKG is missing"],
+    ["a bad address", ["registry", "--addr", "nowhere"], 'Cannot use --addr "nowhere"'],
+    ["a bad port", ["registry", "--addr", ":70000"], 'Cannot use --addr ":70000"'],
+    ["a bad duration", ["registry", "--tag-ttl", "soon"], 'Cannot use --tag-ttl "soon"'],
+    ["a bad platform", ["pull", "x", "--platform", "linux/amd 64"], 'Cannot use platform "linux/amd 64"'],
+  ] as const
+) {
+  Deno.test(`exit status 2 and a line for ${what}`, async () => {
+    const { status, err, out } = await crpe(...args);
+    assertEquals(status, 2);
+    assertStringIncludes(err + out, message);
+    assert(args.length === 0 || err.startsWith("crpe: Cannot "), err);
+  });
+}
