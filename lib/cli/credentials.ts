@@ -42,20 +42,23 @@ export class Credentials {
     return new Credentials(hosts, passwords, files);
   }
 
-  /** What logs in to a host, if anything is known. */
-  forHost(name: string): Credential | undefined {
+  /** What the configuration gives for a host by the name that images have. */
+  configured(name: string): Credential | undefined {
     const host = normalizeHost(name);
     const { username, "identity-token": identityToken } = this.#hosts.get(host) ?? {};
     const password = this.#passwords.get(host);
-    if (username !== undefined || identityToken !== undefined) {
-      return {
-        ...(username === undefined ? {} : { username }),
-        ...(password === undefined ? {} : { password }),
-        ...(identityToken === undefined ? {} : { identityToken }),
-      };
-    }
+    if (username === undefined && identityToken === undefined) return undefined;
+    return {
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(identityToken === undefined ? {} : { identityToken }),
+    };
+  }
+
+  /** What docker's or podman's files have for a host, and a repository's path on it. */
+  fromFiles(host: string, path?: string): Credential | undefined {
     for (const file of this.#files) {
-      const found = file.credentialFor(host);
+      const found = file.credentialFor(host, path);
       if (found !== undefined) return found;
     }
     return undefined;

@@ -7,7 +7,7 @@ const FLUSH_LENGTH = 16 * 1024;
 export class Log {
   readonly #io: Io;
   #pending = "";
-  #timer: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(io: Io) {
     this.#io = io;
@@ -18,8 +18,9 @@ export class Log {
     this.#pending += `${text}\n`;
     if (this.#pending.length > FLUSH_LENGTH) this.flush();
     else if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
-      Deno.unrefTimer(this.#timer);
+      const timer = setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
+      Deno.unrefTimer(timer);
+      this.#timer = timer;
     }
   }
 

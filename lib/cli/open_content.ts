@@ -7,7 +7,9 @@ import {
   type EndpointSelector,
   listWellKnownUpstreams,
   type UpstreamEntry,
+  WELL_KNOWN_REGISTRIES,
 } from "../upstream/endpoints.ts";
+import type { Credential } from "../upstream/docker_config.ts";
 import { UpstreamSource } from "../upstream/source.ts";
 import { UsageError } from "./command.ts";
 import { Credentials } from "./credentials.ts";
@@ -28,17 +30,25 @@ export interface Content {
  */
 export async function openContent(settings: Settings, io: Io, warn: (message: string) => void): Promise<Content> {
   const store = new DiskStore(settings.data, { warn });
-  const endpointsOf = settings.offline ? undefined : await selectEndpoints(settings, io, warn);
-  const upstream = endpointsOf && new UpstreamSource({ endpointsOf });
+  const upstream = settings.offline ? undefined : await openUpstream(settings, io, warn);
   return { store, source: new PullThrough({ store, upstream, tagTtl: settings.tagTtl, warn }) };
 }
 
-async function selectEndpoints(
-  settings: Settings,
-  io: Io,
-  warn: (message: string) => void,
-): Promise<EndpointSelector> {
+async function openUpstream(settings: Settings, io: Io, warn: (message: string) => void): Promise<UpstreamSource> {
   const credentials = await Credentials.read(settings.config, io, warn);
+  return new UpstreamSource({
+    endpointsOf: await selectEndpoints(settings, io, credentials),
+    credentialFor: (host, path) => credentials.fromFiles(host, path),
+    resolveHost,
+  });
+}
+
+async function resolveHost(name: string): Promise<string[]> {
+  const [v4, v6] = await Promise.allSettled([Deno.resolveDns(name, "A"), Deno.resolveDns(name, "AAAA")]);
+  return [v4, v6].flatMap((result) => result.status === "fulfilled" ? result.value : []);
+}
+
+async function selectEndpoints(settings: Settings, io: Io, credentials: Credentials): Promise<EndpointSelector> {
   try {
     const single = singleEndpoint(io);
     if (settings.upstreams.length === 0 && single !== undefined) return createSingleEndpointSelector(single);
@@ -77,9 +87,16 @@ async function listEntries({ upstreams, config }: Settings, credentials: Credent
   const rest = isClosed ? [] : listWellKnownUpstreams().filter(({ host }) => !withUrl.has(host));
   return await Promise.all([...entries, ...rest].map(async (entry) => ({
     ...entry,
-    credential: credentials.forHost(entry.host),
+    credential: credentials.configured(entry.host) ?? credentialOfName(entry, credentials),
     caCerts: await credentials.caCertsOf(entry.host),
   })));
+}
+
+// A registry of one's own may be reached at an address that differs from its name; its login goes there. The login of a
+// public registry does not go to a mirror of it.
+function credentialOfName({ host, url }: UpstreamEntry, credentials: Credentials): Credential | undefined {
+  const isMirror = url !== undefined && WELL_KNOWN_REGISTRIES.includes(normalizeHost(host));
+  return url === undefined || isMirror ? undefined : credentials.fromFiles(host);
 }
 
 /** Reads `HOST[=URL]`. */

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { tryParse } from "@std/semver";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
+import { isJsonObject } from "../oci/json.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
 
 /** `apiVersion` of a KubePkg. */
@@ -75,11 +76,20 @@ const DNS_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?";
 const DNS_NAME = new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`);
 const MAX_DNS_NAME = 253;
 
+const INHERITED_KEYS = ["__proto__", "constructor", "prototype"];
+
 const text = () => v.string("must be text");
 const filledText = () => v.pipe(text(), v.minLength(1, "must not be empty"));
-const textRecord = () => v.optional(v.record(v.string(), text(), "must be an object of texts"));
+// valibot takes a list for an object, and a record's key that every object has a property of it passes over unseen.
+const plainObject = (message: string) => v.custom<Record<string, unknown>>(isJsonObject, message);
+const record = <T extends v.GenericSchema>(value: T, message = "must be an object") =>
+  v.pipe(
+    plainObject(message),
+    v.check((it) => !INHERITED_KEYS.some((key) => Object.hasOwn(it, key)), `must not use ${INHERITED_KEYS.join(", ")}`),
+    v.record(v.string(), value),
+  );
 const object = <T extends v.ObjectEntries>(entries: T) =>
-  v.looseObject(entries, (issue) => issue.received === "undefined" ? "is missing" : "must be an object");
+  v.pipe(plainObject("must be an object"), v.looseObject(entries));
 const dnsName = (length: number, example: string) =>
   v.pipe(
     text(),
@@ -107,20 +117,19 @@ const KubePkgSchema = object({
     name: dnsName(MAX_DNS_NAME, "web or web.shop"),
     // Empty is what a Go program writes for "not given".
     namespace: v.optional(v.union([v.literal(""), dnsName(63, "default")], 'must be a name like "default"')),
-    labels: textRecord(),
-    annotations: textRecord(),
+    labels: v.optional(record(text())),
+    annotations: v.optional(record(text())),
   }),
   spec: object({
     version: v.pipe(text(), v.check(isVersion, "must be a semantic version, like 1.2.3")),
-    images: v.optional(v.record(
-      v.string(),
+    images: v.optional(record(
       v.custom<Digest | "">(
         (value) => value === "" || isDigest(value),
         'must be "" or a digest (sha256:<64 hex> or sha512:<128 hex>)',
       ),
       "must be an object: image → digest",
     )),
-    manifests: v.optional(v.record(v.string(), KubeObjectSchema, "must be an object: name → Kubernetes object")),
+    manifests: v.optional(record(KubeObjectSchema, "must be an object: name → Kubernetes object")),
   }),
   status: v.optional(object({
     tgzDigest: v.optional(text()),

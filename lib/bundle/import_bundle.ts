@@ -1,0 +1,273 @@
+import type { ContentStore } from "../content/source.ts";
+import { DigestMismatchError, verifyBytes } from "../content/verify.ts";
+import { imagesOf, type KubePkg, withImageDigests } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { streamBytes } from "./byte_reader.ts";
+import { type ImageGraph, readImageGraphs, rootDigest } from "./image_graph.ts";
+import { describeBundle } from "./inspect_bundle.ts";
+import type { BundleProgress } from "./pack_bundle.ts";
+import { checkSpace, type ImportPlan, missingError, planImport, type PlanImportOptions } from "./plan_import.ts";
+import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
+import { readSmallBlob } from "./read_small_blob.ts";
+
+/** How a bundle is imported. */
+export interface ImportOptions extends Partial<PlanImportOptions> {
+  /** What is installed, where the package's name has to be known to tell. */
+  readonly findInstalled?: (name: string) => Promise<KubePkg | undefined>;
+  /** Only says what would happen; reads the first entry alone. */
+  readonly dryRun?: boolean;
+  readonly onPlan?: (plan: ImportPlan) => void;
+  readonly onProgress?: (progress: BundleProgress) => void;
+}
+
+/** An image of a bundle. */
+export interface ImportedImage {
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly platforms: readonly string[];
+}
+
+/** What an import did. */
+export interface ImportResult {
+  readonly plan: ImportPlan;
+  /** False: it was a dry run, or there was nothing to do. */
+  readonly isImported: boolean;
+  readonly images: readonly ImportedImage[];
+  /** Blobs and manifests; those that the store held already are skipped. */
+  readonly blobs: { readonly written: number; readonly skipped: number; readonly bytesWritten: number };
+  /** The package as the bundle has it, the digests of its images filled in: what is handed over and recorded. */
+  readonly kubepkg: KubePkg;
+}
+
+/** All manifests of a bundle are held in memory until the blobs are in place. */
+const MAX_MANIFESTS_BYTES = 64 * 1024 * 1024;
+const ANY_TYPE = "application/octet-stream";
+const PIECE_BYTES = 1024 * 1024;
+
+/**
+ * Brings a bundle's content into a store: blobs as they come, then, when all that the package needs is in place, the
+ * manifests and last the tags. Whatever goes wrong before that changes nothing that can be seen, and doing it again skips
+ * the blobs that are in place. To hand over and to record the package is left to the caller.
+ *
+ * @throws {CorruptError} when the bundle is broken or content is not what its name says
+ * @throws {RefusedError} when the version rule forbids it
+ * @throws {IncompleteError} when content is missing
+ * @throws {NoSpaceError} when it does not fit
+ */
+export async function importBundle(
+  stream: ReadableStream<Uint8Array>,
+  store: ContentStore,
+  options: ImportOptions = {},
+): Promise<ImportResult> {
+  const bundle = await readBundle(stream);
+  try {
+    return await new BundleImport(bundle, store, options).run();
+  } catch (error) {
+    if (!(error instanceof DigestMismatchError)) throw error;
+    const { metadata: { name }, spec: { version } } = bundle.kubepkg;
+    throw new CorruptError(`Cannot import ${name}@${version}: ${error.message}`, { cause: error });
+  } finally {
+    await bundle.cancel();
+  }
+}
+
+class BundleImport {
+  readonly #bundle: BundleReader;
+  readonly #kubepkg: KubePkg;
+  readonly #store: ContentStore;
+  readonly #options: ImportOptions;
+  readonly #repositories: ReadonlyMap<Digest, string>;
+  readonly #types: ReadonlyMap<Digest, "manifest" | "blob">;
+  readonly #manifests = new Map<Digest, Uint8Array>();
+  readonly #inPlace = new Map<Digest, number>();
+  readonly #counts = { written: 0, skipped: 0, bytesWritten: 0 };
+  #manifestBytes = 0;
+  #done = 0;
+  #total: number | undefined;
+
+  constructor(bundle: BundleReader, store: ContentStore, options: ImportOptions) {
+    this.#bundle = bundle;
+    this.#store = store;
+    this.#options = options;
+    // Earlier tools left the images' digests to the status; what is installed and compared has them in their place.
+    this.#kubepkg = withImageDigests(bundle.kubepkg, (image) => rootDigest(bundle.kubepkg, image));
+    const images = imagesOf(this.#kubepkg);
+    const lines = this.#kubepkg.status?.digests ?? [];
+    this.#types = new Map([
+      ...lines.map(({ digest, type }) => [digest, type] as const),
+      ...images.map((image) => [rootDigest(this.#kubepkg, image), "manifest"] as const),
+    ]);
+    const ours = new Set(images.map(({ reference }) => repositoryOf(reference)));
+    this.#repositories = new Map(lines.filter(({ name }) => ours.has(name)).map(({ digest, name }) => [digest, name]));
+  }
+
+  async run(): Promise<ImportResult> {
+    const kubepkg = this.#kubepkg;
+    const { findInstalled, dryRun, onPlan } = this.#options;
+    const installed = this.#options.installed ?? await findInstalled?.(kubepkg.metadata.name);
+    const plan = await planImport(kubepkg, {
+      ...this.#options,
+      statBlob: (digest) => this.#statHeld(digest),
+      ...(installed === undefined ? {} : { installed }),
+    });
+    onPlan?.(plan);
+    if (dryRun || (plan.verdict === "same" && !this.#options.force)) return this.#result(plan, false, []);
+
+    this.#total = this.#bytesInFile();
+    for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
+      await this.#take(blob);
+    }
+    const graphs = await this.#checkComplete();
+    await this.#writeLeftOver(graphs);
+    for (const { repository, manifests } of graphs) {
+      for (const { descriptor, bytes } of manifests) await this.#store.writeManifest(repository, descriptor, bytes);
+    }
+    for (const { reference, repository, digest } of graphs) {
+      if (reference.tag !== undefined) await this.#store.tag(repository, reference.tag, digest);
+    }
+    return this.#result(plan, true, graphs);
+  }
+
+  #result(plan: ImportPlan, isImported: boolean, graphs: readonly ImageGraph[]): ImportResult {
+    return {
+      plan,
+      isImported,
+      images: isImported ? graphs.map(describeImage) : this.#describeImages(),
+      blobs: { ...this.#counts },
+      kubepkg: this.#kubepkg,
+    };
+  }
+
+  #describeImages(): ImportedImage[] {
+    return describeBundle(this.#kubepkg).images.map(({ reference, digest, platforms }) => {
+      return { reference, digest: digest as Digest, platforms };
+    });
+  }
+
+  async #take(blob: BundleBlob): Promise<void> {
+    const { digest, size } = blob;
+    const report = (bytes: number) => {
+      this.#done += bytes;
+      this.#options.onProgress?.({
+        bytes: this.#done,
+        ...(this.#total === undefined ? {} : { total: this.#total }),
+        entry: blob.name,
+      });
+    };
+    const type = this.#types.get(digest) ?? "blob";
+    const isHeld = await this.#statHeld(digest) === size;
+    // What may be a manifest is kept even if the store has it: it is needed to know what the image consists of.
+    const mayBeManifest = type === "manifest" || (this.#bundle.declared === undefined && size <= MAX_MANIFEST_BYTES);
+    const bytes = mayBeManifest ? await this.#readSmall(blob, type) : undefined;
+    this.#inPlace.set(digest, size);
+    if (isHeld) this.#counts.skipped++;
+    else {
+      if (this.#bundle.declared === undefined) await checkSpace(this.#kubepkg, size, this.#options);
+      this.#counts.written++;
+      this.#counts.bytesWritten += size;
+      // A manifest is written when all it names is in place; until then nothing has to hold it.
+      if (bytes === undefined) await this.#writeBlob(blob, report);
+      else if (!this.#manifests.has(digest)) await this.#writeBytes(digest, bytes);
+    }
+    if (isHeld || bytes !== undefined) report(size);
+  }
+
+  async #readSmall(blob: BundleBlob, type: "manifest" | "blob"): Promise<Uint8Array> {
+    const bytes = (await blob.readAll(MAX_MANIFEST_BYTES)).slice();
+    verifyBytes(bytes, blob.digest, blob.size);
+    if (type === "manifest" || isManifest(bytes)) {
+      this.#manifestBytes += bytes.length;
+      if (this.#manifestBytes > MAX_MANIFESTS_BYTES) {
+        throw new CorruptError(`Cannot use the bundle: its manifests have more than ${MAX_MANIFESTS_BYTES} bytes`);
+      }
+      this.#manifests.set(blob.digest, bytes);
+    }
+    return bytes;
+  }
+
+  async #writeBlob(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
+    const { digest, size } = blob;
+    const read = async (max: number) => {
+      const piece = await blob.read(max);
+      if (piece !== undefined) report(piece.length);
+      return piece;
+    };
+    const body = streamBytes({ read }, PIECE_BYTES);
+    await this.#store.writeBlob(this.#repositoryOf(digest), { mediaType: ANY_TYPE, digest, size }, body);
+  }
+
+  async #writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const descriptor = { mediaType: ANY_TYPE, digest, size: bytes.length };
+    await this.#store.writeBlob(this.#repositoryOf(digest), descriptor, new Blob([bytes.slice()]).stream());
+  }
+
+  async #checkComplete(): Promise<ImageGraph[]> {
+    const [kubepkg, { declared }] = [this.#kubepkg, this.#bundle];
+    const lacking: Digest[] = [];
+    for (const [digest, size] of declared ?? []) {
+      if (!this.#inPlace.has(digest) && await this.#statHeld(digest) !== size) lacking.push(digest);
+    }
+    if (lacking.length > 0) throw missingError(kubepkg, lacking);
+    const { graphs, missing } = await readImageGraphs(kubepkg, {
+      readManifest: (repository, digest) => this.#readManifest(repository, digest),
+      statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.#statHeld(digest),
+    });
+    if (missing.length > 0) throw missingError(kubepkg, missing);
+    return graphs;
+  }
+
+  // What looked like a manifest, or was said to be one, but is a layer of an image.
+  async #writeLeftOver(graphs: readonly ImageGraph[]): Promise<void> {
+    const used = new Set(graphs.flatMap(({ manifests }) => manifests.map(({ descriptor }) => descriptor.digest)));
+    for (const [digest, bytes] of this.#manifests) {
+      if (!used.has(digest)) await this.#writeBytes(digest, bytes);
+    }
+  }
+
+  // Only what the package names is taken from the store: it may have a part of an index's other platforms.
+  async #readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined> {
+    const bytes = this.#manifests.get(digest);
+    if (bytes !== undefined) return bytes;
+    if (this.#types.get(digest) !== "manifest" && !this.#inPlace.has(digest)) return undefined;
+    return await this.#store.readManifest(repository, digest) ??
+      await readSmallBlob(this.#store, repository, { digest, limit: MAX_MANIFEST_BYTES });
+  }
+
+  async #statHeld(digest: Digest): Promise<number | undefined> {
+    const { statBlob } = this.#options;
+    return await (statBlob?.(digest) ?? this.#store.statBlob(this.#repositoryOf(digest), digest));
+  }
+
+  #repositoryOf(digest: Digest): string {
+    const repository = this.#repositories.get(digest);
+    if (repository !== undefined) return repository;
+    const [image] = imagesOf(this.#kubepkg);
+    if (image === undefined) throw new CorruptError(`Cannot use the bundle: it has ${digest}, but no images`);
+    return repositoryOf(image.reference);
+  }
+
+  #bytesInFile(): number | undefined {
+    if (this.#bundle.declared === undefined) return undefined;
+    const omitted = new Set(this.#kubepkg.status?.omitted ?? []);
+    let sum = 0;
+    for (const [digest, size] of this.#bundle.declared) sum += omitted.has(digest) ? 0 : size;
+    return sum;
+  }
+}
+
+function describeImage({ reference, digest, platforms }: ImageGraph): ImportedImage {
+  return { reference: formatReference(reference), digest, platforms };
+}
+
+function isManifest(bytes: Uint8Array): boolean {
+  try {
+    parseManifest(bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  }
+}

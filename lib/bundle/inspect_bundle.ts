@@ -1,0 +1,88 @@
+import { imagesOf, type KubePkg, type StatusDigest } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { isJsonObject } from "../oci/json.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { declaredSizes, readBundle } from "./read_bundle.ts";
+
+/** What a bundle says of itself. */
+export interface BundleInfo {
+  readonly name: string;
+  readonly namespace: string;
+  readonly version: string;
+  readonly platforms: readonly string[];
+  readonly images: readonly ImageInfo[];
+  /** The Kubernetes objects, sorted by key. */
+  readonly manifests: readonly {
+    readonly key: string;
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }[];
+  /** How many blobs and manifests the package needs, and their size in bytes. */
+  readonly blobs: { readonly count: number; readonly size: number };
+  /** Those of them that are not in the file. */
+  readonly omitted: { readonly count: number; readonly size: number };
+}
+
+/** An image of a bundle. */
+export interface ImageInfo {
+  readonly reference: string;
+  readonly digest?: Digest;
+  readonly platforms: readonly string[];
+  /** Of all that the image's repository needs, in bytes; shared layers count for each. */
+  readonly size: number;
+}
+
+/** Says what is in a bundle. It reads the first entry alone. @throws {CorruptError} */
+export async function inspectBundle(stream: ReadableStream<Uint8Array>): Promise<BundleInfo> {
+  const bundle = await readBundle(stream);
+  await bundle.cancel();
+  return describeBundle(bundle.kubepkg);
+}
+
+/** Says what a package of a bundle needs. */
+export function describeBundle(kubepkg: KubePkg): BundleInfo {
+  const { name, namespace } = kubepkg.metadata;
+  const digests = kubepkg.status?.digests ?? [];
+  const sizes = declaredSizes(kubepkg) ?? new Map<Digest, number>();
+  const omitted = new Set(kubepkg.status?.omitted ?? []);
+  return {
+    name,
+    namespace,
+    version: kubepkg.spec.version,
+    platforms: platformsIn(digests),
+    images: imagesOf(kubepkg).map(({ reference, digest }) => {
+      const own = digests.filter((line) => line.name === repositoryOf(reference));
+      const needed = new Set(own.map((line) => line.digest));
+      return {
+        reference: formatReference(reference),
+        ...(digest === undefined ? {} : { digest }),
+        platforms: platformsIn(own),
+        size: [...needed].reduce((sum, each) => sum + (sizes.get(each) ?? 0), 0),
+      };
+    }),
+    manifests: Object.entries(kubepkg.spec.manifests).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0)
+      .map(([key, { kind, metadata }]) => {
+        const { name, namespace } = isJsonObject(metadata) ? metadata : {};
+        return {
+          key,
+          kind,
+          ...(typeof namespace === "string" ? { namespace } : {}),
+          name: typeof name === "string" ? name : key,
+        };
+      }),
+    blobs: { count: sizes.size, size: sumOf(sizes, () => true) },
+    omitted: { count: omitted.size, size: sumOf(sizes, (digest) => omitted.has(digest)) },
+  };
+}
+
+function platformsIn(digests: readonly StatusDigest[]): string[] {
+  const names = digests.filter(({ type }) => type === "manifest").map(({ platform }) => platform);
+  return [...new Set(names.filter((name) => name !== undefined))].sort();
+}
+
+function sumOf(sizes: ReadonlyMap<Digest, number>, isCounted: (digest: Digest) => boolean): number {
+  let sum = 0;
+  for (const [digest, size] of sizes) if (isCounted(digest)) sum += size;
+  return sum;
+}

@@ -1,0 +1,161 @@
+import type { ContentSource } from "../content/source.ts";
+import { verifyBytes } from "../content/verify.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { formatPlatform, isUnknownPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { PackageImage } from "../kubepkg/kubepkg.ts";
+import type { CarriedManifest, ResolvedImage } from "../kubepkg/plan.ts";
+import { readSmallBlob } from "./read_small_blob.ts";
+
+/** Which platforms of an image are wanted. */
+export interface PlatformChoice {
+  readonly platforms: readonly Platform[];
+  /** Whether somebody asked for them by name, so that each must be there; else one that is there is enough. */
+  readonly isNamed: boolean;
+}
+
+/** Largest config that is read to learn an image's platform, in bytes. */
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+/** How deep an index may lie in indexes. */
+const MAX_NESTING = 8;
+const IMAGE_CONFIG_TYPES = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+]);
+
+/** Finds out what of an image has to be carried: it reads the manifests and, where it must, configs. */
+export class ImageResolver {
+  readonly #source: ContentSource;
+  readonly #choice: PlatformChoice;
+  /** The bytes of all manifests that were read, which are few and small. */
+  readonly manifests = new Map<Digest, Uint8Array>();
+
+  constructor(source: ContentSource, choice: PlatformChoice) {
+    this.#source = source;
+    this.#choice = choice;
+  }
+
+  /**
+   * @throws {Error} when the image, or a platform asked for by name, is not there
+   * @throws {CorruptError} when a manifest is
+   */
+  async resolve({ reference, digest }: PackageImage): Promise<ResolvedImage> {
+    const name = formatReference(reference);
+    const repository = repositoryOf(reference);
+    const found = await this.#source.resolve(repository, digest ?? reference.tag ?? "latest");
+    if (found === undefined) {
+      throw new Error(`Cannot pack ${name}: ${digest === undefined ? "the image" : digest} was not found`);
+    }
+    const root = await this.#survey({ ...found, digest: digest ?? found.digest }, { name, repository, depth: 0 });
+    const carried = prune(root, this.#choose(name, root));
+    if (carried === undefined) throw new Error(`Cannot pack ${name}: its index has nothing to carry`);
+    return { reference, root: carried };
+  }
+
+  // An entry of an index that says its platform is not read before it is known to be wanted: that would ask an upstream
+  // for the manifests of platforms that nobody needs.
+  async #survey(descriptor: Descriptor, at: Place): Promise<Surveyed> {
+    if (at.depth > MAX_NESTING) throw new CorruptError(`Cannot pack ${at.name}: its indexes are nested too deep`);
+    const { bytes, manifest } = await this.#load(descriptor, at);
+    const exact: Descriptor = { mediaType: manifest.mediaType, digest: descriptor.digest, size: bytes.length };
+    if (manifest.kind === "manifest") {
+      const platform = descriptor.platform ?? await this.#platformOfConfig(manifest.config, at);
+      return { descriptor: exact, blobs: successorsOf(manifest), children: [], ...namePlatform(platform) };
+    }
+    const children: Surveyed[] = [];
+    for (const child of manifest.manifests) {
+      const isLeafOfPlatform = child.platform !== undefined && !isIndexType(child.mediaType);
+      if (isLeafOfPlatform && !this.#wants(child.platform)) {
+        children.push({ descriptor: child, blobs: [], children: [], ...namePlatform(child.platform) });
+      } else children.push(await this.#survey(child, { ...at, depth: at.depth + 1 }));
+    }
+    return { descriptor: exact, blobs: [], children };
+  }
+
+  async #load(descriptor: Descriptor, { name, repository }: Place): Promise<{ bytes: Uint8Array; manifest: Manifest }> {
+    const { digest, size, mediaType, platform } = descriptor;
+    const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
+    if (bytes === undefined) {
+      const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
+      throw new Error(`Cannot pack ${name}: its manifest ${digest}${purpose} was not found`);
+    }
+    verifyBytes(bytes, digest, size);
+    this.manifests.set(digest, bytes);
+    return { bytes, manifest: parseManifest(bytes, mediaType) };
+  }
+
+  async #platformOfConfig(config: Descriptor | undefined, { name, repository }: Place): Promise<Platform | undefined> {
+    if (config === undefined || !IMAGE_CONFIG_TYPES.has(config.mediaType)) return undefined;
+    const bytes = await readSmallBlob(this.#source, repository, { ...config, limit: MAX_CONFIG_BYTES });
+    if (bytes === undefined) throw new Error(`Cannot pack ${name}: its config ${config.digest} was not found`);
+    const json = parseJson(bytes, `the config of ${name}`, { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
+    if (!isJsonObject(json)) throw new CorruptError(`Cannot read the config of ${name}: it is not a JSON object`);
+    const { os, architecture, variant } = json;
+    if (typeof os !== "string" || typeof architecture !== "string" || os === "" || architecture === "") {
+      return undefined;
+    }
+    return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+  }
+
+  #wants(platform: Platform | undefined): boolean {
+    return platform !== undefined && this.#choice.platforms.some((p) => formatPlatform(p) === formatPlatform(platform));
+  }
+
+  #choose(name: string, root: Surveyed): (leaf: Surveyed) => boolean {
+    const asked = this.#choice.platforms.map(formatPlatform);
+    const wants = (platform: string) => asked.includes(platform);
+    const leaves = leavesOf(root);
+    const there = new Set(leaves.filter((leaf) => !leaf.isUnknown).map((leaf) => leaf.platform).filter(isText));
+    // An artifact is for no platform: all of it is carried.
+    if (there.size === 0) return ({ platform }) => platform === undefined || wants(platform);
+    const unknown = leaves.filter((leaf) => leaf.isUnknown).map((leaf) => leaf.platform);
+    const missing = asked.filter((platform) => !there.has(platform) && !unknown.includes(platform));
+    if (this.#choice.isNamed ? missing.length > 0 : missing.length === asked.length) {
+      throw new Error(
+        `Cannot pack ${name}: it is not there for ${missing.join(", ")}, only for ${[...there].sort().join(", ")}`,
+      );
+    }
+    return ({ platform }) => platform !== undefined && wants(platform);
+  }
+}
+
+interface Place {
+  readonly name: string;
+  readonly repository: string;
+  readonly depth: number;
+}
+
+interface Surveyed {
+  readonly descriptor: Descriptor;
+  readonly platform?: string;
+  /** Whether the platform says that it is none: an attestation. */
+  readonly isUnknown?: boolean;
+  readonly blobs: readonly Descriptor[];
+  readonly children: readonly Surveyed[];
+}
+
+function namePlatform(platform: Platform | undefined): { platform?: string; isUnknown?: boolean } {
+  if (platform === undefined) return {};
+  return { platform: formatPlatform(platform), isUnknown: isUnknownPlatform(normalizePlatform(platform)) };
+}
+
+function leavesOf(node: Surveyed): Surveyed[] {
+  return isIndexType(node.descriptor.mediaType) ? node.children.flatMap(leavesOf) : [node];
+}
+
+function prune(node: Surveyed, isWanted: (leaf: Surveyed) => boolean): CarriedManifest | undefined {
+  const { descriptor, blobs, platform, isUnknown } = node;
+  if (!isIndexType(descriptor.mediaType)) {
+    if (!isWanted(node)) return undefined;
+    return { descriptor, blobs, children: [], ...(platform === undefined || isUnknown ? {} : { platform }) };
+  }
+  const children = node.children.map((child) => prune(child, isWanted)).filter((child) => child !== undefined);
+  return children.length === 0 ? undefined : { descriptor, blobs: [], children };
+}
+
+function isText(value: string | undefined): value is string {
+  return value !== undefined;
+}

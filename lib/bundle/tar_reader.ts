@@ -1,0 +1,188 @@
+import { CorruptError } from "../oci/error.ts";
+import type { ByteReader } from "./byte_reader.ts";
+import { BLOCK_BYTES, decodeText, paddedSize, parsePaxRecords, parseTarHeader, type TarHeader } from "./tar_header.ts";
+
+/** Largest extended header or long name, in bytes. */
+const MAX_EXTENSION_BYTES = 64 * 1024;
+/** Most headers that are not a file's, so that a small file cannot keep a reader busy for ever. */
+const MAX_OTHER_HEADERS = 10_000;
+/** Most zero bytes behind the end: tar programs fill up their last record. */
+const MAX_PADDING_BYTES = 1024 * 1024;
+
+/** A regular file in a tar, being read. */
+export interface TarEntry {
+  /** Without a leading `./`; relative, and nothing in it leads out of the folder. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Up to `max` bytes, at least one; `undefined` at the end of the entry. What is not read is skipped. */
+  read(max: number): Promise<Uint8Array | undefined>;
+  /** All that was not read yet. @throws {CorruptError} when the entry has more than `limit` bytes */
+  readAll(limit: number): Promise<Uint8Array>;
+}
+
+/**
+ * Reads the regular files of a tar in their order: ustar, with pax and GNU extensions for long names and large files.
+ * Strict, since it comes from a stranger: links, devices and sparse files are refused, names that lead elsewhere too.
+ */
+export class TarReader {
+  readonly #input: ByteReader;
+  #left = 0;
+  #padding = 0;
+  /** Which entry is open, so that an earlier one gives nothing any more. */
+  #turn = 0;
+  #otherHeaders = 0;
+  #isEnded = false;
+
+  constructor(input: ByteReader) {
+    this.#input = input;
+  }
+
+  /**
+   * The next file; what is left of the one before is skipped. `undefined` after the last, when the end was found to be
+   * right and the input was read to its end.
+   *
+   * @throws {CorruptError}
+   */
+  async next(): Promise<TarEntry | undefined> {
+    if (this.#isEnded) return undefined;
+    await this.#input.skip(this.#left + this.#padding);
+    this.#left = 0;
+    this.#padding = 0;
+    const overrides: { name?: string; size?: number } = {};
+    for (;;) {
+      const header = parseTarHeader(await this.#input.readExactly(BLOCK_BYTES));
+      if (header === undefined) {
+        if (overrides.name !== undefined || overrides.size !== undefined) {
+          throw refuse("it ends after an extended header");
+        }
+        await this.#readEnd();
+        return undefined;
+      }
+      const entry = header.type === "0" ? header : await this.#readOther(header, overrides);
+      if (entry !== undefined) return this.#open({ ...entry, ...overrides });
+    }
+  }
+
+  /** Ends reading early. */
+  async cancel(reason?: unknown): Promise<void> {
+    this.#isEnded = true;
+    await this.#input.cancel(reason);
+  }
+
+  async #readOther(header: TarHeader, overrides: { name?: string; size?: number }): Promise<undefined> {
+    if (++this.#otherHeaders > MAX_OTHER_HEADERS) throw refuse(`it has more than ${MAX_OTHER_HEADERS} other headers`);
+    const { name, type } = header;
+    switch (type) {
+      case "5":
+        // Other programs list the folders. There is nothing to do for one, but its name must be good all the same.
+        checkName((overrides.name ?? name).replace(/(?<=.)\/+$/, ""));
+        delete overrides.name;
+        delete overrides.size;
+        if (header.size !== 0) throw refuse(`the folder ${quote(name)} has a size`);
+        return undefined;
+      case "L":
+        overrides.name = decodeText(await this.#readExtension(header), "long name").replace(/\0+$/, "");
+        return undefined;
+      case "x":
+        readPax(parsePaxRecords(await this.#readExtension(header)), overrides);
+        return undefined;
+      case "g": {
+        const records = parsePaxRecords(await this.#readExtension(header));
+        if (records.has("path") || records.has("size") || hasSparse(records)) {
+          throw refuse("a global header sets the names or sizes of all entries");
+        }
+        return undefined;
+      }
+      default:
+        throw refuse(`${quote(name)} is ${NAME_OF_TYPE[type] ?? `of an unknown type (${quote(type)})`}, not a file`);
+    }
+  }
+
+  async #readExtension({ size }: TarHeader): Promise<Uint8Array> {
+    if (size > MAX_EXTENSION_BYTES) {
+      throw refuse(`an extended header claims ${size} bytes, ${MAX_EXTENSION_BYTES} are allowed`);
+    }
+    const padded = await this.#input.readExactly(paddedSize(size));
+    return padded.subarray(0, size);
+  }
+
+  #open({ name, size }: { name: string; size: number }): TarEntry {
+    this.#left = size;
+    this.#padding = paddedSize(size) - size;
+    const turn = ++this.#turn;
+    const read = async (max: number) => {
+      if (turn !== this.#turn || this.#left === 0) return undefined;
+      const piece = await this.#input.read(Math.min(max, this.#left));
+      if (piece === undefined) throw refuse(`it ends in the middle of ${quote(name)}`);
+      this.#left -= piece.length;
+      return piece;
+    };
+    const readAll = async (limit: number) => {
+      if (size > limit) throw refuse(`${quote(name)} has ${size} bytes, ${limit} are allowed`);
+      const left = this.#left;
+      this.#left = 0;
+      return await this.#input.readExactly(left);
+    };
+    return { name: checkName(name), size, read, readAll };
+  }
+
+  // POSIX: two blocks of zeros. Without the second one a tar that was cut off at a block's border would look whole.
+  async #readEnd(): Promise<void> {
+    this.#isEnded = true;
+    if (parseTarHeader(await this.#input.readExactly(BLOCK_BYTES)) !== undefined) {
+      throw refuse("a single block of zeros is in the middle of it");
+    }
+    let padding = 0;
+    for (let piece = await this.#input.read(MAX_PADDING_BYTES); piece !== undefined;) {
+      padding += piece.length;
+      if (padding > MAX_PADDING_BYTES || piece.some((byte) => byte !== 0)) {
+        throw refuse("there is something behind its end");
+      }
+      piece = await this.#input.read(MAX_PADDING_BYTES);
+    }
+  }
+}
+
+const NAME_OF_TYPE: Readonly<Record<string, string>> = {
+  "1": "a hard link",
+  "2": "a symbolic link",
+  "3": "a character device",
+  "4": "a block device",
+  "6": "a FIFO",
+  "K": "a long link",
+  "S": "a sparse file",
+};
+
+function readPax(records: ReadonlyMap<string, string>, overrides: { name?: string; size?: number }): void {
+  if (hasSparse(records)) throw refuse("it has a sparse file");
+  const path = records.get("path");
+  if (path !== undefined) overrides.name = path;
+  const size = records.get("size");
+  if (size === undefined) return;
+  if (!/^[0-9]{1,16}$/.test(size) || !Number.isSafeInteger(Number(size))) {
+    throw refuse("an extended header's size is none");
+  }
+  overrides.size = Number(size);
+}
+
+// GNU's sparse formats 0.x and 1.0 in pax dress: the entry looks like a regular file.
+function hasSparse(records: ReadonlyMap<string, string>): boolean {
+  return [...records.keys()].some((key) => key.startsWith("GNU.sparse."));
+}
+
+function checkName(name: string): string {
+  const bare = name.replace(/^(?:\.\/)+/, "");
+  if (bare === ".") return bare;
+  const isBad = /[\0\\]/.test(bare) || bare.split("/").some((part) => part === "" || part === "." || part === "..");
+  if (isBad) throw refuse(`the name ${quote(name)} is not allowed`);
+  return bare;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
+}
+
+function refuse(reason: string): CorruptError {
+  return new CorruptError(`Cannot read the tar: ${reason}`);
+}

@@ -1,0 +1,248 @@
+import { type ByteRange, type OpenedBlob, resolveRange } from "../content/source.ts";
+import { verifyBytes } from "../content/verify.ts";
+import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { parseContentLength, readBoundedBody } from "./bounded_body.ts";
+import { createByteReader } from "./byte_reader.ts";
+import { decodeBody, type DecodedBody } from "./content_encoding.ts";
+import { parseContentRange } from "./content_range.ts";
+import type { EndpointClient } from "./endpoint_client.ts";
+import { type Connection, openResumingBody } from "./resume.ts";
+import { StallGuard } from "./stall_guard.ts";
+import { TransportError } from "./transport_error.ts";
+
+/** Which blob is meant. */
+export interface BlobName {
+  /** The store's name of the repository, for errors. */
+  readonly repo: string;
+  /** The repository's path on its registry. */
+  readonly path: string;
+  readonly digest: Digest;
+}
+
+/** How a blob is opened. */
+export interface OpenBlobOptions {
+  /** The blob's size in bytes, where it is known from a manifest: a registry that says otherwise is refused. */
+  readonly size?: number | undefined;
+  /** Ends the transfer. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+// A blob of unknown size is read into memory to learn it, if it is no larger than a config may be.
+const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
+
+/**
+ * The size of a blob: by HEAD, or, of registries that do not tell, by asking for its first byte. `undefined` when
+ * there is no such blob.
+ *
+ * @throws {RegistryError} `BAD_GATEWAY` when the registry does not tell at all
+ */
+export async function fetchBlobSize(
+  client: EndpointClient,
+  name: BlobName,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const { path, digest } = name;
+  const resource = `blobs/${digest}`;
+  const action = `look up blob ${digest} of ${name.repo}`;
+  // A storage service refuses a HEAD with 403 where the URL was signed for a GET.
+  const head = await client.send({ method: "HEAD", path, resource, action, signal, accept: [400, 403, 405, 501] });
+  if (head === undefined) return undefined;
+  await head.body?.cancel();
+  const size = head.headers.has("content-encoding") ? undefined : parseContentLength(head.headers);
+  if (head.ok && size !== undefined) return size;
+
+  const first = await client.send({
+    path,
+    resource,
+    action,
+    signal,
+    headers: { range: "bytes=0-0" },
+    accept: [416],
+  });
+  if (first === undefined) return undefined;
+  await first.body?.cancel();
+  // Of an empty blob there is no first byte.
+  if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
+  if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
+  return (first.headers.has("content-encoding") ? undefined : parseContentLength(first.headers)) ?? unknown();
+
+  function unknown(): never {
+    throw new RegistryError("BAD_GATEWAY", `Cannot ${action} from ${client.host}: it does not tell the size`);
+  }
+}
+
+/**
+ * Opens a blob, or a part of it, with a body that resumes itself; `undefined` when there is no such blob. The body
+ * gives exactly the bytes promised or errors; whether they have the digest is for the reader to find out.
+ *
+ * @throws {RegistryError} `RANGE_INVALID`; `BAD_GATEWAY` when the answer does not fit what was asked
+ */
+export async function openUpstreamBlob(
+  client: EndpointClient,
+  name: BlobName,
+  options: OpenBlobOptions & { readonly range?: ByteRange | undefined },
+): Promise<OpenedBlob | undefined> {
+  return await new BlobRequest(client, name, options).open(options.range);
+}
+
+class BlobRequest {
+  readonly #client: EndpointClient;
+  readonly #name: BlobName;
+  readonly #cancelled = new AbortController();
+  readonly #signal: AbortSignal;
+  #size: number | undefined;
+  #start = 0;
+  #length = 0;
+  /** Whether the server encodes what it sends, so that ranges are not ranges of the blob. */
+  #isEncoded = false;
+
+  constructor(client: EndpointClient, name: BlobName, { size, signal }: OpenBlobOptions) {
+    this.#client = client;
+    this.#name = name;
+    this.#size = size;
+    this.#signal = AbortSignal.any([this.#cancelled.signal, ...signal === undefined ? [] : [signal]]);
+  }
+
+  async open(range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
+    if (range === undefined) return await this.#openWhole();
+    this.#size ??= await fetchBlobSize(this.#client, this.#name, this.#signal);
+    if (this.#size === undefined) return undefined;
+    const { start, length } = resolveRange(this.#size, range);
+    [this.#start, this.#length] = [start, length];
+    const first = await this.#connect(start);
+    return first && this.#resuming(first);
+  }
+
+  async #openWhole(): Promise<OpenedBlob | undefined> {
+    const connecting = new AbortController();
+    const response = await this.#send(undefined, connecting);
+    if (response === undefined) return undefined;
+    const isEncoded = response.headers.has("content-encoding");
+    const declared = isEncoded ? undefined : parseContentLength(response.headers);
+    if (this.#size === undefined && declared === undefined) {
+      const size = await this.#askSize();
+      if (size === undefined) return await this.#openBuffered(response);
+      this.#size = size;
+    }
+    this.#length = this.#size ??= declared!;
+    return this.#resuming(await this.#accept(response, 0, connecting));
+  }
+
+  /** A server that does not name the size with the blob may do so by itself. */
+  async #askSize(): Promise<number | undefined> {
+    try {
+      return await fetchBlobSize(this.#client, this.#name, this.#signal);
+    } catch (error) {
+      if (error instanceof RegistryError) return undefined;
+      throw error;
+    }
+  }
+
+  async #openBuffered(response: Response): Promise<OpenedBlob> {
+    const { now, timeouts } = this.#client.surroundings;
+    const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not tell`;
+    let bytes: Uint8Array;
+    try {
+      bytes = await readBoundedBody(response, { maxBytes: MAX_UNKNOWN_SIZE, what, stallTimeout: timeouts.stall, now });
+    } catch (error) {
+      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+    }
+    // Where the end of the stream is all that tells the size, only the digest tells the end from a break.
+    verifyBytes(bytes, this.#name.digest);
+    const body = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+    return { size: bytes.length, start: 0, length: bytes.length, body };
+  }
+
+  #resuming(first: Connection): OpenedBlob {
+    const { now, random, sleep, retry, timeouts, onEvent } = this.#client.surroundings;
+    const { host } = this.#client;
+    const path = this.#client.urlOf(this.#resource()).pathname;
+    const body = openResumingBody(first, {
+      start: this.#start,
+      length: this.#length,
+      connect: async (offset) => {
+        const connection = await this.#connect(offset);
+        if (connection === undefined) throw this.#error("BAD_GATEWAY", "the registry does not have it any more");
+        return connection;
+      },
+      onResume: (event) => onEvent?.({ type: "resume", host, path, ...event }),
+      toError: (code, reason) => this.#error(code, reason),
+      cancel: (reason) => this.#cancelled.abort(reason),
+      signal: this.#signal,
+      stallTimeout: timeouts.stall,
+      retry,
+      sleep,
+      random,
+      now,
+    });
+    return { size: this.#size!, start: this.#start, length: this.#length, body };
+  }
+
+  async #connect(offset: number): Promise<Connection | undefined> {
+    const connecting = new AbortController();
+    const last = this.#start + this.#length - 1;
+    const isWhole = offset === 0 && last === this.#size! - 1;
+    // Closed ranges: a server that gives open ones in pieces is not noticed otherwise.
+    const range = isWhole || this.#isEncoded ? undefined : `bytes=${offset}-${last}`;
+    const response = await this.#send(range, connecting);
+    return response && await this.#accept(response, offset, connecting);
+  }
+
+  async #send(range: string | undefined, connecting: AbortController): Promise<Response | undefined> {
+    return await this.#client.send({
+      ...this.#resource(),
+      action: `read blob ${this.#name.digest} of ${this.#name.repo}`,
+      ...(range === undefined ? {} : { headers: { range } }),
+      signal: AbortSignal.any([connecting.signal, this.#signal]),
+    });
+  }
+
+  /** Makes sure that an answer is the blob, or the part of it, that was asked for. */
+  async #accept(response: Response, offset: number, connecting: AbortController): Promise<Connection> {
+    const size = this.#size!;
+    const last = this.#start + this.#length - 1;
+    const refuse = async (reason: string) => {
+      await response.body?.cancel();
+      return this.#error("BAD_GATEWAY", reason);
+    };
+    let [position, end] = [0, size];
+    if (response.status === 206) {
+      const range = parseContentRange(response.headers.get("content-range"));
+      if (response.headers.has("content-encoding")) throw await refuse("a part of it is encoded");
+      if (range === undefined || range.start !== offset || range.last !== last) {
+        throw await refuse(`bytes ${offset} to ${last} were asked for, and others came`);
+      }
+      if (range.size !== undefined && range.size !== size) {
+        throw await refuse(`it has ${range.size} bytes, ${size} were expected`);
+      }
+      [position, end] = [offset, last + 1];
+    }
+    const { body, wasEncoded } = await this.#decode(response);
+    const declared = wasEncoded ? undefined : parseContentLength(response.headers);
+    if (declared !== undefined && declared !== end - position) {
+      await body?.cancel();
+      throw this.#error("BAD_GATEWAY", `it is sent with ${declared} bytes, ${end - position} were expected`);
+    }
+    this.#isEncoded = wasEncoded;
+    return { reader: createByteReader(body), position, end, abort: (reason) => connecting.abort(reason) };
+  }
+
+  async #decode(response: Response): Promise<DecodedBody> {
+    const { now, timeouts } = this.#client.surroundings;
+    try {
+      return await decodeBody(response, new StallGuard(timeouts.stall, now));
+    } catch (error) {
+      throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+    }
+  }
+
+  #resource(): { path: string; resource: string } {
+    return { path: this.#name.path, resource: `blobs/${this.#name.digest}` };
+  }
+
+  #error(code: "UNAVAILABLE" | "BAD_GATEWAY", reason: string): RegistryError {
+    const { repo, digest } = this.#name;
+    return new RegistryError(code, `Cannot read blob ${digest} of ${repo} from ${this.#client.host}: ${reason}`);
+  }
+}

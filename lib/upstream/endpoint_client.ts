@@ -1,0 +1,172 @@
+import { normalizeHost } from "../oci/reference.ts";
+import type { AddressCheck } from "./address_check.ts";
+import { Authenticator } from "./auth.ts";
+import { readBoundedBody } from "./bounded_body.ts";
+import type { Credential } from "./docker_config.ts";
+import type { Endpoint } from "./endpoints.ts";
+import type { OnUpstreamEvent } from "./events.ts";
+import { type Fetch, withMiddleware } from "./middleware.ts";
+import { withRedirects } from "./redirect.ts";
+import { backoffDelay, type RetryPolicy, type Sleep, withRetry } from "./retry.ts";
+import { createTransport, type RuntimeFetch } from "./transport.ts";
+import { TransportError } from "./transport_error.ts";
+import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
+
+/** Time-outs of an upstream, in milliseconds. */
+export interface Timeouts {
+  /** For the head of an answer: name, connection, TLS and all. */
+  readonly connect: number;
+  /** For some progress of a body; see `StallGuard`. */
+  readonly stall: number;
+}
+
+/** What all endpoints share. */
+export interface Surroundings {
+  readonly fetch: RuntimeFetch;
+  readonly now: () => number;
+  readonly wallClock: () => number;
+  readonly random: () => number;
+  readonly sleep: Sleep;
+  readonly retry: RetryPolicy;
+  readonly timeouts: Timeouts;
+  readonly isPrivate: AddressCheck;
+  readonly onEvent?: OnUpstreamEvent | undefined;
+  /** Ends every request. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One request to an endpoint. */
+export interface EndpointRequest {
+  /** GET, unless said otherwise. */
+  readonly method?: "GET" | "HEAD";
+  /** The repository's path on the registry, without the endpoint's own prefix. */
+  readonly path: string;
+  /** What of the repository: `manifests/latest`. */
+  readonly resource: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** For the error: `read manifest latest of docker.io/library/nginx`. */
+  readonly action: string;
+  /** Answers to be given back though they are no success; 404 always is. */
+  readonly accept?: readonly number[];
+}
+
+/** An answer that was read whole. */
+export interface WholeAnswer {
+  /** Whether it is a success, not one of the other statuses that were to be accepted. */
+  readonly ok: boolean;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+}
+
+// How often a small answer that was cut off is asked for again.
+const MAX_READS = 3;
+
+/** Asks one endpoint of one registry: with its login, its retries and its redirects. */
+export class EndpointClient {
+  /** Where the endpoint is, without path. */
+  readonly host: string;
+  readonly surroundings: Surroundings;
+  readonly #base: URL;
+  readonly #prefix: string;
+  readonly #namespace: string | undefined;
+  readonly #fetch: Fetch;
+  readonly #auth: Authenticator;
+  readonly #hasCredential: boolean;
+
+  /** @param registryHost the host of the image reference, `docker.io` */
+  constructor(
+    registryHost: string,
+    endpoint: Endpoint & { credential?: Credential | undefined },
+    around: Surroundings,
+  ) {
+    const { url, credential, client } = endpoint;
+    const { now, onEvent, isPrivate, timeouts } = around;
+    this.host = url.host;
+    this.surroundings = around;
+    this.#base = new URL("/v2/", url);
+    // People write the API's own path into mirror URLs, as other tools want it there.
+    this.#prefix = url.pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
+    // As containerd has it: a mirror that serves several registries is told which one is meant.
+    const isMirror = normalizeHost(url.host) !== registryHost && registryHost !== "";
+    this.#namespace = isMirror && this.#prefix === "" ? registryHost : undefined;
+    this.#hasCredential = credential !== undefined;
+
+    const transport = createTransport({ fetch: around.fetch, client, connectTimeout: timeouts.connect, onEvent });
+    const retry = withRetry({ ...around, policy: around.retry });
+    const redirects = withRedirects({ registry: url, isPrivate });
+    this.#auth = new Authenticator({
+      registry: url,
+      credential,
+      tokenFetch: withMiddleware(transport, redirects, retry),
+      isPrivate,
+      now,
+      stallTimeout: timeouts.stall,
+      onEvent,
+    });
+    this.#fetch = withMiddleware(transport, redirects, this.#auth.middleware, retry);
+  }
+
+  /**
+   * Sends a request. The answer is a success, or one that `accept` lists, or `undefined` for 404.
+   *
+   * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other answer
+   */
+  async send(request: EndpointRequest): Promise<Response | undefined> {
+    const { method = "GET", accept = [] } = request;
+    const signals = [request.signal, this.surroundings.signal].filter((signal) => signal !== undefined);
+    const headers = { ...request.headers, "accept-encoding": "identity" };
+    const url = this.urlOf(request);
+    let response: Response;
+    try {
+      response = await this.#fetch(
+        new Request(url, { method, headers, signal: AbortSignal.any(signals), redirect: "manual" }),
+      );
+    } catch (error) {
+      throw toUpstreamError(error, this.#attempt(request));
+    }
+    if (response.ok || accept.includes(response.status)) return response;
+    if (response.status === 404) {
+      await response.body?.cancel();
+      return undefined;
+    }
+    throw await errorOfResponse(response, this.#attempt(request));
+  }
+
+  /**
+   * Sends a GET and reads the answer whole; `undefined` for 404. One that is cut off is asked for again.
+   *
+   * @throws {RegistryError} as `send`, and `BAD_GATEWAY` when there are more than `maxBytes`
+   */
+  async read(request: EndpointRequest, bound: { maxBytes: number; what: string }): Promise<WholeAnswer | undefined> {
+    const { now, sleep, random, retry, timeouts } = this.surroundings;
+    for (let reads = 1;; reads++) {
+      const response = await this.send(request);
+      if (response === undefined) return undefined;
+      try {
+        const bytes = await readBoundedBody(response, { ...bound, stallTimeout: timeouts.stall, now });
+        return { ok: response.ok, headers: response.headers, bytes };
+      } catch (error) {
+        if (!(error instanceof TransportError) || reads >= MAX_READS) {
+          throw toUpstreamError(error, this.#attempt(request));
+        }
+      }
+      await sleep(backoffDelay(reads, random, retry), request.signal);
+    }
+  }
+
+  /** The URL of a request. */
+  urlOf({ path, resource, query = {} }: Pick<EndpointRequest, "path" | "resource" | "query">): URL {
+    const name = this.#prefix === "" ? path : `${this.#prefix}/${path}`;
+    const url = new URL(`${name}/${resource}`, this.#base);
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+    if (this.#namespace !== undefined) url.searchParams.set("ns", this.#namespace);
+    return url;
+  }
+
+  #attempt({ action }: EndpointRequest): Attempt {
+    const { now } = this.surroundings;
+    return { action, host: this.host, hasCredential: this.#hasCredential, withheld: this.#auth.withheld, now };
+  }
+}

@@ -1,0 +1,86 @@
+import { redactError, textOf } from "./redact.ts";
+
+/** Why no answer came, or not all of it. */
+export type TransportFailure =
+  | "blocked"
+  | "certificate"
+  | "clock"
+  | "cut"
+  | "dns"
+  | "not-http"
+  | "other"
+  | "refused"
+  | "stall"
+  | "timeout"
+  | "unreachable";
+
+/** A request that got no (whole) answer. Its message is a reason in words, to be put behind `Cannot X: `. */
+export class TransportError extends Error {
+  override readonly name = "TransportError";
+  readonly failure: TransportFailure;
+
+  constructor(failure: TransportFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.failure = failure;
+  }
+}
+
+// The runtime tells these apart by text alone: hyper's, rustls's and the operating system's own words.
+const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
+  [
+    /NotValidYet|not valid yet/i,
+    "clock",
+    "its certificate is not yet valid; the clock of this machine may be wrong",
+  ],
+  [
+    /CertExpired|certificate (?:has )?expired|\bExpired\b/i,
+    "clock",
+    "its certificate has expired, or the clock of this machine is wrong",
+  ],
+  [
+    /not valid for name|NotValidForName/i,
+    "certificate",
+    "its certificate was made for another name",
+  ],
+  [
+    /UnknownIssuer|CaUsedAsEndEntity|self.signed|unknown (?:issuer|authority)/i,
+    "certificate",
+    "its certificate is not known to be trusted (self-signed, or of an unknown authority); name its CA file in the configuration",
+  ],
+  [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
+  [
+    /received corrupt message|InvalidContentType|wrong version number/i,
+    "certificate",
+    "it does not speak TLS on this port; if it speaks plain HTTP, write http:// in its URL",
+  ],
+  [/tls|handshake/i, "certificate", "the TLS handshake failed"],
+  [
+    /dns error|failed to lookup|name or service not known|name resolution|nodename nor servname|no such host/i,
+    "dns",
+    "its name was not found in the DNS",
+  ],
+  [/connection refused/i, "refused", "the connection was refused"],
+  [
+    /no route to host|network is unreachable|host is unreachable|network is down|cannot assign requested address/i,
+    "unreachable",
+    "there is no network to it",
+  ],
+  [/timed? ?out/i, "timeout", "it did not answer in time"],
+  [/port \d+ are blocked|bad port/i, "blocked", "its port is one that HTTP may not use"],
+  [/invalid HTTP version|invalid header|parsed|message head is too large/i, "not-http", "it does not speak HTTP"],
+  [
+    /connection closed|connection reset|broken pipe|reset by peer|unexpected.?eof|close_notify|reading a body|body from connection|error decoding/i,
+    "cut",
+    "the connection was cut",
+  ],
+];
+
+/** Says in words why a request failed. What it gives carries no URL query and no credential, in its cause neither. */
+export function toTransportError(error: unknown): TransportError {
+  if (error instanceof TransportError) return error;
+  const text = textOf(error);
+  const found = REASONS.find(([pattern]) => pattern.test(text));
+  const cause = redactError(error);
+  if (found === undefined) return new TransportError("other", "the connection failed", { cause });
+  return new TransportError(found[1], found[2], { cause });
+}

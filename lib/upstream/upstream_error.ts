@@ -1,0 +1,76 @@
+import { RegistryError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { readBoundedBody } from "./bounded_body.ts";
+import { redactText } from "./redact.ts";
+import { parseRetryAfter } from "./retry.ts";
+import { TransportError } from "./transport_error.ts";
+
+/** What was being done, for the error. */
+export interface Attempt {
+  /** `read manifest 1.27 of docker.io/library/nginx`. */
+  readonly action: string;
+  /** The host that was asked. */
+  readonly host: string;
+  /** Whether a user name and a password, or the like, were to be used. */
+  readonly hasCredential: boolean;
+  /** Why the credential was not used although there is one. */
+  readonly withheld?: string | undefined;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+}
+
+const MAX_ERROR_BYTES = 64 * 1024;
+const ERROR_STALL_TIMEOUT = 5000;
+
+/** Makes the error of a request that got no (whole) answer. What is no failure of transport is given back as it is. */
+export function toUpstreamError(error: unknown, { action, host }: Attempt): unknown {
+  if (!(error instanceof TransportError)) return error;
+  return new RegistryError("UNAVAILABLE", `Cannot ${action} from ${host}: ${error.message}`, { cause: error.cause });
+}
+
+/** Makes the error of an answer that is neither a success nor 404, and reads the answer to its end or cancels it. */
+export async function errorOfResponse(response: Response, attempt: Attempt): Promise<RegistryError> {
+  const { action, host } = attempt;
+  const { status } = response;
+  const said = await readReason(response, attempt.now);
+  const fail = (reason: string) => `Cannot ${action} from ${host}: ${reason}${said === "" ? "" : ` (${said})`}`;
+  if (status === 401 || status === 403) {
+    // 404: to a mirror's client an image that may not be had is one that is not there, and it goes on at once.
+    return new RegistryError("DENIED", fail(whyDenied(status, attempt)), { status: 404 });
+  }
+  if (status === 429) {
+    const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
+    const until = wait === undefined || Number.isNaN(wait) ? "" : `, for another ${Math.ceil(wait / 1000)} s`;
+    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it is asked${until}`));
+  }
+  if (status >= 500 || status === 408) return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`));
+  return new RegistryError("BAD_GATEWAY", fail(`the registry answers ${status}`));
+}
+
+function whyDenied(status: number, { hasCredential, withheld }: Attempt): string {
+  if (withheld !== undefined) return `the registry denies access, and ${withheld}`;
+  if (!hasCredential) return "the registry denies access: the image does not exist, or needs a login";
+  return status === 401
+    ? "the registry refuses the login: the user name or the password (or token) is wrong"
+    : "the registry denies access: the image does not exist, or this login may not pull it";
+}
+
+async function readReason(response: Response, now: () => number): Promise<string> {
+  if (response.body === null) return "";
+  try {
+    const bytes = await readBoundedBody(response, {
+      maxBytes: MAX_ERROR_BYTES,
+      what: "the error",
+      stallTimeout: ERROR_STALL_TIMEOUT,
+      now,
+    });
+    const json = parseJson(bytes, "the error", { maxBytes: MAX_ERROR_BYTES, maxDepth: 32 });
+    const first = isJsonObject(json) && Array.isArray(json.errors) ? json.errors[0] : undefined;
+    if (!isJsonObject(first)) return "";
+    const text = typeof first.message === "string" && first.message !== "" ? first.message : first.code;
+    return typeof text === "string" ? redactText(text).slice(0, 200) : "";
+  } catch {
+    // The status tells enough; a page that cannot be read, is too large or is no JSON adds nothing to it.
+    return "";
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Walks the whole road on this machine alone, without a network and without root: two images in a registry that wants a
+ * login → pulled through crpe → packed → imported by a second crpe with an empty data folder → pulled from there.
+ */
+import { DiskStore } from "../lib/content/disk_store.ts";
+import { computeDigest } from "../lib/oci/digest.ts";
+import { isIndexType, MANIFEST_MEDIA_TYPES, parseManifest, successorsOf } from "../lib/oci/manifest.ts";
+import { createRegistryHandler } from "../lib/registry/handler.ts";
+import { withBearerAuth } from "../tests/support/bearer_auth.ts";
+import { buildImage, buildIndex, type BuiltImage } from "../tests/support/images.ts";
+import { writeImage } from "../tests/support/put_image.ts";
+import { startCrpe } from "../tests/support/crpe_process.ts";
+
+const LOGIN = { username: "engineer", password: "not-a-secret" };
+const IMAGES: Record<string, BuiltImage> = {
+  "factory/web:1.0": buildIndex(["linux/amd64", "linux/arm64", "linux/arm/v7"].map((platform) =>
+    buildImage({
+      platform,
+      files: { "etc/web.conf": `platform ${platform}\n`, "www/index.html": "<h1>line 4 is running</h1>\n" },
+    })
+  )),
+  "factory/plc-gateway:2.3": buildImage({
+    files: [{ "etc/gateway.conf": "bus = modbus\n" }, { "data/table.csv": "1,2,3\n".repeat(20_000) }],
+  }),
+};
+
+function say(text: string): void {
+  console.log(text);
+}
+
+/** Pulls an image as a client does: every manifest and blob, each checked. @returns the digest of the tag, and bytes */
+async function pullImage(registry: string, name: string): Promise<{ digest: string; bytes: number }> {
+  const [path, tag] = name.split(":");
+  let bytes = 0;
+  const get = async (what: string, expected?: string): Promise<{ body: Uint8Array; type: string }> => {
+    const response = await fetch(`${registry}/v2/${path}/${what}`, {
+      headers: { accept: MANIFEST_MEDIA_TYPES.join() },
+    });
+    const body = new Uint8Array(await response.arrayBuffer());
+    if (!response.ok) throw new Error(`${what}: ${response.status} ${new TextDecoder().decode(body)}`);
+    const digest = computeDigest(body);
+    if (expected !== undefined && digest !== expected) throw new Error(`${what} has digest ${digest}`);
+    bytes += body.length;
+    return { body, type: response.headers.get("content-type") ?? "" };
+  };
+  const walk = async (reference: string, expected?: string): Promise<string> => {
+    const { body, type } = await get(`manifests/${reference}`, expected);
+    for (const child of successorsOf(parseManifest(body, type))) {
+      if (isIndexType(type)) await walk(child.digest, child.digest);
+      else await get(`blobs/${child.digest}`, child.digest);
+    }
+    return computeDigest(body);
+  };
+  return { digest: await walk(tag ?? "latest"), bytes };
+}
+
+const root = await Deno.makeTempDir({ prefix: "crpe-demo-" });
+try {
+  const store = new DiskStore(`${root}/upstream`);
+  let requests = 0;
+  await using upstream = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    withBearerAuth((request) => {
+      requests++;
+      return createRegistryHandler(store)(request);
+    }, LOGIN),
+  );
+  const host = `127.0.0.1:${upstream.addr.port}`;
+  for (const [name, image] of Object.entries(IMAGES)) {
+    const [path = "", tag = ""] = name.split(":");
+    await writeImage(store, `registry.demo/${path}`, tag, image);
+  }
+  say(`1. a registry at ${host} has ${Object.keys(IMAGES).join(" and ")}, and wants a login (Bearer)`);
+
+  // A login is read from docker's own file, as \`docker login\` would have written it.
+  const auth = btoa(`${LOGIN.username}:${LOGIN.password}`);
+  await Deno.mkdir(`${root}/docker`);
+  await Deno.writeTextFile(`${root}/docker/config.json`, JSON.stringify({ auths: { "registry.demo": { auth } } }));
+  const env = { HOME: root, DOCKER_CONFIG: `${root}/docker` };
+  const upstreamFlag = `--upstream=registry.demo=http://${host}`;
+  const [office, site] = [`${root}/office`, `${root}/site`];
+
+  const digests = new Map<string, string>();
+  {
+    await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office}`, upstreamFlag], { env });
+    say(`2. crpe registry at ${crpe.url} pulls through:`);
+    for (const name of Object.keys(IMAGES)) {
+      const { digest, bytes } = await pullImage(crpe.url, `registry.demo/${name}`);
+      digests.set(name, digest);
+      say(`   registry.demo/${name}  ${bytes} bytes  ${digest}`);
+    }
+  }
+  await upstream.shutdown();
+  say(`3. that took ${requests} requests to the registry, which is now switched off`);
+
+  const kubepkg = {
+    apiVersion: "octohelm.tech/v1alpha1",
+    kind: "KubePkg",
+    metadata: { name: "line4" },
+    spec: {
+      version: "1.0.0",
+      images: Object.fromEntries(Object.keys(IMAGES).map((name) => [`registry.demo/${name}`, ""])),
+      manifests: {
+        "web.default.configmap": {
+          apiVersion: "v1",
+          kind: "ConfigMap",
+          metadata: { name: "web", namespace: "default" },
+          data: { line: "4" },
+        },
+      },
+    },
+  };
+  await Deno.writeTextFile(`${root}/line4.json`, JSON.stringify(kubepkg));
+  const bundle = `${root}/line4@1.0.0.tgz`;
+  const run = async (...args: string[]) => {
+    await using crpe = await startCrpe(args, { env });
+    const { code, stdout, stderr } = await crpe.finished;
+    if (code !== 0) throw new Error(`crpe ${args[0]} ended with ${code}: ${stderr}`);
+    return stdout;
+  };
+  await run("pack", `${root}/line4.json`, "-o", bundle, `--data=${office}`, "--offline");
+  say(
+    `4. crpe pack made ${bundle}, ${(await Deno.stat(bundle)).size} bytes: the platforms linux/amd64 and linux/arm64`,
+  );
+
+  say("5. crpe import on a second machine, which has nothing yet:");
+  const imported = await run("import", bundle, `--data=${site}`, `--manifests-dir=${root}/manifests`);
+  say(imported.trimEnd().replaceAll(/^/gm, "   "));
+
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${site}`, "--offline"], { env });
+  say(`6. crpe registry --offline at ${crpe.url} serves it:`);
+  for (const [name, expected] of digests) {
+    const response = await fetch(`${crpe.url}/v2/registry.demo/${name.replace(":", "/manifests/")}`);
+    const digest = computeDigest(new Uint8Array(await response.arrayBuffer()));
+    if (digest !== expected) throw new Error(`${name} has ${digest} here and had ${expected} there`);
+    say(`   registry.demo/${name}  ${digest}  the same`);
+  }
+  say("The digests are equal at both ends.");
+} finally {
+  await Deno.remove(root, { recursive: true });
+}

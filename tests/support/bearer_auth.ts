@@ -1,0 +1,31 @@
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** A login with a password. */
+export interface Login {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** Puts a registry behind a token server of its own (distribution's "Token Authentication"), which wants a login. */
+export function withBearerAuth(handler: Handler, { username, password }: Login): Handler {
+  const tokens = new Set<string>();
+  return (request) => {
+    const url = new URL(request.url);
+    if (url.pathname === "/token") {
+      if (request.headers.get("authorization") !== `Basic ${btoa(`${username}:${password}`)}`) return refuse();
+      const token = crypto.randomUUID();
+      tokens.add(`${token} ${url.searchParams.get("scope")}`);
+      return Response.json({ token, expires_in: 300 });
+    }
+    const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(url.pathname)?.[1];
+    const scope = `repository:${repository}:pull`;
+    const token = /^Bearer (.+)$/.exec(request.headers.get("authorization") ?? "")?.[1];
+    if (tokens.has(`${token} ${scope}`)) return handler(request);
+    const challenge = `Bearer realm="${url.origin}/token",service="demo"${repository ? `,scope="${scope}"` : ""}`;
+    return refuse({ "www-authenticate": challenge });
+  };
+}
+
+function refuse(headers: Record<string, string> = {}): Response {
+  return Response.json({ errors: [{ code: "UNAUTHORIZED", message: "login first" }] }, { status: 401, headers });
+}

@@ -1,0 +1,99 @@
+/** What a process printed, and how it ended. */
+export interface ProcessResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A running crpe. Disposing of it ends it. */
+export interface CrpeProcess extends AsyncDisposable {
+  /** Where it listens, if it is a server. */
+  readonly url: string;
+  readonly pid: number;
+  readonly finished: Promise<ProcessResult>;
+  /** Everything printed to standard error so far. */
+  readonly log: () => string;
+  kill(signal: Deno.Signal): void;
+}
+
+/** How to run it. */
+export interface CrpeOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly cwd?: string;
+}
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+const PROJECT = new URL("../../deno.json", import.meta.url);
+
+/** The words that run crpe: `$CRPE` (an executable), or the sources with the permissions of the task `crpe`. */
+export function crpeCommand(): string[] {
+  const executable = Deno.env.get("CRPE");
+  if (executable) return [executable];
+  const { tasks } = JSON.parse(Deno.readTextFileSync(PROJECT)) as { tasks: Record<string, string> };
+  const words = tasks.crpe!.split(" ").slice(1, -1);
+  return [Deno.execPath(), ...words, `--config=${PROJECT.pathname}`, MAIN];
+}
+
+/** Starts crpe; for a server it waits until it listens. */
+export async function startCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<CrpeProcess> {
+  const [command, ...words] = crpeCommand();
+  const child = new Deno.Command(command!, {
+    args: [...words, ...args],
+    clearEnv: true,
+    env: { PATH: Deno.env.get("PATH") ?? "", DENO_DIR: denoFolder(), NO_COLOR: "1", ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    stdin: options.stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (options.stdin !== undefined) {
+    const body = options.stdin instanceof Uint8Array ? new Blob([options.stdin]).stream() : options.stdin;
+    // It may end before it has read everything.
+    body.pipeTo(child.stdin).catch(() => {});
+  }
+  let log = "";
+  const listening = Promise.withResolvers<string>();
+  const readLog = async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      log += text;
+      const url = /\bon (http:\/\/\S+?),? /.exec(log)?.[1];
+      if (url !== undefined) listening.resolve(url);
+    }
+  };
+  const finished = Promise.all([child.status, new Response(child.stdout).text(), readLog()])
+    .then(([{ code }, stdout]) => ({ code, stdout, stderr: log }));
+  const isServer = args[0] === "registry" || args[0] === "agent";
+  const ended = finished.then(({ code, stderr }) => {
+    if (isServer) listening.reject(new Error(`crpe ${args[0]} ended with ${code} before it listened: ${stderr}`));
+    else listening.resolve("");
+  });
+  listening.promise.catch(() => {});
+  const url = isServer ? await listening.promise : "";
+  return {
+    url,
+    pid: child.pid,
+    finished,
+    log: () => log,
+    kill: (signal) => child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGTERM");
+      } catch {
+        // It has ended.
+      }
+      await ended;
+    },
+  };
+}
+
+/** Runs crpe to its end. */
+export async function runCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<ProcessResult> {
+  const crpe = await startCrpe(args, options);
+  return await crpe.finished;
+}
+
+// The tests give crpe a home of its own; what Deno has downloaded lies in ours.
+function denoFolder(): string {
+  return Deno.env.get("DENO_DIR") ?? `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
+}

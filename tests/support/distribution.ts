@@ -1,0 +1,106 @@
+import { findPeer } from "./peers.ts";
+
+/** The one password that a registry with `htpasswd` accepts. */
+export const TEST_PASSWORD = "correct horse";
+
+// Its bcrypt hash, the only one that distribution reads; what makes such a hash is not installed everywhere.
+const TEST_PASSWORD_BCRYPT = "$2y$05$crpetestsaltcrpetestsudfVMxHphLuxR0znThMzSLix7UN2INBS";
+
+/** How a distribution registry is to run. */
+export interface DistributionOptions {
+  /** Where it keeps its data; a folder that goes with it when absent. */
+  readonly dataDir?: string;
+  /** Asks for this user with Basic authentication; the password has to be `TEST_PASSWORD`. */
+  readonly htpasswd?: { readonly user: string; readonly password: string };
+  /** Makes it a pull-through cache of the registry at this URL. */
+  readonly proxyRemote?: string;
+  readonly readonly?: boolean;
+  /** The address to listen on, 127.0.0.1 when absent. */
+  readonly host?: string;
+}
+
+/** A running CNCF distribution registry; it stops when disposed of. */
+export interface Distribution extends AsyncDisposable {
+  /** `127.0.0.1:40123` */
+  readonly host: string;
+  /** `http://127.0.0.1:40123` */
+  readonly url: string;
+  readonly dataDir: string;
+  /** Process id, for measuring it. */
+  readonly pid: number;
+  /** What it has logged, its access log among it. */
+  log(): string;
+}
+
+/** Starts Debian's `docker-registry` on a free port, and waits until it listens. */
+export async function startDistribution(options: DistributionOptions = {}): Promise<Distribution> {
+  const path = findPeer("docker-registry");
+  if (path === undefined) throw new Error("Cannot start docker-registry: it is not installed");
+  const folder = await Deno.makeTempDir({ prefix: "crpe-distribution-" });
+  const dataDir = options.dataDir ?? `${folder}/data`;
+  const config = await writeConfig(folder, dataDir, options);
+  const process = new Deno.Command(path, {
+    args: ["serve", config],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    clearEnv: true,
+    env: { PATH: Deno.env.get("PATH") ?? "" },
+  }).spawn();
+  let log = "";
+  const listening = Promise.withResolvers<string>();
+  const follow = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      log += text;
+      const address = /msg="listening on ([^" ]+?)(?:, tls)?"/.exec(log)?.[1];
+      if (address !== undefined) listening.resolve(address);
+    }
+  };
+  const followed = Promise.all([follow(process.stdout), follow(process.stderr)]);
+  const stop = async () => {
+    try {
+      process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await Promise.all([process.status, followed]);
+    await Deno.remove(folder, { recursive: true });
+  };
+  const ended = process.status.then(async ({ code }) => {
+    await followed;
+    throw new Error(`Cannot start docker-registry: it ended with ${code}: ${log}`);
+  });
+  ended.catch(() => {}); // It ends some time, and by then nobody waits for it to start.
+  try {
+    const host = await Promise.race([listening.promise, ended]);
+    return { host, url: `http://${host}`, dataDir, pid: process.pid, log: () => log, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function writeConfig(folder: string, dataDir: string, options: DistributionOptions): Promise<string> {
+  const { htpasswd, proxyRemote } = options;
+  if (htpasswd !== undefined) {
+    if (htpasswd.password !== TEST_PASSWORD) throw new Error("Cannot use the password: only TEST_PASSWORD is known");
+    await Deno.writeTextFile(`${folder}/htpasswd`, `${htpasswd.user}:${TEST_PASSWORD_BCRYPT}\n`);
+  }
+  const config = {
+    version: "0.1",
+    // Its port is known only from the line that is logged at this level.
+    log: { level: "info", formatter: "text" },
+    storage: {
+      filesystem: { rootdirectory: dataDir, maxthreads: 100 },
+      cache: { blobdescriptor: "inmemory" },
+      delete: { enabled: true },
+      ...(options.readonly ? { maintenance: { readonly: { enabled: true } } } : {}),
+    },
+    http: { addr: `${options.host ?? "127.0.0.1"}:0`, secret: "of no importance" },
+    ...(htpasswd ? { auth: { htpasswd: { realm: "tests", path: `${folder}/htpasswd` } } } : {}),
+    ...(proxyRemote ? { proxy: { remoteurl: proxyRemote } } : {}),
+  };
+  // JSON is YAML.
+  await Deno.writeTextFile(`${folder}/config.yml`, JSON.stringify(config));
+  return `${folder}/config.yml`;
+}

@@ -1,0 +1,361 @@
+import { gzipSync } from "node:zlib";
+import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
+import { type RawRequest, type RawResponse, serveRaw } from "./raw_http.ts";
+
+/** What a request asks for. */
+export type RequestKind = "ping" | "manifest" | "blob" | "tags" | "referrers" | "token" | "other";
+
+/** A request that came, in the order in which they did. */
+export interface SeenRequest {
+  readonly kind: RequestKind;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly query: string;
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** Something that goes wrong. All that is set holds for each request that the fault is for. */
+export interface Fault extends Partial<Omit<RawResponse, "status">> {
+  /** Which requests it is for. Absent: all but those for tokens. */
+  readonly kind?: RequestKind;
+  readonly method?: string;
+  /** Text that is part of the path. */
+  readonly path?: string;
+  /** For so many requests; absent: for ever. */
+  readonly times?: number;
+  /** An answer of this status instead of the right one. */
+  readonly status?: number;
+  /** The first byte is another one. */
+  readonly wrongBytes?: boolean;
+  /** A range is answered 200 with the whole. */
+  readonly ignoreRange?: boolean;
+  /** A redirect there (`{path}` stands for the path that was asked for). */
+  readonly redirectTo?: string;
+  /** The body is sent gzipped, with the header that says so. */
+  readonly gzip?: boolean;
+}
+
+/** How clients have to log in. */
+export type UpstreamAuth =
+  | { readonly type: "basic"; readonly username: string; readonly password: string }
+  | {
+    readonly type: "bearer";
+    /** Absent: anybody gets a token. */
+    readonly username?: string;
+    readonly password?: string;
+    /** A token server somewhere else; absent: `/token` here. */
+    readonly realm?: string;
+    readonly expiresIn?: number;
+    /** Left out of the challenge. */
+    readonly omit?: readonly ("scope" | "service")[];
+    /** An identity token that `POST` takes. */
+    readonly identityToken?: string;
+  }
+  /** Every login is refused, though tokens are given. */
+  | { readonly type: "never" };
+
+/** How an upstream is started. */
+export interface FaultUpstreamOptions {
+  readonly auth?: UpstreamAuth;
+  /** PEM; absent: plain http. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Pages of `tags/list` have so many tags. */
+  readonly tagsPerPage?: number;
+  /** Whether there is a referrers API. */
+  readonly referrersApi?: boolean;
+}
+
+/** An image that was added. */
+export interface AddedImage {
+  readonly manifest: Descriptor;
+  readonly manifestBytes: Uint8Array;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+interface Repository {
+  readonly tags: Map<string, Digest>;
+  readonly manifests: Map<Digest, { mediaType: string; bytes: Uint8Array }>;
+  readonly blobs: Map<Digest, Uint8Array>;
+  readonly referrers: Map<Digest, Descriptor[]>;
+}
+
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
+
+/** Starts a registry in this process, on 127.0.0.1, that holds its images in memory and fails as it is told to. */
+export function startFaultUpstream(options: FaultUpstreamOptions = {}): FaultUpstream {
+  return new FaultUpstream(options);
+}
+
+/** See `startFaultUpstream`. Repositories are named without a host. */
+export class FaultUpstream implements AsyncDisposable {
+  /** `http://127.0.0.1:<port>`, without a slash at the end. */
+  readonly url: string;
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  readonly requests: SeenRequest[] = [];
+  readonly #options: FaultUpstreamOptions;
+  readonly #repositories = new Map<string, Repository>();
+  readonly #server: AsyncDisposable;
+  #faults: { fault: Fault; left: number }[] = [];
+  #tokens = 0;
+
+  constructor(options: FaultUpstreamOptions) {
+    this.#options = options;
+    const server = serveRaw((request) => this.#serve(request), options.tls);
+    this.#server = server;
+    this.host = `127.0.0.1:${server.port}`;
+    this.url = `${options.tls === undefined ? "http" : "https"}://${this.host}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server[Symbol.asyncDispose]();
+  }
+
+  /** From now on this goes wrong, besides what does already. Of several faults that fit, the first is used. */
+  fail(fault: Fault): void {
+    this.#faults.push({ fault, left: fault.times ?? Infinity });
+  }
+
+  /** From now on nothing goes wrong. */
+  heal(): void {
+    this.#faults = [];
+  }
+
+  /** How many requests of a kind came, of any method unless one is named. */
+  count(kind?: RequestKind, method?: string): number {
+    return this.requests.filter((seen) =>
+      (kind === undefined || seen.kind === kind) && (method === undefined || seen.method === method)
+    ).length;
+  }
+
+  /** Adds an image with these layers (default: one small one) and gives it a tag. */
+  addImage(repo: string, tag: string, layers: readonly Uint8Array[] = [text(`layer of ${repo}:${tag}`)]): AddedImage {
+    const config = {
+      ...this.addBlob(repo, text(JSON.stringify({ architecture: "amd64", os: "linux", of: repo, tag }))),
+    };
+    const descriptors = layers.map((layer) => this.addBlob(repo, layer));
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPE.ociManifest,
+      config: { ...config, mediaType: CONFIG_TYPE },
+      layers: descriptors,
+    };
+    const manifestBytes = text(JSON.stringify(manifest));
+    const descriptor = this.addManifest(repo, manifestBytes, { tag });
+    return { manifest: descriptor, manifestBytes, config: manifest.config, layers: descriptors };
+  }
+
+  /** Adds any bytes as a manifest. */
+  addManifest(
+    repo: string,
+    bytes: Uint8Array,
+    options: { tag?: string; mediaType?: string; subject?: Digest } = {},
+  ): Descriptor {
+    const { tag, mediaType = MEDIA_TYPE.ociManifest, subject } = options;
+    const digest = computeDigest(bytes);
+    const repository = this.#repository(repo);
+    repository.manifests.set(digest, { mediaType, bytes });
+    if (tag !== undefined) repository.tags.set(tag, digest);
+    const descriptor = { mediaType, digest, size: bytes.length };
+    if (subject !== undefined) {
+      repository.referrers.set(subject, [...repository.referrers.get(subject) ?? [], descriptor]);
+    }
+    return descriptor;
+  }
+
+  addBlob(repo: string, bytes: Uint8Array): Descriptor {
+    const digest = computeDigest(bytes);
+    this.#repository(repo).blobs.set(digest, bytes);
+    return { mediaType: LAYER_TYPE, digest, size: bytes.length };
+  }
+
+  /** Takes a tag away. */
+  removeTag(repo: string, tag: string): void {
+    this.#repository(repo).tags.delete(tag);
+  }
+
+  #repository(name: string): Repository {
+    let found = this.#repositories.get(name);
+    if (found === undefined) {
+      found = { tags: new Map(), manifests: new Map(), blobs: new Map(), referrers: new Map() };
+      this.#repositories.set(name, found);
+    }
+    return found;
+  }
+
+  #serve(request: RawRequest): RawResponse {
+    const { method, url, headers, body } = request;
+    const kind = kindOf(url.pathname);
+    const response = this.#withFault(request, kind, this.#answer(request, kind));
+    const { status } = response;
+    this.requests.push({ kind, method, path: url.pathname, query: url.search, status, headers, body });
+    return response;
+  }
+
+  #withFault(
+    { method, url }: RawRequest,
+    kind: RequestKind,
+    right: (isRangeIgnored: boolean) => RawResponse,
+  ): RawResponse {
+    const found = this.#faults.find(({ fault, left }) =>
+      left > 0 && (fault.kind === undefined ? kind !== "token" : fault.kind === kind) &&
+      (fault.method === undefined || fault.method === method) &&
+      (fault.path === undefined || url.pathname.includes(fault.path))
+    );
+    if (found === undefined) return right(false);
+    found.left--;
+    const { wrongBytes, ignoreRange, redirectTo, gzip, status, headers, ...wire } = found.fault;
+    if (redirectTo !== undefined) {
+      return { status: status ?? 307, headers: { ...headers, Location: redirectTo.replace("{path}", url.pathname) } };
+    }
+    if (status !== undefined) return { status, body: "", ...wire, headers };
+    const response = right(ignoreRange === true);
+    let bytes = wire.body ?? response.body ?? "";
+    if (wrongBytes && typeof bytes !== "string") {
+      bytes = bytes.slice();
+      bytes[0] = (bytes[0] ?? 0) ^ 0xff;
+    }
+    if (gzip) bytes = gzipSync(bytes);
+    return {
+      ...response,
+      ...wire,
+      body: bytes,
+      headers: { ...response.headers, ...headers, ...(gzip ? { "Content-Encoding": "gzip" } : {}) },
+    };
+  }
+
+  #answer(request: RawRequest, kind: RequestKind): (isRangeIgnored: boolean) => RawResponse {
+    if (kind === "token") return () => this.#giveToken(request);
+    const challenge = this.#challenge(request);
+    if (challenge !== undefined) {
+      return () => ({
+        status: 401,
+        headers: { ...(challenge === "" ? {} : { "WWW-Authenticate": challenge }), "Content-Type": "application/json" },
+        body: errorBody("UNAUTHORIZED", "authentication required"),
+      });
+    }
+    return (isRangeIgnored) => this.#content(request, kind, isRangeIgnored);
+  }
+
+  #content({ url, headers }: RawRequest, kind: RequestKind, isRangeIgnored: boolean): RawResponse {
+    if (kind === "ping") return { status: 200, body: "{}" };
+    const [, name = "", , reference = ""] =
+      /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(url.pathname) ?? [];
+    const repository = this.#repositories.get(name);
+    if (kind === "manifest") {
+      const digest = repository?.tags.get(reference) ?? reference as Digest;
+      const manifest = repository?.manifests.get(digest);
+      if (manifest === undefined) return notFound("MANIFEST_UNKNOWN");
+      const { mediaType, bytes } = manifest;
+      return { status: 200, headers: { "Content-Type": mediaType, "Docker-Content-Digest": digest }, body: bytes };
+    }
+    if (kind === "blob") {
+      const blob = repository?.blobs.get(reference as Digest);
+      if (blob === undefined) return notFound("BLOB_UNKNOWN");
+      return rangeOf(blob, isRangeIgnored ? null : headers.get("range"));
+    }
+    if (kind === "tags" && repository !== undefined) return this.#listTags(name, repository, url);
+    if (kind === "referrers" && this.#options.referrersApi === true) {
+      const manifests = repository?.referrers.get(reference as Digest) ?? [];
+      const index = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests });
+      return { status: 200, headers: { "Content-Type": MEDIA_TYPE.ociIndex }, body: index };
+    }
+    return notFound("NAME_UNKNOWN");
+  }
+
+  #listTags(name: string, repository: Repository, url: URL): RawResponse {
+    const { tagsPerPage = Infinity } = this.#options;
+    const last = url.searchParams.get("last") ?? "";
+    const rest = [...repository.tags.keys()].sort().filter((tag) => tag > last);
+    const tags = rest.slice(0, tagsPerPage);
+    const link = `</v2/${name}/tags/list?n=${tagsPerPage}&last=${tags.at(-1)}>; rel="next"`;
+    const headers: Record<string, string> = rest.length > tags.length ? { Link: link } : {};
+    return {
+      status: 200,
+      headers: { "Content-Type": "application/json", ...headers },
+      body: JSON.stringify({ name, tags }),
+    };
+  }
+
+  #challenge({ headers, url }: RawRequest): string | undefined {
+    const { auth } = this.#options;
+    const sent = headers.get("authorization") ?? "";
+    if (auth === undefined) return undefined;
+    if (auth.type === "basic") {
+      return sent === basic(auth) ? undefined : `Basic realm="fault upstream"`;
+    }
+    if (auth.type === "bearer" && this.#isToken(sent)) return undefined;
+    const omit = auth.type === "bearer" ? auth.omit ?? [] : [];
+    const realm = auth.type === "bearer" && auth.realm !== undefined ? auth.realm : `${this.url}/token`;
+    const name = /^\/v2\/(.+)\/[^/]+\/[^/]+$/.exec(url.pathname)?.[1];
+    return [
+      `Bearer realm="${realm}"`,
+      ...(omit.includes("service") ? [] : [`service="${this.host}"`]),
+      ...(omit.includes("scope") || name === undefined ? [] : [`scope="repository:${name}:pull"`]),
+    ].join(",");
+  }
+
+  #isToken(authorization: string): boolean {
+    return /^Bearer token-\d+$/.test(authorization);
+  }
+
+  #giveToken({ method, headers, body }: RawRequest): RawResponse {
+    const { auth } = this.#options;
+    const answer = {
+      token: `token-${++this.#tokens}`,
+      expires_in: auth?.type === "bearer" ? auth.expiresIn : undefined,
+    };
+    if (auth?.type !== "bearer") return { status: 200, body: JSON.stringify(answer) };
+    if (method === "POST") {
+      if (auth.identityToken === undefined) return { status: 405 };
+      const isRight = new URLSearchParams(body).get("refresh_token") === auth.identityToken;
+      return isRight
+        ? { status: 200, body: JSON.stringify({ ...answer, access_token: answer.token, token: undefined }) }
+        : { status: 401 };
+    }
+    if (auth.username !== undefined && headers.get("authorization") !== basic(auth)) return { status: 401 };
+    return { status: 200, body: JSON.stringify(answer) };
+  }
+}
+
+function kindOf(path: string): RequestKind {
+  if (path === "/v2/" || path === "/v2") return "ping";
+  if (path === "/token") return "token";
+  const [, what] = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]+$/.exec(path) ?? [];
+  if (what === "manifests") return "manifest";
+  if (what === "blobs") return "blob";
+  return what === "tags" || what === "referrers" ? what : "other";
+}
+
+function rangeOf(blob: Uint8Array, header: string | null): RawResponse {
+  const headers = { "Content-Type": "application/octet-stream" };
+  const [, first, end] = /^bytes=(\d+)-(\d*)$/.exec(header ?? "") ?? [];
+  if (first === undefined) return { status: 200, headers, body: blob };
+  const start = Number(first);
+  const last = Math.min(end === "" ? Infinity : Number(end), blob.length - 1);
+  if (start > last) return { status: 416, headers: { "Content-Range": `bytes */${blob.length}` } };
+  const range = { "Content-Range": `bytes ${start}-${last}/${blob.length}` };
+  return { status: 206, headers: { ...headers, ...range }, body: blob.subarray(start, last + 1) };
+}
+
+function notFound(code: string): RawResponse {
+  return { status: 404, headers: { "Content-Type": "application/json" }, body: errorBody(code, "not found") };
+}
+
+function errorBody(code: string, message: string): string {
+  return JSON.stringify({ errors: [{ code, message }] });
+}
+
+function basic({ username = "", password = "" }: { username?: string; password?: string }): string {
+  return `Basic ${btoa(`${username}:${password}`)}`;
+}
+
+function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}

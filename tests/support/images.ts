@@ -1,0 +1,208 @@
+import { gzipSync } from "node:zlib";
+import { type Algorithm, computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
+import { parsePlatform, type Platform } from "../../lib/oci/platform.ts";
+import type { LargeBlob } from "./large_blob.ts";
+import { concat, makeTar } from "./tar.ts";
+
+/** The files of a layer: path → content. */
+export type Files = Readonly<Record<string, string | Uint8Array>>;
+
+/** A manifest's bytes and what points at them. */
+export interface BuiltManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** An image, an index or an artifact, complete. */
+export interface BuiltImage {
+  /** Children before the manifests that name them; `root` is the last. */
+  readonly manifests: readonly BuiltManifest[];
+  /** Configs and layers. */
+  readonly blobs: ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
+  /** Layers that are too large to be in memory. */
+  readonly largeBlobs: ReadonlyMap<Digest, LargeBlob>;
+  readonly root: Descriptor;
+}
+
+/** What an image is made of; it is the same, byte for byte, each time. */
+export interface ImageOptions {
+  /** Files of the one layer, or of each. One file when absent. */
+  readonly files?: Files | readonly Files[];
+  /** `linux/amd64` when absent. */
+  readonly platform?: string;
+  readonly layerCompression?: "gzip" | "zstd" | "none";
+  /** Of every digest in the image but the `diff_ids`, which are always sha256. */
+  readonly algorithm?: Algorithm;
+  readonly format?: "oci" | "docker";
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** What the image runs; it has no shell. */
+  readonly entrypoint?: readonly string[];
+  /** One more layer, the topmost. */
+  readonly largeLayer?: LargeBlob;
+}
+
+const encoder = new TextEncoder();
+const LAYER_TYPES = {
+  oci: "application/vnd.oci.image.layer.v1.tar",
+  docker: "application/vnd.docker.image.rootfs.diff.tar",
+};
+
+/** Makes an image of real layers that container tools accept. */
+export function buildImage(options: ImageOptions = {}): BuiltImage {
+  const { algorithm = "sha256", format = "oci", layerCompression = "gzip", annotations } = options;
+  const platform = parsePlatform(options.platform ?? "linux/amd64");
+  const layers = [options.files ?? { "hello.txt": `hello from ${JSON.stringify(platform)}\n` }].flat();
+  const blobs = new Map<Digest, Uint8Array<ArrayBuffer>>();
+  const diffIds: Digest[] = [];
+  const descriptors: Descriptor[] = [];
+  const add = (bytes: Uint8Array<ArrayBuffer>, mediaType: string): Descriptor => {
+    const digest = computeDigest(bytes, algorithm);
+    blobs.set(digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  };
+  for (const files of layers) {
+    const tar = makeTar(files);
+    diffIds.push(computeDigest(tar));
+    descriptors.push(add(compress(tar, layerCompression), layerType(format, layerCompression)));
+  }
+  if (options.largeLayer !== undefined) {
+    const { digest, size } = options.largeLayer;
+    diffIds.push(digest);
+    descriptors.push({ mediaType: layerType(format, "none"), digest, size });
+  }
+  const config = add(
+    encoder.encode(JSON.stringify({
+      created: "2020-01-01T00:00:00Z",
+      ...platform,
+      config: { Entrypoint: options.entrypoint ?? ["/hello"] },
+      rootfs: { type: "layers", diff_ids: diffIds },
+      history: diffIds.map(() => ({ created: "2020-01-01T00:00:00Z", created_by: "tests" })),
+    })),
+    format === "oci" ? "application/vnd.oci.image.config.v1+json" : "application/vnd.docker.container.image.v1+json",
+  );
+  const mediaType = format === "oci" ? MEDIA_TYPE.ociManifest : MEDIA_TYPE.dockerManifest;
+  const manifest = makeManifest(
+    { schemaVersion: 2, mediaType, config, layers: descriptors, ...(annotations && { annotations }) },
+    algorithm,
+  );
+  const largeBlobs = new Map(options.largeLayer && [[options.largeLayer.digest, options.largeLayer]]);
+  return { manifests: [manifest], blobs, largeBlobs, root: { ...manifest.descriptor, platform } };
+}
+
+/** What an index is, besides its images. */
+export interface IndexOptions {
+  /** Adds what BuildKit adds: a manifest for `unknown/unknown` that attests the first image. */
+  readonly attestation?: boolean;
+  readonly format?: "oci" | "docker";
+  readonly algorithm?: Algorithm;
+}
+
+/** Makes an index over images of several platforms, or over indexes. */
+export function buildIndex(images: readonly BuiltImage[], options: IndexOptions = {}): BuiltImage {
+  const { format = "oci", algorithm = "sha256" } = options;
+  const [first] = images;
+  const all = options.attestation && first !== undefined ? [...images, buildAttestation(first.root)] : images;
+  const mediaType = format === "oci" ? MEDIA_TYPE.ociIndex : MEDIA_TYPE.dockerList;
+  return combine(all, makeManifest({ schemaVersion: 2, mediaType, manifests: all.map(({ root }) => root) }, algorithm));
+}
+
+/** Makes an artifact that refers to something else (a signature, a bill of materials). */
+export function buildArtifact(subject: Descriptor, artifactType: string, content = "an artifact"): BuiltImage {
+  const layer = encoder.encode(content);
+  const empty = encoder.encode("{}");
+  const { mediaType, digest, size } = subject;
+  const manifest = makeManifest({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    artifactType,
+    config: { mediaType: "application/vnd.oci.empty.v1+json", digest: computeDigest(empty), size: empty.length },
+    layers: [{ mediaType: "text/plain", digest: computeDigest(layer), size: layer.length }],
+    subject: { mediaType, digest, size },
+  });
+  return {
+    manifests: [manifest],
+    blobs: new Map([[computeDigest(empty), empty], [computeDigest(layer), layer]]),
+    largeBlobs: new Map(),
+    root: manifest.descriptor,
+  };
+}
+
+function buildAttestation(subject: Descriptor): BuiltImage {
+  const statement = encoder.encode(JSON.stringify({ _type: "https://in-toto.io/Statement/v0.1" }));
+  const config = encoder.encode(JSON.stringify({
+    architecture: "unknown",
+    os: "unknown",
+    config: {},
+    rootfs: { type: "layers", diff_ids: [computeDigest(statement)] },
+  }));
+  const describe = (mediaType: string, bytes: Uint8Array): Descriptor => (
+    { mediaType, digest: computeDigest(bytes), size: bytes.length }
+  );
+  const manifest = makeManifest({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: describe("application/vnd.oci.image.config.v1+json", config),
+    layers: [describe("application/vnd.in-toto+json", statement)],
+  });
+  const platform: Platform = { architecture: "unknown", os: "unknown" };
+  const annotations = {
+    "vnd.docker.reference.digest": subject.digest,
+    "vnd.docker.reference.type": "attestation-manifest",
+  };
+  return {
+    manifests: [manifest],
+    blobs: new Map([config, statement].map((bytes) => [computeDigest(bytes), bytes])),
+    largeBlobs: new Map(),
+    root: { ...manifest.descriptor, platform, annotations },
+  };
+}
+
+function combine(parts: readonly BuiltImage[], top: BuiltManifest): BuiltImage {
+  // Two images may share a manifest (an architecture under two names).
+  const manifests = new Map(parts.flatMap((part) => part.manifests).map((each) => [each.descriptor.digest, each]));
+  return {
+    manifests: [...manifests.values(), top],
+    blobs: new Map(parts.flatMap(({ blobs }) => [...blobs])),
+    largeBlobs: new Map(parts.flatMap(({ largeBlobs }) => [...largeBlobs])),
+    root: top.descriptor,
+  };
+}
+
+function makeManifest(
+  manifest: { readonly mediaType: string; readonly [field: string]: unknown },
+  algorithm?: Algorithm,
+): BuiltManifest {
+  const bytes = encoder.encode(JSON.stringify(manifest));
+  const digest = computeDigest(bytes, algorithm);
+  return { bytes, descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length } };
+}
+
+function layerType(format: "oci" | "docker", compression: "gzip" | "zstd" | "none"): string {
+  const base = LAYER_TYPES[format];
+  if (compression === "none") return base;
+  return format === "oci" ? `${base}+${compression}` : `${base}.${compression}`;
+}
+
+function compress(tar: Uint8Array<ArrayBuffer>, compression: "gzip" | "zstd" | "none"): Uint8Array<ArrayBuffer> {
+  if (compression === "none") return tar;
+  return compression === "gzip" ? new Uint8Array(gzipSync(tar)) : storeAsZstd(tar);
+}
+
+// One frame of raw blocks (RFC 8878, 3.1.1): a valid zstd file without a compressor.
+function storeAsZstd(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const header = new Uint8Array(13);
+  const view = new DataView(header.buffer);
+  view.setUint32(0, 0xfd2fb528, true);
+  view.setUint8(4, 0xe0); // single segment, content size of 8 bytes
+  view.setBigUint64(5, BigInt(bytes.length), true);
+  const parts: Uint8Array[] = [header];
+  const blockSize = 128 * 1024;
+  for (let at = 0; at === 0 || at < bytes.length; at += blockSize) {
+    const block = bytes.subarray(at, at + blockSize);
+    const isLast = at + blockSize >= bytes.length ? 1 : 0;
+    const word = block.length << 3 | isLast;
+    parts.push(new Uint8Array([word & 0xff, word >> 8 & 0xff, word >> 16 & 0xff]), block);
+  }
+  return concat(parts);
+}

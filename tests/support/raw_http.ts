@@ -1,0 +1,156 @@
+/** A request as it came over the wire. */
+export interface RawRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Headers;
+  readonly body: string;
+}
+
+/** An answer, written as it is said, whether or not that is right. */
+export interface RawResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  /** What `Content-Length` says: a number that may be a lie, or `null` for none. Absent: the truth. */
+  readonly contentLength?: number | null;
+  /** After so many bytes of the body the connection is cut. */
+  readonly cutAfter?: number;
+  /** After so many bytes of the body nothing more comes, and the connection stays open. */
+  readonly stallAfter?: number;
+  /** One byte is sent every so many milliseconds. */
+  readonly drip?: number;
+}
+
+/** A listener, and how it is told to end. */
+export interface RawServer extends AsyncDisposable {
+  readonly port: number;
+}
+
+type Handler = (request: RawRequest) => RawResponse | Promise<RawResponse>;
+
+const ENCODER = new TextEncoder();
+
+/** Serves HTTP/1.1 on 127.0.0.1, one request a connection, with all the freedom that a real server does not give. */
+export function serveRaw(handler: Handler, tls?: { cert: string; key: string }): RawServer {
+  const at = { hostname: "127.0.0.1", port: 0 };
+  const listener = tls === undefined ? Deno.listen(at) : Deno.listenTls({ ...at, ...tls });
+  const connections = new Set<Deno.Conn>();
+  const running = new Set<Promise<void>>();
+  let isOpen = true;
+
+  const serve = async (connection: Deno.Conn) => {
+    connections.add(connection);
+    try {
+      const request = await readRequest(connection);
+      if (request !== undefined) await writeResponse(connection, request, await handler(request), () => isOpen);
+    } catch (error) {
+      // Clients go away, and do not trust certificates, as the tests want them to.
+      if (!(error instanceof Deno.errors.Http || isConnectionError(error))) throw error;
+    } finally {
+      connections.delete(connection);
+      close(connection);
+    }
+  };
+  const accept = async () => {
+    while (isOpen) {
+      let connection: Deno.Conn;
+      try {
+        connection = await listener.accept();
+      } catch (error) {
+        if (isConnectionError(error)) continue;
+        throw error;
+      }
+      const task: Promise<void> = serve(connection).finally(() => running.delete(task));
+      running.add(task);
+    }
+  };
+  const accepting = accept();
+
+  return {
+    port: (listener.addr as Deno.NetAddr).port,
+    async [Symbol.asyncDispose]() {
+      isOpen = false;
+      listener.close();
+      connections.forEach(close);
+      await accepting;
+      await Promise.all(running);
+    },
+  };
+}
+
+async function readRequest(connection: Deno.Conn): Promise<RawRequest | undefined> {
+  let text = "";
+  const decoder = new TextDecoder("latin1");
+  const buffer = new Uint8Array(16 * 1024);
+  const readMore = async () => {
+    const count = await connection.read(buffer);
+    if (count !== null) text += decoder.decode(buffer.subarray(0, count));
+    return count !== null;
+  };
+  while (!text.includes("\r\n\r\n")) if (!await readMore()) return undefined;
+  const headEnd = text.indexOf("\r\n\r\n");
+  const [first = "", ...lines] = text.slice(0, headEnd).split("\r\n");
+  const [method = "", target = ""] = first.split(" ");
+  const headers = new Headers(lines.map((line) => {
+    const colon = line.indexOf(":");
+    return [line.slice(0, colon), line.slice(colon + 1).trim()] as [string, string];
+  }));
+  const length = Number(headers.get("content-length") ?? 0);
+  while (text.length < headEnd + 4 + length) if (!await readMore()) return undefined;
+  const url = new URL(target, `http://${headers.get("host")}`);
+  return { method, url, headers, body: text.slice(headEnd + 4) };
+}
+
+async function writeResponse(
+  connection: Deno.Conn,
+  request: RawRequest,
+  response: RawResponse,
+  isOpen: () => boolean,
+): Promise<void> {
+  const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip } = response;
+  const bytes = typeof body === "string" ? ENCODER.encode(body) : body;
+  const length = contentLength === undefined ? bytes.length : contentLength;
+  const lines = Object.entries({
+    ...headers,
+    ...(length === null ? {} : { "Content-Length": String(length) }),
+    "Connection": "close",
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  await writeAll(connection, ENCODER.encode(`HTTP/1.1 ${status} Status\r\n${lines.join("")}\r\n`));
+  if (request.method === "HEAD") return;
+  const sent = bytes.subarray(0, Math.min(bytes.length, cutAfter ?? Infinity, stallAfter ?? Infinity));
+  if (drip !== undefined) {
+    for (let i = 0; i < sent.length && isOpen(); i++) {
+      await writeAll(connection, sent.subarray(i, i + 1));
+      await new Promise((resolve) => setTimeout(resolve, drip));
+    }
+  } else await writeAll(connection, sent);
+  // Until the client goes away, or the server ends.
+  if (stallAfter !== undefined) await connection.read(new Uint8Array(1));
+}
+
+async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) written += await connection.write(bytes.subarray(written));
+}
+
+function close(connection: Deno.Conn): void {
+  try {
+    connection.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
+function isConnectionError(error: unknown): boolean {
+  const { errors } = Deno;
+  const kinds = [
+    errors.BadResource,
+    errors.BrokenPipe,
+    errors.ConnectionAborted,
+    errors.ConnectionReset,
+    errors.Interrupted,
+    errors.InvalidData,
+    errors.NotConnected,
+    errors.UnexpectedEof,
+  ];
+  return kinds.some((kind) => error instanceof kind);
+}

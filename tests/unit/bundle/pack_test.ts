@@ -1,0 +1,390 @@
+import { gunzipSync } from "node:zlib";
+import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
+import { packBundle, type PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import { writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
+import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
+import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import { NoSpaceError } from "../../../lib/oci/error.ts";
+import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
+import { parsePlatforms } from "../../../lib/oci/platform.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { makeBlob, streamOf } from "../../support/content.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import {
+  digestsIn,
+  fillStore,
+  makeDocument,
+  makeImage,
+  makeKubePkg,
+  makeMultiImage,
+  makeUsualImage,
+  pack,
+  run,
+  type TestImage,
+  withFolder,
+} from "./bundle_support.ts";
+
+const IMAGES = { "registry.lan:5000/team/app:1.2": makeUsualImage(), "nginx:1": makeUsualImage(7) };
+const NAMES = { "registry.lan:5000/team/app:1.2": "", "nginx:1": "" };
+
+async function toolTest(work: (folder: string) => Promise<void>): Promise<void> {
+  const { bytes } = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES));
+  await withFolder(async (folder) => {
+    await Deno.writeFile(`${folder}/a.tgz`, bytes);
+    await Deno.writeFile(`${folder}/a.tar`, new Uint8Array(gunzipSync(bytes)));
+    await work(folder);
+  });
+}
+
+async function has(command: string): Promise<boolean> {
+  return (await new Deno.Command(command, { args: ["--version"] }).output().catch(() => undefined))?.success === true;
+}
+
+Deno.test("packBundle() writes kubepkg.json first, then the layout's documents, then children before parents", async () => {
+  await toolTest(async (folder) => {
+    await run("gunzip", ["-t", "a.tgz"], folder);
+    const names = (await run("tar", ["tzf", "a.tgz"], folder)).trim().split("\n");
+    assertEquals(names.slice(0, 3), ["kubepkg.json", "oci-layout", "index.json"]);
+    assertEquals(new Set(names).size, names.length);
+    await run("tar", ["xzf", "a.tgz"], folder);
+    const at = (digest: string) => names.indexOf(`blobs/${digest.replace(":", "/")}`);
+    for (const image of Object.values(IMAGES)) {
+      const [amd, arm, index] = image.manifests.map(({ descriptor }) => at(descriptor.digest)) as [
+        number,
+        number,
+        number,
+      ];
+      assert(amd > 0 && amd < arm && arm < index);
+      for (const { descriptor } of image.blobs) assert(at(descriptor.digest) < index);
+      for (const { bytes, descriptor } of [...image.blobs, ...image.manifests]) {
+        assertEquals(
+          computeDigest(await Deno.readFile(`${folder}/blobs/${descriptor.digest.replace(":", "/")}`)),
+          computeDigest(bytes),
+        );
+      }
+    }
+    assertEquals(JSON.parse(await Deno.readTextFile(`${folder}/oci-layout`)), { imageLayoutVersion: "1.0.0" });
+    const { mediaType, digest, size } = IMAGES["nginx:1"].root.descriptor;
+    assertEquals(JSON.parse(await Deno.readTextFile(`${folder}/index.json`)).manifests[0], {
+      mediaType,
+      digest,
+      size,
+      annotations: {
+        "org.opencontainers.image.ref.name": "1",
+        "io.containerd.image.name": "docker.io/library/nginx:1",
+      },
+    });
+  });
+});
+
+Deno.test("packBundle() fills in digests, status and platforms", async () => {
+  const { result } = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES), { hashOutput: true });
+  const { kubepkg } = result;
+  assertEquals(kubepkg.spec.images, {
+    "registry.lan:5000/team/app:1.2": IMAGES["registry.lan:5000/team/app:1.2"].root.descriptor.digest,
+    "nginx:1": IMAGES["nginx:1"].root.descriptor.digest,
+  });
+  assertEquals(kubepkg.metadata.annotations, { [PLATFORMS_ANNOTATION]: "linux/amd64,linux/arm64" });
+  const tagged = kubepkg.status?.digests?.filter(({ tag }) => tag !== undefined);
+  assertEquals(tagged?.map(({ name, tag, type }) => [name, tag, type]), [
+    ["docker.io/library/nginx", "1", "manifest"],
+    ["registry.lan:5000/team/app", "1.2", "manifest"],
+  ]);
+  assertEquals(result.images.map(({ platforms }) => platforms), [["linux/amd64", "linux/arm64"], [
+    "linux/amd64",
+    "linux/arm64",
+  ]]);
+});
+
+Deno.test("packBundle() gives the same bytes for the same inputs, and says their size and digest", async () => {
+  const first = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES), { hashOutput: true });
+  const store = await fillStore(new MemoryStore(), IMAGES);
+  store.chunkSize = 999;
+  const totals = new Set<number | undefined>();
+  let last = 0;
+  const again = await pack(makeKubePkg({ "nginx:1": "", "registry.lan:5000/team/app:1.2": "" }), store, {
+    onProgress: ({ bytes, total }) => {
+      totals.add(total);
+      assert(bytes >= last);
+      last = bytes;
+    },
+  });
+  // The order in which the package names its images is its own, and stays: all that follows is the same.
+  assertEquals((await digestsIn(again.bytes)).join(), (await digestsIn(first.bytes)).join());
+  assertEquals(first.result.size, first.bytes.length);
+  assertEquals(first.result.tgzDigest, computeDigest(first.bytes));
+  assertEquals([...totals], [again.bytes.length]);
+  const third = await pack(makeKubePkg(NAMES), store);
+  assertEquals(computeDigest(third.bytes), computeDigest(first.bytes));
+  assertEquals(store.openBodies, 0);
+});
+
+for (const name of ["app:1.2", "nginx:1"]) {
+  const tag = name.split(":")[1] ?? "";
+  Deno.test({
+    name: `packBundle() makes an archive from which skopeo reads ${name}`,
+    ignore: !await has("skopeo"),
+    fn: () =>
+      toolTest(async (folder) => {
+        const source = `oci-archive:${folder}/a.tar:${tag}`;
+        const root = name === "nginx:1" ? IMAGES["nginx:1"].root : IMAGES["registry.lan:5000/team/app:1.2"].root;
+        assertEquals(computeDigest(await run("skopeo", ["inspect", "--raw", source])), root.descriptor.digest);
+        const inspected = JSON.parse(
+          await run("skopeo", ["inspect", "--override-arch", "arm64", "--override-os", "linux", source]),
+        );
+        assertEquals([inspected.Architecture, inspected.Layers.length], ["arm64", 2]);
+        await run("skopeo", ["copy", "-q", "--all", "--insecure-policy", source, `dir:${folder}/out`]);
+      }),
+  });
+}
+
+Deno.test({
+  name: "packBundle() makes a tar that Python's tarfile reads",
+  ignore: !await has("python3"),
+  fn: () =>
+    toolTest(async (folder) => {
+      const script =
+        "import tarfile; [print(m.name, m.size, m.mode, m.mtime, m.uid, m.uname) for m in tarfile.open('a.tgz')]";
+      const [first, ...rest] = (await run("python3", ["-c", script], folder)).trim().split("\n");
+      assertStringIncludes(first ?? "", "kubepkg.json ");
+      for (const line of rest) assert(line.endsWith(" 420 0 0 "), line);
+    }),
+});
+
+const PLATFORM = (name: string) => parsePlatforms(name);
+const WINDOWS = makeImage("windows/amd64");
+const ATTESTATION = makeImage("unknown/unknown");
+const MANY = makeMultiImage([
+  ["linux/amd64", makeImage("linux/amd64")],
+  ["unknown/unknown", ATTESTATION],
+  ["linux/arm/v7", makeImage("linux/arm/v7")],
+  ["linux/arm64", makeMultiImage([["linux/arm64", makeImage("linux/arm64")]])],
+  ["windows/amd64", WINDOWS],
+  [undefined, makeMultiImage([[undefined, makeImage("linux/s390x")], ["linux/ppc64le", makeImage("linux/ppc64le")]])],
+]);
+const ARM = makeImage("linux/arm/v7");
+const ARTIFACT: TestImage = (() => {
+  const layer = makeBlob(100, 9);
+  const config = makeDocument("application/vnd.cncf.helm.config.v1+json", { name: "chart" });
+  const root = makeDocument(MEDIA_TYPE.ociManifest, {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: config.descriptor,
+    layers: [layer.descriptor],
+  });
+  return { root, manifests: [root], blobs: [config, layer] };
+})();
+const ARTIFACTS = makeMultiImage([[undefined, ARTIFACT], ["unknown/unknown", ATTESTATION]]);
+
+const CHOICES: readonly [string, TestImage, PackOptions, string | undefined, string[] | string][] = [
+  ["the defaults that are there", MANY, {}, undefined, ["linux/amd64", "linux/arm64"]],
+  ["what is asked for", MANY, { platforms: PLATFORM("linux/arm,amd64") }, "linux/arm64", [
+    "linux/amd64",
+    "linux/arm/v7",
+  ]],
+  ["what the annotation says", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, "linux/aarch64, linux/arm", [
+    "linux/arm/v7",
+    "linux/arm64",
+  ]],
+  ["what the device is set to", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, undefined, ["linux/amd64"]],
+  ["a platform in an index in the index", MANY, { platforms: PLATFORM("linux/ppc64le") }, undefined, ["linux/ppc64le"]],
+  ["a platform that only the config tells", MANY, { platforms: PLATFORM("linux/s390x") }, undefined, ["linux/s390x"]],
+  ["another system", MANY, { platforms: PLATFORM("windows/amd64") }, undefined, ["windows/amd64"]],
+  ["an attestation only if asked for", MANY, { platforms: PLATFORM("linux/amd64,unknown/unknown") }, undefined, [
+    "linux/amd64",
+  ]],
+  ["an image for one platform", makeImage("linux/amd64"), {}, undefined, ["linux/amd64"]],
+  ["an image for one platform, by name", ARM, { platforms: PLATFORM("linux/arm") }, undefined, ["linux/arm/v7"]],
+  ["an artifact as it is", ARTIFACT, { platforms: PLATFORM("linux/arm") }, undefined, []],
+  ["an index of artifacts as it is", ARTIFACTS, {}, undefined, []],
+  [
+    "a platform by flag that is not there",
+    MANY,
+    { platforms: PLATFORM("linux/amd64,linux/riscv64") },
+    undefined,
+    "Cannot pack docker.io/library/app:1: it is not there for linux/riscv64, only for linux/amd64, linux/arm/v7, linux/arm64, linux/ppc64le, linux/s390x, windows/amd64",
+  ],
+  ["a platform by annotation that is not there", MANY, {}, "linux/amd64,linux/386", "not there for linux/386"],
+  [
+    "a platform of the device that is not there",
+    MANY,
+    { devicePlatforms: PLATFORM("linux/386") },
+    undefined,
+    "not there for linux/386",
+  ],
+  [
+    "one platform of two that a single image has",
+    makeImage("linux/amd64"),
+    { platforms: PLATFORM("linux/amd64,linux/arm64") },
+    undefined,
+    "not there for linux/arm64, only for linux/amd64",
+  ],
+  ["none of the defaults", ARM, {}, undefined, "not there for linux/amd64, linux/arm64, only for linux/arm/v7"],
+];
+
+for (const [title, image, options, annotation, expected] of CHOICES) {
+  Deno.test(`packBundle() ${typeof expected === "string" ? "refuses" : "carries"} ${title}`, async () => {
+    const store = await fillStore(new MemoryStore(), { "app:1": image });
+    const annotations = annotation === undefined
+      ? {}
+      : { metadata: { name: "demo", annotations: { [PLATFORMS_ANNOTATION]: annotation } } };
+    const kubepkg = makeKubePkg({ "app:1": "" }, "1.0.0", annotations);
+    if (typeof expected === "string") {
+      assertStringIncludes((await assertRejects(() => pack(kubepkg, store, options), Error)).message, expected);
+    } else {
+      const { bytes, result } = await pack(kubepkg, store, options);
+      assertEquals([...result.platforms], expected);
+      assertEquals([...result.images[0]?.platforms ?? []].sort(), expected);
+      assertEquals((await inspectBundle(streamOf(bytes))).platforms, expected);
+      const digests = await digestsIn(bytes);
+      assertEquals(digests.at(-1), image.root.descriptor.digest);
+      assertEquals(digests.includes(ATTESTATION.root.descriptor.digest), title.includes("attestation"));
+    }
+    assertEquals(store.openBodies, 0);
+  });
+}
+
+Deno.test("packBundle() takes the digest that is given and does not ask for the tag", async () => {
+  const image = makeUsualImage();
+  const store = await fillStore(new MemoryStore(), { "app:1": image, "app:2": makeUsualImage(5) });
+  const { result } = await pack(
+    makeKubePkg({ "app:2": image.root.descriptor.digest, "app:gone": image.root.descriptor.digest }),
+    store,
+  );
+  assertEquals(result.images.map(({ reference, digest }) => [reference, digest]), [
+    ["docker.io/library/app:2", image.root.descriptor.digest],
+    ["docker.io/library/app:gone", image.root.descriptor.digest],
+  ]);
+});
+
+Deno.test("packBundle() takes latest for a name alone, and a digest in the name", async () => {
+  const [image, other] = [makeUsualImage(), makeUsualImage(5)];
+  const store = await fillStore(new MemoryStore(), { "app:latest": image, "app:2": other });
+  const { result } = await pack(makeKubePkg({ app: "", [`app@${other.root.descriptor.digest}`]: "" }), store);
+  assertEquals(result.images.map(({ digest }) => digest), [image.root.descriptor.digest, other.root.descriptor.digest]);
+});
+
+Deno.test("packBundle() leaves out what the site has", async () => {
+  const store = await fillStore(new MemoryStore(), IMAGES);
+  const full = await pack(makeKubePkg(NAMES), store);
+  const have = new Set<Digest>([
+    ...IMAGES["nginx:1"].blobs.map(({ descriptor }) => descriptor.digest),
+    computeDigest("unrelated"),
+  ]);
+  const { bytes, result } = await pack(makeKubePkg(NAMES), store, { have });
+  const digests = await digestsIn(bytes);
+  assert(digests.every((digest) => !have.has(digest)));
+  assertEquals(result.kubepkg.status?.digests, full.result.kubepkg.status?.digests);
+  assertEquals(new Set([...digests, ...result.kubepkg.status?.omitted ?? []]), new Set(await digestsIn(full.bytes)));
+  assertEquals(result.blobs.omitted, 5);
+  const info = await inspectBundle(streamOf(bytes));
+  assertEquals([info.omitted.count, info.blobs.count], [5, full.result.blobs.count]);
+});
+
+Deno.test("packBundle() of no images has its manifests alone", async () => {
+  const { bytes, result } = await pack(makeKubePkg({}), new MemoryStore());
+  assertEquals([result.images, result.platforms, await digestsIn(bytes)], [[], [], []]);
+});
+
+const image = makeImage("linux/amd64", [makeBlob(1000)]);
+const [config, layer] = image.blobs as [typeof image.root, typeof image.root];
+
+class LyingStore extends MemoryStore {
+  lies = new Map<Digest, Uint8Array<ArrayBuffer>>();
+  override async openBlob(repo: string, digest: Digest) {
+    const bytes = this.lies.get(digest);
+    if (bytes === undefined) return await super.openBlob(repo, digest);
+    return { size: bytes.length, start: 0, length: bytes.length, body: streamOf(bytes) };
+  }
+}
+
+const FAILURES: readonly [string, (store: LyingStore) => void, string][] = [
+  [
+    "another blob of the same size",
+    (store) => store.lies.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0))),
+    "the content has digest",
+  ],
+  [
+    "a blob that is too short",
+    (store) => store.lies.set(layer.descriptor.digest, layer.bytes.slice(1)),
+    "999 of 1000 bytes came",
+  ],
+  [
+    "a blob that is too long",
+    (store) => store.lies.set(layer.descriptor.digest, new Uint8Array(2000)),
+    "more than the 1000 bytes",
+  ],
+  [
+    "another config",
+    (store) => store.lies.set(config.descriptor.digest, config.bytes.with(2, 0)),
+    "the content has digest",
+  ],
+];
+
+for (const [title, spoil, message] of FAILURES) {
+  Deno.test(`packBundle() verifies what it packs: ${title}`, async () => {
+    const store = new LyingStore();
+    await fillStore(store, { "app:1": image });
+    spoil(store);
+    assertStringIncludes(
+      (await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), DigestMismatchError)).message,
+      message,
+    );
+    assertEquals(store.openBodies, 0);
+  });
+}
+
+Deno.test("packBundle() names the image or blob that is not there", async () => {
+  const store = new MemoryStore();
+  await assertRejects(
+    () => pack(makeKubePkg({ "app:1": "" }), store),
+    Error,
+    "Cannot pack docker.io/library/app:1: the image was not found",
+  );
+  await fillStore(store, { "app:1": { ...image, blobs: [config] } });
+  await assertRejects(
+    () => pack(makeKubePkg({ "app:1": "" }), store),
+    Error,
+    `its blob ${layer.descriptor.digest} was not found`,
+  );
+  assertEquals(store.openBodies, 0);
+});
+
+Deno.test("packBundle() passes on a blob that fails while it is read, and leaves nothing open", async () => {
+  const store = await fillStore(new MemoryStore(), { "app:1": makeImage("linux/amd64", [makeBlob(300_000)]) });
+  store.failAt = { position: 100_000, error: new Error("disk is gone") };
+  await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), Error, "disk is gone");
+  assertEquals(store.openBodies, 0);
+});
+
+Deno.test("packBundle() stops when its sink is full, and leaves nothing open", async () => {
+  const store = await fillStore(new MemoryStore(), { "app:1": makeImage("linux/amd64", [makeBlob(5_000_000)]) });
+  let left = 2_000_000;
+  const sink = {
+    write: (bytes: Uint8Array) =>
+      (left -= bytes.length) < 0 ? Promise.reject(new NoSpaceError("full")) : Promise.resolve(),
+  };
+  await assertRejects(() => packBundle(makeKubePkg({ "app:1": "" }), store, {}, sink), NoSpaceError);
+  assertEquals(store.openBodies, 0);
+});
+
+Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/new/a.tgz`;
+    const result = await writeBundleFile(path, async (sink) => {
+      await sink.write(new Uint8Array([1, 2]));
+      await sink.write(new Uint8Array([3]));
+      return "done";
+    });
+    assertEquals([result, [...await Deno.readFile(path)]], ["done", [1, 2, 3]]);
+    const failing = () =>
+      writeBundleFile(path, async (sink) => {
+        await sink.write(new Uint8Array([9]));
+        throw new Error("no");
+      });
+    await assertRejects(failing, Error, "no");
+    assertEquals([...await Deno.readFile(path)], [1, 2, 3]);
+    assertEquals((await Array.fromAsync(Deno.readDir(`${folder}/new`))).map(({ name }) => name), ["a.tgz"]);
+  });
+});

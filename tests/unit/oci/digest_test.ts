@@ -1,0 +1,53 @@
+import { computeDigest, isDigest, parseDigest, splitDigest } from "../../../lib/oci/digest.ts";
+import { RegistryError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
+
+// From FIPS 180-4's examples: the digests of "abc".
+const ABC_256 = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+const ABC_512 = "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a" +
+  "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+
+Deno.test("computeDigest() hashes text and bytes", () => {
+  assertEquals(computeDigest("abc"), ABC_256);
+  assertEquals(computeDigest(new TextEncoder().encode("abc"), "sha256"), ABC_256);
+  assertEquals(computeDigest("abc", "sha512"), ABC_512);
+});
+
+for (const text of [ABC_256, ABC_512]) {
+  Deno.test(`parseDigest() reads ${text.slice(0, 6)}`, () => {
+    assert(isDigest(text));
+    assertEquals(parseDigest(text), text);
+    assertEquals(splitDigest(text), { algorithm: text.slice(0, 6), hex: text.slice(7) });
+  });
+}
+
+const wrong: [string, string][] = [
+  ["nothing", ""],
+  ["hex without algorithm", ABC_256.slice(7)],
+  ["an algorithm alone", "sha256:"],
+  ["an algorithm in upper case", ABC_256.replace("sha", "SHA")],
+  ["hex in upper case", ABC_256.replace(/[a-f]/g, (c) => c.toUpperCase()).replace("shA", "sha")],
+  ["a digit too few", ABC_256.slice(0, -1)],
+  ["a digit too many", `${ABC_256}0`],
+  ["sha512 with sha256's length", ABC_256.replace("256", "512")],
+  ["sha256 with sha512's length", ABC_512.replace("512", "256")],
+  ["another algorithm", `md5:${"a".repeat(32)}`],
+  ["a path [54]", `sha256:../../${"a".repeat(58)}`],
+  ["a line break behind it", `${ABC_256}\n`],
+  ["a space in front of it", ` ${ABC_256}`],
+];
+for (const [what, text] of wrong) {
+  Deno.test(`parseDigest() refuses ${what}`, () => {
+    assertEquals(isDigest(text), false);
+    assertEquals(assertThrows(() => parseDigest(text), RegistryError).code, "DIGEST_INVALID");
+  });
+}
+
+Deno.test("isDigest() refuses what is no text", () => {
+  for (const value of [undefined, null, 1, {}, [ABC_256]]) assertEquals(isDigest(value), false);
+});
+
+Deno.test("parseDigest() shows only the start of a long text", () => {
+  const error = assertThrows(() => parseDigest("x".repeat(100_000)), RegistryError);
+  assert(error.message.length < 400, error.message);
+});

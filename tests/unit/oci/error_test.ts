@@ -1,0 +1,53 @@
+import { CorruptError, IncompleteError, NoSpaceError, RefusedError, RegistryError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+
+Deno.test("RegistryError has the status of its code", () => {
+  const statuses = {
+    BLOB_UNKNOWN: 404,
+    DENIED: 403,
+    DIGEST_INVALID: 400,
+    INTERNAL: 500,
+    MANIFEST_UNKNOWN: 404,
+    NAME_INVALID: 400,
+    NAME_UNKNOWN: 404,
+    RANGE_INVALID: 416,
+    TOOMANYREQUESTS: 429,
+    UNAUTHORIZED: 401,
+    UNSUPPORTED: 405,
+  } as const;
+  for (const [code, status] of Object.entries(statuses)) {
+    assertEquals(new RegistryError(code as keyof typeof statuses, "x").status, status);
+  }
+});
+
+Deno.test("RegistryError takes another status", () => {
+  assertEquals(new RegistryError("DENIED", "x", { status: 451 }).status, 451);
+});
+
+Deno.test("RegistryError becomes the body of the specification, without its cause", () => {
+  const error = new RegistryError("NAME_UNKNOWN", "Cannot x: y", {
+    cause: new Error("a secret"),
+    detail: { name: "a" },
+  });
+  assertEquals(
+    JSON.stringify(error),
+    '{"errors":[{"code":"NAME_UNKNOWN","message":"Cannot x: y","detail":{"name":"a"}}]}',
+  );
+  assertEquals(
+    JSON.stringify(new RegistryError("DENIED", "x")),
+    '{"errors":[{"code":"DENIED","message":"x"}]}',
+  );
+});
+
+Deno.test("errors keep their name and cause", () => {
+  const cause = new Error("why");
+  const errors = [
+    new CorruptError("x", { cause }),
+    new RefusedError("x", { cause }),
+    new IncompleteError("x", ["sha256:a"], { cause }),
+    new NoSpaceError("x", { cause }),
+  ];
+  assertEquals(errors.map(({ name }) => name), ["CorruptError", "RefusedError", "IncompleteError", "NoSpaceError"]);
+  for (const error of errors) assert(error.cause === cause);
+  assertEquals(new IncompleteError("x", ["sha256:a"]).missing, ["sha256:a"]);
+});

@@ -1,0 +1,47 @@
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { isJsonObject, parseJson } from "../../../lib/oci/json.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+const good: [string, unknown][] = [
+  ['{"a":[1,"x",null,true]}', { a: [1, "x", null, true] }],
+  ['"[[[[[[[[[[["', "[[[[[[[[[[["],
+  [String.raw`"\"[{\\"`, '"[{\\'],
+  [String.raw`{"a\\":"]","b":[]}`, { "a\\": "]", b: [] }],
+  [" 1 ", 1],
+  ['{"constructor":1,"prototype":2}', { constructor: 1, prototype: 2 }],
+];
+for (const [text, value] of good) {
+  Deno.test(`parseJson() reads ${text}`, () => {
+    assertEquals(parseJson(encode(text), "x", { maxBytes: 1000, maxDepth: 3 }), value);
+  });
+}
+
+const nested = (depth: number) => encode("[".repeat(depth) + "]".repeat(depth));
+const wrong: [string, Uint8Array, string][] = [
+  ["nothing", encode(""), "as JSON"],
+  ["what is cut short [51]", encode('{"a":[1,'), "as JSON"],
+  ["two documents", encode("{}{}"), "as JSON"],
+  ["10,000 levels [51]", nested(10_000), "nested deeper than 128"],
+  ["10,000 levels that are never closed [51]", encode('{"a":'.repeat(10_000)), "nested deeper than 128"],
+  ["__proto__ [51]", encode('{"a":{"__proto__":{"x":1}}}'), "__proto__"],
+  ["__proto__ written with an escape [51]", encode(String.raw`{"\u005f_proto__":1}`), "__proto__"],
+  ["what is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
+  ["more bytes than allowed [51]", new Uint8Array(4 * 1024 * 1024 + 1), "4194304 are allowed"],
+];
+for (const [what, bytes, message] of wrong) {
+  Deno.test(`parseJson() refuses ${what}`, () => {
+    assertThrows(() => parseJson(bytes, "the thing"), CorruptError, message);
+  });
+}
+
+Deno.test("parseJson() takes exactly the depth and the size allowed", () => {
+  parseJson(nested(5), "x", { maxBytes: 10, maxDepth: 5 });
+  assertThrows(() => parseJson(nested(6), "x", { maxBytes: 100, maxDepth: 5 }), CorruptError, "deeper");
+  assertThrows(() => parseJson(nested(5), "x", { maxBytes: 9, maxDepth: 5 }), CorruptError, "9 are allowed");
+});
+
+Deno.test("isJsonObject() takes neither null nor arrays", () => {
+  assertEquals([{}, null, [], "x", 1, undefined].map(isJsonObject), [true, false, false, false, false, false]);
+});

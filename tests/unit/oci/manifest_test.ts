@@ -1,0 +1,176 @@
+import { CorruptError } from "../../../lib/oci/error.ts";
+import {
+  isIndexType,
+  isManifestType,
+  MANIFEST_MEDIA_TYPES,
+  MAX_MANIFEST_BYTES,
+  MEDIA_TYPE,
+  parseManifest,
+  stripParameters,
+  successorsOf,
+} from "../../../lib/oci/manifest.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+import { makeBlob } from "../../support/content.ts";
+
+const config = makeBlob(10, 1).descriptor;
+const layer = makeBlob(20, 2).descriptor;
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+const image = { schemaVersion: 2, config, layers: [layer] };
+const index = { schemaVersion: 2, manifests: [{ ...layer, platform: { os: "linux", architecture: "arm64" } }] };
+
+const types: [string, unknown, string | undefined, string][] = [
+  [
+    "of an image from its bytes",
+    { ...image, mediaType: MEDIA_TYPE.ociManifest },
+    MEDIA_TYPE.dockerManifest,
+    MEDIA_TYPE.ociManifest,
+  ],
+  ["of an index from its bytes", { ...index, mediaType: MEDIA_TYPE.dockerList }, undefined, MEDIA_TYPE.dockerList],
+  ["of an image from Content-Type", image, MEDIA_TYPE.dockerManifest, MEDIA_TYPE.dockerManifest],
+  [
+    "of an image from Content-Type with parameters",
+    image,
+    `${MEDIA_TYPE.dockerManifest}; charset=utf-8`,
+    MEDIA_TYPE.dockerManifest,
+  ],
+  ["of an image from its shape", image, undefined, MEDIA_TYPE.ociManifest],
+  ["of an index from its shape", index, undefined, MEDIA_TYPE.ociIndex],
+  ["of an index from its shape where Content-Type contradicts", index, MEDIA_TYPE.dockerManifest, MEDIA_TYPE.ociIndex],
+  ["of an image from its shape where Content-Type is useless", image, "text/plain", MEDIA_TYPE.ociManifest],
+  ["of what is not known, as it says", { ...image, mediaType: "application/x+json" }, undefined, "application/x+json"],
+];
+for (const [what, json, contentType, expected] of types) {
+  Deno.test(`parseManifest() takes the type ${what}`, () => {
+    assertEquals(parseManifest(encode(json), contentType).mediaType, expected);
+  });
+}
+
+Deno.test("parseManifest() reads an image", () => {
+  const subject = makeBlob(5, 9).descriptor;
+  const json = {
+    ...image,
+    mediaType: MEDIA_TYPE.ociManifest,
+    subject,
+    artifactType: "a/b",
+    annotations: { x: "y", z: 1 },
+  };
+  assertEquals(parseManifest(encode(json)), {
+    kind: "manifest",
+    mediaType: MEDIA_TYPE.ociManifest,
+    config,
+    layers: [layer],
+    subject,
+    artifactType: "a/b",
+    annotations: { x: "y" },
+  });
+});
+
+Deno.test("parseManifest() reads an index with its platforms", () => {
+  const platform = { os: "linux", architecture: "arm", variant: "v7", "os.version": "1", features: ["x"] };
+  const manifests = [{ ...layer, platform, artifactType: "a/b", annotations: { a: "b" }, urls: ["u", 1] }, layer];
+  assertEquals(parseManifest(encode({ ...index, manifests })), {
+    kind: "index",
+    mediaType: MEDIA_TYPE.ociIndex,
+    manifests: [
+      {
+        ...layer,
+        platform: { os: "linux", architecture: "arm", variant: "v7", "os.version": "1" },
+        artifactType: "a/b",
+        annotations: { a: "b" },
+        urls: ["u"],
+      },
+      layer,
+    ],
+  });
+});
+
+Deno.test("parseManifest() reads an artifact manifest without config", () => {
+  const json = { mediaType: MEDIA_TYPE.ociArtifact, artifactType: "a/b", blobs: [layer] };
+  assertEquals(parseManifest(encode(json)), {
+    kind: "manifest",
+    mediaType: MEDIA_TYPE.ociArtifact,
+    artifactType: "a/b",
+    layers: [layer],
+  });
+});
+
+Deno.test("parseManifest() takes missing layers as none", () => {
+  assertEquals(successorsOf(parseManifest(encode({ schemaVersion: 2, config }))), [config]);
+  assertEquals(successorsOf(parseManifest(encode({ schemaVersion: 2, config, layers: null }))), [config]);
+});
+
+const wrong: [string, unknown, string][] = [
+  ["both layers and manifests [53]", { ...image, ...index }, "both layers and manifests"],
+  ["both config and manifests [53]", { ...index, config }, "both layers and manifests"],
+  ["layers, and manifests that are no list [53]", { ...image, manifests: {} }, "both layers and manifests"],
+  ["an index that says it is an image", { ...index, mediaType: MEDIA_TYPE.ociManifest }, "does not look like one"],
+  ["an image that says it is an index", { ...image, mediaType: MEDIA_TYPE.ociIndex }, "does not look like one"],
+  ["Docker's schema 1", { schemaVersion: 1, fsLayers: [], history: [] }, "schema 1"],
+  ["Docker's schema 1 in disguise", { ...image, fsLayers: [] }, "schema 1"],
+  ["an image without config", { schemaVersion: 2, layers: [layer] }, "no config"],
+  ["a list", [image], "not a JSON object"],
+  ["null", null, "not a JSON object"],
+  ["layers that are no list", { ...image, layers: { 0: layer } }, "layers is not a list"],
+  ["a layer that is no object", { ...image, layers: ["x"] }, "layers[0] is not a descriptor"],
+  ["a layer without digest", { ...image, layers: [{ ...layer, digest: undefined }] }, "layers[0].digest"],
+  [
+    "a layer whose digest is a path [54]",
+    { ...image, layers: [{ ...layer, digest: "sha256:../x" }] },
+    "layers[0].digest",
+  ],
+  ["a negative size [53]", { ...image, layers: [layer, { ...layer, size: -1 }] }, "layers[1].size"],
+  ["half a byte [53]", { ...image, layers: [{ ...layer, size: 1.5 }] }, "layers[0].size"],
+  ["a size as text [53]", { ...image, layers: [{ ...layer, size: "20" }] }, "layers[0].size"],
+  ["a size beyond all numbers [53]", { ...image, layers: [{ ...layer, size: 2 ** 53 }] }, "layers[0].size"],
+  ["no size", { ...image, config: { ...config, size: undefined } }, "config.size"],
+  ["a subject that is no descriptor", { ...image, subject: "x" }, "subject is not a descriptor"],
+];
+for (const [what, json, message] of wrong) {
+  Deno.test(`parseManifest() refuses ${what}`, () => {
+    assertThrows(() => parseManifest(encode(json)), CorruptError, message);
+  });
+}
+
+Deno.test("parseManifest() refuses what is too large [22]", () => {
+  assertThrows(() => parseManifest(new Uint8Array(MAX_MANIFEST_BYTES + 1)), CorruptError, "are allowed");
+});
+
+Deno.test("successorsOf() gives config and layers in order, and an index's manifests", () => {
+  assertEquals(successorsOf(parseManifest(encode({ ...image, layers: [layer, config, layer] }))), [
+    config,
+    layer,
+    config,
+    layer,
+  ]);
+  assertEquals(successorsOf(parseManifest(encode({ ...index, manifests: [layer, config] }))), [layer, config]);
+});
+
+Deno.test("successorsOf() leaves out layers that live elsewhere, and the subject", () => {
+  const urls = ["https://example.com/x"];
+  const foreign = { ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls };
+  const nondistributable = {
+    ...layer,
+    mediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    urls,
+  };
+  const withUrls = { ...layer, urls };
+  const json = { ...image, layers: [foreign, nondistributable, withUrls], subject: layer };
+  assertEquals(successorsOf(parseManifest(encode(json))), [config, withUrls]);
+});
+
+Deno.test("media types are told apart", () => {
+  assertEquals(MANIFEST_MEDIA_TYPES.map(isManifestType), MANIFEST_MEDIA_TYPES.map(() => true));
+  assertEquals(isManifestType("application/vnd.oci.image.config.v1+json"), false);
+  assertEquals(MANIFEST_MEDIA_TYPES.filter(isIndexType), [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]);
+});
+
+Deno.test("stripParameters() leaves the type alone", () => {
+  assertEquals(stripParameters("Application/JSON ; charset=utf-8"), "application/json");
+  assertEquals([null, undefined, "", " ", "; x=y"].map(stripParameters), [
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});

@@ -1,0 +1,80 @@
+import { CorruptError } from "../../../lib/oci/error.ts";
+import {
+  formatPlatform,
+  isSamePlatform,
+  isUnknownPlatform,
+  normalizePlatform,
+  parsePlatform,
+  parsePlatforms,
+} from "../../../lib/oci/platform.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
+
+// As containerd's platforms.Normalize does it.
+const normal: [string, string][] = [
+  ["linux/amd64", "linux/amd64"],
+  ["linux/x86_64", "linux/amd64"],
+  ["linux/x86-64", "linux/amd64"],
+  ["linux/amd64/v1", "linux/amd64"],
+  ["linux/amd64/v3", "linux/amd64/v3"],
+  ["linux/aarch64", "linux/arm64"],
+  ["linux/arm64/v8", "linux/arm64"],
+  ["linux/arm64/8", "linux/arm64"],
+  ["linux/arm64/v9", "linux/arm64/v9"],
+  ["linux/arm", "linux/arm/v7"],
+  ["linux/arm/7", "linux/arm/v7"],
+  ["linux/arm/v6", "linux/arm/v6"],
+  ["linux/armhf", "linux/arm/v7"],
+  ["linux/armel", "linux/arm/v6"],
+  ["linux/i386", "linux/386"],
+  ["Linux/ARM64", "linux/arm64"],
+  ["macos/arm64", "darwin/arm64"],
+  ["arm64", "linux/arm64"],
+  ["arm", "linux/arm/v7"],
+  [" windows/amd64 ", "windows/amd64"],
+  ["linux/riscv64", "linux/riscv64"],
+];
+for (const [text, expected] of normal) {
+  Deno.test(`parsePlatform() reads ${JSON.stringify(text)} as ${expected}`, () => {
+    assertEquals(formatPlatform(parsePlatform(text)), expected);
+  });
+}
+
+for (const text of ["", " ", "/", "linux/", "/amd64", "linux/arm/v7/x", "linux amd64", "linux/é"]) {
+  Deno.test(`parsePlatform() refuses ${JSON.stringify(text)}`, () => {
+    assertThrows(() => parsePlatform(text), CorruptError);
+  });
+}
+
+Deno.test("parsePlatforms() gives each once, in the order given", () => {
+  const text = "linux/arm64, linux/amd64,,aarch64,linux/arm64/v8";
+  assertEquals(parsePlatforms(text).map(formatPlatform), ["linux/arm64", "linux/amd64"]);
+  assertEquals(parsePlatforms(""), []);
+});
+
+Deno.test("normalizePlatform() keeps the operating system's version", () => {
+  assertEquals(normalizePlatform({ os: "windows", architecture: "amd64", "os.version": "10.0.1" }), {
+    os: "windows",
+    architecture: "amd64",
+    "os.version": "10.0.1",
+  });
+});
+
+Deno.test("normalizePlatform() takes an empty variant as none", () => {
+  assertEquals(normalizePlatform({ os: "linux", architecture: "amd64", variant: "" }), {
+    os: "linux",
+    architecture: "amd64",
+  });
+});
+
+Deno.test("isSamePlatform() compares what is meant, not how it is written", () => {
+  const arm64 = { os: "linux", architecture: "arm64" };
+  assertEquals(isSamePlatform(arm64, { os: "linux", architecture: "aarch64", variant: "v8" }), true);
+  assertEquals(isSamePlatform(arm64, { os: "linux", architecture: "arm", variant: "v8" }), false);
+  assertEquals(isSamePlatform(arm64, { os: "windows", architecture: "arm64" }), false);
+});
+
+Deno.test("isUnknownPlatform() finds attestations", () => {
+  assertEquals(isUnknownPlatform({ os: "unknown", architecture: "unknown" }), true);
+  assertEquals(isUnknownPlatform({ os: "linux", architecture: "unknown" }), true);
+  assertEquals(isUnknownPlatform({ os: "linux", architecture: "amd64" }), false);
+});
