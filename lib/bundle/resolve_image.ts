@@ -4,7 +4,13 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { formatPlatform, isUnknownPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
+import {
+  formatPlatform,
+  isSamePlatform,
+  isUnknownPlatform,
+  normalizePlatform,
+  type Platform,
+} from "../oci/platform.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { PackageImage } from "../kubepkg/kubepkg.ts";
 import type { CarriedManifest, ResolvedImage } from "../kubepkg/plan.ts";
@@ -12,7 +18,7 @@ import { readSmallBlob } from "./read_small_blob.ts";
 
 /** Which platforms of an image are wanted. */
 export interface PlatformChoice {
-  readonly platforms: readonly Platform[];
+  readonly platforms: readonly Platform[] | "all";
   /** Whether somebody asked for them by name, so that each must be there; else one that is there is enough. */
   readonly isNamed: boolean;
 }
@@ -30,12 +36,15 @@ const IMAGE_CONFIG_TYPES = new Set([
 export class ImageResolver {
   readonly #source: ContentSource;
   readonly #choice: PlatformChoice;
+  readonly #action: string;
   /** The bytes of all manifests that were read, which are few and small. */
   readonly manifests = new Map<Digest, Uint8Array>();
 
-  constructor(source: ContentSource, choice: PlatformChoice) {
+  /** @param action what the image is wanted for, in errors */
+  constructor(source: ContentSource, choice: PlatformChoice, action = "pack") {
     this.#source = source;
     this.#choice = choice;
+    this.#action = action;
   }
 
   /**
@@ -47,18 +56,20 @@ export class ImageResolver {
     const repository = repositoryOf(reference);
     const found = await this.#source.resolve(repository, digest ?? reference.tag ?? "latest");
     if (found === undefined) {
-      throw new Error(`Cannot pack ${name}: ${digest === undefined ? "the image" : digest} was not found`);
+      throw new Error(`Cannot ${this.#action} ${name}: ${digest === undefined ? "the image" : digest} was not found`);
     }
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, { name, repository, depth: 0 });
     const carried = prune(root, this.#choose(name, root));
-    if (carried === undefined) throw new Error(`Cannot pack ${name}: its index has nothing to carry`);
+    if (carried === undefined) throw new Error(`Cannot ${this.#action} ${name}: its index has nothing to carry`);
     return { reference, root: carried };
   }
 
   // An entry of an index that says its platform is not read before it is known to be wanted: that would ask an upstream
   // for the manifests of platforms that nobody needs.
   async #survey(descriptor: Descriptor, at: Place): Promise<Surveyed> {
-    if (at.depth > MAX_NESTING) throw new CorruptError(`Cannot pack ${at.name}: its indexes are nested too deep`);
+    if (at.depth > MAX_NESTING) {
+      throw new CorruptError(`Cannot ${this.#action} ${at.name}: its indexes are nested too deep`);
+    }
     const { bytes, manifest } = await this.#load(descriptor, at);
     const exact: Descriptor = { mediaType: manifest.mediaType, digest: descriptor.digest, size: bytes.length };
     if (manifest.kind === "manifest") {
@@ -67,8 +78,7 @@ export class ImageResolver {
     }
     const children: Surveyed[] = [];
     for (const child of manifest.manifests) {
-      const isLeafOfPlatform = child.platform !== undefined && !isIndexType(child.mediaType);
-      if (isLeafOfPlatform && !this.#wants(child.platform)) {
+      if (child.platform !== undefined && !isIndexType(child.mediaType) && !this.#wants(child.platform)) {
         children.push({ descriptor: child, blobs: [], children: [], ...namePlatform(child.platform) });
       } else children.push(await this.#survey(child, { ...at, depth: at.depth + 1 }));
     }
@@ -80,7 +90,7 @@ export class ImageResolver {
     const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
     if (bytes === undefined) {
       const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
-      throw new Error(`Cannot pack ${name}: its manifest ${digest}${purpose} was not found`);
+      throw new Error(`Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found`);
     }
     verifyBytes(bytes, digest, size);
     this.manifests.set(digest, bytes);
@@ -90,7 +100,9 @@ export class ImageResolver {
   async #platformOfConfig(config: Descriptor | undefined, { name, repository }: Place): Promise<Platform | undefined> {
     if (config === undefined || !IMAGE_CONFIG_TYPES.has(config.mediaType)) return undefined;
     const bytes = await readSmallBlob(this.#source, repository, { ...config, limit: MAX_CONFIG_BYTES });
-    if (bytes === undefined) throw new Error(`Cannot pack ${name}: its config ${config.digest} was not found`);
+    if (bytes === undefined) {
+      throw new Error(`Cannot ${this.#action} ${name}: its config ${config.digest} was not found`);
+    }
     const json = parseJson(bytes, `the config of ${name}`, { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
     if (!isJsonObject(json)) throw new CorruptError(`Cannot read the config of ${name}: it is not a JSON object`);
     const { os, architecture, variant } = json;
@@ -100,11 +112,13 @@ export class ImageResolver {
     return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
   }
 
-  #wants(platform: Platform | undefined): boolean {
-    return platform !== undefined && this.#choice.platforms.some((p) => formatPlatform(p) === formatPlatform(platform));
+  #wants(platform: Platform): boolean {
+    const { platforms } = this.#choice;
+    return platforms === "all" || platforms.some((wanted) => isSamePlatform(wanted, platform));
   }
 
   #choose(name: string, root: Surveyed): (leaf: Surveyed) => boolean {
+    if (this.#choice.platforms === "all") return () => true;
     const asked = this.#choice.platforms.map(formatPlatform);
     const wants = (platform: string) => asked.includes(platform);
     const leaves = leavesOf(root);
@@ -115,7 +129,9 @@ export class ImageResolver {
     const missing = asked.filter((platform) => !there.has(platform) && !unknown.includes(platform));
     if (this.#choice.isNamed ? missing.length > 0 : missing.length === asked.length) {
       throw new Error(
-        `Cannot pack ${name}: it is not there for ${missing.join(", ")}, only for ${[...there].sort().join(", ")}`,
+        `Cannot ${this.#action} ${name}: it is not there for ${missing.join(", ")}, only for ${
+          [...there].sort().join(", ")
+        }`,
       );
     }
     return ({ platform }) => platform !== undefined && wants(platform);

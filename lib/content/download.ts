@@ -50,6 +50,18 @@ export class Download {
     }
   }
 
+  /** Waits for the end, and tells of each step how many bytes there are. @throws what made the download fail */
+  async watch(onProgress: (bytes: number) => void): Promise<void> {
+    let isRunning = true;
+    const ended = this.done.finally(() => isRunning = false);
+    ended.catch(() => {});
+    while (isRunning) {
+      await Promise.race([ended, this.#progress.promise]);
+      onProgress(this.#ingest.written);
+    }
+    await ended;
+  }
+
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
       await drain(body, async (chunk) => {

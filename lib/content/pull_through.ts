@@ -78,11 +78,17 @@ export class PullThrough implements ContentCatalog {
     return await download?.follow(range) ?? await this.#store.openBlob(repo, digest, range);
   }
 
-  /** Brings a blob into the store, if it is not there. @throws {RegistryError} when nobody has it */
-  async fetchBlob(repo: string, digest: Digest): Promise<void> {
-    if (await this.#store.statBlob(repo, digest) !== undefined) return await this.#store.linkBlob(repo, digest);
-    const download = await this.#download(repo, digest);
-    await download?.done;
+  /**
+   * Brings a blob into the store, if it is not there.
+   *
+   * @param onProgress told how many of its bytes have come
+   * @throws {RegistryError} when nobody has it
+   */
+  async fetchBlob(repo: string, digest: Digest, onProgress: (bytes: number) => void = () => {}): Promise<void> {
+    if (await this.#store.statBlob(repo, digest) === undefined && this.#upstream !== undefined) {
+      const download = await this.#download(repo, digest);
+      await download?.watch(onProgress);
+    }
     if (await this.#store.statBlob(repo, digest) === undefined) {
       throw new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}`);
     }

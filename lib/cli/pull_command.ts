@@ -1,0 +1,82 @@
+import { ImageResolver } from "../bundle/resolve_image.ts";
+import type { PullThrough } from "../content/pull_through.ts";
+import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
+import { formatReference, parseReference, repositoryOf } from "../oci/reference.ts";
+import type { Invocation } from "./command.ts";
+import type { Io } from "./io.ts";
+import { openContent } from "./open_content.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import { formatSize } from "./quantity.ts";
+import { readSettings } from "./settings.ts";
+import { formatJson } from "./table.ts";
+
+const BLOBS_AT_A_TIME = 3;
+
+/** `crpe pull` */
+export async function runPull(invocation: Invocation, io: Io): Promise<number> {
+  const settings = await readSettings(invocation, io);
+  const references = invocation.arguments.map((text) => parseReference(text));
+  const { source, store } = await openContent(settings, io, (message) => io.err(`crpe: warning: ${message}\n`));
+  const { platforms } = settings;
+  const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
+  const resolver = new ImageResolver(source, choice, "pull");
+  const pulled: unknown[] = [];
+  for (const { host, path, tag, digest } of references) {
+    const reference = { host, path, ...(digest === undefined || tag !== undefined ? { tag: tag ?? "latest" } : {}) };
+    const image = await resolver.resolve({
+      name: formatReference(reference),
+      reference: digest === undefined || tag !== undefined ? reference : { host, path, digest },
+      ...(digest === undefined ? {} : { digest }),
+    });
+    const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
+    const size = await fetchAll(source, image, progress).finally(() => progress.finish());
+    const { descriptor } = image.root;
+    // By digest the tag was not asked for, but it was named: it means this digest here.
+    if (digest !== undefined && tag !== undefined) await store.tag(repositoryOf(reference), tag, digest);
+    const summary = {
+      reference: formatReference(image.reference),
+      digest: descriptor.digest,
+      mediaType: descriptor.mediaType,
+      platforms: platformsOf(image.root),
+      size,
+    };
+    pulled.push(summary);
+    if (!invocation.isSet("json")) {
+      io.out(
+        `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
+      );
+    }
+  }
+  if (invocation.isSet("json")) io.out(formatJson(pulled.length === 1 ? pulled[0] : pulled));
+  return 0;
+}
+
+/** Brings every blob of an image into the store. @returns the size of all of its content in bytes */
+async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Progress): Promise<number> {
+  const { entries, size } = planBundle([image]);
+  let done = 0;
+  const advance = (bytes: number) => progress.update(done += bytes, size);
+  for (const { descriptor } of entries.filter(({ type }) => type === "manifest")) advance(descriptor.size);
+  const queue = entries.filter(({ type }) => type === "blob");
+  const work = async () => {
+    for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) await fetchOne(source, entry, advance);
+  };
+  // All are waited for also when one fails: what the others have under way is not lost.
+  const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return size;
+}
+
+async function fetchOne(
+  source: PullThrough,
+  { repository, descriptor: { digest, size } }: PlanEntry,
+  advance: (bytes: number) => void,
+): Promise<void> {
+  let seen = 0;
+  await source.fetchBlob(repository, digest, (available) => {
+    advance(available - seen);
+    seen = available;
+  });
+  advance(size - seen);
+}
