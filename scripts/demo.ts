@@ -9,7 +9,7 @@ import { createRegistryHandler } from "../lib/registry/handler.ts";
 import { withBearerAuth } from "../tests/support/bearer_auth.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../tests/support/images.ts";
 import { writeImage } from "../tests/support/put_image.ts";
-import { startCrpe } from "../tests/support/crpe_process.ts";
+import { runCrpe, startCrpe } from "../tests/support/crpe_process.ts";
 
 const LOGIN = { username: "engineer", password: "not-a-secret" };
 const IMAGES: Record<string, BuiltImage> = {
@@ -113,8 +113,7 @@ try {
   await Deno.writeTextFile(`${root}/line4.json`, JSON.stringify(kubepkg));
   const bundle = `${root}/line4@1.0.0.tgz`;
   const run = async (...args: string[]) => {
-    await using crpe = await startCrpe(args, { env });
-    const { code, stdout, stderr } = await crpe.finished;
+    const { code, stdout, stderr } = await runCrpe(args, { env });
     if (code !== 0) throw new Error(`crpe ${args[0]} ended with ${code}: ${stderr}`);
     return stdout;
   };

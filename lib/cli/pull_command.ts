@@ -1,8 +1,8 @@
 import { ImageResolver } from "../bundle/resolve_image.ts";
 import type { PullThrough } from "../content/pull_through.ts";
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
-import { formatReference, parseReference, repositoryOf } from "../oci/reference.ts";
-import type { Invocation } from "./command.ts";
+import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { type Invocation, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
 import { openContent } from "./open_content.ts";
 import { createProgress, type Progress } from "./progress.ts";
@@ -15,7 +15,7 @@ const BLOBS_AT_A_TIME = 3;
 /** `crpe pull` */
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
-  const references = invocation.arguments.map((text) => parseReference(text));
+  const references = invocation.arguments.map(readReference);
   const { source, store } = await openContent(settings, io, (message) => io.err(`crpe: warning: ${message}\n`));
   const { platforms } = settings;
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
@@ -49,6 +49,14 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   }
   if (invocation.isSet("json")) io.out(formatJson(pulled.length === 1 ? pulled[0] : pulled));
   return 0;
+}
+
+function readReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
 }
 
 /** Brings every blob of an image into the store. @returns the size of all of its content in bytes */

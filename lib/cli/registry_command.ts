@@ -50,7 +50,13 @@ async function serve(
   handler: Handler,
   onListen: (url: string) => void,
 ): Promise<void> {
-  let server: Deno.HttpServer<Deno.NetAddr>;
+  let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  const stop = () => {
+    server?.shutdown();
+    Deno.unrefTimer(setTimeout(() => Deno.exit(0), STOP_MILLISECONDS));
+  };
+  // Before it is said that the server listens: whoever waited for that may end it at once.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   try {
     server = Deno.serve({
       port,
@@ -60,13 +66,7 @@ async function serve(
   } catch (cause) {
     throw listenError(cause, hostname, port);
   }
-  const stop = () => {
-    server.shutdown();
-    Deno.unrefTimer(setTimeout(() => Deno.exit(0), STOP_MILLISECONDS));
-  };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   await server.finished;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
 }
 
 function listenError(cause: unknown, hostname: string | undefined, port: number): Error {

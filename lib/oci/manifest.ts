@@ -80,7 +80,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
     );
   }
   const isIndex = Array.isArray(json.manifests);
-  if (isIndex && ("layers" in json || "config" in json)) {
+  if ("manifests" in json && ("layers" in json || "config" in json)) {
     throw new CorruptError("Cannot use the manifest: it has both layers and manifests");
   }
   const mediaType = typeof json.mediaType === "string" && json.mediaType !== ""

@@ -58,7 +58,10 @@ export function formatRepository(host: string, path: string): string {
   const normalized = normalizeHost(host);
   const full = normalized === DEFAULT_HOST && !path.includes("/") ? `library/${path}` : path;
   if (!isRegistryHost(normalized) || !isRepositoryPath(full)) {
-    throw new RegistryError("NAME_INVALID", `Cannot use repository name ${quote(`${host}/${path}`)}: not a valid name`);
+    throw new RegistryError(
+      "NAME_INVALID",
+      `Cannot use repository name ${quote(`${host}/${path}`)}: it has to be lower-case letters, digits, "._-" and "/"`,
+    );
   }
   return `${normalized}/${full}`;
 }

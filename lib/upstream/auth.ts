@@ -63,7 +63,7 @@ export class Authenticator {
     const challenge = selectChallenge(parseChallenges(response.headers.get("www-authenticate"))) ?? known ??
       await this.#ping(next, url, request.signal);
     if (challenge === undefined) return response;
-    this.#challenges.set(url.origin, challenge);
+    this.#challenges.set(url.origin, withoutScope(challenge));
     const second = await this.#answer(challenge, url, name, first).catch(async (error) => {
       await response.body?.cancel();
       throw error;
@@ -157,6 +157,11 @@ export class Authenticator {
     if (response.status !== 401) return undefined;
     return selectChallenge(parseChallenges(response.headers.get("www-authenticate")));
   }
+}
+
+/** What of a challenge holds for other repositories too. */
+function withoutScope({ scheme, parameters }: Challenge): Challenge {
+  return { scheme, parameters: new Map([...parameters].filter(([name]) => name !== "scope")) };
 }
 
 function withAuthorization(request: Request, authorization: string | undefined): Request {

@@ -8,6 +8,8 @@ export interface Challenge {
 
 const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const SPACE = /[ \t\r\n]/;
+// What some schemes have instead of parameters (RFC 9110, 11.2, `token68`).
+const TOKEN68 = /[ \t]+[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)/y;
 
 /**
  * Reads a `WWW-Authenticate` header, or several joined by commas, as `Headers` joins them. What is no challenge is
@@ -52,7 +54,8 @@ export function parseChallenges(header: string | null | undefined): Challenge[] 
     const afterName = i;
     skipSpace();
     if (text[i] !== "=") {
-      i = afterName;
+      TOKEN68.lastIndex = afterName;
+      i = TOKEN68.test(text) ? TOKEN68.lastIndex : afterName;
       challenges.push({ scheme: name, parameters: new Map() });
       continue;
     }

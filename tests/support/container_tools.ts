@@ -23,6 +23,8 @@ export class ContainerTools implements AsyncDisposable {
     const config = `${home}/.config/containers`;
     await Deno.mkdir(config, { recursive: true });
     await Deno.mkdir(`${home}/run`, { mode: 0o700 });
+    // podman wants the file that it is pointed at to exist.
+    await Deno.writeTextFile(`${home}/auth.json`, "{}");
     // A user's files are read in place of those below /etc, also for root (containers-registries.conf(5)).
     await Deno.writeTextFile(`${config}/policy.json`, '{"default":[{"type":"insecureAcceptAnything"}]}');
     await Deno.writeTextFile(

@@ -7,7 +7,7 @@ export interface ProcessResult {
 
 /** A running crpe. Disposing of it ends it. */
 export interface CrpeProcess extends AsyncDisposable {
-  /** Where it listens, if it is a server. */
+  /** Where it listens. */
   readonly url: string;
   readonly pid: number;
   readonly finished: Promise<ProcessResult>;
@@ -35,8 +35,18 @@ export function crpeCommand(): string[] {
   return [Deno.execPath(), ...words, `--config=${PROJECT.pathname}`, MAIN];
 }
 
-/** Starts crpe; for a server it waits until it listens. */
+/** Starts a crpe that serves, and waits until it listens. */
 export async function startCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<CrpeProcess> {
+  const crpe = spawnCrpe(args, options);
+  return { ...crpe, url: await crpe.listening };
+}
+
+/** Runs crpe to its end. */
+export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<ProcessResult> {
+  return spawnCrpe(args, options).finished;
+}
+
+function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   const [command, ...words] = crpeCommand();
   const child = new Deno.Command(command!, {
     args: [...words, ...args],
@@ -63,19 +73,16 @@ export async function startCrpe(args: readonly string[], options: CrpeOptions = 
   };
   const finished = Promise.all([child.status, new Response(child.stdout).text(), readLog()])
     .then(([{ code }, stdout]) => ({ code, stdout, stderr: log }));
-  const isServer = args[0] === "registry" || args[0] === "agent";
   const ended = finished.then(({ code, stderr }) => {
-    if (isServer) listening.reject(new Error(`crpe ${args[0]} ended with ${code} before it listened: ${stderr}`));
-    else listening.resolve("");
+    listening.reject(new Error(`crpe ${args[0]} ended with ${code} before it listened: ${stderr}`));
   });
   listening.promise.catch(() => {});
-  const url = isServer ? await listening.promise : "";
   return {
-    url,
+    listening: listening.promise,
     pid: child.pid,
     finished,
     log: () => log,
-    kill: (signal) => child.kill(signal),
+    kill: (signal: Deno.Signal) => child.kill(signal),
     async [Symbol.asyncDispose]() {
       try {
         child.kill("SIGTERM");
@@ -85,12 +92,6 @@ export async function startCrpe(args: readonly string[], options: CrpeOptions = 
       await ended;
     },
   };
-}
-
-/** Runs crpe to its end. */
-export async function runCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<ProcessResult> {
-  const crpe = await startCrpe(args, options);
-  return await crpe.finished;
 }
 
 // The tests give crpe a home of its own; what Deno has downloaded lies in ours.

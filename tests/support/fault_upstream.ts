@@ -2,9 +2,7 @@ import { gzipSync } from "node:zlib";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
 import { type RawRequest, type RawResponse, serveRaw } from "./raw_http.ts";
-
-/** What a request asks for. */
-export type RequestKind = "ping" | "manifest" | "blob" | "tags" | "referrers" | "token" | "other";
+import { basic, errorBody, kindOf, notFound, rangeOf, type RequestKind, text } from "./upstream_answer.ts";
 
 /** A request that came, in the order in which they did. */
 export interface SeenRequest {
@@ -322,40 +320,4 @@ export class FaultUpstream implements AsyncDisposable {
     if (auth.username !== undefined && headers.get("authorization") !== basic(auth)) return { status: 401 };
     return { status: 200, body: JSON.stringify(answer) };
   }
-}
-
-function kindOf(path: string): RequestKind {
-  if (path === "/v2/" || path === "/v2") return "ping";
-  if (path === "/token") return "token";
-  const [, what] = /^\/v2\/.+\/(manifests|blobs|tags|referrers)\/[^/]+$/.exec(path) ?? [];
-  if (what === "manifests") return "manifest";
-  if (what === "blobs") return "blob";
-  return what === "tags" || what === "referrers" ? what : "other";
-}
-
-function rangeOf(blob: Uint8Array, header: string | null): RawResponse {
-  const headers = { "Content-Type": "application/octet-stream" };
-  const [, first, end] = /^bytes=(\d+)-(\d*)$/.exec(header ?? "") ?? [];
-  if (first === undefined) return { status: 200, headers, body: blob };
-  const start = Number(first);
-  const last = Math.min(end === "" ? Infinity : Number(end), blob.length - 1);
-  if (start > last) return { status: 416, headers: { "Content-Range": `bytes */${blob.length}` } };
-  const range = { "Content-Range": `bytes ${start}-${last}/${blob.length}` };
-  return { status: 206, headers: { ...headers, ...range }, body: blob.subarray(start, last + 1) };
-}
-
-function notFound(code: string): RawResponse {
-  return { status: 404, headers: { "Content-Type": "application/json" }, body: errorBody(code, "not found") };
-}
-
-function errorBody(code: string, message: string): string {
-  return JSON.stringify({ errors: [{ code, message }] });
-}
-
-function basic({ username = "", password = "" }: { username?: string; password?: string }): string {
-  return `Basic ${btoa(`${username}:${password}`)}`;
-}
-
-function text(value: string): Uint8Array {
-  return new TextEncoder().encode(value);
 }

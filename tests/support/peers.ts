@@ -1,5 +1,15 @@
 /** A program other than ours that tests run against; the name is that of its executable. */
-export type Peer = "docker-registry" | "jq" | "nginx" | "openssl" | "podman" | "skopeo" | "tar" | "umoci" | "curl";
+export type Peer =
+  | "docker-registry"
+  | "jq"
+  | "nginx"
+  | "openssl"
+  | "podman"
+  | "skopeo"
+  | "tar"
+  | "umoci"
+  | "curl"
+  | "zstd";
 
 /** What a program that has ended left behind. */
 export interface PeerResult {

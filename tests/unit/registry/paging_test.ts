@@ -23,11 +23,12 @@ for (const [what, page, entries, isMore] of pages) {
 
 Deno.test("takePage() reaches every entry once by following the pages", () => {
   const seen: string[] = [];
-  for (let last: string | undefined;;) {
-    const { entries, isMore } = takePage(LIST, { n: 1, ...(last === undefined ? {} : { last }) });
-    seen.push(...entries);
-    last = entries.at(-1);
-    if (!isMore) break;
+  let last: string | undefined;
+  for (let isMore = true; isMore;) {
+    const page = takePage(LIST, { n: 1, ...(last === undefined ? {} : { last }) });
+    seen.push(...page.entries);
+    last = page.entries.at(-1);
+    isMore = page.isMore;
   }
   assertEquals(seen, LIST);
 });

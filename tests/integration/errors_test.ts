@@ -1,0 +1,168 @@
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { runCrpe, startCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { makeLargeLayer } from "../support/large_blob.ts";
+import { mountSmall, mountTest } from "../support/mount.ts";
+import { writeImage } from "../support/put_image.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+const IMAGE = "registry.test/app:1";
+const image = buildImage();
+
+async function createOffice() {
+  const folder = await TestFolder.create();
+  await writeImage(new DiskStore(`${folder.path}/office`), "registry.test/app", "1", image);
+  const crpe = (...args: string[]) => runCrpe(args, { env: { HOME: folder.path }, cwd: folder.path });
+  return { folder, crpe, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+}
+
+/** One line on standard error that begins with `crpe: `, nothing on standard output. */
+function assertOneLine({ stdout, stderr }: { stdout: string; stderr: string }, ...parts: string[]): void {
+  assertEquals(stdout, "");
+  assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
+  for (const part of ["crpe: Cannot ", ...parts]) assertStringIncludes(stderr, part);
+}
+
+const bad: [string, string, string[], number, string[]][] = [
+  ["a KubePkg that is not there", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
+  ["a bundle that is not there", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
+  ["a folder for a bundle", "", ["import", "."], 1, ["folder"]],
+  ["JSON cut short", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],
+  [
+    "a field that is missing",
+    '{"apiVersion":"octohelm.tech/v1alpha1","kind":"KubePkg","metadata":{"name":"a"}}',
+    [
+      "pack",
+      "input",
+    ],
+    4,
+    ["spec", "is missing"],
+  ],
+  ["[52] a package name that is a path", JSON.stringify(makeKubePkg({}, { name: "../../x" })), ["pack", "input"], 4, [
+    "metadata.name",
+  ]],
+  ["an image name that is none", JSON.stringify(makeKubePkg({ "a b": "" })), ["pack", "input"], 4, ["a b"]],
+  ["an image that nobody has", JSON.stringify(makeKubePkg({ "registry.test/none:1": "" })), ["pack", "input"], 1, [
+    "registry.test/none:1",
+    "not found",
+  ]],
+  ["[48] a bundle cut short", "\x1f\x8b", ["import", "input"], 4, []],
+  ["no bundle at all", "hello", ["import", "input"], 4, []],
+  ["an empty bundle", "", ["inspect", "input"], 4, []],
+  ["a reference that is none", "", ["pull", "UPPER/case"], 2, ["UPPER/case"]],
+  ["a configuration with an unknown field", "uptsream: x", ["pull", IMAGE, "--config=input"], 2, ["upstream"]],
+  ["an upstream with a password in its URL", "", ["pull", IMAGE, "--upstream=registry.test=http://u:p@h"], 2, [
+    "configuration",
+  ]],
+];
+for (const [what, input, args, status, parts] of bad) {
+  Deno.test(`${what}: one line, exit status ${status}, and nothing is left behind`, async () => {
+    await using folder = await TestFolder.create();
+    await folder.write("input", input);
+    const result = await runCrpe(
+      [...args, ...(args[0] === "inspect" ? [] : ["--data=data"])].concat(
+        args[0] === "pack" ? ["--offline"] : [],
+      ),
+      { env: { HOME: folder.path }, cwd: folder.path },
+    );
+    assertEquals(result.code, status, result.stderr);
+    if (status === 2) assertStringIncludes(result.stderr, parts[0] ?? "");
+    else assertOneLine(result, ...parts);
+    assertEquals(await folder.listFiles(), ["input"]);
+  });
+}
+
+Deno.test("[21] an upstream that cannot be reached is named", async () => {
+  await using folder = await TestFolder.create();
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const result = await runCrpe(["pull", IMAGE, "--data=data", `--upstream=registry.test=http://127.0.0.1:${port}`], {
+    env: { HOME: folder.path },
+    cwd: folder.path,
+  });
+  assertEquals(result.code, 1);
+  assertOneLine(result, `127.0.0.1:${port}`, "refused");
+  assertEquals((await folder.listFiles("data")).filter((name) => name.startsWith("docker")), []);
+});
+
+Deno.test("a port in use is said, and which flag chooses another", async () => {
+  await using office = await createOffice();
+  const env = { HOME: office.folder.path };
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], { env });
+  const result = await office.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
+  assertEquals(result.code, 1);
+  assertOneLine(result, "the port is in use", "--addr");
+});
+
+Deno.test("a data folder is served once; import and pack work beside the server", async () => {
+  await using office = await createOffice();
+  const { folder } = office;
+  const env = { HOME: folder.path };
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/site`, "--offline"], {
+    env,
+  });
+  const second = await office.crpe("registry", "--addr=127.0.0.1:0", "--data=site");
+  assertEquals(second.code, 1);
+  assertOneLine(second, "another crpe is serving it");
+
+  await folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
+  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  assertEquals((await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`)).status, 404);
+  assertEquals((await office.crpe("import", "a.tgz", "--data=site")).code, 0);
+  const response = await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`, { method: "HEAD" });
+  assertEquals([response.status, response.headers.get("docker-content-digest")], [200, image.root.digest]);
+  assertEquals((await office.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
+});
+
+Deno.test("a server ends with status 0 on SIGTERM", async () => {
+  await using office = await createOffice();
+  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], {
+    env: { HOME: office.folder.path },
+  });
+  crpe.kill("SIGTERM");
+  assertEquals((await crpe.finished).code, 0);
+});
+
+mountTest(
+  "[32] a full disk during an import: the missing bytes are named, nothing is tagged, the space is given back",
+  async () => {
+    await using office = await createOffice();
+    await using disk = await mountSmall(8 * 1024 * 1024);
+    const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
+    await writeImage(new DiskStore(`${office.folder.path}/office`), "registry.test/large", "1", large);
+    await office.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
+    assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+    const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+    assertEquals(result.code, 1);
+    assertOneLine(result, "bytes, ", "are missing");
+    const packed = await office.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=office", "--offline");
+    assertEquals(packed.code, 1);
+    assertOneLine(packed, "no space left");
+    assertEquals(await Array.fromAsync(Deno.readDir(disk.path)), []);
+  },
+);
+
+mountTest("[33] a read-only folder: reads go on, imports say why not", async () => {
+  await using office = await createOffice();
+  await using disk = await mountSmall(8 * 1024 * 1024);
+  await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);
+  await office.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
+  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  await disk.freeze();
+  const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+  assertEquals(result.code, 1);
+  assertOneLine(result, "read-only");
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${disk.path}/data`, "--offline"], {
+    env: { HOME: office.folder.path },
+  });
+  assertStringIncludes(crpe.log(), "cannot be written");
+  for (const what of ["manifests/1", `blobs/${[...image.blobs.keys()][0]}`]) {
+    const response = await fetch(`${crpe.url}/v2/registry.test/app/${what}`);
+    await response.arrayBuffer();
+    assertEquals(response.status, 200);
+  }
+  assert((await office.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
+});

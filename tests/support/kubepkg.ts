@@ -1,0 +1,27 @@
+/** A KubePkg with these images (name → digest or "") and a ConfigMap. */
+export function makeKubePkg(
+  images: Readonly<Record<string, string>>,
+  { name = "line4", version = "1.0.0", data = { line: "4" } }: {
+    name?: string;
+    version?: string;
+    data?: Record<string, string>;
+  } = {},
+) {
+  return {
+    apiVersion: "octohelm.tech/v1alpha1",
+    kind: "KubePkg",
+    metadata: { name },
+    spec: {
+      version,
+      images,
+      manifests: {
+        "web.default.configmap": {
+          apiVersion: "v1",
+          kind: "ConfigMap",
+          metadata: { name: "web", namespace: "default" },
+          data,
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,43 @@
+/** A folder of a test, which goes when it is disposed of. */
+export class TestFolder implements AsyncDisposable {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async create(): Promise<TestFolder> {
+    return new TestFolder(await Deno.makeTempDir({ prefix: "crpe-test-" }));
+  }
+
+  /** Writes a file, and the folders above it. @returns its path */
+  async write(name: string, content: string | Uint8Array): Promise<string> {
+    const path = `${this.path}/${name}`;
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await (typeof content === "string" ? Deno.writeTextFile(path, content) : Deno.writeFile(path, content));
+    return path;
+  }
+
+  /** Names of all files below a folder, relative to it, sorted; none where there is no such folder. */
+  async listFiles(name = ""): Promise<string[]> {
+    const found: string[] = [];
+    const walk = async (folder: string, prefix: string) => {
+      for await (const entry of Deno.readDir(folder)) {
+        if (entry.isDirectory) await walk(`${folder}/${entry.name}`, `${prefix}${entry.name}/`);
+        else found.push(prefix + entry.name);
+      }
+    };
+    try {
+      await walk(`${this.path}/${name}`, "");
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    return found.sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // A folder that a test has made read-only cannot be emptied.
+    await new Deno.Command("chmod", { args: ["-R", "u+rwX", this.path] }).output();
+    await Deno.remove(this.path, { recursive: true });
+  }
+}

@@ -1,0 +1,50 @@
+import { createEndpointSelector, type UpstreamEntry } from "../../lib/upstream/endpoints.ts";
+import type { UpstreamEvent } from "../../lib/upstream/events.ts";
+import { type UpstreamOptions, UpstreamSource } from "../../lib/upstream/source.ts";
+
+/** A source whose waits take no time, and what it did meanwhile. */
+export interface TestSource {
+  readonly source: UpstreamSource;
+  /** How long it would have waited each time, in milliseconds. */
+  readonly waits: number[];
+  readonly events: UpstreamEvent[];
+}
+
+/** The registry's name in the tests' image references, and a repository there. */
+export const REGISTRY = "registry.example.com";
+export const REPO = `${REGISTRY}/team/app`;
+/** The same repository, as the registry knows it. */
+export const PATH = "team/app";
+
+/** Makes a source that asks `url` for what belongs to `REGISTRY`. */
+export function createTestSource(
+  url: string | readonly UpstreamEntry[],
+  options: Partial<UpstreamOptions> = {},
+): TestSource {
+  const waits: number[] = [];
+  const events: UpstreamEvent[] = [];
+  const entries = typeof url === "string" ? [{ host: REGISTRY, url }] : url;
+  const source = new UpstreamSource({
+    endpointsOf: createEndpointSelector(entries),
+    sleep: (milliseconds, signal) => {
+      waits.push(milliseconds);
+      return Promise.resolve(signal?.throwIfAborted());
+    },
+    random: () => 0.5,
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
+  return { source, waits, events };
+}
+
+/** Bytes that do not repeat at any power of two. */
+export function patternBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 31) & 0xff;
+  return bytes;
+}
+
+/** Reads a stream whole. */
+export async function readAll(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(body as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}

@@ -1,0 +1,111 @@
+import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
+import type { PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
+import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
+import { parsePlatforms } from "../../../lib/oci/platform.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { makeBlob, streamOf } from "../../support/content.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import {
+  digestsIn,
+  fillStore,
+  makeDocument,
+  makeImage,
+  makeKubePkg,
+  makeMultiImage,
+  pack,
+  type TestImage,
+} from "./bundle_support.ts";
+
+const PLATFORM = (name: string) => parsePlatforms(name);
+const WINDOWS = makeImage("windows/amd64");
+const ATTESTATION = makeImage("unknown/unknown");
+const MANY = makeMultiImage([
+  ["linux/amd64", makeImage("linux/amd64")],
+  ["unknown/unknown", ATTESTATION],
+  ["linux/arm/v7", makeImage("linux/arm/v7")],
+  ["linux/arm64", makeMultiImage([["linux/arm64", makeImage("linux/arm64")]])],
+  ["windows/amd64", WINDOWS],
+  [undefined, makeMultiImage([[undefined, makeImage("linux/s390x")], ["linux/ppc64le", makeImage("linux/ppc64le")]])],
+]);
+const ARM = makeImage("linux/arm/v7");
+const ARTIFACT: TestImage = (() => {
+  const layer = makeBlob(100, 9);
+  const config = makeDocument("application/vnd.cncf.helm.config.v1+json", { name: "chart" });
+  const root = makeDocument(MEDIA_TYPE.ociManifest, {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config: config.descriptor,
+    layers: [layer.descriptor],
+  });
+  return { root, manifests: [root], blobs: [config, layer] };
+})();
+const ARTIFACTS = makeMultiImage([[undefined, ARTIFACT], ["unknown/unknown", ATTESTATION]]);
+
+const CHOICES: readonly [string, TestImage, PackOptions, string | undefined, string[] | string][] = [
+  ["the defaults that are there", MANY, {}, undefined, ["linux/amd64", "linux/arm64"]],
+  ["what is asked for", MANY, { platforms: PLATFORM("linux/arm,amd64") }, "linux/arm64", [
+    "linux/amd64",
+    "linux/arm/v7",
+  ]],
+  ["what the annotation says", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, "linux/aarch64, linux/arm", [
+    "linux/arm/v7",
+    "linux/arm64",
+  ]],
+  ["what the device is set to", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, undefined, ["linux/amd64"]],
+  ["a platform in an index in the index", MANY, { platforms: PLATFORM("linux/ppc64le") }, undefined, ["linux/ppc64le"]],
+  ["a platform that only the config tells", MANY, { platforms: PLATFORM("linux/s390x") }, undefined, ["linux/s390x"]],
+  ["another system", MANY, { platforms: PLATFORM("windows/amd64") }, undefined, ["windows/amd64"]],
+  ["an attestation only if asked for", MANY, { platforms: PLATFORM("linux/amd64,unknown/unknown") }, undefined, [
+    "linux/amd64",
+  ]],
+  ["an image for one platform", makeImage("linux/amd64"), {}, undefined, ["linux/amd64"]],
+  ["an image for one platform, by name", ARM, { platforms: PLATFORM("linux/arm") }, undefined, ["linux/arm/v7"]],
+  ["an artifact as it is", ARTIFACT, { platforms: PLATFORM("linux/arm") }, undefined, []],
+  ["an index of artifacts as it is", ARTIFACTS, {}, undefined, []],
+  [
+    "a platform by flag that is not there",
+    MANY,
+    { platforms: PLATFORM("linux/amd64,linux/riscv64") },
+    undefined,
+    "Cannot pack docker.io/library/app:1: it is not there for linux/riscv64, only for linux/amd64, linux/arm/v7, linux/arm64, linux/ppc64le, linux/s390x, windows/amd64",
+  ],
+  ["a platform by annotation that is not there", MANY, {}, "linux/amd64,linux/386", "not there for linux/386"],
+  [
+    "a platform of the device that is not there",
+    MANY,
+    { devicePlatforms: PLATFORM("linux/386") },
+    undefined,
+    "not there for linux/386",
+  ],
+  [
+    "one platform of two that a single image has",
+    makeImage("linux/amd64"),
+    { platforms: PLATFORM("linux/amd64,linux/arm64") },
+    undefined,
+    "not there for linux/arm64, only for linux/amd64",
+  ],
+  ["none of the defaults", ARM, {}, undefined, "not there for linux/amd64, linux/arm64, only for linux/arm/v7"],
+];
+
+for (const [title, image, options, annotation, expected] of CHOICES) {
+  Deno.test(`packBundle() ${typeof expected === "string" ? "refuses" : "carries"} ${title}`, async () => {
+    const store = await fillStore(new MemoryStore(), { "app:1": image });
+    const annotations = annotation === undefined
+      ? {}
+      : { metadata: { name: "demo", annotations: { [PLATFORMS_ANNOTATION]: annotation } } };
+    const kubepkg = makeKubePkg({ "app:1": "" }, "1.0.0", annotations);
+    if (typeof expected === "string") {
+      assertStringIncludes((await assertRejects(() => pack(kubepkg, store, options), Error)).message, expected);
+    } else {
+      const { bytes, result } = await pack(kubepkg, store, options);
+      assertEquals([...result.platforms], expected);
+      assertEquals([...result.images[0]?.platforms ?? []].sort(), expected);
+      assertEquals((await inspectBundle(streamOf(bytes))).platforms, expected);
+      const digests = await digestsIn(bytes);
+      assertEquals(digests.at(-1), image.root.descriptor.digest);
+      assertEquals(digests.includes(ATTESTATION.root.descriptor.digest), title.includes("attestation"));
+    }
+    assertEquals(store.openBodies, 0);
+  });
+}

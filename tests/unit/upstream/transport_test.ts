@@ -1,0 +1,100 @@
+import { RegistryError } from "../../../lib/oci/error.ts";
+import { createEndpointSelector } from "../../../lib/upstream/endpoints.ts";
+import { sleepByTimer } from "../../../lib/upstream/retry.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { startFaultUpstream } from "../../support/fault_upstream.ts";
+import { createTestSource, PATH, REGISTRY, REPO } from "../../support/upstream_source.ts";
+
+async function createCertificate(): Promise<{ cert: string; key: string }> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
+    const { success, stderr } = await new Deno.Command("openssl", {
+      args: [
+        ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=crpe-test".split(" "),
+        ..."-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE".split(" "),
+        ...["-keyout", key, "-out", cert],
+      ],
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason, and never asks by http", async () => {
+  const tls = await createCertificate();
+  await using upstream = startFaultUpstream({ tls });
+  const image = upstream.addImage(PATH, "1");
+  const sent: string[] = [];
+  const { source } = createTestSource(upstream.url, {
+    fetch: (request, init) => {
+      sent.push(request.url);
+      return fetch(request, init);
+    },
+  });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "self-signed");
+  assertEquals([error.code, error.status], ["UNAVAILABLE", 503]);
+  assertStringIncludes(error.message, `from ${upstream.host}: its certificate is not known to be trusted`);
+  assertEquals(sent.map((url) => new URL(url).protocol), ["https:"]);
+
+  const clients: Deno.HttpClient[] = [];
+  const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts: [tls.cert] }], {
+    createHttpClient: (options) => {
+      const client = Deno.createHttpClient(options);
+      clients.push(client);
+      return client;
+    },
+  });
+  assertEquals(await createTestSource([], { endpointsOf }).source.resolve(REPO, "1"), image.manifest);
+  assertEquals(clients.length, 1);
+  clients[0]!.close();
+});
+
+Deno.test("UpstreamSource says that a port does not speak TLS", async () => {
+  await using upstream = startFaultUpstream();
+  const { source } = createTestSource(upstream.url.replace("http:", "https:"));
+  await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "does not speak TLS");
+});
+
+Deno.test("[21] UpstreamSource fails at once, by name, where a connection is refused", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const host = `127.0.0.1:${listener.addr.port}`;
+  listener.close();
+  const { source, waits, events } = createTestSource(`http://${host}`, {
+    sleep: (delay, signal) => sleepByTimer(delay, signal),
+  });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+  assertEquals([error.code, error.status], ["UNAVAILABLE", 503]);
+  assertEquals(error.message, `Cannot read manifest 1 of ${REPO} from ${host}: the connection was refused`);
+  assertEquals([waits, events.filter(({ type }) => type === "error").length], [[], 3]);
+});
+
+Deno.test("[21] UpstreamSource fails at once, by name, where the DNS fails", async () => {
+  const { source, waits } = createTestSource("https://no-such-registry.invalid");
+  const error = await assertRejects(() => source.statBlob(REPO, `sha256:${"0".repeat(64)}`), RegistryError);
+  assertEquals(error.status, 503);
+  assertStringIncludes(error.message, "from no-such-registry.invalid: ");
+  assertStringIncludes(error.message, "DNS");
+  assert(waits.reduce((sum, wait) => sum + wait, 0) < 1000);
+});
+
+Deno.test("UpstreamSource waits so long for an answer and no longer", async () => {
+  // It takes connections, and says nothing.
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { source } = createTestSource(`http://127.0.0.1:${listener.addr.port}`, { timeouts: { connect: 50 } });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "did not answer within 0.05 s");
+  assertEquals(error.code, "UNAVAILABLE");
+  listener.close();
+});
+
+Deno.test("[61] UpstreamSource keeps the cause, without the query of its URL", async () => {
+  await using upstream = startFaultUpstream();
+  upstream.fail({ redirectTo: "http://no-such-storage.invalid/x?X-Signature=SECRET" });
+  const { source, events } = createTestSource(upstream.url);
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "DNS");
+  const shown = Deno.inspect([error, events], { depth: 9, strAbbreviateSize: 10_000 });
+  assertStringIncludes(shown, "no-such-storage.invalid");
+  assert(!shown.includes("SECRET"), shown);
+});
