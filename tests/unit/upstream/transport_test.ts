@@ -53,8 +53,8 @@ Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason
 });
 
 Deno.test("UpstreamSource says that a port does not speak TLS", async () => {
-  await using upstream = startFaultUpstream();
-  const { source } = createTestSource(upstream.url.replace("http:", "https:"));
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("plain"));
+  const { source } = createTestSource(`https://127.0.0.1:${server.addr.port}`);
   await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "does not speak TLS");
 });
 
