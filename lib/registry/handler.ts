@@ -42,8 +42,9 @@ const PING_HEADERS = { "docker-distribution-api-version": "registry/2.0" };
 /**
  * Makes the pull-only registry of the distribution specification out of what `catalog` has.
  *
- * The handler never throws. Of a body that breaks off in the middle (a source that fails, bytes that are not those of
- * the digest) the server aborts the connection; `Deno.serve` tells its own `onError` of it, not the one given here.
+ * The handler never throws. Where a body breaks off in the middle (a source that fails, bytes that are not those of the
+ * digest) the server aborts the connection. Newer releases of Deno then call the `onError` of `Deno.serve`, and print a
+ * stack trace where it is missing; the one given here hears nothing of it.
  */
 export function createRegistryHandler(
   catalog: ContentCatalog,

@@ -40,12 +40,6 @@ export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
   };
 }
 
-/** Asks the system's resolver for IPv4 and IPv6 addresses. */
-export async function resolveHostByDns(hostname: string): Promise<string[]> {
-  const answers = await Promise.allSettled([Deno.resolveDns(hostname, "A"), Deno.resolveDns(hostname, "AAAA")]);
-  return answers.flatMap((answer) => answer.status === "fulfilled" ? answer.value : []);
-}
-
 async function anyPrivate(resolveHost: ResolveHost, hostname: string, timeout: number): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<string[]>((resolve) => timer = setTimeout(() => resolve([]), timeout));
