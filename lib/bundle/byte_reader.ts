@@ -81,11 +81,15 @@ export class ByteReader {
 
   /** Takes back the end of what was read last, to be read again. */
   unread(piece: Uint8Array): void {
+    this.#position -= piece.length;
+    if (this.#rest.length === 0) {
+      this.#rest = piece;
+      return;
+    }
     const joined = new Uint8Array(piece.length + this.#rest.length);
     joined.set(piece);
     joined.set(this.#rest, piece.length);
     this.#rest = joined;
-    this.#position -= piece.length;
   }
 
   /** Ends reading early. */

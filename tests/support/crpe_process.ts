@@ -46,7 +46,8 @@ export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Pro
   return spawnCrpe(args, options).finished;
 }
 
-function spawnCrpe(args: readonly string[], options: CrpeOptions) {
+/** Starts crpe, whatever it is to do. */
+export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   const [command, ...words] = crpeCommand();
   const child = new Deno.Command(command!, {
     args: [...words, ...args],
