@@ -24,9 +24,13 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   const handler = createRegistryHandler(source, {
     onError: (error, request) => log.line(`error: ${pathOf(request)}: ${describeError(error)}`),
   });
-  await serve(address, invocation.isSet("quiet") ? handler : withLog(handler, log), (url) => {
-    log.line(`crpe registry on ${url}, data in ${settings.data}`);
-    log.flush();
+  await serve(address, invocation.isSet("quiet") ? handler : withLog(handler, log), {
+    onListen: (url) => {
+      log.line(`crpe registry on ${url}, data in ${settings.data}`);
+      log.flush();
+    },
+    // The answer had begun; its connection is aborted, so that nobody takes a part for the whole.
+    onAbort: (error) => log.line(`error: an answer was broken off: ${describeError(error)}`),
   });
   log.flush();
   return 0;
@@ -48,7 +52,7 @@ function pathOf({ url }: Request): string {
 async function serve(
   { hostname, port }: Address,
   handler: Handler,
-  onListen: (url: string) => void,
+  { onListen, onAbort }: { onListen: (url: string) => void; onAbort: (error: unknown) => void },
 ): Promise<void> {
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
   const stop = () => {
@@ -61,6 +65,10 @@ async function serve(
     server = Deno.serve({
       port,
       ...(hostname === undefined ? {} : { hostname }),
+      onError(error) {
+        onAbort(error);
+        return new Response(null, { status: 500 });
+      },
       onListen: (at) => onListen(`http://${hostname === undefined ? "0.0.0.0" : urlHost(at.hostname)}:${at.port}`),
     }, handler);
   } catch (cause) {
