@@ -27,6 +27,7 @@ export interface PlatformChoice {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** How deep an index may lie in indexes. */
 const MAX_NESTING = 8;
+const WHERE = "in the store, nor at an upstream that may be asked (--upstream names them)";
 const IMAGE_CONFIG_TYPES = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
@@ -56,7 +57,9 @@ export class ImageResolver {
     const repository = repositoryOf(reference);
     const found = await this.#source.resolve(repository, digest ?? reference.tag ?? "latest");
     if (found === undefined) {
-      throw new Error(`Cannot ${this.#action} ${name}: ${digest === undefined ? "the image" : digest} was not found`);
+      throw new Error(
+        `Cannot ${this.#action} ${name}: ${digest === undefined ? "the image" : digest} was not found ${WHERE}`,
+      );
     }
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, { name, repository, depth: 0 });
     const carried = prune(root, this.#choose(name, root));
@@ -90,7 +93,7 @@ export class ImageResolver {
     const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
     if (bytes === undefined) {
       const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
-      throw new Error(`Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found`);
+      throw new Error(`Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found ${WHERE}`);
     }
     verifyBytes(bytes, digest, size);
     this.manifests.set(digest, bytes);
