@@ -2,29 +2,12 @@ import { RegistryError } from "../../../lib/oci/error.ts";
 import { createEndpointSelector } from "../../../lib/upstream/endpoints.ts";
 import { sleepByTimer } from "../../../lib/upstream/retry.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { makeCertificate } from "../../support/certificate.ts";
 import { startFaultUpstream } from "../../support/fault_upstream.ts";
 import { createTestSource, PATH, REGISTRY, REPO } from "../../support/upstream_source.ts";
 
-async function createCertificate(): Promise<{ cert: string; key: string }> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
-    const { success, stderr } = await new Deno.Command("openssl", {
-      args: [
-        ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=crpe-test".split(" "),
-        ..."-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE".split(" "),
-        ...["-keyout", key, "-out", cert],
-      ],
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
-    return { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason, and never asks by http", async () => {
-  const tls = await createCertificate();
+  const tls = await makeCertificate();
   await using upstream = startFaultUpstream({ tls });
   const image = upstream.addImage(PATH, "1");
   const sent: string[] = [];

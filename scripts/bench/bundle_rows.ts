@@ -1,0 +1,100 @@
+import { ContainerTools } from "../../tests/support/container_tools.ts";
+import type { Bench } from "./bench.ts";
+import { TAG } from "./content.ts";
+import { removeAll, runShell, timeWork } from "./program.ts";
+import { createRatioBars, type Row } from "./row.ts";
+import { type Contender, measureInTurns } from "./samples.ts";
+
+const MIB = 2 ** 20;
+const R = "R: dd conv=fsync, then openssl dgst";
+const SKOPEO = "skopeo to an oci-archive, then gzip -1";
+
+/** P5: a package with all its blobs becomes one file. */
+export async function measurePack(bench: Bench): Promise<Row[]> {
+  const { content: { large: { layer }, ociLayout }, options: { rounds } } = bench;
+  await using tools = await ContainerTools.create();
+  const out = bench.newPath("packed");
+  const run = (work: () => Promise<void>) => async () => {
+    try {
+      return await timeWork(work);
+    } finally {
+      await removeAll(out, `${out}.gz`);
+    }
+  };
+  const contenders: Contender[] = [{ name: "crpe pack", measure: run(() => packTo(bench, out)) }, ...limit(bench)];
+  if (bench.has("skopeo", "gzip")) {
+    const work = async () => {
+      const { code, stderr } = await tools.skopeo(["copy", `oci:${ociLayout}:${TAG}`, `oci-archive:${out}:${TAG}`]);
+      if (code !== 0) throw new Error(`skopeo ended with ${code}: ${stderr}`);
+      await runShell('gzip -1 "$1"; sync "$1.gz"', out);
+    };
+    contenders.push({ name: SKOPEO, measure: run(work) });
+  }
+  if (bench.has("tar", "gzip")) {
+    const work = () => runShell('tar -C "$1" -c . | gzip -1 > "$2"; sync "$2"', ociLayout, out);
+    contenders.push({ name: "GNU tar, then gzip -1", measure: run(work) });
+  }
+  contenders.push({ name: "cp", measure: run(() => runShell('cp "$1" "$2"; sync "$2"', layer.file, out)) });
+  const series = await measureInTurns(rounds, contenders);
+  return [{
+    id: "P5",
+    work: `pack from the store, ${Math.round(layer.size / MIB)} MiB, synced`,
+    unit: "s",
+    series,
+    bars: [
+      ...createRatioBars(series, { of: "crpe pack", to: R, sense: "at most", limit: 1.25 }),
+      ...createRatioBars(series, { of: "crpe pack", to: SKOPEO, sense: "at least", limit: 8, isInverse: true }),
+    ],
+    notes: [],
+  }];
+}
+
+/** P6: a bundle's content goes into a store that has nothing. */
+export async function measureImport(bench: Bench): Promise<Row[]> {
+  const { content: { large: { layer } }, options: { rounds } } = bench;
+  const bundle = bench.newPath("bundle");
+  await packTo(bench, bundle);
+  const run = (work: (folder: string) => Promise<void>) => async () => {
+    const folder = bench.newPath("imported");
+    try {
+      return await timeWork(() => work(folder));
+    } finally {
+      await removeAll(folder);
+    }
+  };
+  const importTo = (folder: string) => bench.runCrpe("P6 import", ["import", bundle, `--data=${folder}`]);
+  const contenders: Contender[] = [{ name: "crpe import", measure: run(importTo) }, ...limit(bench)];
+  if (bench.has("tar", "gzip", "sha256sum")) {
+    const line = 'mkdir "$2"; tar -C "$2" -xzf "$1"; sync "$2"/blobs/sha256/*; sha256sum "$2"/blobs/sha256/*';
+    contenders.push({ name: "GNU tar -xz, sync, then sha256sum", measure: run((to) => runShell(line, bundle, to)) });
+  }
+  const series = await measureInTurns(rounds, contenders);
+  await removeAll(bundle);
+  return [{
+    id: "P6",
+    work: `import into an empty store, ${Math.round(layer.size / MIB)} MiB, synced`,
+    unit: "s",
+    series,
+    bars: createRatioBars(series, { of: "crpe import", to: R, sense: "at most", limit: 1.5 }),
+    notes: [],
+  }];
+}
+
+function packTo({ content: { dataDir, kubepkg }, ...bench }: Bench, file: string): Promise<void> {
+  return bench.runCrpe("P5 pack", ["pack", kubepkg, "-o", file, `--data=${dataDir}`, "--offline"]);
+}
+
+/** What bringing the same bytes to the disk and hashing them costs at least with the tools of any machine. */
+function limit(bench: Bench): Contender[] {
+  if (!bench.has("dd", "openssl")) return [];
+  const out = bench.newPath("copy");
+  const line = 'dd if="$1" of="$2" bs=1M conv=fsync; openssl dgst -sha256 "$2"';
+  const measure = async () => {
+    try {
+      return await timeWork(() => runShell(line, bench.content.large.layer.file, out));
+    } finally {
+      await removeAll(out);
+    }
+  };
+  return [{ name: R, measure }];
+}

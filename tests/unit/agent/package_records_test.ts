@@ -1,0 +1,42 @@
+import { PackageRecords } from "../../../lib/agent/package_records.ts";
+import { writeHandover } from "../../../lib/agent/write_handover.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const release = (version: string, name = "line4") => parseKubePkg(makeKubePkg({}, { version, name }));
+
+Deno.test("PackageRecords has nothing in an empty folder", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  assertEquals(await records.list(), []);
+  assertEquals(await records.read("line4"), undefined);
+  assertEquals(await records.listHistory("line4"), []);
+});
+
+Deno.test("PackageRecords keeps what a package replaced, the oldest first", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  for (const version of ["1.0.0", "1.1.0", "2.0.0"]) await records.write(release(version));
+  await records.write(release("0.1.0", "another"));
+  assertEquals((await records.read("line4"))?.spec.version, "2.0.0");
+  assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "1.1.0"]);
+  assertEquals((await records.list()).map(({ metadata }) => metadata.name), ["another", "line4"]);
+  assertEquals(await folder.listFiles("ingest"), []);
+});
+
+Deno.test("PackageRecords names a record that it cannot read", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("kubepkg/line4/current.json", '{"apiVersion":');
+  await assertRejects(() => new PackageRecords(folder.path).list(), CorruptError, "line4/current.json");
+});
+
+Deno.test("writeHandover() writes one file a package, with no dot-file left", async () => {
+  await using folder = await TestFolder.create();
+  await writeHandover(`${folder.path}/manifests`, release("1.0.0"));
+  const path = await writeHandover(`${folder.path}/manifests`, release("1.1.0"));
+  assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
+  assertStringIncludes(await Deno.readTextFile(path), "kind: ConfigMap");
+});
