@@ -5,12 +5,29 @@ import type { Ingest } from "./ingest.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
 import { DigestMismatchError } from "./verify.ts";
 
-// Kept from the readers until the digest is right, so that no client ever holds a complete wrong blob.
-const HELD_BACK_BYTES = 64 * 1024;
+/** Kept from the readers until the digest is right, so that no client ever holds a complete wrong blob; in bytes. */
+export const HELD_BACK_BYTES = 64 * 1024;
+
+// What is in memory for the readers when the disk is full, in bytes.
+const RELAY_BYTES = 8 * 1024 * 1024;
+
+/** Bytes that found no room on the disk. */
+interface Relayed {
+  readonly start: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Who reads along, and how far. */
+interface Follower {
+  at: number;
+}
 
 /**
  * One download of a blob that any number of readers follow: it fills a file, they read the file as it grows. It waits
  * for none of them, and goes on when all of them have left.
+ *
+ * Where the disk fills up on the way, nothing will be kept; those who follow get the rest from memory, at the pace of the
+ * slowest, and the blob is verified all the same.
  */
 export class Download {
   readonly digest: Digest;
@@ -18,15 +35,27 @@ export class Download {
   /** Settles when the blob is in the store, or with what went wrong. */
   readonly done: Promise<void>;
   readonly #ingest: Ingest;
+  readonly #onBytes: (count: number) => void;
+  readonly #followers = new Set<Follower>();
+  #relayed: Relayed[] = [];
+  #onDisk = Infinity;
   #available = 0;
   #failure: { readonly error: unknown } | undefined;
   #progress = Promise.withResolvers<void>();
 
-  /** @param blob its `body` begins at byte `ingest.written` */
-  constructor(ingest: Ingest, blob: { digest: Digest; size: number; body: ReadableStream<Uint8Array> }) {
+  /**
+   * @param blob its `body` begins at byte `ingest.written`
+   * @param onBytes told of bytes that have come
+   */
+  constructor(
+    ingest: Ingest,
+    blob: { digest: Digest; size: number; body: ReadableStream<Uint8Array> },
+    onBytes: (count: number) => void = () => {},
+  ) {
     this.digest = blob.digest;
     this.size = blob.size;
     this.#ingest = ingest;
+    this.#onBytes = onBytes;
     this.#advance();
     this.done = this.#run(blob.body);
     // Those who follow hear of a failure through their own stream.
@@ -34,16 +63,22 @@ export class Download {
   }
 
   /**
-   * A reader of the file as it grows, or `undefined` when the file has moved into the store meanwhile.
+   * A reader of the file as it grows, or `undefined` when it can be followed no more: the file has moved into the store,
+   * or there is no room for it.
    *
    * @throws {RegistryError} `RANGE_INVALID`
    */
   async follow(range?: ByteRange): Promise<OpenedBlob | undefined> {
     const { start, length } = resolveRange(this.size, range);
+    const follower = { at: start };
+    // Before the file is opened: from here on what it needs is kept.
+    if (this.#isRelaying) return undefined;
+    this.#followers.add(follower);
     try {
       const file = await this.#ingest.openReader();
-      return { size: this.size, start, length, body: this.#stream(file, start, length) };
+      return { size: this.size, start, length, body: this.#stream(file, follower, start + length) };
     } catch (error) {
+      this.#followers.delete(follower);
       if (this.#failure !== undefined) throw this.#failure.error;
       if (error instanceof Deno.errors.NotFound) return undefined;
       throw error;
@@ -62,12 +97,14 @@ export class Download {
     await ended;
   }
 
+  get #isRelaying(): boolean {
+    return this.#onDisk !== Infinity;
+  }
+
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
-      await drain(body, async (chunk) => {
-        await this.#ingest.write(chunk);
-        this.#advance();
-      });
+      await drain(body, (chunk) => this.#take(chunk));
+      if (this.#isRelaying) await this.#finishRelay();
       await this.#ingest.commit();
       this.#advance(this.size);
     } catch (error) {
@@ -81,6 +118,50 @@ export class Download {
     }
   }
 
+  async #take(chunk: Uint8Array): Promise<void> {
+    this.#onBytes(chunk.length);
+    const start = this.#ingest.written;
+    try {
+      if (!this.#isRelaying) await this.#ingest.write(chunk);
+    } catch (error) {
+      if (!(error instanceof NoSpaceError) || this.#followers.size === 0) throw error;
+      this.#onDisk = start;
+      await this.#relay({ start, bytes: chunk.slice() });
+      return;
+    }
+    if (this.#isRelaying) {
+      this.#ingest.verify(chunk);
+      await this.#relay({ start, bytes: chunk.slice() });
+    } else this.#advance();
+  }
+
+  async #relay(piece: Relayed): Promise<void> {
+    this.#relayed.push(piece);
+    this.#advance();
+    await this.#untilPassed(this.#ingest.written - RELAY_BYTES);
+  }
+
+  /** What was relayed has the right digest, or this throws; it is given out, but not kept. */
+  async #finishRelay(): Promise<never> {
+    this.#ingest.finishVerify();
+    this.#advance(this.size);
+    await this.#untilPassed(this.size);
+    throw new NoSpaceError(`Cannot keep ${this.digest}: there is no space left on the device`);
+  }
+
+  /** Waits until all followers have passed a position. @throws {NoSpaceError} when there is none left to read for */
+  async #untilPassed(position: number): Promise<void> {
+    for (;;) {
+      if (this.#followers.size === 0 && position < this.size) {
+        throw new NoSpaceError(`Cannot keep ${this.digest}: there is no space left on the device`);
+      }
+      const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
+      this.#relayed = this.#relayed.filter(({ start, bytes }) => start + bytes.length > slowest);
+      if (slowest >= position) return;
+      await this.#progress.promise;
+    }
+  }
+
   #advance(available = Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
     this.#available = available;
     this.#wake();
@@ -91,45 +172,61 @@ export class Download {
     this.#progress = Promise.withResolvers();
   }
 
-  #stream(file: Deno.FsFile, start: number, length: number): ReadableStream<Uint8Array> {
-    let at = start;
-    const end = start + length;
+  #stream(file: Deno.FsFile, follower: Follower, end: number): ReadableStream<Uint8Array> {
+    let isOpen = true;
+    const leave = () => {
+      if (!isOpen) return;
+      isOpen = false;
+      file.close();
+      this.#followers.delete(follower);
+      this.#leaveRelay();
+    };
     const next = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-      while (at >= this.#available && at < end) {
+      while (isOpen && follower.at >= this.#available && follower.at < end) {
         if (this.#failure !== undefined) throw this.#failure.error;
         await this.#progress.promise;
       }
-      if (at < end) {
-        const buffer = new Uint8Array(Math.min(CHUNK_BYTES, end - at, this.#available - at));
-        const got = await file.read(buffer);
-        if (got === null) throw new Error(`Cannot read on: the file of ${this.digest} ends early`);
-        at += got;
-        controller.enqueue(got === buffer.length ? buffer : buffer.subarray(0, got));
+      if (!isOpen) return;
+      if (follower.at < end) {
+        const bytes = await this.#read(file, follower.at, end);
+        follower.at += bytes.length;
+        controller.enqueue(bytes);
+        this.#leaveRelay();
       }
       // The end of a part that lies before the held-back bytes is given at once: its reader knows that it is a part.
-      if (at === end) {
-        file.close();
+      if (follower.at === end) {
+        leave();
         controller.close();
       }
     };
-    let closed = false;
     return new ReadableStream<Uint8Array>({
       start() {
-        if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
+        if (follower.at > 0) file.seekSync(follower.at, Deno.SeekMode.Start);
       },
       async pull(controller) {
         try {
           await next(controller);
         } catch (error) {
-          if (!closed) file.close();
-          closed = true;
+          leave();
           throw error;
         }
       },
-      cancel() {
-        if (!closed) file.close();
-        closed = true;
-      },
+      cancel: leave,
     }, { highWaterMark: 0 });
+  }
+
+  async #read(file: Deno.FsFile, at: number, end: number): Promise<Uint8Array> {
+    const relayed = this.#relayed.find(({ start, bytes }) => start <= at && at < start + bytes.length);
+    const limit = Math.min(end, this.#available) - at;
+    if (relayed !== undefined) return relayed.bytes.slice(at - relayed.start, at - relayed.start + limit);
+    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, limit, this.#onDisk - at));
+    const got = await file.read(buffer);
+    if (got === null) throw new Error(`Cannot read on: the file of ${this.digest} ends early`);
+    return got === buffer.length ? buffer : buffer.subarray(0, got);
+  }
+
+  // Only then does the download wait for its readers.
+  #leaveRelay(): void {
+    if (this.#isRelaying) this.#wake();
   }
 }

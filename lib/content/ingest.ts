@@ -78,6 +78,16 @@ export class Ingest {
     }
   }
 
+  /** Counts and hashes a chunk that there is no room for. @throws {DigestMismatchError} as `write` */
+  verify(chunk: Uint8Array): void {
+    this.#verifier.update(chunk);
+  }
+
+  /** Tells whether all chunks together were the right ones. @throws {DigestMismatchError} */
+  finishVerify(): void {
+    this.#verifier.finish();
+  }
+
   /** Another handle on the bytes written so far. */
   openReader(): Promise<Deno.FsFile> {
     return Deno.open(this.path);

@@ -16,13 +16,19 @@ export interface OpenedBlob {
   readonly body: ReadableStream<Uint8Array>;
 }
 
+/** The manifest that a tag or digest stands for. */
+export interface ResolvedManifest extends Descriptor {
+  /** Set where an upstream should have been asked and could not be: the tag may have moved. */
+  readonly isStale?: true;
+}
+
 /**
  * Where content comes from: a store, an upstream registry, or both behind each other. `repo` is the store's name of
  * a repository (`docker.io/library/nginx`). Absent is `undefined`; a failure is thrown.
  */
 export interface ContentSource {
   /** The manifest that a tag or digest stands for. */
-  resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined>;
+  resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined>;
   /** The exact bytes of a manifest, which have the digest asked for. */
   readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined>;
   /** The size of a blob in bytes. */

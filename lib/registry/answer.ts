@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RegistryError } from "../oci/error.ts";
+import type { ResolvedManifest } from "../content/source.ts";
 import { type Descriptor, isManifestType, stripParameters } from "../oci/manifest.ts";
 
 /** An answer before it is known whether its body will be sent: to HEAD it is not. */
@@ -23,7 +24,7 @@ export function contentHeaders(digest: Digest): Record<string, string> {
 }
 
 /** The content as it is, in its stored type. `body` is `undefined` when only HEAD was asked for. */
-export function answerContent(descriptor: Descriptor, body?: Uint8Array): Answer {
+export function answerContent(descriptor: ResolvedManifest, body?: Uint8Array): Answer {
   const length = body === undefined ? descriptor.size : body.length;
   return {
     status: 200,
@@ -33,6 +34,8 @@ export function answerContent(descriptor: Descriptor, body?: Uint8Array): Answer
       "docker-content-digest": descriptor.digest,
       etag: `"${descriptor.digest}"`,
       "cache-control": NO_TRANSFORM["cache-control"],
+      // RFC 7234, 5.5.1; nothing newer says it.
+      ...(descriptor.isStale ? { warning: '110 crpe "Response is Stale"' } : undefined),
     },
     body: body ?? null,
     length,

@@ -48,6 +48,8 @@ export interface EndpointRequest {
   readonly signal?: AbortSignal | undefined;
   /** For the error: `read manifest latest of docker.io/library/nginx`. */
   readonly action: string;
+  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  readonly isUrgent?: boolean | undefined;
   /** Answers to be given back though they are no success; 404 always is. */
   readonly accept?: readonly number[];
 }
@@ -59,6 +61,9 @@ export interface WholeAnswer {
   readonly headers: Headers;
   readonly bytes: Uint8Array;
 }
+
+// How long an urgent request may take, in milliseconds.
+const URGENT_TIMEOUT = 3000;
 
 // How often a small answer that was cut off is asked for again.
 const MAX_READS = 3;
@@ -72,6 +77,7 @@ export class EndpointClient {
   readonly #prefix: string;
   readonly #namespace: string | undefined;
   readonly #fetch: Fetch;
+  readonly #fetchOnce: Fetch;
   readonly #auth: Authenticator;
   readonly #hasCredential: boolean;
 
@@ -105,6 +111,7 @@ export class EndpointClient {
       stallTimeout: timeouts.stall,
       onEvent,
     });
+    this.#fetchOnce = withMiddleware(transport, redirects, this.#auth.middleware);
     this.#fetch = withMiddleware(transport, redirects, this.#auth.middleware, retry);
   }
 
@@ -114,15 +121,14 @@ export class EndpointClient {
    * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other answer
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
-    const { method = "GET", accept = [] } = request;
+    const { method = "GET", accept = [], isUrgent = false } = request;
     const signals = [request.signal, this.surroundings.signal].filter((signal) => signal !== undefined);
     const headers = { ...request.headers, "accept-encoding": "identity" };
     const url = this.urlOf(request);
     let response: Response;
     try {
-      response = await this.#fetch(
-        new Request(url, { method, headers, signal: AbortSignal.any(signals), redirect: "manual" }),
-      );
+      const attempt = new Request(url, { method, headers, signal: AbortSignal.any(signals), redirect: "manual" });
+      response = await (isUrgent ? withinTime(this.#fetchOnce(attempt), URGENT_TIMEOUT) : this.#fetch(attempt));
     } catch (error) {
       throw toUpstreamError(error, this.#attempt(request));
     }
@@ -148,7 +154,7 @@ export class EndpointClient {
         const bytes = await readBoundedBody(response, { ...bound, stallTimeout: timeouts.stall, now });
         return { ok: response.ok, headers: response.headers, bytes };
       } catch (error) {
-        if (!(error instanceof TransportError) || reads >= MAX_READS) {
+        if (!(error instanceof TransportError) || request.isUrgent || reads >= MAX_READS) {
           throw toUpstreamError(error, this.#attempt(request));
         }
       }
@@ -168,5 +174,19 @@ export class EndpointClient {
   #attempt({ action }: EndpointRequest): Attempt {
     const { now } = this.surroundings;
     return { action, host: this.host, hasCredential: this.#hasCredential, withheld: this.#auth.withheld, now };
+  }
+}
+
+/** An answer, if it comes in time; one that comes later is thrown away. */
+async function withinTime(answer: Promise<Response>, milliseconds: number): Promise<Response> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    late.reject(new TransportError("timeout", `it did not answer within ${milliseconds / 1000} s`));
+    answer.then((response) => response.body?.cancel()).catch(() => {});
+  }, milliseconds);
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -26,6 +26,8 @@ export interface ManifestName {
   /** The repository's path on its registry. */
   readonly path: string;
   readonly tagOrDigest: string;
+  /** As `EndpointRequest` has it. */
+  readonly isUrgent?: boolean | undefined;
 }
 
 const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
@@ -37,13 +39,14 @@ const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
  *   too large, or is none that can be used
  */
 export async function fetchManifest(client: EndpointClient, name: ManifestName): Promise<FetchedManifest | undefined> {
-  const { repo, path, tagOrDigest } = name;
+  const { repo, path, tagOrDigest, isUrgent } = name;
   const what = `manifest ${tagOrDigest} of ${repo}`;
   const answer = await client.read({
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
     action: `read ${what}`,
+    isUrgent,
   }, { maxBytes: MAX_MANIFEST_BYTES, what });
   if (answer === undefined) return undefined;
   const { bytes, headers } = answer;
@@ -66,13 +69,14 @@ export async function headManifest(
   client: EndpointClient,
   name: ManifestName,
 ): Promise<Descriptor | "unknown" | undefined> {
-  const { repo, path, tagOrDigest } = name;
+  const { repo, path, tagOrDigest, isUrgent } = name;
   const response = await client.send({
     method: "HEAD",
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
     action: `look up manifest ${tagOrDigest} of ${repo}`,
+    isUrgent,
     accept: [400, 405, 501],
   });
   if (response === undefined) return undefined;

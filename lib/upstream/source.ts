@@ -40,6 +40,12 @@ export interface UpstreamOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a manifest is asked for. */
+export interface ManifestOptions {
+  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  readonly isUrgent?: boolean;
+}
+
 const DEFAULT_TIMEOUTS: Timeouts = { connect: 30_000, stall: 30_000 };
 const MAX_CLIENTS = 500;
 const MAX_RECENT_MANIFESTS = 64;
@@ -93,16 +99,24 @@ export class UpstreamSource implements ContentSource {
   }
 
   /** What a tag stands for now, by HEAD: registries that count requests do not count it. @throws as `resolve` */
-  async headManifest(repo: string, tag: string): Promise<Descriptor | undefined> {
+  async headManifest(
+    repo: string,
+    tag: string,
+    { isUrgent = false }: ManifestOptions = {},
+  ): Promise<Descriptor | undefined> {
     const head = await this.#heading.run(
-      `${repo}@${tag}`,
-      () => this.#ask(repo, (client, path) => headManifest(client, { repo, path, tagOrDigest: tag })),
+      `${repo}@${tag} ${isUrgent}`,
+      () => this.#ask(repo, (client, path) => headManifest(client, { repo, path, tagOrDigest: tag, isUrgent })),
     );
-    return head === "unknown" ? await this.resolve(repo, tag) : head;
+    return head === "unknown" ? (await this.#fetchManifest(repo, tag, isUrgent))?.descriptor : head;
   }
 
-  async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
-    return this.#recent.get(`${repo}@${digest}`) ?? (await this.#fetchManifest(repo, digest))?.bytes;
+  async readManifest(
+    repo: string,
+    digest: Digest,
+    { isUrgent = false }: ManifestOptions = {},
+  ): Promise<Uint8Array | undefined> {
+    return this.#recent.get(`${repo}@${digest}`) ?? (await this.#fetchManifest(repo, digest, isUrgent))?.bytes;
   }
 
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
@@ -135,10 +149,10 @@ export class UpstreamSource implements ContentSource {
     return await this.#ask(repo, (client, path) => fetchReferrers(client, { repo, path }, digest)) ?? [];
   }
 
-  #fetchManifest(repo: string, tagOrDigest: string): Promise<FetchedManifest | undefined> {
-    return this.#fetching.run(`${repo}@${tagOrDigest}`, () =>
+  #fetchManifest(repo: string, tagOrDigest: string, isUrgent = false): Promise<FetchedManifest | undefined> {
+    return this.#fetching.run(`${repo}@${tagOrDigest} ${isUrgent}`, () =>
       this.#ask(repo, async (client, path) => {
-        const fetched = await fetchManifest(client, { repo, path, tagOrDigest });
+        const fetched = await fetchManifest(client, { repo, path, tagOrDigest, isUrgent });
         if (fetched !== undefined) this.#remember(`${repo}@${fetched.descriptor.digest}`, fetched.bytes);
         return fetched;
       }));

@@ -44,8 +44,7 @@ function countBlobRequests(upstream: FakeUpstream, digest: Digest): number {
 }
 
 async function pullAll(cache: PullThrough): Promise<void> {
-  const root = await cache.resolve(REPO, "1.0");
-  assertEquals(root, index.descriptor);
+  assertEquals((await cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
   assertEquals(await cache.readManifest(REPO, index.descriptor.digest), index.bytes);
   assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
   assertEquals(await readAll(await cache.openBlob(REPO, config.descriptor.digest)), config.bytes);
