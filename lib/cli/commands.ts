@@ -14,7 +14,13 @@ export const COMMANDS: readonly Command[] = [
       "Without --upstream the well-known public registries are pulled through under their own names.",
     ].join("\n"),
     arity: [0, 0],
-    flags: [FLAG.data, FLAG.addr, ...UPSTREAM_FLAGS, FLAG.tagTtl],
+    flags: [
+      FLAG.data,
+      FLAG.addr,
+      ...UPSTREAM_FLAGS,
+      FLAG.tagTtl,
+      { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+    ],
     run: async (invocation, io) => (await import("./registry_command.ts")).runRegistry(invocation, io),
   },
   {

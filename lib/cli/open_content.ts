@@ -1,5 +1,5 @@
 import { DiskStore } from "../content/disk_store.ts";
-import { PullThrough } from "../content/pull_through.ts";
+import { type CacheEvent, PullThrough } from "../content/pull_through.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import {
   createEndpointSelector,
@@ -10,6 +10,7 @@ import {
   WELL_KNOWN_REGISTRIES,
 } from "../upstream/endpoints.ts";
 import type { Credential } from "../upstream/docker_config.ts";
+import type { OnUpstreamEvent } from "../upstream/events.ts";
 import { UpstreamSource } from "../upstream/source.ts";
 import { UsageError } from "./command.ts";
 import { Credentials } from "./credentials.ts";
@@ -23,20 +24,34 @@ export interface Content {
   readonly source: PullThrough;
 }
 
-/**
- * Opens the store of the data folder, and the upstreams that the settings allow.
- *
- * @param warn told of what is wrong but need not stop anything
- */
-export async function openContent(settings: Settings, io: Io, warn: (message: string) => void): Promise<Content> {
-  const store = new DiskStore(settings.data, { warn });
-  const upstream = settings.offline ? undefined : await openUpstream(settings, io, warn);
-  return { store, source: new PullThrough({ store, upstream, tagTtl: settings.tagTtl, warn }) };
+/** Who wants to know what happens. */
+export interface Observers {
+  /** Told of what is wrong but need not stop anything. */
+  readonly warn: (message: string) => void;
+  readonly onUpstreamEvent?: OnUpstreamEvent;
+  readonly onCacheEvent?: (event: CacheEvent) => void;
 }
 
-async function openUpstream(settings: Settings, io: Io, warn: (message: string) => void): Promise<UpstreamSource> {
+/** Opens the store of the data folder, and the upstreams that the settings allow. */
+export async function openContent(settings: Settings, io: Io, observers: Observers): Promise<Content> {
+  const { warn, onCacheEvent: onEvent } = observers;
+  const store = new DiskStore(settings.data, { warn });
+  const upstream = settings.offline ? undefined : await openUpstream(settings, io, observers);
+  const source = new PullThrough({
+    store,
+    upstream,
+    tagTtl: settings.tagTtl,
+    warn,
+    ...(onEvent === undefined ? {} : { onEvent }),
+  });
+  return { store, source };
+}
+
+async function openUpstream(settings: Settings, io: Io, observers: Observers): Promise<UpstreamSource> {
+  const { warn, onUpstreamEvent: onEvent } = observers;
   const credentials = await Credentials.read(settings.config, io, warn);
   return new UpstreamSource({
+    ...(onEvent === undefined ? {} : { onEvent }),
     endpointsOf: await selectEndpoints(settings, io, credentials),
     credentialFor: (host, path) => credentials.fromFiles(host, path),
     resolveHost,

@@ -16,7 +16,7 @@ import { formatJson } from "./table.ts";
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
-  const { source } = await openContent(settings, io, (message) => io.err(`crpe: warning: ${message}\n`));
+  const { source } = await openContent(settings, io, { warn: (message) => io.err(`crpe: warning: ${message}\n`) });
   const asJson = invocation.isSet("json");
   const quiet = invocation.isSet("quiet");
   const { name } = kubepkg.metadata;

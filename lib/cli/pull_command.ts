@@ -16,7 +16,9 @@ const BLOBS_AT_A_TIME = 3;
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const references = invocation.arguments.map(readReference);
-  const { source, store } = await openContent(settings, io, (message) => io.err(`crpe: warning: ${message}\n`));
+  const { source, store } = await openContent(settings, io, {
+    warn: (message) => io.err(`crpe: warning: ${message}\n`),
+  });
   const { platforms } = settings;
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
