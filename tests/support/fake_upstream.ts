@@ -1,4 +1,4 @@
-import type { Upstream } from "../../lib/content/pull_through.ts";
+import type { AskOptions, Upstream } from "../../lib/content/pull_through.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { isDigest } from "../../lib/oci/digest.ts";
@@ -25,8 +25,8 @@ export class FakeUpstream implements Upstream {
     return this.#answer(`get ${tagOrDigest}`, () => this.#find(tagOrDigest)?.descriptor);
   }
 
-  headManifest(_repo: string, tag: string): Promise<Descriptor | undefined> {
-    return this.#answer(`head ${tag}`, () => this.#find(tag)?.descriptor);
+  headManifest(_repo: string, tag: string, { isUrgent }: AskOptions = {}): Promise<Descriptor | undefined> {
+    return this.#answer(`head ${tag}${isUrgent ? " urgently" : ""}`, () => this.#find(tag)?.descriptor);
   }
 
   readManifest(_repo: string, digest: Digest): Promise<Uint8Array | undefined> {

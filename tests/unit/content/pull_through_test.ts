@@ -1,8 +1,10 @@
 import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { Ingest } from "../../../lib/content/ingest.ts";
 import { PullThrough } from "../../../lib/content/pull_through.ts";
+import { resolveRange } from "../../../lib/content/source.ts";
 import { DigestMismatchError } from "../../../lib/content/verify.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
-import { RegistryError } from "../../../lib/oci/error.ts";
+import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
@@ -192,6 +194,103 @@ Deno.test("a partial download is gone on with, not begun again", async () => {
   await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, layer.bytes.slice(0, 2_000_000));
   assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
   assertEquals(it.upstream.asked, [`stat ${digest}`, `blob ${digest} {"start":2000000}`]);
+});
+
+Deno.test("[15] a held tag is marked stale, its upstream is asked urgently, and then left in peace for a while", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.wait(1000);
+  it.upstream.failure = new RegistryError("TOOMANYREQUESTS", "Cannot look up: too many requests");
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  const asked = it.upstream.asked.length;
+  assertEquals(it.upstream.asked.at(-1), "head 1.0 urgently");
+  it.wait(999);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  assertEquals(it.upstream.asked.length, asked);
+  it.upstream.failure = undefined;
+  it.wait(1);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), index.descriptor);
+  assertEquals(it.upstream.asked.length, asked + 1);
+});
+
+Deno.test("50 clients of one held tag cost one check", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.wait(1000);
+  const asked = it.upstream.asked.length;
+  await Promise.all(Array.from({ length: 50 }, () => it.cache.resolve(REPO, "1.0")));
+  assertEquals(it.upstream.asked.slice(asked), ["head 1.0"].map((what) => `${what} urgently`));
+});
+
+for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 10 }]) {
+  const what = JSON.stringify(range) ?? "all";
+  Deno.test(`[31] a blob that there is no room for is given on verified, and not kept: ${what}`, async () => {
+    await using it = await open();
+    const { digest } = layer.descriptor;
+    const touched: string[] = [];
+    const cache = new PullThrough({
+      store: it.store,
+      upstream: it.upstream,
+      room: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
+    });
+    const { start, length } = resolveRange(layer.bytes.length, range);
+    const got = await readAll(await cache.openBlob(REPO, digest, range));
+    assertEquals(got, layer.bytes.slice(start, start + length));
+    assertEquals(await it.store.statBlob(REPO, digest), undefined);
+    assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+    await assertRejects(() => cache.fetchBlob(REPO, digest), NoSpaceError, digest);
+
+    const wrong = layer.bytes.slice();
+    wrong[0]! ^= 1;
+    it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
+    await assertRejects(async () => await readAll(await cache.openBlob(REPO, digest)), DigestMismatchError);
+    await cache.resolve(REPO, "1.0");
+    assertEquals(touched, [REPO]);
+  });
+}
+
+Deno.test("[31] a disk that fills up during a download: those who follow get the rest, verified; nothing is kept", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  let room = 2_000_000;
+  const original = Ingest.prototype.write;
+  Ingest.prototype.write = async function (chunk) {
+    if (this.written + chunk.length <= room) return await original.call(this, chunk);
+    this.verify(chunk);
+    throw new NoSpaceError("Cannot write: no space left on the device");
+  };
+  try {
+    const gate = Promise.withResolvers<void>();
+    it.upstream.beforeChunk = (sent) => sent < 1_000_000 ? Promise.resolve() : gate.promise;
+    const [a, b, part, leaving] = [
+      await it.cache.openBlob(REPO, digest),
+      await it.cache.openBlob(REPO, digest),
+      await it.cache.openBlob(REPO, digest, { start: 1_900_000, end: 4_999_999 }),
+      await it.cache.openBlob(REPO, digest),
+    ];
+    await leaving!.body.cancel();
+    gate.resolve();
+    const [whole, again, middle] = await Promise.all([readAll(a), readAll(b), readAll(part)]);
+    assertEquals(whole, layer.bytes);
+    assertEquals(again, layer.bytes);
+    assertEquals(middle, layer.bytes.slice(1_900_000, 5_000_000));
+    assertEquals(countBlobRequests(it.upstream, digest), 1);
+    while (it.cache.isDownloading(digest)) await new Promise((resolve) => setTimeout(resolve, 1));
+    assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+    assertEquals(await it.store.statBlob(REPO, digest), undefined);
+    room = Infinity;
+    assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+  } finally {
+    Ingest.prototype.write = original;
+  }
+});
+
+Deno.test("[33] what comes from upstreams is served also where nothing can be written", async () => {
+  await using it = await open();
+  const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
+  Object.assign(it.store, { openIngest: readOnly, writeManifest: readOnly, tag: readOnly });
+  await pullAll(it.cache);
+  assertStringIncludes(it.warnings.join(), "is not kept");
 });
 
 Deno.test("an unknown blob leaves nothing in the store", async () => {

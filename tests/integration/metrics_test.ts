@@ -1,0 +1,45 @@
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { startCrpe } from "../support/crpe_process.ts";
+import { startFaultUpstream } from "../support/fault_upstream.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+async function metric(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const lines = text.split("\n").filter((line) => line.startsWith(name) && !line.startsWith("#"));
+  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+Deno.test("/metrics counts requests, bytes and downloads; the log has a line a request", async () => {
+  await using folder = await TestFolder.create();
+  await using upstream = startFaultUpstream();
+  const { digest, size } = upstream.addBlob("team/app", new Uint8Array(300_000).fill(7));
+  await using crpe = await startCrpe([
+    "registry",
+    "--addr=127.0.0.1:0",
+    `--data=${folder.path}/data`,
+    `--upstream=registry.test=${upstream.url}`,
+    "--log-format=json",
+  ], { env: { HOME: folder.path } });
+  for (let i = 0; i < 3; i++) {
+    const response = await fetch(`${crpe.url}/v2/registry.test/team/app/blobs/${digest}`);
+    assertEquals((await response.arrayBuffer()).byteLength, size);
+  }
+  await (await fetch(`${crpe.url}/v2/registry.test/team/app/manifests/none`)).body?.cancel();
+  assertEquals(await metric(crpe.url, 'crpe_requests_total{kind="blob",method="GET",status="200"}'), 3);
+  assertEquals(await metric(crpe.url, 'crpe_requests_total{kind="manifest",method="GET",status="404"}'), 1);
+  assertEquals(await metric(crpe.url, "crpe_served_bytes_total"), 3 * size);
+  assertEquals(await metric(crpe.url, 'crpe_upstream_received_bytes_total{host="registry.test"}'), size);
+  assertEquals(await metric(crpe.url, "crpe_downloads_total"), 1);
+  assert(await metric(crpe.url, `crpe_upstream_requests_total{host="${upstream.host}",status="200"}`) >= 1);
+
+  crpe.kill("SIGTERM");
+  const { stderr } = await crpe.finished;
+  const lines = stderr.trim().split("\n").map((line) => JSON.parse(line));
+  const requests = lines.filter(({ message }) => message === "request");
+  assertEquals(requests.filter(({ path }) => path.includes("/blobs/")).map(({ status, bytes }) => [status, bytes]), [
+    [200, size],
+    [200, size],
+    [200, size],
+  ]);
+  assertStringIncludes(lines[0].message, "crpe registry on http://127.0.0.1:");
+});

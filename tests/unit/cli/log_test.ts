@@ -1,0 +1,66 @@
+import { Log } from "../../../lib/cli/log.ts";
+import { Metrics } from "../../../lib/cli/metrics.ts";
+import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { createTestIo } from "../../support/test_io.ts";
+
+const now = () => new Date("2026-01-02T03:04:05.678Z");
+const entry = {
+  method: "GET",
+  path: "/v2/a/blobs/sha256:1",
+  status: 206,
+  bytes: 1234,
+  duration: 1.26,
+  client: "10.0.0.7",
+};
+
+Deno.test("Log writes lines for people", () => {
+  const io = createTestIo();
+  const log = new Log(io, { format: "text", isVerbose: false, now });
+  log.write("info", "listening");
+  log.write("warning", "two\nlines");
+  log.write("debug", "not shown");
+  log.access(entry);
+  assertEquals(io.errText, "");
+  log.flush();
+  assertEquals(io.errText.split("\n"), [
+    "listening",
+    "warning: two lines",
+    "2026-01-02T03:04:05.678Z 10.0.0.7 GET /v2/a/blobs/sha256:1 206 1234 1.3ms",
+    "",
+  ]);
+});
+
+Deno.test("Log writes one JSON object a line", () => {
+  const io = createTestIo();
+  const log = new Log(io, { format: "json", isVerbose: true, now });
+  log.write("debug", 'a "quoted"\nword');
+  log.access(entry);
+  log.flush();
+  const time = "2026-01-02T03:04:05.678Z";
+  assertEquals(io.errText.trim().split("\n").map((line) => JSON.parse(line)), [
+    { time, level: "debug", message: 'a "quoted" word' },
+    { time, level: "info", message: "request", ...entry },
+  ]);
+});
+
+Deno.test("Metrics are in the exposition format of Prometheus, with labels escaped", () => {
+  const metrics = new Metrics();
+  metrics.add("crpe_requests_total", 1, { kind: "blob", status: "200" });
+  metrics.add("crpe_requests_total", 2, { kind: "blob", status: "200" });
+  metrics.add("crpe_upstream_errors_total", 1, { host: 'a"b\\c\n' });
+  const text = metrics.format();
+  assertStringIncludes(text, "# TYPE crpe_requests_total counter\n");
+  assertStringIncludes(text, '\ncrpe_requests_total{kind="blob",status="200"} 3\n');
+  assertStringIncludes(text, '\ncrpe_upstream_errors_total{host="a\\"b\\\\c\\n"} 1\n');
+  for (const line of text.trim().split("\n")) {
+    assertEquals(/^(# (HELP|TYPE) \w+ .+|\w+(\{.+\})? \d+)$/.test(line), true, line);
+  }
+});
+
+Deno.test("Metrics do not grow without end", () => {
+  const metrics = new Metrics();
+  for (let i = 0; i < 10_000; i++) metrics.add("crpe_upstream_errors_total", 1, { host: `host${i}` });
+  const lines = metrics.format().split("\n").filter((line) => line.startsWith("crpe_upstream_errors_total"));
+  assertEquals(lines.length, 501);
+  assertStringIncludes(lines.join("\n"), 'host="other"} 9500');
+});
