@@ -14,33 +14,15 @@ import { makeKubePkg } from "../tests/support/kubepkg.ts";
 import { makeLargeLayer } from "../tests/support/large_blob.ts";
 import { MemoryStore } from "../tests/support/memory_store.ts";
 import { writeImage } from "../tests/support/put_image.ts";
+import { download } from "./bench/download.ts";
+import { watchMemory } from "./bench/watch_memory.ts";
 
 function option(name: string, otherwise: string): number {
   const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
   return parseSize(given?.slice(name.length + 3) ?? otherwise, `--${name}`);
 }
 
-/** The largest resident size that the kernel has seen of a process, in bytes; asked again and again until it ends. */
-function watchMemory(pid: number): { stop(): number } {
-  let peak = 0;
-  const look = () => {
-    try {
-      const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-      peak = Math.max(peak, Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024);
-    } catch {
-      // It has ended; what was seen last counts.
-    }
-  };
-  const timer = setInterval(look, 20);
-  return {
-    stop() {
-      look();
-      clearInterval(timer);
-      return peak;
-    },
-  };
-}
-
+const CLIENTS = 4;
 const size = option("size", "2GiB");
 const limit = option("limit", "200MiB");
 const root = await Deno.makeTempDir({ prefix: "crpe-memory-" });
@@ -52,13 +34,6 @@ async function measure(work: string, crpe: Pick<CrpeProcess, "pid">, run: () => 
   await run();
   const seconds = (performance.now() - started) / 1000;
   rows.push({ work, peak: memory.stop(), seconds });
-}
-
-async function download(url: string, expected: number): Promise<void> {
-  const args = ["-sf", "-o", "/dev/null", "-w", "%{size_download}", url];
-  const { success, stdout } = await new Deno.Command("curl", { args }).output();
-  const got = Number(new TextDecoder().decode(stdout));
-  if (!success || got !== expected) throw new Error(`${url} gave ${got} of ${expected} bytes`);
 }
 
 try {
@@ -78,11 +53,11 @@ try {
   {
     await using crpe = spawnCrpe(["registry", "--addr=127.0.0.1:0", `--data=${root}/office`, upstreamFlag], { env });
     const blob = `${await crpe.listening}/v2/registry.test/large/blobs/${layer!.digest}`;
-    await measure("registry, cold, 4 clients", crpe, async () => {
-      await Promise.all([1, 2, 3, 4].map(() => download(blob, layer!.size)));
+    await measure(`registry, cold, ${CLIENTS} clients`, crpe, async () => {
+      await download(blob, layer!.size, CLIENTS);
     });
-    await measure("registry, warm, 4 clients", crpe, async () => {
-      await Promise.all([1, 2, 3, 4].map(() => download(blob, layer!.size)));
+    await measure(`registry, warm, ${CLIENTS} clients`, crpe, async () => {
+      await download(blob, layer!.size, CLIENTS);
     });
   }
   await Deno.writeTextFile(`${root}/large.json`, JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));

@@ -30,7 +30,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
     onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
     onResponse: ({ method, kind, status, bytes }) => {
       metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
-      if (kind === "manifest" || kind === "blob") metrics.add("crpe_served_bytes_total", bytes);
+      if (status < 300 && (kind === "manifest" || kind === "blob")) metrics.add("crpe_served_bytes_total", bytes);
     },
   });
   const handler = withMetrics(registry, metrics);

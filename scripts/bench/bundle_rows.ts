@@ -80,7 +80,8 @@ export async function measureImport(bench: Bench): Promise<Row[]> {
   }];
 }
 
-function packTo({ content: { dataDir, kubepkg }, ...bench }: Bench, file: string): Promise<void> {
+function packTo(bench: Bench, file: string): Promise<void> {
+  const { dataDir, kubepkg } = bench.content;
   return bench.runCrpe("P5 pack", ["pack", kubepkg, "-o", file, `--data=${dataDir}`, "--offline"]);
 }
 

@@ -18,15 +18,18 @@ export async function measureColdPull(bench: Bench): Promise<Row[]> {
   await using upstream = await startDistribution({ dataDir });
   const stored: number[] = [];
   const series = await measureInTurns(rounds, [
-    { name: "crpe", measure: () => withCrpe(bench, upstream, "P3 registry", (url) => pull(url, large)) },
+    {
+      name: "crpe",
+      measure: () => withCrpe(bench, upstream, { work: "P3 registry", image: large }, (url) => pull(url, large)),
+    },
     {
       name: PROXY,
       measure: () =>
         withProxy(bench, upstream, async (proxy) => {
-          const started = performance.now();
           const seconds = await pull(`${proxy.url}/v2/${large.path}`, large);
+          const answered = performance.now();
           await waitUntilStored(proxy, large);
-          stored.push((performance.now() - started) / 1000);
+          stored.push(seconds + (performance.now() - answered) / 1000);
           return seconds;
         }),
     },
@@ -60,7 +63,7 @@ export async function measureManyClients(bench: Bench): Promise<Row[]> {
       name: `crpe, ${CLIENTS} clients cold`,
       measure: () =>
         fetched("crpe", () =>
-          withCrpe(bench, upstream, "P4 registry", async (url) => {
+          withCrpe(bench, upstream, { work: "P4 registry", image: small }, async (url) => {
             const cold = await pull(url, small, CLIENTS);
             warm.push(await pull(url, small, CLIENTS));
             return cold;
@@ -104,18 +107,17 @@ function pull(repository: string, { layer }: BenchImage, clients = 1): Promise<n
   return timeWork(() => download(`${repository}/blobs/${layer.digest}`, layer.size, clients));
 }
 
-/** Lets a crpe that holds nothing yet work; `work` gets the URL of the large or small image's repository. */
+/** Lets a crpe that holds nothing yet answer; `measure` gets the URL of the image's repository there. */
 async function withCrpe(
   bench: Bench,
   upstream: Distribution,
-  name: string,
-  work: (url: string) => Promise<number>,
+  { work, image }: { work: string; image: BenchImage },
+  measure: (url: string) => Promise<number>,
 ): Promise<number> {
   const data = bench.newPath("cold");
-  const { large, small } = bench.content;
   try {
-    await using crpe = await bench.startCrpe(name, [`--data=${data}`, `--upstream=${HOST}=${upstream.url}`]);
-    return await work(`${crpe.url}/v2/${name.startsWith("P3") ? large.repo : small.repo}`);
+    await using crpe = await bench.startCrpe(work, [`--data=${data}`, `--upstream=${HOST}=${upstream.url}`]);
+    return await measure(`${crpe.url}/v2/${image.repo}`);
   } finally {
     await removeAll(data);
   }
@@ -124,12 +126,12 @@ async function withCrpe(
 async function withProxy(
   bench: Bench,
   upstream: Distribution,
-  work: (proxy: Distribution) => Promise<number>,
+  measure: (proxy: Distribution) => Promise<number>,
 ): Promise<number> {
   const dataDir = bench.newPath("cold");
   try {
     await using proxy = await startDistribution({ proxyRemote: upstream.url, dataDir });
-    return await work(proxy);
+    return await measure(proxy);
   } finally {
     await removeAll(dataDir);
   }

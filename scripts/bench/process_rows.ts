@@ -1,7 +1,7 @@
 import { startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
 import { HOST } from "./content.ts";
-import { createBar, createRatioBars, type Row } from "./row.ts";
+import { createBar, type Row } from "./row.ts";
 import { type Contender, createSeries, measureInTurns } from "./samples.ts";
 import { type Server, startServer } from "./server.ts";
 import { readMemory } from "./watch_memory.ts";

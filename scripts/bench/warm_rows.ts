@@ -1,3 +1,4 @@
+import { MANIFEST_MEDIA_TYPES } from "../../lib/oci/manifest.ts";
 import { startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
 import { HOST, TAG } from "./content.ts";
@@ -11,6 +12,8 @@ import { startServer } from "./server.ts";
 const MIB = 2 ** 20;
 const CONNECTIONS = 16;
 const WRK_SECONDS = 3;
+// Without it distribution keeps OCI manifests to itself.
+const ACCEPT = `Accept: ${MANIFEST_MEDIA_TYPES.join()}`;
 
 /** P1: a blob that the store holds. */
 export async function measureWarmBlob(bench: Bench): Promise<Row[]> {
@@ -79,7 +82,7 @@ export async function measureWarmManifest(bench: Bench): Promise<Row[]> {
 }
 
 async function runWrk(url: string, seconds: number): Promise<number> {
-  const out = await runProgram("wrk", "-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, url);
+  const out = await runProgram("wrk", "-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "-H", ACCEPT, url);
   const rate = /^Requests\/sec:\s+([\d.]+)$/m.exec(out)?.[1];
   if (rate === undefined || out.includes("Non-2xx") || out.includes("Socket errors")) {
     throw new Error(`Cannot measure ${url}: ${out}`);
