@@ -96,6 +96,23 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./import_command.ts")).runImport(invocation, io),
   },
   {
+    name: "gc",
+    operands: "",
+    summary: "remove content that nothing refers to",
+    details: [
+      "What a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to stays. It",
+      "may run beside crpe registry; while an import, a pull or a pack is at work it does nothing and says so.",
+    ].join("\n"),
+    arity: [0, 0],
+    flags: [
+      FLAG.data,
+      { name: "untagged", summary: "remove also manifests that no tag and no package refers to" },
+      { name: "dry-run", summary: "say what would be removed, remove nothing" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./gc_command.ts")).runGc(invocation, io),
+  },
+  {
     name: "images",
     operands: "",
     summary: "list the images in the store",

@@ -1,6 +1,7 @@
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
 import { DiskStore } from "../content/disk_store.ts";
+import { takeWriteLease } from "../content/write_lease.ts";
 import type { Invocation } from "./command.ts";
 import { freeBytesOf } from "./free_bytes.ts";
 import type { Io } from "./io.ts";
@@ -16,6 +17,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const store = new DiskStore(data, { warn: (message) => io.err(`crpe: warning: ${message}\n`) });
   const records = new PackageRecords(data);
   const isDryRun = invocation.isSet("dry-run");
+  using _lease = isDryRun ? undefined : await takeWriteLease(data);
   const summaries: unknown[] = [];
   for (const where of invocation.arguments) {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });

@@ -1,4 +1,4 @@
-import type { CacheEvent } from "../content/pull_through.ts";
+import type { CacheEvent } from "../content/blob_cache.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { OnUpstreamEvent } from "../upstream/events.ts";
 import type { Log } from "./log.ts";

@@ -1,5 +1,6 @@
 import { DiskStore } from "../content/disk_store.ts";
-import { type CacheEvent, PullThrough } from "../content/pull_through.ts";
+import type { CacheEvent } from "../content/blob_cache.ts";
+import { PullThrough } from "../content/pull_through.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import {
   createEndpointSelector,

@@ -1,6 +1,7 @@
 import { packBundle, type PackResult } from "../bundle/pack_bundle.ts";
 import { writeBundleFile } from "../bundle/write_bundle_file.ts";
 import type { ByteSink } from "../bundle/gzip_writer.ts";
+import { takeWriteLease } from "../content/write_lease.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
 import type { Invocation } from "./command.ts";
@@ -16,6 +17,7 @@ import { formatJson } from "./table.ts";
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
+  using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openContent(settings, io, { warn: (message) => io.err(`crpe: warning: ${message}\n`) });
   const asJson = invocation.isSet("json");
   const quiet = invocation.isSet("quiet");

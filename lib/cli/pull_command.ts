@@ -1,5 +1,7 @@
 import { ImageResolver } from "../bundle/resolve_image.ts";
 import type { PullThrough } from "../content/pull_through.ts";
+import { takeWriteLease } from "../content/write_lease.ts";
+import type { PackageImage } from "../kubepkg/kubepkg.ts";
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { type Invocation, UsageError } from "./command.ts";
@@ -16,6 +18,7 @@ const BLOBS_AT_A_TIME = 3;
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const references = invocation.arguments.map(readReference);
+  using _lease = await takeWriteLease(settings.data);
   const { source, store } = await openContent(settings, io, {
     warn: (message) => io.err(`crpe: warning: ${message}\n`),
   });
@@ -23,20 +26,18 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
   const pulled: unknown[] = [];
-  for (const { host, path, tag, digest } of references) {
-    const reference = { host, path, ...(digest === undefined || tag !== undefined ? { tag: tag ?? "latest" } : {}) };
-    const image = await resolver.resolve({
-      name: formatReference(reference),
-      reference: digest === undefined || tag !== undefined ? reference : { host, path, digest },
-      ...(digest === undefined ? {} : { digest }),
-    });
+  for (const asked of references) {
+    const image = await resolver.resolve(toPackageImage(asked));
     const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;
-    // By digest the tag was not asked for, but it was named: it means this digest here.
-    if (digest !== undefined && tag !== undefined) await store.tag(repositoryOf(reference), tag, digest);
+    // Last of all; and a tag that was named with a digest means this digest here.
+    if (image.reference.tag !== undefined) {
+      await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
+    }
+    const { host, path, tag } = image.reference;
     const summary = {
-      reference: formatReference(image.reference),
+      reference: formatReference(tag === undefined ? { host, path } : { host, path, tag }),
       digest: descriptor.digest,
       mediaType: descriptor.mediaType,
       platforms: platformsOf(image.root),
@@ -61,6 +62,14 @@ function readReference(text: string): Reference {
   }
 }
 
+// As in a package: a tag wins over the digest beside it, one by digest alone is known by its digest.
+function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
+  const reference = tag !== undefined || digest === undefined
+    ? { host, path, tag: tag ?? "latest" }
+    : { host, path, digest };
+  return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
+}
+
 /** Brings every blob of an image into the store. @returns the size of all of its content in bytes */
 async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Progress): Promise<number> {
   const { entries, size } = planBundle([image]);
@@ -69,9 +78,16 @@ async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Pro
   for (const { descriptor } of entries.filter(({ type }) => type === "manifest")) advance(descriptor.size);
   const queue = entries.filter(({ type }) => type === "blob");
   const work = async () => {
-    for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) await fetchOne(source, entry, advance);
+    try {
+      for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
+        await fetchOne(source, entry, advance);
+      }
+    } catch (error) {
+      queue.length = 0;
+      throw error;
+    }
   };
-  // All are waited for also when one fails: what the others have under way is not lost.
+  // When one fails nothing more is begun; what the others have under way is waited for, and not lost.
   const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
@@ -84,7 +100,7 @@ async function fetchOne(
   advance: (bytes: number) => void,
 ): Promise<void> {
   let seen = 0;
-  await source.fetchBlob(repository, digest, (available) => {
+  await source.fetchBlob(repository, { digest, size }, (available) => {
     advance(available - seen);
     seen = available;
   });

@@ -2,47 +2,150 @@
 export const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Hands the bytes of a stream on, chunk by chunk, and waits for each to be dealt with; the chunk's memory is used again
- * afterwards. A byte stream (a fetch body) is read in large pieces. On an error the stream is cancelled.
+ * Hands the bytes of a stream on, in order, one chunk at a time, and reads on meanwhile: what comes while a chunk is being
+ * dealt with makes the next one, of at most `CHUNK_BYTES` where it is a byte stream (a fetch body). So a fast stream gives
+ * large chunks, and a slow one is not held up. A chunk's memory is used again afterwards. On an error the stream is
+ * cancelled.
  */
 export async function drain(
   body: ReadableStream<Uint8Array>,
   onChunk: (chunk: Uint8Array) => void | Promise<void>,
 ): Promise<void> {
-  const reader = openReader(body);
+  const source = openSource(body);
+  const worker = new ChunkWorker(onChunk);
   try {
-    for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) await onChunk(chunk);
+    for (let isOver = false; !isOver;) {
+      isOver = await source.fill();
+      if (worker.isBusy && !source.isFull && !isOver) continue;
+      await worker.idle();
+      const chunk = source.take();
+      if (chunk.length > 0) worker.start(chunk, () => source.giveBack(chunk));
+    }
+    await worker.idle();
   } catch (error) {
-    await reader.cancel(error);
+    await source.cancel(error);
     throw error;
   }
 }
 
-interface ChunkReader {
-  read(): Promise<Uint8Array | undefined>;
+/** Deals with one chunk at a time, beside whoever starts it. */
+class ChunkWorker {
+  readonly #onChunk: (chunk: Uint8Array) => void | Promise<void>;
+  #work: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  isBusy = false;
+
+  constructor(onChunk: (chunk: Uint8Array) => void | Promise<void>) {
+    this.#onChunk = onChunk;
+  }
+
+  start(chunk: Uint8Array, done: () => void): void {
+    this.isBusy = true;
+    this.#work = this.#run(chunk, done);
+  }
+
+  /** Waits for the chunk that is being dealt with. @throws what dealing with it threw */
+  async idle(): Promise<void> {
+    await this.#work;
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #run(chunk: Uint8Array, done: () => void): Promise<void> {
+    try {
+      await this.#onChunk(chunk);
+      done();
+    } catch (error) {
+      this.#failure = { error };
+    } finally {
+      this.isBusy = false;
+    }
+  }
+}
+
+/** What is being read from a stream and has not been taken yet. */
+interface Source {
+  readonly isFull: boolean;
+  /** Waits for more bytes; `true` at the end. */
+  fill(): Promise<boolean>;
+  take(): Uint8Array;
+  giveBack(chunk: Uint8Array): void;
   cancel(reason: unknown): Promise<void>;
 }
 
-function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
+function openSource(body: ReadableStream<Uint8Array>): Source {
   // Only a byte stream lends itself to reading into our own buffer; there is no other way to ask than to try.
   try {
-    const reader = (body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" });
-    let buffer = new ArrayBuffer(CHUNK_BYTES);
-    return {
-      read: async () => {
-        const { done, value } = await reader.read(new Uint8Array(buffer));
-        if (value !== undefined) buffer = value.buffer;
-        return done ? undefined : value;
-      },
-      cancel: (reason) => reader.cancel(reason).catch(() => {}),
-    };
+    return new ByteSource((body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" }));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    const reader = body.getReader();
-    return {
-      read: async () => (await reader.read()).value,
-      cancel: (reason) => reader.cancel(reason).catch(() => {}),
-    };
+    return new ChunkSource(body.getReader());
+  }
+}
+
+/** Two buffers: one is being filled, the other dealt with. */
+class ByteSource implements Source {
+  readonly #reader: ReadableStreamBYOBReader;
+  #filling = new ArrayBuffer(CHUNK_BYTES);
+  #filled = 0;
+  #spare: ArrayBuffer | undefined;
+
+  constructor(reader: ReadableStreamBYOBReader) {
+    this.#reader = reader;
+  }
+
+  get isFull(): boolean {
+    return this.#filled === CHUNK_BYTES;
+  }
+
+  async fill(): Promise<boolean> {
+    const { done, value } = await this.#reader.read(new Uint8Array(this.#filling, this.#filled));
+    if (value === undefined) return true;
+    this.#filling = value.buffer;
+    this.#filled += value.length;
+    return done;
+  }
+
+  take(): Uint8Array {
+    const chunk = new Uint8Array(this.#filling, 0, this.#filled);
+    this.#filling = this.#spare ?? new ArrayBuffer(CHUNK_BYTES);
+    this.#spare = undefined;
+    this.#filled = 0;
+    return chunk;
+  }
+
+  giveBack(chunk: Uint8Array): void {
+    this.#spare = chunk.buffer as ArrayBuffer;
+  }
+
+  async cancel(reason: unknown): Promise<void> {
+    await this.#reader.cancel(reason).catch(() => {});
+  }
+}
+
+/** A stream that brings its own chunks. */
+class ChunkSource implements Source {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #chunk: Uint8Array = new Uint8Array(0);
+  readonly isFull = true;
+
+  constructor(reader: ReadableStreamDefaultReader<Uint8Array>) {
+    this.#reader = reader;
+  }
+
+  async fill(): Promise<boolean> {
+    const { done, value } = await this.#reader.read();
+    this.#chunk = value ?? new Uint8Array(0);
+    return done;
+  }
+
+  take(): Uint8Array {
+    return this.#chunk;
+  }
+
+  giveBack(): void {}
+
+  async cancel(reason: unknown): Promise<void> {
+    await this.#reader.cancel(reason).catch(() => {});
   }
 }
 

@@ -2,6 +2,11 @@ import { isDigest } from "../oci/digest.ts";
 import { createFolder, removeIfThere } from "./durable.ts";
 import { tryLockFile } from "./file_lock.ts";
 import { blobPath, digestOfPartial, INGEST } from "./layout.ts";
+import { restoreTrash } from "./trash.ts";
+import { tryKeepWritersOut } from "./write_lease.ts";
+
+/** How old a temporary file has to be that is taken for a dead one while others are at work, in milliseconds. */
+export const STALE_MILLISECONDS = 60 * 60 * 1000;
 
 /** Says that another process serves the same data folder. */
 export class FolderInUseError extends Error {
@@ -29,7 +34,15 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
       `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
     );
   }
-  await sweepIngest(root);
+  try {
+    // Before writers are let in again: what a collection has moved aside belongs to nobody else then.
+    using alone = await tryKeepWritersOut(root);
+    await sweepIngest(root, { minAge: alone === undefined ? STALE_MILLISECONDS : 0 });
+    if (alone !== undefined) await restoreTrash(root);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
   return { [Symbol.dispose]: () => file.close() };
 }
 
@@ -39,15 +52,37 @@ export function isNotWritable(error: unknown): boolean {
     (error as { code?: string }).code === "EROFS";
 }
 
+/** Which temporary files are swept. */
+export interface SweepOptions {
+  /**
+   * How long it has to be since a file was written, in milliseconds. A blob's file is locked while it is in use, but a
+   * manifest's or a link's, which lives for a moment, is not: beside others who write, age alone tells.
+   */
+  readonly minAge: number;
+  /** The clock that files are dated by, in milliseconds. */
+  readonly now?: () => number;
+}
+
 /**
  * Removes temporary files that a crash left. Those in use are locked; partial downloads whose blob is still missing
  * stay, to be gone on with.
  */
-async function sweepIngest(root: string): Promise<void> {
+export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
     const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
     if (!isFile || !isTemporary || await isWanted(root, name)) continue;
-    await removeIfUnused(`${root}/${INGEST}/${name}`);
+    const path = `${root}/${INGEST}/${name}`;
+    if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
+    await removeIfUnused(path);
+  }
+}
+
+async function isOlder(path: string, time: number): Promise<boolean> {
+  try {
+    return ((await Deno.lstat(path)).mtime?.getTime() ?? Infinity) < time;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

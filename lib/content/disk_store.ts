@@ -60,7 +60,7 @@ export class DiskStore implements IngestStore {
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
     for (const name of namesOf(repo)) {
-      const digest = isDigest(tagOrDigest) ? tagOrDigest : this.#readTag(name, tagOrDigest);
+      const digest = isDigest(tagOrDigest) ? this.#readRevision(name, tagOrDigest) : this.#readTag(name, tagOrDigest);
       const manifest = digest && await this.#loadManifest(name, digest);
       if (manifest) return manifest.descriptor;
     }
@@ -178,25 +178,41 @@ export class DiskStore implements IngestStore {
 
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
     verifyBytes(bytes, expected.digest, expected.size);
-    const manifest = parseManifest(bytes, expected.mediaType);
-    if (!await this.#holdsIntact(expected)) {
-      await writeFileDurably(this.#temporaryPath(), this.#path(blobPath(expected.digest)), bytes);
-    }
-    // A link grants the repository a blob, it does not say that the blob is there: a cache files the manifest first.
-    if (manifest.kind === "manifest") {
-      for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
-    }
-    await this.#writeLink(revisionLinkPath(repo, expected.digest), expected.digest);
+    parseManifest(bytes, expected.mediaType);
+    await this.#fileManifest(repo, expected, bytes);
+    // A collector at work beside us leaves alone what is referred to; what it took before that was so is filed again.
+    await this.#fileManifest(repo, expected, bytes);
+    this.#remember(repo, expected.digest, bytes);
   }
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    const manifest = await this.#loadManifest(repo, digest);
     await this.#writeLink(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#writeLink(tagLinkPath(repo, tag), digest);
+    // Up to now it may have been a manifest that nothing refers to, which a collector takes.
+    if (manifest !== undefined) await this.#fileManifest(repo, manifest.descriptor, manifest.bytes);
+  }
+
+  /** Forgets a manifest that was removed from the folder. */
+  forgetManifest(repo: string, digest: Digest): void {
+    this.#cache.delete(`${repo}@${digest}`);
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     await this.#writeLink(layerLinkPath(repo, digest), digest);
+  }
+
+  async #fileManifest(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+    if (!await this.#holdsIntact(descriptor)) {
+      await writeFileDurably(this.#temporaryPath(), this.#path(blobPath(descriptor.digest)), bytes);
+    }
+    const manifest = parseManifest(bytes, descriptor.mediaType);
+    // A link grants the repository a blob, it does not say that the blob is there: a cache files the manifest first.
+    if (manifest.kind === "manifest") {
+      for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
+    }
+    await this.#writeLink(revisionLinkPath(repo, descriptor.digest), descriptor.digest);
   }
 
   async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
@@ -233,6 +249,13 @@ export class DiskStore implements IngestStore {
     return this.#readLink(tagLinkPath(repo, tag));
   }
 
+  // What another process has removed must not live on in memory, or it would never be filed again.
+  #readRevision(repo: string, digest: Digest): Digest | undefined {
+    const link = this.#readLink(revisionLinkPath(repo, digest));
+    if (link === undefined) this.forgetManifest(repo, digest);
+    return link && digest;
+  }
+
   // Synchronous: a link is 71 bytes, and the detour through a thread would cost ten times the read.
   #readLink(path: string): Digest | undefined {
     let text: string;
@@ -252,8 +275,7 @@ export class DiskStore implements IngestStore {
   }
 
   async #loadManifest(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
-    const key = `${repo}@${digest}`;
-    const cached = this.#cache.get(key);
+    const cached = this.#cache.get(`${repo}@${digest}`);
     if (cached !== undefined) return cached;
     if (this.#readLink(revisionLinkPath(repo, digest)) === undefined) return undefined;
     const size = await this.statBlob(repo, digest);
@@ -261,15 +283,19 @@ export class DiskStore implements IngestStore {
     try {
       const bytes = await Deno.readFile(this.#path(blobPath(digest)));
       verifyBytes(bytes, digest);
-      const { mediaType } = parseManifest(bytes);
-      const manifest = { descriptor: { mediaType, digest, size: bytes.length }, bytes };
-      this.#cache.set(key, manifest);
-      return manifest;
+      return this.#remember(repo, digest, bytes);
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
       this.#warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; it is treated as absent`);
       return undefined;
     }
+  }
+
+  #remember(repo: string, digest: Digest, bytes: Uint8Array): CachedManifest {
+    const { mediaType } = parseManifest(bytes);
+    const manifest = { descriptor: { mediaType, digest, size: bytes.length }, bytes };
+    this.#cache.set(`${repo}@${digest}`, manifest);
+    return manifest;
   }
 
   #temporaryPath(): string {

@@ -20,7 +20,12 @@ interface Relayed {
 /** Who reads along, and how far. */
 interface Follower {
   at: number;
+  /** It did not read on for too long, when others had to wait for it. */
+  isDropped: boolean;
 }
+
+// How long a reader that does not read may keep the others waiting, in milliseconds.
+const PATIENCE_MILLISECONDS = 30_000;
 
 /**
  * One download of a blob that any number of readers follow: it fills a file, they read the file as it grows. It waits
@@ -34,6 +39,8 @@ export class Download {
   readonly size: number;
   /** Settles when the blob is in the store, or with what went wrong. */
   readonly done: Promise<void>;
+  /** Whether it went on from what an earlier one had left. */
+  readonly isResumed: boolean;
   readonly #ingest: Ingest;
   readonly #onBytes: (count: number) => void;
   readonly #followers = new Set<Follower>();
@@ -54,6 +61,7 @@ export class Download {
   ) {
     this.digest = blob.digest;
     this.size = blob.size;
+    this.isResumed = ingest.written > 0;
     this.#ingest = ingest;
     this.#onBytes = onBytes;
     this.#advance();
@@ -70,7 +78,7 @@ export class Download {
    */
   async follow(range?: ByteRange): Promise<OpenedBlob | undefined> {
     const { start, length } = resolveRange(this.size, range);
-    const follower = { at: start };
+    const follower: Follower = { at: start, isDropped: false };
     // Before the file is opened: from here on what it needs is kept.
     if (this.#isRelaying) return undefined;
     this.#followers.add(follower);
@@ -158,7 +166,24 @@ export class Download {
       const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
       this.#relayed = this.#relayed.filter(({ start, bytes }) => start + bytes.length > slowest);
       if (slowest >= position) return;
-      await this.#progress.promise;
+      await this.#waitForReader(slowest);
+    }
+  }
+
+  async #waitForReader(slowest: number): Promise<void> {
+    const patience = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      for (const follower of this.#followers) {
+        if (follower.at > slowest) continue;
+        follower.isDropped = true;
+        this.#followers.delete(follower);
+      }
+      patience.resolve();
+    }, PATIENCE_MILLISECONDS);
+    try {
+      await Promise.race([this.#progress.promise, patience.promise]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -187,6 +212,7 @@ export class Download {
         await this.#progress.promise;
       }
       if (!isOpen) return;
+      if (follower.isDropped) throw new Error("Cannot give on: the reader did not read for too long");
       if (follower.at < end) {
         const bytes = await this.#read(file, follower.at, end);
         follower.at += bytes.length;

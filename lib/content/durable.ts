@@ -1,3 +1,5 @@
+const COMMIT_TRIES = 5;
+
 /**
  * Creates a folder and those above it, and makes sure that they are still there after a power loss: a new folder is
  * only as durable as the entry in the folder that holds it.
@@ -25,8 +27,16 @@ export async function syncFolder(path: string): Promise<void> {
 /** Moves a file whose bytes are synced into its place, over an older one, so that it stays there. */
 export async function commitFile(temporary: string, path: string): Promise<void> {
   const folder = parentOf(path);
-  await createFolder(folder);
-  await Deno.rename(temporary, path);
+  for (let tries = 1;; tries++) {
+    try {
+      await createFolder(folder);
+      await Deno.rename(temporary, path);
+      break;
+    } catch (error) {
+      // A collector at work beside us removes folders that are empty, as this one is until the file is in it.
+      if (!(error instanceof Deno.errors.NotFound) || tries === COMMIT_TRIES) throw error;
+    }
+  }
   await syncFolder(folder);
 }
 

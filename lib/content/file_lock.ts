@@ -1,26 +1,34 @@
 const PATIENCE_MILLISECONDS = 250;
 
+/** How the try to lock a file ended; `unsupported`: the file system (a phone's shared storage) knows no locks. */
+export type LockOutcome = "locked" | "taken" | "unsupported";
+
 /**
- * Takes an exclusive lock on an open file, without waiting for whoever has it; the lock goes when the file is closed,
- * or its process ends in any way.
+ * Takes a lock on an open file, without waiting for whoever has it; it goes when the file is closed, or its process ends
+ * in any way.
  *
- * @returns `false` when another open file has the lock, or the file system (a phone's shared storage) knows none
+ * @param isExclusive whether nobody else may have the lock at the same time
  */
-export async function tryLockFile(file: Deno.FsFile): Promise<boolean> {
+export async function lockFile(file: Deno.FsFile, isExclusive = true): Promise<LockOutcome> {
   try {
-    if ("tryLock" in file) return await file.tryLock(true);
-    return await lockSoon(file);
+    const isLocked = "tryLock" in file ? await file.tryLock(isExclusive) : await lockSoon(file, isExclusive);
+    return isLocked ? "locked" : "taken";
   } catch {
-    return false;
+    return "unsupported";
   }
 }
 
+/** As `lockFile`; whether the lock was got. */
+export async function tryLockFile(file: Deno.FsFile, isExclusive = true): Promise<boolean> {
+  return await lockFile(file, isExclusive) === "locked";
+}
+
 // Deno before 2.7 can only wait for a lock: then one that is not free at once counts as taken.
-async function lockSoon(file: Deno.FsFile): Promise<boolean> {
+async function lockSoon(file: Deno.FsFile, isExclusive: boolean): Promise<boolean> {
   const patience = Promise.withResolvers<false>();
   const timer = setTimeout(() => patience.resolve(false), PATIENCE_MILLISECONDS);
   try {
-    return await Promise.race([file.lock(true).then(() => true), patience.promise]);
+    return await Promise.race([file.lock(isExclusive).then(() => true), patience.promise]);
   } finally {
     clearTimeout(timer);
   }

@@ -69,13 +69,11 @@ export class Ingest {
    * @throws {NoSpaceError} when the disk is full
    */
   async write(chunk: Uint8Array): Promise<void> {
+    // The file system works in a thread of its own; hashing is what there is to do here meanwhile.
+    const writing = this.#append(chunk);
+    writing.catch(() => {});
     this.#verifier.update(chunk);
-    try {
-      for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
-    } catch (cause) {
-      if (!isNoSpace(cause)) throw cause;
-      throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
-    }
+    await writing;
   }
 
   /** Counts and hashes a chunk that there is no room for. @throws {DigestMismatchError} as `write` */
@@ -123,6 +121,15 @@ export class Ingest {
     if (!this.#open) return;
     this.#open = false;
     this.#file.close();
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
+    try {
+      for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
+    } catch (cause) {
+      if (!isNoSpace(cause)) throw cause;
+      throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
+    }
   }
 
   async #takeUp(): Promise<void> {

@@ -34,7 +34,12 @@ export function revisionsPath(repo: string): string {
 
 /** The link that says that a repository has a blob. */
 export function layerLinkPath(repo: string, digest: Digest): string {
-  return `${repositoryPath(repo)}/_layers/${linkOf(digest)}`;
+  return `${layersPath(repo)}/${linkOf(digest)}`;
+}
+
+/** The folder of the links of a repository's blobs. */
+export function layersPath(repo: string): string {
+  return `${repositoryPath(repo)}/_layers`;
 }
 
 /** The folder of a repository's tags. */
@@ -49,7 +54,12 @@ export function tagLinkPath(repo: string, tag: string): string {
 
 /** The link that says that a tag was, or is, this manifest. */
 export function tagIndexLinkPath(repo: string, tag: string, digest: Digest): string {
-  return `${tagsPath(repo)}/${tag}/index/${linkOf(digest)}`;
+  return `${tagIndexPath(repo, tag)}/${linkOf(digest)}`;
+}
+
+/** The folder of the links that say what a tag was. */
+export function tagIndexPath(repo: string, tag: string): string {
+  return `${tagsPath(repo)}/${tag}/index`;
 }
 
 /** The file that a blob is downloaded into, named so that it is found again after a restart. */

@@ -25,12 +25,15 @@ export function verifyStream(
   const relay = new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, { highWaterMark: 0 });
   const writer = relay.writable.getWriter();
   let held = new Uint8Array(0);
+  let isLeft = false;
+  writer.closed.catch(() => isLeft = true);
   const give = async (bytes: Uint8Array, at: number) => {
     const piece = bytes.subarray(Math.max(0, part.start - at), Math.max(0, end - at));
     if (piece.length > 0) await writer.write(piece);
   };
   const run = async () => {
     await drain(body, async (chunk) => {
+      if (isLeft) throw new Error("Cannot give on: the reader has left");
       const at = verifier.seen - held.length;
       verifier.update(chunk);
       const bytes = new Uint8Array(held.length + chunk.length);

@@ -21,6 +21,8 @@ export interface CrpeOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly cwd?: string;
+  /** Words before crpe's own: a program that starts it in other surroundings. */
+  readonly within?: readonly string[];
 }
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -48,7 +50,7 @@ export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Pro
 
 /** Starts crpe, whatever it is to do. */
 export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
-  const [command, ...words] = crpeCommand();
+  const [command, ...words] = [...options.within ?? [], ...crpeCommand()];
   const child = new Deno.Command(command!, {
     args: [...words, ...args],
     clearEnv: true,

@@ -1,4 +1,4 @@
-import type { AskOptions, Upstream } from "../../lib/content/pull_through.ts";
+import type { AskOptions, Upstream } from "../../lib/content/upstream.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { isDigest } from "../../lib/oci/digest.ts";

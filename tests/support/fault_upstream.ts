@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
-import { type RawRequest, type RawResponse, serveRaw } from "./raw_http.ts";
+import { type RawRequest, type RawResponse, type RawServer, serveRaw } from "./raw_http.ts";
 import { basic, errorBody, kindOf, notFound, rangeOf, type RequestKind, text } from "./upstream_answer.ts";
 
 /** A request that came, in the order in which they did. */
@@ -99,9 +99,10 @@ export class FaultUpstream implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   readonly #options: FaultUpstreamOptions;
   readonly #repositories = new Map<string, Repository>();
-  readonly #server: AsyncDisposable;
+  readonly #server: RawServer;
   #faults: { fault: Fault; left: number }[] = [];
   #tokens = 0;
+  #isEnded = false;
 
   constructor(options: FaultUpstreamOptions) {
     this.#options = options;
@@ -112,6 +113,8 @@ export class FaultUpstream implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     await this.#server[Symbol.asyncDispose]();
   }
 
@@ -123,6 +126,11 @@ export class FaultUpstream implements AsyncDisposable {
   /** From now on nothing goes wrong. */
   heal(): void {
     this.#faults = [];
+  }
+
+  /** How many bytes of bodies were handed to the connections so far. */
+  get bodyBytes(): number {
+    return this.#server.bodyBytes;
   }
 
   /** How many requests of a kind came, of any method unless one is named. */

@@ -19,11 +19,17 @@ export interface RawResponse {
   readonly stallAfter?: number;
   /** One byte is sent every so many milliseconds. */
   readonly drip?: number;
+  /** After so many bytes of the body the rest waits for this. */
+  readonly pause?: { readonly after: number; readonly until: Promise<unknown> };
+  /** Not even the head is sent before this. */
+  readonly hold?: Promise<unknown>;
 }
 
 /** A listener, and how it is told to end. */
 export interface RawServer extends AsyncDisposable {
   readonly port: number;
+  /** How many bytes of bodies were handed to the connections so far. */
+  readonly bodyBytes: number;
 }
 
 type Handler = (request: RawRequest) => RawResponse | Promise<RawResponse>;
@@ -36,13 +42,22 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
   const listener = tls === undefined ? Deno.listen(at) : Deno.listenTls({ ...at, ...tls });
   const connections = new Set<Deno.Conn>();
   const running = new Set<Promise<void>>();
+  const ended = Promise.withResolvers<void>();
   let isOpen = true;
+  let bodyBytes = 0;
+  const surroundings: Surroundings = {
+    isOpen: () => isOpen,
+    ended: ended.promise,
+    onBody: (bytes) => bodyBytes += bytes,
+  };
 
   const serve = async (connection: Deno.Conn) => {
     connections.add(connection);
     try {
       const request = await readRequest(connection);
-      if (request !== undefined) await writeResponse(connection, request, await handler(request), () => isOpen);
+      if (request !== undefined) {
+        await writeResponse(connection, request, await handler(request), surroundings);
+      }
     } catch (error) {
       // Clients go away, and do not trust certificates, as the tests want them to.
       if (!(error instanceof Deno.errors.Http || isConnectionError(error))) throw error;
@@ -68,8 +83,12 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
 
   return {
     port: (listener.addr as Deno.NetAddr).port,
+    get bodyBytes() {
+      return bodyBytes;
+    },
     async [Symbol.asyncDispose]() {
       isOpen = false;
+      ended.resolve();
       listener.close();
       connections.forEach(close);
       await accepting;
@@ -101,13 +120,21 @@ async function readRequest(connection: Deno.Conn): Promise<RawRequest | undefine
   return { method, url, headers, body: text.slice(headEnd + 4) };
 }
 
+interface Surroundings {
+  readonly isOpen: () => boolean;
+  /** Resolves when the server ends. */
+  readonly ended: Promise<void>;
+  readonly onBody: (bytes: number) => void;
+}
+
 async function writeResponse(
   connection: Deno.Conn,
   request: RawRequest,
   response: RawResponse,
-  isOpen: () => boolean,
+  { isOpen, ended, onBody }: Surroundings,
 ): Promise<void> {
-  const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip } = response;
+  const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip, pause, hold } = response;
+  if (hold !== undefined) await Promise.race([hold, ended]);
   const bytes = typeof body === "string" ? ENCODER.encode(body) : body;
   const length = contentLength === undefined ? bytes.length : contentLength;
   const lines = Object.entries({
@@ -120,16 +147,29 @@ async function writeResponse(
   const sent = bytes.subarray(0, Math.min(bytes.length, cutAfter ?? Infinity, stallAfter ?? Infinity));
   if (drip !== undefined) {
     for (let i = 0; i < sent.length && isOpen(); i++) {
-      await writeAll(connection, sent.subarray(i, i + 1));
+      await writeAll(connection, sent.subarray(i, i + 1), onBody);
       await new Promise((resolve) => setTimeout(resolve, drip));
     }
-  } else await writeAll(connection, sent);
+  } else {
+    const { after, until } = pause ?? { after: sent.length, until: undefined };
+    await writeAll(connection, sent.subarray(0, after), onBody);
+    await Promise.race([until, ended]);
+    await writeAll(connection, sent.subarray(after), onBody);
+  }
   // Until the client goes away, or the server ends.
   if (stallAfter !== undefined) await connection.read(new Uint8Array(1));
 }
 
-async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length;) written += await connection.write(bytes.subarray(written));
+async function writeAll(
+  connection: Deno.Conn,
+  bytes: Uint8Array,
+  onWritten: (bytes: number) => void = () => {},
+): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const count = await connection.write(bytes.subarray(written));
+    onWritten(count);
+    written += count;
+  }
 }
 
 function close(connection: Deno.Conn): void {

@@ -36,8 +36,13 @@ export class TestFolder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // A folder that a test has made read-only cannot be emptied.
-    await new Deno.Command("chmod", { args: ["-R", "u+rwX", this.path] }).output();
-    await Deno.remove(this.path, { recursive: true });
+    try {
+      await Deno.remove(this.path, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+      // A folder that a test has made read-only cannot be emptied.
+      await new Deno.Command("chmod", { args: ["-R", "u+rwX", this.path] }).output();
+      await Deno.remove(this.path, { recursive: true });
+    }
   }
 }

@@ -238,7 +238,7 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     assertEquals(got, layer.bytes.slice(start, start + length));
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
-    await assertRejects(() => cache.fetchBlob(REPO, digest), NoSpaceError, digest);
+    await assertRejects(() => cache.fetchBlob(REPO, layer.descriptor), NoSpaceError, digest);
 
     const wrong = layer.bytes.slice();
     wrong[0]! ^= 1;

@@ -1,0 +1,202 @@
+import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
+import {
+  blobPath,
+  layersPath,
+  REPOSITORIES,
+  repositoryPath,
+  revisionLinkPath,
+  revisionsPath,
+  tagIndexPath,
+  tagLinkPath,
+  tagsPath,
+} from "./layout.ts";
+import type { ManifestLinks } from "./reachable.ts";
+import { listBlobs } from "./verify_store.ts";
+
+/** A tag, and a manifest that it stands or stood for. */
+export interface TagLink {
+  readonly tag: string;
+  readonly digest: Digest;
+}
+
+/** The links of one repository. */
+export interface RepositoryContents {
+  readonly name: string;
+  /** What the tags stand for; one whose link is torn may stand for any manifest that it ever stood for. */
+  readonly tags: readonly TagLink[];
+  /** What the tags stood for at any time. */
+  readonly history: readonly TagLink[];
+  readonly manifests: readonly Digest[];
+  readonly layers: readonly Digest[];
+}
+
+/**
+ * Reads the links of all repositories, also of those that have no manifest.
+ *
+ * @throws where there is a symbolic link: what lies behind it could need anything
+ */
+export async function listRepositoryContents(root: string): Promise<RepositoryContents[]> {
+  const found: RepositoryContents[] = [];
+  const walk = async (name: string) => {
+    const entries = await listFolders(`${root}/${name === "" ? REPOSITORIES : repositoryPath(name)}`);
+    if (entries.includes("_manifests") || entries.includes("_layers")) found.push(await readRepository(root, name));
+    for (const entry of entries) {
+      if (!entry.startsWith("_")) await walk(name === "" ? entry : `${name}/${entry}`);
+    }
+  };
+  await walk("");
+  return found;
+}
+
+/** The sizes of all blobs of a store, in bytes. */
+export async function listBlobSizes(root: string): Promise<Map<Digest, number>> {
+  const sizes = new Map<Digest, number>();
+  for await (const digest of listBlobs(root)) {
+    const size = await sizeOfFile(`${root}/${blobPath(digest)}`);
+    if (size !== undefined) sizes.set(digest, size);
+  }
+  return sizes;
+}
+
+/** The one name of a repository, which a folder that distribution wrote may have without its host. */
+export function canonicalName(name: string): string {
+  const [first = ""] = name.split("/", 1);
+  if (isHostSegment(first) && first !== name) return name;
+  return first === name ? `${DEFAULT_HOST}/library/${name}` : `${DEFAULT_HOST}/${name}`;
+}
+
+/** Reads what manifests name, each once. */
+export class ManifestReader {
+  readonly #root: string;
+  readonly #places: readonly ((digest: Digest) => string)[];
+  // What a digest names never changes.
+  readonly #known = new Map<Digest, ManifestLinks>();
+
+  /** @param places where a manifest may be, below the data folder */
+  constructor(root: string, places: readonly ((digest: Digest) => string)[] = [blobPath]) {
+    this.#root = root;
+    this.#places = places;
+  }
+
+  /** What a manifest names, or `undefined` where it is missing, broken, or not a manifest. */
+  async read(digest: Digest): Promise<ManifestLinks | undefined> {
+    const known = this.#known.get(digest);
+    if (known !== undefined) return known;
+    const bytes = await this.#readBytes(digest);
+    const links = bytes && readLinks(bytes, digest);
+    if (links !== undefined) this.#known.set(digest, links);
+    return links;
+  }
+
+  /** Forgets a manifest that is gone. */
+  forget(digest: Digest): void {
+    this.#known.delete(digest);
+  }
+
+  async #readBytes(digest: Digest): Promise<Uint8Array | undefined> {
+    for (const place of this.#places) {
+      const path = `${this.#root}/${place(digest)}`;
+      const size = await sizeOfFile(path);
+      if (size === undefined || size > MAX_MANIFEST_BYTES) continue;
+      try {
+        if (await startsLikeJson(path)) return await Deno.readFile(path);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** The size of a regular file in bytes. */
+export async function sizeOfFile(path: string): Promise<number | undefined> {
+  try {
+    const { isFile, size } = await Deno.lstat(path);
+    return isFile ? size : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined {
+  // With a flipped bit it could name something else.
+  if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
+  try {
+    const manifest = parseManifest(bytes);
+    const successors = successorsOf(manifest).map(({ digest, size }) => ({ digest, size }));
+    return {
+      manifests: manifest.kind === "index" ? successors.map(({ digest }) => digest) : [],
+      blobs: manifest.kind === "index" ? [] : successors,
+      ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
+    };
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
+}
+
+// Among what a package needs there are layers too, which need not be read.
+async function startsLikeJson(path: string): Promise<boolean> {
+  using file = await Deno.open(path);
+  const first = new Uint8Array(1);
+  return await file.read(first) !== null && "{ \t\r\n".includes(String.fromCharCode(first[0]!));
+}
+
+async function readRepository(root: string, name: string): Promise<RepositoryContents> {
+  const tags: TagLink[] = [];
+  const history: TagLink[] = [];
+  for (const tag of (await listFolders(`${root}/${tagsPath(name)}`)).filter(isTag)) {
+    const past = (await listLinks(`${root}/${tagIndexPath(name, tag)}`)).map((digest) => ({ tag, digest }));
+    history.push(...past);
+    const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
+    if (link === undefined) continue;
+    tags.push(...(isDigest(link) ? [{ tag, digest: link }] : past));
+  }
+  const manifests = await listLinks(`${root}/${revisionsPath(name)}`);
+  return {
+    name,
+    tags,
+    history,
+    manifests: manifests.filter((digest) => readLinkText(`${root}/${revisionLinkPath(name, digest)}`) !== undefined),
+    layers: await listLinks(`${root}/${layersPath(name)}`),
+  };
+}
+
+/** The text of a link, which is a digest if it is sound. */
+export function readLinkText(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path).trim();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+async function listLinks(folder: string): Promise<Digest[]> {
+  const found: Digest[] = [];
+  for (const algorithm of await listFolders(folder)) {
+    for (const hex of await listFolders(`${folder}/${algorithm}`)) {
+      const digest = `${algorithm}:${hex}`;
+      if (isDigest(digest)) found.push(digest);
+    }
+  }
+  return found;
+}
+
+async function listFolders(path: string): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for await (const { name, isDirectory, isSymlink } of Deno.readDir(path)) {
+      if (isSymlink) throw new Error(`Cannot tell what ${path}/${name} needs: it is a symbolic link`);
+      if (isDirectory) names.push(name);
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return [];
+    throw error;
+  }
+  return names.sort();
+}

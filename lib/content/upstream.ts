@@ -1,0 +1,18 @@
+import type { Digest } from "../oci/digest.ts";
+import type { Descriptor } from "../oci/manifest.ts";
+import type { ContentSource } from "./source.ts";
+
+/** How an upstream is asked. */
+export interface AskOptions {
+  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  readonly isUrgent?: boolean;
+}
+
+/** A source far away. It gives `undefined`, without asking anybody, for what it may not be asked. */
+export interface Upstream extends ContentSource {
+  /** What a tag stands for now, without reading the manifest. */
+  headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
+  readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;
+  /** As `ContentCatalog` has it. */
+  listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
+}

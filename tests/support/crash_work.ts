@@ -1,0 +1,115 @@
+import { installBundle, type InstallResult } from "../../lib/agent/install_bundle.ts";
+import { PackageRecords } from "../../lib/agent/package_records.ts";
+import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { takeDataFolder } from "../../lib/content/data_folder.ts";
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { PullThrough } from "../../lib/content/pull_through.ts";
+import { parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import { makeBytes, readAll } from "./content.ts";
+import { FakeUpstream } from "./fake_upstream.ts";
+import { buildImage, buildIndex, type BuiltImage } from "./images.ts";
+import { makeKubePkg } from "./kubepkg.ts";
+import { writeImage } from "./put_image.ts";
+
+/** What a process does until it is killed. */
+export type CrashWork = "pull" | "import" | "upgrade";
+
+/** Where it does it. */
+export interface CrashFolders {
+  /** Holds the data folder and the folder of hand-over files. */
+  readonly root: string;
+  /** Holds the bundles. */
+  readonly bundles: string;
+}
+
+/** The package of the bundles. */
+export const PACKAGE = "line4";
+/** The image that is pulled. */
+export const PULLED = { repo: "registry.test/team/app", tag: "1.0" };
+
+const shared = { "shared.bin": makeBytes(3000, 1) };
+const single = (version: number) => {
+  return buildImage({ files: [shared, { "version.txt": `${version}` }], layerCompression: "none" });
+};
+const multi = (version: number) => {
+  return buildIndex([buildImage({ files: { "app.bin": makeBytes(150_000, version) }, layerCompression: "none" })]);
+};
+const IMAGES = [1, 2].map((version) => ({
+  "registry.test/team/app:1.0": multi(version),
+  "registry.test/team/tool:2": single(version),
+}));
+
+/** The images that a version's bundle has, by their references. */
+export function imagesOfBundle(version: 1 | 2): Readonly<Record<string, BuiltImage>> {
+  return IMAGES[version - 1]!;
+}
+
+/** Packs both versions into `<folder>/1.tgz` and `<folder>/2.tgz`. */
+export async function packBundles(folder: string): Promise<void> {
+  for (const version of [1, 2] as const) {
+    const images = imagesOfBundle(version);
+    const store = new DiskStore(`${folder}/office-${version}`);
+    for (const [reference, image] of Object.entries(images)) {
+      const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
+      await writeImage(store, repo, tag, image);
+    }
+    const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
+    const kubepkg = makeKubePkg(names, { name: PACKAGE, version: `${version}.0.0`, data: { line: `${version}` } });
+    using file = await Deno.open(`${folder}/${version}.tgz`, { write: true, create: true, truncate: true });
+    const write = async (bytes: Uint8Array) => {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    };
+    await packBundle(parseKubePkg(kubepkg), store, {}, { write });
+  }
+}
+
+/**
+ * Does the work, or what is left of it.
+ *
+ * @param report told of all that is said to be done
+ */
+export async function doWork(
+  work: CrashWork,
+  { root, bundles }: CrashFolders,
+  report: (what: string) => void = () => {},
+): Promise<InstallResult | undefined> {
+  if (work === "pull") {
+    await pull(`${root}/data`, report);
+    return undefined;
+  }
+  const result = await install(root, `${bundles}/${work === "import" ? 1 : 2}.tgz`);
+  report(`${work} is done`);
+  return result;
+}
+
+async function pull(data: string, report: (what: string) => void): Promise<void> {
+  const image = multi(1);
+  const manifests = image.manifests.map(({ bytes, descriptor }) => ({ bytes, descriptor }));
+  const blobs = [...image.blobs].map(([digest, bytes]) => {
+    return { bytes, descriptor: { mediaType: "application/octet-stream", digest, size: bytes.length } };
+  });
+  const upstream = new FakeUpstream(...manifests, ...blobs);
+  upstream.tags.set(PULLED.tag, image.root.digest);
+  using _lock = await takeDataFolder(data);
+  const cache = new PullThrough({ store: new DiskStore(data), upstream });
+  await cache.resolve(PULLED.repo, PULLED.tag);
+  report("the tag is answered");
+  for (const { descriptor: { digest } } of manifests.toReversed()) {
+    await cache.readManifest(PULLED.repo, digest);
+    report(`manifest ${digest} is answered`);
+  }
+  for (const { descriptor: { digest } } of blobs) {
+    await readAll(await cache.openBlob(PULLED.repo, digest));
+    report(`blob ${digest} is answered`);
+  }
+}
+
+async function install(root: string, bundle: string): Promise<InstallResult> {
+  const data = `${root}/data`;
+  const file = await Deno.open(bundle);
+  return await installBundle(file.readable, {
+    store: new DiskStore(data),
+    records: new PackageRecords(data),
+    manifestsDir: `${root}/manifests`,
+  });
+}
