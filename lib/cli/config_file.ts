@@ -41,9 +41,11 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   let document: unknown;
   try {
     document = parseYaml(text) ?? {};
+    if (Array.isArray(document)) throw new Error("a list");
   } catch (error) {
-    const reason = (error as Error).message.split("\n", 1)[0];
-    throw new UsageError(`Cannot read the configuration ${path}: ${reason}`);
+    // The parser quotes the document, and what it quotes may be a password.
+    const at = /\bat line \d+(?:, column \d+)?/.exec((error as Error).message)?.[0] ?? "";
+    throw new UsageError(`Cannot read the configuration ${path}: it is not YAML ${at}`.trimEnd());
   }
   const result = v.safeParse(Config, document);
   if (result.success) return result.output;

@@ -15,7 +15,19 @@ export function exitStatusOf(error: unknown): number {
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof FolderInUseError) return error.message;
-  return (describeSystemError(error) ?? error.message).replaceAll(/\s*\n\s*/g, " ");
+  return toOneLine(describeRefusal(error) ?? describeSystemError(error) ?? error.message);
+}
+
+/** Text without line breaks. */
+export function toOneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim();
+}
+
+// Deno keeps some places (/dev, /proc) for programs with all permissions, which crpe does not ask for.
+function describeRefusal(error: Error): string | undefined {
+  if (!(error instanceof Deno.errors.NotCapable)) return undefined;
+  const path = /access to "([^"]*)"/.exec(error.message)?.[1];
+  return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another place, or - for a stream`;
 }
 
 // Deno's messages end in the call and the path: `No such file or directory (os error 2): open 'x.tgz'`.

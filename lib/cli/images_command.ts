@@ -6,11 +6,12 @@ import type { Io } from "./io.ts";
 import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
 import { formatJson, formatTable } from "./table.ts";
+import { createWarning } from "./warn.ts";
 
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const images = await listHeldImages(new DiskStore(data, { warn: (message) => io.err(`crpe: ${message}\n`) }));
+  const images = await listHeldImages(new DiskStore(data, { warn: createWarning(io) }));
   if (invocation.isSet("json")) {
     io.out(formatJson(images));
     return 0;

@@ -10,11 +10,12 @@ import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
+import { createWarning } from "./warn.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const store = new DiskStore(data, { warn: (message) => io.err(`crpe: warning: ${message}\n`) });
+  const store = new DiskStore(data, { warn: createWarning(io) });
   const records = new PackageRecords(data);
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);

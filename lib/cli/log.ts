@@ -1,3 +1,4 @@
+import { toOneLine } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 
 const FLUSH_MILLISECONDS = 100;
@@ -47,7 +48,7 @@ export class Log {
   /** Writes a message. */
   write(level: LogLevel, message: string): void {
     if (level === "debug" && !this.#options.isVerbose) return;
-    const line = oneLine(message);
+    const line = toOneLine(message);
     this.#add(
       this.#options.format === "json"
         ? JSON.stringify({ time: this.#now().toISOString(), level, message: line })
@@ -86,8 +87,4 @@ export class Log {
       this.#timer = timer;
     }
   }
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n]+\s*/g, " ");
 }

@@ -122,7 +122,10 @@ function parseUpstream(text: string): UpstreamEntry {
   const url = equals < 0 ? undefined : text.slice(equals + 1);
   if (host === "" || url === "" || host.includes("://")) {
     throw new UsageError(
-      `Cannot use --upstream ${JSON.stringify(text)}: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
+      // What stands before an @ may be a password.
+      `Cannot use --upstream ${
+        JSON.stringify(text.replace(/[^=/]*@/g, "…@"))
+      }: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
     );
   }
   return { host, url };

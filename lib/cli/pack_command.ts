@@ -12,20 +12,21 @@ import { formatSize } from "./quantity.ts";
 import { readBounded } from "./read_bounded.ts";
 import { readPlatforms, readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
+import { createWarning } from "./warn.ts";
 
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-  const { source } = await openContent(settings, io, { warn: (message) => io.err(`crpe: warning: ${message}\n`) });
+  const { source } = await openContent(settings, io, { warn: createWarning(io) });
   const asJson = invocation.isSet("json");
   const quiet = invocation.isSet("quiet");
   const { name } = kubepkg.metadata;
   const { version } = kubepkg.spec;
   const path = invocation.flag("output") ?? `${name}@${version}.tgz`;
   const progress = createProgress(io, "pack", { quiet });
-  const named = readPlatforms(invocation.flag("platform"));
+  const named = readPlatforms(invocation.flag("platform"), "--platform");
   const write = (sink: ByteSink) =>
     packBundle(kubepkg, source, {
       ...(named === undefined ? {} : { platforms: named }),

@@ -12,7 +12,8 @@ import { type Command, COMMON_FLAGS, type Flag, type Invocation, UsageError } fr
 export function parseCommandLine(command: Command, args: readonly string[]): Invocation {
   const known = [...command.flags, ...COMMON_FLAGS];
   const takesValue = known.filter((flag) => flag.value !== undefined);
-  const parsed = parseArgs([...args], {
+  for (const argument of args) checkSwitch(argument, known);
+  const parsed = parseArgs(splitShortFlags(args, takesValue), {
     string: ["_", ...takesValue.map((flag) => flag.name)],
     boolean: known.filter((flag) => flag.value === undefined).map((flag) => flag.name),
     collect: takesValue.map((flag) => flag.name),
@@ -38,6 +39,23 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
     flags: (name) => values.get(name) ?? [],
     isSet: (name) => parsed[name] === true,
   };
+}
+
+// `--json=no` is not what it looks like: a switch has no value.
+function checkSwitch(argument: string, known: readonly Flag[]): void {
+  const [, name] = /^--([^=]+)=/.exec(argument) ?? [];
+  const flag = known.find((flag) => flag.name === name);
+  if (flag !== undefined && flag.value === undefined) {
+    throw new UsageError(`Cannot use --${name} with a value: it is a switch; leave it out to mean no`);
+  }
+}
+
+/** `-oFILE` as `-o FILE`. */
+function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): string[] {
+  return args.flatMap((argument) => {
+    const flag = takesValue.find(({ short }) => short !== undefined && argument.startsWith(`-${short}`));
+    return flag === undefined || argument.length === 2 ? [argument] : [argument.slice(0, 2), argument.slice(2)];
+  });
 }
 
 /** `did you mean "pack"?`, for a word that is none of `words`. */

@@ -11,6 +11,7 @@ import { createProgress, type Progress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
+import { createWarning } from "./warn.ts";
 
 const BLOBS_AT_A_TIME = 3;
 
@@ -20,7 +21,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const references = invocation.arguments.map(readReference);
   using _lease = await takeWriteLease(settings.data);
   const { source, store } = await openContent(settings, io, {
-    warn: (message) => io.err(`crpe: warning: ${message}\n`),
+    warn: createWarning(io),
   });
   const { platforms } = settings;
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };

@@ -41,6 +41,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
     },
     // The answer had begun; its connection is aborted, so that nobody takes a part for the whole.
     onAbort: (error) => log.write("error", `an answer was broken off: ${describeError(error)}`),
+    onExit: () => log.flush(),
   });
   log.flush();
   return 0;
@@ -69,7 +70,7 @@ function withAccessLog(handler: Handler, log: Log): Handler {
       status: response.status,
       bytes: response.body === null ? 0 : Number(response.headers.get("content-length") ?? 0),
       duration: performance.now() - started,
-      client: info.remoteAddr.hostname,
+      client: info.remoteAddr.hostname.replace(/^::ffff:/, ""),
     });
     return response;
   };

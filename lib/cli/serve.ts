@@ -9,6 +9,8 @@ export interface ServeOptions {
   readonly onListen: (url: string) => void;
   /** Told why an answer that had begun was broken off. */
   readonly onAbort: (error: unknown) => void;
+  /** Called before the process ends although some answers are still running. */
+  readonly onExit: () => void;
 }
 
 const STOP_MILLISECONDS = 10_000;
@@ -20,16 +22,24 @@ const STOP_MILLISECONDS = 10_000;
  */
 export async function serve({ hostname, port }: Address, handler: Handler, options: ServeOptions): Promise<void> {
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let isStopping = false;
+  const exit = () => {
+    options.onExit();
+    Deno.exit(0);
+  };
   const stop = () => {
+    // Who asks twice means it.
+    if (isStopping) exit();
+    isStopping = true;
     server?.shutdown();
-    Deno.unrefTimer(setTimeout(() => Deno.exit(0), STOP_MILLISECONDS));
+    Deno.unrefTimer(setTimeout(exit, STOP_MILLISECONDS));
   };
   // Before it is said that the server listens: whoever waited for that may end it at once.
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
-  try {
-    server = Deno.serve({
+  const listen = (address: string) =>
+    Deno.serve({
       port,
-      ...(hostname === undefined ? {} : { hostname }),
+      hostname: address,
       onError(error) {
         options.onAbort(error);
         return new Response(null, { status: 500 });
@@ -38,10 +48,22 @@ export async function serve({ hostname, port }: Address, handler: Handler, optio
         options.onListen(`http://${hostname === undefined ? "0.0.0.0" : formatHost(at.hostname)}:${at.port}`);
       },
     }, handler);
+  try {
+    server = hostname === undefined ? listenEverywhere(listen) : listen(hostname);
   } catch (cause) {
     throw listenError(cause, { hostname, port });
   }
   await server.finished;
+}
+
+// `::` is IPv4 as well, where there is IPv6 at all.
+function listenEverywhere(listen: (address: string) => Deno.HttpServer<Deno.NetAddr>): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return listen("::");
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied) throw error;
+    return listen("0.0.0.0");
+  }
 }
 
 function listenError(cause: unknown, { hostname, port }: Address): Error {

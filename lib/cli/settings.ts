@@ -30,7 +30,8 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     config,
     offline: invocation.isSet("offline") || config.offline === true,
     upstreams: upstreams.length > 0 ? upstreams : config.upstream,
-    platforms: readPlatforms(invocation.flag("platform") ?? io.env("PLATFORMS") ?? config.platform),
+    platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
+      readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };
 }
@@ -42,19 +43,25 @@ export interface Address {
   readonly port: number;
 }
 
-/** Reads `HOST:PORT`, `:PORT` or `PORT`. @throws {UsageError} */
-export function parseAddress(text: string): Address {
+/** Reads `HOST:PORT`, `:PORT` or `PORT`; `what` names it in the error. @throws {UsageError} */
+export function parseAddress(text: string, what = "--addr"): Address {
   const match = /^(?:(?<hostname>\[[0-9a-fA-F:.%a-z]+\]|[^:[\]]*):)?(?<port>[0-9]{1,5})$/.exec(text);
   const port = Number(match?.groups?.port);
   if (match === null || port > 65535) {
-    throw new UsageError(`Cannot use --addr ${JSON.stringify(text)}: write HOST:PORT, such as 127.0.0.1:6060 or :6060`);
+    throw new UsageError(
+      `Cannot use ${what} ${JSON.stringify(text)}: write HOST:PORT, such as 127.0.0.1:6060 or :6060`,
+    );
   }
   return { hostname: match.groups?.hostname?.replace(/^\[|\]$/g, "") || undefined, port };
 }
 
 /** Where a server listens: `--addr`, else the configuration, else every address with `$PORT` or the default port. */
 export function readAddress(invocation: Invocation, io: Io, config: ConfigFile, defaultPort: number): Address {
-  return parseAddress(invocation.flag("addr") ?? config.addr ?? `:${io.env("PORT") ?? defaultPort}`);
+  const named = invocation.flag("addr");
+  if (named !== undefined) return parseAddress(named);
+  const { hostname, port } = parseAddress(config.addr ?? `:${defaultPort}`, "addr");
+  const variable = io.env("PORT");
+  return variable === undefined ? { hostname, port } : { hostname, port: parseAddress(variable, "$PORT").port };
 }
 
 function dataFolder(named: string | undefined, io: Io): string {
@@ -73,13 +80,21 @@ async function readConfig(path: string | undefined): Promise<ConfigFile> {
   return parseConfigFile(await Deno.readTextFile(path), path);
 }
 
-/** Reads a list of platforms, if there is one. @throws {UsageError} */
-export function readPlatforms(text: string | undefined): Platform[] | undefined {
-  if (text === undefined || text.trim() === "") return undefined;
+/**
+ * Reads a list of platforms, if there is one.
+ *
+ * @param what names it in the error
+ * @throws {UsageError}
+ */
+export function readPlatforms(text: string | undefined, what: string): Platform[] | undefined {
+  if (text === undefined) return undefined;
+  let platforms: Platform[];
   try {
-    return parsePlatforms(text);
+    platforms = parsePlatforms(text);
   } catch (error) {
-    if (error instanceof CorruptError) throw new UsageError(error.message, { cause: error });
+    if (error instanceof CorruptError) throw new UsageError(`${error.message} (${what})`, { cause: error });
     throw error;
   }
+  if (platforms.length > 0) return platforms;
+  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: it names no platform`);
 }

@@ -1,7 +1,7 @@
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { DEFAULT_HOST, isTag } from "../oci/reference.ts";
+import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
 import { drain, streamFile } from "./byte_stream.ts";
 import { writeFileDurably } from "./durable.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
@@ -312,7 +312,9 @@ export class DiskStore implements IngestStore {
 function namesOf(repo: string): string[] {
   if (!repo.startsWith(`${DEFAULT_HOST}/`)) return [repo];
   const path = repo.slice(DEFAULT_HOST.length + 1);
-  return path.startsWith("library/") ? [repo, path, path.slice("library/".length)] : [repo, path];
+  const names = path.startsWith("library/") ? [repo, path, path.slice("library/".length)] : [repo, path];
+  // What begins with a host is another registry's.
+  return names.filter((name) => name === repo || !isHostSegment(name.split("/", 1)[0]!));
 }
 
 function absentIfNotFound(error: unknown): undefined {

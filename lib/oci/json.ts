@@ -29,9 +29,18 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
       return value;
     });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CorruptError(`Cannot read ${what} as JSON: ${reason}`, { cause });
+    throw new CorruptError(`Cannot read ${what} as JSON: ${reasonOf(cause)}`, { cause });
   }
+}
+
+// V8 quotes the document in its messages, and what it quotes may be a password.
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof SyntaxError)) return cause instanceof Error ? cause.message : String(cause);
+  if (/\.\.\.|"/.test(cause.message)) {
+    const at = / at position \d+.*$/.exec(cause.message)?.[0] ?? "";
+    return `there is something unexpected${at}`;
+  }
+  return cause.message;
 }
 
 /** Tells whether a value is a JSON object (not null, not an array). */

@@ -17,6 +17,8 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: "amd64",
 };
 
+const OPERATING_SYSTEMS = new Set(["darwin", "freebsd", "linux", "macos", "windows"]);
+
 // What an architecture means without a variant is not written: `arm64/v8` is `arm64`, `arm` is `arm/v7`.
 const SILENT_VARIANTS: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8" };
 
@@ -44,7 +46,8 @@ export function normalizePlatform(platform: Platform): Platform {
  */
 export function parsePlatform(text: string): Platform {
   const parts = text.trim().split("/");
-  if (parts.length > 3 || !parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part))) {
+  const isOsAlone = parts.length === 1 && OPERATING_SYSTEMS.has(parts[0]!.toLowerCase());
+  if (parts.length > 3 || isOsAlone || !parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part))) {
     throw new CorruptError(`Cannot use platform ${JSON.stringify(text)}: write it like linux/arm64 or linux/arm/v7`);
   }
   const [os = "", architecture, variant] = parts.length === 1 ? ["linux", parts[0]] : parts;
