@@ -4,6 +4,7 @@ import type { ByteSink } from "../bundle/gzip_writer.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
+import { redactText, textOf } from "../upstream/redact.ts";
 import type { Invocation } from "./command.ts";
 import type { Io } from "./io.ts";
 import { openContent } from "./open_content.ts";
@@ -60,17 +61,19 @@ async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
     using file = await Deno.open(where);
     return readKubePkg(await readBounded(file.readable, where, limit), where);
   }
+  // A URL may carry a password, or a signature that is as good as one.
+  const shown = redactText(where);
   let response: Response;
   try {
     response = await fetch(where);
-  } catch (cause) {
-    throw new Error(`Cannot read ${where}: ${(cause as Error).message}`, { cause });
+  } catch (error) {
+    throw new Error(`Cannot read ${shown}: ${redactText(textOf(error))}`);
   }
   if (!response.ok || response.body === null) {
     await response.body?.cancel();
-    throw new Error(`Cannot read ${where}: it answered ${response.status} ${response.statusText}`.trimEnd());
+    throw new Error(`Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd());
   }
-  return readKubePkg(await readBounded(response.body, where, limit), where);
+  return readKubePkg(await readBounded(response.body, shown, limit), shown);
 }
 
 function createStdoutSink(): ByteSink {

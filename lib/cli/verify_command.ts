@@ -1,7 +1,11 @@
+import { PackageRecords } from "../agent/package_records.ts";
 import { verifyBundle } from "../bundle/verify_bundle.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import { verifyStore } from "../content/verify_store.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { Invocation } from "./command.ts";
+import { toOneLine } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 import { openBundle } from "./open_bundle.ts";
 import { createProgress, type Progress } from "./progress.ts";
@@ -9,6 +13,7 @@ import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
 
+const FAILED = 1;
 const CORRUPT = 4;
 
 /** `crpe verify`: of a bundle, or without one of the store. */
@@ -22,18 +27,30 @@ export async function runVerify(invocation: Invocation, io: Io): Promise<number>
 
 async function verifyData(invocation: Invocation, io: Io, progress: Progress): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   let done = 0;
-  const report = await verifyStore(data, new DiskStore(data), (bytes) => progress.update(done += bytes))
-    .finally(() => progress.finish());
+  const report = await verifyStore(data, new DiskStore(data), {
+    required: (await new PackageRecords(data).list()).flatMap(requirementsOf),
+    onProgress: (bytes) => progress.update(done += bytes),
+  }).finally(() => progress.finish());
+  const { broken, unread } = report;
   if (invocation.isSet("json")) io.out(formatJson(report));
   else {
-    for (const { digest, path, reason, images } of report.broken) {
+    for (const { digest, path, reason, images } of broken) {
       const users = images.length === 0 ? "no image needs it" : `needed by ${images.join(", ")}`;
-      io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path}, then pull or import it again\n`);
+      io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path} if it is there, then pull or import it again\n`);
     }
-    io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${countBroken(report.broken.length)}\n`);
+    for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
+    const rest = unread.length === 0 ? "" : `, ${unread.length} not read`;
+    io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${countBroken(broken.length)}${rest}\n`);
   }
-  return report.broken.length === 0 ? 0 : CORRUPT;
+  return broken.length > 0 ? CORRUPT : unread.length > 0 ? FAILED : 0;
+}
+
+function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; image: string }[] {
+  return (status?.digests ?? []).map(({ digest, size, name, tag }) => {
+    return { digest, size, image: tag === undefined ? name : `${name}:${tag}` };
+  });
 }
 
 async function verifyFile(

@@ -1,13 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { syncFolder } from "./durable.ts";
-import {
-  blobPath,
-  layerLinkPath,
-  revisionLinkPath,
-  tagIndexLinkPath,
-  tagLinkPath,
-  tagsPath,
-} from "./layout.ts";
+import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { type ManifestLinks, markReachable } from "./reachable.ts";
 import { listRepositoryContents, readLinkText } from "./store_contents.ts";
 import { removeFile } from "./trash.ts";

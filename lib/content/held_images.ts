@@ -1,7 +1,11 @@
 import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, isIndexType, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
+import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
 import type { DiskStore } from "./disk_store.ts";
+
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /** An image that a store holds, by its tag. */
 export interface HeldImage {
@@ -45,7 +49,8 @@ async function measure(
   const bytes = await store.readManifest(repo, root.digest);
   if (bytes === undefined) return false;
   sizes.set(root.digest, bytes.length);
-  const successors = successorsOf(parseManifest(bytes, root.mediaType));
+  const manifest = parseManifest(bytes, root.mediaType);
+  const successors = successorsOf(manifest);
   const results: boolean[] = [];
   for (const child of successors) {
     if (isIndexType(root.mediaType)) {
@@ -57,8 +62,33 @@ async function measure(
     }
   }
   const isComplete = isIndexType(root.mediaType) ? results.includes(true) : !results.includes(false);
-  if (isComplete && root.platform !== undefined && !isUnknownPlatform(root.platform)) {
-    platforms.add(formatPlatform(root.platform));
-  }
+  if (!isComplete || manifest.kind === "index") return isComplete;
+  const platform = root.platform ?? await readPlatform(store, repo, manifest.config);
+  if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
   return isComplete;
+}
+
+/** What the config of an image says that it is for, if it is one that says it. */
+async function readPlatform(
+  store: DiskStore,
+  repo: string,
+  config: Descriptor | undefined,
+): Promise<Platform | undefined> {
+  if (config === undefined || config.size > MAX_CONFIG_BYTES) return undefined;
+  const opened = await store.openBlob(repo, config.digest);
+  if (opened === undefined) return undefined;
+  const bytes = new Uint8Array(
+    await new Response(opened.body as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+  );
+  try {
+    const json = parseJson(bytes, "the config");
+    if (!isJsonObject(json)) return undefined;
+    const { os, architecture, variant } = json;
+    if (typeof os !== "string" || typeof architecture !== "string") return undefined;
+    return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+  } catch (error) {
+    // An artifact's config is whatever its maker wanted.
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
 }

@@ -21,32 +21,50 @@ export interface StoreReport {
   readonly blobs: number;
   readonly bytes: number;
   readonly broken: readonly BrokenBlob[];
+  /** Files that could not be read, and why; whether they are sound is not known. */
+  readonly unread: readonly { readonly path: string; readonly reason: string }[];
 }
 
-/** Re-hashes every blob of a store. @param onProgress told of each blob's bytes when it has been read */
-export async function verifyStore(
-  root: string,
-  store: DiskStore,
-  onProgress: (bytes: number) => void = () => {},
-): Promise<StoreReport> {
+/** How a store is verified. */
+export interface VerifyOptions {
+  /** What has to be there: what the installed packages need. */
+  readonly required?: Iterable<{ readonly digest: Digest; readonly size: number; readonly image: string }>;
+  /** Told of bytes that were read. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** Re-hashes every blob of a store, and looks whether what has to be there is. */
+export async function verifyStore(root: string, store: DiskStore, options: VerifyOptions = {}): Promise<StoreReport> {
+  const { onProgress = () => {}, required = [] } = options;
   const reasons = new Map<Digest, string>();
+  const unread: { path: string; reason: string }[] = [];
   let blobs = 0;
   let bytes = 0;
   for await (const digest of listBlobs(root)) {
     blobs++;
     const verifier = new Verifier(digest, undefined);
-    const reason = await checkBlob(`${root}/${blobPath(digest)}`, verifier, onProgress);
+    try {
+      const reason = await checkBlob(`${root}/${blobPath(digest)}`, verifier, onProgress);
+      if (reason !== undefined) reasons.set(digest, reason);
+    } catch (error) {
+      unread.push({ path: blobPath(digest), reason: (error as Error).message });
+    }
     bytes += verifier.seen;
-    if (reason !== undefined) reasons.set(digest, reason);
+  }
+  const images = new Map<Digest, Set<string>>();
+  for (const { digest, size, image } of required) {
+    if (await isThere(`${root}/${blobPath(digest)}`, size)) continue;
+    if (!reasons.has(digest)) reasons.set(digest, "it is missing, or has another size");
+    images.set(digest, (images.get(digest) ?? new Set()).add(image));
   }
   const users = reasons.size === 0 ? new Map<Digest, Set<string>>() : await findUsers(store, reasons);
   const broken = [...reasons].map(([digest, reason]) => ({
     digest,
     path: blobPath(digest),
     reason,
-    images: [...users.get(digest) ?? []].sort(),
+    images: [...users.get(digest) ?? images.get(digest) ?? []].sort(),
   }));
-  return { blobs, bytes, broken };
+  return { blobs, bytes, broken, unread };
 }
 
 /** The digests of all files that the store has under `blobs`, sound or not. */
@@ -79,7 +97,16 @@ async function checkBlob(
   } catch (error) {
     if (error instanceof RegistryError) return "its content has another digest";
     if (error instanceof Deno.errors.NotFound) return "the file is missing";
-    return (error as Error).message;
+    throw error;
+  }
+}
+
+async function isThere(path: string, size: number): Promise<boolean> {
+  try {
+    return (await Deno.lstat(path)).size === size;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
   }
 }
 

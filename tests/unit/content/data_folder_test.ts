@@ -28,7 +28,7 @@ Deno.test("[27] takeDataFolder() sweeps stale temporary files and keeps those in
     using _folder = await takeDataFolder(root);
   }
   const left = (await Array.fromAsync(Deno.readDir(`${root}/ingest`))).map(({ name }) => name).sort();
-  assertEquals(left, ["other.txt", "serving.lock", partialOf(UNKNOWN_DIGEST), "used.tmp"].sort());
+  assertEquals(left, ["other.txt", "serving.lock", partialOf(UNKNOWN_DIGEST), "used.tmp", "writers.lock"].sort());
   await Deno.remove(root, { recursive: true });
 });
 
