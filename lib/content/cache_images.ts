@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { syncFolder } from "./durable.ts";
+import { parentOf, syncFolder } from "./durable.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { type ManifestLinks, markReachable } from "./reachable.ts";
 import { listRepositoryContents, readLinkText } from "./store_contents.ts";
@@ -84,7 +84,7 @@ export async function removeImage(
     Deno.removeSync(`${root}/${path}`);
     await removeFile(root, tagIndexLinkPath(repo, tag, image.root));
     await removeFile(root, path);
-    await syncIfThere(`${root}/${tagsPath(repo)}`);
+    await syncNearest(`${root}/${tagsPath(repo)}/${tag}`);
   }
   const gone = [...image.digests].filter((digest) => !stays(digest));
   for (const { repo, digest } of image.revisions) {
@@ -111,12 +111,13 @@ async function isWhole(digest: Digest, read: Read, sizes: ReadonlyMap<Digest, nu
   return false;
 }
 
-async function syncIfThere(folder: string): Promise<void> {
+// The folder that the removed entry was in, or the one that this folder was removed from.
+async function syncNearest(folder: string): Promise<void> {
   try {
     await syncFolder(folder);
   } catch (error) {
-    // Empty without the tag, and removed.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
+    await syncNearest(parentOf(folder));
   }
 }
 

@@ -1,7 +1,7 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../lib/oci/manifest.ts";
 import { assert, assertEquals, assertLess, assertMatch } from "../support/assert.ts";
-import { CacheSite, PATH, receive, until } from "../support/cache_site.ts";
+import { CacheSite, PATH, receive, type Received, until } from "../support/cache_site.ts";
 import { makeBytes } from "../support/content.ts";
 import type { Fault } from "../support/fault_upstream.ts";
 
@@ -15,6 +15,11 @@ async function startWith(bytes: Uint8Array<ArrayBuffer>, ...faults: Fault[]) {
   const { digest } = site.upstream.addBlob(PATH, bytes);
   for (const fault of faults) site.upstream.fail({ kind: "blob", ...fault });
   return { site, digest, blob: `blobs/${digest}`, [Symbol.asyncDispose]: () => site[Symbol.asyncDispose]() };
+}
+
+/** By digest: the difference of megabytes is nothing to be shown. */
+function assertSame({ status, isComplete, bytes }: Received, expected: Uint8Array): void {
+  assertEquals([status, isComplete, computeDigest(bytes)], [200, true, computeDigest(expected)]);
 }
 
 function countGets(site: CacheSite): number {
@@ -52,7 +57,7 @@ Deno.test("[2] the client that began a download goes away, the download does not
   const follower = await site.open(blob);
   leaving.abort();
   gate.resolve();
-  assertEquals((await receive(follower)).bytes, large);
+  assertSame(await receive(follower), large);
   assert(await site.holds(digest));
   assertEquals(countGets(site), 1);
 });
@@ -67,7 +72,7 @@ Deno.test("[2] a download goes on with nobody left, and the next client finds it
   leaving.abort();
   gate.resolve();
   await until("the blob is in the store", () => site.holds(digest));
-  assertEquals((await site.get(blob)).bytes, large);
+  assertSame(await site.get(blob), large);
   assertEquals(countGets(site), 1);
 });
 
@@ -88,12 +93,11 @@ Deno.test("[3] a client that does not read keeps nobody waiting, and gets all in
 Deno.test("[4] a cut transfer is resumed for every client that follows it", async () => {
   const gate = Promise.withResolvers<void>();
   await using it = await startWith(large, { pause: { after: MiB, until: gate.promise }, cutAfter: 2 * MiB, times: 1 });
-  const { site, blob } = it;
+  const { site, digest, blob } = it;
   const answers = await Promise.all([1, 2, 3].map(() => site.open(blob)));
   gate.resolve();
   for (const { status, isComplete, bytes } of await Promise.all(answers.map(receive))) {
-    assertEquals([status, isComplete], [200, true]);
-    assertEquals(bytes, large);
+    assertEquals([status, isComplete, computeDigest(bytes)], [200, true, digest]);
   }
   assertEquals(countGets(site), 2);
 });
@@ -110,11 +114,11 @@ Deno.test("[4] an upstream that fails for good breaks every client's connection 
   for (const { isComplete, bytes, headers } of await Promise.all(answers.map(receive))) {
     assertEquals([isComplete, headers.get("content-length")], [false, String(large.length)]);
     assertLess(bytes.length, large.length);
-    assertEquals(bytes, large.slice(0, bytes.length));
+    assertEquals(computeDigest(bytes), computeDigest(large.subarray(0, bytes.length)));
   }
   assert(!await site.holds(digest));
   site.upstream.heal();
-  assertEquals((await site.get(blob)).bytes, large);
+  assertSame(await site.get(blob), large);
   // What came before is not asked for a second time.
   assertMatch(site.upstream.requests.at(-1)!.headers.get("range") ?? "", /^bytes=[1-9]/);
 });
@@ -125,8 +129,8 @@ for (const [from, to] of [[0, 99], [MiB, 2 * MiB + 6], [large.length - 10, large
     const { site, digest, blob } = it;
     const part = await site.get(blob, { headers: { range: `bytes=${from}-${to}` } });
     assertEquals([part.status, part.headers.get("content-range")], [206, `bytes ${from}-${to}/${large.length}`]);
-    assertEquals(part.bytes, large.slice(from, to + 1));
-    assertEquals((await site.get(blob)).bytes, large);
+    assertEquals(computeDigest(part.bytes), computeDigest(large.subarray(from, to + 1)));
+    assertSame(await site.get(blob), large);
     assert(await site.holds(digest));
     assertEquals(countGets(site), 1);
   });
@@ -163,7 +167,7 @@ Deno.test("[8] a blob cut at half is resumed by a closed range, and filed once",
   const half = large.length >> 1;
   await using it = await startWith(large, { cutAfter: half, times: 1 });
   const { site, digest, blob } = it;
-  assertEquals((await site.get(blob)).bytes, large);
+  assertSame(await site.get(blob), large);
   assert(await site.holds(digest));
   const asked = site.upstream.requests.map(({ headers }) => headers.get("range"));
   assertEquals(asked, [null, `bytes=${half}-${large.length - 1}`]);
@@ -185,7 +189,7 @@ for (const [what, bytes] of [["large", large], ["small", small]] as const) {
       assert(countGets(site) >= tries && countGets(site) <= 3 * tries);
     }
     site.upstream.heal();
-    assertEquals((await site.get(blob)).bytes, bytes);
+    assertSame(await site.get(blob), bytes);
     assert(await site.holds(digest));
   });
 }
@@ -206,7 +210,7 @@ for (const [what, faults] of lies) {
     else assert(received.status >= 500, `${received.status}`);
     assert(!await site.holds(digest));
     site.upstream.heal();
-    assertEquals((await site.get(blob)).bytes, large);
+    assertSame(await site.get(blob), large);
   });
 }
 
@@ -214,7 +218,6 @@ Deno.test("[12] no length and an early close, once: the rest is asked for", asyn
   await using it = await startWith(large, { method: "GET", contentLength: null, cutAfter: 2 * MiB, times: 1 });
   const { site, digest, blob } = it;
   const { status, isComplete, bytes } = await site.get(blob);
-  assertEquals([status, isComplete], [200, true]);
-  assertEquals(bytes, large);
+  assertEquals([status, isComplete, computeDigest(bytes)], [200, true, digest]);
   assert(await site.holds(digest));
 });

@@ -46,6 +46,10 @@ for (
     ["a bad address", ["registry", "--addr", "nowhere"], 'Cannot use --addr "nowhere"'],
     ["a bad port", ["registry", "--addr", ":70000"], 'Cannot use --addr ":70000"'],
     ["a bad duration", ["registry", "--tag-ttl", "soon"], 'Cannot use --tag-ttl "soon"'],
+    ["a value on a switch", ["images", "--json=no"], "Cannot use --json with a value: it is a switch"],
+    ["a platform that is none", ["pull", "x", "--platform", ","], 'Cannot use --platform ",": it names no platform'],
+    ["an operating system alone", ["pull", "x", "--platform", "linux"], 'Cannot use platform "linux"'],
+    ["a log format that is none", ["registry", "--log-format", "xml", "--data", "/nonexistent"], "--log-format"],
     ["a bad platform", ["pull", "x", "--platform", "linux/amd 64"], 'Cannot use platform "linux/amd 64"'],
   ] as const
 ) {
@@ -56,3 +60,9 @@ for (
     assert(args.length === 0 || err.startsWith("crpe: Cannot "), err);
   });
 }
+
+Deno.test("a short flag's value may follow it at once", async () => {
+  const { status, err } = await crpe("pack", "-oout.tgz", "/nonexistent/x.json");
+  assertEquals(status, 1);
+  assertStringIncludes(err, "/nonexistent/x.json");
+});

@@ -59,7 +59,8 @@ Deno.test("readAddress() lets $PORT change the port alone", () => {
   const config = { upstream: [], hosts: {} };
   assertEquals(readAddress(parseCommandLine(registry, []), io, config, 6060).port, 7000);
   assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, config, 6060).port, 1);
-  assertEquals(readAddress(parseCommandLine(registry, []), io, { ...config, addr: "a:2" }, 6060).hostname, "a");
+  const { hostname, port } = readAddress(parseCommandLine(registry, []), io, { ...config, addr: "a:2" }, 6060);
+  assertEquals([hostname, port], ["a", 7000]);
 });
 
 Deno.test("parseConfigFile() reads YAML and JSON alike", () => {
@@ -90,6 +91,9 @@ for (
     ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
     ["a wrong type", "offline: maybe", "offline is not what it has to be"],
     ["no YAML", "a: [", "Cannot read the configuration x.yaml"],
+    ["an alias where a password should be", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
+    ["a tag where a password should be", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
+    ["a list", "[]", "Cannot read the configuration x.yaml"],
   ] as const
 ) {
   Deno.test(`parseConfigFile() refuses ${what}, and tells no secret`, () => {

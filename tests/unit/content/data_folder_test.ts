@@ -57,3 +57,17 @@ Deno.test("[29] verifyStore() names the broken blob and the images that need it"
   }]);
   await Deno.remove(root, { recursive: true });
 });
+
+Deno.test("verifyStore() names what has to be there and is not", async () => {
+  const root = await Deno.makeTempDir();
+  const store = new DiskStore(root);
+  const [here, gone] = [makeBlob(1000, 1), makeBlob(2000, 2)];
+  await store.writeBlob("a.b/c", here.descriptor, streamOf(here.bytes));
+  const required = [here, gone].map(({ descriptor }) => ({ ...descriptor, image: "a.b/c:1" }));
+  const { broken, unread } = await verifyStore(root, store, { required });
+  assertEquals(unread, []);
+  assertEquals(broken.map(({ digest, images, reason }) => [digest, images, reason]), [
+    [gone.descriptor.digest, ["a.b/c:1"], "it is missing, or has another size"],
+  ]);
+  await Deno.remove(root, { recursive: true });
+});

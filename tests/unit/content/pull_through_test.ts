@@ -213,6 +213,49 @@ Deno.test("[15] a held tag is marked stale, its upstream is asked urgently, and 
   assertEquals(it.upstream.asked.length, asked + 1);
 });
 
+Deno.test("a tag that has moved stays on the whole image until the next one is whole", async () => {
+  const [newLayer, newConfig] = [makeBlob(400_000, 21), makeBlob(150, 22)];
+  const newManifest = makeManifest(newConfig, [newLayer]);
+  await using it = await open(layer, config, manifest, index, newLayer, newConfig, newManifest);
+  await pullAll(it.cache);
+  it.upstream.tags.set("1.0", newManifest.descriptor.digest);
+  it.wait(1000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, newManifest.descriptor.digest);
+  assertEquals((await it.offline().resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+  await it.cache.fetchBlob(REPO, newConfig.descriptor);
+  assertEquals((await it.offline().resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+
+  it.upstream.failure = unreachable();
+  it.wait(1000);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  it.upstream.failure = undefined;
+  it.wait(1000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, newManifest.descriptor.digest);
+  await it.cache.fetchBlob(REPO, newLayer.descriptor);
+  while ((await it.offline().resolve(REPO, "1.0"))?.digest !== newManifest.descriptor.digest) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+});
+
+Deno.test("fetchBlob() replaces a blob that was cut short in the store", async () => {
+  await using it = await open();
+  const { digest } = config.descriptor;
+  await it.cache.fetchBlob(REPO, config.descriptor);
+  const hex = digest.slice(7);
+  await Deno.truncate(`${it.root}/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, 10);
+  await it.cache.fetchBlob(REPO, config.descriptor);
+  assertEquals(await readAll(await it.store.openBlob(REPO, digest)), config.bytes);
+});
+
+Deno.test("fetchBlob() begins again where an earlier try had left damaged bytes", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  await Deno.mkdir(`${it.root}/ingest`);
+  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, makeBlob(1000, 99).bytes);
+  await it.cache.fetchBlob(REPO, layer.descriptor);
+  assertEquals(await readAll(await it.store.openBlob(REPO, digest)), layer.bytes);
+});
+
 Deno.test("50 clients of one held tag cost one check", async () => {
   await using it = await open();
   await pullAll(it.cache);

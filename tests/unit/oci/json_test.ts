@@ -45,3 +45,10 @@ Deno.test("parseJson() takes exactly the depth and the size allowed", () => {
 Deno.test("isJsonObject() takes neither null nor arrays", () => {
   assertEquals([{}, null, [], "x", 1, undefined].map(isJsonObject), [true, false, false, false, false, false]);
 });
+
+for (const text of ['{"auths":{"up.test":{"auth":s3cret}}}', '{"password":"s3cret" x}', '{"a":"s3cret']) {
+  Deno.test(`parseJson() does not repeat what it cannot read: ${text}`, () => {
+    const error = assertThrows(() => parseJson(new TextEncoder().encode(text), "the file"), CorruptError);
+    assertEquals(error.message.includes("s3cret"), false, error.message);
+  });
+}
