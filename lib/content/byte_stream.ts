@@ -149,36 +149,67 @@ class ChunkSource implements Source {
   }
 }
 
+// Each reader has some five chunks on the way to its client. Few readers are to be fast, many are to be small.
+const CHUNKS_FOR_READERS = [
+  { atMost: 4, bytes: CHUNK_BYTES },
+  { atMost: 12, bytes: CHUNK_BYTES / 2 },
+  { atMost: Infinity, bytes: CHUNK_BYTES / 8 },
+] as const;
+let readers = 0;
+
+/** Reads an open file piece by piece; closing this closes the file. */
+export class FileChunks {
+  readonly #file: Deno.FsFile;
+  #isOpen = true;
+
+  constructor(file: Deno.FsFile) {
+    this.#file = file;
+    readers++;
+  }
+
+  /** Up to `limit` bytes, at least one, in memory of their own. @throws {Error} at the end of the file */
+  async read(limit: number): Promise<Uint8Array> {
+    const { bytes } = CHUNKS_FOR_READERS.find(({ atMost }) => readers <= atMost)!;
+    const buffer = new Uint8Array(Math.min(bytes, limit));
+    const got = await this.#file.read(buffer);
+    if (got === null) throw new Error("Cannot read on: the file ends early");
+    return got === buffer.length ? buffer : buffer.subarray(0, got);
+  }
+
+  /** May be called again. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    readers--;
+    this.#file.close();
+  }
+}
+
 /** The `length` bytes of an open file that begin at `start`; the file is closed at the end, on an error and on cancel. */
 export function streamFile(file: Deno.FsFile, start: number, length: number): ReadableStream<Uint8Array> {
+  const chunks = new FileChunks(file);
   let left = length;
-  const next = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    if (left > 0) {
-      const buffer = new Uint8Array(Math.min(CHUNK_BYTES, left));
-      const got = await file.read(buffer);
-      if (got === null) throw new Error(`Cannot read on: the file ends ${left} bytes early`);
-      left -= got;
-      controller.enqueue(got === buffer.length ? buffer : buffer.subarray(0, got));
-    }
-    if (left === 0) {
-      file.close();
-      controller.close();
-    }
-  };
   return new ReadableStream<Uint8Array>({
     start() {
       if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
     },
     async pull(controller) {
       try {
-        await next(controller);
+        if (left > 0) {
+          const bytes = await chunks.read(left);
+          left -= bytes.length;
+          controller.enqueue(bytes);
+        }
+        if (left > 0) return;
+        chunks.close();
+        controller.close();
       } catch (error) {
-        file.close();
+        chunks.close();
         throw error;
       }
     },
     cancel() {
-      file.close();
+      chunks.close();
     },
   }, { highWaterMark: 0 });
 }

@@ -75,9 +75,15 @@ export class DiskStore implements IngestStore {
     return undefined;
   }
 
+  // Synchronous, as reading a link is: an image that is served without an upstream is looked at blob by blob.
+  // deno-lint-ignore require-await
   async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
+    return this.#stat(digest);
+  }
+
+  #stat(digest: Digest): number | undefined {
     try {
-      const { isFile, isSymlink, size } = await Deno.lstat(this.#path(blobPath(digest)));
+      const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(blobPath(digest)));
       if (isSymlink) throw new Error(`Cannot serve ${digest}: a symbolic link is in its place`);
       // A file that was cut to nothing by a crash is no blob.
       return isFile && (size > 0 || EMPTY_DIGESTS.has(digest)) ? size : undefined;
@@ -86,8 +92,8 @@ export class DiskStore implements IngestStore {
     }
   }
 
-  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    const size = await this.statBlob(repo, digest);
+  async openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const size = this.#stat(digest);
     if (size === undefined) return undefined;
     const { start, length } = resolveRange(size, range);
     try {

@@ -1,6 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
-import { CHUNK_BYTES, drain } from "./byte_stream.ts";
+import { drain, FileChunks } from "./byte_stream.ts";
 import type { Ingest } from "./ingest.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
 import { DigestMismatchError } from "./verify.ts";
@@ -113,8 +113,8 @@ export class Download {
     try {
       await drain(body, (chunk) => this.#take(chunk));
       if (this.#isRelaying) await this.#finishRelay();
-      await this.#ingest.commit();
-      this.#advance(this.size);
+      // Its readers need the right bytes, not durable ones: they do not wait for the disk.
+      await this.#ingest.commit(() => this.#advance(this.size));
     } catch (error) {
       this.#failure = { error };
       // What came before a cut is worth keeping, unless it is wrong or its space is needed.
@@ -199,10 +199,11 @@ export class Download {
 
   #stream(file: Deno.FsFile, follower: Follower, end: number): ReadableStream<Uint8Array> {
     let isOpen = true;
+    const chunks = new FileChunks(file);
     const leave = () => {
       if (!isOpen) return;
       isOpen = false;
-      file.close();
+      chunks.close();
       this.#followers.delete(follower);
       this.#leaveRelay();
     };
@@ -214,7 +215,7 @@ export class Download {
       if (!isOpen) return;
       if (follower.isDropped) throw new Error("Cannot give on: the reader did not read for too long");
       if (follower.at < end) {
-        const bytes = await this.#read(file, follower.at, end);
+        const bytes = await this.#read(chunks, follower.at, end);
         follower.at += bytes.length;
         controller.enqueue(bytes);
         this.#leaveRelay();
@@ -241,14 +242,11 @@ export class Download {
     }, { highWaterMark: 0 });
   }
 
-  async #read(file: Deno.FsFile, at: number, end: number): Promise<Uint8Array> {
+  async #read(chunks: FileChunks, at: number, end: number): Promise<Uint8Array> {
     const relayed = this.#relayed.find(({ start, bytes }) => start <= at && at < start + bytes.length);
     const limit = Math.min(end, this.#available) - at;
     if (relayed !== undefined) return relayed.bytes.slice(at - relayed.start, at - relayed.start + limit);
-    const buffer = new Uint8Array(Math.min(CHUNK_BYTES, limit, this.#onDisk - at));
-    const got = await file.read(buffer);
-    if (got === null) throw new Error(`Cannot read on: the file of ${this.digest} ends early`);
-    return got === buffer.length ? buffer : buffer.subarray(0, got);
+    return await chunks.read(Math.min(limit, this.#onDisk - at));
   }
 
   // Only then does the download wait for its readers.
