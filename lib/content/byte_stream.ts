@@ -2,150 +2,61 @@
 export const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Hands the bytes of a stream on, in order, one chunk at a time, and reads on meanwhile: what comes while a chunk is being
- * dealt with makes the next one, of at most `CHUNK_BYTES` where it is a byte stream (a fetch body). So a fast stream gives
- * large chunks, and a slow one is not held up. A chunk's memory is used again afterwards. On an error the stream is
- * cancelled.
+ * Hands the bytes of a stream on, in order, one chunk at a time, and reads the next chunk meanwhile. A byte stream (a fetch
+ * body) is read in large pieces, into two buffers that are used in turn. On an error the stream is cancelled.
  */
 export async function drain(
   body: ReadableStream<Uint8Array>,
   onChunk: (chunk: Uint8Array) => void | Promise<void>,
 ): Promise<void> {
-  const source = openSource(body);
-  const worker = new ChunkWorker(onChunk);
+  const reader = openReader(body);
+  let work: Promise<void> = Promise.resolve();
+  const deal = async (chunk: Uint8Array) => {
+    await onChunk(chunk);
+    reader.giveBack(chunk);
+  };
   try {
-    for (let isOver = false; !isOver;) {
-      isOver = await source.fill();
-      if (worker.isBusy && !source.isFull && !isOver) continue;
-      await worker.idle();
-      const chunk = source.take();
-      if (chunk.length > 0) worker.start(chunk, () => source.giveBack(chunk));
+    for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) {
+      await work;
+      work = deal(chunk);
+      // It is awaited a moment later; until then nobody must call it unhandled.
+      work.catch(() => {});
     }
-    await worker.idle();
+    await work;
   } catch (error) {
-    await source.cancel(error);
+    await reader.cancel(error);
     throw error;
   }
 }
 
-/** Deals with one chunk at a time, beside whoever starts it. */
-class ChunkWorker {
-  readonly #onChunk: (chunk: Uint8Array) => void | Promise<void>;
-  #work: Promise<void> = Promise.resolve();
-  #failure: { readonly error: unknown } | undefined;
-  isBusy = false;
-
-  constructor(onChunk: (chunk: Uint8Array) => void | Promise<void>) {
-    this.#onChunk = onChunk;
-  }
-
-  start(chunk: Uint8Array, done: () => void): void {
-    this.isBusy = true;
-    this.#work = this.#run(chunk, done);
-  }
-
-  /** Waits for the chunk that is being dealt with. @throws what dealing with it threw */
-  async idle(): Promise<void> {
-    await this.#work;
-    if (this.#failure !== undefined) throw this.#failure.error;
-  }
-
-  async #run(chunk: Uint8Array, done: () => void): Promise<void> {
-    try {
-      await this.#onChunk(chunk);
-      done();
-    } catch (error) {
-      this.#failure = { error };
-    } finally {
-      this.isBusy = false;
-    }
-  }
-}
-
-/** What is being read from a stream and has not been taken yet. */
-interface Source {
-  readonly isFull: boolean;
-  /** Waits for more bytes; `true` at the end. */
-  fill(): Promise<boolean>;
-  take(): Uint8Array;
+interface ChunkReader {
+  read(): Promise<Uint8Array | undefined>;
+  /** Says that a chunk's memory is free again. */
   giveBack(chunk: Uint8Array): void;
   cancel(reason: unknown): Promise<void>;
 }
 
-function openSource(body: ReadableStream<Uint8Array>): Source {
+function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
   // Only a byte stream lends itself to reading into our own buffer; there is no other way to ask than to try.
   try {
-    return new ByteSource((body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" }));
+    const reader = (body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" });
+    const free: ArrayBuffer[] = [];
+    return {
+      read: async () => {
+        const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(CHUNK_BYTES)));
+        return done ? undefined : value;
+      },
+      giveBack: ({ buffer }) => free.push(buffer as ArrayBuffer),
+      cancel: (reason) => reader.cancel(reason).catch(() => {}),
+    };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return new ChunkSource(body.getReader());
-  }
-}
-
-/** Two buffers: one is being filled, the other dealt with. */
-class ByteSource implements Source {
-  readonly #reader: ReadableStreamBYOBReader;
-  #filling = new ArrayBuffer(CHUNK_BYTES);
-  #filled = 0;
-  #spare: ArrayBuffer | undefined;
-
-  constructor(reader: ReadableStreamBYOBReader) {
-    this.#reader = reader;
-  }
-
-  get isFull(): boolean {
-    return this.#filled === CHUNK_BYTES;
-  }
-
-  async fill(): Promise<boolean> {
-    const { done, value } = await this.#reader.read(new Uint8Array(this.#filling, this.#filled));
-    if (value === undefined) return true;
-    this.#filling = value.buffer;
-    this.#filled += value.length;
-    return done;
-  }
-
-  take(): Uint8Array {
-    const chunk = new Uint8Array(this.#filling, 0, this.#filled);
-    this.#filling = this.#spare ?? new ArrayBuffer(CHUNK_BYTES);
-    this.#spare = undefined;
-    this.#filled = 0;
-    return chunk;
-  }
-
-  giveBack(chunk: Uint8Array): void {
-    this.#spare = chunk.buffer as ArrayBuffer;
-  }
-
-  async cancel(reason: unknown): Promise<void> {
-    await this.#reader.cancel(reason).catch(() => {});
-  }
-}
-
-/** A stream that brings its own chunks. */
-class ChunkSource implements Source {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  #chunk: Uint8Array = new Uint8Array(0);
-  readonly isFull = true;
-
-  constructor(reader: ReadableStreamDefaultReader<Uint8Array>) {
-    this.#reader = reader;
-  }
-
-  async fill(): Promise<boolean> {
-    const { done, value } = await this.#reader.read();
-    this.#chunk = value ?? new Uint8Array(0);
-    return done;
-  }
-
-  take(): Uint8Array {
-    return this.#chunk;
-  }
-
-  giveBack(): void {}
-
-  async cancel(reason: unknown): Promise<void> {
-    await this.#reader.cancel(reason).catch(() => {});
+    const reader = body.getReader();
+    return {
+      read: async () => (await reader.read()).value,
+      giveBack() {},
+      cancel: (reason) => reader.cancel(reason).catch(() => {}),
+    };
   }
 }
 

@@ -98,7 +98,8 @@ async function isWanted(root: string, name: string): Promise<boolean> {
   }
 }
 
-async function removeIfUnused(path: string): Promise<void> {
+/** Removes a file unless somebody has it locked. */
+export async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
     if (await tryLockFile(file)) await removeIfThere(path);

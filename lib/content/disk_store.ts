@@ -84,9 +84,11 @@ export class DiskStore implements IngestStore {
   #stat(digest: Digest): number | undefined {
     try {
       const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(blobPath(digest)));
-      if (isSymlink) throw new Error(`Cannot serve ${digest}: a symbolic link is in its place`);
+      if (!isFile) {
+        throw new Error(`Cannot serve ${digest}: a ${isSymlink ? "symbolic link" : "folder"} is in its place`);
+      }
       // A file that was cut to nothing by a crash is no blob.
-      return isFile && (size > 0 || EMPTY_DIGESTS.has(digest)) ? size : undefined;
+      return size > 0 || EMPTY_DIGESTS.has(digest) ? size : undefined;
     } catch (error) {
       return absentIfNotFound(error);
     }

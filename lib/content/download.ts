@@ -113,8 +113,9 @@ export class Download {
     try {
       await drain(body, (chunk) => this.#take(chunk));
       if (this.#isRelaying) await this.#finishRelay();
-      // Its readers need the right bytes, not durable ones: they do not wait for the disk.
-      await this.#ingest.commit(() => this.#advance(this.size));
+      // Readers wait for this: who has the whole blob may count on its being here the next time too.
+      await this.#ingest.commit();
+      this.#advance(this.size);
     } catch (error) {
       this.#failure = { error };
       // What came before a cut is worth keeping, unless it is wrong or its space is needed.

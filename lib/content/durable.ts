@@ -37,7 +37,12 @@ export async function commitFile(temporary: string, path: string): Promise<void>
       if (!(error instanceof Deno.errors.NotFound) || tries === COMMIT_TRIES) throw error;
     }
   }
-  await syncFolder(folder);
+  try {
+    await syncFolder(folder);
+  } catch (error) {
+    // The collector has the file already, and with it its folder; whoever refers to it looks after it once more.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /** Writes a small file so that it is there whole or not at all, whenever the power goes. */

@@ -94,13 +94,11 @@ export class Ingest {
   /**
    * Verifies what was written and puts it into its place.
    *
-   * @param onVerified called when size and digest are right, before the disk is waited for
    * @throws {DigestMismatchError} when it is not what was expected; the temporary file is removed
    */
-  async commit(onVerified: () => void = () => {}): Promise<void> {
+  async commit(): Promise<void> {
     try {
       this.#verifier.finish();
-      onVerified();
       await this.#file.syncData();
       await commitFile(this.path, this.#options.target);
       this.keep();

@@ -6,8 +6,9 @@ export class TestFolder implements AsyncDisposable {
     this.path = path;
   }
 
-  static async create(): Promise<TestFolder> {
-    return new TestFolder(await Deno.makeTempDir({ prefix: "crpe-test-" }));
+  /** @param dir the folder to make it in, if not the usual one */
+  static async create(dir?: string): Promise<TestFolder> {
+    return new TestFolder(await Deno.makeTempDir({ prefix: "crpe-test-", ...(dir === undefined ? {} : { dir }) }));
   }
 
   /** Writes a file, and the folders above it. @returns its path */

@@ -1,0 +1,196 @@
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { isComplete } from "../../lib/content/completeness.ts";
+import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { CacheSite, HOST, PATH, until } from "../support/cache_site.ts";
+import { makeBytes } from "../support/content.ts";
+import { runCrpe, spawnCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { writeImage } from "../support/put_image.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+const KIB = 1024;
+const REPO = "registry.test/team/app";
+
+function crpeIn(folder: TestFolder) {
+  return (...args: string[]) => runCrpe(args, { env: { HOME: folder.path }, cwd: folder.path });
+}
+
+/** A blob of several chunks, so that an import can be stopped before its end. */
+function makeApp(seed: number) {
+  const files = [0, 1, 2].map((layer) => ({ "data.bin": makeBytes(700 * KIB, seed * 10 + layer) }));
+  return buildImage({ files, layerCompression: "none" });
+}
+
+Deno.test("gc says what it would remove, removes it, and has nothing to do then", async () => {
+  await using folder = await TestFolder.create();
+  const crpe = crpeIn(folder);
+  const store = new DiskStore(`${folder.path}/data`);
+  const [kept, untagged] = [buildImage({ files: { a: "kept" } }), buildImage({ files: { b: "not kept" } })];
+  await writeImage(store, REPO, "1", untagged);
+  await writeImage(store, REPO, "1", kept);
+  const blob = makeBytes(2000, 5);
+  const stray = makeApp(1).blobs.keys().next().value!;
+  await folder.write(`data/docker/registry/v2/blobs/sha256/${stray.slice(7, 9)}/${stray.slice(7)}/data`, blob);
+
+  const dry = await crpe("gc", "--data=data", "--dry-run", "--json");
+  assertEquals([dry.code, JSON.parse(dry.stdout)], [
+    0,
+    { dryRun: true, blobs: 1, bytes: 2000, manifests: 0, links: 0 },
+  ]);
+  assertEquals((await crpe("gc", "--data=data")).stdout, "removed 1 blob (2.0 KiB), 0 manifests, 0 links\n");
+  assert(await isComplete(new DiskStore(`${folder.path}/data`), REPO, untagged.root));
+  const all = await crpe("gc", "--data=data", "--untagged");
+  assertMatch(all.stdout, /^removed 3 blobs \(.*\), 1 manifest, 3 links\n$/);
+  assertEquals((await crpe("gc", "--data=data", "--untagged")).stdout, "removed 0 blobs (0 B), 0 manifests, 0 links\n");
+  assertEquals((await crpe("verify", "--data=data")).code, 0);
+  assert(await isComplete(new DiskStore(`${folder.path}/data`), REPO, kept.root));
+  assertEquals((await crpe("gc", "--data=nowhere")).code, 0);
+  assertEquals(await folder.listFiles("nowhere"), []);
+});
+
+Deno.test("[39] gc keeps what installed packages need, and those that they replaced, without any tag", async () => {
+  await using folder = await TestFolder.create();
+  const crpe = crpeIn(folder);
+  const images = [1, 2].map((version) => buildImage({ files: { version: `${version}` } }));
+  for (const [i, image] of images.entries()) {
+    await writeImage(new DiskStore(`${folder.path}/office`), REPO, `${i + 1}`, image);
+    const kubepkg = makeKubePkg({ [`${REPO}:${i + 1}`]: "" }, { version: `${i + 1}.0.0` });
+    await folder.write(`${i}.json`, JSON.stringify(kubepkg));
+    const packed = await crpe("pack", `${i}.json`, "-o", `${i}.tgz`, "--data=office", "--offline");
+    assertEquals(packed.code, 0, packed.stderr);
+    assertEquals((await crpe("import", `${i}.tgz`, "--data=site")).code, 0);
+  }
+  const other = buildImage({ files: { other: "one" } });
+  await writeImage(new DiskStore(`${folder.path}/site`), REPO, "other", other);
+  await Deno.remove(`${folder.path}/site/docker/registry/v2/repositories/${REPO}/_manifests/tags`, { recursive: true });
+  const { code, stdout, stderr } = await crpe("gc", "--data=site", "--untagged", "--json");
+  assertEquals(code, 0, stderr);
+  assertEquals(JSON.parse(stdout).manifests, 1);
+  const site = new DiskStore(`${folder.path}/site`);
+  for (const { root } of images) assert(await isComplete(site, REPO, root));
+  assertEquals(await isComplete(site, REPO, other.root), false);
+
+  await folder.write("site/kubepkg/line4/current.json", "{torn");
+  const broken = await crpe("gc", "--data=site");
+  assertEquals(broken.code, 4);
+  for (const { root } of images) assert(await isComplete(new DiskStore(`${folder.path}/site`), REPO, root));
+});
+
+Deno.test("[35] gc beside a running import takes nothing of it, and says so; what a dead one left it takes", async () => {
+  await using folder = await TestFolder.create();
+  const crpe = crpeIn(folder);
+  const app = makeApp(1);
+  await writeImage(new DiskStore(`${folder.path}/office`), REPO, "1", app);
+  await folder.write("app.json", JSON.stringify(makeKubePkg({ [`${REPO}:1`]: "" })));
+  assertEquals((await crpe("pack", "app.json", "-o", "app.tgz", "--data=office", "--offline")).code, 0);
+  const bundle = await Deno.readFile(`${folder.path}/app.tgz`);
+
+  /** An import that has got so far that some of its blobs are in place, and waits for more. */
+  const startImport = async () => {
+    const gate = Promise.withResolvers<void>();
+    const stdin = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      async start(controller) {
+        controller.enqueue(bundle.slice(0, Math.floor(bundle.length * 0.8)));
+        await gate.promise;
+        controller.enqueue(bundle.slice(Math.floor(bundle.length * 0.8)));
+        controller.close();
+      },
+    });
+    const env = { HOME: folder.path };
+    const running = spawnCrpe(["import", "-", "--data=site"], { env, cwd: folder.path, stdin });
+    running.listening.catch(() => {});
+    await until("two blobs are in place", async () => (await listBlobs()).length >= 2);
+    return { running, release: gate.resolve };
+  };
+  const listBlobs = () => folder.listFiles("site/docker/registry/v2/blobs");
+
+  const dead = await startImport();
+  const before = await listBlobs();
+  const refused = await crpe("gc", "--data=site", "--untagged");
+  assertEquals([refused.code, await listBlobs()], [1, before]);
+  assertStringIncludes(refused.stderr, "an import, a pull, a pack or another collection is at work there");
+  assertEquals(refused.stderr.trim().split("\n").length, 1);
+  dead.running.kill("SIGKILL");
+  dead.release();
+  await dead.running.finished;
+  const taken = await crpe("gc", "--data=site", "--json");
+  assertEquals([taken.code, await listBlobs()], [0, []]);
+  assertEquals(JSON.parse(taken.stdout).blobs, before.length);
+
+  const alive = await startImport();
+  assertEquals((await crpe("gc", "--data=site", "--untagged")).code, 1);
+  alive.release();
+  const { code, stderr } = await alive.running.finished;
+  assertEquals(code, 0, stderr);
+  const swept = await crpe("gc", "--data=site", "--untagged", "--json");
+  assertEquals([swept.code, JSON.parse(swept.stdout).blobs], [0, 0]);
+  assert(await isComplete(new DiskStore(`${folder.path}/site`), REPO, app.root));
+});
+
+Deno.test("[35] gc again and again beside a running registry: every pull succeeds, and nothing of them is lost", async () => {
+  await using site = await CacheSite.start({ flags: ["--tag-ttl=0"] });
+  const crpe = crpeIn(site.folder);
+  const layers = Array.from({ length: 8 }, (_, i) => makeBytes(60 * KIB + i, 100 + i));
+  const tags = Array.from({ length: 16 }, (_, i) => `v${i}`);
+  const images = tags.map((tag, i) => site.upstream.addImage(PATH, tag, [layers[i % 8]!, layers[(i * 3 + 1) % 8]!]));
+  // Content that nothing refers to yet, and will soon.
+  const store = new DiskStore(site.data);
+  for (const [i, { digest, size }] of images.flatMap(({ layers }) => layers).entries()) {
+    const bytes = layers.find((layer) => layer.length === size)!;
+    await store.writeBlob("other.test/x", { mediaType: "", digest, size }, new Blob([bytes]).stream());
+    if (i > 8) break;
+  }
+  let isCollecting = true;
+  const collect = async () => {
+    let removed = 0;
+    for (const flags of [[], ["--untagged"], ["--untagged"], [], ["--untagged"]]) {
+      const { code, stdout, stderr } = await crpe("gc", `--data=${site.data}`, "--json", ...flags);
+      assertEquals(code, 0, stderr);
+      removed += JSON.parse(stdout).blobs;
+    }
+    isCollecting = false;
+    return removed;
+  };
+  const pull = async () => {
+    for (let round = 0; isCollecting || round === 0; round++) {
+      for (const tag of tags) await site.pull(tag);
+      // Not the same manifests for ever: some tags move on.
+      for (const tag of tags.slice(0, 4)) {
+        if (isCollecting) site.upstream.addImage(PATH, tag, [layers[round % 8]!, makeBytes(5000, 1000 + round)]);
+      }
+    }
+  };
+  const [removed] = await Promise.all([collect(), pull()]);
+  assertGreater(removed, 0);
+  // A client has the last bytes a moment before they are in their place.
+  await until("nothing is under way", async () => (await site.listTemporary()).length === 0);
+  await site.stopUpstream();
+  await site.restart();
+  for (const tag of tags) await site.pull(tag);
+  const { code, stdout } = await crpe("verify", `--data=${site.data}`);
+  assertEquals(code, 0, stdout);
+  assertEquals(await site.listTemporary(), []);
+  const held = JSON.parse((await crpe("images", `--data=${site.data}`, "--json")).stdout) as { isComplete: boolean }[];
+  assertEquals(held.map((image) => image.isComplete), tags.map(() => true));
+  assertStringIncludes(JSON.stringify(held), `${HOST}/${PATH}:v0`);
+});
+
+Deno.test("[37] after one of two images is removed, the other still pulls from a server without an upstream", async () => {
+  await using site = await CacheSite.start();
+  const crpe = crpeIn(site.folder);
+  const [shared, first, second] = [makeBytes(9000, 1), makeBytes(8000, 2), makeBytes(7000, 3)];
+  const image = site.upstream.addImage(PATH, "first", [shared, first]);
+  site.upstream.addImage(PATH, "second", [shared, second]);
+  await site.pull("first");
+  await site.pull("second");
+  await Deno.remove(`${site.data}/docker/registry/v2/repositories/${HOST}/${PATH}/_manifests/tags/first`, {
+    recursive: true,
+  });
+  await site.stopUpstream();
+  assertEquals((await crpe("gc", `--data=${site.data}`, "--untagged")).code, 0);
+  assertEquals(await site.holds(image.layers[1]!.digest), false);
+  await site.pull("second");
+  await site.restart();
+  await site.pull("second");
+});
