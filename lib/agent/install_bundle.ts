@@ -1,11 +1,11 @@
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
 import type { ContentStore } from "../content/source.ts";
 import type { PackageRecords } from "./package_records.ts";
-import { writeHandover } from "./write_handover.ts";
+import { isHandedOver, probeHandoverFolder, writeHandover } from "./write_handover.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
-  extends Pick<ImportOptions, "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
+  extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
   readonly store: ContentStore;
   readonly records: PackageRecords;
   /** The folder that the cluster's watcher polls. */
@@ -20,17 +20,34 @@ export interface InstallResult extends ImportResult {
 
 /**
  * Imports a bundle's content, hands its manifests over, and records the package: in this order, so that what was cut off
- * anywhere is done again from the place where it stopped.
+ * anywhere is done again from the place where it stopped. Of several installations at a time one at a time does what can
+ * be seen, and the version rule holds for what the one before has left.
  *
+ * @throws {Error} when `manifestsDir` cannot be written: before anything is
  * @throws as `importBundle` does
  */
 export async function installBundle(
   stream: ReadableStream<Uint8Array>,
   { store, records, manifestsDir, ...options }: InstallOptions,
 ): Promise<InstallResult> {
-  const result = await importBundle(stream, store, { ...options, findInstalled: (name) => records.read(name) });
-  if (!result.isImported) return result;
-  const handover = manifestsDir === undefined ? undefined : await writeHandover(manifestsDir, result.kubepkg);
-  await records.write(result.kubepkg);
+  let handover: string | undefined;
+  const result = await importBundle(stream, store, {
+    ...options,
+    installation: {
+      findInstalled: (name) => records.read(name),
+      prepare: async () => {
+        if (manifestsDir !== undefined) await probeHandoverFolder(manifestsDir);
+      },
+      lock: () => records.lock(),
+      isFinished: async (kubepkg) => manifestsDir === undefined || await isHandedOver(manifestsDir, kubepkg),
+      finish: async (kubepkg, { isRepair }) => {
+        // Who watches the folder takes a file that is written again for news.
+        if (manifestsDir !== undefined && !(isRepair && await isHandedOver(manifestsDir, kubepkg))) {
+          handover = await writeHandover(manifestsDir, kubepkg);
+        }
+        if (!isRepair) await records.write(kubepkg);
+      },
+    },
+  });
   return { ...result, ...(handover === undefined ? {} : { handover }) };
 }

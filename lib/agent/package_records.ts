@@ -1,4 +1,4 @@
-import { writeFileDurably } from "../content/durable.ts";
+import { createFolder, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { parseJson } from "../oci/json.ts";
 import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
@@ -45,12 +45,35 @@ export class PackageRecords {
   async write(kubepkg: KubePkg): Promise<void> {
     const { name } = kubepkg.metadata;
     const installed = await this.read(name);
-    if (installed !== undefined) {
-      const last = (await this.#historyFiles(name)).at(-1);
-      const number = last === undefined ? 1 : Number.parseInt(last) + 1;
-      await this.#writeRecord(`${name}/history/${String(number).padStart(6, "0")}.json`, installed);
-    }
+    if (installed !== undefined) await this.#keep(installed);
     await this.#writeRecord(`${name}/current.json`, kubepkg);
+  }
+
+  /**
+   * Waits until nobody else installs, and keeps others from it until the returned handle is disposed of. Where it cannot
+   * be had, because the folder cannot be written or its file system knows no locks, it does without.
+   */
+  async lock(): Promise<Disposable> {
+    let file: Deno.FsFile | undefined;
+    try {
+      await createFolder(this.#ingest);
+      file = await Deno.open(`${this.#ingest}/install.lock`, { write: true, create: true });
+      await file.lock(true);
+    } catch {
+      file?.close();
+      return { [Symbol.dispose]() {} };
+    }
+    return { [Symbol.dispose]: () => file.close() };
+  }
+
+  // Nothing where it was kept already, by one that was cut off before it could record what comes next.
+  async #keep(installed: KubePkg): Promise<void> {
+    const { name } = installed.metadata;
+    const last = (await this.#historyFiles(name)).at(-1);
+    const record = formatRecord(installed);
+    if (last !== undefined && await Deno.readTextFile(`${this.#root}/${name}/history/${last}`) === record) return;
+    const number = last === undefined ? 1 : Number.parseInt(last) + 1;
+    await this.#writeRecord(`${name}/history/${String(number).padStart(6, "0")}.json`, installed);
   }
 
   async #historyFiles(name: string): Promise<string[]> {
@@ -58,9 +81,13 @@ export class PackageRecords {
   }
 
   async #writeRecord(path: string, kubepkg: KubePkg): Promise<void> {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(kubepkg, undefined, 2)}\n`);
+    const bytes = new TextEncoder().encode(formatRecord(kubepkg));
     await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, `${this.#root}/${path}`, bytes);
   }
+}
+
+function formatRecord(kubepkg: KubePkg): string {
+  return `${JSON.stringify(kubepkg, undefined, 2)}\n`;
 }
 
 const RECORD_LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };

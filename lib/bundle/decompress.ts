@@ -7,6 +7,12 @@ import { ZstdFrames } from "./zstd_frames.ts";
 /** How a bundle's tar is compressed. */
 export type Compression = "gzip" | "zstd" | "none";
 
+/** What a file holds. */
+export interface Decompressed {
+  readonly compression: Compression;
+  readonly reader: ByteReader;
+}
+
 /**
  * Reads what a file holds once it is decompressed: gzip (RFC 1952, several members too), zstd (RFC 8878) or neither, told
  * apart by the first bytes. Input is taken only as fast as output is read.
@@ -14,16 +20,17 @@ export type Compression = "gzip" | "zstd" | "none";
  * @param what names the file in errors
  * @throws {CorruptError} from the reader: a file cut short, a wrong check sum, other bytes behind the end
  */
-export async function decompress(stream: ReadableStream<Uint8Array>, what = "the bundle"): Promise<ByteReader> {
+export async function decompress(stream: ReadableStream<Uint8Array>, what = "the bundle"): Promise<Decompressed> {
   const input = new ByteReader(openByteSource(stream), what);
   try {
-    switch (tellCompression(await input.peek(4))) {
+    const compression = tellCompression(await input.peek(4));
+    switch (compression) {
       case "gzip":
-        return new ByteReader(new GzipSource(input, what), what);
+        return { compression, reader: new ByteReader(new GzipSource(input, what), what) };
       case "zstd":
-        return new ByteReader(new ZstdSource(input, what), what);
+        return { compression, reader: new ByteReader(new ZstdSource(input, what), what) };
       case "none":
-        return input;
+        return { compression, reader: input };
     }
   } catch (error) {
     await input.cancel(error);

@@ -7,10 +7,14 @@ import { formatReference, type Reference, repositoryOf } from "../oci/reference.
 
 /** How the content that was imported is looked up. */
 export interface ImportedContent {
+  /** Names the bundle in errors. */
+  readonly what: string;
   /** The bytes of a manifest that the package carries or relies on; `undefined` where it has none of that digest. */
   readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined>;
   /** The size in bytes of a blob that is in place. */
   statBlob(digest: Digest): Promise<number | undefined>;
+  /** Whether content that cannot be looked at is held by whom the bundle is for. */
+  isElsewhere?(digest: Digest): boolean;
 }
 
 /** A manifest that is ready to be written. */
@@ -45,7 +49,7 @@ export async function readImageGraph(
   missing: Set<Digest>,
 ): Promise<ImageGraph> {
   const repository = repositoryOf(image.reference);
-  const digest = rootDigest(kubepkg, image);
+  const digest = rootDigest(kubepkg, image, content.what);
   const manifests = new Map<Digest, GraphManifest>();
   const platforms = new Set<string>();
 
@@ -57,8 +61,8 @@ export async function readImageGraph(
     if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deep`);
     if (manifests.has(expected.digest)) return true;
     const bytes = await content.readManifest(repository, expected.digest);
-    if (bytes === undefined) return false;
-    checkSize(expected, bytes.length);
+    if (bytes === undefined) return content.isElsewhere?.(expected.digest) ?? false;
+    checkSize(expected, bytes.length, content.what);
     const manifest = readManifest(image, expected.digest, bytes);
     if (manifest.kind === "index") {
       let isAnyThere = manifest.manifests.length === 0;
@@ -68,8 +72,8 @@ export async function readImageGraph(
     } else {
       for (const blob of successorsOf(manifest)) {
         const size = await content.statBlob(blob.digest);
-        if (size === undefined) missing.add(blob.digest);
-        else checkSize(blob, size);
+        if (size !== undefined) checkSize(blob, size, content.what);
+        else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
       }
       const { platform } = expected;
       if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
@@ -104,9 +108,10 @@ export async function readImageGraphs(
 /**
  * The digest of an image of a bundle: what the package says, else the manifest that its status lists with the tag.
  *
+ * @param what names the bundle in errors
  * @throws {CorruptError} when neither gives one
  */
-export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage): Digest {
+export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage, what = "the bundle"): Digest {
   if (digest !== undefined) return digest;
   const lines = (kubepkg.status?.digests ?? []).filter(({ type, name, tag }) => {
     return type === "manifest" && name === repositoryOf(reference) && tag === reference.tag;
@@ -114,7 +119,7 @@ export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage
   // An index has no platform; a tag that several manifests bear can only mean it.
   const [line, other] = lines.length > 1 ? lines.filter(({ platform }) => platform === undefined) : lines;
   if (line !== undefined && other === undefined) return line.digest;
-  throw new CorruptError(`Cannot use the bundle: it does not say which digest ${formatReference(reference)} has`);
+  throw new CorruptError(`Cannot use ${what}: it does not say which digest ${formatReference(reference)} has`);
 }
 
 function readManifest(image: PackageImage, digest: Digest, bytes: Uint8Array): Manifest {
@@ -126,9 +131,9 @@ function readManifest(image: PackageImage, digest: Digest, bytes: Uint8Array): M
   }
 }
 
-function checkSize(expected: { digest: Digest; size?: number }, actual: number): void {
+function checkSize(expected: { digest: Digest; size?: number }, actual: number, what: string): void {
   if (expected.size === undefined || expected.size === actual) return;
   throw new CorruptError(
-    `Cannot use the bundle: ${expected.digest} has ${actual} bytes, the manifest that names it says ${expected.size}`,
+    `Cannot use ${what}: ${expected.digest} has ${actual} bytes, the manifest that names it says ${expected.size}`,
   );
 }

@@ -1,22 +1,46 @@
 import type { ContentStore } from "../content/source.ts";
-import { DigestMismatchError, verifyBytes } from "../content/verify.ts";
+import { DigestMismatchError } from "../content/verify.ts";
 import { imagesOf, type KubePkg, withImageDigests } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
+import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { BundleManifests } from "./bundle_manifests.ts";
 import { streamBytes } from "./byte_reader.ts";
+import { isContentInPlace } from "./content_in_place.ts";
 import { type ImageGraph, readImageGraphs, rootDigest } from "./image_graph.ts";
 import { describeBundle } from "./inspect_bundle.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
-import { checkSpace, type ImportPlan, missingError, planImport, type PlanImportOptions } from "./plan_import.ts";
+import {
+  checkSpace,
+  type ImportPlan,
+  judgeImport,
+  missingError,
+  planImport,
+  type PlanImportOptions,
+} from "./plan_import.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 import { readSmallBlob } from "./read_small_blob.ts";
 
+/** What an installation is besides the content of the store. */
+export interface Installation {
+  /** What is installed under a name. It is asked twice: at first, and by whom has the lock. */
+  findInstalled?(name: string): Promise<KubePkg | undefined>;
+  /** Sees to it, before anything is written, that `finish` will be able to do its work. */
+  prepare?(): Promise<void>;
+  /** Keeps others who install out, from the first manifest until `finish` is done. */
+  lock?(): Promise<Disposable>;
+  /** Whether what `finish` does is done for a package that is installed. */
+  isFinished?(kubepkg: KubePkg): Promise<boolean>;
+  /** Hands the package over and records it. */
+  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
+}
+
 /** How a bundle is imported. */
-export interface ImportOptions extends Partial<PlanImportOptions> {
-  /** What is installed, where the package's name has to be known to tell. */
-  readonly findInstalled?: (name: string) => Promise<KubePkg | undefined>;
+export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "isInPlace"> {
+  /** Names the file in errors. */
+  readonly what?: string | undefined;
+  readonly installation?: Installation;
   /** Only says what would happen; reads the first entry alone. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
@@ -42,15 +66,13 @@ export interface ImportResult {
   readonly kubepkg: KubePkg;
 }
 
-/** All manifests of a bundle are held in memory until the blobs are in place. */
-const MAX_MANIFESTS_BYTES = 64 * 1024 * 1024;
 const ANY_TYPE = "application/octet-stream";
 const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Brings a bundle's content into a store: blobs as they come, then, when all that the package needs is in place, the
- * manifests and last the tags. Whatever goes wrong before that changes nothing that can be seen, and doing it again skips
- * the blobs that are in place. To hand over and to record the package is left to the caller.
+ * manifests, the tags, and last what the installation does. Whatever goes wrong before that changes nothing that can be
+ * seen, and doing it again skips the blobs that are in place. Of what is installed already only what is gone is brought.
  *
  * @throws {CorruptError} when the bundle is broken or content is not what its name says
  * @throws {RefusedError} when the version rule forbids it
@@ -62,13 +84,15 @@ export async function importBundle(
   store: ContentStore,
   options: ImportOptions = {},
 ): Promise<ImportResult> {
-  const bundle = await readBundle(stream);
+  const { what } = options;
+  const bundle = await readBundle(stream, { what });
   try {
     return await new BundleImport(bundle, store, options).run();
   } catch (error) {
     if (!(error instanceof DigestMismatchError)) throw error;
     const { metadata: { name }, spec: { version } } = bundle.kubepkg;
-    throw new CorruptError(`Cannot import ${name}@${version}: ${error.message}`, { cause: error });
+    const from = what === undefined ? "" : ` from ${what}`;
+    throw new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
   } finally {
     await bundle.cancel();
   }
@@ -80,11 +104,9 @@ class BundleImport {
   readonly #store: ContentStore;
   readonly #options: ImportOptions;
   readonly #repositories: ReadonlyMap<Digest, string>;
-  readonly #types: ReadonlyMap<Digest, "manifest" | "blob">;
-  readonly #manifests = new Map<Digest, Uint8Array>();
+  readonly #manifests: BundleManifests;
   readonly #inPlace = new Map<Digest, number>();
   readonly #counts = { written: 0, skipped: 0, bytesWritten: 0 };
-  #manifestBytes = 0;
   #done = 0;
   #total: number | undefined;
 
@@ -93,49 +115,68 @@ class BundleImport {
     this.#store = store;
     this.#options = options;
     // Earlier tools left the images' digests to the status; what is installed and compared has them in their place.
-    this.#kubepkg = withImageDigests(bundle.kubepkg, (image) => rootDigest(bundle.kubepkg, image));
+    this.#kubepkg = withImageDigests(bundle.kubepkg, (image) => rootDigest(bundle.kubepkg, image, bundle.what));
+    this.#manifests = new BundleManifests(this.#kubepkg, bundle);
     const images = imagesOf(this.#kubepkg);
     const lines = this.#kubepkg.status?.digests ?? [];
-    this.#types = new Map([
-      ...lines.map(({ digest, type }) => [digest, type] as const),
-      ...images.map((image) => [rootDigest(this.#kubepkg, image), "manifest"] as const),
-    ]);
     const ours = new Set(images.map(({ reference }) => repositoryOf(reference)));
     this.#repositories = new Map(lines.filter(({ name }) => ours.has(name)).map(({ digest, name }) => [digest, name]));
   }
 
   async run(): Promise<ImportResult> {
-    const kubepkg = this.#kubepkg;
-    const { findInstalled, dryRun, onPlan } = this.#options;
-    const installed = this.#options.installed ?? await findInstalled?.(kubepkg.metadata.name);
-    const plan = await planImport(kubepkg, {
+    const { force, dryRun, onPlan, installation } = this.#options;
+    const plan = await planImport(this.#kubepkg, {
       ...this.#options,
+      ...await this.#findInstalled(),
       statBlob: (digest) => this.#statHeld(digest),
-      ...(installed === undefined ? {} : { installed }),
+      isInPlace: () => this.#isInPlace(),
     });
     onPlan?.(plan);
-    if (dryRun || (plan.verdict === "same" && !this.#options.force)) return this.#result(plan, false, []);
+    if (dryRun || (plan.verdict === "same" && !plan.isRepair && !force)) return this.#result(plan);
 
+    await installation?.prepare?.();
     this.#total = this.#bytesInFile();
     for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
       await this.#take(blob);
     }
     const graphs = await this.#checkComplete();
     await this.#writeLeftOver(graphs);
+    using _lock = await installation?.lock?.();
+    return await this.#install(plan, graphs);
+  }
+
+  // What is installed now need not be what was when the blobs began to come.
+  async #install(planned: ImportPlan, graphs: readonly ImageGraph[]): Promise<ImportResult> {
+    const { force, installation } = this.#options;
+    const judged = judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const isSame = judged.verdict === "same" && !force;
+    const plan = { ...planned, ...judged, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
+    if (isSame && !plan.isRepair) return this.#result(plan);
     for (const { repository, manifests } of graphs) {
       for (const { descriptor, bytes } of manifests) await this.#store.writeManifest(repository, descriptor, bytes);
     }
     for (const { reference, repository, digest } of graphs) {
       if (reference.tag !== undefined) await this.#store.tag(repository, reference.tag, digest);
     }
-    return this.#result(plan, true, graphs);
+    await installation?.finish?.(this.#kubepkg, plan);
+    return this.#result(plan, graphs);
   }
 
-  #result(plan: ImportPlan, isImported: boolean, graphs: readonly ImageGraph[]): ImportResult {
+  async #findInstalled(): Promise<{ installed?: KubePkg }> {
+    const installed = await this.#options.installation?.findInstalled?.(this.#kubepkg.metadata.name);
+    return installed === undefined ? {} : { installed };
+  }
+
+  async #isInPlace(): Promise<boolean> {
+    return await isContentInPlace(this.#bundle, this.#store, (digest) => this.#statHeld(digest)) &&
+      (await this.#options.installation?.isFinished?.(this.#kubepkg) ?? true);
+  }
+
+  #result(plan: ImportPlan, graphs?: readonly ImageGraph[]): ImportResult {
     return {
       plan,
-      isImported,
-      images: isImported ? graphs.map(describeImage) : this.#describeImages(),
+      isImported: graphs !== undefined,
+      images: graphs?.map(describeImage) ?? this.#describeImages(),
       blobs: { ...this.#counts },
       kubepkg: this.#kubepkg,
     };
@@ -157,11 +198,9 @@ class BundleImport {
         entry: blob.name,
       });
     };
-    const type = this.#types.get(digest) ?? "blob";
     const isHeld = await this.#statHeld(digest) === size;
     // What may be a manifest is kept even if the store has it: it is needed to know what the image consists of.
-    const mayBeManifest = type === "manifest" || (this.#bundle.declared === undefined && size <= MAX_MANIFEST_BYTES);
-    const bytes = mayBeManifest ? await this.#readSmall(blob, type) : undefined;
+    const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
     this.#inPlace.set(digest, size);
     if (isHeld) this.#counts.skipped++;
     else {
@@ -170,22 +209,9 @@ class BundleImport {
       this.#counts.bytesWritten += size;
       // A manifest is written when all it names is in place; until then nothing has to hold it.
       if (bytes === undefined) await this.#writeBlob(blob, report);
-      else if (!this.#manifests.has(digest)) await this.#writeBytes(digest, bytes);
+      else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
     }
     if (isHeld || bytes !== undefined) report(size);
-  }
-
-  async #readSmall(blob: BundleBlob, type: "manifest" | "blob"): Promise<Uint8Array> {
-    const bytes = (await blob.readAll(MAX_MANIFEST_BYTES)).slice();
-    verifyBytes(bytes, blob.digest, blob.size);
-    if (type === "manifest" || isManifest(bytes)) {
-      this.#manifestBytes += bytes.length;
-      if (this.#manifestBytes > MAX_MANIFESTS_BYTES) {
-        throw new CorruptError(`Cannot use the bundle: its manifests have more than ${MAX_MANIFESTS_BYTES} bytes`);
-      }
-      this.#manifests.set(blob.digest, bytes);
-    }
-    return bytes;
   }
 
   async #writeBlob(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
@@ -212,6 +238,7 @@ class BundleImport {
     }
     if (lacking.length > 0) throw missingError(kubepkg, lacking);
     const { graphs, missing } = await readImageGraphs(kubepkg, {
+      what: this.#bundle.what,
       readManifest: (repository, digest) => this.#readManifest(repository, digest),
       statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.#statHeld(digest),
     });
@@ -222,7 +249,7 @@ class BundleImport {
   // What looked like a manifest, or was said to be one, but is a layer of an image.
   async #writeLeftOver(graphs: readonly ImageGraph[]): Promise<void> {
     const used = new Set(graphs.flatMap(({ manifests }) => manifests.map(({ descriptor }) => descriptor.digest)));
-    for (const [digest, bytes] of this.#manifests) {
+    for (const [digest, bytes] of this.#manifests.list()) {
       if (!used.has(digest)) await this.#writeBytes(digest, bytes);
     }
   }
@@ -231,21 +258,20 @@ class BundleImport {
   async #readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined> {
     const bytes = this.#manifests.get(digest);
     if (bytes !== undefined) return bytes;
-    if (this.#types.get(digest) !== "manifest" && !this.#inPlace.has(digest)) return undefined;
+    if (!this.#manifests.isManifest(digest) && !this.#inPlace.has(digest)) return undefined;
     return await this.#store.readManifest(repository, digest) ??
       await readSmallBlob(this.#store, repository, { digest, limit: MAX_MANIFEST_BYTES });
   }
 
   async #statHeld(digest: Digest): Promise<number | undefined> {
-    const { statBlob } = this.#options;
-    return await (statBlob?.(digest) ?? this.#store.statBlob(this.#repositoryOf(digest), digest));
+    return await this.#store.statBlob(this.#repositoryOf(digest), digest);
   }
 
   #repositoryOf(digest: Digest): string {
     const repository = this.#repositories.get(digest);
     if (repository !== undefined) return repository;
     const [image] = imagesOf(this.#kubepkg);
-    if (image === undefined) throw new CorruptError(`Cannot use the bundle: it has ${digest}, but no images`);
+    if (image === undefined) throw new CorruptError(`Cannot use ${this.#bundle.what}: it has ${digest}, but no images`);
     return repositoryOf(image.reference);
   }
 
@@ -260,14 +286,4 @@ class BundleImport {
 
 function describeImage({ reference, digest, platforms }: ImageGraph): ImportedImage {
   return { reference: formatReference(reference), digest, platforms };
-}
-
-function isManifest(bytes: Uint8Array): boolean {
-  try {
-    parseManifest(bytes);
-    return true;
-  } catch (error) {
-    if (error instanceof CorruptError) return false;
-    throw error;
-  }
 }

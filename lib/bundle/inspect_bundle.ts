@@ -33,9 +33,14 @@ export interface ImageInfo {
   readonly size: number;
 }
 
-/** Says what is in a bundle. It reads the first entry alone. @throws {CorruptError} */
-export async function inspectBundle(stream: ReadableStream<Uint8Array>): Promise<BundleInfo> {
-  const bundle = await readBundle(stream);
+/**
+ * Says what is in a bundle. It reads the first entry alone.
+ *
+ * @param what names the bundle in errors
+ * @throws {CorruptError}
+ */
+export async function inspectBundle(stream: ReadableStream<Uint8Array>, what?: string): Promise<BundleInfo> {
+  const bundle = await readBundle(stream, { what });
   await bundle.cancel();
   return describeBundle(bundle.kubepkg);
 }

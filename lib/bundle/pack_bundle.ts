@@ -1,9 +1,16 @@
 import { createHash } from "node:crypto";
 import type { ContentSource } from "../content/source.ts";
-import { Verifier } from "../content/verify.ts";
+import { DigestMismatchError, Verifier } from "../content/verify.ts";
 import { imagesOf, type KubePkg, PLATFORMS_ANNOTATION, withImageDigests } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS } from "../kubepkg/read_kubepkg.ts";
-import { type BundlePlan, planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
+import {
+  type BundlePlan,
+  type CarriedManifest,
+  planBundle,
+  type PlanEntry,
+  platformsOf,
+  type ResolvedImage,
+} from "../kubepkg/plan.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { parsePlatforms, type Platform } from "../oci/platform.ts";
@@ -66,7 +73,7 @@ const encoder = new TextEncoder();
  * fails, what was written is worthless.
  *
  * @throws {Error} when an image, a blob or a platform asked for by name is not there
- * @throws {DigestMismatchError} when the content is not what its digest says
+ * @throws {DigestMismatchError} when the content is not what its digest says; it names the image
  */
 export async function packBundle(
   kubepkg: KubePkg,
@@ -76,7 +83,9 @@ export async function packBundle(
 ): Promise<PackResult> {
   const resolver = new ImageResolver(source, choosePlatforms(kubepkg, options));
   const images: ResolvedImage[] = [];
-  for (const image of imagesOf(kubepkg)) images.push(await resolver.resolve(image));
+  for (const image of imagesOf(kubepkg)) {
+    images.push(await resolver.resolve(image).catch((error) => blame(error, [formatReference(image.reference)])));
+  }
   const plan = planBundle(images, options.have);
   const packed = describePackage(kubepkg, images, plan);
 
@@ -98,7 +107,10 @@ export async function packBundle(
     await gzip.write(formatTarHeader(name, size));
     const bytes = entry.type === "manifest" ? resolver.manifests.get(digest) : undefined;
     if (bytes !== undefined) await gzip.write(bytes);
-    else await copyBlob(source, entry, async (piece) => (await gzip.write(piece), report(name)));
+    else {
+      await copyBlob(source, entry, async (piece) => (await gzip.write(piece), report(name)))
+        .catch((error) => blame(error, namesOf(images.filter(({ root }) => hasBlob(root, digest)))));
+    }
     await gzip.write(new Uint8Array(paddedSize(size) - size));
   }
   await gzip.write(new Uint8Array(END_BYTES));
@@ -213,6 +225,21 @@ async function copyBlob(
     await reader.cancel(error);
     throw error;
   }
+}
+
+function blame(error: unknown, names: readonly string[]): never {
+  if (!(error instanceof DigestMismatchError)) throw error;
+  throw new DigestMismatchError(
+    `Cannot pack ${names.join(", ")}: ${error.message}; run crpe verify to see what is broken`,
+  );
+}
+
+function namesOf(images: readonly ResolvedImage[]): string[] {
+  return images.map(({ reference }) => formatReference(reference));
+}
+
+function hasBlob({ blobs, children }: CarriedManifest, digest: Digest): boolean {
+  return blobs.some((blob) => blob.digest === digest) || children.some((child) => hasBlob(child, digest));
 }
 
 function packedPlatforms(images: readonly ResolvedImage[]): string[] {

@@ -16,6 +16,8 @@ export interface PlanImportOptions {
   readonly statBlob: (digest: Digest) => Promise<number | undefined>;
   /** How many bytes can be written; `undefined` where that is not known. */
   readonly freeBytes?: () => Promise<number | undefined>;
+  /** Asked where the same is installed already: whether all of it is still there. */
+  readonly isInPlace?: () => Promise<boolean>;
 }
 
 /** What an import would do, known from the first entry of a bundle alone. */
@@ -25,10 +27,34 @@ export interface ImportPlan {
   readonly version: string;
   readonly verdict: Verdict;
   readonly installedVersion?: string;
+  /** The same is installed already, but something of it is gone: an import brings it back. */
+  readonly isRepair: boolean;
   readonly images: readonly string[];
   /** Blobs and manifests that have to be written, with their size in bytes, and those that are there. */
   readonly blobs: { readonly toWrite: number; readonly bytesToWrite: number; readonly held: number };
   readonly manifests: ManifestDiff;
+}
+
+/**
+ * Decides on an import by what is installed.
+ *
+ * @throws {RefusedError} for a downgrade or a changed re-issue that is not forced
+ */
+export function judgeImport(
+  kubepkg: KubePkg,
+  { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
+): Pick<ImportPlan, "verdict" | "installedVersion" | "manifests"> {
+  const { name } = kubepkg.metadata;
+  const { verdict, installedVersion, candidateVersion: version, needsForce } = compareRelease(installed, kubepkg);
+  if (needsForce && !force) {
+    throw new RefusedError(
+      verdict === "downgrade"
+        ? `Cannot import ${name}@${version}: ${installedVersion} is installed, which is higher; --force allows it`
+        : `Cannot import ${name}@${version}: that version is installed with other content; --force replaces it`,
+    );
+  }
+  const manifests = diffManifests(installed, kubepkg);
+  return { verdict, ...(installedVersion === undefined ? {} : { installedVersion }), manifests };
 }
 
 /**
@@ -40,17 +66,7 @@ export interface ImportPlan {
  */
 export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<ImportPlan> {
   const { name, namespace } = kubepkg.metadata;
-  const { verdict, installedVersion, candidateVersion: version, needsForce } = compareRelease(
-    options.installed,
-    kubepkg,
-  );
-  if (needsForce && !options.force) {
-    throw new RefusedError(
-      verdict === "downgrade"
-        ? `Cannot import ${name}@${version}: ${installedVersion} is installed, which is higher; --force allows it`
-        : `Cannot import ${name}@${version}: that version is installed with other content; --force replaces it`,
-    );
-  }
+  const { manifests, ...judged } = judgeImport(kubepkg, options);
   const omitted = new Set(kubepkg.status?.omitted ?? []);
   const missing: Digest[] = [];
   const blobs = { toWrite: 0, bytesToWrite: 0, held: 0 };
@@ -63,20 +79,21 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
       blobs.bytesToWrite += size;
     }
   }
-  const isDone = verdict === "same" && !options.force;
-  if (!isDone) {
+  const isSame = judged.verdict === "same" && !options.force;
+  const isRepair = isSame && !(await options.isInPlace?.() ?? true);
+  if (!isSame || isRepair) {
     await checkSpace(kubepkg, blobs.bytesToWrite, options);
     if (missing.length > 0) throw missingError(kubepkg, missing);
   }
   return {
     name,
     namespace,
-    version,
-    verdict,
-    ...(installedVersion === undefined ? {} : { installedVersion }),
+    version: kubepkg.spec.version,
+    ...judged,
+    isRepair,
     images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
     blobs,
-    manifests: diffManifests(options.installed, kubepkg),
+    manifests,
   };
 }
 

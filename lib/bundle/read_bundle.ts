@@ -1,10 +1,12 @@
-import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
-import { KUBEPKG_LIMITS } from "../kubepkg/read_kubepkg.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
+import type { ByteReader } from "./byte_reader.ts";
 import { decompress } from "./decompress.ts";
 import { ENTRY_NAME, parseBlobEntryName } from "./entry_name.ts";
+import { BLOCK_BYTES, isTarHead } from "./tar_header.ts";
 import { type TarEntry, TarReader } from "./tar_reader.ts";
 
 /** A blob (or manifest) of a bundle, being read. Its bytes are not verified. */
@@ -15,7 +17,7 @@ export interface BundleBlob extends TarEntry {
 /** How a bundle is read. */
 export interface ReadBundleOptions {
   /** Names the file in errors. */
-  readonly what?: string;
+  readonly what?: string | undefined;
   /** Takes what is wrong with one entry, which is then passed over; without it the entry's error is thrown. */
   readonly onProblem?: (error: CorruptError) => void;
 }
@@ -30,33 +32,38 @@ const MAX_ENTRIES = 100_000;
  */
 export async function readBundle(
   stream: ReadableStream<Uint8Array>,
-  options: ReadBundleOptions = {},
+  { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
-  const tar = new TarReader(await decompress(stream, options.what ?? "the bundle"));
+  const tar = new TarReader(await openTar(stream, what), what);
   try {
     const first = await tar.next();
     if (first?.name !== ENTRY_NAME.kubepkg) {
       const found = first === undefined
         ? "it has no files"
         : `its first entry is ${JSON.stringify(first.name.slice(0, 200))}`;
-      throw new CorruptError(`Cannot use the bundle: ${found}, not ${ENTRY_NAME.kubepkg}`);
+      throw new CorruptError(`Cannot use ${what}: ${found}, not ${ENTRY_NAME.kubepkg}`);
     }
-    const json = parseJson(await first.readAll(KUBEPKG_LIMITS.maxBytes), ENTRY_NAME.kubepkg, KUBEPKG_LIMITS);
-    return new BundleReader(tar, parseKubePkg(json, ENTRY_NAME.kubepkg), options.onProblem);
+    const bytes = await first.readAll(KUBEPKG_LIMITS.maxBytes);
+    const kubepkg = readKubePkgJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
+    return new BundleReader(tar, kubepkg, { what, onProblem });
   } catch (error) {
     await tar.cancel(error);
     throw error;
   }
 }
 
-/** The sizes in bytes of all that a package says it needs; `undefined` where it does not say it. */
-export function declaredSizes(kubepkg: KubePkg): Map<Digest, number> | undefined {
+/**
+ * The sizes in bytes of all that a package says it needs; `undefined` where it does not say it.
+ *
+ * @param what names the bundle in errors
+ */
+export function declaredSizes(kubepkg: KubePkg, what = "the bundle"): Map<Digest, number> | undefined {
   const digests = kubepkg.status?.digests;
   if (digests === undefined || digests.length === 0) return undefined;
   const sizes = new Map<Digest, number>();
   for (const { digest, size } of digests) {
     if ((sizes.get(digest) ?? size) !== size) {
-      throw new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg}: status.digests has two sizes for ${digest}`);
+      throw new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg} of ${what}: status.digests has two sizes for ${digest}`);
     }
     sizes.set(digest, size);
   }
@@ -68,14 +75,17 @@ export class BundleReader {
   readonly kubepkg: KubePkg;
   /** What the package says it needs, and the sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
+  /** Names the bundle in errors. */
+  readonly what: string;
   readonly #tar: TarReader;
   readonly #onProblem: ((error: CorruptError) => void) | undefined;
   readonly #seen = new Set<string>([ENTRY_NAME.kubepkg]);
 
-  constructor(tar: TarReader, kubepkg: KubePkg, onProblem?: (error: CorruptError) => void) {
+  constructor(tar: TarReader, kubepkg: KubePkg, { what = "the bundle", onProblem }: ReadBundleOptions = {}) {
     this.#tar = tar;
     this.kubepkg = kubepkg;
-    this.declared = declaredSizes(kubepkg);
+    this.what = what;
+    this.declared = declaredSizes(kubepkg, what);
     this.#onProblem = onProblem;
   }
 
@@ -105,26 +115,43 @@ export class BundleReader {
 
   async #check(entry: TarEntry): Promise<Digest | undefined> {
     const { name, size } = entry;
-    if (this.#seen.has(name)) throw refuse(`it has ${name} twice`);
+    if (this.#seen.has(name)) throw this.#refuse(`it has ${name} twice`);
     this.#seen.add(name);
     if (this.#seen.size > MAX_ENTRIES && this.declared === undefined) {
-      throw refuse(`it has more than ${MAX_ENTRIES} entries`);
+      throw this.#refuse(`it has more than ${MAX_ENTRIES} entries`);
     }
     if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) {
       // Nothing of it is needed, but a file that nobody could use is better found here.
-      parseJson(await entry.readAll(KUBEPKG_LIMITS.maxBytes), name, KUBEPKG_LIMITS);
+      parseJson(await entry.readAll(KUBEPKG_LIMITS.maxBytes), `${name} of ${this.what}`, KUBEPKG_LIMITS);
       return undefined;
     }
     const digest = parseBlobEntryName(name);
-    if (digest === undefined) throw refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which no bundle has`);
+    if (digest === undefined) throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which no bundle has`);
     if (this.declared === undefined) return digest;
     const declared = this.declared.get(digest);
-    if (declared === undefined) throw refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
-    if (declared !== size) throw refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
+    if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
+    if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
     return digest;
+  }
+
+  #refuse(reason: string): CorruptError {
+    return new CorruptError(`Cannot use ${this.what}: ${reason}`);
   }
 }
 
-function refuse(reason: string): CorruptError {
-  return new CorruptError(`Cannot use the bundle: ${reason}`);
+async function openTar(stream: ReadableStream<Uint8Array>, what: string): Promise<ByteReader> {
+  const { compression, reader } = await decompress(stream, what);
+  try {
+    const head = await reader.peek(BLOCK_BYTES);
+    if (isTarHead(head)) return reader;
+    const reason = compression !== "none"
+      ? `it is not a bundle (what is in the ${compression} is no tar)`
+      : head.length === 0
+      ? "it is empty"
+      : "it is not a bundle (neither gzip, zstd nor tar)";
+    throw new CorruptError(`Cannot read ${what}: ${reason}`);
+  } catch (error) {
+    await reader.cancel(error);
+    throw error;
+  }
 }

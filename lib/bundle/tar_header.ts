@@ -16,6 +16,7 @@ const MAX_OCTAL_SIZE = 8 ** 11 - 1;
 const NAME_BYTES = 100;
 const CHECKSUM_AT = 148;
 const CHECKSUM_BYTES = 8;
+const MAGIC = { at: 257, length: 6, name: "magic" };
 const USED_RECORDS = /^(?:path|size|GNU\.sparse\..*)$/;
 
 const encoder = new TextEncoder();
@@ -44,48 +45,62 @@ export function formatTarHeader(name: string, size: number): Uint8Array {
 /**
  * Reads one header block.
  *
+ * @param what names the tar in errors
  * @returns `undefined` for a block of zeros, which marks the end
  * @throws {CorruptError} when the check sum is wrong or a field makes no sense
  */
-export function parseTarHeader(block: Uint8Array): TarHeader | undefined {
+export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
   // Signed sums, which some ancient programs wrote, are not asked for: they differ only for bytes above 127.
-  if (parseNumber(block, CHECKSUM_AT, CHECKSUM_BYTES, "check sum") !== checksumOf(block)) {
-    throw new CorruptError("Cannot read the tar: the check sum of a header is wrong");
+  const checksum = parseNumber(block, { at: CHECKSUM_AT, length: CHECKSUM_BYTES, name: "check sum" }, what);
+  if (checksum !== checksumOf(block)) {
+    throw new CorruptError(`Cannot read ${what}: the check sum of a header is wrong`);
   }
-  const isPosix = parseText(block, 257, 6, "magic") === "ustar" && block[262] === 0;
-  const prefix = isPosix ? parseText(block, 345, 155, "prefix") : "";
-  const name = parseText(block, 0, NAME_BYTES, "name");
+  const isPosix = parseText(block, MAGIC, what) === "ustar" && block[262] === 0;
+  const prefix = isPosix ? parseText(block, { at: 345, length: 155, name: "prefix" }, what) : "";
+  const name = parseText(block, { at: 0, length: NAME_BYTES, name: "name" }, what);
   const flag = block[156] ?? 0;
   return {
     name: prefix === "" ? name : `${prefix}/${name}`,
-    size: parseNumber(block, 124, 12, "size"),
+    size: parseNumber(block, { at: 124, length: 12, name: "size" }, what),
     type: flag === 0 ? "0" : String.fromCharCode(flag),
   };
+}
+
+/** Tells whether a file begins as a tar does: with a header that is right, or one that is marked as one. */
+export function isTarHead(head: Uint8Array): boolean {
+  if (head.length < BLOCK_BYTES) return false;
+  try {
+    return parseText(head, MAGIC, "").startsWith("ustar") || (parseTarHeader(head), true);
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  }
 }
 
 /**
  * Reads those records of an extended header that change how its entry is read: `<length> <key>=<value>\n` each.
  *
+ * @param what names the tar in errors
  * @throws {CorruptError}
  */
-export function parsePaxRecords(bytes: Uint8Array): Map<string, string> {
+export function parsePaxRecords(bytes: Uint8Array, what = "the tar"): Map<string, string> {
   const records = new Map<string, string>();
   for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(0x20, at);
     const digits = space < 0 ? "" : String.fromCharCode(...bytes.subarray(at, Math.min(space, at + 8)));
     const end = at + Number(digits);
     if (!/^[1-9][0-9]{0,5}$/.test(digits) || end > bytes.length || end <= space || bytes[end - 1] !== 0x0a) {
-      throw new CorruptError("Cannot read the tar: an extended header has a record of the wrong length");
+      throw new CorruptError(`Cannot read ${what}: an extended header has a record of the wrong length`);
     }
     const equals = bytes.indexOf(0x3d, space);
     if (equals <= space + 1 || equals >= end) {
-      throw new CorruptError("Cannot read the tar: an extended header has a record without a key");
+      throw new CorruptError(`Cannot read ${what}: an extended header has a record without a key`);
     }
-    const key = decodeText(bytes.subarray(space + 1, equals), "key of an extended header");
+    const key = decodeText(bytes.subarray(space + 1, equals), "key of an extended header", what);
     const value = bytes.subarray(equals + 1, end - 1);
     // Some values are no text (extended attributes); those that count are.
-    if (USED_RECORDS.test(key)) records.set(key, decodeText(value, `${key} of an extended header`));
+    if (USED_RECORDS.test(key)) records.set(key, decodeText(value, `${key} of an extended header`, what));
     at = end;
   }
   return records;
@@ -97,11 +112,11 @@ export function paddedSize(size: number): number {
 }
 
 /** Reads a field that ends at its first NUL. @throws {CorruptError} when it is not UTF-8 */
-export function decodeText(bytes: Uint8Array, field: string): string {
+export function decodeText(bytes: Uint8Array, field: string, what = "the tar"): string {
   try {
     return decoder.decode(bytes);
   } catch (cause) {
-    throw new CorruptError(`Cannot read the tar: the ${field} is not UTF-8`, { cause });
+    throw new CorruptError(`Cannot read ${what}: the ${field} is not UTF-8`, { cause });
   }
 }
 
@@ -139,25 +154,34 @@ function checksumOf(block: Uint8Array): number {
   return sum;
 }
 
-function parseText(block: Uint8Array, at: number, length: number, field: string): string {
+interface Field {
+  readonly at: number;
+  readonly length: number;
+  /** In errors. */
+  readonly name: string;
+}
+
+function parseText(block: Uint8Array, { at, length, name }: Field, what: string): string {
   const bytes = block.subarray(at, at + length);
   const end = bytes.indexOf(0);
-  return decodeText(end < 0 ? bytes : bytes.subarray(0, end), field);
+  return decodeText(end < 0 ? bytes : bytes.subarray(0, end), name, what);
 }
 
 // Octal digits; or, with the first bit set, GNU's big-endian binary ("base-256").
-function parseNumber(block: Uint8Array, at: number, length: number, field: string): number {
-  const bytes = block.subarray(at, at + length);
+function parseNumber(block: Uint8Array, field: Field, what: string): number {
+  const bytes = block.subarray(field.at, field.at + field.length);
   const first = bytes[0] ?? 0;
   let value = Number.NaN;
   if ((first & 0x80) !== 0) {
     value = first & 0x7f;
     for (const byte of bytes.subarray(1)) value = value * 256 + byte;
   } else {
-    const text = parseText(block, at, length, field).trim();
+    const text = parseText(block, field, what).trim();
     if (/^[0-7]+$/.test(text)) value = Number.parseInt(text, 8);
     else if (text === "") value = 0;
   }
-  if (!Number.isSafeInteger(value)) throw new CorruptError(`Cannot read the tar: a header's ${field} is no number`);
+  if (!Number.isSafeInteger(value)) {
+    throw new CorruptError(`Cannot read ${what}: a header's ${field.name} is no number`);
+  }
   return value;
 }

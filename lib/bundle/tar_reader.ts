@@ -27,6 +27,7 @@ export interface TarEntry {
  */
 export class TarReader {
   readonly #input: ByteReader;
+  readonly #what: string;
   #left = 0;
   #padding = 0;
   /** Which entry is open, so that an earlier one gives nothing any more. */
@@ -34,8 +35,10 @@ export class TarReader {
   #otherHeaders = 0;
   #isEnded = false;
 
-  constructor(input: ByteReader) {
+  /** @param what names the tar in errors */
+  constructor(input: ByteReader, what = "the tar") {
     this.#input = input;
+    this.#what = what;
   }
 
   /**
@@ -51,10 +54,10 @@ export class TarReader {
     this.#padding = 0;
     const overrides: { name?: string; size?: number } = {};
     for (;;) {
-      const header = parseTarHeader(await this.#input.readExactly(BLOCK_BYTES));
+      const header = parseTarHeader(await this.#input.readExactly(BLOCK_BYTES), this.#what);
       if (header === undefined) {
         if (overrides.name !== undefined || overrides.size !== undefined) {
-          throw refuse("it ends after an extended header");
+          throw this.#refuse("it ends after an extended header");
         }
         await this.#readEnd();
         return undefined;
@@ -71,37 +74,41 @@ export class TarReader {
   }
 
   async #readOther(header: TarHeader, overrides: { name?: string; size?: number }): Promise<undefined> {
-    if (++this.#otherHeaders > MAX_OTHER_HEADERS) throw refuse(`it has more than ${MAX_OTHER_HEADERS} other headers`);
+    if (++this.#otherHeaders > MAX_OTHER_HEADERS) {
+      throw this.#refuse(`it has more than ${MAX_OTHER_HEADERS} other headers`);
+    }
     const { name, type } = header;
     switch (type) {
       case "5":
         // Other programs list the folders. There is nothing to do for one, but its name must be good all the same.
-        checkName((overrides.name ?? name).replace(/(?<=.)\/+$/, ""));
+        this.#checkName((overrides.name ?? name).replace(/(?<=.)\/+$/, ""));
         delete overrides.name;
         delete overrides.size;
-        if (header.size !== 0) throw refuse(`the folder ${quote(name)} has a size`);
+        if (header.size !== 0) throw this.#refuse(`the folder ${quote(name)} has a size`);
         return undefined;
       case "L":
-        overrides.name = decodeText(await this.#readExtension(header), "long name").replace(/\0+$/, "");
+        overrides.name = decodeText(await this.#readExtension(header), "long name", this.#what).replace(/\0+$/, "");
         return undefined;
       case "x":
-        readPax(parsePaxRecords(await this.#readExtension(header)), overrides);
+        this.#readPax(parsePaxRecords(await this.#readExtension(header), this.#what), overrides);
         return undefined;
       case "g": {
-        const records = parsePaxRecords(await this.#readExtension(header));
+        const records = parsePaxRecords(await this.#readExtension(header), this.#what);
         if (records.has("path") || records.has("size") || hasSparse(records)) {
-          throw refuse("a global header sets the names or sizes of all entries");
+          throw this.#refuse("a global header sets the names or sizes of all entries");
         }
         return undefined;
       }
       default:
-        throw refuse(`${quote(name)} is ${NAME_OF_TYPE[type] ?? `of an unknown type (${quote(type)})`}, not a file`);
+        throw this.#refuse(
+          `${quote(name)} is ${NAME_OF_TYPE[type] ?? `of an unknown type (${quote(type)})`}, not a file`,
+        );
     }
   }
 
   async #readExtension({ size }: TarHeader): Promise<Uint8Array> {
     if (size > MAX_EXTENSION_BYTES) {
-      throw refuse(`an extended header claims ${size} bytes, ${MAX_EXTENSION_BYTES} are allowed`);
+      throw this.#refuse(`an extended header claims ${size} bytes, ${MAX_EXTENSION_BYTES} are allowed`);
     }
     const padded = await this.#input.readExactly(paddedSize(size));
     return padded.subarray(0, size);
@@ -114,33 +121,57 @@ export class TarReader {
     const read = async (max: number) => {
       if (turn !== this.#turn || this.#left === 0) return undefined;
       const piece = await this.#input.read(Math.min(max, this.#left));
-      if (piece === undefined) throw refuse(`it ends in the middle of ${quote(name)}`);
+      if (piece === undefined) throw this.#refuse(`it ends in the middle of ${quote(name)}`);
       this.#left -= piece.length;
       return piece;
     };
     const readAll = async (limit: number) => {
-      if (size > limit) throw refuse(`${quote(name)} has ${size} bytes, ${limit} are allowed`);
+      if (size > limit) throw this.#refuse(`${quote(name)} has ${size} bytes, ${limit} are allowed`);
       const left = this.#left;
       this.#left = 0;
       return await this.#input.readExactly(left);
     };
-    return { name: checkName(name), size, read, readAll };
+    return { name: this.#checkName(name), size, read, readAll };
   }
 
   // POSIX: two blocks of zeros. Without the second one a tar that was cut off at a block's border would look whole.
   async #readEnd(): Promise<void> {
     this.#isEnded = true;
-    if (parseTarHeader(await this.#input.readExactly(BLOCK_BYTES)) !== undefined) {
-      throw refuse("a single block of zeros is in the middle of it");
+    if (parseTarHeader(await this.#input.readExactly(BLOCK_BYTES), this.#what) !== undefined) {
+      throw this.#refuse("a single block of zeros is in the middle of it");
     }
     let padding = 0;
     for (let piece = await this.#input.read(MAX_PADDING_BYTES); piece !== undefined;) {
       padding += piece.length;
       if (padding > MAX_PADDING_BYTES || piece.some((byte) => byte !== 0)) {
-        throw refuse("there is something behind its end");
+        throw this.#refuse("there is something behind its end");
       }
       piece = await this.#input.read(MAX_PADDING_BYTES);
     }
+  }
+
+  #readPax(records: ReadonlyMap<string, string>, overrides: { name?: string; size?: number }): void {
+    if (hasSparse(records)) throw this.#refuse("it has a sparse file");
+    const path = records.get("path");
+    if (path !== undefined) overrides.name = path;
+    const size = records.get("size");
+    if (size === undefined) return;
+    if (!/^[0-9]{1,16}$/.test(size) || !Number.isSafeInteger(Number(size))) {
+      throw this.#refuse("an extended header's size is none");
+    }
+    overrides.size = Number(size);
+  }
+
+  #checkName(name: string): string {
+    const bare = name.replace(/^(?:\.\/)+/, "");
+    if (bare === ".") return bare;
+    const isBad = /[\0\\]/.test(bare) || bare.split("/").some((part) => part === "" || part === "." || part === "..");
+    if (isBad) throw this.#refuse(`the name ${quote(name)} is not allowed`);
+    return bare;
+  }
+
+  #refuse(reason: string): CorruptError {
+    return new CorruptError(`Cannot read ${this.#what}: ${reason}`);
   }
 }
 
@@ -154,35 +185,11 @@ const NAME_OF_TYPE: Readonly<Record<string, string>> = {
   "S": "a sparse file",
 };
 
-function readPax(records: ReadonlyMap<string, string>, overrides: { name?: string; size?: number }): void {
-  if (hasSparse(records)) throw refuse("it has a sparse file");
-  const path = records.get("path");
-  if (path !== undefined) overrides.name = path;
-  const size = records.get("size");
-  if (size === undefined) return;
-  if (!/^[0-9]{1,16}$/.test(size) || !Number.isSafeInteger(Number(size))) {
-    throw refuse("an extended header's size is none");
-  }
-  overrides.size = Number(size);
-}
-
 // GNU's sparse formats 0.x and 1.0 in pax dress: the entry looks like a regular file.
 function hasSparse(records: ReadonlyMap<string, string>): boolean {
   return [...records.keys()].some((key) => key.startsWith("GNU.sparse."));
 }
 
-function checkName(name: string): string {
-  const bare = name.replace(/^(?:\.\/)+/, "");
-  if (bare === ".") return bare;
-  const isBad = /[\0\\]/.test(bare) || bare.split("/").some((part) => part === "" || part === "." || part === "..");
-  if (isBad) throw refuse(`the name ${quote(name)} is not allowed`);
-  return bare;
-}
-
 function quote(text: string): string {
   return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
-}
-
-function refuse(reason: string): CorruptError {
-  return new CorruptError(`Cannot read the tar: ${reason}`);
 }

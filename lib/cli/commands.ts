@@ -19,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
       FLAG.addr,
       ...UPSTREAM_FLAGS,
       FLAG.tagTtl,
+      FLAG.cacheMax,
       { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
     ],
     run: async (invocation, io) => (await import("./registry_command.ts")).runRegistry(invocation, io),

@@ -23,6 +23,7 @@ const Config = v.strictObject({
   offline: v.optional(v.boolean()),
   platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
   "tag-ttl": v.optional(v.string()),
+  "cache-max": v.optional(v.string()),
   hosts: v.optional(v.record(v.string(), Host), {}),
 });
 

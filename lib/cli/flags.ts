@@ -26,6 +26,11 @@ export const FLAG = {
     value: "DURATION",
     summary: "how long a tag is believed before the upstream is asked again [5m]",
   },
+  cacheMax: {
+    name: "cache-max",
+    value: "SIZE",
+    summary: "how large the store may grow, such as 20GiB; what is used longest ago goes [unlimited]",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 

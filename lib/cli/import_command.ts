@@ -2,10 +2,11 @@ import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
-import type { Invocation } from "./command.ts";
+import { type Invocation, UsageError } from "./command.ts";
+import { describeError } from "./describe_error.ts";
 import { freeBytesOf } from "./free_bytes.ts";
 import type { Io } from "./io.ts";
-import { openBundle } from "./open_bundle.ts";
+import { nameOfBundle, openBundle } from "./open_bundle.ts";
 import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
@@ -14,55 +15,67 @@ import { createWarning } from "./warn.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
+  const files = invocation.arguments;
+  if (files.filter((file) => file === "-").length > 1) {
+    throw new UsageError("Cannot import - twice: standard input can be read once");
+  }
   const { data } = await readSettings(invocation, io);
   const store = new DiskStore(data, { warn: createWarning(io) });
   const records = new PackageRecords(data);
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
+  const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
-  for (const where of invocation.arguments) {
+  const importOne = async (where: string) => {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
-    let result: InstallResult;
+    const result = await installBundle(await openBundle(where, io), {
+      what: nameOfBundle(where),
+      store,
+      records,
+      manifestsDir: invocation.flag("manifests-dir"),
+      force: invocation.isSet("force"),
+      dryRun: isDryRun,
+      freeBytes: () => freeBytesOf(data),
+      onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    }).finally(() => progress.finish());
+    summaries.push(summarize(where, result, isDryRun));
+    if (!asJson) io.out(formatSummary(result, isDryRun));
+  };
+  for (const where of files) {
     try {
-      result = await installBundle(await openBundle(where, io), {
-        store,
-        records,
-        manifestsDir: invocation.flag("manifests-dir"),
-        force: invocation.isSet("force"),
-        dryRun: isDryRun,
-        freeBytes: () => freeBytesOf(data),
-        onProgress: ({ bytes, total }) => progress.update(bytes, total),
-      });
-    } finally {
-      progress.finish();
+      await importOne(where);
+    } catch (error) {
+      // What was imported before stays imported, and has to be told.
+      summaries.push({ file: where, error: describeError(error) });
+      if (asJson && files.length > 1) io.out(formatJson(summaries));
+      throw error;
     }
-    const summary = summarize(where, result, isDryRun);
-    summaries.push(summary);
-    if (!invocation.isSet("json")) io.out(formatSummary(result, isDryRun));
   }
-  if (invocation.isSet("json")) io.out(formatJson(summaries.length === 1 ? summaries[0] : summaries));
+  if (asJson) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
   return 0;
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
   const { plan, images, blobs, isImported, handover } = result;
-  const { blobs: planned, ...what } = plan;
+  const { blobs: planned, isRepair, ...what } = plan;
   return {
     file,
     ...what,
     dryRun,
     imported: isImported,
+    repaired: isImported && isRepair,
     images,
     blobs: { ...planned, ...(isImported ? blobs : {}) },
     ...(handover === undefined ? {} : { handover }),
   };
 }
 
-function formatSummary({ plan, images, blobs, isImported, handover }: InstallResult, isDryRun: boolean): string {
-  const release = `${plan.name}@${plan.version}`;
-  if (plan.verdict === "same" && !isImported) return `${release} is installed already; nothing to do\n`;
-  const from = plan.installedVersion === undefined ? "" : ` from ${plan.installedVersion}`;
-  const lines = [`${isDryRun ? "would " : ""}${plan.verdict} ${release}${from}`];
+function formatSummary(result: InstallResult, isDryRun: boolean): string {
+  const { plan, images, blobs, isImported, handover } = result;
+  if (plan.verdict === "same" && !plan.isRepair && !isImported) {
+    return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
+  }
+  const lines = [formatOutcome(result, isDryRun)];
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
@@ -77,4 +90,13 @@ function formatSummary({ plan, images, blobs, isImported, handover }: InstallRes
   );
   if (handover !== undefined) lines.push(`  handed over as ${handover}`);
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatOutcome(
+  { plan: { name, version, installedVersion, isRepair, verdict } }: InstallResult,
+  isDryRun: boolean,
+) {
+  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
+  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;
 }

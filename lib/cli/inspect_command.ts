@@ -1,13 +1,14 @@
 import { type BundleInfo, inspectBundle } from "../bundle/inspect_bundle.ts";
 import type { Invocation } from "./command.ts";
 import type { Io } from "./io.ts";
-import { openBundle } from "./open_bundle.ts";
+import { nameOfBundle, openBundle } from "./open_bundle.ts";
 import { formatSize } from "./quantity.ts";
 import { formatJson } from "./table.ts";
 
 /** `crpe inspect` */
 export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
-  const info = await inspectBundle(await openBundle(invocation.arguments[0]!, io));
+  const where = invocation.arguments[0]!;
+  const info = await inspectBundle(await openBundle(where, io), nameOfBundle(where));
   io.out(invocation.isSet("json") ? formatJson(info) : formatInfo(info));
   return 0;
 }

@@ -1,6 +1,11 @@
 import { streamFile } from "../content/byte_stream.ts";
 import type { Io } from "./io.ts";
 
+/** What a bundle is called in errors. */
+export function nameOfBundle(where: string): string {
+  return where === "-" ? "standard input" : where;
+}
+
 /** A bundle's bytes: a file's, or `-` for standard input. The file is closed with the stream. */
 export async function openBundle(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
   if (where === "-") return io.stdin;

@@ -1,6 +1,9 @@
+import type { CacheLimit } from "../content/cache_limit.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import type { CacheEvent } from "../content/blob_cache.ts";
+import type { EvictedImage } from "../content/evictor.ts";
 import { PullThrough } from "../content/pull_through.ts";
+import type { Digest } from "../oci/digest.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import {
   createEndpointSelector,
@@ -23,6 +26,8 @@ export interface Content {
   readonly store: DiskStore;
   /** The store, and behind it the upstreams that may be asked. */
   readonly source: PullThrough;
+  /** Writes down what the next start wants to know. */
+  close(): Promise<void>;
 }
 
 /** Who wants to know what happens. */
@@ -31,6 +36,8 @@ export interface Observers {
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
   readonly onCacheEvent?: (event: CacheEvent) => void;
+  /** Told of each image that had to go, and how many bytes it gave. */
+  readonly onEvict?: (image: EvictedImage, bytes: number) => void;
 }
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
@@ -38,14 +45,27 @@ export async function openContent(settings: Settings, io: Io, observers: Observe
   const { warn, onCacheEvent: onEvent } = observers;
   const store = new DiskStore(settings.data, { warn });
   const upstream = settings.offline ? undefined : await openUpstream(settings, io, observers);
+  const room = await openRoom(settings, observers, { store, isBusy: (digest) => source.isDownloading(digest) });
   const source = new PullThrough({
     store,
     upstream,
+    room,
     tagTtl: settings.tagTtl,
     warn,
     ...(onEvent === undefined ? {} : { onEvent }),
   });
-  return { store, source };
+  return { store, source, close: async () => await room?.close() };
+}
+
+async function openRoom(
+  { data: root, cacheMax: limit }: Settings,
+  { warn, onEvict }: Observers,
+  users: { store: DiskStore; isBusy: (digest: Digest) => boolean },
+): Promise<CacheLimit | undefined> {
+  if (limit === undefined) return undefined;
+  // Only who limits the cache pays for what it takes.
+  const { openCacheLimit } = await import("./open_cache_limit.ts");
+  return await openCacheLimit({ root, limit, warn, ...users, ...(onEvict === undefined ? {} : { onEvict }) });
 }
 
 async function openUpstream(settings: Settings, io: Io, observers: Observers): Promise<UpstreamSource> {

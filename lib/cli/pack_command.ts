@@ -1,11 +1,12 @@
 import { packBundle, type PackResult } from "../bundle/pack_bundle.ts";
-import { writeBundleFile } from "../bundle/write_bundle_file.ts";
+import { chooseBundlePath, createSink, writeBundleFile } from "../bundle/write_bundle_file.ts";
 import type { ByteSink } from "../bundle/gzip_writer.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
 import { redactText, textOf } from "../upstream/redact.ts";
-import type { Invocation } from "./command.ts";
+import { type Invocation, UsageError } from "./command.ts";
+import { Interruption } from "./interruption.ts";
 import type { Io } from "./io.ts";
 import { openContent } from "./open_content.ts";
 import { createProgress } from "./progress.ts";
@@ -18,14 +19,17 @@ import { createWarning } from "./warn.ts";
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
+  const output = invocation.flag("output");
+  const asJson = invocation.isSet("json");
+  if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output takes the bundle");
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openContent(settings, io, { warn: createWarning(io) });
-  const asJson = invocation.isSet("json");
   const quiet = invocation.isSet("quiet");
   const { name } = kubepkg.metadata;
   const { version } = kubepkg.spec;
-  const path = invocation.flag("output") ?? `${name}@${version}.tgz`;
+  const fileName = `${name}@${version}.tgz`;
+  const path = output === "-" ? output : await chooseBundlePath(output ?? fileName, fileName);
   const progress = createProgress(io, "pack", { quiet });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
   const write = (sink: ByteSink) =>
@@ -36,8 +40,11 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     }, sink);
   let result: PackResult;
+  using interruption = new Interruption(() => progress.finish());
   try {
-    result = path === "-" ? await write(createStdoutSink()) : await writeBundleFile(path, write);
+    result = path === "-"
+      ? await write(createSink(Deno.stdout, "to standard output"))
+      : await writeBundleFile(path, write, { onBegin: (discard) => interruption.watch(discard) });
   } finally {
     progress.finish();
   }
@@ -74,12 +81,4 @@ async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
     throw new Error(`Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd());
   }
   return readKubePkg(await readBounded(response.body, shown, limit), shown);
-}
-
-function createStdoutSink(): ByteSink {
-  return {
-    write: async (bytes) => {
-      for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
-    },
-  };
 }

@@ -8,6 +8,7 @@ import { Metrics } from "./metrics.ts";
 import { openContent } from "./open_content.ts";
 import { createCacheObserver, createUpstreamObserver } from "./observe.ts";
 import { type Handler, serve } from "./serve.ts";
+import { formatSize } from "./quantity.ts";
 import { readAddress, readSettings } from "./settings.ts";
 
 const DEFAULT_PORT = 6060;
@@ -21,12 +22,17 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   using folder = await takeDataFolder(settings.data);
   const warn = (message: string) => log.write("warning", message);
   if (folder === undefined) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
-  const { source } = await openContent(settings, io, {
+  const content = await openContent(settings, io, {
     warn,
     onUpstreamEvent: createUpstreamObserver(log, metrics),
     onCacheEvent: createCacheObserver(metrics),
+    onEvict({ digest, references }, bytes) {
+      metrics.add("crpe_evicted_images_total", 1);
+      metrics.add("crpe_evicted_bytes_total", bytes);
+      log.write("info", `evicted ${references.join(", ") || digest}, ${formatSize(bytes)}`);
+    },
   });
-  const registry = createRegistryHandler(source, {
+  const registry = createRegistryHandler(content.source, {
     onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
     onResponse: ({ method, kind, status, bytes }) => {
       metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
@@ -43,6 +49,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
     onAbort: (error) => log.write("error", `an answer was broken off: ${describeError(error)}`),
     onExit: () => log.flush(),
   });
+  await content.close();
   log.flush();
   return 0;
 }

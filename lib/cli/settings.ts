@@ -3,7 +3,7 @@ import { CorruptError } from "../oci/error.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
 import type { Io } from "./io.ts";
-import { parseDuration } from "./quantity.ts";
+import { parseDuration, parseSize } from "./quantity.ts";
 
 /** What a command is to work with: the flags, else the environment, else the configuration file, else the defaults. */
 export interface Settings {
@@ -17,6 +17,8 @@ export interface Settings {
   readonly platforms: readonly Platform[] | undefined;
   /** In milliseconds. */
   readonly tagTtl: number;
+  /** In bytes; `undefined`: without limit. */
+  readonly cacheMax: number | undefined;
 }
 
 const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
@@ -32,8 +34,13 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     upstreams: upstreams.length > 0 ? upstreams : config.upstream,
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
       readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
+    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max"),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };
+}
+
+function readSize(text: string | undefined, what: string): number | undefined {
+  return text === undefined ? undefined : parseSize(text, what);
 }
 
 /** Where to listen. */

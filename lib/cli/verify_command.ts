@@ -7,7 +7,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Invocation } from "./command.ts";
 import { toOneLine } from "./describe_error.ts";
 import type { Io } from "./io.ts";
-import { openBundle } from "./open_bundle.ts";
+import { nameOfBundle, openBundle } from "./open_bundle.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readSettings } from "./settings.ts";
@@ -58,8 +58,10 @@ async function verifyFile(
   io: Io,
   { bundle, progress }: { bundle: string; progress: Progress },
 ): Promise<number> {
-  const report = await verifyBundle(await openBundle(bundle, io), ({ bytes }) => progress.update(bytes))
-    .finally(() => progress.finish());
+  const report = await verifyBundle(await openBundle(bundle, io), {
+    what: nameOfBundle(bundle),
+    onProgress: ({ bytes }) => progress.update(bytes),
+  }).finally(() => progress.finish());
   if (invocation.isSet("json")) io.out(formatJson(report));
   else {
     for (const { message, images = [] } of report.problems) {

@@ -12,8 +12,12 @@ import { DigestMismatchError } from "./verify.ts";
 
 /** Keeps a store within a size. */
 export interface RoomKeeper {
-  /** Makes room; `undefined`: there is none to be had. Disposed of when the blob is in its place or given up. */
-  reserve(bytes: number): Promise<Disposable | undefined>;
+  /**
+   * Makes room; `undefined`: there is none to be had. Disposed of when the blob is in its place or given up.
+   *
+   * @param digest the blob that it is for: what else belongs to its image stays
+   */
+  reserve(bytes: number, digest?: Digest): Promise<Disposable | undefined>;
   /** An image was asked for. */
   touch(repo: string, digest: Digest): void;
 }
@@ -141,7 +145,7 @@ export class BlobCache {
     try {
       opened = await this.#openFrom(repo, digest, ingest);
       if (opened !== undefined) {
-        reservation = this.#room === undefined ? NO_RESERVATION : await this.#room.reserve(opened.size);
+        reservation = this.#room === undefined ? NO_RESERVATION : await this.#room.reserve(opened.size, digest);
       }
     } catch (error) {
       await opened?.body.cancel(error);

@@ -250,7 +250,8 @@ export class DiskStore implements IngestStore {
 
   async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {
     if (await this.statBlob("", digest) !== size) return false;
-    return computeDigest(await Deno.readFile(this.#path(blobPath(digest))), splitDigest(digest).algorithm) === digest;
+    const bytes = await Deno.readFile(this.#path(blobPath(digest))).catch(absentIfNotFound);
+    return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
   }
 
   #readTag(repo: string, tag: string): Digest | undefined {

@@ -5,6 +5,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
+import { type FieldPath, formatField } from "./field_path.ts";
 
 /** `apiVersion` of a KubePkg. */
 export const API_VERSION = "octohelm.tech/v1alpha1";
@@ -76,6 +77,13 @@ const DNS_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?";
 const DNS_NAME = new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`);
 const MAX_DNS_NAME = 253;
 
+// What may be absent, and therefore null.
+const NULLABLE: Readonly<Record<string, readonly string[]>> = {
+  metadata: ["namespace", "labels", "annotations"],
+  spec: ["images", "manifests"],
+  status: ["tgzDigest", "digests", "omitted"],
+};
+
 const INHERITED_KEYS = ["__proto__", "constructor", "prototype"];
 
 const text = () => v.string("must be text");
@@ -140,13 +148,15 @@ const KubePkgSchema = object({
 
 /**
  * Checks that a value is a KubePkg. What it does not know it keeps; `metadata.namespace`, `spec.images` and
- * `spec.manifests` are filled in where they are missing.
+ * `spec.manifests` are filled in where they are missing. A field of ours that is `null` counts as missing: so Go programs
+ * write an empty map or list.
  *
  * @param what names the document in the error
  * @throws {CorruptError} that names the first field which is wrong
  */
 export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
-  const result = v.safeParse(KubePkgSchema, value, { abortEarly: true });
+  const document = withoutNulls(value);
+  const result = v.safeParse(KubePkgSchema, document, { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     const path = (issue.path ?? []).map((item) => item.key as string | number);
@@ -155,7 +165,7 @@ export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
     throw fieldError(what, path, isAbsent ? "is missing" : issue.message);
   }
   // The input itself rather than what the schema gives back: its fields stay in their order.
-  const input = value as KubePkg;
+  const input = document as KubePkg;
   const kubepkg: KubePkg = {
     ...input,
     metadata: { ...input.metadata, namespace: input.metadata.namespace || "default" },
@@ -188,6 +198,21 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
 /** Tells whether `text` is a semantic version, with or without a leading `v`. */
 export function isVersion(text: string): boolean {
   return text === text.trim() && tryParse(text) !== undefined;
+}
+
+// Below `value` only what is changed is copied.
+function withoutNulls(value: unknown): unknown {
+  if (!isJsonObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([key, inner]) => !(inner === null && key === "status")).map(([key, inner]) => {
+      const names = NULLABLE[key];
+      if (names === undefined || !isJsonObject(inner)) return [key, inner];
+      return [
+        key,
+        Object.fromEntries(Object.entries(inner).filter(([name, it]) => it !== null || !names.includes(name))),
+      ];
+    }),
+  );
 }
 
 function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
@@ -230,11 +255,7 @@ function referenceOf(name: string): Reference {
   return digest === undefined ? { host, path, tag: "latest" } : { host, path, digest };
 }
 
-function fieldError(what: string, path: readonly (string | number)[], reason: string, cause?: unknown): CorruptError {
-  const field = path.map((key, i) => {
-    if (typeof key === "number") return `[${key}]`;
-    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return i === 0 ? key : `.${key}`;
-    return `[${JSON.stringify(key.length > 200 ? `${key.slice(0, 200)}…` : key)}]`;
-  }).join("");
+function fieldError(what: string, path: FieldPath, reason: string, cause?: unknown): CorruptError {
+  const field = formatField(path);
   return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });
 }

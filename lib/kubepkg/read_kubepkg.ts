@@ -2,6 +2,7 @@
 import { parse } from "@std/yaml";
 import { CorruptError } from "../oci/error.ts";
 import { type JsonLimits, parseJson } from "../oci/json.ts";
+import { checkExactNumbers, checkExactValues } from "./exact_numbers.ts";
 import { type KubePkg, parseKubePkg } from "./kubepkg.ts";
 
 /** Largest KubePkg document, in bytes, and how deep it may be nested. */
@@ -15,10 +16,20 @@ const MAX_VALUES = 2_000_000;
  * is text), anchors and aliases included.
  *
  * @param what names the document in errors
- * @throws {CorruptError} when it is neither, too large, nested too deep, or no KubePkg
+ * @throws {CorruptError} when it is neither, too large, nested too deep, no KubePkg, or has a number that would change
  */
 export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
-  return parseKubePkg(startsWithBrace(bytes) ? parseJson(bytes, what, KUBEPKG_LIMITS) : parseYaml(bytes, what), what);
+  if (startsWithBrace(bytes)) return readKubePkgJson(bytes, what);
+  const value = parseYaml(bytes, what);
+  checkExactValues(value, what);
+  return parseKubePkg(value, what);
+}
+
+/** Reads a KubePkg that has to be JSON. @throws {CorruptError} as `readKubePkg` */
+export function readKubePkgJson(bytes: Uint8Array, what: string): KubePkg {
+  const value = parseJson(bytes, what, KUBEPKG_LIMITS);
+  checkExactNumbers(new TextDecoder().decode(bytes), what);
+  return parseKubePkg(value, what);
 }
 
 /**

@@ -296,7 +296,8 @@ Deno.test("verify names what is broken in a bundle and in the store [29][43]", a
   assertStringIncludes(store.stdout, SINGLE);
   const repacked = await office.pack(makeKubePkg({ [SINGLE]: "" }), "b");
   assertEquals(repacked.code, 4);
-  assertStringIncludes(repacked.stderr, layer);
+  assertStringIncludes(repacked.stderr, `Cannot pack ${SINGLE}: Cannot accept ${layer}: `);
+  assertStringIncludes(repacked.stderr, "; run crpe verify to see what is broken\n");
   assertEquals((await office.folder.listFiles()).filter((name) => name.includes("b.tgz")), []);
 });
 

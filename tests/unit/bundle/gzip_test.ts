@@ -27,7 +27,7 @@ async function write(work: (gzip: GzipWriter) => Promise<void>): Promise<Uint8Ar
 }
 
 async function read(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
-  const reader = await decompress(stream);
+  const { reader } = await decompress(stream);
   const parts: Uint8Array[] = [];
   for (let piece = await reader.read(1 << 20); piece !== undefined; piece = await reader.read(1 << 20)) {
     parts.push(piece);
@@ -173,7 +173,7 @@ Deno.test("decompress() takes no more input than its reader asks for, and cancel
     pull: (controller) => controller.enqueue(zeros.slice(given, given += 1000)),
     cancel: () => void (isCancelled = true),
   }, { highWaterMark: 0 });
-  const reader = await decompress(stream);
+  const { reader } = await decompress(stream);
   assertEquals((await reader.readExactly(100)).length, 100);
   assert(given < 20_000, `${given} of ${zeros.length} bytes were taken`);
   await reader.cancel();

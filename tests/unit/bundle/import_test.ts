@@ -145,7 +145,10 @@ for (const [title, version, more, options, message] of VERSIONS) {
       await fillStore(new MemoryStore(), { "nginx:1": OTHER }),
     );
     const run = () =>
-      importBundle(streamOf(bytes), store, { ...options, findInstalled: () => Promise.resolve(INSTALLED) });
+      importBundle(streamOf(bytes), store, {
+        ...options,
+        installation: { findInstalled: () => Promise.resolve(INSTALLED) },
+      });
     if (message === undefined) {
       assertEquals((await run()).isImported, true);
       assertNotEquals(store.visible, []);
@@ -158,13 +161,15 @@ for (const [title, version, more, options, message] of VERSIONS) {
 
 Deno.test("importBundle() of what is installed does nothing, and reads the first entry alone", async () => {
   const store = new WatchedStore();
+  await importBundle(streamOf(BUNDLE), store);
+  const [blobs, visible] = [store.blobs.length, store.visible.length];
   let given = 0;
   const stream = new ReadableStream<Uint8Array>({
     pull: (controller) => controller.enqueue(BUNDLE.slice(given, given += 1000)),
   });
   const result = await importBundle(stream, store, { installed: PACKED.kubepkg });
   assertEquals([result.isImported, result.plan.verdict, result.images.length], [false, "same", 3]);
-  assertEquals([store.blobs, store.visible], [[], []]);
+  assertEquals([store.blobs.length, store.visible.length], [blobs, visible]);
   assert(given < 20_000, `${given} bytes were taken`);
   assertEquals(
     (await importBundle(streamOf(BUNDLE), store, { installed: PACKED.kubepkg, force: true })).isImported,
@@ -188,6 +193,7 @@ Deno.test("importBundle() dry says what would happen, and reads the first entry 
     namespace: "default",
     version: "0.0.1",
     verdict: "install",
+    isRepair: false,
     images: ["docker.io/library/nginx:1", "docker.io/library/nginx:also", "registry.lan:5000/team/app:1.2"],
     blobs: { toWrite: PACKED.blobs.count - 1, bytesToWrite: PACKED.blobs.size - 5000, held: 1 },
     manifests: { added: ["Service/web"], changed: [], removed: [] },

@@ -230,13 +230,26 @@ for (const [title, spoil, message] of FAILURES) {
     const store = new LyingStore();
     await fillStore(store, { "app:1": image });
     spoil(store);
-    assertStringIncludes(
-      (await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), DigestMismatchError)).message,
-      message,
-    );
+    const error = await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), DigestMismatchError);
+    const advice = "; run crpe verify to see what is broken";
+    for (const part of ["Cannot pack docker.io/library/app:1: ", message, advice]) {
+      assertStringIncludes(error.message, part);
+    }
     assertEquals(store.openBodies, 0);
   });
 }
+
+Deno.test("packBundle() names every image that a broken blob breaks, and no other", async () => {
+  const store = new LyingStore();
+  const other = makeImage("linux/amd64", [makeBlob(500, 8)]);
+  await fillStore(store, { "app:1": image, "app:2": other, "b:3": image });
+  store.lies.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0)));
+  const { message } = await assertRejects(
+    () => pack(makeKubePkg({ "app:1": "", "app:2": "", "b:3": "" }), store),
+    DigestMismatchError,
+  );
+  assertStringIncludes(message, "Cannot pack docker.io/library/app:1, docker.io/library/b:3: ");
+});
 
 Deno.test("packBundle() names the image or blob that is not there", async () => {
   const store = new MemoryStore();

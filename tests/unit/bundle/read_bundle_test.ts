@@ -54,7 +54,11 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
     "twice",
   ],
   ["[42] a blob is there twice", [["kubepkg.json", KUBEPKG], fileOf(BLOB), fileOf(BLOB)], "twice"],
-  ["[51] kubepkg.json is cut short", [["kubepkg.json", KUBEPKG.slice(0, -9)]], "Cannot read kubepkg.json as JSON"],
+  [
+    "[51] kubepkg.json is cut short",
+    [["kubepkg.json", KUBEPKG.slice(0, -9)]],
+    "Cannot read kubepkg.json of the bundle as JSON",
+  ],
   [
     "[51] kubepkg.json has 17 MiB",
     [["kubepkg.json", makeBytes(17 << 20)]],
@@ -83,7 +87,11 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
     fileOf(BLOB)[0].toUpperCase().replace("BLOBS/SHA", "blobs/sha"),
     "",
   ]], "which no bundle has"],
-  ["index.json is none", [["kubepkg.json", KUBEPKG], ["index.json", "["]], "Cannot read index.json as JSON"],
+  [
+    "index.json is none",
+    [["kubepkg.json", KUBEPKG], ["index.json", "["]],
+    "Cannot read index.json of the bundle as JSON",
+  ],
   ["it declares two sizes for one blob", [[
     "kubepkg.json",
     DECLARED.replace('"digests":[', `"digests":[${JSON.stringify({ ...DIGESTS[0], size: 1 })},`),
@@ -180,6 +188,9 @@ Deno.test("verifyBundle() lists all that is broken, and the images that it break
     [undefined, undefined],
     [other.descriptor.digest, ["docker.io/library/b:1"]],
     [third.descriptor.digest, ["docker.io/library/b:1"]],
+    // Its digest is not said.
+    [undefined, ["docker.io/library/b:1"]],
+    [IMAGE.root.descriptor.digest, ["docker.io/library/app:1"]],
   ]);
   const messages = problems.map(({ message }) => message).join("\n");
   for (

@@ -38,6 +38,21 @@ Deno.test("parseKubePkg() keeps what it does not know, in its order, and fills i
   assertEquals(Object.keys(parsed.spec.manifests.x ?? {}), ["kind", "apiVersion", "data"]);
 });
 
+Deno.test("parseKubePkg() takes null for absent, as Go programs write it", () => {
+  const document = makeDocument((it) => {
+    it.metadata = { ...it.metadata, namespace: null, labels: null, annotations: null, creationTimestamp: null };
+    it.spec = { version: "0.0.1", images: null, manifests: null };
+    it.status = { digests: null, omitted: null, tgzDigest: null };
+  });
+  assertEquals(JSON.parse(JSON.stringify(parseKubePkg(document))), {
+    ...document,
+    metadata: { name: "demo", namespace: "default", creationTimestamp: null },
+    spec: { version: "0.0.1", images: {}, manifests: {} },
+    status: {},
+  });
+  assertEquals("status" in parseKubePkg(makeDocument((it) => it.status = null)), false);
+});
+
 const WRONG: readonly [string, unknown, string][] = [
   ["no images as a list", makeDocument((it) => it.spec.images = []), "spec.images: must be an object"],
   [

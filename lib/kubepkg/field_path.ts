@@ -1,0 +1,11 @@
+/** The keys and positions that lead to a field. */
+export type FieldPath = readonly (string | number)[];
+
+/** A field's name as a person would write it: `spec.images["nginx:1"]`; "" for the whole document. */
+export function formatField(path: FieldPath): string {
+  return path.map((key, i) => {
+    if (typeof key === "number") return `[${key}]`;
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return i === 0 ? key : `.${key}`;
+    return `[${JSON.stringify(key.length > 200 ? `${key.slice(0, 200)}…` : key)}]`;
+  }).join("");
+}

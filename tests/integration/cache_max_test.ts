@@ -1,0 +1,48 @@
+import { assert, assertEquals } from "../support/assert.ts";
+import { runCrpe, startCrpe } from "../support/crpe_process.ts";
+import { makeBytes } from "../support/content.ts";
+import { startFaultUpstream } from "../support/fault_upstream.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+const MIB = 1024 * 1024;
+
+async function sizeOfBlobs(folder: TestFolder): Promise<number> {
+  let size = 0;
+  for (const name of await folder.listFiles("data/docker/registry/v2/blobs")) {
+    size += (await Deno.stat(`${folder.path}/data/docker/registry/v2/blobs/${name}`)).size;
+  }
+  return size;
+}
+
+Deno.test("[39] --cache-max is kept: the image used longest ago goes, the others are whole", async () => {
+  await using folder = await TestFolder.create();
+  await using upstream = startFaultUpstream();
+  for (const i of [1, 2, 3, 4, 5]) upstream.addImage("team/app", String(i), [makeBytes(2 * MIB, i)]);
+  const flags = [`--data=${folder.path}/data`, `--upstream=registry.test=${upstream.url}`];
+  const env = { HOME: folder.path };
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--cache-max=7MiB", ...flags], { env });
+  const pull = async (tag: number) => {
+    const response = await fetch(`${crpe.url}/v2/registry.test/team/app/manifests/${tag}`);
+    assertEquals(response.status, 200);
+    const { config, layers } = await response.json();
+    for (const { digest, size } of [config, ...layers]) {
+      const blob = await fetch(`${crpe.url}/v2/registry.test/team/app/blobs/${digest}`);
+      assertEquals((await blob.arrayBuffer()).byteLength, size);
+    }
+  };
+  for (const tag of [1, 2, 3, 1, 4, 1, 5]) {
+    await pull(tag);
+    assert(await sizeOfBlobs(folder) <= 7 * MIB);
+  }
+  const { stdout } = await runCrpe(["images", `--data=${folder.path}/data`, "--json"], { env });
+  const held = JSON.parse(stdout) as { reference: string; isComplete: boolean }[];
+  assertEquals(held.map(({ reference, isComplete }) => [reference.split(":").at(-1), isComplete]), [
+    ["1", true],
+    ["4", true],
+    ["5", true],
+  ]);
+  const metrics = await (await fetch(`${crpe.url}/metrics`)).text();
+  assert(/^crpe_evicted_images_total 2$/m.test(metrics), metrics);
+  const { code } = await runCrpe(["verify", `--data=${folder.path}/data`], { env });
+  assertEquals(code, 0);
+});

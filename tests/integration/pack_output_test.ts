@@ -1,0 +1,129 @@
+import { computeDigest } from "../../lib/oci/digest.ts";
+import { createRegistryHandler } from "../../lib/registry/handler.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { runCrpe, spawnCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { makeLargeLayer } from "../support/large_blob.ts";
+import { createOffice } from "../support/office.ts";
+
+const IMAGE = "registry.test/app:1";
+const image = buildImage();
+const largeLayer = makeLargeLayer(4 * 1024 * 1024);
+const LARGE = "registry.test/large:1";
+const large = buildImage({ largeLayer });
+
+async function createPacker() {
+  const office = await createOffice({ [IMAGE]: image, [LARGE]: large });
+  await office.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
+  await office.folder.write("large.json", JSON.stringify(makeKubePkg({ [LARGE]: "" })));
+  assertEquals((await office.crpe("pack", "a.json", "--data=office", "--offline")).code, 0);
+  const path = `${office.folder.path}/line4@1.0.0.tgz`;
+  const expected = computeDigest(await Deno.readFile(path));
+  await Deno.remove(path);
+  return {
+    ...office,
+    /** Packs to some place. */
+    packTo: (output: string, ...flags: string[]) => {
+      return office.crpe("pack", "a.json", `--output=${output}`, "--data=office", "--offline", ...flags);
+    },
+    /** Checks that a file below the folder is the bundle. */
+    async check(name: string) {
+      assertEquals(computeDigest(await Deno.readFile(`${office.folder.path}/${name}`)), expected);
+    },
+  };
+}
+
+Deno.test("pack -o puts a bundle into a folder, through a link, into a pipe, and replaces none of them", async () => {
+  await using office = await createPacker();
+  const { folder, packTo, check } = office;
+  await Deno.mkdir(`${folder.path}/media`);
+  for (const output of ["media", "media/", "new/"]) {
+    const { code, stdout, stderr } = await packTo(output);
+    assertEquals(code, 0, stderr);
+    const name = `${output.replace("/", "")}/line4@1.0.0.tgz`;
+    assertStringIncludes(stdout, `${name}  `);
+    await check(name);
+    await Deno.remove(`${folder.path}/${name}`);
+  }
+  await folder.write("elsewhere/old.tgz", "old");
+  await Deno.symlink("elsewhere/old.tgz", `${folder.path}/link.tgz`);
+  assertEquals(JSON.parse((await packTo("link.tgz", "--json")).stdout).file, "link.tgz");
+  assert((await Deno.lstat(`${folder.path}/link.tgz`)).isSymlink);
+  await check("elsewhere/old.tgz");
+
+  const pipe = `${folder.path}/pipe`;
+  assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  const [packed, bytes] = await Promise.all([packTo("pipe"), Deno.readFile(pipe)]);
+  assertEquals(packed.code, 0, packed.stderr);
+  await Deno.writeFile(`${folder.path}/from-pipe.tgz`, bytes);
+  await check("from-pipe.tgz");
+  assertEquals((await Deno.lstat(pipe)).isFifo, true);
+  assertEquals((await folder.listFiles()).filter((name) => name.includes(".partial")), []);
+});
+
+Deno.test("pack -o - writes nothing but the bundle, so --json is refused with it", async () => {
+  await using office = await createPacker();
+  const { code, stdout, stderr } = await office.packTo("-", "--json");
+  assertEquals([code, stdout], [2, ""]);
+  assertStringIncludes(stderr, "Cannot use --json with -o -");
+});
+
+Deno.test("pack -o - says so if whoever read the output has stopped", async () => {
+  await using office = await createPacker();
+  const within = ["bash", "-c", '"$@" | head -c 1; exit ${PIPESTATUS[0]}', "bash"];
+  const args = ["pack", "large.json", "-o", "-", "--data=office", "--offline", "--quiet"];
+  const { code, stdout, stderr } = await runCrpe(args, { ...office.surroundings, within });
+  assertEquals([code, stdout], [1, "\x1f"]);
+  assertEquals(stderr, "crpe: Cannot write to standard output: whoever read it has stopped\n");
+});
+
+Deno.test("pack leaves nothing behind when it is ended, and one at a time writes a file", async () => {
+  await using office = await createPacker();
+  const { folder, packTo, check } = office;
+  const registry = createRegistryHandler(office.store);
+  const stalled = Promise.withResolvers<void>();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    const url = new URL(request.url);
+    if (url.pathname.endsWith(`/blobs/${largeLayer.digest}`)) await stalled.promise;
+    const { method, headers } = request;
+    return await registry(new Request(`${url.origin}${url.pathname}?ns=registry.test`, { method, headers }));
+  });
+  const upstream = `--upstream=registry.test=http://127.0.0.1:${server.addr.port}`;
+  const begin = async () => {
+    const args = ["pack", "large.json", "-o", "out.tgz", "--data=empty", upstream, "--quiet"];
+    const pack = spawnCrpe(args, office.surroundings);
+    while (!(await folder.listFiles()).includes(".out.tgz.partial")) {
+      await Promise.race([
+        new Promise((resolve) => setTimeout(resolve, 10)),
+        pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr))),
+      ]);
+    }
+    return pack;
+  };
+  const remains = async () => (await folder.listFiles()).filter((name) => name.includes("out.tgz"));
+  try {
+    for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      const pack = await begin();
+      const second = await packTo("out.tgz");
+      assertEquals([second.code, second.stdout], [1, ""]);
+      assertEquals(
+        second.stderr,
+        "crpe: Cannot write out.tgz: another crpe is writing it; wait for its end, or choose another name\n",
+      );
+      assertEquals(await remains(), [".out.tgz.partial"]);
+      pack.kill(signal);
+      assertEquals((await pack.finished).code, status);
+      assertEquals(await remains(), []);
+    }
+    const killed = await begin();
+    killed.kill("SIGKILL");
+    await killed.finished;
+    assertEquals(await remains(), [".out.tgz.partial"]);
+    assertEquals((await packTo("out.tgz")).code, 0);
+    assertEquals(await remains(), ["out.tgz"]);
+    await check("out.tgz");
+  } finally {
+    stalled.resolve();
+  }
+});

@@ -1,0 +1,135 @@
+import { gzipSync } from "node:zlib";
+import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
+import { importBundle } from "../../../lib/bundle/import_bundle.ts";
+import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { type Content, makeBlob, streamOf } from "../../support/content.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import {
+  fileOf,
+  filesOf,
+  fillStore,
+  makeDocument,
+  makeImage,
+  makeKubePkg,
+  makeTar,
+  makeTgz,
+  makeUsualImage,
+  pack,
+  type TestImage,
+} from "./bundle_support.ts";
+import { linesOf } from "./import_support.ts";
+
+const IMAGE = makeUsualImage();
+const OTHER = makeImage("linux/amd64", [makeBlob(700, 9)]);
+const LAYER = IMAGE.blobs[1]!;
+const NAMES = { "app:1": IMAGE.root.descriptor.digest, "app:2": OTHER.root.descriptor.digest };
+
+/** Both images' bundle; without a list, or with one that names only what is in the file. */
+async function makeBundle(isListed: boolean, ...forgotten: Content[]) {
+  const rest = ({ manifests, blobs, root }: TestImage): TestImage => ({
+    root,
+    manifests: manifests.filter((it) => !forgotten.includes(it)),
+    blobs: blobs.filter((it) => !forgotten.includes(it)),
+  });
+  const both = [IMAGE, OTHER].map(rest);
+  const unique = new Map(both.flatMap((it) => linesOf(it)).map((line) => [JSON.stringify(line), line]));
+  const status = isListed ? { status: { digests: [...unique.values()] } } : {};
+  const kubepkg = makeKubePkg(NAMES, "1.0.0", status);
+  const files = new Map(both.flatMap((it) => filesOf(kubepkg, it)));
+  return await makeTgz([...files]);
+}
+
+for (const isListed of [true, false]) {
+  const how = isListed ? "that status.digests forgot" : "where there is no status.digests";
+  Deno.test(`verifyBundle() finds what is missing ${how}, and the images that it breaks`, async () => {
+    assertEquals((await verifyBundle(streamOf(await makeBundle(isListed)))).problems, []);
+    const { problems } = await verifyBundle(streamOf(await makeBundle(isListed, LAYER)));
+    assertEquals(problems.map(({ digest, images }) => [digest, images]), [
+      [LAYER.descriptor.digest, ["docker.io/library/app:1"]],
+    ]);
+    assertStringIncludes(problems[0]!.message, "it is missing");
+    const roots = await verifyBundle(streamOf(await makeBundle(isListed, OTHER.root)));
+    assertEquals(roots.problems.map(({ digest, images }) => [digest, images]), [
+      [OTHER.root.descriptor.digest, ["docker.io/library/app:2"]],
+    ]);
+  });
+}
+
+Deno.test("verifyBundle() does not miss what was left out for a site that holds it", async () => {
+  const source = await fillStore(new MemoryStore(), { "app:1": IMAGE });
+  const all = await pack(makeKubePkg({ "app:1": "" }), source);
+  const digests = all.result.kubepkg.status?.digests?.map(({ digest }) => digest) ?? [];
+  for (let count = 1; count <= digests.length; count++) {
+    const { bytes } = await pack(makeKubePkg({ "app:1": "" }), source, {
+      have: new Set(digests.slice(0, count)),
+      platforms: [{ os: "linux", architecture: "arm64" }],
+    });
+    assertEquals((await verifyBundle(streamOf(bytes))).problems, [], `${count} left out`);
+  }
+  for (const digest of digests) {
+    const { bytes } = await pack(makeKubePkg({ "app:1": "" }), source, { have: new Set([digest]) });
+    assertEquals((await verifyBundle(streamOf(bytes))).problems, [], `${digest} left out`);
+  }
+});
+
+Deno.test("verifyBundle() names the image whose manifest is broken, and goes on with the next", async () => {
+  const broken = makeDocument("application/vnd.oci.image.manifest.v1+json", { schemaVersion: 2, layers: 5 });
+  const kubepkg = makeKubePkg({ "app:1": broken.descriptor.digest, "app:2": OTHER.root.descriptor.digest });
+  const files = [...filesOf(kubepkg, OTHER), fileOf(broken)].filter(([name]) => name !== fileOf(OTHER.blobs[1]!)[0]);
+  const { problems } = await verifyBundle(streamOf(await makeTgz(files)));
+  assertEquals(problems.map(({ digest, images }) => [digest, images]), [
+    [undefined, ["docker.io/library/app:1"]],
+    [OTHER.blobs[1]!.descriptor.digest, ["docker.io/library/app:2"]],
+  ]);
+});
+
+const JSON_FILE = new TextEncoder().encode(JSON.stringify(makeKubePkg({})));
+const TAR = await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({}))]]);
+const NAMED: readonly [string, Uint8Array, string][] = [
+  ["a JSON file", JSON_FILE, "Cannot read a.tgz: it is not a bundle (neither gzip, zstd nor tar)"],
+  [
+    "a large text",
+    new Uint8Array(100_000).fill(0x61),
+    "Cannot read a.tgz: it is not a bundle (neither gzip, zstd nor tar)",
+  ],
+  ["an empty file", new Uint8Array(0), "Cannot read a.tgz: it is empty"],
+  ["JSON in gzip", gzipSync(JSON_FILE), "Cannot read a.tgz: it is not a bundle (what is in the gzip is no tar)"],
+  ["gzip cut short", gzipSync(TAR).subarray(0, 50), "a.tgz: "],
+  ["a tar cut short", TAR.subarray(0, 700), "Cannot read a.tgz: it ends"],
+  ["a tar with a wrong check sum", TAR.with(0, 1), "Cannot read a.tgz: the check sum of a header is wrong"],
+  [
+    "a tar without kubepkg.json",
+    await makeTar([["oci-layout", ""]]),
+    'Cannot use a.tgz: its first entry is "oci-layout"',
+  ],
+  ["no KubePkg", await makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
+  ["no JSON", await makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],
+  [
+    "an image without a digest",
+    await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({ "b:1": "" }))]]),
+    "Cannot use a.tgz: it does not say which digest docker.io/library/b:1 has",
+  ],
+  [
+    "a number that would be changed",
+    await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({})).replace('"v1"', '"v1","n":9007199254740993')]]),
+    'Cannot use kubepkg.json of a.tgz: spec.manifests["web.default.service"].n: the number 9007199254740993',
+  ],
+];
+for (const [title, bytes, message] of NAMED) {
+  Deno.test(`what reads a bundle names the file that is ${title}`, async () => {
+    const open = () => streamOf(new Uint8Array(bytes));
+    const readers = [
+      () => importBundle(open(), new MemoryStore(), { what: "a.tgz" }),
+      async () => {
+        const { problems } = await verifyBundle(open(), { what: "a.tgz" });
+        throw new CorruptError(problems[0]?.message ?? "");
+      },
+      // What it says of an image it does not check.
+      ...title === "an image without a digest" ? [] : [() => inspectBundle(open(), "a.tgz")],
+    ];
+    for (const read of readers) assertStringIncludes((await assertRejects(read, CorruptError)).message, message);
+    assert(readers.length >= 2);
+  });
+}

@@ -1,0 +1,103 @@
+import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const BYTES = new Uint8Array([1, 2, 3]);
+const write = async (path: string) => await writeBundleFile(path, async (sink) => await sink.write(BYTES));
+
+Deno.test("chooseBundlePath() puts a bundle into what is a folder, or ends in a slash", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("folder/x", "");
+  await Deno.symlink("folder", `${folder.path}/link`);
+  const name = "a@1.tgz";
+  for (const there of ["folder", "folder/", "folder//", "link", "new/"]) {
+    const expected = `${folder.path}/${there.replace(/\/+$/, "")}/${name}`;
+    assertEquals(await chooseBundlePath(`${folder.path}/${there}`, name), expected);
+  }
+  for (const there of ["folder/x", "new", "new/b.tgz"]) {
+    assertEquals(await chooseBundlePath(`${folder.path}/${there}`, name), `${folder.path}/${there}`);
+  }
+});
+
+Deno.test("writeBundleFile() follows symbolic links, and leaves them as they are", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("there/old.tgz", "old");
+  await Deno.symlink("there/old.tgz", `${folder.path}/to-file`);
+  await Deno.symlink("there/new.tgz", `${folder.path}/to-nothing`);
+  await Deno.symlink(`${folder.path}/to-nothing`, `${folder.path}/to-link`);
+  for (const [link, file] of [["to-file", "old.tgz"], ["to-link", "new.tgz"]]) {
+    await write(`${folder.path}/${link}`);
+    assert((await Deno.lstat(`${folder.path}/${link}`)).isSymlink);
+    assertEquals(await Deno.readFile(`${folder.path}/there/${file}`), BYTES);
+  }
+  assertEquals(await folder.listFiles("there"), ["new.tgz", "old.tgz"]);
+  await Deno.symlink("round", `${folder.path}/round`);
+  await assertRejects(() => write(`${folder.path}/round`), Error, "too many symbolic links");
+});
+
+Deno.test("writeBundleFile() does not replace a folder", async () => {
+  await using folder = await TestFolder.create();
+  await Deno.mkdir(`${folder.path}/a.tgz`);
+  await assertRejects(() => write(`${folder.path}/a.tgz`), Error, "a.tgz: it is a folder");
+  assert((await Deno.stat(`${folder.path}/a.tgz`)).isDirectory);
+  assertEquals(await folder.listFiles(), []);
+});
+
+Deno.test({
+  name: "writeBundleFile() writes into a pipe, which stays one",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await TestFolder.create();
+    const pipe = `${folder.path}/pipe`;
+    assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+    const [read] = await Promise.all([Deno.readFile(pipe), write(pipe)]);
+    assertEquals(read, BYTES);
+    assertEquals((await Deno.lstat(pipe)).isFifo, true);
+    assertEquals(await folder.listFiles(), ["pipe"]);
+  },
+});
+
+Deno.test("writeBundleFile() takes over what an earlier one left behind", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write(".a.tgz.partial", "more bytes than there will be");
+  await write(`${folder.path}/a.tgz`);
+  assertEquals(await Deno.readFile(`${folder.path}/a.tgz`), BYTES);
+  assertEquals(await folder.listFiles(), ["a.tgz"]);
+});
+
+Deno.test("writeBundleFile() leaves alone what another one is writing, and what is no file", async () => {
+  await using folder = await TestFolder.create();
+  const path = `${folder.path}/a.tgz`;
+  await writeBundleFile(path, async (sink) => {
+    await sink.write(BYTES);
+    await assertRejects(() => write(path), Error, `Cannot write ${path}: another crpe is writing it`);
+    assertEquals(await folder.listFiles(), [".a.tgz.partial"]);
+  });
+  assertEquals(await Deno.readFile(path), BYTES);
+  await folder.write("precious", "precious");
+  await Deno.symlink("precious", `${folder.path}/.a.tgz.partial`);
+  await assertRejects(() => write(path), Error, "is in the way");
+  assertEquals(await Deno.readTextFile(`${folder.path}/precious`), "precious");
+});
+
+Deno.test("writeBundleFile() gives its file up at once, and leaves the next one's alone", async () => {
+  await using folder = await TestFolder.create();
+  const path = `${folder.path}/a.tgz`;
+  let discard = () => {};
+  await writeBundleFile(path, async (sink) => {
+    await sink.write(BYTES);
+  }, { onBegin: (remove) => discard = remove });
+  await folder.write(".a.tgz.partial", "another one's");
+  discard();
+  assertEquals(await folder.listFiles(), [".a.tgz.partial", "a.tgz"]);
+  await assertRejects(
+    () =>
+      writeBundleFile(path, () => {
+        discard();
+        return Promise.reject(new Error("ended"));
+      }, { onBegin: (remove) => discard = remove }),
+    Error,
+    "ended",
+  );
+  assertEquals(await folder.listFiles(), ["a.tgz"]);
+});
