@@ -49,7 +49,7 @@ export const COMMANDS: readonly Command[] = [
         name: "output",
         short: "o",
         value: "FILE",
-        summary: "the bundle [<name>@<version>.tgz here]; - is standard output",
+        summary: "the bundle, or a folder for it [<name>@<version>.tgz here]; - is standard output",
       },
       FLAG.data,
       FLAG.platform,

@@ -1,7 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
-import { writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
 import { DigestMismatchError } from "../../../lib/content/verify.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
@@ -283,24 +282,4 @@ Deno.test("packBundle() stops when its sink is full, and leaves nothing open", a
   };
   await assertRejects(() => packBundle(makeKubePkg({ "app:1": "" }), store, {}, sink), NoSpaceError);
   assertEquals(store.openBodies, 0);
-});
-
-Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () => {
-  await withFolder(async (folder) => {
-    const path = `${folder}/new/a.tgz`;
-    const result = await writeBundleFile(path, async (sink) => {
-      await sink.write(new Uint8Array([1, 2]));
-      await sink.write(new Uint8Array([3]));
-      return "done";
-    });
-    assertEquals([result, [...await Deno.readFile(path)]], ["done", [1, 2, 3]]);
-    const failing = () =>
-      writeBundleFile(path, async (sink) => {
-        await sink.write(new Uint8Array([9]));
-        throw new Error("no");
-      });
-    await assertRejects(failing, Error, "no");
-    assertEquals([...await Deno.readFile(path)], [1, 2, 3]);
-    assertEquals((await Array.fromAsync(Deno.readDir(`${folder}/new`))).map(({ name }) => name), ["a.tgz"]);
-  });
 });

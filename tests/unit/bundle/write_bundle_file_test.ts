@@ -1,6 +1,7 @@
 import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { withFolder } from "./bundle_support.ts";
 
 const BYTES = new Uint8Array([1, 2, 3]);
 const write = async (path: string) => await writeBundleFile(path, async (sink) => await sink.write(BYTES));
@@ -100,4 +101,24 @@ Deno.test("writeBundleFile() gives its file up at once, and leaves the next one'
     "ended",
   );
   assertEquals(await folder.listFiles(), ["a.tgz"]);
+});
+
+Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/new/a.tgz`;
+    const result = await writeBundleFile(path, async (sink) => {
+      await sink.write(new Uint8Array([1, 2]));
+      await sink.write(new Uint8Array([3]));
+      return "done";
+    });
+    assertEquals([result, [...await Deno.readFile(path)]], ["done", [1, 2, 3]]);
+    const failing = () =>
+      writeBundleFile(path, async (sink) => {
+        await sink.write(new Uint8Array([9]));
+        throw new Error("no");
+      });
+    await assertRejects(failing, Error, "no");
+    assertEquals([...await Deno.readFile(path)], [1, 2, 3]);
+    assertEquals((await Array.fromAsync(Deno.readDir(`${folder}/new`))).map(({ name }) => name), ["a.tgz"]);
+  });
 });

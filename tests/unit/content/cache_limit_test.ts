@@ -181,6 +181,10 @@ Deno.test("[37] CacheLimit keeps a blob that an image which stays shares with an
   for (const image of [a, b, c]) await it.pull(image);
   assertEquals(await it.tags(), "b c");
   assert(await it.isWhole(b));
+  // The repository is still granted it: distribution asks for that.
+  const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
+  assert(links.some((name) => name.includes(shared.descriptor.digest.slice(7))));
+  assertEquals(links.length, 5);
   await it.check();
 });
 
@@ -198,6 +202,20 @@ Deno.test("[39] CacheLimit never evicts what a package needs, and keeps nothing 
   // The package is gone, and was not used for longest.
   assertEquals(await it.pull(makeImage("large", layerOf(60))), 2);
   assertEquals(await it.tags(), "c large");
+  await it.check();
+});
+
+Deno.test("[39] CacheLimit keeps a package's image also for what refers to it, which the package does not need", async () => {
+  const packaged = makeImage("packaged", layerOf(20));
+  const keep = new Set<Digest>([packaged.root.descriptor.digest]);
+  await using it = await openLimited(100 * KIB, { readKeep: () => Promise.resolve(keep) });
+  await it.pull(packaged);
+  const blobs = [makeBlob(50, ++seeds), layerOf(40)];
+  const referrer = makeManifest(blobs[0]!, blobs.slice(1), packaged.root);
+  await it.store.writeManifest(REPO, referrer.descriptor, referrer.bytes);
+  for (const blob of blobs) await it.fetch(blob);
+  assertEquals(await it.pull(makeImage("a", layerOf(60))), 1);
+  assertEquals(await it.tags(), "packaged");
   await it.check();
 });
 

@@ -263,6 +263,25 @@ Deno.test("a server files again what a collection has taken before it was referr
   assertEquals(await server.resolve(REPO, digest), undefined);
 });
 
+Deno.test("writeManifest() files again what a collection takes while it is at it", async () => {
+  await using it = await openStore();
+  const { digest } = imageA.descriptor;
+  const hex = digest.slice(7);
+  let names = 0;
+  // Each temporary file gets a name: the manifest's own, three for the links to its blobs, and one for the last link.
+  const store = new DiskStore(it.root, {
+    randomName: () => {
+      if (++names === 5) Deno.removeSync(`${it.root}/docker`, { recursive: true });
+      return `${names}`;
+    },
+  });
+  await store.writeManifest(REPO, imageA.descriptor, imageA.bytes);
+  assertEquals((await new DiskStore(it.root).resolve(REPO, digest))?.digest, digest);
+  const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
+  assertEquals([names, links.length], [9, 3]);
+  assert((await it.folder.listFiles("docker")).some((name) => name.endsWith(`/${hex}/data`)));
+});
+
 Deno.test("[24] a collection that was cut off loses nothing: the next one moves everything back first", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, stray);
