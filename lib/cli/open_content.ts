@@ -30,8 +30,10 @@ export interface Content {
   close(): Promise<void>;
 }
 
-/** Who wants to know what happens. */
-export interface Observers {
+/** How content is opened, and who wants to know what happens. */
+export interface ContentOptions {
+  /** How large the store may grow, in bytes. Only for who serves: a command that holds a lease evicts nothing. */
+  readonly limit?: number | undefined;
   /** Told of what is wrong but need not stop anything. */
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
@@ -41,12 +43,17 @@ export interface Observers {
 }
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
-export async function openContent(settings: Settings, io: Io, observers: Observers): Promise<Content> {
-  const { warn, onCacheEvent: onEvent } = observers;
+export async function openContent(settings: Settings, io: Io, options: ContentOptions): Promise<Content> {
+  const { warn, onCacheEvent: onEvent } = options;
   const store = new DiskStore(settings.data, { warn });
-  const upstream = settings.offline ? undefined : await openUpstream(settings, io, observers);
-  const room = await openRoom(settings, observers, { store, isBusy: (digest) => source.isDownloading(digest) });
-  const source = new PullThrough({
+  const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
+  // What is too much already goes while the limit is opened, when nothing can be downloading yet.
+  const opened: { source?: PullThrough } = {};
+  const room = await openRoom(settings.data, options, {
+    store,
+    isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
+  });
+  const source = opened.source = new PullThrough({
     store,
     upstream,
     room,
@@ -58,8 +65,8 @@ export async function openContent(settings: Settings, io: Io, observers: Observe
 }
 
 async function openRoom(
-  { data: root, cacheMax: limit }: Settings,
-  { warn, onEvict }: Observers,
+  root: string,
+  { warn, onEvict, limit }: ContentOptions,
   users: { store: DiskStore; isBusy: (digest: Digest) => boolean },
 ): Promise<CacheLimit | undefined> {
   if (limit === undefined) return undefined;
@@ -68,8 +75,8 @@ async function openRoom(
   return await openCacheLimit({ root, limit, warn, ...users, ...(onEvict === undefined ? {} : { onEvict }) });
 }
 
-async function openUpstream(settings: Settings, io: Io, observers: Observers): Promise<UpstreamSource> {
-  const { warn, onUpstreamEvent: onEvent } = observers;
+async function openUpstream(settings: Settings, io: Io, options: ContentOptions): Promise<UpstreamSource> {
+  const { warn, onUpstreamEvent: onEvent } = options;
   const credentials = await Credentials.read(settings.config, io, warn);
   return new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),

@@ -23,6 +23,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   const warn = (message: string) => log.write("warning", message);
   if (folder === undefined) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
   const content = await openContent(settings, io, {
+    limit: settings.cacheMax,
     warn,
     onUpstreamEvent: createUpstreamObserver(log, metrics),
     onCacheEvent: createCacheObserver(metrics),

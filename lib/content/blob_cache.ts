@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../oci/error.ts";
 import { isNotWritable } from "./data_folder.ts";
-import type { IngestStore } from "./disk_store.ts";
+import type { IngestStore } from "./ingest_store.ts";
 import { Download } from "./download.ts";
 import { type Ingest, isNoSpace } from "./ingest.ts";
 import { SingleFlight } from "./single_flight.ts";

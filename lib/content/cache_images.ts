@@ -2,7 +2,8 @@ import type { Digest } from "../oci/digest.ts";
 import { parentOf, syncFolder } from "./durable.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { type ManifestLinks, markReachable } from "./reachable.ts";
-import { listRepositoryContents, readLinkText } from "./store_contents.ts";
+import { readLinkText } from "./links.ts";
+import { listRepositoryContents } from "./store_contents.ts";
 import { removeFile } from "./trash.ts";
 
 /** An image, wherever the store has it: a manifest that a tag or nothing but a client names, with all below it. */

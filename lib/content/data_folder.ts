@@ -1,6 +1,6 @@
 import { isDigest } from "../oci/digest.ts";
 import { createFolder, removeIfThere } from "./durable.ts";
-import { tryLockFile } from "./file_lock.ts";
+import { lockFile, tryLockFile } from "./file_lock.ts";
 import { blobPath, digestOfPartial, INGEST } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
 import { tryKeepWritersOut } from "./write_lease.ts";
@@ -28,7 +28,8 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     if (isNotWritable(error)) return undefined;
     throw error;
   }
-  if (!await tryLockFile(file)) {
+  // Where the file system knows no locks, one has to trust that nobody serves it twice.
+  if (await lockFile(file) === "taken") {
     file.close();
     throw new FolderInUseError(
       `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
@@ -104,6 +105,7 @@ export async function removeIfUnused(path: string): Promise<void> {
     using file = await Deno.open(path, { write: true });
     if (await tryLockFile(file)) await removeIfThere(path);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    // Another user's is not ours to remove.
+    if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;
   }
 }

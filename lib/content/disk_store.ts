@@ -17,8 +17,11 @@ import {
   tagLinkPath,
   tagsPath,
 } from "./layout.ts";
+import { Links } from "./links.ts";
+import type { IngestStore } from "./ingest_store.ts";
+import { absentIfNotFound, listFolder } from "./list_folder.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
-import { type ByteRange, type ContentCatalog, type ContentStore, type OpenedBlob, resolveRange } from "./source.ts";
+import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
 import { verifyBytes } from "./verify.ts";
 
 /** What a `DiskStore` is given from outside. */
@@ -31,17 +34,8 @@ export interface DiskStoreOptions {
   readonly cacheBytes?: number;
 }
 
-/** A store whose blobs can be written bit by bit, so that others can read along. */
-export interface IngestStore extends ContentStore, ContentCatalog {
-  /** Begins, or goes on with, writing a blob, whose size may not be known yet. */
-  openIngest(digest: Digest): Promise<Ingest>;
-  /** Grants a repository a blob that the store holds. */
-  linkBlob(repo: string, digest: Digest): Promise<void>;
-}
-
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
-const encoder = new TextEncoder();
 
 /** A folder in the layout of CNCF distribution's filesystem driver. */
 export class DiskStore implements IngestStore {
@@ -49,6 +43,7 @@ export class DiskStore implements IngestStore {
   readonly #warn: (message: string) => void;
   readonly #randomName: () => string;
   readonly #cache: ManifestCache;
+  readonly #links: Links;
 
   /** @param root the data folder; it need not exist until something is written */
   constructor(root: string, options: DiskStoreOptions = {}) {
@@ -56,12 +51,24 @@ export class DiskStore implements IngestStore {
     this.#warn = options.warn ?? (() => {});
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     this.#cache = new ManifestCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+    this.#links = new Links({ root, warn: this.#warn, temporaryPath: () => this.#temporaryPath() });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
-    for (const name of namesOf(repo)) {
-      const digest = isDigest(tagOrDigest) ? this.#readRevision(name, tagOrDigest) : this.#readTag(name, tagOrDigest);
-      const manifest = digest && await this.#loadManifest(name, digest);
+    const names = namesOf(repo);
+    if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
+    for (const name of names) {
+      const digest = this.#readTag(name, tagOrDigest);
+      // The tag may have come to a name under which the manifest was not filed, as it was there under another.
+      const manifest = digest && await this.#resolveDigest([name, ...names], digest);
+      if (manifest) return manifest;
+    }
+    return undefined;
+  }
+
+  async #resolveDigest(names: readonly string[], digest: Digest): Promise<Descriptor | undefined> {
+    for (const name of names) {
+      const manifest = this.#readRevision(name, digest) && await this.#loadManifest(name, digest);
       if (manifest) return manifest.descriptor;
     }
     return undefined;
@@ -196,8 +203,8 @@ export class DiskStore implements IngestStore {
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
     const manifest = await this.#loadManifest(repo, digest);
-    await this.#writeLink(tagIndexLinkPath(repo, tag, digest), digest);
-    await this.#writeLink(tagLinkPath(repo, tag), digest);
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
+    await this.#links.write(tagLinkPath(repo, tag), digest);
     // Up to now it may have been a manifest that nothing refers to, which a collector takes.
     if (manifest !== undefined) await this.#fileManifest(repo, manifest.descriptor, manifest.bytes);
   }
@@ -208,7 +215,7 @@ export class DiskStore implements IngestStore {
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
-    await this.#writeLink(layerLinkPath(repo, digest), digest);
+    await this.#links.write(layerLinkPath(repo, digest), digest);
   }
 
   async #fileManifest(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -220,7 +227,7 @@ export class DiskStore implements IngestStore {
     if (manifest.kind === "manifest") {
       for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
     }
-    await this.#writeLink(revisionLinkPath(repo, descriptor.digest), descriptor.digest);
+    await this.#links.write(revisionLinkPath(repo, descriptor.digest), descriptor.digest);
   }
 
   async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
@@ -255,38 +262,20 @@ export class DiskStore implements IngestStore {
   }
 
   #readTag(repo: string, tag: string): Digest | undefined {
-    return this.#readLink(tagLinkPath(repo, tag));
+    return this.#links.read(tagLinkPath(repo, tag));
   }
 
   // What another process has removed must not live on in memory, or it would never be filed again.
   #readRevision(repo: string, digest: Digest): Digest | undefined {
-    const link = this.#readLink(revisionLinkPath(repo, digest));
+    const link = this.#links.read(revisionLinkPath(repo, digest));
     if (link === undefined) this.forgetManifest(repo, digest);
     return link && digest;
-  }
-
-  // Synchronous: a link is 71 bytes, and the detour through a thread would cost ten times the read.
-  #readLink(path: string): Digest | undefined {
-    let text: string;
-    try {
-      text = Deno.readTextFileSync(this.#path(path)).trim();
-    } catch (error) {
-      return absentIfNotFound(error);
-    }
-    if (isDigest(text)) return text;
-    this.#warn(`Cannot use the link ${path}: it holds no digest; it is treated as absent`);
-    return undefined;
-  }
-
-  async #writeLink(path: string, digest: Digest): Promise<void> {
-    if (this.#readLink(path) === digest) return;
-    await writeFileDurably(this.#temporaryPath(), this.#path(path), encoder.encode(digest));
   }
 
   async #loadManifest(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
     const cached = this.#cache.get(`${repo}@${digest}`);
     if (cached !== undefined) return cached;
-    if (this.#readLink(revisionLinkPath(repo, digest)) === undefined) return undefined;
+    if (this.#links.read(revisionLinkPath(repo, digest)) === undefined) return undefined;
     const size = await this.statBlob(repo, digest);
     if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
     try {
@@ -324,17 +313,4 @@ function namesOf(repo: string): string[] {
   const names = path.startsWith("library/") ? [repo, path, path.slice("library/".length)] : [repo, path];
   // What begins with a host is another registry's.
   return names.filter((name) => name === repo || !isHostSegment(name.split("/", 1)[0]!));
-}
-
-function absentIfNotFound(error: unknown): undefined {
-  if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-  throw error;
-}
-
-async function listFolder(path: string): Promise<Deno.DirEntry[] | undefined> {
-  try {
-    return await Array.fromAsync(Deno.readDir(path));
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
 }

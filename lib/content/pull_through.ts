@@ -2,7 +2,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { BlobCache, type CacheEvent, isUnkeepable, type RoomKeeper } from "./blob_cache.ts";
 import { isComplete } from "./completeness.ts";
-import type { IngestStore } from "./disk_store.ts";
+import type { IngestStore } from "./ingest_store.ts";
 import { SingleFlight } from "./single_flight.ts";
 import type { ByteRange, ContentCatalog, OpenedBlob, ResolvedManifest } from "./source.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";

@@ -13,6 +13,7 @@ import {
   tagLinkPath,
   tagsPath,
 } from "./layout.ts";
+import { readLinkText } from "./links.ts";
 import type { ManifestLinks } from "./reachable.ts";
 import { listBlobs } from "./verify_store.ts";
 
@@ -164,16 +165,6 @@ async function readRepository(root: string, name: string): Promise<RepositoryCon
     manifests: manifests.filter((digest) => readLinkText(`${root}/${revisionLinkPath(name, digest)}`) !== undefined),
     layers: await listLinks(`${root}/${layersPath(name)}`),
   };
-}
-
-/** The text of a link, which is a digest if it is sound. */
-export function readLinkText(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path).trim();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
 }
 
 async function listLinks(folder: string): Promise<Digest[]> {

@@ -4,6 +4,7 @@ import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import { CHUNK_BYTES } from "./byte_stream.ts";
 import type { DiskStore } from "./disk_store.ts";
 import { blobPath, BLOBS } from "./layout.ts";
+import { listFolder } from "./list_folder.ts";
 import { Verifier } from "./verify.ts";
 
 /** What is wrong with one blob, and whom it concerns. */
@@ -141,11 +142,5 @@ function withoutRepeats(users: Map<Digest, Set<string>>): Map<Digest, Set<string
 }
 
 async function namesIn(path: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(path))).filter((entry) => entry.isDirectory).map(({ name }) => name)
-      .sort();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  return (await listFolder(path) ?? []).filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
 }
