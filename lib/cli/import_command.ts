@@ -1,6 +1,7 @@
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
 import { DiskStore } from "../content/disk_store.ts";
+import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { describeError } from "./describe_error.ts";
@@ -24,6 +25,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const records = new PackageRecords(data);
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
+  if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
   const importOne = async (where: string) => {

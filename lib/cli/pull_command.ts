@@ -1,5 +1,6 @@
 import { ImageResolver } from "../bundle/resolve_image.ts";
 import type { PullThrough } from "../content/pull_through.ts";
+import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { PackageImage } from "../kubepkg/kubepkg.ts";
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
@@ -20,6 +21,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const references = invocation.arguments.map(readReference);
   using _lease = await takeWriteLease(settings.data);
+  await sweepStale(settings.data);
   const { source, store } = await openContent(settings, io, {
     warn: createWarning(io),
   });

@@ -78,6 +78,15 @@ export async function sweepIngest(root: string, { minAge, now = Date.now }: Swee
   }
 }
 
+/** Removes what writers left that died long ago; where it cannot be done, it is left to the next one. */
+export async function sweepStale(root: string): Promise<void> {
+  try {
+    await sweepIngest(root, { minAge: STALE_MILLISECONDS });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;
+  }
+}
+
 async function isOlder(path: string, time: number): Promise<boolean> {
   try {
     return ((await Deno.lstat(path)).mtime?.getTime() ?? Infinity) < time;

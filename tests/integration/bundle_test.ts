@@ -268,6 +268,17 @@ for (const compression of ["gzip -9", "zstd", "none"]) {
   });
 }
 
+Deno.test("[27] an import removes what a dead one left long ago, and nothing younger", async () => {
+  await using office = await createOffice();
+  await office.pack(makeKubePkg({ [SINGLE]: "" }), "a");
+  const [old, young] = [await office.folder.write("site/ingest/old.tmp", "x"), "site/ingest/young.tmp"];
+  await office.folder.write(young, "x");
+  await Deno.utime(old, 1000, 1000);
+  assertEquals((await office.crpe("import", "a.tgz", "--data=site")).code, 0);
+  const left = (await office.folder.listFiles("site/ingest")).filter((name) => name.endsWith(".tmp"));
+  assertEquals(left, ["young.tmp"]);
+});
+
 Deno.test("verify names what is broken in a bundle and in the store [29][43]", async () => {
   await using office = await createOffice();
   await office.pack(makeKubePkg({ [SINGLE]: "" }), "a");
