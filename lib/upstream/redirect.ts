@@ -13,6 +13,8 @@ export interface RedirectOptions {
 export const MAX_REDIRECTS = 10;
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+// Where clouds keep their secrets, and no registry its blobs: IPv4, IPv6, and IPv4 in IPv6, as URL writes them.
+const LINK_LOCAL = /^(?:169\.254\.|\[fe[89ab][0-9a-f]:|\[::ffff:a9fe:)/;
 // For one origin alone. A signed URL of a storage service would even be refused with an Authorization beside it.
 const OWN_HEADERS = ["authorization", "cookie", "proxy-authorization"];
 
@@ -43,6 +45,7 @@ export function withRedirects({ registry, isPrivate }: RedirectOptions): Middlew
       if (to.origin !== from.origin && await isPrivate(to) && !await isPrivate(registry)) {
         throw refuse(`${to.host} is a private address, ${registry.host} a public registry`);
       }
+      if (to.origin !== from.origin && LINK_LOCAL.test(to.hostname)) throw refuse(`${to.host} is a link-local address`);
       const headers = new Headers(current.headers);
       if (to.origin !== from.origin) { for (const name of OWN_HEADERS) headers.delete(name); }
       current = new Request(to, { method: request.method, headers, signal: request.signal, redirect: "manual" });

@@ -86,3 +86,24 @@ Deno.test("withRedirects() does not repeat a POST", async () => {
   const response = await fetch(new Request(START, { method: "POST", body: "secret" }));
   assertEquals([response.status, seen.length], [307, 1]);
 });
+
+for (
+  const target of [
+    "http://169.254.169.254/x",
+    "http://2852039166/x",
+    "http://[fe80::1]/x",
+    "http://[::ffff:169.254.169.254]/x",
+  ]
+) {
+  Deno.test(`[19] withRedirects() refuses ${target} also of a private registry`, async () => {
+    const sent: string[] = [];
+    const fetch = withRedirects({ registry: new URL("http://10.0.0.1"), isPrivate: () => Promise.resolve(true) })(
+      (request) => {
+        sent.push(request.url);
+        return Promise.resolve(new Response(null, { status: 307, headers: { location: target } }));
+      },
+    );
+    await assertRejects(() => fetch(new Request("http://10.0.0.1/v2/")), RegistryError, "link-local");
+    assertEquals(sent, ["http://10.0.0.1/v2/"]);
+  });
+}
