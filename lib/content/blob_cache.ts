@@ -6,7 +6,7 @@ import { Download } from "./download.ts";
 import { type Ingest, isNoSpace } from "./ingest.ts";
 import { SingleFlight } from "./single_flight.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
-import type { Upstream } from "./upstream.ts";
+import type { Upstream, UpstreamBlob } from "./upstream.ts";
 import { verifyStream } from "./verified_stream.ts";
 import { DigestMismatchError } from "./verify.ts";
 
@@ -33,7 +33,24 @@ export type CacheEvent =
   /** A tag was served although its upstream could not be asked. */
   | { readonly type: "stale"; readonly repo: string }
   /** A blob was given on without being kept. */
-  | { readonly type: "unkept"; readonly repo: string };
+  | {
+    readonly type: "unkept";
+    readonly repo: string;
+    readonly digest: Digest;
+    readonly size: number;
+    readonly why: WhyUnkept;
+  }
+  /** A blob did not come as a whole, or came wrong. `host` sent it. */
+  | {
+    readonly type: "failed";
+    readonly repo: string;
+    readonly digest: Digest;
+    readonly host: string | undefined;
+    readonly error: unknown;
+  };
+
+/** Why something is not kept: the disk is full, the limit of the store is reached, or the store cannot be written. */
+export type WhyUnkept = "disk" | "limit" | "read-only";
 
 /** What a `BlobCache` is made of. */
 export interface BlobCacheOptions {
@@ -85,8 +102,9 @@ export class BlobCache {
     const followed = download instanceof Download ? await download.follow(range) : undefined;
     if (followed !== undefined) return followed;
     // What cannot be followed has moved into the store meanwhile, or there is no room for it.
-    return await this.#store.openBlob(repo, digest, range) ??
-      (download === undefined ? undefined : await this.#passThrough(repo, digest, range));
+    const kept = await this.#store.openBlob(repo, digest, range);
+    if (kept !== undefined || download === undefined) return kept;
+    return await this.#passThrough({ repo, digest, why: download instanceof Download ? "disk" : download.why }, range);
   }
 
   /**
@@ -105,7 +123,7 @@ export class BlobCache {
     // A second time where the first went on from what an earlier try had left, and that was damaged.
     for (let tries = 1; !await isHeld() && this.#upstream !== undefined; tries++) {
       const download = await this.#download(repo, digest, size);
-      if (download !== undefined && !(download instanceof Download)) throw download.reason;
+      if (download !== undefined && !(download instanceof Download)) throw download.error;
       try {
         await download?.watch(onProgress);
         break;
@@ -136,11 +154,12 @@ export class BlobCache {
     let ingest: Ingest;
     try {
       ingest = await this.#store.openIngest(digest);
-    } catch (reason) {
-      if (!isUnkeepable(reason)) throw reason;
-      return { reason };
+    } catch (error) {
+      const why = whyUnkept(error);
+      if (why === undefined) throw error;
+      return { error, why };
     }
-    let opened: OpenedBlob | undefined;
+    let opened: UpstreamBlob | undefined;
     let reservation: Disposable | undefined;
     try {
       opened = await this.#openFrom(repo, digest, ingest);
@@ -157,7 +176,8 @@ export class BlobCache {
       await opened?.body.cancel();
       await ingest.abort();
       if (opened === undefined) return undefined;
-      return { reason: new NoSpaceError(`Cannot keep ${digest} of ${repo}: there is no room for it within the limit`) };
+      const error = new NoSpaceError(`Cannot keep ${digest} of ${repo}: there is no room for it within the limit`);
+      return { error, why: "limit" };
     }
     return this.#follow(repo, ingest, { digest, ...opened }, reservation);
   }
@@ -165,7 +185,7 @@ export class BlobCache {
   #follow(
     repo: string,
     ingest: Ingest,
-    { digest, size, body }: OpenedBlob & { digest: Digest },
+    { digest, size, body, host }: UpstreamBlob & { digest: Digest },
     reservation: Disposable,
   ): Download {
     ingest.expectSize(size);
@@ -178,6 +198,7 @@ export class BlobCache {
       this.#downloads.delete(digest);
       reservation[Symbol.dispose]();
     };
+    download.done.catch((error) => this.#tellFailure({ repo, digest, size, host }, error));
     download.done.then(forget, forget).then(() => this.#onKept()).catch((error) => {
       this.#warn((error as Error).message);
     });
@@ -185,7 +206,7 @@ export class BlobCache {
   }
 
   /** The rest of a blob, of which `ingest` has the beginning. */
-  async #openFrom(repo: string, digest: Digest, ingest: Ingest): Promise<OpenedBlob | undefined> {
+  async #openFrom(repo: string, digest: Digest, ingest: Ingest): Promise<UpstreamBlob | undefined> {
     if (ingest.written === 0) return await this.#upstream!.openBlob(repo, digest);
     const size = await this.#upstream!.statBlob(repo, digest);
     if (size === undefined) return undefined;
@@ -194,29 +215,44 @@ export class BlobCache {
   }
 
   /** Gives a blob on without keeping it: a download for each client. */
-  async #passThrough(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+  async #passThrough(
+    { repo, digest, why }: { repo: string; digest: Digest; why: WhyUnkept },
+    range?: ByteRange,
+  ): Promise<OpenedBlob | undefined> {
     const opened = await this.#upstream!.openBlob(repo, digest);
     if (opened === undefined) return undefined;
-    this.#onEvent({ type: "unkept", repo });
-    const { size, body } = opened;
+    const { size, body, host } = opened;
+    this.#onEvent({ type: "unkept", repo, digest, size, why });
+    const onFailure = (error: unknown) => this.#tellFailure({ repo, digest, size, host }, error);
     try {
       const part = resolveRange(size, range);
-      return { size, ...part, body: verifyStream(body, { digest, size }, part) };
+      return { size, ...part, body: verifyStream(body, { digest, size, onFailure }, part) };
     } catch (error) {
       await body.cancel();
       throw error;
     }
   }
+
+  #tellFailure(
+    { repo, digest, size, host }: { repo: string; digest: Digest; size: number; host: string | undefined },
+    error: unknown,
+  ): void {
+    const why = whyUnkept(error);
+    if (why === undefined) this.#onEvent({ type: "failed", repo, digest, host, error });
+    else this.#onEvent({ type: "unkept", repo, digest, size, why });
+  }
 }
 
-/** Why a blob is not kept. */
+/** Says that a blob cannot be kept. */
 interface Unkept {
-  readonly reason: unknown;
+  readonly error: unknown;
+  readonly why: WhyUnkept;
 }
 
 const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 
-/** Tells whether the store cannot take anything now, which is no reason not to serve. */
-export function isUnkeepable(error: unknown): boolean {
-  return error instanceof NoSpaceError || isNoSpace(error) || isNotWritable(error);
+/** Why the store cannot take anything now, which is no reason not to serve; `undefined` for any other error. */
+export function whyUnkept(error: unknown): WhyUnkept | undefined {
+  if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
+  return isNotWritable(error) ? "read-only" : undefined;
 }

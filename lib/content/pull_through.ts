@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { BlobCache, type CacheEvent, isUnkeepable, type RoomKeeper } from "./blob_cache.ts";
+import { BlobCache, type CacheEvent, type RoomKeeper, type WhyUnkept, whyUnkept } from "./blob_cache.ts";
 import { isComplete } from "./completeness.ts";
 import type { IngestStore } from "./ingest_store.ts";
 import { SingleFlight } from "./single_flight.ts";
@@ -55,6 +55,8 @@ export class PullThrough implements ContentCatalog {
   readonly #manifests = new SingleFlight<ResolvedManifest | undefined>();
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #blobs: BlobCache;
+  // What was told already of why nothing is kept.
+  readonly #told = new Set<WhyUnkept>();
 
   constructor(options: PullThroughOptions) {
     this.#store = options.store;
@@ -64,7 +66,14 @@ export class PullThrough implements ContentCatalog {
     this.#now = options.now ?? (() => performance.now());
     this.#warn = options.warn ?? (() => {});
     this.#onEvent = options.onEvent ?? (() => {});
-    this.#blobs = new BlobCache({ ...options, onKept: () => this.#tagArrived() });
+    this.#blobs = new BlobCache({
+      ...options,
+      onKept: () => this.#tagArrived(),
+      onEvent: (event) => {
+        if (event.type === "unkept" && event.why === "read-only") this.#tellUnkept(event.why);
+        this.#onEvent(event);
+      },
+    });
   }
 
   /** Whether a blob is being downloaded. */
@@ -215,12 +224,22 @@ export class PullThrough implements ContentCatalog {
   async #keep(write: () => Promise<void>): Promise<boolean> {
     try {
       await write();
+      this.#told.clear();
       return true;
     } catch (error) {
-      if (!isUnkeepable(error)) throw error;
-      this.#warn(`What comes from upstreams is not kept: ${(error as Error).message}`);
+      const why = whyUnkept(error);
+      if (why === undefined) throw error;
+      this.#tellUnkept(why);
       return false;
     }
+  }
+
+  // Once, until something could be kept again: it is the same for all that comes.
+  #tellUnkept(why: WhyUnkept): void {
+    if (this.#told.has(why)) return;
+    this.#told.add(why);
+    const reason = why === "read-only" ? "the data folder cannot be written" : "there is no space left on the device";
+    this.#warn(`What comes from upstreams is served, but not kept: ${reason}`);
   }
 
   async #ifComplete(repo: string, cached: Descriptor | undefined): Promise<Descriptor | undefined> {

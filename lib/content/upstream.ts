@@ -1,6 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
-import type { ContentSource } from "./source.ts";
+import type { ByteRange, ContentSource, OpenedBlob } from "./source.ts";
 
 /** How an upstream is asked. */
 export interface AskOptions {
@@ -8,11 +8,18 @@ export interface AskOptions {
   readonly isUrgent?: boolean;
 }
 
+/** A blob on its way here. */
+export interface UpstreamBlob extends OpenedBlob {
+  /** Who sends it. */
+  readonly host?: string;
+}
+
 /** A source far away. It gives `undefined`, without asking anybody, for what it may not be asked. */
 export interface Upstream extends ContentSource {
   /** What a tag stands for now, without reading the manifest. */
   headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
   readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;
+  openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined>;
   /** As `ContentCatalog` has it. */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }

@@ -9,6 +9,14 @@ export interface Part {
   readonly length: number;
 }
 
+/** What a blob has to be. */
+export interface ExpectedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Told of what went wrong, unless it is that the reader has left. */
+  readonly onFailure?: (error: unknown) => void;
+}
+
 /**
  * Gives a blob on without keeping it, or a part of it, and verifies all of it meanwhile: the last bytes come when size and
  * digest were found right, and a wrong blob ends in an error.
@@ -17,7 +25,7 @@ export interface Part {
  */
 export function verifyStream(
   body: ReadableStream<Uint8Array>,
-  { digest, size }: { digest: Digest; size: number },
+  { digest, size, onFailure }: ExpectedBlob,
   part: Part,
 ): ReadableStream<Uint8Array> {
   const verifier = new Verifier(digest, size);
@@ -29,7 +37,11 @@ export function verifyStream(
   writer.closed.catch(() => isLeft = true);
   const give = async (bytes: Uint8Array, at: number) => {
     const piece = bytes.subarray(Math.max(0, part.start - at), Math.max(0, end - at));
-    if (piece.length > 0) await writer.write(piece);
+    if (piece.length === 0) return;
+    await writer.write(piece).catch((error) => {
+      isLeft = true;
+      throw error;
+    });
   };
   const run = async () => {
     await drain(body, async (chunk) => {
@@ -47,6 +59,9 @@ export function verifyStream(
     await give(held, size - held.length);
     await writer.close();
   };
-  run().catch((error) => writer.abort(error).catch(() => {}));
+  run().catch((error) => {
+    if (!isLeft) onFailure?.(error);
+    writer.abort(error).catch(() => {});
+  });
   return relay.readable;
 }

@@ -1,4 +1,4 @@
-import { verifyBytes } from "../content/verify.ts";
+import { DigestMismatchError } from "../content/verify.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import {
@@ -92,7 +92,10 @@ export async function headManifest(
 
 function verifyManifest(bytes: Uint8Array, headers: Headers, tagOrDigest: string, what: string): Digest {
   const asked = isDigest(tagOrDigest) ? tagOrDigest : undefined;
-  if (asked !== undefined) verifyBytes(bytes, asked);
+  if (asked !== undefined) {
+    const actual = computeDigest(bytes, splitDigest(asked).algorithm);
+    if (actual !== asked) throw new DigestMismatchError(`Cannot accept ${what}: the content has digest ${actual}`);
+  }
   const said = headers.get("docker-content-digest");
   // One of an algorithm that nobody registered says nothing.
   if (!isDigest(said)) return asked ?? computeDigest(bytes);

@@ -11,6 +11,8 @@ export interface RetryPolicy {
   readonly maxDelay: number;
   /** A longer `Retry-After` is not waited for: the answer is given back instead. */
   readonly maxRetryAfter: number;
+  /** A wait that would end later than this after the first try is not begun: the answer is given back instead. */
+  readonly maxWait: number;
   /** Most further tries where no connection came about. Few, as mostly there is no network, and clients wait. */
   readonly connectRetries: number;
   /** Wait before the first of those; it doubles. */
@@ -25,6 +27,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   baseDelay: 1000,
   maxDelay: 30_000,
   maxRetryAfter: 60_000,
+  maxWait: Infinity,
   connectRetries: 2,
   connectDelay: 150,
   connectBudget: 1500,
@@ -100,6 +103,7 @@ export function withRetry(options: RetryOptions): Middleware {
       onEvent?.({ type: "retry", host, path, attempt, delay, reason });
       await sleep(delay, request.signal);
     };
+    const started = now();
     for (let busy = 0, unreached = 0;;) {
       const began = now();
       let response: Response;
@@ -115,10 +119,12 @@ export function withRetry(options: RetryOptions): Middleware {
       if (!isRetriableStatus(response.status) || busy + 1 >= policy.maxTries) return response;
       const asked = parseRetryAfter(response.headers, wallClock);
       if (asked !== undefined && asked > policy.maxRetryAfter) return response;
+      // A server that asks for less than the backoff knows better; one that asks for no wait gets the backoff.
+      const delay = asked || backoffDelay(busy + 1, random, policy);
+      if (now() - started + delay > policy.maxWait) return response;
       await response.body?.cancel();
       busy++;
-      // A server that asks for less than the backoff knows better; one that asks for no wait gets the backoff.
-      await again(busy, asked || backoffDelay(busy, random, policy), `it answered ${response.status}`);
+      await again(busy, delay, `it answered ${response.status}`);
     }
   };
 }

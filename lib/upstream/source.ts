@@ -133,11 +133,11 @@ export class UpstreamSource implements ContentSource {
     digest: Digest,
     range?: ByteRange,
     options: OpenBlobOptions = {},
-  ): Promise<OpenedBlob | undefined> {
-    return await this.#ask(
-      repo,
-      (client, path) => openUpstreamBlob(client, { repo, path, digest }, { ...options, range }),
-    );
+  ): Promise<OpenedBlob & { readonly host: string } | undefined> {
+    return await this.#ask(repo, async (client, path) => {
+      const opened = await openUpstreamBlob(client, { repo, path, digest }, { ...options, range });
+      return opened && { ...opened, host: client.host };
+    });
   }
 
   async listTags(repo: string): Promise<string[] | undefined> {
@@ -173,6 +173,9 @@ export class UpstreamSource implements ContentSource {
       } catch (error) {
         // A range that lies outside does so everywhere, and a fault of our own is no reason to ask on.
         if (!(error instanceof RegistryError) || error.code === "RANGE_INVALID") throw error;
+        if (error.code === "BAD_GATEWAY") {
+          this.#surroundings.onEvent?.({ type: "wrong", host: endpoint.url.host, error });
+        }
         // A denial reads as a miss; it must not hide that another endpoint could not be asked.
         if (failure === undefined || failure.code === "DENIED") failure = error;
       }

@@ -43,7 +43,12 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
     "its certificate was made for another name",
   ],
   [
-    /UnknownIssuer|CaUsedAsEndEntity|self.signed|unknown (?:issuer|authority)/i,
+    /CaUsedAsEndEntity/i,
+    "certificate",
+    "its certificate is an authority's (CA:TRUE), which cannot be a server's too; issue the server a certificate of its own with basicConstraints=CA:FALSE",
+  ],
+  [
+    /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
     "certificate",
     "its certificate is not known to be trusted (self-signed, or of an unknown authority); name its CA file in the configuration",
   ],

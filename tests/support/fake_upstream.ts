@@ -1,10 +1,13 @@
-import type { AskOptions, Upstream } from "../../lib/content/upstream.ts";
-import { type ByteRange, type OpenedBlob, resolveRange } from "../../lib/content/source.ts";
+import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/content/upstream.ts";
+import { type ByteRange, resolveRange } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
 import { type Content, streamOf } from "./content.ts";
+
+/** Who sends the blobs. */
+export const UPSTREAM_HOST = "sender.example:5000";
 
 /** An upstream without a network, which counts what it is asked for and does as it is told. */
 export class FakeUpstream implements Upstream {
@@ -37,7 +40,7 @@ export class FakeUpstream implements Upstream {
     return this.#answer(`stat ${digest}`, () => this.content.get(digest)?.bytes.length);
   }
 
-  openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+  openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined> {
     return this.#answer(`blob ${digest}${range ? ` ${JSON.stringify(range)}` : ""}`, () => {
       const bytes = this.content.get(digest)?.bytes;
       if (bytes === undefined) return undefined;
@@ -53,7 +56,7 @@ export class FakeUpstream implements Upstream {
           controller.enqueue(value);
         },
       }, { highWaterMark: 0 });
-      return { size: bytes.length, start, length, body };
+      return { size: bytes.length, start, length, body, host: UPSTREAM_HOST };
     });
   }
 

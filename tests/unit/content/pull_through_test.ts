@@ -1,3 +1,4 @@
+import type { CacheEvent } from "../../../lib/content/blob_cache.ts";
 import { DiskStore } from "../../../lib/content/disk_store.ts";
 import { Ingest } from "../../../lib/content/ingest.ts";
 import { PullThrough } from "../../../lib/content/pull_through.ts";
@@ -7,7 +8,7 @@ import type { Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
-import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
 
 const REPO = "registry.example/team/app";
 const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
@@ -22,15 +23,18 @@ async function open(...content: Content[]) {
   const store = new DiskStore(root);
   let time = 0;
   const warnings: string[] = [];
+  const events: CacheEvent[] = [];
   const cache = new PullThrough({
     store,
     upstream,
     tagTtl: 1000,
     now: () => time,
     warn: (message) => warnings.push(message),
+    onEvent: (event) => events.push(event),
   });
   return {
     root,
+    events: (type: CacheEvent["type"]) => events.filter((event) => event.type === type),
     upstream,
     store,
     cache,
@@ -164,6 +168,9 @@ Deno.test("[10] wrong bytes end in an error, are not kept, and the next pull tri
   );
   assert(seen < wrong.length);
   assertEquals(await it.store.statBlob(REPO, digest), undefined);
+  const [failed] = it.events("failed") as Extract<CacheEvent, { type: "failed" }>[];
+  assert(failed?.error instanceof DigestMismatchError);
+  assertEquals({ ...failed, error: 0 }, { type: "failed", repo: REPO, digest, host: UPSTREAM_HOST, error: 0 });
   it.upstream.content.set(digest, layer);
   assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
 });
@@ -185,6 +192,25 @@ Deno.test("[23] a tag that is gone upstream is still served", async () => {
   it.wait(2000);
   assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
 });
+
+// A registry that has lost an image, or has made it private, answers just as one that has revoked a login does; and whoever
+// asks by digest is given what is held without anybody being asked.
+for (const status of [401, 403]) {
+  Deno.test(`[23] a tag whose upstream answers ${status} now is served from the store, as stale, with a warning`, async () => {
+    await using it = await open();
+    await pullAll(it.cache);
+    it.upstream.failure = new RegistryError("DENIED", `Cannot look it up: the registry answers ${status}`, {
+      status: 404,
+    });
+    it.wait(2000);
+    assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+    assertEquals(it.warnings, [
+      `${REPO}:1.0 is served from the store: Cannot look it up: the registry answers ${status}`,
+    ]);
+    assertEquals(it.events("stale").length, 1);
+    await assertRejects(() => it.cache.resolve(REPO, "2.0"), RegistryError, String(status));
+  });
+}
 
 Deno.test("[21] an upstream that cannot be reached leaves what is held, and fails for the rest by name", async () => {
   await using it = await open();
@@ -291,9 +317,11 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     await using it = await open();
     const { digest } = layer.descriptor;
     const touched: string[] = [];
+    const events: CacheEvent[] = [];
     const cache = new PullThrough({
       store: it.store,
       upstream: it.upstream,
+      onEvent: (event) => events.push(event),
       room: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
     });
     const { start, length } = resolveRange(layer.bytes.length, range);
@@ -301,12 +329,16 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     assertEquals(got, layer.bytes.slice(start, start + length));
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+    assertEquals(events, [{ type: "unkept", repo: REPO, digest, size: layer.bytes.length, why: "limit" }]);
+    await (await cache.openBlob(REPO, digest, range))!.body.cancel();
+    assertEquals(events.map(({ type }) => type), ["unkept", "unkept"]);
     await assertRejects(() => cache.fetchBlob(REPO, layer.descriptor), NoSpaceError, digest);
 
     const wrong = layer.bytes.slice();
     wrong[0]! ^= 1;
     it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
     await assertRejects(async () => await readAll(await cache.openBlob(REPO, digest)), DigestMismatchError);
+    assertEquals(events.slice(2).map(({ type }) => type), ["unkept", "failed"]);
     await cache.resolve(REPO, "1.0");
     assertEquals(touched, [REPO]);
   });
@@ -339,6 +371,8 @@ Deno.test("[31] a disk that fills up during a download: those who follow get the
     assertEquals(middle, layer.bytes.slice(1_900_000, 5_000_000));
     assertEquals(countBlobRequests(it.upstream, digest), 1);
     await settle(it.cache);
+    const unkept = { type: "unkept" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
+    assertEquals([it.events("unkept"), it.events("failed")], [[unkept], []]);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     room = Infinity;
@@ -353,7 +387,24 @@ Deno.test("[33] what comes from upstreams is served also where nothing can be wr
   const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
   Object.assign(it.store, { openIngest: readOnly, writeManifest: readOnly, tag: readOnly });
   await pullAll(it.cache);
-  assertStringIncludes(it.warnings.join(), "is not kept");
+  assertEquals(it.warnings, [
+    "What comes from upstreams is served, but not kept: the data folder cannot be written",
+  ]);
+  assertEquals(it.events("unkept").length, 2);
+});
+
+Deno.test("[31] that nothing is kept is told of once, and again when something could be kept in between", async () => {
+  await using it = await open();
+  const write = it.store.writeManifest.bind(it.store);
+  const full = () => Promise.reject(new NoSpaceError("Cannot write: No space left on device (os error 28)"));
+  for (const [writeManifest, ...manifests] of [[full, index, manifest], [write, index], [full, manifest]] as const) {
+    Object.assign(it.store, { writeManifest });
+    for (const { descriptor, bytes } of manifests) {
+      assertEquals(await it.cache.readManifest(REPO, descriptor.digest), bytes);
+    }
+  }
+  const line = "What comes from upstreams is served, but not kept: there is no space left on the device";
+  assertEquals(it.warnings, [line, line]);
 });
 
 Deno.test("an unknown blob leaves nothing in the store", async () => {

@@ -39,7 +39,7 @@ for (const [name, headers, expected] of RETRY_AFTER) {
 type Step = number | TransportFailure | { status: number; retryAfter: string };
 
 /** Sends one request to a server that goes through `steps`, its last one for ever. */
-async function run(steps: Step[], options: { took?: number; signal?: AbortSignal } = {}) {
+async function run(steps: Step[], options: { took?: number; signal?: AbortSignal; maxWait?: number } = {}) {
   const waits: number[] = [];
   let sent = 0;
   let time = 0;
@@ -51,9 +51,10 @@ async function run(steps: Step[], options: { took?: number; signal?: AbortSignal
     return Promise.resolve(new Response(`${status}`, { status, headers }));
   };
   const fetch = withRetry({
-    policy: POLICY,
+    policy: { ...POLICY, maxWait: options.maxWait ?? POLICY.maxWait },
     sleep: (delay, signal) => {
       waits.push(delay);
+      time += delay;
       return Promise.resolve(signal?.throwIfAborted());
     },
     random: () => 1,
@@ -97,6 +98,30 @@ const RUNS: [name: string, steps: Step[], expected: Awaited<ReturnType<typeof ru
 for (const [name, steps, expected, took] of RUNS) {
   Deno.test(`withRetry(): ${name}`, async () =>
     assertEquals(await run(steps, took === undefined ? {} : { took }), expected));
+}
+
+const BOUNDED: [name: string, steps: Step[], expected: Awaited<ReturnType<typeof run>>, took?: number][] = [
+  ["[16] 503 for ever is given back before the bound", [503], { outcome: 503, waits: [1000, 2000], sent: 3 }],
+  ["the time that the answers take counts", [503], { outcome: 503, waits: [1000], sent: 2 }, 1500],
+  ["[15] a Retry-After within the bound is waited for", [{ status: 429, retryAfter: "4" }, 200], {
+    outcome: 200,
+    waits: [4000],
+    sent: 2,
+  }],
+  ["[15] a Retry-After past the bound is not waited for", [{ status: 429, retryAfter: "6" }], {
+    outcome: 429,
+    waits: [],
+    sent: 1,
+  }],
+  ["[15] several Retry-After share the bound", [{ status: 429, retryAfter: "3" }], {
+    outcome: 429,
+    waits: [3000],
+    sent: 2,
+  }],
+];
+for (const [name, steps, expected, took] of BOUNDED) {
+  Deno.test(`withRetry() with a bound of 5 s: ${name}`, async () =>
+    assertEquals(await run(steps, { maxWait: 5000, ...(took === undefined ? {} : { took }) }), expected));
 }
 
 Deno.test("withRetry() sends a body again", async () => {

@@ -114,13 +114,15 @@ for (const [name, fault, by, reason] of WRONG) {
     await using upstream = startFaultUpstream();
     const { manifest } = upstream.addImage(PATH, "1");
     upstream.fail({ kind: "manifest", ...fault });
-    const { source } = createTestSource(upstream.url);
+    const { source, events } = createTestSource(upstream.url);
     const error = await assertRejects(
       () => source.resolve(REPO, by === "tag" ? "1" : manifest.digest),
       RegistryError,
       reason,
     );
     assertEquals([error.code, error.status, upstream.count()], ["BAD_GATEWAY", 502, 1]);
+    assertStringIncludes(error.message, REPO);
+    assertEquals(events.filter(({ type }) => type === "wrong"), [{ type: "wrong", host: upstream.host, error }]);
   });
 }
 

@@ -35,6 +35,28 @@ Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason
   clients[0]!.close();
 });
 
+for (const isTrusted of [true, false]) {
+  const what = isTrusted ? "that is trusted" : "that nobody vouches for";
+  Deno.test(`[20] UpstreamSource says what is wrong with a server that shows an authority's certificate, ${what}`, async () => {
+    const tls = await makeCertificate({ isAuthority: true });
+    await using upstream = startFaultUpstream({ tls });
+    const clients: Deno.HttpClient[] = [];
+    const caCerts = isTrusted ? [tls.cert] : [];
+    const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts }], {
+      createHttpClient: (options) => {
+        const client = Deno.createHttpClient(options);
+        clients.push(client);
+        return client;
+      },
+    });
+    const { source } = createTestSource([], { endpointsOf });
+    const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+    assertStringIncludes(error.message, `from ${upstream.host}: its certificate is an authority's (CA:TRUE)`);
+    assertStringIncludes(error.message, "basicConstraints=CA:FALSE");
+    for (const client of clients) client.close();
+  });
+}
+
 Deno.test("UpstreamSource says that a port does not speak TLS", async () => {
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("plain"));
   const { source } = createTestSource(`https://127.0.0.1:${server.addr.port}`);
