@@ -33,7 +33,7 @@ export type ConfigFile = v.InferOutput<typeof Config>;
 export type HostConfig = v.InferOutput<typeof Host>;
 
 /**
- * Reads a configuration file's text.
+ * Reads a configuration file's text. The files that it names are looked for beside it.
  *
  * @param path names the file in the error
  * @throws {UsageError} naming the field; a value is never repeated, it may be a secret
@@ -49,10 +49,24 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
     throw new UsageError(`Cannot read the configuration ${path}: it is not YAML ${at}`.trimEnd());
   }
   const result = v.safeParse(Config, document);
-  if (result.success) return result.output;
+  if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
   const field = v.getDotPath(issue) ?? "the document";
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
+}
+
+// A service starts in another folder than the person who tried the file.
+function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
+  const resolve = (file: string) => file.startsWith("/") ? file : `${folder}${file}`;
+  const hosts = Object.entries(config.hosts).map(([name, host]): [string, HostConfig] => {
+    const { "password-file": passwordFile, "ca-file": caFile } = host;
+    return [name, {
+      ...host,
+      ...(passwordFile === undefined ? {} : { "password-file": resolve(passwordFile) }),
+      ...(caFile === undefined ? {} : { "ca-file": resolve(caFile) }),
+    }];
+  });
+  return { ...config, hosts: Object.fromEntries(hosts) };
 }
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {

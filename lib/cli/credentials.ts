@@ -26,7 +26,9 @@ export class Credentials {
     for (const [name, host] of Object.entries(config.hosts)) {
       hosts.set(normalizeHost(name), host);
       const file = host["password-file"];
-      const password = file === undefined ? host.password : (await Deno.readTextFile(file)).replace(/\r?\n$/, "");
+      const password = file === undefined
+        ? host.password
+        : (await readNamed(file, `hosts.${name}.password-file`)).replace(/\r?\n$/, "");
       if (password !== undefined) passwords.set(normalizeHost(name), password);
     }
     const files: DockerConfig[] = [];
@@ -67,7 +69,7 @@ export class Credentials {
   /** Certificates of the authorities that a host's configuration names, as PEM. */
   async caCertsOf(name: string): Promise<string[]> {
     const file = this.#hosts.get(normalizeHost(name))?.["ca-file"];
-    return file === undefined ? [] : [await Deno.readTextFile(file)];
+    return file === undefined ? [] : [await readNamed(file, `hosts.${name}.ca-file`)];
   }
 }
 
@@ -82,6 +84,15 @@ function credentialFiles(io: Io): string[] {
     config && `${config}/containers/auth.json`,
     dockerFolder && `${dockerFolder}/config.json`,
   ].filter((path) => path !== undefined && path !== "") as string[];
+}
+
+async function readNamed(path: string, field: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : (cause as Error).message;
+    throw new Error(`Cannot read ${path}, which the configuration names as ${field}: ${reason}`, { cause });
+  }
 }
 
 async function readIfThere(path: string, warn: (message: string) => void): Promise<Uint8Array | undefined> {

@@ -1,4 +1,5 @@
 import { toOneLine } from "./describe_error.ts";
+import type { SentAnswer } from "./exchange.ts";
 import type { Io } from "./io.ts";
 
 const FLUSH_MILLISECONDS = 100;
@@ -18,19 +19,6 @@ export interface LogOptions {
   readonly now?: () => Date;
 }
 
-/** One answer to a client. */
-export interface AccessEntry {
-  readonly method: string;
-  readonly path: string;
-  readonly status: number;
-  /** Bytes of the body. */
-  readonly bytes: number;
-  /** Until the head of the answer, in milliseconds. */
-  readonly duration: number;
-  /** The client's address. */
-  readonly client: string;
-}
-
 /** Writes lines to standard error, several at a time: a write for each would cost more than a request. */
 export class Log {
   readonly #io: Io;
@@ -48,25 +36,27 @@ export class Log {
   /** Writes a message. */
   write(level: LogLevel, message: string): void {
     if (level === "debug" && !this.#options.isVerbose) return;
+    const time = this.#now().toISOString();
     const line = toOneLine(message);
     this.#add(
       this.#options.format === "json"
-        ? JSON.stringify({ time: this.#now().toISOString(), level, message: line })
+        ? JSON.stringify({ time, level, message: line })
         : level === "info"
-        ? line
-        : `${level}: ${line}`,
+        ? `${time} ${line}`
+        : `${time} ${level}: ${line}`,
     );
   }
 
   /** Writes what a client asked for and got. */
-  access(entry: AccessEntry): void {
+  access({ method, path, status, bytes, isAborted, duration, client }: SentAnswer): void {
     const time = this.#now().toISOString();
     if (this.#options.format === "json") {
+      const entry = { method, path, status, bytes, ...(isAborted ? { aborted: true } : {}), duration, client };
       this.#add(JSON.stringify({ time, level: "info", message: "request", ...entry }));
       return;
     }
-    const { method, path, status, bytes, duration, client } = entry;
-    this.#add(`${time} ${client} ${method} ${path} ${status} ${bytes} ${duration.toFixed(1)}ms`);
+    const line = `${time} ${client} ${method} ${path} ${status} ${bytes} ${duration.toFixed(1)}ms`;
+    this.#add(isAborted ? `${line} aborted` : line);
   }
 
   /** Writes what is waiting now. */

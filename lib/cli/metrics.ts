@@ -1,14 +1,15 @@
 /** What the metrics are called, and what they count; in the order in which they are shown. */
 const METRICS = {
   crpe_requests_total: "Requests answered, by what was asked for, method and status.",
-  crpe_served_bytes_total: "Bytes of manifests and blobs that were sent to clients.",
+  crpe_served_bytes_total: "Bytes of manifests and blobs that were given to be sent to clients.",
   crpe_upstream_requests_total: "Answers of upstreams, by host and status.",
-  crpe_upstream_errors_total: "Requests to upstreams that got no answer, by host.",
+  crpe_upstream_errors_total:
+    "Requests to upstreams that got no answer or a wrong one, and downloads that failed, by host.",
   crpe_upstream_retries_total: "Requests that were sent to upstreams again, and transfers that were resumed, by host.",
   crpe_upstream_received_bytes_total: "Bytes of blobs that came from upstreams, by the host in the image's name.",
   crpe_downloads_total: "Downloads of blobs that were begun, by the host in the image's name.",
   crpe_downloads_shared_total: "Clients that joined a download that was running.",
-  crpe_blobs_unkept_total: "Blobs that were given on without being kept, for want of room.",
+  crpe_blobs_unkept_total: "Times that a blob was given on without being kept, for want of room.",
   crpe_tags_stale_total: "Tags served from the store because their upstream could not be asked.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",

@@ -34,6 +34,8 @@ export interface Content {
 export interface ContentOptions {
   /** How large the store may grow, in bytes. Only for who serves: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
+  /** Clients wait for what is asked of upstreams: better an answer soon that it cannot be had. */
+  readonly isInteractive?: boolean;
   /** Told of what is wrong but need not stop anything. */
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
@@ -41,6 +43,9 @@ export interface ContentOptions {
   /** Told of each image that had to go, and how many bytes it gave. */
   readonly onEvict?: (image: EvictedImage, bytes: number) => void;
 }
+
+// For how long requests of clients are sent to an upstream again, in milliseconds: a mirror's client has other hosts.
+const INTERACTIVE_WAIT = 5000;
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
 export async function openContent(settings: Settings, io: Io, options: ContentOptions): Promise<Content> {
@@ -76,13 +81,14 @@ async function openRoom(
 }
 
 async function openUpstream(settings: Settings, io: Io, options: ContentOptions): Promise<UpstreamSource> {
-  const { warn, onUpstreamEvent: onEvent } = options;
+  const { warn, isInteractive, onUpstreamEvent: onEvent } = options;
   const credentials = await Credentials.read(settings.config, io, warn);
   return new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
     endpointsOf: await selectEndpoints(settings, io, credentials),
     credentialFor: (host, path) => credentials.fromFiles(host, path),
     resolveHost,
+    ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
   });
 }
 

@@ -1,7 +1,8 @@
+import { Exchange, type SentAnswer } from "./exchange.ts";
 import type { Address } from "./settings.ts";
 
 /** Answers requests. */
-export type Handler = (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Response | Promise<Response>;
+export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
 
 /** What a server tells. */
 export interface ServeOptions {
@@ -9,6 +10,10 @@ export interface ServeOptions {
   readonly onListen: (url: string) => void;
   /** Told why an answer that had begun was broken off. */
   readonly onAbort: (error: unknown) => void;
+  /** Told of each answer when it has been sent. */
+  readonly onSent?: ((answer: SentAnswer) => void) | undefined;
+  /** Told that the server lets running answers finish, and how long it waits for them, in milliseconds. */
+  readonly onStop: (patience: number) => void;
   /** Called before the process ends although some answers are still running. */
   readonly onExit: () => void;
 }
@@ -31,6 +36,7 @@ export async function serve({ hostname, port }: Address, handler: Handler, optio
     // Who asks twice means it.
     if (isStopping) exit();
     isStopping = true;
+    options.onStop(STOP_MILLISECONDS);
     server?.shutdown();
     Deno.unrefTimer(setTimeout(exit, STOP_MILLISECONDS));
   };
@@ -47,13 +53,25 @@ export async function serve({ hostname, port }: Address, handler: Handler, optio
       onListen(at) {
         options.onListen(`http://${hostname === undefined ? "0.0.0.0" : formatHost(at.hostname)}:${at.port}`);
       },
-    }, handler);
+    }, options.onSent === undefined ? answerOnly(handler) : answerAndTell(handler, options.onSent));
   try {
     server = hostname === undefined ? listenEverywhere(listen) : listen(hostname);
   } catch (cause) {
     throw listenError(cause, { hostname, port });
   }
   await server.finished;
+}
+
+function answerOnly(handler: Handler): Deno.ServeHandler<Deno.NetAddr> {
+  return (request, info) => handler(request, new Exchange(request, info));
+}
+
+function answerAndTell(handler: Handler, onSent: (answer: SentAnswer) => void): Deno.ServeHandler<Deno.NetAddr> {
+  return async (request, info) => {
+    const exchange = new Exchange(request, info, onSent);
+    const response = await handler(request, exchange);
+    return exchange.isCounted ? response : exchange.count(response);
+  };
 }
 
 // `::` is IPv4 as well, where there is IPv6 at all.

@@ -1,7 +1,8 @@
 import type { ContentCatalog } from "../content/source.ts";
-import { RegistryError } from "../oci/error.ts";
+import { type ErrorCode, RegistryError } from "../oci/error.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { type Answer, answerContent, answerError, answerJson, answerNotModified, contentHeaders } from "./answer.ts";
+import { countBody } from "./counted_body.ts";
 import { formatNextLink, parsePage, takePage } from "./paging.ts";
 import { allowsRange, matchesEtag } from "./precondition.ts";
 import { parseRange } from "./range.ts";
@@ -23,20 +24,25 @@ export interface ResponseInfo {
   /** The store's name of the repository. */
   readonly repo: string | undefined;
   readonly status: number;
-  /** Bytes of body that are about to be sent; a client that goes away gets fewer. */
+  /** Bytes of body that were given to the server to be sent. It is a few chunks ahead of the client. */
   readonly bytes: number;
+  /** Whether the body broke off, or its client went away, before all of it was given to be sent. */
+  readonly isAborted: boolean;
 }
 
 /** What a registry handler is given from outside. */
-export interface RegistryHandlerOptions {
+export interface RegistryHandlerOptions<Context = unknown> {
   /** Told of each failure of which the client only learns that there was one. */
   readonly onError?: (error: unknown, request: Request) => void;
-  /** Told of each answer, before it is sent. */
-  readonly onResponse?: (info: ResponseInfo) => void;
+  /** Told of each request that an upstream is the reason for failing; the client is given that reason. */
+  readonly onUpstreamError?: (error: RegistryError, request: Request) => void;
+  /** Told of each answer when its body has been given to be sent, with what the handler was called with. */
+  readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
   /** Throws when nothing can be served; `/healthz` then answers 503. */
   readonly checkHealth?: () => Promise<void>;
 }
 
+const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYREQUESTS", "UNAVAILABLE"];
 const PING_HEADERS = { "docker-distribution-api-version": "registry/2.0" };
 
 /**
@@ -46,12 +52,12 @@ const PING_HEADERS = { "docker-distribution-api-version": "registry/2.0" };
  * digest) the server aborts the connection. Newer releases of Deno then call the `onError` of `Deno.serve`, and print a
  * stack trace where it is missing; the one given here hears nothing of it.
  */
-export function createRegistryHandler(
+export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
-  options: RegistryHandlerOptions = {},
-): (request: Request) => Promise<Response> {
-  const { onError, onResponse, checkHealth } = options;
-  return async (request) => {
+  options: RegistryHandlerOptions<Context> = {},
+): (request: Request, context?: Context) => Promise<Response> {
+  const { onError, onUpstreamError, onResponse, checkHealth } = options;
+  return async (request, context) => {
     const { method } = request;
     let route: Route | undefined;
     let answer: Answer;
@@ -62,18 +68,26 @@ export function createRegistryHandler(
       route = matchRoute(request.url);
       answer = await answerRoute(catalog, route, request, checkHealth);
     } catch (error) {
+      if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
       answer = answerError(error instanceof RegistryError ? error : hideError(error, request, onError));
     }
     // The distribution specification, "Pulling manifests": so that the client knows its `ns` was understood.
     if (route !== undefined && "ns" in route && route.ns !== undefined) answer.headers["oci-namespace"] = route.ns;
     const body = method === "HEAD" ? null : answer.body;
-    onResponse?.({
-      method,
-      kind: route?.kind,
-      repo: route !== undefined && "repo" in route ? route.repo : undefined,
-      status: answer.status,
-      bytes: body === null ? 0 : answer.length,
-    });
+    const length = body === null ? 0 : answer.length;
+    const end = (bytes: number) =>
+      onResponse?.({
+        method,
+        kind: route?.kind,
+        repo: route !== undefined && "repo" in route ? route.repo : undefined,
+        status: answer.status,
+        bytes,
+        isAborted: bytes < length,
+      }, context);
+    if (onResponse !== undefined && body instanceof ReadableStream) {
+      return new Response(countBody(body, length, end) as BodyInit, answer);
+    }
+    end(length);
     return new Response(body as BodyInit | null, answer);
   };
 }

@@ -9,6 +9,7 @@ const entry = {
   path: "/v2/a/blobs/sha256:1",
   status: 206,
   bytes: 1234,
+  isAborted: false,
   duration: 1.26,
   client: "10.0.0.7",
 };
@@ -20,12 +21,14 @@ Deno.test("Log writes lines for people", () => {
   log.write("warning", "two\nlines");
   log.write("debug", "not shown");
   log.access(entry);
+  log.access({ ...entry, bytes: 7, isAborted: true });
   assertEquals(io.errText, "");
   log.flush();
   assertEquals(io.errText.split("\n"), [
-    "listening",
-    "warning: two lines",
+    "2026-01-02T03:04:05.678Z listening",
+    "2026-01-02T03:04:05.678Z warning: two lines",
     "2026-01-02T03:04:05.678Z 10.0.0.7 GET /v2/a/blobs/sha256:1 206 1234 1.3ms",
+    "2026-01-02T03:04:05.678Z 10.0.0.7 GET /v2/a/blobs/sha256:1 206 7 1.3ms aborted",
     "",
   ]);
 });
@@ -35,11 +38,14 @@ Deno.test("Log writes one JSON object a line", () => {
   const log = new Log(io, { format: "json", isVerbose: true, now });
   log.write("debug", 'a "quoted"\nword');
   log.access(entry);
+  log.access({ ...entry, isAborted: true });
   log.flush();
+  const { isAborted: _, ...shown } = entry;
   const time = "2026-01-02T03:04:05.678Z";
   assertEquals(io.errText.trim().split("\n").map((line) => JSON.parse(line)), [
     { time, level: "debug", message: 'a "quoted" word' },
-    { time, level: "info", message: "request", ...entry },
+    { time, level: "info", message: "request", ...shown },
+    { time, level: "info", message: "request", ...shown, aborted: true },
   ]);
 });
 

@@ -1,12 +1,13 @@
 import type { Digest } from "../../../lib/oci/digest.ts";
-import { CorruptError, RegistryError } from "../../../lib/oci/error.ts";
+import { CorruptError, type ErrorCode, RegistryError } from "../../../lib/oci/error.ts";
 import {
   createRegistryHandler,
   type RegistryHandlerOptions,
   type ResponseInfo,
 } from "../../../lib/registry/handler.ts";
-import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { UNKNOWN_DIGEST } from "../../support/content.ts";
+import type { MemoryStore } from "../../support/memory_store.ts";
 import {
   arm,
   artifact,
@@ -14,6 +15,7 @@ import {
   type ErrorBody,
   image,
   index,
+  layer,
   layerDigest,
   makeStore,
   manifest,
@@ -183,6 +185,7 @@ Deno.test("createRegistryHandler() tells onResponse of each answer", async () =>
     repo: REPO,
     status: 200,
     bytes: length,
+    isAborted: false,
   });
   assertEquals(await ask(blob, { method: "HEAD" }), {
     method: "HEAD",
@@ -190,6 +193,7 @@ Deno.test("createRegistryHandler() tells onResponse of each answer", async () =>
     repo: REPO,
     status: 200,
     bytes: 0,
+    isAborted: false,
   });
   assertEquals(await ask(blob, { headers: { range: "bytes=0-9" } }), {
     method: "GET",
@@ -197,6 +201,7 @@ Deno.test("createRegistryHandler() tells onResponse of each answer", async () =>
     repo: REPO,
     status: 206,
     bytes: 10,
+    isAborted: false,
   });
   assertEquals((await ask("/v2/"))?.kind, "ping");
   const failed = await ask("/v2/none/manifests/1.0");
@@ -205,3 +210,52 @@ Deno.test("createRegistryHandler() tells onResponse of each answer", async () =>
   assertEquals([refused?.method, refused?.kind, refused?.repo, refused?.status], ["PUT", undefined, undefined, 405]);
   assertEquals((await ask("/other"))?.kind, undefined);
 });
+
+const endings: [what: string, end: (response: Response, store: MemoryStore) => Promise<unknown>, bytes: number][] = [
+  ["is read whole", (response) => response.arrayBuffer(), layer.length],
+  ["is given up by the client", async (response) => {
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+  }, 1000],
+  ["breaks off", (response, store) => {
+    store.failAt = { position: 2000, error: new Error("cut") };
+    return assertRejects(() => response.arrayBuffer(), Error, "cut");
+  }, 2000],
+];
+for (const [what, end, bytes] of endings) {
+  Deno.test(`createRegistryHandler() tells onResponse what was sent when a blob's body ${what}`, async () => {
+    const store = await makeStore();
+    store.chunkSize = 1000;
+    const seen: [ResponseInfo, string | undefined][] = [];
+    const handler = createRegistryHandler<string>(store, { onResponse: (...told) => seen.push(told) });
+    const response = await handler(new Request(`http://crpe${blob}`), "its context");
+    assertEquals(seen, []);
+    await end(response, store);
+    const isAborted = bytes < layer.length;
+    assertEquals(seen, [
+      [{ method: "GET", kind: "blob", repo: REPO, status: 200, bytes, isAborted }, "its context"],
+    ]);
+    assertEquals(store.openBodies, 0);
+  });
+}
+
+const failures: [ErrorCode, isUpstreams: boolean][] = [
+  ["BAD_GATEWAY", true],
+  ["DENIED", true],
+  ["TOOMANYREQUESTS", true],
+  ["UNAVAILABLE", true],
+  ["MANIFEST_UNKNOWN", false],
+  ["RANGE_INVALID", false],
+];
+for (const [code, isUpstreams] of failures) {
+  Deno.test(`createRegistryHandler() ${isUpstreams ? "tells" : "does not tell"} onUpstreamError of ${code}`, async () => {
+    const store = await makeStore();
+    const failure = store.failure = new RegistryError(code, "Cannot read it from quay.io: a reason");
+    const told: unknown[] = [];
+    const handler = createRegistryHandler(store, { onUpstreamError: (...seen) => told.push(seen) });
+    const request = new Request("http://crpe/v2/app/manifests/1.0");
+    await (await handler(request)).body?.cancel();
+    assertEquals(told, isUpstreams ? [[failure, request]] : []);
+  });
+}
