@@ -1,6 +1,10 @@
 import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { ContentSource } from "./source.ts";
 
+// What a manifest names, by its bytes: a store keeps those it is asked for often, and reading them costs more than looking
+// whether the blobs are there.
+const known = new WeakMap<Uint8Array, readonly Descriptor[]>();
+
 /**
  * Tells whether a source holds an image so that it can be pulled: every blob of a manifest, and of an index at least
  * one of its manifests whole. Meant for a store; an upstream would be asked for each blob.
@@ -8,7 +12,8 @@ import type { ContentSource } from "./source.ts";
 export async function isComplete(source: ContentSource, repo: string, root: Descriptor): Promise<boolean> {
   const bytes = await source.readManifest(repo, root.digest);
   if (bytes === undefined) return false;
-  const successors = successorsOf(parseManifest(bytes, root.mediaType));
+  let successors = known.get(bytes);
+  if (successors === undefined) known.set(bytes, successors = successorsOf(parseManifest(bytes, root.mediaType)));
   if (!isIndexType(root.mediaType)) {
     for (const { digest, size } of successors) {
       if (await source.statBlob(repo, digest) !== size) return false;
