@@ -1,5 +1,5 @@
 import type { Command } from "./command.ts";
-import { FLAG, UPSTREAM_FLAGS } from "./flags.ts";
+import { FLAG, SERVE_FLAGS, UPSTREAM_FLAGS } from "./flags.ts";
 
 const PLATFORM_DETAILS = `Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.`;
 
@@ -18,9 +18,7 @@ export const COMMANDS: readonly Command[] = [
       FLAG.data,
       FLAG.addr,
       ...UPSTREAM_FLAGS,
-      FLAG.tagTtl,
-      FLAG.cacheMax,
-      { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+      ...SERVE_FLAGS,
     ],
     run: async (invocation, io) => (await import("./registry_command.ts")).runRegistry(invocation, io),
   },

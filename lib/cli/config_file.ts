@@ -24,6 +24,8 @@ const Config = v.strictObject({
   platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
   "tag-ttl": v.optional(v.string()),
   "cache-max": v.optional(v.string()),
+  "tls-cert": v.optional(v.string()),
+  "tls-key": v.optional(v.string()),
   hosts: v.optional(v.record(v.string(), Host), {}),
 });
 
@@ -57,16 +59,14 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
 
 // A service starts in another folder than the person who tried the file.
 function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
-  const resolve = (file: string) => file.startsWith("/") ? file : `${folder}${file}`;
-  const hosts = Object.entries(config.hosts).map(([name, host]): [string, HostConfig] => {
-    const { "password-file": passwordFile, "ca-file": caFile } = host;
-    return [name, {
-      ...host,
-      ...(passwordFile === undefined ? {} : { "password-file": resolve(passwordFile) }),
-      ...(caFile === undefined ? {} : { "ca-file": resolve(caFile) }),
-    }];
-  });
-  return { ...config, hosts: Object.fromEntries(hosts) };
+  const resolve = <T extends object>(value: T, ...fields: (keyof T)[]): T => {
+    const paths = fields.map((field) => [field, value[field]] as const)
+      .filter((entry): entry is [keyof T, T[keyof T] & string] => typeof entry[1] === "string")
+      .map(([field, path]) => [field, path.startsWith("/") ? path : `${folder}${path}`]);
+    return { ...value, ...Object.fromEntries(paths) };
+  };
+  const hosts = Object.entries(config.hosts).map(([name, host]) => [name, resolve(host, "password-file", "ca-file")]);
+  return { ...resolve(config, "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
 }
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {

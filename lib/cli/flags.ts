@@ -31,8 +31,23 @@ export const FLAG = {
     value: "SIZE",
     summary: "how large the store may grow, such as 20GiB; what is used longest ago goes [unlimited]",
   },
+  tlsCert: {
+    name: "tls-cert",
+    value: "FILE",
+    summary: "serve https with this certificate (PEM), also when it is renewed",
+  },
+  tlsKey: { name: "tls-key", value: "FILE", summary: "the certificate's private key (PEM)" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
 /** The flags of every command that may contact an upstream. */
 export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.config, FLAG.offline];
+
+/** The flags of every command that serves. */
+export const SERVE_FLAGS: readonly Flag[] = [
+  FLAG.tagTtl,
+  FLAG.cacheMax,
+  FLAG.tlsCert,
+  FLAG.tlsKey,
+  { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+];

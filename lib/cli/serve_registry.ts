@@ -1,6 +1,7 @@
 import { takeDataFolder } from "../content/data_folder.ts";
 import { createRegistryHandler } from "../registry/handler.ts";
 import { type Invocation, UsageError } from "./command.ts";
+import type { ConfigFile } from "./config_file.ts";
 import { type Exchange, pathOf } from "./exchange.ts";
 import { freeBytesOf } from "./free_bytes.ts";
 import type { Io } from "./io.ts";
@@ -10,6 +11,7 @@ import { Observer } from "./observer.ts";
 import { type Content, openContent } from "./open_content.ts";
 import { type Handler, serve } from "./serve.ts";
 import { readAddress, readSettings, type Settings } from "./settings.ts";
+import type { TlsFiles } from "./tls_files.ts";
 
 /** What a server that is starting works with. */
 export interface Serving {
@@ -90,6 +92,10 @@ export async function serveRegistry(
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       log.flush();
     },
+    tls: readTls(invocation, settings.config),
+    onRenew: () => log.write("info", "the renewed certificate is in use"),
+    onRenewProblem: (error) =>
+      warn(`the certificate in use stays, as the renewed one cannot be used: ${error.message}`),
     onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
     onAbort,
     onStop(patience) {
@@ -107,6 +113,14 @@ function readLogFormat(invocation: Invocation): "text" | "json" {
   const format = invocation.flag("log-format") ?? "text";
   if (format === "text" || format === "json") return format;
   throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it has to be text or json`);
+}
+
+function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefined {
+  const cert = invocation.flag("tls-cert") ?? config["tls-cert"];
+  const key = invocation.flag("tls-key") ?? config["tls-key"];
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
 }
 
 function withMetrics(handler: Handler, metrics: Metrics): Handler {

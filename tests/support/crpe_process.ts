@@ -70,7 +70,7 @@ export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   const readLog = async () => {
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
       log += text;
-      const url = /\bon (http:\/\/\S+?),? /.exec(log)?.[1];
+      const url = /\bon (https?:\/\/\S+?),? /.exec(log)?.[1];
       if (url !== undefined) listening.resolve(url);
     }
   };
