@@ -5,7 +5,7 @@ export type ConnectionInfo = Deno.ServeHandlerInfo<Deno.NetAddr>;
 
 /** How many connections there may be, and how long one may keep the server waiting. */
 export interface ConnectionLimits {
-  /** Most connections at a time. */
+  /** Most connections at a time; fewer where the system does not allow that many open files. */
   readonly max: number;
   /** For the head of the first request, the TLS handshake included, in milliseconds. */
   readonly headTimeout: number;
@@ -43,6 +43,7 @@ type ServeOnConnection = (
 ) => Deno.HttpServer;
 
 const SWEEP_MILLISECONDS = 500;
+const LEAST_CONNECTIONS = 16;
 // What a failed `accept` waits: mostly there are too many open files, and some will be closed.
 const ACCEPT_PAUSE_MILLISECONDS = 50;
 
@@ -59,6 +60,7 @@ export class HttpServer {
   readonly #connections = new Set<ServedConnection>();
   readonly #finish = Promise.withResolvers<void>();
   readonly #sweeper: ReturnType<typeof setInterval>;
+  #max: number;
   #listener: Listener;
   #isStopping = false;
 
@@ -68,6 +70,7 @@ export class HttpServer {
     if (serveOn === undefined) throw new Error("Cannot limit connections: this release of Deno offers no way to do it");
     this.#serveOn = serveOn;
     this.#options = options;
+    this.#max = options.limits.max;
     this.#now = options.now ?? (() => performance.now());
     this.finished = this.#finish.promise;
     this.#listener = listener;
@@ -106,17 +109,17 @@ export class HttpServer {
     while (!this.#isStopping && listener === this.#listener) {
       try {
         this.#serve(await listener.accept());
-      } catch {
+      } catch (error) {
         // Closed, or too many files are open; or the client was gone before it was its turn.
         if (this.#isStopping || listener !== this.#listener) return;
-        this.#dropIdle();
+        if (isTooManyFiles(error)) this.#makeRoom();
         await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MILLISECONDS));
       }
     }
   }
 
   #serve(accepted: Deno.Conn): void {
-    if (this.#connections.size >= this.#options.limits.max && !this.#dropIdle()) {
+    if (this.#connections.size >= this.#max && !this.#dropIdle()) {
       accepted.close();
       return;
     }
@@ -164,6 +167,12 @@ export class HttpServer {
     }
   }
 
+  // Nobody tells how many files may be open until there are too many. Each pull needs some too, for what it is sent.
+  #makeRoom(): void {
+    this.#max = Math.max(LEAST_CONNECTIONS, Math.floor(this.#connections.size / 2));
+    for (let excess = this.#connections.size - this.#max; excess > 0 && this.#dropIdle(); excess--);
+  }
+
   /** Ends the connection that has waited longest for a request; tells whether there was one. */
   #dropIdle(): boolean {
     let oldest: ServedConnection | undefined;
@@ -180,6 +189,10 @@ export class HttpServer {
     clearInterval(this.#sweeper);
     this.#finish.resolve();
   }
+}
+
+function isTooManyFiles(error: unknown): boolean {
+  return error instanceof Error && /os error (?:23|24)\b/.test(error.message);
 }
 
 // What `node:http` of the runtime itself stands on; it is not a part of the documented interface.

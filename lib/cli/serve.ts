@@ -1,6 +1,5 @@
 import { Exchange, type SentAnswer } from "./exchange.ts";
-import { readConnectionLimits } from "./connection_limits.ts";
-import { HttpServer, type HttpServerOptions } from "./http_server.ts";
+import { type ConnectionLimits, HttpServer, type HttpServerOptions } from "./http_server.ts";
 import { formatHost, listen, listenAgain } from "./listen.ts";
 import type { Address } from "./settings.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "./tls_files.ts";
@@ -29,6 +28,7 @@ export interface ServeOptions {
 }
 
 const STOP_MILLISECONDS = 10_000;
+const LIMITS: ConnectionLimits = { max: 4096, headTimeout: 30_000, idleTimeout: 120_000 };
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -54,7 +54,6 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   // Before it is said that the server listens: whoever waited for that may end it at once.
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   const identity = options.tls && await readTlsFiles(options.tls);
-  const limits = await readConnectionLimits();
   if (isStopping) return;
   const server = new HttpServer(listen(address, identity), {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndTell(handler, options.onSent),
@@ -62,7 +61,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
       options.onAbort(error);
       return new Response(null, { status: 500 });
     },
-    limits,
+    limits: LIMITS,
   });
   shutdown = () => server.shutdown();
   using watch = options.tls && identity && watchTls(server, options.tls, identity, options);

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { connectionLimits } from "../../../lib/cli/connection_limits.ts";
 import { type ConnectionLimits, HttpServer } from "../../../lib/cli/http_server.ts";
 import { listen } from "../../../lib/cli/listen.ts";
 
@@ -150,17 +149,3 @@ Deno.test("HttpServer.replaceListener() goes on with the connections that there 
     assert((await ask.read()).endsWith("ok"));
   }
 });
-
-const LIMITS: readonly [string | undefined, number][] = [
-  [undefined, 480],
-  ["Max processes             1  1  processes\nMax open files            1024   4096    files\n", 480],
-  ["Max open files            20000                20000                files     ", 9968],
-  ["Max open files            unlimited            unlimited            files     ", 480],
-  ["Max open files            64                   64                   files     ", 16],
-  ["Max open files            1000000              1000000              files     ", 16_384],
-];
-for (const [text, max] of LIMITS) {
-  Deno.test(`[58] connectionLimits() leaves files for blobs: ${text?.trim().slice(-40)}`, () => {
-    assertEquals(connectionLimits(text).max, max);
-  });
-}

@@ -1,0 +1,63 @@
+/**
+ * Holds idle and dripping connections open on a registry while an image is pulled from it by skopeo, and compares the time
+ * with that of the same pull without them.
+ *
+ *   deno run -A scripts/hostile_connections.ts [--idle=2000] [--dripping=200] [--rounds=5] [--size=64MiB]
+ *
+ * $CRPE names an executable; without it the sources run. All connections go to 127.0.0.1.
+ */
+import { DiskStore } from "../lib/content/disk_store.ts";
+import { parseSize } from "../lib/cli/quantity.ts";
+import { ContainerTools } from "../tests/support/container_tools.ts";
+import { startCrpe } from "../tests/support/crpe_process.ts";
+import { openHostileConnections } from "../tests/support/hostile_connections.ts";
+import { buildImage } from "../tests/support/images.ts";
+import { makeLargeLayer } from "../tests/support/large_blob.ts";
+import { writeImage } from "../tests/support/put_image.ts";
+import { TestFolder } from "../tests/support/test_folder.ts";
+
+function option(name: string, otherwise: string): number {
+  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
+  return parseSize(given?.slice(name.length + 3) ?? otherwise, `--${name}`);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+const [idle, dripping, rounds] = [option("idle", "2000"), option("dripping", "200"), option("rounds", "5")];
+await using folder = await TestFolder.create();
+const store = new DiskStore(`${folder.path}/data`);
+const image = buildImage({ largeLayer: makeLargeLayer(option("size", "64MiB")) });
+await writeImage(store, "registry.test/team/app", "1.0", image);
+await using tools = await ContainerTools.create();
+await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--offline", `--data=${folder.path}/data`]);
+const port = Number(new URL(crpe.url).port);
+
+let count = 0;
+async function pull(): Promise<number> {
+  const target = `${folder.path}/pulled-${count++}`;
+  const started = performance.now();
+  const { code, stderr } = await tools.skopeo([
+    ...["copy", `docker://127.0.0.1:${port}/registry.test/team/app:1.0`, `dir:${target}`],
+  ]);
+  if (code !== 0) throw new Error(`Cannot pull: ${stderr}`);
+  const time = (performance.now() - started) / 1000;
+  await Deno.remove(target, { recursive: true });
+  return time;
+}
+
+await pull();
+const [alone, beside]: [number[], number[]] = [[], []];
+let open = 0;
+for (let round = 0; round < rounds; round++) {
+  alone.push(await pull());
+  await using hostile = await openHostileConnections({ port, idle, dripping });
+  beside.push(await pull());
+  open = hostile.open;
+}
+const ratio = median(beside) / median(alone);
+console.log(
+  `a pull alone ${median(alone).toFixed(3)} s, beside ${open} open connections ${median(beside).toFixed(3)} s`,
+);
+console.log(`ratio ${ratio.toFixed(2)}, to be ≤ 1.5: ${ratio <= 1.5 ? "met" : "MISSED"}`);
