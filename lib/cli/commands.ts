@@ -127,4 +127,12 @@ export const COMMANDS: readonly Command[] = [
     flags: [FLAG.data, FLAG.json],
     run: async (invocation, io) => (await import("./packages_command.ts")).runPackages(invocation, io),
   },
+  {
+    name: "version",
+    operands: "",
+    summary: "say which crpe this is: version, commit, runtime",
+    arity: [0, 0],
+    flags: [FLAG.json],
+    run: async (invocation, io) => (await import("./version_command.ts")).runVersion(invocation, io),
+  },
 ];
