@@ -31,8 +31,17 @@ export const FLAG = {
     value: "SIZE",
     summary: "how large the store may grow, such as 20GiB; what is used longest ago goes [unlimited]",
   },
+  manifestsDir: {
+    name: "manifests-dir",
+    value: "DIR",
+    summary: "write the release's manifests into DIR, where k3s picks them up",
+  },
+  kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
 /** The flags of every command that may contact an upstream. */
 export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.config, FLAG.offline];
+
+/** How manifests get into the cluster. */
+export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];
