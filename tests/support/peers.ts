@@ -1,5 +1,7 @@
 /** A program other than ours that tests run against; the name is that of its executable. */
 export type Peer =
+  | "containerd"
+  | "ctr"
   | "docker-registry"
   | "jq"
   | "nginx"
