@@ -52,6 +52,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     }).finally(() => progress.finish());
     if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
+    if (result.handoverNote !== undefined) warn(result.handoverNote);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
   };

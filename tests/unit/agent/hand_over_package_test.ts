@@ -4,7 +4,7 @@ import type { Handover } from "../../../lib/agent/handover.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
 import { type KubePkg, parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -40,18 +40,27 @@ Deno.test("handOverPackage() tells what was handed over before, which need not b
   assertEquals((await site.records.handovers.read("line4"))?.place, { kubectl: true });
 });
 
-Deno.test("handOverPackage() to another place gives the file up in the one before, and no other file", async () => {
+Deno.test("handOverPackage() to another folder leaves the file in the one before, and says so", async () => {
   await using site = await createSite();
   const [a, b] = ["a", "b"].map((name) => new FolderHandover(`${site.folder.path}/${name}`)) as [
     FolderHandover,
     FolderHandover,
   ];
-  await handOverPackage(a, site.records, release("1.0.0"));
-  await handOverPackage(a, site.records, release("1.0.0", "other"));
-  await handOverPackage(b, site.records, release("1.0.0"));
-  assertEquals([await site.folder.listFiles("a"), await site.folder.listFiles("b")], [["other.yaml"], ["line4.yaml"]]);
-  await handOverPackage(new NotedHandover(), site.records, release("1.1.0"));
-  assertEquals(await site.folder.listFiles("b"), []);
+  assertEquals((await handOverPackage(a, site.records, release("1.0.0"))).note, undefined);
+  const { note } = await handOverPackage(b, site.records, release("1.1.0"));
+  assertStringIncludes(note ?? "", "/a/line4.yaml has an earlier hand-over");
+  assertEquals([await site.folder.listFiles("a"), await site.folder.listFiles("b")], [["line4.yaml"], ["line4.yaml"]]);
+});
+
+Deno.test("handOverPackage() to kubectl removes the package's file, and no other", async () => {
+  await using site = await createSite();
+  const folder = new FolderHandover(`${site.folder.path}/a`);
+  for (const name of ["line4", "other"]) await handOverPackage(folder, site.records, release("1.0.0", name));
+  const { note } = await handOverPackage(new NotedHandover(), site.records, release("1.1.0"));
+  assertStringIncludes(note ?? "", "/a/line4.yaml is removed");
+  assertEquals(await site.folder.listFiles("a"), ["other.yaml"]);
+  await site.records.handovers.write({ place: { manifestsDir: "/nonexistent" }, kubepkg: release("1.1.0") });
+  assertEquals((await handOverPackage(new NotedHandover(), site.records, release("1.2.0"))).note, undefined);
 });
 
 Deno.test("isPackageHandedOver() is true only where it is known where to", async () => {
