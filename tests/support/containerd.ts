@@ -1,61 +1,81 @@
 import { findPeer, type PeerResult, runPeer } from "./peers.ts";
-import { TestFolder } from "./test_folder.ts";
 
-const PATIENCE_MILLISECONDS = 30_000;
+const START_TRIES = 500;
 
-/** A containerd of its own: its content, state and socket are in a folder that goes when it is disposed of. */
+/** A containerd of its own, with an empty store, which goes when it is disposed of. Needs root, as containerd does. */
 export class Containerd implements AsyncDisposable {
-  readonly #folder: TestFolder;
+  readonly #folder: string;
   readonly #process: Deno.ChildProcess;
+  readonly #log: Promise<string>;
 
-  private constructor(folder: TestFolder, process: Deno.ChildProcess) {
+  private constructor(folder: string, process: Deno.ChildProcess) {
     this.#folder = folder;
     this.#process = process;
+    this.#log = new Response(process.stderr).text();
   }
 
-  /** Starts it, and waits until it answers. */
+  /** Starts Debian's containerd, and waits until it answers. */
   static async start(): Promise<Containerd> {
-    const folder = await TestFolder.create();
-    // Without what Kubernetes asks it for, which wants a network's configuration.
-    const config = await folder.write(
-      "config.toml",
-      [
-        "version = 2",
-        `root = "${folder.path}/root"`,
-        `state = "${folder.path}/state"`,
-        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
-        "[grpc]",
-        `address = "${folder.path}/containerd.sock"`,
-      ].join("\n"),
+    const path = findPeer("containerd");
+    if (path === undefined) throw new Error("Cannot start containerd: it is not installed");
+    const folder = await Deno.makeTempDir({ prefix: "crpe-containerd-" });
+    await Deno.writeTextFile(
+      `${folder}/config.toml`,
+      `version = 2
+root = "${folder}/root"
+state = "${folder}/state"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
+]
+[grpc]
+  address = "${folder}/containerd.sock"
+[ttrpc]
+  address = "${folder}/containerd.sock.ttrpc"
+`,
     );
-    const log = `${folder.path}/log`;
-    const process = new Deno.Command("sh", {
-      args: ["-c", 'exec "$0" --config "$1" >"$2" 2>&1', findPeer("containerd")!, config, log],
+    const process = new Deno.Command(path, {
+      args: ["--config", `${folder}/config.toml`],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "", TMPDIR: folder },
     }).spawn();
     const containerd = new Containerd(folder, process);
-    let hasEnded = false;
-    process.status.then(() => hasEnded = true);
-    for (const began = Date.now(); (await containerd.ctr(["version"])).code !== 0;) {
-      if (!hasEnded && Date.now() - began < PATIENCE_MILLISECONDS) continue;
-      const text = await Deno.readTextFile(log);
+    try {
+      await containerd.#waitUntilItAnswers();
+      return containerd;
+    } catch (error) {
       await containerd[Symbol.asyncDispose]();
-      throw new Error(`Cannot start containerd: ${text}`);
+      throw error;
     }
-    return containerd;
   }
 
-  /** Runs its client. */
+  /** Runs `ctr` on it. */
   ctr(args: readonly string[]): Promise<PeerResult> {
-    return runPeer("ctr", [`--address=${this.#folder.path}/containerd.sock`, "--namespace=test", ...args]);
+    return runPeer("ctr", ["--address", `${this.#folder}/containerd.sock`, ...args], { env: { HOME: this.#folder } });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      this.#process.kill("SIGTERM");
+      this.#process.kill("SIGKILL");
     } catch {
       // It has ended.
     }
-    await this.#process.status;
-    await this.#folder[Symbol.asyncDispose]();
+    await Promise.all([this.#process.status, this.#log]);
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+
+  async #waitUntilItAnswers(): Promise<void> {
+    let last: PeerResult | undefined;
+    const ended = this.#process.status.then(() => "ended" as const);
+    for (let tries = 0; tries < START_TRIES; tries++) {
+      last = await this.ctr(["version"]);
+      if (last.code === 0) return;
+      const pause = new Promise<"again">((resolve) => setTimeout(() => resolve("again"), 20));
+      if (await Promise.race([ended, pause]) === "ended") break;
+    }
+    throw new Error(`Cannot start containerd: ${last?.stderr}`);
   }
 }

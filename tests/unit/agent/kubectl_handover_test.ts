@@ -129,7 +129,7 @@ Deno.test("KubectlHandover.isHandedOver() asks the cluster, and is false where t
   const { handover, takeCalls, fail } = createCluster();
   assertEquals([await handover.isHandedOver(make([])), takeCalls()], [true, []]);
   assertEquals(await handover.isHandedOver(make(["Service/a"])), true);
-  assertEquals(takeCalls(), ["diff --server-side --field-manager=crpe -f - a"]);
+  assertEquals(takeCalls(), ["diff --server-side --field-manager=crpe --request-timeout=20s -f - a"]);
   fail("diff", "");
   assertEquals(await handover.isHandedOver(make(["Service/a"])), false);
   const options = { runKubectl: () => Promise.resolve(undefined), listPackages: () => Promise.resolve([]) };
