@@ -1,21 +1,26 @@
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
 import type { ContentStore } from "../content/source.ts";
+import { handOverPackage, isPackageHandedOver } from "./hand_over_package.ts";
+import type { Handover, HandoverResult } from "./handover.ts";
 import type { PackageRecords } from "./package_records.ts";
-import { isHandedOver, probeHandoverFolder, writeHandover } from "./write_handover.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
   readonly store: ContentStore;
   readonly records: PackageRecords;
-  /** The folder that the cluster's watcher polls. */
-  readonly manifestsDir?: string | undefined;
+  /** How the manifests get into the cluster; without it they are only recorded. */
+  readonly handover?: Handover | undefined;
 }
 
 /** What an installation did. */
 export interface InstallResult extends ImportResult {
-  /** The hand-over file that was written. */
+  /** Where the manifests were handed over to. */
   readonly handover?: string;
+  /** Objects that the package no longer has, but that were left in the cluster. */
+  readonly left?: readonly string[];
+  /** What became of the place where the package was handed over to before, if that was another. */
+  readonly handoverNote?: string;
 }
 
 /**
@@ -23,31 +28,31 @@ export interface InstallResult extends ImportResult {
  * anywhere is done again from the place where it stopped. Of several installations at a time one at a time does what can
  * be seen, and the version rule holds for what the one before has left.
  *
- * @throws {Error} when `manifestsDir` cannot be written: before anything is
+ * @throws {Error} when the manifests cannot be handed over: where that can be known, before anything is written
  * @throws as `importBundle` does
  */
 export async function installBundle(
   stream: ReadableStream<Uint8Array>,
-  { store, records, manifestsDir, ...options }: InstallOptions,
+  { store, records, handover, ...options }: InstallOptions,
 ): Promise<InstallResult> {
-  let handover: string | undefined;
+  let handedOver: HandoverResult | undefined;
   const result = await importBundle(stream, store, {
     ...options,
     installation: {
       findInstalled: (name) => records.read(name),
-      prepare: async () => {
-        if (manifestsDir !== undefined) await probeHandoverFolder(manifestsDir);
-      },
+      prepare: async () => await handover?.prepare(),
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => manifestsDir === undefined || await isHandedOver(manifestsDir, kubepkg),
+      isFinished: async (kubepkg) => handover === undefined || await isPackageHandedOver(handover, records, kubepkg),
       finish: async (kubepkg, { isRepair }) => {
-        // Who watches the folder takes a file that is written again for news.
-        if (manifestsDir !== undefined && !(isRepair && await isHandedOver(manifestsDir, kubepkg))) {
-          handover = await writeHandover(manifestsDir, kubepkg);
+        // Who watches for manifests takes those that come again for news.
+        if (handover !== undefined && !(isRepair && await isPackageHandedOver(handover, records, kubepkg))) {
+          handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
       },
     },
   });
-  return { ...result, ...(handover === undefined ? {} : { handover }) };
+  if (handedOver === undefined) return result;
+  const { where, left, note } = handedOver;
+  return { ...result, handover: where, left, ...(note === undefined ? {} : { handoverNote: note }) };
 }

@@ -1,10 +1,13 @@
-import { createFolder, writeFileDurably } from "../content/durable.ts";
+import { createFolder, removeIfThere, syncFolder, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { parseJson } from "../oci/json.ts";
-import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+import { isPackageName, type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+import { HandoverRecords } from "./handover_records.ts";
 
 /** The packages that are installed, one folder each below `<data>/kubepkg`, with those that they replaced. */
 export class PackageRecords {
+  /** Where packages were handed over to. */
+  readonly handovers: HandoverRecords;
   readonly #root: string;
   readonly #ingest: string;
   readonly #randomName: () => string;
@@ -14,11 +17,12 @@ export class PackageRecords {
     this.#root = `${data}/kubepkg`;
     this.#ingest = `${data}/${INGEST}`;
     this.#randomName = randomName;
+    this.handovers = new HandoverRecords(data, randomName);
   }
 
   /** The installed version of a package. @throws {CorruptError} when its record cannot be read */
   async read(name: string): Promise<KubePkg | undefined> {
-    return await readRecord(`${this.#root}/${name}/current.json`);
+    return isPackageName(name) ? await readRecord(`${this.#root}/${name}/current.json`) : undefined;
   }
 
   /** All installed packages, sorted by name. */
@@ -33,6 +37,7 @@ export class PackageRecords {
 
   /** The versions that came before the installed one, the oldest first. */
   async listHistory(name: string): Promise<KubePkg[]> {
+    if (!isPackageName(name)) return [];
     const found: KubePkg[] = [];
     for (const file of await this.#historyFiles(name)) {
       const record = await readRecord(`${this.#root}/${name}/history/${file}`);
@@ -47,6 +52,22 @@ export class PackageRecords {
     const installed = await this.read(name);
     if (installed !== undefined) await this.#keep(installed);
     await this.#writeRecord(`${name}/current.json`, kubepkg);
+  }
+
+  /**
+   * Forgets a package and all that it replaced; the record of what is installed goes last, so that what was cut off can be
+   * done again. What is on its way under the name stays.
+   */
+  async remove(name: string): Promise<void> {
+    if (!isPackageName(name)) return;
+    const folder = `${this.#root}/${name}`;
+    for (const file of await namesIn(`${folder}/history`)) await removeIfThere(`${folder}/history/${file}`);
+    await removeIfThere(`${folder}/history`);
+    await this.handovers.remove(name);
+    await removeIfThere(`${folder}/current.json`);
+    // Something else of the package may be in it, or come into it at this moment.
+    await removeIfThere(folder).catch(() => {});
+    await syncFolder(this.#root);
   }
 
   /**

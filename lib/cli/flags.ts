@@ -37,6 +37,12 @@ export const FLAG = {
     summary: "serve https with this certificate (PEM), also when it is renewed",
   },
   tlsKey: { name: "tls-key", value: "FILE", summary: "the certificate's private key (PEM)" },
+  manifestsDir: {
+    name: "manifests-dir",
+    value: "DIR",
+    summary: "write the release's manifests into DIR, where k3s picks them up",
+  },
+  kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
@@ -51,3 +57,5 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tlsKey,
   { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
 ];
+/** How manifests get into the cluster. */
+export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];

@@ -200,6 +200,11 @@ export function isVersion(text: string): boolean {
   return text === text.trim() && tryParse(text) !== undefined;
 }
 
+/** Tells whether `text` can be the name of a package: nothing else gets into the path of a file. */
+export function isPackageName(text: string): boolean {
+  return text.length <= MAX_DNS_NAME && DNS_NAME.test(text);
+}
+
 // Below `value` only what is changed is copied.
 function withoutNulls(value: unknown): unknown {
   if (!isJsonObject(value)) return value;
