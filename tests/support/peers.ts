@@ -1,6 +1,9 @@
 /** A program other than ours that tests run against; the name is that of its executable. */
 export type Peer =
   | "docker-registry"
+  | "containerd"
+  | "ctr"
+  | "go"
   | "jq"
   | "nginx"
   | "openssl"
