@@ -15,6 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["node:buffer", "node:crypto", "node:stream", "node:zlib"],
   ],
   agent: ["bundle", "kubepkg", "oci", "content/source.ts", "content/durable.ts", "node:crypto"],
+  mirror: ["oci", "@std/yaml"],
   cli: ["*"],
 };
 
