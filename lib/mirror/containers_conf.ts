@@ -1,3 +1,4 @@
+import { formatHostSegment } from "../oci/reference.ts";
 import { addressOf, describeFallback, type Mirror, type MirrorClient } from "./mirror.ts";
 
 const FOLDER = "/etc/containers/registries.conf.d";
@@ -7,10 +8,14 @@ export const CRIO: MirrorClient = {
   name: "crio",
   path: `${FOLDER}/50-crpe.conf`,
   restart: "systemctl reload crio",
-  plan: (
-    mirror,
-    wellKnown,
-  ) => [{ name: "", merge: () => ({ text: formatRegistriesConf(mirror, wellKnown), notes: [] }) }],
+  plan(mirror, wellKnown) {
+    const hosts = mirror.hosts ?? wellKnown;
+    const unnameable = hosts.find((host) => host.startsWith("["));
+    if (unnameable !== undefined) {
+      throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be a part of a mirror's location`);
+    }
+    return [{ name: "", merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) }];
+  },
   listMirrors: listLocations,
 };
 
@@ -25,11 +30,11 @@ export const PODMAN: MirrorClient = {
  * A drop-in of `registries.conf` (containers-registries.conf(5)). These clients put the rest of an image's name behind
  * the mirror's `location`, so that the host that is meant stands in the path. No prefix stands for all hosts.
  */
-function formatRegistriesConf(mirror: Mirror, wellKnown: readonly string[]): string {
+function formatRegistriesConf(mirror: Mirror, hosts: readonly string[]): string {
   const address = addressOf(mirror);
   const insecure = mirror.url.startsWith("http:") ? "insecure = true\n" : "";
-  const entries = (mirror.hosts ?? wellKnown).map((host) => {
-    const location = `location = "${address}/${host}"\n${insecure}`;
+  const entries = hosts.map((host) => {
+    const location = `location = "${address}/${formatHostSegment(host)}"\n${insecure}`;
     const place = mirror.isOnly ? location : `location = "${host}"\n\n[[registry.mirror]]\n${location}`;
     return `\n[[registry]]\nprefix = "${host}"\n${place}`;
   });

@@ -193,7 +193,7 @@ insecure = true
 
 [[registry]]
 prefix = "registry.lan:5000"
-location = "crpe.lan/registry.lan:5000"
+location = "crpe.lan/registry.lan__5000"
 `,
   },
   {
