@@ -159,4 +159,21 @@ export const COMMANDS: readonly Command[] = [
     ],
     run: async (invocation, io) => (await import("./mirror_config_command.ts")).runMirrorConfig(invocation, io),
   },
+  {
+    name: "doctor",
+    operands: "[IMAGE]",
+    summary: "say which step is broken: data folder, clock, upstreams, this machine's mirrors; or trace one image",
+    details: [
+      "With IMAGE its whole way is followed: how its name is understood, its registry, tag, manifests, platforms, and",
+      "whether each blob is here or there. Nothing is stored. Exit status 1 when something is broken.",
+    ].join("\n"),
+    arity: [0, 1],
+    flags: [
+      FLAG.data,
+      ...UPSTREAM_FLAGS,
+      { name: "root", value: "DIR", summary: "the folder in which this machine's / is, for its clients' files [/]" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./doctor_command.ts")).runDoctor(invocation, io),
+  },
 ];

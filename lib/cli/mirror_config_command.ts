@@ -14,7 +14,8 @@ import { type Invocation, UsageError } from "./command.ts";
 import type { Io } from "./io.ts";
 import { type FileChange, isManaged, ManagedFile } from "./managed_file.ts";
 import { didYouMean } from "./parse_command_line.ts";
-import { readTextIfThere } from "./read_text_if_there.ts";
+import { listFolder } from "../content/list_folder.ts";
+import { readTextIfThere } from "../content/read_text_if_there.ts";
 import { formatJson } from "./table.ts";
 
 /** The address of a crpe on this machine. */
@@ -151,13 +152,9 @@ async function remove(
 async function listManaged({ client, place }: Target): Promise<string[]> {
   if (client !== CONTAINERD) return [place];
   const found: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(place)) {
-      const path = `${place}/${name}/hosts.toml`;
-      if (await isManaged(path)) found.push(path);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  for (const { name } of await listFolder(place) ?? []) {
+    const path = `${place}/${name}/hosts.toml`;
+    if (await isManaged(path)) found.push(path);
   }
   return found.sort();
 }
@@ -184,12 +181,7 @@ async function listNotes({ client, root, place }: Target): Promise<string[]> {
 async function listOtherEntries(place: string): Promise<string[]> {
   const folder = parentOf(place);
   const own = new Set(listRegistries(await readTextIfThere(place) ?? ""));
-  const names: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".conf")) names.push(name);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  const names = (await listFolder(folder) ?? []).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
   const notes: string[] = [];
   for (const path of [`${parentOf(folder)}/registries.conf`, ...names.sort().map((name) => `${folder}/${name}`)]) {
     if (path === place) continue;
