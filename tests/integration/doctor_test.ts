@@ -7,6 +7,7 @@ import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
 import { FaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage, buildIndex } from "../support/images.ts";
+import { mountSmall, mountTest } from "../support/mount.ts";
 import { peerTest } from "../support/peers.ts";
 import { pushImage, writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
@@ -108,6 +109,21 @@ Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
   assertEquals(code, 1);
   assertStringIncludes(stdout, `the first broken step: blobs: 1 of 2 are here; sha256:${hex.slice(0, 12)} is nowhere`);
   assertStringIncludes(stdout, "what to do: pull the image");
+});
+
+mountTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
+  await using folder = await TestFolder.create();
+  await using mount = await mountSmall(8 * 2 ** 20);
+  const check = async () => {
+    const { code, stdout } = await runCrpe(["doctor", "--offline", "--json", `--data=${mount.path}`], {
+      env: { HOME: folder.path },
+    });
+    const { findings }: Report = JSON.parse(stdout);
+    return [code, ...findings.filter(({ status }) => status === "broken").map(({ step }) => step)];
+  };
+  assertEquals(await check(), [1, "space"]);
+  await mount.freeze();
+  assertEquals(await check(), [1, "rights", "space"]);
 });
 
 Deno.test("doctor asks the mirrors that this machine's clients have, and nobody when offline", async () => {
