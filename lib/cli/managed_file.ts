@@ -55,10 +55,12 @@ export class ManagedFile {
    */
   static async open(path: string, root: string, token: () => string = () => crypto.randomUUID()): Promise<ManagedFile> {
     const real = await realPathOf(path);
-    if (real === undefined) return new ManagedFile(path, token);
     const realRoot = (await Deno.realPath(root)).replace(/\/+$/, "");
-    if (real.startsWith(`${realRoot}/`)) return new ManagedFile(real, token);
-    throw new Error(`Cannot change ${path}: it is a link to ${real}, which is outside of ${root}`);
+    if (real !== realRoot && !real.startsWith(`${realRoot}/`)) {
+      throw new Error(`Cannot change ${path}: it is a link to ${real}, which is outside of ${root}`);
+    }
+    // In place of the file that a link leads to, not in place of the link.
+    return new ManagedFile(await isLink(path) ? real : path, token);
   }
 
   /** What is there now. */
@@ -136,11 +138,22 @@ function digestOf(text: string): Digest {
   return computeDigest(text);
 }
 
-async function realPathOf(path: string): Promise<string | undefined> {
+/** Where a path leads to, or as much of it as there is. */
+async function realPathOf(path: string): Promise<string> {
+  for (let at = path;; at = parentOf(at)) {
+    try {
+      return await Deno.realPath(at);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound) || at === parentOf(at)) throw error;
+    }
+  }
+}
+
+async function isLink(path: string): Promise<boolean> {
   try {
-    return (await Deno.lstat(path)).isSymlink ? await Deno.realPath(path) : undefined;
+    return (await Deno.lstat(path)).isSymlink && await Deno.stat(path).then(() => true);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }

@@ -130,6 +130,11 @@ Deno.test("mirror-config follows a link, but not out of the root", async () => {
   const refused = await mirrorConfig("docker", `--root=${folder.path}/root`, "--write");
   assertEquals(refused.status, 1);
   assertStringIncludes(refused.err, "is outside of");
+  await Deno.mkdir(`${folder.path}/other`);
+  await Deno.mkdir(`${folder.path}/root2`);
+  await Deno.symlink(`${folder.path}/other`, `${folder.path}/root2/etc`);
+  const byFolder = await mirrorConfig("docker", `--root=${folder.path}/root2`, "--write");
+  assertEquals([byFolder.status, await folder.listFiles("other")], [1, []]);
   const followed = await mirrorConfig("docker", `--path=${folder.path}/root/${DAEMON}`, "--write");
   assertEquals(followed.status, 0, followed.err);
   assert((await Deno.lstat(`${folder.path}/root/${DAEMON}`)).isSymlink);
