@@ -145,4 +145,51 @@ export const COMMANDS: readonly Command[] = [
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./version_command.ts")).runVersion(invocation, io),
   },
+  {
+    name: "mirror-config",
+    operands: "CLIENT",
+    summary: "print or install the configuration that makes a client pull from crpe",
+    details: [
+      "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove nothing is changed: what the client",
+      "has to be told is printed. Where the mirror fails, clients go on to the registry itself.",
+    ].join("\n"),
+    arity: [1, 1],
+    flags: [
+      { name: "to", value: "URL", summary: "where crpe is, as the client sees it [http://127.0.0.1:6060]" },
+      {
+        name: "host",
+        value: "HOST",
+        isRepeatable: true,
+        summary: "pull this registry's images from crpe [all; the well-known ones for crio and podman]",
+      },
+      { name: "only", summary: "never go on to the registry itself (containerd, crio, podman)" },
+      { name: "write", summary: "install it, beside what the client's files say already, with a backup of them" },
+      { name: "remove", summary: "put back what was there before the first --write" },
+      { name: "root", value: "DIR", summary: "the folder in which the client's / is [/]" },
+      {
+        name: "path",
+        value: "PATH",
+        summary: "the client's file, or containerd's certs.d, where it is not the usual one",
+      },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./mirror_config_command.ts")).runMirrorConfig(invocation, io),
+  },
+  {
+    name: "doctor",
+    operands: "[IMAGE]",
+    summary: "say which step is broken: data folder, clock, upstreams, this machine's mirrors; or trace one image",
+    details: [
+      "With IMAGE its whole way is followed: how its name is understood, its registry, tag, manifests, platforms, and",
+      "whether each blob is here or there. Nothing is stored. Exit status 1 when something is broken.",
+    ].join("\n"),
+    arity: [0, 1],
+    flags: [
+      FLAG.data,
+      ...UPSTREAM_FLAGS,
+      { name: "root", value: "DIR", summary: "the folder in which this machine's / is, for its clients' files [/]" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./doctor_command.ts")).runDoctor(invocation, io),
+  },
 ];

@@ -15,7 +15,9 @@ import {
 } from "../upstream/endpoints.ts";
 import type { Credential } from "../upstream/docker_config.ts";
 import type { OnUpstreamEvent } from "../upstream/events.ts";
+import type { Timeouts } from "../upstream/endpoint_client.ts";
 import { UpstreamSource } from "../upstream/source.ts";
+import type { RuntimeFetch } from "../upstream/transport.ts";
 import { UsageError } from "./command.ts";
 import { Credentials } from "./credentials.ts";
 import type { Io } from "./io.ts";
@@ -51,7 +53,7 @@ const INTERACTIVE_WAIT = 5000;
 export async function openContent(settings: Settings, io: Io, options: ContentOptions): Promise<Content> {
   const { warn, onCacheEvent: onEvent } = options;
   const store = new DiskStore(settings.data, { warn });
-  const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
+  const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
   // What is too much already goes while the limit is opened, when nothing can be downloading yet.
   const opened: { source?: PullThrough } = {};
   const room = await openRoom(settings.data, options, {
@@ -80,16 +82,35 @@ async function openRoom(
   return await openCacheLimit({ root, limit, warn, ...users, ...(onEvict === undefined ? {} : { onEvict }) });
 }
 
-async function openUpstream(settings: Settings, io: Io, options: ContentOptions): Promise<UpstreamSource> {
-  const { warn, isInteractive, onUpstreamEvent: onEvent } = options;
+/** How upstreams are opened. */
+export interface UpstreamSettings extends Pick<ContentOptions, "isInteractive" | "warn" | "onUpstreamEvent"> {
+  /** Sends requests in place of the runtime's. */
+  readonly fetch?: RuntimeFetch;
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+/** The upstreams that may be asked. */
+export interface OpenedUpstream {
+  readonly source: UpstreamSource;
+  /** The names, in images, of those that are named; `undefined`: one endpoint stands for every name. */
+  readonly hosts: readonly string[] | undefined;
+}
+
+/** Opens the upstreams that the settings allow, whether or not they say that none is to be contacted. */
+export async function openUpstream(settings: Settings, io: Io, options: UpstreamSettings): Promise<OpenedUpstream> {
+  const { warn, isInteractive, onUpstreamEvent: onEvent, fetch, timeouts } = options;
   const credentials = await Credentials.read(settings.config, io, warn);
-  return new UpstreamSource({
+  const { endpointsOf, hosts } = await selectEndpoints(settings, io, credentials);
+  const source = new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
-    endpointsOf: await selectEndpoints(settings, io, credentials),
+    ...(fetch === undefined ? {} : { fetch }),
+    ...(timeouts === undefined ? {} : { timeouts }),
+    endpointsOf,
     credentialFor: (host, path) => credentials.fromFiles(host, path),
     resolveHost,
     ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
   });
+  return { source, hosts };
 }
 
 async function resolveHost(name: string): Promise<string[]> {
@@ -97,12 +118,19 @@ async function resolveHost(name: string): Promise<string[]> {
   return [v4, v6].flatMap((result) => result.status === "fulfilled" ? result.value : []);
 }
 
-async function selectEndpoints(settings: Settings, io: Io, credentials: Credentials): Promise<EndpointSelector> {
+async function selectEndpoints(
+  settings: Settings,
+  io: Io,
+  credentials: Credentials,
+): Promise<{ endpointsOf: EndpointSelector } & Pick<OpenedUpstream, "hosts">> {
   try {
     const single = singleEndpoint(io);
-    if (settings.upstreams.length === 0 && single !== undefined) return createSingleEndpointSelector(single);
+    if (settings.upstreams.length === 0 && single !== undefined) {
+      return { endpointsOf: createSingleEndpointSelector(single), hosts: undefined };
+    }
     const entries = await listEntries(settings, credentials);
-    return createEndpointSelector(entries);
+    const hosts = [...new Set(entries.map(({ host }) => normalizeHost(host)))];
+    return { endpointsOf: createEndpointSelector(entries), hosts };
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
     throw error;

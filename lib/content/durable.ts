@@ -45,10 +45,28 @@ export async function commitFile(temporary: string, path: string): Promise<void>
   }
 }
 
-/** Writes a small file so that it is there whole or not at all, whenever the power goes. */
-export async function writeFileDurably(temporary: string, path: string, bytes: Uint8Array): Promise<void> {
+/** Whom a file belongs to, and what they may do with it. */
+export interface Ownership {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Writes a small file so that it is there whole or not at all, whenever the power goes.
+ *
+ * @param ownership of the file; absent: that of any new file
+ */
+export async function writeFileDurably(
+  temporary: string,
+  path: string,
+  bytes: Uint8Array,
+  ownership?: Ownership,
+): Promise<void> {
   await createFolder(parentOf(temporary));
-  const file = await Deno.open(temporary, { write: true, createNew: true });
+  // Before the first byte is in it, only its owner may read a file that others must not.
+  const mode = ownership === undefined ? {} : { mode: 0o600 };
+  const file = await Deno.open(temporary, { write: true, createNew: true, ...mode });
   try {
     try {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
@@ -56,11 +74,18 @@ export async function writeFileDurably(temporary: string, path: string, bytes: U
     } finally {
       file.close();
     }
+    if (ownership !== undefined) await giveOwnership(temporary, ownership);
     await commitFile(temporary, path);
   } catch (error) {
     await removeIfThere(temporary);
     throw error;
   }
+}
+
+async function giveOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
+  const own = await Deno.stat(path);
+  if (own.uid !== uid || own.gid !== gid) await Deno.chown(path, uid, gid);
+  await Deno.chmod(path, mode);
 }
 
 /** Removes a file that may be gone already. */

@@ -43,6 +43,21 @@ export function isHostSegment(segment: string): boolean {
   return segment === "localhost" || /[.:]/.test(segment);
 }
 
+/**
+ * The host as the first segment of a path, for clients that put one behind an address and take a second `:` for a tag
+ * (podman, CRI-O, docker): `registry.lan:5000` → `registry.lan__5000`.
+ */
+export function formatHostSegment(host: string): string {
+  return host.replace(/:([0-9]+)$/, "__$1");
+}
+
+/** The host that a first segment names, in either spelling; `undefined` when it is none. */
+export function parseHostSegment(segment: string): string | undefined {
+  const match = /^([^_]+)__([0-9]{1,5})$/.exec(segment);
+  if (match !== null && isRegistryHost(match[1]!)) return `${match[1]}:${match[2]}`;
+  return isHostSegment(segment) ? segment : undefined;
+}
+
 /** The one spelling of a host: lower case, and docker.io under each of its names. */
 export function normalizeHost(host: string): string {
   const lower = host.toLowerCase();

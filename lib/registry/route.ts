@@ -3,10 +3,10 @@ import { RegistryError } from "../oci/error.ts";
 import {
   DEFAULT_HOST,
   formatRepository,
-  isHostSegment,
   isRegistryHost,
   isTag,
   normalizeHost,
+  parseHostSegment,
 } from "../oci/reference.ts";
 
 /** What a request is for, every part of it checked against its grammar. */
@@ -156,14 +156,15 @@ function matchApi(path: string, query: string, mirrorHost: string | undefined): 
 
 function nameRepository(name: string, ns: string | undefined, mirrorHost: string | undefined): string {
   const slash = name.indexOf("/");
-  const first = slash < 0 ? "" : name.slice(0, slash);
+  const first = slash < 0 ? undefined : parseHostSegment(name.slice(0, slash));
+  const rest = name.slice(slash + 1);
   if (ns !== undefined) {
     // A hosts.toml with `override_path` and `…/v2/quay.io` as server sends the host twice: `/v2/quay.io/a/b?ns=quay.io`.
-    const isTwice = isHostSegment(first) && normalizeHost(first) === normalizeHost(ns);
-    return formatRepository(ns, isTwice ? name.slice(slash + 1) : name);
+    const isTwice = first !== undefined && normalizeHost(first) === normalizeHost(ns);
+    return formatRepository(ns, isTwice ? rest : name);
   }
   if (mirrorHost !== undefined) return formatRepository(mirrorHost, name);
-  return isHostSegment(first) ? formatRepository(first, name.slice(slash + 1)) : formatRepository(DEFAULT_HOST, name);
+  return first === undefined ? formatRepository(DEFAULT_HOST, name) : formatRepository(first, rest);
 }
 
 function checkHost(host: string): string {

@@ -1,3 +1,4 @@
+import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import type { AddressCheck } from "./address_check.ts";
 import { Authenticator } from "./auth.ts";
@@ -73,13 +74,14 @@ export class EndpointClient {
   /** Where the endpoint is, without path. */
   readonly host: string;
   readonly surroundings: Surroundings;
+  /** Whether there is a login for it. */
+  readonly hasCredential: boolean;
   readonly #base: URL;
   readonly #prefix: string;
   readonly #namespace: string | undefined;
   readonly #fetch: Fetch;
   readonly #fetchOnce: Fetch;
   readonly #auth: Authenticator;
-  readonly #hasCredential: boolean;
 
   /** @param registryHost the host of the image reference, `docker.io` */
   constructor(
@@ -97,7 +99,7 @@ export class EndpointClient {
     // As containerd has it: a mirror that serves several registries is told which one is meant.
     const isMirror = normalizeHost(url.host) !== registryHost && registryHost !== "";
     this.#namespace = isMirror && this.#prefix === "" ? registryHost : undefined;
-    this.#hasCredential = credential !== undefined;
+    this.hasCredential = credential !== undefined;
 
     const transport = createTransport({ fetch: around.fetch, client, connectTimeout: timeouts.connect, onEvent });
     const retry = withRetry({ ...around, policy: around.retry });
@@ -162,6 +164,31 @@ export class EndpointClient {
     }
   }
 
+  /**
+   * Asks whether a registry is there, once, and logs in where there is a login.
+   *
+   * @returns whether it answers without a login; one that wants one may still give public images
+   * @throws {RegistryError} as `send`; `DENIED` where the login is refused
+   */
+  async ping(): Promise<{ readonly isOpen: boolean }> {
+    const attempt = this.#attempt({ action: "reach the registry" });
+    try {
+      const url = new URL("/v2/", this.#base);
+      const signals = this.surroundings.signal === undefined ? {} : { signal: this.surroundings.signal };
+      const request = new Request(url, { headers: { "accept-encoding": "identity" }, redirect: "manual", ...signals });
+      const response = await this.#fetchOnce(request);
+      if (!response.ok && (response.status !== 401 || this.hasCredential)) {
+        throw await errorOfResponse(response, attempt);
+      }
+      await response.body?.cancel();
+      return { isOpen: response.ok };
+    } catch (error) {
+      // A token server that gives none without a scope may give one for an image.
+      if (error instanceof RegistryError && error.code === "DENIED" && !this.hasCredential) return { isOpen: false };
+      throw toUpstreamError(error, attempt);
+    }
+  }
+
   /** The URL of a request. */
   urlOf({ path, resource, query = {} }: Pick<EndpointRequest, "path" | "resource" | "query">): URL {
     const name = this.#prefix === "" ? path : `${this.#prefix}/${path}`;
@@ -171,9 +198,9 @@ export class EndpointClient {
     return url;
   }
 
-  #attempt({ action }: EndpointRequest): Attempt {
+  #attempt({ action }: Pick<EndpointRequest, "action">): Attempt {
     const { now } = this.surroundings;
-    return { action, host: this.host, hasCredential: this.#hasCredential, withheld: this.#auth.withheld, now };
+    return { action, host: this.host, hasCredential: this.hasCredential, withheld: this.#auth.withheld, now };
   }
 }
 

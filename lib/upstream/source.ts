@@ -40,6 +40,16 @@ export interface UpstreamOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What asking an endpoint came to. */
+export interface EndpointProbe {
+  readonly url: string;
+  /** Whether there is a login for it. */
+  readonly hasCredential: boolean;
+  /** Whether it answers (with the login, if there is one); absent where it could not be asked. */
+  readonly isOpen?: boolean;
+  readonly failure?: RegistryError;
+}
+
 /** How a manifest is asked for. */
 export interface ManifestOptions {
   /** Whoever asks has something to fall back on: one try, and no long wait. */
@@ -87,6 +97,26 @@ export class UpstreamSource implements ContentSource {
   /** Tells whether the registry of a repository may be contacted, by its name. */
   allows(repo: string): boolean {
     return this.#endpointsOf(normalizeHost(splitRepository(repo).host)) !== undefined;
+  }
+
+  /**
+   * Asks each endpoint of a registry whether it is there and takes the login, if there is one, at the same time.
+   *
+   * @param host as images name it; one that must not be contacted has no endpoints
+   */
+  async probe(host: string): Promise<EndpointProbe[]> {
+    const registryHost = normalizeHost(host);
+    return await Promise.all((this.#endpointsOf(registryHost) ?? []).map(async (endpoint) => {
+      const client = this.#clientOf(registryHost, endpoint, "");
+      const hasCredential = client.hasCredential;
+      const url = endpoint.url.href.replace(/\/$/, "");
+      try {
+        return { url, hasCredential, ...await client.ping() };
+      } catch (error) {
+        if (error instanceof RegistryError) return { url, hasCredential, failure: error };
+        throw error;
+      }
+    }));
   }
 
   /**

@@ -3,6 +3,7 @@ export type Peer =
   | "docker-registry"
   | "containerd"
   | "ctr"
+  | "go"
   | "jq"
   | "nginx"
   | "openssl"
@@ -43,7 +44,10 @@ export function hasPeer(name: Peer): boolean {
  * (`CI=true`) it fails instead, so that a skip cannot go unseen.
  */
 export function peerTest(name: string, peers: readonly Peer[], fn: () => Promise<void>): void {
-  const missing = peers.filter((peer) => !hasPeer(peer));
+  const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
+  const missing = peers.flatMap((peer) =>
+    !hasPeer(peer) ? [peer] : peer === "containerd" && !isRoot ? ["root for containerd"] : []
+  );
   if (missing.length === 0) return Deno.test(name, fn);
   const reason = `needs ${missing.join(", ")}`;
   if (Deno.env.get("CI") !== "true") return Deno.test({ name: `${name} (skipped: ${reason})`, ignore: true, fn });

@@ -15,6 +15,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["node:buffer", "node:crypto", "node:stream", "node:zlib"],
   ],
   agent: ["bundle", "kubepkg", "oci", "content/source.ts", "content/durable.ts", "node:crypto"],
+  mirror: ["oci", "@std/yaml"],
+  doctor: [
+    ...["oci", "mirror", "content/source.ts", "content/durable.ts", "content/file_lock.ts", "content/layout.ts"],
+    ...["content/list_folder.ts", "content/read_text_if_there.ts", "upstream/source.ts", "upstream/transport.ts"],
+  ],
   cli: ["*"],
 };
 

@@ -38,6 +38,21 @@ const routes: [string, string, Route | undefined][] = [
     manifest("docker.io/library/a", "index.docker.io/a", "1"),
   ],
   ["takes a host with a port", "/v2/reg:5000/a/manifests/1", manifest("reg:5000/a", "reg:5000/a", "1")],
+  [
+    "takes a host with its port behind two underscores",
+    "/v2/reg.lan__5000/a/manifests/1",
+    manifest("reg.lan:5000/a", "reg.lan__5000/a", "1"),
+  ],
+  [
+    "takes such a host without a dot",
+    "/v2/reg__5000/a/b/manifests/1",
+    manifest("reg:5000/a/b", "reg__5000/a/b", "1"),
+  ],
+  [
+    "takes two underscores in a name as they are",
+    "/v2/team__a/b__1/manifests/1",
+    manifest("docker.io/team__a/b__1", "team__a/b__1", "1"),
+  ],
   ["takes localhost as host", "/v2/localhost/a/manifests/1", manifest("localhost/a", "localhost/a", "1")],
   ["takes an address as host", "/v2/[::1]:5000/a/manifests/1", manifest("[::1]:5000/a", "[::1]:5000/a", "1")],
   ["writes a host in lower case", "/v2/Quay.IO/a/manifests/1", manifest("quay.io/a", "Quay.IO/a", "1")],

@@ -1,0 +1,109 @@
+import { listFolder } from "../content/list_folder.ts";
+import { readTextIfThere } from "../content/read_text_if_there.ts";
+import { CONTAINERD, CONTAINERD_CONFIG, whyFolderUnread } from "../mirror/containerd.ts";
+import { DOCKER } from "../mirror/docker_daemon.ts";
+import { CRIO } from "../mirror/containers_conf.ts";
+import { K3S } from "../mirror/k3s.ts";
+import type { MirrorClient } from "../mirror/mirror.ts";
+import type { RuntimeFetch } from "../upstream/transport.ts";
+import type { Finding } from "./finding.ts";
+
+/** What looking at this machine's clients needs from outside. */
+export interface MirrorsOptions {
+  /** The folder in which `/etc` is. */
+  readonly root: string;
+  /** Absent: nobody is asked whether they are there. */
+  readonly fetch?: RuntimeFetch | undefined;
+}
+
+const PROBE_TIMEOUT = 5000;
+
+// podman and CRI-O share their files.
+const CLIENTS: readonly (readonly [name: string, client: MirrorClient])[] = [
+  ["k3s", K3S],
+  ["containerd", CONTAINERD],
+  ["podman and CRI-O", CRIO],
+  ["docker", DOCKER],
+];
+
+/** Looks which clients of this machine pull through a mirror, and whether it is a crpe that answers. */
+export async function checkMirrors(options: MirrorsOptions): Promise<Finding[]> {
+  const root = options.root.replace(/\/+$/, "");
+  const findings = (await Promise.all(CLIENTS.map(([name, client]) => checkClient(name, client, { ...options, root }))))
+    .flat();
+  if (findings.length > 0) return findings;
+  const message = "no client on this machine is set up to pull from a mirror";
+  return [{ step: "mirror", status: "ok", message, advice: "crpe mirror-config CLIENT --write does that" }];
+}
+
+async function checkClient(name: string, client: MirrorClient, { root, fetch }: MirrorsOptions): Promise<Finding[]> {
+  const step = `mirror of ${name}`;
+  const mirrors = new Map<string, string>();
+  const findings: Finding[] = [];
+  for (const path of await listFiles(client, `${root}${client.path}`)) {
+    try {
+      const text = await readTextIfThere(path);
+      for (const url of text === undefined ? [] : client.listMirrors(text)) {
+        if (!mirrors.has(url)) mirrors.set(url, path);
+      }
+    } catch (error) {
+      const reason = error instanceof Deno.errors.PermissionDenied ? "permission denied" : (error as Error).message;
+      const status = error instanceof Deno.errors.PermissionDenied ? "skipped" : "broken";
+      findings.push({
+        step,
+        status,
+        message: `${path} cannot be read: ${reason}`,
+        advice: "correct it, or ask as root",
+      });
+    }
+  }
+  for (const [url, path] of mirrors) findings.push(await checkMirror(step, { url, path }, fetch));
+  if (client === CONTAINERD && mirrors.size > 0) {
+    const why = whyFolderUnread(await readTextIfThere(`${root}${CONTAINERD_CONFIG}`).catch(() => ""), client.path);
+    if (why !== undefined) findings.push({ step, status: "warning", message: why });
+  }
+  return findings;
+}
+
+/** The files of a client that there are. */
+async function listFiles(client: MirrorClient, place: string): Promise<string[]> {
+  if (client === CONTAINERD) {
+    return (await listFolder(place) ?? []).map(({ name }) => `${place}/${name}/hosts.toml`).sort();
+  }
+  if (client !== CRIO) return [place];
+  const folder = place.slice(0, place.lastIndexOf("/"));
+  const names = (await listFolder(folder) ?? []).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
+  return [folder.replace(/\.d$/, ""), ...names.sort().map((name) => `${folder}/${name}`)];
+}
+
+async function checkMirror(
+  step: string,
+  { url, path }: { url: string; path: string },
+  fetch: RuntimeFetch | undefined,
+): Promise<Finding> {
+  const where = `${url}, named in ${path}`;
+  if (fetch === undefined) return { step, status: "skipped", message: `${where}, is not asked` };
+  try {
+    if (await isCrpe(url, fetch)) return { step, status: "ok", message: `${where}, is a crpe, and answers` };
+    return { step, status: "ok", message: `${where}, answers; it is no crpe` };
+  } catch {
+    const message = `${where}, does not answer`;
+    return {
+      step,
+      status: "broken",
+      message,
+      advice: "start it (crpe registry), or correct the address (crpe mirror-config --to)",
+    };
+  }
+}
+
+async function isCrpe(url: string, fetch: RuntimeFetch): Promise<boolean> {
+  const get = async (path: string) => {
+    const request = new Request(`${url}${path}`, { redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT) });
+    const response = await fetch(request);
+    const text = response.headers.get("content-type") === "application/json" ? (await response.text()).trim() : "";
+    if (!response.bodyUsed) await response.body?.cancel();
+    return text;
+  };
+  return /^\{\s*"status"\s*:\s*"ok"\s*\}$/.test(await get("/healthz"));
+}

@@ -1,0 +1,68 @@
+import { DEFAULT_HOST } from "../oci/reference.ts";
+import type { UpstreamSource } from "../upstream/source.ts";
+import { adviseOn } from "./advice.ts";
+import { type AnswerRecord, formatRateLimit } from "./answer_record.ts";
+import { type Finding, reasonOf } from "./finding.ts";
+
+/** What is asked. */
+export interface Upstreams {
+  readonly source: Pick<UpstreamSource, "probe" | "headManifest">;
+  /** Their names in images; `undefined`: one endpoint stands for every name. */
+  readonly hosts: readonly string[] | undefined;
+  readonly record: AnswerRecord;
+}
+
+// Docker Hub names the limit only with a manifest, and has this image for asking; HEAD does not count.
+const RATE_LIMIT_IMAGE = { repo: "docker.io/ratelimitpreview/test", tag: "latest" };
+
+/** Asks each upstream whether it is there and takes the login, and how often it may still be asked. */
+export async function checkUpstreams({ source, hosts, record }: Upstreams): Promise<Finding[]> {
+  if (hosts?.length === 0) {
+    return [{ step: "upstream", status: "warning", message: "none is named; only what is held is served" }];
+  }
+  const names = hosts?.filter((host) => host !== "*") ?? [DEFAULT_HOST];
+  const findings = await Promise.all(names.map((host) => checkUpstream(host, { source, hosts, record })));
+  const open = hosts?.includes("*")
+    ? [{ step: "upstream *", status: "ok", message: "any public registry may be asked" } as const]
+    : [];
+  return [...joinFailures(findings.flat()), ...open];
+}
+
+async function checkUpstream(host: string, { source, hosts, record }: Upstreams): Promise<Finding[]> {
+  const step = hosts === undefined ? "upstream of every name" : `upstream ${host}`;
+  const probes = await source.probe(host);
+  return await Promise.all(probes.map(async ({ url, hasCredential, isOpen, failure }): Promise<Finding> => {
+    if (failure !== undefined) {
+      return { step, status: "broken", message: `${url}: ${reasonOf(failure)}`, advice: adviseOn(failure.message) };
+    }
+    const access = hasCredential
+      ? "it takes the login"
+      : isOpen
+      ? "it answers"
+      : "it answers, and has no login from here";
+    if (host === DEFAULT_HOST && url === "https://registry-1.docker.io") {
+      await source.headManifest(RATE_LIMIT_IMAGE.repo, RATE_LIMIT_IMAGE.tag).catch(() => {});
+    }
+    const rateLimit = record.rateLimits.get(new URL(url).host);
+    if (rateLimit === undefined) return { step, status: "ok", message: `${url}: ${access}` };
+    const message = `${url}: ${access}; ${formatRateLimit(rateLimit)}`;
+    if (rateLimit.remaining > 0) return { step, status: "ok", message };
+    return { step, status: "warning", message, advice: "wait, or log in: what is held is served meanwhile" };
+  }));
+}
+
+/** Where there is no network, twenty registries fail for one reason. */
+function joinFailures(findings: readonly Finding[]): Finding[] {
+  const reasonIn = ({ message }: Finding) => message.replace(/^\S+: /, "");
+  const groups = Map.groupBy(findings.filter(({ status }) => status === "broken"), reasonIn);
+  const joined = [...groups].map(([reason, [first, ...others]]): Finding => {
+    if (others.length < 2) return first!;
+    const names = [first!, ...others].map(({ step }) => step.replace(/^upstream /, ""));
+    return { ...first!, step: "upstreams", message: `${names.join(", ")}: ${reason}` };
+  });
+  const isJoined = (finding: Finding) => finding.status === "broken" && groups.get(reasonIn(finding))!.length > 2;
+  return [
+    ...findings.filter((finding) => !isJoined(finding)),
+    ...joined.filter(({ step }) => step === "upstreams"),
+  ];
+}

@@ -1,0 +1,62 @@
+import { formatHostSegment } from "../oci/reference.ts";
+import { addressOf, describeFallback, type Mirror, type MirrorClient } from "./mirror.ts";
+
+const FOLDER = "/etc/containers/registries.conf.d";
+
+/** CRI-O; it shares its file with podman. */
+export const CRIO: MirrorClient = {
+  name: "crio",
+  path: `${FOLDER}/50-crpe.conf`,
+  restart: "systemctl reload crio",
+  plan(mirror, wellKnown) {
+    const hosts = mirror.hosts ?? wellKnown;
+    const unnameable = hosts.find((host) => host.startsWith("["));
+    if (unnameable !== undefined) {
+      throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be a part of a mirror's location`);
+    }
+    return [{ name: "", merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) }];
+  },
+  listMirrors: listLocations,
+};
+
+/** podman, and with it buildah and skopeo. */
+export const PODMAN: MirrorClient = {
+  ...CRIO,
+  name: "podman",
+  restart: "nothing; podman reads the file at every pull",
+};
+
+/**
+ * A drop-in of `registries.conf` (containers-registries.conf(5)). These clients put the rest of an image's name behind
+ * the mirror's `location`, so that the host that is meant stands in the path. No prefix stands for all hosts.
+ */
+function formatRegistriesConf(mirror: Mirror, hosts: readonly string[]): string {
+  const address = addressOf(mirror);
+  const insecure = mirror.url.startsWith("http:") ? "insecure = true\n" : "";
+  const entries = hosts.map((host) => {
+    const location = `location = "${address}/${formatHostSegment(host)}"\n${insecure}`;
+    const place = mirror.isOnly ? location : `location = "${host}"\n\n[[registry.mirror]]\n${location}`;
+    return `\n[[registry]]\nprefix = "${host}"\n${place}`;
+  });
+  return `# Images are pulled from crpe, ${describeFallback(mirror)}.\n${entries.join("")}`;
+}
+
+// Of the entries that crpe writes, with the host in the location's path: others may lead anywhere.
+function listLocations(text: string): string[] {
+  const found = new Set<string>();
+  for (const table of text.split(/^(?=[ \t]*\[\[)/m)) {
+    const location = /^[ \t]*location[ \t]*=[ \t]*["']([^"'/\n]+)\/[^"'\n]+["']/m.exec(table)?.[1];
+    const isInsecure = /^[ \t]*insecure[ \t]*=[ \t]*true\b/m.test(table);
+    if (location !== undefined) found.add(`${isInsecure ? "http" : "https"}://${location}`);
+  }
+  return [...found];
+}
+
+/** The names of registries that a `registries.conf` or a drop-in of it has entries for. */
+export function listRegistries(text: string): string[] {
+  const tables = text.split(/^(?=[ \t]*\[)/m).filter((table) => /^[ \t]*\[\[[ \t]*registry[ \t]*\]\]/.test(table));
+  return tables.flatMap((table) => {
+    const value = (key: string) => new RegExp(`^[ \\t]*${key}[ \\t]*=[ \\t]*["']([^"'\\n]+)["']`, "m").exec(table)?.[1];
+    return value("prefix") ?? value("location") ?? [];
+  });
+}

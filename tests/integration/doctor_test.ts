@@ -1,0 +1,148 @@
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import type { Finding } from "../../lib/doctor/finding.ts";
+import type { ImageTrace } from "../../lib/doctor/trace_image.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { makeCertificate } from "../support/certificate.ts";
+import { runCrpe, startCrpe } from "../support/crpe_process.ts";
+import { startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
+import { FaultUpstream } from "../support/fault_upstream.ts";
+import { buildImage, buildIndex } from "../support/images.ts";
+import { mountSmall, mountTest } from "../support/mount.ts";
+import { peerTest } from "../support/peers.ts";
+import { pushImage, writeImage } from "../support/put_image.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+const LOGIN = { user: "engineer", password: TEST_PASSWORD };
+const index = buildIndex([buildImage(), buildImage({ platform: "linux/arm64" })]);
+
+interface Report {
+  readonly status: "ok" | "broken";
+  readonly findings: readonly Finding[];
+  readonly firstBroken?: Finding;
+  readonly image?: ImageTrace;
+}
+
+/** Runs `crpe doctor --json` in a folder that has the data folder and the clients' files. */
+async function doctor(folder: TestFolder, ...args: string[]): Promise<Report> {
+  const flags = ["--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
+  const { code, stdout, stderr } = await runCrpe(["doctor", ...args, ...flags], { env: { HOME: folder.path } });
+  assert(stdout !== "", stderr);
+  const report: Report = JSON.parse(stdout);
+  assertEquals(code, report.status === "ok" ? 0 : 1, stdout);
+  assertEquals(report.firstBroken, report.findings.find(({ status }) => status === "broken"));
+  return report;
+}
+
+peerTest("doctor tells a login that is taken from one that is refused", ["docker-registry"], async () => {
+  await using folder = await TestFolder.create();
+  await using distribution = await startDistribution({ htpasswd: LOGIN });
+  await pushImage(distribution.url, "team/app", "1", index, { auth: LOGIN });
+  for (const [password, part] of [[LOGIN.password, "takes the login"], ["wrong-and-secret", "refuses the login"]]) {
+    const host = { url: distribution.url, username: LOGIN.user, password };
+    const config = await folder.write(
+      "config.yaml",
+      JSON.stringify({ upstream: ["registry.test"], hosts: { "registry.test": host } }),
+    );
+    const { status, findings } = await doctor(folder, `--config=${config}`);
+    assertEquals(status, password === LOGIN.password ? "ok" : "broken");
+    assertStringIncludes(findings.find(({ step }) => step === "upstream registry.test")!.message, part!);
+    assertEquals(JSON.stringify(findings).includes("wrong-and-secret"), false);
+    const { image, firstBroken } = await doctor(folder, "registry.test/team/app:1", `--config=${config}`);
+    if (password === LOGIN.password) assertEquals(image?.content?.every(({ isThere }) => isThere), true);
+    else assertStringIncludes(firstBroken?.advice ?? "", "correct the user name");
+  }
+});
+
+peerTest("doctor names a certificate that nobody has vouched for [20]", ["openssl"], async () => {
+  await using folder = await TestFolder.create();
+  const certificate = await makeCertificate();
+  await using upstream = new FaultUpstream({ tls: certificate });
+  const { firstBroken } = await doctor(folder, `--upstream=registry.test=${upstream.url}`);
+  assertEquals(firstBroken?.step, "upstream registry.test");
+  assertStringIncludes(`${firstBroken?.message} ${firstBroken?.advice}`, "certificate");
+  await folder.write("ca.pem", certificate.cert);
+  const config = {
+    upstream: ["registry.test"],
+    hosts: { "registry.test": { url: upstream.url, "ca-file": "ca.pem" } },
+  };
+  const path = await folder.write("config.yaml", JSON.stringify(config));
+  assertEquals((await doctor(folder, `--config=${path}`)).status, "ok");
+});
+
+peerTest("doctor IMAGE follows it cold, held, and with its registry gone", ["docker-registry"], async () => {
+  await using folder = await TestFolder.create();
+  const distribution = await startDistribution();
+  let isUp = true;
+  try {
+    await pushImage(distribution.url, "team/app", "1", index);
+    const upstream = `--upstream=registry.test=${distribution.url}`;
+    const trace = async () => (await doctor(folder, "registry.test/team/app:1", upstream)).image?.content ?? [];
+    assertEquals((await trace()).map(({ isHere, isThere }) => [isHere, isThere]), Array(7).fill([false, true]));
+    // Nothing was stored by looking.
+    assertEquals(await folder.listFiles("data"), []);
+    const args = ["pull", "registry.test/team/app:1", `--data=${folder.path}/data`, upstream];
+    assertEquals((await runCrpe(args, { env: { HOME: folder.path } })).code, 0);
+    assertEquals((await trace()).map(({ isHere }) => isHere), Array(7).fill(true));
+    await distribution[Symbol.asyncDispose]();
+    isUp = false;
+    const gone = await doctor(folder, "registry.test/team/app:1", upstream);
+    assertEquals(gone.status, "ok");
+    assertEquals(gone.findings.find(({ step }) => step === "tag")?.status, "warning");
+    const unknown = await doctor(folder, "registry.test/team/none:1", upstream);
+    assertEquals([unknown.status, unknown.firstBroken?.step], ["broken", "tag"]);
+  } finally {
+    if (isUp) await distribution[Symbol.asyncDispose]();
+  }
+});
+
+Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
+  await using folder = await TestFolder.create();
+  const image = buildImage();
+  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app", "1", image);
+  const [digest = ""] = image.blobs.keys();
+  const hex = digest.slice("sha256:".length);
+  await Deno.remove(`${folder.path}/data/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);
+  const { code, stdout } = await runCrpe(
+    ["doctor", "registry.test/app:1", "--offline", `--data=${folder.path}/data`, `--root=${folder.path}`],
+    { env: { HOME: folder.path } },
+  );
+  assertEquals(code, 1);
+  assertStringIncludes(stdout, `the first broken step: blobs: 1 of 2 are here; sha256:${hex.slice(0, 12)} is nowhere`);
+  assertStringIncludes(stdout, "what to do: pull the image");
+});
+
+mountTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
+  await using folder = await TestFolder.create();
+  await using mount = await mountSmall(8 * 2 ** 20);
+  const check = async () => {
+    const { code, stdout } = await runCrpe(["doctor", "--offline", "--json", `--data=${mount.path}`], {
+      env: { HOME: folder.path },
+    });
+    const { findings }: Report = JSON.parse(stdout);
+    return [code, ...findings.filter(({ status }) => status === "broken").map(({ step }) => step)];
+  };
+  assertEquals(await check(), [1, "space"]);
+  await mount.freeze();
+  assertEquals(await check(), [1, "rights", "space"]);
+});
+
+Deno.test("doctor asks the mirrors that this machine's clients have, and nobody when offline", async () => {
+  await using folder = await TestFolder.create();
+  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/other`, "--offline"], {
+    env: { HOME: folder.path },
+  });
+  const upstream = `--upstream=registry.test=${crpe.url}`;
+  const mirrorsOf = ({ findings }: Report) =>
+    findings.filter(({ step }) => step === "mirror of k3s").map(({ status }) => status);
+  try {
+    const args = ["mirror-config", "k3s", `--to=${crpe.url}`, "--write", `--root=${folder.path}`];
+    assertEquals((await runCrpe(args, { env: { HOME: folder.path } })).code, 0);
+    const report = await doctor(folder, upstream);
+    assertEquals([report.status, mirrorsOf(report)], ["ok", ["ok"]], JSON.stringify(report));
+  } finally {
+    await crpe[Symbol.asyncDispose]();
+  }
+  assertEquals(mirrorsOf(await doctor(folder, upstream)), ["broken"]);
+  const offline = await doctor(folder, upstream, "--offline");
+  assertEquals([offline.status, mirrorsOf(offline)], ["ok", ["skipped"]]);
+});

@@ -1,0 +1,247 @@
+import type { Digest } from "../../lib/oci/digest.ts";
+import { type Descriptor, type Manifest, MEDIA_TYPE, parseManifest, successorsOf } from "../../lib/oci/manifest.ts";
+import { formatHostSegment } from "../../lib/oci/reference.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { ContainerTools } from "../support/container_tools.ts";
+import { Containerd } from "../support/containerd.ts";
+import { startCrpe } from "../support/crpe_process.ts";
+import { startDistribution } from "../support/distribution.ts";
+import type { BuiltImage } from "../support/images.ts";
+import { checkCopied, HOSTS, listSituations, MirrorSite, type Situation, suffixOf } from "../support/mirror_site.ts";
+import { CRIO_REQUESTS, DOCKER_REQUESTS, replayPull } from "../support/replayed_pull.ts";
+import { type Peer, type PeerResult, peerTest } from "../support/peers.ts";
+
+const ROUNDS = ["cold", "warm", "upstream gone"] as const;
+
+/** Pulls what a situation is about. @throws when that does not come out right */
+type Pull = (situation: Situation) => Promise<void>;
+
+/** A client, and how it pulls. */
+interface Client {
+  readonly name: string;
+  readonly peers: readonly Peer[];
+  readonly situations: readonly Situation[];
+  /** Sets the client up for one round, with nothing left of the one before. */
+  readonly open: (site: MirrorSite) => Promise<AsyncDisposable & { readonly pull: Pull }>;
+}
+
+/** What came of it: client → situation → a word a round. */
+const outcomes = new Map<string, Map<string, string[]>>();
+
+function succeed({ code, stdout, stderr }: PeerResult): string {
+  assert(code === 0, `exit status ${code}: ${stderr}`);
+  return stdout;
+}
+
+/** skopeo or podman, with the drop-in that crpe prints. */
+async function openContainerTools(site: MirrorSite, ...flags: string[]): Promise<ContainerTools> {
+  const tools = await ContainerTools.create();
+  const folder = `${tools.home}/.config/containers/registries.conf.d`;
+  await Deno.mkdir(folder);
+  const hosts = HOSTS.map((host) => `--host=${host}`);
+  await Deno.writeTextFile(`${folder}/50-crpe.conf`, await site.mirrorConfig("podman", ...hosts, ...flags));
+  return tools;
+}
+
+async function pullBySkopeo(tools: ContainerTools, name: string, { image }: Situation): Promise<void> {
+  const folder = await Deno.makeTempDir({ dir: tools.home });
+  succeed(await tools.skopeo(["copy", "--all", `docker://${name}`, `dir:${folder}`]));
+  await checkCopied(folder, image);
+}
+
+const nameOf = (situation: Situation) => `${situation.host}/${situation.path}${suffixOf(situation)}`;
+
+const skopeoClients = [["mirror", []], ["location", ["--only"]]].map(([style, flags]): Client => ({
+  name: `skopeo, ${style}`,
+  peers: ["skopeo"],
+  situations: listSituations(),
+  async open(site) {
+    const tools = await openContainerTools(site, ...flags!);
+    return {
+      pull: (situation) => pullBySkopeo(tools, nameOf(situation), situation),
+      [Symbol.asyncDispose]: () => tools[Symbol.asyncDispose](),
+    };
+  },
+}));
+
+const podmanClients = [["mirror", []], ["location", ["--only"]]].map(([style, flags]): Client => ({
+  name: `podman, ${style}`,
+  peers: ["podman"],
+  situations: listSituations(),
+  async open(site) {
+    const tools = await openContainerTools(site, ...flags!);
+    return {
+      async pull(situation) {
+        succeed(await tools.podman(["pull", "-q", nameOf(situation)]));
+        const shown = await tools.podman(["image", "inspect", "--format={{.RepoDigests}}", nameOf(situation)]);
+        const digests = succeed(shown);
+        assert(digests.includes(situation.image.root.digest), digests);
+        succeed(await tools.podman(["rmi", "-af"]));
+      },
+      [Symbol.asyncDispose]: () => tools[Symbol.asyncDispose](),
+    };
+  },
+}));
+
+function parse(image: BuiltImage, digest: Digest): Manifest {
+  return parseManifest(image.manifests.find(({ descriptor }) => descriptor.digest === digest)!.bytes);
+}
+
+function platformsOf(image: BuiltImage): Descriptor[] {
+  return successorsOf(parse(image, image.root.digest)).filter(({ platform }) => platform?.os !== "unknown");
+}
+
+function blobsOf(image: BuiltImage, manifest: Digest): Digest[] {
+  return successorsOf(parse(image, manifest)).map(({ digest }) => digest);
+}
+
+const containerdClients = [["all hosts", []], ["named hosts", HOSTS.map((host) => `--host=${host}`)]].map(
+  ([kind, flags]): Client => ({
+    name: `containerd, ${kind}`,
+    peers: ["containerd", "ctr"],
+    situations: listSituations(),
+    async open(site) {
+      const hosts = await Deno.makeTempDir({ dir: site.folder.path });
+      await site.mirrorConfig("containerd", ...flags!, "--write", `--path=${hosts}`);
+      return {
+        async pull(situation) {
+          // Each has to bring everything.
+          await using containerd = await Containerd.start();
+          const { image } = situation;
+          const children = image.root.mediaType === MEDIA_TYPE.ociIndex ? platformsOf(image) : [image.root];
+          // It cannot unpack the attestation of an index.
+          const platforms = ["linux/amd64", "linux/arm64"].slice(0, children.length).flatMap((
+            name,
+          ) => ["--platform", name]);
+          const args = ["images", "pull", `--hosts-dir=${hosts}`, "--snapshotter=native", ...platforms];
+          succeed(await containerd.ctr([...args, nameOf(situation)]));
+          const listed = succeed(await containerd.ctr(["images", "ls", `name==${nameOf(situation)}`]));
+          assert(listed.includes(image.root.digest), listed);
+          const content = succeed(await containerd.ctr(["content", "ls", "--quiet"])).split("\n");
+          const wanted = children.flatMap(({ digest }) => [digest, ...blobsOf(image, digest)]);
+          assertEquals(wanted.filter((digest) => !content.includes(digest)), []);
+        },
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      };
+    },
+  }),
+);
+
+const distribution: Client = {
+  name: "distribution behind crpe",
+  peers: ["docker-registry", "skopeo"],
+  situations: listSituations(),
+  async open(site) {
+    const downstream = await startDistribution({ proxyRemote: site.crpe.url });
+    const tools = await ContainerTools.create();
+    return {
+      pull: (situation) => {
+        const name = `${formatHostSegment(situation.host)}/${situation.path}${suffixOf(situation)}`;
+        return pullBySkopeo(tools, `${downstream.host}/${name}`, situation);
+      },
+      async [Symbol.asyncDispose]() {
+        await downstream[Symbol.asyncDispose]();
+        await tools[Symbol.asyncDispose]();
+      },
+    };
+  },
+};
+
+const crpe: Client = {
+  name: "crpe behind crpe",
+  peers: ["skopeo"],
+  situations: listSituations(),
+  async open(site) {
+    const data = await Deno.makeTempDir({ dir: site.folder.path });
+    const upstreams = HOSTS.map((host) => `--upstream=${host}=${site.crpe.url}`);
+    const behind = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, ...upstreams], {
+      env: { HOME: site.folder.path },
+    });
+    const tools = await ContainerTools.create();
+    return {
+      pull: (situation) => {
+        const name = `${formatHostSegment(situation.host)}/${situation.path}${suffixOf(situation)}`;
+        return pullBySkopeo(tools, `${new URL(behind.url).host}/${name}`, situation);
+      },
+      async [Symbol.asyncDispose]() {
+        await behind[Symbol.asyncDispose]();
+        await tools[Symbol.asyncDispose]();
+      },
+    };
+  },
+};
+
+const crio: Client = {
+  name: "CRI-O, replayed",
+  peers: [],
+  situations: listSituations(),
+  async open(site) {
+    const config = await site.mirrorConfig("crio", ...HOSTS.map((host) => `--host=${host}`));
+    const locations = new Map([...config.matchAll(/prefix = "(.*)"[^[]*\[\[registry\.mirror\]\]\nlocation = "(.*)"/g)]
+      .map(([, prefix = "", location = ""]) => [prefix, location]));
+    return {
+      async pull(situation) {
+        const [host = "", ...rest] = locations.get(situation.host)!.split("/");
+        await replayPull(CRIO_REQUESTS, { host, path: [...rest, situation.path].join("/"), situation });
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  },
+};
+
+const docker: Client = {
+  name: "docker (classic), replayed",
+  peers: [],
+  // It completes the name itself, and has mirrors for docker.io alone.
+  situations: listSituations("docker.io").filter(({ host }) => host === "docker.io"),
+  async open(site) {
+    const [mirror] = JSON.parse(await site.mirrorConfig("docker"))["registry-mirrors"];
+    return {
+      async pull(situation) {
+        const path = situation.path.includes("/") ? situation.path : `library/${situation.path}`;
+        await replayPull(DOCKER_REQUESTS, { host: new URL(mirror).host, path, situation });
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  },
+};
+
+const CLIENTS = [...skopeoClients, ...podmanClients, ...containerdClients, distribution, crpe, crio, docker];
+
+for (const { name, peers, situations, open } of CLIENTS) {
+  outcomes.set(name, new Map());
+  peerTest(`${name}: every situation, cold, warm and with the upstream gone`, peers, async () => {
+    await using site = await MirrorSite.start();
+    const failures: string[] = [];
+    for (const round of ROUNDS) {
+      if (round === "upstream gone") await site.stopUpstream();
+      await using client = await open(site);
+      for (const situation of situations) {
+        const cells = outcomes.get(name)!;
+        const failure = await client.pull(situation).then(() => undefined, (error: Error) => error.message);
+        cells.set(situation.name, [...cells.get(situation.name) ?? [], failure === undefined ? "ok" : "FAILED"]);
+        if (failure !== undefined) failures.push(`${round}, ${situation.name}: ${failure}`);
+      }
+    }
+    assertEquals(failures, [], site.crpe.log());
+  });
+}
+
+Deno.test("the table of clients and situations is whole", () => {
+  const names = listSituations().map(({ name }) => name);
+  const rows = [
+    ["", ...names],
+    ...[...outcomes].map(([client, cells]) => [
+      client,
+      ...names.map((name) => cells.get(name)?.join(" ") ?? (cells.size === 0 ? "skipped" : "-")),
+    ]),
+  ];
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  console.log(`client × situation; in each cell ${ROUNDS.join(", ")}; "-": the client has no such thing`);
+  for (const row of rows) console.log(row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd());
+  for (const { name, situations } of CLIENTS) {
+    const cells = outcomes.get(name)!;
+    // A client that is not installed has been told of by its own test.
+    if (cells.size > 0) assertEquals([...cells.values()].flat(), situations.flatMap(() => ["ok", "ok", "ok"]), name);
+  }
+});

@@ -1,0 +1,175 @@
+import { AnswerRecord, formatRateLimit, parseRateLimit } from "../../../lib/doctor/answer_record.ts";
+import { checkClock } from "../../../lib/doctor/check_clock.ts";
+import { checkDataFolder, type DataFolderOptions } from "../../../lib/doctor/check_data_folder.ts";
+import { checkMirrors } from "../../../lib/doctor/check_mirrors.ts";
+import { type Finding, reasonOf } from "../../../lib/doctor/finding.ts";
+import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { buildImage } from "../../support/images.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const GIB = 2 ** 30;
+const options = (free: number | undefined = 9 * GIB): DataFolderOptions => ({
+  freeBytes: () => Promise.resolve(free),
+  formatSize: (bytes) => `${bytes} B`,
+  randomName: () => "doctor",
+});
+
+/** `step: status` of each finding. */
+const summarize = (findings: readonly Finding[]) => findings.map(({ step, status }) => `${step}: ${status}`);
+
+Deno.test("checkDataFolder() finds nothing wrong, and leaves nothing behind", async () => {
+  await using folder = await TestFolder.create();
+  const findings = await checkDataFolder(folder.path, options());
+  assertEquals(summarize(findings), ["data folder: ok", "rights: ok", "locks: ok", "open files: ok", "space: ok"]);
+  assertEquals(await folder.listFiles(), []);
+});
+
+Deno.test("checkDataFolder() tells a folder that is not there from a file", async () => {
+  await using folder = await TestFolder.create();
+  const file = await folder.write("file", "");
+  for (const [path, status] of [["none", "warning"], ["file", "broken"], ["file/none", "broken"]]) {
+    const [finding, ...more] = await checkDataFolder(`${folder.path}/${path}`, options());
+    assertEquals([finding?.status, more.length], [status as Finding["status"], 0], path);
+    assertStringIncludes(finding!.message, file.slice(0, -"/file".length));
+    assert(finding!.advice !== undefined);
+  }
+});
+
+for (
+  const [free, status] of [[2 * GIB, "ok"], [GIB / 2, "warning"], [1000, "broken"], [undefined, "skipped"]] as const
+) {
+  Deno.test(`checkDataFolder() takes ${free} free bytes as ${status}`, async () => {
+    await using folder = await TestFolder.create();
+    const findings = await checkDataFolder(folder.path, { ...options(), freeBytes: () => Promise.resolve(free) });
+    assertEquals(findings.find(({ step }) => step === "space")?.status, status);
+  });
+}
+
+const RELEASED = Date.UTC(2026, 8, 1);
+const DAY = 24 * 60 * 60 * 1000;
+Deno.test("checkClock() holds the clock against the release, the store and the registries", async () => {
+  await using folder = await TestFolder.create();
+  await writeImage(new DiskStore(folder.path), "quay.io/app", "1", buildImage());
+  const now = Date.now();
+  const cases: [what: string, at: number, offsets: number[], status: string, part: string][] = [
+    ["all is well", now, [], "ok", "it says 20"],
+    ["before the release", RELEASED - DAY, [], "broken", "this release is of 2026-09-01"],
+    ["before the newest file", now - DAY, [], "broken", "the newest file of the store is of"],
+    ["a little before the newest file", now - 30_000, [], "ok", ""],
+    ["as registries say", now, [900, -200, 400], "ok", "as registries do"],
+    ["one registry is wrong", now, [900, 30 * DAY, 400], "ok", "as registries do"],
+    ["behind registries", now, [30 * DAY, 31 * DAY, 30 * DAY], "broken", "registries say"],
+  ];
+  for (const [what, at, offsets, status, part] of cases) {
+    const released = Math.min(RELEASED, now - 2 * DAY);
+    const finding = await checkClock(folder.path, {
+      now: at,
+      released: what === "before the release" ? RELEASED : released,
+      offsets,
+    });
+    assertEquals(finding.status, status, `${what}: ${finding.message}`);
+    assertStringIncludes(finding.message, part);
+  }
+  const empty = await checkClock(`${folder.path}/none`, { now, released: 0, offsets: [] });
+  assertEquals(empty.status, "ok");
+});
+
+const rateLimits: [Record<string, string>, ReturnType<typeof parseRateLimit>, string][] = [
+  [
+    { "ratelimit-limit": "100;w=21600", "ratelimit-remaining": "98;w=21600" },
+    { remaining: 98, limit: 100, window: 21600 },
+    "98 of 100 pulls are left, in 6 h",
+  ],
+  [{ "ratelimit-remaining": "0" }, { remaining: 0 }, "0 pulls are left"],
+  [{ "ratelimit-remaining": "many" }, undefined, ""],
+  [{ "ratelimit-limit": "100" }, undefined, ""],
+];
+for (const [headers, expected, words] of rateLimits) {
+  Deno.test(`parseRateLimit() reads ${JSON.stringify(headers)}`, () => {
+    const rateLimit = parseRateLimit(new Headers(headers));
+    assertEquals(rateLimit, expected);
+    if (rateLimit !== undefined) assertEquals(formatRateLimit(rateLimit), words);
+  });
+}
+
+Deno.test("AnswerRecord notes limits and clocks, and gives answers on", async () => {
+  const headers = { date: "Thu, 01 Jan 1970 00:00:10 GMT", "ratelimit-remaining": "7" };
+  const record = new AnswerRecord(() => Promise.resolve(new Response("x", { headers })), () => 4000);
+  const response = await record.fetch(new Request("https://a.example/v2/"));
+  assertEquals([await response.text(), record.offsets, record.rateLimits.get("a.example")], ["x", [6000], {
+    remaining: 7,
+  }]);
+});
+
+Deno.test("reasonOf() takes the reason, whatever colons are before it", () => {
+  const error = new Error(
+    "Cannot read blob sha256:abc of r:5000/a from 127.0.0.1:80: the connection was refused: really",
+  );
+  assertEquals(reasonOf(error), "the connection was refused: really");
+  assertEquals(reasonOf(new Error("no reason\n at all")), "no reason at all");
+});
+
+interface Answers {
+  readonly [url: string]: Response | undefined;
+}
+
+function answer(answers: Answers) {
+  return (request: Request) => {
+    const response = answers[request.url];
+    return response === undefined ? Promise.reject(new TypeError("refused")) : Promise.resolve(response);
+  };
+}
+
+Deno.test("checkMirrors() finds no client that uses a mirror", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("etc/docker/daemon.json", "{}");
+  await folder.write("etc/containers/registries.conf", '[[registry]]\nlocation = "quay.io"\n');
+  const findings = await checkMirrors({ root: folder.path });
+  assertEquals(summarize(findings), ["mirror: ok"]);
+  assertStringIncludes(findings[0]!.advice!, "mirror-config");
+});
+
+Deno.test("checkMirrors() asks every client's mirror once", async () => {
+  await using folder = await TestFolder.create();
+  const crpe = () => Response.json({ status: "ok" });
+  await folder.write(
+    "etc/rancher/k3s/registries.yaml",
+    'mirrors: {"*": {endpoint: ["http://crpe:6060"]}, a.io: {endpoint: ["http://crpe:6060/"]}}',
+  );
+  await folder.write("etc/containerd/certs.d/_default/hosts.toml", '[host."http://gone:1"]\n');
+  await folder.write(
+    "etc/containers/registries.conf.d/50-crpe.conf",
+    '[[registry.mirror]]\nlocation = "crpe:6060/quay.io"\ninsecure = true\n',
+  );
+  await folder.write("etc/docker/daemon.json", '{"registry-mirrors": ["https://other"]}');
+  const findings = await checkMirrors({
+    root: `${folder.path}/`,
+    fetch: (request) =>
+      answer({ "http://crpe:6060/healthz": crpe(), "https://other/healthz": new Response("no", { status: 404 }) })(
+        request,
+      ),
+  });
+  assertEquals(summarize(findings), [
+    "mirror of k3s: ok",
+    "mirror of containerd: broken",
+    "mirror of containerd: warning",
+    "mirror of podman and CRI-O: ok",
+    "mirror of docker: ok",
+  ]);
+  assertStringIncludes(findings[0]!.message, "is a crpe");
+  assertStringIncludes(findings[1]!.message, "does not answer");
+  assertStringIncludes(findings[2]!.message, "config_path");
+  assertStringIncludes(findings[4]!.message, "it is no crpe");
+  const offline = await checkMirrors({ root: folder.path });
+  assertEquals(offline.filter(({ status }) => status === "skipped").length, 4);
+});
+
+Deno.test("checkMirrors() names a file that cannot be read", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("etc/docker/daemon.json", "{,}");
+  const [finding] = await checkMirrors({ root: folder.path });
+  assertEquals(finding?.status, "broken");
+  assertStringIncludes(finding!.message, "etc/docker/daemon.json cannot be read: it is not JSON");
+});

@@ -1,0 +1,114 @@
+import { AnswerRecord } from "../../../lib/doctor/answer_record.ts";
+import { checkUpstreams } from "../../../lib/doctor/check_upstreams.ts";
+import { createEndpointSelector } from "../../../lib/upstream/endpoints.ts";
+import { UpstreamSource } from "../../../lib/upstream/source.ts";
+import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
+
+type Answer = (request: Request) => Response | Promise<Response>;
+
+/** Asks upstreams that answer so, by their hosts. */
+async function check(answers: Record<string, Answer>, hosts = Object.keys(answers)) {
+  const asked: string[] = [];
+  const record = new AnswerRecord((request) => {
+    const { host, pathname } = new URL(request.url);
+    asked.push(`${request.method} ${host}${pathname}`);
+    const answer = answers[host === "registry-1.docker.io" ? "docker.io" : host];
+    return answer === undefined ? Promise.reject(new TypeError("dns error")) : Promise.resolve(answer(request));
+  }, Date.now);
+  const source = new UpstreamSource({
+    fetch: record.fetch,
+    sleep: () => Promise.resolve(),
+    endpointsOf: createEndpointSelector(hosts.map((host) => ({
+      host,
+      ...host === "login.test" ? { credential: { username: "robot", password: "secret" } } : {},
+    }))),
+  });
+  return { findings: await checkUpstreams({ source, hosts, record }), asked };
+}
+
+const unauthorized = () => new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } });
+const withLogin: Answer = (request) => request.headers.has("authorization") ? new Response("{}") : unauthorized();
+
+const cases: [what: string, host: string, answer: Answer, status: string, message: string, advice?: string][] = [
+  ["one that answers", "a.test", () => new Response("{}"), "ok", "https://a.test: it answers"],
+  ["one that wants a login", "a.test", unauthorized, "ok", "it has no login from here".slice(3)],
+  ["one that takes the login", "login.test", withLogin, "ok", "it takes the login"],
+  ["one that refuses the login", "login.test", unauthorized, "broken", "refuses the login", "correct the user name"],
+  [
+    "one that is down",
+    "a.test",
+    () => new Response(null, { status: 503 }),
+    "broken",
+    "answers 503",
+    "check its address",
+  ],
+  [
+    "one that is none",
+    "a.test",
+    () => new Response("hi", { status: 404 }),
+    "broken",
+    "answers 404",
+    "check its address",
+  ],
+  [
+    "one whose name is not known",
+    "a.test",
+    () => Promise.reject(new TypeError("dns error: failed to lookup address")),
+    "broken",
+    "not found in the DNS",
+    "name server",
+  ],
+  [
+    "one that signs itself",
+    "a.test",
+    () => Promise.reject(new TypeError("invalid peer certificate: UnknownIssuer")),
+    "broken",
+    "certificate is not known to be trusted",
+    "ca-file",
+  ],
+  [
+    "one whose certificate is of the future",
+    "a.test",
+    () => Promise.reject(new TypeError("invalid peer certificate: NotValidYet")),
+    "broken",
+    "not yet valid",
+    "clock",
+  ],
+];
+for (const [what, host, answer, status, message, advice = ""] of cases) {
+  Deno.test(`checkUpstreams() finds ${what}`, async () => {
+    const { findings } = await check({ [host]: answer });
+    assertEquals(findings.map((finding) => [finding.step, finding.status as string]), [[`upstream ${host}`, status]]);
+    assertStringIncludes(findings[0]!.message, message);
+    assertStringIncludes(findings[0]!.advice ?? "", advice);
+    assertEquals(JSON.stringify(findings).includes("secret"), false);
+  });
+}
+
+Deno.test("checkUpstreams() asks Docker Hub by HEAD how often it may still be asked", async () => {
+  for (const [remaining, status] of [["98;w=21600", "ok"], ["0;w=21600", "warning"]]) {
+    const headers = { "ratelimit-limit": "100;w=21600", "ratelimit-remaining": remaining! };
+    const { findings, asked } = await check({
+      "docker.io": (request) =>
+        new Response(request.method === "HEAD" ? null : "{}", { headers: request.url.endsWith("/v2/") ? {} : headers }),
+    });
+    assertEquals(findings[0]?.status as string, status);
+    assertStringIncludes(findings[0]!.message, "of 100 pulls are left, in 6 h");
+    assertEquals(asked.slice(0, 2), [
+      "GET registry-1.docker.io/v2/",
+      "HEAD registry-1.docker.io/v2/ratelimitpreview/test/manifests/latest",
+    ]);
+  }
+});
+
+Deno.test("checkUpstreams() joins what fails for one reason", async () => {
+  const { findings } = await check({ "ok.test": () => new Response("{}") }, ["ok.test", "a.test", "b.test", "c.test"]);
+  assertEquals(findings.map(({ step, status }) => `${step} ${status}`), ["upstream ok.test ok", "upstreams broken"]);
+  assertStringIncludes(findings[1]!.message, "a.test, b.test, c.test: ");
+});
+
+Deno.test("checkUpstreams() says that none is named, or any", async () => {
+  assertEquals((await check({}, [])).findings[0]?.status, "warning");
+  const { findings, asked } = await check({}, ["*"]);
+  assertEquals([findings.map(({ step }) => step), asked], [["upstream *"], []]);
+});

@@ -1,0 +1,314 @@
+import { CONTAINERD, whyFolderUnread } from "../../../lib/mirror/containerd.ts";
+import { CRIO, listRegistries, PODMAN } from "../../../lib/mirror/containers_conf.ts";
+import { DOCKER } from "../../../lib/mirror/docker_daemon.ts";
+import { K3S } from "../../../lib/mirror/k3s.ts";
+import { type Mirror, type MirrorClient, parseMirroredHost, parseMirrorUrl } from "../../../lib/mirror/mirror.ts";
+import { MIRROR_CLIENTS } from "../../../lib/mirror/mirror_clients.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+
+const URL = "http://192.168.1.20:6060";
+const ALL: Mirror = { url: URL, hosts: undefined };
+const QUAY: Mirror = { url: URL, hosts: ["quay.io"] };
+
+function merge(client: MirrorClient, mirror: Mirror, current?: string): { text: string; notes: readonly string[] } {
+  const [file] = client.plan(mirror, ["docker.io", "quay.io"]);
+  return file!.merge(current);
+}
+
+interface MergeCase {
+  readonly what: string;
+  readonly client: MirrorClient;
+  readonly mirror: Mirror;
+  readonly current?: string;
+  readonly text: string;
+  /** What a note has to say; absent: any notes. */
+  readonly note?: string;
+}
+
+const cases: readonly MergeCase[] = [
+  {
+    what: "k3s: a new file for all registries",
+    client: K3S,
+    mirror: ALL,
+    text: `# Images are pulled from crpe, and from the registry itself where that fails.
+mirrors:
+  "*":
+    endpoint:
+      - "${URL}"
+`,
+    note: "v1.26.13",
+  },
+  {
+    what: "k3s: a file that keeps its comments, its logins and its other mirrors",
+    client: K3S,
+    mirror: ALL,
+    current: `# the factory's
+mirrors:
+    registry.lan:5000: # here
+        endpoint: [ "http://10.0.0.2:5000" ]
+        rewrite: {"^(.*)$": "x/$1"}
+configs:
+    registry.lan:5000:
+        auth: {username: robot, password: 0123} # not a number
+`,
+    text: `# the factory's
+mirrors:
+    "*":
+      endpoint:
+        - "${URL}"
+    registry.lan:5000: # here
+        endpoint: [ "http://10.0.0.2:5000" ]
+        rewrite: {"^(.*)$": "x/$1"}
+configs:
+    registry.lan:5000:
+        auth: {username: robot, password: 0123} # not a number
+`,
+    note: "registry.lan:5000 has an entry of its own",
+  },
+  {
+    what: "k3s: a host that has endpoints in brackets",
+    client: K3S,
+    mirror: { url: URL, hosts: ["registry.lan:5000"] },
+    current: `mirrors:\n  "registry.lan:5000":\n    endpoint: ["http://10.0.0.2:5000"] # old\n`,
+    text: `mirrors:\n  "registry.lan:5000":\n    endpoint: ["${URL}", "http://10.0.0.2:5000"] # old\n`,
+    note: "http://10.0.0.2:5000 of registry.lan:5000 stays",
+  },
+  {
+    what: "k3s: a host whose list stands as far to the left as its key",
+    client: K3S,
+    mirror: QUAY,
+    current: `mirrors:\n  quay.io:\n    endpoint:\n    - https://a.example\n    # second\n    - https://b.example`,
+    text:
+      `mirrors:\n  quay.io:\n    endpoint:\n    - "${URL}"\n    - https://a.example\n    # second\n    - https://b.example\n`,
+  },
+  {
+    what: "k3s: a host without endpoints",
+    client: K3S,
+    mirror: QUAY,
+    current: "mirrors:\n  quay.io:\n    rewrite:\n      a: b\n",
+    text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n    rewrite:\n      a: b\n`,
+  },
+  {
+    what: "k3s: an entry that is empty",
+    client: K3S,
+    mirror: QUAY,
+    current: "mirrors:\n  quay.io:\nconfigs: {}\n",
+    text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\nconfigs: {}\n`,
+  },
+  {
+    what: "k3s: a file without mirrors",
+    client: K3S,
+    mirror: QUAY,
+    current: 'configs:\n  "quay.io":\n    tls:\n      insecure_skip_verify: true\n',
+    text:
+      `configs:\n  "quay.io":\n    tls:\n      insecure_skip_verify: true\nmirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n`,
+  },
+  {
+    what: "k3s: mirrors that are empty",
+    client: K3S,
+    mirror: QUAY,
+    current: "mirrors: {}\n",
+    text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n`,
+  },
+  {
+    what: "k3s: a file that says so already",
+    client: K3S,
+    mirror: QUAY,
+    current: `mirrors: {quay.io: {endpoint: ["${URL}/"]}}\n`,
+    text: `mirrors: {quay.io: {endpoint: ["${URL}/"]}}\n`,
+  },
+  {
+    what: "containerd: a new file for all registries",
+    client: CONTAINERD,
+    mirror: ALL,
+    text:
+      `# Images of every registry that has no folder of its own are pulled from crpe, and from the registry itself where that fails.
+[host."${URL}"]
+  capabilities = ["pull", "resolve"]
+`,
+  },
+  {
+    what: "containerd: nobody else is asked",
+    client: CONTAINERD,
+    mirror: { ...QUAY, isOnly: true },
+    text: `# Images of quay.io are pulled from crpe, and from nowhere else.
+server = "${URL}"
+
+[host."${URL}"]
+  capabilities = ["pull", "resolve"]
+`,
+  },
+  {
+    what: "containerd: a file with another host",
+    client: CONTAINERD,
+    mirror: QUAY,
+    current:
+      `server = "https://quay.io" # itself\nclient = [\n  ["/a.cert", "/a.key"],\n]\n\n[host."https://other.example"] # slow\n  skip_verify = true\n`,
+    text:
+      `server = "https://quay.io" # itself\nclient = [\n  ["/a.cert", "/a.key"],\n]\n\n[host."${URL}"]\n  capabilities = ["pull", "resolve"]\n\n[host."https://other.example"] # slow\n  skip_verify = true\n`,
+    note: "https://other.example of quay.io stays",
+  },
+  {
+    what: "containerd: a file without hosts",
+    client: CONTAINERD,
+    mirror: QUAY,
+    current: `server = "https://quay.io"`,
+    text: `server = "https://quay.io"\n\n[host."${URL}"]\n  capabilities = ["pull", "resolve"]\n`,
+  },
+  {
+    what: "containerd: a file that says so already, and then nobody else",
+    client: CONTAINERD,
+    mirror: { ...QUAY, isOnly: true },
+    current: `server = "https://quay.io"\n[host."${URL}"]\n`,
+    text: `server = "${URL}"\n[host."${URL}"]\n`,
+  },
+  {
+    what: "crio: the mirror of each well-known registry",
+    client: CRIO,
+    mirror: ALL,
+    text: `# Images are pulled from crpe, and from the registry itself where that fails.
+
+[[registry]]
+prefix = "docker.io"
+location = "docker.io"
+
+[[registry.mirror]]
+location = "192.168.1.20:6060/docker.io"
+insecure = true
+
+[[registry]]
+prefix = "quay.io"
+location = "quay.io"
+
+[[registry.mirror]]
+location = "192.168.1.20:6060/quay.io"
+insecure = true
+`,
+  },
+  {
+    what: "podman: by https, and nobody else",
+    client: PODMAN,
+    mirror: { url: "https://crpe.lan", hosts: ["registry.lan:5000"], isOnly: true },
+    text: `# Images are pulled from crpe, and from nowhere else.
+
+[[registry]]
+prefix = "registry.lan:5000"
+location = "crpe.lan/registry.lan__5000"
+`,
+  },
+  {
+    what: "docker: a new file",
+    client: DOCKER,
+    mirror: ALL,
+    text: `{\n  "registry-mirrors": [\n    "${URL}"\n  ]\n}\n`,
+  },
+  {
+    what: "docker: a file that has more",
+    client: DOCKER,
+    mirror: { url: URL, hosts: ["docker.io"] },
+    current:
+      `{\n    "log-driver": "journald",\n    "registry-mirrors": ["https://m.example", "${URL}/"],\n    "debug": true\n}`,
+    text:
+      `{\n    "log-driver": "journald",\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}\n`,
+    note: "https://m.example stays",
+  },
+  {
+    what: "docker: a file that says so already",
+    client: DOCKER,
+    mirror: ALL,
+    current: `{"registry-mirrors":["${URL}/"]}`,
+    text: `{"registry-mirrors":["${URL}/"]}`,
+  },
+  { what: "docker: an empty file", client: DOCKER, mirror: ALL, current: "", text: merge(DOCKER, ALL).text },
+];
+
+for (const { what, client, mirror, current, text, note } of cases) {
+  Deno.test(`merge() gives ${what}`, () => {
+    const merged = merge(client, mirror, current);
+    assertEquals(merged.text, text);
+    if (note !== undefined) assertStringIncludes(merged.notes.join("\n"), note);
+    // Once more changes nothing; the drop-in is wholly crpe's own anyway.
+    assertEquals(merge(client, mirror, merged.text).text, text);
+    assertEquals(client.listMirrors(merged.text)[0], mirror.url);
+  });
+}
+
+const refused: readonly (readonly [what: string, client: MirrorClient, current: string, message: string])[] = [
+  ["k3s: no YAML", K3S, "mirrors: [", "it is not YAML"],
+  ["k3s: a list", K3S, "- a\n", "it is not a YAML mapping"],
+  ["k3s: mirrors that are none", K3S, "mirrors: x\n", "its mirrors are not a mapping"],
+  ["k3s: another layout", K3S, "{mirrors: {a.io: {}}, configs: {}}\n", "cannot change safely"],
+  ["k3s: mirrors by alias", K3S, "x: &m\n  a.io:\n    endpoint: []\nmirrors: *m\n", "cannot change safely"],
+  ["k3s: a text that looks like the key", K3S, "x: |\n  mirrors:\n\n'mirrors': {a.io: {}}\n", "cannot change safely"],
+  ["k3s: two documents", K3S, "a: b\n---\nc: d\n", "it is not YAML"],
+  ["docker: no JSON", DOCKER, "{,}", "it is not JSON"],
+  ["docker: a list", DOCKER, "[]", "it is not a JSON object"],
+  ["docker: mirrors that are none", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
+];
+for (const [what, client, current, message] of refused) {
+  Deno.test(`merge() leaves alone what it does not understand: ${what}`, () => {
+    assertThrows(() => merge(client, ALL, current), Error, message);
+  });
+}
+
+Deno.test("merge() does not put crpe behind another host of containerd's unseen", () => {
+  const current = `[host."https://other.example"]\n[host."${URL}"]\n`;
+  assertThrows(() => merge(CONTAINERD, QUAY, current), Error, "it asks https://other.example before");
+});
+
+Deno.test("plan() names a file a host", () => {
+  const files = CONTAINERD.plan({ url: URL, hosts: ["docker.io", "registry.lan:5000"] }, []);
+  assertEquals(files.map(({ name }) => name), ["docker.io/hosts.toml", "registry.lan:5000/hosts.toml"]);
+  assertEquals(CONTAINERD.plan(ALL, []).map(({ name }) => name), ["_default/hosts.toml"]);
+});
+
+Deno.test("plan() says what a client cannot do", () => {
+  assertThrows(() => DOCKER.plan(QUAY, []), TypeError, "it has mirrors for docker.io alone");
+  assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, []), TypeError, "it always does");
+  assertThrows(() => K3S.plan({ ...ALL, isOnly: true }, []), TypeError, "--disable-default-registry-endpoint");
+});
+
+for (const text of ["127.0.0.1:6060", "ftp://a", "http://a/b", "http://u:secret@a", "http://a?b", "http://a#b", ""]) {
+  Deno.test(`parseMirrorUrl() refuses ${JSON.stringify(text)}`, () => {
+    const error = assertThrows(() => parseMirrorUrl(text), TypeError);
+    assertEquals(error.message.includes("secret"), false);
+  });
+}
+
+Deno.test("parseMirrorUrl() and parseMirroredHost() give one spelling", () => {
+  assertEquals(parseMirrorUrl("HTTP://Crpe.LAN:6060/"), "http://crpe.lan:6060");
+  assertEquals(parseMirrorUrl("https://crpe.lan:443"), "https://crpe.lan");
+  assertEquals(parseMirroredHost("Index.Docker.io"), "docker.io");
+  assertThrows(() => parseMirroredHost("a/b"), TypeError, "write it as in an image's name");
+});
+
+Deno.test("whyFolderUnread() reads containerd's settings", () => {
+  const folder = CONTAINERD.path;
+  for (
+    const config of [
+      `version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "${folder}"\n`,
+      `version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '${folder}/:/etc/docker/certs.d'\n`,
+    ]
+  ) assertEquals(whyFolderUnread(config, folder), undefined);
+  for (const config of [undefined, "", `# config_path = "${folder}"`, 'config_path = "/elsewhere"']) {
+    assertStringIncludes(whyFolderUnread(config, folder) ?? "", `config_path = "${folder}"`);
+  }
+});
+
+Deno.test("listRegistries() gives the names that entries are for", () => {
+  const text = `unqualified-search-registries = ["a.io"]
+[[registry]]
+location = "b.io"
+[[registry.mirror]]
+location = "c.io"
+[[registry]]
+location = "d.io/x"
+prefix = "e.io"
+# [[registry]]
+`;
+  assertEquals(listRegistries(text), ["b.io", "e.io"]);
+});
+
+Deno.test("the clients are those of the contract", () => {
+  assertEquals(MIRROR_CLIENTS.map(({ name }) => name), ["k3s", "containerd", "crio", "podman", "docker"]);
+});
