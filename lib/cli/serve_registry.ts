@@ -1,4 +1,5 @@
 import { takeDataFolder } from "../content/data_folder.ts";
+import { refuseBadHost } from "../registry/check_host.ts";
 import { createRegistryHandler } from "../registry/handler.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { type Exchange, pathOf } from "./exchange.ts";
@@ -85,7 +86,7 @@ export async function serveRegistry(
     return answer(request, exchange);
   };
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
-  await serve(address, withMetrics(extended, metrics), {
+  await serve(address, withHostCheck(withMetrics(extended, metrics)), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       log.flush();
@@ -107,6 +108,10 @@ function readLogFormat(invocation: Invocation): "text" | "json" {
   const format = invocation.flag("log-format") ?? "text";
   if (format === "text" || format === "json") return format;
   throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it has to be text or json`);
+}
+
+function withHostCheck(handler: Handler): Handler {
+  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
 }
 
 function withMetrics(handler: Handler, metrics: Metrics): Handler {
