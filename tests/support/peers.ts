@@ -6,6 +6,7 @@ export type Peer =
   | "openssl"
   | "podman"
   | "skopeo"
+  | "strace"
   | "tar"
   | "umoci"
   | "curl"
