@@ -13,9 +13,11 @@ export interface RequestDraft {
 
 /** Writes one so that it ends where it says; its body in one of the two ways. */
 export function formatDraft(
-  { method, target, host, headers, body }: RequestDraft,
+  { method, target, host, headers, ...draft }: RequestDraft,
   random: Random,
 ): Uint8Array<ArrayBuffer> {
+  // What follows a CONNECT is for a tunnel (RFC 9110, 9.3.6), or the next request.
+  const body = method === "CONNECT" ? "" : draft.body;
   const lines = [...(host === undefined ? [] : [["Host", host] as const]), ...headers];
   // White space and control characters would end the target, or the line.
   const path = target.replaceAll(/[\0- \x7f]/g, (character) => encodeURIComponent(character));
