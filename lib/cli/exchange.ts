@@ -82,7 +82,8 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
 // So much fits into the buffers of a socket; the usual manifest is not waited for.
 const SENT_AT_ONCE_BYTES = 64 * 1024;
 
-/** The path of a request, with its query. */
+/** The path of a request, with its query; empty where its target has none (`CONNECT`). */
 export function pathOf({ url }: Request): string {
-  return url.slice(url.indexOf("/", url.indexOf("://") + 3));
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  return start < 0 ? "" : url.slice(start);
 }

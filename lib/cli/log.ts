@@ -69,7 +69,7 @@ export class Log {
   }
 
   #add(line: string): void {
-    this.#pending += `${line}\n`;
+    this.#pending += `${escapeControls(line)}\n`;
     if (this.#pending.length > FLUSH_LENGTH) this.flush();
     else if (this.#timer === undefined) {
       const timer = setTimeout(() => this.flush(), FLUSH_MILLISECONDS);
@@ -77,4 +77,12 @@ export class Log {
       this.#timer = timer;
     }
   }
+}
+
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
+
+// Clients choose their paths, and a terminal would obey. Written so it is right in JSON, too.
+function escapeControls(line: string): string {
+  return line.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

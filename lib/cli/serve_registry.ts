@@ -1,4 +1,5 @@
 import { takeDataFolder } from "../content/data_folder.ts";
+import { refuseBadHost } from "../registry/check_host.ts";
 import { createRegistryHandler } from "../registry/handler.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
@@ -87,7 +88,7 @@ export async function serveRegistry(
     return answer(request, exchange);
   };
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
-  await serve(address, withMetrics(extended, metrics), {
+  await serve(address, withHostCheck(withMetrics(extended, metrics)), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       log.flush();
@@ -121,6 +122,10 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   if (cert === undefined && key === undefined) return undefined;
   if (cert !== undefined && key !== undefined) return { cert, key };
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
+}
+
+function withHostCheck(handler: Handler): Handler {
+  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
 }
 
 function withMetrics(handler: Handler, metrics: Metrics): Handler {

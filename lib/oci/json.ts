@@ -22,7 +22,9 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
     throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
   }
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // The mark is not taken away: RFC 8259, 8.1 forbids it, and clients that are given such a manifest refuse it.
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
     checkDepth(text, limits.maxDepth);
     return JSON.parse(text, (key, value) => {
       if (key === "__proto__") throw new SyntaxError("the key __proto__ is not allowed");

@@ -9,6 +9,7 @@ export type Peer =
   | "openssl"
   | "podman"
   | "skopeo"
+  | "strace"
   | "tar"
   | "umoci"
   | "curl"

@@ -49,6 +49,21 @@ Deno.test("Log writes one JSON object a line", () => {
   ]);
 });
 
+for (const format of ["text", "json"] as const) {
+  Deno.test(`Log writes what a terminal would obey, or a line's end, as an escape, in ${format}`, () => {
+    const io = createTestIo();
+    const log = new Log(io, { format, isVerbose: false, now });
+    log.access({ ...entry, path: "/\u009b31m\u001b[2J\u0085\u2028\u202e\u007f" });
+    log.write("warning", "an \u001b[2J image");
+    log.flush();
+    // deno-lint-ignore no-control-regex
+    assertEquals(/[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]/.test(io.errText), false);
+    assertEquals(io.errText.trimEnd().split("\n").length, 2);
+    assertStringIncludes(io.errText, "\\u009b31m\\u001b[2J\\u0085\\u2028\\u202e\\u007f");
+    if (format === "json") { for (const line of io.errText.trim().split("\n")) JSON.parse(line); }
+  });
+}
+
 Deno.test("Metrics are in the exposition format of Prometheus, with labels escaped", () => {
   const metrics = new Metrics();
   metrics.add("crpe_requests_total", 1, { kind: "blob", status: "200" });

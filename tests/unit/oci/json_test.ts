@@ -27,6 +27,7 @@ const wrong: [string, Uint8Array, string][] = [
   ["10,000 levels that are never closed [51]", encode('{"a":'.repeat(10_000)), "nested deeper than 128"],
   ["__proto__ [51]", encode('{"a":{"__proto__":{"x":1}}}'), "__proto__"],
   ["__proto__ written with an escape [51]", encode(String.raw`{"\u005f_proto__":1}`), "__proto__"],
+  ["a byte order mark [51]", encode("\ufeff{}"), "it begins with a byte order mark"],
   ["what is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
   ["more bytes than allowed [51]", new Uint8Array(4 * 1024 * 1024 + 1), "4194304 are allowed"],
 ];

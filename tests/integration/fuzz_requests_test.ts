@@ -1,0 +1,69 @@
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { assert, assertEquals } from "../support/assert.ts";
+import { startCrpe } from "../support/crpe_process.ts";
+import { fuzzRequests } from "../support/fuzz/fuzz_requests.ts";
+import { RawConnection } from "../support/fuzz/raw_client.ts";
+import { buildImage } from "../support/images.ts";
+import { writeImage } from "../support/put_image.ts";
+import { TestFolder } from "../support/test_folder.ts";
+
+// scripts/fuzz_requests.ts sends many more, from any seed.
+Deno.test("3,000 hostile requests: no 5xx, nothing read from outside, nobody called [54][56][59]", async () => {
+  await using folder = await TestFolder.create();
+  const path = await Deno.realPath(folder.path);
+  const { findings, statuses, done } = await fuzzRequests({ seed: 1, count: 3000, folder: path, maxTime: 300_000 });
+  assertEquals(findings, []);
+  assert(done >= 3000);
+  // Each of them shows that a kind of request came as far as it should.
+  for (const status of ["200", "206", "400", "404", "405", "416"]) assert((statuses[status] ?? 0) > 0, status);
+});
+
+Deno.test("what a symbolic link in the store leads to is not served [65]", async () => {
+  await using folder = await TestFolder.create();
+  const [data, repo] = [`${folder.path}/data`, "registry.test/team/app"];
+  const image = buildImage();
+  await writeImage(new DiskStore(data), repo, "1", image);
+  const secret = await folder.write("secret", "what nobody may read");
+  const store = `${data}/docker/registry/v2`;
+  const links = [...image.blobs.keys()].map((digest) => {
+    return `${store}/blobs/sha256/${digest.slice(7, 9)}/${digest.slice(7)}/data`;
+  });
+  for (const link of [...links, `${store}/repositories/${repo}/_manifests/tags/1/current/link`]) {
+    await Deno.remove(link);
+    await Deno.symlink(secret, link);
+  }
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, "--offline"], {
+    env: { HOME: folder.path },
+  });
+  const paths = [...image.blobs.keys()].map((digest) => `/v2/${repo}/blobs/${digest}`);
+  for (const path of [...paths, `/v2/${repo}/manifests/1`, `/v2/${repo}/tags/list`]) {
+    const response = await fetch(`${crpe.url}${path}`);
+    const text = await response.text();
+    assert(!text.includes("nobody may read"), path);
+    if (!path.includes("tags")) assert(!response.ok, `${path} is answered with ${response.status}`);
+  }
+  assert((await fetch(`${crpe.url}/v2/`)).ok);
+  assert(!crpe.log().includes("nobody may read"), crpe.log());
+});
+
+Deno.test("an absolute target is answered for its path, and a Host that is none is not answered", async () => {
+  await using folder = await TestFolder.create();
+  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app", "1", buildImage());
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline"], {
+    env: { HOME: folder.path },
+  });
+  const port = Number(new URL(crpe.url).port);
+  const ask = async (target: string, host: string) => {
+    using connection = await RawConnection.open(port);
+    await connection.send(new TextEncoder().encode(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`));
+    return (await connection.receive("GET"))?.status;
+  };
+  assertEquals(await ask("http://elsewhere.test:99/v2/registry.test/app/manifests/1", "crpe"), 200);
+  assertEquals(await ask("http://127.0.0.1:9/v2/registry.test/app/manifests/none", "crpe"), 404);
+  // Behind a proxy that looks at the path, this would be a way around it.
+  for (const host of ["a/v2/_catalog?", "a/metrics?", "a b", "u@a"]) {
+    for (const target of ["/v2/", "/metrics", "/healthz", "/v2/registry.test/app/manifests/1"]) {
+      assertEquals(await ask(target, host), 400, `${host} ${target}`);
+    }
+  }
+});

@@ -1,0 +1,110 @@
+import { gunzipSync } from "node:zlib";
+import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { makeBytes } from "../content.ts";
+import { buildImage, buildIndex, type BuiltImage } from "../images.ts";
+import { makeKubePkg } from "../kubepkg.ts";
+import { MemoryStore } from "../memory_store.ts";
+import { writeImage } from "../put_image.ts";
+import { concat } from "../tar.ts";
+import { joinTar, makePart, splitTar, type TarPart } from "./tar_parts.ts";
+
+/** How a bundle's tar is compressed. */
+export type SeedCompression = "gzip" | "zstd" | "none";
+
+/** A good bundle that mutated ones are made of. */
+export interface BundleSeed {
+  readonly name: string;
+  readonly parts: readonly TarPart[];
+  readonly compression: SeedCompression;
+  /** The file as the packer writes it; absent: the tar compressed by other means. */
+  readonly file?: Uint8Array<ArrayBuffer>;
+  /** It is a delta: without the base it lacks blobs. */
+  readonly needsBase: boolean;
+}
+
+/** The seeds, and the bundle that is installed before some of them come. */
+export interface BundleSeeds {
+  readonly base: Uint8Array<ArrayBuffer>;
+  readonly seeds: readonly BundleSeed[];
+}
+
+const REPO = "registry.test/line/app";
+const TOOL = "registry.test:5000/tool";
+const shared = { "shared.bin": makeBytes(3000, 1) };
+
+const one = buildImage({ files: [shared, { "app.bin": makeBytes(700, 2) }] });
+const two = buildIndex([
+  buildImage({ files: [shared, { "app.bin": makeBytes(150_000, 3) }], layerCompression: "none" }),
+  buildImage({ files: { "app.bin": makeBytes(400, 4) }, platform: "linux/arm64", layerCompression: "zstd" }),
+], { attestation: true });
+const old = buildIndex([buildImage({ files: [shared, { "app.bin": makeBytes(200, 5) }] })], { format: "docker" });
+const long = buildImage({ files: { "app.bin": makeBytes(200, 6) }, algorithm: "sha512" });
+
+/** Makes them; they are the same each time. */
+export async function makeBundleSeeds(): Promise<BundleSeeds> {
+  const base = await pack({ [`${REPO}:1`]: old }, "0.9.0");
+  const single = await pack({ [`${REPO}:1`]: one }, "1.0.0");
+  const multi = await pack({ [`${REPO}:1`]: two, [`${TOOL}:2`]: one }, "1.0.0");
+  const delta = await pack({ [`${REPO}:1`]: old, [`${TOOL}:2`]: one }, "1.1.0", new Set(digestsOf(old)));
+  const sha512 = await pack({ [`${REPO}:1`]: long }, "1.0.0");
+  const seed = (name: string, file: Uint8Array<ArrayBuffer>, more: Partial<BundleSeed> = {}): BundleSeed => {
+    return { name, parts: partsOf(file), compression: "gzip", needsBase: false, file, ...more };
+  };
+  return {
+    base,
+    seeds: [
+      seed("one image", single),
+      seed("two platforms", multi),
+      seed("zstd", multi, { compression: "zstd", file: undefined }),
+      seed("plain tar", single, { compression: "none", file: undefined }),
+      seed("earlier generation", single, { parts: makeEarlier(partsOf(single), false), file: undefined }),
+      seed("earlier, with digests", multi, { parts: makeEarlier(partsOf(multi), true), file: undefined }),
+      seed("delta", delta, { needsBase: true }),
+      seed("sha512", sha512),
+    ],
+  };
+}
+
+async function pack(
+  images: Readonly<Record<string, BuiltImage>>,
+  version: string,
+  have?: ReadonlySet<Digest>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const store = new MemoryStore();
+  for (const [reference, image] of Object.entries(images)) {
+    const colon = reference.lastIndexOf(":");
+    await writeImage(store, reference.slice(0, colon), reference.slice(colon + 1), image);
+  }
+  const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
+  const parts: Uint8Array[] = [];
+  const kubepkg = parseKubePkg(makeKubePkg(names, { version, data: { version } }));
+  await packBundle(kubepkg, store, have === undefined ? {} : { have }, {
+    write: (bytes) => void parts.push(bytes.slice()),
+  });
+  return concat(parts);
+}
+
+function partsOf(file: Uint8Array): TarPart[] {
+  return splitTar(new Uint8Array(gunzipSync(file)));
+}
+
+// No files of an image layout; either no digests in the status at all, or digests there and none in the spec.
+function makeEarlier([first, ...rest]: readonly TarPart[], hasDigests: boolean): TarPart[] {
+  const kubepkg = JSON.parse(new TextDecoder().decode(first!.content));
+  if (hasDigests) {
+    for (const name of Object.keys(kubepkg.spec.images)) kubepkg.spec.images[name] = "";
+  } else delete kubepkg.status;
+  const text = new TextEncoder().encode(JSON.stringify(kubepkg));
+  return [makePart(first!.name, text), ...rest.filter(({ name }) => name.startsWith("blobs/"))];
+}
+
+function digestsOf({ manifests, blobs }: BuiltImage): Digest[] {
+  return [...manifests.map(({ descriptor }) => descriptor.digest), ...blobs.keys()];
+}
+
+/** The tar of a seed. */
+export function tarOf({ parts }: Pick<BundleSeed, "parts">): Uint8Array<ArrayBuffer> {
+  return joinTar(parts);
+}

@@ -1,0 +1,102 @@
+import { readProcess } from "./read_process.ts";
+
+/** Which cases are run. */
+export interface FuzzBundlesOptions {
+  /** What all cases are made of. */
+  readonly seed: number;
+  /** The number of the first case. */
+  readonly first?: number;
+  readonly count: number;
+  /** Where it may write: a folder that exists and is empty. */
+  readonly folder: string;
+  readonly onCase?: (number: number) => void;
+}
+
+/** Something that must not have happened. */
+export interface Finding {
+  readonly number: number;
+  readonly seed: string;
+  readonly what: string;
+  readonly message: string;
+}
+
+/** What a run has shown. */
+export interface FuzzBundlesResult {
+  readonly findings: readonly Finding[];
+  /** How many cases ended how: `<level or seed>\t<outcome>` → number. */
+  readonly table: Readonly<Record<string, number>>;
+  /** The largest resident memory of the process that imported, in bytes. */
+  readonly peakMemory: number;
+}
+
+/** Largest heap of the process that imports, in MiB: V8 ends it where that is not enough. */
+const MAX_HEAP = 192;
+/** Most resident memory of it, in bytes: Deno itself, the heap, and what is outside of it. */
+export const MAX_MEMORY = 400 * 1024 * 1024;
+const SILENCE_MILLISECONDS = 60_000;
+
+/**
+ * Imports mutated bundles, in a process that may write below one folder and may do nothing else: no network, no
+ * environment, no programs. One case that takes too long is a finding, and ends the run.
+ */
+export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBundlesResult> {
+  const { seed, first = 0, count, folder, onCase } = options;
+  const script = new URL("./fuzz_bundles_child.ts", import.meta.url).pathname;
+  const config = new URL("../../../deno.json", import.meta.url).pathname;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--no-prompt", "--quiet", `--config=${config}`, `--v8-flags=--max-old-space-size=${MAX_HEAP}`],
+      ...[`--allow-read=${folder}`, `--allow-write=${folder}`, script],
+      ...[folder, `${seed}`, `${first}`, `${count}`],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const findings: Finding[] = [];
+  const errors = new Response(child.stderr).text();
+  let number = first;
+  let table: Record<string, number> | undefined;
+  let peakMemory = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const watch = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => child.kill("SIGKILL"), SILENCE_MILLISECONDS);
+  };
+  watch();
+  for await (const line of linesOf(child.stdout)) {
+    watch();
+    const [, kind, rest = ""] = /^(\w+) (.*)$/.exec(line) ?? [];
+    if (kind === "case") onCase?.(number = Number(rest));
+    else if (kind === "finding") findings.push(JSON.parse(rest));
+    else if (kind === "done") {
+      table = JSON.parse(rest);
+      const { peak, openFiles } = readProcess(child.pid);
+      peakMemory = peak;
+      const left = openFiles.filter((path) => path.startsWith(folder));
+      if (left.length > 0) {
+        findings.push({ number, seed: "all", what: "all cases", message: `open: ${left.join(", ")}` });
+      }
+      await child.stdin.close();
+    }
+  }
+  clearTimeout(timer);
+  const { code } = await child.status;
+  if (table === undefined || code !== 0) {
+    const message = `the process ended with ${code}: ${(await errors).slice(0, 4000)}`;
+    findings.push({ number, seed: "unknown", what: "unknown", message });
+  }
+  if (peakMemory > MAX_MEMORY) {
+    findings.push({ number, seed: "all", what: "all cases", message: `${peakMemory} bytes of memory were in use` });
+  }
+  return { findings, table: table ?? {}, peakMemory };
+}
+
+async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+}

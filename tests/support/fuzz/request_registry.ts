@@ -1,0 +1,143 @@
+import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { crpeCommand } from "../crpe_process.ts";
+import { buildImage } from "../images.ts";
+import { writeImage } from "../put_image.ts";
+import { readProcess } from "./read_process.ts";
+import { findForeignCalls } from "./traced_calls.ts";
+
+/** How the registry runs. */
+export interface RequestRegistryOptions {
+  /** Holds its data folder, its home, and what it must not read; exists and is empty. */
+  readonly folder: string;
+  /** Where its only upstream listens. */
+  readonly upstreamPort: number;
+  /** Whether every public host is allowed, too. */
+  readonly allowsAny: boolean;
+  /** The path of strace, to watch all that it opens and connects to. */
+  readonly strace?: string | undefined;
+  readonly onFinding: (message: string) => void;
+}
+
+/** What no answer may contain: it is in a file beside the data folder. */
+export const SECRET = "what-nobody-may-read-7391";
+/** The repository that the registry has. */
+export const REPOSITORY = "registry.test/team/app";
+
+/** A real `crpe registry`, from the sources with leave to read only what it has to, or the executable of `$CRPE`. */
+export class RequestRegistry implements AsyncDisposable {
+  readonly port: number;
+  readonly blob: string;
+  readonly #options: RequestRegistryOptions;
+  readonly #child: Deno.ChildProcess;
+  readonly #log: Promise<void>;
+  readonly #traceBegin: number;
+
+  private constructor(
+    options: RequestRegistryOptions,
+    { child, log, port, blob }: { child: Deno.ChildProcess; log: Promise<void>; port: number; blob: string },
+  ) {
+    this.#options = options;
+    this.#child = child;
+    this.#log = log;
+    this.port = port;
+    this.blob = blob;
+    this.#traceBegin = options.strace === undefined ? 0 : Deno.statSync(`${options.folder}/trace`).size;
+  }
+
+  static async start(options: RequestRegistryOptions): Promise<RequestRegistry> {
+    const { folder, upstreamPort, allowsAny, strace, onFinding } = options;
+    const [data, home] = [`${folder}/data`, `${folder}/home`];
+    await Deno.mkdir(home);
+    await Deno.writeTextFile(`${folder}/secret`, SECRET);
+    const image = buildImage();
+    const [blob = ""] = [...image.blobs.keys()];
+    await writeImage(new DiskStore(data), REPOSITORY, "1", image);
+    const narrow: Readonly<Record<string, string>> = { "--allow-read": `--allow-read=${data},${home}` };
+    const words = [
+      ...(strace === undefined ? [] : [strace, ...STRACE_OPTIONS, "-o", `${folder}/trace`]),
+      ...crpeCommand().map((word) => narrow[word] ?? word),
+      ...["registry", "--addr=127.0.0.1:0", `--data=${data}`, `--upstream=docker.io=http://127.0.0.1:${upstreamPort}`],
+      ...(allowsAny ? ["--upstream=*"] : []),
+    ];
+    const child = new Deno.Command(words[0]!, {
+      args: words.slice(1),
+      clearEnv: true,
+      // The sources' runtime would ask its makers for a newer one.
+      env: { ...ENV, PATH: Deno.env.get("PATH") ?? "", HOME: home, DENO_DIR: denoFolder() },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const listening = Promise.withResolvers<number>();
+    const log = readLog(child, listening.resolve, onFinding).finally(() => {
+      listening.reject(new Error("the registry has ended"));
+    });
+    return new RequestRegistry(options, { child, log, port: await listening.promise, blob });
+  }
+
+  /** Its largest resident memory so far, in bytes. */
+  get peakMemory(): number {
+    const { pid } = this.#child;
+    if (this.#options.strace === undefined) return readProcess(pid).peak;
+    return readProcess(Number(Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim().split(" ")[0])).peak;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop("SIGTERM");
+    const timer = setTimeout(() => this.#stop("SIGKILL"), 30_000);
+    await this.#child.status;
+    clearTimeout(timer);
+    await this.#log.catch(() => {});
+    const { strace, folder, upstreamPort, onFinding } = this.#options;
+    if (strace === undefined) return;
+    const found = await findForeignCalls(`${folder}/trace`, {
+      begin: this.#traceBegin,
+      folder: `${folder}/data`,
+      port: upstreamPort,
+    });
+    for (const call of found) onFinding(`a system call that it has no reason for: ${call}`);
+  }
+
+  // strace passes on what it is told; its child may have ended already.
+  #stop(signal: Deno.Signal): void {
+    try {
+      const { pid } = this.#child;
+      const traced = this.#options.strace === undefined
+        ? pid
+        : Number(Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim().split(" ")[0]);
+      Deno.kill(traced, signal);
+    } catch {
+      // It has ended.
+    }
+  }
+}
+
+const ENV = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+
+// Only the calls that are looked at stop the process.
+const STRACE_OPTIONS = ["-f", "--seccomp-bpf", "-qq", "-e", "trace=%file,connect", "-e", "signal=none"];
+
+async function readLog(
+  child: Deno.ChildProcess,
+  onPort: (port: number) => void,
+  onFinding: (message: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const port = /\bon http:\/\/127\.0\.0\.1:([0-9]+),? /.exec(line)?.[1];
+      if (port !== undefined) onPort(Number(port));
+      // deno-lint-ignore no-control-regex
+      if (/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(line)) {
+        onFinding(`a line of the log is not to be shown: ${JSON.stringify(line)}`);
+      }
+      if (/ error: |\bat .*\.ts:[0-9]+/.test(line)) onFinding(`the log has an error: ${line.slice(0, 500)}`);
+    }
+  }
+}
+
+function denoFolder(): string {
+  return Deno.env.get("DENO_DIR") ?? `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
+}

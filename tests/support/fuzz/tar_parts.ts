@@ -1,0 +1,60 @@
+import { formatTarHeader, paddedSize } from "../../../lib/bundle/tar_header.ts";
+import { concat } from "../tar.ts";
+
+const BLOCK = 512;
+
+/** An entry of a tar: its headers as they are, and what it holds. */
+export interface TarPart {
+  readonly name: string;
+  /** With the extended header before it, if there is one. */
+  readonly head: Uint8Array<ArrayBuffer>;
+  readonly content: Uint8Array<ArrayBuffer>;
+}
+
+/** An entry with a header that is right. */
+export function makePart(name: string, content: Uint8Array<ArrayBuffer>): TarPart {
+  return { name, head: new Uint8Array(formatTarHeader(name, content.length)), content };
+}
+
+/** Takes a tar of ours apart. */
+export function splitTar(tar: Uint8Array<ArrayBuffer>): TarPart[] {
+  const parts: TarPart[] = [];
+  const text = (at: number, length: number) =>
+    new TextDecoder().decode(tar.subarray(at, at + length)).replace(/\0.*$/s, "");
+  let start = 0;
+  let path: string | undefined;
+  for (let at = 0; tar[at] !== 0;) {
+    const size = Number.parseInt(text(at + 124, 12), 8);
+    const content = tar.slice(at + BLOCK, at + BLOCK + size);
+    const next = at + BLOCK + paddedSize(size);
+    if (text(at + 156, 1) === "x") path = / path=([^\n]*)\n/.exec(new TextDecoder().decode(content))?.[1];
+    else {
+      parts.push({ name: path ?? text(at, 100), head: tar.slice(start, at + BLOCK), content });
+      path = undefined;
+      start = next;
+    }
+    at = next;
+  }
+  return parts;
+}
+
+/** Puts a tar together; `end` is what follows the last entry. */
+export function joinTar(parts: readonly TarPart[], end = new Uint8Array(2 * BLOCK)): Uint8Array<ArrayBuffer> {
+  return concat([
+    ...parts.flatMap(({ head, content }) => {
+      return [head, content, new Uint8Array(paddedSize(content.length) - content.length)];
+    }),
+    end,
+  ]);
+}
+
+/** The same header with a field changed, and a check sum that fits. */
+export function changeHead(head: Uint8Array<ArrayBuffer>, at: number, field: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = head.slice();
+  const block = copy.subarray(copy.length - BLOCK);
+  block.set(field, at);
+  block.fill(0x20, 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.set(new TextEncoder().encode(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
+  return copy;
+}

@@ -1,0 +1,123 @@
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
+import { installBundle } from "../../../lib/agent/install_bundle.ts";
+import { PackageRecords } from "../../../lib/agent/package_records.ts";
+import { decompress } from "../../../lib/bundle/decompress.ts";
+import { importBundle } from "../../../lib/bundle/import_bundle.ts";
+import { readBundle } from "../../../lib/bundle/read_bundle.ts";
+import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assert, assertEquals, assertLess, assertRejects } from "../../support/assert.ts";
+import { makeBlob, streamOf } from "../../support/content.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+import {
+  fileOf,
+  filesOf,
+  joinBytes,
+  makeImage,
+  makeKubePkg,
+  makeTar,
+  makeTgz,
+  type TestFile,
+} from "./bundle_support.ts";
+import { linesOf, WatchedStore } from "./import_support.ts";
+
+const IMAGE = makeImage("linux/amd64", [makeBlob(700)]);
+const KUBEPKG = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }, "1.0.0", {
+  status: { digests: linesOf(IMAGE) },
+});
+const FILES = filesOf(KUBEPKG, IMAGE);
+
+/** A stream that says how much of it was taken. */
+function count(bytes: Uint8Array<ArrayBuffer>, chunkSize: number) {
+  const taken = { bytes: 0 };
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      if (taken.bytes >= bytes.length) return controller.close();
+      controller.enqueue(bytes.slice(taken.bytes, taken.bytes += chunkSize));
+    },
+  }, { highWaterMark: 0 });
+  return { stream, taken };
+}
+
+const LATE: readonly [string, readonly TestFile[]][] = [
+  ["kubepkg.json comes last", [...FILES.slice(1), FILES[0]!]],
+  ["kubepkg.json comes second", [FILES[1]!, FILES[0]!, ...FILES.slice(2)]],
+  ["another file comes first", [["oci-layout", "{}"], ...FILES]],
+];
+for (const [title, files] of LATE) {
+  Deno.test(`[50] importBundle() writes nothing if ${title}`, async () => {
+    const store = new WatchedStore();
+    await assertRejects(
+      async () => importBundle(streamOf(await makeTgz(files)), store),
+      CorruptError,
+      "not kubepkg.json",
+    );
+    assertEquals([store.blobs, store.visible], [[], []]);
+  });
+}
+
+Deno.test("[51] readBundle() reads no more than the header of a kubepkg.json of 100 MB", async () => {
+  const tar = await makeTar([["kubepkg.json", new Uint8Array(100_000_000).fill(0x20)]]);
+  const { stream, taken } = count(tar, 1024);
+  await assertRejects(
+    () => readBundle(stream),
+    CorruptError,
+    '"kubepkg.json" has 100000000 bytes, 16777216 are allowed',
+  );
+  assertLess(taken.bytes, 10_000);
+});
+
+const BOMB = new Uint8Array(64 * 1024 * 1024);
+const COMPRESSIONS: readonly [string, (bytes: Uint8Array) => Uint8Array][] = [["gzip", gzipSync], [
+  "zstd",
+  zstdCompressSync,
+]];
+for (const [name, compress] of COMPRESSIONS) {
+  Deno.test(`[47] importBundle() takes no zeros without end behind the tar from ${name}, and tags nothing`, async () => {
+    const bytes = new Uint8Array(compress(await joinBytes([await makeTar(FILES), BOMB])));
+    const store = new WatchedStore();
+    await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "something behind its end");
+    assertEquals(store.visible, []);
+  });
+
+  Deno.test(`[47] importBundle() takes no more of a blob in ${name} than is declared`, async () => {
+    const files = FILES.map((
+      [file, content],
+    ): TestFile => [file, file === fileOf(IMAGE.blobs[1]!)[0] ? BOMB : content]);
+    const bytes = new Uint8Array(compress(await makeTar(files)));
+    const { stream, taken } = count(bytes, 256);
+    const store = new WatchedStore();
+    await assertRejects(() => importBundle(stream, store), CorruptError, "has 67108864 bytes, kubepkg.json says 700");
+    assertEquals(store.visible, []);
+    assert(taken.bytes <= bytes.length / 2, `${taken.bytes} of ${bytes.length} bytes were taken`);
+  });
+}
+
+Deno.test("[47] decompress() refuses zstd that asks for 2 GiB of memory", async () => {
+  // RFC 8878, 3.1.1.1.2: a window of 2^(10 + 21) bytes, and one raw block, the last, of four.
+  const bytes = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x21, 0, 0, 1, 2, 3, 4);
+  const { reader } = await decompress(streamOf(bytes));
+  await assertRejects(() => reader.readExactly(4), CorruptError, "Cannot decompress");
+  // What zstd makes without being asked for more is read.
+  const params = { [constants.ZSTD_c_windowLog]: 27, [constants.ZSTD_c_contentSizeFlag]: 0 };
+  const usual = await decompress(streamOf(new Uint8Array(zstdCompressSync(BOMB, { params }))));
+  assertEquals((await usual.reader.readExactly(1024)).length, 1024);
+  await usual.reader.cancel();
+});
+
+for (const name of ["../../x", "..", "a/b", "/x", "x/../../y", ".x", "x\\y", "x\0y"]) {
+  Deno.test(`[52] installBundle() of a package named ${JSON.stringify(name)} creates no file`, async () => {
+    await using folder = await TestFolder.create();
+    await folder.write("deep/er/there", "");
+    const bytes = await makeTgz(filesOf({ ...KUBEPKG, metadata: { ...KUBEPKG.metadata, name } }, IMAGE));
+    const data = `${folder.path}/deep/er/data`;
+    const install = () =>
+      installBundle(streamOf(bytes), {
+        store: new DiskStore(data),
+        records: new PackageRecords(data),
+        manifestsDir: `${folder.path}/deep/er/manifests`,
+      });
+    await assertRejects(install, CorruptError, "metadata.name: must be");
+    assertEquals(await folder.listFiles(), ["deep/er/there"]);
+  });
+}
