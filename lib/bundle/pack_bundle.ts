@@ -58,8 +58,13 @@ export interface PackResult {
     readonly platforms: readonly string[];
   }[];
   readonly platforms: readonly string[];
-  /** How many blobs and manifests the file has, their size in bytes, and how many were left out. */
-  readonly blobs: { readonly count: number; readonly size: number; readonly omitted: number };
+  /** How many blobs and manifests the file has, and how many were left out; sizes in bytes. */
+  readonly blobs: {
+    readonly count: number;
+    readonly size: number;
+    readonly omitted: number;
+    readonly omittedSize: number;
+  };
   /** The package as the bundle has it. */
   readonly kubepkg: KubePkg;
 }
@@ -129,7 +134,12 @@ export async function packBundle(
       platforms: platformsOf(root),
     })),
     platforms: packedPlatforms(images),
-    blobs: { count: plan.entries.length, size: plan.size, omitted: plan.omitted.length },
+    blobs: {
+      count: plan.entries.length,
+      size: plan.size,
+      omitted: plan.omitted.length,
+      omittedSize: plan.omittedSize,
+    },
     kubepkg: packed,
   };
 }

@@ -12,6 +12,7 @@ import { openContent } from "./open_content.ts";
 import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readBounded } from "./read_bounded.ts";
+import { readHave } from "./read_have.ts";
 import { readPlatforms, readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
 import { createWarning } from "./warn.ts";
@@ -22,6 +23,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const output = invocation.flag("output");
   const asJson = invocation.isSet("json");
   if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output takes the bundle");
+  const have = await readHave(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openContent(settings, io, { warn: createWarning(io) });
@@ -36,6 +38,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     packBundle(kubepkg, source, {
       ...(named === undefined ? {} : { platforms: named }),
       ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+      ...(have === undefined ? {} : { have }),
       hashOutput: asJson,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     }, sink);
@@ -58,6 +61,10 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     io.out(`${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}\n`);
   }
   io.out(`${path}  ${formatSize(result.size)}, ${result.blobs.count} blobs of ${result.images.length} images\n`);
+  if (have !== undefined) {
+    const { omitted, omittedSize } = result.blobs;
+    io.out(`left out, since the site has them: ${omitted} blobs, ${formatSize(omittedSize)}\n`);
+  }
   return 0;
 }
 
