@@ -1,6 +1,7 @@
-import { packBundle, type PackResult } from "../bundle/pack_bundle.ts";
+import { type BundleProgress, type PackResult, writePrepared } from "../bundle/pack_bundle.ts";
+import { preparePack } from "../bundle/prepare_pack.ts";
+import type { BundleOutput } from "../bundle/write_bundle.ts";
 import { chooseBundlePath, createSink, writeBundleFile } from "../bundle/write_bundle_file.ts";
-import type { ByteSink } from "../bundle/gzip_writer.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
@@ -34,20 +35,25 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const path = output === "-" ? output : await chooseBundlePath(output ?? fileName, fileName);
   const progress = createProgress(io, "pack", { quiet });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
-  const write = (sink: ByteSink) =>
-    packBundle(kubepkg, source, {
-      ...(named === undefined ? {} : { platforms: named }),
-      ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
-      ...(have === undefined ? {} : { have }),
-      hashOutput: asJson,
-      onProgress: ({ bytes, total }) => progress.update(bytes, total),
-    }, sink);
+  const options = {
+    hashOutput: asJson,
+    onProgress: ({ bytes, total }: BundleProgress) => progress.update(bytes, total),
+  };
+  const pack = await preparePack(kubepkg, source, {
+    ...(named === undefined ? {} : { platforms: named }),
+    ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+    ...(have === undefined ? {} : { have }),
+  });
+  const write = (output: BundleOutput) => writePrepared(pack, options, output);
   let result: PackResult;
   using interruption = new Interruption(() => progress.finish());
   try {
     result = path === "-"
       ? await write(createSink(Deno.stdout, "to standard output"))
-      : await writeBundleFile(path, write, { onBegin: (discard) => interruption.watch(discard) });
+      : await writeBundleFile(path, write, {
+        onBegin: () => interruption.watch(() => tellKept(io)),
+        onKept: (bytes) => tellKept(io, bytes),
+      });
   } finally {
     progress.finish();
   }
@@ -66,6 +72,11 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     io.out(`left out, since the site has them: ${omitted} blobs, ${formatSize(omittedSize)}\n`);
   }
   return 0;
+}
+
+function tellKept(io: Io, bytes?: number): void {
+  const amount = bytes === undefined ? "" : ` (${formatSize(bytes)})`;
+  io.err(`crpe: what is packed so far${amount} stays; the same command goes on from there\n`);
 }
 
 async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
