@@ -111,7 +111,7 @@ async function writeRest(
   return {
     size,
     ...(hash === undefined ? {} : { tgzDigest: `sha256:${hash.digest("hex")}` as const }),
-    resumed: taken.state.size + taken.tail.length,
+    resumed: taken.isComplete ? size : taken.state.size + taken.tail.length,
     check,
   };
 }
