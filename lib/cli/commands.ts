@@ -41,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
       "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else those of",
       "linux/amd64,linux/arm64 that the image has.",
       PLATFORM_DETAILS,
+      "A pack that was cut off is gone on with by the same command. Parts can be imported in any order.",
     ].join("\n"),
     arity: [1, 1],
     flags: [
@@ -49,6 +50,23 @@ export const COMMANDS: readonly Command[] = [
         short: "o",
         value: "FILE",
         summary: "the bundle, or a folder for it [<name>@<version>.tgz here]; - is standard output",
+      },
+      {
+        name: "have",
+        value: "FILE",
+        isRepeatable: true,
+        summary: "leave out what FILE lists: the output of crpe inventory, or a digest a line",
+      },
+      {
+        name: "since",
+        value: "PKG.tgz",
+        isRepeatable: true,
+        summary: "leave out what a site has that imported this earlier bundle",
+      },
+      {
+        name: "split",
+        value: "SIZE",
+        summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
       },
       FLAG.data,
       FLAG.platform,
@@ -90,6 +108,20 @@ export const COMMANDS: readonly Command[] = [
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./import_command.ts")).runImport(invocation, io),
+  },
+  {
+    name: "inventory",
+    operands: "",
+    summary: "list the digests that this machine's store, or an agent, holds",
+    details: "It is for crpe pack --have: what a site holds already need not be carried there.",
+    arity: [0, 0],
+    flags: [
+      FLAG.data,
+      { name: "to", value: "URL", summary: "ask the agent at URL, such as http://node1:36060" },
+      { name: "ca-file", value: "FILE", summary: "the authorities that the agent's certificate is of, as PEM" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./inventory_command.ts")).runInventory(invocation, io),
   },
   {
     name: "gc",
