@@ -1,3 +1,4 @@
+import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
 import { DiskStore } from "../../../lib/content/disk_store.ts";
@@ -96,7 +97,7 @@ export class BundleSite {
     return await installBundle(input instanceof ReadableStream ? input : streamOf(input), {
       store: new DiskStore(`${folder}/data`),
       records: new PackageRecords(`${folder}/data`),
-      manifestsDir: `${folder}/manifests`,
+      handover: new FolderHandover(`${folder}/manifests`),
       ...(force === undefined ? {} : { force }),
       ...(freeBytes === undefined ? {} : { freeBytes: () => Promise.resolve(freeBytes) }),
     });

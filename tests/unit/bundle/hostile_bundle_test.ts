@@ -1,3 +1,4 @@
+import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { installBundle } from "../../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
@@ -115,7 +116,7 @@ for (const name of ["../../x", "..", "a/b", "/x", "x/../../y", ".x", "x\\y", "x\
       installBundle(streamOf(bytes), {
         store: new DiskStore(data),
         records: new PackageRecords(data),
-        manifestsDir: `${folder.path}/deep/er/manifests`,
+        handover: new FolderHandover(`${folder.path}/deep/er/manifests`),
       });
     await assertRejects(install, CorruptError, "metadata.name: must be");
     assertEquals(await folder.listFiles(), ["deep/er/there"]);
