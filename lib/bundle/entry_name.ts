@@ -18,3 +18,25 @@ export function parseBlobEntryName(name: string): Digest | undefined {
   const digest = `${algorithm}:${hex}`;
   return folder === "blobs" && more.length === 0 && isDigest(digest) ? digest : undefined;
 }
+
+/** A piece of a blob, in one part of several of a bundle. */
+export interface BlobPiece {
+  readonly digest: Digest;
+  /** Position of its first byte in the blob. */
+  readonly start: number;
+}
+
+/** `pieces/<alg>/<hash>/<start>`: the name of a piece of a blob that is cut over several parts. */
+export function pieceEntryName({ digest, start }: BlobPiece): string {
+  const { algorithm, hex } = splitDigest(digest);
+  return `pieces/${algorithm}/${hex}/${start}`;
+}
+
+/** The piece that an entry's name stands for, `undefined` where it is no piece's. */
+export function parsePieceEntryName(name: string): BlobPiece | undefined {
+  const [folder, algorithm, hex, start, ...more] = name.split("/");
+  const digest = `${algorithm}:${hex}`;
+  if (folder !== "pieces" || more.length > 0 || !isDigest(digest)) return undefined;
+  if (start === undefined || !/^(?:0|[1-9][0-9]{0,15})$/.test(start)) return undefined;
+  return Number.isSafeInteger(Number(start)) ? { digest, start: Number(start) } : undefined;
+}

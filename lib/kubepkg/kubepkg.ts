@@ -30,12 +30,35 @@ export interface StatusDigest {
   readonly platform?: string;
 }
 
+/** Content that a part of a package carries: a blob or manifest whole, or `length` bytes of a blob from `start` on. */
+export interface PartContent {
+  readonly digest: Digest;
+  /** Position of a piece in its blob, in bytes; absent, as is `length`, for what is carried whole. */
+  readonly start?: number;
+  /** Size of a piece in bytes. */
+  readonly length?: number;
+}
+
+/** Which part a file is of a package that several files carry. */
+export interface PackagePart {
+  /** The digest of `kubepkg.json` as it would be without this; the parts of one package have it in common. */
+  readonly id: Digest;
+  /** From 1. */
+  readonly number: number;
+  /** How many parts there are. */
+  readonly count: number;
+  /** In the order of the file. */
+  readonly carries: readonly PartContent[];
+}
+
 /** What packing adds to a KubePkg. */
 export interface KubePkgStatus {
   readonly tgzDigest?: string;
   readonly digests?: readonly StatusDigest[];
   /** Those of `digests` that were left out of the bundle, since the site is said to hold them. */
   readonly omitted?: readonly Digest[];
+  /** Set where the file is one part of several. */
+  readonly part?: PackagePart;
   readonly [field: string]: unknown;
 }
 
@@ -81,7 +104,7 @@ const MAX_DNS_NAME = 253;
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   metadata: ["namespace", "labels", "annotations"],
   spec: ["images", "manifests"],
-  status: ["tgzDigest", "digests", "omitted"],
+  status: ["tgzDigest", "digests", "omitted", "part"],
 };
 
 const INHERITED_KEYS = ["__proto__", "constructor", "prototype"];
@@ -109,14 +132,35 @@ const dnsName = (length: number, example: string) =>
 
 const KubeObjectSchema = object({ apiVersion: filledText(), kind: filledText() });
 
+const sizeNumber = (least = 0) =>
+  v.pipe(v.number("must be a number"), v.safeInteger("must be a size"), v.minValue(least, "must be a size"));
+const partNumber = () =>
+  v.pipe(v.number("must be a number"), v.safeInteger("must count parts"), v.minValue(1, "must count parts"));
+const digest = () => v.custom<Digest>(isDigest, "must be sha256:<64 hex> or sha512:<128 hex>");
+
 const StatusDigestSchema = object({
   type: v.picklist(["manifest", "blob"], 'must be "manifest" or "blob"'),
   name: text(),
-  digest: v.custom<Digest>(isDigest, "must be sha256:<64 hex> or sha512:<128 hex>"),
-  size: v.pipe(v.number("must be a number"), v.safeInteger("must be a size"), v.minValue(0, "must be a size")),
+  digest: digest(),
+  size: sizeNumber(),
   tag: v.optional(text()),
   platform: v.optional(text()),
 });
+
+const PartContentSchema = v.pipe(
+  object({ digest: digest(), start: v.optional(sizeNumber()), length: v.optional(sizeNumber(1)) }),
+  v.check(({ start, length }) => (start === undefined) === (length === undefined), "needs both start and length"),
+);
+
+const PackagePartSchema = v.pipe(
+  object({
+    id: digest(),
+    number: partNumber(),
+    count: partNumber(),
+    carries: v.array(PartContentSchema, "must be a list"),
+  }),
+  v.check(({ number, count }) => number <= count, "has a number above its count"),
+);
 
 const KubePkgSchema = object({
   apiVersion: v.literal(API_VERSION, `must be ${API_VERSION}`),
@@ -143,6 +187,7 @@ const KubePkgSchema = object({
     tgzDigest: v.optional(text()),
     digests: v.optional(v.array(StatusDigestSchema, "must be a list")),
     omitted: v.optional(v.array(v.custom<Digest>(isDigest, "must be a digest"), "must be a list")),
+    part: v.optional(PackagePartSchema),
   })),
 });
 

@@ -1,4 +1,4 @@
-import { imagesOf, parseKubePkg, withImageDigests } from "../../../lib/kubepkg/kubepkg.ts";
+import { imagesOf, type PackagePart, parseKubePkg, withImageDigests } from "../../../lib/kubepkg/kubepkg.ts";
 import { readKubePkg } from "../../../lib/kubepkg/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { formatReference } from "../../../lib/oci/reference.ts";
@@ -53,7 +53,13 @@ Deno.test("parseKubePkg() takes null for absent, as Go programs write it", () =>
   assertEquals("status" in parseKubePkg(makeDocument((it) => it.status = null)), false);
 });
 
-const WRONG: readonly [string, unknown, string][] = [
+const PART = { id: A, number: 1, count: 2, carries: [{ digest: A }, { digest: A, start: 0, length: 9 }] };
+
+Deno.test("parseKubePkg() reads which part of a package a file is", () => {
+  assertEquals(parseKubePkg(makeDocument((it) => it.status = { part: PART })).status?.part, PART as PackagePart);
+});
+
+const WRONG: readonly (readonly [string, unknown, string])[] = [
   ["no images as a list", makeDocument((it) => it.spec.images = []), "spec.images: must be an object"],
   [
     "a manifest named constructor",
@@ -120,6 +126,16 @@ const WRONG: readonly [string, unknown, string][] = [
     makeDocument((it) => it.status = { digests: [{ type: "x", name: "a", digest: A, size: 1 }] }),
     "status.digests[0].type",
   ],
+  ...([
+    ["a part without a number", { number: undefined }, "status.part.number"],
+    ["a part above the count", { number: 3 }, "status.part: has a number above its count"],
+    ["a part zero", { number: 0 }, "status.part.number"],
+    ["a part with an id that is none", { id: "sha256:1" }, "status.part.id"],
+    ["a piece without a length", { carries: [{ digest: A, start: 5 }] }, "status.part.carries[0]: needs both"],
+    ["an empty piece", { carries: [{ digest: A, start: 5, length: 0 }] }, "status.part.carries[0].length"],
+  ] as const).map(([title, wrong, message]) =>
+    [title, makeDocument((it) => it.status = { part: { ...PART, ...wrong } }), message] as const
+  ),
 ];
 
 for (const [title, value, message] of WRONG) {
