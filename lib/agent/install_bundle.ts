@@ -1,12 +1,13 @@
+import type { BundleSource } from "../bundle/byte_reader.ts";
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
-import type { ContentStore } from "../content/source.ts";
+import type { ImportStore } from "../bundle/write_bundle_blob.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { isHandedOver, probeHandoverFolder, writeHandover } from "./write_handover.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
-  readonly store: ContentStore;
+  readonly store: ImportStore;
   readonly records: PackageRecords;
   /** The folder that the cluster's watcher polls. */
   readonly manifestsDir?: string | undefined;
@@ -27,11 +28,11 @@ export interface InstallResult extends ImportResult {
  * @throws as `importBundle` does
  */
 export async function installBundle(
-  stream: ReadableStream<Uint8Array>,
+  source: BundleSource,
   { store, records, manifestsDir, ...options }: InstallOptions,
 ): Promise<InstallResult> {
   let handover: string | undefined;
-  const result = await importBundle(stream, store, {
+  const result = await importBundle(source, store, {
     ...options,
     installation: {
       findInstalled: (name) => records.read(name),
