@@ -1,10 +1,7 @@
 import { CorruptError } from "../oci/error.ts";
 import type { ByteReader } from "./byte_reader.ts";
+import { STORED_BYTES, STORED_HEADER_BYTES } from "./gzip_writer.ts";
 import { CHUNK_BYTES } from "./transform_source.ts";
-
-/** Most bytes of a stored block (RFC 1951, 3.2.4): as many as a bundle's blocks have, but the last. */
-const BLOCK_BYTES = 65_535;
-const HEADER_BYTES = 5;
 
 interface BlockHeader {
   readonly isFinal: boolean;
@@ -42,9 +39,9 @@ export class StoredBlocks {
     let length = from;
     this.#left -= from;
     // What comes of the blocks behind this one is moved up, over their headers.
-    while (this.#left === 0 && !this.#isFinal && piece.length - from >= HEADER_BYTES) {
-      this.#enter(piece.subarray(from, from + HEADER_BYTES));
-      from += HEADER_BYTES;
+    while (this.#left === 0 && !this.#isFinal && piece.length - from >= STORED_HEADER_BYTES) {
+      this.#enter(piece.subarray(from, from + STORED_HEADER_BYTES));
+      from += STORED_HEADER_BYTES;
       const count = Math.min(this.#left, piece.length - from);
       piece.copyWithin(length, from, from + count);
       from += count;
@@ -64,8 +61,8 @@ export class StoredBlocks {
       this.#left -= length;
       return length;
     }
-    const rest = ahead % BLOCK_BYTES;
-    const distance = this.#left + (ahead - rest) / BLOCK_BYTES * (BLOCK_BYTES + HEADER_BYTES);
+    const rest = ahead % STORED_BYTES;
+    const distance = this.#left + (ahead - rest) / STORED_BYTES * (STORED_BYTES + STORED_HEADER_BYTES);
     if (!await this.#isBlockAt(distance, rest)) {
       // Blocks of other sizes: one after the other.
       const passed = this.#left;
@@ -74,25 +71,25 @@ export class StoredBlocks {
       return passed;
     }
     await this.#input.skip(distance);
-    this.#enter(await this.#input.readExactly(HEADER_BYTES));
+    this.#enter(await this.#input.readExactly(STORED_HEADER_BYTES));
     await this.#input.skip(rest);
     this.#left -= rest;
     return length;
   }
 
   async #isBlockAt(distance: number, least: number): Promise<boolean> {
-    const header = parseHeader(await this.#input.peekAt(distance, HEADER_BYTES));
+    const header = parseHeader(await this.#input.peekAt(distance, STORED_HEADER_BYTES));
     if (header === undefined || header.length < least) return false;
-    if (header.length === BLOCK_BYTES || header.isFinal) return true;
+    if (header.length === STORED_BYTES || header.isFinal) return true;
     // A shorter one can only be the last but the empty one.
-    const next = await this.#input.peekAt(distance + HEADER_BYTES + header.length, HEADER_BYTES);
+    const next = await this.#input.peekAt(distance + STORED_HEADER_BYTES + header.length, STORED_HEADER_BYTES);
     return parseHeader(next)?.isFinal ?? false;
   }
 
   async #openBlock(): Promise<boolean> {
     while (this.#left === 0) {
       if (this.#isFinal) return false;
-      this.#enter(await this.#input.readExactly(HEADER_BYTES));
+      this.#enter(await this.#input.readExactly(STORED_HEADER_BYTES));
     }
     return true;
   }
@@ -111,7 +108,7 @@ export class StoredBlocks {
 
 // BFINAL, BTYPE 00 and padding, then LEN and its complement.
 function parseHeader(bytes: Uint8Array): BlockHeader | undefined {
-  if (bytes.length < HEADER_BYTES) return undefined;
+  if (bytes.length < STORED_HEADER_BYTES) return undefined;
   const [flags = 0, a = 0, b = 0, c = 0, d = 0] = bytes;
   if ((flags & 0xfe) !== 0 || (a ^ c) !== 0xff || (b ^ d) !== 0xff) return undefined;
   return { isFinal: flags === 1, length: a + b * 256 };
