@@ -34,6 +34,7 @@ export async function installBundle(
   let handover: string | undefined;
   const result = await importBundle(source, store, {
     ...options,
+    pending: records.pending,
     installation: {
       findInstalled: (name) => records.read(name),
       prepare: async () => {
@@ -47,6 +48,7 @@ export async function installBundle(
           handover = await writeHandover(manifestsDir, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
+        else await records.pending.remove(kubepkg.metadata.name);
       },
     },
   });

@@ -1,27 +1,13 @@
 import { removeIfThere, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { listFolder } from "../content/list_folder.ts";
-import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { parseKubePkg } from "../kubepkg/kubepkg.ts";
+import type { PendingPackage } from "../kubepkg/pending_package.ts";
+import { isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
-/** A package of which something has come, and not yet all: parts of a bundle, or a push. */
-export interface PendingPackage {
-  readonly kubepkg: KubePkg;
-  /** Where it comes in parts. */
-  readonly part?: PendingParts;
-}
-
-/** Which parts of a bundle have come. */
-export interface PendingParts {
-  /** The same for all parts of one pack. */
-  readonly id: Digest;
-  /** How many there are. */
-  readonly count: number;
-  /** The numbers, from 1, of those that were read to their end; sorted. */
-  readonly came: readonly number[];
-}
+export type { PendingPackage } from "../kubepkg/pending_package.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 

@@ -1,12 +1,13 @@
-import type { IngestStore } from "../content/ingest_store.ts";
-import type { ContentStore } from "../content/source.ts";
+import type { IngestStore, PieceStore } from "../content/ingest_store.ts";
+import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verify.ts";
+import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import { streamBytes } from "./byte_reader.ts";
 import type { BundleBlob } from "./read_bundle.ts";
 
 /** A store that bundles are imported into. Where it can, it goes on with a blob that was cut. */
-export type ImportStore = ContentStore & Partial<Pick<IngestStore, "openIngest" | "linkBlob">>;
+export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog>>;
 
 /** Whose a blob will be. */
 export interface WriteBundleBlobOptions {
@@ -44,6 +45,24 @@ export async function writeBundleBlob(
   const open = () => store.openIngest!(digest);
   await ingestBlob(blob, open, onBytes);
   await store.linkBlob?.(repository, digest);
+}
+
+/** Files bytes that are in memory; no repository is granted them. */
+export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes: Uint8Array): Promise<void> {
+  let ingest = await store.openIngest?.(digest);
+  // What is left of an earlier try is not worth it.
+  if (ingest !== undefined && ingest.written > 0) {
+    await ingest.abort();
+    ingest = await store.openIngest?.(digest);
+  }
+  if (ingest === undefined) throw new Error(`Cannot write ${digest}: this store takes no parts`);
+  try {
+    await ingest.write(bytes);
+  } catch (error) {
+    await ingest.abort();
+    throw error;
+  }
+  await ingest.commit();
 }
 
 async function ingestBlob(

@@ -4,6 +4,7 @@ import { DiskStore } from "../content/disk_store.ts";
 import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import { type Invocation, UsageError } from "./command.ts";
+import { formatParts } from "../kubepkg/pending_package.ts";
 import { describeError } from "./describe_error.ts";
 import { freeBytesOf } from "./free_bytes.ts";
 import type { Io } from "./io.ts";
@@ -42,14 +43,17 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     }).finally(() => progress.finish());
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
+    // A dry run says all that it knows, and ends as the import would.
+    if (result.plan.refusal !== undefined) throw result.plan.refusal;
   };
-  for (const where of files) {
+  for (const [i, where] of files.entries()) {
     try {
       await importOne(where);
     } catch (error) {
       // What was imported before stays imported, and has to be told.
-      summaries.push({ file: where, error: describeError(error) });
-      if (asJson && files.length > 1) io.out(formatJson(summaries));
+      const isTold = summaries.length > i;
+      if (!isTold) summaries.push({ file: where, error: describeError(error) });
+      if (asJson && (files.length > 1 || isTold)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
       throw error;
     }
   }
@@ -58,26 +62,32 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover } = result;
-  const { blobs: planned, isRepair, ...what } = plan;
+  const { plan, images, blobs, isImported, handover, part } = result;
+  const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
     ...what,
     dryRun,
+    ...(refusal === undefined ? {} : { error: describeError(refusal) }),
+    ...(part === undefined ? {} : { part }),
     imported: isImported,
     repaired: isImported && isRepair,
     images,
-    blobs: { ...planned, ...(isImported ? blobs : {}) },
+    blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover }),
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
-  const { plan, images, blobs, isImported, handover } = result;
+  const { plan, images, blobs, isImported, handover, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
   }
   const lines = [formatOutcome(result, isDryRun)];
+  if (part !== undefined && !isDryRun && !isImported) {
+    const there = `  ${blobs.written} written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`;
+    return [...lines, there].map((line) => `${line}\n`).join("");
+  }
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
@@ -90,14 +100,32 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`
       : `  ${plan.blobs.toWrite} blobs to write (${formatSize(plan.blobs.bytesToWrite)}), ${plan.blobs.held} are there`,
   );
+  if (!isImported) lines.push(...formatNeeds(plan));
   if (handover !== undefined) lines.push(`  handed over as ${handover}`);
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function formatOutcome(
-  { plan: { name, version, installedVersion, isRepair, verdict } }: InstallResult,
-  isDryRun: boolean,
-) {
+function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
+  return [
+    ...(inOtherParts === 0 ? [] : [`  ${inOtherParts} blobs are in other parts`]),
+    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} are free`]),
+    ...missing.map(({ digest, size, images }) => {
+      return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
+    }),
+  ];
+}
+
+function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: boolean): string {
+  const { name, version, installedVersion, isRepair, verdict } = plan;
+  if (part !== undefined && !isImported) {
+    const { number, count, missing } = part;
+    const left = missing.filter((it) => !isDryRun || it !== number);
+    const rest = left.length === 0
+      ? "no other is missing"
+      : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
+    const outcome = isDryRun ? ` would be brought in, to ${isRepair ? "repair" : verdict}` : " is in";
+    return `part ${number} of ${count} of ${name}@${version}${outcome}; ${rest}`;
+  }
   if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
   return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;
