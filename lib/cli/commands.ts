@@ -51,6 +51,18 @@ export const COMMANDS: readonly Command[] = [
         value: "FILE",
         summary: "the bundle, or a folder for it [<name>@<version>.tgz here]; - is standard output",
       },
+      {
+        name: "have",
+        value: "FILE",
+        isRepeatable: true,
+        summary: "leave out what FILE lists: the output of crpe inventory, or a digest a line",
+      },
+      {
+        name: "since",
+        value: "PKG.tgz",
+        isRepeatable: true,
+        summary: "leave out what a site has that imported this earlier bundle",
+      },
       FLAG.data,
       FLAG.platform,
       ...UPSTREAM_FLAGS,

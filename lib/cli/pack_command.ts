@@ -1,6 +1,7 @@
-import { packBundle, type PackResult } from "../bundle/pack_bundle.ts";
+import { type BundleProgress, type PackResult, writePrepared } from "../bundle/pack_bundle.ts";
+import { preparePack } from "../bundle/prepare_pack.ts";
+import type { BundleOutput } from "../bundle/write_bundle.ts";
 import { chooseBundlePath, createSink, writeBundleFile } from "../bundle/write_bundle_file.ts";
-import type { ByteSink } from "../bundle/gzip_writer.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkg } from "../kubepkg/read_kubepkg.ts";
@@ -12,6 +13,7 @@ import { openContent } from "./open_content.ts";
 import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { readBounded } from "./read_bounded.ts";
+import { readHave } from "./read_have.ts";
 import { readPlatforms, readSettings } from "./settings.ts";
 import { formatJson } from "./table.ts";
 import { createWarning } from "./warn.ts";
@@ -22,6 +24,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const output = invocation.flag("output");
   const asJson = invocation.isSet("json");
   if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output takes the bundle");
+  const have = await readHave(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openContent(settings, io, { warn: createWarning(io) });
@@ -32,19 +35,25 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const path = output === "-" ? output : await chooseBundlePath(output ?? fileName, fileName);
   const progress = createProgress(io, "pack", { quiet });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
-  const write = (sink: ByteSink) =>
-    packBundle(kubepkg, source, {
-      ...(named === undefined ? {} : { platforms: named }),
-      ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
-      hashOutput: asJson,
-      onProgress: ({ bytes, total }) => progress.update(bytes, total),
-    }, sink);
+  const options = {
+    hashOutput: asJson,
+    onProgress: ({ bytes, total }: BundleProgress) => progress.update(bytes, total),
+  };
+  const pack = await preparePack(kubepkg, source, {
+    ...(named === undefined ? {} : { platforms: named }),
+    ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+    ...(have === undefined ? {} : { have }),
+  });
+  const write = (output: BundleOutput) => writePrepared(pack, options, output);
   let result: PackResult;
   using interruption = new Interruption(() => progress.finish());
   try {
     result = path === "-"
       ? await write(createSink(Deno.stdout, "to standard output"))
-      : await writeBundleFile(path, write, { onBegin: (discard) => interruption.watch(discard) });
+      : await writeBundleFile(path, write, {
+        onBegin: () => interruption.watch(() => tellKept(io)),
+        onKept: (bytes) => tellKept(io, bytes),
+      });
   } finally {
     progress.finish();
   }
@@ -58,7 +67,16 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     io.out(`${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}\n`);
   }
   io.out(`${path}  ${formatSize(result.size)}, ${result.blobs.count} blobs of ${result.images.length} images\n`);
+  if (have !== undefined) {
+    const { omitted, omittedSize } = result.blobs;
+    io.out(`left out, since the site has them: ${omitted} blobs, ${formatSize(omittedSize)}\n`);
+  }
   return 0;
+}
+
+function tellKept(io: Io, bytes?: number): void {
+  const amount = bytes === undefined ? "" : ` (${formatSize(bytes)})`;
+  io.err(`crpe: what is packed so far${amount} stays; the same command goes on from there\n`);
 }
 
 async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {

@@ -78,27 +78,27 @@ Deno.test("pack -o - says so if whoever read the output has stopped", async () =
   assertEquals(stderr, "crpe: Cannot write to standard output: whoever read it has stopped\n");
 });
 
-Deno.test("pack leaves nothing behind when it is ended, and one at a time writes a file", async () => {
+Deno.test("pack leaves what it has packed to the next one when it is ended, and one at a time writes a file", async () => {
   await using office = await createPacker();
   const { folder, packTo, check } = office;
   const registry = createRegistryHandler(office.store);
   const stalled = Promise.withResolvers<void>();
+  let asked = Promise.withResolvers<void>();
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     const url = new URL(request.url);
-    if (url.pathname.endsWith(`/blobs/${largeLayer.digest}`)) await stalled.promise;
+    if (url.pathname.endsWith(`/blobs/${largeLayer.digest}`)) {
+      asked.resolve();
+      await stalled.promise;
+    }
     const { method, headers } = request;
     return await registry(new Request(`${url.origin}${url.pathname}?ns=registry.test`, { method, headers }));
   });
   const upstream = `--upstream=registry.test=http://127.0.0.1:${server.addr.port}`;
   const begin = async () => {
+    asked = Promise.withResolvers<void>();
     const args = ["pack", "large.json", "-o", "out.tgz", "--data=empty", upstream, "--quiet"];
     const pack = spawnCrpe(args, office.surroundings);
-    while (!(await folder.listFiles()).includes(".out.tgz.partial")) {
-      await Promise.race([
-        new Promise((resolve) => setTimeout(resolve, 10)),
-        pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr))),
-      ]);
-    }
+    await Promise.race([asked.promise, pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
     return pack;
   };
   const remains = async () => (await folder.listFiles()).filter((name) => name.includes("out.tgz"));
@@ -113,8 +113,10 @@ Deno.test("pack leaves nothing behind when it is ended, and one at a time writes
       );
       assertEquals(await remains(), [".out.tgz.partial"]);
       pack.kill(signal);
-      assertEquals((await pack.finished).code, status);
-      assertEquals(await remains(), []);
+      const { code, stderr } = await pack.finished;
+      assertEquals(code, status);
+      assertEquals(stderr, "crpe: what is packed so far stays; the same command goes on from there\n");
+      assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();
     killed.kill("SIGKILL");
