@@ -1,5 +1,4 @@
-import type { BlobPieces } from "../content/blob_pieces.ts";
-import { countMissing } from "../content/blob_pieces.ts";
+import { type BlobPieces, countMissing } from "../content/blob_pieces.ts";
 import type { PieceStore } from "../content/ingest_store.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
