@@ -131,9 +131,10 @@ class BundleImport {
     await this.#part?.finish(isHeld, async (digest) => {
       await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
     });
-    // Without a part there is nothing that could still come.
-    const isMore = (this.#part?.state.missing.length ?? 0) > 0;
-    if (isMore && (await content.listLacking()).length > 0) return this.#result(plan);
+    if (this.#part !== undefined && this.#part.state.count > 1 && (await content.listLacking()).length > 0) {
+      await this.#part.wait();
+      return this.#result(plan);
+    }
     const graphs = await content.checkComplete();
     await content.writeLeftOver(graphs);
     using _lock = this.#part === undefined ? await installation?.lock?.() : undefined;
@@ -210,12 +211,14 @@ class BundleImport {
   }
 
   #result(plan: ImportPlan, graphs?: readonly ImageGraph[]): ImportResult {
+    // Nothing is waited for where all is there, whichever way it came.
+    const isThere = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
     return {
       plan,
       isImported: graphs !== undefined,
       images: graphs?.map(describeImage) ?? this.#describeImages(),
       blobs: { ...this.#content.counts },
-      ...(this.#part === undefined ? {} : { part: this.#part.state }),
+      ...(this.#part === undefined ? {} : { part: isThere ? { ...this.#part.state, missing: [] } : this.#part.state }),
       kubepkg: this.#kubepkg,
     };
   }

@@ -153,6 +153,17 @@ export class PartImport {
     );
   }
 
+  /**
+   * Says that content is not there yet. If all parts have come, some of what they brought is gone again, nobody knows of
+   * which: all but this one are waited for.
+   */
+  async wait(): Promise<void> {
+    const { number } = this.#part;
+    if (this.state.missing.length > 0) return;
+    this.#came = [number];
+    await this.#note(this.#came);
+  }
+
   /** Ends the work on pieces, however it went. */
   async close(): Promise<void> {
     for (const pieces of this.#open.values()) await pieces.abandon();
