@@ -42,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
       "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else those of",
       "linux/amd64,linux/arm64 that the image has.",
       PLATFORM_DETAILS,
+      "A pack that was cut off is gone on with by the same command. Parts can be imported in any order.",
     ].join("\n"),
     arity: [1, 1],
     flags: [
@@ -62,6 +63,11 @@ export const COMMANDS: readonly Command[] = [
         value: "PKG.tgz",
         isRepeatable: true,
         summary: "leave out what a site has that imported this earlier bundle",
+      },
+      {
+        name: "split",
+        value: "SIZE",
+        summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
       },
       FLAG.data,
       FLAG.platform,

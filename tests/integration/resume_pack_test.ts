@@ -37,6 +37,11 @@ async function createDesk() {
     /** The requests that were made for a blob since `from` of all requests. */
     asked: (digest: Digest, from: number) =>
       upstream.requests.slice(from).filter(({ kind, path }) => kind === "blob" && path.endsWith(digest)),
+    /** The bytes of the bundle's file, or files, that are there, whole or in part. */
+    async written() {
+      const names = (await folder.listFiles()).filter((name) => /^\.?out\./.test(name));
+      return (await Promise.all(names.map(sizeOf))).reduce((sum, size) => sum + size, 0);
+    },
     async check(name: string) {
       const read = async (name: string) => computeDigest(await Deno.readFile(`${folder.path}/${name}`));
       assertEquals(await read(name), await read("undisturbed.tgz"));
@@ -52,17 +57,20 @@ async function createDesk() {
 type Desk = Awaited<ReturnType<typeof createDesk>>;
 
 /** Packs until so many bytes of a layer have come into the store and, all but the last, into the file; then kills it. */
-async function killAt(desk: Desk, { layer, at, data }: { layer: number; at: number; data: string }) {
+async function killAt(
+  desk: Desk,
+  { layer, at, data, flags = [] }: { layer: number; at: number; data: string; flags?: readonly string[] },
+) {
   const { digest } = desk.layers[layer]!;
   const download = `${data}/ingest/${digest.replace(":", "-")}.partial`;
   const stallAfter = at - await desk.sizeOf(download);
   desk.upstream.fail({ kind: "blob", method: "GET", path: digest, times: 1, stallAfter });
-  await using crpe = desk.spawn(data, "-o", "out.tgz");
+  await using crpe = desk.spawn(data, "-o", "out.tgz", ...flags);
   const from = desk.upstream.requests.length;
   await until(`layer ${layer} is asked for`, () => desk.asked(digest, from).length > 0);
   await until(`byte ${at} of layer ${layer} has come`, async () => await desk.sizeOf(download) >= at);
   await until(`byte ${at} of layer ${layer} is in the file`, async () => {
-    return await desk.sizeOf(".out.tgz.partial") >= sizeBefore(layer) + at - IN_FLIGHT;
+    return await desk.written() >= sizeBefore(layer) + at - IN_FLIGHT;
   });
   crpe.kill("SIGKILL");
   await crpe.finished;
@@ -156,4 +164,36 @@ Deno.test("[10] a pack whose content is wrong leaves nothing", async () => {
   const { code, stderr } = await desk.pack("data", "-o", "out.tgz");
   assertEquals(code, 4, stderr);
   assertEquals((await desk.folder.listFiles()).filter((name) => name.includes("out.tgz")), []);
+});
+
+Deno.test("[8] a pack into parts that is killed goes on in the part where it was, and leaves those before as they are", async () => {
+  await using desk = await createDesk();
+  const { folder, pack } = desk;
+  const flags = ["--split=4MiB"];
+  const whole = await pack("first", "-o", "whole.tgz", ...flags, "--json");
+  assertEquals(whole.code, 0, whole.stderr);
+  const { parts, size } = JSON.parse(whole.stdout);
+  assertEquals(parts.length, 5);
+
+  for (const [layer, at] of [[0, 5 * MIB], [2, 3 * MIB]] as const) {
+    await killAt(desk, { layer, at, data: "data", flags });
+  }
+  const there = (await folder.listFiles()).filter((name) => name.includes("out."));
+  assert(there.includes("out.part1of5.tgz") && there.includes("out.part2of5.tgz"), there.join());
+  const { ino } = await Deno.stat(`${folder.path}/out.part1of5.tgz`);
+  const from = desk.upstream.requests.length;
+  const { code, stdout, stderr } = await pack("fresh", "-o", "out.tgz", ...flags, "--json");
+  assertEquals(code, 0, stderr);
+  assertEquals(desk.asked(desk.layers[0]!.digest, from), []);
+  assertEquals((await Deno.stat(`${folder.path}/out.part1of5.tgz`)).ino, ino);
+  const packed = JSON.parse(stdout);
+  assertEquals(packed.size, size);
+  assertEquals(
+    packed.parts.map(({ number, size, tgzDigest }: Record<string, unknown>) => ({ number, size, tgzDigest })),
+    parts.map(({ number, size, tgzDigest }: Record<string, unknown>) => ({ number, size, tgzDigest })),
+  );
+  for (const { file, tgzDigest } of packed.parts) {
+    assertEquals(computeDigest(await Deno.readFile(`${folder.path}/${file}`)), tgzDigest);
+  }
+  assertEquals((await folder.listFiles()).filter((name) => name.endsWith(".tgz.partial")), []);
 });
