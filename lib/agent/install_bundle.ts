@@ -52,5 +52,10 @@ export async function installBundle(
       },
     },
   });
+  const { plan, kubepkg } = result;
+  // Of an installation that was cut off right before its end.
+  if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
+    await records.pending.settle(kubepkg);
+  }
   return { ...result, ...(handover === undefined ? {} : { handover }) };
 }

@@ -2,8 +2,9 @@ import { sweepPieces } from "../content/data_folder.ts";
 import { removeIfThere, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { listFolder } from "../content/list_folder.ts";
-import { parseKubePkg } from "../kubepkg/kubepkg.ts";
+import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
 import type { PendingPackage } from "../kubepkg/pending_package.ts";
+import { identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -69,6 +70,13 @@ export class PendingPackages {
     if (others === undefined) return;
     const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
     await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
+  }
+
+  /** As `remove`, unless what is on its way is another release. */
+  async settle(kubepkg: KubePkg): Promise<void> {
+    const { name } = kubepkg.metadata;
+    const pending = await this.read(name).catch(undefinedIfCorrupt);
+    if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(name);
   }
 
   #path(name: string): string {
