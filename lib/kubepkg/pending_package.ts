@@ -57,13 +57,14 @@ export function judgePart(
     formatCanonicalJson(kubepkg) === formatCanonicalJson(pending.kubepkg);
   if (isSame) return came;
   const order = compare(parse(version), parse(other));
-  if (force || order > 0) return [];
-  const there = `${formatParts(came)} of ${name}@${other}${order === 0 ? `, packed as ${id},` : ""}`;
+  if (force || order > 0 || came.length === 0) return [];
+  const packed = order === 0 ? `, packed as ${id},` : "";
+  const there = `${formatParts(came)} of ${name}@${other}${packed} ${came.length === 1 ? "has" : "have"} come`;
   throw new RefusedError(
     order < 0
-      ? `Cannot import ${name}@${version}: ${there} have come, which is higher; --force gives them up`
+      ? `Cannot import ${name}@${version}: ${there}, which is higher; --force gives up what came`
       : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${name}@${version} ` +
-        `(${part.id}); ${there} have come; bring the parts of one pack, or give those up with --force`,
+        `(${part.id}); ${there}; bring the parts of one pack, or give up what came with --force`,
   );
 }
 

@@ -164,7 +164,7 @@ Deno.test("a part of another pack is refused and named; a higher version, or for
   await assertRejects(() => site.install(forged[1]!), RefusedError);
   const lower = await makeParts((await packApp("0.9.0")).kubepkg, LAYOUT, { contents: APP.contents });
   const { message } = await assertRejects(() => site.install(lower[1]!), RefusedError);
-  assertStringIncludes(message, "Cannot import line4@0.9.0: part 1 of line4@1.0.0 have come, which is higher");
+  assertStringIncludes(message, "Cannot import line4@0.9.0: part 1 of line4@1.0.0 has come, which is higher");
   assertEquals(await site.records.pending.read(NAME), before);
   assertEquals((await site.install(alien[1]!, { dryRun: true })).plan.refusal?.message, foreign.message);
 
