@@ -1,7 +1,7 @@
-import { type BlobPieces, countMissing } from "../content/blob_pieces.ts";
+import { type BlobPieces, countMissing, type PieceRange } from "../content/blob_pieces.ts";
 import type { PieceStore } from "../content/ingest_store.ts";
 import { DigestMismatchError } from "../content/verify.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
 import { formatParts, judgePart, missingParts, type PendingPackage } from "../kubepkg/pending_package.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -44,7 +44,8 @@ export class PartImport {
   readonly #part: PackagePart;
   readonly #options: PartImportOptions;
   readonly #open = new Map<Digest, BlobPieces>();
-  readonly #written = new Map<Digest, { start: number; length: number; part: number }[]>();
+  readonly #written = new Map<Digest, PieceRange[]>();
+  readonly #carried: ReadonlyMap<Digest, readonly PartContent[]>;
   #came: readonly number[] = [];
 
   /** @param kubepkg without `status.part` */
@@ -53,6 +54,7 @@ export class PartImport {
     this.#kubepkg = kubepkg;
     this.#part = bundle.part;
     this.#options = options;
+    this.#carried = Map.groupBy(this.#part.carries, ({ digest }) => digest);
   }
 
   /** Looks whether the part belongs to what is there. @throws {RefusedError} */
@@ -68,8 +70,8 @@ export class PartImport {
 
   /** How many bytes of a blob that is not in place this part brings, and are not there; `undefined`: it brings none. */
   async countBytes(digest: Digest, size: number): Promise<number | undefined> {
-    const carried = this.#part.carries.filter((it) => it.digest === digest);
-    if (carried.length === 0) return undefined;
+    const carried = this.#carried.get(digest);
+    if (carried === undefined) return undefined;
     if (carried.some(({ start }) => start === undefined)) return size;
     const ranges = await this.#store.listPieces(digest);
     return carried.reduce((sum, { start = 0, length = 0 }) => sum + countMissing(ranges, start, length), 0);

@@ -123,9 +123,10 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
   const omitted = new Set(kubepkg.status?.omitted ?? []);
   const missing: PlannedBlobs["missing"][number][] = [];
   const blobs = { toWrite: 0, bytesToWrite: 0, held: 0, inOtherParts: 0 };
+  const imagesOfDigest = indexImages(kubepkg);
   for (const [digest, size] of declaredSizes(kubepkg) ?? []) {
     if (await statBlob(digest) === size) blobs.held++;
-    else if (omitted.has(digest)) missing.push({ digest, size, images: imagesThatNeed(kubepkg, new Set([digest])) });
+    else if (omitted.has(digest)) missing.push({ digest, size, images: imagesOfDigest(digest) });
     else {
       const bytes = await countBytes(digest, size);
       if (bytes === undefined) blobs.inOtherParts++;
@@ -151,6 +152,19 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
     }: ${shown}${isDelta ? "; pack it without --have or --since" : ""}`,
     missing,
   );
+}
+
+// The images that need a digest.
+function indexImages(kubepkg: KubePkg): (digest: Digest) => string[] {
+  const images = Map.groupBy(imagesOf(kubepkg), ({ reference }) => repositoryOf(reference));
+  const repositories = new Map<Digest, Set<string>>();
+  for (const { digest, name } of kubepkg.status?.digests ?? []) {
+    repositories.set(digest, (repositories.get(digest) ?? new Set()).add(name));
+  }
+  return (digest) => {
+    const users = [...repositories.get(digest) ?? []].flatMap((name) => images.get(name) ?? []);
+    return users.map(({ reference }) => formatReference(reference)).sort();
+  };
 }
 
 function imagesThatNeed(kubepkg: KubePkg, digests: ReadonlySet<Digest>): string[] {

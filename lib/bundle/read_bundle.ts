@@ -26,6 +26,8 @@ export interface ReadBundleOptions {
 
 /** Most entries of a bundle that does not say what is in it. */
 const MAX_ENTRIES = 100_000;
+/** Most pieces of one blob in one part, which has one of a blob that is cut. */
+const MAX_PIECES = 16;
 
 /**
  * Opens a bundle and reads its first entry, `kubepkg.json`. The source is read only as far as it is asked for.
@@ -159,6 +161,9 @@ export class BundleReader {
   }
 
   #listCarried({ carries }: PackagePart): Map<string, number> {
+    for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
+      if (items.length > MAX_PIECES) throw this.#refuse(`it says it carries ${items.length} pieces of ${digest}`);
+    }
     return new Map(carries.map(({ digest, start, length }) => {
       const size = this.declared?.get(digest);
       if (size === undefined) {

@@ -127,12 +127,15 @@ export class BlobPieces {
     }
   }
 
-  /** Gives up what was written; where nothing counts nothing remains. */
+  /** Gives up what was written and does not count: what lies behind all that counts goes. */
   async abandon(): Promise<void> {
     if (!this.#isOpen) return;
     const { path, listPath } = this.#options;
-    const isWorthless = (await readPieceList(path, listPath)).length === 0;
-    if (isWorthless && await this.#isAlone()) await removeIfThere(path);
+    const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
+    if (await this.#isAlone()) {
+      if (end === 0) await removeIfThere(path);
+      else await this.#file.truncate(end);
+    }
     this.close();
   }
 

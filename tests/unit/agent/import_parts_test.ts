@@ -236,11 +236,50 @@ Deno.test("[53] a part that lacks what it says it carries, or has more or other,
   await using site = await createSite();
   const beyond = await parts(APP.kubepkg, {}, [[[LARGE, LARGE_SIZE - 10, 11]], LAYOUT[1]!]);
   await assertRejects(() => site.install(beyond[0]!), CorruptError, "it says it carries more of");
+  const many = Array.from({ length: 17 }, (_, i): PartItem => [LARGE, i, 1]);
+  const crumbs = await parts(APP.kubepkg, {}, [many, LAYOUT[1]!]);
+  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "it says it carries 17 pieces of");
   const unknown = computeDigest("nobody has this");
   const contents = new Map([...APP.contents, [unknown, new Uint8Array(1)]]);
   const stranger = await parts(APP.kubepkg, { contents }, [[[unknown]], LAYOUT[1]!]);
   await assertRejects(() => site.install(stranger[0]!), CorruptError, "which kubepkg.json does not name");
   assertEquals(await site.folder.listFiles(), []);
+});
+
+Deno.test("[52] a part of a package whose name leads elsewhere is refused", async () => {
+  await using site = await createSite();
+  const { metadata } = APP.kubepkg;
+  const [first] = await parts({ ...APP.kubepkg, metadata: { ...metadata, name: "../../x" } });
+  await assertRejects(() => site.install(first!), CorruptError, "metadata.name");
+  assertEquals(await site.folder.listFiles(), []);
+});
+
+Deno.test("[32] a disk that is full in the middle of a piece is told, and given back what was written", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const { store } = site;
+  const open = store.openPieces.bind(store);
+  const listed = await site.listIngest();
+  for (const digest of [LARGE, undefined]) {
+    store.openPieces = async (it) => {
+      const pieces = await open(it);
+      const write = pieces.write.bind(pieces);
+      pieces.write = async (position, chunk) => {
+        await write(position, chunk.subarray(0, 1000));
+        throw new NoSpaceError("Cannot write: no space left on the device");
+      };
+      return pieces;
+    };
+    // The second time nothing counts that is there.
+    if (digest === undefined) await site.folder.write(`data/${pieceListPath(LARGE)}`, "{}");
+    await assertRejects(() => site.install(PARTS[1]!), NoSpaceError);
+    await site.checkHidden();
+    const left = digest === undefined ? listed.filter((name) => name.endsWith(".json")) : listed;
+    assertEquals(await site.listIngest(), left);
+  }
+  store.openPieces = open;
+  for (const number of [0, 1, 2]) await site.install(PARTS[number]!);
+  await site.checkInstalled();
 });
 
 Deno.test("a piece in a bundle that is no part of several is refused", async () => {

@@ -76,8 +76,10 @@ Deno.test("BlobPieces given up leave what counts, and nothing where nothing does
   const second = await store.openPieces(DIGEST);
   await second.write(0, bytesOf(FIRST));
   await second.count([FIRST]);
+  await second.write(SECOND.start, bytesOf(SECOND));
   await second.abandon();
   assertEquals(await store.listPieces(DIGEST), [FIRST]);
+  assertEquals((await Deno.stat(`${folder.path}/${piecesPath(DIGEST)}`)).size, FIRST.length);
 });
 
 Deno.test("a list of pieces that is torn, or says more than there is, counts for nothing", async () => {
