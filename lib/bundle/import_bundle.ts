@@ -72,6 +72,7 @@ export interface ImportResult {
  * @throws {RefusedError} when the version rule forbids it
  * @throws {IncompleteError} when content is missing
  * @throws {NoSpaceError} when it does not fit
+ * @throws {LeftOverError} when an earlier try had left something wrong, which is gone now: the same again begins anew
  */
 export async function importBundle(
   source: BundleSource,

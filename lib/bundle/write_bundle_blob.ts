@@ -17,6 +17,14 @@ export interface WriteBundleBlobOptions {
   readonly onBytes: (count: number) => void;
 }
 
+/**
+ * What an earlier try had left of a blob was wrong, as after a power loss. It is gone now, and nothing is said about the
+ * bundle: the same again begins the blob anew.
+ */
+export class LeftOverError extends Error {
+  override readonly name = "LeftOverError";
+}
+
 const ANY_TYPE = "application/octet-stream";
 const PIECE_BYTES = 1024 * 1024;
 
@@ -25,6 +33,7 @@ const PIECE_BYTES = 1024 * 1024;
  * bundle; when it turns out to be wrong it goes, so that the next try succeeds. What a try that is cut off has got stays.
  *
  * @throws {DigestMismatchError}
+ * @throws {LeftOverError}
  * @throws {NoSpaceError} what was written is given back
  */
 export async function writeBundleBlob(
@@ -108,8 +117,7 @@ async function ingestBlob(
   }
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
-    throw new DigestMismatchError(
-      `${error.message}; the first ${begun} bytes were left by an import that was cut off, and are gone now: import again`,
-    );
+    const rest = `its first ${begun} bytes were left by an import that was cut off, and are gone now: import it again`;
+    throw new LeftOverError(`${error.message}; ${rest}`, { cause: error });
   });
 }

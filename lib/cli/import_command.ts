@@ -1,5 +1,7 @@
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
+import type { BundleSource } from "../bundle/byte_reader.ts";
+import { LeftOverError } from "../bundle/write_bundle_blob.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
@@ -31,15 +33,22 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const summaries: unknown[] = [];
   const importOne = async (where: string) => {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
-    const result = await installBundle(await openBundle(where, io), {
-      what: nameOfBundle(where),
-      store,
-      records,
-      manifestsDir: invocation.flag("manifests-dir"),
-      force: invocation.isSet("force"),
-      dryRun: isDryRun,
-      freeBytes: () => freeBytesOf(data),
-      onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    const source = await openBundle(where, io);
+    const install = (from: BundleSource) =>
+      installBundle(from, {
+        what: nameOfBundle(where),
+        store,
+        records,
+        manifestsDir: invocation.flag("manifests-dir"),
+        force: invocation.isSet("force"),
+        dryRun: isDryRun,
+        freeBytes: () => freeBytesOf(data),
+        onProgress: ({ bytes, total }) => progress.update(bytes, total),
+      });
+    const result = await install(source).catch(async (error) => {
+      // A file can be read once more, a stream cannot.
+      if (!(error instanceof LeftOverError) || source instanceof ReadableStream) throw error;
+      return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
