@@ -1,5 +1,6 @@
+import type { BundleSource } from "../bundle/byte_reader.ts";
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
-import type { ContentStore } from "../content/source.ts";
+import type { ImportStore } from "../bundle/write_bundle_blob.ts";
 import { handOverPackage, isPackageHandedOver } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover.ts";
 import type { PackageRecords } from "./package_records.ts";
@@ -7,7 +8,7 @@ import type { PackageRecords } from "./package_records.ts";
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
-  readonly store: ContentStore;
+  readonly store: ImportStore;
   readonly records: PackageRecords;
   /** How the manifests get into the cluster; without it they are only recorded. */
   readonly handover?: Handover | undefined;
@@ -32,12 +33,13 @@ export interface InstallResult extends ImportResult {
  * @throws as `importBundle` does
  */
 export async function installBundle(
-  stream: ReadableStream<Uint8Array>,
+  source: BundleSource,
   { store, records, handover, ...options }: InstallOptions,
 ): Promise<InstallResult> {
   let handedOver: HandoverResult | undefined;
-  const result = await importBundle(stream, store, {
+  const result = await importBundle(source, store, {
     ...options,
+    pending: records.pending,
     installation: {
       findInstalled: (name) => records.read(name),
       prepare: async () => await handover?.prepare(),
@@ -49,9 +51,15 @@ export async function installBundle(
           handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
+        else await records.pending.remove(kubepkg.metadata.name);
       },
     },
   });
+  const { plan, kubepkg } = result;
+  // Of an installation that was cut off right before its end.
+  if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
+    await records.pending.settle(kubepkg);
+  }
   if (handedOver === undefined) return result;
   const { where, left, note } = handedOver;
   return { ...result, handover: where, left, ...(note === undefined ? {} : { handoverNote: note }) };

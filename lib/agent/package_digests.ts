@@ -3,7 +3,8 @@ import type { Digest } from "../oci/digest.ts";
 import type { PackageRecords } from "./package_records.ts";
 
 /**
- * All content that the installed packages need, and those that they replaced: a rollback needs these.
+ * All content that the installed packages need, and those that they replaced: a rollback needs these. Also that of
+ * packages which are on their way: of these a part may be there, and is not to be brought again.
  *
  * @param except a package that does not count
  * @throws {CorruptError} when a record cannot be read: nobody knows then what is needed
@@ -16,6 +17,7 @@ export async function collectPackageDigests(records: PackageRecords, except?: st
       addDigests(kubepkg, found);
     }
   }
+  for (const { kubepkg } of await records.pending.list()) addDigests(kubepkg, found);
   return found;
 }
 

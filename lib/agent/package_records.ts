@@ -3,11 +3,14 @@ import { INGEST } from "../content/layout.ts";
 import { parseJson } from "../oci/json.ts";
 import { isPackageName, type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
 import { HandoverRecords } from "./handover_records.ts";
+import { PendingPackages } from "./pending_packages.ts";
 
 /** The packages that are installed, one folder each below `<data>/kubepkg`, with those that they replaced. */
 export class PackageRecords {
   /** Where packages were handed over to. */
   readonly handovers: HandoverRecords;
+  /** The packages that are on their way. */
+  readonly pending: PendingPackages;
   readonly #root: string;
   readonly #ingest: string;
   readonly #randomName: () => string;
@@ -18,6 +21,7 @@ export class PackageRecords {
     this.#ingest = `${data}/${INGEST}`;
     this.#randomName = randomName;
     this.handovers = new HandoverRecords(data, randomName);
+    this.pending = new PendingPackages(data, randomName);
   }
 
   /** The installed version of a package. @throws {CorruptError} when its record cannot be read */
@@ -46,12 +50,16 @@ export class PackageRecords {
     return found;
   }
 
-  /** Records a package as installed; what was installed before goes into its history. */
+  /**
+   * Records a package as installed; what was installed before goes into its history. What was on its way under the name,
+   * this version or another, is so no more.
+   */
   async write(kubepkg: KubePkg): Promise<void> {
     const { name } = kubepkg.metadata;
     const installed = await this.read(name);
     if (installed !== undefined) await this.#keep(installed);
     await this.#writeRecord(`${name}/current.json`, kubepkg);
+    await this.pending.remove(name);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
+import type { BundleSource } from "./byte_reader.ts";
 import { readBundle } from "./read_bundle.ts";
 
 /**
@@ -10,8 +11,8 @@ import { readBundle } from "./read_bundle.ts";
  * @throws {RefusedError} for a part of a bundle: that all the others arrived too is not known
  * @throws {CorruptError}
  */
-export async function listBundleDigests(stream: ReadableStream<Uint8Array>, what?: string): Promise<Set<Digest>> {
-  const bundle = await readBundle(stream, { what });
+export async function listBundleDigests(source: BundleSource, what?: string): Promise<Set<Digest>> {
+  const bundle = await readBundle(source, { what });
   try {
     const { part } = bundle.kubepkg.status ?? {};
     if (part !== undefined) {

@@ -2,6 +2,7 @@ import { imagesOf, type KubePkg, type StatusDigest } from "../kubepkg/kubepkg.ts
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { BundleSource } from "./byte_reader.ts";
 import { declaredSizes, readBundle } from "./read_bundle.ts";
 
 /** What a bundle says of itself. */
@@ -20,8 +21,10 @@ export interface BundleInfo {
   }[];
   /** How many blobs and manifests the package needs, and their size in bytes. */
   readonly blobs: { readonly count: number; readonly size: number };
-  /** Those of them that are not in the file. */
+  /** Those of them that were left out, since the site is said to hold them. */
   readonly omitted: { readonly count: number; readonly size: number };
+  /** Set where the file is one part of several: which, and how many bytes of content it has. */
+  readonly part?: { readonly id: Digest; readonly number: number; readonly count: number; readonly size: number };
 }
 
 /** An image of a bundle. */
@@ -39,8 +42,8 @@ export interface ImageInfo {
  * @param what names the bundle in errors
  * @throws {CorruptError}
  */
-export async function inspectBundle(stream: ReadableStream<Uint8Array>, what?: string): Promise<BundleInfo> {
-  const bundle = await readBundle(stream, { what });
+export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo> {
+  const bundle = await readBundle(source, { what });
   await bundle.cancel();
   return describeBundle(bundle.kubepkg);
 }
@@ -78,7 +81,15 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
       }),
     blobs: { count: sizes.size, size: sumOf(sizes, () => true) },
     omitted: { count: omitted.size, size: sumOf(sizes, (digest) => omitted.has(digest)) },
+    ...describePart(kubepkg, sizes),
   };
+}
+
+function describePart({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "part"> {
+  if (status?.part === undefined) return {};
+  const { id, number, count, carries } = status.part;
+  const size = carries.reduce((sum, { digest, length }) => sum + (length ?? sizes.get(digest) ?? 0), 0);
+  return { part: { id, number, count, size } };
 }
 
 function platformsIn(digests: readonly StatusDigest[]): string[] {

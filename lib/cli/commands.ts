@@ -98,6 +98,7 @@ export const COMMANDS: readonly Command[] = [
     details: [
       "PKG.tgz may be - for standard input; gzip, zstd or plain tar. A lower version than the installed one, or the",
       "same version with other content, is refused (exit status 3) unless --force is given.",
+      "The parts of a split bundle may come in any order, over days; the last one installs the package.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [

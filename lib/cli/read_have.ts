@@ -3,7 +3,7 @@ import { INVENTORY_LIMITS, parseInventory } from "../content/inventory.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Invocation } from "./command.ts";
 import type { Io } from "./io.ts";
-import { openBundle } from "./open_bundle.ts";
+import { openBundle, openFile } from "./open_bundle.ts";
 import { readBounded } from "./read_bounded.ts";
 
 /** What the site holds, by `--have` and `--since`; `undefined` where neither is given. */
@@ -16,7 +16,7 @@ export async function readHave(invocation: Invocation, io: Io): Promise<Set<Dige
   };
   for (const file of files) {
     // Of a bundle given by mistake no more than that is read.
-    const bytes = await readBounded(await openBundle(file, io), file, INVENTORY_LIMITS.maxBytes);
+    const bytes = await readBounded(await openFile(file, io), file, INVENTORY_LIMITS.maxBytes);
     add(parseInventory(bytes, file));
   }
   for (const bundle of bundles) add(await listBundleDigests(await openBundle(bundle, io), bundle));
