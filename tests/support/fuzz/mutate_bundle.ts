@@ -21,6 +21,8 @@ export interface BundleCase {
   readonly before: "nothing" | "base" | "itself";
   readonly force: boolean;
   readonly freeBytes: number;
+  /** Where it fails, the good bundle has to be imported after it. */
+  readonly isRetried: boolean;
   /** Bytes of each chunk that it comes in. */
   readonly chunkBytes: number;
 }
@@ -37,6 +39,7 @@ export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number:
       seed.needsBase ? ["base", "base", "base", "itself", "nothing"] : ["nothing", "nothing", "base", "itself"],
     ),
     force: random.chance(0.2),
+    isRetried: new Random(seedNumber, number, 1).chance(0.1),
     freeBytes: random.chance(0.02) ? random.below(200_000) : 1_000_000_000,
     chunkBytes: random.pick([1 + random.below(700), 4096, 65_536, 1 << 20]),
   };

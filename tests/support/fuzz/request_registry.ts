@@ -93,6 +93,7 @@ export class RequestRegistry implements AsyncDisposable {
     const found = await findForeignCalls(`${folder}/trace`, {
       begin: this.#traceBegin,
       folder: `${folder}/data`,
+      modules: Deno.env.get("CRPE") ? undefined : denoFolder(),
       port: upstreamPort,
     });
     for (const call of found) onFinding(`a system call that it has no reason for: ${call}`);
