@@ -26,8 +26,9 @@ export function formatInventory(digests: readonly Digest[]): string {
  * @throws {CorruptError}
  */
 export function parseInventory(bytes: Uint8Array, what: string): Set<Digest> {
-  const first = bytes.find((byte) => !isBlank(byte));
-  return new Set(first === 0x7b || first === 0x5b ? parseDocument(bytes, what) : parseLines(bytes, what));
+  const begin = Math.max(0, bytes.findIndex((byte) => !isBlank(byte)));
+  const isDocument = bytes[begin] === 0x7b || bytes[begin] === 0x5b;
+  return new Set(isDocument ? parseDocument(bytes.subarray(begin), what) : parseLines(bytes, what));
 }
 
 function parseDocument(bytes: Uint8Array, what: string): Digest[] {
