@@ -59,7 +59,12 @@ export async function readImageGraph(
     depth: number,
   ) => {
     if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deep`);
-    if (manifests.has(expected.digest)) return true;
+    const seen = manifests.get(expected.digest);
+    if (seen !== undefined) {
+      // An index may name it more than once, and be wrong only the second time.
+      checkSize(expected, seen.bytes.length, content.what);
+      return true;
+    }
     const bytes = await content.readManifest(repository, expected.digest);
     if (bytes === undefined) return content.isElsewhere?.(expected.digest) ?? false;
     checkSize(expected, bytes.length, content.what);

@@ -22,6 +22,7 @@ export class RawConnection implements Disposable {
   readonly #buffer = new Uint8Array(64 * 1024);
   #rest: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #isEnded = false;
+  #isReset = false;
 
   private constructor(connection: Deno.TcpConn) {
     this.#connection = connection;
@@ -63,7 +64,8 @@ export class RawConnection implements Disposable {
       if (status === 101) throw new FramingError("the protocol was changed");
       if (status < 200) continue;
       const hasBody = method !== "HEAD" && status !== 204 && status !== 304;
-      return { status, head, body: hasBody ? await this.#readBody(head) : new Uint8Array(0) };
+      const body = hasBody ? await this.#readBody(head) : new Uint8Array(0);
+      return body && { status, head, body };
     }
   }
 
@@ -71,11 +73,13 @@ export class RawConnection implements Disposable {
     this.#connection.close();
   }
 
-  async #readBody(head: string): Promise<Uint8Array<ArrayBuffer>> {
+  async #readBody(head: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const length = /^content-length: *([0-9]+)\r$/mi.exec(head)?.[1];
     if (length === undefined) throw new FramingError(`an answer does not say its length: ${JSON.stringify(head)}`);
     while (this.#rest.length < Number(length)) {
-      if (!await this.#fill()) throw new FramingError(`the body of an answer ends early: ${JSON.stringify(head)}`);
+      if (await this.#fill()) continue;
+      if (this.#isReset) return undefined;
+      throw new FramingError(`the body of an answer ends early: ${JSON.stringify(head)}`);
     }
     return this.#take(Number(length));
   }
@@ -104,7 +108,8 @@ export class RawConnection implements Disposable {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
         throw new FramingError(`nothing came for ${PATIENCE_MILLISECONDS / 1000} s`);
       }
-      // Who hangs up on what it has not read resets the connection.
+      // Who hangs up on what it has not read resets the connection, and what was on its way is lost.
+      this.#isReset = true;
     } finally {
       clearTimeout(timer);
     }

@@ -1,5 +1,6 @@
 import { importBundle } from "../../../lib/bundle/import_bundle.ts";
 import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/error.ts";
+import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, streamOf } from "../../support/content.ts";
 import {
@@ -83,6 +84,20 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
       const spoilt = { ...AMD, root: { ...AMD.root, descriptor: { ...AMD.root.descriptor, size: 5 } } };
       const index = makeMultiImage([["linux/amd64", spoilt]]);
       return { ...index, manifests: [AMD.root, index.root] };
+    })(),
+    CorruptError,
+    "the manifest that names it says 5",
+  ],
+  [
+    "a child is named twice, the second time with another size",
+    (() => {
+      const [child, wrong] = [AMD.root.descriptor, { ...AMD.root.descriptor, size: 5 }];
+      const root = makeDocument(MEDIA_TYPE.ociIndex, {
+        schemaVersion: 2,
+        mediaType: MEDIA_TYPE.ociIndex,
+        manifests: [child, wrong],
+      });
+      return { root, manifests: [AMD.root, root], blobs: AMD.blobs };
     })(),
     CorruptError,
     "the manifest that names it says 5",
