@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { TruncatedError } from "../oci/error.ts";
 
 /** Gives bytes piece by piece. */
 export interface ByteSource {
@@ -153,8 +153,8 @@ export class ByteReader {
     return piece !== undefined;
   }
 
-  #truncated(): CorruptError {
-    return new CorruptError(`Cannot read ${this.#what}: it ends after ${this.#position} bytes, in the middle`);
+  #truncated(): TruncatedError {
+    return new TruncatedError(`Cannot read ${this.#what}: it ends after ${this.#position} bytes, in the middle`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { CorruptError, TruncatedError } from "../oci/error.ts";
 import type { ByteReader } from "./byte_reader.ts";
 import { STORED_BYTES, STORED_HEADER_BYTES } from "./gzip_writer.ts";
 import { CHUNK_BYTES } from "./transform_source.ts";
@@ -34,7 +34,9 @@ export class StoredBlocks {
   async read(): Promise<Uint8Array | undefined> {
     if (!await this.#openBlock()) return undefined;
     const piece = await this.#input.read(CHUNK_BYTES);
-    if (piece === undefined) throw this.#refuse("it ends in the middle of a block");
+    if (piece === undefined) {
+      throw new TruncatedError(`Cannot decompress ${this.#what}: it ends in the middle of a block`);
+    }
     let from = Math.min(this.#left, piece.length);
     let length = from;
     this.#left -= from;

@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { CorruptError, TruncatedError } from "../oci/error.ts";
 import type { ByteReader } from "./byte_reader.ts";
 import { BLOCK_BYTES, decodeText, paddedSize, parsePaxRecords, parseTarHeader, type TarHeader } from "./tar_header.ts";
 
@@ -128,7 +128,9 @@ export class TarReader {
     const read = async (max: number) => {
       if (turn !== this.#turn || this.#left === 0) return undefined;
       const piece = await this.#input.read(Math.min(max, this.#left));
-      if (piece === undefined) throw this.#refuse(`it ends in the middle of ${quote(name)}`);
+      if (piece === undefined) {
+        throw new TruncatedError(`Cannot read ${this.#what}: it ends in the middle of ${quote(name)}`);
+      }
       this.#left -= piece.length;
       return piece;
     };

@@ -2,7 +2,7 @@ import type { IngestStore, PieceStore } from "../content/ingest_store.ts";
 import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
 import { streamBytes } from "./byte_reader.ts";
 import type { BundleBlob } from "./read_bundle.ts";
 
@@ -111,7 +111,9 @@ async function ingestBlob(
       onBytes(piece.length);
     }
   } catch (error) {
-    if (error instanceof NoSpaceError) await ingest.abort();
+    // What a damaged file gave before it was found out may be wrong.
+    const isDamaged = error instanceof CorruptError && !(error instanceof TruncatedError);
+    if (isDamaged || error instanceof NoSpaceError) await ingest.abort();
     else ingest.keep();
     throw error;
   }

@@ -1,4 +1,4 @@
-import { CorruptError } from "../oci/error.ts";
+import { CorruptError, TruncatedError } from "../oci/error.ts";
 import type { ByteReader } from "./byte_reader.ts";
 
 const MAGIC = 0xfd2fb528;
@@ -70,7 +70,7 @@ export class ZstdFrames {
   async *#readPieces(length: number): AsyncGenerator<Uint8Array, void> {
     for (let left = length; left > 0;) {
       const piece = await this.#input.read(left);
-      if (piece === undefined) throw this.#refuse("it ends in the middle");
+      if (piece === undefined) throw new TruncatedError(`Cannot decompress ${this.#what}: it ends in the middle`);
       left -= piece.length;
       yield piece;
     }

@@ -65,6 +65,9 @@ export class CorruptError extends Error {
   override readonly name = "CorruptError";
 }
 
+/** Input that ends too early: what came before that need not be wrong. */
+export class TruncatedError extends CorruptError {}
+
 /** Something a rule forbids (a downgrade, a policy): exit status 3, HTTP 409. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
