@@ -1,3 +1,4 @@
+import { formatCanonicalJson } from "../../../lib/kubepkg/version.ts";
 import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
@@ -121,7 +122,8 @@ export class BundleSite {
       fail("another package was imported than the one that the check sum is of");
     }
     const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata.name);
-    if (JSON.stringify(recorded) !== JSON.stringify(kubepkg)) fail("the record is not what was imported");
+    // A field that was filled in stands in another place once it was read again.
+    if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) fail("the record is not what was imported");
     const { name, text } = formatHandover(kubepkg);
     const files = listFiles(`${folder}/manifests`);
     const others = files.filter((file) => file !== name && !before.has(`manifests/${file}`));
