@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
-import { type CrpeProcess, runCrpe, startCrpe } from "../support/crpe_process.ts";
+import { crpeCommand, type CrpeProcess, startCrpe } from "../support/crpe_process.ts";
 import { startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
 import { buildImage, buildIndex } from "../support/images.ts";
 import { peerTest } from "../support/peers.ts";
@@ -26,7 +26,9 @@ const commands = blocksOf("sh").flatMap(({ heading, text }) =>
     line !== ""
   )
 );
-const isStory = (heading: string) => ["At the desk", "Packing", "At the site"].includes(heading);
+const DESK = ["At the desk", "Packing"];
+const SITE = ["At the site", "The next release", "Over the network of the site"];
+const isStory = (heading: string) => [...DESK, ...SITE].includes(heading);
 
 Deno.test("the README's commands outside the story are those that CI runs", () => {
   const outside = commands.filter(({ heading }) => !isStory(heading)).map(({ line }) => line);
@@ -61,35 +63,53 @@ peerTest("the README's story runs, command by command", ["docker-registry", "sko
   );
   await folder.write("line4.json", blocksOf("json")[0]!.text);
 
-  let server: CrpeProcess | undefined;
-  const stop = async () => await server?.[Symbol.asyncDispose]();
+  // `./crpe` in the folder of the test is whatever is tested.
+  const words = crpeCommand().map((word) => `'${word}'`).join(" ");
+  await Deno.chmod(await folder.write("crpe", `#!/bin/sh\nexec ${words} "$@"\n`), 0o755);
+
+  const servers = new Map<string, CrpeProcess>();
+  const options = { env: { HOME: folder.path }, cwd: folder.path };
   try {
     for (const { heading, line } of commands.filter(({ heading }) => isStory(heading))) {
-      const words = line
-        .replaceAll("/srv/crpe", `${folder.path}/${heading === "At the site" ? "site" : "desk"}`)
-        .replaceAll("127.0.0.1:6060", server === undefined ? "" : new URL(server.url).host)
+      const isDesk = DESK.includes(heading) || line.startsWith("./crpe pack");
+      let command = line
+        .replaceAll("/srv/crpe", `${folder.path}/${isDesk ? "desk" : "site"}`)
+        .replaceAll("/srv/", `${folder.path}/`)
         .replaceAll("/var/lib/rancher/k3s/server/manifests", `${folder.path}/manifests`)
         .replaceAll("dir:web", `dir:${folder.path}/web`)
-        .split(" ");
-      const [program, ...args] = words;
-      const options = { env: { HOME: folder.path }, cwd: folder.path };
-      if (args[0] === "registry") {
-        await stop();
-        server = await startCrpe([...args, "--addr=127.0.0.1:0"], options);
+        .replace("mirror-config k3s", `mirror-config k3s --root=${folder.path}/node`);
+      for (const [name, port] of [["registry", 6060], ["agent", 36060]] as const) {
+        const server = servers.get(name);
+        if (server !== undefined) command = command.replaceAll(`127.0.0.1:${port}`, new URL(server.url).host);
+      }
+      const [program, ...args] = command.split(" ");
+      const [name = ""] = args;
+      if (program === "./crpe" && ["registry", "agent"].includes(name)) {
+        await servers.get(name)?.[Symbol.asyncDispose]();
+        servers.set(name, await startCrpe([...args, "--addr=127.0.0.1:0"], options));
         continue;
       }
-      const result = program === "./crpe"
-        ? await runCrpe(args, options)
-        : program === "skopeo"
+      const result = program === "skopeo"
         ? await tools.skopeo(args.filter((arg) => !arg.includes("tls-verify")))
-        : await tools.podman(args.filter((arg) => !arg.includes("tls-verify")));
+        : program === "podman"
+        ? await tools.podman(args.filter((arg) => !arg.includes("tls-verify")))
+        : await runShell(command, options);
       assertEquals(result.code, 0, `${line}: ${result.stderr}`);
     }
-    assert(server !== undefined);
-    const response = await fetch(`${server.url}/v2/registry.lan/team/web/manifests/1.0`, { method: "HEAD" });
+    const registry = servers.get("registry");
+    assert(registry !== undefined);
+    const response = await fetch(`${registry.url}/v2/registry.lan/team/web/manifests/1.0`, { method: "HEAD" });
     assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
     assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
+    const [installed] = JSON.parse((await runShell("./crpe packages --data=site --json", options)).stdout);
+    assertEquals(installed.spec.version, "1.0.0");
   } finally {
-    await stop();
+    for (const server of servers.values()) await server[Symbol.asyncDispose]();
   }
 });
+
+async function runShell(command: string, { env, cwd }: { env: Record<string, string>; cwd: string }) {
+  const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", command], env, cwd }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
