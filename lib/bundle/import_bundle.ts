@@ -44,6 +44,8 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "isI
   /** Only says what would happen; reads the first entry alone. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
+  /** Called when all of the bundle was read, before anything of it can be seen; what it throws refuses the bundle. */
+  readonly onRead?: (() => Promise<void>) | undefined;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
 
@@ -139,6 +141,7 @@ class BundleImport {
     for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
       await this.#take(blob);
     }
+    await this.#options.onRead?.();
     const graphs = await this.#checkComplete();
     await this.#writeLeftOver(graphs);
     using _lock = await installation?.lock?.();

@@ -182,6 +182,11 @@ export class DiskStore implements IngestStore {
     return Ingest.open({ ...this.#ingestOptions(digest), path: this.#path(partialPath(digest)) });
   }
 
+  async statIngest(digest: Digest): Promise<number> {
+    const file = await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound);
+    return file?.isFile ? file.size : 0;
+  }
+
   async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
     if (await this.statBlob(repo, expected.digest) === expected.size) {
       await body.cancel();

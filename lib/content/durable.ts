@@ -45,10 +45,19 @@ export async function commitFile(temporary: string, path: string): Promise<void>
   }
 }
 
-/** Writes a small file so that it is there whole or not at all, whenever the power goes. */
-export async function writeFileDurably(temporary: string, path: string, bytes: Uint8Array): Promise<void> {
+/**
+ * Writes a small file so that it is there whole or not at all, whenever the power goes.
+ *
+ * @param options.mode who may do what with it, as for `chmod`
+ */
+export async function writeFileDurably(
+  temporary: string,
+  path: string,
+  bytes: Uint8Array,
+  options: { readonly mode?: number } = {},
+): Promise<void> {
   await createFolder(parentOf(temporary));
-  const file = await Deno.open(temporary, { write: true, createNew: true });
+  const file = await Deno.open(temporary, { write: true, createNew: true, ...options });
   try {
     try {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));

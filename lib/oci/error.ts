@@ -1,6 +1,6 @@
 /**
- * Error codes a client may see. Those of the OCI distribution specification ("Error Codes"), and below the blank
- * line those that it leaves open and distribution, containerd and docker know too.
+ * Error codes a client may see. Those of the OCI distribution specification ("Error Codes"), below the blank line those
+ * that it leaves open and distribution, containerd and docker know too, and last those of the agent's own API.
  */
 const STATUS_OF_CODE = {
   BLOB_UNKNOWN: 404,
@@ -22,6 +22,14 @@ const STATUS_OF_CODE = {
   RANGE_INVALID: 416,
   TAG_INVALID: 400,
   UNAVAILABLE: 503,
+
+  CONFLICT: 409,
+  CORRUPT: 422,
+  INCOMPLETE: 422,
+  INVALID: 400,
+  LOCKED: 423,
+  NO_SPACE: 507,
+  TOO_LARGE: 413,
 } as const;
 
 /** One of the codes of `STATUS_OF_CODE`. */
@@ -61,7 +69,12 @@ export class RegistryError extends Error {
 
 /** Input that is corrupt or does not follow its format: exit status 4, HTTP 422. */
 export class CorruptError extends Error {
-  override readonly name = "CorruptError";
+  override readonly name: string = "CorruptError";
+}
+
+/** Input that is larger than what is accepted: exit status 4, HTTP 413. */
+export class TooLargeError extends CorruptError {
+  override readonly name = "TooLargeError";
 }
 
 /** Something a rule forbids (a downgrade, a policy): exit status 3, HTTP 409. */
