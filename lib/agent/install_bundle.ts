@@ -1,21 +1,23 @@
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
 import type { ContentStore } from "../content/source.ts";
+import type { Handover, HandoverResult } from "./handover.ts";
 import type { PackageRecords } from "./package_records.ts";
-import { isHandedOver, probeHandoverFolder, writeHandover } from "./write_handover.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
   readonly store: ContentStore;
   readonly records: PackageRecords;
-  /** The folder that the cluster's watcher polls. */
-  readonly manifestsDir?: string | undefined;
+  /** How the manifests get into the cluster; without it they are only recorded. */
+  readonly handover?: Handover | undefined;
 }
 
 /** What an installation did. */
 export interface InstallResult extends ImportResult {
-  /** The hand-over file that was written. */
+  /** Where the manifests were handed over to. */
   readonly handover?: string;
+  /** Objects that the package no longer has, but that were left in the cluster. */
+  readonly left?: readonly string[];
 }
 
 /**
@@ -23,31 +25,29 @@ export interface InstallResult extends ImportResult {
  * anywhere is done again from the place where it stopped. Of several installations at a time one at a time does what can
  * be seen, and the version rule holds for what the one before has left.
  *
- * @throws {Error} when `manifestsDir` cannot be written: before anything is
+ * @throws {Error} when the manifests cannot be handed over: where that can be known, before anything is written
  * @throws as `importBundle` does
  */
 export async function installBundle(
   stream: ReadableStream<Uint8Array>,
-  { store, records, manifestsDir, ...options }: InstallOptions,
+  { store, records, handover, ...options }: InstallOptions,
 ): Promise<InstallResult> {
-  let handover: string | undefined;
+  let handedOver: HandoverResult | undefined;
   const result = await importBundle(stream, store, {
     ...options,
     installation: {
       findInstalled: (name) => records.read(name),
-      prepare: async () => {
-        if (manifestsDir !== undefined) await probeHandoverFolder(manifestsDir);
-      },
+      prepare: async () => await handover?.prepare(),
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => manifestsDir === undefined || await isHandedOver(manifestsDir, kubepkg),
+      isFinished: async (kubepkg) => await handover?.isHandedOver(kubepkg) ?? true,
       finish: async (kubepkg, { isRepair }) => {
-        // Who watches the folder takes a file that is written again for news.
-        if (manifestsDir !== undefined && !(isRepair && await isHandedOver(manifestsDir, kubepkg))) {
-          handover = await writeHandover(manifestsDir, kubepkg);
+        // Who watches for manifests takes those that come again for news.
+        if (handover !== undefined && !(isRepair && await handover.isHandedOver(kubepkg))) {
+          handedOver = await handover.handOver(kubepkg, await records.read(kubepkg.metadata.name));
         }
         if (!isRepair) await records.write(kubepkg);
       },
     },
   });
-  return { ...result, ...(handover === undefined ? {} : { handover }) };
+  return { ...result, ...(handedOver === undefined ? {} : { handover: handedOver.where, left: handedOver.left }) };
 }

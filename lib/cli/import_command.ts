@@ -1,3 +1,4 @@
+import { FolderHandover } from "../agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
 import { DiskStore } from "../content/disk_store.ts";
@@ -23,6 +24,8 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const { data } = await readSettings(invocation, io);
   const store = new DiskStore(data, { warn: createWarning(io) });
   const records = new PackageRecords(data);
+  const manifestsDir = invocation.flag("manifests-dir");
+  const handover = manifestsDir === undefined ? undefined : new FolderHandover(manifestsDir);
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
@@ -34,7 +37,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       what: nameOfBundle(where),
       store,
       records,
-      manifestsDir: invocation.flag("manifests-dir"),
+      handover,
       force: invocation.isSet("force"),
       dryRun: isDryRun,
       freeBytes: () => freeBytesOf(data),

@@ -1,3 +1,4 @@
+import { FolderHandover } from "../../lib/agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../lib/agent/package_records.ts";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
@@ -110,6 +111,6 @@ async function install(root: string, bundle: string): Promise<InstallResult> {
   return await installBundle(file.readable, {
     store: new DiskStore(data),
     records: new PackageRecords(data),
-    manifestsDir: `${root}/manifests`,
+    handover: new FolderHandover(`${root}/manifests`),
   });
 }

@@ -1,3 +1,4 @@
+import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { installBundle, type InstallOptions } from "../../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
@@ -29,9 +30,9 @@ async function createSite() {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-  const manifestsDir = `${folder.path}/manifests`;
+  const handover = new FolderHandover(`${folder.path}/manifests`);
   const install = async (options: Partial<InstallOptions> = {}) => {
-    return await installBundle(streamOf(BUNDLE), { store, records, manifestsDir, ...options });
+    return await installBundle(streamOf(BUNDLE), { store, records, handover, ...options });
   };
   return { folder, store, records, install, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
@@ -72,11 +73,12 @@ Deno.test("installBundle() says that the folder of manifests cannot be written b
   await site.folder.write("file", "");
   for (const there of ["file", "file/deeper"]) {
     const manifestsDir = `${site.folder.path}/${there}`;
-    const { message } = await assertRejects(() => site.install({ manifestsDir }), Error);
+    const { message } = await assertRejects(() => site.install({ handover: new FolderHandover(manifestsDir) }), Error);
     assertStringIncludes(message, `Cannot write manifests into ${manifestsDir}: a part of the path is a file`);
     assertEquals(await site.folder.listFiles(), ["file"]);
   }
-  assertEquals((await site.install({ manifestsDir: `${site.folder.path}/file`, dryRun: true })).isImported, false);
+  const handover = new FolderHandover(`${site.folder.path}/file`);
+  assertEquals((await site.install({ handover, dryRun: true })).isImported, false);
 });
 
 Deno.test("installBundle() leaves nothing in the folder of manifests but its file", async () => {

@@ -1,8 +1,7 @@
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
-import { writeHandover } from "../../../lib/agent/write_handover.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -67,19 +66,4 @@ Deno.test("PackageRecords names a record that it cannot read", async () => {
   await using folder = await TestFolder.create();
   await folder.write("kubepkg/line4/current.json", '{"apiVersion":');
   await assertRejects(() => new PackageRecords(folder.path).list(), CorruptError, "line4/current.json");
-});
-
-Deno.test("writeHandover() writes one file a package, with no dot-file left", async () => {
-  await using folder = await TestFolder.create();
-  await writeHandover(`${folder.path}/manifests`, release("1.0.0"));
-  const path = await writeHandover(`${folder.path}/manifests`, release("1.1.0"));
-  assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
-  assertStringIncludes(await Deno.readTextFile(path), "kind: ConfigMap");
-});
-
-Deno.test("writeHandover() takes over what a crash has left", async () => {
-  await using folder = await TestFolder.create();
-  await folder.write("manifests/.line4.yaml.tmp", "half a fi");
-  await writeHandover(`${folder.path}/manifests`, release("1.0.0"));
-  assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
 });
