@@ -31,6 +31,12 @@ export const FLAG = {
     value: "SIZE",
     summary: "how large the store may grow, such as 20GiB; what is used longest ago goes [unlimited]",
   },
+  manifestsDir: {
+    name: "manifests-dir",
+    value: "DIR",
+    summary: "write the release's manifests into DIR, where k3s picks them up",
+  },
+  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
