@@ -25,7 +25,7 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
       const isRead = request.method === "GET" || request.method === "HEAD";
       if (!isRead) checkToken(request.headers, options.token);
       const response =
-        await (isRead ? answerRead(route, options, uploads) : answerWrite(route, request, options, uploads));
+        await (isRead ? answerRead(route, request, options, uploads) : answerWrite(route, request, options, uploads));
       return request.method === "HEAD" ? new Response(null, response) : response;
     } catch (error) {
       const known = toApiError(error, options.describeError);
@@ -56,11 +56,19 @@ function checkToken(headers: Headers, token: string | undefined): void {
   );
 }
 
-async function answerRead(route: AgentRoute, options: AgentOptions, uploads: BlobUploads): Promise<Response> {
+async function answerRead(
+  route: AgentRoute,
+  { method }: Request,
+  options: AgentOptions,
+  uploads: BlobUploads,
+): Promise<Response> {
   const { node: { id, platforms }, records } = options;
   switch (route.kind) {
     case "packages":
-      return answerJson(await records.list(), { "x-node-agent": `${id}; platforms=${platforms.join(",")}` });
+      // Who looks for agents wants no more, and is to find also one that cannot read a record.
+      return answerJson(method === "HEAD" ? [] : await records.list(), {
+        "x-node-agent": `${id}; platforms=${platforms.join(",")}`,
+      });
     case "package": {
       const installed = isPackageName(route.name) ? await records.read(route.name) : undefined;
       if (installed !== undefined) return answerJson(installed);

@@ -114,6 +114,26 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./import_command.ts")).runImport(invocation, io),
   },
   {
+    name: "push",
+    operands: "PKG.tgz…",
+    summary: "send bundles to an agent: only the blobs that it lacks, going on where it was cut off",
+    details: [
+      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the file that the agent named when",
+      "it started, or of the one that it was given. A bundle that does not replace what is installed is refused (exit",
+      "status 3) unless --force is given.",
+    ].join("\n"),
+    arity: [1, Infinity],
+    flags: [
+      { name: "to", value: "URL", summary: "the agent" },
+      { name: "token-file", value: "FILE", summary: "the agent's token" },
+      { name: "ca-file", value: "FILE", summary: "the authority of an https agent's certificate, as PEM" },
+      { name: "dry-run", summary: "say what would happen, send nothing" },
+      { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./push_command.ts")).runPush(invocation, io),
+  },
+  {
     name: "gc",
     operands: "",
     summary: "remove content that nothing refers to",
