@@ -1,12 +1,13 @@
+import type { BundleSource } from "../bundle/byte_reader.ts";
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
-import type { ContentStore } from "../content/source.ts";
+import type { ImportStore } from "../bundle/write_bundle_blob.ts";
 import type { Handover, HandoverResult } from "./handover.ts";
 import type { PackageRecords } from "./package_records.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
-  readonly store: ContentStore;
+  readonly store: ImportStore;
   readonly records: PackageRecords;
   /** How the manifests get into the cluster; without it they are only recorded. */
   readonly handover?: Handover | undefined;
@@ -29,11 +30,11 @@ export interface InstallResult extends ImportResult {
  * @throws as `importBundle` does
  */
 export async function installBundle(
-  stream: ReadableStream<Uint8Array>,
+  source: BundleSource,
   { store, records, handover, ...options }: InstallOptions,
 ): Promise<InstallResult> {
   let handedOver: HandoverResult | undefined;
-  const result = await importBundle(stream, store, {
+  const result = await importBundle(source, store, {
     ...options,
     installation: {
       findInstalled: (name) => records.read(name),

@@ -1,3 +1,4 @@
+import { type BundleSource, openByteSource, streamBytes } from "../bundle/byte_reader.ts";
 import { formatPackageTar } from "../bundle/package_tar.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "../bundle/read_bundle.ts";
 import { DigestMismatchError, Verifier } from "../content/verify.ts";
@@ -12,7 +13,7 @@ export interface PushOptions {
   /** Names the bundle in errors. */
   readonly what: string;
   /** The bundle's bytes, from the start, each time. */
-  readonly open: () => Promise<ReadableStream<Uint8Array>>;
+  readonly open: () => Promise<BundleSource>;
   /** Asks what would happen, and sends nothing else. */
   readonly dryRun: boolean;
   /** @param bytes of `total` that the agent has got */
@@ -163,20 +164,23 @@ class Push {
 
   async #sendWhole(): Promise<PushResult> {
     const { client, open, dryRun, onProgress } = this.#options;
-    const reader = (await open()).getReader();
+    const opened = await open();
+    const source = "read" in opened ? opened : openByteSource(opened);
     let bytes = 0;
-    const body = new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) return controller.close();
-        bytes += value.length;
+    const body = streamBytes({
+      read: async () => {
+        const piece = await source.read();
+        bytes += piece?.length ?? 0;
         onProgress(bytes, undefined);
-        controller.enqueue(value);
+        return piece;
       },
-      cancel: (reason) => reader.cancel(reason),
-    }, { highWaterMark: 0 });
-    const document = await client.install(body, { dryRun });
-    return { document, sent: { blobs: 0, bytes: dryRun ? 0 : bytes } };
+    });
+    try {
+      const document = await client.install(body, { dryRun });
+      return { document, sent: { blobs: 0, bytes: dryRun ? 0 : bytes } };
+    } finally {
+      await source.cancel();
+    }
   }
 
   #report(left: number): void {

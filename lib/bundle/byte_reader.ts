@@ -8,20 +8,48 @@ export interface ByteSource {
   cancel(reason?: unknown): Promise<void>;
 }
 
+/** A source of which bytes that nobody needs are passed over without being read. */
+export interface SeekableSource extends ByteSource {
+  /**
+   * Passes over up to `length` bytes.
+   *
+   * @returns how many there were; 0 at the end, and where the source can only read at the moment
+   */
+  skip(length: number): Promise<number> | number;
+  /** Looks at bytes `distance` bytes further on than what was read; fewer than `length` where the source ends. */
+  peekAt(distance: number, length: number): Promise<Uint8Array>;
+}
+
+/** Where a bundle is read from. */
+export type BundleSource = ReadableStream<Uint8Array> | SeekableSource;
+
 const EMPTY = new Uint8Array(0);
+// Fewer bytes are sooner read, and a check sum over all bytes can be told then.
+const WORTH_SKIPPING = 64 * 1024;
 
 /** Reads from a `ByteSource` in the portions that the reader of a format needs, without copying large ones. */
 export class ByteReader {
-  readonly #source: ByteSource;
+  readonly #source: ByteSource & Partial<SeekableSource>;
   readonly #what: string;
   #rest: Uint8Array = EMPTY;
   #position = 0;
   #ended = false;
+  #isReadThrough = false;
 
   /** @param what names the bytes in errors */
-  constructor(source: ByteSource, what: string) {
+  constructor(source: ByteSource & Partial<SeekableSource>, what: string) {
     this.#source = source;
     this.#what = what;
+  }
+
+  /** Whether bytes that are skipped need not be read. */
+  get isSeekable(): boolean {
+    return this.#source.skip !== undefined && !this.#isReadThrough;
+  }
+
+  /** From now on what is skipped is read too, so that a check sum over all of it can be told. */
+  readThrough(): void {
+    this.#isReadThrough = true;
   }
 
   /** How many bytes were read or skipped. */
@@ -70,13 +98,24 @@ export class ByteReader {
     return this.#rest.subarray(0, length);
   }
 
-  /** @throws {CorruptError} when there are fewer bytes than `length` */
+  /**
+   * Passes over bytes; those of a seekable source are not read.
+   *
+   * @throws {CorruptError} when there are fewer bytes than `length`
+   */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0;) {
-      const piece = await this.read(left);
-      if (piece === undefined) throw this.#truncated();
-      left -= piece.length;
+      const passed = await this.#pass(left) || (await this.read(left))?.length;
+      if (passed === undefined) throw this.#truncated();
+      left -= passed;
     }
+  }
+
+  /** Looks at bytes `distance` bytes further on, of a seekable source; fewer than `length` where it ends. */
+  async peekAt(distance: number, length: number): Promise<Uint8Array> {
+    const beyond = distance - this.#rest.length;
+    if (beyond < 0) return (await this.peek(distance + length)).subarray(distance);
+    return await this.#source.peekAt?.(beyond, length) ?? EMPTY;
   }
 
   /** Takes back the end of what was read last, to be read again. */
@@ -97,6 +136,13 @@ export class ByteReader {
     this.#ended = true;
     this.#rest = EMPTY;
     await this.#source.cancel(reason);
+  }
+
+  async #pass(length: number): Promise<number> {
+    if (this.#rest.length > 0 || this.#ended || this.#isReadThrough || length < WORTH_SKIPPING) return 0;
+    const passed = await this.#source.skip?.(length) ?? 0;
+    this.#position += passed;
+    return passed;
   }
 
   // Replaces what is left, also where it is not empty: `peek` has kept it.

@@ -1,5 +1,5 @@
 import { createZstdDecompress } from "node:zlib";
-import { ByteReader, type ByteSource, openByteSource } from "./byte_reader.ts";
+import { type BundleSource, ByteReader, type ByteSource, openByteSource } from "./byte_reader.ts";
 import { GzipSource } from "./gzip_source.ts";
 import { CHUNK_BYTES, TransformSource } from "./transform_source.ts";
 import { ZstdFrames } from "./zstd_frames.ts";
@@ -15,13 +15,14 @@ export interface Decompressed {
 
 /**
  * Reads what a file holds once it is decompressed: gzip (RFC 1952, several members too), zstd (RFC 8878) or neither, told
- * apart by the first bytes. Input is taken only as fast as output is read.
+ * apart by the first bytes. Input is taken only as fast as output is read. Of a file in our own layout, or a plain tar,
+ * what is skipped is not read.
  *
  * @param what names the file in errors
  * @throws {CorruptError} from the reader: a file cut short, a wrong check sum, other bytes behind the end
  */
-export async function decompress(stream: ReadableStream<Uint8Array>, what = "the bundle"): Promise<Decompressed> {
-  const input = new ByteReader(openByteSource(stream), what);
+export async function decompress(source: BundleSource, what = "the bundle"): Promise<Decompressed> {
+  const input = new ByteReader(source instanceof ReadableStream ? openByteSource(source) : source, what);
   try {
     const compression = tellCompression(await input.peek(4));
     switch (compression) {

@@ -1,7 +1,8 @@
-import { crc32, createInflateRaw } from "node:zlib";
+import { crc32 } from "node:zlib";
 import { CorruptError } from "../oci/error.ts";
 import type { ByteReader, ByteSource } from "./byte_reader.ts";
-import { CHUNK_BYTES, TransformSource } from "./transform_source.ts";
+import { type GzipMember, openMember, StoredMember } from "./gzip_member.ts";
+import { CHUNK_BYTES } from "./transform_source.ts";
 
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 };
 const HEADER_BYTES = 10;
@@ -14,14 +15,18 @@ const MAX_TEXT_BYTES = 64 * 1024;
  *
  * Not with `createGunzip`, which checks a member before it hands out the end of it: where a bit has flipped in a small
  * file, nothing of the file could be looked at to say what is broken.
+ *
+ * A bundle of ours says in its header where its stored blocks begin: of a file what nobody needs is passed over there. The
+ * check sum cannot be told then; the length, and that the end is there, is checked all the same.
  */
 export class GzipSource implements ByteSource {
   readonly #input: ByteReader;
   readonly #what: string;
-  #member: TransformSource | undefined;
+  #member: GzipMember | undefined;
   #isFirst = true;
   #crc = 0;
   #size = 0;
+  #isSkipped = false;
 
   /** @param what names the bytes in errors */
   constructor(input: ByteReader, what: string) {
@@ -43,6 +48,14 @@ export class GzipSource implements ByteSource {
     }
   }
 
+  /** Passes over bytes that nobody needs. @returns how many; 0 where they have to be read. @throws {CorruptError} */
+  async skip(length: number): Promise<number> {
+    const passed = await this.#member?.skip(length) ?? 0;
+    if (passed > 0) this.#isSkipped = true;
+    this.#size = (this.#size + passed) % 2 ** 32;
+    return passed;
+  }
+
   async cancel(reason?: unknown): Promise<void> {
     await this.#member?.cancel(reason);
     await this.#input.cancel(reason);
@@ -58,16 +71,20 @@ export class GzipSource implements ByteSource {
     const header = await this.#input.readExactly(HEADER_BYTES);
     const flags = header[3]!;
     if (header[2] !== 8 || (flags & FLAG.reserved) !== 0) throw this.#refuse("an unknown compression method");
+    let headBytes = 0;
     if (flags & FLAG.extra) {
-      const length = await this.#input.readExactly(2);
-      await this.#input.skip(length[0]! + length[1]! * 256);
+      const [low = 0, high = 0] = await this.#input.readExactly(2);
+      headBytes = findHeadBytes(await this.#input.readExactly(low + high * 256));
     }
     if (flags & FLAG.name) await this.#skipText();
     if (flags & FLAG.comment) await this.#skipText();
     if (flags & FLAG.headerCrc) await this.#input.skip(2);
     this.#isFirst = false;
     this.#crc = this.#size = 0;
-    this.#member = new TransformSource(this.#input, createInflateRaw({ chunkSize: CHUNK_BYTES }), this.#what);
+    this.#isSkipped = false;
+    this.#member = this.#input.isSeekable && await StoredMember.isOne(this.#input, headBytes)
+      ? new StoredMember(this.#input, headBytes, this.#what)
+      : openMember(this.#input, this.#what);
     return true;
   }
 
@@ -76,7 +93,9 @@ export class GzipSource implements ByteSource {
     this.#member = undefined;
     const trailer = await this.#input.readExactly(TRAILER_BYTES);
     const view = new DataView(trailer.buffer, trailer.byteOffset, TRAILER_BYTES);
-    if (view.getUint32(0, true) !== this.#crc) throw this.#refuse("its check sum is not that of the data");
+    if (!this.#isSkipped && view.getUint32(0, true) !== this.#crc) {
+      throw this.#refuse("its check sum is not that of the data");
+    }
     if (view.getUint32(4, true) !== this.#size) throw this.#refuse("its length is not that of the data");
   }
 
@@ -97,4 +116,16 @@ export class GzipSource implements ByteSource {
   #refuse(reason: string): CorruptError {
     return new CorruptError(`Cannot decompress ${this.#what}: ${reason}`);
   }
+}
+
+// The subfield "CR" (RFC 1952, 2.3.1.1): how many bytes there are before the first stored block that holds blobs.
+function findHeadBytes(extra: Uint8Array): number {
+  const view = new DataView(extra.buffer, extra.byteOffset, extra.length);
+  for (let at = 0; at + 4 <= extra.length;) {
+    const length = view.getUint16(at + 2, true);
+    const isOurs = extra[at] === 0x43 && extra[at + 1] === 0x52 && length === 4 && at + 8 <= extra.length;
+    if (isOurs) return view.getUint32(at + 4, true);
+    at += 4 + length;
+  }
+  return 0;
 }

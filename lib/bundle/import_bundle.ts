@@ -1,4 +1,3 @@
-import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import { imagesOf, type KubePkg, withImageDigests } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -6,7 +5,7 @@ import { CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
-import { streamBytes } from "./byte_reader.ts";
+import type { BundleSource } from "./byte_reader.ts";
 import { isContentInPlace } from "./content_in_place.ts";
 import { type ImageGraph, readImageGraphs, rootDigest } from "./image_graph.ts";
 import { describeBundle } from "./inspect_bundle.ts";
@@ -21,6 +20,7 @@ import {
 } from "./plan_import.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 import { readSmallBlob } from "./read_small_blob.ts";
+import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
 
 /** What an installation is besides the content of the store. */
 export interface Installation {
@@ -69,7 +69,6 @@ export interface ImportResult {
 }
 
 const ANY_TYPE = "application/octet-stream";
-const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Brings a bundle's content into a store: blobs as they come, then, when all that the package needs is in place, the
@@ -82,12 +81,12 @@ const PIECE_BYTES = 1024 * 1024;
  * @throws {NoSpaceError} when it does not fit
  */
 export async function importBundle(
-  stream: ReadableStream<Uint8Array>,
-  store: ContentStore,
+  source: BundleSource,
+  store: ImportStore,
   options: ImportOptions = {},
 ): Promise<ImportResult> {
   const { what } = options;
-  const bundle = await readBundle(stream, { what });
+  const bundle = await readBundle(source, { what });
   try {
     return await new BundleImport(bundle, store, options).run();
   } catch (error) {
@@ -103,7 +102,7 @@ export async function importBundle(
 class BundleImport {
   readonly #bundle: BundleReader;
   readonly #kubepkg: KubePkg;
-  readonly #store: ContentStore;
+  readonly #store: ImportStore;
   readonly #options: ImportOptions;
   readonly #repositories: ReadonlyMap<Digest, string>;
   readonly #manifests: BundleManifests;
@@ -112,7 +111,7 @@ class BundleImport {
   #done = 0;
   #total: number | undefined;
 
-  constructor(bundle: BundleReader, store: ContentStore, options: ImportOptions) {
+  constructor(bundle: BundleReader, store: ImportStore, options: ImportOptions) {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
@@ -211,21 +210,11 @@ class BundleImport {
       this.#counts.written++;
       this.#counts.bytesWritten += size;
       // A manifest is written when all it names is in place; until then nothing has to hold it.
-      if (bytes === undefined) await this.#writeBlob(blob, report);
-      else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
+      if (bytes === undefined) {
+        await writeBundleBlob(this.#store, blob, { repository: this.#repositoryOf(digest), onBytes: report });
+      } else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
     }
     if (isHeld || bytes !== undefined) report(size);
-  }
-
-  async #writeBlob(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
-    const { digest, size } = blob;
-    const read = async (max: number) => {
-      const piece = await blob.read(max);
-      if (piece !== undefined) report(piece.length);
-      return piece;
-    };
-    const body = streamBytes({ read }, PIECE_BYTES);
-    await this.#store.writeBlob(this.#repositoryOf(digest), { mediaType: ANY_TYPE, digest, size }, body);
   }
 
   async #writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {

@@ -2,6 +2,7 @@ import { imagesOf, type KubePkg, type StatusDigest } from "../kubepkg/kubepkg.ts
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { BundleSource } from "./byte_reader.ts";
 import { declaredSizes, readBundle } from "./read_bundle.ts";
 
 /** What a bundle says of itself. */
@@ -39,8 +40,8 @@ export interface ImageInfo {
  * @param what names the bundle in errors
  * @throws {CorruptError}
  */
-export async function inspectBundle(stream: ReadableStream<Uint8Array>, what?: string): Promise<BundleInfo> {
-  const bundle = await readBundle(stream, { what });
+export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo> {
+  const bundle = await readBundle(source, { what });
   await bundle.cancel();
   return describeBundle(bundle.kubepkg);
 }

@@ -17,7 +17,7 @@ import { parsePlatforms, type Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
 import { ByteReader, openByteSource } from "./byte_reader.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME } from "./entry_name.ts";
-import { type ByteSink, GzipWriter, sizeOfRest } from "./gzip_writer.ts";
+import { type ByteSink, formatGzipHead, GzipWriter, sizeOfRest } from "./gzip_writer.ts";
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
 import { BLOCK_BYTES, formatTarHeader, paddedSize } from "./tar_header.ts";
 
@@ -90,13 +90,15 @@ export async function packBundle(
   const packed = describePackage(kubepkg, images, plan);
 
   const hash = options.hashOutput ? createHash("sha256") : undefined;
-  const gzip = new GzipWriter({
+  const hashed: ByteSink = {
     write: (bytes) => {
       hash?.update(bytes);
       return sink.write(bytes);
     },
-  });
-  await gzip.writeCompressed(formatHead(packed, images));
+  };
+  const head = formatGzipHead(formatHead(packed, images));
+  await hashed.write(head.bytes);
+  const gzip = new GzipWriter(hashed, head.state);
   const total = gzip.size + sizeOfRest(sizeOfBody(plan));
   const report = (entry: string) => options.onProgress?.({ bytes: gzip.size, total, entry });
 
@@ -143,7 +145,7 @@ function choosePlatforms(kubepkg: KubePkg, { platforms, devicePlatforms }: PackO
 function describePackage(kubepkg: KubePkg, images: readonly ResolvedImage[], plan: BundlePlan): KubePkg {
   const digests = new Map(images.map(({ reference, root }) => [formatReference(reference), root.descriptor.digest]));
   const platforms = packedPlatforms(images);
-  const { tgzDigest: _, omitted: __, ...status } = kubepkg.status ?? {};
+  const { tgzDigest: _, omitted: __, part: ___, ...status } = kubepkg.status ?? {};
   const filled = withImageDigests(kubepkg, ({ reference }) => digests.get(formatReference(reference)) as Digest);
   const annotations = platforms.length === 0
     ? kubepkg.metadata.annotations

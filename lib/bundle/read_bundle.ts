@@ -3,7 +3,7 @@ import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
-import type { ByteReader } from "./byte_reader.ts";
+import type { BundleSource, ByteReader } from "./byte_reader.ts";
 import { decompress } from "./decompress.ts";
 import { ENTRY_NAME, parseBlobEntryName } from "./entry_name.ts";
 import { BLOCK_BYTES, isTarHead } from "./tar_header.ts";
@@ -26,15 +26,15 @@ export interface ReadBundleOptions {
 const MAX_ENTRIES = 100_000;
 
 /**
- * Opens a bundle and reads its first entry, `kubepkg.json`. The stream is read only as far as it is asked for.
+ * Opens a bundle and reads its first entry, `kubepkg.json`. The source is read only as far as it is asked for.
  *
- * @throws {CorruptError} when it is no bundle; the stream is cancelled then
+ * @throws {CorruptError} when it is no bundle; the source is cancelled then
  */
 export async function readBundle(
-  stream: ReadableStream<Uint8Array>,
+  source: BundleSource,
   { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
-  const tar = new TarReader(await openTar(stream, what), what);
+  const tar = new TarReader(await openTar(source, what), what);
   try {
     const first = await tar.next();
     if (first?.name !== ENTRY_NAME.kubepkg) {
@@ -144,8 +144,8 @@ export class BundleReader {
   }
 }
 
-async function openTar(stream: ReadableStream<Uint8Array>, what: string): Promise<ByteReader> {
-  const { compression, reader } = await decompress(stream, what);
+async function openTar(source: BundleSource, what: string): Promise<ByteReader> {
+  const { compression, reader } = await decompress(source, what);
   try {
     const head = await reader.peek(BLOCK_BYTES);
     if (isTarHead(head)) return reader;

@@ -17,6 +17,8 @@ export interface TarEntry {
   readonly size: number;
   /** Up to `max` bytes, at least one; `undefined` at the end of the entry. What is not read is skipped. */
   read(max: number): Promise<Uint8Array | undefined>;
+  /** Passes over bytes, which need not be read; at most those that are left. */
+  skip(length: number): Promise<void>;
   /** All that was not read yet. @throws {CorruptError} when the entry has more than `limit` bytes */
   readAll(limit: number): Promise<Uint8Array>;
 }
@@ -65,6 +67,11 @@ export class TarReader {
       const entry = header.type === "0" ? header : await this.#readOther(header, overrides);
       if (entry !== undefined) return this.#open({ ...entry, ...overrides });
     }
+  }
+
+  /** From now on all bytes are read, so that a check sum over them can be told. */
+  readThrough(): void {
+    this.#input.readThrough();
   }
 
   /** Ends reading early. */
@@ -125,13 +132,19 @@ export class TarReader {
       this.#left -= piece.length;
       return piece;
     };
+    const skip = async (length: number) => {
+      if (turn !== this.#turn) return;
+      const count = Math.min(length, this.#left);
+      this.#left -= count;
+      await this.#input.skip(count);
+    };
     const readAll = async (limit: number) => {
       if (size > limit) throw this.#refuse(`${quote(name)} has ${size} bytes, ${limit} are allowed`);
       const left = this.#left;
       this.#left = 0;
       return await this.#input.readExactly(left);
     };
-    return { name: this.#checkName(name), size, read, readAll };
+    return { name: this.#checkName(name), size, read, skip, readAll };
   }
 
   // POSIX: two blocks of zeros. Without the second one a tar that was cut off at a block's border would look whole.

@@ -4,6 +4,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
+import type { BundleSource } from "./byte_reader.ts";
 import { blobEntryName } from "./entry_name.ts";
 import { readImageGraph } from "./image_graph.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
@@ -44,11 +45,11 @@ const PIECE_BYTES = 1024 * 1024;
  * @throws {CorruptError} when it is no bundle at all
  */
 export async function verifyBundle(
-  stream: ReadableStream<Uint8Array>,
+  source: BundleSource,
   { what, onProgress }: VerifyBundleOptions = {},
 ): Promise<BundleVerification> {
   const problems: BundleProblem[] = [];
-  const bundle = await readBundle(stream, { what, onProblem: ({ message }) => problems.push({ message }) });
+  const bundle = await readBundle(source, { what, onProblem: ({ message }) => problems.push({ message }) });
   try {
     const { blobs, problems: found } = await new BundleCheck(bundle, problems).run(onProgress);
     return { name: bundle.kubepkg.metadata.name, version: bundle.kubepkg.spec.version, blobs, problems: found };

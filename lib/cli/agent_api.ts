@@ -2,7 +2,7 @@ import { type ApiToken, keepToken, readTokenFile } from "../agent/api_token.ts";
 import type { AgentOptions, ImportReport } from "../agent/agent_options.ts";
 import { FolderHandover } from "../agent/folder_handover.ts";
 import { PackageRecords } from "../agent/package_records.ts";
-import { listBlobs } from "../content/verify_store.ts";
+import { listInventory } from "../content/inventory.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import type { Invocation } from "./command.ts";
 import { describeError } from "./describe_error.ts";
@@ -45,7 +45,7 @@ export async function openAgentApi(
     token: isReadOnly ? undefined : token?.token,
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
-    listInventory: async () => (await Array.fromAsync(listBlobs(data))).sort(),
+    listInventory: () => listInventory(data),
     describeError,
     onImport: (report) => tellImport(report, log, metrics),
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),

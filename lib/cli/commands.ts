@@ -134,6 +134,20 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./push_command.ts")).runPush(invocation, io),
   },
   {
+    name: "inventory",
+    operands: "",
+    summary: "list the digests that this machine's store, or an agent, holds",
+    details: "It is for crpe pack --have: what a site holds already need not be carried there.",
+    arity: [0, 0],
+    flags: [
+      FLAG.data,
+      { name: "to", value: "URL", summary: "ask the agent at URL, such as http://node1:36060" },
+      { name: "ca-file", value: "FILE", summary: "the authorities that the agent's certificate is of, as PEM" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./inventory_command.ts")).runInventory(invocation, io),
+  },
+  {
     name: "gc",
     operands: "",
     summary: "remove content that nothing refers to",

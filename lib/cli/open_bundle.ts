@@ -1,4 +1,5 @@
-import { streamFile } from "../content/byte_stream.ts";
+import type { BundleSource } from "../bundle/byte_reader.ts";
+import { FileSource, type SeekableFile } from "../bundle/file_source.ts";
 import type { Io } from "./io.ts";
 
 /** What a bundle is called in errors. */
@@ -6,8 +7,11 @@ export function nameOfBundle(where: string): string {
   return where === "-" ? "standard input" : where;
 }
 
-/** A bundle's bytes: a file's, or `-` for standard input. The file is closed with the stream. */
-export async function openBundle(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
+/**
+ * A bundle's bytes: a file's, of which what is not needed need not be read, or a stream's; `-` is standard input. The file
+ * is closed with it.
+ */
+export async function openBundle(where: string, io: Io): Promise<BundleSource> {
   if (where === "-") return io.stdin;
   const file = await Deno.open(where);
   const { isDirectory, isFile, size } = await file.stat();
@@ -15,5 +19,23 @@ export async function openBundle(where: string, io: Io): Promise<ReadableStream<
     file.close();
     throw new Error(`Cannot read ${where}: it is a folder, not a file`);
   }
-  return isFile ? streamFile(file, 0, size) : file.readable;
+  return isFile ? new FileSource(seekableFile(file, size)) : file.readable;
+}
+
+function seekableFile(file: Deno.FsFile, size: number): SeekableFile {
+  let position = 0;
+  let isOpen = true;
+  return {
+    size,
+    read: async (from, buffer) => {
+      if (from !== position) file.seekSync(from, Deno.SeekMode.Start);
+      const got = await file.read(buffer) ?? 0;
+      position = from + got;
+      return got;
+    },
+    close: () => {
+      if (isOpen) file.close();
+      isOpen = false;
+    },
+  };
 }

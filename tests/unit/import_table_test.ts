@@ -12,7 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   kubepkg: ["oci", "@std/semver", "@std/yaml", "valibot"],
   bundle: [
     ...["oci", "kubepkg", "content/source.ts", "content/verify.ts", "content/durable.ts"],
-    ...["node:buffer", "node:crypto", "node:stream", "node:zlib"],
+    ...["content/ingest_store.ts", "node:buffer", "node:crypto", "node:stream", "node:zlib"],
   ],
   agent: [
     ...["bundle", "kubepkg", "oci", "content/source.ts", "content/durable.ts", "content/layout.ts"],

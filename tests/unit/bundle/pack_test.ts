@@ -129,6 +129,9 @@ for (const name of ["app:1.2", "nginx:1"]) {
         );
         assertEquals([inspected.Architecture, inspected.Layers.length], ["arm64", 2]);
         await run("skopeo", ["copy", "-q", "--all", "--insecure-policy", source, `dir:${folder}/out`]);
+        // As it is, too.
+        const packed = `oci-archive:${folder}/a.tgz:${tag}`;
+        assertEquals(computeDigest(await run("skopeo", ["inspect", "--raw", packed])), root.descriptor.digest);
       }),
   });
 }
@@ -144,6 +147,9 @@ Deno.test({
       assertStringIncludes(first ?? "", "kubepkg.json ");
       assert(rest.length > 10);
       for (const line of rest) assertMatch(line, /^\S+ \d+ 420 0 0 ?$/);
+      const unpack = "import gzip, sys; sys.stdout.buffer.write(gzip.open('a.tgz').read())";
+      await run("sh", ["-c", `python3 -c "${unpack}" > b.tar`], folder);
+      assertEquals(await Deno.readFile(`${folder}/b.tar`), await Deno.readFile(`${folder}/a.tar`));
     }),
 });
 

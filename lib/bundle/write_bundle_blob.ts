@@ -1,0 +1,96 @@
+import type { IngestStore } from "../content/ingest_store.ts";
+import type { ContentStore } from "../content/source.ts";
+import { DigestMismatchError } from "../content/verify.ts";
+import { NoSpaceError } from "../oci/error.ts";
+import { streamBytes } from "./byte_reader.ts";
+import type { BundleBlob } from "./read_bundle.ts";
+
+/** A store that bundles are imported into. Where it can, it goes on with a blob that was cut. */
+export type ImportStore = ContentStore & Partial<Pick<IngestStore, "openIngest" | "linkBlob">>;
+
+/** Whose a blob will be. */
+export interface WriteBundleBlobOptions {
+  /** The repository that is granted the blob. */
+  readonly repository: string;
+  /** Told of bytes that were dealt with, those of an earlier try too. */
+  readonly onBytes: (count: number) => void;
+}
+
+const ANY_TYPE = "application/octet-stream";
+const PIECE_BYTES = 1024 * 1024;
+
+/**
+ * Brings a blob of a bundle into a store. What an earlier try has left of it is hashed from the disk, and skipped in the
+ * bundle; when it turns out to be wrong it goes, so that the next try succeeds. What a try that is cut off has got stays.
+ *
+ * @throws {DigestMismatchError}
+ * @throws {NoSpaceError} what was written is given back
+ */
+export async function writeBundleBlob(
+  store: ImportStore,
+  blob: BundleBlob,
+  { repository, onBytes }: WriteBundleBlobOptions,
+): Promise<void> {
+  const { digest, size } = blob;
+  if (store.openIngest === undefined) {
+    const read = async (max: number) => {
+      const piece = await blob.read(max);
+      if (piece !== undefined) onBytes(piece.length);
+      return piece;
+    };
+    const descriptor = { mediaType: ANY_TYPE, digest, size };
+    return await store.writeBlob(repository, descriptor, streamBytes({ read }, PIECE_BYTES));
+  }
+  const open = () => store.openIngest!(digest);
+  await ingestBlob(blob, open, onBytes);
+  await store.linkBlob?.(repository, digest);
+}
+
+async function ingestBlob(
+  blob: BundleBlob,
+  open: () => ReturnType<IngestStore["openIngest"]>,
+  onBytes: (count: number) => void,
+): Promise<void> {
+  const { size } = blob;
+  let ingest = await open();
+  if (ingest.written > size) {
+    await ingest.abort();
+    ingest = await open();
+  }
+  ingest.expectSize(size);
+  const begun = ingest.written;
+  if (begun > 0 && begun === size) {
+    const isWhole = await ingest.commit().then(() => true, (error) => {
+      if (error instanceof DigestMismatchError) return false;
+      throw error;
+    });
+    if (isWhole) return onBytes(size);
+    // Nothing of the bundle's was read yet.
+    return await ingestBlob(blob, open, onBytes);
+  }
+  try {
+    await blob.skip(begun);
+    onBytes(begun);
+    // The next piece is on its way while this one is hashed and written.
+    const readAhead = () => {
+      const next = blob.read(PIECE_BYTES);
+      next.catch(() => {});
+      return next;
+    };
+    for (let next = readAhead(), piece = await next; piece !== undefined; piece = await next) {
+      next = readAhead();
+      await ingest.write(piece);
+      onBytes(piece.length);
+    }
+  } catch (error) {
+    if (error instanceof NoSpaceError) await ingest.abort();
+    else ingest.keep();
+    throw error;
+  }
+  await ingest.commit().catch((error) => {
+    if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
+    throw new DigestMismatchError(
+      `${error.message}; the first ${begun} bytes were left by an import that was cut off, and are gone now: import again`,
+    );
+  });
+}

@@ -1,0 +1,86 @@
+import { formatInventory } from "../../lib/content/inventory.ts";
+import { computeDigest } from "../../lib/oci/digest.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { makeCertificate } from "../support/certificate.ts";
+import { buildImage } from "../support/images.ts";
+import { createOffice } from "../support/office.ts";
+import { TestFolder } from "../support/test_folder.ts";
+import { runCrpe } from "../support/crpe_process.ts";
+
+Deno.test("inventory lists what a store holds, with and without --json", async () => {
+  await using office = await createOffice({ "registry.test/app:1": buildImage() });
+  const { code, stdout, stderr } = await office.crpe("inventory", "--data=office");
+  assertEquals([code, stderr], [0, ""]);
+  const { digests } = JSON.parse(stdout);
+  assert(digests.length >= 3);
+  assertEquals(stdout, formatInventory([...digests].sort()));
+  for (const digest of digests) {
+    assertEquals(await office.store.statBlob("registry.test/app", digest) !== undefined, true);
+  }
+  assertEquals((await office.crpe("inventory", "--data=office", "--json")).stdout, stdout);
+  assertEquals(JSON.parse((await office.crpe("inventory", "--data=nowhere")).stdout), { digests: [] });
+});
+
+const digests = [computeDigest("a"), computeDigest("b")];
+const LONG = `{"digests": [${`"${digests[0]}",\n`.repeat(1000)}`;
+const ANSWERS: Readonly<Record<string, () => Response>> = {
+  "/inventory": () => new Response(formatInventory(digests)),
+  "/behind/proxy/inventory": () => new Response(formatInventory(digests)),
+  "/portal/inventory": () => new Response("<html>please log in</html>"),
+  "/moved/inventory": () => new Response(null, { status: 302, headers: { Location: "/inventory" } }),
+  "/broken/inventory": () => new Response("", { status: 500 }),
+  "/endless/inventory": () => {
+    const chunk = new TextEncoder().encode(LONG);
+    return new Response(new ReadableStream({ pull: (controller) => controller.enqueue(chunk) }));
+  },
+};
+
+function answer(request: Request): Response {
+  return ANSWERS[new URL(request.url).pathname]?.() ?? new Response("", { status: 404 });
+}
+
+async function ask(to: string, ...flags: string[]) {
+  return await runCrpe(["inventory", "--to", to, ...flags], { env: { HOME: "/nonexistent" } });
+}
+
+Deno.test("inventory --to asks an agent, and says what is wrong with its answer", async () => {
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  for (const to of [url, `${url}/`, `${url}/behind/proxy`]) {
+    const { code, stdout, stderr } = await ask(to);
+    assertEquals([code, stderr, stdout], [0, "", formatInventory([...digests].sort())]);
+  }
+  for (
+    const [to, status, message] of [
+      [`${url}/portal`, 4, "/portal/inventory: line 1 does not begin with sha256"],
+      [`${url}/moved`, 1, "/moved/inventory: it answered 302 Found"],
+      [`${url}/broken`, 1, "/broken/inventory: it answered 500"],
+      [`${url}/other`, 1, "it answered 404 Not Found; is a crpe agent there?"],
+      [`${url}/endless`, 4, "/endless/inventory: it has more than 67108864 bytes"],
+      ["http://127.0.0.1:9", 1, "Cannot read http://127.0.0.1:9/inventory: "],
+      ["node1:36060", 2, "write an agent's URL, such as http://node1:36060"],
+      ["nowhere", 2, "write an agent's URL"],
+      [url.replace("//", "//me:secret@"), 2, "Cannot use --to with a user or password"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await ask(to);
+    assertEquals([code, stdout], [status, ""], stderr);
+    assertStringIncludes(stderr, message);
+    assert(!stderr.includes("secret"), stderr);
+    assertEquals(stderr.trim().split("\n").length, status === 2 ? 2 : 1);
+  }
+  assertEquals((await ask(url, "--data=x")).code, 2);
+});
+
+Deno.test("[20] inventory --to asks an https agent whose authority is named, and no other", async () => {
+  await using folder = await TestFolder.create();
+  const { cert, key } = await makeCertificate();
+  const caFile = await folder.write("ca.pem", cert);
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, cert, key, onListen() {} }, answer);
+  const url = `https://127.0.0.1:${server.addr.port}`;
+  assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory([...digests].sort()));
+  const refused = await ask(url);
+  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertStringIncludes(refused.stderr, "name its CA file with --ca-file");
+  assertStringIncludes((await ask(url, "--ca-file=/nonexistent")).stderr, "/nonexistent: there is no such file");
+});

@@ -1,0 +1,33 @@
+import type { SeekableFile } from "../../lib/bundle/file_source.ts";
+
+/** A file in memory that counts what is read of it. */
+export class CountedFile implements SeekableFile {
+  readonly #bytes: Uint8Array;
+  /** How many bytes were read, those that were read twice twice. */
+  bytesRead = 0;
+  /** Where the last byte that was read is, and one more. */
+  end = 0;
+  isClosed = false;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  // deno-lint-ignore require-await
+  async read(position: number, buffer: Uint8Array): Promise<number> {
+    if (this.isClosed) throw new Error("Cannot read: the file is closed");
+    const piece = this.#bytes.subarray(position, position + buffer.length);
+    buffer.set(piece);
+    this.bytesRead += piece.length;
+    this.end = Math.max(this.end, position + piece.length);
+    return piece.length;
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
