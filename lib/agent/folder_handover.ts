@@ -34,7 +34,7 @@ export class FolderHandover implements Handover {
       (await Deno.open(path, { write: true, create: true })).close();
       await removeIfThere(path);
     } catch (cause) {
-      throw new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was imported`, {
+      throw new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was changed`, {
         cause,
       });
     }
@@ -61,6 +61,11 @@ export class FolderHandover implements Handover {
     await removeIfThere(path);
     await syncFolder(this.#folder);
     return { where: path, left: [] };
+  }
+
+  /** Removes the file alone: its objects stay in the cluster, and are from now on somebody else's. */
+  async giveUp(kubepkg: KubePkg): Promise<void> {
+    await removeIfThere(`${this.#folder}/${formatHandover(kubepkg).name}`);
   }
 
   async #write(name: string, text: string): Promise<string> {

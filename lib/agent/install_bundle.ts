@@ -1,6 +1,7 @@
 import type { BundleSource } from "../bundle/byte_reader.ts";
 import { importBundle, type ImportOptions, type ImportResult } from "../bundle/import_bundle.ts";
 import type { ImportStore } from "../bundle/write_bundle_blob.ts";
+import { handOverPackage, isPackageHandedOver } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover.ts";
 import type { PackageRecords } from "./package_records.ts";
 
@@ -40,11 +41,11 @@ export async function installBundle(
       findInstalled: (name) => records.read(name),
       prepare: async () => await handover?.prepare(),
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => await handover?.isHandedOver(kubepkg) ?? true,
+      isFinished: async (kubepkg) => handover === undefined || await isPackageHandedOver(handover, records, kubepkg),
       finish: async (kubepkg, { isRepair }) => {
         // Who watches for manifests takes those that come again for news.
-        if (handover !== undefined && !(isRepair && await handover.isHandedOver(kubepkg))) {
-          handedOver = await handover.handOver(kubepkg, await records.read(kubepkg.metadata.name));
+        if (handover !== undefined && !(isRepair && await isPackageHandedOver(handover, records, kubepkg))) {
+          handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
       },

@@ -1,13 +1,16 @@
-import { createFolder, writeFileDurably } from "../content/durable.ts";
+import { createFolder, removeIfThere, syncFolder, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { parseJson } from "../oci/json.ts";
-import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+import { isPackageName, type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+import { HandoverRecords } from "./handover_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 
 /** The packages that are installed, one folder each below `<data>/kubepkg`, with those that they replaced. */
 export class PackageRecords {
   /** The packages that are on their way. */
   readonly pending: PendingPackages;
+  /** Where packages were handed over to. */
+  readonly handovers: HandoverRecords;
   readonly #root: string;
   readonly #ingest: string;
   readonly #randomName: () => string;
@@ -18,11 +21,12 @@ export class PackageRecords {
     this.#ingest = `${data}/${INGEST}`;
     this.#randomName = randomName;
     this.pending = new PendingPackages(data, randomName);
+    this.handovers = new HandoverRecords(data, randomName);
   }
 
   /** The installed version of a package. @throws {CorruptError} when its record cannot be read */
   async read(name: string): Promise<KubePkg | undefined> {
-    return await readRecord(`${this.#root}/${name}/current.json`);
+    return isPackageName(name) ? await readRecord(`${this.#root}/${name}/current.json`) : undefined;
   }
 
   /** All installed packages, sorted by name. */
@@ -37,6 +41,7 @@ export class PackageRecords {
 
   /** The versions that came before the installed one, the oldest first. */
   async listHistory(name: string): Promise<KubePkg[]> {
+    if (!isPackageName(name)) return [];
     const found: KubePkg[] = [];
     for (const file of await this.#historyFiles(name)) {
       const record = await readRecord(`${this.#root}/${name}/history/${file}`);
@@ -55,6 +60,22 @@ export class PackageRecords {
     if (installed !== undefined) await this.#keep(installed);
     await this.#writeRecord(`${name}/current.json`, kubepkg);
     await this.pending.remove(name);
+  }
+
+  /**
+   * Forgets a package and all that it replaced; the record of what is installed goes last, so that what was cut off can be
+   * done again. What is on its way under the name stays.
+   */
+  async remove(name: string): Promise<void> {
+    if (!isPackageName(name)) return;
+    const folder = `${this.#root}/${name}`;
+    for (const file of await namesIn(`${folder}/history`)) await removeIfThere(`${folder}/history/${file}`);
+    await removeIfThere(`${folder}/history`);
+    await this.handovers.remove(name);
+    await removeIfThere(`${folder}/current.json`);
+    // Something else of the package may be in it, or come into it at this moment.
+    await removeIfThere(folder).catch(() => {});
+    await syncFolder(this.#root);
   }
 
   /**

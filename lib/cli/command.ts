@@ -23,8 +23,9 @@ export interface Invocation {
   isSet(name: string): boolean;
 }
 
-/** A subcommand. */
+/** What crpe is told to do. */
 export interface Command {
+  /** One word; of a subcommand that was found on a command line its command's before it: `packages history`. */
   readonly name: string;
   /** What follows the name in the help: `KUBEPKG`, `IMAGE…`. */
   readonly operands: string;
@@ -34,6 +35,8 @@ export interface Command {
   /** Smallest and largest number of operands. */
   readonly arity: readonly [least: number, most: number];
   readonly flags: readonly Flag[];
+  /** What may follow the name in the place of an operand: `crpe packages history`. */
+  readonly subcommands?: readonly Command[];
   /** Loads what only this command needs. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }

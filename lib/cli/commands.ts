@@ -1,5 +1,6 @@
 import type { Command } from "./command.ts";
-import { FLAG, UPSTREAM_FLAGS } from "./flags.ts";
+import { FLAG, HANDOVER_FLAGS, UPSTREAM_FLAGS } from "./flags.ts";
+import { PACKAGES_COMMAND } from "./packages_commands.ts";
 
 const PLATFORM_DETAILS = `Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.`;
 
@@ -29,7 +30,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       FLAG.data,
       { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
-      FLAG.manifestsDir,
+      ...HANDOVER_FLAGS,
       {
         name: "token-file",
         value: "FILE",
@@ -106,7 +107,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [1, Infinity],
     flags: [
       FLAG.data,
-      FLAG.manifestsDir,
+      ...HANDOVER_FLAGS,
       { name: "dry-run", summary: "say what would happen, write nothing" },
       { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
       FLAG.json,
@@ -172,12 +173,25 @@ export const COMMANDS: readonly Command[] = [
     flags: [FLAG.data, FLAG.json],
     run: async (invocation, io) => (await import("./images_command.ts")).runImages(invocation, io),
   },
+  PACKAGES_COMMAND,
   {
-    name: "packages",
-    operands: "",
-    summary: "list the packages that are installed",
-    arity: [0, 0],
-    flags: [FLAG.data, FLAG.json],
-    run: async (invocation, io) => (await import("./packages_command.ts")).runPackages(invocation, io),
+    name: "nodes",
+    operands: "[HOST[:PORT]…]",
+    summary: "find the agents on the local network",
+    details: [
+      "Without HOST every address of the /24 networks that this machine has a private IPv4 address in is asked once, at",
+      "most 64 at a time. A HOST that is named and does not answer as an agent makes the exit status 1.",
+    ].join("\n"),
+    arity: [0, 256],
+    flags: [
+      {
+        name: "subnet",
+        value: "CIDR",
+        summary: "ask these addresses instead, such as 10.1.2.0/24; /24 is the largest",
+      },
+      { name: "port", value: "PORT", summary: "where agents listen [36060]" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./nodes_command.ts")).runNodes(invocation, io),
   },
 ];

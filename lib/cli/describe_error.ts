@@ -1,3 +1,4 @@
+import { KubectlError } from "../agent/kubectl_error.ts";
 import { FolderInUseError } from "../content/data_folder.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
@@ -14,7 +15,8 @@ export function exitStatusOf(error: unknown): number {
 /** One line that a person can act on. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof FolderInUseError) return error.message;
+  // These have their lines on purpose.
+  if (error instanceof FolderInUseError || error instanceof KubectlError) return error.message;
   return toOneLine(describeRefusal(error) ?? describeSystemError(error) ?? error.message);
 }
 

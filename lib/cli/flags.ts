@@ -37,8 +37,12 @@ export const FLAG = {
     summary: "write the release's manifests into DIR, where k3s picks them up",
   },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+  kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
 /** The flags of every command that may contact an upstream. */
 export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.config, FLAG.offline];
+
+/** How manifests get into the cluster. */
+export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];

@@ -26,6 +26,7 @@ export function formatCommandHelp(command: Command): string {
     "",
     `${command.summary[0]?.toUpperCase()}${command.summary.slice(1)}.`,
     ...(command.details === undefined ? [] : ["", command.details]),
+    ...formatSubcommands(command),
     "",
     "Flags:",
     ...formatRows([...command.flags, ...COMMON_FLAGS].map((flag) => [flagSpelling(flag), flag.summary])),
@@ -33,6 +34,12 @@ export function formatCommandHelp(command: Command): string {
     "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.",
     "",
   ].join("\n");
+}
+
+function formatSubcommands({ name, subcommands = [] }: Command): string[] {
+  if (subcommands.length === 0) return [];
+  const rows = subcommands.map((it): [string, string] => [`${name} ${it.name} ${it.operands}`.trim(), it.summary]);
+  return ["", "Subcommands:", ...formatRows(rows), "", `  crpe ${name} SUBCOMMAND --help      its flags`];
 }
 
 function flagSpelling({ name, short, value }: Flag): string {

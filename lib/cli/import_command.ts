@@ -1,9 +1,9 @@
-import { FolderHandover } from "../agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
+import { createHandover, readHandoverPlace } from "./choose_handover.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { describeError } from "./describe_error.ts";
 import { freeBytesOf } from "./free_bytes.ts";
@@ -22,15 +22,23 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     throw new UsageError("Cannot import - twice: standard input can be read once");
   }
   const { data } = await readSettings(invocation, io);
-  const store = new DiskStore(data, { warn: createWarning(io) });
+  const warn = createWarning(io);
+  const store = new DiskStore(data, { warn });
   const records = new PackageRecords(data);
-  const manifestsDir = invocation.flag("manifests-dir");
-  const handover = manifestsDir === undefined ? undefined : new FolderHandover(manifestsDir);
+  const place = readHandoverPlace(invocation);
+  const handover = place === undefined ? undefined : createHandover(place, { records });
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
+  // The cluster goes on with what it has.
+  const warnOfOld = async (name: string) => {
+    const before = await records.handovers.read(name);
+    if (before === undefined) return;
+    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+    warn(`${name}@${before.kubepkg.spec.version} was handed over, and this import was not; use ${flag} to do it`);
+  };
   const importOne = async (where: string) => {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
     const result = await installBundle(await openBundle(where, io), {
@@ -43,6 +51,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       freeBytes: () => freeBytesOf(data),
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     }).finally(() => progress.finish());
+    if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
   };
@@ -61,7 +70,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover } = result;
+  const { plan, images, blobs, isImported, handover, left = [] } = result;
   const { blobs: planned, isRepair, ...what } = plan;
   return {
     file,
@@ -71,12 +80,12 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     repaired: isImported && isRepair,
     images,
     blobs: { ...planned, ...(isImported ? blobs : {}) },
-    ...(handover === undefined ? {} : { handover }),
+    ...(handover === undefined ? {} : { handover, left }),
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
-  const { plan, images, blobs, isImported, handover } = result;
+  const { plan, images, blobs, isImported, handover, left = [] } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
   }
@@ -93,7 +102,8 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`
       : `  ${plan.blobs.toWrite} blobs to write (${formatSize(plan.blobs.bytesToWrite)}), ${plan.blobs.held} are there`,
   );
-  if (handover !== undefined) lines.push(`  handed over as ${handover}`);
+  if (handover !== undefined) lines.push(`  handed over to ${handover}`);
+  lines.push(...left.map((object) => `  left in the cluster: ${object}`));
   return lines.map((line) => `${line}\n`).join("");
 }
 

@@ -4,7 +4,6 @@ import { readTokenFile } from "../agent/api_token.ts";
 import { pushBundle, type PushResult } from "../agent/push_bundle.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../upstream/retry.ts";
 import { toTransportError, type TransportFailure } from "../upstream/transport_error.ts";
-import { AGENT_PORT } from "./agent_command.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { describeError } from "./describe_error.ts";
 import type { Io } from "./io.ts";
@@ -13,6 +12,9 @@ import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
 import { formatJson } from "./table.ts";
 import { createWarning } from "./warn.ts";
+
+// Where an agent listens unless it is told otherwise.
+const AGENT_PORT = 36060;
 
 const STALL_MILLISECONDS = 60_000;
 // The agent may have gigabytes to write to a slow card, and a cluster to wait for.

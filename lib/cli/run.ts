@@ -1,9 +1,10 @@
 import { COMMANDS } from "./commands.ts";
 import { UsageError } from "./command.ts";
 import { describeError, exitStatusOf } from "./describe_error.ts";
+import { findCommand, findKnownCommand } from "./find_command.ts";
 import { formatCommandHelp, formatProgramHelp } from "./help.ts";
 import type { Io } from "./io.ts";
-import { didYouMean, parseCommandLine } from "./parse_command_line.ts";
+import { parseCommandLine } from "./parse_command_line.ts";
 import { VERSION } from "./version.ts";
 
 /** Runs one command line. @returns the exit status; errors have been printed */
@@ -25,28 +26,23 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const topic = COMMANDS.find((command) => command.name === rest[0]);
+    const topic = findKnownCommand(COMMANDS, rest);
     io.out(topic === undefined ? formatProgramHelp(COMMANDS) : formatCommandHelp(topic));
     return name === undefined ? 2 : 0;
   }
-  const command = COMMANDS.find((command) => command.name === name);
-  if (command === undefined) {
-    if (name.startsWith("-")) throw new UsageError(`Cannot use ${name}: a command has to come first`);
-    const nearest = didYouMean(name, COMMANDS.map(({ name }) => name));
-    throw new UsageError(`Cannot run ${JSON.stringify(name)}: there is no such command; ${nearest}`);
-  }
+  const { command, args: words } = findCommand(COMMANDS, args);
   // Before anything is checked: who asks for help has not written the rest of the line yet.
-  const operandsFollow = rest.indexOf("--");
-  const flags = operandsFollow < 0 ? rest : rest.slice(0, operandsFollow);
+  const operandsFollow = words.indexOf("--");
+  const flags = operandsFollow < 0 ? words : words.slice(0, operandsFollow);
   if (flags.includes("--help") || flags.includes("-h")) {
     io.out(formatCommandHelp(command));
     return 0;
   }
-  return await command.run(parseCommandLine(command, rest), io);
+  return await command.run(parseCommandLine(command, words), io);
 }
 
 function commandNameOf(args: readonly string[]): string {
-  const command = COMMANDS.find(({ name }) => name === args[0]);
+  const command = findKnownCommand(COMMANDS, args);
   return command === undefined ? "" : `${command.name} `;
 }
 

@@ -1,5 +1,5 @@
 import { computeDigest, splitDigest } from "../oci/digest.ts";
-import { isJsonObject } from "../oci/json.ts";
+import { formatIdentity, identifyObject, type ObjectRank, rankOf } from "./kube_objects.ts";
 import type { KubeObject, KubePkg } from "./kubepkg.ts";
 import { formatCanonicalJson } from "./version.ts";
 import { formatYaml } from "./yaml.ts";
@@ -20,16 +20,23 @@ export interface ManifestDiff {
 
 const MAX_DNS_LABEL = 63;
 
+const ORDER: Readonly<Record<ObjectRank, number>> = { namespace: 0, definition: 1, other: 2 };
+
 /**
  * All manifests as one multi-document YAML: Namespaces first, then CustomResourceDefinitions, then the rest, each by
  * their key. Nothing is added to them.
  */
 export function formatHandover(kubepkg: KubePkg): HandoverFile {
-  const documents = Object.entries(kubepkg.spec.manifests)
-    .map(([key, manifest]) => ({ key, manifest, rank: rankOf(manifest) }))
+  const objects = Object.entries(kubepkg.spec.manifests)
+    .map(([key, manifest]) => ({ key, manifest, rank: ORDER[rankOf(identifyObject(manifest, key))] }))
     .sort((a, b) => a.rank - b.rank || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ manifest }) => `---\n${formatYaml(manifest)}`);
-  return { name: handoverFileName(kubepkg.metadata.name), text: documents.join("") };
+    .map(({ manifest }) => manifest);
+  return { name: handoverFileName(kubepkg.metadata.name), text: formatObjects(objects) };
+}
+
+/** Objects as one multi-document YAML, in their order. */
+export function formatObjects(objects: readonly KubeObject[]): string {
+  return objects.map((object) => `---\n${formatYaml(object)}`).join("");
 }
 
 /**
@@ -67,20 +74,10 @@ interface KubeObjectEntry {
 function objectsOf(kubepkg: KubePkg | undefined): Map<string, KubeObjectEntry> {
   const found = new Map<string, KubeObjectEntry>();
   for (const [key, manifest] of Object.entries(kubepkg?.spec.manifests ?? {})) {
-    const metadata = isJsonObject(manifest.metadata) ? manifest.metadata : {};
-    const name = typeof metadata.name === "string" ? metadata.name : key;
-    const namespace = typeof metadata.namespace === "string" ? metadata.namespace : "";
-    const label = [manifest.kind, namespace, name].filter((part) => part !== "").join("/");
-    // Two API groups may have a kind of the same name; a new version of a group keeps the object.
-    const slash = manifest.apiVersion.indexOf("/");
-    const group = slash < 0 ? "" : manifest.apiVersion.slice(0, slash);
-    found.set(JSON.stringify([group, manifest.kind, namespace, name]), { label, text: formatCanonicalJson(manifest) });
+    const identity = identifyObject(manifest, key);
+    const { group, kind, namespace, name } = identity;
+    const id = JSON.stringify([group, kind, namespace, name]);
+    found.set(id, { label: formatIdentity(identity), text: formatCanonicalJson(manifest) });
   }
   return found;
-}
-
-function rankOf({ apiVersion, kind }: KubeObject): number {
-  if (kind === "Namespace" && apiVersion === "v1") return 0;
-  if (kind === "CustomResourceDefinition" && apiVersion.startsWith("apiextensions.k8s.io/")) return 1;
-  return 2;
 }

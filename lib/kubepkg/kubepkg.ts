@@ -240,14 +240,14 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
   return { ...kubepkg, spec: { ...kubepkg.spec, images } };
 }
 
-/** Tells whether `text` can be the name of a package; such a name may become a file's. */
-export function isPackageName(text: string): boolean {
-  return text.length <= MAX_DNS_NAME && DNS_NAME.test(text);
-}
-
 /** Tells whether `text` is a semantic version, with or without a leading `v`. */
 export function isVersion(text: string): boolean {
   return text === text.trim() && tryParse(text) !== undefined;
+}
+
+/** Tells whether `text` can be the name of a package: nothing else gets into the path of a file. */
+export function isPackageName(text: string): boolean {
+  return text.length <= MAX_DNS_NAME && DNS_NAME.test(text);
 }
 
 // Below `value` only what is changed is copied.
