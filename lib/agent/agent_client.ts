@@ -16,13 +16,36 @@ export interface PushPlan {
   readonly [field: string]: unknown;
 }
 
+/** A request to an agent. */
+export interface AgentRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: AgentRequestBody | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Bytes for an agent, of which is known how many they are. */
+export interface AgentRequestBody {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly length: number;
+}
+
+/** What an agent answered. */
+export interface AgentAnswer {
+  readonly status: number;
+  /** Where a redirect points to. */
+  readonly location?: string | undefined;
+  readonly bytes: Uint8Array;
+}
+
 /** How an agent is asked. */
 export interface AgentClientOptions {
   /** Without a slash at the end. */
   readonly url: string;
   readonly token: string;
   /** Sends a request, follows no redirect. @throws {AgentError} when no answer came */
-  readonly fetch: (request: Request) => Promise<Response>;
+  readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
   /** Installs although the version rule forbids it. */
   readonly force: boolean;
   /** How long a connection may do nothing, in milliseconds. */
@@ -41,9 +64,8 @@ export class AgentClient {
 
   /** Asks what a package would do, and what is lacking for it; unless `dryRun`, it counts as on its way then. */
   async plan(kubepkg: KubePkg, { dryRun }: { dryRun: boolean }): Promise<PushPlan> {
-    const query = new URLSearchParams({ ...(dryRun ? { "dry-run": "true" } : {}), ...this.#force });
-    const body = new Blob([JSON.stringify(kubepkg)]).stream();
-    const answer = await this.#send("POST", `/kubepkgs/plan?${query}`, { body });
+    const body = bodyOf(new TextEncoder().encode(JSON.stringify(kubepkg)));
+    const answer = await this.#send("POST", `/kubepkgs/plan${this.#query(dryRun)}`, { body });
     return parsePlan(answer.document);
   }
 
@@ -62,68 +84,57 @@ export class AgentClient {
    */
   async putBlob(
     { digest, size, start }: { digest: Digest; size: number; start: number },
-    body: ReadableStream<Uint8Array>,
+    stream: ReadableStream<Uint8Array>,
   ): Promise<void> {
+    const body = { stream, length: size - start };
     const range = start === size ? `bytes */${size}` : `bytes ${start}-${size - 1}/${size}`;
     await this.#send("PUT", `/kubepkgs/blobs/${digest}`, { body, range });
   }
 
   /** Sends a bundle. @returns what the agent says of the installation */
-  async install(body: ReadableStream<Uint8Array>, { dryRun = false } = {}): Promise<Record<string, unknown>> {
-    const query = new URLSearchParams({ ...(dryRun ? { "dry-run": "true" } : {}), ...this.#force });
-    return (await this.#send("PUT", `/kubepkgs?${query}`, { body })).document;
+  async install(body: AgentRequestBody, { dryRun = false } = {}): Promise<Record<string, unknown>> {
+    return (await this.#send("PUT", `/kubepkgs${this.#query(dryRun)}`, { body })).document;
   }
 
-  get #force(): Record<string, string> {
-    return this.#options.force ? { force: "true" } : {};
+  #query(dryRun: boolean): string {
+    const flags = [...(dryRun ? ["dry-run=true"] : []), ...(this.#options.force ? ["force=true"] : [])];
+    return flags.length === 0 ? "" : `?${flags.join("&")}`;
   }
 
   async #send(
     method: string,
     path: string,
-    { body, range }: { body?: ReadableStream<Uint8Array>; range?: string } = {},
+    { body, range }: { body?: AgentRequestBody; range?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
-    const { url, token, fetch } = this.#options;
+    const { url, token, send } = this.#options;
     using watch = new RequestWatch(this.#options);
-    const sent = body === undefined ? undefined : watch.follow(body);
     if (body === undefined) watch.expectAnswer();
-    const request = new Request(`${url}${path}`, {
-      method,
-      headers: {
-        accept: "application/json",
-        authorization: `Bearer ${token}`,
-        ...(range === undefined ? {} : { "content-range": range }),
-      },
-      ...(sent === undefined ? {} : { body: sent as BodyInit }),
-      redirect: "manual",
-      signal: watch.signal,
-    });
     try {
-      const response = await fetch(request);
-      const { status } = response;
-      const bytes = await readAnswer(response);
+      const { status, bytes, location } = await send({
+        method,
+        url: `${url}${path}`,
+        headers: {
+          accept: "application/json",
+          authorization: `Bearer ${token}`,
+          ...(body === undefined ? {} : { "content-type": "application/octet-stream" }),
+          ...(range === undefined ? {} : { "content-range": range }),
+        },
+        body: body === undefined ? undefined : { ...body, stream: watch.follow(body.stream) },
+        signal: watch.signal,
+      });
       if (status >= 200 && status < 300) return { status, document: parseDocument(bytes) };
-      throw errorOfAnswer(status, bytes, response.headers);
+      throw errorOfAnswer(status, bytes, location);
     } catch (error) {
-      if (watch.failure !== undefined) throw watch.failure;
-      throw error;
+      throw watch.failure ?? error;
     } finally {
       await watch.end();
     }
   }
 }
 
-async function readAnswer({ body }: Response): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  if (body !== null) {
-    for await (const piece of body) {
-      pieces.push(piece);
-      length += piece.length;
-      if (length > ANSWER_LIMITS.maxBytes) throw noAgent("an answer that has no end");
-    }
-  }
-  return new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
+/** A body of bytes that are in memory. */
+export function bodyOf(bytes: Uint8Array<ArrayBuffer>): AgentRequestBody {
+  return { stream: new Blob([bytes]).stream(), length: bytes.length };
 }
 
 function parseDocument(bytes: Uint8Array): Record<string, unknown> {

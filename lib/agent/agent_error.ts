@@ -20,7 +20,7 @@ export class AgentError extends Error {
 }
 
 /** The error that an agent's answer tells of: the same, where that can be, as an import here would throw. */
-export function errorOfAnswer(status: number, bytes: Uint8Array, headers: Headers): Error {
+export function errorOfAnswer(status: number, bytes: Uint8Array, location?: string): Error {
   const { code, message = `it answered ${status}`, offset, missing } = readError(bytes);
   switch (code) {
     case "CONFLICT":
@@ -42,11 +42,15 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, headers: Header
     return new AgentError(`${message}; give the file that has it with --token-file`, { status, isTransient: false });
   }
   if (status >= 300 && status < 400) {
-    const location = headers.get("location") ?? "another address";
-    return new AgentError(`it points to ${location}; give that with --to`, { status, isTransient: false });
+    return new AgentError(`it points to ${location ?? "another address"}; give that with --to`, {
+      status,
+      isTransient: false,
+    });
   }
   if (status === 404 || status === 405) return noAgent(`${status}`);
-  return new AgentError(message, { status, isTransient: status >= 500 || status === 408 || status === 429 });
+  // What an agent says of itself stays so; what stands between may be better soon.
+  const isTransient = code === undefined && status >= 500 || status === 408 || status === 429;
+  return new AgentError(message, { status, isTransient });
 }
 
 /** The error for an answer that no agent gives. @param what it answered */

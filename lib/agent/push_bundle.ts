@@ -3,7 +3,7 @@ import { formatPackageTar } from "../bundle/package_tar.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "../bundle/read_bundle.ts";
 import { DigestMismatchError, Verifier } from "../content/verify.ts";
 import { CorruptError, IncompleteError } from "../oci/error.ts";
-import type { AgentClient } from "./agent_client.ts";
+import { type AgentClient, bodyOf } from "./agent_client.ts";
 import { AgentError } from "./agent_error.ts";
 import type { MissingBlob } from "./push_plan.ts";
 
@@ -14,6 +14,8 @@ export interface PushOptions {
   readonly what: string;
   /** The bundle's bytes, from the start, each time. */
   readonly open: () => Promise<BundleSource>;
+  /** Size of the bundle in bytes. */
+  readonly size: number;
   /** Asks what would happen, and sends nothing else. */
   readonly dryRun: boolean;
   /** @param bytes of `total` that the agent has got */
@@ -34,7 +36,9 @@ export interface PushResult {
 }
 
 const MAX_FAILURES = 5;
-const PIECE_BYTES = 1024 * 1024;
+// A wrong address is said soon.
+const MAX_FAILURES_AT_FIRST = 2;
+const PIECE_BYTES = 256 * 1024;
 const TURN_MILLISECONDS = 1000;
 const LOCKED = 423;
 
@@ -78,7 +82,7 @@ class Push {
           continue;
         }
         failures = this.#least < before && before !== Infinity ? 1 : failures + 1;
-        if (failures > MAX_FAILURES) throw error;
+        if (failures > (this.#total === undefined ? MAX_FAILURES_AT_FIRST : MAX_FAILURES)) throw error;
         const delay = delayOf(failures);
         onRetry(error.message, delay);
         await sleep(delay);
@@ -101,7 +105,7 @@ class Push {
       this.#total ??= rest;
       if (dryRun) return { document: withoutMissing(plan), sent: { blobs: plan.missing.length, bytes: rest } };
       await this.#sendMissing(bundle, plan.missing, rest);
-      const document = await client.install(new Blob([formatPackageTar(kubepkg)]).stream());
+      const document = await client.install(bodyOf(formatPackageTar(kubepkg)));
       return { document, sent: { ...this.#sent } };
     } finally {
       await bundle.cancel();
@@ -163,20 +167,20 @@ class Push {
   }
 
   async #sendWhole(): Promise<PushResult> {
-    const { client, open, dryRun, onProgress } = this.#options;
+    const { client, open, size, dryRun, onProgress } = this.#options;
     const opened = await open();
     const source = "read" in opened ? opened : openByteSource(opened);
     let bytes = 0;
-    const body = streamBytes({
+    const stream = streamBytes({
       read: async () => {
         const piece = await source.read();
         bytes += piece?.length ?? 0;
-        onProgress(bytes, undefined);
+        onProgress(bytes, size);
         return piece;
       },
     });
     try {
-      const document = await client.install(body, { dryRun });
+      const document = await client.install({ stream, length: size }, { dryRun });
       return { document, sent: { blobs: 0, bytes: dryRun ? 0 : bytes } };
     } finally {
       await source.cancel();

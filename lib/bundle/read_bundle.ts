@@ -45,7 +45,7 @@ export async function readBundle(
     }
     if (first.size > KUBEPKG_LIMITS.maxBytes) {
       throw new TooLargeError(
-        `Cannot use ${what}: ${ENTRY_NAME.kubepkg} has ${first.size} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`,
+        `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`,
       );
     }
     const bytes = await first.readAll(KUBEPKG_LIMITS.maxBytes);

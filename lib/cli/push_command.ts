@@ -3,13 +3,13 @@ import { AgentError } from "../agent/agent_error.ts";
 import { readTokenFile } from "../agent/api_token.ts";
 import { pushBundle, type PushResult } from "../agent/push_bundle.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../upstream/retry.ts";
-import { toTransportError, type TransportFailure } from "../upstream/transport_error.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import { describeError } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 import { openBundle } from "./open_bundle.ts";
 import { createProgress } from "./progress.ts";
 import { formatSize } from "./quantity.ts";
+import { createSender } from "./send_to_agent.ts";
 import { formatJson } from "./table.ts";
 import { createWarning } from "./warn.ts";
 
@@ -28,10 +28,11 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   }
   const url = readAgentUrl(invocation.flag("to"));
   const warn = createWarning(io);
+  const caFile = invocation.flag("ca-file");
   const client = new AgentClient({
     url,
     token: await readToken(invocation.flag("token-file"), warn),
-    fetch: await createFetch(invocation.flag("ca-file")),
+    send: createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile)),
     force: invocation.isSet("force"),
     stallTimeout: STALL_MILLISECONDS,
     answerTimeout: ANSWER_MILLISECONDS,
@@ -45,6 +46,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       client,
       what: file,
       open: () => openBundle(file, io),
+      size: (await Deno.stat(file)).size,
       dryRun,
       onProgress: (bytes, total) => progress.update(bytes, total),
       onRetry: (reason, delay) => warn(`${url}: ${reason}; it goes on in ${Math.ceil(delay / 1000)} s`),
@@ -95,29 +97,6 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
   const { token, isReadableByOthers } = await readTokenFile(file);
   if (isReadableByOthers) warn(`${file} can be read by others than its owner; chmod 600 it`);
   return token;
-}
-
-// These will be the same when they are tried again.
-const LASTING: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http"];
-
-async function createFetch(caFile: string | undefined): Promise<(request: Request) => Promise<Response>> {
-  const client = caFile === undefined
-    ? undefined
-    : Deno.createHttpClient({ caCerts: [await Deno.readTextFile(caFile)] });
-  return async (request) => {
-    try {
-      return await (client === undefined ? fetch(request) : fetch(request, { client }));
-    } catch (error) {
-      const { message, failure } = toTransportError(error);
-      throw new AgentError(
-        message.replace("name its CA file in the configuration", "name its CA file with --ca-file"),
-        {
-          isTransient: !LASTING.includes(failure),
-          cause: error,
-        },
-      );
-    }
-  };
 }
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
