@@ -7,7 +7,7 @@ import type { PackageRecords } from "./package_records.ts";
 
 /** Where a bundle is installed, and how. */
 export interface InstallOptions
-  extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onProgress"> {
+  extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
   readonly store: ImportStore;
   readonly records: PackageRecords;
   /** How the manifests get into the cluster; without it they are only recorded. */

@@ -45,7 +45,8 @@ export class PendingPackages {
   /** All packages that are on their way, sorted by name. */
   async list(): Promise<PendingPackage[]> {
     const found: PendingPackage[] = [];
-    for (const { name } of (await listFolder(this.#root) ?? []).sort((a, b) => a.name < b.name ? -1 : 1)) {
+    const folders = (await listFolder(this.#root) ?? []).filter(({ isDirectory }) => isDirectory);
+    for (const { name } of folders.sort((a, b) => a.name < b.name ? -1 : 1)) {
       const pending = await this.read(name);
       if (pending !== undefined) found.push(pending);
     }

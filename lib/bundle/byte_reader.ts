@@ -161,8 +161,12 @@ export class ByteReader {
 const SMALLEST_VIEW = 64 * 1024;
 const LARGEST_VIEW = 1024 * 1024;
 
-/** Reads a stream piece by piece; a byte stream (a request's body, a file) in pieces of up to 1 MiB. */
-export function openByteSource(stream: ReadableStream<Uint8Array>): ByteSource {
+/**
+ * Reads a stream piece by piece; a byte stream (a request's body, a file) in pieces of up to 1 MiB.
+ *
+ * @param largest size of the largest piece in bytes
+ */
+export function openByteSource(stream: ReadableStream<Uint8Array>, largest = LARGEST_VIEW): ByteSource {
   let reader: ReadableStreamBYOBReader;
   try {
     // Only a byte stream lends itself to it, and there is no other way to ask than to try.
@@ -177,7 +181,7 @@ export function openByteSource(stream: ReadableStream<Uint8Array>): ByteSource {
     read: async () => {
       const { done, value } = await reader.read(new Uint8Array(size));
       if (done || value === undefined) return undefined;
-      if (value.length === size) size = Math.min(size * 2, LARGEST_VIEW);
+      if (value.length === size) size = Math.min(size * 2, largest);
       else if (value.length < size / 4) size = Math.max(size / 2, SMALLEST_VIEW);
       return value;
     },

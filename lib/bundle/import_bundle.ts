@@ -39,6 +39,8 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   /** Only says what would happen; reads the first entry alone. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
+  /** Called when all of the bundle was read, before anything of it can be seen; what it throws refuses the bundle. */
+  readonly onRead?: (() => Promise<void>) | undefined;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
 
@@ -128,6 +130,7 @@ class BundleImport {
     const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
     await this.#part?.begin(isHeld);
     await content.takeAll();
+    await this.#options.onRead?.();
     using _lockOfPart = this.#part && await installation?.lock?.();
     await this.#part?.finish(isHeld, async (digest) => {
       await this.#store.linkBlob?.(content.repositoryOf(digest), digest);

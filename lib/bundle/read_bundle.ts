@@ -1,7 +1,7 @@
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import type { BundleSource, ByteReader } from "./byte_reader.ts";
 import { decompress } from "./decompress.ts";
@@ -46,6 +46,11 @@ export async function readBundle(
         ? "it has no files"
         : `its first entry is ${JSON.stringify(first.name.slice(0, 200))}`;
       throw new CorruptError(`Cannot use ${what}: ${found}, not ${ENTRY_NAME.kubepkg}`);
+    }
+    if (first.size > KUBEPKG_LIMITS.maxBytes) {
+      throw new TooLargeError(
+        `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`,
+      );
     }
     const bytes = await first.readAll(KUBEPKG_LIMITS.maxBytes);
     const kubepkg = readKubePkgJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);

@@ -42,6 +42,7 @@ export const FLAG = {
     value: "DIR",
     summary: "write the release's manifests into DIR, where k3s picks them up",
   },
+  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
@@ -55,7 +56,7 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.cacheMax,
   FLAG.tlsCert,
   FLAG.tlsKey,
-  { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+  FLAG.logFormat,
 ];
 /** How manifests get into the cluster. */
 export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];

@@ -13,6 +13,8 @@ const METRICS = {
   crpe_tags_stale_total: "Tags served from the store because their upstream could not be asked.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",
+  crpe_imports_total: "Bundles that were sent to be imported, by how that ended.",
+  crpe_import_received_bytes_total: "Bytes of bundles and of pushed blobs that were received.",
 } as const;
 
 /** The name of a metric. */

@@ -149,7 +149,10 @@ function singleEndpoint(io: Io): (Omit<UpstreamEntry, "host"> & { url: string })
   return undefined;
 }
 
-async function listEntries({ upstreams, config }: Settings, credentials: Credentials): Promise<UpstreamEntry[]> {
+async function listEntries(
+  { upstreams, config, ...settings }: Settings,
+  credentials: Credentials,
+): Promise<UpstreamEntry[]> {
   const named = upstreams.map(parseUpstream);
   // A host with an endpoint in the configuration is an upstream; one with a credential alone need not be.
   for (const [host, { url }] of Object.entries(config.hosts)) {
@@ -160,7 +163,7 @@ async function listEntries({ upstreams, config }: Settings, credentials: Credent
   }
   const withUrl = new Set(named.filter(({ url }) => url !== undefined).map(({ host }) => normalizeHost(host)));
   const entries = named.filter(({ host, url }) => url !== undefined || !withUrl.has(normalizeHost(host)));
-  const isClosed = upstreams.length > 0;
+  const isClosed = settings.isClosed || upstreams.length > 0;
   const rest = isClosed ? [] : listWellKnownUpstreams().filter(({ host }) => !withUrl.has(host));
   return await Promise.all([...entries, ...rest].map(async (entry) => ({
     ...entry,

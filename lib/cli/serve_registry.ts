@@ -37,6 +37,8 @@ export interface ServeRegistryOptions {
    * `/metrics` does not come to it. Called when all is open, before anybody is listened to.
    */
   readonly extend?: (registry: Handler, serving: Serving) => Handler | Promise<Handler>;
+  /** More for the log when it listens. @param url where */
+  readonly announce?: (url: string) => string | undefined;
 }
 
 /**
@@ -49,7 +51,7 @@ export interface ServeRegistryOptions {
 export async function serveRegistry(
   invocation: Invocation,
   io: Io,
-  { name, defaultPort, adjust, extend }: ServeRegistryOptions,
+  { name, defaultPort, adjust, extend, announce }: ServeRegistryOptions,
 ): Promise<number> {
   const read = await readSettings(invocation, io);
   const settings = adjust?.(read) ?? read;
@@ -91,6 +93,8 @@ export async function serveRegistry(
   await serve(address, withHostCheck(withMetrics(extended, metrics)), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
+      const more = announce?.(url);
+      if (more !== undefined) log.write("info", more);
       log.flush();
     },
     tls: readTls(invocation, settings.config),

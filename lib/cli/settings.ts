@@ -13,6 +13,8 @@ export interface Settings {
   readonly offline: boolean;
   /** `HOST[=URL]`, as given. */
   readonly upstreams: readonly string[];
+  /** Only upstreams that were named are contacted; otherwise, where none was, the well-known registries are. */
+  readonly isClosed?: boolean;
   /** `undefined`: none were named. */
   readonly platforms: readonly Platform[] | undefined;
   /** In milliseconds. */

@@ -186,7 +186,8 @@ export class DiskStore implements PieceStore {
   }
 
   async statIngest(digest: Digest): Promise<number> {
-    return (await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound))?.size ?? 0;
+    const file = await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound);
+    return file?.isFile ? file.size : 0;
   }
 
   listPieces(digest: Digest): Promise<PieceRange[]> {

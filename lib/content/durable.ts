@@ -48,8 +48,9 @@ export async function commitFile(temporary: string, path: string): Promise<void>
 /** Whom a file belongs to, and what they may do with it. */
 export interface Ownership {
   readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
+  /** Absent, both: the process's own. */
+  readonly uid?: number;
+  readonly gid?: number;
 }
 
 /**
@@ -84,7 +85,7 @@ export async function writeFileDurably(
 
 async function giveOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
   const own = await Deno.stat(path);
-  if (own.uid !== uid || own.gid !== gid) await Deno.chown(path, uid, gid);
+  if (uid !== undefined && gid !== undefined && (own.uid !== uid || own.gid !== gid)) await Deno.chown(path, uid, gid);
   await Deno.chmod(path, mode);
 }
 

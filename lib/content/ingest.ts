@@ -52,6 +52,11 @@ export class Ingest {
     return ingest;
   }
 
+  /** Whether it is written where the next try will look for it: not where somebody else is writing the same. */
+  get isUsual(): boolean {
+    return this.path === this.#options.path;
+  }
+
   /** How many bytes are in the file. */
   get written(): number {
     return this.#verifier.seen;

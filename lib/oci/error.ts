@@ -1,6 +1,6 @@
 /**
- * Error codes a client may see. Those of the OCI distribution specification ("Error Codes"), and below the blank
- * line those that it leaves open and distribution, containerd and docker know too.
+ * Error codes a client may see. Those of the OCI distribution specification ("Error Codes"), below the blank line those
+ * that it leaves open and distribution, containerd and docker know too, and last those of the agent's own API.
  */
 const STATUS_OF_CODE = {
   BLOB_UNKNOWN: 404,
@@ -23,6 +23,14 @@ const STATUS_OF_CODE = {
   RANGE_INVALID: 416,
   TAG_INVALID: 400,
   UNAVAILABLE: 503,
+
+  CONFLICT: 409,
+  CORRUPT: 422,
+  INCOMPLETE: 422,
+  INVALID: 400,
+  LOCKED: 423,
+  NO_SPACE: 507,
+  TOO_LARGE: 413,
 } as const;
 
 /** One of the codes of `STATUS_OF_CODE`. */
@@ -62,7 +70,12 @@ export class RegistryError extends Error {
 
 /** Input that is corrupt or does not follow its format: exit status 4, HTTP 422. */
 export class CorruptError extends Error {
-  override readonly name = "CorruptError";
+  override readonly name: string = "CorruptError";
+}
+
+/** Input that is larger than what is accepted: exit status 4, HTTP 413. */
+export class TooLargeError extends CorruptError {
+  override readonly name = "TooLargeError";
 }
 
 /** Input that ends too early: what came before that need not be wrong. */

@@ -1,0 +1,36 @@
+/** A stream of JSON documents, one a line, that nobody is waited for to read. */
+export class LineStream {
+  readonly readable: ReadableStream<Uint8Array>;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #isOpen = true;
+
+  constructor() {
+    this.readable = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      cancel: () => {
+        this.#isOpen = false;
+      },
+    }, { highWaterMark: MAX_WAITING });
+  }
+
+  /** Writes a line, unless too many wait to be read. */
+  offer(value: unknown): void {
+    if (this.#isOpen && (this.#controller.desiredSize ?? 0) > 0) this.#write(value);
+  }
+
+  /** Writes the last line. */
+  end(value: unknown): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#write(value);
+    this.#controller.close();
+  }
+
+  #write(value: unknown): void {
+    this.#controller.enqueue(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
+  }
+}
+
+const MAX_WAITING = 16;

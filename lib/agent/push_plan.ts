@@ -1,0 +1,96 @@
+import { formatPackageTar } from "../bundle/package_tar.ts";
+import { declaredSizes } from "../bundle/read_bundle.ts";
+import { identityOf } from "../kubepkg/version.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
+import type { AgentOptions } from "./agent_options.ts";
+import { answerJson } from "./agent_answer.ts";
+import { installBundle } from "./install_bundle.ts";
+import { describeInstall } from "./put_package.ts";
+import { readSwitch, RequestBody } from "./request_body.ts";
+
+/** A blob (or manifest) that a push has to bring. */
+export interface MissingBlob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** How many bytes of it have come already. */
+  readonly offset: number;
+}
+
+/**
+ * `POST /kubepkgs/plan`: what a package, whose `kubepkg.json` the body is, would do here, and what is lacking for it. The
+ * first step of a push. The answer is that of a dry run, with a list `missing` of `{digest, size, offset}`.
+ *
+ * Unless it is a dry run (`?dry-run=true`), the package counts as on its way from now on: its blobs may be sent, and what
+ * has come is neither collected nor evicted.
+ */
+export async function postPlan(request: Request, options: AgentOptions): Promise<Response> {
+  const query = new URL(request.url).searchParams;
+  const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
+  const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
+  let kubepkg: KubePkg;
+  try {
+    kubepkg = readKubePkgJson(await body.readAll(KUBEPKG_LIMITS.maxBytes), "kubepkg.json");
+  } finally {
+    await body.close();
+  }
+  if (kubepkg.status?.part !== undefined) {
+    throw new RegistryError("INVALID", "Cannot plan a part of a package: send it as it is to /kubepkgs");
+  }
+  const missing = await listMissing(kubepkg, options);
+  const partial = missing.reduce((sum, { offset }) => sum + offset, 0);
+  const rest = missing.reduce((sum, { size }) => sum + size, 0) - partial;
+  if (options.maxBundle !== undefined && rest > options.maxBundle) {
+    throw new TooLargeError(`Cannot accept the push: it would send ${rest} bytes, ${options.maxBundle} are allowed`);
+  }
+  const { store, records, handover, freeBytes } = options;
+  const result = await installBundle(new Blob([formatPackageTar(kubepkg)]).stream(), {
+    what: "kubepkg.json",
+    store,
+    records,
+    handover,
+    force,
+    dryRun: true,
+    // The room of what has come in part is taken already.
+    freeBytes: async () => {
+      const free = await freeBytes();
+      return free === undefined ? undefined : free + partial;
+    },
+  });
+  const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
+  if (isWanted && !dryRun) await noteOnItsWay(kubepkg, options);
+  return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });
+}
+
+async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<MissingBlob[]> {
+  const sizes = declaredSizes(kubepkg, "the push");
+  if (sizes === undefined) {
+    throw new RegistryError(
+      "INVALID",
+      "Cannot plan a package that does not list its digests: send the bundle as it is",
+    );
+  }
+  const omitted = new Set(kubepkg.status?.omitted ?? []);
+  const missing: MissingBlob[] = [];
+  for (const [digest, size] of sizes) {
+    if (omitted.has(digest) || await store.statBlob("", digest) === size) continue;
+    const offset = await store.statIngest(digest);
+    missing.push({ digest, size, offset: offset > size ? 0 : offset });
+  }
+  return missing;
+}
+
+// What came by parts of the same package is not forgotten by a push of it.
+async function noteOnItsWay(kubepkg: KubePkg, { records, takeLease }: AgentOptions): Promise<void> {
+  using _lease = await takeLease();
+  const pending = await records.pending.read(kubepkg.metadata.name).catch((error) => {
+    // What cannot be read is said anew.
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  });
+  if (pending?.part !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) return;
+  await records.pending.write({ kubepkg });
+}

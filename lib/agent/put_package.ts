@@ -1,0 +1,138 @@
+import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { ImportPlan } from "../bundle/plan_import.ts";
+import { RegistryError } from "../oci/error.ts";
+import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./agent_answer.ts";
+import type { AgentOptions } from "./agent_options.ts";
+import { installBundle, type InstallResult } from "./install_bundle.ts";
+import { LineStream } from "./line_stream.ts";
+import { readSwitch, RequestBody } from "./request_body.ts";
+
+const NDJSON = "application/x-ndjson";
+const PROGRESS_MILLISECONDS = 250;
+
+/**
+ * `PUT /kubepkgs`: installs the bundle that the body is, as it comes.
+ *
+ * The answer is the result as JSON. Who accepts `application/x-ndjson` gets a line `{"bytes","total","entry"}` now and
+ * then, and the result as the last one. What is refused before the first blob has its own status all the same; what goes
+ * wrong later is the last line, `{"error":{"code","message"}}`, since by then the answer has begun.
+ */
+export async function putPackage(request: Request, options: AgentOptions): Promise<Response> {
+  const query = new URL(request.url).searchParams;
+  const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
+  if (request.headers.has("content-range")) {
+    throw new RegistryError(
+      "INVALID",
+      "Cannot take a part of a bundle: send all of it, or use crpe push, which goes on",
+    );
+  }
+  const importing = new PackageImport(request, options, { force, dryRun });
+  if (!acceptsLines(request.headers)) return answerJson(await importing.run());
+
+  const lines = new LineStream();
+  const begun = Promise.withResolvers<void>();
+  let shownAt = -Infinity;
+  const work = importing.run((progress) => {
+    begun.resolve();
+    const at = options.now();
+    if (at - shownAt < PROGRESS_MILLISECONDS) return;
+    shownAt = at;
+    lines.offer(progress);
+  });
+  // It is awaited below, but by then it may have failed.
+  work.catch(() => {});
+  await Promise.race([begun.promise, work]);
+  work.then((result) => lines.end(result), (error) => {
+    const { code, message } = toApiError(error, options.describeError);
+    lines.end({ error: { code, message } });
+  });
+  return new Response(lines.readable as BodyInit, {
+    headers: { "content-type": NDJSON, "cache-control": "no-store, no-transform" },
+  });
+}
+
+/** What a client is told of an installation. */
+export function describeInstall(result: InstallResult, dryRun: boolean): Record<string, unknown> {
+  const { plan, images, blobs, isImported, kubepkg: _, ...more } = result;
+  const { blobs: planned, isRepair, ...what } = plan;
+  return {
+    ...what,
+    dryRun,
+    imported: isImported,
+    repaired: isImported && isRepair,
+    images,
+    blobs: { ...planned, ...(isImported ? blobs : {}) },
+    ...more,
+  };
+}
+
+class PackageImport {
+  readonly #body: RequestBody;
+  readonly #options: AgentOptions;
+  readonly #flags: { readonly force: boolean; readonly dryRun: boolean };
+  #plan: ImportPlan | undefined;
+
+  constructor(request: Request, options: AgentOptions, flags: { force: boolean; dryRun: boolean }) {
+    const { maxBundle: limit, stallTimeout } = options;
+    this.#body = new RequestBody(request, { limit, stallTimeout });
+    this.#options = options;
+    this.#flags = flags;
+  }
+
+  async run(onProgress?: (progress: BundleProgress) => void): Promise<Record<string, unknown>> {
+    const started = this.#options.now();
+    const report = (outcome: ImportOutcome, result?: InstallResult, error?: unknown) => {
+      const { name, version, verdict, installedVersion } = result?.plan ?? this.#plan ?? {};
+      this.#options.onImport({
+        outcome,
+        ...(name === undefined ? {} : { name, version, verdict, installedVersion }),
+        received: this.#body.received,
+        written: result?.blobs.bytesWritten ?? 0,
+        duration: this.#options.now() - started,
+        ...(error === undefined ? {} : { error }),
+      });
+    };
+    try {
+      const result = await this.#install(onProgress);
+      if (!this.#flags.dryRun) report(outcomeOfResult(result), result);
+      return describeInstall(result, this.#flags.dryRun);
+    } catch (error) {
+      report(outcomeOf(error), undefined, error);
+      throw error;
+    } finally {
+      await this.#body.close();
+    }
+  }
+
+  async #install(onProgress?: (progress: BundleProgress) => void): Promise<InstallResult> {
+    const { store, records, handover, freeBytes, takeLease } = this.#options;
+    const body = this.#body;
+    using _lease = this.#flags.dryRun ? undefined : await takeLease();
+    const result = await installBundle(body.stream, {
+      ...this.#flags,
+      store,
+      records,
+      handover,
+      freeBytes,
+      onPlan: (plan) => this.#plan = plan,
+      onRead: () => body.finish(),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+    // What is installed already was not read; who wants it checked has it checked.
+    if (!result.isImported && !this.#flags.dryRun && body.hasDigest) await body.finish();
+    return result;
+  }
+}
+
+function outcomeOfResult({ isImported, plan }: InstallResult): ImportOutcome {
+  if (!isImported) return "same";
+  return plan.isRepair ? "repaired" : "imported";
+}
+
+// RFC 9110, 12.5.1; a weight of 0 is a refusal.
+function acceptsLines(headers: Headers): boolean {
+  return (headers.get("accept") ?? "").split(",").some((range) => {
+    const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
+    return type === NDJSON && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
+  });
+}

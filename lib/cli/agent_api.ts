@@ -1,0 +1,60 @@
+import { createAgentHandler } from "../agent/agent_handler.ts";
+import type { AgentOptions, ImportReport } from "../agent/agent_options.ts";
+import { PackageRecords } from "../agent/package_records.ts";
+import { listInventory } from "../content/inventory.ts";
+import { takeWriteLease } from "../content/write_lease.ts";
+import { createHandover, readHandoverPlace } from "./choose_handover.ts";
+import type { Invocation } from "./command.ts";
+import { describeError } from "./describe_error.ts";
+import { pathOf } from "./exchange.ts";
+import { freeBytesOf } from "./free_bytes.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { formatSize } from "./quantity.ts";
+import type { Serving } from "./serve_registry.ts";
+
+const STALL_MILLISECONDS = 30_000;
+
+/** Makes the agent's API, which writes the log and the metrics of a server. */
+export function openAgentApi(
+  invocation: Invocation,
+  { settings: { data }, content: { store }, log, metrics }: Serving,
+  given: Pick<AgentOptions, "node" | "maxBundle" | "token">,
+): (request: Request) => Promise<Response> {
+  const records = new PackageRecords(data);
+  const place = readHandoverPlace(invocation);
+  const answer = createAgentHandler({
+    ...given,
+    store,
+    records,
+    handover: place === undefined ? undefined : createHandover(place, { records }),
+    freeBytes: () => freeBytesOf(data),
+    takeLease: () => takeWriteLease(data),
+    listInventory: () => listInventory(data),
+    describeError,
+    onImport: (report) => tellImport(report, log, metrics),
+    onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
+    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+    now: () => performance.now(),
+    stallTimeout: STALL_MILLISECONDS,
+  });
+  return async (request) => {
+    // Now: the runtime forgets a request when it is answered.
+    const { method } = request;
+    const response = await answer(request);
+    metrics.add("crpe_requests_total", 1, { kind: "agent", method, status: String(response.status) });
+    return response;
+  };
+}
+
+function tellImport(report: ImportReport, log: Log, metrics: Metrics): void {
+  const { outcome, name, version, verdict, installedVersion, received, written, duration, error } = report;
+  metrics.add("crpe_imports_total", 1, { outcome });
+  metrics.add("crpe_import_received_bytes_total", received);
+  const what = name === undefined ? "a bundle" : `${name}@${version}`;
+  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  const how = verdict === undefined ? "" : ` (${verdict}${from})`;
+  const amount = `${formatSize(received)} received, ${formatSize(written)} written, ${(duration / 1000).toFixed(1)} s`;
+  const reason = error === undefined ? "" : `: ${describeError(error)}`;
+  log.write(error === undefined ? "info" : "warning", `import of ${what}${how}: ${outcome}, ${amount}${reason}`);
+}
