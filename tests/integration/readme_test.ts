@@ -67,11 +67,13 @@ peerTest("the README's story runs, command by command", ["docker-registry", "sko
   const words = crpeCommand().map((word) => `'${word}'`).join(" ");
   await Deno.chmod(await folder.write("crpe", `#!/bin/sh\nexec ${words} "$@"\n`), 0o755);
 
+  await Deno.mkdir(`${folder.path}/node`);
+
   const servers = new Map<string, CrpeProcess>();
   const options = { env: { HOME: folder.path }, cwd: folder.path };
   try {
     for (const { heading, line } of commands.filter(({ heading }) => isStory(heading))) {
-      const isDesk = DESK.includes(heading) || line.startsWith("./crpe pack");
+      const isDesk = DESK.includes(heading) || line.startsWith("./crpe pack ");
       let command = line
         .replaceAll("/srv/crpe", `${folder.path}/${isDesk ? "desk" : "site"}`)
         .replaceAll("/srv/", `${folder.path}/`)
