@@ -91,7 +91,7 @@ async function readNamed(path: string, field: string): Promise<string> {
     return await Deno.readTextFile(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : (cause as Error).message;
-    throw new Error(`Cannot read ${path}, which the configuration names as ${field}: ${reason}`, { cause });
+    throw new Error(`Cannot read ${path}, which is named as ${field}: ${reason}`, { cause });
   }
 }
 

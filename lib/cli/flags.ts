@@ -14,6 +14,12 @@ export const FLAG = {
     isRepeatable: true,
     summary: "pull HOST's images through, from URL; * allows any public host",
   },
+  upstreamCa: {
+    name: "ca-file",
+    value: "HOST=FILE",
+    isRepeatable: true,
+    summary: "the authorities (PEM) that HOST's certificate may be of, besides the usual ones",
+  },
   config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
   offline: { name: "offline", summary: "never contact an upstream" },
   platform: {
@@ -48,7 +54,7 @@ export const FLAG = {
 } satisfies Record<string, Flag>;
 
 /** The flags of every command that may contact an upstream. */
-export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.config, FLAG.offline];
+export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.upstreamCa, FLAG.config, FLAG.offline];
 
 /** The flags of every command that serves. */
 export const SERVE_FLAGS: readonly Flag[] = [

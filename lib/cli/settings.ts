@@ -1,5 +1,6 @@
 import { parsePlatforms, type Platform } from "../oci/platform.ts";
 import { CorruptError } from "../oci/error.ts";
+import { normalizeHost } from "../oci/reference.ts";
 import { type Invocation, UsageError } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
 import type { Io } from "./io.ts";
@@ -27,7 +28,7 @@ const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
 
 /** Puts the settings of one invocation together. @throws {UsageError} */
 export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
-  const config = await readConfig(invocation.flag("config"));
+  const config = withCaFiles(await readConfig(invocation.flag("config")), invocation.flags("ca-file"));
   const upstreams = invocation.flags("upstream");
   return {
     data: dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io),
@@ -87,6 +88,19 @@ async function readConfig(path: string | undefined): Promise<ConfigFile> {
   // YAML and validation cost as much at the start as all the rest.
   const { parseConfigFile } = await import("./config_file.ts");
   return parseConfigFile(await Deno.readTextFile(path), path);
+}
+
+function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
+  const hosts = { ...config.hosts };
+  for (const text of given) {
+    const [, name, file] = /^([^=/]+)=(.+)$/.exec(text) ?? [];
+    if (name === undefined || file === undefined) {
+      throw new UsageError(`Cannot use --ca-file ${JSON.stringify(text)}: write HOST=FILE`);
+    }
+    const key = Object.keys(hosts).find((host) => normalizeHost(host) === normalizeHost(name)) ?? name;
+    hosts[key] = { ...hosts[key], "ca-file": file };
+  }
+  return { ...config, hosts };
 }
 
 /**

@@ -75,3 +75,29 @@ peerTest("[20] a certificate that nobody vouches for is refused with the reason"
   assertStringIncludes(stderr, "certificate");
   assertEquals(stderr.trim().split("\n").length, 1);
 });
+
+peerTest("a certificate is trusted by the authorities that --ca-file names for its host, and for no other", [
+  "openssl",
+], async () => {
+  await using folder = await TestFolder.create();
+  await using upstream = await startUpstream();
+  await folder.write("ca.pem", upstream.cert);
+  await folder.write("docker/config.json", JSON.stringify({ auths: { [upstream.host]: { auth: AUTH } } }));
+  const pull = (...flags: string[]) => {
+    const args = ["pull", "registry.test/team/app:1.0", "--data=data", `--upstream=registry.test=${upstream.url}`];
+    const env = { HOME: folder.path, DOCKER_CONFIG: `${folder.path}/docker` };
+    return runCrpe([...args, ...flags], { env, cwd: folder.path });
+  };
+  for (
+    const [flag, status, words] of [
+      ["--ca-file=other.test=ca.pem", 1, "certificate"],
+      ["--ca-file=registry.test=none.pem", 1, "none.pem"],
+      ["--ca-file=ca.pem", 2, "write HOST=FILE"],
+      ["--ca-file=registry.test=ca.pem", 0, ""],
+    ] as const
+  ) {
+    const { code, stderr } = await pull(flag);
+    assertEquals(code, status, `${flag}: ${stderr}`);
+    assertStringIncludes(stderr, words);
+  }
+});
