@@ -5,6 +5,7 @@ import { PackageRecords } from "../../lib/agent/package_records.ts";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { DiskStore } from "../../lib/content/disk_store.ts";
 import { parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
 import type { BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { MemoryStore } from "./memory_store.ts";
@@ -83,12 +84,17 @@ export async function createAgentSite(options: Partial<AgentOptions> = {}) {
 /** A bundle of one image. */
 export async function makeBundle(
   image: BuiltImage,
-  { version = "1.0.0", repo = "registry.test/app" } = {},
+  { version = "1.0.0", repo = "registry.test/app", have = [] }: {
+    version?: string;
+    repo?: string;
+    /** What is left out. */
+    have?: readonly Digest[];
+  } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
   await writeImage(store, repo, "1", image);
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${repo}:1`]: "" }, { version, data: { line: version } }));
-  await packBundle(kubepkg, store, {}, { write: (bytes) => void parts.push(bytes.slice()) });
+  await packBundle(kubepkg, store, { have: new Set(have) }, { write: (bytes) => void parts.push(bytes.slice()) });
   return concat(parts);
 }
