@@ -1,3 +1,4 @@
+import { LeftOverError } from "../bundle/write_bundle_blob.ts";
 import { isNoSpace } from "../content/ingest.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import {
@@ -71,6 +72,7 @@ export function toApiError(cause: unknown, describe: (error: unknown) => string)
   if (cause instanceof NoSpaceError || isNoSpace(cause)) {
     return new RegistryError("NO_SPACE", describe(cause), { cause });
   }
+  if (cause instanceof LeftOverError) return new RegistryError("UNAVAILABLE", cause.message, { cause });
   if (cause instanceof RequestCutError) return new RegistryError("INVALID", cause.message, { cause });
   return new RegistryError("INTERNAL", describe(cause), { cause });
 }

@@ -37,6 +37,7 @@ export async function installBundle(
   let handedOver: HandoverResult | undefined;
   const result = await importBundle(source, store, {
     ...options,
+    pending: records.pending,
     installation: {
       findInstalled: (name) => records.read(name),
       prepare: async () => await handover?.prepare(),
@@ -48,8 +49,14 @@ export async function installBundle(
           handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
+        else await records.pending.remove(kubepkg.metadata.name);
       },
     },
   });
+  const { plan, kubepkg } = result;
+  // Of an installation that was cut off right before its end.
+  if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
+    await records.pending.settle(kubepkg);
+  }
   return { ...result, ...(handedOver === undefined ? {} : { handover: handedOver.where, left: handedOver.left }) };
 }

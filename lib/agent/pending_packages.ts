@@ -1,27 +1,15 @@
+import { sweepPieces } from "../content/data_folder.ts";
 import { removeIfThere, writeFileDurably } from "../content/durable.ts";
 import { INGEST } from "../content/layout.ts";
 import { listFolder } from "../content/list_folder.ts";
 import { type KubePkg, parseKubePkg } from "../kubepkg/kubepkg.ts";
+import type { PendingPackage } from "../kubepkg/pending_package.ts";
+import { identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
-/** A package of which something has come, and not yet all: parts of a bundle, or a push. */
-export interface PendingPackage {
-  readonly kubepkg: KubePkg;
-  /** Where it comes in parts. */
-  readonly part?: PendingParts;
-}
-
-/** Which parts of a bundle have come. */
-export interface PendingParts {
-  /** The same for all parts of one pack. */
-  readonly id: Digest;
-  /** How many there are. */
-  readonly count: number;
-  /** The numbers, from 1, of those that were read to their end; sorted. */
-  readonly came: readonly number[];
-}
+export type { PendingPackage } from "../kubepkg/pending_package.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
@@ -30,12 +18,14 @@ const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
  * kept by collectors although nothing else refers to it.
  */
 export class PendingPackages {
+  readonly #data: string;
   readonly #root: string;
   readonly #ingest: string;
   readonly #randomName: () => string;
 
   /** @param data the data folder */
   constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+    this.#data = data;
     this.#root = `${data}/kubepkg`;
     this.#ingest = `${data}/${INGEST}`;
     this.#randomName = randomName;
@@ -70,14 +60,37 @@ export class PendingPackages {
     await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, path, bytes);
   }
 
-  /** Says that a package is on its way no more. */
+  /** Says that a package is on its way no more; pieces of blobs that only it waited for go. */
   async remove(name: string): Promise<void> {
+    const pending = await this.read(name).catch(undefinedIfCorrupt);
     await removeIfThere(this.#path(name));
+    if (pending === undefined) return;
+    const digests = digestsOf(pending);
+    const others = await this.list().catch(undefinedIfCorrupt);
+    // Nobody knows what that one waits for: a collection will see to it.
+    if (others === undefined) return;
+    const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
+    await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
+  }
+
+  /** As `remove`, unless what is on its way is another release. */
+  async settle(kubepkg: KubePkg): Promise<void> {
+    const { name } = kubepkg.metadata;
+    const pending = await this.read(name).catch(undefinedIfCorrupt);
+    if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(name);
   }
 
   #path(name: string): string {
     return `${this.#root}/${name}/pending.json`;
   }
+}
+
+function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {
+  return new Set((kubepkg.status?.digests ?? []).map(({ digest }) => digest));
+}
+
+function undefinedIfCorrupt(error: unknown): undefined {
+  if (!(error instanceof CorruptError)) throw error;
 }
 
 function parsePending(bytes: Uint8Array, path: string): PendingPackage {

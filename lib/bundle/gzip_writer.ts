@@ -100,6 +100,15 @@ export class GzipWriter {
     await this.#written;
   }
 
+  /** Waits until what was handed on is written, or has failed: for whoever gives up. */
+  async settle(): Promise<void> {
+    try {
+      await this.#written;
+    } catch {
+      // Whoever gives up knows of something worse.
+    }
+  }
+
   #openBlock(): void {
     this.#closeBlock();
     this.#block = this.#at;

@@ -1,26 +1,19 @@
 import { DigestMismatchError } from "../content/verify.ts";
-import { imagesOf, type KubePkg, withImageDigests } from "../kubepkg/kubepkg.ts";
+import { type KubePkg, type PackagePart, withImageDigests } from "../kubepkg/kubepkg.ts";
+import { withoutPart } from "../kubepkg/pending_package.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
-import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
-import { formatReference, repositoryOf } from "../oci/reference.ts";
-import { BundleManifests } from "./bundle_manifests.ts";
+import { CorruptError, RefusedError } from "../oci/error.ts";
+import { formatReference } from "../oci/reference.ts";
 import type { BundleSource } from "./byte_reader.ts";
+import { ContentImport } from "./content_import.ts";
 import { isContentInPlace } from "./content_in_place.ts";
-import { type ImageGraph, readImageGraphs, rootDigest } from "./image_graph.ts";
+import { type ImageGraph, rootDigest } from "./image_graph.ts";
 import { describeBundle } from "./inspect_bundle.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
-import {
-  checkSpace,
-  type ImportPlan,
-  judgeImport,
-  missingError,
-  planImport,
-  type PlanImportOptions,
-} from "./plan_import.ts";
-import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
-import { readSmallBlob } from "./read_small_blob.ts";
-import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
+import { PartImport, type PartState, type PendingNotes } from "./part_import.ts";
+import { type ImportPlan, judgeImport, planImport, type PlanImportOptions } from "./plan_import.ts";
+import { type BundleReader, readBundle } from "./read_bundle.ts";
+import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** What an installation is besides the content of the store. */
 export interface Installation {
@@ -37,10 +30,12 @@ export interface Installation {
 }
 
 /** How a bundle is imported. */
-export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "isInPlace"> {
+export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "countBytes" | "isInPlace"> {
   /** Names the file in errors. */
   readonly what?: string | undefined;
   readonly installation?: Installation;
+  /** Where it is noted what has come of a package; without it parts are refused. */
+  readonly pending?: PendingNotes;
   /** Only says what would happen; reads the first entry alone. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
@@ -59,26 +54,27 @@ export interface ImportedImage {
 /** What an import did. */
 export interface ImportResult {
   readonly plan: ImportPlan;
-  /** False: it was a dry run, or there was nothing to do. */
+  /** False: it was a dry run, there was nothing to do, or other parts are missing. */
   readonly isImported: boolean;
   readonly images: readonly ImportedImage[];
   /** Blobs and manifests; those that the store held already are skipped. */
   readonly blobs: { readonly written: number; readonly skipped: number; readonly bytesWritten: number };
+  /** Set where the file is one part of several. */
+  readonly part?: PartState;
   /** The package as the bundle has it, the digests of its images filled in: what is handed over and recorded. */
   readonly kubepkg: KubePkg;
 }
 
-const ANY_TYPE = "application/octet-stream";
-
 /**
  * Brings a bundle's content into a store: blobs as they come, then, when all that the package needs is in place, the
  * manifests, the tags, and last what the installation does. Whatever goes wrong before that changes nothing that can be
- * seen, and doing it again skips the blobs that are in place. Of what is installed already only what is gone is brought.
+ * seen, and doing it again skips what is in place. A part of several brings its own, and the last one does the rest. Of what is installed already only what is gone is brought.
  *
  * @throws {CorruptError} when the bundle is broken or content is not what its name says
  * @throws {RefusedError} when the version rule forbids it
  * @throws {IncompleteError} when content is missing
  * @throws {NoSpaceError} when it does not fit
+ * @throws {LeftOverError} when an earlier try had left something wrong, which is gone now: the same again begins anew
  */
 export async function importBundle(
   source: BundleSource,
@@ -87,14 +83,17 @@ export async function importBundle(
 ): Promise<ImportResult> {
   const { what } = options;
   const bundle = await readBundle(source, { what });
+  let work: BundleImport | undefined;
   try {
-    return await new BundleImport(bundle, store, options).run();
+    work = new BundleImport(bundle, store, options);
+    return await work.run();
   } catch (error) {
     if (!(error instanceof DigestMismatchError)) throw error;
     const { metadata: { name }, spec: { version } } = bundle.kubepkg;
     const from = what === undefined ? "" : ` from ${what}`;
     throw new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
   } finally {
+    await work?.close();
     await bundle.cancel();
   }
 }
@@ -104,47 +103,88 @@ class BundleImport {
   readonly #kubepkg: KubePkg;
   readonly #store: ImportStore;
   readonly #options: ImportOptions;
-  readonly #repositories: ReadonlyMap<Digest, string>;
-  readonly #manifests: BundleManifests;
-  readonly #inPlace = new Map<Digest, number>();
-  readonly #counts = { written: 0, skipped: 0, bytesWritten: 0 };
-  #done = 0;
-  #total: number | undefined;
+  readonly #part: PartImport | undefined;
+  readonly #content: ContentImport;
 
   constructor(bundle: BundleReader, store: ImportStore, options: ImportOptions) {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
     // Earlier tools left the images' digests to the status; what is installed and compared has them in their place.
-    this.#kubepkg = withImageDigests(bundle.kubepkg, (image) => rootDigest(bundle.kubepkg, image, bundle.what));
-    this.#manifests = new BundleManifests(this.#kubepkg, bundle);
-    const images = imagesOf(this.#kubepkg);
-    const lines = this.#kubepkg.status?.digests ?? [];
-    const ours = new Set(images.map(({ reference }) => repositoryOf(reference)));
-    this.#repositories = new Map(lines.filter(({ name }) => ours.has(name)).map(({ digest, name }) => [digest, name]));
+    const whole = withoutPart(bundle.kubepkg);
+    this.#kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
+    this.#part = this.#createPart();
+    this.#content = new ContentImport(bundle, this.#kubepkg, { ...options, store, part: this.#part });
   }
 
   async run(): Promise<ImportResult> {
     const { force, dryRun, onPlan, installation } = this.#options;
+    const plan = await this.#plan();
+    onPlan?.(plan);
+    if (dryRun) return this.#result(plan);
+    if (plan.refusal !== undefined) throw plan.refusal;
+    if (plan.verdict === "same" && !plan.isRepair && !force) return this.#result(plan);
+
+    await installation?.prepare?.();
+    const content = this.#content;
+    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
+    await this.#part?.begin(isHeld);
+    await content.takeAll();
+    await this.#options.onRead?.();
+    using _lockOfPart = this.#part && await installation?.lock?.();
+    await this.#part?.finish(isHeld, async (digest) => {
+      await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
+    });
+    if (this.#part !== undefined && this.#part.state.count > 1 && (await content.listLacking()).length > 0) {
+      await this.#part.wait();
+      return this.#result(plan);
+    }
+    const graphs = await content.checkComplete();
+    await content.writeLeftOver(graphs);
+    using _lock = this.#part === undefined ? await installation?.lock?.() : undefined;
+    return await this.#install(plan, graphs);
+  }
+
+  /** Ends the work, however it went. */
+  async close(): Promise<void> {
+    await this.#part?.close();
+  }
+
+  async #plan(): Promise<ImportPlan> {
     const plan = await planImport(this.#kubepkg, {
       ...this.#options,
       ...await this.#findInstalled(),
-      statBlob: (digest) => this.#statHeld(digest),
+      statBlob: (digest) => this.#content.statHeld(digest),
+      countBytes: (digest, size) => this.#countBytes(digest, size),
       isInPlace: () => this.#isInPlace(),
     });
-    onPlan?.(plan);
-    if (dryRun || (plan.verdict === "same" && !plan.isRepair && !force)) return this.#result(plan);
-
-    await installation?.prepare?.();
-    this.#total = this.#bytesInFile();
-    for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
-      await this.#take(blob);
+    if (this.#part === undefined || plan.refusal instanceof RefusedError) return plan;
+    try {
+      await this.#part.judge();
+      return plan;
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      return { ...plan, refusal: error };
     }
-    await this.#options.onRead?.();
-    const graphs = await this.#checkComplete();
-    await this.#writeLeftOver(graphs);
-    using _lock = await installation?.lock?.();
-    return await this.#install(plan, graphs);
+  }
+
+  #createPart(): PartImport | undefined {
+    const { part, what } = this.#bundle;
+    const { pending, force, installation } = this.#options;
+    if (part === undefined) return undefined;
+    if (pending === undefined) throw new Error(`Cannot import ${what}: parts cannot be imported here`);
+    return new PartImport(this.#bundle as BundleReader & { part: PackagePart }, this.#kubepkg, {
+      store: this.#store,
+      pending,
+      force,
+      lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
+    });
+  }
+
+  async #countBytes(digest: Digest, size: number): Promise<number | undefined> {
+    const bytes = this.#part === undefined ? size : await this.#part.countBytes(digest, size);
+    if (bytes !== size) return bytes;
+    return Math.max(0, size - (await this.#store.statIngest?.(digest) ?? 0));
   }
 
   // What is installed now need not be what was when the blobs began to come.
@@ -170,16 +210,19 @@ class BundleImport {
   }
 
   async #isInPlace(): Promise<boolean> {
-    return await isContentInPlace(this.#bundle, this.#store, (digest) => this.#statHeld(digest)) &&
+    return await isContentInPlace(this.#bundle, this.#store, (digest) => this.#content.statHeld(digest)) &&
       (await this.#options.installation?.isFinished?.(this.#kubepkg) ?? true);
   }
 
   #result(plan: ImportPlan, graphs?: readonly ImageGraph[]): ImportResult {
+    // Nothing is waited for where all is there, whichever way it came.
+    const isThere = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
     return {
       plan,
       isImported: graphs !== undefined,
       images: graphs?.map(describeImage) ?? this.#describeImages(),
-      blobs: { ...this.#counts },
+      blobs: { ...this.#content.counts },
+      ...(this.#part === undefined ? {} : { part: isThere ? { ...this.#part.state, missing: [] } : this.#part.state }),
       kubepkg: this.#kubepkg,
     };
   }
@@ -188,91 +231,6 @@ class BundleImport {
     return describeBundle(this.#kubepkg).images.map(({ reference, digest, platforms }) => {
       return { reference, digest: digest as Digest, platforms };
     });
-  }
-
-  async #take(blob: BundleBlob): Promise<void> {
-    const { digest, size } = blob;
-    const report = (bytes: number) => {
-      this.#done += bytes;
-      this.#options.onProgress?.({
-        bytes: this.#done,
-        ...(this.#total === undefined ? {} : { total: this.#total }),
-        entry: blob.name,
-      });
-    };
-    const isHeld = await this.#statHeld(digest) === size;
-    // What may be a manifest is kept even if the store has it: it is needed to know what the image consists of.
-    const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
-    this.#inPlace.set(digest, size);
-    if (isHeld) this.#counts.skipped++;
-    else {
-      if (this.#bundle.declared === undefined) await checkSpace(this.#kubepkg, size, this.#options);
-      this.#counts.written++;
-      this.#counts.bytesWritten += size;
-      // A manifest is written when all it names is in place; until then nothing has to hold it.
-      if (bytes === undefined) {
-        await writeBundleBlob(this.#store, blob, { repository: this.#repositoryOf(digest), onBytes: report });
-      } else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
-    }
-    if (isHeld || bytes !== undefined) report(size);
-  }
-
-  async #writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {
-    const descriptor = { mediaType: ANY_TYPE, digest, size: bytes.length };
-    await this.#store.writeBlob(this.#repositoryOf(digest), descriptor, new Blob([bytes.slice()]).stream());
-  }
-
-  async #checkComplete(): Promise<ImageGraph[]> {
-    const [kubepkg, { declared }] = [this.#kubepkg, this.#bundle];
-    const lacking: Digest[] = [];
-    for (const [digest, size] of declared ?? []) {
-      if (!this.#inPlace.has(digest) && await this.#statHeld(digest) !== size) lacking.push(digest);
-    }
-    if (lacking.length > 0) throw missingError(kubepkg, lacking);
-    const { graphs, missing } = await readImageGraphs(kubepkg, {
-      what: this.#bundle.what,
-      readManifest: (repository, digest) => this.#readManifest(repository, digest),
-      statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.#statHeld(digest),
-    });
-    if (missing.length > 0) throw missingError(kubepkg, missing);
-    return graphs;
-  }
-
-  // What looked like a manifest, or was said to be one, but is a layer of an image.
-  async #writeLeftOver(graphs: readonly ImageGraph[]): Promise<void> {
-    const used = new Set(graphs.flatMap(({ manifests }) => manifests.map(({ descriptor }) => descriptor.digest)));
-    for (const [digest, bytes] of this.#manifests.list()) {
-      if (!used.has(digest)) await this.#writeBytes(digest, bytes);
-    }
-  }
-
-  // Only what the package names is taken from the store: it may have a part of an index's other platforms.
-  async #readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined> {
-    const bytes = this.#manifests.get(digest);
-    if (bytes !== undefined) return bytes;
-    if (!this.#manifests.isManifest(digest) && !this.#inPlace.has(digest)) return undefined;
-    return await this.#store.readManifest(repository, digest) ??
-      await readSmallBlob(this.#store, repository, { digest, limit: MAX_MANIFEST_BYTES });
-  }
-
-  async #statHeld(digest: Digest): Promise<number | undefined> {
-    return await this.#store.statBlob(this.#repositoryOf(digest), digest);
-  }
-
-  #repositoryOf(digest: Digest): string {
-    const repository = this.#repositories.get(digest);
-    if (repository !== undefined) return repository;
-    const [image] = imagesOf(this.#kubepkg);
-    if (image === undefined) throw new CorruptError(`Cannot use ${this.#bundle.what}: it has ${digest}, but no images`);
-    return repositoryOf(image.reference);
-  }
-
-  #bytesInFile(): number | undefined {
-    if (this.#bundle.declared === undefined) return undefined;
-    const omitted = new Set(this.#kubepkg.status?.omitted ?? []);
-    let sum = 0;
-    for (const [digest, size] of this.#bundle.declared) sum += omitted.has(digest) ? 0 : size;
-    return sum;
   }
 }
 

@@ -21,8 +21,10 @@ export interface BundleInfo {
   }[];
   /** How many blobs and manifests the package needs, and their size in bytes. */
   readonly blobs: { readonly count: number; readonly size: number };
-  /** Those of them that are not in the file. */
+  /** Those of them that were left out, since the site is said to hold them. */
   readonly omitted: { readonly count: number; readonly size: number };
+  /** Set where the file is one part of several: which, and how many bytes of content it has. */
+  readonly part?: { readonly id: Digest; readonly number: number; readonly count: number; readonly size: number };
 }
 
 /** An image of a bundle. */
@@ -79,7 +81,15 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
       }),
     blobs: { count: sizes.size, size: sumOf(sizes, () => true) },
     omitted: { count: omitted.size, size: sumOf(sizes, (digest) => omitted.has(digest)) },
+    ...describePart(kubepkg, sizes),
   };
+}
+
+function describePart({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "part"> {
+  if (status?.part === undefined) return {};
+  const { id, number, count, carries } = status.part;
+  const size = carries.reduce((sum, { digest, length }) => sum + (length ?? sizes.get(digest) ?? 0), 0);
+  return { part: { id, number, count, size } };
 }
 
 function platformsIn(digests: readonly StatusDigest[]): string[] {

@@ -1,17 +1,19 @@
-import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import type { BundleSource, ByteReader } from "./byte_reader.ts";
 import { decompress } from "./decompress.ts";
-import { ENTRY_NAME, parseBlobEntryName } from "./entry_name.ts";
+import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_name.ts";
 import { BLOCK_BYTES, isTarHead } from "./tar_header.ts";
 import { type TarEntry, TarReader } from "./tar_reader.ts";
 
 /** A blob (or manifest) of a bundle, being read. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
+  /** Set where it is a piece of the blob: the position of its first byte. Then `size` is that of the piece. */
+  readonly start?: number;
 }
 
 /** How a bundle is read. */
@@ -24,6 +26,8 @@ export interface ReadBundleOptions {
 
 /** Most entries of a bundle that does not say what is in it. */
 const MAX_ENTRIES = 100_000;
+/** Most pieces of one blob in one part, which has one of a blob that is cut. */
+const MAX_PIECES = 16;
 
 /**
  * Opens a bundle and reads its first entry, `kubepkg.json`. The source is read only as far as it is asked for.
@@ -80,8 +84,12 @@ export class BundleReader {
   readonly kubepkg: KubePkg;
   /** What the package says it needs, and the sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
+  /** Set where the file is one part of several. */
+  readonly part: PackagePart | undefined;
   /** Names the bundle in errors. */
   readonly what: string;
+  /** Of a part: the names of its entries, and their sizes in bytes. */
+  readonly #carries: ReadonlyMap<string, number> | undefined;
   readonly #tar: TarReader;
   readonly #onProblem: ((error: CorruptError) => void) | undefined;
   readonly #seen = new Set<string>([ENTRY_NAME.kubepkg]);
@@ -91,7 +99,9 @@ export class BundleReader {
     this.kubepkg = kubepkg;
     this.what = what;
     this.declared = declaredSizes(kubepkg, what);
+    this.part = kubepkg.status?.part;
     this.#onProblem = onProblem;
+    this.#carries = this.part && this.#listCarried(this.part);
   }
 
   /**
@@ -103,14 +113,20 @@ export class BundleReader {
   async next(): Promise<BundleBlob | undefined> {
     for (let entry = await this.#tar.next(); entry !== undefined; entry = await this.#tar.next()) {
       try {
-        const digest = await this.#check(entry);
-        if (digest !== undefined) return { ...entry, digest };
+        const blob = await this.#check(entry);
+        if (blob !== undefined) return { ...entry, ...blob };
       } catch (error) {
-        if (this.#onProblem === undefined || !(error instanceof CorruptError)) throw error;
-        this.#onProblem(error);
+        this.#report(error);
       }
     }
+    const lacking = [...this.#carries?.keys() ?? []].find((name) => !this.#seen.has(name));
+    if (lacking !== undefined) this.#report(this.#refuse(`it lacks ${lacking}, which it says it carries`));
     return undefined;
+  }
+
+  /** From now on all bytes are read, so that the file's check sum is looked at also where blobs are passed over. */
+  readThrough(): void {
+    this.#tar.readThrough();
   }
 
   /** Ends reading early. */
@@ -118,7 +134,7 @@ export class BundleReader {
     await this.#tar.cancel(reason);
   }
 
-  async #check(entry: TarEntry): Promise<Digest | undefined> {
+  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start"> | undefined> {
     const { name, size } = entry;
     if (this.#seen.has(name)) throw this.#refuse(`it has ${name} twice`);
     this.#seen.add(name);
@@ -130,13 +146,43 @@ export class BundleReader {
       parseJson(await entry.readAll(KUBEPKG_LIMITS.maxBytes), `${name} of ${this.what}`, KUBEPKG_LIMITS);
       return undefined;
     }
+    if (this.#carries !== undefined) return this.#checkCarried(entry);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which no bundle has`);
-    if (this.declared === undefined) return digest;
+    if (this.declared === undefined) return { digest };
     const declared = this.declared.get(digest);
     if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
-    return digest;
+    return { digest };
+  }
+
+  #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {
+    const expected = this.#carries?.get(name);
+    if (expected === undefined) {
+      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which it does not say it carries`);
+    }
+    if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
+    return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
+  }
+
+  #listCarried({ carries }: PackagePart): Map<string, number> {
+    for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
+      if (items.length > MAX_PIECES) throw this.#refuse(`it says it carries ${items.length} pieces of ${digest}`);
+    }
+    return new Map(carries.map(({ digest, start, length }) => {
+      const size = this.declared?.get(digest);
+      if (size === undefined) {
+        throw this.#refuse(`it says it carries ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
+      }
+      if (start === undefined || length === undefined) return [blobEntryName(digest), size];
+      if (start + length > size) throw this.#refuse(`it says it carries more of ${digest} than its ${size} bytes`);
+      return [pieceEntryName({ digest, start }), length];
+    }));
+  }
+
+  #report(error: unknown): void {
+    if (this.#onProblem === undefined || !(error instanceof CorruptError)) throw error;
+    this.#onProblem(error);
   }
 
   #refuse(reason: string): CorruptError {

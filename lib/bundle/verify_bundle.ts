@@ -71,7 +71,14 @@ class BundleCheck {
     this.#bundle = bundle;
     this.#kubepkg = bundle.kubepkg;
     this.#problems = problems;
-    this.#omitted = new Set(bundle.kubepkg.status?.omitted ?? []);
+    const carried = new Set(
+      bundle.part?.carries.filter(({ start }) => start === undefined).map(({ digest }) => digest),
+    );
+    this.#omitted = new Set([
+      ...bundle.kubepkg.status?.omitted ?? [],
+      // What other parts bring, or the rest of.
+      ...bundle.part === undefined ? [] : [...bundle.declared?.keys() ?? []].filter((digest) => !carried.has(digest)),
+    ]);
     this.#manifests = new BundleManifests(bundle.kubepkg, bundle);
   }
 
@@ -94,6 +101,8 @@ class BundleCheck {
 
   async #check(blob: BundleBlob): Promise<void> {
     const { digest, size } = blob;
+    // A piece has no digest; the check sum of the file speaks for it.
+    if (blob.start !== undefined) return;
     this.#sizes.set(digest, size);
     try {
       if (this.#manifests.mayBeManifest(blob)) await this.#manifests.take(blob);

@@ -1,12 +1,13 @@
-import type { IngestStore } from "../content/ingest_store.ts";
-import type { ContentStore } from "../content/source.ts";
+import type { IngestStore, PieceStore } from "../content/ingest_store.ts";
+import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verify.ts";
+import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import { streamBytes } from "./byte_reader.ts";
 import type { BundleBlob } from "./read_bundle.ts";
 
 /** A store that bundles are imported into. Where it can, it goes on with a blob that was cut. */
-export type ImportStore = ContentStore & Partial<Pick<IngestStore, "openIngest" | "linkBlob">>;
+export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog>>;
 
 /** Whose a blob will be. */
 export interface WriteBundleBlobOptions {
@@ -14,6 +15,14 @@ export interface WriteBundleBlobOptions {
   readonly repository: string;
   /** Told of bytes that were dealt with, those of an earlier try too. */
   readonly onBytes: (count: number) => void;
+}
+
+/**
+ * What an earlier try had left of a blob was wrong, as after a power loss. It is gone now, and nothing is said about the
+ * bundle: the same again begins the blob anew.
+ */
+export class LeftOverError extends Error {
+  override readonly name = "LeftOverError";
 }
 
 const ANY_TYPE = "application/octet-stream";
@@ -24,6 +33,7 @@ const PIECE_BYTES = 1024 * 1024;
  * bundle; when it turns out to be wrong it goes, so that the next try succeeds. What a try that is cut off has got stays.
  *
  * @throws {DigestMismatchError}
+ * @throws {LeftOverError}
  * @throws {NoSpaceError} what was written is given back
  */
 export async function writeBundleBlob(
@@ -44,6 +54,24 @@ export async function writeBundleBlob(
   const open = () => store.openIngest!(digest);
   await ingestBlob(blob, open, onBytes);
   await store.linkBlob?.(repository, digest);
+}
+
+/** Files bytes that are in memory; no repository is granted them. */
+export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes: Uint8Array): Promise<void> {
+  let ingest = await store.openIngest?.(digest);
+  // What is left of an earlier try is not worth it.
+  if (ingest !== undefined && ingest.written > 0) {
+    await ingest.abort();
+    ingest = await store.openIngest?.(digest);
+  }
+  if (ingest === undefined) throw new Error(`Cannot write ${digest}: this store takes no parts`);
+  try {
+    await ingest.write(bytes);
+  } catch (error) {
+    await ingest.abort();
+    throw error;
+  }
+  await ingest.commit();
 }
 
 async function ingestBlob(
@@ -89,8 +117,7 @@ async function ingestBlob(
   }
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
-    throw new DigestMismatchError(
-      `${error.message}; the first ${begun} bytes were left by an import that was cut off, and are gone now: import again`,
-    );
+    const rest = `its first ${begun} bytes were left by an import that was cut off, and are gone now: import it again`;
+    throw new LeftOverError(`${error.message}; ${rest}`, { cause: error });
   });
 }

@@ -1,13 +1,18 @@
 import { commitFile, createFolder, parentOf, removeIfThere } from "../content/durable.ts";
 import { lockFile } from "../content/file_lock.ts";
 import { isNoSpace } from "../content/ingest.ts";
-import { NoSpaceError } from "../oci/error.ts";
+import { DigestMismatchError } from "../content/verify.ts";
+import { CorruptError, NoSpaceError } from "../oci/error.ts";
 import type { ByteSink } from "./gzip_writer.ts";
+import type { PartialFile } from "./take_up.ts";
+import type { BundleOutput } from "./write_bundle.ts";
 
 /** How a bundle's file is written. */
 export interface WriteBundleOptions {
-  /** Takes what removes the unfinished file at once, for a process that is about to end. */
-  readonly onBegin?: (discard: () => void) => void;
+  /** Told that the file is being written which stays when the process ends, or writing fails. */
+  readonly onBegin?: () => void;
+  /** Told that writing has failed, and how many bytes are there for the next one to go on from. */
+  readonly onKept?: (bytes: number) => void;
 }
 
 /** Most symbolic links that lead to a file, as Linux has it. */
@@ -22,17 +27,18 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 
 /**
  * Writes a file that is there whole, and synced, or not at all: first as `.<name>.partial` beside it, which is locked
- * meanwhile and, if it was left behind, taken over by the next one. A symbolic link stays, and what it leads to is
- * written. What is no regular file (a pipe, a device) is written as it is.
+ * meanwhile. Where the process ends or writing fails it stays, and the next one may go on from it; not so where its content
+ * is wrong, or the disk is full and wants the space back. A symbolic link stays, and what it leads to is written. What is
+ * no regular file (a pipe, a device) is written as it is.
  *
- * @param write writes the content; the file gets its name when it returns
+ * @param write writes the content, behind what it leaves of `partial`; the file gets its name when it returns
  * @throws {NoSpaceError} when the disk is full
  * @throws {Error} when another process is writing the same file, or whoever read a pipe has stopped
  */
 export async function writeBundleFile<T>(
   path: string,
-  write: (sink: ByteSink) => Promise<T>,
-  { onBegin }: WriteBundleOptions = {},
+  write: (output: BundleOutput) => Promise<T>,
+  { onBegin, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const there = await statOf(target, Deno.lstat);
@@ -44,24 +50,46 @@ export async function writeBundleFile<T>(
   const folder = parentOf(target);
   await createFolder(folder);
   const temporary = `${folder === "/" ? "" : folder}/.${target.slice(target.lastIndexOf("/") + 1)}.partial`;
-  // Open, and so locked, until the file has its name or is gone: nobody must take over what is about to move.
+  // Open, and so locked, until the file has its name or is given up: nobody must take over what is about to move.
   using file = await openTemporary(temporary, path);
-  let isOurs = true;
-  onBegin?.(() => {
-    if (isOurs) Deno.removeSync(temporary);
-    isOurs = false;
-  });
+  onBegin?.();
   try {
-    const result = await write(createSink(file, path));
+    const result = await write({ ...createSink(file, path), partial: createPartialFile(file) });
     await file.sync();
     await commitFile(temporary, target);
     return result;
   } catch (error) {
-    if (isOurs) await removeIfThere(temporary);
+    const { size } = await file.stat();
+    if (isWorthless(error) || size === 0) await removeIfThere(temporary);
+    else onKept?.(size);
     throw error;
-  } finally {
-    isOurs = false;
   }
+}
+
+/** An open file as one that may hold the beginning of what is going to be written. */
+export function createPartialFile(file: Deno.FsFile): PartialFile {
+  return {
+    readAt: async (position, buffer) => {
+      await file.seek(position, Deno.SeekMode.Start);
+      let filled = 0;
+      while (filled < buffer.length) {
+        const got = await file.read(buffer.subarray(filled));
+        if (got === null) break;
+        filled += got;
+      }
+      return filled;
+    },
+    cut: async (length) => {
+      await file.truncate(length);
+      await file.seek(length, Deno.SeekMode.Start);
+    },
+  };
+}
+
+// With a full disk the space is wanted back; where content is wrong nobody knows what else is.
+function isWorthless(error: unknown): boolean {
+  return error instanceof NoSpaceError || isNoSpace(error) || error instanceof DigestMismatchError ||
+    error instanceof CorruptError;
 }
 
 /**
@@ -87,7 +115,7 @@ export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, 
 
 async function openTemporary(temporary: string, path: string): Promise<Deno.FsFile> {
   for (let tries = 1; tries <= OPEN_TRIES; tries++) {
-    const file = await Deno.open(temporary, { write: true, create: true });
+    const file = await Deno.open(temporary, { read: true, write: true, create: true });
     try {
       if (await lockFile(file) === "taken") {
         throw new Error(`Cannot write ${path}: another crpe is writing it; wait for its end, or choose another name`);
@@ -95,10 +123,7 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
       const [opened, there] = [await file.stat(), await statOf(temporary, Deno.lstat)];
       if (there !== undefined && !there.isFile) throw new Error(`Cannot write ${path}: ${temporary} is in the way`);
       // Who had it before us may have given it its final name since we opened it.
-      if (there !== undefined && there.ino === opened.ino && there.dev === opened.dev) {
-        await file.truncate();
-        return file;
-      }
+      if (there !== undefined && there.ino === opened.ino && there.dev === opened.dev) return file;
     } catch (error) {
       file.close();
       throw error;

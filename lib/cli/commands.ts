@@ -64,6 +64,7 @@ export const COMMANDS: readonly Command[] = [
       "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else those of",
       "linux/amd64,linux/arm64 that the image has.",
       PLATFORM_DETAILS,
+      "A pack that was cut off is gone on with by the same command. Parts can be imported in any order.",
     ].join("\n"),
     arity: [1, 1],
     flags: [
@@ -72,6 +73,23 @@ export const COMMANDS: readonly Command[] = [
         short: "o",
         value: "FILE",
         summary: "the bundle, or a folder for it [<name>@<version>.tgz here]; - is standard output",
+      },
+      {
+        name: "have",
+        value: "FILE",
+        isRepeatable: true,
+        summary: "leave out what FILE lists: the output of crpe inventory, or a digest a line",
+      },
+      {
+        name: "since",
+        value: "PKG.tgz",
+        isRepeatable: true,
+        summary: "leave out what a site has that imported this earlier bundle",
+      },
+      {
+        name: "split",
+        value: "SIZE",
+        summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
       },
       FLAG.data,
       FLAG.platform,
@@ -103,6 +121,7 @@ export const COMMANDS: readonly Command[] = [
     details: [
       "PKG.tgz may be - for standard input; gzip, zstd or plain tar. A lower version than the installed one, or the",
       "same version with other content, is refused (exit status 3) unless --force is given.",
+      "The parts of a split bundle may come in any order, over days; the last one installs the package.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [

@@ -1,10 +1,13 @@
 import { installBundle, type InstallResult } from "../agent/install_bundle.ts";
 import { PackageRecords } from "../agent/package_records.ts";
+import type { BundleSource } from "../bundle/byte_reader.ts";
+import { LeftOverError } from "../bundle/write_bundle_blob.ts";
 import { DiskStore } from "../content/disk_store.ts";
 import { sweepStale } from "../content/data_folder.ts";
 import { takeWriteLease } from "../content/write_lease.ts";
 import { createHandover, readHandoverPlace } from "./choose_handover.ts";
 import { type Invocation, UsageError } from "./command.ts";
+import { formatParts } from "../kubepkg/pending_package.ts";
 import { describeError } from "./describe_error.ts";
 import { freeBytesOf } from "./free_bytes.ts";
 import type { Io } from "./io.ts";
@@ -41,27 +44,37 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   };
   const importOne = async (where: string) => {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
-    const result = await installBundle(await openBundle(where, io), {
-      what: nameOfBundle(where),
-      store,
-      records,
-      handover,
-      force: invocation.isSet("force"),
-      dryRun: isDryRun,
-      freeBytes: () => freeBytesOf(data),
-      onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    const source = await openBundle(where, io);
+    const install = (from: BundleSource) =>
+      installBundle(from, {
+        what: nameOfBundle(where),
+        store,
+        records,
+        handover,
+        force: invocation.isSet("force"),
+        dryRun: isDryRun,
+        freeBytes: () => freeBytesOf(data),
+        onProgress: ({ bytes, total }) => progress.update(bytes, total),
+      });
+    const result = await install(source).catch(async (error) => {
+      // A file can be read once more, a stream cannot.
+      if (!(error instanceof LeftOverError) || source instanceof ReadableStream) throw error;
+      return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
     if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
+    // A dry run says all that it knows, and ends as the import would.
+    if (result.plan.refusal !== undefined) throw result.plan.refusal;
   };
-  for (const where of files) {
+  for (const [i, where] of files.entries()) {
     try {
       await importOne(where);
     } catch (error) {
       // What was imported before stays imported, and has to be told.
-      summaries.push({ file: where, error: describeError(error) });
-      if (asJson && files.length > 1) io.out(formatJson(summaries));
+      const isTold = summaries.length > i;
+      if (!isTold) summaries.push({ file: where, error: describeError(error) });
+      if (asJson && (files.length > 1 || isTold)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
       throw error;
     }
   }
@@ -70,26 +83,32 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, left = [] } = result;
-  const { blobs: planned, isRepair, ...what } = plan;
+  const { plan, images, blobs, isImported, handover, left = [], part } = result;
+  const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
     ...what,
     dryRun,
+    ...(refusal === undefined ? {} : { error: describeError(refusal) }),
+    ...(part === undefined ? {} : { part }),
     imported: isImported,
     repaired: isImported && isRepair,
     images,
-    blobs: { ...planned, ...(isImported ? blobs : {}) },
+    blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover, left }),
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
-  const { plan, images, blobs, isImported, handover, left = [] } = result;
+  const { plan, images, blobs, isImported, handover, left = [], part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
   }
   const lines = [formatOutcome(result, isDryRun)];
+  if (part !== undefined && !isDryRun && !isImported) {
+    const there = `  ${blobs.written} written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`;
+    return [...lines, there].map((line) => `${line}\n`).join("");
+  }
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
@@ -102,15 +121,33 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`
       : `  ${plan.blobs.toWrite} blobs to write (${formatSize(plan.blobs.bytesToWrite)}), ${plan.blobs.held} are there`,
   );
+  if (!isImported) lines.push(...formatNeeds(plan));
   if (handover !== undefined) lines.push(`  handed over to ${handover}`);
   lines.push(...left.map((object) => `  left in the cluster: ${object}`));
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function formatOutcome(
-  { plan: { name, version, installedVersion, isRepair, verdict } }: InstallResult,
-  isDryRun: boolean,
-) {
+function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
+  return [
+    ...(inOtherParts === 0 ? [] : [`  ${inOtherParts} blobs are in other parts`]),
+    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} are free`]),
+    ...missing.map(({ digest, size, images }) => {
+      return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
+    }),
+  ];
+}
+
+function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: boolean): string {
+  const { name, version, installedVersion, isRepair, verdict } = plan;
+  if (part !== undefined && !isImported) {
+    const { number, count, missing } = part;
+    const left = missing.filter((it) => !isDryRun || it !== number);
+    const rest = left.length === 0
+      ? "no other is missing"
+      : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
+    const outcome = isDryRun ? ` would be brought in, to ${isRepair ? "repair" : verdict}` : " is in";
+    return `part ${number} of ${count} of ${name}@${version}${outcome}; ${rest}`;
+  }
   if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
   return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;

@@ -25,6 +25,10 @@ function formatInfo(info: BundleInfo): string {
     ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
     `${info.blobs.count} blobs, ${formatSize(info.blobs.size)}`,
   ];
+  if (info.part !== undefined) {
+    const { number, count, size } = info.part;
+    lines.push(`part ${number} of ${count}, with ${formatSize(size)} of them`);
+  }
   if (info.omitted.count > 0) {
     lines.push(`${info.omitted.count} of them (${formatSize(info.omitted.size)}) are not in the file`);
   }

@@ -1,5 +1,6 @@
 import type { BundleSource } from "../bundle/byte_reader.ts";
 import { FileSource, type SeekableFile } from "../bundle/file_source.ts";
+import { streamFile } from "../content/byte_stream.ts";
 import type { Io } from "./io.ts";
 
 /** What a bundle is called in errors. */
@@ -13,13 +14,26 @@ export function nameOfBundle(where: string): string {
  */
 export async function openBundle(where: string, io: Io): Promise<BundleSource> {
   if (where === "-") return io.stdin;
+  const { file, size } = await openForReading(where);
+  return size === undefined ? file.readable : new FileSource(seekableFile(file, size));
+}
+
+/** All bytes of a file, or `-` for standard input. The file is closed with the stream. */
+export async function openFile(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
+  if (where === "-") return io.stdin;
+  const { file, size } = await openForReading(where);
+  return size === undefined ? file.readable : streamFile(file, 0, size);
+}
+
+// A pipe has no size.
+async function openForReading(where: string): Promise<{ file: Deno.FsFile; size: number | undefined }> {
   const file = await Deno.open(where);
   const { isDirectory, isFile, size } = await file.stat();
   if (isDirectory) {
     file.close();
     throw new Error(`Cannot read ${where}: it is a folder, not a file`);
   }
-  return isFile ? new FileSource(seekableFile(file, size)) : file.readable;
+  return { file, size: isFile ? size : undefined };
 }
 
 function seekableFile(file: Deno.FsFile, size: number): SeekableFile {

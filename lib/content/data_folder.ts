@@ -1,7 +1,8 @@
-import { isDigest } from "../oci/digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { createFolder, removeIfThere } from "./durable.ts";
 import { lockFile, tryLockFile } from "./file_lock.ts";
-import { blobPath, digestOfPartial, INGEST } from "./layout.ts";
+import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
+import { listFolder } from "./list_folder.ts";
 import { restoreTrash } from "./trash.ts";
 import { tryKeepWritersOut } from "./write_lease.ts";
 
@@ -75,6 +76,18 @@ export async function sweepIngest(root: string, { minAge, now = Date.now }: Swee
     const path = `${root}/${INGEST}/${name}`;
     if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
     await removeIfUnused(path);
+  }
+}
+
+/**
+ * Removes pieces of blobs that nobody waits for. To be called with writers kept out, or for what nobody writes.
+ *
+ * @param isWanted whether the rest of a blob may still come
+ */
+export async function sweepPieces(root: string, isWanted: (digest: Digest) => boolean): Promise<void> {
+  for (const { name } of await listFolder(`${root}/${INGEST}`) ?? []) {
+    const digest = digestOfPieces(name);
+    if (isDigest(digest) && !isWanted(digest)) await removeIfThere(`${root}/${INGEST}/${name}`);
   }
 }
 

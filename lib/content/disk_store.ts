@@ -2,6 +2,7 @@ import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
+import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import { drain, streamFile } from "./byte_stream.ts";
 import { writeFileDurably } from "./durable.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
@@ -10,6 +11,8 @@ import {
   INGEST,
   layerLinkPath,
   partialPath,
+  pieceListPath,
+  piecesPath,
   REPOSITORIES,
   revisionLinkPath,
   revisionsPath,
@@ -18,7 +21,7 @@ import {
   tagsPath,
 } from "./layout.ts";
 import { Links } from "./links.ts";
-import type { IngestStore } from "./ingest_store.ts";
+import type { PieceStore } from "./ingest_store.ts";
 import { absentIfNotFound, listFolder } from "./list_folder.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
 import { type ByteRange, type OpenedBlob, resolveRange } from "./source.ts";
@@ -38,7 +41,7 @@ const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
 
 /** A folder in the layout of CNCF distribution's filesystem driver. */
-export class DiskStore implements IngestStore {
+export class DiskStore implements PieceStore {
   readonly #root: string;
   readonly #warn: (message: string) => void;
   readonly #randomName: () => string;
@@ -183,8 +186,21 @@ export class DiskStore implements IngestStore {
   }
 
   async statIngest(digest: Digest): Promise<number> {
-    const file = await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound);
-    return file?.isFile ? file.size : 0;
+    return (await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound))?.size ?? 0;
+  }
+
+  listPieces(digest: Digest): Promise<PieceRange[]> {
+    return readPieceList(this.#path(piecesPath(digest)), this.#path(pieceListPath(digest)));
+  }
+
+  openPieces(digest: Digest): Promise<BlobPieces> {
+    return BlobPieces.open({
+      digest,
+      path: this.#path(piecesPath(digest)),
+      listPath: this.#path(pieceListPath(digest)),
+      target: this.#path(blobPath(digest)),
+      temporaryPath: () => this.#temporaryPath(),
+    });
   }
 
   async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {

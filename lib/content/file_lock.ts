@@ -33,3 +33,17 @@ async function lockSoon(file: Deno.FsFile, isExclusive: boolean): Promise<boolea
     clearTimeout(timer);
   }
 }
+
+/**
+ * Tells whether an open file is still the one of its path. Between the open and the lock who had it before may have given it
+ * its final name: then the lock is on a committed blob, which must not be touched.
+ */
+export async function isFileAt(path: string, file: Deno.FsFile): Promise<boolean> {
+  try {
+    const [there, ours] = [await Deno.lstat(path), await file.stat()];
+    return there.isFile && there.ino === ours.ino && there.dev === ours.dev;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

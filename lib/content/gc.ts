@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { STALE_MILLISECONDS, sweepIngest } from "./data_folder.ts";
+import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath } from "./layout.ts";
 import { markReachable } from "./reachable.ts";
 import {
@@ -76,6 +76,7 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   const keep = await readKeep();
   await restoreTrash(root);
   await sweepIngest(root, { minAge: STALE_MILLISECONDS });
+  await sweepPieces(root, (digest) => keep.has(digest));
   const moved: Candidate[] = [];
   for (const candidate of await findGarbage(root, keep, untagged)) {
     if (await moveAside(root, candidate.path)) moved.push(candidate);

@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import { CHUNK_BYTES } from "./byte_stream.ts";
-import { tryLockFile } from "./file_lock.ts";
+import { isFileAt, tryLockFile } from "./file_lock.ts";
 import { commitFile, createFolder, parentOf, removeIfThere } from "./durable.ts";
 import { Verifier } from "./verify.ts";
 
@@ -160,7 +160,7 @@ export function isNoSpace(error: unknown): boolean {
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file) && await isStillAt(path, file)) return file;
+    if (await tryLockFile(file) && await isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -173,16 +173,4 @@ async function openNew(path: string): Promise<Deno.FsFile> {
   const file = await Deno.open(path, { read: true, write: true, createNew: true });
   await tryLockFile(file);
   return file;
-}
-
-// Between our open and our lock the writer before us may have given the file its final name: then the lock is on a
-// committed blob, which must not be touched.
-async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
-  try {
-    const [there, ours] = [await Deno.lstat(path), await file.stat()];
-    return there.isFile && there.ino === ours.ino && there.dev === ours.dev;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

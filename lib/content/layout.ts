@@ -74,6 +74,23 @@ export function digestOfPartial(fileName: string): string | undefined {
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 
+/** The file that the pieces of a blob are put together in. */
+export function piecesPath(digest: Digest): string {
+  const { algorithm, hex } = splitDigest(digest);
+  return `${INGEST}/${algorithm}-${hex}.pieces`;
+}
+
+/** The file that says which of the pieces count. */
+export function pieceListPath(digest: Digest): string {
+  return `${piecesPath(digest)}.json`;
+}
+
+/** The digest whose pieces, or list of them, a file of the ingest folder is. */
+export function digestOfPieces(fileName: string): string | undefined {
+  const match = /^(sha256|sha512)-([0-9a-f]+)\.pieces(?:\.json)?$/.exec(fileName);
+  return match === null ? undefined : `${match[1]}:${match[2]}`;
+}
+
 function linkOf(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
   return `${algorithm}/${hex}/link`;

@@ -11,7 +11,7 @@ export class DigestMismatchError extends RegistryError {
 
 /** Hashes bytes as they pass and tells in the end, or as soon as there are too many, whether they are the right ones. */
 export class Verifier {
-  readonly #hash: Hash;
+  #hash: Hash;
   readonly #digest: Digest;
   #size: number | undefined;
   #seen = 0;
@@ -21,6 +21,14 @@ export class Verifier {
     this.#digest = digest;
     this.#size = size;
     this.#hash = createHash(splitDigest(digest).algorithm);
+  }
+
+  /** Another one that has seen the same bytes. */
+  fork(): Verifier {
+    const fork = new Verifier(this.#digest, this.#size);
+    fork.#hash = this.#hash.copy();
+    fork.#seen = this.#seen;
+    return fork;
   }
 
   /** How many bytes have passed. */

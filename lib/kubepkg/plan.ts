@@ -35,6 +35,8 @@ export interface BundlePlan {
   readonly entries: readonly PlanEntry[];
   /** What is needed but left out, since the site holds it; sorted. */
   readonly omitted: readonly Digest[];
+  /** Sum of the sizes of what is left out, in bytes. */
+  readonly omittedSize: number;
   /** All that is needed: every repository that needs it, and every tag, has its own line. */
   readonly digests: readonly StatusDigest[];
   /** Sum of the sizes of the entries, in bytes. */
@@ -64,14 +66,19 @@ export function planBundle(images: readonly ResolvedImage[], have: ReadonlySet<D
       addDigest(digests, { type: step.type, name: repository, digest, size, tag, platform: step.manifest.platform });
     }
   }
-  const all = [...entries.values()];
-  const carried = all.filter(({ descriptor }) => !have.has(descriptor.digest));
+  const carried = [...entries.values()].filter(({ descriptor }) => !have.has(descriptor.digest));
+  const omitted = [...entries.values()].filter(({ descriptor }) => have.has(descriptor.digest));
   return {
     entries: carried,
-    omitted: all.map(({ descriptor }) => descriptor.digest).filter((digest) => have.has(digest)).sort(),
+    omitted: omitted.map(({ descriptor }) => descriptor.digest).sort(),
+    omittedSize: sumOfSizes(omitted),
     digests: [...digests.values()],
-    size: carried.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+    size: sumOfSizes(carried),
   };
+}
+
+function sumOfSizes(entries: readonly PlanEntry[]): number {
+  return entries.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
 }
 
 /** The platforms that an image's manifests are for, in the order of the index, each once. */

@@ -20,7 +20,7 @@ import { type FileOperation, findUndurable } from "../support/watched_files.ts";
 
 const CHILD = new URL("../support/crash_child.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
-const WORKS: readonly CrashWork[] = ["pull", "import", "upgrade"];
+const WORKS: readonly CrashWork[] = ["pull", "import", "upgrade", "parts"];
 // So many processes are started, killed and looked after at a time.
 const LANES = 3;
 // Where there is a file system in memory, thousands of syncs cost nothing; a kill is the same there.
@@ -84,7 +84,7 @@ async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> 
     assert(root === undefined || await isComplete(store, PULLED.repo, root));
     return;
   }
-  const [before, after] = work === "import" ? [undefined, 1 as const] : [1 as const, 2 as const];
+  const [before, after] = work === "import" || work === "parts" ? [undefined, 1 as const] : [1 as const, 2 as const];
   const tags: unknown[] = [];
   for (const [reference, image] of Object.entries(imagesOfBundle(after))) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);

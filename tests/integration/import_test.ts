@@ -115,6 +115,29 @@ Deno.test("import --json of several files tells what was done when one of them f
   assertEquals((await run("2.tgz")).document.verdict, "same");
 });
 
+Deno.test("[25] import of a file begins a blob anew if what a power loss left of it is wrong; of a stream it says so", async () => {
+  await using office = await createReleases();
+  const { folder, surroundings } = office;
+  const [digest = "", bytes] = [...IMAGES[0]!.blobs][1]!;
+  const partial = `ingest/${digest.replace(":", "-")}.partial`;
+  for (const site of ["file", "stream"]) {
+    await folder.write(`${site}/${partial}`, new Uint8Array(bytes!.length - 1));
+    const args = ["--data", site];
+    if (site === "stream") {
+      const stdin = await Deno.readFile(`${folder.path}/1.tgz`);
+      const { code, stderr } = await runCrpe(["import", "-", ...args], { ...surroundings, stdin });
+      assertEquals(code, 1);
+      assertMatch(
+        stderr,
+        /^crpe: Cannot accept \S+: .*; its first \d+ bytes were left by an import .*: import it again\n$/,
+      );
+    }
+    const { code, stdout, stderr } = await office.crpe("import", "1.tgz", ...args);
+    assertEquals([code, stdout.split("\n")[0]], [0, "install line4@1.0.0"], stderr);
+    assertEquals((await office.crpe("verify", ...args)).code, 0);
+  }
+});
+
 Deno.test("standard input can be one bundle only", async () => {
   await using office = await createReleases();
   const { code, stderr } = await office.crpe("import", "-", "1.tgz", "-", "--data=site");

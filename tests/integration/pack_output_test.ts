@@ -78,27 +78,69 @@ Deno.test("pack -o - says so if whoever read the output has stopped", async () =
   assertEquals(stderr, "crpe: Cannot write to standard output: whoever read it has stopped\n");
 });
 
-Deno.test("pack leaves nothing behind when it is ended, and one at a time writes a file", async () => {
+Deno.test("pack --split writes parts of at most a size beside each other, and lists them", async () => {
+  await using office = await createPacker();
+  const { folder, crpe } = office;
+  await Deno.mkdir(`${folder.path}/media`);
+  const pack = async (...flags: string[]) => await crpe("pack", "large.json", "--data=office", "--offline", ...flags);
+  const list = async (name: string) => (await folder.listFiles()).filter((file) => file.includes(name));
+  const { code, stdout, stderr } = await pack("--split=1MiB", "-o", "media");
+  assertEquals(code, 0, stderr);
+  const names = Array.from({ length: 5 }, (_, i) => `media/line4@1.0.0.part${i + 1}of5.tgz`);
+  assertEquals(await list("media/"), names);
+  for (const name of names) {
+    assert((await Deno.stat(`${folder.path}/${name}`)).size <= 1024 * 1024);
+    assertStringIncludes(stdout, `\n${name}  `);
+  }
+  assertStringIncludes(stdout, "\n5 parts  4.0 MiB, 4 blobs of 1 images\n");
+  const again = JSON.parse((await pack("--split=1MiB", "-o", "media", "--json")).stdout);
+  assertEquals(again.parts.map(({ file }: { file: string }) => file), names);
+  assertEquals([again.resumed, again.file], [again.size, undefined]);
+  assertEquals((await pack("--split=3M", "-o", "out.tgz")).code, 0);
+  assertEquals(await list("out."), ["out.part1of2.tgz", "out.part2of2.tgz"]);
+  assertEquals((await pack("--split=1G")).code, 0);
+  assertEquals(await list("line4@1.0.0.part1of1"), ["line4@1.0.0.part1of1.tgz"]);
+});
+
+Deno.test("pack --split refuses a size that is too small, and says which one works", async () => {
+  await using office = await createPacker();
+  const pack = async (...flags: string[]) =>
+    await office.crpe("pack", "large.json", "--data=office", "--offline", ...flags);
+  const { code, stderr } = await pack("--split=2000", "-o", "out.tgz");
+  assertEquals(code, 2);
+  const smallest = /Cannot split into parts of 2000 bytes: the smallest size that works here is (\S+)/.exec(stderr)
+    ?.[1];
+  assertEquals((await office.folder.listFiles()).filter((name) => name.includes("out.")), []);
+  const works = await pack(`--split=${smallest}`, "-o", "out.tgz");
+  assertEquals(works.code, 0, works.stderr);
+  for (const [size, ...flags] of [["much"], ["1M", "-o", "-"]]) {
+    const { code, stdout, stderr } = await pack(`--split=${size}`, ...flags);
+    assertEquals([code, stdout], [2, ""]);
+    assertStringIncludes(stderr, "Cannot use --split ");
+  }
+});
+
+Deno.test("pack leaves what it has packed to the next one when it is ended, and one at a time writes a file", async () => {
   await using office = await createPacker();
   const { folder, packTo, check } = office;
   const registry = createRegistryHandler(office.store);
   const stalled = Promise.withResolvers<void>();
+  let asked = Promise.withResolvers<void>();
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     const url = new URL(request.url);
-    if (url.pathname.endsWith(`/blobs/${largeLayer.digest}`)) await stalled.promise;
+    if (url.pathname.endsWith(`/blobs/${largeLayer.digest}`)) {
+      asked.resolve();
+      await stalled.promise;
+    }
     const { method, headers } = request;
     return await registry(new Request(`${url.origin}${url.pathname}?ns=registry.test`, { method, headers }));
   });
   const upstream = `--upstream=registry.test=http://127.0.0.1:${server.addr.port}`;
   const begin = async () => {
+    asked = Promise.withResolvers<void>();
     const args = ["pack", "large.json", "-o", "out.tgz", "--data=empty", upstream, "--quiet"];
     const pack = spawnCrpe(args, office.surroundings);
-    while (!(await folder.listFiles()).includes(".out.tgz.partial")) {
-      await Promise.race([
-        new Promise((resolve) => setTimeout(resolve, 10)),
-        pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr))),
-      ]);
-    }
+    await Promise.race([asked.promise, pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
     return pack;
   };
   const remains = async () => (await folder.listFiles()).filter((name) => name.includes("out.tgz"));
@@ -113,8 +155,10 @@ Deno.test("pack leaves nothing behind when it is ended, and one at a time writes
       );
       assertEquals(await remains(), [".out.tgz.partial"]);
       pack.kill(signal);
-      assertEquals((await pack.finished).code, status);
-      assertEquals(await remains(), []);
+      const { code, stderr } = await pack.finished;
+      assertEquals(code, status);
+      assertEquals(stderr, "crpe: what is packed so far stays; the same command goes on from there\n");
+      assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();
     killed.kill("SIGKILL");

@@ -5,7 +5,9 @@ import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { takeDataFolder } from "../../lib/content/data_folder.ts";
 import { DiskStore } from "../../lib/content/disk_store.ts";
 import { PullThrough } from "../../lib/content/pull_through.ts";
-import { parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import { type KubePkg, parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
+import { makeParts, type PartItem } from "./bundle_parts.ts";
 import { makeBytes, readAll } from "./content.ts";
 import { FakeUpstream } from "./fake_upstream.ts";
 import { buildImage, buildIndex, type BuiltImage } from "./images.ts";
@@ -13,7 +15,7 @@ import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 
 /** What a process does until it is killed. */
-export type CrashWork = "pull" | "import" | "upgrade";
+export type CrashWork = "pull" | "import" | "upgrade" | "parts";
 
 /** Where it does it. */
 export interface CrashFolders {
@@ -45,7 +47,7 @@ export function imagesOfBundle(version: 1 | 2): Readonly<Record<string, BuiltIma
   return IMAGES[version - 1]!;
 }
 
-/** Packs both versions into `<folder>/1.tgz` and `<folder>/2.tgz`. */
+/** Packs both versions into `<folder>/1.tgz` and `<folder>/2.tgz`, and the first also in two parts. */
 export async function packBundles(folder: string): Promise<void> {
   for (const version of [1, 2] as const) {
     const images = imagesOfBundle(version);
@@ -60,8 +62,32 @@ export async function packBundles(folder: string): Promise<void> {
     const write = async (bytes: Uint8Array) => {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     };
-    await packBundle(parseKubePkg(kubepkg), store, {}, { write });
+    const { kubepkg: packed } = await packBundle(parseKubePkg(kubepkg), store, {}, { write });
+    if (version === 1) await writeParts(folder, packed, images);
   }
+}
+
+async function writeParts(
+  folder: string,
+  kubepkg: KubePkg,
+  images: Readonly<Record<string, BuiltImage>>,
+): Promise<void> {
+  const contents = new Map<Digest, Uint8Array>();
+  for (const { blobs, manifests } of Object.values(images)) {
+    for (const [digest, bytes] of blobs) contents.set(digest, bytes);
+    for (const { descriptor, bytes } of manifests) contents.set(descriptor.digest, bytes);
+  }
+  const first: PartItem[] = [];
+  const second: PartItem[] = [];
+  for (const [digest, { length }] of contents) {
+    if (length < 100_000) (first.length < 3 ? first : second).push([digest]);
+    else {
+      first.push([digest, 0, 70_000]);
+      second.unshift([digest, 70_000, length - 70_000]);
+    }
+  }
+  const parts = await makeParts(kubepkg, [first, second], { contents });
+  for (const [i, bytes] of parts.entries()) await Deno.writeFile(`${folder}/1.part${i + 1}.tgz`, bytes);
 }
 
 /**
@@ -76,6 +102,13 @@ export async function doWork(
 ): Promise<InstallResult | undefined> {
   if (work === "pull") {
     await pull(`${root}/data`, report);
+    return undefined;
+  }
+  if (work === "parts") {
+    for (const number of [1, 2]) {
+      await install(root, `${bundles}/1.part${number}.tgz`);
+      report(`part ${number} is in`);
+    }
     return undefined;
   }
   const result = await install(root, `${bundles}/${work === "import" ? 1 : 2}.tgz`);

@@ -29,6 +29,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   "agent/blob_uploads.ts": ["../content/ingest.ts", "../content/verify.ts"],
   "agent/content_digest.ts": ["node:buffer"],
   "agent/push_bundle.ts": ["../content/verify.ts"],
+  "agent/pending_packages.ts": ["../content/data_folder.ts"],
+  "bundle/part_import.ts": ["../content/blob_pieces.ts"],
   "bundle/write_bundle_file.ts": ["../content/file_lock.ts", "../content/ingest.ts"],
   "cli/version.ts": ["../../deno.json"],
 };

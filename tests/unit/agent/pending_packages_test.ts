@@ -63,6 +63,17 @@ Deno.test("a package is on its way no more when it is installed, or another vers
   }
 });
 
+Deno.test("PendingPackages.settle() removes what is installed, and leaves another release", async () => {
+  await using folder = await TestFolder.create();
+  const { pending } = new PackageRecords(folder.path);
+  await pending.write(makePending("line4", "2.0.0"));
+  await pending.settle(makePending("line4", "1.0.0").kubepkg);
+  assertEquals((await pending.list()).length, 1);
+  await pending.settle({ ...makePending("line4", "2.0.0").kubepkg, status: {} });
+  assertEquals(await pending.list(), []);
+  await pending.settle(makePending().kubepkg);
+});
+
 Deno.test("[35][39] what a package on its way names is neither collected nor evicted", async () => {
   await using folder = await TestFolder.create();
   const [root, store] = [folder.path, new DiskStore(folder.path)];

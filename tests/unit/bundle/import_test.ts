@@ -195,7 +195,13 @@ Deno.test("importBundle() dry says what would happen, and reads the first entry 
     verdict: "install",
     isRepair: false,
     images: ["docker.io/library/nginx:1", "docker.io/library/nginx:also", "registry.lan:5000/team/app:1.2"],
-    blobs: { toWrite: PACKED.blobs.count - 1, bytesToWrite: PACKED.blobs.size - 5000, held: 1 },
+    blobs: {
+      toWrite: PACKED.blobs.count - 1,
+      bytesToWrite: PACKED.blobs.size - 5000,
+      held: 1,
+      inOtherParts: 0,
+      missing: [],
+    },
     manifests: { added: ["Service/web"], changed: [], removed: [] },
   });
   assertEquals([store.blobs, store.visible], [[], []]);

@@ -1,10 +1,17 @@
 import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
+import type { BundleOutput } from "../../../lib/bundle/write_bundle.ts";
+import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 import { withFolder } from "./bundle_support.ts";
 
 const BYTES = new Uint8Array([1, 2, 3]);
-const write = async (path: string) => await writeBundleFile(path, async (sink) => await sink.write(BYTES));
+const writeAnew = async ({ partial, write }: BundleOutput) => {
+  await partial?.cut(0);
+  await write(BYTES);
+};
+const write = async (path: string) => await writeBundleFile(path, writeAnew);
 
 Deno.test("chooseBundlePath() puts a bundle into what is a folder, or ends in a slash", async () => {
   await using folder = await TestFolder.create();
@@ -81,27 +88,49 @@ Deno.test("writeBundleFile() leaves alone what another one is writing, and what 
   assertEquals(await Deno.readTextFile(`${folder.path}/precious`), "precious");
 });
 
-Deno.test("writeBundleFile() gives its file up at once, and leaves the next one's alone", async () => {
+Deno.test("writeBundleFile() leaves what it has written to the next one when writing fails", async () => {
   await using folder = await TestFolder.create();
   const path = `${folder.path}/a.tgz`;
-  let discard = () => {};
-  await writeBundleFile(path, async (sink) => {
-    await sink.write(BYTES);
-  }, { onBegin: (remove) => discard = remove });
-  await folder.write(".a.tgz.partial", "another one's");
-  discard();
-  assertEquals(await folder.listFiles(), [".a.tgz.partial", "a.tgz"]);
-  await assertRejects(
-    () =>
-      writeBundleFile(path, () => {
-        discard();
-        return Promise.reject(new Error("ended"));
-      }, { onBegin: (remove) => discard = remove }),
-    Error,
-    "ended",
-  );
+  const told: unknown[] = [];
+  const options = { onBegin: () => void told.push("begun"), onKept: (bytes: number) => void told.push(bytes) };
+  const fail = async (output: BundleOutput) => {
+    await output.write(BYTES);
+    throw new Error("the upstream has gone");
+  };
+  await assertRejects(() => writeBundleFile(path, fail, options), Error, "has gone");
+  assertEquals(told, ["begun", 3]);
+  assertEquals(await folder.listFiles(), [".a.tgz.partial"]);
+  await writeBundleFile(path, async ({ partial, write }) => {
+    const there = new Uint8Array(9);
+    assertEquals([await partial!.readAt(1, there), there[0]], [2, 2]);
+    await partial!.cut(2);
+    await write(BYTES);
+  });
+  assertEquals([...await Deno.readFile(path)], [1, 2, 1, 2, 3]);
   assertEquals(await folder.listFiles(), ["a.tgz"]);
 });
+
+for (
+  const error of [
+    new NoSpaceError("full"),
+    new Error("No space left on device (os error 28)"),
+    new DigestMismatchError("wrong"),
+    new CorruptError("broken"),
+  ]
+) {
+  Deno.test(`writeBundleFile() leaves nothing when writing fails because of ${error.name}: ${error.message}`, async () => {
+    await using folder = await TestFolder.create();
+    const fail = async (output: BundleOutput) => {
+      await output.write(BYTES);
+      throw error;
+    };
+    const onKept = () => {
+      throw new Error("nothing is kept");
+    };
+    await assertRejects(() => writeBundleFile(`${folder.path}/a.tgz`, fail, { onKept }), Error, error.message);
+    assertEquals(await folder.listFiles(), []);
+  });
+}
 
 Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () => {
   await withFolder(async (folder) => {
@@ -119,6 +148,8 @@ Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () 
       });
     await assertRejects(failing, Error, "no");
     assertEquals([...await Deno.readFile(path)], [1, 2, 3]);
+    await assertRejects(() => writeBundleFile(path, () => Promise.reject(new Error("at once"))), Error, "at once");
+    await writeBundleFile(path, writeAnew);
     assertEquals((await Array.fromAsync(Deno.readDir(`${folder}/new`))).map(({ name }) => name), ["a.tgz"]);
   });
 });

@@ -77,6 +77,8 @@ Deno.test("planBundle() leaves out what the site has, but lists it", () => {
   );
   assertEquals(plan.entries.length, 7);
   assertEquals(plan.omitted, [d("shared").digest, d("single").digest].sort());
+  assertEquals(plan.omittedSize, d("shared").size + d("single").size);
+  assertEquals(plan.size + plan.omittedSize, planBundle(IMAGES).size);
   assertEquals(plan.digests, planBundle(IMAGES).digests);
 });
 

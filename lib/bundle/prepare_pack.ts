@@ -1,0 +1,112 @@
+import type { ContentSource } from "../content/source.ts";
+import { DigestMismatchError } from "../content/verify.ts";
+import { imagesOf, type KubePkg, PLATFORMS_ANNOTATION, withImageDigests } from "../kubepkg/kubepkg.ts";
+import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
+import type { Digest } from "../oci/digest.ts";
+import { parsePlatforms, type Platform } from "../oci/platform.ts";
+import { formatReference } from "../oci/reference.ts";
+import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
+
+/** What is packed of a package. */
+export interface PackChoice {
+  /** Platforms that were asked for by name, before all others. */
+  readonly platforms?: readonly Platform[];
+  /** Platforms that the device was set to (`$PLATFORMS`), where neither option nor annotation names some. */
+  readonly devicePlatforms?: readonly Platform[];
+  /** What the site holds, which is left out. */
+  readonly have?: ReadonlySet<Digest>;
+}
+
+/** A package of which it is known what has to be packed. */
+export interface PreparedPack {
+  /** The package as the bundle has it. */
+  readonly kubepkg: KubePkg;
+  readonly images: readonly ResolvedImage[];
+  readonly platforms: readonly string[];
+  readonly plan: BundlePlan;
+  readonly source: ContentSource;
+  /** The bytes of all manifests. */
+  readonly manifests: ReadonlyMap<Digest, Uint8Array>;
+}
+
+const DEFAULT_PLATFORMS: readonly Platform[] = parsePlatforms("linux/amd64,linux/arm64");
+
+/**
+ * Finds out what a package needs; of its content only manifests and configs are read.
+ *
+ * @throws {Error} when an image or a platform asked for by name is not there
+ * @throws {DigestMismatchError} when a manifest is not what its digest says; it names the image
+ */
+export async function preparePack(kubepkg: KubePkg, source: ContentSource, choice: PackChoice): Promise<PreparedPack> {
+  const resolver = new ImageResolver(source, choosePlatforms(kubepkg, choice));
+  const images: ResolvedImage[] = [];
+  for (const image of imagesOf(kubepkg)) {
+    images.push(
+      await resolver.resolve(image).catch((error) => blame(error, "", [formatReference(image.reference)])),
+    );
+  }
+  const plan = planBundle(images, choice.have);
+  const platforms = [...new Set(images.flatMap(({ root }) => platformsOf(root)))].sort();
+  return {
+    kubepkg: describePackage(kubepkg, { images, platforms, plan }),
+    images,
+    platforms,
+    plan,
+    source,
+    manifests: resolver.manifests,
+  };
+}
+
+/** Content that is not what its digest says: the images that need it cannot be packed. */
+export class WrongContentError extends DigestMismatchError {
+  /** Empty for a manifest. */
+  readonly digest: Digest | "";
+
+  constructor(message: string, digest: Digest | "") {
+    super(message);
+    this.digest = digest;
+  }
+}
+
+/** Throws an error on; one that says that a blob is wrong names the images that it breaks. */
+export function blameImages(error: unknown, digest: Digest, images: readonly ResolvedImage[]): never {
+  const broken = images.filter(({ root }) => hasBlob(root, digest));
+  blame(error, digest, broken.map(({ reference }) => formatReference(reference)));
+}
+
+function blame(error: unknown, digest: Digest | "", names: readonly string[]): never {
+  if (!(error instanceof DigestMismatchError)) throw error;
+  throw new WrongContentError(
+    `Cannot pack ${names.join(", ")}: ${error.message}; run crpe verify to see what is broken`,
+    digest,
+  );
+}
+
+function hasBlob({ blobs, children }: CarriedManifest, digest: Digest): boolean {
+  return blobs.some((blob) => blob.digest === digest) || children.some((child) => hasBlob(child, digest));
+}
+
+function choosePlatforms(kubepkg: KubePkg, { platforms, devicePlatforms }: PackChoice): PlatformChoice {
+  const annotated = parsePlatforms(kubepkg.metadata.annotations?.[PLATFORMS_ANNOTATION] ?? "");
+  for (const named of [platforms ?? [], annotated, devicePlatforms ?? []]) {
+    if (named.length > 0) return { platforms: named, isNamed: true };
+  }
+  return { platforms: DEFAULT_PLATFORMS, isNamed: false };
+}
+
+function describePackage(
+  kubepkg: KubePkg,
+  { images, platforms, plan }: Pick<PreparedPack, "images" | "platforms" | "plan">,
+): KubePkg {
+  const digests = new Map(images.map(({ reference, root }) => [formatReference(reference), root.descriptor.digest]));
+  const { tgzDigest: _, omitted: __, part: ___, ...status } = kubepkg.status ?? {};
+  const filled = withImageDigests(kubepkg, ({ reference }) => digests.get(formatReference(reference)) as Digest);
+  const annotations = platforms.length === 0
+    ? kubepkg.metadata.annotations
+    : { ...kubepkg.metadata.annotations, [PLATFORMS_ANNOTATION]: platforms.join(",") };
+  return {
+    ...filled,
+    metadata: { ...filled.metadata, ...(annotations === undefined ? {} : { annotations }) },
+    status: { ...status, digests: plan.digests, ...(plan.omitted.length === 0 ? {} : { omitted: plan.omitted }) },
+  };
+}

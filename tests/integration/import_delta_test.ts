@@ -1,0 +1,113 @@
+import { isComplete } from "../../lib/content/completeness.ts";
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { makeLargeLayer } from "../support/large_blob.ts";
+import { createOffice } from "../support/office.ts";
+
+const MIB = 1024 * 1024;
+const [OLD, NEW] = ["registry.test/app:1", "registry.test/app:2"];
+const REPO = "registry.test/app";
+const largeLayer = makeLargeLayer(64 * MIB);
+const images = {
+  [OLD]: buildImage({ files: { "app.txt": "one" }, largeLayer }),
+  [NEW]: buildImage({ files: { "app.txt": "two" }, largeLayer }),
+};
+
+/** A desk with `one.tgz`, `two.tgz` and `delta.tgz`, which brings what is new in the second. */
+async function createDesk() {
+  const office = await createOffice(images);
+  const releases = [
+    ["one", OLD, "1.0.0"],
+    ["two", NEW, "2.0.0"],
+    ["delta", NEW, "2.0.0", "--since=one.tgz"],
+  ] as const;
+  for (const [name, image, version, ...flags] of releases) {
+    const data = { version };
+    const { code, stderr } = await office.pack(makeKubePkg({ [image]: "" }, { version, data }), name, ...flags);
+    assertEquals(code, 0, stderr);
+  }
+  return office;
+}
+
+Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of the full one, and imports", async () => {
+  await using desk = await createDesk();
+  const { crpe, folder } = desk;
+  const sizeOf = async (name: string) => (await Deno.stat(`${folder.path}/${name}`)).size;
+  assertLess(await sizeOf("delta.tgz"), await sizeOf("two.tgz") / 100);
+  const flags = ["--data=site", "--manifests-dir=manifests"];
+  assertEquals((await crpe("import", "one.tgz", ...flags)).code, 0);
+  const before = await folder.listFiles("site/docker");
+
+  const dry = await crpe("import", "delta.tgz", ...flags, "--dry-run");
+  assertEquals(dry.code, 0, dry.stderr);
+  assertMatch(dry.stdout, /^would upgrade line4@2\.0\.0 from 1\.0\.0\n/);
+  assertMatch(
+    dry.stdout,
+    /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 are there\n {2}\S+ [MGT]iB are free\n$/,
+  );
+  assertEquals(await folder.listFiles("site/docker"), before);
+
+  const { code, stdout, stderr } = await crpe("import", "delta.tgz", ...flags, "--json");
+  assertEquals(code, 0, stderr);
+  const { verdict, blobs, imported } = JSON.parse(stdout);
+  assertEquals([verdict, imported, blobs.written, blobs.held], ["upgrade", true, 3, 1]);
+  const site = new DiskStore(`${folder.path}/site`);
+  for (const [reference, { root }] of Object.entries(images)) {
+    assertEquals((await site.resolve(REPO, reference.slice(-1)))?.digest, root.digest);
+    assert(await isComplete(site, REPO, root));
+  }
+  assertEquals((await crpe("verify", "--data=site")).code, 0);
+});
+
+Deno.test("a delta on a site that lacks its base is refused before anything is written, naming blobs and images", async () => {
+  await using desk = await createDesk();
+  const { crpe, folder } = desk;
+  const digest = largeLayer.digest;
+  const reason =
+    `Cannot import line4@2.0.0: a blob is neither in the bundle nor in the store, needed by ${NEW}: ${digest}`;
+  const refused = await crpe("import", "delta.tgz", "--data=site", "--manifests-dir=manifests");
+  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertStringIncludes(refused.stderr, reason);
+  assertEquals((await folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
+
+  const dry = await crpe("import", "delta.tgz", "--data=nowhere", "--dry-run");
+  assertEquals(dry.code, 1);
+  assertStringIncludes(dry.stdout, `  missing: ${digest} (64.0 MiB), needed by ${NEW}\n`);
+  assertStringIncludes(dry.stderr, reason);
+  const json = await crpe("import", "delta.tgz", "--data=nowhere", "--dry-run", "--json");
+  const { error, blobs, freeBytes, manifests, dryRun, imported } = JSON.parse(json.stdout);
+  assertEquals([json.code, json.stderr], [1, `crpe: ${error}\n`]);
+  assertStringIncludes(error, reason);
+  assertEquals([dryRun, imported, manifests], [
+    true,
+    false,
+    { added: ["ConfigMap/default/web"], changed: [], removed: [] },
+  ]);
+  assertEquals(blobs.missing, [{ digest, size: largeLayer.size, images: [NEW] }]);
+  assert(Number.isSafeInteger(freeBytes));
+  assertEquals(await folder.listFiles("nowhere"), []);
+});
+
+Deno.test("import --dry-run of a downgrade says what it would do, and is refused as the import is", async () => {
+  await using desk = await createDesk();
+  const { crpe, folder } = desk;
+  assertEquals((await crpe("import", "two.tgz", "--data=site")).code, 0);
+  // A dry run needs the first entry alone.
+  await folder.write("cut.tgz", (await Deno.readFile(`${folder.path}/one.tgz`)).subarray(0, 100_000));
+  for (const flags of [["--dry-run"], ["--dry-run", "--json"]]) {
+    const { code, stdout, stderr } = await crpe("import", "cut.tgz", "--data=site", ...flags);
+    assertEquals([code, stderr], [
+      3,
+      "crpe: Cannot import line4@1.0.0: 2.0.0 is installed, which is higher; --force allows it\n",
+    ]);
+    if (flags.length === 1) assertMatch(stdout, /^would downgrade line4@1\.0\.0 from 2\.0\.0\n/);
+    else assertEquals([JSON.parse(stdout).verdict, JSON.parse(stdout).blobs.toWrite], ["downgrade", 3]);
+  }
+  const forced = await crpe("import", "cut.tgz", "--data=site", "--dry-run", "--force");
+  assertEquals(forced.code, 0, forced.stderr);
+  const several = await crpe("import", "two.tgz", "cut.tgz", "--data=site", "--dry-run", "--json");
+  const verdicts = JSON.parse(several.stdout).map(({ verdict }: { verdict: string }) => verdict);
+  assertEquals([several.code, verdicts], [3, ["same", "downgrade"]]);
+});

@@ -1,0 +1,64 @@
+import { gzipSync } from "node:zlib";
+import { formatGzipHead, GzipWriter } from "../../lib/bundle/gzip_writer.ts";
+import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../lib/bundle/tar_header.ts";
+import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import { concat } from "./tar.ts";
+
+/** What a part carries: content whole, or a piece of it. */
+export type PartItem = readonly [digest: Digest] | readonly [digest: Digest, start: number, length: number];
+
+/** How parts are made. */
+export interface PartsOptions {
+  /** Of all digests. */
+  readonly contents: ReadonlyMap<Digest, Uint8Array>;
+  /** Changes an entry's bytes before they are written: the part is well-formed, and wrong. */
+  readonly spoil?: (name: string, bytes: Uint8Array) => Uint8Array | undefined;
+  /** `ours`: the layout that can be jumped in. */
+  readonly compression?: "ours" | "gzip" | "none";
+}
+
+/** The parts of a package, each as a file. */
+export async function makeParts(
+  kubepkg: KubePkg,
+  items: readonly (readonly PartItem[])[],
+  options: PartsOptions,
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  const id = computeDigest(`${JSON.stringify(kubepkg, undefined, 2)}\n`);
+  return await Promise.all(items.map(async (carried, i) => {
+    const carries = carried.map(([digest, start, length]) =>
+      start === undefined ? { digest } : { digest, start, length }
+    );
+    const part = { id, number: i + 1, count: items.length, carries };
+    const document = { ...kubepkg, status: { ...kubepkg.status, part } };
+    const head = formatEntry("kubepkg.json", new TextEncoder().encode(`${JSON.stringify(document, undefined, 2)}\n`));
+    const body = carried.flatMap(([digest, start, length]) => {
+      const name = `${start === undefined ? "blobs" : "pieces"}/${digest.replace(":", "/")}${
+        start === undefined ? "" : `/${start}`
+      }`;
+      const all = options.contents.get(digest)!;
+      const bytes = start === undefined ? all : all.slice(start, start + length!);
+      const spoilt = options.spoil === undefined ? bytes : options.spoil(name, bytes);
+      return spoilt === undefined ? [] : [formatEntry(name, spoilt)];
+    });
+    const rest = concat([...body, new Uint8Array(2 * BLOCK_BYTES)]);
+    switch (options.compression ?? "ours") {
+      case "none":
+        return concat([head, rest]);
+      case "gzip":
+        return new Uint8Array(gzipSync(concat([head, rest]), { level: 1 }));
+      case "ours": {
+        const { bytes, state } = formatGzipHead(head);
+        const written = [bytes.slice()];
+        const gzip = new GzipWriter({ write: (piece) => void written.push(piece.slice()) }, state);
+        await gzip.write(rest);
+        await gzip.finish();
+        return concat(written);
+      }
+    }
+  }));
+}
+
+function formatEntry(name: string, bytes: Uint8Array): Uint8Array {
+  return concat([formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)]);
+}

@@ -1,0 +1,164 @@
+import { layOutBundle } from "../../../lib/bundle/bundle_file.ts";
+import { packBundle, type PackOptions } from "../../../lib/bundle/pack_bundle.ts";
+import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
+import type { PartialFile } from "../../../lib/bundle/take_up.ts";
+import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { makeBlob } from "../../support/content.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { fillStore, makeImage, makeKubePkg, pack } from "./bundle_support.ts";
+
+// Blobs over many stored blocks, within one, of one byte and of none.
+const IMAGE = makeImage("linux/amd64", [
+  makeBlob(400_000, 1),
+  makeBlob(1, 2),
+  makeBlob(0),
+  makeBlob(800_001, 3, "sha512"),
+]);
+const KUBEPKG = makeKubePkg({ "app:1": "" });
+
+/** A file in memory. */
+class MemoryFile implements PartialFile {
+  bytes: Uint8Array<ArrayBuffer>;
+  written = 0;
+  /** Bytes of what was there that stayed, at the least. */
+  kept = Infinity;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.bytes = bytes;
+  }
+
+  readAt(position: number, buffer: Uint8Array): Promise<number> {
+    const piece = this.bytes.subarray(position, position + buffer.length);
+    buffer.set(piece);
+    return Promise.resolve(piece.length);
+  }
+
+  cut(length: number): Promise<void> {
+    this.kept = Math.min(this.kept, length);
+    this.bytes = this.bytes.slice(0, length);
+    return Promise.resolve();
+  }
+
+  write(piece: Uint8Array): void {
+    const joined = new Uint8Array(this.bytes.length + piece.length);
+    joined.set(this.bytes);
+    joined.set(piece, this.bytes.length);
+    this.bytes = joined;
+    this.written += piece.length;
+  }
+}
+
+/** Counts the bytes that are read of blobs. */
+class CountingStore extends MemoryStore {
+  opened = 0;
+  bytes = 0;
+  override async openBlob(...args: Parameters<MemoryStore["openBlob"]>) {
+    const blob = await super.openBlob(...args);
+    this.opened++;
+    this.bytes += blob?.length ?? 0;
+    return blob;
+  }
+}
+
+async function createStore(): Promise<CountingStore> {
+  const store = new CountingStore();
+  await fillStore(store, { "app:1": IMAGE });
+  return store;
+}
+
+async function resume(file: MemoryFile, store: MemoryStore, options: PackOptions = {}) {
+  return await packBundle(KUBEPKG, store, options, { write: (bytes) => file.write(bytes), partial: file });
+}
+
+const WHOLE = (await pack(KUBEPKG, await createStore(), { hashOutput: true })).bytes;
+const LAYOUT = layOutBundle(await preparePack(KUBEPKG, await createStore(), {}));
+const HEAD = LAYOUT.head.bytes.length;
+const BLOCK = 65_540;
+// The borders of everything, and some places far from any.
+const CUTS = [
+  ...[0, 1, HEAD - 1, HEAD, HEAD + 1, HEAD + 5, HEAD + 6, HEAD + 5 + 512, HEAD + 5 + 600],
+  ...[1, 6, 7, 16, 17].flatMap((blocks) => [-1, 0, 1, 4, 5, 6].map((more) => HEAD + blocks * BLOCK + more)),
+  ...[5000, 1600, 1024, 14, 13, 12, 5, 1, 0].map((less) => WHOLE.length - less),
+  ...Array.from({ length: 40 }, (_, i) => Math.floor(WHOLE.length * (i + 0.37) / 40)),
+];
+
+for (const cut of new Set(CUTS)) {
+  Deno.test(`packBundle() goes on with a file that was cut after ${cut} of ${WHOLE.length} bytes`, async () => {
+    const store = await createStore();
+    const file = new MemoryFile(WHOLE.slice(0, cut));
+    const result = await resume(file, store, { hashOutput: true });
+    assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
+    assertEquals([result.tgzDigest, result.size], [computeDigest(WHOLE), WHOLE.length]);
+    // Of a stored block that was begun nothing but itself is written again, and nothing of it is read again.
+    const least = cut < HEAD ? 0 : cut - BLOCK;
+    assert(file.kept >= least || cut === WHOLE.length, `${file.kept} of ${cut} bytes stayed`);
+    assert(file.written <= WHOLE.length - least);
+    assert(result.resumed <= cut && result.resumed >= (cut < HEAD ? 0 : cut - 5 - 13), `${result.resumed} of ${cut}`);
+    const content = IMAGE.blobs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    // The config is read besides, for its platform.
+    assert(store.bytes <= Math.min(content, WHOLE.length - Math.max(cut, HEAD)) + IMAGE.blobs[0]!.bytes.length);
+    assertEquals(store.openBodies, 0);
+  });
+}
+
+for (const at of [HEAD, HEAD + 7, HEAD + 2000, HEAD + 300_000, HEAD + 6 * BLOCK + 3, WHOLE.length - 700_000]) {
+  Deno.test(`packBundle() writes anew what is damaged of a file, from the entry on in which byte ${at} is`, async () => {
+    for (const length of [WHOLE.length, WHOLE.length - 1000, WHOLE.length - 300_000]) {
+      const store = await createStore();
+      const file = new MemoryFile(WHOLE.slice(0, length));
+      file.bytes[at]! ^= 1;
+      await resume(file, store);
+      assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
+      assert(file.kept <= at);
+    }
+  });
+}
+
+Deno.test("packBundle() finds at the end of a blob that the beginning which was there is damaged, and reads it again", async () => {
+  const store = await createStore();
+  const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
+  file.bytes[HEAD + 200_000]! ^= 1;
+  await resume(file, store);
+  assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
+  assertEquals(store.openBodies, 0);
+});
+
+Deno.test("packBundle() takes up no file whose end, or what is behind it, is wrong", async () => {
+  const spoilt = WHOLE.slice();
+  spoilt[WHOLE.length - 6]! ^= 1;
+  const longer = new Uint8Array(WHOLE.length + 3);
+  longer.set(WHOLE);
+  for (const bytes of [spoilt, longer, WHOLE.with(3, 0), new Uint8Array(WHOLE.length), WHOLE.slice(1)]) {
+    const file = new MemoryFile(bytes);
+    await resume(file, await createStore());
+    assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
+  }
+});
+
+Deno.test("packBundle() writes over a file of another package", async () => {
+  const other = await pack(makeKubePkg({ "app:1": "" }, "0.0.2"), await createStore());
+  const file = new MemoryFile(other.bytes);
+  const { resumed } = await resume(file, await createStore());
+  assertEquals([computeDigest(file.bytes), resumed, file.kept], [computeDigest(WHOLE), 0, 0]);
+});
+
+Deno.test("packBundle() gives up when the content is wrong also without what was there", async () => {
+  const store = await createStore();
+  const wrong = new MemoryStore();
+  const layer = IMAGE.blobs[1]!;
+  wrong.openBlob = async (repo, digest, range) => {
+    const opened = await store.openBlob(repo, digest, range);
+    if (digest !== layer.descriptor.digest || opened === undefined) return opened;
+    const flip = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, controller) => controller.enqueue(chunk.map((byte) => byte ^ 1)),
+    });
+    return { ...opened, body: opened.body.pipeThrough(flip) };
+  };
+  wrong.resolve = (...args) => store.resolve(...args);
+  wrong.readManifest = (...args) => store.readManifest(...args);
+  const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
+  await assertRejects(() => resume(file, wrong), DigestMismatchError, "Cannot pack docker.io/library/app:1: ");
+  assertEquals(store.openBodies, 0);
+});
