@@ -54,7 +54,7 @@ export class FolderHandover implements Handover {
 
   async remove(kubepkg: KubePkg): Promise<HandoverResult> {
     const { name } = formatHandover(kubepkg);
-    const path = `${this.#folder}/${name}`;
+    const path = this.pathOf(kubepkg);
     if (await this.#read(name) === undefined) return { where: path, left: [] };
     await this.#write(name, "");
     await this.#waitForWatcher();
@@ -63,9 +63,23 @@ export class FolderHandover implements Handover {
     return { where: path, left: [] };
   }
 
-  /** Removes the file alone: its objects stay in the cluster, and are from now on somebody else's. */
-  async giveUp(kubepkg: KubePkg): Promise<void> {
-    await removeIfThere(`${this.#folder}/${formatHandover(kubepkg).name}`);
+  /** The file of a package. */
+  pathOf(kubepkg: KubePkg): string {
+    return `${this.#folder}/${formatHandover(kubepkg).name}`;
+  }
+
+  /**
+   * Removes the file alone: its objects stay in the cluster, and are from now on somebody else's.
+   *
+   * @returns whether there was one
+   */
+  async giveUp(kubepkg: KubePkg): Promise<boolean> {
+    const isThere = await this.#read(formatHandover(kubepkg).name) !== undefined;
+    if (isThere) {
+      await removeIfThere(this.pathOf(kubepkg));
+      await syncFolder(this.#folder);
+    }
+    return isThere;
   }
 
   async #write(name: string, text: string): Promise<string> {

@@ -1,12 +1,14 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { FolderHandover } from "./folder_handover.ts";
-import type { Handover, HandoverResult } from "./handover.ts";
-import { isSamePlace } from "./handover_records.ts";
+import type { Handover, HandoverPlace, HandoverResult } from "./handover.ts";
+import { type HandedOver, isSamePlace } from "./handover_records.ts";
 import type { PackageRecords } from "./package_records.ts";
 
 /**
- * Hands a package over and notes where to. What was handed over elsewhere before is given up there: k3s applies every file
- * of its folder again when it starts, so one that stayed would bring the old release back.
+ * Hands a package over and notes where to.
+ *
+ * What kubectl takes over leaves the folder that it was in: k3s applies every file again when it starts, which would bring
+ * the old release back. Of two folders it is not known whether one cluster reads both: the data folder may be a copy.
  */
 export async function handOverPackage(
   handover: Handover,
@@ -16,11 +18,21 @@ export async function handOverPackage(
   const before = await records.handovers.read(kubepkg.metadata.name);
   const result = await handover.handOver(kubepkg, before?.kubepkg);
   const place = await handover.place();
-  if (before !== undefined && !isSamePlace(before.place, place) && "manifestsDir" in before.place) {
-    await new FolderHandover(before.place.manifestsDir).giveUp(kubepkg);
-  }
+  const note = before === undefined || isSamePlace(before.place, place) ? undefined : await leave(before, place);
   await records.handovers.write({ place, kubepkg });
-  return result;
+  return { ...result, ...(note === undefined ? {} : { note }) };
+}
+
+async function leave({ place: old, kubepkg }: HandedOver, place: HandoverPlace): Promise<string | undefined> {
+  if (!("manifestsDir" in old)) return undefined;
+  const handover = new FolderHandover(old.manifestsDir);
+  const path = handover.pathOf(kubepkg);
+  if ("kubectl" in place) {
+    return await handover.giveUp(kubepkg) ? `${path} is removed, its objects are kubectl's now` : undefined;
+  }
+  return await handover.isHandedOver(kubepkg)
+    ? `${path} has an earlier hand-over; remove it if the same cluster reads it, which deletes nothing there`
+    : undefined;
 }
 
 /** Tells whether a package is handed over as it is, and it is known where to. */

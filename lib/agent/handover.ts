@@ -9,6 +9,8 @@ export interface HandoverResult {
   readonly where: string;
   /** Objects, as `kind/namespace/name`, that are no longer the package's but were left in the cluster. */
   readonly left: readonly string[];
+  /** What became of the place where the package was before, if it was elsewhere: one sentence. */
+  readonly note?: string;
 }
 
 /** How the manifests of a package get into the cluster. One at a time: whoever calls holds the lock of the installer. */

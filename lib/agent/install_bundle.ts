@@ -20,6 +20,8 @@ export interface InstallResult extends ImportResult {
   readonly handover?: string;
   /** Objects that the package no longer has, but that were left in the cluster. */
   readonly left?: readonly string[];
+  /** What became of the place where the package was handed over to before, if that was another. */
+  readonly handoverNote?: string;
 }
 
 /**
@@ -58,5 +60,7 @@ export async function installBundle(
   if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
     await records.pending.settle(kubepkg);
   }
-  return { ...result, ...(handedOver === undefined ? {} : { handover: handedOver.where, left: handedOver.left }) };
+  if (handedOver === undefined) return result;
+  const { where, left, note } = handedOver;
+  return { ...result, handover: where, left, ...(note === undefined ? {} : { handoverNote: note }) };
 }

@@ -47,7 +47,7 @@ export class KubectlHandover implements Handover {
   async isHandedOver(kubepkg: KubePkg): Promise<boolean> {
     const objects = listObjects(kubepkg);
     if (objects.length === 0) return true;
-    const args = ["diff", "--server-side", "--field-manager=crpe", "-f", "-"];
+    const args = ["diff", "--server-side", "--field-manager=crpe", "--request-timeout=20s", "-f", "-"];
     return (await this.#options.runKubectl(args, format(inOrder(objects))))?.code === 0;
   }
 

@@ -34,8 +34,9 @@ export function localSubnets(interfaces: readonly NetworkInterface[]): string[] 
     const address = family === "IPv4" ? parseIpv4(text) : undefined;
     const mask = parseIpv4(netmask);
     if (address === undefined || mask === undefined || !isPrivate(address)) continue;
-    const bits = Math.max(LARGEST_BITS, 32 - Math.log2(2 ** 32 - mask));
-    if (!Number.isInteger(bits)) continue;
+    const maskBits = 32 - Math.log2(2 ** 32 - mask);
+    if (!Number.isInteger(maskBits)) continue;
+    const bits = Math.max(LARGEST_BITS, maskBits);
     found.add(`${formatIpv4(address - address % 2 ** (32 - bits))}/${bits}`);
   }
   return [...found];

@@ -62,6 +62,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
     if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
+    if (result.handoverNote !== undefined) warn(result.handoverNote);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
     // A dry run says all that it knows, and ends as the import would.

@@ -30,13 +30,24 @@ export async function runNodes(invocation: Invocation, io: Io): Promise<number> 
 
 function addressesToScan(subnet: string | undefined): string[] {
   if (subnet === undefined) {
-    return [...new Set(localSubnets(Deno.networkInterfaces()).flatMap((it) => addressesOfSubnet(it) ?? []))];
+    return localSubnets(listInterfaces()).flatMap((it) => addressesOfSubnet(it) ?? []);
   }
   const addresses = addressesOfSubnet(subnet);
   if (addresses !== undefined) return addresses;
   throw new UsageError(
     `Cannot use --subnet ${JSON.stringify(subnet)}: write ADDRESS/BITS with /24 to /32, like 10.1.2.0/24`,
   );
+}
+
+function listInterfaces(): Deno.NetworkInterfaceInfo[] {
+  try {
+    return Deno.networkInterfaces();
+  } catch (cause) {
+    // Android keeps them from its programs.
+    throw new Error("Cannot list this machine's networks: the system does not allow it; name one with --subnet", {
+      cause,
+    });
+  }
 }
 
 // `name`, `name:port`, `10.0.0.5`, `[fe80::1]:36060`

@@ -18,8 +18,9 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
   const given = readHandoverPlace(invocation);
   await findInstalledPackage(records, name);
   using _lease = await takeWriteLease(data);
+  const warn = createWarning(io);
   const result = await rollBackPackage(name, {
-    store: new DiskStore(data, { warn: createWarning(io) }),
+    store: new DiskStore(data, { warn }),
     records,
     to: invocation.flag("to"),
     openHandover: (recorded) => {
@@ -27,6 +28,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       return place === undefined ? undefined : createHandover(place, { records });
     },
   });
+  if (result.handedOver?.note !== undefined) warn(result.handedOver.note);
   if (invocation.isSet("json")) {
     const { isChanged, handedOver, ...what } = result;
     io.out(formatJson({ ...what, rolledBack: isChanged, handover: handedOver?.where, left: handedOver?.left }));

@@ -17,7 +17,11 @@ export async function runKubectl(args: readonly string[], input?: string): Promi
     }).spawn();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    // Which program may be started is settled when we are.
+    throw new Error("Cannot run kubectl: it came, or was moved, after crpe was started; start crpe again", {
+      cause: error,
+    });
   }
   const [{ code, stdout, stderr }] = await Promise.all([
     child.output(),

@@ -29,9 +29,10 @@ export async function forgetImages(
 ): Promise<string[]> {
   const untagged = new Set<string>();
   for (const { repository, tag, digest } of images) {
-    if (tag === undefined || readLinkText(`${root}/${tagLinkPath(repository, tag)}`) !== digest) continue;
+    const link = tag === undefined ? tag : readLinkText(`${root}/${tagLinkPath(repository, tag)}`);
+    if (tag === undefined || link !== undefined && link !== digest) continue;
     await removeTag(root, repository, tag);
-    untagged.add(`${repository}:${tag}`);
+    if (link !== undefined) untagged.add(`${repository}:${tag}`);
   }
   const unwanted = Map.groupBy(images, ({ repository }) => repository);
   const reader = new ManifestReader(root);

@@ -1,6 +1,8 @@
 /** A program other than ours that tests run against; the name is that of its executable. */
 export type Peer =
   | "docker-registry"
+  | "containerd"
+  | "ctr"
   | "jq"
   | "nginx"
   | "openssl"

@@ -21,10 +21,18 @@ Deno.test("--help lists every command", async () => {
   for (const { name } of COMMANDS) assertStringIncludes(out, `\n  ${name}`);
 });
 
-for (const { name, flags } of COMMANDS) {
+const ALL = COMMANDS.flatMap((command) => [
+  command,
+  ...(command.subcommands ?? []).map((it) => ({ ...it, name: `${command.name} ${it.name}` })),
+]);
+
+for (const { name, flags, subcommands = [] } of ALL) {
   Deno.test(`${name} --help names its flags and fits a terminal`, async () => {
-    const { status, out, err } = await crpe(name, "--help");
+    const { status, out, err } = await crpe(...name.split(" "), "--help");
     assertEquals([status, err], [0, ""]);
+    assertStringIncludes(out, `Usage: crpe ${name}`);
+    assertEquals((await crpe("help", ...name.split(" "))).out, out);
+    for (const subcommand of subcommands) assertStringIncludes(out, `\n  ${name} ${subcommand.name}`);
     for (const flag of flags) assertStringIncludes(out, `--${flag.name}`);
     for (const line of out.split("\n")) assert(line.length <= 120, line);
   });
@@ -43,6 +51,15 @@ for (
     ["a flag twice", ["images", "--data", "a", "--data", "b"], "--data: it is given more than once"],
     ["an operand too many", ["images", "x"], '"x" is one operand too many'],
     ["an operand too few", ["pack"], "KUBEPKG is missing"],
+    ["a mistyped subcommand", ["packages", "histroy"], 'did you mean "history"?'],
+    ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],
+    ["a mistyped flag of a subcommand", ["packages", "remove", "x", "--wiat=1s"], "did you mean --wait?"],
+    ["a flag of another subcommand", ["packages", "history", "x", "--to=1"], "Cannot use --to"],
+    ["two ways to hand over", ["import", "x", "--kubectl", "--manifests-dir=x"], "the objects would have two owners"],
+    ["a bad subnet", ["nodes", "--subnet", "10.0.0.0/8"], 'Cannot use --subnet "10.0.0.0/8"'],
+    ["a subnet and hosts", ["nodes", "a", "--subnet", "127.0.0.0/24"], "Cannot use --subnet with hosts"],
+    ["a host that is none", ["nodes", "http://a"], 'the host "http://a'],
+    ["a bad port of nodes", ["nodes", "--port", "x"], "Cannot use --port"],
     ["a bad address", ["registry", "--addr", "nowhere"], 'Cannot use --addr "nowhere"'],
     ["a bad port", ["registry", "--addr", ":70000"], 'Cannot use --addr ":70000"'],
     ["a bad duration", ["registry", "--tag-ttl", "soon"], 'Cannot use --tag-ttl "soon"'],

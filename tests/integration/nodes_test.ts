@@ -1,0 +1,89 @@
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { runCrpe } from "../support/crpe_process.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+
+const ENV = { env: { HOME: "/nonexistent" } };
+
+/** An agent on an address of this machine's own network, at a port that is free on it. */
+function startAgent(hostname: string, port: number, id: string, answer: () => Response) {
+  return Deno.serve({ hostname, port, onListen() {} }, ({ method, url }) => {
+    if (new URL(url).pathname !== "/kubepkgs") return new Response(null, { status: 404 });
+    const headers = { "x-node-agent": `${id}; platforms=linux/arm64,linux/amd64` };
+    if (method === "HEAD") return new Response(null, { headers });
+    return answer();
+  });
+}
+
+Deno.test("nodes finds the agents of a subnet, and what is installed there", async () => {
+  await using first = startAgent(
+    "127.0.0.77",
+    0,
+    "pi",
+    () => Response.json([makeKubePkg({}), makeKubePkg({}, { name: "b" })]),
+  );
+  const { port } = first.addr;
+  await using _second = startAgent("127.0.0.200", port, "laptop", () => new Response("hostile ".repeat(10)));
+  await using _elsewhere = startAgent("127.0.1.5", port, "elsewhere", () => Response.json([]));
+  await using _other = Deno.serve({ hostname: "127.0.0.90", port, onListen() {} }, () => new Response("not an agent"));
+
+  const { code, stdout, stderr } = await runCrpe(["nodes", "--subnet=127.0.0.0/24", `--port=${port}`, "--json"], ENV);
+  assertEquals([code, stderr], [0, ""]);
+  const platforms = ["linux/arm64", "linux/amd64"];
+  assertEquals(JSON.parse(stdout), [
+    {
+      id: "pi",
+      platforms,
+      address: `127.0.0.77:${port}`,
+      packages: [{ name: "line4", version: "1.0.0" }, { name: "b", version: "1.0.0" }],
+    },
+    { id: "laptop", platforms, address: `127.0.0.200:${port}` },
+  ]);
+  const listed = await runCrpe(["nodes", "--subnet=127.0.0.64/26", `--port=${port}`], ENV);
+  assertEquals(listed.stdout.split("\n").map((line) => line.split(/\s+/)), [
+    ["NODE", "ADDRESS", "PLATFORMS", "PACKAGES"],
+    ["pi", `127.0.0.77:${port}`, "linux/arm64,linux/amd64", "line4@1.0.0,b@1.0.0"],
+    [""],
+  ]);
+});
+
+Deno.test("nodes asks the hosts that are named, and misses those that are silent", async () => {
+  await using agent = startAgent("127.0.0.1", 0, "pi", () => Response.json([]));
+  const address = `127.0.0.1:${agent.addr.port}`;
+  const found = await runCrpe(["nodes", address], ENV);
+  assertEquals(found.code, 0, found.stderr);
+  assertStringIncludes(found.stdout, address);
+  const port = agent.addr.port;
+  const both = await runCrpe(["nodes", "127.0.0.1", "127.0.0.3", `--port=${port}`, "--json"], ENV);
+  assertEquals([both.code, both.stderr], [1, `crpe: there is no agent at 127.0.0.3:${port}\n`]);
+  assertEquals(JSON.parse(both.stdout).length, 1);
+});
+
+Deno.test("nodes is done when a network has no agents, and says so", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { code, stdout, stderr } = await runCrpe(
+    ["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`],
+    ENV,
+  );
+  assertEquals([code, stdout, stderr], [0, "", "crpe: no agents found; 2 addresses were asked\n"]);
+  const asJson = await runCrpe(["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`, "--json"], ENV);
+  assertEquals(JSON.parse(asJson.stdout), []);
+});
+
+Deno.test("nodes gives up on what accepts and never answers, and on an answer that does not end", async () => {
+  using silent = Deno.listen({ hostname: "127.0.0.9", port: 0 });
+  const { port } = silent.addr;
+  await using _dripping = startAgent("127.0.0.10", port, "slow", () =>
+    new Response(
+      new ReadableStream({
+        pull: async (controller) => {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          controller.enqueue(new TextEncoder().encode("["));
+        },
+      }),
+    ));
+  const { code, stdout } = await runCrpe(["nodes", "--subnet=127.0.0.8/30", `--port=${port}`, "--json"], ENV);
+  assertEquals(code, 0);
+  assertEquals(JSON.parse(stdout).map(({ id, packages }: { id: string; packages?: unknown }) => [id, packages]), [
+    ["slow", undefined],
+  ]);
+});

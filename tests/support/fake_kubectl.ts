@@ -1,0 +1,77 @@
+import { TestFolder } from "./test_folder.ts";
+
+/** One run of the program. */
+export interface KubectlCall {
+  readonly args: string;
+  readonly input: string;
+  /** `$KUBECONFIG` as it had it. */
+  readonly kubeconfig: string;
+}
+
+/** A program `kubectl` in a folder of its own, which notes what it is told. */
+export class FakeKubectl implements AsyncDisposable {
+  readonly #folder: TestFolder;
+
+  private constructor(folder: TestFolder) {
+    this.#folder = folder;
+  }
+
+  static async create(): Promise<FakeKubectl> {
+    const folder = await TestFolder.create();
+    const script = await folder.write(
+      "bin/kubectl",
+      `#!/bin/sh
+folder=$(dirname "$0")/..
+number=$(ls "$folder/calls" | grep -c args)
+printf '%s' "$*" > "$folder/calls/$number.args"
+printf '%s' "$KUBECONFIG" > "$folder/calls/$number.kubeconfig"
+cat > "$folder/calls/$number.stdin"
+test -f "$folder/says-$1" && cat "$folder/says-$1" >&2
+test -f "$folder/fails-$1" && exit 1
+exit 0
+`,
+    );
+    await Deno.chmod(script, 0o755);
+    await Deno.mkdir(`${folder.path}/calls`);
+    return new FakeKubectl(folder);
+  }
+
+  /** An environment in which this is the kubectl. */
+  get path(): string {
+    return `${this.#folder.path}/bin:${Deno.env.get("PATH")}`;
+  }
+
+  /** From now on a command (`apply`) fails, and says this. */
+  async fail(command: string, says: string): Promise<void> {
+    await this.#folder.write(`fails-${command}`, "");
+    await this.#folder.write(`says-${command}`, says);
+  }
+
+  /** From now on it succeeds again. */
+  async succeed(command: string): Promise<void> {
+    await Deno.remove(`${this.#folder.path}/fails-${command}`);
+    await Deno.remove(`${this.#folder.path}/says-${command}`);
+  }
+
+  /** What it was told since it was asked last. */
+  async takeCalls(): Promise<KubectlCall[]> {
+    const folder = `${this.#folder.path}/calls`;
+    const calls: KubectlCall[] = [];
+    for (let i = 0;; i++) {
+      try {
+        const read = (what: string) => Deno.readTextFile(`${folder}/${i}.${what}`);
+        calls.push({ args: await read("args"), input: await read("stdin"), kubeconfig: await read("kubeconfig") });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+        break;
+      }
+    }
+    await Deno.remove(folder, { recursive: true });
+    await Deno.mkdir(folder);
+    return calls;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}
