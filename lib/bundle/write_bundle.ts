@@ -1,6 +1,7 @@
 import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
 import { type BundleFile, END_BYTES, type FileEntry, placeInFile, sizeOfEntry } from "./bundle_file.ts";
 import { ByteReader, openByteSource } from "./byte_reader.ts";
 import { ContentCheck } from "./content_check.ts";
@@ -185,7 +186,10 @@ async function copyBlob(
   const first = start + from;
   const isWhole = first === 0 && length === size;
   const range = isWhole ? undefined : { start: first, end: start + length - 1 };
-  const opened = await source.openBlob(repository, digest, range);
+  const opened = await source.openBlob(repository, digest, range).catch((error) => {
+    if (!(error instanceof RegistryError) || error.code !== "RANGE_INVALID") throw error;
+    throw new DigestMismatchError(`Cannot accept ${digest}: fewer than the ${size} bytes expected are there`);
+  });
   if (opened === undefined) throw new Error(`Cannot pack ${repository}: its blob ${digest} was not found`);
   const reader = new ByteReader(openByteSource(opened.body), digest);
   const readAhead = () => {

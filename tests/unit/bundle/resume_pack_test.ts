@@ -2,10 +2,11 @@ import { layOutBundle } from "../../../lib/bundle/bundle_file.ts";
 import { packBundle, type PackOptions } from "../../../lib/bundle/pack_bundle.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import type { PartialFile } from "../../../lib/bundle/take_up.ts";
+import { resolveRange } from "../../../lib/content/source.ts";
 import { DigestMismatchError } from "../../../lib/content/verify.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
-import { makeBlob } from "../../support/content.ts";
+import { makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { fillStore, makeImage, makeKubePkg, pack } from "./bundle_support.ts";
 
@@ -142,6 +143,18 @@ Deno.test("packBundle() writes over a file of another package", async () => {
   const file = new MemoryFile(other.bytes);
   const { resumed } = await resume(file, await createStore());
   assertEquals([computeDigest(file.bytes), resumed, file.kept], [computeDigest(WHOLE), 0, 0]);
+});
+
+Deno.test("packBundle() says that a blob is too short which ends before the place where it goes on", async () => {
+  const store = await createStore();
+  const { openBlob } = store;
+  store.openBlob = async (repo, digest, range) => {
+    if (digest !== IMAGE.blobs[1]!.descriptor.digest) return await openBlob.call(store, repo, digest, range);
+    const { start, length } = resolveRange(1000, range);
+    return { size: 1000, start, length, body: streamOf(IMAGE.blobs[1]!.bytes.slice(start, start + length)) };
+  };
+  const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
+  await assertRejects(() => resume(file, store), DigestMismatchError, "1000 of 400000 bytes came");
 });
 
 Deno.test("packBundle() gives up when the content is wrong also without what was there", async () => {
