@@ -25,7 +25,7 @@ export interface FuzzBundlesResult {
   readonly findings: readonly Finding[];
   /** How many cases ended how: `<level or seed>\t<outcome>` → number. */
   readonly table: Readonly<Record<string, number>>;
-  /** The largest resident memory of the process that imported, in bytes. */
+  /** The largest resident memory of the process that made the bundles and imported them, in bytes. */
   readonly peakMemory: number;
 }
 
@@ -33,6 +33,8 @@ export interface FuzzBundlesResult {
 const MAX_HEAP = 192;
 /** Most resident memory of it, in bytes: Deno itself, the heap, and what is outside of it. */
 export const MAX_MEMORY = 400 * 1024 * 1024;
+/** Most that may be left of it when all is done and swept up, in bytes: more of it would be a leak. */
+const MAX_LEFT = 48 * 1024 * 1024;
 const SILENCE_MILLISECONDS = 60_000;
 
 /**
@@ -45,7 +47,13 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
   const config = new URL("../../../deno.json", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--no-prompt", "--quiet", `--config=${config}`, `--v8-flags=--max-old-space-size=${MAX_HEAP}`],
+      ...[
+        "run",
+        "--no-prompt",
+        "--quiet",
+        `--config=${config}`,
+        `--v8-flags=--expose-gc,--max-old-space-size=${MAX_HEAP}`,
+      ],
       ...[`--allow-read=${folder}`, `--allow-write=${folder}`, script],
       ...[folder, `${seed}`, `${first}`, `${count}`],
     ],
@@ -70,12 +78,14 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
     if (kind === "case") onCase?.(number = Number(rest));
     else if (kind === "finding") findings.push(JSON.parse(rest));
     else if (kind === "done") {
-      table = JSON.parse(rest);
+      const done = JSON.parse(rest) as { table: Record<string, number>; left: number };
+      table = done.table;
+      if (done.left > MAX_LEFT) findings.push(ofAll(number, `${done.left} bytes were not given back`));
       const { peak, openFiles } = readProcess(child.pid);
       peakMemory = peak;
       const left = openFiles.filter((path) => path.startsWith(folder));
       if (left.length > 0) {
-        findings.push({ number, seed: "all", what: "all cases", message: `open: ${left.join(", ")}` });
+        findings.push(ofAll(number, `open: ${left.join(", ")}`));
       }
       await child.stdin.close();
     }
@@ -87,9 +97,13 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
     findings.push({ number, seed: "unknown", what: "unknown", message });
   }
   if (peakMemory > MAX_MEMORY) {
-    findings.push({ number, seed: "all", what: "all cases", message: `${peakMemory} bytes of memory were in use` });
+    findings.push(ofAll(number, `${peakMemory} bytes of memory were in use`));
   }
   return { findings, table: table ?? {}, peakMemory };
+}
+
+function ofAll(number: number, message: string): Finding {
+  return { number, seed: "all", what: "all cases", message };
 }
 
 async function* linesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string> {

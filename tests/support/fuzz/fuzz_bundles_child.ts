@@ -1,6 +1,7 @@
 // The process that imports the bundles, with leave to write below one folder alone:
 // fuzz_bundles_child.ts FOLDER SEED FIRST COUNT
-// Prints the number of each case before it begins, what it finds, and at the end a table. Then it waits to be looked at
+// Prints the number of each case before it begins, what it finds, and at the end a table and the bytes of memory that are
+// still in use. Then it waits to be looked at
 // until its standard input ends.
 import { BundleSite, FindingError } from "./bundle_site.ts";
 import { makeBundleSeeds } from "./bundle_seeds.ts";
@@ -35,6 +36,8 @@ for (let number = first; number < first + count; number++) {
     outcome = "FINDING";
     say(`finding ${JSON.stringify({ number, seed: bundle.seed.name, what: bundle.what, message: textOf(error) })}`);
   }
+  // So that the largest size is that of single cases, and not of the garbage of many.
+  if (number % 50 === 49) gc();
   for (const key of [`${bundle.level}\t${outcome}`, `${bundle.seed.name}\t${outcome}`]) {
     table[key] = (table[key] ?? 0) + 1;
   }
@@ -44,9 +47,16 @@ try {
 } catch (error) {
   say(`finding ${JSON.stringify({ number: first, seed: "all", what: "all cases", message: textOf(error) })}`);
 }
-say(`done ${JSON.stringify(table)}`);
+gc();
+const { heapUsed, external } = Deno.memoryUsage();
+say(`done ${JSON.stringify({ table, left: heapUsed + external })}`);
 await Deno.stdin.read(new Uint8Array(1));
 
 function textOf(error: unknown): string {
   return error instanceof Error && !(error instanceof FindingError) ? error.stack ?? error.message : String(error);
+}
+
+// V8's own, with --expose-gc.
+function gc(): void {
+  (globalThis as { gc?: () => void }).gc?.();
 }
