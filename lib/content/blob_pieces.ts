@@ -131,8 +131,9 @@ export class BlobPieces {
   async abandon(): Promise<void> {
     if (!this.#isOpen) return;
     const { path, listPath } = this.#options;
-    const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
     if (await this.#isAlone()) {
+      // Not before: somebody else's may have come to count meanwhile.
+      const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
       if (end === 0) await removeIfThere(path);
       else await this.#file.truncate(end);
     }
