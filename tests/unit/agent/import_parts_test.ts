@@ -6,7 +6,7 @@ import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import { DiskStore } from "../../../lib/content/disk_store.ts";
 import { collectGarbage } from "../../../lib/content/gc.ts";
-import { pieceListPath, piecesPath } from "../../../lib/content/layout.ts";
+import { blobPath, pieceListPath, piecesPath } from "../../../lib/content/layout.ts";
 import { type KubePkg, parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
@@ -378,6 +378,23 @@ Deno.test("[35] gc takes pieces that nobody waits for, and leaves the others", a
   await site.folder.write(`data/${piecesPath(LARGE)}`, "left over");
   await collectGarbage(site.data, { readKeep });
   assertEquals(await site.listIngest(), []);
+});
+
+Deno.test("a repair of what is installed leaves the parts of a release that is on its way", async () => {
+  await using site = await createSite();
+  await site.install(APP.bundle);
+  const next = await packApp("1.1.0", makeApp(7));
+  const large = [...next.contents].find(([, { length }]) => length > 800_000)![0];
+  const rest: PartItem[] = [...next.contents.keys()].filter((digest) => digest !== large).map((digest) => [digest]);
+  const size = next.contents.get(large)!.length;
+  const layout: PartItem[][] = [[[large, 0, 300_000]], [[large, 300_000, size - 300_000], ...rest]];
+  const [first, second] = await parts(next.kubepkg, { contents: next.contents }, layout);
+  await site.install(first!);
+  await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
+  assert((await site.install(APP.bundle)).plan.isRepair);
+  assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+  assert((await site.install(second!)).isImported);
+  assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
 });
 
 Deno.test("[38] parts that come at the same time end in one install", async () => {
