@@ -7,10 +7,14 @@ import { isFileAt, lockFile } from "./file_lock.ts";
 import { isNoSpace } from "./ingest.ts";
 import { DigestMismatchError, Verifier } from "./verify.ts";
 
-/** A stretch of a blob that has come, in bytes. */
-export interface PieceRange {
+/** A stretch of a blob, in bytes. */
+export interface Stretch {
   readonly start: number;
   readonly length: number;
+}
+
+/** A stretch of a blob that has come. */
+export interface PieceRange extends Stretch {
   /** The part of a bundle that brought it, counted from 1. */
   readonly part: number;
 }
@@ -153,16 +157,23 @@ export class BlobPieces {
 }
 
 /** How many bytes of a stretch have not come. */
-export function countMissing(ranges: readonly Omit<PieceRange, "part">[], start: number, length: number): number {
-  let [at, missing] = [start, 0];
+export function countMissing(ranges: readonly Stretch[], start: number, length: number): number {
+  return listMissing(ranges, start, length).reduce((sum, { length }) => sum + length, 0);
+}
+
+/** What of a stretch has not come, in order. */
+export function listMissing(ranges: readonly Stretch[], start: number, length: number): Stretch[] {
+  const missing: Stretch[] = [];
   const end = start + length;
+  let at = start;
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
     const [from, to] = [Math.max(range.start, at), Math.min(range.start + range.length, end)];
     if (to <= from) continue;
-    missing += from - at;
+    if (from > at) missing.push({ start: at, length: from - at });
     at = to;
   }
-  return missing + end - at;
+  if (end > at) missing.push({ start: at, length: end - at });
+  return missing;
 }
 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };

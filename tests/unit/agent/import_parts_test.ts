@@ -202,6 +202,19 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
   }
 });
 
+Deno.test("[48] a damaged part that overlaps what counts, of a pack of other sizes, leaves that as it is", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const layout: PartItem[][] = [[], [[LARGE, 200_000, 500_000]], []];
+  const spoil = (_: string, bytes: Uint8Array) => bytes.slice().with(5, 1 + bytes[5]!);
+  const damaged = (await parts(APP.kubepkg, { spoil }, layout))[1]!.slice();
+  damaged[damaged.length - 6]! ^= 1;
+  await assertRejects(() => site.install(damaged), CorruptError);
+  await site.install(PARTS[1]!);
+  await site.install(PARTS[2]!);
+  await site.checkInstalled();
+});
+
 Deno.test("[43] pieces that do not make the blob go, the parts that brought them are named and can come again", async () => {
   await using site = await createSite();
   const spoil = (name: string, bytes: Uint8Array) =>
