@@ -60,6 +60,8 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
       return free === undefined ? undefined : free + partial;
     },
   });
+  // A dry run tells it; nothing is to be sent for what would be refused in the end, nor is what else is on its way given up.
+  if (result.plan.refusal !== undefined) throw result.plan.refusal;
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await noteOnItsWay(kubepkg, options);
   return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });

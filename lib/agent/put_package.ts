@@ -118,6 +118,7 @@ class PackageImport {
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),
     });
+    if (result.plan.refusal !== undefined) throw result.plan.refusal;
     // What is installed already was not read; who wants it checked has it checked.
     if (!result.isImported && !this.#flags.dryRun && body.hasDigest) await body.finish();
     return result;
