@@ -36,7 +36,7 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
   Deno.test(`an agent refuses to plan ${what}, dry or not, and notes nothing`, async () => {
     await using folder = await TestFolder.create();
     const [store, records] = [new DiskStore(folder.path), new PackageRecords(folder.path)];
-    let freeBytes: number | undefined;
+    const room: { bytes?: number } = {};
     const handler = createAgentHandler({
       store,
       records,
@@ -44,7 +44,7 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
       node: { id: "node", platforms: [] },
       token: TOKEN,
       maxBundle: undefined,
-      freeBytes: () => Promise.resolve(freeBytes),
+      freeBytes: () => Promise.resolve(room.bytes),
       takeLease: () => Promise.resolve({ [Symbol.dispose]() {} }),
       listInventory: () => Promise.resolve([]),
       describeError: (error) => (error as Error).message,
@@ -59,7 +59,7 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
       return handler(new Request(`http://agent.test${path}`, { method, headers, body }));
     };
     assertEquals((await ask("PUT", "/kubepkgs", INSTALLED.bundle)).status, 200);
-    freeBytes = free;
+    if (free !== undefined) room.bytes = free;
     const document = JSON.stringify(kubepkg);
     for (
       const [method, path, body] of [
