@@ -14,6 +14,7 @@ import { PartImport, type PartState, type PendingNotes } from "./part_import.ts"
 import { type ImportPlan, judgeImport, planImport, type PlanImportOptions } from "./plan_import.ts";
 import { type BundleReader, readBundle } from "./read_bundle.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
+import { writeImages } from "./write_images.ts";
 
 /** What an installation is besides the content of the store. */
 export interface Installation {
@@ -194,12 +195,7 @@ class BundleImport {
     const isSame = judged.verdict === "same" && !force;
     const plan = { ...planned, ...judged, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
     if (isSame && !plan.isRepair) return this.#result(plan);
-    for (const { repository, manifests } of graphs) {
-      for (const { descriptor, bytes } of manifests) await this.#store.writeManifest(repository, descriptor, bytes);
-    }
-    for (const { reference, repository, digest } of graphs) {
-      if (reference.tag !== undefined) await this.#store.tag(repository, reference.tag, digest);
-    }
+    await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);
     return this.#result(plan, graphs);
   }
