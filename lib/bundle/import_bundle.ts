@@ -133,6 +133,8 @@ class BundleImport {
     await content.takeAll();
     await this.#options.onRead?.();
     using _lockOfPart = this.#part && await installation?.lock?.();
+    // Before it is noted that it came: a higher version may have been installed meanwhile.
+    if (this.#part !== undefined) await this.#judge();
     await this.#part?.finish(isHeld, async (digest) => {
       await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
     });
@@ -191,13 +193,17 @@ class BundleImport {
   // What is installed now need not be what was when the blobs began to come.
   async #install(planned: ImportPlan, graphs: readonly ImageGraph[]): Promise<ImportResult> {
     const { force, installation } = this.#options;
-    const judged = judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const judged = await this.#judge();
     const isSame = judged.verdict === "same" && !force;
     const plan = { ...planned, ...judged, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
     if (isSame && !plan.isRepair) return this.#result(plan);
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);
     return this.#result(plan, graphs);
+  }
+
+  async #judge(): Promise<ReturnType<typeof judgeImport>> {
+    return judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
   }
 
   async #findInstalled(): Promise<{ installed?: KubePkg }> {

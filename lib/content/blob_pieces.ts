@@ -79,10 +79,17 @@ export class BlobPieces {
     }
   }
 
-  /** Has ranges count from now on, whatever happens to the power. */
+  /**
+   * Has ranges count from now on, whatever happens to the power.
+   *
+   * @throws {Error} when the file was taken away since it was opened, as nobody waited for it any more
+   */
   async count(ranges: readonly PieceRange[]): Promise<void> {
-    const { path, listPath, temporaryPath } = this.#options;
+    const { digest, path, listPath, temporaryPath } = this.#options;
     await this.#file.syncData();
+    if (!await isFileAt(path, this.#file)) {
+      throw new Error(`Cannot keep the pieces of ${digest}: they were removed meanwhile; import that part once more`);
+    }
     const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);
     const known = all.filter(({ start, length }, i) => {
       return i === all.findIndex((other) => other.start === start && other.length === length);

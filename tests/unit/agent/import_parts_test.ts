@@ -410,6 +410,26 @@ Deno.test("a repair of what is installed leaves the parts of a release that is o
   assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
 });
 
+Deno.test("[38] a part during which another version is installed does not say that it came", async () => {
+  const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const onRead = async () => void await site.install(other.bundle);
+  const { message } = await assertRejects(() => site.install(PARTS[1]!, { onRead }), RefusedError);
+  assertStringIncludes(message, "1.1.0 is installed");
+  assertEquals([await site.records.pending.list(), await site.listIngest()], [[], []]);
+
+  await using below = await createSite();
+  const lower = await packApp("0.9.0", buildImage({ files: { a: "b" } }));
+  const error = await assertRejects(() =>
+    below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
+  );
+  assertStringIncludes((error as Error).message, "they were removed meanwhile; import that part once more");
+  assertEquals(await below.records.pending.list(), []);
+  for (const part of PARTS) await below.install(part);
+  await below.checkInstalled();
+});
+
 Deno.test("[38] parts that come at the same time end in one install", async () => {
   for (let round = 0; round < 5; round++) {
     await using site = await createSite();
