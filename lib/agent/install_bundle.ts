@@ -51,7 +51,8 @@ export async function installBundle(
           handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
-        else await records.pending.remove(kubepkg.metadata.name);
+        // Nothing else was installed: another release that is on its way stays so.
+        else await records.pending.settle(kubepkg);
       },
     },
   });

@@ -99,12 +99,14 @@ class Push {
         await bundle.cancel();
         return await this.#sendWhole();
       }
+      // Up to there what the package says is covered by a check sum, in a file of ours: no agent is to note what is damaged.
+      const first = await bundle.next();
       const plan = await client.plan(kubepkg, { dryRun });
       const rest = plan.missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
       this.#least = Math.min(this.#least, rest);
       this.#total ??= rest;
       if (dryRun) return { document: withoutMissing(plan), sent: { blobs: plan.missing.length, bytes: rest } };
-      await this.#sendMissing(bundle, plan.missing, rest);
+      await this.#sendMissing({ bundle, first }, plan.missing, rest);
       const document = await client.install(bodyOf(formatPackageTar(kubepkg)));
       return { document, sent: { ...this.#sent } };
     } finally {
@@ -112,24 +114,27 @@ class Push {
     }
   }
 
-  async #sendMissing(bundle: BundleReader, list: readonly MissingBlob[], rest: number): Promise<void> {
+  // The whole file is gone through: only its end says that it is not damaged.
+  async #sendMissing(
+    { bundle, first }: { bundle: BundleReader; first: BundleBlob | undefined },
+    list: readonly MissingBlob[],
+    rest: number,
+  ): Promise<void> {
     const missing = new Map(list.map((blob) => [blob.digest, blob]));
     let left = rest;
-    while (missing.size > 0) {
-      const blob = await bundle.next();
-      if (blob === undefined) {
-        const [digest] = missing.keys();
-        throw new IncompleteError(
-          `Cannot push ${this.#options.what}: ${digest} is neither in it nor at the agent`,
-          [...missing.keys()],
-        );
-      }
+    for (let blob = first; blob !== undefined; blob = await bundle.next()) {
       const wanted = missing.get(blob.digest);
       if (wanted === undefined) continue;
       left -= wanted.size - wanted.offset;
       await this.#sendBlob(blob, (offset) => this.#report(left + blob.size - offset));
       missing.delete(blob.digest);
     }
+    const [digest] = missing.keys();
+    if (digest === undefined) return;
+    throw new IncompleteError(
+      `Cannot push ${this.#options.what}: ${digest} is neither in it nor at the agent`,
+      [...missing.keys()],
+    );
   }
 
   /** @param onOffset told how many of the blob's bytes the agent has */

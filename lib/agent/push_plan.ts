@@ -55,6 +55,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     dryRun: true,
     freeBytes,
   });
+  // A dry run tells it; nothing is to be sent for what would be refused in the end, nor is what else is on its way given up.
   if (result.plan.refusal !== undefined) throw result.plan.refusal;
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await noteOnItsWay(kubepkg, options);

@@ -1,4 +1,4 @@
-import { constants, createInflateRaw } from "node:zlib";
+import { constants, crc32, createInflateRaw } from "node:zlib";
 import { CorruptError } from "../oci/error.ts";
 import type { ByteReader, ByteSource } from "./byte_reader.ts";
 import { StoredBlocks } from "./stored_blocks.ts";
@@ -10,6 +10,14 @@ export interface GzipMember extends ByteSource {
   readonly leftOver: Uint8Array;
   /** Passes over bytes without reading them; 0 where they have to be read. */
   skip(length: number): Promise<number>;
+}
+
+/** What the header of a bundle's member says of the documents that it begins with. */
+export interface MemberHead {
+  /** How many bytes of deflate data there are before the first stored block that holds blobs. */
+  readonly size: number;
+  /** CRC-32 of the documents. */
+  readonly crc: number;
 }
 
 /** Opens a member of which nothing is known. */
@@ -26,16 +34,16 @@ export class StoredMember implements GzipMember {
   readonly #blocks: StoredBlocks;
   readonly #head: TransformSource;
   readonly #what: string;
+  readonly #expectedCrc: number;
+  #crc = 0;
   #headLeft: number;
   #isHead = true;
 
-  /**
-   * @param headBytes how many bytes there are before the first stored block that holds blobs
-   * @param what names the bytes in errors
-   */
-  constructor(input: ByteReader, headBytes: number, what: string) {
+  /** @param what names the bytes in errors */
+  constructor(input: ByteReader, { size, crc }: MemberHead, what: string) {
     this.#input = input;
-    this.#headLeft = headBytes;
+    this.#headLeft = size;
+    this.#expectedCrc = crc;
     this.#what = what;
     this.#blocks = new StoredBlocks(input, what);
     const limited = {
@@ -52,16 +60,25 @@ export class StoredMember implements GzipMember {
   }
 
   /** Tells whether stored blocks begin where the header of the member says it. */
-  static async isOne(input: ByteReader, headBytes: number): Promise<boolean> {
-    return headBytes > 0 && StoredBlocks.isHeader(await input.peekAt(headBytes, 5));
+  static async isOne(input: ByteReader, { size }: MemberHead): Promise<boolean> {
+    return size > 0 && StoredBlocks.isHeader(await input.peekAt(size, 5));
   }
 
   async read(): Promise<Uint8Array | undefined> {
     if (this.#isHead) {
       const piece = await this.#head.read();
-      if (piece !== undefined) return piece;
+      if (piece !== undefined) {
+        this.#crc = crc32(piece, this.#crc);
+        return piece;
+      }
       if (this.#headLeft > 0 || this.#head.leftOver.length > 0) {
         throw new CorruptError(`Cannot decompress ${this.#what}: its blobs do not begin where its header says it`);
+      }
+      // The check sum at the end is not told where blobs are passed over, and no digest vouches for the documents.
+      if (this.#crc !== this.#expectedCrc) {
+        throw new CorruptError(
+          `Cannot decompress ${this.#what}: its documents do not have the check sum in its header`,
+        );
       }
       this.#isHead = false;
     }

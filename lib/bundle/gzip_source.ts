@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { CorruptError } from "../oci/error.ts";
 import type { ByteReader, ByteSource } from "./byte_reader.ts";
-import { type GzipMember, openMember, StoredMember } from "./gzip_member.ts";
+import { type GzipMember, type MemberHead, openMember, StoredMember } from "./gzip_member.ts";
 import { CHUNK_BYTES } from "./transform_source.ts";
 
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 };
@@ -17,7 +17,8 @@ const MAX_TEXT_BYTES = 64 * 1024;
  * file, nothing of the file could be looked at to say what is broken.
  *
  * A bundle of ours says in its header where its stored blocks begin: of a file what nobody needs is passed over there. The
- * check sum cannot be told then; the length, and that the end is there, is checked all the same.
+ * check sum cannot be told then; that of the documents before the blobs, the length, and that the end is there, are checked
+ * all the same.
  */
 export class GzipSource implements ByteSource {
   readonly #input: ByteReader;
@@ -62,19 +63,19 @@ export class GzipSource implements ByteSource {
   }
 
   async #openMember(): Promise<boolean> {
-    const head = await this.#input.peek(2);
-    if (head.length === 0 || (!this.#isFirst && head.every((byte) => byte === 0))) {
+    const magic = await this.#input.peek(2);
+    if (magic.length === 0 || (!this.#isFirst && magic.every((byte) => byte === 0))) {
       await this.#skipPadding();
       return false;
     }
-    if (head[0] !== 0x1f || head[1] !== 0x8b) throw this.#refuse("something other than gzip follows");
+    if (magic[0] !== 0x1f || magic[1] !== 0x8b) throw this.#refuse("something other than gzip follows");
     const header = await this.#input.readExactly(HEADER_BYTES);
     const flags = header[3]!;
     if (header[2] !== 8 || (flags & FLAG.reserved) !== 0) throw this.#refuse("an unknown compression method");
-    let headBytes = 0;
+    let head: MemberHead | undefined;
     if (flags & FLAG.extra) {
       const [low = 0, high = 0] = await this.#input.readExactly(2);
-      headBytes = findHeadBytes(await this.#input.readExactly(low + high * 256));
+      head = findHead(await this.#input.readExactly(low + high * 256));
     }
     if (flags & FLAG.name) await this.#skipText();
     if (flags & FLAG.comment) await this.#skipText();
@@ -82,8 +83,8 @@ export class GzipSource implements ByteSource {
     this.#isFirst = false;
     this.#crc = this.#size = 0;
     this.#isSkipped = false;
-    this.#member = this.#input.isSeekable && await StoredMember.isOne(this.#input, headBytes)
-      ? new StoredMember(this.#input, headBytes, this.#what)
+    this.#member = this.#input.isSeekable && head !== undefined && await StoredMember.isOne(this.#input, head)
+      ? new StoredMember(this.#input, head, this.#what)
       : openMember(this.#input, this.#what);
     return true;
   }
@@ -118,14 +119,14 @@ export class GzipSource implements ByteSource {
   }
 }
 
-// The subfield "CR" (RFC 1952, 2.3.1.1): how many bytes there are before the first stored block that holds blobs.
-function findHeadBytes(extra: Uint8Array): number {
+// The subfield "CR" (RFC 1952, 2.3.1.1), as `formatGzipHead` writes it.
+function findHead(extra: Uint8Array): MemberHead | undefined {
   const view = new DataView(extra.buffer, extra.byteOffset, extra.length);
   for (let at = 0; at + 4 <= extra.length;) {
     const length = view.getUint16(at + 2, true);
-    const isOurs = extra[at] === 0x43 && extra[at + 1] === 0x52 && length === 4 && at + 8 <= extra.length;
-    if (isOurs) return view.getUint32(at + 4, true);
+    const isOurs = extra[at] === 0x43 && extra[at + 1] === 0x52 && length === 8 && at + 12 <= extra.length;
+    if (isOurs) return { size: view.getUint32(at + 4, true), crc: view.getUint32(at + 8, true) };
     at += 4 + length;
   }
-  return 0;
+  return undefined;
 }

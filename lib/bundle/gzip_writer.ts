@@ -14,8 +14,8 @@ const BUFFER_BYTES = BLOCKS * (STORED_HEADER_BYTES + STORED_BYTES);
 
 // RFC 1952, 2.3: deflate, an extra field, no time, the slowest compression, and "unknown" for the operating system.
 const HEADER = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 2, 255];
-// RFC 1952, 2.3.1.1: one subfield of ours with a number of 32 bits.
-const EXTRA = [8, 0, 0x43, 0x52, 4, 0, 0, 0, 0, 0];
+// RFC 1952, 2.3.1.1: one subfield of ours with two numbers of 32 bits.
+const EXTRA = [12, 0, 0x43, 0x52, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const TRAILER_BYTES = 8;
 
 /** How far a gzip member is: what is needed to go on with it behind a whole block. */
@@ -36,16 +36,20 @@ export interface GzipHead {
 
 /**
  * Begins a gzip member with documents, which are compressed. Its extra field `CR` says how many bytes of deflate data they
- * take: behind them there are only stored blocks of 65,535 bytes, so that the place of every byte is known.
+ * take: behind them there are only stored blocks of 65,535 bytes, so that the place of every byte is known. It also has the
+ * CRC-32 of the documents: nothing else vouches for them where a reader passes over blobs.
  */
 export function formatGzipHead(documents: Uint8Array): GzipHead {
   const compressed = compressBlocks(documents);
   const start = HEADER.length + EXTRA.length;
   const bytes = new Uint8Array(start + compressed.length);
   bytes.set([...HEADER, ...EXTRA]);
-  new DataView(bytes.buffer).setUint32(start - 4, compressed.length, true);
+  const view = new DataView(bytes.buffer);
+  const crc = crc32(documents);
+  view.setUint32(start - 8, compressed.length, true);
+  view.setUint32(start - 4, crc, true);
   bytes.set(compressed, start);
-  return { bytes, state: { size: bytes.length, crc: crc32(documents), length: documents.length } };
+  return { bytes, state: { size: bytes.length, crc, length: documents.length } };
 }
 
 /**

@@ -14,6 +14,7 @@ import { PartImport, type PartState, type PendingNotes } from "./part_import.ts"
 import { type ImportPlan, judgeImport, planImport, type PlanImportOptions } from "./plan_import.ts";
 import { type BundleReader, readBundle } from "./read_bundle.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
+import { writeImages } from "./write_images.ts";
 
 /** What an installation is besides the content of the store. */
 export interface Installation {
@@ -132,6 +133,8 @@ class BundleImport {
     await content.takeAll();
     await this.#options.onRead?.();
     using _lockOfPart = this.#part && await installation?.lock?.();
+    // Before it is noted that it came: a higher version may have been installed meanwhile.
+    if (this.#part !== undefined) await this.#judge();
     await this.#part?.finish(isHeld, async (digest) => {
       await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
     });
@@ -190,18 +193,17 @@ class BundleImport {
   // What is installed now need not be what was when the blobs began to come.
   async #install(planned: ImportPlan, graphs: readonly ImageGraph[]): Promise<ImportResult> {
     const { force, installation } = this.#options;
-    const judged = judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const judged = await this.#judge();
     const isSame = judged.verdict === "same" && !force;
     const plan = { ...planned, ...judged, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
     if (isSame && !plan.isRepair) return this.#result(plan);
-    for (const { repository, manifests } of graphs) {
-      for (const { descriptor, bytes } of manifests) await this.#store.writeManifest(repository, descriptor, bytes);
-    }
-    for (const { reference, repository, digest } of graphs) {
-      if (reference.tag !== undefined) await this.#store.tag(repository, reference.tag, digest);
-    }
+    await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);
     return this.#result(plan, graphs);
+  }
+
+  async #judge(): Promise<ReturnType<typeof judgeImport>> {
+    return judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
   }
 
   async #findInstalled(): Promise<{ installed?: KubePkg }> {

@@ -1,4 +1,4 @@
-import { type BlobPieces, countMissing, type PieceRange } from "../content/blob_pieces.ts";
+import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../content/blob_pieces.ts";
 import type { PieceStore } from "../content/ingest_store.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import type { KubePkg, PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
@@ -100,12 +100,17 @@ export class PartImport {
    * @returns whether it had to be written
    */
   async take({ digest, start = 0, size, read }: BundleBlob, onBytes: (count: number) => void): Promise<boolean> {
-    if (countMissing(await this.#store.listPieces(digest), start, size) === 0) return false;
+    const missing = listMissing(await this.#store.listPieces(digest), start, size);
+    if (missing.length === 0) return false;
     const pieces = this.#open.get(digest) ?? await this.#store.openPieces(digest);
     this.#open.set(digest, pieces);
     let at = start;
     for (let bytes = await read(PIECE_BYTES); bytes !== undefined; bytes = await read(PIECE_BYTES)) {
-      await pieces.write(at, bytes);
+      // What counts already stays as it is: nobody knows yet whether this file is good.
+      for (const gap of missing) {
+        const [from, to] = [Math.max(gap.start, at), Math.min(gap.start + gap.length, at + bytes.length)];
+        if (from < to) await pieces.write(from, bytes.subarray(from - at, to - at));
+      }
       at += bytes.length;
       onBytes(bytes.length);
     }

@@ -50,6 +50,8 @@ export async function verifyBundle(
 ): Promise<BundleVerification> {
   const problems: BundleProblem[] = [];
   const bundle = await readBundle(source, { what, onProblem: ({ message }) => problems.push({ message }) });
+  // The check sum of the file alone speaks for the pieces of a part.
+  bundle.readThrough();
   try {
     const { blobs, problems: found } = await new BundleCheck(bundle, problems).run(onProgress);
     return { name: bundle.kubepkg.metadata.name, version: bundle.kubepkg.spec.version, blobs, problems: found };

@@ -13,7 +13,7 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
   const known = [...command.flags, ...COMMON_FLAGS];
   const takesValue = known.filter((flag) => flag.value !== undefined);
   for (const argument of args) checkSwitch(argument, known);
-  const parsed = parseArgs(splitShortFlags(args, takesValue), {
+  const parsed = parseArgs(joinDashes(splitShortFlags(args, takesValue), takesValue), {
     string: ["_", ...takesValue.map((flag) => flag.name)],
     boolean: known.filter((flag) => flag.value === undefined).map((flag) => flag.name),
     collect: takesValue.map((flag) => flag.name),
@@ -56,6 +56,18 @@ function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): 
     const flag = takesValue.find(({ short }) => short !== undefined && argument.startsWith(`-${short}`));
     return flag === undefined || argument.length === 2 ? [argument] : [argument.slice(0, 2), argument.slice(2)];
   });
+}
+
+// What parses takes a `-` behind a long flag for the next flag, and not for its value, which stands for a standard stream.
+function joinDashes(args: readonly string[], takesValue: readonly Flag[]): string[] {
+  const names = new Set(takesValue.map(({ name }) => `--${name}`));
+  const joined: string[] = [];
+  for (const argument of args) {
+    const before = joined.at(-1);
+    if (argument === "-" && before !== undefined && names.has(before)) joined[joined.length - 1] = `${before}=-`;
+    else joined.push(argument);
+  }
+  return joined;
 }
 
 /** `did you mean "pack"?`, for a word that is none of `words`. */

@@ -7,10 +7,14 @@ import { isFileAt, lockFile } from "./file_lock.ts";
 import { isNoSpace } from "./ingest.ts";
 import { DigestMismatchError, Verifier } from "./verify.ts";
 
-/** A stretch of a blob that has come, in bytes. */
-export interface PieceRange {
+/** A stretch of a blob, in bytes. */
+export interface Stretch {
   readonly start: number;
   readonly length: number;
+}
+
+/** A stretch of a blob that has come. */
+export interface PieceRange extends Stretch {
   /** The part of a bundle that brought it, counted from 1. */
   readonly part: number;
 }
@@ -75,10 +79,17 @@ export class BlobPieces {
     }
   }
 
-  /** Has ranges count from now on, whatever happens to the power. */
+  /**
+   * Has ranges count from now on, whatever happens to the power.
+   *
+   * @throws {Error} when the file was taken away since it was opened, as nobody waited for it any more
+   */
   async count(ranges: readonly PieceRange[]): Promise<void> {
-    const { path, listPath, temporaryPath } = this.#options;
+    const { digest, path, listPath, temporaryPath } = this.#options;
     await this.#file.syncData();
+    if (!await isFileAt(path, this.#file)) {
+      throw new Error(`Cannot keep the pieces of ${digest}: they were removed meanwhile; import that part once more`);
+    }
     const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);
     const known = all.filter(({ start, length }, i) => {
       return i === all.findIndex((other) => other.start === start && other.length === length);
@@ -131,8 +142,9 @@ export class BlobPieces {
   async abandon(): Promise<void> {
     if (!this.#isOpen) return;
     const { path, listPath } = this.#options;
-    const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
     if (await this.#isAlone()) {
+      // Not before: somebody else's may have come to count meanwhile.
+      const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
       if (end === 0) await removeIfThere(path);
       else await this.#file.truncate(end);
     }
@@ -152,16 +164,23 @@ export class BlobPieces {
 }
 
 /** How many bytes of a stretch have not come. */
-export function countMissing(ranges: readonly Omit<PieceRange, "part">[], start: number, length: number): number {
-  let [at, missing] = [start, 0];
+export function countMissing(ranges: readonly Stretch[], start: number, length: number): number {
+  return listMissing(ranges, start, length).reduce((sum, { length }) => sum + length, 0);
+}
+
+/** What of a stretch has not come, in order. */
+export function listMissing(ranges: readonly Stretch[], start: number, length: number): Stretch[] {
+  const missing: Stretch[] = [];
   const end = start + length;
+  let at = start;
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
     const [from, to] = [Math.max(range.start, at), Math.min(range.start + range.length, end)];
     if (to <= from) continue;
-    missing += from - at;
+    if (from > at) missing.push({ start: at, length: from - at });
     at = to;
   }
-  return missing + end - at;
+  if (end > at) missing.push({ start: at, length: end - at });
+  return missing;
 }
 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };

@@ -134,8 +134,15 @@ const KubeObjectSchema = object({ apiVersion: filledText(), kind: filledText() }
 
 const sizeNumber = (least = 0) =>
   v.pipe(v.number("must be a number"), v.safeInteger("must be a size"), v.minValue(least, "must be a size"));
+// The numbers of those that are missing are listed: a small file must not ask for billions.
+const MAX_PARTS = 10_000;
 const partNumber = () =>
-  v.pipe(v.number("must be a number"), v.safeInteger("must count parts"), v.minValue(1, "must count parts"));
+  v.pipe(
+    v.number("must be a number"),
+    v.safeInteger("must count parts"),
+    v.minValue(1, "must count parts"),
+    v.maxValue(MAX_PARTS, `must be at most ${MAX_PARTS}`),
+  );
 const digest = () => v.custom<Digest>(isDigest, "must be sha256:<64 hex> or sha512:<128 hex>");
 
 const StatusDigestSchema = object({

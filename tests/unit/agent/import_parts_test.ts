@@ -6,7 +6,7 @@ import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import { DiskStore } from "../../../lib/content/disk_store.ts";
 import { collectGarbage } from "../../../lib/content/gc.ts";
-import { pieceListPath, piecesPath } from "../../../lib/content/layout.ts";
+import { blobPath, pieceListPath, piecesPath } from "../../../lib/content/layout.ts";
 import { type KubePkg, parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
@@ -202,6 +202,19 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
   }
 });
 
+Deno.test("[48] a damaged part that overlaps what counts, of a pack of other sizes, leaves that as it is", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const layout: PartItem[][] = [[], [[LARGE, 200_000, 500_000]], []];
+  const spoil = (_: string, bytes: Uint8Array) => bytes.slice().with(5, 1 + bytes[5]!);
+  const damaged = (await parts(APP.kubepkg, { spoil }, layout))[1]!.slice();
+  damaged[damaged.length - 6]! ^= 1;
+  await assertRejects(() => site.install(damaged), CorruptError);
+  await site.install(PARTS[1]!);
+  await site.install(PARTS[2]!);
+  await site.checkInstalled();
+});
+
 Deno.test("[43] pieces that do not make the blob go, the parts that brought them are named and can come again", async () => {
   await using site = await createSite();
   const spoil = (name: string, bytes: Uint8Array) =>
@@ -380,6 +393,43 @@ Deno.test("[35] gc takes pieces that nobody waits for, and leaves the others", a
   assertEquals(await site.listIngest(), []);
 });
 
+Deno.test("a repair of what is installed leaves the parts of a release that is on its way", async () => {
+  await using site = await createSite();
+  await site.install(APP.bundle);
+  const next = await packApp("1.1.0", makeApp(7));
+  const large = [...next.contents].find(([, { length }]) => length > 800_000)![0];
+  const rest: PartItem[] = [...next.contents.keys()].filter((digest) => digest !== large).map((digest) => [digest]);
+  const size = next.contents.get(large)!.length;
+  const layout: PartItem[][] = [[[large, 0, 300_000]], [[large, 300_000, size - 300_000], ...rest]];
+  const [first, second] = await parts(next.kubepkg, { contents: next.contents }, layout);
+  await site.install(first!);
+  await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
+  assert((await site.install(APP.bundle)).plan.isRepair);
+  assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+  assert((await site.install(second!)).isImported);
+  assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
+});
+
+Deno.test("[38] a part during which another version is installed does not say that it came", async () => {
+  const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const onRead = async () => void await site.install(other.bundle);
+  const { message } = await assertRejects(() => site.install(PARTS[1]!, { onRead }), RefusedError);
+  assertStringIncludes(message, "1.1.0 is installed");
+  assertEquals([await site.records.pending.list(), await site.listIngest()], [[], []]);
+
+  await using below = await createSite();
+  const lower = await packApp("0.9.0", buildImage({ files: { a: "b" } }));
+  const error = await assertRejects(() =>
+    below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
+  );
+  assertStringIncludes((error as Error).message, "they were removed meanwhile; import that part once more");
+  assertEquals(await below.records.pending.list(), []);
+  for (const part of PARTS) await below.install(part);
+  await below.checkInstalled();
+});
+
 Deno.test("[38] parts that come at the same time end in one install", async () => {
   for (let round = 0; round < 5; round++) {
     await using site = await createSite();
@@ -394,8 +444,10 @@ Deno.test("[38] parts that come at the same time end in one install", async () =
 });
 
 Deno.test("verifyBundle() of a part finds nothing wrong in a good one, and what is wrong in another", async () => {
-  for (const part of PARTS) assertEquals((await verifyBundle(streamOf(part))).problems, []);
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
-  assertEquals((await verifyBundle(streamOf(flipped))).problems.length, 1);
+  for (const open of [streamOf, (bytes: Uint8Array<ArrayBuffer>) => new FileSource(new CountedFile(bytes))]) {
+    for (const part of PARTS) assertEquals((await verifyBundle(open(part))).problems, []);
+    assertEquals((await verifyBundle(open(flipped))).problems.length, 1);
+  }
 });

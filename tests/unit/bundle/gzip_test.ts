@@ -63,9 +63,9 @@ Deno.test("formatGzipHead() writes a header without time or system, which says w
   });
   assertEquals([...bytes.subarray(0, 10)], [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 2, 255]);
   const view = new DataView(bytes.buffer);
-  assertEquals([view.getUint16(10, true), String.fromCharCode(bytes[12]!, bytes[13]!)], [8, "CR"]);
-  assertEquals(view.getUint16(14, true), 4);
-  const start = 20 + view.getUint32(16, true);
+  assertEquals([view.getUint16(10, true), String.fromCharCode(bytes[12]!, bytes[13]!)], [12, "CR"]);
+  assertEquals([view.getUint16(14, true), view.getUint32(20, true)], [8, crc32(TEXT)]);
+  const start = 24 + view.getUint32(16, true);
   assertEquals(start, head.bytes.length);
   assert(start < TEXT.length / 10);
   // RFC 1951, 3.2.4: BTYPE 00, LEN and its complement.

@@ -82,6 +82,26 @@ Deno.test("BlobPieces given up leave what counts, and nothing where nothing does
   assertEquals((await Deno.stat(`${folder.path}/${piecesPath(DIGEST)}`)).size, FIRST.length);
 });
 
+Deno.test("BlobPieces given up leave what has come to count just before", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const [first, other] = [await store.openPieces(DIGEST), await store.openPieces(DIGEST)];
+  await first.write(0, bytesOf(FIRST));
+  const { tryLock } = Deno.FsFile.prototype;
+  Deno.FsFile.prototype.tryLock = async function (isExclusive) {
+    Deno.FsFile.prototype.tryLock = tryLock;
+    await first.count([FIRST]);
+    first.close();
+    return await tryLock.call(this, isExclusive);
+  };
+  try {
+    await other.abandon();
+  } finally {
+    Deno.FsFile.prototype.tryLock = tryLock;
+  }
+  assertEquals(await store.listPieces(DIGEST), [FIRST]);
+});
+
 Deno.test("a list of pieces that is torn, or says more than there is, counts for nothing", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);

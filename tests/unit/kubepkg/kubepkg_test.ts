@@ -129,6 +129,7 @@ const WRONG: readonly (readonly [string, unknown, string])[] = [
   ...([
     ["a part without a number", { number: undefined }, "status.part.number"],
     ["a part above the count", { number: 3 }, "status.part: has a number above its count"],
+    ["more parts than anybody has", { count: 4_000_000_000 }, "status.part.count: must be at most"],
     ["a part zero", { number: 0 }, "status.part.number"],
     ["a part with an id that is none", { id: "sha256:1" }, "status.part.id"],
     ["a piece without a length", { carries: [{ digest: A, start: 5 }] }, "status.part.carries[0]: needs both"],
