@@ -1,0 +1,100 @@
+import { createAgentHandler } from "../../lib/agent/agent_handler.ts";
+import type { AgentOptions, ImportReport } from "../../lib/agent/agent_options.ts";
+import { FolderHandover } from "../../lib/agent/folder_handover.ts";
+import { PackageRecords } from "../../lib/agent/package_records.ts";
+import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { DiskStore } from "../../lib/content/disk_store.ts";
+import { parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
+import type { BuiltImage } from "./images.ts";
+import { makeKubePkg } from "./kubepkg.ts";
+import { MemoryStore } from "./memory_store.ts";
+import { writeImage } from "./put_image.ts";
+import { concat } from "./tar.ts";
+import { TestFolder } from "./test_folder.ts";
+
+/** The token of the agents of tests. */
+export const TOKEN = "a-token-of-a-test";
+
+const BASE = "http://agent.test:36060";
+
+/** How a request of a test is made; a body is sent with the token unless `token` says otherwise. */
+export interface AskOptions {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: BodyInit;
+  /** `undefined`: without. */
+  readonly token?: string | undefined;
+}
+
+/** An agent without a socket, and what it has done. */
+export async function createAgentSite(options: Partial<AgentOptions> = {}) {
+  const folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  const reports: ImportReport[] = [];
+  const errors: unknown[] = [];
+  let leases = 0;
+  const handler = createAgentHandler({
+    store,
+    records,
+    handover: new FolderHandover(`${folder.path}/manifests`),
+    node: { id: "node-7", platforms: ["linux/arm64", "linux/amd64"] },
+    token: TOKEN,
+    maxBundle: undefined,
+    freeBytes: () => Promise.resolve(undefined),
+    takeLease: () => {
+      leases++;
+      return Promise.resolve({ [Symbol.dispose]: () => void leases-- });
+    },
+    listInventory: () => Promise.resolve([]),
+    describeError: (error) => (error as Error).message,
+    onImport: (report) => reports.push(report),
+    onPushed: () => {},
+    onError: (error) => errors.push(error),
+    now: () => performance.now(),
+    stallTimeout: 10_000,
+    ...options,
+  });
+  return {
+    folder,
+    store,
+    records,
+    reports,
+    errors,
+    /** Leases that are held. */
+    leases: () => leases,
+    ask(path: string, { method = "GET", headers = {}, body, ...rest }: AskOptions = {}): Promise<Response> {
+      const token = "token" in rest ? rest.token : method === "GET" || method === "HEAD" ? undefined : TOKEN;
+      const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      return handler(
+        new Request(`${BASE}${path}`, {
+          method,
+          headers: { ...authorization, ...headers },
+          ...(body === undefined ? {} : { body }),
+        }),
+      );
+    },
+    /** Names of all files that have content or say something of it. */
+    listFiles: async () => (await folder.listFiles()).filter((name) => !name.endsWith(".lock")),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+/** A bundle of one image. */
+export async function makeBundle(
+  image: BuiltImage,
+  { version = "1.0.0", repo = "registry.test/app", have = [] }: {
+    version?: string;
+    repo?: string;
+    /** What is left out. */
+    have?: readonly Digest[];
+  } = {},
+): Promise<Uint8Array<ArrayBuffer>> {
+  const store = new MemoryStore();
+  await writeImage(store, repo, "1", image);
+  const parts: Uint8Array[] = [];
+  const kubepkg = parseKubePkg(makeKubePkg({ [`${repo}:1`]: "" }, { version, data: { line: version } }));
+  await packBundle(kubepkg, store, { have: new Set(have) }, { write: (bytes) => void parts.push(bytes.slice()) });
+  return concat(parts);
+}

@@ -1,0 +1,88 @@
+/** A TCP proxy on 127.0.0.1 that counts what clients send. */
+export interface CountingProxy extends AsyncDisposable {
+  readonly url: string;
+  /** Bytes that clients sent, heads of requests too. */
+  readonly bytes: number;
+  /** Resolves when clients have sent so many bytes in all. */
+  reached(bytes: number): Promise<void>;
+}
+
+/**
+ * Starts a proxy before a server.
+ *
+ * @param target `http://127.0.0.1:5000`
+ * @param port where it listens; any that is free by default
+ * @param pace most bytes that go through at a time, each followed by a pause of a millisecond; so that something can
+ *   happen in the middle
+ */
+export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 1024 } = {}): CountingProxy {
+  const { hostname, port } = new URL(target);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: own });
+  const connections = new Set<Deno.Conn>();
+  const running = new Set<Promise<void>>();
+  const waiting: { at: number; resolve: () => void }[] = [];
+  let bytes = 0;
+  const close = (connection: Deno.Conn) => {
+    try {
+      connection.close();
+    } catch {
+      // It is closed.
+    }
+  };
+  const count = (size: number) => {
+    bytes += size;
+    for (const { at, resolve } of waiting) if (bytes >= at) resolve();
+  };
+  const pass = async (from: Deno.Conn, to: Deno.Conn, onBytes: (size: number) => void | Promise<void>) => {
+    const buffer = new Uint8Array(pace);
+    try {
+      for (let got = await from.read(buffer); got !== null; got = await from.read(buffer)) {
+        await onBytes(got);
+        for (let at = 0; at < got;) at += await to.write(buffer.subarray(at, got));
+      }
+    } catch {
+      // One of the two has gone.
+    } finally {
+      close(from);
+      close(to);
+    }
+  };
+  const serve = async (client: Deno.Conn) => {
+    connections.add(client);
+    let server: Deno.Conn;
+    try {
+      server = await Deno.connect({ hostname, port: Number(port) });
+    } catch {
+      return close(client);
+    }
+    connections.add(server);
+    const up = async (size: number) => {
+      count(size);
+      if (size > 4096) await new Promise((resolve) => setTimeout(resolve, 1));
+    };
+    await Promise.all([pass(client, server, up), pass(server, client, () => {})]);
+  };
+  const accepting = (async () => {
+    for await (const client of listener) {
+      const task: Promise<void> = serve(client).finally(() => running.delete(task));
+      running.add(task);
+    }
+  })().catch(() => {});
+  return {
+    url: `http://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,
+    get bytes() {
+      return bytes;
+    },
+    reached: (at) =>
+      new Promise((resolve) => {
+        if (bytes >= at) resolve();
+        else waiting.push({ at, resolve });
+      }),
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      connections.forEach(close);
+      await accepting;
+      await Promise.all(running);
+    },
+  };
+}
