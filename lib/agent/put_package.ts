@@ -124,8 +124,8 @@ class PackageImport {
   }
 }
 
-function outcomeOfResult({ isImported, plan }: InstallResult): ImportOutcome {
-  if (!isImported) return "same";
+function outcomeOfResult({ isImported, plan, part }: InstallResult): ImportOutcome {
+  if (!isImported) return part !== undefined && part.missing.length > 0 ? "part" : "same";
   return plan.isRepair ? "repaired" : "imported";
 }
 
