@@ -41,8 +41,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     throw new RegistryError("INVALID", "Cannot plan a part of a package: send it as it is to /kubepkgs");
   }
   const missing = await listMissing(kubepkg, options);
-  const partial = missing.reduce((sum, { offset }) => sum + offset, 0);
-  const rest = missing.reduce((sum, { size }) => sum + size, 0) - partial;
+  const rest = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
   if (options.maxBundle !== undefined && rest > options.maxBundle) {
     throw new TooLargeError(`Cannot accept the push: it would send ${rest} bytes, ${options.maxBundle} are allowed`);
   }
@@ -54,12 +53,9 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     handover,
     force,
     dryRun: true,
-    // The room of what has come in part is taken already.
-    freeBytes: async () => {
-      const free = await freeBytes();
-      return free === undefined ? undefined : free + partial;
-    },
+    freeBytes,
   });
+  if (result.plan.refusal !== undefined) throw result.plan.refusal;
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await noteOnItsWay(kubepkg, options);
   return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });

@@ -54,14 +54,14 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
 /** What a client is told of an installation. */
 export function describeInstall(result: InstallResult, dryRun: boolean): Record<string, unknown> {
   const { plan, images, blobs, isImported, kubepkg: _, ...more } = result;
-  const { blobs: planned, isRepair, ...what } = plan;
+  const { blobs: planned, isRepair, refusal: _refusal, ...what } = plan;
   return {
     ...what,
     dryRun,
     imported: isImported,
     repaired: isImported && isRepair,
     images,
-    blobs: { ...planned, ...(isImported ? blobs : {}) },
+    blobs: { ...planned, ...(isImported || more.part !== undefined ? blobs : {}) },
     ...more,
   };
 }
@@ -118,8 +118,9 @@ class PackageImport {
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),
     });
+    if (result.plan.refusal !== undefined) throw result.plan.refusal;
     // What is installed already was not read; who wants it checked has it checked.
-    if (!result.isImported && !this.#flags.dryRun && body.hasDigest) await body.finish();
+    if (outcomeOfResult(result) === "same" && !this.#flags.dryRun && body.hasDigest) await body.finish();
     return result;
   }
 }

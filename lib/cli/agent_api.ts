@@ -23,6 +23,16 @@ export function openAgentApi(
 ): (request: Request) => Promise<Response> {
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
+  // The cluster goes on with what it has.
+  const warnOfOld = async (name: string) => {
+    const before = await records.handovers.read(name).catch(() => undefined);
+    if (before === undefined) return;
+    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+    log.write(
+      "warning",
+      `${name}@${before.kubepkg.spec.version} was handed over, and this import was not; start with ${flag} to do it`,
+    );
+  };
   const answer = createAgentHandler({
     ...given,
     store,
@@ -32,7 +42,10 @@ export function openAgentApi(
     takeLease: () => takeWriteLease(data),
     listInventory: () => listInventory(data),
     describeError,
-    onImport: (report) => tellImport(report, log, metrics),
+    onImport: (report) => {
+      tellImport(report, log, metrics);
+      if (place === undefined && report.outcome === "imported") warnOfOld(report.name ?? "");
+    },
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
     onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
     now: () => performance.now(),

@@ -105,8 +105,13 @@ function describeAgentError(error: AgentError, file: string, url: string): Error
 }
 
 function formatSummary({ document, sent }: PushResult, url: string, dryRun: boolean): string {
-  const { name, version, verdict, installedVersion, imported, repaired, handover, manifests } = document;
+  const { name, version, verdict, installedVersion, imported, repaired, handover, manifests, part } = document;
   const what = `${name}@${version}`;
+  if (part !== undefined && !imported && !dryRun) {
+    const { number, count, missing = [] } = part as { number: number; count: number; missing?: number[] };
+    const lacking = missing.length === 0 ? "" : `; missing: ${missing.join(", ")}`;
+    return `part ${number} of ${count} of ${what} is at ${url}${lacking}\n`;
+  }
   if (verdict === "same" && !imported && sent.blobs === 0 && sent.bytes === 0) {
     return `${what} is installed already at ${url}; nothing to do\n`;
   }
@@ -121,6 +126,6 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
     lines.push(...names.map((name) => `  ${sign} ${name}`));
   }
   lines.push(`  ${sent.blobs} blobs ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})`);
-  if (typeof handover === "string") lines.push(`  handed over as ${handover}`);
+  if (typeof handover === "string") lines.push(`  handed over to ${handover}`);
   return lines.map((line) => `${line}\n`).join("");
 }

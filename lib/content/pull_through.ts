@@ -134,7 +134,10 @@ export class PullThrough implements ContentCatalog {
   async #resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined> {
     const key = `${repo}@${tagOrDigest}`;
     const held = await this.#store.resolve(repo, tagOrDigest);
-    if (this.#upstream === undefined) return await this.#ifComplete(repo, held);
+    // What nobody may be asked for is not stale.
+    if (this.#upstream === undefined || this.#upstream.allows?.(repo) === false) {
+      return await this.#ifComplete(repo, held);
+    }
     if (held !== undefined && isDigest(tagOrDigest)) return held;
     const cached = this.#arriving.get(key)?.manifest ?? held;
     const belief = this.#beliefs.get(key);

@@ -16,6 +16,8 @@ export interface UpstreamBlob extends OpenedBlob {
 
 /** A source far away. It gives `undefined`, without asking anybody, for what it may not be asked. */
 export interface Upstream extends ContentSource {
+  /** Tells whether it may be asked for a repository at all; without this it may. */
+  allows?(repo: string): boolean;
   /** What a tag stands for now, without reading the manifest. */
   headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
   readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;

@@ -166,3 +166,23 @@ Deno.test("push trusts an https agent's authority with --ca-file, and nobody wit
   assertEquals(code, 0, stderr);
   await checkInstalled(plant, "1.0.0");
 });
+
+Deno.test("push takes the parts of a package as they are, in any order; the last one installs", async () => {
+  await using plant = await createPlant();
+  await plant.pack("1.0.0", 5_000_000, "--split=2MiB");
+  await using agent = await plant.startAgent();
+  const parts = (await plant.folder.listFiles()).filter((name) => /part\d+of\d+\.tgz$/.test(name)).sort();
+  assertEquals(parts.length, 3);
+  const pushPart = async (index: number, ...flags: string[]) => {
+    const { code, stdout, stderr } = await plant.push(parts[index]!, agent.url, ...flags).finished;
+    assertEquals(code, 0, stderr);
+    return stdout;
+  };
+  assertEquals(await pushPart(2), `part 3 of 3 of line4@1.0.0 is at ${agent.url}; missing: 1, 2\n`);
+  assertEquals(await pushPart(0), `part 1 of 3 of line4@1.0.0 is at ${agent.url}; missing: 2\n`);
+  assertEquals(await new PackageRecords(`${plant.folder.path}/site`).list(), []);
+  const last = JSON.parse(await pushPart(1, "--json"));
+  assertEquals([last.imported, last.part.missing], [true, []]);
+  await checkInstalled(plant, "1.0.0");
+  assertMatch(agent.log(), /import of line4@1\.0\.0 \(install\): part, /);
+});

@@ -222,6 +222,22 @@ Deno.test("PUT /kubepkgs refuses a downgrade with 409 unless forced", async () =
   assertEquals(site.reports.map(({ outcome }) => outcome), ["imported", "refused", "refused", "imported"]);
 });
 
+Deno.test("[38] of two bundles of a package sent at once the higher version wins, whole", async () => {
+  for (let round = 0; round < 6; round++) {
+    await using site = await createAgentSite();
+    const put = (body: Uint8Array<ArrayBuffer>) => site.ask("/kubepkgs", { method: "PUT", body });
+    const bundles = round % 2 === 0 ? [BUNDLE, NEWER] : [NEWER, BUNDLE];
+    const statuses = await Promise.all(bundles.map(async (bundle) => [bundle, (await put(bundle)).status] as const));
+    for (const [bundle, status] of statuses) {
+      assert(status === 200 || (bundle === BUNDLE && status === 409), `${status}`);
+    }
+    assertEquals((await site.records.read("line4"))?.spec.version, "2.0.0");
+    const tag = await site.store.resolve("registry.test/app", "1");
+    assertEquals(tag?.digest, Object.values((await site.records.read("line4"))!.spec.images)[0]);
+    assertStringIncludes(await Deno.readTextFile(`${site.folder.path}/manifests/line4.yaml`), 'line: "2.0.0"');
+  }
+});
+
 Deno.test("[32] PUT /kubepkgs answers 507 with the bytes that are missing, and when the disk is full on the way", async () => {
   await using site = await createAgentSite({ freeBytes: () => Promise.resolve(1000) });
   for (const headers of [{}, NDJSON]) {

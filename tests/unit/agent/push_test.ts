@@ -26,20 +26,20 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
     const path = url.slice("http://agent.test".length);
     asked.push(`${method} ${path.replace(/sha256:(....).*/, "$1")}`);
     let broken = false;
-    const stream = body && new ReadableStream<Uint8Array>({
-      start: async (controller) => {
-        for await (const piece of body.stream) {
-          const through = fault({ method, url, headers, body } as AgentRequest, piece);
-          if (through === undefined) {
-            broken = true;
-            return controller.error(new Error("cut"));
-          }
-          if (path.includes("/blobs/")) blobBytes += through.length;
-          controller.enqueue(through);
+    const reader = body?.stream.getReader();
+    const stream = reader && new ReadableStream<Uint8Array>({
+      pull: async (controller) => {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        const through = fault({ method, url, headers, body } as AgentRequest, value);
+        if (through === undefined) {
+          broken = true;
+          return controller.error(new Error("cut"));
         }
-        controller.close();
+        if (path.includes("/blobs/")) blobBytes += through.length;
+        controller.enqueue(through);
       },
-    });
+    }, { highWaterMark: 0 });
     const response = await site.ask(path, { method, headers, token: undefined, ...(stream && { body: stream }) });
     if (broken) throw new AgentError("the connection was cut", { isTransient: true });
     return { status: response.status, bytes: new Uint8Array(await response.arrayBuffer()) };
