@@ -31,16 +31,22 @@ export class RequestCutError extends Error {
 
 /** A JSON document. It must not be changed on the way: it may be what a digest was made of. */
 export function answerJson(value: unknown, headers: Record<string, string> = {}, status = 200): Response {
-  const body = new TextEncoder().encode(`${JSON.stringify(value)}\n`);
-  return new Response(body, {
-    status,
-    headers: {
-      "content-type": "application/json",
-      "content-length": String(body.length),
-      "cache-control": "no-store, no-transform",
-      ...headers,
-    },
-  });
+  const body = formatJsonBody(value);
+  return new Response(body, { status, headers: { ...jsonHeaders(body.length), ...headers } });
+}
+
+/** The bytes of a JSON document as it is sent. */
+export function formatJsonBody(value: unknown): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(`${JSON.stringify(value)}\n`);
+}
+
+/** The headers of a JSON document of so many bytes. */
+export function jsonHeaders(length: number): Record<string, string> {
+  return {
+    "content-type": "application/json",
+    "content-length": String(length),
+    "cache-control": "no-store, no-transform",
+  };
 }
 
 /** What a client is told of a failure, as the registry tells it: `{"errors":[{code,message}]}`. */

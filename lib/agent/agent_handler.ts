@@ -7,6 +7,7 @@ import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
+import { SharedAnswers } from "./shared_answers.ts";
 
 /**
  * Makes the agent's API (contract, "The agent over HTTP"), and what `crpe push` needs besides: `POST /kubepkgs/plan` and
@@ -17,6 +18,7 @@ import { putPackage } from "./put_package.ts";
  */
 export function createAgentHandler(options: AgentOptions): (request: Request) => Promise<Response> {
   const uploads = new BlobUploads(options);
+  const shared = new SharedAnswers();
   return async (request) => {
     try {
       const url = new URL(request.url);
@@ -24,9 +26,14 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
       const route = matchAgentRoute(request.method, url);
       const isRead = request.method === "GET" || request.method === "HEAD";
       if (!isRead) checkToken(request.headers, options.token);
-      const response =
-        await (isRead ? answerRead(route, request, options, uploads) : answerWrite(route, request, options, uploads));
-      return request.method === "HEAD" ? new Response(null, response) : response;
+      const response = await (isRead
+        ? answerRead(route, request, { options, uploads, shared })
+        : answerWrite(route, request, options, uploads));
+      if (request.method !== "HEAD") {
+        return response;
+      }
+      await response.body?.cancel();
+      return new Response(null, response);
     } catch (error) {
       const known = toApiError(error, options.describeError);
       if (known.code === "INTERNAL") options.onError(error, request);
@@ -59,25 +66,27 @@ function checkToken(headers: Headers, token: string | undefined): void {
 async function answerRead(
   route: AgentRoute,
   { method }: Request,
-  options: AgentOptions,
-  uploads: BlobUploads,
+  { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: SharedAnswers },
 ): Promise<Response> {
   const { node: { id, platforms }, records } = options;
   switch (route.kind) {
-    case "packages":
+    case "packages": {
+      const headers = { "x-node-agent": `${id}; platforms=${platforms.join(",")}` };
       // Who looks for agents wants no more, and is to find also one that cannot read a record.
-      return answerJson(method === "HEAD" ? [] : await records.list(), {
-        "x-node-agent": `${id}; platforms=${platforms.join(",")}`,
-      });
-    case "package": {
-      const installed = isPackageName(route.name) ? await records.read(route.name) : undefined;
-      if (installed !== undefined) return answerJson(installed);
-      throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(route.name)}: no such package is installed`);
+      return method === "HEAD"
+        ? answerJson([], headers)
+        : await shared.answer("packages", () => records.list(), headers);
     }
+    case "package":
+      return await shared.answer(`package ${route.name}`, async () => {
+        const installed = isPackageName(route.name) ? await records.read(route.name) : undefined;
+        if (installed !== undefined) return installed;
+        throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(route.name)}: no such package is installed`);
+      });
     case "blob":
       return await uploads.getState(route.digest);
     case "inventory":
-      return answerJson({ digests: await options.listInventory() });
+      return await shared.answer("inventory", async () => ({ digests: await options.listInventory() }));
     case "plan":
       throw new Error("Cannot happen: a plan is posted");
   }

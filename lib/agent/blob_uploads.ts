@@ -79,11 +79,15 @@ export class BlobUploads {
   }
 
   async #checkWanted(digest: Digest, size: number): Promise<void> {
+    let other: number | undefined;
     for (const { kubepkg } of await this.#options.records.pending.list()) {
       const wanted = kubepkg.status?.digests?.find((line) => line.digest === digest);
-      if (wanted === undefined) continue;
-      if (wanted.size === size) return;
-      throw new RegistryError("SIZE_INVALID", `Cannot accept ${digest}: it has to have ${wanted.size} bytes`);
+      // One that lies about a size must not keep the others from theirs.
+      if (wanted?.size === size) return;
+      other ??= wanted?.size;
+    }
+    if (other !== undefined) {
+      throw new RegistryError("SIZE_INVALID", `Cannot accept ${digest}: it has to have ${other} bytes`);
     }
     throw new RegistryError(
       "BLOB_UNKNOWN",

@@ -32,7 +32,7 @@ export function parseContentDigest(text: string): Digest[] {
 
 /** Hashes the content of a request as it passes. */
 export class ContentDigest {
-  readonly #hashes: readonly { readonly digest: Digest; readonly hash: Hash }[];
+  readonly #hashes: readonly { readonly digest: Digest; readonly hash: Hash; actual?: string }[];
 
   /** @param digests what it should have, all of them; none: nothing is hashed */
   constructor(digests: readonly Digest[]) {
@@ -48,11 +48,12 @@ export class ContentDigest {
     for (const { hash } of this.#hashes) hash.update(bytes);
   }
 
-  /** To be called once, at the end. @throws {CorruptError} when it was other content */
+  /** To be called at the end, as often as one likes. @throws {CorruptError} when it was other content */
   finish(): void {
-    for (const { digest, hash } of this.#hashes) {
+    for (const each of this.#hashes) {
+      const { digest, hash } = each;
       const { algorithm, hex } = splitDigest(digest);
-      const actual = hash.digest("hex");
+      const actual = each.actual ??= hash.digest("hex");
       if (actual === hex) continue;
       throw new CorruptError(
         `Cannot accept the content: Content-Digest says ${digest}, what came has ${algorithm}:${actual}`,

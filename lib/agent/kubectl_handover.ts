@@ -3,6 +3,7 @@ import {
   formatIdentity,
   holdsMore,
   listObjects,
+  livesIn,
   mayBeSame,
   type ObjectRank,
   type PackageObject,
@@ -15,7 +16,7 @@ import { KubectlError, type KubectlResult, linesOf, type RunKubectl } from "./ku
 /** What a `KubectlHandover` is given from outside. */
 export interface KubectlHandoverOptions {
   readonly runKubectl: RunKubectl;
-  /** The packages that are installed: what these have too is not deleted with one of them. */
+  /** The packages that are installed: what these have too, or live in, is not deleted with one of them. */
   readonly listPackages: () => Promise<readonly KubePkg[]>;
 }
 
@@ -79,8 +80,9 @@ export class KubectlHandover implements Handover {
   ): Promise<HandoverResult> {
     const others = (await this.#options.listPackages())
       .filter(({ metadata }) => metadata.name !== of).flatMap(listObjects);
-    const isKept = ({ identity }: PackageObject) =>
-      !isWhole && holdsMore(identity) || others.some((other) => mayBeSame(other.identity, identity));
+    const isKept = (object: PackageObject) =>
+      !isWhole && holdsMore(object.identity) ||
+      others.some((other) => mayBeSame(other.identity, object.identity) || livesIn(other, object));
     const going = objects.filter((object) => !isKept(object));
     // kubectl waits until what it deletes is gone: the objects of a kind before the kind, and all before a namespace.
     for (const rank of ["other", "definition", "namespace"] as const) {

@@ -126,7 +126,7 @@ class PackageImport {
 }
 
 function outcomeOfResult({ isImported, plan, part }: InstallResult): ImportOutcome {
-  if (!isImported) return part === undefined ? "same" : "part";
+  if (!isImported) return part !== undefined && part.missing.length > 0 ? "part" : "same";
   return plan.isRepair ? "repaired" : "imported";
 }
 

@@ -162,9 +162,18 @@ async function readCurrent(path: string): Promise<Current | undefined> {
   try {
     const { mode, uid, gid } = await Deno.stat(path);
     const ownership = { mode: (mode ?? 0o644) & 0o7777, uid: uid ?? 0, gid: gid ?? 0 };
-    return { text: await Deno.readTextFile(path), ownership };
+    return { text: decode(await Deno.readFile(path), path), ownership };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
+  }
+}
+
+// What cannot be written back byte for byte must not be changed, nor taken for a backup.
+function decode(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new Error(`Cannot change ${path}: it is not UTF-8; convert it, or change it by hand`, { cause });
   }
 }

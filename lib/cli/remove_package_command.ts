@@ -42,7 +42,9 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     handedOver === undefined
       ? "  the cluster was left alone: the package was not handed over"
       : `  its objects were removed from ${handedOver.where}`,
-    ...(handedOver?.left ?? []).map((object) => `  left in the cluster, another package has it too: ${object}`),
+    ...(handedOver?.left ?? []).map((object) =>
+      `  left in the cluster, another package has it too or lives in it: ${object}`
+    ),
     ...untagged.map((reference) => `  - ${reference}`),
     "  crpe gc frees the space of its images",
   ];

@@ -68,6 +68,24 @@ export function holdsMore({ group, kind }: ObjectIdentity): boolean {
   return rankOf({ group, kind }) !== "other" || kind === "PersistentVolumeClaim" && group === "";
 }
 
+/**
+ * Tells whether an object would go with another: what is in a namespace goes with it, and what is of a kind with the
+ * kind's definition.
+ */
+export function livesIn({ identity }: PackageObject, host: PackageObject): boolean {
+  switch (rankOf(host.identity)) {
+    case "namespace":
+      return identity.namespace === host.identity.name;
+    case "definition": {
+      const spec = isJsonObject(host.object.spec) ? host.object.spec : {};
+      const names = isJsonObject(spec.names) ? spec.names : {};
+      return identity.group === spec.group && identity.kind === names.kind;
+    }
+    case "other":
+      return false;
+  }
+}
+
 function unpackList(object: KubeObject, depth: number): KubeObject[] {
   const { kind, items } = object;
   if (depth === MAX_NESTING || !kind.endsWith("List") || !Array.isArray(items) || !items.every(isKubeObject)) {

@@ -93,6 +93,25 @@ Deno.test("KubectlHandover.handOver() deletes nothing when kubectl refuses the n
   assertEquals(takeCalls(), [`${APPLY} a`]);
 });
 
+Deno.test("KubectlHandover.remove() leaves the namespace and the kinds that another package lives in", async () => {
+  const crd = (kind: string): KubeObject => ({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: kind.toLowerCase() },
+    spec: { group: "example.com", names: { kind } },
+  });
+  const withKinds = (kubepkg: KubePkg, manifests: Record<string, KubeObject>): KubePkg => {
+    return { ...kubepkg, spec: { ...kubepkg.spec, manifests: { ...kubepkg.spec.manifests, ...manifests } } };
+  };
+  const widget = { apiVersion: "example.com/v2", kind: "Widget", metadata: { name: "w", namespace: "plant" } };
+  const other = withKinds(make(["Service/b/shop"], "other"), { widget });
+  const { handover, takeCalls } = createCluster([other]);
+  const kubepkg = make(["Namespace/shop", "Namespace/plant", "Namespace/own", "Service/a/shop"]);
+  const { left } = await handover.remove(withKinds(kubepkg, { x: crd("Widget"), y: crd("Gadget") }));
+  assertEquals(left, ["Namespace/shop", "Namespace/plant", "CustomResourceDefinition/widget"]);
+  assertEquals(takeCalls(), [`${DELETE} a`, `${DELETE} gadget`, `${DELETE} own`]);
+});
+
 Deno.test("KubectlHandover.remove() goes backwards, definitions and namespaces last, and takes the data too", async () => {
   const { handover, takeCalls } = createCluster();
   const objects = [

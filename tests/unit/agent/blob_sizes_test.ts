@@ -1,0 +1,20 @@
+import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { createAgentSite } from "../../support/agent_site.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+
+Deno.test("PUT /kubepkgs/blobs takes a blob that one of several packages on their way says the size of", async () => {
+  await using site = await createAgentSite();
+  const digest = computeDigest("abc");
+  for (const [name, size] of [["a", 7], ["b", 3]] as const) {
+    const status = { digests: [{ type: "blob", name: "registry.test/app", digest, size }] };
+    await site.records.pending.write({ kubepkg: parseKubePkg({ ...makeKubePkg({}, { name }), status }) });
+  }
+  const put = async (size: number) => {
+    const headers = { "content-range": `bytes 0-${size - 1}/${size}` };
+    return (await site.ask(`/kubepkgs/blobs/${digest}`, { method: "PUT", body: "abcdefgh".slice(0, size), headers }))
+      .status;
+  };
+  assertEquals([await put(4), await put(3)], [400, 201]);
+});

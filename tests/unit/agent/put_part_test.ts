@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { readBundle } from "../../../lib/bundle/read_bundle.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { createAgentSite, makeBundle } from "../../support/agent_site.ts";
+import { makeParts } from "../../support/bundle_parts.ts";
+import { makeBytes } from "../../support/content.ts";
+import { buildImage } from "../../support/images.ts";
+
+const IMAGE = buildImage({ files: [{ "a.txt": "a" }, { "b.bin": makeBytes(300_000) }] });
+const { kubepkg } = await readBundle(new Blob([await makeBundle(IMAGE)]).stream());
+const [first, ...others] = kubepkg.status!.digests!.map(({ digest }) => digest);
+const contents = new Map<Digest, Uint8Array>([
+  ...IMAGE.manifests.map(({ descriptor, bytes }) => [descriptor.digest, bytes] as const),
+  ...IMAGE.blobs,
+]);
+const PARTS = await makeParts(kubepkg, [[[first!]], others.map((digest) => [digest] as const)], { contents });
+
+Deno.test("PUT /kubepkgs takes parts with their Content-Digest, and tells which one came", async () => {
+  await using site = await createAgentSite();
+  const outcomes: unknown[] = [];
+  for (const body of PARTS) {
+    const headers = { "content-digest": `sha256:${createHash("sha256").update(body).digest("hex")}` };
+    const response = await site.ask("/kubepkgs", { method: "PUT", body, headers });
+    const { imported, part } = await response.json();
+    outcomes.push([response.status, imported, part?.missing, site.reports.at(-1)?.outcome]);
+  }
+  assertEquals(outcomes, [[200, false, [2], "part"], [200, true, [], "imported"]]);
+  assertEquals(site.errors, []);
+});
+
+Deno.test("PUT /kubepkgs notes nothing of a part that has another Content-Digest", async () => {
+  await using site = await createAgentSite();
+  const headers = { "content-digest": `sha256:${"0".repeat(64)}` };
+  const response = await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]!, headers });
+  assertEquals([response.status, site.reports.at(-1)?.outcome], [422, "corrupt"]);
+  assert(!(await site.records.pending.read("line4"))?.part?.came.length);
+});

@@ -1,0 +1,52 @@
+import { SharedAnswers } from "../../../lib/agent/shared_answers.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { createAgentSite } from "../../support/agent_site.ts";
+
+Deno.test("SharedAnswers finds an answer out for one at a time, and for each after they asked", async () => {
+  const shared = new SharedAnswers();
+  const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+  let [begun, running, most] = [0, 0, 0];
+  let state = "before";
+  const find = async () => {
+    const gate = gates[begun++]!;
+    most = Math.max(most, ++running);
+    const seen = state;
+    await gate.promise;
+    running--;
+    return seen;
+  };
+  const first = shared.answer("a", find);
+  state = "after";
+  const others = Array.from({ length: 100 }, () => shared.answer("a", find));
+  for (const gate of gates) gate.resolve();
+  assertEquals(await (await first).json(), "before");
+  for (const other of others) assertEquals(await (await other).json(), "after");
+  assertEquals([begun, most], [2, 1]);
+});
+
+Deno.test("SharedAnswers tells everybody of a failure, and finds out anew", async () => {
+  const shared = new SharedAnswers();
+  const fail = () => Promise.reject(new Error("the disk is gone"));
+  const asked = [shared.answer("a", fail), shared.answer("a", fail)];
+  for (const answer of asked) await assertRejects(() => answer, Error, "the disk is gone");
+  const answer = await shared.answer("a", () => Promise.resolve("x".repeat(300_000)));
+  assertEquals(Number(answer.headers.get("content-length")), 300_003);
+  assertEquals(await answer.json(), "x".repeat(300_000));
+});
+
+Deno.test("[58] the agent counts its inventory once for many who ask at once", async () => {
+  let [running, most, counted] = [0, 0, 0];
+  await using site = await createAgentSite({
+    listInventory: async () => {
+      counted++;
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running--;
+      return [];
+    },
+  });
+  const answers = await Promise.all(Array.from({ length: 50 }, () => site.ask("/inventory")));
+  for (const answer of answers) assertEquals(await answer.json(), { digests: [] });
+  assertEquals(most, 1);
+  assert(counted <= 2, `${counted}`);
+});
