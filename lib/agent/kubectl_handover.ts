@@ -21,7 +21,8 @@ export interface KubectlHandoverOptions {
 }
 
 const APPLY = ["apply", "--server-side", "--field-manager=crpe", "-f", "-"];
-const DELETE = ["delete", "--ignore-not-found", "-f", "-"];
+// A finalizer that nobody serves must not keep the lock, and with it every import, for ever.
+const DELETE = ["delete", "--ignore-not-found", "--timeout=5m", "-f", "-"];
 const AWAIT_DEFINITIONS = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
 
 /**

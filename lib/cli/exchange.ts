@@ -18,21 +18,26 @@ export interface SentAnswer {
 
 type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
 
+/** Who is told of an exchange. */
+export interface ExchangeOptions {
+  /** Told whose turn it is while an answer is sent. */
+  readonly onTurn?: (isClients: boolean) => void;
+  /** Told of the answer when it was sent; absent: nobody wants to know. */
+  readonly onSent?: ((answer: SentAnswer) => void) | undefined;
+}
+
 /** A request and its answer. What the runtime tells of the request is here too. */
 export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
   /** Whether the one that answers counts the bytes by itself, and calls `end`. */
   isCounted = false;
   readonly #info: Deno.ServeHandlerInfo<Deno.NetAddr>;
+  readonly #onTurn: ((isClients: boolean) => void) | undefined;
   readonly #onSent: ((answer: SentAnswer) => void) | undefined;
   readonly #began: Pick<SentAnswer, "method" | "path" | "client"> & { readonly at: number } | undefined;
 
-  /** @param onSent absent: nobody wants to know */
-  constructor(
-    request: Request,
-    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
-    onSent?: (answer: SentAnswer) => void,
-  ) {
+  constructor(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>, { onTurn, onSent }: ExchangeOptions = {}) {
     this.#info = info;
+    this.#onTurn = onTurn;
     this.#onSent = onSent;
     if (onSent === undefined) return;
     // Now: the runtime forgets a request when it is answered.
@@ -54,8 +59,14 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
     return this.#info.completed;
   }
 
+  /** Says whose turn it is while the answer's body is sent: the client's, or the body's. */
+  turn(isClients: boolean): void {
+    this.#onTurn?.(isClients);
+  }
+
   /** The answer's body was given to be sent, or broke off. */
   end({ status, bytes, isAborted }: Ending): void {
+    this.turn(true);
     if (this.#began === undefined) return;
     const { at, ...request } = this.#began;
     const tell = () => this.#onSent?.({ ...request, status, bytes, isAborted, duration: performance.now() - at });
@@ -74,7 +85,7 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
     const length = headers.has("content-length") ? Number(headers.get("content-length")) : undefined;
     const counted = countBody(body, length ?? Infinity, (bytes, isWhole) => {
       this.end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
-    });
+    }, (isClients) => this.turn(isClients));
     return new Response(counted as BodyInit, response);
   }
 }

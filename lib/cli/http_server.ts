@@ -7,15 +7,21 @@ export type ConnectionInfo = Deno.ServeHandlerInfo<Deno.NetAddr>;
 export interface ConnectionLimits {
   /** Most connections at a time; fewer where the system does not allow that many open files. */
   readonly max: number;
-  /** For the head of the first request, the TLS handshake included, in milliseconds. */
+  /** For the head of the first request, in milliseconds. */
   readonly headTimeout: number;
   /** From an answer to the head of the next request, in milliseconds. */
   readonly idleTimeout: number;
+  /** After so long a client that does not read has to go, where there are too many connections; in milliseconds. */
+  readonly readTimeout: number;
 }
+
+/** Says whose turn it is: the client's, which has been given what there was of the answer, or the server's. */
+export type OnTurn = (isClients: boolean) => void;
 
 /** What an HTTP server is made of. */
 export interface HttpServerOptions {
-  readonly handler: (request: Request, info: ConnectionInfo) => Response | Promise<Response>;
+  /** Without a word by `onTurn` it is the server's turn until an answer is sent. */
+  readonly handler: (request: Request, info: ConnectionInfo, onTurn: OnTurn) => Response | Promise<Response>;
   /** Makes an answer of what the handler, or the body of an answer, has thrown. */
   readonly onError: (error: unknown) => Response;
   readonly limits: ConnectionLimits;
@@ -29,15 +35,17 @@ interface ServedConnection {
   readonly served: Deno.HttpServer;
   /** Requests that are not answered to the end. */
   active: number;
+  /** Those of them that wait for the client to read. */
+  waiting: number;
   hasAnswered: boolean;
-  /** Since when there was none, by the clock. */
-  idleSince: number;
+  /** When it last changed who has to do something, by the clock. */
+  since: number;
 }
 
 type ServeOnConnection = (
   connection: Deno.Conn,
   signal: AbortSignal,
-  handler: HttpServerOptions["handler"],
+  handler: (request: Request, info: ConnectionInfo) => Response | Promise<Response>,
   onError: (error: unknown) => Response,
   onListen: () => void,
 ) => Deno.HttpServer;
@@ -49,7 +57,9 @@ const ACCEPT_PAUSE_MILLISECONDS = 50;
 
 /**
  * Serves HTTP on listeners, as `Deno.serve` does, which knows no limits: a connection that does not send a request in time
- * is closed, and when there are too many the one that has been idle longest has to go.
+ * is closed, and when there are too many the one that has been idle longest has to go, or that has not read for long.
+ *
+ * What it cannot end is a TLS handshake that the client does not finish: the runtime keeps such a socket.
  */
 export class HttpServer {
   /** Settles when the last connection has ended after `shutdown`. */
@@ -130,16 +140,14 @@ export class HttpServer {
       served: this.#serveOn(
         accepted,
         abort.signal,
-        (request, info) => {
-          this.#begin(connection, info);
-          return handler(request, info);
-        },
+        (request, info) => handler(request, info, this.#begin(connection, info)),
         onError,
         () => {},
       ),
       active: 0,
+      waiting: 0,
       hasAnswered: false,
-      idleSince: this.#now(),
+      since: this.#now(),
     };
     this.#connections.add(connection);
     const end = () => {
@@ -149,22 +157,31 @@ export class HttpServer {
     connection.served.finished.then(end, end);
   }
 
-  #begin(connection: ServedConnection, { completed }: ConnectionInfo): void {
+  #begin(connection: ServedConnection, { completed }: ConnectionInfo): OnTurn {
     connection.active++;
+    let isWaiting = false;
+    const onTurn = (isClients: boolean) => {
+      if (isClients !== isWaiting) connection.waiting += isClients ? 1 : -1;
+      isWaiting = isClients;
+      connection.since = this.#now();
+    };
     const end = () => {
+      onTurn(false);
       connection.active--;
       connection.hasAnswered = true;
-      connection.idleSince = this.#now();
     };
     completed.then(end, end);
+    return onTurn;
   }
 
   #sweep(): void {
     const now = this.#now();
     const { headTimeout, idleTimeout } = this.#options.limits;
-    for (const { active, hasAnswered, idleSince, abort } of this.#connections) {
-      if (active === 0 && now - idleSince >= (hasAnswered ? idleTimeout : headTimeout)) abort.abort();
+    for (const { active, hasAnswered, since, abort } of this.#connections) {
+      if (active === 0 && now - since >= (hasAnswered ? idleTimeout : headTimeout)) abort.abort();
     }
+    // What was a full table of files once may have room again.
+    if (this.#max < this.#options.limits.max) this.#max++;
   }
 
   // Nobody tells how many files may be open until there are too many. Each pull needs some too, for what it is sent.
@@ -173,12 +190,18 @@ export class HttpServer {
     for (let excess = this.#connections.size - this.#max; excess > 0 && this.#dropIdle(); excess--);
   }
 
-  /** Ends the connection that has waited longest for a request; tells whether there was one. */
+  /**
+   * Ends the connection that has waited longest for a request; where there is none, the one whose client has not read for
+   * longest, if that is too long. Tells whether there was one.
+   */
   #dropIdle(): boolean {
     let oldest: ServedConnection | undefined;
+    const readBefore = this.#now() - this.#options.limits.readTimeout;
     for (const connection of this.#connections) {
-      if (connection.active > 0 || connection.abort.signal.aborted) continue;
-      if (oldest === undefined || connection.idleSince < oldest.idleSince) oldest = connection;
+      const { active, waiting, since, abort } = connection;
+      const isDeaf = active > 0 && waiting === active && since <= readBefore;
+      if (abort.signal.aborted || (active > 0 && !isDeaf)) continue;
+      if (oldest === undefined || rankOf(connection) < rankOf(oldest)) oldest = connection;
     }
     oldest?.abort.abort();
     return oldest !== undefined;
@@ -189,6 +212,11 @@ export class HttpServer {
     clearInterval(this.#sweeper);
     this.#finish.resolve();
   }
+}
+
+// Who asks for nothing goes before who is being answered.
+function rankOf({ active, since }: ServedConnection): number {
+  return active === 0 ? since - Number.MAX_SAFE_INTEGER : since;
 }
 
 function isTooManyFiles(error: unknown): boolean {

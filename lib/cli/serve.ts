@@ -28,7 +28,7 @@ export interface ServeOptions {
 }
 
 const STOP_MILLISECONDS = 10_000;
-const LIMITS: ConnectionLimits = { max: 4096, headTimeout: 30_000, idleTimeout: 120_000 };
+const LIMITS: ConnectionLimits = { max: 4096, headTimeout: 30_000, idleTimeout: 120_000, readTimeout: 30_000 };
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -85,12 +85,12 @@ function watchTls(server: HttpServer, files: TlsFiles, identity: TlsIdentity, op
 }
 
 function answerOnly(handler: Handler): HttpServerOptions["handler"] {
-  return (request, info) => handler(request, new Exchange(request, info));
+  return (request, info, onTurn) => handler(request, new Exchange(request, info, { onTurn }));
 }
 
 function answerAndTell(handler: Handler, onSent: (answer: SentAnswer) => void): HttpServerOptions["handler"] {
-  return async (request, info) => {
-    const exchange = new Exchange(request, info, onSent);
+  return async (request, info, onTurn) => {
+    const exchange = new Exchange(request, info, { onTurn, onSent });
     const response = await handler(request, exchange);
     return exchange.isCounted ? response : exchange.count(response);
   };

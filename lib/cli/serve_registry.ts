@@ -80,6 +80,7 @@ export async function serveRegistry(
   const answer = createRegistryHandler<Exchange>(content.source, {
     onError,
     onUpstreamError,
+    onTurn: (isClients, exchange) => exchange?.turn(isClients),
     onResponse(info, exchange) {
       observer.onResponse(info);
       exchange?.end(info);

@@ -8,7 +8,7 @@ import { createOffice } from "../support/office.ts";
 
 const IMAGE = "registry.test/app:1";
 const APPLY = "apply --server-side --field-manager=crpe -f -";
-const DELETE = "delete --ignore-not-found -f -";
+const DELETE = "delete --ignore-not-found --timeout=5m -f -";
 const VERSION = "version --request-timeout=20s";
 const DIFF = "diff --server-side --field-manager=crpe --request-timeout=20s -f -";
 const WAIT = "wait --for=condition=Established --timeout=60s -f -";

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "../..
 import { makeKubePkg } from "../../support/kubepkg.ts";
 
 const APPLY = "apply --server-side --field-manager=crpe -f -";
-const DELETE = "delete --ignore-not-found -f -";
+const DELETE = "delete --ignore-not-found --timeout=5m -f -";
 const WAIT = "wait --for=condition=Established --timeout=60s -f -";
 
 function make(objects: readonly string[], name = "line4"): KubePkg {

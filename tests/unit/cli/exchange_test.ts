@@ -8,7 +8,7 @@ function start(request = new Request("http://crpe/kubepkgs?x=1", { method: "PUT"
     remoteAddr: { transport: "tcp" as const, hostname: "::ffff:10.0.0.7", port: 1 },
     completed: completed.promise,
   };
-  const exchange = new Exchange(request, info, (answer) => sent.push(answer));
+  const exchange = new Exchange(request, info, { onSent: (answer) => sent.push(answer) });
   const told = () => sent.map(({ duration: _, ...rest }) => rest);
   return { exchange, told, completed };
 }

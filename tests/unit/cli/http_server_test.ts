@@ -1,16 +1,23 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { type ConnectionLimits, HttpServer } from "../../../lib/cli/http_server.ts";
+import { type ConnectionLimits, HttpServer, type OnTurn } from "../../../lib/cli/http_server.ts";
 import { listen } from "../../../lib/cli/listen.ts";
 
 const ADDRESS = { hostname: "127.0.0.1", port: 0 };
-const NO_LIMITS: ConnectionLimits = { max: 1000, headTimeout: 1e9, idleTimeout: 1e9 };
+const NO_LIMITS: ConnectionLimits = { max: 1000, headTimeout: 1e9, idleTimeout: 1e9, readTimeout: 1e9 };
 const HEAD = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /** A server whose clock stands still until it is set. */
-function startServer(limits: Partial<ConnectionLimits>, body: () => BodyInit = () => "ok") {
+function startServer(
+  limits: Partial<ConnectionLimits>,
+  body: () => BodyInit = () => "ok",
+  takeTurn: (onTurn: OnTurn) => void = () => {},
+) {
   let time = 0;
   const server = new HttpServer(listen(ADDRESS), {
-    handler: () => new Response(body()),
+    handler: (_request, _info, onTurn) => {
+      takeTurn(onTurn);
+      return new Response(body());
+    },
     onError: () => new Response(null, { status: 500 }),
     limits: { ...NO_LIMITS, ...limits },
     now: () => time,
@@ -49,8 +56,16 @@ class Client implements Disposable {
     return new TextDecoder().decode(buffer.subarray(0, got ?? 0));
   }
 
+  close(): void {
+    try {
+      this.#connection.close();
+    } catch {
+      // It is closed.
+    }
+  }
+
   [Symbol.dispose]() {
-    this.#connection.close();
+    this.close();
   }
 }
 
@@ -102,6 +117,28 @@ Deno.test("[57] HttpServer never ends an answer that is running", async () => {
   more.resolve();
   assert((await client.read()).includes("last"));
 });
+
+for (const [whose, isClients] of [["the client", true], ["the server", false]] as const) {
+  Deno.test(`[57] HttpServer that is full ${isClients ? "ends" : "goes on with"} an answer that has waited for ${whose} for long`, async () => {
+    const turns: OnTurn[] = [];
+    const body = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
+    await using running = startServer({ max: 2, readTimeout: 60_000 }, body, (onTurn) => turns.push(onTurn));
+    using deaf = await Client.connect(running.server, HEAD);
+    assert((await deaf.read()).startsWith("HTTP/1.1 200"));
+    using busy = await Client.connect(running.server, HEAD);
+    assert((await busy.read()).startsWith("HTTP/1.1 200"));
+    turns[0]!(isClients);
+    running.setTime(59_999);
+    turns[1]!(true);
+    using early = await Client.connect(running.server);
+    assertEquals(await early.read(), "");
+    running.setTime(60_000);
+    using late = await Client.connect(running.server, HEAD);
+    const answer = await late.read();
+    assertEquals(answer.startsWith("HTTP/1.1 200"), isClients);
+    for (const client of [deaf, busy, late]) client.close();
+  });
+}
 
 Deno.test("[57, 58] HttpServer has never many more connections than it may, and serves who asks", async () => {
   const max = 20;
