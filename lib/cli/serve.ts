@@ -28,7 +28,7 @@ export interface ServeOptions {
 }
 
 const STOP_MILLISECONDS = 10_000;
-const LIMITS: ConnectionLimits = { max: 4096, headTimeout: 30_000, idleTimeout: 120_000, readTimeout: 30_000 };
+const LIMITS: ConnectionLimits = { max: 2560, headTimeout: 30_000, idleTimeout: 120_000, readTimeout: 30_000 };
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
