@@ -95,6 +95,14 @@ export class PackageRecords {
     return { [Symbol.dispose]: () => file.close() };
   }
 
+  /** Writes a file that goes again. @throws when that cannot be done */
+  async checkWritable(): Promise<void> {
+    const path = `${this.#ingest}/${this.#randomName()}.tmp`;
+    await createFolder(this.#ingest);
+    (await Deno.open(path, { write: true, createNew: true })).close();
+    await removeIfThere(path);
+  }
+
   // Nothing where it was kept already, by one that was cut off before it could record what comes next.
   async #keep(installed: KubePkg): Promise<void> {
     const { name } = installed.metadata;

@@ -119,8 +119,9 @@ class PackageImport {
       ...(onProgress === undefined ? {} : { onProgress }),
     });
     if (result.plan.refusal !== undefined) throw result.plan.refusal;
-    // What is installed already was not read; who wants it checked has it checked.
-    if (outcomeOfResult(result) === "same" && !this.#flags.dryRun && body.hasDigest) await body.finish();
+    // Of what is installed already nothing more was read, nor of a dry run. A client that is answered in the middle of its
+    // request may take that for a failure, as curl does; and who wants it checked has it checked.
+    if (!result.isImported && (result.part === undefined || this.#flags.dryRun)) await body.finish();
     return result;
   }
 }

@@ -47,6 +47,15 @@ export async function removePackage(
   using _lock = await records.lock();
   const installed = await records.read(name);
   if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
+  // The cluster goes first, and must not have gone for nothing.
+  await records.checkWritable().catch((cause) => {
+    throw new Error(
+      `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
+      {
+        cause,
+      },
+    );
+  });
   const recorded = await records.handovers.read(name);
   const handover = openHandover(recorded?.place);
   const handedOver = await handover?.remove(recorded?.kubepkg ?? installed);

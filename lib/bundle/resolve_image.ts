@@ -27,7 +27,7 @@ export interface PlatformChoice {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** How deep an index may lie in indexes. */
 const MAX_NESTING = 8;
-const WHERE = "in the store, nor at an upstream that may be asked (--upstream names them)";
+const WHERE = "in the store, nor at an upstream that may be asked; crpe doctor IMAGE says where it was looked for";
 const IMAGE_CONFIG_TYPES = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",

@@ -100,7 +100,7 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
 }
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
-  const goOn = error.isTransient ? "; run it again, it goes on where it stopped" : "";
+  const goOn = error.isTransient ? "; run it again, it goes on where it stopped, if anything was sent" : "";
   return new Error(`Cannot push ${file} to ${url}: ${error.message}${goOn}`, { cause: error });
 }
 

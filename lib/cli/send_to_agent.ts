@@ -16,6 +16,15 @@ const WORDS: Readonly<Record<string, string>> = {
   ENETUNREACH: "network is unreachable",
   EADDRNOTAVAIL: "cannot assign requested address",
   ETIMEDOUT: "timed out",
+  // As OpenSSL has them.
+  CERT_HAS_EXPIRED: "certificate expired",
+  CERT_NOT_YET_VALID: "certificate not valid yet",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "self-signed",
+  ERR_TLS_CERT_ALTNAME_INVALID: "certificate not valid for name",
+  SELF_SIGNED_CERT_IN_CHAIN: "self-signed",
+  UNABLE_TO_GET_ISSUER_CERT: "unknown issuer",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "unknown issuer",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "unknown issuer",
 };
 
 // These will be the same when they are tried again.
@@ -45,7 +54,7 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       else await Promise.race([writeBody(request, body.stream), answer]);
       return await answer;
     } catch (error) {
-      throw toAgentError(error);
+      throw toAgentError(error, url);
     } finally {
       // Whoever has answered already wants no more.
       if (!request.writableFinished) request.destroy();
@@ -99,14 +108,21 @@ function readAnswer(request: ClientRequest): Promise<AgentAnswer> {
   });
 }
 
-function toAgentError(cause: unknown): unknown {
+function toAgentError(cause: unknown, url: string): unknown {
   if (!(cause instanceof Error) || cause.name === "AbortError") return cause;
   const { code } = cause as { code?: string };
   const words = code === undefined ? undefined : WORDS[code];
   // What this side's own disk or bundle fails with is no matter of the connection.
   const { message, failure } = toTransportError(words === undefined ? cause : new Error(words, { cause }));
-  return new AgentError(message.replace("name its CA file in the configuration", "name its CA file with --ca-file"), {
-    isTransient: !LASTING.includes(failure),
-    cause,
-  });
+  // The runtime up to 2.7 has one word for all that can be wrong with TLS.
+  const hint = failure === "other" && url.startsWith("https:")
+    ? "; if its certificate is of an authority of your own, name its CA file with --ca-file"
+    : "";
+  return new AgentError(
+    `${message.replace("name its CA file in the configuration", "name its CA file with --ca-file")}${hint}`,
+    {
+      isTransient: !LASTING.includes(failure),
+      cause,
+    },
+  );
 }

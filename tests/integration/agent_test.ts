@@ -177,12 +177,16 @@ Deno.test({
     assert(peak > 0);
     assertLess(peak, MAX_RESIDENT_KIB);
     const token = await readToken(plant.tokenFile);
-    const again = await fetch(`${agent.url}/kubepkgs?force=true`, {
-      method: "PUT",
-      headers: { authorization: `Bearer ${token}`, "content-length": `${(await Deno.stat(file)).size}` },
-      body: (await Deno.open(file)).readable,
-    });
-    assertEquals(again.status, 200, await again.text());
+    // Not by `fetch`: what it sends from a stream is chunked, which the server of Deno 2.9 is slow to read.
+    const curl = await new Deno.Command("curl", {
+      args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs?force=true`],
+    }).output();
+    assertEquals(curl.code, 0, new TextDecoder().decode(curl.stderr));
+    // What is installed already is taken to its end too: curl calls an early answer a failure.
+    const { code: same, stdout } = await new Deno.Command("curl", {
+      args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs`],
+    }).output();
+    assertEquals([same, JSON.parse(new TextDecoder().decode(stdout)).verdict], [0, "same"]);
     assertLess(await peakOf(agent), MAX_RESIDENT_KIB);
   },
 });

@@ -147,3 +147,13 @@ Deno.test("[26] a removal cut off before the record goes is done again", async (
   assertEquals(await site.folder.listFiles("data/kubepkg"), []);
   await assertRejects(() => site.remove(), Error, "it is not installed");
 });
+
+Deno.test("[33] removePackage() leaves the cluster as it is where its own data cannot be changed", async () => {
+  await using site = await createSite();
+  const before = await site.state();
+  await Deno.remove(`${site.data}/ingest`, { recursive: true });
+  await Deno.writeTextFile(`${site.data}/ingest`, "a file where a folder should be");
+  const { message } = await assertRejects(() => site.remove(), Error);
+  assertEquals(/^Cannot remove line4: the data folder cannot be written .*; nothing was changed$/.test(message), true);
+  assertEquals(await site.state(), before);
+});
