@@ -3,6 +3,7 @@ import { FolderInUseError } from "../content/data_folder.ts";
 import { DigestMismatchError } from "../content/verify.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { UsageError } from "./command.ts";
+import { escapeControls } from "./escape_controls.ts";
 
 /** The exit status that stands for an error (contract, "Commands"). */
 export function exitStatusOf(error: unknown): number {
@@ -20,9 +21,9 @@ export function describeError(error: unknown): string {
   return toOneLine(describeRefusal(error) ?? describeSystemError(error) ?? error.message);
 }
 
-/** Text without line breaks. */
+/** Text without line breaks, and without what a terminal would obey. */
 export function toOneLine(text: string): string {
-  return text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim();
+  return escapeControls(text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim());
 }
 
 // Deno keeps some places (/dev, /proc) for programs with all permissions, which crpe does not ask for.

@@ -1,4 +1,5 @@
 import { toOneLine } from "./describe_error.ts";
+import { escapeControls } from "./escape_controls.ts";
 import type { SentAnswer } from "./exchange.ts";
 import type { Io } from "./io.ts";
 
@@ -69,6 +70,7 @@ export class Log {
   }
 
   #add(line: string): void {
+    // Clients choose their paths. The escapes are right in JSON, too.
     this.#pending += `${escapeControls(line)}\n`;
     if (this.#pending.length > FLUSH_LENGTH) this.flush();
     else if (this.#timer === undefined) {
@@ -77,12 +79,4 @@ export class Log {
       this.#timer = timer;
     }
   }
-}
-
-// deno-lint-ignore no-control-regex
-const CONTROLS = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
-
-// Clients choose their paths, and a terminal would obey. Written so it is right in JSON, too.
-function escapeControls(line: string): string {
-  return line.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

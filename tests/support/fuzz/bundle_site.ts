@@ -2,6 +2,7 @@ import { formatCanonicalJson } from "../../../lib/kubepkg/version.ts";
 import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { installBundle, type InstallResult } from "../../../lib/agent/install_bundle.ts";
 import { PackageRecords } from "../../../lib/agent/package_records.ts";
+import { describeError } from "../../../lib/cli/describe_error.ts";
 import { DiskStore } from "../../../lib/content/disk_store.ts";
 import { formatHandover } from "../../../lib/kubepkg/handover.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
@@ -117,10 +118,12 @@ export class BundleSite {
       expectSame(before, readVisible(folder), "although there was nothing to do");
       return "nothing to do";
     }
-    const { kubepkg } = result;
-    if (isSealed && JSON.stringify(kubepkg) !== this.#packages.get(seed.name)) {
+    if (isSealed && JSON.stringify(result.kubepkg) !== this.#packages.get(seed.name)) {
       fail("another package was imported than the one that the check sum is of");
     }
+    // Where only what was lacking came, the record stays what it was.
+    const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata.name);
+    const kubepkg = result.plan.isRepair && kept !== undefined ? kept : result.kubepkg;
     const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata.name);
     // A field that was filled in stands in another place once it was read again.
     if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) fail("the record is not what was imported");
@@ -149,7 +152,7 @@ export class BundleSite {
     try {
       const result = await install().catch((error) => {
         // That the start of a blob was a bad one's is only known at the blob's end, when a stream is past it.
-        if (error instanceof CorruptError && error.message.endsWith("import again")) return install();
+        if (error instanceof Error && error.name === "LeftOverError") return install();
         throw error;
       });
       if (!result.isImported) fail("the good bundle was not imported afterwards");
@@ -190,7 +193,7 @@ function checkError(error: unknown): BundleOutcome {
   if (name === undefined || !(error instanceof Error)) {
     return fail(`it failed with an error that nobody knows: ${text}`);
   }
-  const { message } = error;
+  const message = describeError(error);
   // deno-lint-ignore no-control-regex
   const isLine = /^Cannot [^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+$/.test(message);
   if (!isLine || message.length > MAX_MESSAGE) fail(`its message is no line to be shown: ${JSON.stringify(message)}`);
