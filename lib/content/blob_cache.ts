@@ -226,7 +226,8 @@ export class BlobCache {
     const onFailure = (error: unknown) => this.#tellFailure({ repo, digest, size, host }, error);
     try {
       const part = resolveRange(size, range);
-      return { size, ...part, body: verifyStream(body, { digest, size, onFailure }, part) };
+      const onBytes = (bytes: number) => this.#onEvent({ type: "received", repo, bytes });
+      return { size, ...part, body: verifyStream(body, { digest, size, onFailure, onBytes }, part) };
     } catch (error) {
       await body.cancel();
       throw error;

@@ -15,6 +15,8 @@ export interface ExpectedBlob {
   readonly size: number;
   /** Told of what went wrong, unless it is that the reader has left. */
   readonly onFailure?: (error: unknown) => void;
+  /** Told of bytes that have come. */
+  readonly onBytes?: (count: number) => void;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface ExpectedBlob {
  */
 export function verifyStream(
   body: ReadableStream<Uint8Array>,
-  { digest, size, onFailure }: ExpectedBlob,
+  { digest, size, onFailure, onBytes }: ExpectedBlob,
   part: Part,
 ): ReadableStream<Uint8Array> {
   const verifier = new Verifier(digest, size);
@@ -46,6 +48,7 @@ export function verifyStream(
   const run = async () => {
     await drain(body, async (chunk) => {
       if (isLeft) throw new Error("Cannot give on: the reader has left");
+      onBytes?.(chunk.length);
       const at = verifier.seen - held.length;
       verifier.update(chunk);
       const bytes = new Uint8Array(held.length + chunk.length);

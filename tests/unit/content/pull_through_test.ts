@@ -318,10 +318,11 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     const { digest } = layer.descriptor;
     const touched: string[] = [];
     const events: CacheEvent[] = [];
+    let received = 0;
     const cache = new PullThrough({
       store: it.store,
       upstream: it.upstream,
-      onEvent: (event) => events.push(event),
+      onEvent: (event) => event.type === "received" ? received += event.bytes : events.push(event),
       room: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
     });
     const { start, length } = resolveRange(layer.bytes.length, range);
@@ -330,6 +331,7 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
     assertEquals(events, [{ type: "unkept", repo: REPO, digest, size: layer.bytes.length, why: "limit" }]);
+    assertEquals(received, layer.bytes.length);
     await (await cache.openBlob(REPO, digest, range))!.body.cancel();
     assertEquals(events.map(({ type }) => type), ["unkept", "unkept"]);
     await assertRejects(() => cache.fetchBlob(REPO, layer.descriptor), NoSpaceError, digest);
