@@ -16,7 +16,7 @@ import { createWarning } from "./warn.ts";
 // Where an agent listens unless it is told otherwise.
 const AGENT_PORT = 36060;
 
-const STALL_MILLISECONDS = 60_000;
+const STALL_MILLISECONDS = 30_000;
 // The agent may have gigabytes to write to a slow card, and a cluster to wait for.
 const ANSWER_MILLISECONDS = 600_000;
 

@@ -46,7 +46,11 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       signal,
       ...(ca === undefined ? {} : { ca }),
     });
-    const answer = readAnswer(request);
+    // Not all releases of the runtime tell of a connection that breaks while a request is written, nor obey the signal then.
+    const stopped = Promise.withResolvers<never>();
+    const stop = () => stopped.reject(signal.reason);
+    signal.addEventListener("abort", stop);
+    const answer = Promise.race([readAnswer(request), stopped.promise]);
     // Awaited below, when it may have failed already.
     answer.catch(() => {});
     try {
@@ -56,6 +60,7 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
     } catch (error) {
       throw toAgentError(error, url);
     } finally {
+      signal.removeEventListener("abort", stop);
       // Whoever has answered already wants no more.
       if (!request.writableFinished) request.destroy();
     }
