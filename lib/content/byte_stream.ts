@@ -64,7 +64,7 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
 const CHUNKS_FOR_READERS = [
   { atMost: 4, bytes: CHUNK_BYTES },
   { atMost: 12, bytes: CHUNK_BYTES / 2 },
-  { atMost: 64, bytes: CHUNK_BYTES / 8 },
+  { atMost: 64, bytes: CHUNK_BYTES / 16 },
   // So many are no cluster: most of them will not read.
   { atMost: Infinity, bytes: CHUNK_BYTES / 64 },
 ] as const;
