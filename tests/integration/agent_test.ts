@@ -2,8 +2,8 @@ import { PackageRecords } from "../../lib/agent/package_records.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import type { CrpeProcess } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
-import { mountSmall, mountTest } from "../support/mount.ts";
-import { peerTest, runPeer } from "../support/peers.ts";
+import { mountSmall } from "../support/mount.ts";
+import { peerTest, rootTest, runPeer } from "../support/peers.ts";
 import { createPlant, PLANT_REPO } from "../support/plant.ts";
 
 const MIB = 1024 * 1024;
@@ -191,7 +191,7 @@ Deno.test({
   },
 });
 
-mountTest("[32] an agent whose disk is full answers 507 with what is missing, and shows nothing", async () => {
+rootTest("[32] an agent whose disk is full answers 507 with what is missing, and shows nothing", async () => {
   await using plant = await createPlant();
   const { file } = await plant.pack("1.0.0", 12 * MIB);
   await using mount = await mountSmall(8 * MIB);

@@ -1,11 +1,12 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { rootTest } from "../support/peers.ts";
 import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
 import { CacheSite, PATH, receive, until } from "../support/cache_site.ts";
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { type Fault, startFaultUpstream } from "../support/fault_upstream.ts";
-import { mountSmall, mountTest } from "../support/mount.ts";
-import { inNetwork, networkTest, runBeside } from "../support/network.ts";
+import { mountSmall } from "../support/mount.ts";
+import { inNetwork, runBeside } from "../support/network.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const MiB = 1024 * 1024;
@@ -38,7 +39,7 @@ Deno.test("[34] a blob that cannot be read is a 500 for itself alone", async () 
   await until("the log tells of it", () => site.log.includes(link.digest) && site.log.includes("error"));
 });
 
-mountTest(
+rootTest(
   "[31] a full disk during a pull: the client gets verified bytes, nothing is kept, the space is given back",
   async () => {
     await using disk = await mountSmall(6 * MiB);
@@ -66,7 +67,7 @@ mountTest(
   },
 );
 
-mountTest("[31][10] a full disk does not let wrong bytes through", async () => {
+rootTest("[31][10] a full disk does not let wrong bytes through", async () => {
   await using disk = await mountSmall(6 * MiB);
   await using site = await CacheSite.start({ data: `${disk.path}/data` });
   const big = makeBytes(10 * MiB, 5);
@@ -126,7 +127,7 @@ for (const flags of [[], ["--upstream=*"]]) {
     assertEquals(site.upstream.requests, []);
   });
 
-  networkTest(`[59] ${setting}, ?ns=169.254.169.254 is a 404 and not one packet`, async () => {
+  rootTest(`[59] ${setting}, ?ns=169.254.169.254 is a 404 and not one packet`, async () => {
     await using folder = await TestFolder.create();
     const commands = [
       "ip link set lo up",

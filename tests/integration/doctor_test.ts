@@ -7,8 +7,8 @@ import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
 import { FaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage, buildIndex } from "../support/images.ts";
-import { mountSmall, mountTest } from "../support/mount.ts";
-import { peerTest } from "../support/peers.ts";
+import { mountSmall } from "../support/mount.ts";
+import { peerTest, rootTest } from "../support/peers.ts";
 import { pushImage, writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -111,7 +111,7 @@ Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
   assertStringIncludes(stdout, "what to do: pull the image");
 });
 
-mountTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
+rootTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
   await using folder = await TestFolder.create();
   await using mount = await mountSmall(8 * 2 ** 20);
   const check = async () => {

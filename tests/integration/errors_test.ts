@@ -1,10 +1,11 @@
 import { DiskStore } from "../../lib/content/disk_store.ts";
+import { rootTest } from "../support/peers.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { mountSmall, mountTest } from "../support/mount.ts";
+import { mountSmall } from "../support/mount.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -126,7 +127,7 @@ Deno.test("a server ends with status 0 on SIGTERM", async () => {
   assertEquals((await crpe.finished).code, 0);
 });
 
-mountTest(
+rootTest(
   "[32] a full disk during an import: the missing bytes are named, nothing is tagged, the space is given back",
   async () => {
     await using office = await createOffice();
@@ -147,7 +148,7 @@ mountTest(
   },
 );
 
-mountTest("[33] a read-only folder: reads go on, imports say why not", async () => {
+rootTest("[33] a read-only folder: reads go on, imports say why not", async () => {
   await using office = await createOffice();
   await using disk = await mountSmall(8 * 1024 * 1024);
   await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);

@@ -29,10 +29,3 @@ export async function mountSmall(size: number): Promise<Mount> {
     },
   };
 }
-
-/** Registers a test that mounts file systems; where that is not allowed it is a named skip, in CI a failure. */
-export function mountTest(name: string, fn: () => Promise<void>): void {
-  const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
-  if (isRoot || Deno.env.get("CI") === "true") return Deno.test(name, fn);
-  Deno.test({ name: `${name} (skipped: needs root)`, ignore: true, fn });
-}

@@ -14,10 +14,3 @@ export async function runBeside(pid: number, [command, ...args]: readonly string
   if (!success) throw new Error(`${command}: ${new TextDecoder().decode(stderr)}`);
   return new TextDecoder().decode(stdout);
 }
-
-/** Registers a test that makes network namespaces; where that is not allowed it is a named skip, in CI a failure. */
-export function networkTest(name: string, fn: () => Promise<void>): void {
-  const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
-  if (isRoot || Deno.env.get("CI") === "true") return Deno.test(name, fn);
-  Deno.test({ name: `${name} (skipped: needs root)`, ignore: true, fn });
-}

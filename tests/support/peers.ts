@@ -45,10 +45,22 @@ export function hasPeer(name: Peer): boolean {
  * (`CI=true`) it fails instead, so that a skip cannot go unseen.
  */
 export function peerTest(name: string, peers: readonly Peer[], fn: () => Promise<void>): void {
-  const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
   const missing = peers.flatMap((peer) =>
-    !hasPeer(peer) ? [peer] : peer === "containerd" && !isRoot ? ["root for containerd"] : []
+    !hasPeer(peer) ? [peer] : peer === "containerd" && !isRoot() ? ["root for containerd"] : []
   );
+  testWith(missing, name, fn);
+}
+
+/** As `peerTest`, for a test that takes root: it mounts file systems, or makes network namespaces. */
+export function rootTest(name: string, fn: () => Promise<void>): void {
+  testWith(isRoot() ? [] : ["root"], name, fn);
+}
+
+function isRoot(): boolean {
+  return Deno.build.os === "linux" && Deno.uid() === 0;
+}
+
+function testWith(missing: readonly string[], name: string, fn: () => Promise<void>): void {
   if (missing.length === 0) return Deno.test(name, fn);
   const reason = `needs ${missing.join(", ")}`;
   if (Deno.env.get("CI") !== "true") return Deno.test({ name: `${name} (skipped: ${reason})`, ignore: true, fn });
