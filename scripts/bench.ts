@@ -6,7 +6,7 @@
  *
  * $CRPE names an executable to be measured instead of the sources.
  */
-import { parseSize } from "../lib/cli/quantity.ts";
+import { parseSize } from "../lib/cli/console/quantity.ts";
 import { crpeCommand } from "../tests/support/crpe_process.ts";
 import { Bench } from "./bench/bench.ts";
 import { measureImport, measurePack } from "./bench/bundle_rows.ts";

@@ -8,7 +8,7 @@
  * The suites are built by `go` from the Go module proxy, in a folder that goes. Where there is no `go` nothing is
  * tested, which in CI (`CI=true`) is a failure. $CRPE names an executable to be tested instead of the sources.
  */
-import { DiskStore } from "../lib/content/disk_store.ts";
+import { DiskStore } from "../lib/store/disk_store.ts";
 import { createRegistryHandler } from "../lib/registry/handler.ts";
 import { startCrpe } from "../tests/support/crpe_process.ts";
 import { findPeer } from "../tests/support/peers.ts";

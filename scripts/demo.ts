@@ -2,7 +2,7 @@
  * Walks the whole road on this machine alone, without a network and without root: two images in a registry that wants a
  * login → pulled through crpe → packed → imported by a second crpe with an empty data folder → pulled from there.
  */
-import { DiskStore } from "../lib/content/disk_store.ts";
+import { DiskStore } from "../lib/store/disk_store.ts";
 import { computeDigest } from "../lib/oci/digest.ts";
 import { isIndexType, MANIFEST_MEDIA_TYPES, parseManifest, successorsOf } from "../lib/oci/manifest.ts";
 import { createRegistryHandler } from "../lib/registry/handler.ts";

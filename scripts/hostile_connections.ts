@@ -6,8 +6,8 @@
  *
  * $CRPE names an executable; without it the sources run. All connections go to 127.0.0.1.
  */
-import { DiskStore } from "../lib/content/disk_store.ts";
-import { parseSize } from "../lib/cli/quantity.ts";
+import { DiskStore } from "../lib/store/disk_store.ts";
+import { parseSize } from "../lib/cli/console/quantity.ts";
 import { ContainerTools } from "../tests/support/container_tools.ts";
 import { startCrpe } from "../tests/support/crpe_process.ts";
 import { openHostileConnections } from "../tests/support/hostile_connections.ts";

@@ -6,7 +6,7 @@
  *
  * $CRPE names an executable to be measured instead of the sources.
  */
-import { parseSize } from "../lib/cli/quantity.ts";
+import { parseSize } from "../lib/cli/console/quantity.ts";
 import { createRegistryHandler } from "../lib/registry/handler.ts";
 import { type CrpeProcess, spawnCrpe } from "../tests/support/crpe_process.ts";
 import { buildImage } from "../tests/support/images.ts";

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
-import { writeFileDurably } from "../content/durable.ts";
+import { writeFileDurably } from "../files/durable.ts";
 
 const TOKEN_BYTES = 32;
 const READABLE_BY_OTHERS = 0o044;

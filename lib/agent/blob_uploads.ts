@@ -1,21 +1,11 @@
-import type { Ingest } from "../content/ingest.ts";
-import { DigestMismatchError } from "../content/verify.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
-import { answerJson } from "./agent_answer.ts";
-import type { AgentOptions } from "./agent_options.ts";
+import type { Ingest } from "../store/ingest.ts";
+import { answerJson } from "./answer.ts";
+import type { AgentOptions } from "./options.ts";
+import type { BlobState } from "./protocol.ts";
 import { RequestBody } from "./request_body.ts";
-
-/** How far a blob is on its way to an agent. */
-export interface BlobState {
-  readonly digest: Digest;
-  /** Whether the store holds it. */
-  readonly held: boolean;
-  /** How many bytes have come. */
-  readonly offset: number;
-  /** Whether somebody is sending it. */
-  readonly busy: boolean;
-}
 
 interface UploadRange {
   readonly start: number;

@@ -1,24 +1,15 @@
-import { formatPackageTar } from "../bundle/package_tar.ts";
+import { formatPackageTar } from "../bundle/bundle_layout.ts";
 import { declaredSizes } from "../bundle/read_bundle.ts";
-import { identityOf } from "../kubepkg/version.ts";
+import { installBundle } from "../install/install_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
-import type { Digest } from "../oci/digest.ts";
+import { identityOf } from "../kubepkg/version.ts";
 import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
-import type { AgentOptions } from "./agent_options.ts";
-import { answerJson } from "./agent_answer.ts";
-import { installBundle } from "./install_bundle.ts";
+import { answerJson } from "./answer.ts";
+import type { AgentOptions } from "./options.ts";
+import type { MissingBlob } from "./protocol.ts";
 import { describeInstall } from "./put_package.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
-
-/** A blob (or manifest) that a push has to bring. */
-export interface MissingBlob {
-  readonly digest: Digest;
-  /** In bytes. */
-  readonly size: number;
-  /** How many bytes of it have come already. */
-  readonly offset: number;
-}
 
 /**
  * `POST /kubepkgs/plan`: what a package, whose `kubepkg.json` the body is, would do here, and what is lacking for it. The

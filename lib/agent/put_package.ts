@@ -1,10 +1,10 @@
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
-import type { ImportPlan } from "../bundle/plan_import.ts";
+import { installBundle, type InstallResult } from "../install/install_bundle.ts";
+import type { ImportPlan } from "../install/plan_import.ts";
 import { RegistryError } from "../oci/error.ts";
-import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./agent_answer.ts";
-import type { AgentOptions } from "./agent_options.ts";
-import { installBundle, type InstallResult } from "./install_bundle.ts";
+import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
 import { LineStream } from "./line_stream.ts";
+import type { AgentOptions } from "./options.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
 const NDJSON = "application/x-ndjson";

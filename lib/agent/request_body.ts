@@ -1,7 +1,7 @@
-import { type ByteSource, openByteSource } from "../bundle/byte_reader.ts";
+import { type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
+import { ContentDigest, parseContentDigest } from "../http/content_digest.ts";
 import { RegistryError, TooLargeError } from "../oci/error.ts";
-import { RequestCutError } from "./agent_answer.ts";
-import { ContentDigest, parseContentDigest } from "./content_digest.ts";
+import { RequestCutError } from "./answer.ts";
 
 // What Deno's server hands over at a time. With smaller and with larger views it (2.9) copies all that waits with each read,
 // more and more of it, and takes in what is not asked for yet.

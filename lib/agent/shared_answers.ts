@@ -1,4 +1,4 @@
-import { formatJsonBody, jsonHeaders } from "./agent_answer.ts";
+import { formatJsonBody, jsonHeaders } from "./answer.ts";
 
 const PIECE_BYTES = 64 * 1024;
 

@@ -1,5 +1,6 @@
-import { verifyBytes } from "../content/verify.ts";
-import { imagesOf, type KubePkg } from "../kubepkg/kubepkg.ts";
+import { verifyBytes } from "../content/verifier.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";

@@ -1,4 +1,5 @@
-import { imagesOf, type KubePkg, type PackageImage } from "../kubepkg/kubepkg.ts";
+import { imagesOf, type PackageImage } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type Descriptor, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";

@@ -1,8 +1,9 @@
-import { imagesOf, type KubePkg, type StatusDigest } from "../kubepkg/kubepkg.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg, StatusDigest } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import type { BundleSource } from "./byte_reader.ts";
 import { declaredSizes, readBundle } from "./read_bundle.ts";
 
 /** What a bundle says of itself. */

@@ -1,9 +1,9 @@
 import type { ContentSource } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { platformsOf } from "../kubepkg/plan.ts";
 import type { Digest } from "../oci/digest.ts";
 import { formatReference } from "../oci/reference.ts";
-import { layOutBundle } from "./bundle_file.ts";
+import { layOutBundle } from "./bundle_layout.ts";
+import { platformsOf } from "./bundle_plan.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "./prepare_pack.ts";
 import { type BundleOutput, writeBundle, type WriteOptions } from "./write_bundle.ts";
 

@@ -1,12 +1,12 @@
-import { removeIfThere } from "../content/durable.ts";
+import { removeIfThere } from "../files/durable.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { BundleFile } from "./bundle_file.ts";
-import { ContentCheck } from "./content_check.ts";
+import type { BundleFile } from "./bundle_layout.ts";
+import { ContentCheck } from "./entry_verifier.ts";
 import { type PackSummary, summarizePack } from "./pack_bundle.ts";
 import { type PreparedPack, WrongContentError } from "./prepare_pack.ts";
+import { checkWhole } from "./resume_pack.ts";
 import { layOutParts } from "./split_bundle.ts";
-import { checkWhole } from "./take_up.ts";
 import { writeBundle, type WriteOptions, type WrittenFile } from "./write_bundle.ts";
 import { createPartialFile, writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
 

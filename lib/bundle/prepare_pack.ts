@@ -1,10 +1,11 @@
 import type { ContentSource } from "../content/source.ts";
-import { DigestMismatchError } from "../content/verify.ts";
-import { imagesOf, type KubePkg, PLATFORMS_ANNOTATION, withImageDigests } from "../kubepkg/kubepkg.ts";
-import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "../kubepkg/plan.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
+import { imagesOf, withImageDigests } from "../kubepkg/images_of.ts";
+import { type KubePkg, PLATFORMS_ANNOTATION } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parsePlatforms, type Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
+import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
 
 /** What is packed of a package. */

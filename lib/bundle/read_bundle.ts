@@ -1,13 +1,13 @@
+import { decompress } from "../archive/decompress.ts";
+import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
+import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
+import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
-import type { BundleSource, ByteReader } from "./byte_reader.ts";
-import { decompress } from "./decompress.ts";
-import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_name.ts";
-import { BLOCK_BYTES, isTarHead } from "./tar_header.ts";
-import { type TarEntry, TarReader } from "./tar_reader.ts";
+import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
 
 /** A blob (or manifest) of a bundle, being read. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {

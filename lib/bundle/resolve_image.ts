@@ -1,5 +1,7 @@
+import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentSource } from "../content/source.ts";
-import { verifyBytes } from "../content/verify.ts";
+import { verifyBytes } from "../content/verifier.ts";
+import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -12,9 +14,7 @@ import {
   type Platform,
 } from "../oci/platform.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import type { PackageImage } from "../kubepkg/kubepkg.ts";
-import type { CarriedManifest, ResolvedImage } from "../kubepkg/plan.ts";
-import { readSmallBlob } from "./read_small_blob.ts";
+import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
 
 /** Which platforms of an image are wanted. */
 export interface PlatformChoice {

@@ -1,5 +1,6 @@
+import { type GzipHead, sizeOfRest } from "../archive/gzip_writer.ts";
+import { BLOCK_BYTES } from "../archive/tar_header.ts";
 import type { PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
-import type { PlanEntry } from "../kubepkg/plan.ts";
 import { computeDigest } from "../oci/digest.ts";
 import {
   type BundleFile,
@@ -11,10 +12,9 @@ import {
   formatPartHead,
   layOutFile,
   sizeOfEntry,
-} from "./bundle_file.ts";
-import { type GzipHead, sizeOfRest } from "./gzip_writer.ts";
+} from "./bundle_layout.ts";
+import type { PlanEntry } from "./bundle_plan.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
-import { BLOCK_BYTES } from "./tar_header.ts";
 
 /** Least content of a part: one that has next to nothing but its head is of no use. In bytes. */
 const MIN_CONTENT_BYTES = 64 * 1024;

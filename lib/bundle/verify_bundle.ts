@@ -1,11 +1,12 @@
-import { DigestMismatchError, Verifier } from "../content/verify.ts";
-import { imagesOf, type KubePkg } from "../kubepkg/kubepkg.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
+import { DigestMismatchError, Verifier } from "../content/verifier.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
-import type { BundleSource } from "./byte_reader.ts";
-import { blobEntryName } from "./entry_name.ts";
+import { blobEntryName } from "./entry_names.ts";
 import { readImageGraph } from "./image_graph.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";

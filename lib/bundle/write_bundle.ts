@@ -1,14 +1,14 @@
+import { type ByteSink, GzipWriter } from "../archive/gzip_writer.ts";
+import { ByteReader, openByteSource } from "../bytes/byte_reader.ts";
 import type { ContentSource } from "../content/source.ts";
-import { DigestMismatchError } from "../content/verify.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
-import { type BundleFile, END_BYTES, type FileEntry, placeInFile, sizeOfEntry } from "./bundle_file.ts";
-import { ByteReader, openByteSource } from "./byte_reader.ts";
-import { ContentCheck } from "./content_check.ts";
-import { ENTRY_NAME } from "./entry_name.ts";
-import { type ByteSink, GzipWriter } from "./gzip_writer.ts";
+import { type BundleFile, END_BYTES, type FileEntry, placeInFile, sizeOfEntry } from "./bundle_layout.ts";
+import { ENTRY_NAME } from "./entry_names.ts";
+import { ContentCheck } from "./entry_verifier.ts";
 import { blameImages, type PreparedPack } from "./prepare_pack.ts";
-import { beginFile, type PartialFile, type TakenUp, takeUpFile } from "./take_up.ts";
+import { beginFile, type PartialFile, type TakenUp, takeUpFile } from "./resume_pack.ts";
 
 /** Where a bundle's file goes. */
 export interface BundleOutput extends ByteSink {

@@ -1,10 +1,10 @@
-import { commitFile, createFolder, parentOf, removeIfThere } from "../content/durable.ts";
-import { lockFile } from "../content/file_lock.ts";
-import { isNoSpace } from "../content/ingest.ts";
-import { DigestMismatchError } from "../content/verify.ts";
+import type { ByteSink } from "../archive/gzip_writer.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
+import { commitFile, createFolder, parentOf, removeIfThere } from "../files/durable.ts";
+import { lockFile } from "../files/file_lock.ts";
+import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
-import type { ByteSink } from "./gzip_writer.ts";
-import type { PartialFile } from "./take_up.ts";
+import type { PartialFile } from "./resume_pack.ts";
 import type { BundleOutput } from "./write_bundle.ts";
 
 /** How a bundle's file is written. */

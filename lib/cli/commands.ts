@@ -1,6 +1,6 @@
-import type { Command } from "./command.ts";
-import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./flags.ts";
-import { PACKAGES_COMMAND } from "./packages_commands.ts";
+import type { Command } from "./command_line/command.ts";
+import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { PACKAGES_COMMAND } from "./packages_command.ts";
 
 const PLATFORM_DETAILS = `Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.`;
 
@@ -16,7 +16,7 @@ export const COMMANDS: readonly Command[] = [
     ].join("\n"),
     arity: [0, 0],
     flags: [FLAG.data, FLAG.addr, ...UPSTREAM_FLAGS, ...SERVE_FLAGS],
-    run: async (invocation, io) => (await import("./registry_command.ts")).runRegistry(invocation, io),
+    run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
   {
     name: "agent",
@@ -42,7 +42,7 @@ export const COMMANDS: readonly Command[] = [
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,
     ],
-    run: async (invocation, io) => (await import("./agent_command.ts")).runAgent(invocation, io),
+    run: async (invocation, io) => (await import("./commands/agent.ts")).runAgent(invocation, io),
   },
   {
     name: "pull",
@@ -51,7 +51,7 @@ export const COMMANDS: readonly Command[] = [
     details: `Without --platform all that an image's index lists is brought.\n${PLATFORM_DETAILS}`,
     arity: [1, Infinity],
     flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
-    run: async (invocation, io) => (await import("./pull_command.ts")).runPull(invocation, io),
+    run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
   },
   {
     name: "pack",
@@ -94,7 +94,7 @@ export const COMMANDS: readonly Command[] = [
       ...UPSTREAM_FLAGS,
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./pack_command.ts")).runPack(invocation, io),
+    run: async (invocation, io) => (await import("./commands/pack.ts")).runPack(invocation, io),
   },
   {
     name: "inspect",
@@ -102,7 +102,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "show what a bundle holds, reading only its first entry",
     arity: [1, 1],
     flags: [FLAG.json],
-    run: async (invocation, io) => (await import("./inspect_command.ts")).runInspect(invocation, io),
+    run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
   },
   {
     name: "verify",
@@ -110,7 +110,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "re-hash everything in a bundle, or in the store, and name what is broken",
     arity: [0, 1],
     flags: [FLAG.data, FLAG.json],
-    run: async (invocation, io) => (await import("./verify_command.ts")).runVerify(invocation, io),
+    run: async (invocation, io) => (await import("./commands/verify.ts")).runVerify(invocation, io),
   },
   {
     name: "import",
@@ -129,7 +129,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./import_command.ts")).runImport(invocation, io),
+    run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
   },
   {
     name: "push",
@@ -149,7 +149,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./push_command.ts")).runPush(invocation, io),
+    run: async (invocation, io) => (await import("./commands/push.ts")).runPush(invocation, io),
   },
   {
     name: "inventory",
@@ -163,7 +163,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "ca-file", value: "FILE", summary: "the authorities that the agent's certificate is of, as PEM" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./inventory_command.ts")).runInventory(invocation, io),
+    run: async (invocation, io) => (await import("./commands/inventory.ts")).runInventory(invocation, io),
   },
   {
     name: "gc",
@@ -180,7 +180,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "dry-run", summary: "say what would be removed, remove nothing" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./gc_command.ts")).runGc(invocation, io),
+    run: async (invocation, io) => (await import("./commands/gc.ts")).runGc(invocation, io),
   },
   {
     name: "images",
@@ -188,7 +188,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "list the images in the store",
     arity: [0, 0],
     flags: [FLAG.data, FLAG.json],
-    run: async (invocation, io) => (await import("./images_command.ts")).runImages(invocation, io),
+    run: async (invocation, io) => (await import("./commands/images.ts")).runImages(invocation, io),
   },
   PACKAGES_COMMAND,
   {
@@ -209,7 +209,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "port", value: "PORT", summary: "where agents listen [36060]" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./nodes_command.ts")).runNodes(invocation, io),
+    run: async (invocation, io) => (await import("./commands/nodes.ts")).runNodes(invocation, io),
   },
   {
     name: "version",
@@ -217,7 +217,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "say which crpe this is: version, commit, runtime",
     arity: [0, 0],
     flags: [FLAG.json],
-    run: async (invocation, io) => (await import("./version_command.ts")).runVersion(invocation, io),
+    run: async (invocation, io) => (await import("./commands/version.ts")).runVersion(invocation, io),
   },
   {
     name: "mirror-config",
@@ -247,7 +247,7 @@ export const COMMANDS: readonly Command[] = [
       },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./mirror_config_command.ts")).runMirrorConfig(invocation, io),
+    run: async (invocation, io) => (await import("./commands/mirror_config.ts")).runMirrorConfig(invocation, io),
   },
   {
     name: "doctor",
@@ -264,6 +264,6 @@ export const COMMANDS: readonly Command[] = [
       { name: "root", value: "DIR", summary: "the folder in which this machine's / is, for its clients' files [/]" },
       FLAG.json,
     ],
-    run: async (invocation, io) => (await import("./doctor_command.ts")).runDoctor(invocation, io),
+    run: async (invocation, io) => (await import("./commands/doctor.ts")).runDoctor(invocation, io),
   },
 ];

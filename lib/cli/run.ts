@@ -1,11 +1,11 @@
+import { findCommand, findKnownCommand } from "./command_line/find_command.ts";
+import { formatCommandHelp, formatProgramHelp } from "./command_line/help.ts";
+import { parseCommandLine } from "./command_line/parse_command_line.ts";
 import { COMMANDS } from "./commands.ts";
-import { UsageError } from "./command.ts";
-import { describeError, exitStatusOf } from "./describe_error.ts";
-import { findCommand, findKnownCommand } from "./find_command.ts";
-import { formatCommandHelp, formatProgramHelp } from "./help.ts";
-import type { Io } from "./io.ts";
-import { parseCommandLine } from "./parse_command_line.ts";
-import { VERSION } from "./version.ts";
+import { describeError, exitStatusOf } from "./console/describe_error.ts";
+import type { Io } from "./console/io.ts";
+import { UsageError } from "./console/usage_error.ts";
+import { VERSION } from "./console/version.ts";
 
 /** Runs one command line. @returns the exit status; errors have been printed */
 export async function run(args: readonly string[], io: Io): Promise<number> {

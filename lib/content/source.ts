@@ -1,9 +1,6 @@
-import { RegistryError } from "../oci/error.ts";
+import type { ByteRange } from "../bytes/byte_range.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
-
-/** What part of a blob is asked for: from `start` up to and with `end`, or the last `suffix` bytes. */
-export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number };
 
 /** A blob, or a part of it, being read. `body` must be read to its end or cancelled. */
 export interface OpenedBlob {
@@ -63,21 +60,4 @@ export interface ContentStore extends ContentSource {
   writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void>;
   /** Points a tag at a manifest that the repository has. */
   tag(repo: string, tag: string, digest: Digest): Promise<void>;
-}
-
-/**
- * The bytes that a range stands for in a blob of `size` bytes.
- *
- * @throws {RegistryError} `RANGE_INVALID` when there are none (RFC 9110, 14.1.2)
- */
-export function resolveRange(size: number, range: ByteRange | undefined): { start: number; length: number } {
-  if (range === undefined) return { start: 0, length: size };
-  const start = "suffix" in range ? Math.max(0, size - range.suffix) : range.start;
-  const last = "suffix" in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1);
-  if (start > last) {
-    throw new RegistryError("RANGE_INVALID", `Cannot serve the range: the blob has ${size} bytes`, {
-      detail: { size },
-    });
-  }
-  return { start, length: last - start + 1 };
 }

@@ -1,4 +1,4 @@
-import type { RuntimeFetch } from "../upstream/transport.ts";
+import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
 
 /** How many requests a registry still allows. */
 export interface RateLimit {

@@ -1,5 +1,5 @@
-import { BLOBS, INGEST } from "../content/layout.ts";
-import { listFolder } from "../content/list_folder.ts";
+import { listFolder } from "../files/read_if_there.ts";
+import { BLOBS, INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 
 /** What the clock is held against. */

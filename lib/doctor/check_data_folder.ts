@@ -1,6 +1,6 @@
-import { createFolder, removeIfThere } from "../content/durable.ts";
-import { lockFile } from "../content/file_lock.ts";
-import { INGEST } from "../content/layout.ts";
+import { createFolder, removeIfThere } from "../files/durable.ts";
+import { lockFile } from "../files/file_lock.ts";
+import { INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 
 /** What looking at a data folder needs from outside. */

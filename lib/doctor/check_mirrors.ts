@@ -1,11 +1,10 @@
-import { listFolder } from "../content/list_folder.ts";
-import { readTextIfThere } from "../content/read_text_if_there.ts";
+import { listFolder, readTextIfThere } from "../files/read_if_there.ts";
 import { CONTAINERD, CONTAINERD_CONFIG, whyFolderUnread } from "../mirror/containerd.ts";
-import { DOCKER } from "../mirror/docker_daemon.ts";
 import { CRIO } from "../mirror/containers_conf.ts";
+import { DOCKER } from "../mirror/docker_daemon.ts";
 import { K3S } from "../mirror/k3s.ts";
 import type { MirrorClient } from "../mirror/mirror.ts";
-import type { RuntimeFetch } from "../upstream/transport.ts";
+import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
 import type { Finding } from "./finding.ts";
 
 /** What looking at this machine's clients needs from outside. */

@@ -1,5 +1,5 @@
 import { DEFAULT_HOST } from "../oci/reference.ts";
-import type { UpstreamSource } from "../upstream/source.ts";
+import type { UpstreamSource } from "../upstream/upstream_source.ts";
 import { adviseOn } from "./advice.ts";
 import { type AnswerRecord, formatRateLimit } from "./answer_record.ts";
 import { type Finding, reasonOf } from "./finding.ts";

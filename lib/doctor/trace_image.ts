@@ -3,7 +3,7 @@ import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
-import type { UpstreamSource } from "../upstream/source.ts";
+import type { UpstreamSource } from "../upstream/upstream_source.ts";
 import { adviseOn } from "./advice.ts";
 import { type Finding, reasonOf } from "./finding.ts";
 

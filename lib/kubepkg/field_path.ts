@@ -1,3 +1,5 @@
+import { CorruptError } from "../oci/error.ts";
+
 /** The keys and positions that lead to a field. */
 export type FieldPath = readonly (string | number)[];
 
@@ -8,4 +10,10 @@ export function formatField(path: FieldPath): string {
     if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return i === 0 ? key : `.${key}`;
     return `[${JSON.stringify(key.length > 200 ? `${key.slice(0, 200)}…` : key)}]`;
   }).join("");
+}
+
+/** The error of a document whose field at `path` is wrong. */
+export function fieldError(what: string, path: FieldPath, reason: string, cause?: unknown): CorruptError {
+  const field = formatField(path);
+  return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });
 }

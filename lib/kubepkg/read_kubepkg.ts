@@ -3,7 +3,8 @@ import { parse } from "@std/yaml";
 import { CorruptError } from "../oci/error.ts";
 import { type JsonLimits, parseJson } from "../oci/json.ts";
 import { checkExactNumbers, checkExactValues } from "./exact_numbers.ts";
-import { type KubePkg, parseKubePkg } from "./kubepkg.ts";
+import type { KubePkg } from "./kubepkg.ts";
+import { parseKubePkg } from "./parse_kubepkg.ts";
 
 /** Largest KubePkg document, in bytes, and how deep it may be nested. */
 export const KUBEPKG_LIMITS: JsonLimits = { maxBytes: 16 * 1024 * 1024, maxDepth: 100 };

@@ -2,7 +2,8 @@
 import { compare, parse } from "@std/semver";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
-import { imagesOf, type KubePkg } from "./kubepkg.ts";
+import { imagesOf } from "./images_of.ts";
+import type { KubePkg } from "./kubepkg.ts";
 
 /**
  * How a candidate stands to what is installed: `install` (nothing is), `upgrade` (a higher version), `same` (nothing

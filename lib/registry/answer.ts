@@ -1,6 +1,6 @@
+import type { ResolvedManifest } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RegistryError } from "../oci/error.ts";
-import type { ResolvedManifest } from "../content/source.ts";
 import { type Descriptor, isManifestType, stripParameters } from "../oci/manifest.ts";
 
 /** An answer before it is known whether its body will be sent: to HEAD it is not. */

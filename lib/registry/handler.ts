@@ -1,11 +1,11 @@
+import { countBody } from "../bytes/counted_body.ts";
 import type { ContentCatalog } from "../content/source.ts";
+import { allowsRange, matchesEtag } from "../http/conditional.ts";
+import { parseRange } from "../http/range.ts";
 import { type ErrorCode, RegistryError } from "../oci/error.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { type Answer, answerContent, answerError, answerJson, answerNotModified, contentHeaders } from "./answer.ts";
-import { countBody } from "./counted_body.ts";
 import { formatNextLink, parsePage, takePage } from "./paging.ts";
-import { allowsRange, matchesEtag } from "./precondition.ts";
-import { parseRange } from "./range.ts";
 import {
   type BlobRoute,
   type CatalogRoute,

@@ -1,15 +1,16 @@
-import { type ByteRange, type OpenedBlob, resolveRange } from "../content/source.ts";
-import { verifyBytes } from "../content/verify.ts";
+import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import type { OpenedBlob } from "../content/source.ts";
+import { verifyBytes } from "../content/verifier.ts";
+import { parseContentRange } from "../http/range.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
-import { parseContentLength, readBoundedBody } from "./bounded_body.ts";
-import { createByteReader } from "./byte_reader.ts";
-import { decodeBody, type DecodedBody } from "./content_encoding.ts";
-import { parseContentRange } from "./content_range.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
-import { type Connection, openResumingBody } from "./resume.ts";
-import { StallGuard } from "./stall_guard.ts";
-import { TransportError } from "./transport_error.ts";
+import { parseContentLength, readBoundedBody } from "./transport/bounded_body.ts";
+import { createByteReader } from "./transport/byte_reader.ts";
+import { decodeBody, type DecodedBody } from "./transport/content_encoding.ts";
+import { type Connection, openResumingBody } from "./transport/resume.ts";
+import { StallGuard } from "./transport/stall_guard.ts";
+import { TransportError } from "./transport/transport_error.ts";
 
 /** Which blob is meant. */
 export interface BlobName {

@@ -1,16 +1,16 @@
 import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
-import type { AddressCheck } from "./address_check.ts";
-import { Authenticator } from "./auth.ts";
-import { readBoundedBody } from "./bounded_body.ts";
-import type { Credential } from "./docker_config.ts";
 import type { Endpoint } from "./endpoints.ts";
-import type { OnUpstreamEvent } from "./events.ts";
-import { type Fetch, withMiddleware } from "./middleware.ts";
-import { withRedirects } from "./redirect.ts";
-import { backoffDelay, type RetryPolicy, type Sleep, withRetry } from "./retry.ts";
-import { createTransport, type RuntimeFetch } from "./transport.ts";
-import { TransportError } from "./transport_error.ts";
+import { readBoundedBody } from "./transport/bounded_body.ts";
+import type { OnUpstreamEvent } from "./transport/events.ts";
+import { type Fetch, withMiddleware } from "./transport/middleware.ts";
+import { backoffDelay, type RetryPolicy, type Sleep, withRetry } from "./transport/retry.ts";
+import { createTransport, type RuntimeFetch } from "./transport/send_once.ts";
+import { TransportError } from "./transport/transport_error.ts";
+import type { AddressCheck } from "./trust/address_check.ts";
+import { Authenticator } from "./trust/authenticator.ts";
+import type { Credential } from "./trust/docker_config.ts";
+import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
 
 /** Time-outs of an upstream, in milliseconds. */

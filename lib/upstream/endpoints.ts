@@ -1,6 +1,6 @@
 import { DEFAULT_HOST, isRegistryHost, normalizeHost } from "../oci/reference.ts";
-import type { Credential } from "./docker_config.ts";
-import { isLoopbackHost, isPrivateHost } from "./private_address.ts";
+import type { Credential } from "./trust/docker_config.ts";
+import { isLoopbackHost, isPrivateHost } from "./trust/private_address.ts";
 
 /** Where a registry is asked. */
 export interface Endpoint {

@@ -1,4 +1,4 @@
-import { DigestMismatchError } from "../content/verify.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import {
@@ -9,8 +9,8 @@ import {
   parseManifest,
   stripParameters,
 } from "../oci/manifest.ts";
-import { parseContentLength } from "./bounded_body.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
+import { parseContentLength } from "./transport/bounded_body.ts";
 
 /** A manifest as an upstream gave it, found to be what was asked for. */
 export interface FetchedManifest {

@@ -1,8 +1,8 @@
+import { parseNextLink } from "../http/link.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest } from "../oci/manifest.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
-import { parseNextLink } from "./link.ts";
 import { fetchManifest } from "./manifest_request.ts";
 
 const MAX_PAGES = 20;

@@ -1,8 +1,8 @@
+import { parseNextLink } from "../http/link.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { isTag } from "../oci/reference.ts";
 import type { EndpointClient, EndpointRequest } from "./endpoint_client.ts";
-import { parseNextLink } from "./link.ts";
 
 const PAGE_SIZE = "1000";
 const MAX_PAGES = 200;

@@ -1,9 +1,9 @@
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { readBoundedBody } from "./bounded_body.ts";
-import { redactText } from "./redact.ts";
-import { parseRetryAfter } from "./retry.ts";
-import { TransportError } from "./transport_error.ts";
+import { readBoundedBody } from "./transport/bounded_body.ts";
+import { redactText } from "./transport/redact.ts";
+import { parseRetryAfter } from "./transport/retry.ts";
+import { TransportError } from "./transport/transport_error.ts";
 
 /** What was being done, for the error. */
 export interface Attempt {

@@ -1,4 +1,4 @@
-import { blobPath } from "../../lib/content/layout.ts";
+import { blobPath } from "../../lib/store/layout.ts";
 import { type Distribution, startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
 import { type BenchImage, HOST } from "./content.ts";

@@ -1,7 +1,7 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { blobPath } from "../../lib/content/layout.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { blobPath } from "../../lib/store/layout.ts";
 import { buildImage, type BuiltImage } from "../../tests/support/images.ts";
 import { makeKubePkg } from "../../tests/support/kubepkg.ts";
 import { makeLargeLayer } from "../../tests/support/large_blob.ts";

@@ -1,5 +1,4 @@
-import type { Content } from "./content.ts";
-import { REPOSITORY } from "./content.ts";
+import { type Content, REPOSITORY } from "./content.ts";
 import { type Exemptions, judgeTests, type Outcome, parseJunit, parseTree } from "./outcome.ts";
 
 /** One generation of the conformance tests. */

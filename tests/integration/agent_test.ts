@@ -1,4 +1,4 @@
-import { PackageRecords } from "../../lib/agent/package_records.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import type { CrpeProcess } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";

@@ -1,5 +1,5 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { makeBytes } from "../support/content.ts";
+import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { TestFolder } from "../support/test_folder.ts";
 

@@ -1,5 +1,4 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
-import { rootTest } from "../support/peers.ts";
 import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
 import { CacheSite, PATH, receive, until } from "../support/cache_site.ts";
 import { makeBytes } from "../support/content.ts";
@@ -7,6 +6,7 @@ import { startCrpe } from "../support/crpe_process.ts";
 import { type Fault, startFaultUpstream } from "../support/fault_upstream.ts";
 import { mountSmall } from "../support/mount.ts";
 import { inNetwork, runBeside } from "../support/network.ts";
+import { rootTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const MiB = 1024 * 1024;

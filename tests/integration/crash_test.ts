@@ -1,10 +1,10 @@
-import { PackageRecords } from "../../lib/agent/package_records.ts";
-import { isComplete } from "../../lib/content/completeness.ts";
-import { takeDataFolder } from "../../lib/content/data_folder.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { PullThrough } from "../../lib/content/pull_through.ts";
-import { listBlobs, verifyStore } from "../../lib/content/verify_store.ts";
+import { isComplete } from "../../lib/cache/completeness.ts";
+import { PullThrough } from "../../lib/cache/pull_through.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import { takeDataFolder } from "../../lib/store/data_folder.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { listBlobs, verifyStore } from "../../lib/store/verify_store.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import {
   type CrashFolders,

@@ -1,9 +1,9 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { makeBytes } from "../support/content.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
-import { makeBytes } from "../support/content.ts";
 import { createOffice } from "../support/office.ts";
 
 const [OLD, NEW] = ["registry.test/app:1", "registry.test/app:2"];

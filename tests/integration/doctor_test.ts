@@ -1,6 +1,6 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
 import type { Finding } from "../../lib/doctor/finding.ts";
 import type { ImageTrace } from "../../lib/doctor/trace_image.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";

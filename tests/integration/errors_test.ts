@@ -1,11 +1,11 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { rootTest } from "../support/peers.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { mountSmall } from "../support/mount.ts";
+import { rootTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 

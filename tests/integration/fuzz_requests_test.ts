@@ -1,4 +1,4 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { fuzzRequests } from "../support/fuzz/fuzz_requests.ts";

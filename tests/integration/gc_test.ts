@@ -1,5 +1,5 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { isComplete } from "../../lib/content/completeness.ts";
+import { isComplete } from "../../lib/cache/completeness.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { CacheSite, HOST, PATH, until } from "../support/cache_site.ts";
 import { makeBytes } from "../support/content.ts";

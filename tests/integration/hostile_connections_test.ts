@@ -1,4 +1,4 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assertEquals } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
 import { startCrpe } from "../support/crpe_process.ts";

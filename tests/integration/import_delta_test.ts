@@ -1,5 +1,5 @@
-import { isComplete } from "../../lib/content/completeness.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { isComplete } from "../../lib/cache/completeness.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";

@@ -1,8 +1,8 @@
-import { PackageRecords } from "../../lib/agent/package_records.ts";
-import { isComplete } from "../../lib/content/completeness.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { verifyStore } from "../../lib/content/verify_store.ts";
+import { isComplete } from "../../lib/cache/completeness.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { verifyStore } from "../../lib/store/verify_store.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import { spawnCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";

@@ -1,6 +1,6 @@
-import { PackageRecords } from "../../lib/agent/package_records.ts";
-import { isComplete } from "../../lib/content/completeness.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { isComplete } from "../../lib/cache/completeness.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";

@@ -1,11 +1,11 @@
-import { formatInventory } from "../../lib/content/inventory.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { formatInventory } from "../../lib/store/inventory.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
+import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { createOffice } from "../support/office.ts";
 import { TestFolder } from "../support/test_folder.ts";
-import { runCrpe } from "../support/crpe_process.ts";
 
 Deno.test("inventory lists what a store holds, with and without --json", async () => {
   await using office = await createOffice({ "registry.test/app:1": buildImage() });

@@ -8,8 +8,8 @@ import { startCrpe } from "../support/crpe_process.ts";
 import { startDistribution } from "../support/distribution.ts";
 import type { BuiltImage } from "../support/images.ts";
 import { checkCopied, HOSTS, listSituations, MirrorSite, type Situation, suffixOf } from "../support/mirror_site.ts";
-import { CRIO_REQUESTS, DOCKER_REQUESTS, replayPull } from "../support/replayed_pull.ts";
 import { type Peer, type PeerResult, peerTest } from "../support/peers.ts";
+import { CRIO_REQUESTS, DOCKER_REQUESTS, replayPull } from "../support/replayed_pull.ts";
 
 const ROUNDS = ["cold", "warm", "upstream gone"] as const;
 

@@ -1,6 +1,6 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
-import { blobPath } from "../../lib/content/layout.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { blobPath } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { spawnCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";

@@ -1,11 +1,11 @@
-import { buildImage } from "../support/images.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { type Certificate, makeCertificate } from "../support/certificate.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
 import { peerTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
 
 const image = buildImage();
 

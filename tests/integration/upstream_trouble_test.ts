@@ -1,10 +1,10 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
-import { rootTest } from "../support/peers.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { CacheSite, HOST, PATH, receive, until } from "../support/cache_site.ts";
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { inNetwork, runBeside } from "../support/network.ts";
+import { rootTest } from "../support/peers.ts";
 
 Deno.test("[15] a cold pull waits as long as Retry-After says", async () => {
   await using site = await CacheSite.start();

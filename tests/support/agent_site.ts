@@ -1,11 +1,11 @@
-import { createAgentHandler } from "../../lib/agent/agent_handler.ts";
-import type { AgentOptions, ImportReport } from "../../lib/agent/agent_options.ts";
-import { FolderHandover } from "../../lib/agent/folder_handover.ts";
-import { PackageRecords } from "../../lib/agent/package_records.ts";
+import { createAgentHandler } from "../../lib/agent/handler.ts";
+import type { AgentOptions, ImportReport } from "../../lib/agent/options.ts";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
-import { DiskStore } from "../../lib/content/disk_store.ts";
-import { parseKubePkg } from "../../lib/kubepkg/kubepkg.ts";
+import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
+import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import type { BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { MemoryStore } from "./memory_store.ts";

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
-import { formatGzipHead, GzipWriter } from "../../lib/bundle/gzip_writer.ts";
-import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../lib/bundle/tar_header.ts";
+import { formatGzipHead, GzipWriter } from "../../lib/archive/gzip_writer.ts";
+import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../lib/archive/tar_header.ts";
 import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { concat } from "./tar.ts";

@@ -1,6 +1,6 @@
+import type { OpenedBlob } from "../../lib/content/source.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
-import type { OpenedBlob } from "../../lib/content/source.ts";
 
 /** Some content and what points at it. */
 export interface Content {

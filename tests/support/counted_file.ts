@@ -1,4 +1,4 @@
-import type { SeekableFile } from "../../lib/bundle/file_source.ts";
+import type { SeekableFile } from "../../lib/bytes/file_source.ts";
 
 /** A file in memory that counts what is read of it. */
 export class CountedFile implements SeekableFile {

@@ -1,7 +1,6 @@
-import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/content/upstream.ts";
-import { type ByteRange, resolveRange } from "../../lib/content/source.ts";
-import type { Digest } from "../../lib/oci/digest.ts";
-import { isDigest } from "../../lib/oci/digest.ts";
+import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
+import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
+import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
 import { type Content, streamOf } from "./content.ts";

@@ -1,13 +1,7 @@
-import {
-  type ByteRange,
-  type ContentCatalog,
-  type ContentStore,
-  type OpenedBlob,
-  resolveRange,
-} from "../../lib/content/source.ts";
-import { Verifier, verifyBytes } from "../../lib/content/verify.ts";
-import type { Digest } from "../../lib/oci/digest.ts";
-import { isDigest } from "../../lib/oci/digest.ts";
+import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
+import type { ContentCatalog, ContentStore, OpenedBlob } from "../../lib/content/source.ts";
+import { Verifier, verifyBytes } from "../../lib/content/verifier.ts";
+import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import { type Descriptor, parseManifest } from "../../lib/oci/manifest.ts";
 import { isTag } from "../../lib/oci/reference.ts";

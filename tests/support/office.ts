@@ -1,4 +1,4 @@
-import { DiskStore } from "../../lib/content/disk_store.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { runCrpe } from "./crpe_process.ts";
 import type { BuiltImage } from "./images.ts";
 import { writeImage } from "./put_image.ts";

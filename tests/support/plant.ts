@@ -1,9 +1,9 @@
+import { type CrpeProcess, spawnCrpe, startCrpe } from "./crpe_process.ts";
 import { buildImage, type BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { type LargeBlob, makeLargeLayer } from "./large_blob.ts";
 import { createOffice } from "./office.ts";
 import { writeImage } from "./put_image.ts";
-import { type CrpeProcess, spawnCrpe, startCrpe } from "./crpe_process.ts";
 
 /** The repository of a plant's images. */
 export const PLANT_REPO = "registry.test/app";

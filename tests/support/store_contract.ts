@@ -1,5 +1,5 @@
 import type { ContentCatalog, ContentStore } from "../../lib/content/source.ts";
-import { DigestMismatchError } from "../../lib/content/verify.ts";
+import { DigestMismatchError } from "../../lib/content/verifier.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import { assertEquals, assertRejects } from "./assert.ts";
 import { makeBlob, makeIndex, makeManifest, readAll, streamOf, UNKNOWN_DIGEST } from "./content.ts";

@@ -1,4 +1,4 @@
-import type { Io } from "../../lib/cli/io.ts";
+import type { Io } from "../../lib/cli/console/io.ts";
 
 /** An `Io` that keeps what is written. */
 export interface TestIo extends Io {

@@ -1,6 +1,6 @@
 import { createEndpointSelector, type UpstreamEntry } from "../../lib/upstream/endpoints.ts";
-import type { UpstreamEvent } from "../../lib/upstream/events.ts";
-import { type UpstreamOptions, UpstreamSource } from "../../lib/upstream/source.ts";
+import type { UpstreamEvent } from "../../lib/upstream/transport/events.ts";
+import { type UpstreamOptions, UpstreamSource } from "../../lib/upstream/upstream_source.ts";
 
 /** A source whose waits take no time, and what it did meanwhile. */
 export interface TestSource {

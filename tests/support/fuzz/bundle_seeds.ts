@@ -1,6 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
-import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { makeBytes } from "../content.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../images.ts";

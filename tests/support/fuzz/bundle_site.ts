@@ -1,11 +1,11 @@
+import { describeError } from "../../../lib/cli/console/describe_error.ts";
+import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
+import { formatHandover } from "../../../lib/install/handover/manifest_file.ts";
+import { installBundle, type InstallResult } from "../../../lib/install/install_bundle.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { formatCanonicalJson } from "../../../lib/kubepkg/version.ts";
-import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
-import { installBundle, type InstallResult } from "../../../lib/agent/install_bundle.ts";
-import { PackageRecords } from "../../../lib/agent/package_records.ts";
-import { describeError } from "../../../lib/cli/describe_error.ts";
-import { DiskStore } from "../../../lib/content/disk_store.ts";
-import { formatHandover } from "../../../lib/kubepkg/handover.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { streamOf } from "../content.ts";
 import { type BundleSeeds, tarOf } from "./bundle_seeds.ts";
 import { checkStore, hashOfFile, listFiles } from "./check_store.ts";

@@ -1,5 +1,5 @@
-import { changeHead, makePart, type TarPart } from "./tar_parts.ts";
 import type { Random } from "./random.ts";
+import { changeHead, makePart, type TarPart } from "./tar_parts.ts";
 
 const encoder = new TextEncoder();
 const HEX = "0123456789abcdef".repeat(4);

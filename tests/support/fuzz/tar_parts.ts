@@ -1,4 +1,4 @@
-import { formatTarHeader, paddedSize } from "../../../lib/bundle/tar_header.ts";
+import { formatTarHeader, paddedSize } from "../../../lib/archive/tar_header.ts";
 import { concat } from "../tar.ts";
 
 const BLOCK = 512;

@@ -1,7 +1,7 @@
-import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
-import { assertEquals } from "../../support/assert.ts";
 import { createAgentSite } from "../../support/agent_site.ts";
+import { assertEquals } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 
 Deno.test("PUT /kubepkgs/blobs takes a blob that one of several packages on their way says the size of", async () => {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
 import { createAgentSite, makeBundle } from "../../support/agent_site.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { makeParts } from "../../support/bundle_parts.ts";
 import { makeBytes } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";

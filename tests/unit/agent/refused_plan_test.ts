@@ -1,8 +1,8 @@
-import { createAgentHandler } from "../../../lib/agent/agent_handler.ts";
-import { PackageRecords } from "../../../lib/agent/package_records.ts";
+import { createAgentHandler } from "../../../lib/agent/handler.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
-import { DiskStore } from "../../../lib/content/disk_store.ts";
-import { parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";

@@ -1,6 +1,6 @@
 import { SharedAnswers } from "../../../lib/agent/shared_answers.ts";
-import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { createAgentSite } from "../../support/agent_site.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
 Deno.test("SharedAnswers finds an answer out for one at a time, and for each after they asked", async () => {
   const shared = new SharedAnswers();

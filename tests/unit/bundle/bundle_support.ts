@@ -1,9 +1,10 @@
 import { gzipSync } from "node:zlib";
-import { blobEntryName } from "../../../lib/bundle/entry_name.ts";
+import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../../lib/archive/tar_header.ts";
+import { blobEntryName } from "../../../lib/bundle/entry_names.ts";
 import { packBundle, type PackOptions, type PackResult } from "../../../lib/bundle/pack_bundle.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
-import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../../../lib/bundle/tar_header.ts";
-import { API_VERSION, type KubePkg, parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { API_VERSION, type KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatform } from "../../../lib/oci/platform.ts";

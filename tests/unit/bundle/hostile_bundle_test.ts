@@ -1,15 +1,16 @@
-import { FolderHandover } from "../../../lib/agent/folder_handover.ts";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
-import { installBundle } from "../../../lib/agent/install_bundle.ts";
-import { PackageRecords } from "../../../lib/agent/package_records.ts";
-import { decompress } from "../../../lib/bundle/decompress.ts";
-import { importBundle } from "../../../lib/bundle/import_bundle.ts";
+import { decompress } from "../../../lib/archive/decompress.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
-import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import { installBundle } from "../../../lib/install/install_bundle.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertLess, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { linesOf, WatchedStore } from "../install/import_support.ts";
 import {
   fileOf,
   filesOf,
@@ -20,7 +21,6 @@ import {
   makeTgz,
   type TestFile,
 } from "./bundle_support.ts";
-import { linesOf, WatchedStore } from "./import_support.ts";
 
 const IMAGE = makeImage("linux/amd64", [makeBlob(700)]);
 const KUBEPKG = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }, "1.0.0", {

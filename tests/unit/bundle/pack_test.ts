@@ -1,8 +1,8 @@
 import { gunzipSync } from "node:zlib";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
-import { DigestMismatchError } from "../../../lib/content/verify.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../../support/assert.ts";

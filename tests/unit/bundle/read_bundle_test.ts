@@ -1,8 +1,8 @@
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { blobEntryName } from "../../../lib/bundle/entry_names.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
-import { blobEntryName } from "../../../lib/bundle/entry_name.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeBlob, makeBytes, streamOf } from "../../support/content.ts";

@@ -1,9 +1,9 @@
-import { layOutBundle } from "../../../lib/bundle/bundle_file.ts";
+import { layOutBundle } from "../../../lib/bundle/bundle_layout.ts";
 import { packBundle, type PackOptions } from "../../../lib/bundle/pack_bundle.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
-import type { PartialFile } from "../../../lib/bundle/take_up.ts";
-import { resolveRange } from "../../../lib/content/source.ts";
-import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import type { PartialFile } from "../../../lib/bundle/resume_pack.ts";
+import { resolveRange } from "../../../lib/bytes/byte_range.ts";
+import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";

@@ -1,11 +1,12 @@
-import { decompress } from "../../../lib/bundle/decompress.ts";
-import { parseBlobEntryName, parsePieceEntryName } from "../../../lib/bundle/entry_name.ts";
+import { decompress } from "../../../lib/archive/decompress.ts";
+import { TarReader } from "../../../lib/archive/tar_reader.ts";
+import { parseBlobEntryName, parsePieceEntryName } from "../../../lib/bundle/entry_names.ts";
 import { packParts, type PackPartsOptions } from "../../../lib/bundle/pack_parts.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import { layOutParts, SplitTooSmallError } from "../../../lib/bundle/split_bundle.ts";
-import { TarReader } from "../../../lib/bundle/tar_reader.ts";
-import { DigestMismatchError, verifyBytes } from "../../../lib/content/verify.ts";
-import { type KubePkg, parseKubePkg, type PartContent } from "../../../lib/kubepkg/kubepkg.ts";
+import { DigestMismatchError, verifyBytes } from "../../../lib/content/verifier.ts";
+import type { KubePkg, PartContent } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { makeBlob, makeBytes, streamOf } from "../../support/content.ts";

@@ -1,11 +1,12 @@
 import { gzipSync } from "node:zlib";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
-import { importBundle } from "../../../lib/bundle/import_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
+import { linesOf } from "../install/import_support.ts";
 import {
   fileOf,
   filesOf,
@@ -19,7 +20,6 @@ import {
   pack,
   type TestImage,
 } from "./bundle_support.ts";
-import { linesOf } from "./import_support.ts";
 
 const IMAGE = makeUsualImage();
 const OTHER = makeImage("linux/amd64", [makeBlob(700, 9)]);

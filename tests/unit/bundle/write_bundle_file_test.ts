@@ -1,6 +1,6 @@
-import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
 import type { BundleOutput } from "../../../lib/bundle/write_bundle.ts";
-import { DigestMismatchError } from "../../../lib/content/verify.ts";
+import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bundle_file.ts";
+import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";

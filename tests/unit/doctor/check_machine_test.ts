@@ -3,7 +3,7 @@ import { checkClock } from "../../../lib/doctor/check_clock.ts";
 import { checkDataFolder, type DataFolderOptions } from "../../../lib/doctor/check_data_folder.ts";
 import { checkMirrors } from "../../../lib/doctor/check_mirrors.ts";
 import { type Finding, reasonOf } from "../../../lib/doctor/finding.ts";
-import { DiskStore } from "../../../lib/content/disk_store.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
 import { writeImage } from "../../support/put_image.ts";

@@ -1,7 +1,7 @@
 import { AnswerRecord } from "../../../lib/doctor/answer_record.ts";
 import { checkUpstreams } from "../../../lib/doctor/check_upstreams.ts";
 import { createEndpointSelector } from "../../../lib/upstream/endpoints.ts";
-import { UpstreamSource } from "../../../lib/upstream/source.ts";
+import { UpstreamSource } from "../../../lib/upstream/upstream_source.ts";
 import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 
 type Answer = (request: Request) => Response | Promise<Response>;

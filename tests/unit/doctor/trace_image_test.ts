@@ -1,6 +1,6 @@
+import type { ContentStore } from "../../../lib/content/source.ts";
 import { traceImage } from "../../../lib/doctor/trace_image.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
-import type { ContentStore } from "../../../lib/content/source.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../../support/images.ts";
 import { MemoryStore } from "../../support/memory_store.ts";

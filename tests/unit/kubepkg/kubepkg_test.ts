@@ -1,4 +1,6 @@
-import { imagesOf, type PackagePart, parseKubePkg, withImageDigests } from "../../../lib/kubepkg/kubepkg.ts";
+import { imagesOf, withImageDigests } from "../../../lib/kubepkg/images_of.ts";
+import type { PackagePart } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { readKubePkg } from "../../../lib/kubepkg/read_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { formatReference } from "../../../lib/oci/reference.ts";

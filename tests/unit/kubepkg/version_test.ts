@@ -1,4 +1,5 @@
-import { type KubePkg, parseKubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { compareRelease, type Verdict } from "../../../lib/kubepkg/version.ts";
 import { assertEquals } from "../../support/assert.ts";
 

@@ -1,5 +1,5 @@
-import { matchRoute, type Route, splitUrl } from "../../../lib/registry/route.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
+import { matchRoute, type Route, splitUrl } from "../../../lib/registry/route.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const SHA256 = `sha256:${"a".repeat(64)}` as const;

@@ -1,8 +1,8 @@
 import { createRegistryHandler } from "../../../lib/registry/handler.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "../../support/assert.ts";
-import { concat } from "../../support/tar.ts";
-import { blob, index, layer, makeStore, manifest } from "../../support/registry_fixture.ts";
 import type { MemoryStore } from "../../support/memory_store.ts";
+import { blob, index, layer, makeStore, manifest } from "../../support/registry_fixture.ts";
+import { concat } from "../../support/tar.ts";
 
 // What only a real socket shows: what the server makes of the handler's answers.
 

@@ -1,3 +1,4 @@
+import { computeDigest } from "../../../lib/oci/digest.ts";
 import { normalizeHost } from "../../../lib/oci/reference.ts";
 import {
   createEndpointSelector,
@@ -6,8 +7,7 @@ import {
   listWellKnownUpstreams,
   type UpstreamEntry,
 } from "../../../lib/upstream/endpoints.ts";
-import { UpstreamSource } from "../../../lib/upstream/source.ts";
-import { computeDigest } from "../../../lib/oci/digest.ts";
+import { UpstreamSource } from "../../../lib/upstream/upstream_source.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const WELL_KNOWN = listWellKnownUpstreams();

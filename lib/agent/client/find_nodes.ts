@@ -1,0 +1,132 @@
+import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
+
+/** An agent that was found. */
+export interface FoundNode {
+  readonly id: string;
+  /** `host:port` */
+  readonly address: string;
+  /** What it packs for, or runs on. */
+  readonly platforms: readonly string[];
+  /** What is installed there; `undefined` where it did not say. */
+  readonly packages: readonly { readonly name: string; readonly version: string }[] | undefined;
+}
+
+/** What agents are looked for with. */
+export interface FindNodesOptions {
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** Aborts when so many milliseconds have passed. */
+  readonly timeout: (milliseconds: number) => AbortSignal;
+}
+
+const TIMEOUT_MILLISECONDS = 1000;
+const MAX_AT_ONCE = 64;
+// What an answer with the packages may have: so many bytes, and so many answers at a time.
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MAX_BODIES_AT_ONCE = 4;
+const MAX_HEADER = 1024;
+const MAX_PACKAGES = 1000;
+
+/**
+ * Asks addresses whether there is an agent, each once and for a second at most, and the agents what is installed. What
+ * answers otherwise, or not at all, is none. Nobody's answer is taken for more than text of a bounded length.
+ *
+ * @param addresses `host:port`
+ * @returns in the order of the addresses
+ */
+export async function findNodes(addresses: readonly string[], options: FindNodesOptions): Promise<FoundNode[]> {
+  const heads = await mapBounded(addresses, MAX_AT_ONCE, (address) => askHead(address, options));
+  const found = heads.filter((head) => head !== undefined);
+  return await mapBounded(found, MAX_BODIES_AT_ONCE, async (node) => {
+    return { ...node, packages: await askPackages(node.address, options) };
+  });
+}
+
+/**
+ * Reads `X-Node-Agent: <id>; platforms=linux/arm64,linux/amd64`.
+ *
+ * @returns `undefined` when it is not that
+ */
+export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms"> | undefined {
+  if (text.length > MAX_HEADER) return undefined;
+  const [id = "", ...parameters] = text.split(";").map((part) => part.trim());
+  if (!/^[\x21-\x3a\x3c-\x7e]{1,253}$/.test(id)) return undefined;
+  const platforms = parameters.find((parameter) => parameter.startsWith("platforms="))?.slice("platforms=".length) ??
+    "";
+  return { id, platforms: platforms.split(",").filter((platform) => /^[\w./-]{1,64}$/.test(platform)) };
+}
+
+async function askHead(
+  address: string,
+  options: FindNodesOptions,
+): Promise<Omit<FoundNode, "packages"> | undefined> {
+  try {
+    const response = await ask("HEAD", address, options);
+    await response.body?.cancel();
+    const header = response.status === 200 ? response.headers.get("x-node-agent") : null;
+    const parsed = header === null ? undefined : parseNodeHeader(header);
+    return parsed === undefined ? undefined : { address, ...parsed };
+  } catch {
+    // Whatever is there, or is not there, is no agent.
+    return undefined;
+  }
+}
+
+async function askPackages(address: string, options: FindNodesOptions): Promise<FoundNode["packages"]> {
+  try {
+    const response = await ask("GET", address, options);
+    if (response.status !== 200) {
+      await response.body?.cancel();
+      return undefined;
+    }
+    const list = parseJson(await readBody(response), `the packages of ${address}`, {
+      maxBytes: MAX_BODY_BYTES,
+      maxDepth: 128,
+    });
+    return Array.isArray(list) ? list.slice(0, MAX_PACKAGES).flatMap(readPackage) : undefined;
+  } catch {
+    // It is an agent all the same.
+    return undefined;
+  }
+}
+
+async function ask(method: string, address: string, { fetch, timeout }: FindNodesOptions): Promise<Response> {
+  const signal = timeout(TIMEOUT_MILLISECONDS);
+  // Where it points elsewhere nobody is asked.
+  return await fetch(new Request(`http://${address}/kubepkgs`, { method, signal, redirect: "manual" }));
+}
+
+async function readBody(response: Response): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.min(Number(response.headers.get("content-length")) || 65536, MAX_BODY_BYTES));
+  let [buffer, size] = [bytes, 0];
+  for await (const chunk of response.body ?? []) {
+    if (size + chunk.length > MAX_BODY_BYTES) throw new CorruptError("Cannot read the packages: they are too many");
+    if (size + chunk.length > buffer.length) {
+      const larger = new Uint8Array(Math.min(2 * (size + chunk.length), MAX_BODY_BYTES));
+      larger.set(buffer.subarray(0, size));
+      buffer = larger;
+    }
+    buffer.set(chunk, size);
+    size += chunk.length;
+  }
+  return buffer.subarray(0, size);
+}
+
+function readPackage(value: unknown): { name: string; version: string }[] {
+  const { metadata, spec } = isJsonObject(value) ? value : {};
+  const name = isJsonObject(metadata) ? metadata.name : undefined;
+  const version = isJsonObject(spec) ? spec.version : undefined;
+  const isText = (text: unknown): text is string => typeof text === "string" && text.length <= 256;
+  return isText(name) && isText(version) && isPackageName(name) && isVersion(version) ? [{ name, version }] : [];
+}
+
+async function mapBounded<T, R>(items: readonly T[], most: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i]!);
+  };
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, worker));
+  return results;
+}

@@ -1,0 +1,111 @@
+import { isPackageName } from "../kubepkg/kubepkg.ts";
+import { RegistryError } from "../oci/error.ts";
+import { answerError, answerJson, toApiError } from "./answer.ts";
+import { hasToken } from "./api_token.ts";
+import { BlobUploads } from "./blob_uploads.ts";
+import type { AgentOptions } from "./options.ts";
+import { postPlan } from "./push_plan.ts";
+import { putPackage } from "./put_package.ts";
+import { type AgentRoute, matchAgentRoute } from "./route.ts";
+import { SharedAnswers } from "./shared_answers.ts";
+
+/**
+ * Makes the agent's API (contract, "The agent over HTTP"), and what `crpe push` needs besides: `POST /kubepkgs/plan` and
+ * `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push plans, sends the blobs that are missing, and then installs with a
+ * `PUT /kubepkgs` of a bundle that has `kubepkg.json` alone.
+ *
+ * The handler never throws. Errors have the registry's form.
+ */
+export function createAgentHandler(options: AgentOptions): (request: Request) => Promise<Response> {
+  const uploads = new BlobUploads(options);
+  const shared = new SharedAnswers();
+  return async (request) => {
+    try {
+      const url = new URL(request.url);
+      checkOrigin(request.headers, url);
+      const route = matchAgentRoute(request.method, url);
+      const isRead = request.method === "GET" || request.method === "HEAD";
+      if (!isRead) checkToken(request.headers, options.token);
+      const response = await (isRead
+        ? answerRead(route, request, { options, uploads, shared })
+        : answerWrite(route, request, options, uploads));
+      if (request.method !== "HEAD") {
+        return response;
+      }
+      await response.body?.cancel();
+      return new Response(null, response);
+    } catch (error) {
+      const known = toApiError(error, options.describeError);
+      if (known.code === "INTERNAL") options.onError(error, request);
+      return answerError(known);
+    }
+  };
+}
+
+// A page of another site may send requests from the browser of somebody who can reach the agent; it must not even see
+// what is installed. Programs send no Origin.
+function checkOrigin(headers: Headers, url: URL): void {
+  const origin = headers.get("origin");
+  if (origin === null || origin === url.origin) return;
+  throw new RegistryError("DENIED", "Cannot answer: the request comes from a page of another origin");
+}
+
+function checkToken(headers: Headers, token: string | undefined): void {
+  if (token === undefined) {
+    throw new RegistryError("UNAVAILABLE", "Cannot import: the agent's data folder cannot be written");
+  }
+  if (hasToken(headers, token)) return;
+  throw new RegistryError(
+    "UNAUTHORIZED",
+    headers.has("authorization")
+      ? "Cannot import: the token is not the agent's"
+      : "Cannot import: it takes the agent's token, as Authorization: Bearer TOKEN",
+  );
+}
+
+async function answerRead(
+  route: AgentRoute,
+  { method }: Request,
+  { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: SharedAnswers },
+): Promise<Response> {
+  const { node: { id, platforms }, records } = options;
+  switch (route.kind) {
+    case "packages": {
+      const headers = { "x-node-agent": `${id}; platforms=${platforms.join(",")}` };
+      // Who looks for agents wants no more, and is to find also one that cannot read a record.
+      return method === "HEAD"
+        ? answerJson([], headers)
+        : await shared.answer("packages", () => records.list(), headers);
+    }
+    case "package":
+      return await shared.answer(`package ${route.name}`, async () => {
+        const installed = isPackageName(route.name) ? await records.read(route.name) : undefined;
+        if (installed !== undefined) return installed;
+        throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(route.name)}: no such package is installed`);
+      });
+    case "blob":
+      return await uploads.getState(route.digest);
+    case "inventory":
+      return await shared.answer("inventory", async () => ({ digests: await options.listInventory() }));
+    case "plan":
+      throw new Error("Cannot happen: a plan is posted");
+  }
+}
+
+async function answerWrite(
+  route: AgentRoute,
+  request: Request,
+  options: AgentOptions,
+  uploads: BlobUploads,
+): Promise<Response> {
+  switch (route.kind) {
+    case "packages":
+      return await putPackage(request, options);
+    case "plan":
+      return await postPlan(request, options);
+    case "blob":
+      return await uploads.put(route.digest, request);
+    default:
+      throw new Error(`Cannot happen: ${route.kind} is read`);
+  }
+}

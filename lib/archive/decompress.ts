@@ -1,0 +1,79 @@
+import { createZstdDecompress } from "node:zlib";
+import { type BundleSource, ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
+import { GzipSource } from "./gzip_reader.ts";
+import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
+import { ZstdFrames } from "./zstd_frames.ts";
+
+/** How a bundle's tar is compressed. */
+export type Compression = "gzip" | "zstd" | "none";
+
+/** What a file holds. */
+export interface Decompressed {
+  readonly compression: Compression;
+  readonly reader: ByteReader;
+}
+
+/**
+ * Reads what a file holds once it is decompressed: gzip (RFC 1952, several members too), zstd (RFC 8878) or neither, told
+ * apart by the first bytes. Input is taken only as fast as output is read. Of a file in our own layout, or a plain tar,
+ * what is skipped is not read.
+ *
+ * @param what names the file in errors
+ * @throws {CorruptError} from the reader: a file cut short, a wrong check sum, other bytes behind the end
+ */
+export async function decompress(source: BundleSource, what = "the bundle"): Promise<Decompressed> {
+  const input = new ByteReader(source instanceof ReadableStream ? openByteSource(source) : source, what);
+  try {
+    const compression = tellCompression(await input.peek(4));
+    switch (compression) {
+      case "gzip":
+        return { compression, reader: new ByteReader(new GzipSource(input, what), what) };
+      case "zstd":
+        return { compression, reader: new ByteReader(new ZstdSource(input, what), what) };
+      case "none":
+        return { compression, reader: input };
+    }
+  } catch (error) {
+    await input.cancel(error);
+    throw error;
+  }
+}
+
+/** Tells by a file's first four bytes how it is compressed. */
+export function tellCompression(head: Uint8Array): Compression {
+  const [a = 0, b = 0, c = 0, d = 0] = head;
+  if (a === 0x1f && b === 0x8b) return "gzip";
+  if (b === 0xb5 && c === 0x2f && d === 0xfd && a === 0x28) return "zstd";
+  // RFC 8878, 3.1.2: a skippable frame may come first (pzstd writes one).
+  if ((a & 0xf0) === 0x50 && b === 0x2a && c === 0x4d && d === 0x18) return "zstd";
+  return "none";
+}
+
+/** Decompresses one frame after the other. */
+class ZstdSource implements ByteSource {
+  readonly #input: ByteReader;
+  readonly #frames: ZstdFrames;
+  readonly #what: string;
+  #frame: TransformSource | undefined;
+
+  constructor(input: ByteReader, what: string) {
+    this.#input = input;
+    this.#frames = new ZstdFrames(input, what);
+    this.#what = what;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const piece = await this.#frame?.read();
+      if (piece !== undefined) return piece;
+      const frame = await this.#frames.next();
+      if (frame === undefined) return undefined;
+      this.#frame = new TransformSource(frame, createZstdDecompress({ chunkSize: CHUNK_BYTES }), this.#what);
+    }
+  }
+
+  async cancel(reason?: unknown): Promise<void> {
+    await this.#frame?.cancel(reason);
+    await this.#input.cancel(reason);
+  }
+}

@@ -1,0 +1,21 @@
+import { RegistryError } from "../oci/error.ts";
+
+/** What part of a blob is asked for: from `start` up to and with `end`, or the last `suffix` bytes. */
+export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number };
+
+/**
+ * The bytes that a range stands for in a blob of `size` bytes.
+ *
+ * @throws {RegistryError} `RANGE_INVALID` when there are none (RFC 9110, 14.1.2)
+ */
+export function resolveRange(size: number, range: ByteRange | undefined): { start: number; length: number } {
+  if (range === undefined) return { start: 0, length: size };
+  const start = "suffix" in range ? Math.max(0, size - range.suffix) : range.start;
+  const last = "suffix" in range ? size - 1 : Math.min(range.end ?? size - 1, size - 1);
+  if (start > last) {
+    throw new RegistryError("RANGE_INVALID", `Cannot serve the range: the blob has ${size} bytes`, {
+      detail: { size },
+    });
+  }
+  return { start, length: last - start + 1 };
+}

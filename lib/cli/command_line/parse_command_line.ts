@@ -1,0 +1,95 @@
+// @ts-types="../../std/parse_args.d.ts"
+import { parseArgs } from "@std/cli/parse-args";
+// @ts-types="../../std/closest_string.d.ts"
+import { closestString } from "@std/text/closest-string";
+import { UsageError } from "../console/usage_error.ts";
+import { type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
+
+/**
+ * Reads the words behind a command's name.
+ *
+ * @throws {UsageError} for an unknown flag (naming the nearest one), a missing value, or a wrong number of operands
+ */
+export function parseCommandLine(command: Command, args: readonly string[]): Invocation {
+  const known = [...command.flags, ...COMMON_FLAGS];
+  const takesValue = known.filter((flag) => flag.value !== undefined);
+  for (const argument of args) checkSwitch(argument, known);
+  const parsed = parseArgs(joinDashes(splitShortFlags(args, takesValue), takesValue), {
+    string: ["_", ...takesValue.map((flag) => flag.name)],
+    boolean: known.filter((flag) => flag.value === undefined).map((flag) => flag.name),
+    collect: takesValue.map((flag) => flag.name),
+    alias: Object.fromEntries(known.flatMap((flag) => flag.short ? [[flag.short, flag.name]] : [])),
+    unknown: (argument, key) => {
+      if (key === undefined) return true;
+      throw new UsageError(`Cannot use ${flagText(argument)}: ${nearestFlag(key, known)}`);
+    },
+  });
+  const values = new Map<string, readonly string[]>();
+  for (const { name, isRepeatable, short } of takesValue) {
+    const given = (parsed[name] as unknown[] | undefined ?? []).map(String);
+    const shown = args.some((arg) => arg.startsWith(`--${name}`)) || short === undefined ? `--${name}` : `-${short}`;
+    if (given.includes("")) throw new UsageError(`Cannot use ${shown}: it needs a value`);
+    if (given.length > 1 && !isRepeatable) throw new UsageError(`Cannot use ${shown}: it is given more than once`);
+    values.set(name, given);
+  }
+  const operands = parsed._.map(String);
+  checkArity(command, operands);
+  return {
+    arguments: operands,
+    flag: (name) => values.get(name)?.[0],
+    flags: (name) => values.get(name) ?? [],
+    isSet: (name) => parsed[name] === true,
+  };
+}
+
+// `--json=no` is not what it looks like: a switch has no value.
+function checkSwitch(argument: string, known: readonly Flag[]): void {
+  const [, name] = /^--([^=]+)=/.exec(argument) ?? [];
+  const flag = known.find((flag) => flag.name === name);
+  if (flag !== undefined && flag.value === undefined) {
+    throw new UsageError(`Cannot use --${name} with a value: it is a switch; leave it out to mean no`);
+  }
+}
+
+/** `-oFILE` as `-o FILE`. */
+function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): string[] {
+  return args.flatMap((argument) => {
+    const flag = takesValue.find(({ short }) => short !== undefined && argument.startsWith(`-${short}`));
+    return flag === undefined || argument.length === 2 ? [argument] : [argument.slice(0, 2), argument.slice(2)];
+  });
+}
+
+// What parses takes a `-` behind a long flag for the next flag, and not for its value, which stands for a standard stream.
+function joinDashes(args: readonly string[], takesValue: readonly Flag[]): string[] {
+  const names = new Set(takesValue.map(({ name }) => `--${name}`));
+  const joined: string[] = [];
+  for (const argument of args) {
+    const before = joined.at(-1);
+    if (argument === "-" && before !== undefined && names.has(before)) joined[joined.length - 1] = `${before}=-`;
+    else joined.push(argument);
+  }
+  return joined;
+}
+
+/** `did you mean "pack"?`, for a word that is none of `words`. */
+export function didYouMean(word: string, words: readonly string[]): string {
+  return `did you mean ${JSON.stringify(closestString(word, words))}?`;
+}
+
+function nearestFlag(key: string, known: readonly Flag[]): string {
+  return `there is no such flag; did you mean --${closestString(key, known.map(({ name }) => name))}?`;
+}
+
+function flagText(argument: string): string {
+  return argument.split("=", 1)[0] ?? argument;
+}
+
+function checkArity(command: Command, operands: readonly string[]): void {
+  const [least, most] = command.arity;
+  if (operands.length < least) {
+    throw new UsageError(`Cannot run ${command.name}: ${command.operands} is missing`);
+  }
+  if (operands.length > most) {
+    throw new UsageError(`Cannot run ${command.name}: ${JSON.stringify(operands[most])} is one operand too many`);
+  }
+}

@@ -1,0 +1,118 @@
+import { CorruptError } from "../../oci/error.ts";
+import { parsePlatforms, type Platform } from "../../oci/platform.ts";
+import { normalizeHost } from "../../oci/reference.ts";
+import type { Address } from "../../server/listen.ts";
+import type { Io } from "../console/io.ts";
+import { parseDuration, parseSize } from "../console/quantity.ts";
+import { UsageError } from "../console/usage_error.ts";
+import type { Invocation } from "./command.ts";
+import type { ConfigFile } from "./config_file.ts";
+
+/** What a command is to work with: the flags, else the environment, else the configuration file, else the defaults. */
+export interface Settings {
+  /** The data folder. */
+  readonly data: string;
+  readonly config: ConfigFile;
+  readonly offline: boolean;
+  /** `HOST[=URL]`, as given. */
+  readonly upstreams: readonly string[];
+  /** Only upstreams that were named are contacted; otherwise, where none was, the well-known registries are. */
+  readonly isClosed?: boolean;
+  /** `undefined`: none were named. */
+  readonly platforms: readonly Platform[] | undefined;
+  /** In milliseconds. */
+  readonly tagTtl: number;
+  /** In bytes; `undefined`: without limit. */
+  readonly cacheMax: number | undefined;
+}
+
+const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
+
+/** Puts the settings of one invocation together. @throws {UsageError} */
+export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
+  const config = withCaFiles(await readConfig(invocation.flag("config")), invocation.flags("ca-file"));
+  const upstreams = invocation.flags("upstream");
+  return {
+    data: dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io),
+    config,
+    offline: invocation.isSet("offline") || config.offline === true,
+    upstreams: upstreams.length > 0 ? upstreams : config.upstream,
+    platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
+      readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
+    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max"),
+    tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
+  };
+}
+
+function readSize(text: string | undefined, what: string): number | undefined {
+  return text === undefined ? undefined : parseSize(text, what);
+}
+
+/** Reads `HOST:PORT`, `:PORT` or `PORT`; `what` names it in the error. @throws {UsageError} */
+export function parseAddress(text: string, what = "--addr"): Address {
+  const match = /^(?:(?<hostname>\[[0-9a-fA-F:.%a-z]+\]|[^:[\]]*):)?(?<port>[0-9]{1,5})$/.exec(text);
+  const port = Number(match?.groups?.port);
+  if (match === null || port > 65535) {
+    throw new UsageError(
+      `Cannot use ${what} ${JSON.stringify(text)}: write HOST:PORT, such as 127.0.0.1:6060 or :6060`,
+    );
+  }
+  return { hostname: match.groups?.hostname?.replace(/^\[|\]$/g, "") || undefined, port };
+}
+
+/** Where a server listens: `--addr`, else the configuration, else every address with `$PORT` or the default port. */
+export function readAddress(invocation: Invocation, io: Io, config: ConfigFile, defaultPort: number): Address {
+  const named = invocation.flag("addr");
+  if (named !== undefined) return parseAddress(named);
+  const { hostname, port } = parseAddress(config.addr ?? `:${defaultPort}`, "addr");
+  const variable = io.env("PORT");
+  return variable === undefined ? { hostname, port } : { hostname, port: parseAddress(variable, "$PORT").port };
+}
+
+function dataFolder(named: string | undefined, io: Io): string {
+  if (named !== undefined) return named.replace(/(?<=.)\/+$/, "");
+  const share = io.env("XDG_DATA_HOME");
+  if (share !== undefined) return `${share}/crpe`;
+  const home = io.env("HOME");
+  if (home !== undefined) return `${home}/.local/share/crpe`;
+  throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
+}
+
+async function readConfig(path: string | undefined): Promise<ConfigFile> {
+  if (path === undefined) return NO_CONFIG;
+  // YAML and validation cost as much at the start as all the rest.
+  const { parseConfigFile } = await import("./config_file.ts");
+  return parseConfigFile(await Deno.readTextFile(path), path);
+}
+
+function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
+  const hosts = { ...config.hosts };
+  for (const text of given) {
+    const [, name, file] = /^([^=/]+)=(.+)$/.exec(text) ?? [];
+    if (name === undefined || file === undefined) {
+      throw new UsageError(`Cannot use --ca-file ${JSON.stringify(text)}: write HOST=FILE`);
+    }
+    const key = Object.keys(hosts).find((host) => normalizeHost(host) === normalizeHost(name)) ?? name;
+    hosts[key] = { ...hosts[key], "ca-file": file };
+  }
+  return { ...config, hosts };
+}
+
+/**
+ * Reads a list of platforms, if there is one.
+ *
+ * @param what names it in the error
+ * @throws {UsageError}
+ */
+export function readPlatforms(text: string | undefined, what: string): Platform[] | undefined {
+  if (text === undefined) return undefined;
+  let platforms: Platform[];
+  try {
+    platforms = parsePlatforms(text);
+  } catch (error) {
+    if (error instanceof CorruptError) throw new UsageError(`${error.message} (${what})`, { cause: error });
+    throw error;
+  }
+  if (platforms.length > 0) return platforms;
+  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: it names no platform`);
+}

@@ -1,0 +1,85 @@
+import { type ApiToken, keepToken, readTokenFile } from "../../agent/api_token.ts";
+import { isAgentPath } from "../../agent/route.ts";
+import { formatPlatform } from "../../oci/platform.ts";
+import { pathOf } from "../../server/exchange.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Settings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { parseSize } from "../console/quantity.ts";
+import { UsageError } from "../console/usage_error.ts";
+import type { Handler } from "../serving/serve.ts";
+import { serveRegistry, type Serving } from "../serving/serve_registry.ts";
+
+const DEFAULT_PORT = 36060;
+
+/** `crpe agent` */
+export async function runAgent(invocation: Invocation, io: Io): Promise<number> {
+  const id = readNodeId(invocation.flag("node-id") ?? io.env("DEVICE_ID"));
+  const limit = invocation.flag("max-bundle");
+  const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
+  const tokenFile = invocation.flag("token-file");
+  // Said now rather than with the first request.
+  if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
+  let token: ApiToken | undefined;
+  return await serveRegistry(invocation, io, {
+    name: "crpe agent",
+    defaultPort: DEFAULT_PORT,
+    // A closed site must not wait for a network that is not there.
+    adjust: (settings) => ({ ...settings, isClosed: true }),
+    extend: async (registry, serving) => {
+      token = await openToken(tokenFile, serving);
+      const node = { id, platforms: platformsOf(serving.settings) };
+      // Most of it is only needed when somebody asks.
+      const load = async () => {
+        const { openAgentApi } = await import("../serving/agent_api.ts");
+        return openAgentApi(invocation, serving, { node, maxBundle, token: token?.token });
+      };
+      let api: ReturnType<typeof load> | undefined;
+      const answer: Handler = async (request, exchange) =>
+        isAgentPath(pathOf(request)) ? await (await (api ??= load()))(request) : await registry(request, exchange);
+      return answer;
+    },
+    announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
+  });
+}
+
+// On a folder that cannot be written nothing can be imported.
+async function openToken(file: string | undefined, serving: Serving): Promise<ApiToken | undefined> {
+  const { settings: { data }, isReadOnly, log } = serving;
+  if (isReadOnly) return undefined;
+  const token = file === undefined ? await keepToken(data) : await readTokenFile(file);
+  if (token.isReadableByOthers) {
+    log.write(
+      "warning",
+      `${token.path} can be read by others than its owner, and who has the token may import; chmod 600 it`,
+    );
+  }
+  return token;
+}
+
+function formatHint(url: string, path: string): string {
+  const at = new URL(url);
+  if (at.hostname === "0.0.0.0") at.hostname = Deno.hostname();
+  return `who imports needs the token in ${path}: copy that file, then crpe push PKG.tgz --to ${at.origin} --token-file FILE`;
+}
+
+function platformsOf({ platforms }: Settings): string[] {
+  return (platforms ?? [ownPlatform()]).map(formatPlatform);
+}
+
+// Containers on a phone are Linux ones.
+function ownPlatform() {
+  const { os, arch } = Deno.build;
+  return { os: os === "android" ? "linux" : os, architecture: arch };
+}
+
+// It becomes a header's value, and what follows a `;` is another parameter.
+function readNodeId(named: string | undefined): string {
+  const id = (named ?? Deno.hostname()).trim();
+  if (/^[\x21-\x3a\x3c-\x7e]{1,253}$/.test(id)) return id;
+  throw new UsageError(
+    `Cannot use the node id ${
+      JSON.stringify(id)
+    }: it has to be printable ASCII without spaces or ";"; name one with --node-id`,
+  );
+}

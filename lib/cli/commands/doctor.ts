@@ -1,0 +1,71 @@
+import { AnswerRecord } from "../../doctor/answer_record.ts";
+import { checkClock } from "../../doctor/check_clock.ts";
+import { checkDataFolder } from "../../doctor/check_data_folder.ts";
+import { checkMirrors } from "../../doctor/check_mirrors.ts";
+import { checkUpstreams } from "../../doctor/check_upstreams.ts";
+import type { Finding } from "../../doctor/finding.ts";
+import { traceImage } from "../../doctor/trace_image.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { RELEASE_DATE } from "../console/version.ts";
+import { openUpstream } from "../wiring/open_content.ts";
+
+// Somebody is waiting for it.
+const TIMEOUTS = { connect: 10_000, stall: 10_000 };
+
+/** `crpe doctor` */
+export async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
+  const settings = await readSettings(invocation, io);
+  const [image] = invocation.arguments;
+  const record = new AnswerRecord(fetch, Date.now);
+  const warn = createWarning(io);
+  const upstream = settings.offline
+    ? undefined
+    : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
+  const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
+  const data = await checkDataFolder(settings.data, options);
+  // Of an image only its own registry matters.
+  const isWanted = upstream !== undefined && image === undefined;
+  const upstreams = isWanted ? await checkUpstreams({ ...upstream, record }) : [];
+  const mirrors = await checkMirrors({
+    root: invocation.flag("root") ?? "/",
+    fetch: settings.offline ? undefined : (request) => fetch(request),
+  });
+  const store = new DiskStore(settings.data, { warn });
+  const trace = image === undefined ? undefined : await traceImage(image, { store, upstream: upstream?.source });
+  // Last, as it is held against the clocks of those that were asked.
+  const clock = await checkClock(settings.data, {
+    now: Date.now(),
+    released: Date.parse(RELEASE_DATE),
+    offsets: record.offsets,
+  });
+  const findings = [...data, clock, ...upstreams, ...trace?.findings ?? [], ...mirrors];
+  const first = findings.find(({ status }) => status === "broken");
+  if (invocation.isSet("json")) {
+    const { findings: _, ...image } = trace ?? { findings: [] };
+    io.out(formatJson({
+      status: first === undefined ? "ok" : "broken",
+      findings,
+      ...(first === undefined ? {} : { firstBroken: first }),
+      ...(trace === undefined ? {} : { image }),
+    }));
+  } else io.out(formatFindings(findings, first));
+  return first === undefined ? 0 : 1;
+}
+
+function formatFindings(findings: readonly Finding[], first: Finding | undefined): string {
+  const lines = findings.flatMap(({ step, status, message, advice }) => [
+    `${status.padEnd(8)} ${step}: ${message}`,
+    ...advice === undefined || advice === first?.advice ? [] : [`${" ".repeat(9)}→ ${advice}`],
+  ]);
+  const end = first === undefined
+    ? ["nothing is broken"]
+    : [`the first broken step: ${first.step}: ${first.message}`, `what to do: ${first.advice ?? "see above"}`];
+  return [...lines, "", ...end, ""].join("\n");
+}

@@ -1,0 +1,32 @@
+import { collectPackageDigests, PackageRecords } from "../../install/package_records.ts";
+import { collectGarbage } from "../../store/gc.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+
+/** `crpe gc` */
+export async function runGc(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  const dryRun = invocation.isSet("dry-run");
+  const report = await collectGarbage(data, {
+    readKeep: () => collectPackageDigests(new PackageRecords(data)),
+    untagged: invocation.isSet("untagged"),
+    dryRun,
+  });
+  if (invocation.isSet("json")) {
+    io.out(formatJson({ dryRun, ...report }));
+    return 0;
+  }
+  const { blobs, bytes, manifests, links } = report;
+  io.out(
+    `${dryRun ? "would remove" : "removed"} ${count(blobs, "blob")} (${formatSize(bytes)}), ` +
+      `${count(manifests, "manifest")}, ${count(links, "link")}\n`,
+  );
+  return 0;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}

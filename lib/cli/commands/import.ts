@@ -1,0 +1,155 @@
+import type { BundleSource } from "../../bytes/byte_reader.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { installBundle, type InstallResult } from "../../install/install_bundle.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { formatParts } from "../../install/pending_packages.ts";
+import { LeftOverError } from "../../install/write_bundle_blob.ts";
+import { sweepStale } from "../../store/data_folder.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning, describeError } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+
+/** `crpe import` */
+export async function runImport(invocation: Invocation, io: Io): Promise<number> {
+  const files = invocation.arguments;
+  if (files.filter((file) => file === "-").length > 1) {
+    throw new UsageError("Cannot import - twice: standard input can be read once");
+  }
+  const { data } = await readSettings(invocation, io);
+  const warn = createWarning(io);
+  const store = new DiskStore(data, { warn });
+  const records = new PackageRecords(data);
+  const place = readHandoverPlace(invocation);
+  const handover = place === undefined ? undefined : createHandover(place, { records });
+  const isDryRun = invocation.isSet("dry-run");
+  using _lease = isDryRun ? undefined : await takeWriteLease(data);
+  if (!isDryRun) await sweepStale(data);
+  const asJson = invocation.isSet("json");
+  const summaries: unknown[] = [];
+  // The cluster goes on with what it has.
+  const warnOfOld = async (name: string) => {
+    const before = await records.handovers.read(name);
+    if (before === undefined) return;
+    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+    warn(`${name}@${before.kubepkg.spec.version} was handed over, and this import was not; use ${flag} to do it`);
+  };
+  const importOne = async (where: string) => {
+    const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
+    const source = await openBundle(where, io);
+    const install = (from: BundleSource) =>
+      installBundle(from, {
+        what: nameOfBundle(where),
+        store,
+        records,
+        handover,
+        force: invocation.isSet("force"),
+        dryRun: isDryRun,
+        freeBytes: () => freeBytesOf(data),
+        onProgress: ({ bytes, total }) => progress.update(bytes, total),
+      });
+    const result = await install(source).catch(async (error) => {
+      // A file can be read once more, a stream cannot.
+      if (!(error instanceof LeftOverError) || source instanceof ReadableStream) throw error;
+      return await install(await openBundle(where, io));
+    }).finally(() => progress.finish());
+    if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
+    if (result.handoverNote !== undefined) warn(result.handoverNote);
+    summaries.push(summarize(where, result, isDryRun));
+    if (!asJson) io.out(formatSummary(result, isDryRun));
+    // A dry run says all that it knows, and ends as the import would.
+    if (result.plan.refusal !== undefined) throw result.plan.refusal;
+  };
+  for (const [i, where] of files.entries()) {
+    try {
+      await importOne(where);
+    } catch (error) {
+      // What was imported before stays imported, and has to be told.
+      const isTold = summaries.length > i;
+      if (!isTold) summaries.push({ file: where, error: describeError(error) });
+      if (asJson && (files.length > 1 || isTold)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+      throw error;
+    }
+  }
+  if (asJson) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+  return 0;
+}
+
+function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
+  const { plan, images, blobs, isImported, handover, left = [], part } = result;
+  const { blobs: planned, isRepair, refusal, ...what } = plan;
+  return {
+    file,
+    ...what,
+    dryRun,
+    ...(refusal === undefined ? {} : { error: describeError(refusal) }),
+    ...(part === undefined ? {} : { part }),
+    imported: isImported,
+    repaired: isImported && isRepair,
+    images,
+    blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
+    ...(handover === undefined ? {} : { handover, left }),
+  };
+}
+
+function formatSummary(result: InstallResult, isDryRun: boolean): string {
+  const { plan, images, blobs, isImported, handover, left = [], part } = result;
+  if (plan.verdict === "same" && !plan.isRepair && !isImported) {
+    return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
+  }
+  const lines = [formatOutcome(result, isDryRun)];
+  if (part !== undefined && !isDryRun && !isImported) {
+    const there = `  ${blobs.written} written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`;
+    return [...lines, there].map((line) => `${line}\n`).join("");
+  }
+  for (const { reference, digest, platforms } of images) {
+    lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
+  }
+  const { added, changed, removed } = plan.manifests;
+  for (const [sign, names] of [["+", added], ["~", changed], ["-", removed]] as const) {
+    lines.push(...names.map((name) => `  ${sign} ${name}`));
+  }
+  lines.push(
+    isImported
+      ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`
+      : `  ${plan.blobs.toWrite} blobs to write (${formatSize(plan.blobs.bytesToWrite)}), ${plan.blobs.held} are there`,
+  );
+  if (!isImported) lines.push(...formatNeeds(plan));
+  if (handover !== undefined) lines.push(`  handed over to ${handover}`);
+  lines.push(...left.map((object) => `  left in the cluster: ${object}`));
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
+  return [
+    ...(inOtherParts === 0 ? [] : [`  ${inOtherParts} blobs are in other parts`]),
+    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} are free`]),
+    ...missing.map(({ digest, size, images }) => {
+      return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
+    }),
+  ];
+}
+
+function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: boolean): string {
+  const { name, version, installedVersion, isRepair, verdict } = plan;
+  if (part !== undefined && !isImported) {
+    const { number, count, missing } = part;
+    const left = missing.filter((it) => !isDryRun || it !== number);
+    const rest = left.length === 0
+      ? "no other is missing"
+      : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
+    const outcome = isDryRun ? ` would be brought in, to ${isRepair ? "repair" : verdict}` : " is in";
+    return `part ${number} of ${count} of ${name}@${version}${outcome}; ${rest}`;
+  }
+  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
+  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;
+}

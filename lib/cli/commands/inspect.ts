@@ -1,0 +1,36 @@
+import { type BundleInfo, inspectBundle } from "../../bundle/inspect_bundle.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+
+/** `crpe inspect` */
+export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
+  const where = invocation.arguments[0]!;
+  const info = await inspectBundle(await openBundle(where, io), nameOfBundle(where));
+  io.out(invocation.isSet("json") ? formatJson(info) : formatInfo(info));
+  return 0;
+}
+
+function formatInfo(info: BundleInfo): string {
+  const lines = [
+    `${info.name}@${info.version}, namespace ${info.namespace}`,
+    `platforms: ${info.platforms.join(", ") || "none named"}`,
+    "images:",
+    ...info.images.map(({ reference, digest, platforms, size }) =>
+      `  ${reference}${digest === undefined ? "" : `@${digest}`}  ${platforms.join(",")}  ${formatSize(size)}`.trimEnd()
+    ),
+    "manifests:",
+    ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
+    `${info.blobs.count} blobs, ${formatSize(info.blobs.size)}`,
+  ];
+  if (info.part !== undefined) {
+    const { number, count, size } = info.part;
+    lines.push(`part ${number} of ${count}, with ${formatSize(size)} of them`);
+  }
+  if (info.omitted.count > 0) {
+    lines.push(`${info.omitted.count} of them (${formatSize(info.omitted.size)}) are not in the file`);
+  }
+  return lines.map((line) => `${line}\n`).join("");
+}

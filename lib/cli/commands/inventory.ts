@@ -1,0 +1,102 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { formatInventory, INVENTORY_LIMITS, listInventory, parseInventory } from "../../store/inventory.ts";
+import { redactText } from "../../upstream/transport/redact.ts";
+import { createTransport } from "../../upstream/transport/send_once.ts";
+import { StallGuard } from "../../upstream/transport/stall_guard.ts";
+import { TransportError } from "../../upstream/transport/transport_error.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+
+/** `crpe inventory` */
+export async function runInventory(invocation: Invocation, io: Io): Promise<number> {
+  const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
+  if (to === undefined && caFile !== undefined) throw new UsageError("Cannot use --ca-file without --to");
+  if (to !== undefined && invocation.flag("data") !== undefined) {
+    throw new UsageError("Cannot use --to with --data: ask an agent, or look into a folder");
+  }
+  const digests = to === undefined
+    ? await listInventory((await readSettings(invocation, io)).data)
+    : [...await fetchInventory(to, { caFile })].sort();
+  io.out(formatInventory(digests));
+  return 0;
+}
+
+// In milliseconds.
+const CONNECT_TIMEOUT = 30_000;
+const STALL_TIMEOUT = 60_000;
+
+/** How an agent is asked. */
+export interface FetchInventoryOptions {
+  /** A file with the certificate authorities of the agent, as PEM. */
+  readonly caFile?: string | undefined;
+}
+
+/**
+ * Asks an agent what it holds.
+ *
+ * @param to the agent's URL
+ * @throws {UsageError} when it is no URL of an agent
+ * @throws {CorruptError} when the answer is no inventory
+ */
+export async function fetchInventory(to: string, { caFile }: FetchInventoryOptions = {}): Promise<Set<Digest>> {
+  const url = inventoryUrl(to);
+  const shown = redactText(url.href);
+  const client = caFile === undefined
+    ? undefined
+    : Deno.createHttpClient({ caCerts: [await Deno.readTextFile(caFile)] });
+  try {
+    const send = createTransport({ fetch, client, connectTimeout: CONNECT_TIMEOUT });
+    const response = await send(new Request(url, { headers: { Accept: "application/json" } }));
+    if (response.status !== 200 || response.body === null) {
+      await response.body?.cancel();
+      const isUnknown = response.status === 404 || response.status === 405;
+      throw new Error(
+        `Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd() +
+          (isUnknown ? "; is a crpe agent there?" : ""),
+      );
+    }
+    return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);
+  } catch (error) {
+    if (!(error instanceof TransportError)) throw error;
+    const reason = error.message.replace("name its CA file in the configuration", "name its CA file with --ca-file");
+    throw new Error(`Cannot read ${shown}: ${reason}`, { cause: error });
+  } finally {
+    client?.close();
+  }
+}
+
+function inventoryUrl(to: string): URL {
+  const url = URL.canParse(to) ? new URL(to) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    throw new UsageError(
+      `Cannot use --to ${JSON.stringify(redactText(to))}: write an agent's URL, such as http://node1:36060`,
+    );
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw new UsageError("Cannot use --to with a user or password in the URL: an inventory needs none");
+  }
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/inventory`;
+  url.hash = "";
+  return url;
+}
+
+function guard(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  const stall = new StallGuard(STALL_TIMEOUT, () => performance.now());
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const chunk = await stall.watch(reader.read().then(({ value }) => value));
+        if (chunk === undefined) controller.close();
+        else controller.enqueue(chunk);
+      } catch (error) {
+        reader.cancel(error).catch(() => {});
+        throw error;
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+}

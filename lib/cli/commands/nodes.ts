@@ -1,0 +1,70 @@
+import { findNodes, type FoundNode } from "../../agent/client/find_nodes.ts";
+import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { parseAddress } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { formatJson, formatTable } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+
+const DEFAULT_PORT = "36060";
+
+/** `crpe nodes` */
+export async function runNodes(invocation: Invocation, io: Io): Promise<number> {
+  const { port } = parseAddress(`:${invocation.flag("port") ?? DEFAULT_PORT}`, "--port");
+  const named = invocation.arguments.map((host) => parseHost(host, port));
+  const subnet = invocation.flag("subnet");
+  if (named.length > 0 && subnet !== undefined) {
+    throw new UsageError("Cannot use --subnet with hosts: name the hosts, or where to look for them");
+  }
+  const addresses = named.length > 0 ? named : addressesToScan(subnet).map((address) => `${address}:${port}`);
+  const nodes = await findNodes(addresses, { fetch, timeout: (milliseconds) => AbortSignal.timeout(milliseconds) });
+  if (invocation.isSet("json")) io.out(formatJson(nodes));
+  else if (nodes.length > 0) io.out(formatTable(["NODE", "ADDRESS", "PLATFORMS", "PACKAGES"], nodes.map(formatRow)));
+  // Who is looked for by name is missed; that a network has no agents is an answer like any other.
+  const silent = named.filter((address) => !nodes.some((node) => node.address === address));
+  for (const address of silent) io.err(`crpe: there is no agent at ${address}\n`);
+  if (named.length === 0 && nodes.length === 0) {
+    io.err(`crpe: no agents found; ${addresses.length} addresses were asked\n`);
+  }
+  return silent.length > 0 ? 1 : 0;
+}
+
+function addressesToScan(subnet: string | undefined): string[] {
+  if (subnet === undefined) {
+    return localSubnets(listInterfaces()).flatMap((it) => addressesOfSubnet(it) ?? []);
+  }
+  const addresses = addressesOfSubnet(subnet);
+  if (addresses !== undefined) return addresses;
+  throw new UsageError(
+    `Cannot use --subnet ${JSON.stringify(subnet)}: write ADDRESS/BITS with /24 to /32, like 10.1.2.0/24`,
+  );
+}
+
+function listInterfaces(): Deno.NetworkInterfaceInfo[] {
+  try {
+    return Deno.networkInterfaces();
+  } catch (cause) {
+    // Android keeps them from its programs.
+    throw new Error("Cannot list this machine's networks: the system does not allow it; name one with --subnet", {
+      cause,
+    });
+  }
+}
+
+// `name`, `name:port`, `10.0.0.5`, `[fe80::1]:36060`
+function parseHost(text: string, defaultPort: number): string {
+  const withPort = /:[0-9]{1,5}$/.test(text) ? text : `${text}:${defaultPort}`;
+  const { hostname = "", port } = parseAddress(withPort, "the host");
+  const isName = /^[A-Za-z0-9._-]+$/.test(hostname);
+  if (!isName && !hostname.includes(":")) {
+    throw new UsageError(
+      `Cannot use the host ${JSON.stringify(text)}: write HOST or HOST:PORT, such as 10.1.2.3:36060`,
+    );
+  }
+  return `${isName ? hostname : `[${hostname}]`}:${port}`;
+}
+
+function formatRow({ id, address, platforms, packages }: FoundNode): string[] {
+  const installed = packages?.map(({ name, version }) => `${name}@${version}`).join(",");
+  return [id, address, platforms.join(",") || "-", installed === undefined ? "?" : installed || "-"];
+}

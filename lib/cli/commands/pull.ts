@@ -1,0 +1,112 @@
+import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
+import { ImageResolver } from "../../bundle/resolve_image.ts";
+import type { PullThrough } from "../../cache/pull_through.ts";
+import type { PackageImage } from "../../kubepkg/images_of.ts";
+import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { sweepStale } from "../../store/data_folder.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress, type Progress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openContent } from "../wiring/open_content.ts";
+
+const BLOBS_AT_A_TIME = 3;
+
+/** `crpe pull` */
+export async function runPull(invocation: Invocation, io: Io): Promise<number> {
+  const settings = await readSettings(invocation, io);
+  const references = invocation.arguments.map(readReference);
+  using _lease = await takeWriteLease(settings.data);
+  await sweepStale(settings.data);
+  const { source, store } = await openContent(settings, io, {
+    warn: createWarning(io),
+  });
+  const { platforms } = settings;
+  const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
+  const resolver = new ImageResolver(source, choice, "pull");
+  const pulled: unknown[] = [];
+  for (const asked of references) {
+    const image = await resolver.resolve(toPackageImage(asked));
+    const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
+    const size = await fetchAll(source, image, progress).finally(() => progress.finish());
+    const { descriptor } = image.root;
+    // Last of all; and a tag that was named with a digest means this digest here.
+    if (image.reference.tag !== undefined) {
+      await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
+    }
+    const { host, path, tag } = image.reference;
+    const summary = {
+      reference: formatReference(tag === undefined ? { host, path } : { host, path, tag }),
+      digest: descriptor.digest,
+      mediaType: descriptor.mediaType,
+      platforms: platformsOf(image.root),
+      size,
+    };
+    pulled.push(summary);
+    if (!invocation.isSet("json")) {
+      io.out(
+        `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
+      );
+    }
+  }
+  if (invocation.isSet("json")) io.out(formatJson(pulled.length === 1 ? pulled[0] : pulled));
+  return 0;
+}
+
+function readReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
+// As in a package: a tag wins over the digest beside it, one by digest alone is known by its digest.
+function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
+  const reference = tag !== undefined || digest === undefined
+    ? { host, path, tag: tag ?? "latest" }
+    : { host, path, digest };
+  return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
+}
+
+/** Brings every blob of an image into the store. @returns the size of all of its content in bytes */
+async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Progress): Promise<number> {
+  const { entries, size } = planBundle([image]);
+  let done = 0;
+  const advance = (bytes: number) => progress.update(done += bytes, size);
+  for (const { descriptor } of entries.filter(({ type }) => type === "manifest")) advance(descriptor.size);
+  const queue = entries.filter(({ type }) => type === "blob");
+  const work = async () => {
+    try {
+      for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
+        await fetchOne(source, entry, advance);
+      }
+    } catch (error) {
+      queue.length = 0;
+      throw error;
+    }
+  };
+  // When one fails nothing more is begun; what the others have under way is waited for, and not lost.
+  const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return size;
+}
+
+async function fetchOne(
+  source: PullThrough,
+  { repository, descriptor: { digest, size } }: PlanEntry,
+  advance: (bytes: number) => void,
+): Promise<void> {
+  let seen = 0;
+  await source.fetchBlob(repository, { digest, size }, (available) => {
+    advance(available - seen);
+    seen = available;
+  });
+  advance(size - seen);
+}

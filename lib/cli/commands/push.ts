@@ -1,0 +1,131 @@
+import { readTokenFile } from "../../agent/api_token.ts";
+import { AgentClient } from "../../agent/client/agent_client.ts";
+import { AgentError } from "../../agent/client/agent_error.ts";
+import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
+import { createSender } from "../../agent/client/send_to_agent.ts";
+import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { createWarning, describeError } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openBundle } from "../wiring/open_bundle.ts";
+
+// Where an agent listens unless it is told otherwise.
+const AGENT_PORT = 36060;
+
+const STALL_MILLISECONDS = 30_000;
+// The agent may have gigabytes to write to a slow card, and a cluster to wait for.
+const ANSWER_MILLISECONDS = 600_000;
+
+/** `crpe push` */
+export async function runPush(invocation: Invocation, io: Io): Promise<number> {
+  const files = invocation.arguments;
+  if (files.includes("-")) {
+    throw new UsageError("Cannot push standard input: what was cut off could not be gone on with; name a file");
+  }
+  const url = readAgentUrl(invocation.flag("to"));
+  const warn = createWarning(io);
+  const caFile = invocation.flag("ca-file");
+  const client = new AgentClient({
+    url,
+    token: await readToken(invocation.flag("token-file"), warn),
+    send: createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile)),
+    force: invocation.isSet("force"),
+    stallTimeout: STALL_MILLISECONDS,
+    answerTimeout: ANSWER_MILLISECONDS,
+  });
+  const dryRun = invocation.isSet("dry-run");
+  const asJson = invocation.isSet("json");
+  const summaries: unknown[] = [];
+  const pushOne = async (file: string) => {
+    const progress = createProgress(io, "push", { quiet: invocation.isSet("quiet") });
+    const result = await pushBundle({
+      client,
+      what: file,
+      open: () => openBundle(file, io),
+      size: (await Deno.stat(file)).size,
+      dryRun,
+      onProgress: (bytes, total) => progress.update(bytes, total),
+      onRetry: (reason, delay) => warn(`${url}: ${reason}; it goes on in ${Math.ceil(delay / 1000)} s`),
+      sleep: sleepByTimer,
+      delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
+    }).finally(() => progress.finish());
+    summaries.push({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
+    if (!asJson) io.out(formatSummary(result, url, dryRun));
+  };
+  for (const file of files) {
+    try {
+      await pushOne(file);
+    } catch (cause) {
+      const error = cause instanceof AgentError ? describeAgentError(cause, file, url) : cause;
+      // What was pushed before is installed, and has to be told.
+      summaries.push({ file, to: url, error: describeError(error) });
+      if (asJson && files.length > 1) io.out(formatJson(summaries));
+      throw error;
+    }
+  }
+  if (asJson) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+  return 0;
+}
+
+/**
+ * Reads the address of an agent: an http(s) URL, or `HOST[:PORT]`. Without a slash at the end.
+ *
+ * @throws {UsageError}
+ */
+export function readAgentUrl(text: string | undefined): string {
+  if (text === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const url = URL.parse(hasScheme ? text : `http://${text}`);
+  const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
+  if (!isGood || url.username !== "" || url.password !== "") {
+    // What stands before an @ may be a password.
+    const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+    throw new UsageError(`Cannot use --to ${shown}: write http://HOST:PORT, such as http://192.168.1.20:${AGENT_PORT}`);
+  }
+  if (!hasScheme && url.port === "" && !/:80(?:\/|$)/.test(text)) url.port = `${AGENT_PORT}`;
+  return url.href.replace(/\/+$/, "");
+}
+
+async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {
+  if (file === undefined) {
+    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
+  }
+  const { token, isReadableByOthers } = await readTokenFile(file);
+  if (isReadableByOthers) warn(`${file} can be read by others than its owner; chmod 600 it`);
+  return token;
+}
+
+function describeAgentError(error: AgentError, file: string, url: string): Error {
+  const goOn = error.isTransient ? "; run it again, it goes on where it stopped, if anything was sent" : "";
+  return new Error(`Cannot push ${file} to ${url}: ${error.message}${goOn}`, { cause: error });
+}
+
+function formatSummary({ document, sent }: PushResult, url: string, dryRun: boolean): string {
+  const { name, version, verdict, installedVersion, imported, repaired, handover, manifests, part } = document;
+  const what = `${name}@${version}`;
+  if (part !== undefined && !imported && !dryRun) {
+    const { number, count, missing = [] } = part as { number: number; count: number; missing?: number[] };
+    const lacking = missing.length === 0 ? "" : `; missing: ${missing.join(", ")}`;
+    return `part ${number} of ${count} of ${what} is at ${url}${lacking}\n`;
+  }
+  if (verdict === "same" && !imported && sent.blobs === 0 && sent.bytes === 0) {
+    return `${what} is installed already at ${url}; nothing to do\n`;
+  }
+  const done = repaired ? "repaired" : String(verdict);
+  const lines = [
+    `${dryRun ? "would " : ""}${done} ${what}${
+      installedVersion === undefined ? "" : ` from ${installedVersion}`
+    } at ${url}`,
+  ];
+  const { added = [], changed = [], removed = [] } = (manifests ?? {}) as Record<string, string[]>;
+  for (const [sign, names] of [["+", added], ["~", changed], ["-", removed]] as const) {
+    lines.push(...names.map((name) => `  ${sign} ${name}`));
+  }
+  lines.push(`  ${sent.blobs} blobs ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})`);
+  if (typeof handover === "string") lines.push(`  handed over to ${handover}`);
+  return lines.map((line) => `${line}\n`).join("");
+}

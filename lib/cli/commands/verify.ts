@@ -1,0 +1,78 @@
+import { verifyBundle } from "../../bundle/verify_bundle.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { verifyStore } from "../../store/verify_store.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { toOneLine } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress, type Progress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+
+const FAILED = 1;
+const CORRUPT = 4;
+
+/** `crpe verify`: of a bundle, or without one of the store. */
+export async function runVerify(invocation: Invocation, io: Io): Promise<number> {
+  const [bundle] = invocation.arguments;
+  const progress = createProgress(io, "verify", { quiet: invocation.isSet("quiet") });
+  return bundle === undefined
+    ? await verifyData(invocation, io, progress)
+    : await verifyFile(invocation, io, { bundle, progress });
+}
+
+async function verifyData(invocation: Invocation, io: Io, progress: Progress): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
+  let done = 0;
+  const report = await verifyStore(data, new DiskStore(data), {
+    required: (await new PackageRecords(data).list()).flatMap(requirementsOf),
+    onProgress: (bytes) => progress.update(done += bytes),
+  }).finally(() => progress.finish());
+  const { broken, unread } = report;
+  if (invocation.isSet("json")) io.out(formatJson(report));
+  else {
+    for (const { digest, path, reason, images } of broken) {
+      const users = images.length === 0 ? "no image needs it" : `needed by ${images.join(", ")}`;
+      io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path} if it is there, then pull or import it again\n`);
+    }
+    for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
+    const rest = unread.length === 0 ? "" : `, ${unread.length} not read`;
+    io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${countBroken(broken.length)}${rest}\n`);
+  }
+  return broken.length > 0 ? CORRUPT : unread.length > 0 ? FAILED : 0;
+}
+
+function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; image: string }[] {
+  return (status?.digests ?? []).map(({ digest, size, name, tag }) => {
+    return { digest, size, image: tag === undefined ? name : `${name}:${tag}` };
+  });
+}
+
+async function verifyFile(
+  invocation: Invocation,
+  io: Io,
+  { bundle, progress }: { bundle: string; progress: Progress },
+): Promise<number> {
+  const report = await verifyBundle(await openBundle(bundle, io), {
+    what: nameOfBundle(bundle),
+    onProgress: ({ bytes }) => progress.update(bytes),
+  }).finally(() => progress.finish());
+  if (invocation.isSet("json")) io.out(formatJson(report));
+  else {
+    for (const { message, images = [] } of report.problems) {
+      io.out(`${message}${images.length === 0 ? "" : `; needed by ${images.join(", ")}`}\n`);
+    }
+    const { name, version, blobs, problems } = report;
+    io.out(`${name}@${version}: ${blobs.count} blobs, ${formatSize(blobs.size)}: ${countBroken(problems.length)}\n`);
+  }
+  return report.problems.length === 0 ? 0 : CORRUPT;
+}
+
+function countBroken(count: number): string {
+  return count === 0 ? "all sound" : `${count} broken`;
+}

@@ -1,0 +1,73 @@
+import { createAgentHandler } from "../../agent/handler.ts";
+import type { AgentOptions, ImportReport } from "../../agent/options.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { pathOf } from "../../server/exchange.ts";
+import { listInventory } from "../../store/inventory.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { describeError } from "../console/describe_error.ts";
+import { formatSize } from "../console/quantity.ts";
+import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Serving } from "./serve_registry.ts";
+
+const STALL_MILLISECONDS = 30_000;
+
+/** Makes the agent's API, which writes the log and the metrics of a server. */
+export function openAgentApi(
+  invocation: Invocation,
+  { settings: { data }, content: { store }, log, metrics }: Serving,
+  given: Pick<AgentOptions, "node" | "maxBundle" | "token">,
+): (request: Request) => Promise<Response> {
+  const records = new PackageRecords(data);
+  const place = readHandoverPlace(invocation);
+  // The cluster goes on with what it has.
+  const warnOfOld = async (name: string) => {
+    const before = await records.handovers.read(name).catch(() => undefined);
+    if (before === undefined) return;
+    const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
+    log.write(
+      "warning",
+      `${name}@${before.kubepkg.spec.version} was handed over, and this import was not; start with ${flag} to do it`,
+    );
+  };
+  const answer = createAgentHandler({
+    ...given,
+    store,
+    records,
+    handover: place === undefined ? undefined : createHandover(place, { records }),
+    freeBytes: () => freeBytesOf(data),
+    takeLease: () => takeWriteLease(data),
+    listInventory: () => listInventory(data),
+    describeError,
+    onImport: (report) => {
+      tellImport(report, log, metrics);
+      if (place === undefined && report.outcome === "imported") warnOfOld(report.name ?? "");
+    },
+    onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
+    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+    now: () => performance.now(),
+    stallTimeout: STALL_MILLISECONDS,
+  });
+  return async (request) => {
+    // Now: the runtime forgets a request when it is answered.
+    const { method } = request;
+    const response = await answer(request);
+    metrics.add("crpe_requests_total", 1, { kind: "agent", method, status: String(response.status) });
+    return response;
+  };
+}
+
+function tellImport(report: ImportReport, log: Log, metrics: Metrics): void {
+  const { outcome, name, version, verdict, installedVersion, received, written, duration, error } = report;
+  metrics.add("crpe_imports_total", 1, { outcome });
+  metrics.add("crpe_import_received_bytes_total", received);
+  const what = name === undefined ? "a bundle" : `${name}@${version}`;
+  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  const how = verdict === undefined ? "" : ` (${verdict}${from})`;
+  const amount = `${formatSize(received)} received, ${formatSize(written)} written, ${(duration / 1000).toFixed(1)} s`;
+  const reason = error === undefined ? "" : `: ${describeError(error)}`;
+  log.write(error === undefined ? "info" : "warning", `import of ${what}${how}: ${outcome}, ${amount}${reason}`);
+}

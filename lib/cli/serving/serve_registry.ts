@@ -1,0 +1,149 @@
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { createRegistryHandler } from "../../registry/handler.ts";
+import { refuseBadHost } from "../../server/check_host.ts";
+import { type Exchange, pathOf } from "../../server/exchange.ts";
+import type { TlsFiles } from "../../server/tls_files.ts";
+import { takeDataFolder } from "../../store/data_folder.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { ConfigFile } from "../command_line/config_file.ts";
+import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { type Content, openContent } from "../wiring/open_content.ts";
+import { Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { Observer } from "./observer.ts";
+import { type Handler, serve } from "./serve.ts";
+
+/** What a server that is starting works with. */
+export interface Serving {
+  readonly settings: Settings;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly content: Content;
+  /** Whether nothing can be added to the data folder. */
+  readonly isReadOnly: boolean;
+}
+
+/** How a command serves the registry. */
+export interface ServeRegistryOptions {
+  /** What it calls itself: `crpe registry`. */
+  readonly name: string;
+  /** Where it listens unless told otherwise. */
+  readonly defaultPort: number;
+  /** Changes the settings before anything is opened. */
+  readonly adjust?: (settings: Settings) => Settings;
+  /**
+   * Puts more in front of the registry, and hands it what it was called with. What it answers is in the access log too;
+   * `/metrics` does not come to it. Called when all is open, before anybody is listened to.
+   */
+  readonly extend?: (registry: Handler, serving: Serving) => Handler | Promise<Handler>;
+  /** More for the log when it listens. @param url where */
+  readonly announce?: (url: string) => string | undefined;
+}
+
+/**
+ * Opens the log, the metrics, the data folder and its content, and serves them until the process is told to stop.
+ *
+ * @returns the exit status
+ * @throws {UsageError}
+ * @throws {FolderInUseError} when another process serves the data folder
+ */
+export async function serveRegistry(
+  invocation: Invocation,
+  io: Io,
+  { name, defaultPort, adjust, extend, announce }: ServeRegistryOptions,
+): Promise<number> {
+  const read = await readSettings(invocation, io);
+  const settings = adjust?.(read) ?? read;
+  const address = readAddress(invocation, io, settings.config, defaultPort);
+  const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
+  const metrics = new Metrics();
+  using folder = await takeDataFolder(settings.data);
+  const isReadOnly = folder === undefined;
+  const warn = (message: string) => log.write("warning", message);
+  if (isReadOnly) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
+  const observer = new Observer({
+    log,
+    metrics,
+    cacheMax: settings.cacheMax,
+    freeBytes: () => freeBytesOf(settings.data),
+  });
+  const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
+  const content = await openContent(settings, io, {
+    limit: settings.cacheMax,
+    isInteractive: true,
+    warn,
+    onUpstreamEvent,
+    onCacheEvent,
+    onEvict,
+  });
+  const answer = createRegistryHandler<Exchange>(content.source, {
+    onError,
+    onUpstreamError,
+    onTurn: (isClients, exchange) => exchange?.turn(isClients),
+    onResponse(info, exchange) {
+      observer.onResponse(info);
+      exchange?.end(info);
+    },
+  });
+  const registry: Handler = (request, exchange) => {
+    exchange.isCounted = true;
+    return answer(request, exchange);
+  };
+  const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
+  await serve(address, withHostCheck(withMetrics(extended, metrics)), {
+    onListen(url) {
+      log.write("info", `${name} on ${url}, data in ${settings.data}`);
+      const more = announce?.(url);
+      if (more !== undefined) log.write("info", more);
+      log.flush();
+    },
+    tls: readTls(invocation, settings.config),
+    onRenew: () => log.write("info", "the renewed certificate is in use"),
+    onRenewProblem: (error) =>
+      warn(`the certificate in use stays, as the renewed one cannot be used: ${error.message}`),
+    onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
+    onAbort,
+    onStop(patience) {
+      log.write("info", `${name} stops; answers that are running may finish, for ${patience / 1000} s`);
+      log.flush();
+    },
+    onExit: () => log.flush(),
+  });
+  await content.close();
+  log.flush();
+  return 0;
+}
+
+function readLogFormat(invocation: Invocation): "text" | "json" {
+  const format = invocation.flag("log-format") ?? "text";
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it has to be text or json`);
+}
+
+function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefined {
+  const cert = invocation.flag("tls-cert") ?? config["tls-cert"];
+  const key = invocation.flag("tls-key") ?? config["tls-key"];
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
+}
+
+function withHostCheck(handler: Handler): Handler {
+  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
+}
+
+function withMetrics(handler: Handler, metrics: Metrics): Handler {
+  return (request, exchange) => {
+    const { method } = request;
+    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") return handler(request, exchange);
+    const body = new TextEncoder().encode(metrics.format());
+    const bytes = method === "HEAD" ? 0 : body.length;
+    exchange.isCounted = true;
+    exchange.end({ status: 200, bytes, isAborted: false });
+    return new Response(method === "HEAD" ? null : body, {
+      headers: { "content-type": "text/plain; version=0.0.4", "content-length": String(body.length) },
+    });
+  };
+}

@@ -1,0 +1,55 @@
+import type { BundleSource } from "../../bytes/byte_reader.ts";
+import { FileSource, type SeekableFile } from "../../bytes/file_source.ts";
+import { streamFile } from "../../bytes/file_stream.ts";
+import type { Io } from "../console/io.ts";
+
+/** What a bundle is called in errors. */
+export function nameOfBundle(where: string): string {
+  return where === "-" ? "standard input" : where;
+}
+
+/**
+ * A bundle's bytes: a file's, of which what is not needed need not be read, or a stream's; `-` is standard input. The file
+ * is closed with it.
+ */
+export async function openBundle(where: string, io: Io): Promise<BundleSource> {
+  if (where === "-") return io.stdin;
+  const { file, size } = await openForReading(where);
+  return size === undefined ? file.readable : new FileSource(seekableFile(file, size));
+}
+
+/** All bytes of a file, or `-` for standard input. The file is closed with the stream. */
+export async function openFile(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
+  if (where === "-") return io.stdin;
+  const { file, size } = await openForReading(where);
+  return size === undefined ? file.readable : streamFile(file, 0, size);
+}
+
+// A pipe has no size.
+async function openForReading(where: string): Promise<{ file: Deno.FsFile; size: number | undefined }> {
+  const file = await Deno.open(where);
+  const { isDirectory, isFile, size } = await file.stat();
+  if (isDirectory) {
+    file.close();
+    throw new Error(`Cannot read ${where}: it is a folder, not a file`);
+  }
+  return { file, size: isFile ? size : undefined };
+}
+
+function seekableFile(file: Deno.FsFile, size: number): SeekableFile {
+  let position = 0;
+  let isOpen = true;
+  return {
+    size,
+    read: async (from, buffer) => {
+      if (from !== position) file.seekSync(from, Deno.SeekMode.Start);
+      const got = await file.read(buffer) ?? 0;
+      position = from + got;
+      return got;
+    },
+    close: () => {
+      if (isOpen) file.close();
+      isOpen = false;
+    },
+  };
+}

@@ -1,0 +1,214 @@
+import { BundleManifests } from "../bundle/bundle_manifests.ts";
+import { type ImageGraph, readImageGraphs, rootDigest } from "../bundle/image_graph.ts";
+import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
+import { readSmallBlob } from "../content/read_small_blob.ts";
+import type { ContentStore } from "../content/source.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
+import { repositoryOf } from "../oci/reference.ts";
+import type { PartImport } from "./import_part.ts";
+import { checkSpace, missingError, type PlanImportOptions } from "./plan_import.ts";
+import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
+
+/** How content is brought. */
+export interface ContentImportOptions extends Pick<PlanImportOptions, "freeBytes"> {
+  readonly store: ImportStore;
+  /** Set where the file is one part of several. */
+  readonly part: PartImport | undefined;
+  readonly onProgress?: ((progress: BundleProgress) => void) | undefined;
+}
+
+const ANY_TYPE = "application/octet-stream";
+
+/** Brings the blobs of a bundle into a store, in the order in which they come, and knows what of the package is there. */
+export class ContentImport {
+  /** Blobs and manifests; those that the store held already are skipped. */
+  readonly counts = { written: 0, skipped: 0, bytesWritten: 0 };
+  readonly #bundle: BundleReader;
+  readonly #kubepkg: KubePkg;
+  readonly #store: ImportStore;
+  readonly #part: PartImport | undefined;
+  readonly #options: ContentImportOptions;
+  readonly #repositories: ReadonlyMap<Digest, string>;
+  readonly #manifests: BundleManifests;
+  readonly #inPlace = new Map<Digest, number>();
+  readonly #total: number | undefined;
+  #done = 0;
+
+  /** @param kubepkg with the digests of its images filled in */
+  constructor(bundle: BundleReader, kubepkg: KubePkg, options: ContentImportOptions) {
+    this.#bundle = bundle;
+    this.#kubepkg = kubepkg;
+    this.#store = options.store;
+    this.#part = options.part;
+    this.#options = options;
+    this.#manifests = new BundleManifests(kubepkg, bundle);
+    const images = imagesOf(kubepkg);
+    const lines = kubepkg.status?.digests ?? [];
+    const ours = new Set(images.map(({ reference }) => repositoryOf(reference)));
+    this.#repositories = new Map(lines.filter(({ name }) => ours.has(name)).map(({ digest, name }) => [digest, name]));
+    this.#total = this.#bytesInFile();
+  }
+
+  /** Reads the bundle to its end, and files its blobs; its manifests are only kept. */
+  async takeAll(): Promise<void> {
+    for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
+      await this.#take(blob);
+    }
+  }
+
+  async #take(blob: BundleBlob): Promise<void> {
+    const { digest, size } = blob;
+    const report = (bytes: number) => {
+      this.#done += bytes;
+      this.#options.onProgress?.({
+        bytes: this.#done,
+        ...(this.#total === undefined ? {} : { total: this.#total }),
+        entry: blob.name,
+      });
+    };
+    if (blob.start !== undefined) return await this.#takePiece(blob, report);
+    const isHeld = await this.statHeld(digest) === size;
+    // What may be a manifest is kept even if the store has it: it is needed to know what the image consists of.
+    const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
+    this.#inPlace.set(digest, size);
+    if (isHeld) this.counts.skipped++;
+    else {
+      if (this.#bundle.declared === undefined) await checkSpace(this.#kubepkg, size, this.#options);
+      this.counts.written++;
+      this.counts.bytesWritten += size;
+      // A manifest is written when all it names is in place; until then nothing has to hold it.
+      if (bytes === undefined) {
+        await writeBundleBlob(this.#store, blob, { repository: this.repositoryOf(digest), onBytes: report });
+      } else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
+      // The parts that are still to come may come to another process.
+      else if (this.#part !== undefined) await writeBundleBytes(this.#store, digest, bytes);
+    }
+    if (isHeld || bytes !== undefined) report(size);
+  }
+
+  async #takePiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
+    const isHeld = await this.statHeld(blob.digest) === this.#bundle.declared?.get(blob.digest);
+    if (!isHeld && await this.#part?.take(blob, report)) {
+      this.counts.written++;
+      this.counts.bytesWritten += blob.size;
+    } else {
+      this.counts.skipped++;
+      report(blob.size);
+    }
+  }
+
+  async #writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const descriptor = { mediaType: ANY_TYPE, digest, size: bytes.length };
+    await this.#store.writeBlob(this.repositoryOf(digest), descriptor, new Blob([bytes.slice()]).stream());
+  }
+
+  /**
+   * Looks whether all that the package needs is there.
+   *
+   * @throws {IncompleteError}
+   * @throws {CorruptError} when a manifest is broken
+   */
+  async checkComplete(): Promise<ImageGraph[]> {
+    const kubepkg = this.#kubepkg;
+    const lacking = await this.listLacking();
+    if (lacking.length > 0) throw missingError(kubepkg, lacking);
+    const { graphs, missing } = await readImageGraphs(kubepkg, {
+      what: this.#bundle.what,
+      readManifest: (repository, digest) => this.#readManifest(repository, digest),
+      statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.statHeld(digest),
+    });
+    if (missing.length > 0) throw missingError(kubepkg, missing);
+    return graphs;
+  }
+
+  /** What the package needs and is not there. */
+  async listLacking(): Promise<Digest[]> {
+    const lacking: Digest[] = [];
+    for (const [digest, size] of this.#bundle.declared ?? []) {
+      if (!this.#inPlace.has(digest) && await this.statHeld(digest) !== size) lacking.push(digest);
+    }
+    return lacking;
+  }
+
+  /** Files what looked like a manifest, or was said to be one, but is a layer of an image. */
+  async writeLeftOver(graphs: readonly ImageGraph[]): Promise<void> {
+    const used = new Set(graphs.flatMap(({ manifests }) => manifests.map(({ descriptor }) => descriptor.digest)));
+    for (const [digest, bytes] of this.#manifests.list()) {
+      if (!used.has(digest)) await this.#writeBytes(digest, bytes);
+    }
+  }
+
+  // Only what the package names is taken from the store: it may have a part of an index's other platforms.
+  async #readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined> {
+    const bytes = this.#manifests.get(digest);
+    if (bytes !== undefined) return bytes;
+    if (!this.#manifests.isManifest(digest) && !this.#inPlace.has(digest)) return undefined;
+    return await this.#store.readManifest(repository, digest) ??
+      await readSmallBlob(this.#store, repository, { digest, limit: MAX_MANIFEST_BYTES });
+  }
+
+  /** The size in bytes of a blob that the store holds in whichever repository. */
+  async statHeld(digest: Digest): Promise<number | undefined> {
+    return await this.#store.statBlob(this.repositoryOf(digest), digest);
+  }
+
+  /** A repository of the package that has the digest. */
+  repositoryOf(digest: Digest): string {
+    const repository = this.#repositories.get(digest);
+    if (repository !== undefined) return repository;
+    const [image] = imagesOf(this.#kubepkg);
+    if (image === undefined) throw new CorruptError(`Cannot use ${this.#bundle.what}: it has ${digest}, but no images`);
+    return repositoryOf(image.reference);
+  }
+
+  #bytesInFile(): number | undefined {
+    const { declared, part } = this.#bundle;
+    if (declared === undefined) return undefined;
+    if (part !== undefined) {
+      return part.carries.reduce((sum, { digest, length }) => sum + (length ?? declared.get(digest) ?? 0), 0);
+    }
+    const omitted = new Set(this.#kubepkg.status?.omitted ?? []);
+    let sum = 0;
+    for (const [digest, size] of declared) sum += omitted.has(digest) ? 0 : size;
+    return sum;
+  }
+}
+
+/**
+ * Tells whether a store has all that a bundle brings: its blobs, and every image under its tag. That blobs are there is
+ * told by their sizes; they are not read.
+ *
+ * @param statBlob the size in bytes of a blob that the store holds
+ */
+export async function isContentInPlace(
+  { kubepkg, declared, what }: Pick<BundleReader, "kubepkg" | "declared" | "what">,
+  store: ContentStore,
+  statBlob: (digest: Digest) => Promise<number | undefined>,
+): Promise<boolean> {
+  for (const [digest, size] of declared ?? []) {
+    if (await statBlob(digest) !== size) return false;
+  }
+  for (const image of imagesOf(kubepkg)) {
+    const digest = rootDigest(kubepkg, image, what);
+    const found = await store.resolve(repositoryOf(image.reference), image.reference.tag ?? digest);
+    if (found?.digest !== digest) return false;
+  }
+  if (declared !== undefined) return true;
+  // A bundle that does not list what it has: the store's own manifests tell it.
+  try {
+    const { missing } = await readImageGraphs(kubepkg, {
+      what,
+      readManifest: (repository, digest) => store.readManifest(repository, digest),
+      statBlob,
+    });
+    return missing.length === 0;
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,66 @@
+import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
+import type { ContentStore } from "../content/source.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { IncompleteError } from "../oci/error.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
+
+const MAX_SHOWN = 10;
+
+/**
+ * The images of a package that was installed, with their manifests, from the store alone.
+ *
+ * @param doing what cannot be done otherwise: `roll line4 back to 1.0.0`
+ * @throws {IncompleteError} when any of its content is not held, naming it and the images that need it
+ */
+export async function readInstalledImages(store: ContentStore, kubepkg: KubePkg, doing: string): Promise<ImageGraph[]> {
+  const lines = kubepkg.status?.digests ?? [];
+  const repositories = new Map(lines.map(({ digest, name }) => [digest, name]));
+  const [first] = imagesOf(kubepkg);
+  const statBlob = async (digest: Digest) => {
+    const repository = repositories.get(digest) ?? (first && repositoryOf(first.reference));
+    return repository === undefined ? undefined : await store.statBlob(repository, digest);
+  };
+  const missing = new Set<Digest>();
+  for (const { digest, size } of lines) if (await statBlob(digest) !== size) missing.add(digest);
+  // The store may have a part of what is for other platforms, from elsewhere.
+  const own = new Set(lines.filter(({ type }) => type === "manifest").map(({ digest }) => digest));
+  const found = await readImageGraphs(kubepkg, {
+    what: `${kubepkg.metadata.name}@${kubepkg.spec.version}`,
+    readManifest: async (repository, digest) => {
+      return own.size > 0 && !own.has(digest) ? undefined : await store.readManifest(repository, digest);
+    },
+    statBlob,
+  });
+  for (const digest of found.missing) missing.add(digest);
+  if (missing.size > 0) throw lackingError(kubepkg, [...missing], doing);
+  return found.graphs;
+}
+
+function lackingError(kubepkg: KubePkg, missing: readonly Digest[], doing: string): IncompleteError {
+  const lacking = new Set(missing);
+  const names = new Set(
+    (kubepkg.status?.digests ?? []).filter(({ digest }) => lacking.has(digest)).map((it) => it.name),
+  );
+  const images = imagesOf(kubepkg).map(({ reference }) => reference)
+    .filter((reference) => names.size === 0 || names.has(repositoryOf(reference))).map(formatReference);
+  const more = missing.length > MAX_SHOWN ? ` and ${missing.length - MAX_SHOWN} more` : "";
+  return new IncompleteError(
+    `Cannot ${doing}: the store lacks ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${
+      images.join(", ")
+    }; ` +
+      "nothing was changed; import that version's bundle again with --force",
+    missing,
+  );
+}
+
+/** Files the manifests of images, and then points their tags at them. */
+export async function writeImages(store: ContentStore, graphs: readonly ImageGraph[]): Promise<void> {
+  for (const { repository, manifests } of graphs) {
+    for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);
+  }
+  for (const { reference, repository, digest } of graphs) {
+    if (reference.tag !== undefined) await store.tag(repository, reference.tag, digest);
+  }
+}

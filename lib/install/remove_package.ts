@@ -1,0 +1,94 @@
+import { rootDigest } from "../bundle/image_graph.ts";
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
+import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
+
+/** An image that no package needs any more. */
+export interface ReleasedImage {
+  readonly repository: string;
+  readonly tag?: string | undefined;
+  readonly digest: Digest;
+}
+
+/** What a package is removed with. */
+export interface RemoveOptions {
+  readonly records: PackageRecords;
+  /** How the manifests got into the cluster, by where they were handed over to; `undefined`: they did not. */
+  readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
+  /**
+   * Takes images out of the store, unless something else needs them.
+   *
+   * @returns the tags that went
+   */
+  readonly forgetImages: (images: readonly ReleasedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
+}
+
+/** What a removal did. */
+export interface RemoveResult {
+  readonly name: string;
+  readonly version: string;
+  readonly handedOver?: HandoverResult;
+  /** Tags that went, as `repository:tag`. */
+  readonly untagged: readonly string[];
+}
+
+/**
+ * Removes a package: its objects from the cluster, its tags and manifests from the store, and last its record and its
+ * history. What was cut off is done again from the top.
+ */
+export async function removePackage(
+  name: string,
+  { records, openHandover, forgetImages }: RemoveOptions,
+): Promise<RemoveResult> {
+  using _lock = await records.lock();
+  const installed = await records.read(name);
+  if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
+  // The cluster goes first, and must not have gone for nothing.
+  await records.checkWritable().catch((cause) => {
+    throw new Error(
+      `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
+      {
+        cause,
+      },
+    );
+  });
+  const recorded = await records.handovers.read(name);
+  const handover = openHandover(recorded?.place);
+  const handedOver = await handover?.remove(recorded?.kubepkg ?? installed);
+  const own = [installed, ...await records.listHistory(name)];
+  const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
+  const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
+    return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
+  });
+  const untagged = await forgetImages(images, await collectPackageDigests(records, name));
+  await records.remove(name);
+  const { version } = installed.spec;
+  return { name, version, untagged, ...(handedOver === undefined ? {} : { handedOver }) };
+}
+
+async function listOthers(records: PackageRecords, name: string): Promise<KubePkg[]> {
+  const others = (await records.list()).filter(({ metadata }) => metadata.name !== name);
+  const histories = await Promise.all(others.map(({ metadata }) => records.listHistory(metadata.name)));
+  return [...others, ...histories.flat()];
+}
+
+function referencesOf(kubepkg: KubePkg): string[] {
+  return imagesOf(kubepkg).map(({ reference }) => formatReference(reference));
+}
+
+function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
+  return imagesOf(kubepkg).flatMap((image) => {
+    try {
+      const { reference } = image;
+      return [{ repository: repositoryOf(reference), tag: reference.tag, digest: rootDigest(kubepkg, image) }];
+    } catch (error) {
+      // A record that does not say which digest an image has: then there is nothing to be found by it.
+      if (error instanceof CorruptError) return [];
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,205 @@
+import type { Digest } from "../oci/digest.ts";
+import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
+import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath } from "./layout.ts";
+import { markReachable } from "./reachable.ts";
+import {
+  canonicalName,
+  listBlobSizes,
+  listRepositoryContents,
+  ManifestReader,
+  type RepositoryContents,
+} from "./store_scan.ts";
+import { emptyTrash, moveAside, moveBack, restoreTrash, trashPath } from "./trash.ts";
+import { announceChange, keepWritersOut } from "./write_lease.ts";
+
+/** What is collected, and what is not. */
+export interface GcOptions {
+  /** What is needed although no repository may say so: the content of packages. Asked when no writer is at work. */
+  readonly readKeep?: () => Promise<ReadonlySet<Digest>>;
+  /** Manifests that no tag, nothing that is kept, and no index or subject that stays refers to are removed too. */
+  readonly untagged?: boolean;
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean;
+  /** Awaited when what seems not to be needed is out of sight, before it is looked at again. */
+  readonly onMovedAside?: () => Promise<void>;
+}
+
+/** What was removed, or would be. */
+export interface GcReport {
+  readonly blobs: number;
+  /** Of these blobs. */
+  readonly bytes: number;
+  /** Manifests that repositories had. */
+  readonly manifests: number;
+  /** Other links. */
+  readonly links: number;
+}
+
+/** One file that may not be needed. */
+interface Candidate {
+  readonly kind: "manifest" | "link" | "blob";
+  /** Below the data folder. */
+  readonly path: string;
+  readonly digest: Digest;
+  /** Whose link it is; the canonical name. */
+  readonly repository?: string;
+  readonly bytes: number;
+}
+
+/** What is needed. */
+interface Marks {
+  has(digest: Digest): boolean;
+  /** Whether a repository needs it. */
+  isNeededBy(repository: string, digest: Digest): boolean;
+}
+
+/**
+ * Removes from a data folder what nothing refers to: mark, move aside, mark again, move back what is referred to by now,
+ * and only then remove. So a server may go on caching beside it: what it has filed a reference to is either seen by the
+ * second mark, or filed again by the server itself, which looks after its reference is in place. Whatever interrupts it
+ * leaves what it moved aside to the next collection, or the next start of a server, which move it back.
+ *
+ * @param root the data folder
+ * @throws {Error} when content is being written (`takeWriteLease`)
+ */
+export async function collectGarbage(root: string, options: GcOptions = {}): Promise<GcReport> {
+  if (!await isThere(root)) return sum([]);
+  const { readKeep = () => Promise.resolve(new Set<Digest>()), untagged = false } = options;
+  if (options.dryRun) return sum(await findGarbage(root, await readKeep(), untagged));
+  using alone = await keepWritersOut(root);
+  if (alone === undefined) {
+    throw new Error(
+      `Cannot collect garbage in ${root}: an import, a pull, a pack or another collection is at work there; ` +
+        "try again when it has ended",
+    );
+  }
+  const keep = await readKeep();
+  await restoreTrash(root);
+  await sweepIngest(root, { minAge: STALE_MILLISECONDS });
+  await sweepPieces(root, (digest) => keep.has(digest));
+  const moved: Candidate[] = [];
+  for (const candidate of await findGarbage(root, keep, untagged)) {
+    if (await moveAside(root, candidate.path)) moved.push(candidate);
+  }
+  await options.onMovedAside?.();
+  const { needed, garbage } = await lookAgain(root, keep, moved);
+  for (const { path } of needed) await moveBack(root, path);
+  await emptyTrash(root);
+  if (garbage.length > 0) await announceChange(root);
+  return sum(garbage);
+}
+
+async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: boolean): Promise<Candidate[]> {
+  // Blobs first: one that comes after this look is no candidate.
+  const sizes = await listBlobSizes(root);
+  const repositories = await listRepositoryContents(root);
+  const marks = await markStore(repositories, new ManifestReader(root), {
+    keep,
+    isRoot: () => !untagged,
+  });
+  const found: Candidate[] = [];
+  for (const { name, manifests, layers, history } of repositories) {
+    const repository = canonicalName(name);
+    const add = (kind: Candidate["kind"], path: string, digest: Digest) => {
+      if (!marks.isNeededBy(repository, digest)) found.push({ kind, path, digest, repository, bytes: 0 });
+    };
+    const held = new Set(manifests);
+    for (const digest of manifests) add("manifest", revisionLinkPath(name, digest), digest);
+    // What a tag was is worth nothing without its manifest.
+    for (const { tag, digest } of history) {
+      if (held.has(digest)) add("link", tagIndexLinkPath(name, tag, digest), digest);
+    }
+    for (const digest of layers) add("link", layerLinkPath(name, digest), digest);
+  }
+  for (const [digest, bytes] of sizes) {
+    if (!marks.has(digest)) found.push({ kind: "blob", path: blobPath(digest), digest, bytes });
+  }
+  return found;
+}
+
+async function lookAgain(
+  root: string,
+  keep: ReadonlySet<Digest>,
+  moved: readonly Candidate[],
+): Promise<{ needed: Candidate[]; garbage: Candidate[] }> {
+  const inPlace = await listRepositoryContents(root);
+  const hidden = new Map<string, Digest[]>();
+  for (const { kind, repository, digest } of moved) {
+    if (kind !== "manifest") continue;
+    hidden.set(repository!, [...hidden.get(repository!) ?? [], digest]);
+  }
+  const all = [
+    ...inPlace,
+    ...[...hidden].map(([name, manifests]) => ({ name, manifests, tags: [], history: [], layers: [] })),
+  ];
+  const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
+  // What is in place stayed the first time, or is new.
+  const seen = new Map<string, Set<Digest>>();
+  for (const { name, manifests } of inPlace) {
+    const repository = canonicalName(name);
+    seen.set(repository, new Set([...seen.get(repository) ?? [], ...manifests]));
+  }
+  const marks = await markStore(all, reader, {
+    keep,
+    isRoot: (repository, digest) => seen.get(repository)?.has(digest) ?? false,
+  });
+  const isNeeded = ({ repository, digest }: Candidate) =>
+    repository === undefined ? marks.has(digest) : marks.isNeededBy(repository, digest);
+  return { needed: moved.filter(isNeeded), garbage: moved.filter((candidate) => !isNeeded(candidate)) };
+}
+
+async function markStore(
+  repositories: readonly RepositoryContents[],
+  reader: ManifestReader,
+  { keep, isRoot }: { keep: ReadonlySet<Digest>; isRoot: (repository: string, digest: Digest) => boolean },
+): Promise<Marks> {
+  const read = (digest: Digest) => reader.read(digest);
+  const kept = await markReachable({ roots: keep, read });
+  const marked = new Map<string, Set<Digest>>();
+  const everywhere = new Set(kept);
+  for (const [name, group] of Map.groupBy(repositories, ({ name }) => canonicalName(name))) {
+    const manifests = group.flatMap(({ manifests }) => manifests);
+    const referrers = new Map<Digest, Digest[]>();
+    for (const digest of manifests) {
+      const subject = (await read(digest))?.subject;
+      if (subject !== undefined) referrers.set(subject, [...referrers.get(subject) ?? [], digest]);
+    }
+    const roots = [
+      ...group.flatMap(({ tags }) => tags.map(({ digest }) => digest)),
+      ...manifests.filter((digest) => kept.has(digest) || isRoot(name, digest)),
+    ];
+    const marks = await markReachable({ roots, read, referrersOf: (subject) => referrers.get(subject) ?? [] });
+    // What a manifest that cannot be read needs nobody knows; it is among what its repository was granted.
+    const named = new Set([...roots, ...manifests.filter((digest) => marks.has(digest))]);
+    for (const digest of named) {
+      if (await read(digest) !== undefined) continue;
+      for (const { layers } of group) for (const layer of layers) marks.add(layer);
+      break;
+    }
+    marked.set(name, marks);
+    for (const digest of marks) everywhere.add(digest);
+  }
+  return {
+    has: (digest) => everywhere.has(digest),
+    isNeededBy: (repository, digest) => kept.has(digest) || (marked.get(repository)?.has(digest) ?? false),
+  };
+}
+
+function sum(garbage: readonly Candidate[]): GcReport {
+  const count = (kind: Candidate["kind"]) => garbage.filter((candidate) => candidate.kind === kind).length;
+  return {
+    blobs: count("blob"),
+    bytes: garbage.reduce((sum, { bytes }) => sum + bytes, 0),
+    manifests: count("manifest"),
+    links: count("link"),
+  };
+}
+
+async function isThere(root: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(root)).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

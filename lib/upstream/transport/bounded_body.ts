@@ -1,0 +1,72 @@
+import { RegistryError } from "../../oci/error.ts";
+import { createByteReader } from "./byte_reader.ts";
+import { decodeBody } from "./content_encoding.ts";
+import { StallGuard } from "./stall_guard.ts";
+import { TransportError } from "./transport_error.ts";
+
+/** How an answer is read that has to fit into memory. */
+export interface BoundedBodyOptions {
+  readonly maxBytes: number;
+  /** What it is, in the error: `the manifest`. */
+  readonly what: string;
+  /** In milliseconds; see `StallGuard`. */
+  readonly stallTimeout: number;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+}
+
+const CHUNK_BYTES = 64 * 1024;
+
+/**
+ * Reads an answer's body whole, if it is small enough; no more than the bound is ever held.
+ *
+ * @throws {RegistryError} `BAD_GATEWAY` when it is larger
+ * @throws {TransportError} when it is cut off or stalls
+ */
+export async function readBoundedBody(response: Response, options: BoundedBodyOptions): Promise<Uint8Array> {
+  const { maxBytes, what, stallTimeout, now } = options;
+  const declared = parseContentLength(response.headers);
+  if (declared !== undefined && declared > maxBytes) {
+    await response.body?.cancel();
+    throw tooLarge(what, declared, maxBytes);
+  }
+  const guard = new StallGuard(stallTimeout, now);
+  const { body, wasEncoded } = await decodeBody(response, guard);
+  const reader = createByteReader(body);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for (;;) {
+      const chunk = await guard.watch(reader.readInto(new Uint8Array(CHUNK_BYTES)));
+      if (chunk === undefined) break;
+      size += chunk.length;
+      if (size > maxBytes) throw tooLarge(what, undefined, maxBytes);
+      chunks.push(chunk.slice());
+    }
+    // The runtime reports the end of a connection as the end of a body in more cases than it should.
+    if (!wasEncoded && declared !== undefined && size < declared) {
+      throw new TransportError("cut", `the connection was cut after ${size} of ${declared} bytes`);
+    }
+  } catch (error) {
+    await reader.cancel(error);
+    throw error;
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** The Content-Length of an answer, if it has one that is a number. */
+export function parseContentLength(headers: Headers): number | undefined {
+  const text = headers.get("content-length") ?? "";
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
+function tooLarge(what: string, size: number | undefined, maxBytes: number): RegistryError {
+  const has = size === undefined ? "it has more" : `it has ${size} bytes, more`;
+  return new RegistryError("BAD_GATEWAY", `Cannot accept ${what}: ${has} than the ${maxBytes} bytes allowed`);
+}

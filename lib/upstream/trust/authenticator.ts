@@ -1,0 +1,172 @@
+import { type Challenge, parseChallenges, selectChallenge } from "../../http/challenge.ts";
+import { RegistryError } from "../../oci/error.ts";
+import type { OnUpstreamEvent } from "../transport/events.ts";
+import type { Fetch, Middleware } from "../transport/middleware.ts";
+import type { AddressCheck } from "./address_check.ts";
+import { whyCredentialWithheld, whyRealmRefused } from "./credential_scope.ts";
+import type { Credential } from "./docker_config.ts";
+import { formatBasic, requestToken, type Token } from "./token.ts";
+
+/** What logging in needs from outside. */
+export interface AuthOptions {
+  /** The endpoint that the credential is for. */
+  readonly registry: URL;
+  readonly credential?: Credential | undefined;
+  /** Sends a request to a token server. */
+  readonly tokenFetch: Fetch;
+  readonly isPrivate: AddressCheck;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+  /** In milliseconds. */
+  readonly stallTimeout: number;
+  readonly onEvent?: OnUpstreamEvent | undefined;
+}
+
+/** A token, or its being asked for. */
+interface TokenEntry {
+  readonly promise: Promise<Token>;
+  token?: Token;
+}
+
+const REPOSITORY = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/;
+const MAX_TOKENS = 1000;
+
+/**
+ * Logs in to one endpoint, and anonymously to registries that it redirects to: nothing is sent unasked, the challenge
+ * of a 401 is answered, and what it took is kept and sent first from then on. Tokens are kept a host and a scope each,
+ * renewed before they end, and asked for once by all that need them at the time.
+ */
+export class Authenticator {
+  readonly #options: AuthOptions;
+  readonly #challenges = new Map<string, Challenge>();
+  readonly #tokens = new Map<string, TokenEntry>();
+  #withheld: string | undefined;
+
+  constructor(options: AuthOptions) {
+    this.#options = options;
+  }
+
+  /** Why the credential was not used although there is one. */
+  get withheld(): string | undefined {
+    return this.#withheld;
+  }
+
+  /** The middleware: each request is sent at most twice. A 401 that is left over is given back. */
+  readonly middleware: Middleware = (next) => async (request) => {
+    const url = new URL(request.url);
+    const name = REPOSITORY.exec(url.pathname)?.[1] ?? "";
+    const known = this.#challenges.get(url.origin);
+    const first = known === undefined ? undefined : await this.#answer(known, url, name, undefined);
+    const response = await next(withAuthorization(request, first));
+    if (response.status !== 401) return response;
+
+    const challenge = selectChallenge(parseChallenges(response.headers.get("www-authenticate"))) ?? known ??
+      await this.#ping(next, url, request.signal);
+    if (challenge === undefined) return response;
+    this.#challenges.set(url.origin, withoutScope(challenge));
+    const second = await this.#answer(challenge, url, name, first).catch(async (error) => {
+      await response.body?.cancel();
+      throw error;
+    });
+    // Nothing that has not been tried already.
+    if (second === undefined || (second === first && challenge.scheme === "basic")) return response;
+    await response.body?.cancel();
+    return await next(withAuthorization(request, second));
+  };
+
+  /** The `Authorization` that answers a challenge. @param refused the one that was just refused */
+  async #answer(
+    challenge: Challenge,
+    url: URL,
+    name: string,
+    refused: string | undefined,
+  ): Promise<string | undefined> {
+    if (challenge.scheme === "bearer") return await this.#bearer(challenge, url, name, refused);
+    const { username, password } = this.#credentialFor(url) ?? {};
+    return password === undefined ? undefined : formatBasic(username ?? "", password);
+  }
+
+  async #bearer(challenge: Challenge, url: URL, name: string, refused: string | undefined): Promise<string> {
+    const registryToken = this.#credentialFor(url)?.registryToken;
+    if (registryToken !== undefined) return `Bearer ${registryToken}`;
+    const key = `${url.origin} ${name}`;
+    let entry = this.#tokens.get(key);
+    if (entry === undefined || this.#isSpent(entry, refused)) {
+      entry = { promise: this.#askFor(challenge, url, name) };
+      this.#keep(key, entry);
+    }
+    return `Bearer ${(await entry.promise).value}`;
+  }
+
+  #isSpent({ token }: TokenEntry, refused: string | undefined): boolean {
+    return token !== undefined && (this.#options.now() >= token.renewAt || `Bearer ${token.value}` === refused);
+  }
+
+  #keep(key: string, entry: TokenEntry): void {
+    // The oldest goes: a Map keeps the order in which keys came.
+    this.#tokens.delete(key);
+    if (this.#tokens.size >= MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value!);
+    this.#tokens.set(key, entry);
+    entry.promise.then((token) => entry.token = token, () => {
+      if (this.#tokens.get(key) === entry) this.#tokens.delete(key);
+    });
+  }
+
+  async #askFor(challenge: Challenge, url: URL, name: string): Promise<Token> {
+    const { registry, isPrivate, onEvent, tokenFetch: fetch, stallTimeout, now } = this.#options;
+    const realm = new URL(challenge.parameters.get("realm")!);
+    const asker = url.origin === registry.origin ? registry : new URL(url.origin);
+    let refused = whyRealmRefused(asker, realm);
+    if (
+      refused === undefined && realm.hostname !== asker.hostname && await isPrivate(realm) && !await isPrivate(asker)
+    ) {
+      refused = `${realm.host} leads to a private address, ${asker.host} is a public registry`;
+    }
+    if (refused !== undefined) {
+      onEvent?.({ type: "refused", host: asker.host, reason: refused });
+      throw new RegistryError("BAD_GATEWAY", `Cannot log in to ${asker.host} with its token server: ${refused}`);
+    }
+    let credential = this.#credentialFor(url);
+    const withheld = credential === undefined ? undefined : whyCredentialWithheld(asker, realm);
+    if (withheld !== undefined) {
+      this.#withheld = `the credential was not sent to the token server: ${withheld}`;
+      onEvent?.({ type: "refused", host: asker.host, reason: this.#withheld });
+      credential = undefined;
+    }
+    // `scope=""` and no scope at all mean the same: the client has to know what it wants.
+    const scope = challenge.parameters.get("scope") || (name === "" ? undefined : `repository:${name}:pull`);
+    const service = challenge.parameters.get("service") || undefined;
+    return await requestToken({ realm, service, scope, credential, registryHost: asker.host }, {
+      fetch,
+      stallTimeout,
+      now,
+    });
+  }
+
+  /** A credential is for the origin that it was given for, and for no other that a redirect leads to. */
+  #credentialFor(url: URL): Credential | undefined {
+    return url.origin === this.#options.registry.origin ? this.#options.credential : undefined;
+  }
+
+  /** Some registries name the challenge on `/v2/` alone. */
+  async #ping(next: Fetch, url: URL, signal: AbortSignal): Promise<Challenge | undefined> {
+    if (url.origin !== this.#options.registry.origin || url.pathname === "/v2/") return undefined;
+    const headers = { "accept-encoding": "identity" };
+    const response = await next(new Request(new URL("/v2/", url), { headers, signal, redirect: "manual" }));
+    await response.body?.cancel();
+    if (response.status !== 401) return undefined;
+    return selectChallenge(parseChallenges(response.headers.get("www-authenticate")));
+  }
+}
+
+/** What of a challenge holds for other repositories too. */
+function withoutScope({ scheme, parameters }: Challenge): Challenge {
+  return { scheme, parameters: new Map([...parameters].filter(([name]) => name !== "scope")) };
+}
+
+function withAuthorization(request: Request, authorization: string | undefined): Request {
+  if (authorization === undefined) return request;
+  const headers = new Headers(request.headers);
+  headers.set("authorization", authorization);
+  return new Request(request, { headers });
+}

@@ -1,0 +1,443 @@
+import { CacheLimit, type CacheLimitOptions } from "../../../lib/cache/cache_limit.ts";
+import { isComplete } from "../../../lib/cache/completeness.ts";
+import { planEviction } from "../../../lib/cache/eviction_plan.ts";
+import { PullThrough } from "../../../lib/cache/pull_through.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { verifyStore } from "../../../lib/store/verify_store.ts";
+import { takeWriteLease } from "../../../lib/store/write_lease.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, readAll, streamOf } from "../../support/content.ts";
+import { FakeUpstream } from "../../support/fake_upstream.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.example/team/app";
+const KIB = 1024;
+
+/** An image with its blobs, under a tag. */
+interface TestImage {
+  readonly tag: string;
+  readonly root: Content;
+  /** The manifests, the root first, with the blobs of each. */
+  readonly manifests: readonly { readonly content: Content; readonly blobs: readonly Content[] }[];
+}
+
+let seeds = 1000;
+
+function makeImage(tag: string, ...layers: Content[]): TestImage {
+  const blobs = [makeBlob(200, ++seeds), ...layers];
+  const root = makeManifest(blobs[0]!, layers);
+  return { tag, root, manifests: [{ content: root, blobs }] };
+}
+
+function makeIndexImage(tag: string, ...parts: TestImage[]): TestImage {
+  const root = makeIndex(parts.map((part) => part.root));
+  return { tag, root, manifests: [{ content: root, blobs: [] }, ...parts.flatMap((part) => part.manifests)] };
+}
+
+const layerOf = (kib: number) => makeBlob(kib * KIB, ++seeds);
+
+async function openLimited(limit: number, options: Partial<CacheLimitOptions> = {}) {
+  const folder = await TestFolder.create();
+  const root = folder.path;
+  const store = new DiskStore(root);
+  const evicted: string[] = [];
+  const warnings: string[] = [];
+  const open = () =>
+    CacheLimit.open({
+      root,
+      limit,
+      store,
+      onEvict: ({ digest, references }) => evicted.push(references.join() || digest),
+      warn: (message) => warnings.push(message),
+      ...options,
+    });
+  const it = {
+    root,
+    folder,
+    store,
+    evicted,
+    warnings,
+    limit: await open(),
+    restart: async () => {
+      await it.limit.close();
+      it.limit = await open();
+    },
+    /** As a pull-through does it: manifests and tag first, then what is missing. @returns how many blobs were kept */
+    pull: async ({ tag, root, manifests }: TestImage): Promise<number> => {
+      let kept = 0;
+      for (const { content: { descriptor, bytes }, blobs } of manifests) {
+        await store.writeManifest(REPO, descriptor, bytes);
+        if (descriptor.digest === root.descriptor.digest) await store.tag(REPO, tag, descriptor.digest);
+        it.limit.touch(REPO, descriptor.digest);
+        for (const blob of blobs) kept += await it.fetch(blob) ? 1 : 0;
+      }
+      return kept;
+    },
+    fetch: async ({ descriptor, bytes }: Content): Promise<boolean> => {
+      if (await store.statBlob(REPO, descriptor.digest) !== undefined) return true;
+      using room = await it.limit.reserve(bytes.length, descriptor.digest);
+      if (room !== undefined) await store.writeBlob(REPO, descriptor, streamOf(bytes));
+      return room !== undefined;
+    },
+    use: ({ root, manifests }: TestImage) => {
+      for (const { content } of [{ content: root }, ...manifests]) it.limit.touch(REPO, content.descriptor.digest);
+    },
+    tags: async () => (await new DiskStore(root).listTagLinks(REPO)).map(({ tag }) => tag).join(" "),
+    isWhole: async ({ root: { descriptor } }: TestImage) => await isComplete(new DiskStore(root), REPO, descriptor),
+    countBytes: async () => (await verifyStore(root, store)).bytes,
+    /** What holds after whatever was done. */
+    check: async () => {
+      await it.limit.close();
+      const { broken, bytes } = await verifyStore(root, new DiskStore(root));
+      assertEquals(broken, []);
+      assert(bytes <= limit, `${bytes} bytes, ${limit} are allowed`);
+      assertEquals(it.limit.bytes, bytes);
+      const fresh = new DiskStore(root);
+      for (const { tag } of await fresh.listTagLinks(REPO)) {
+        const manifest = await fresh.resolve(REPO, tag);
+        assert(manifest !== undefined, `${tag} is a tag on nothing`);
+        assert(await isComplete(fresh, REPO, manifest), `${tag} is not whole`);
+      }
+      assertEquals(warnings, []);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await it.limit.close();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+  return it;
+}
+
+const sizes = new Map(Object.entries({ a: 10, b: 20, c: 30, s: 100 }).map(([key, size]) => [key as Digest, size]));
+for (
+  const [what, images, bytes, expected] of [
+    ["nothing for nothing", [["x", "a", 1]], 0, ""],
+    ["what was not used for longest", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 5, "y"],
+    ["as many as it takes", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 25, "y x"],
+    ["nothing when all is not enough", [["x", "a", 2], ["y", "b", 1]], 31, undefined],
+    ["nothing that stays", [["x", "a", 1, "stays"], ["y", "b", 2]], 5, "y"],
+    ["no image that gives nothing", [["x", "s", 1], ["y", "sa", 9, "stays"], ["z", "b", 2]], 5, "z"],
+    ["both that share a blob", [["x", "s", 1], ["y", "sa", 2], ["z", "b", 3]], 50, "x y"],
+    ["no more than it takes in the end", [["x", "a", 1], ["y", "c", 2], ["z", "b", 3]], 30, "y"],
+    ["no blob that is kept", [["x", "k", 1], ["y", "b", 2]], 5, "y"],
+  ] as [string, [string, string, number, string?][], number, string | undefined][]
+) {
+  Deno.test(`planEviction() chooses ${what}`, () => {
+    const candidates = images.map(([name, letters, rank, stays]) => (
+      { name, digests: new Set(letters.split("") as Digest[]), rank, mayGo: stays === undefined }
+    ));
+    const all = new Map([...sizes, ["k" as Digest, 1000]]);
+    const plan = planEviction(candidates, { bytes, sizes: all, isKept: (digest) => digest === "k" as Digest });
+    assertEquals(plan?.map(({ name }) => name).join(" "), expected);
+  });
+}
+
+Deno.test("CacheLimit evicts the images that were not used for longest, whole", async () => {
+  await using it = await openLimited(100 * KIB);
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((tag) => makeImage(tag, layerOf(20), layerOf(10))) as [
+    TestImage,
+    TestImage,
+    TestImage,
+    TestImage,
+  ];
+  for (const image of [a, b, c]) assertEquals(await it.pull(image), 3);
+  assertEquals([it.evicted, await it.tags()], [[], "a b c"]);
+  it.use(a);
+  assertEquals(await it.pull(d), 3);
+  assertEquals([it.evicted, await it.tags()], [[`${REPO}:b`], "a c d"]);
+  const left = await it.folder.listFiles("docker");
+  for (const { descriptor } of [b.root, ...b.manifests[0]!.blobs]) {
+    assertEquals(left.filter((name) => name.includes(descriptor.digest.slice(7))), []);
+  }
+  await it.check();
+  assert(await it.isWhole(a) && await it.isWhole(c) && await it.isWhole(d));
+});
+
+Deno.test("CacheLimit counts a part of an index that is used as the use of the index", async () => {
+  await using it = await openLimited(100 * KIB);
+  const parts = [makeImage("", layerOf(15)), makeImage("", layerOf(15))] as const;
+  const [old, other, next] = [
+    makeIndexImage("old", ...parts),
+    makeImage("other", layerOf(40)),
+    makeImage("n", layerOf(40)),
+  ];
+  await it.pull(old);
+  await it.pull(other);
+  it.limit.touch(REPO, parts[1].root.descriptor.digest);
+  await it.pull(next);
+  assertEquals(await it.tags(), "n old");
+  await it.check();
+});
+
+Deno.test("[37] CacheLimit keeps a blob that an image which stays shares with an evicted one", async () => {
+  await using it = await openLimited(100 * KIB);
+  const shared = layerOf(20);
+  const [a, b, c] = [
+    makeImage("a", shared, layerOf(30)),
+    makeImage("b", shared, layerOf(20)),
+    makeImage("c", layerOf(30)),
+  ] as const;
+  for (const image of [a, b, c]) await it.pull(image);
+  assertEquals(await it.tags(), "b c");
+  assert(await it.isWhole(b));
+  // The repository is still granted it: distribution asks for that.
+  const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
+  assert(links.some((name) => name.includes(shared.descriptor.digest.slice(7))));
+  assertEquals(links.length, 5);
+  await it.check();
+});
+
+Deno.test("[39] CacheLimit never evicts what a package needs, and keeps nothing where that leaves no room", async () => {
+  const packaged = makeImage("packaged", layerOf(50));
+  const keep = new Set<Digest>([packaged.root.descriptor.digest]);
+  await using it = await openLimited(100 * KIB, { readKeep: () => Promise.resolve(keep) });
+  await it.pull(packaged);
+  for (const tag of ["a", "b", "c"]) assertEquals(await it.pull(makeImage(tag, layerOf(30))), 2);
+  assertEquals(await it.tags(), "c packaged");
+  assertEquals(await it.pull(makeImage("large", layerOf(60))), 1);
+  assertEquals([await it.tags(), await it.isWhole(packaged)], ["c packaged", true]);
+  await it.check();
+  keep.clear();
+  // The package is gone, and was not used for longest.
+  assertEquals(await it.pull(makeImage("large", layerOf(60))), 2);
+  assertEquals(await it.tags(), "c large");
+  await it.check();
+});
+
+Deno.test("[39] CacheLimit keeps a package's image also for what refers to it, which the package does not need", async () => {
+  const packaged = makeImage("packaged", layerOf(20));
+  const keep = new Set<Digest>([packaged.root.descriptor.digest]);
+  await using it = await openLimited(100 * KIB, { readKeep: () => Promise.resolve(keep) });
+  await it.pull(packaged);
+  const blobs = [makeBlob(50, ++seeds), layerOf(40)];
+  const referrer = makeManifest(blobs[0]!, blobs.slice(1), packaged.root);
+  await it.store.writeManifest(REPO, referrer.descriptor, referrer.bytes);
+  for (const blob of blobs) await it.fetch(blob);
+  assertEquals(await it.pull(makeImage("a", layerOf(60))), 1);
+  assertEquals(await it.tags(), "packaged");
+  await it.check();
+});
+
+Deno.test("[39] CacheLimit evicts nothing of which something is being downloaded, or has room reserved", async () => {
+  const busy = new Set<Digest>();
+  await using it = await openLimited(100 * KIB, { isBusy: (digest) => busy.has(digest) });
+  const [a, b] = [makeImage("a", layerOf(30), layerOf(10)), makeImage("b", layerOf(30))];
+  await it.pull(a);
+  await it.pull(b);
+  busy.add(a.manifests[0]!.blobs[1]!.descriptor.digest);
+  await it.pull(makeImage("c", layerOf(30)));
+  assertEquals(await it.tags(), "a c");
+  busy.clear();
+  {
+    using _room = await it.limit.reserve(100, a.manifests[0]!.blobs[0]!.descriptor.digest);
+    assertEquals(await it.pull(makeImage("d", layerOf(30))), 2);
+    assertEquals(await it.tags(), "a d");
+  }
+  await it.pull(makeImage("e", layerOf(40)));
+  assertEquals(await it.tags(), "d e");
+  await it.check();
+});
+
+Deno.test("CacheLimit gives nothing away for an image that will not fit, and drops what there is of it", async () => {
+  await using it = await openLimited(100 * KIB);
+  const [a, b] = [makeImage("a", layerOf(40)), makeImage("b", layerOf(40))];
+  await it.pull(a);
+  await it.pull(b);
+  // The first layer alone would fit, if b went.
+  const large = makeImage("large", layerOf(30), layerOf(90));
+  assertEquals(await it.pull(large), 1);
+  await it.limit.close();
+  assertEquals([await it.tags(), it.evicted], ["a b", [`${REPO}:large`]]);
+  await it.check();
+});
+
+Deno.test("CacheLimit leaves an index that is whole in one part, where another does not fit", async () => {
+  await using it = await openLimited(100 * KIB);
+  const index = makeIndexImage("index", makeImage("", layerOf(30)), makeImage("", layerOf(90)));
+  await it.pull(index);
+  assertEquals(await it.tags(), "index");
+  await it.check();
+});
+
+Deno.test("CacheLimit lets nothing go while content is being imported, and counts it afterwards", async () => {
+  await using it = await openLimited(100 * KIB);
+  await it.pull(makeImage("a", layerOf(60)));
+  const blob = layerOf(20);
+  {
+    using _lease = await takeWriteLease(it.root);
+    assertEquals(await it.pull(makeImage("b", layerOf(60))), 1);
+    assertEquals(await it.tags(), "a b");
+    await new DiskStore(it.root).writeBlob(REPO, blob.descriptor, streamOf(blob.bytes));
+  }
+  await it.pull(makeImage("c", layerOf(60)));
+  assertEquals(await it.tags(), "c");
+  await it.check();
+});
+
+Deno.test("CacheLimit books no more than the limit, however many ask at once", async () => {
+  await using it = await openLimited(100 * KIB);
+  const reserve = (count: number) =>
+    Promise.all(Array.from({ length: count }, (_, i) => it.limit.reserve(10 * KIB, layerOf(i + 1).descriptor.digest)));
+  const rooms = (await reserve(30)).filter((room) => room !== undefined);
+  assertEquals(rooms.length, 9);
+  assertEquals(it.limit.bytes, 90 * KIB);
+  for (const room of rooms) room[Symbol.dispose]();
+  assertEquals(it.limit.bytes, 0);
+  assertEquals((await reserve(9)).filter((room) => room === undefined), []);
+  assertEquals(await it.limit.reserve(101 * KIB), undefined);
+});
+
+Deno.test("CacheLimit counts what nobody named as kept, until it has to look", async () => {
+  await using it = await openLimited(100 * KIB);
+  (await it.limit.reserve(50 * KIB))![Symbol.dispose]();
+  assertEquals(it.limit.bytes, 50 * KIB);
+  using room = await it.limit.reserve(60 * KIB);
+  assert(room !== undefined);
+  assertEquals(it.limit.bytes, 60 * KIB);
+});
+
+Deno.test("CacheLimit takes what nobody needs before any image: blobs, then interrupted downloads", async () => {
+  await using it = await openLimited(100 * KIB);
+  await it.pull(makeImage("a", layerOf(30)));
+  const [stray, partial, large] = [layerOf(30), layerOf(30), layerOf(25)];
+  await it.fetch(stray);
+  await it.folder.write(`ingest/${partial.descriptor.digest.replace(":", "-")}.partial`, partial.bytes);
+  await it.restart();
+  assertEquals(it.limit.bytes > 90 * KIB, true);
+  await it.fetch(large);
+  assertEquals(await it.store.statBlob(REPO, stray.descriptor.digest), undefined);
+  assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")).length, 1);
+  await it.pull(makeImage("b", layerOf(60)));
+  assertEquals((await it.folder.listFiles("ingest")).filter((name) => name.endsWith(".partial")), []);
+  assertEquals(await it.tags(), "a b");
+  await it.check();
+});
+
+Deno.test("CacheLimit makes a store that is too large smaller when it opens, in the order of use before the restart", async () => {
+  await using it = await openLimited(400 * KIB);
+  const images = ["a", "b", "c", "d"].map((tag) => makeImage(tag, layerOf(40)));
+  for (const image of images) await it.pull(image);
+  it.use(images[0]!);
+  await it.limit.close();
+  const evicted: string[] = [];
+  const smaller = await CacheLimit.open({
+    root: it.root,
+    limit: 100 * KIB,
+    store: it.store,
+    onEvict: ({ references }, bytes) => evicted.push(`${references} ${Math.floor(bytes / KIB)}`),
+  });
+  assertEquals(evicted, [`${REPO}:b 40`, `${REPO}:c 40`]);
+  await smaller.close();
+  assertEquals(await it.tags(), "a d");
+});
+
+for (const text of ["", "{", '{"a":1}', '["nonsense", 1, null]']) {
+  Deno.test(`CacheLimit takes all for equally old where the order of use is ${JSON.stringify(text)}`, async () => {
+    await using it = await openLimited(100 * KIB);
+    await it.pull(makeImage("a", layerOf(40)));
+    await it.limit.close();
+    await Deno.writeTextFile(`${it.root}/ingest/access.json`, text);
+    await it.restart();
+    await Deno.writeTextFile(`${it.root}/ingest/access.json`, text);
+    it.limit = await CacheLimit.open({ root: it.root, limit: 100 * KIB, store: it.store });
+    const b = makeImage("b", layerOf(40));
+    await it.pull(b);
+    await it.pull(makeImage("c", layerOf(40)));
+    assertEquals(await it.tags(), "b c");
+  });
+}
+
+Deno.test("CacheLimit writes the order of use down every now and then, not at each use", async () => {
+  let time = 0;
+  await using it = await openLimited(100 * KIB, { now: () => time });
+  const image = makeImage("a", layerOf(1));
+  await it.pull(image);
+  const isSaved = async () => (await it.folder.listFiles("ingest")).includes("access.json");
+  assertEquals(await isSaved(), false);
+  time = 60_000;
+  it.use(image);
+  using _after = await it.limit.reserve(1);
+  assert(await isSaved());
+});
+
+Deno.test("CacheLimit keeps nothing, and says why, where it cannot tell what packages need", async () => {
+  await using it = await openLimited(100 * KIB, { readKeep: () => Promise.reject(new Error("the record is torn")) });
+  await it.pull(makeImage("a", layerOf(80)));
+  assertEquals(await it.limit.reserve(80 * KIB), undefined);
+  assertStringIncludes(it.warnings.join(), "the record is torn");
+  assertEquals([await it.tags(), it.evicted], ["a", []]);
+});
+
+Deno.test("CacheLimit keeps a pull-through within its limit", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const upstream = new FakeUpstream();
+  let isBusy: (digest: Digest) => boolean = () => false;
+  const limit = await CacheLimit.open({
+    root: folder.path,
+    limit: 600 * KIB,
+    store,
+    isBusy: (digest) => isBusy(digest),
+  });
+  const cache = new PullThrough({ store, upstream, room: limit });
+  isBusy = (digest) => cache.isDownloading(digest);
+  const images = Array.from({ length: 10 }, (_, i) => makeImage(`v${i}`, layerOf(80), layerOf(60)));
+  for (const { tag, root, manifests } of images) {
+    for (const content of [root, ...manifests[0]!.blobs]) upstream.content.set(content.descriptor.digest, content);
+    upstream.tags.set(tag, root.descriptor.digest);
+    assertEquals((await cache.resolve(REPO, tag))?.digest, root.descriptor.digest);
+    await Promise.all(manifests[0]!.blobs.map(async ({ descriptor, bytes }) => {
+      assertEquals(await readAll(await cache.openBlob(REPO, descriptor.digest)), bytes);
+    }));
+    assert((await verifyStore(folder.path, store)).bytes <= 600 * KIB);
+  }
+  await limit.close();
+  const left = (await store.listTagLinks(REPO)).map(({ tag }) => tag);
+  assertEquals(left.slice(-3), ["v7", "v8", "v9"]);
+  for (const tag of left) {
+    const manifest = await store.resolve(REPO, tag);
+    assert(manifest !== undefined && await isComplete(store, REPO, manifest), tag);
+  }
+});
+
+function createRandom(seed: number): (below: number) => number {
+  let state = seed * 2654435761 >>> 0 || 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state = (state ^ state << 5) >>> 0;
+    return state % below;
+  };
+}
+
+for (let seed = 1; seed <= 6; seed++) {
+  Deno.test(`after any pulls in any order the store is within its limit, sound, and its images are whole (${seed})`, async () => {
+    const random = createRandom(seed);
+    const layers = Array.from({ length: 14 }, () => layerOf(random(60) + 1));
+    const some = () => Array.from({ length: random(3) + 1 }, () => layers[random(layers.length)]!);
+    const parts = Array.from({ length: 8 }, (_, i) => makeImage(`single${i}`, ...some()));
+    const images = [
+      ...parts,
+      ...Array.from({ length: 4 }, (_, i) => makeIndexImage(`index${i}`, parts[random(8)]!, makeImage("", ...some()))),
+      makeImage("huge", layerOf(50), layerOf(500)),
+    ];
+    const packaged = images[random(8)]!;
+    const keep = new Set([packaged.root.descriptor.digest]);
+    const limit = 400 * KIB;
+    await using it = await openLimited(limit, { readKeep: () => Promise.resolve(keep) });
+    await it.pull(packaged);
+    const isKept = await it.isWhole(packaged);
+    for (let round = 0; round < 12; round++) {
+      const chosen = Array.from({ length: random(3) + 1 }, () => images[random(images.length)]!);
+      await Promise.all(chosen.map(async (image) => {
+        await it.pull(image);
+        assert(await it.countBytes() <= limit);
+      }));
+      if (random(5) === 0) await it.restart();
+      await it.check();
+      assertEquals(await it.isWhole(packaged), isKept);
+    }
+    assert(it.evicted.length > 0);
+  });
+}

@@ -1,0 +1,416 @@
+import { resolveRange } from "../../../lib/bytes/byte_range.ts";
+import type { CacheEvent } from "../../../lib/cache/blob_cache.ts";
+import { PullThrough } from "../../../lib/cache/pull_through.ts";
+import { DigestMismatchError } from "../../../lib/content/verifier.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { Ingest } from "../../../lib/store/ingest.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
+
+const REPO = "registry.example/team/app";
+const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
+const config = makeBlob(200, 12);
+const manifest = makeManifest(config, [layer]);
+const index = makeIndex([manifest]);
+
+async function open(...content: Content[]) {
+  const root = await Deno.makeTempDir();
+  const upstream = new FakeUpstream(...(content.length > 0 ? content : [layer, config, manifest, index]));
+  upstream.tags.set("1.0", index.descriptor.digest);
+  const store = new DiskStore(root);
+  let time = 0;
+  const warnings: string[] = [];
+  const events: CacheEvent[] = [];
+  const cache = new PullThrough({
+    store,
+    upstream,
+    tagTtl: 1000,
+    now: () => time,
+    warn: (message) => warnings.push(message),
+    onEvent: (event) => events.push(event),
+  });
+  return {
+    root,
+    events: (type: CacheEvent["type"]) => events.filter((event) => event.type === type),
+    upstream,
+    store,
+    cache,
+    warnings,
+    wait: (milliseconds: number) => time += milliseconds,
+    offline: () => new PullThrough({ store: new DiskStore(root) }),
+    [Symbol.asyncDispose]: () => removeFolder(root),
+  };
+}
+
+// The end of a download looks after its tag, and may be at it still.
+async function removeFolder(path: string): Promise<void> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await Deno.remove(path, { recursive: true });
+    } catch (error) {
+      if (tries === 20) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+function countBlobRequests(upstream: FakeUpstream, digest: Digest): number {
+  return upstream.asked.filter((what) => what.startsWith(`blob ${digest}`)).length;
+}
+
+async function pullAll(cache: PullThrough): Promise<void> {
+  assertEquals((await cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+  assertEquals(await cache.readManifest(REPO, index.descriptor.digest), index.bytes);
+  assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
+  assertEquals(await readAll(await cache.openBlob(REPO, config.descriptor.digest)), config.bytes);
+  assertEquals(await readAll(await cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  await settle(cache);
+}
+
+/** Waits until what was downloaded is in the store: a client has it a moment earlier. */
+async function settle(cache: PullThrough): Promise<void> {
+  const isRunning = () => [config, layer].some(({ descriptor }) => cache.isDownloading(descriptor.digest));
+  while (isRunning()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+Deno.test("PullThrough brings an image once, and then has it without the upstream", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  const asked = it.upstream.asked.length;
+  await pullAll(it.cache);
+  assertEquals(it.upstream.asked.length, asked);
+  await pullAll(it.offline());
+});
+
+Deno.test("[1] PullThrough asks the upstream once for 50 clients of one cold blob", async () => {
+  await using it = await open();
+  const bodies = await Promise.all(
+    Array.from({ length: 50 }, async () => await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest))),
+  );
+  for (const body of bodies) assertEquals(body, layer.bytes);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("PullThrough shares a download between repositories", async () => {
+  await using it = await open();
+  const [a, b] = await Promise.all([
+    it.cache.openBlob(REPO, layer.descriptor.digest),
+    it.cache.openBlob("other.example/x", layer.descriptor.digest),
+  ]);
+  assertEquals([await readAll(a), await readAll(b)], [layer.bytes, layer.bytes]);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("PullThrough asks the upstream once for 50 clients of one cold tag", async () => {
+  await using it = await open();
+  await Promise.all(Array.from({ length: 50 }, () => it.cache.resolve(REPO, "1.0")));
+  assertEquals(it.upstream.asked.filter((what) => what === "get 1.0").length, 1);
+});
+
+Deno.test("[2] a download goes on when the first client leaves", async () => {
+  await using it = await open();
+  const gate = Promise.withResolvers<void>();
+  it.upstream.beforeChunk = (sent) => sent < 1024 * 1024 ? Promise.resolve() : gate.promise;
+  const first = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  const second = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  const reader = first!.body.getReader();
+  assert(!(await reader.read()).done);
+  await reader.cancel();
+  gate.resolve();
+  assertEquals(await readAll(second), layer.bytes);
+  await settle(it.cache);
+  assertEquals(await it.store.statBlob(REPO, layer.descriptor.digest), layer.bytes.length);
+});
+
+Deno.test("[3] a reader that does not read keeps nobody waiting", async () => {
+  await using it = await open();
+  const slow = await it.cache.openBlob(REPO, layer.descriptor.digest);
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertEquals(await readAll(slow), layer.bytes);
+});
+
+Deno.test("[4] every follower's stream fails when the upstream does, and none was given the whole", async () => {
+  await using it = await open();
+  it.upstream.beforeChunk = (sent) => sent < 3_000_000 ? Promise.resolve() : Promise.reject(new Error("cut"));
+  const bodies = await Promise.all([1, 2, 3].map(() => it.cache.openBlob(REPO, layer.descriptor.digest)));
+  for (const body of bodies) await assertRejects(() => readAll(body), Error, "cut");
+  assertEquals(await it.store.statBlob(REPO, layer.descriptor.digest), undefined);
+  it.upstream.beforeChunk = () => Promise.resolve();
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertStringIncludes(it.upstream.asked.at(-1) ?? "", '{"start":');
+});
+
+Deno.test("[5] a range of a cold blob is right, and the whole blob is what is kept", async () => {
+  await using it = await open();
+  const [start, end] = [4_000_000, 5_000_000];
+  const part = await it.cache.openBlob(REPO, layer.descriptor.digest, { start, end: end - 1 });
+  assertEquals(await readAll(part), layer.bytes.slice(start, end));
+  assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
+  assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
+});
+
+Deno.test("[10] wrong bytes end in an error, are not kept, and the next pull tries again", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  const wrong = layer.bytes.slice();
+  wrong[0]! ^= 1;
+  it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
+  const opened = await it.cache.openBlob(REPO, digest);
+  let seen = 0;
+  await assertRejects(
+    async () => {
+      for await (const chunk of opened!.body) seen += chunk.length;
+    },
+    DigestMismatchError,
+  );
+  assert(seen < wrong.length);
+  assertEquals(await it.store.statBlob(REPO, digest), undefined);
+  const [failed] = it.events("failed") as Extract<CacheEvent, { type: "failed" }>[];
+  assert(failed?.error instanceof DigestMismatchError);
+  assertEquals({ ...failed, error: 0 }, { type: "failed", repo: REPO, digest, host: UPSTREAM_HOST, error: 0 });
+  it.upstream.content.set(digest, layer);
+  assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+});
+
+Deno.test("a tag is believed for its time, then asked for again", async () => {
+  await using it = await open();
+  await it.cache.resolve(REPO, "1.0");
+  it.upstream.tags.set("1.0", manifest.descriptor.digest);
+  it.wait(999);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+  it.wait(1);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, manifest.descriptor.digest);
+});
+
+Deno.test("[23] a tag that is gone upstream is still served", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.upstream.tags.clear();
+  it.wait(2000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+});
+
+// A registry that has lost an image, or has made it private, answers just as one that has revoked a login does; and whoever
+// asks by digest is given what is held without anybody being asked.
+for (const status of [401, 403]) {
+  Deno.test(`[23] a tag whose upstream answers ${status} now is served from the store, as stale, with a warning`, async () => {
+    await using it = await open();
+    await pullAll(it.cache);
+    it.upstream.failure = new RegistryError("DENIED", `Cannot look it up: the registry answers ${status}`, {
+      status: 404,
+    });
+    it.wait(2000);
+    assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+    assertEquals(it.warnings, [
+      `${REPO}:1.0 is served from the store: Cannot look it up: the registry answers ${status}`,
+    ]);
+    assertEquals(it.events("stale").length, 1);
+    await assertRejects(() => it.cache.resolve(REPO, "2.0"), RegistryError, String(status));
+  });
+}
+
+Deno.test("[21] an upstream that cannot be reached leaves what is held, and fails for the rest by name", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.upstream.failure = unreachable();
+  it.wait(2000);
+  await pullAll(it.cache);
+  assertStringIncludes(it.warnings.join(), "registry.example/team/app:1.0 is served from the store");
+  await assertRejects(() => it.cache.resolve(REPO, "2.0"), RegistryError, "registry.example");
+  await assertRejects(() => it.cache.openBlob(REPO, UNKNOWN_DIGEST), RegistryError, "registry.example");
+});
+
+Deno.test("a manifest whose blobs are not held is not served without the upstream", async () => {
+  await using it = await open();
+  await it.cache.resolve(REPO, "1.0");
+  await it.cache.readManifest(REPO, manifest.descriptor.digest);
+  assertEquals(await it.offline().resolve(REPO, "1.0"), undefined);
+  it.upstream.failure = unreachable();
+  it.wait(2000);
+  await assertRejects(() => it.cache.resolve(REPO, "1.0"), RegistryError, "registry.example");
+});
+
+Deno.test("a partial download is gone on with, not begun again", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  await Deno.mkdir(`${it.root}/ingest`);
+  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, layer.bytes.slice(0, 2_000_000));
+  assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+  assertEquals(it.upstream.asked, [`stat ${digest}`, `blob ${digest} {"start":2000000}`]);
+});
+
+Deno.test("[15] a held tag is marked stale, its upstream is asked urgently, and then left in peace for a while", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.wait(1000);
+  it.upstream.failure = new RegistryError("TOOMANYREQUESTS", "Cannot look up: too many requests");
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  const asked = it.upstream.asked.length;
+  assertEquals(it.upstream.asked.at(-1), "head 1.0 urgently");
+  it.wait(999);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  assertEquals(it.upstream.asked.length, asked);
+  it.upstream.failure = undefined;
+  it.wait(1);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), index.descriptor);
+  assertEquals(it.upstream.asked.length, asked + 1);
+});
+
+Deno.test("a tag that has moved stays on the whole image until the next one is whole", async () => {
+  const [newLayer, newConfig] = [makeBlob(400_000, 21), makeBlob(150, 22)];
+  const newManifest = makeManifest(newConfig, [newLayer]);
+  await using it = await open(layer, config, manifest, index, newLayer, newConfig, newManifest);
+  await pullAll(it.cache);
+  it.upstream.tags.set("1.0", newManifest.descriptor.digest);
+  it.wait(1000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, newManifest.descriptor.digest);
+  assertEquals((await it.offline().resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+  await it.cache.fetchBlob(REPO, newConfig.descriptor);
+  assertEquals((await it.offline().resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
+
+  it.upstream.failure = unreachable();
+  it.wait(1000);
+  assertEquals(await it.cache.resolve(REPO, "1.0"), { ...index.descriptor, isStale: true });
+  it.upstream.failure = undefined;
+  it.wait(1000);
+  assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, newManifest.descriptor.digest);
+  await it.cache.fetchBlob(REPO, newLayer.descriptor);
+  while ((await it.offline().resolve(REPO, "1.0"))?.digest !== newManifest.descriptor.digest) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+});
+
+Deno.test("fetchBlob() replaces a blob that was cut short in the store", async () => {
+  await using it = await open();
+  const { digest } = config.descriptor;
+  await it.cache.fetchBlob(REPO, config.descriptor);
+  const hex = digest.slice(7);
+  await Deno.truncate(`${it.root}/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, 10);
+  await it.cache.fetchBlob(REPO, config.descriptor);
+  assertEquals(await readAll(await it.store.openBlob(REPO, digest)), config.bytes);
+});
+
+Deno.test("fetchBlob() begins again where an earlier try had left damaged bytes", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  await Deno.mkdir(`${it.root}/ingest`);
+  await Deno.writeFile(`${it.root}/ingest/${digest.replace(":", "-")}.partial`, makeBlob(1000, 99).bytes);
+  await it.cache.fetchBlob(REPO, layer.descriptor);
+  assertEquals(await readAll(await it.store.openBlob(REPO, digest)), layer.bytes);
+});
+
+Deno.test("50 clients of one held tag cost one check", async () => {
+  await using it = await open();
+  await pullAll(it.cache);
+  it.wait(1000);
+  const asked = it.upstream.asked.length;
+  await Promise.all(Array.from({ length: 50 }, () => it.cache.resolve(REPO, "1.0")));
+  assertEquals(it.upstream.asked.slice(asked), ["head 1.0"].map((what) => `${what} urgently`));
+});
+
+for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 10 }]) {
+  const what = JSON.stringify(range) ?? "all";
+  Deno.test(`[31] a blob that there is no room for is given on verified, and not kept: ${what}`, async () => {
+    await using it = await open();
+    const { digest } = layer.descriptor;
+    const touched: string[] = [];
+    const events: CacheEvent[] = [];
+    let received = 0;
+    const cache = new PullThrough({
+      store: it.store,
+      upstream: it.upstream,
+      onEvent: (event) => event.type === "received" ? received += event.bytes : events.push(event),
+      room: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
+    });
+    const { start, length } = resolveRange(layer.bytes.length, range);
+    const got = await readAll(await cache.openBlob(REPO, digest, range));
+    assertEquals(got, layer.bytes.slice(start, start + length));
+    assertEquals(await it.store.statBlob(REPO, digest), undefined);
+    assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+    assertEquals(events, [{ type: "unkept", repo: REPO, digest, size: layer.bytes.length, why: "limit" }]);
+    assertEquals(received, layer.bytes.length);
+    await (await cache.openBlob(REPO, digest, range))!.body.cancel();
+    assertEquals(events.map(({ type }) => type), ["unkept", "unkept"]);
+    await assertRejects(() => cache.fetchBlob(REPO, layer.descriptor), NoSpaceError, digest);
+
+    const wrong = layer.bytes.slice();
+    wrong[0]! ^= 1;
+    it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
+    await assertRejects(async () => await readAll(await cache.openBlob(REPO, digest)), DigestMismatchError);
+    assertEquals(events.slice(2).map(({ type }) => type), ["unkept", "failed"]);
+    await cache.resolve(REPO, "1.0");
+    assertEquals(touched, [REPO]);
+  });
+}
+
+Deno.test("[31] a disk that fills up during a download: those who follow get the rest, verified; nothing is kept", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  let room = 2_000_000;
+  const original = Ingest.prototype.write;
+  Ingest.prototype.write = async function (chunk) {
+    if (this.written + chunk.length <= room) return await original.call(this, chunk);
+    this.verify(chunk);
+    throw new NoSpaceError("Cannot write: no space left on the device");
+  };
+  try {
+    const gate = Promise.withResolvers<void>();
+    it.upstream.beforeChunk = (sent) => sent < 1_000_000 ? Promise.resolve() : gate.promise;
+    const [a, b, part, leaving] = [
+      await it.cache.openBlob(REPO, digest),
+      await it.cache.openBlob(REPO, digest),
+      await it.cache.openBlob(REPO, digest, { start: 1_900_000, end: 4_999_999 }),
+      await it.cache.openBlob(REPO, digest),
+    ];
+    await leaving!.body.cancel();
+    gate.resolve();
+    const [whole, again, middle] = await Promise.all([readAll(a), readAll(b), readAll(part)]);
+    assertEquals(whole, layer.bytes);
+    assertEquals(again, layer.bytes);
+    assertEquals(middle, layer.bytes.slice(1_900_000, 5_000_000));
+    assertEquals(countBlobRequests(it.upstream, digest), 1);
+    await settle(it.cache);
+    const unkept = { type: "unkept" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
+    assertEquals([it.events("unkept"), it.events("failed")], [[unkept], []]);
+    assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+    assertEquals(await it.store.statBlob(REPO, digest), undefined);
+    room = Infinity;
+    assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
+  } finally {
+    Ingest.prototype.write = original;
+  }
+});
+
+Deno.test("[33] what comes from upstreams is served also where nothing can be written", async () => {
+  await using it = await open();
+  const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
+  Object.assign(it.store, { openIngest: readOnly, writeManifest: readOnly, tag: readOnly });
+  await pullAll(it.cache);
+  assertEquals(it.warnings, [
+    "What comes from upstreams is served, but not kept: the data folder cannot be written",
+  ]);
+  assertEquals(it.events("unkept").length, 2);
+});
+
+Deno.test("[31] that nothing is kept is told of once, and again when something could be kept in between", async () => {
+  await using it = await open();
+  const write = it.store.writeManifest.bind(it.store);
+  const full = () => Promise.reject(new NoSpaceError("Cannot write: No space left on device (os error 28)"));
+  for (const [writeManifest, ...manifests] of [[full, index, manifest], [write, index], [full, manifest]] as const) {
+    Object.assign(it.store, { writeManifest });
+    for (const { descriptor, bytes } of manifests) {
+      assertEquals(await it.cache.readManifest(REPO, descriptor.digest), bytes);
+    }
+  }
+  const line = "What comes from upstreams is served, but not kept: there is no space left on the device";
+  assertEquals(it.warnings, [line, line]);
+});
+
+Deno.test("an unknown blob leaves nothing in the store", async () => {
+  await using it = await open();
+  assertEquals(await it.cache.openBlob(REPO, UNKNOWN_DIGEST), undefined);
+  assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+});

@@ -1,0 +1,48 @@
+import type { Command } from "../../../../lib/cli/command_line/command.ts";
+import { findCommand, findKnownCommand } from "../../../../lib/cli/command_line/find_command.ts";
+import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+
+const make = (name: string, more: Partial<Command> = {}): Command => {
+  const flags = [{ name: "data", short: "d", value: "DIR", summary: "" }, { name: "json", summary: "" }];
+  return { name, operands: "", summary: "", arity: [0, 0], flags, run: () => Promise.resolve(0), ...more };
+};
+const COMMANDS = [make("images"), make("packages", { subcommands: [make("history"), make("remove")] })];
+
+for (
+  const [line, name, rest] of [
+    ["images x", "images", "x"],
+    ["packages", "packages", ""],
+    ["packages --json", "packages", "--json"],
+    ["packages history NAME --json", "packages history", "NAME --json"],
+    ["packages --data history history NAME", "packages history", "--data history NAME"],
+    ["packages --data=x history NAME", "packages history", "--data=x NAME"],
+    ["packages -d x remove NAME", "packages remove", "-d x NAME"],
+    ["packages --json remove remove", "packages remove", "--json remove"],
+    ["packages --data x", "packages", "--data x"],
+    ["packages -- history", "packages", "-- history"],
+  ] as const
+) {
+  Deno.test(`findCommand() of ${line}`, () => {
+    const { command, args } = findCommand(COMMANDS, line.split(" "));
+    assertEquals([command.name, args.join(" ")], [name, rest]);
+    assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, name);
+  });
+}
+
+for (
+  const [line, message, known] of [
+    ["image", 'Cannot run "image": there is no such command; did you mean "images"?', undefined],
+    [
+      "packages histroy x",
+      'Cannot run "histroy": there is no such subcommand of packages; did you mean "history"?',
+      "packages",
+    ],
+    ["--json packages", "Cannot use --json: a command has to come first", undefined],
+  ] as const
+) {
+  Deno.test(`findCommand() refuses ${line}`, () => {
+    assertThrows(() => findCommand(COMMANDS, line.split(" ")), UsageError, message);
+    assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, known);
+  });
+}

@@ -1,0 +1,103 @@
+import { parseConfigFile } from "../../../../lib/cli/command_line/config_file.ts";
+import { parseCommandLine } from "../../../../lib/cli/command_line/parse_command_line.ts";
+import { parseAddress, readAddress, readSettings } from "../../../../lib/cli/command_line/settings.ts";
+import { COMMANDS } from "../../../../lib/cli/commands.ts";
+import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
+import { formatPlatform } from "../../../../lib/oci/platform.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { createTestIo } from "../../../support/test_io.ts";
+
+const registry = COMMANDS.find(({ name }) => name === "registry")!;
+const pack = COMMANDS.find(({ name }) => name === "pack")!;
+
+for (
+  const [what, args, env, expected] of [
+    ["the flag first", ["--data", "/a"], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/a"],
+    ["then $STORAGE_ROOT", [], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/b"],
+    ["then $XDG_DATA_HOME", [], { XDG_DATA_HOME: "/c", HOME: "/d" }, "/c/crpe"],
+    ["then the home", [], { HOME: "/d" }, "/d/.local/share/crpe"],
+    ["without a trailing slash", ["--data", "/a//"], {}, "/a"],
+    ["also the root", ["--data", "/"], {}, "/"],
+  ] as const
+) {
+  Deno.test(`readSettings() takes the data folder: ${what}`, async () => {
+    const settings = await readSettings(parseCommandLine(registry, args), createTestIo({ env }));
+    assertEquals(settings.data, expected);
+  });
+}
+
+for (
+  const [args, env, expected] of [
+    [["--platform", "linux/x86_64,linux/aarch64"], { PLATFORMS: "linux/386" }, ["linux/amd64", "linux/arm64"]],
+    [[], { PLATFORMS: "linux/arm" }, ["linux/arm/v7"]],
+    [[], {}, undefined],
+  ] as const
+) {
+  Deno.test(`readSettings() takes platforms from ${JSON.stringify(args)} and ${JSON.stringify(env)}`, async () => {
+    const settings = await readSettings(
+      parseCommandLine(pack, ["x", ...args]),
+      createTestIo({ env: { HOME: "/h", ...env } }),
+    );
+    assertEquals(settings.platforms?.map(formatPlatform), expected as string[] | undefined);
+  });
+}
+
+for (
+  const [text, hostname, port] of [
+    [":6060", undefined, 6060],
+    ["6060", undefined, 6060],
+    ["127.0.0.1:0", "127.0.0.1", 0],
+    ["registry.lan:80", "registry.lan", 80],
+    ["[::1]:6060", "::1", 6060],
+  ] as const
+) {
+  Deno.test(`parseAddress() reads ${text}`, () => assertEquals(parseAddress(text), { hostname, port }));
+}
+
+Deno.test("readAddress() lets $PORT change the port alone", () => {
+  const io = createTestIo({ env: { PORT: "7000" } });
+  const config = { upstream: [], hosts: {} };
+  assertEquals(readAddress(parseCommandLine(registry, []), io, config, 6060).port, 7000);
+  assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, config, 6060).port, 1);
+  const { hostname, port } = readAddress(parseCommandLine(registry, []), io, { ...config, addr: "a:2" }, 6060);
+  assertEquals([hostname, port], ["a", 7000]);
+});
+
+Deno.test("parseConfigFile() reads YAML and JSON alike", () => {
+  const expected = {
+    upstream: ["quay.io"],
+    offline: true,
+    platform: "linux/arm64,linux/amd64",
+    hosts: { "registry.lan:5000": { url: "http://registry.lan:5000", username: "u", password: "p" } },
+  };
+  const yaml = [
+    "upstream: quay.io",
+    "offline: true",
+    "platform: [linux/arm64, linux/amd64]",
+    "hosts:",
+    "  registry.lan:5000:",
+    "    url: http://registry.lan:5000",
+    "    username: u",
+    "    password: p",
+  ].join("\n");
+  assertEquals(parseConfigFile(yaml, "x.yaml"), expected);
+  assertEquals(parseConfigFile(JSON.stringify({ ...expected, upstream: "quay.io" }), "x.json"), expected);
+  assertEquals(parseConfigFile("", "x.yaml"), { upstream: [], hosts: {} });
+});
+
+for (
+  const [what, text, message] of [
+    ["an unknown field", "uptsream: x", 'uptsream is not known; did you mean "upstream"?'],
+    ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
+    ["a wrong type", "offline: maybe", "offline is not what it has to be"],
+    ["no YAML", "a: [", "Cannot read the configuration x.yaml"],
+    ["an alias where a password should be", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
+    ["a tag where a password should be", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
+    ["a list", "[]", "Cannot read the configuration x.yaml"],
+  ] as const
+) {
+  Deno.test(`parseConfigFile() refuses ${what}, and tells no secret`, () => {
+    const error = assertThrows(() => parseConfigFile(text, "x.yaml"), UsageError, message);
+    assertEquals(error.message.includes("secret"), false);
+  });
+}

@@ -1,0 +1,181 @@
+import { run } from "../../../../lib/cli/run.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
+import { createTestIo } from "../../../support/test_io.ts";
+
+const K3S = "etc/rancher/k3s/registries.yaml";
+const DAEMON = "etc/docker/daemon.json";
+const DROP_IN = "etc/containers/registries.conf.d/50-crpe.conf";
+
+async function mirrorConfig(...args: string[]) {
+  const io = createTestIo();
+  const status = await run(["mirror-config", ...args], io);
+  return { status, out: io.outText, err: io.errText };
+}
+
+/** Every file of a folder with its text. */
+async function readAll(folder: TestFolder): Promise<Record<string, string>> {
+  const names = await folder.listFiles();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await Deno.readTextFile(`${folder.path}/${name}`)])),
+  );
+}
+
+const clients: [client: string, file: string, current: string][] = [
+  ["k3s", K3S, "# ours\nmirrors:\n  registry.lan:\n    endpoint: [http://10.0.0.2:5000]\n"],
+  ["containerd", "etc/containerd/certs.d/_default/hosts.toml", '[host."https://other.example"]\n'],
+  ["crio", DROP_IN, "# somebody's\n"],
+  ["podman", DROP_IN, "# somebody's\n"],
+  ["docker", DAEMON, '{"debug":true}'],
+];
+
+for (const [client, file, current] of clients) {
+  Deno.test(`mirror-config ${client} --write and --remove leave what was there, file or none`, async () => {
+    for (const before of [undefined, current]) {
+      await using folder = await TestFolder.create();
+      if (before !== undefined) await folder.write(file, before);
+      const start = await readAll(folder);
+      const flags = [client, `--root=${folder.path}`];
+
+      const printed = await mirrorConfig(...flags);
+      assertEquals([printed.status, await readAll(folder)], [0, start]);
+
+      const written = await mirrorConfig(...flags, "--write");
+      assertEquals(written.status, 0, written.err);
+      assertStringIncludes(written.out, `written ${folder.path}/${file}`);
+      const first = await readAll(folder);
+      if (before === undefined) assertEquals(first[file], printed.out);
+      assertEquals(first[`${file}.before-crpe`], before);
+
+      const again = await mirrorConfig(...flags, "--write");
+      assertEquals([again.status, await readAll(folder)], [0, first]);
+      assertStringIncludes(again.out, "unchanged");
+
+      // Another address takes the place of the first; the backup is the first one's.
+      await mirrorConfig(...flags, "--write", "--to=http://192.168.1.20:6060");
+      const moved = await readAll(folder);
+      assertStringIncludes(moved[file]!, "192.168.1.20:6060");
+      assertEquals([moved[file]!.includes("127.0.0.1"), moved[`${file}.before-crpe`]], [false, before]);
+
+      const removed = await mirrorConfig(...flags, "--remove");
+      assertEquals([removed.status, await readAll(folder)], [0, start]);
+      assertStringIncludes(removed.out, before === undefined ? "removed" : "restored");
+      const nothing = await mirrorConfig(...flags, "--remove");
+      assertEquals([nothing.status, nothing.out.includes("nothing to remove")], [0, true]);
+    }
+  });
+}
+
+Deno.test("mirror-config loses nothing that was written after it", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write(DAEMON, '{"debug":true}');
+  const flags = ["docker", `--root=${folder.path}`];
+  await mirrorConfig(...flags, "--write");
+  const edited = '{"debug":true,"experimental":true,"registry-mirrors":["http://127.0.0.1:6060"]}';
+  await folder.write(DAEMON, edited);
+  // A second --write builds on it, and the backup is still the first.
+  await mirrorConfig(...flags, "--write", "--to=http://crpe.lan:6060");
+  const second = await readAll(folder);
+  assertEquals(JSON.parse(second[DAEMON]!), {
+    debug: true,
+    experimental: true,
+    "registry-mirrors": ["http://crpe.lan:6060", "http://127.0.0.1:6060"],
+  });
+  assertEquals(second[`${DAEMON}.before-crpe`], '{"debug":true}');
+  await folder.write(DAEMON, edited);
+  const removed = await mirrorConfig(...flags, "--remove");
+  assertStringIncludes(removed.out, ".after-crpe");
+  assertEquals(await readAll(folder), { [DAEMON]: '{"debug":true}', [`${DAEMON}.after-crpe`]: edited });
+});
+
+Deno.test("mirror-config --write keeps a file's rights, also for its backup", async () => {
+  await using folder = await TestFolder.create();
+  const path = await folder.write(K3S, "configs: {quay.io: {auth: {password: secret}}}\n");
+  await Deno.chmod(path, 0o600);
+  const { out, err } = await mirrorConfig("k3s", `--root=${folder.path}`, "--write");
+  assertEquals(`${out}${err}`.includes("secret"), false);
+  for (const name of [path, `${path}.before-crpe`]) assertEquals((await Deno.stat(name)).mode! & 0o777, 0o600);
+});
+
+Deno.test("mirror-config containerd --remove takes back every host, or those named", async () => {
+  await using folder = await TestFolder.create();
+  const flags = ["containerd", `--root=${folder.path}`];
+  await mirrorConfig(...flags, "--write", "--host=quay.io", "--host=registry.lan:5000");
+  await mirrorConfig(...flags, "--write");
+  const certs = `${folder.path}/etc/containerd/certs.d`;
+  const names = async () => (await Array.fromAsync(Deno.readDir(certs))).map(({ name }) => name).sort();
+  assertEquals(await names(), ["_default", "quay.io", "registry.lan:5000"]);
+  await mirrorConfig(...flags, "--remove", "--host=quay.io");
+  assertEquals(await names(), ["_default", "registry.lan:5000"]);
+  await mirrorConfig(...flags, "--remove");
+  assertEquals(await names(), []);
+});
+
+Deno.test("mirror-config changes nothing when one file is not understood", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("certs.d/quay.io/hosts.toml", '[host."https://a"]\n[host."http://127.0.0.1:6060"]\n');
+  const before = await readAll(folder);
+  const { status, err } = await mirrorConfig(
+    ...["containerd", `--path=${folder.path}/certs.d`, "--write", "--host=docker.io", "--host=quay.io"],
+  );
+  assertEquals([status, await readAll(folder)], [1, before]);
+  assertStringIncludes(err, "quay.io/hosts.toml: it asks https://a before");
+});
+
+Deno.test("mirror-config follows a link, but not out of the root", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("real/daemon.json", "{}");
+  await folder.write("root/etc/docker/x", "");
+  await Deno.symlink(`${folder.path}/real/daemon.json`, `${folder.path}/root/${DAEMON}`);
+  const refused = await mirrorConfig("docker", `--root=${folder.path}/root`, "--write");
+  assertEquals(refused.status, 1);
+  assertStringIncludes(refused.err, "is outside of");
+  await Deno.mkdir(`${folder.path}/other`);
+  await Deno.mkdir(`${folder.path}/root2`);
+  await Deno.symlink(`${folder.path}/other`, `${folder.path}/root2/etc`);
+  const byFolder = await mirrorConfig("docker", `--root=${folder.path}/root2`, "--write");
+  assertEquals([byFolder.status, await folder.listFiles("other")], [1, []]);
+  const followed = await mirrorConfig("docker", `--path=${folder.path}/root/${DAEMON}`, "--write");
+  assertEquals(followed.status, 0, followed.err);
+  assert((await Deno.lstat(`${folder.path}/root/${DAEMON}`)).isSymlink);
+  assertStringIncludes(await Deno.readTextFile(`${folder.path}/real/daemon.json`), "registry-mirrors");
+});
+
+Deno.test("mirror-config says what else names the same registries", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("etc/containers/registries.conf", '[[registry]]\nlocation = "quay.io"\n');
+  await folder.write("etc/containers/registries.conf.d/99-ours.conf", '[[registry]]\nprefix = "docker.io"\n');
+  const { err } = await mirrorConfig("podman", `--root=${folder.path}`, "--write");
+  assertStringIncludes(err, "registries.conf says of quay.io does not count any more");
+  assertStringIncludes(err, "99-ours.conf says of docker.io counts, not crpe's file");
+});
+
+Deno.test("mirror-config --json prints one document", async () => {
+  await using folder = await TestFolder.create();
+  const flags = ["containerd", `--root=${folder.path}`, "--json"];
+  const path = `${folder.path}/etc/containerd/certs.d/_default/hosts.toml`;
+  const printed = JSON.parse((await mirrorConfig(...flags)).out);
+  assertEquals([printed.client, printed.files.length, printed.files[0].path], ["containerd", 1, path]);
+  assertStringIncludes(printed.notes.join(), "config_path");
+  const written = JSON.parse((await mirrorConfig(...flags, "--write")).out);
+  assertEquals(written.files, [{ path, action: "written" }]);
+  const removed = JSON.parse((await mirrorConfig(...flags, "--remove")).out);
+  assertEquals(removed.files, [{ path, action: "removed" }]);
+});
+
+for (
+  const [what, args, message] of [
+    ["an unknown client", ["k8s"], "it is none of k3s, containerd, crio, podman, docker"],
+    ["an address without a scheme", ["k3s", "--to=crpe:6060"], "Cannot use the address"],
+    ["a bad host", ["k3s", "--host=a/b"], 'Cannot use the host "a/b"'],
+    ["--write with --remove", ["k3s", "--write", "--remove"], "choose one"],
+    ["--root with --path", ["k3s", "--root=/a", "--path=/b"], "Cannot use --root together with --path"],
+    ["docker for another host", ["docker", "--host=quay.io"], "it has mirrors for docker.io alone"],
+  ] as const
+) {
+  Deno.test(`mirror-config: exit status 2 for ${what}`, async () => {
+    const { status, err } = await mirrorConfig(...args);
+    assertEquals(status, 2);
+    assertStringIncludes(err, message);
+  });
+}

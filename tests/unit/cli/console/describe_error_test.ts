@@ -1,0 +1,18 @@
+import { describeError, escapeControls } from "../../../../lib/cli/console/describe_error.ts";
+import { CorruptError } from "../../../../lib/oci/error.ts";
+import { assertEquals } from "../../../support/assert.ts";
+
+const escaped: [string, string][] = [
+  ["plain text, é, 日本, 🙂", "plain text, é, 日本, 🙂"],
+  ["\u001b[2J", "\\u001b[2J"],
+  ["\u009b31m\u007f\0", "\\u009b31m\\u007f\\u0000"],
+  ["\u202egnp.tgz\u2066\u2028", "\\u202egnp.tgz\\u2066\\u2028"],
+];
+for (const [text, expected] of escaped) {
+  Deno.test(`escapeControls() makes ${JSON.stringify(expected)}`, () => assertEquals(escapeControls(text), expected));
+}
+
+Deno.test("describeError() gives one line that a terminal does not obey", () => {
+  const error = new CorruptError('Cannot use "\u202egnp":\n  a name\u001b[31m');
+  assertEquals(describeError(error), 'Cannot use "\\u202egnp": a name\\u001b[31m');
+});

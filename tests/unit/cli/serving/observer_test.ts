@@ -1,0 +1,124 @@
+import type { CacheEvent } from "../../../../lib/cache/blob_cache.ts";
+import { Log } from "../../../../lib/cli/serving/log.ts";
+import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
+import { Observer } from "../../../../lib/cli/serving/observer.ts";
+import { DigestMismatchError } from "../../../../lib/content/verifier.ts";
+import { computeDigest } from "../../../../lib/oci/digest.ts";
+import { RegistryError } from "../../../../lib/oci/error.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+import { createTestIo } from "../../../support/test_io.ts";
+
+const repo = "registry.test/team/app";
+const digest = computeDigest("a blob");
+const TIME = "2026-01-02T03:04:05.678Z";
+
+function start({ free = 12_288 }: { free?: number | undefined } = {}) {
+  const io = createTestIo();
+  const log = new Log(io, { format: "text", isVerbose: false, now: () => new Date(TIME) });
+  const metrics = new Metrics();
+  const observer = new Observer({ log, metrics, cacheMax: 7 * 1024 * 1024, freeBytes: () => Promise.resolve(free) });
+  const lines = async () => {
+    // What asks for the free space tells a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    log.flush();
+    return io.errText.split("\n").filter((line) => line !== "").map((line) => line.replace(`${TIME} `, ""));
+  };
+  const values = () => metrics.format().split("\n").filter((line) => !line.startsWith("#") && line !== "");
+  return { observer, lines, values };
+}
+
+const mismatch = new DigestMismatchError(`Cannot accept ${digest}: the content has digest sha256:0`);
+const given = { repo, digest, size: 1_572_864 };
+const cases: [what: string, event: CacheEvent, line: string | undefined, value: string][] = [
+  [
+    "a digest mismatch",
+    { type: "failed", repo, digest, host: "mirror.test:5000", error: mismatch },
+    `warning: the download of ${digest} of ${repo} from mirror.test:5000 failed: the content has digest sha256:0`,
+    'crpe_upstream_errors_total{host="mirror.test:5000"} 1',
+  ],
+  [
+    "a failed download of an unknown sender",
+    {
+      ...{ type: "failed", repo, digest, host: undefined },
+      error: new RegistryError("UNAVAILABLE", `Cannot read blob ${digest} of ${repo} from 10.0.0.1:5000: it stalled`),
+    },
+    `warning: the download of ${digest} of ${repo} from registry.test failed: it stalled`,
+    'crpe_upstream_errors_total{host="registry.test"} 1',
+  ],
+  [
+    "a blob over the limit",
+    { type: "unkept", ...given, why: "limit" },
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no room for it within --cache-max 7 MiB`,
+    "crpe_blobs_unkept_total 1",
+  ],
+  [
+    "a blob that the disk is too full for",
+    { type: "unkept", ...given, why: "disk" },
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no space left on the device, 12 KiB are free`,
+    "crpe_blobs_unkept_total 1",
+  ],
+  [
+    "a blob that cannot be written, which the cache tells of",
+    { type: "unkept", ...given, why: "read-only" },
+    undefined,
+    "crpe_blobs_unkept_total 1",
+  ],
+];
+for (const [what, event, line, value] of cases) {
+  Deno.test(`Observer logs and counts ${what}`, async () => {
+    const { observer, lines, values } = start();
+    observer.onCacheEvent(event);
+    assertEquals(await lines(), line === undefined ? [] : [line]);
+    assert(values().includes(value), values().join("\n"));
+  });
+}
+
+Deno.test("Observer tells of each unkept blob once, and counts each time", async () => {
+  const { observer, lines, values } = start();
+  const other = computeDigest("another");
+  for (const each of [digest, digest, other, digest]) {
+    observer.onCacheEvent({ type: "unkept", ...given, digest: each, why: "limit" });
+  }
+  assertEquals((await lines()).map((line) => line.includes(other)), [false, true]);
+  assert(values().includes("crpe_blobs_unkept_total 4"));
+});
+
+Deno.test("Observer tells of a full disk also where the system does not say how full", async () => {
+  const { observer, lines } = start({ free: undefined });
+  observer.onCacheEvent({ type: "unkept", ...given, why: "disk" });
+  assert((await lines())[0]?.includes("is served, but not kept: there is no space left on the device"));
+});
+
+Deno.test("Observer does not blame the upstream for what is wrong here", async () => {
+  const { observer, lines, values } = start();
+  observer.onCacheEvent({ type: "failed", repo, digest, host: "mirror.test", error: new Error("the disk is broken") });
+  assertEquals((await lines()).length, 1);
+  assertEquals(values().filter((line) => line.startsWith("crpe_upstream_errors_total")), []);
+});
+
+Deno.test("Observer tells once of what fails many clients", async () => {
+  const { observer, lines } = start();
+  const denied = new RegistryError("DENIED", "Cannot read manifest 1 of registry.test/x from registry.test: no login");
+  for (let i = 0; i < 3; i++) observer.onUpstreamError(denied, new Request("http://crpe/v2/x/manifests/1?ns=a"));
+  observer.onCacheEvent({ type: "failed", repo, digest, host: "mirror.test", error: mismatch });
+  observer.onAbort(mismatch);
+  observer.onUpstreamError(mismatch, new Request("http://crpe/v2/x/manifests/1"));
+  observer.onAbort(new Error("something else"));
+  assertEquals((await lines()).map((line) => line.slice(0, 40)), [
+    "warning: /v2/x/manifests/1?ns=a: Cannot ",
+    "warning: the download of sha256:" + digest.slice(7, 15),
+    "error: an answer was broken off: somethi",
+  ]);
+});
+
+Deno.test("Observer counts an answer of an upstream that cannot be used by its host", async () => {
+  const { observer, lines, values } = start();
+  const error = new RegistryError(
+    "BAD_GATEWAY",
+    "Cannot accept manifest 1 of registry.test/x: it is said to be another",
+  );
+  observer.onUpstreamEvent({ type: "wrong", host: "mirror.test", error });
+  observer.onUpstreamError(error, new Request("http://crpe/v2/x/manifests/1"));
+  assertEquals(await lines(), [`warning: mirror.test gave an answer that cannot be used: ${error.message}`]);
+  assert(values().includes('crpe_upstream_errors_total{host="mirror.test"} 1'));
+});

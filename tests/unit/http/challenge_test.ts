@@ -1,0 +1,74 @@
+import { parseChallenges, selectChallenge } from "../../../lib/http/challenge.ts";
+import { assertEquals } from "../../support/assert.ts";
+
+type Expected = [scheme: string, parameters: Record<string, string>][];
+
+const CASES: [name: string, header: string | null, expected: Expected][] = [
+  ["nothing", null, []],
+  ["an empty header", "", []],
+  ["a scheme alone", "Basic", [["basic", {}]]],
+  ["Docker Hub's", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`, [
+    ["bearer", { realm: "https://auth.docker.io/token", service: "registry.docker.io" }],
+  ]],
+  ["schemes and keys in any case", `BEARER Realm="https://a/t",SERVICE="s"`, [
+    ["bearer", { realm: "https://a/t", service: "s" }],
+  ]],
+  ["a comma in quotes", `Bearer realm="https://a/t",scope="repository:a/b:pull,push"`, [
+    ["bearer", { realm: "https://a/t", scope: "repository:a/b:pull,push" }],
+  ]],
+  ["escapes in quotes", String.raw`Basic realm="say \"hi\" \\ there"`, [["basic", { realm: `say "hi" \\ there` }]]],
+  ["empty parameters", `Bearer realm="https://a/t",scope="",service=,error=""`, [
+    ["bearer", { realm: "https://a/t", scope: "", service: "", error: "" }],
+  ]],
+  ["spaces around commas and signs", `Bearer   realm = "https://a/t" ,  service = s`, [
+    ["bearer", { realm: "https://a/t", service: "s" }],
+  ]],
+  ["a value without quotes", `Bearer realm=https://a/t?x=1&y=2,service=s`, [
+    ["bearer", { realm: "https://a/t?x=1&y=2", service: "s" }],
+  ]],
+  ["no comma between parameters", `Bearer realm="https://a/t" service="s"`, [
+    ["bearer", { realm: "https://a/t", service: "s" }],
+  ]],
+  ["several challenges in one header", `Basic realm="x", Bearer realm="https://a/t",service="s", Digest qop="auth"`, [
+    ["basic", { realm: "x" }],
+    ["bearer", { realm: "https://a/t", service: "s" }],
+    ["digest", { qop: "auth" }],
+  ]],
+  ["a scheme with a token", `Negotiate YIIabc/+==, Basic realm="x"`, [["negotiate", {}], ["basic", { realm: "x" }]]],
+  ["leading and double commas", `, ,Basic realm="x",, Bearer realm="https://a/t"`, [
+    ["basic", { realm: "x" }],
+    ["bearer", { realm: "https://a/t" }],
+  ]],
+  ["a parameter given twice", `Bearer realm="https://a/t",realm="https://evil/t"`, [
+    ["bearer", { realm: "https://a/t" }],
+  ]],
+  ["quotes that stay open", `Bearer realm="https://a/t`, [["bearer", { realm: "https://a/t" }]]],
+  ["a parameter before any scheme", `realm="x"`, []],
+];
+
+for (const [name, header, expected] of CASES) {
+  Deno.test(`parseChallenges() reads ${name}`, () => {
+    const found = parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
+    assertEquals(found as Expected, expected);
+  });
+}
+
+Deno.test("parseChallenges() reads several headers as Headers joins them", () => {
+  const headers = new Headers([["WWW-Authenticate", `Basic realm="x"`], [
+    "WWW-Authenticate",
+    `Bearer realm="https://a/t"`,
+  ]]);
+  assertEquals(parseChallenges(headers.get("www-authenticate")).map(({ scheme }) => scheme), ["basic", "bearer"]);
+});
+
+const CHOICES: [name: string, header: string, scheme: string | undefined][] = [
+  ["prefers Bearer", `Basic realm="x", Bearer realm="https://a/t"`, "bearer"],
+  ["takes Basic where Bearer has no realm", `Bearer service="s", Basic realm="x"`, "basic"],
+  ["takes Basic where Bearer's realm is no URL", `Bearer realm="/token", Basic realm="x"`, "basic"],
+  ["takes Basic without a realm", "Basic", "basic"],
+  ["takes nothing else", `Digest qop="auth", Negotiate`, undefined],
+];
+
+for (const [name, header, scheme] of CHOICES) {
+  Deno.test(`selectChallenge() ${name}`, () => assertEquals(selectChallenge(parseChallenges(header))?.scheme, scheme));
+}

@@ -1,0 +1,230 @@
+import { gunzipSync } from "node:zlib";
+import { importBundle, type ImportOptions } from "../../../lib/install/import_bundle.ts";
+import { CorruptError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { streamOf } from "../../support/content.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { fillStore, makeKubePkg, makeUsualImage, pack, withFolder } from "../bundle/bundle_support.ts";
+import { checkImage, WatchedStore } from "./import_support.ts";
+
+const IMAGE = makeUsualImage();
+const OTHER = makeUsualImage(20);
+const IMAGES = { "registry.lan:5000/team/app:1.2": IMAGE, "nginx:1": OTHER, "nginx:also": OTHER };
+const NAMES = { "registry.lan:5000/team/app:1.2": "", "nginx:1": "", "nginx:also": "" };
+const { bytes: BUNDLE, result: PACKED } = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES));
+
+Deno.test("importBundle() brings blobs, manifests and tags into the store", async () => {
+  const store = new WatchedStore();
+  const progress: number[] = [];
+  const result = await importBundle(streamOf(BUNDLE), store, {
+    onProgress: ({ bytes, total }) => {
+      assertEquals(total, PACKED.blobs.size);
+      progress.push(bytes);
+    },
+  });
+  await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
+  await checkImage(store, "docker.io/library/nginx", "1", OTHER);
+  await checkImage(store, "docker.io/library/nginx", "also", OTHER);
+  // Each digest once: 2 images of 2 configs and 2 own layers each, a layer that all have; 2 manifests and an index each.
+  const contents = [...IMAGE.blobs, ...OTHER.blobs, ...IMAGE.manifests, ...OTHER.manifests];
+  const unique = new Set(contents.map(({ descriptor }) => descriptor.digest));
+  assertEquals(result.blobs, { written: unique.size, skipped: 0, bytesWritten: PACKED.blobs.size });
+  assertEquals(result.isImported, true);
+  assertEquals(result.plan.verdict, "install");
+  assertEquals(result.images.map(({ reference, platforms }) => [reference, platforms]), [
+    ["docker.io/library/nginx:1", ["linux/amd64", "linux/arm64"]],
+    ["docker.io/library/nginx:also", ["linux/amd64", "linux/arm64"]],
+    ["registry.lan:5000/team/app:1.2", ["linux/amd64", "linux/arm64"]],
+  ]);
+  assertEquals(result.kubepkg, PACKED.kubepkg);
+  assertEquals(progress.at(-1), PACKED.blobs.size);
+  assertEquals(progress, progress.toSorted((a, b) => a - b));
+  // Tags come last.
+  const { visible } = store;
+  assertEquals(visible.slice(visible.indexOf("tag")), ["tag", "tag", "tag"]);
+});
+
+Deno.test("[26][38] importBundle() a second time writes no blob", async () => {
+  const store = new WatchedStore();
+  await importBundle(streamOf(BUNDLE), store);
+  const before = store.blobs.length;
+  const { blobs } = await importBundle(streamOf(BUNDLE), store);
+  assertEquals(store.blobs.length, before);
+  assertEquals([blobs.written, blobs.bytesWritten], [0, 0]);
+  assertNotEquals(blobs.skipped, 0);
+});
+
+Deno.test("[26] importBundle() goes on after it was cut off, and skips what is in place", async () => {
+  const tar = new Uint8Array(gunzipSync(BUNDLE));
+  for (const part of [0.3, 0.6, 0.9, 0.99]) {
+    const store = new WatchedStore();
+    const cut = streamOf(tar.slice(0, Math.floor(tar.length * part)));
+    await assertRejects(() => importBundle(cut, store), CorruptError, "Cannot read the");
+    assertEquals(store.visible, []);
+    const done = new Set(store.blobs);
+    await importBundle(streamOf(BUNDLE), store);
+    assertEquals(store.blobs.length, new Set(store.blobs).size, "a blob was written twice");
+    assertEquals([...done].every((digest) => store.blobs.indexOf(digest) < done.size), true);
+    await checkImage(store, "docker.io/library/nginx", "1", OTHER);
+  }
+});
+
+Deno.test("[26] importBundle() passes a lost connection on, with nothing to be seen", async () => {
+  const store = new WatchedStore();
+  let at = 0;
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      if (at > 200_000) controller.error(new TypeError("connection lost"));
+      else controller.enqueue(BUNDLE.slice(at, at += 10_000));
+    },
+  });
+  await assertRejects(() => importBundle(stream, store), TypeError, "connection lost");
+  assertEquals(store.visible, []);
+});
+
+Deno.test("[48] importBundle() of a truncated bundle leaves no manifest and no tag, wherever it was cut", async () => {
+  const lengths = [
+    0,
+    1,
+    100,
+    1000,
+    BUNDLE.length - 3000,
+    BUNDLE.length - 1100,
+    BUNDLE.length - 14,
+    BUNDLE.length - 8,
+    BUNDLE.length - 1,
+  ];
+  for (const length of lengths) {
+    const store = new WatchedStore();
+    await assertRejects(() => importBundle(streamOf(BUNDLE.slice(0, length)), store), CorruptError);
+    assertEquals(store.visible, [], `${length} bytes`);
+  }
+});
+
+Deno.test("importBundle() on disk grants every repository its blobs", async () => {
+  await withFolder(async (folder) => {
+    const store = new DiskStore(folder);
+    await importBundle(streamOf(BUNDLE), store);
+    await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
+    await checkImage(store, "docker.io/library/nginx", "1", OTHER);
+    const { descriptor } = IMAGE.blobs.find(({ bytes }) => bytes.length === 5000)!;
+    for (const repo of ["registry.lan:5000/team/app", "docker.io/library/nginx"]) {
+      const link = `docker/registry/v2/repositories/${repo}/_layers/${descriptor.digest.replace(":", "/")}/link`;
+      assertEquals(await Deno.readTextFile(`${folder}/${link}`), descriptor.digest);
+    }
+  });
+});
+
+const INSTALLED = makeKubePkg({}, "1.0.0");
+const VERSIONS: readonly [string, string, object, ImportOptions, string | undefined][] = [
+  ["a downgrade", "0.9.0", {}, {}, "demo@0.9.0: 1.0.0 is installed, which is higher"],
+  [
+    "a changed re-issue",
+    "1.0.0",
+    { metadata: { name: "demo", labels: { a: "b" } } },
+    {},
+    "that version is installed with other content",
+  ],
+  ["a downgrade that is forced", "0.9.0", {}, { force: true }, undefined],
+  [
+    "a changed re-issue that is forced",
+    "1.0.0",
+    { metadata: { name: "demo", labels: { a: "b" } } },
+    { force: true },
+    undefined,
+  ],
+  ["an upgrade", "1.0.1", {}, {}, undefined],
+];
+
+for (const [title, version, more, options, message] of VERSIONS) {
+  Deno.test(`importBundle() ${message === undefined ? "does" : "refuses"} ${title}`, async () => {
+    const store = new WatchedStore();
+    const { bytes } = await pack(
+      makeKubePkg({ "nginx:1": "" }, version, more),
+      await fillStore(new MemoryStore(), { "nginx:1": OTHER }),
+    );
+    const run = () =>
+      importBundle(streamOf(bytes), store, {
+        ...options,
+        installation: { findInstalled: () => Promise.resolve(INSTALLED) },
+      });
+    if (message === undefined) {
+      assertEquals((await run()).isImported, true);
+      assertNotEquals(store.visible, []);
+    } else {
+      assertStringIncludes((await assertRejects(run, RefusedError)).message, message);
+      assertEquals([store.blobs, store.visible], [[], []]);
+    }
+  });
+}
+
+Deno.test("importBundle() of what is installed does nothing, and reads the first entry alone", async () => {
+  const store = new WatchedStore();
+  await importBundle(streamOf(BUNDLE), store);
+  const [blobs, visible] = [store.blobs.length, store.visible.length];
+  let given = 0;
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(BUNDLE.slice(given, given += 1000)),
+  });
+  const result = await importBundle(stream, store, { installed: PACKED.kubepkg });
+  assertEquals([result.isImported, result.plan.verdict, result.images.length], [false, "same", 3]);
+  assertEquals([store.blobs.length, store.visible.length], [blobs, visible]);
+  assert(given < 20_000, `${given} bytes were taken`);
+  assertEquals(
+    (await importBundle(streamOf(BUNDLE), store, { installed: PACKED.kubepkg, force: true })).isImported,
+    true,
+  );
+});
+
+Deno.test("importBundle() dry says what would happen, and reads the first entry alone", async () => {
+  const store = new WatchedStore();
+  const shared = IMAGE.blobs.find(({ bytes }) => bytes.length === 5000)!;
+  await store.writeBlob("x", shared.descriptor, streamOf(shared.bytes));
+  store.blobs.length = 0;
+  let given = 0;
+  const stream = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(BUNDLE.slice(given, given += 1000)),
+  });
+  const { plan, isImported } = await importBundle(stream, store, { dryRun: true });
+  assertEquals(isImported, false);
+  assertEquals(plan, {
+    name: "demo",
+    namespace: "default",
+    version: "0.0.1",
+    verdict: "install",
+    isRepair: false,
+    images: ["docker.io/library/nginx:1", "docker.io/library/nginx:also", "registry.lan:5000/team/app:1.2"],
+    blobs: {
+      toWrite: PACKED.blobs.count - 1,
+      bytesToWrite: PACKED.blobs.size - 5000,
+      held: 1,
+      inOtherParts: 0,
+      missing: [],
+    },
+    manifests: { added: ["Service/web"], changed: [], removed: [] },
+  });
+  assertEquals([store.blobs, store.visible], [[], []]);
+  assert(given < 20_000, `${given} bytes were taken`);
+});
+
+Deno.test("[32] importBundle() refuses what does not fit, before it writes, with the bytes that are missing", async () => {
+  const store = new WatchedStore();
+  const freeBytes = () => Promise.resolve(PACKED.blobs.size - 7);
+  const error = await assertRejects(() => importBundle(streamOf(BUNDLE), store, { freeBytes }), NoSpaceError);
+  assertStringIncludes(
+    error.message,
+    `needs ${PACKED.blobs.size} bytes, ${PACKED.blobs.size - 7} are free, 7 are missing`,
+  );
+  assertEquals([store.blobs, store.visible], [[], []]);
+  await importBundle(streamOf(BUNDLE), store, { freeBytes: () => Promise.resolve(PACKED.blobs.size) });
+  // What is in place needs no room.
+  await importBundle(streamOf(BUNDLE), store, { freeBytes: () => Promise.resolve(0) });
+});
+
+Deno.test("[32] importBundle() into a store that fills up tags nothing", async () => {
+  const store = new WatchedStore();
+  store.failOn = OTHER.blobs[4]?.descriptor.digest;
+  await assertRejects(() => importBundle(streamOf(BUNDLE), store), NoSpaceError, "no space left");
+  assertEquals(store.visible, []);
+});

@@ -1,0 +1,453 @@
+import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
+import { FileSource } from "../../../lib/bytes/file_source.ts";
+import { installBundle, type InstallOptions, type InstallResult } from "../../../lib/install/install_bundle.ts";
+import { collectPackageDigests, PackageRecords } from "../../../lib/install/package_records.ts";
+import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { collectGarbage } from "../../../lib/store/gc.ts";
+import { blobPath, pieceListPath, piecesPath } from "../../../lib/store/layout.ts";
+import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { makeParts, type PartItem, type PartsOptions } from "../../support/bundle_parts.ts";
+import { makeBytes, streamOf } from "../../support/content.ts";
+import { CountedFile } from "../../support/counted_file.ts";
+import { buildImage } from "../../support/images.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { concat } from "../../support/tar.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+// Where there is a file system in memory, hundreds of syncs cost nothing.
+const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
+const REPO = "registry.test/app";
+const NAME = "line4";
+const makeApp = (seed: number) => {
+  const files: Record<string, Uint8Array>[] = [{ "large.bin": makeBytes(900_000, seed) }, {
+    "small.bin": makeBytes(5000, seed + 1),
+  }];
+  return buildImage({ files, layerCompression: "none" });
+};
+const IMAGE = makeApp(1);
+
+async function packApp(version: string, image = IMAGE, have?: ReadonlySet<Digest>) {
+  const store = new MemoryStore();
+  await writeImage(store, REPO, "1", image);
+  const pieces: Uint8Array[] = [];
+  const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { version, data: { version } }));
+  const result = await packBundle(kubepkg, store, have === undefined ? {} : { have }, {
+    write: (bytes) => void pieces.push(bytes.slice()),
+  });
+  const contents = new Map<Digest, Uint8Array>(image.blobs);
+  for (const { descriptor, bytes } of image.manifests) contents.set(descriptor.digest, bytes);
+  return { kubepkg: result.kubepkg, bundle: concat(pieces), contents };
+}
+
+const APP = await packApp("1.0.0");
+const LARGE = [...APP.contents].find(([, { length }]) => length > 800_000)![0];
+const LARGE_SIZE = APP.contents.get(LARGE)!.length;
+const REST: PartItem[] = [...APP.contents.keys()].filter((digest) => digest !== LARGE).map((digest) => [digest]);
+// The large layer is cut over three parts; what is small lies before and behind it.
+const LAYOUT: PartItem[][] = [
+  [REST[0]!, [LARGE, 0, 300_000]],
+  [[LARGE, 300_000, 400_000]],
+  [[LARGE, 700_000, LARGE_SIZE - 700_000], ...REST.slice(1)],
+];
+
+const parts = (kubepkg: KubePkg = APP.kubepkg, more: Partial<PartsOptions> = {}, layout = LAYOUT) => {
+  return makeParts(kubepkg, layout, { contents: APP.contents, ...more });
+};
+const PARTS = await parts();
+
+async function createSite() {
+  const folder = await TestFolder.create(MEMORY);
+  const data = `${folder.path}/data`;
+  const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  const install = async (bytes: Uint8Array<ArrayBuffer>, options: Partial<InstallOptions> = {}) => {
+    const source = new FileSource(new CountedFile(bytes));
+    return await installBundle(source, { store, records, what: "the.tgz", ...options });
+  };
+  return {
+    folder,
+    data,
+    store,
+    records,
+    install,
+    /** The content and the records: path → digest. */
+    async list() {
+      const names = (await folder.listFiles("data")).filter((name) => /^(?:docker|kubepkg)\//.test(name));
+      const found: Record<string, string> = {};
+      for (const name of names) found[name] = computeDigest(await Deno.readFile(`${data}/${name}`));
+      return found;
+    },
+    listIngest: async () => (await folder.listFiles("data/ingest")).filter((name) => !name.endsWith(".lock")),
+    /** That nothing can be seen of what came. */
+    async checkHidden() {
+      assertEquals([await store.resolve(REPO, "1"), await records.list()], [undefined, []]);
+      assertEquals(await store.listRepositories(), []);
+    },
+    async checkInstalled(version = "1.0.0") {
+      assertEquals((await records.read(NAME))?.spec.version, version);
+      assertEquals((await store.resolve(REPO, "1"))?.digest, IMAGE.root.digest);
+      assertEquals(await records.pending.list(), []);
+      assertEquals(await this.listIngest(), []);
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+async function listWhole(): Promise<Record<string, string>> {
+  await using site = await createSite();
+  assert((await site.install(APP.bundle)).isImported);
+  return await site.list();
+}
+const WHOLE = await listWhole();
+
+const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1], [2, 2, 1, 1, 2, 3]];
+for (const [i, order] of ORDERS.entries()) {
+  const compression = (["ours", "gzip", "none"] as const)[i % 3]!;
+  Deno.test(`installBundle() takes parts (${compression}) in the order ${order}; the last one installs`, async () => {
+    await using site = await createSite();
+    const files = await parts(APP.kubepkg, { compression });
+    const came = new Set<number>();
+    for (const [turn, number] of order.entries()) {
+      came.add(number);
+      const { isImported, part, plan } = await site.install(files[number - 1]!);
+      const isLast = turn === order.length - 1;
+      assertEquals([plan.verdict, isImported, part?.number, part?.count], ["install", isLast, number, 3]);
+      assertEquals(part?.missing, [1, 2, 3].filter((each) => !came.has(each)));
+      if (isLast) continue;
+      await site.checkHidden();
+      const pending = await site.records.pending.read(NAME);
+      assertEquals([pending?.part?.came, pending?.part?.count], [[...came].sort(), 3]);
+      assertEquals(pending?.kubepkg.status?.part, undefined);
+      // What a collector takes in between is nothing.
+      const readKeep = () => collectPackageDigests(site.records);
+      const { blobs, links } = await collectGarbage(site.data, { readKeep, untagged: true });
+      assertEquals([blobs, links], [0, 0]);
+    }
+    await site.checkInstalled();
+    assertEquals(await site.list(), WHOLE);
+    const again = await site.install(files[0]!);
+    assertEquals([again.isImported, again.plan.verdict, again.part?.missing], [false, "same", []]);
+    await site.checkInstalled();
+  });
+}
+
+Deno.test("installBundle() of a part that is there already reads no further than it must, else all of it", async () => {
+  await using site = await createSite();
+  for (const isThere of [false, true]) {
+    const file = new CountedFile(PARTS[1]!);
+    const { blobs } = await installBundle(new FileSource(file), { store: site.store, records: site.records });
+    assertEquals(
+      blobs,
+      isThere ? { written: 0, skipped: 1, bytesWritten: 0 } : { written: 1, skipped: 0, bytesWritten: 400_000 },
+    );
+    if (isThere) assertLess(file.bytesRead, 2 * 64 * 1024);
+    else assert(file.bytesRead >= PARTS[1]!.length);
+  }
+});
+
+Deno.test("a part of another pack is refused and named; a higher version, or force, gives up the parts that came", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const alien = await parts({ ...APP.kubepkg, metadata: { ...APP.kubepkg.metadata, labels: { other: "pack" } } });
+  const before = await site.records.pending.read(NAME);
+  const foreign = await assertRejects(() => site.install(alien[1]!), RefusedError);
+  assertStringIncludes(foreign.message, "Cannot import the.tgz: it is part 2 of 3 of another pack of line4@1.0.0");
+  assertStringIncludes(foreign.message, `part 1 of line4@1.0.0, packed as ${before?.part?.id}`);
+  // The same id, but another document: it is not what it says.
+  const forged = await parts({ ...APP.kubepkg, spec: { ...APP.kubepkg.spec, manifests: {} } });
+  await assertRejects(() => site.install(forged[1]!), RefusedError);
+  const lower = await makeParts((await packApp("0.9.0")).kubepkg, LAYOUT, { contents: APP.contents });
+  const { message } = await assertRejects(() => site.install(lower[1]!), RefusedError);
+  assertStringIncludes(message, "Cannot import line4@0.9.0: part 1 of line4@1.0.0 has come, which is higher");
+  assertEquals(await site.records.pending.read(NAME), before);
+  assertEquals((await site.install(alien[1]!, { dryRun: true })).plan.refusal?.message, foreign.message);
+
+  const higher = await makeParts((await packApp("1.1.0")).kubepkg, LAYOUT, { contents: APP.contents });
+  assertEquals((await site.install(higher[1]!)).part?.missing, [1, 3]);
+  // The content is the same, whichever pack brought it, so that it is whole already.
+  await assertRejects(() => site.install(PARTS[2]!), RefusedError);
+  assertEquals((await site.install(PARTS[2]!, { force: true })).isImported, true);
+  await site.checkInstalled();
+});
+
+Deno.test("[48] a part that is damaged or cut is refused and named, and its pieces do not count", async () => {
+  const flipped = PARTS[1]!.slice();
+  flipped[flipped.length - 100_000]! ^= 1;
+  const damages: [string, Uint8Array<ArrayBuffer>, string][] = [
+    ["a flipped bit", flipped, "its check sum is not that of the data"],
+    ["cut in the piece", PARTS[1]!.slice(0, 200_000), "the.tgz"],
+    ["without a trailer", PARTS[1]!.slice(0, -8), "the.tgz"],
+    ["without its end", PARTS[1]!.slice(0, -1100), "the.tgz"],
+  ];
+  for (const [what, bytes, message] of damages) {
+    await using site = await createSite();
+    await site.install(PARTS[0]!);
+    for (const _ of [1, 2]) {
+      const error = await assertRejects(() => site.install(bytes), CorruptError);
+      assertStringIncludes(error.message, message, what);
+      assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+      assertEquals((await site.store.listPieces(LARGE)).length, 1, what);
+    }
+    await site.install(PARTS[2]!);
+    await site.checkHidden();
+    await site.install(PARTS[1]!);
+    await site.checkInstalled();
+    assertEquals(await site.list(), WHOLE);
+  }
+});
+
+Deno.test("[48] a damaged part that overlaps what counts, of a pack of other sizes, leaves that as it is", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const layout: PartItem[][] = [[], [[LARGE, 200_000, 500_000]], []];
+  const spoil = (_: string, bytes: Uint8Array) => bytes.slice().with(5, 1 + bytes[5]!);
+  const damaged = (await parts(APP.kubepkg, { spoil }, layout))[1]!.slice();
+  damaged[damaged.length - 6]! ^= 1;
+  await assertRejects(() => site.install(damaged), CorruptError);
+  await site.install(PARTS[1]!);
+  await site.install(PARTS[2]!);
+  await site.checkInstalled();
+});
+
+Deno.test("[43] pieces that do not make the blob go, the parts that brought them are named and can come again", async () => {
+  await using site = await createSite();
+  const spoil = (name: string, bytes: Uint8Array) =>
+    name.startsWith("pieces") ? bytes.slice().with(5, 1 + bytes[5]!) : bytes;
+  const wrong = await parts(APP.kubepkg, { spoil });
+  await site.install(wrong[1]!);
+  await site.install(PARTS[0]!);
+  const { message } = await assertRejects(() => site.install(PARTS[2]!), CorruptError);
+  assertStringIncludes(message, `Cannot import line4@1.0.0: Cannot accept ${LARGE}: the content has digest`);
+  assertStringIncludes(message, "it was put together from parts 1, 2 and 3: import these once more");
+  await site.checkHidden();
+  assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.came], [[], []]);
+  for (const part of PARTS) await site.install(part);
+  await site.checkInstalled();
+});
+
+Deno.test("[53] a part that lacks what it says it carries, or has more or other, is refused", async () => {
+  const [digest] = REST[0]!;
+  const wrong: [PartsOptions["spoil"], string][] = [
+    [(name, bytes) => name.startsWith("pieces") ? undefined : bytes, `it lacks pieces/${LARGE.replace(":", "/")}/0`],
+    [(name, bytes) => name.startsWith("blobs") ? undefined : bytes, `it lacks blobs/${digest.replace(":", "/")}`],
+    [(name, bytes) => name.startsWith("pieces") ? bytes.slice(1) : bytes, "has 299999 bytes, kubepkg.json says 300000"],
+  ];
+  for (const [spoil, message] of wrong) {
+    await using site = await createSite();
+    const [first] = await parts(APP.kubepkg, spoil === undefined ? {} : { spoil });
+    const error = await assertRejects(() => site.install(first!), CorruptError);
+    assertStringIncludes(error.message, message);
+    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(NAME))?.part?.came], [[], []]);
+    await site.checkHidden();
+  }
+  await using site = await createSite();
+  const beyond = await parts(APP.kubepkg, {}, [[[LARGE, LARGE_SIZE - 10, 11]], LAYOUT[1]!]);
+  await assertRejects(() => site.install(beyond[0]!), CorruptError, "it says it carries more of");
+  const many = Array.from({ length: 17 }, (_, i): PartItem => [LARGE, i, 1]);
+  const crumbs = await parts(APP.kubepkg, {}, [many, LAYOUT[1]!]);
+  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "it says it carries 17 pieces of");
+  const unknown = computeDigest("nobody has this");
+  const contents = new Map([...APP.contents, [unknown, new Uint8Array(1)]]);
+  const stranger = await parts(APP.kubepkg, { contents }, [[[unknown]], LAYOUT[1]!]);
+  await assertRejects(() => site.install(stranger[0]!), CorruptError, "which kubepkg.json does not name");
+  assertEquals(await site.folder.listFiles(), []);
+});
+
+Deno.test("[52] a part of a package whose name leads elsewhere is refused", async () => {
+  await using site = await createSite();
+  const { metadata } = APP.kubepkg;
+  const [first] = await parts({ ...APP.kubepkg, metadata: { ...metadata, name: "../../x" } });
+  await assertRejects(() => site.install(first!), CorruptError, "metadata.name");
+  assertEquals(await site.folder.listFiles(), []);
+});
+
+Deno.test("[32] a disk that is full in the middle of a piece is told, and given back what was written", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const { store } = site;
+  const open = store.openPieces.bind(store);
+  const listed = await site.listIngest();
+  for (const digest of [LARGE, undefined]) {
+    store.openPieces = async (it) => {
+      const pieces = await open(it);
+      const write = pieces.write.bind(pieces);
+      pieces.write = async (position, chunk) => {
+        await write(position, chunk.subarray(0, 1000));
+        throw new NoSpaceError("Cannot write: no space left on the device");
+      };
+      return pieces;
+    };
+    // The second time nothing counts that is there.
+    if (digest === undefined) await site.folder.write(`data/${pieceListPath(LARGE)}`, "{}");
+    await assertRejects(() => site.install(PARTS[1]!), NoSpaceError);
+    await site.checkHidden();
+    const left = digest === undefined ? listed.filter((name) => name.endsWith(".json")) : listed;
+    assertEquals(await site.listIngest(), left);
+  }
+  store.openPieces = open;
+  for (const number of [0, 1, 2]) await site.install(PARTS[number]!);
+  await site.checkInstalled();
+});
+
+Deno.test("a piece in a bundle that is no part of several is refused", async () => {
+  await using site = await createSite();
+  const [, second] = await parts();
+  const text = new TextDecoder("latin1").decode((await parts(APP.kubepkg, { compression: "none" }))[1]!);
+  const at = text.indexOf('"part": {');
+  const bytes = (await parts(APP.kubepkg, { compression: "none" }))[1]!;
+  bytes.set(new TextEncoder().encode('"nope": {'), at);
+  assert(second !== undefined && at > 0);
+  await assertRejects(() => site.install(bytes), CorruptError, "which no bundle has");
+});
+
+Deno.test("the version rule, the space and what is missing are judged with the first part, before anything is written", async () => {
+  await using site = await createSite();
+  assert((await site.install((await packApp("2.0.0")).bundle)).isImported);
+  const before = await site.list();
+  await assertRejects(() => site.install(PARTS[1]!), RefusedError, "2.0.0 is installed, which is higher");
+  assertEquals([await site.list(), await site.records.pending.list()], [before, []]);
+
+  await using fresh = await createSite();
+  const freeBytes = (free: number) => ({ freeBytes: () => Promise.resolve(free) });
+  const { message } = await assertRejects(() => fresh.install(PARTS[1]!, freeBytes(399_999)), NoSpaceError);
+  assertStringIncludes(message, "it needs 400000 bytes, 399999 are free, 1 are missing");
+  assertEquals(await fresh.folder.listFiles(), []);
+  const { plan, part } = await fresh.install(PARTS[1]!, { ...freeBytes(400_000), dryRun: true });
+  assertEquals([plan.blobs, plan.freeBytes, part?.missing], [
+    { toWrite: 1, bytesToWrite: 400_000, held: 0, inOtherParts: APP.contents.size - 1, missing: [] },
+    400_000,
+    [1, 2, 3],
+  ]);
+  assertEquals(await fresh.folder.listFiles(), []);
+  await fresh.install(PARTS[1]!, freeBytes(400_000));
+  // What has come of it is needed no more.
+  await fresh.install(PARTS[1]!, freeBytes(0));
+});
+
+Deno.test("a part of a delta is refused if the site lacks what was left out, naming blobs and images", async () => {
+  const [omitted] = REST[0]!;
+  const delta = await packApp("1.0.0", IMAGE, new Set([omitted]));
+  const layout = LAYOUT.map((items) => items.filter(([digest]) => digest !== omitted));
+  const files = await makeParts(delta.kubepkg, layout, { contents: APP.contents });
+  await using site = await createSite();
+  const error = await assertRejects(() => site.install(files[2]!), IncompleteError);
+  assertEquals(error.missing, [omitted]);
+  assertStringIncludes(error.message, `needed by ${REPO}:1: ${omitted}`);
+  assertEquals(await site.folder.listFiles(), []);
+  const bytes = APP.contents.get(omitted)!;
+  await site.store.writeBlob(
+    "elsewhere",
+    { mediaType: "x/y", digest: omitted, size: bytes.length },
+    streamOf(bytes.slice()),
+  );
+  for (const [i, file] of files.entries()) assertEquals((await site.install(file)).isImported, i === 2);
+  await site.checkInstalled();
+});
+
+Deno.test("[25] pieces of which a power loss has taken bytes do not count", async () => {
+  await using site = await createSite();
+  for (const number of [1, 2]) await site.install(PARTS[number]!);
+  await Deno.truncate(`${site.data}/${piecesPath(LARGE)}`, 600_000);
+  assertEquals(await site.store.listPieces(LARGE), []);
+  assertEquals((await site.install(PARTS[0]!)).part?.missing, [2, 3]);
+  await site.checkHidden();
+  assertEquals((await site.install(PARTS[1]!)).part?.missing, [3]);
+  assert((await site.install(PARTS[2]!)).isImported);
+  await site.checkInstalled();
+});
+
+Deno.test("[26] a blob of which all pieces are there is put together by the next part, whichever it is", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  await site.install(PARTS[1]!);
+  // As the last part does it that is killed when its pieces count.
+  const pieces = await site.store.openPieces(LARGE);
+  await pieces.write(700_000, APP.contents.get(LARGE)!.slice(700_000));
+  await pieces.count([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
+  pieces.close();
+  assertEquals((await site.install(PARTS[1]!)).isImported, false);
+  assertEquals(await site.store.statBlob(REPO, LARGE), LARGE_SIZE);
+  assertEquals((await site.install(PARTS[2]!)).blobs.bytesWritten < 100_000, true);
+  await site.checkInstalled();
+});
+
+Deno.test("[35] gc takes pieces that nobody waits for, and leaves the others", async () => {
+  await using site = await createSite();
+  await site.install(PARTS[1]!);
+  const readKeep = () => collectPackageDigests(site.records);
+  await collectGarbage(site.data, { readKeep });
+  const files = [piecesPath(LARGE), pieceListPath(LARGE)].map((path) => path.slice("ingest/".length));
+  assertEquals(await site.listIngest(), files);
+  // Another version that does not need them is installed.
+  const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
+  await site.install(other.bundle);
+  assertEquals([await site.listIngest(), await site.records.pending.list()], [[], []]);
+  await site.folder.write(`data/${piecesPath(LARGE)}`, "left over");
+  await collectGarbage(site.data, { readKeep });
+  assertEquals(await site.listIngest(), []);
+});
+
+Deno.test("a repair of what is installed leaves the parts of a release that is on its way", async () => {
+  await using site = await createSite();
+  await site.install(APP.bundle);
+  const next = await packApp("1.1.0", makeApp(7));
+  const large = [...next.contents].find(([, { length }]) => length > 800_000)![0];
+  const rest: PartItem[] = [...next.contents.keys()].filter((digest) => digest !== large).map((digest) => [digest]);
+  const size = next.contents.get(large)!.length;
+  const layout: PartItem[][] = [[[large, 0, 300_000]], [[large, 300_000, size - 300_000], ...rest]];
+  const [first, second] = await parts(next.kubepkg, { contents: next.contents }, layout);
+  await site.install(first!);
+  await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
+  assert((await site.install(APP.bundle)).plan.isRepair);
+  assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+  assert((await site.install(second!)).isImported);
+  assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
+});
+
+Deno.test("[38] a part during which another version is installed does not say that it came", async () => {
+  const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
+  await using site = await createSite();
+  await site.install(PARTS[0]!);
+  const onRead = async () => void await site.install(other.bundle);
+  const { message } = await assertRejects(() => site.install(PARTS[1]!, { onRead }), RefusedError);
+  assertStringIncludes(message, "1.1.0 is installed");
+  assertEquals([await site.records.pending.list(), await site.listIngest()], [[], []]);
+
+  await using below = await createSite();
+  const lower = await packApp("0.9.0", buildImage({ files: { a: "b" } }));
+  const error = await assertRejects(() =>
+    below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
+  );
+  assertStringIncludes((error as Error).message, "they were removed meanwhile; import that part once more");
+  assertEquals(await below.records.pending.list(), []);
+  for (const part of PARTS) await below.install(part);
+  await below.checkInstalled();
+});
+
+Deno.test("[38] parts that come at the same time end in one install", async () => {
+  for (let round = 0; round < 5; round++) {
+    await using site = await createSite();
+    const order = round % 2 === 0 ? [0, 1, 2, 1] : [2, 1, 0, 0];
+    const results: InstallResult[] = await Promise.all(order.map((number) => site.install(PARTS[number]!)));
+    // Who finds a blob's pieces in use leaves it to the other; if both did, the next part does it.
+    if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
+    await site.checkInstalled();
+    assertEquals(await site.list(), WHOLE);
+    assertEquals((await site.records.listHistory(NAME)).length, 0);
+  }
+});
+
+Deno.test("verifyBundle() of a part finds nothing wrong in a good one, and what is wrong in another", async () => {
+  const flipped = PARTS[1]!.slice();
+  flipped[flipped.length - 100_000]! ^= 1;
+  for (const open of [streamOf, (bytes: Uint8Array<ArrayBuffer>) => new FileSource(new CountedFile(bytes))]) {
+    for (const part of PARTS) assertEquals((await verifyBundle(open(part))).problems, []);
+    assertEquals((await verifyBundle(open(flipped))).problems.length, 1);
+  }
+});

@@ -1,0 +1,88 @@
+import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
+import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { streamOf } from "../../support/content.ts";
+import { buildImage } from "../../support/images.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { concat } from "../../support/tar.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.test/app";
+const image = buildImage();
+
+async function makeBundle(): Promise<Uint8Array<ArrayBuffer>> {
+  const store = new MemoryStore();
+  await writeImage(store, REPO, "1", image);
+  const parts: Uint8Array[] = [];
+  const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
+  await packBundle(kubepkg, store, {}, { write: (bytes) => void parts.push(bytes.slice()) });
+  return concat(parts);
+}
+const BUNDLE = await makeBundle();
+
+async function createSite() {
+  const folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  const handover = new FolderHandover(`${folder.path}/manifests`);
+  const install = async (options: Partial<InstallOptions> = {}) => {
+    return await installBundle(streamOf(BUNDLE), { store, records, handover, ...options });
+  };
+  return { folder, store, records, install, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+}
+
+Deno.test("installBundle() again writes the hand-over file that is gone or was changed, and no record", async () => {
+  await using site = await createSite();
+  const first = await site.install();
+  assert(first.handover !== undefined);
+  const [text, record] = [await Deno.readTextFile(first.handover), await site.records.read("line4")];
+  const again = await site.install();
+  assertEquals([again.isImported, again.handover], [false, undefined]);
+
+  for (const spoil of [() => Deno.remove(first.handover!), () => Deno.writeTextFile(first.handover!, `${text}\n`)]) {
+    await spoil();
+    const repaired = await site.install();
+    assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
+    assertEquals(repaired.blobs.written, 0);
+    assertEquals(await Deno.readTextFile(first.handover), text);
+    assertEquals([await site.records.read("line4"), await site.records.listHistory("line4")], [record, []]);
+  }
+});
+
+Deno.test("installBundle() leaves a good hand-over file alone when it repairs the store", async () => {
+  await using site = await createSite();
+  const { handover } = await site.install();
+  const before = await Deno.stat(handover!);
+  await Deno.remove(`${site.folder.path}/data/docker/registry/v2/repositories/${REPO}/_manifests/tags`, {
+    recursive: true,
+  });
+  const repaired = await site.install();
+  assertEquals([repaired.plan.isRepair, repaired.handover], [true, undefined]);
+  assertEquals((await Deno.stat(handover!)).ino, before.ino);
+  assertEquals((await site.store.resolve(REPO, "1"))?.digest, image.root.digest);
+});
+
+Deno.test("installBundle() says that the folder of manifests cannot be written before it imports anything", async () => {
+  await using site = await createSite();
+  await site.folder.write("file", "");
+  for (const there of ["file", "file/deeper"]) {
+    const manifestsDir = `${site.folder.path}/${there}`;
+    const { message } = await assertRejects(() => site.install({ handover: new FolderHandover(manifestsDir) }), Error);
+    assertStringIncludes(message, `Cannot write manifests into ${manifestsDir}: a part of the path is a file`);
+    assertEquals(await site.folder.listFiles(), ["file"]);
+  }
+  const handover = new FolderHandover(`${site.folder.path}/file`);
+  assertEquals((await site.install({ handover, dryRun: true })).isImported, false);
+});
+
+Deno.test("installBundle() leaves nothing in the folder of manifests but its file", async () => {
+  await using site = await createSite();
+  await site.install();
+  assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
+});

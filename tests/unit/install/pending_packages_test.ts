@@ -1,0 +1,94 @@
+import { CacheLimit } from "../../../lib/cache/cache_limit.ts";
+import { collectPackageDigests, PackageRecords } from "../../../lib/install/package_records.ts";
+import { type PendingPackage, PendingPackages } from "../../../lib/install/pending_packages.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { collectGarbage } from "../../../lib/store/gc.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { makeBlob, streamOf } from "../../support/content.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.test/app";
+const [OURS, ALIEN] = [makeBlob(2000, 1), makeBlob(3000, 2)];
+const { digest: DIGEST, size: SIZE } = OURS.descriptor;
+
+function makePending(name = "line4", version = "1.0.0"): PendingPackage {
+  const kubepkg = parseKubePkg({
+    ...makeKubePkg({}, { name, version }),
+    status: { digests: [{ type: "blob", name: REPO, digest: DIGEST, size: SIZE }] },
+  });
+  return { kubepkg, part: { id: ALIEN.descriptor.digest, count: 3, came: [1, 3] } };
+}
+
+Deno.test("PendingPackages gives back what it was given, sorted by name", async () => {
+  await using folder = await TestFolder.create();
+  const pending = new PendingPackages(folder.path);
+  assertEquals([await pending.read("line4"), await pending.list()], [undefined, []]);
+  const { kubepkg } = makePending("line4");
+  await pending.write(makePending("web"));
+  await pending.write({ kubepkg });
+  assertEquals(await pending.read("line4"), { kubepkg });
+  assertEquals(await pending.list(), [{ kubepkg }, makePending("web")]);
+  await pending.write(makePending("line4", "2.0.0"));
+  assertEquals((await pending.read("line4"))?.kubepkg.spec.version, "2.0.0");
+  assertEquals(await folder.listFiles(), ["kubepkg/line4/pending.json", "kubepkg/web/pending.json"]);
+  await pending.remove("line4");
+  await pending.remove("line4");
+  assertEquals(await pending.list(), [makePending("web")]);
+});
+
+Deno.test("PendingPackages names a file that it cannot read", async () => {
+  const { kubepkg, part } = makePending();
+  const broken = ["{torn", "[]", JSON.stringify({ part }), JSON.stringify({ kubepkg, part: { ...part, came: ["1"] } })];
+  for (const text of broken) {
+    await using folder = await TestFolder.create();
+    await folder.write("kubepkg/line4/pending.json", text);
+    await assertRejects(() => new PendingPackages(folder.path).list(), CorruptError, "kubepkg/line4/pending.json");
+    await assertRejects(() => collectPackageDigests(new PackageRecords(folder.path)), CorruptError);
+  }
+});
+
+Deno.test("a package is on its way no more when it is installed, or another version of it", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  for (const version of ["1.0.0", "2.0.0"]) {
+    await records.pending.write(makePending("line4", "1.0.0"));
+    await records.pending.write(makePending("web"));
+    assertEquals((await records.list()).length, version === "1.0.0" ? 0 : 1);
+    await records.write(makePending("line4", version).kubepkg);
+    assertEquals((await records.pending.list()).map(({ kubepkg }) => kubepkg.metadata.name), ["web"]);
+  }
+});
+
+Deno.test("PendingPackages.settle() removes what is installed, and leaves another release", async () => {
+  await using folder = await TestFolder.create();
+  const { pending } = new PackageRecords(folder.path);
+  await pending.write(makePending("line4", "2.0.0"));
+  await pending.settle(makePending("line4", "1.0.0").kubepkg);
+  assertEquals((await pending.list()).length, 1);
+  await pending.settle({ ...makePending("line4", "2.0.0").kubepkg, status: {} });
+  assertEquals(await pending.list(), []);
+  await pending.settle(makePending().kubepkg);
+});
+
+Deno.test("[35][39] what a package on its way names is neither collected nor evicted", async () => {
+  await using folder = await TestFolder.create();
+  const [root, store] = [folder.path, new DiskStore(folder.path)];
+  const records = new PackageRecords(root);
+  const readKeep = () => collectPackageDigests(records);
+  for (const { descriptor, bytes } of [OURS, ALIEN]) await store.writeBlob(REPO, descriptor, streamOf(bytes));
+  await records.pending.write(makePending());
+  const limit = await CacheLimit.open({ root, store, limit: 1, warn: () => {}, readKeep, isBusy: () => false });
+  await limit.close();
+  assertEquals(await store.statBlob(REPO, DIGEST), SIZE);
+  await store.writeBlob(REPO, ALIEN.descriptor, streamOf(ALIEN.bytes));
+  assertEquals((await collectGarbage(root, { readKeep, untagged: true })).blobs, 1);
+  assertEquals([await store.statBlob(REPO, DIGEST), await store.statBlob(REPO, ALIEN.descriptor.digest)], [
+    SIZE,
+    undefined,
+  ]);
+  await records.pending.remove("line4");
+  assertEquals((await collectGarbage(root, { readKeep, untagged: true })).blobs, 1);
+});

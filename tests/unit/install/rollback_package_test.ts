@@ -1,0 +1,160 @@
+import { handOverPackage } from "../../../lib/install/hand_over_package.ts";
+import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
+import type { Handover } from "../../../lib/install/handover/handover.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
+import { removePackage } from "../../../lib/install/remove_package.ts";
+import { listVersions, rollBackPackage } from "../../../lib/install/rollback_package.ts";
+import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { forgetImages } from "../../../lib/store/forget_images.ts";
+import { blobPath } from "../../../lib/store/layout.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { buildImage } from "../../support/images.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.test/app";
+const IMAGES = [1, 2].map((version) => buildImage({ files: { "version.txt": `${version}` } }));
+
+function release(number: number, version = `${number}.0.0`): KubePkg {
+  const images = { [`${REPO}:1`]: IMAGES[number - 1]!.root.digest };
+  return parseKubePkg(makeKubePkg(images, { version, data: { number: `${number}` } }));
+}
+
+/** A site where 1.0.0 and then 2.0.0 were installed and handed over. */
+async function createSite() {
+  const folder = await TestFolder.create();
+  const data = `${folder.path}/data`;
+  const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  const handover = new FolderHandover(`${folder.path}/manifests`);
+  for (const number of [1, 2]) {
+    await writeImage(store, REPO, "1", IMAGES[number - 1]!);
+    await handOverPackage(handover, records, release(number));
+    await records.write(release(number));
+  }
+  return {
+    folder,
+    data,
+    records,
+    handover,
+    rollBack: async (options: { to?: string; handover?: Handover } = {}) => {
+      const openHandover = () => options.handover ?? handover;
+      return await rollBackPackage("line4", { store, records, openHandover, to: options.to });
+    },
+    remove: async (forget: typeof forgetImages = forgetImages) => {
+      return await removePackage("line4", {
+        records,
+        openHandover: () => handover,
+        forgetImages: (images, keep) => forget(data, images, keep),
+      });
+    },
+    // The version that is recorded, the one that the tag stands for, and the one that is handed over.
+    state: async () => {
+      const digest = (await new DiskStore(data).resolve(REPO, "1"))?.digest;
+      const file = await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`).catch(() => undefined);
+      return [
+        (await records.read("line4"))?.spec.version,
+        IMAGES.findIndex(({ root }) => root.digest === digest) + 1,
+        Number(/number: "([12])"/.exec(file ?? "")?.[1] ?? 0),
+      ];
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+/** Fails at one of its steps, as if the power went. */
+function failing(handover: Handover, when: "before" | "after"): Handover {
+  return {
+    place: () => handover.place(),
+    prepare: () => handover.prepare(),
+    isHandedOver: (kubepkg) => handover.isHandedOver(kubepkg),
+    remove: (kubepkg) => handover.remove(kubepkg),
+    async handOver(kubepkg, previous) {
+      if (when === "after") await handover.handOver(kubepkg, previous);
+      throw new Error("the power went");
+    },
+  };
+}
+
+for (const when of ["before", "after"] as const) {
+  Deno.test(`[26] a rollback cut off ${when} the hand-over goes on to the same version`, async () => {
+    await using site = await createSite();
+    await assertRejects(() => site.rollBack({ handover: failing(site.handover, when) }), Error, "the power went");
+    assertEquals(await site.state(), ["2.0.0", 1, when === "after" ? 1 : 2]);
+    const { from, to } = await site.rollBack();
+    assertEquals([from, to, await site.state()], ["2.0.0", "1.0.0", ["1.0.0", 1, 1]]);
+    assertEquals((await site.records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "2.0.0"]);
+  });
+}
+
+Deno.test("rollBackPackage() there and back, again and again", async () => {
+  await using site = await createSite();
+  for (const expected of ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]) {
+    assertEquals((await site.rollBack()).to, expected);
+    assertEquals((await site.state())[0], expected);
+  }
+});
+
+Deno.test("rollBackPackage() refuses a version that is not kept, and one whose content is lacking, in this order", async () => {
+  await using site = await createSite();
+  await assertRejects(() => site.rollBack({ to: "3.0.0" }), RefusedError, "there are 2.0.0, 1.0.0");
+  for (const digest of [IMAGES[0]!.root.digest, ...IMAGES[0]!.blobs.keys()]) {
+    const path = `${site.data}/${blobPath(digest)}`;
+    await Deno.rename(path, `${path}.away`);
+    // What a store has in memory is there as little as what it has not.
+    const options = { store: new DiskStore(site.data), records: site.records, openHandover: () => site.handover };
+    await assertRejects(() => rollBackPackage("line4", options), IncompleteError, digest);
+    await Deno.rename(`${path}.away`, path);
+  }
+  assertEquals(await site.state(), ["2.0.0", 2, 2]);
+  await assertRejects(
+    () =>
+      rollBackPackage("other", {
+        store: new DiskStore(site.data),
+        records: site.records,
+        openHandover: () => undefined,
+      }),
+    Error,
+    "Cannot roll other back: it is not installed",
+  );
+});
+
+Deno.test("listVersions() has each content once, the newest first, also two of one version", () => {
+  const [a, b, c] = [release(1), release(2), release(2, "1.0.0")];
+  assertEquals(listVersions(b, [a, b, a]), [b, a]);
+  assertEquals(listVersions(c, [a, b]), [c, b, a]);
+  assertEquals(listVersions(a, []), [a]);
+});
+
+Deno.test("[26] a removal cut off before the record goes is done again", async () => {
+  await using site = await createSite();
+  await assertRejects(() => site.remove(() => Promise.reject(new Error("the power went"))), Error, "the power went");
+  assertEquals(await site.state(), ["2.0.0", 2, 0]);
+  await assertRejects(
+    () =>
+      site.remove(async (...args) => {
+        await forgetImages(...args);
+        throw new Error("the power went");
+      }),
+    Error,
+    "the power went",
+  );
+  assertEquals(await site.state(), ["2.0.0", 0, 0]);
+  assertEquals((await site.remove()).untagged, []);
+  assertEquals(await site.state(), [undefined, 0, 0]);
+  assertEquals(await site.folder.listFiles("data/kubepkg"), []);
+  await assertRejects(() => site.remove(), Error, "it is not installed");
+});
+
+Deno.test("[33] removePackage() leaves the cluster as it is where its own data cannot be changed", async () => {
+  await using site = await createSite();
+  const before = await site.state();
+  await Deno.remove(`${site.data}/ingest`, { recursive: true });
+  await Deno.writeTextFile(`${site.data}/ingest`, "a file where a folder should be");
+  const { message } = await assertRejects(() => site.remove(), Error);
+  assertEquals(/^Cannot remove line4: the data folder cannot be written .*; nothing was changed$/.test(message), true);
+  assertEquals(await site.state(), before);
+});

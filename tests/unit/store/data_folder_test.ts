@@ -1,0 +1,73 @@
+import { FolderInUseError, takeDataFolder } from "../../../lib/store/data_folder.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { verifyStore } from "../../../lib/store/verify_store.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
+
+Deno.test("takeDataFolder() refuses a folder that is being served", async () => {
+  const root = await Deno.makeTempDir();
+  {
+    using _first = await takeDataFolder(root);
+    await assertRejects(() => takeDataFolder(root), FolderInUseError, "another crpe is serving it");
+  }
+  using _again = await takeDataFolder(root);
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("[27] takeDataFolder() sweeps stale temporary files and keeps those in use and partial downloads", async () => {
+  const root = await Deno.makeTempDir();
+  const store = new DiskStore(root);
+  const blob = makeBlob(10);
+  await store.writeBlob("a.b/c", blob.descriptor, streamOf(blob.bytes));
+  const partialOf = (digest: string) => `${digest.replace(":", "-")}.partial`;
+  const files = ["stale.tmp", "used.tmp", partialOf(UNKNOWN_DIGEST), partialOf(blob.descriptor.digest), "other.txt"];
+  for (const name of files) await Deno.writeTextFile(`${root}/ingest/${name}`, "x");
+  {
+    using used = await Deno.open(`${root}/ingest/used.tmp`, { write: true });
+    await used.lock(true);
+    using _folder = await takeDataFolder(root);
+  }
+  const left = (await Array.fromAsync(Deno.readDir(`${root}/ingest`))).map(({ name }) => name).sort();
+  assertEquals(left, ["other.txt", "serving.lock", partialOf(UNKNOWN_DIGEST), "used.tmp", "writers.lock"].sort());
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("[29] verifyStore() names the broken blob and the images that need it", async () => {
+  const root = await Deno.makeTempDir();
+  const store = new DiskStore(root);
+  const [good, bad] = [makeBlob(1000, 1), makeBlob(2000, 2)];
+  const manifest = makeManifest(good, [bad]);
+  for (const blob of [good, bad]) await store.writeBlob("a.b/c", blob.descriptor, streamOf(blob.bytes));
+  await store.writeManifest("a.b/c", manifest.descriptor, manifest.bytes);
+  await store.tag("a.b/c", "1", manifest.descriptor.digest);
+  assertEquals((await verifyStore(root, store)).broken, []);
+
+  const hex = bad.descriptor.digest.slice(7);
+  const path = `docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
+  const rotten = bad.bytes.slice();
+  rotten[1999]! ^= 0x80;
+  await Deno.writeFile(`${root}/${path}`, rotten);
+  const report = await verifyStore(root, store);
+  assertEquals(report.blobs, 3);
+  assertEquals(report.broken, [{
+    digest: bad.descriptor.digest,
+    path,
+    reason: "its content has another digest",
+    images: ["a.b/c:1"],
+  }]);
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("verifyStore() names what has to be there and is not", async () => {
+  const root = await Deno.makeTempDir();
+  const store = new DiskStore(root);
+  const [here, gone] = [makeBlob(1000, 1), makeBlob(2000, 2)];
+  await store.writeBlob("a.b/c", here.descriptor, streamOf(here.bytes));
+  const required = [here, gone].map(({ descriptor }) => ({ ...descriptor, image: "a.b/c:1" }));
+  const { broken, unread } = await verifyStore(root, store, { required });
+  assertEquals(unread, []);
+  assertEquals(broken.map(({ digest, images, reason }) => [digest, images, reason]), [
+    [gone.descriptor.digest, ["a.b/c:1"], "it is missing, or has another size"],
+  ]);
+  await Deno.remove(root, { recursive: true });
+});

@@ -1,0 +1,92 @@
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { forgetImages, type UnwantedImage } from "../../../lib/store/forget_images.ts";
+import { collectGarbage } from "../../../lib/store/gc.ts";
+import { verifyStore } from "../../../lib/store/verify_store.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, streamOf } from "../../support/content.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.example/team/app";
+const [config, shared, onlyA, onlyB] = [makeBlob(101, 1), makeBlob(5000, 4), makeBlob(3000, 5), makeBlob(2000, 6)];
+const imageA = makeManifest(config, [shared, onlyA]);
+const imageB = makeManifest(config, [shared, onlyB]);
+const index = makeIndex([imageA, imageB]);
+const digestOf = ({ descriptor }: Content) => descriptor.digest;
+
+async function openStore(tags: Readonly<Record<string, Content>>) {
+  const folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  for (const { descriptor, bytes } of [config, shared, onlyA, onlyB]) {
+    await store.writeBlob(REPO, descriptor, streamOf(bytes));
+  }
+  for (const { descriptor, bytes } of [imageA, imageB, index]) await store.writeManifest(REPO, descriptor, bytes);
+  for (const [tag, content] of Object.entries(tags)) await store.tag(REPO, tag, digestOf(content));
+  return {
+    folder,
+    forget: async (images: readonly Omit<UnwantedImage, "repository">[], keep: readonly Digest[] = []) => {
+      return await forgetImages(folder.path, images.map((it) => ({ repository: REPO, ...it })), new Set(keep));
+    },
+    // What is left of it all once it is collected.
+    collect: async () => {
+      await collectGarbage(folder.path);
+      assertEquals((await verifyStore(folder.path, new DiskStore(folder.path))).broken, []);
+      const left = new DiskStore(folder.path);
+      const names: Record<string, Content> = { config, shared, onlyA, onlyB, imageA, imageB, index };
+      const held: string[] = [];
+      for (const [name, content] of Object.entries(names)) {
+        if (await left.statBlob(REPO, digestOf(content)) !== undefined) held.push(name);
+      }
+      return { held, tags: await left.listTags(REPO) };
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+Deno.test("forgetImages() leaves nothing of an image that nobody else needs", async () => {
+  await using store = await openStore({ "1": index });
+  assertEquals(await store.forget([{ tag: "1", digest: digestOf(index) }]), [`${REPO}:1`]);
+  assertEquals(await store.collect(), { held: [], tags: undefined });
+  assertEquals(await store.folder.listFiles("docker"), []);
+});
+
+Deno.test("[37] forgetImages() leaves what another tag needs", async () => {
+  await using store = await openStore({ "1": index, "2": imageB });
+  assertEquals(await store.forget([{ tag: "1", digest: digestOf(index) }]), [`${REPO}:1`]);
+  assertEquals(await store.collect(), { held: ["config", "shared", "onlyB", "imageB"], tags: ["2"] });
+});
+
+Deno.test("forgetImages() leaves a tag that stands for something else by now", async () => {
+  await using store = await openStore({ "1": imageA });
+  assertEquals(await store.forget([{ tag: "1", digest: digestOf(imageB) }]), []);
+  // The index names both, and is there for a reason of its own.
+  assertEquals((await store.collect()).tags, ["1"]);
+});
+
+Deno.test("forgetImages() leaves manifests that an index of the repository names", async () => {
+  await using store = await openStore({ "1": imageA });
+  await store.forget([{ tag: "1", digest: digestOf(imageA) }]);
+  assertEquals((await store.collect()).held.includes("imageA"), true);
+});
+
+Deno.test("forgetImages() leaves what is to be kept, and an image whose tag is not to go", async () => {
+  await using store = await openStore({ "1": index });
+  await store.forget([{ tag: "1", digest: digestOf(index) }], [digestOf(imageA), digestOf(onlyA)]);
+  assertEquals(
+    (await store.collect()).held,
+    ["config", "shared", "onlyA", "imageA"].filter((name) => name !== "index"),
+  );
+  await using other = await openStore({ "1": index });
+  assertEquals(await other.forget([{ digest: digestOf(index) }]), []);
+  assertEquals((await other.collect()).tags, ["1"]);
+});
+
+Deno.test("[26] forgetImages() again finishes what was cut off", async () => {
+  await using store = await openStore({ "1": index });
+  const images = [{ tag: "1", digest: digestOf(index) }];
+  await Deno.remove(`${store.folder.path}/docker/registry/v2/repositories/${REPO}/_manifests/tags/1/current/link`);
+  assertEquals(await store.forget(images), []);
+  assertEquals((await store.collect()).held, []);
+  assertEquals(await store.folder.listFiles("docker"), []);
+  assertEquals(await store.forget(images), []);
+});

@@ -1,0 +1,355 @@
+import { isComplete } from "../../../lib/cache/completeness.ts";
+import { PullThrough } from "../../../lib/cache/pull_through.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { collectGarbage, type GcOptions } from "../../../lib/store/gc.ts";
+import { markReachable } from "../../../lib/store/reachable.ts";
+import { verifyStore } from "../../../lib/store/verify_store.ts";
+import { takeWriteLease } from "../../../lib/store/write_lease.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { FakeUpstream } from "../../support/fake_upstream.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const REPO = "registry.example/team/app";
+const NOTHING = { blobs: 0, bytes: 0, manifests: 0, links: 0 };
+
+const [configA, configB, configC] = [makeBlob(101, 1), makeBlob(102, 2), makeBlob(103, 3)];
+const [shared, onlyA, onlyB, stray] = [makeBlob(5000, 4), makeBlob(3000, 5), makeBlob(2000, 6), makeBlob(777, 7)];
+const imageA = makeManifest(configA, [shared, onlyA]);
+const imageB = makeManifest(configB, [shared, onlyB]);
+const index = makeIndex([imageA, imageB]);
+const referrer = makeManifest(configC, [], imageA);
+
+async function openStore() {
+  const folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const put = async (...blobs: Content[]) => {
+    for (const { descriptor, bytes } of blobs) await store.writeBlob(REPO, descriptor, streamOf(bytes));
+  };
+  const file = async (...manifests: Content[]) => {
+    for (const { descriptor, bytes } of manifests) await store.writeManifest(REPO, descriptor, bytes);
+  };
+  return {
+    folder,
+    root: folder.path,
+    store,
+    put,
+    file,
+    collect: (options?: GcOptions) => collectGarbage(folder.path, options),
+    has: async (content: Content) =>
+      await new DiskStore(folder.path).statBlob(REPO, content.descriptor.digest) !== undefined,
+    pulls: async (root: Content) => await isComplete(new DiskStore(folder.path), REPO, root.descriptor),
+    // Whether the folder is one that a store would have written itself.
+    check: async () => {
+      assertEquals((await verifyStore(folder.path, new DiskStore(folder.path))).broken, []);
+      assertEquals((await folder.listFiles("ingest")).filter((name) => name.startsWith("trash")), []);
+    },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+Deno.test("markReachable() finds what is named, what refers to it, and no subject", async () => {
+  const [root, child, layer, sbom, signature, absent, other] = "abcdefg".split("")
+    .map((letter) => `sha256:${letter.repeat(64)}` as Digest) as [
+      Digest,
+      Digest,
+      Digest,
+      Digest,
+      Digest,
+      Digest,
+      Digest,
+    ];
+  const links = {
+    [root]: { manifests: [child, absent], blobs: [] },
+    [child]: { manifests: [], blobs: [{ digest: layer, size: 1 }] },
+    [sbom]: { manifests: [], blobs: [], subject: child },
+    [signature]: { manifests: [], blobs: [], subject: sbom },
+  };
+  const referrers: Record<string, Digest[]> = { [child]: [sbom], [sbom]: [signature], [other]: [layer] };
+  const graph = {
+    read: (digest: Digest) => Promise.resolve(links[digest]),
+    referrersOf: (subject: Digest) => referrers[subject] ?? [],
+  };
+  const mark = async (...roots: Digest[]) => [...await markReachable({ ...graph, roots })].sort();
+  assertEquals(await mark(root), [root, child, layer, sbom, signature, absent]);
+  assertEquals(await mark(signature), [signature]);
+  assertEquals(await mark(layer, child), [child, layer, sbom, signature]);
+});
+
+Deno.test("collectGarbage() leaves an absent folder absent, and an empty one as it is", async () => {
+  await using folder = await TestFolder.create();
+  assertEquals(await collectGarbage(`${folder.path}/none`), NOTHING);
+  assertEquals(await collectGarbage(`${folder.path}/none`, { dryRun: true }), NOTHING);
+  assertEquals(await collectGarbage(folder.path), NOTHING);
+  assertEquals(await folder.listFiles(), ["ingest/writers.lock"]);
+});
+
+Deno.test("collectGarbage() removes what no manifest names, and says how much", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, stray);
+  await it.file(imageA);
+  await it.store.tag(REPO, "1", imageA.descriptor.digest);
+  const expected = { blobs: 1, bytes: 777, manifests: 0, links: 1 };
+  assertEquals(await it.collect({ dryRun: true }), expected);
+  assert(await it.has(stray));
+  assertEquals(await it.collect(), expected);
+  assertEquals([await it.has(stray), await it.pulls(imageA)], [false, true]);
+  await it.check();
+  assertEquals(await it.collect(), NOTHING);
+});
+
+Deno.test("collectGarbage() keeps every manifest of a repository, unless those without a tag are to go", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB);
+  await it.file(imageA, imageB);
+  await it.store.tag(REPO, "1", imageA.descriptor.digest);
+  assertEquals(await it.collect(), NOTHING);
+  const report = await it.collect({ untagged: true });
+  assertEquals(report, { blobs: 3, bytes: 102 + 2000 + imageB.bytes.length, manifests: 1, links: 2 });
+  assertEquals([await it.pulls(imageA), await it.pulls(imageB)], [true, false]);
+  assertEquals(await it.store.resolve(REPO, imageB.descriptor.digest), undefined);
+  await it.check();
+});
+
+Deno.test("[37] a blob of two images stays when one of them goes", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB);
+  await it.file(imageA, imageB);
+  await it.store.tag(REPO, "a", imageA.descriptor.digest);
+  await it.store.tag(REPO, "b", imageB.descriptor.digest);
+  await Deno.remove(`${it.root}/docker/registry/v2/repositories/${REPO}/_manifests/tags/a`, { recursive: true });
+  await it.collect({ untagged: true });
+  assertEquals([await it.has(onlyA), await it.has(shared), await it.pulls(imageB)], [false, true, true]);
+  await it.check();
+});
+
+Deno.test("collectGarbage() takes the parts of an index for needed, and what refers to a part", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB, configC);
+  await it.file(imageA, imageB, index, referrer);
+  await it.store.tag(REPO, "1", index.descriptor.digest);
+  assertEquals(await it.collect({ untagged: true }), NOTHING);
+  await it.store.tag(REPO, "1", imageB.descriptor.digest);
+  const { manifests, blobs } = await it.collect({ untagged: true });
+  // The index, image A and what refers to it; with their configs, and A's layer.
+  assertEquals([manifests, blobs], [3, 6]);
+  assertEquals([await it.pulls(imageB), await it.has(referrer)], [true, false]);
+  await it.check();
+});
+
+Deno.test("collectGarbage() takes what a tag was for nothing", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB);
+  await it.file(imageA, imageB);
+  await it.store.tag(REPO, "1", imageA.descriptor.digest);
+  await it.store.tag(REPO, "1", imageB.descriptor.digest);
+  const { manifests, links } = await it.collect({ untagged: true });
+  assertEquals([manifests, links], [1, 3]);
+  const hex = imageA.descriptor.digest.slice(7);
+  assertEquals((await it.folder.listFiles()).filter((name) => name.includes(hex)), []);
+});
+
+Deno.test("[39] collectGarbage() keeps what packages need, with no tag and no link to it", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB, stray);
+  await it.file(imageA, imageB);
+  const keep = new Set([imageA.descriptor.digest, stray.descriptor.digest]);
+  await it.collect({ untagged: true, readKeep: () => Promise.resolve(keep) });
+  assertEquals(
+    [await it.pulls(imageA), await it.has(stray), await it.has(imageB), await it.has(onlyB)],
+    [true, true, false, false],
+  );
+  await assertRejects(() => it.collect({ readKeep: () => Promise.reject(new Error("cannot be read")) }), Error);
+  assert(await it.pulls(imageA));
+});
+
+Deno.test("collectGarbage() keeps what a repository has when a manifest of it cannot be read", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, stray);
+  await it.file(imageA);
+  const hex = imageA.descriptor.digest.slice(7);
+  await Deno.writeTextFile(`${it.root}/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, "{torn");
+  assertEquals(await it.collect(), NOTHING);
+  await it.file(imageA);
+  assert(await it.pulls(imageA));
+});
+
+Deno.test("[30] collectGarbage() takes a torn tag for all that it ever was", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA);
+  await it.file(imageA);
+  await it.store.tag(REPO, "1", imageA.descriptor.digest);
+  const link = `${it.root}/docker/registry/v2/repositories/${REPO}/_manifests/tags/1/current/link`;
+  await Deno.writeTextFile(link, "sha256:12");
+  assertEquals(await it.collect({ untagged: true }), NOTHING);
+  await Deno.remove(link);
+  assertEquals((await it.collect({ untagged: true })).manifests, 1);
+});
+
+Deno.test("[65] collectGarbage() refuses a folder with a symbolic link for a repository", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, stray);
+  await it.file(imageA);
+  const repositories = `${it.root}/docker/registry/v2/repositories`;
+  await Deno.rename(`${repositories}/registry.example`, `${it.root}/elsewhere`);
+  await Deno.symlink(`${it.root}/elsewhere`, `${repositories}/registry.example`);
+  const error = await assertRejects(() => it.collect(), Error);
+  assertStringIncludes(error.message, "it is a symbolic link");
+  assert(await it.pulls(imageA));
+});
+
+Deno.test("[27] collectGarbage() sweeps stale temporary files, and keeps new ones and partial downloads", async () => {
+  await using it = await openStore();
+  const partial = `${UNKNOWN_DIGEST.replace(":", "-")}.partial`;
+  for (const name of ["stale.tmp", "used.tmp", "new.tmp", partial]) await it.folder.write(`ingest/${name}`, "x");
+  for (const name of ["stale.tmp", "used.tmp", partial]) await Deno.utime(`${it.root}/ingest/${name}`, 1000, 1000);
+  using used = await Deno.open(`${it.root}/ingest/used.tmp`, { write: true });
+  await used.lock(true);
+  await it.collect();
+  assertEquals(await it.folder.listFiles("ingest"), ["new.tmp", partial, "used.tmp", "writers.lock"].sort());
+});
+
+Deno.test("[35] collectGarbage() does nothing while content is being written, and says what to do", async () => {
+  await using it = await openStore();
+  await it.put(stray);
+  {
+    using _lease = await takeWriteLease(it.root);
+    const error = await assertRejects(() => it.collect(), Error);
+    assertStringIncludes(error.message, "try again when it has ended");
+  }
+  assert(await it.has(stray));
+  assertEquals((await it.collect()).blobs, 1);
+});
+
+Deno.test("collectGarbage() moves back what is referred to since it looked", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB);
+  await it.file(imageA);
+  const { digest } = imageA.descriptor;
+  // A server that runs beside it has the first manifest in memory, and gets the other one.
+  const server = new DiskStore(it.root);
+  await server.resolve(REPO, digest);
+  const report = await it.collect({
+    untagged: true,
+    onMovedAside: async () => {
+      assertEquals(await it.has(onlyA), false);
+      await server.tag(REPO, "1", digest);
+      await server.writeManifest(REPO, imageB.descriptor, imageB.bytes);
+    },
+  });
+  assertEquals(report, NOTHING);
+  assertEquals([await it.pulls(imageA), await it.pulls(imageB)], [true, true]);
+  assertEquals((await it.store.resolve(REPO, "1"))?.digest, digest);
+  await it.check();
+});
+
+Deno.test("a server files again what a collection has taken before it was referred to", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA);
+  await it.file(imageA);
+  const { digest } = imageA.descriptor;
+  const server = new DiskStore(it.root);
+  await server.resolve(REPO, digest);
+  assertEquals((await it.collect({ untagged: true })).manifests, 1);
+  // It has it in memory; it is a tag on nothing, unless it is written once more.
+  await server.tag(REPO, "1", digest);
+  assertEquals((await new DiskStore(it.root).resolve(REPO, "1"))?.digest, digest);
+  assertEquals((await it.collect({ untagged: true })).manifests, 0);
+
+  await Deno.remove(`${it.root}/docker/registry/v2/repositories/${REPO}/_manifests/tags`, { recursive: true });
+  await server.resolve(REPO, digest);
+  await it.collect({ untagged: true });
+  assertEquals(await server.resolve(REPO, digest), undefined);
+});
+
+Deno.test("writeManifest() files again what a collection takes while it is at it", async () => {
+  await using it = await openStore();
+  const { digest } = imageA.descriptor;
+  const hex = digest.slice(7);
+  let names = 0;
+  // Each temporary file gets a name: the manifest's own, three for the links to its blobs, and one for the last link.
+  const store = new DiskStore(it.root, {
+    randomName: () => {
+      if (++names === 5) Deno.removeSync(`${it.root}/docker`, { recursive: true });
+      return `${names}`;
+    },
+  });
+  await store.writeManifest(REPO, imageA.descriptor, imageA.bytes);
+  assertEquals((await new DiskStore(it.root).resolve(REPO, digest))?.digest, digest);
+  const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
+  assertEquals([names, links.length], [9, 3]);
+  assert((await it.folder.listFiles("docker")).some((name) => name.endsWith(`/${hex}/data`)));
+});
+
+Deno.test("[24] a collection that was cut off loses nothing: the next one moves everything back first", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, stray);
+  await it.file(imageA);
+  const cut = new Error("cut off");
+  await assertRejects(() => it.collect({ untagged: true, onMovedAside: () => Promise.reject(cut) }), Error, "cut off");
+  assertEquals(await it.pulls(imageA), false);
+  assertEquals(await it.collect(), { blobs: 1, bytes: 777, manifests: 0, links: 1 });
+  assert(await it.pulls(imageA));
+  await it.check();
+});
+
+Deno.test("collectGarbage() knows a repository of docker.io by each of its names", async () => {
+  await using it = await openStore();
+  const { store } = it;
+  for (const { descriptor, bytes } of [configA, shared, onlyA]) {
+    await store.writeBlob("library/app", descriptor, streamOf(bytes));
+  }
+  await store.writeManifest("library/app", imageA.descriptor, imageA.bytes);
+  await store.tag("docker.io/library/app", "1", imageA.descriptor.digest);
+  assertEquals(await it.collect({ untagged: true }), NOTHING);
+});
+
+for (const untagged of [false, true]) {
+  Deno.test(`[35] collections without a pause lose nothing of what is pulled meanwhile (untagged: ${untagged})`, async () => {
+    await using it = await openStore();
+    const upstream = new FakeUpstream();
+    const layers = Array.from({ length: 10 }, (_, i) => makeBlob(3000 + i, 100 + i));
+    const images = Array.from({ length: 24 }, (_, i) => {
+      const blobs = [makeBlob(100 + i, 200 + i), layers[i % 10]!, layers[(i * 3 + 1) % 10]!];
+      const manifest = makeManifest(blobs[0]!, blobs.slice(1));
+      const root = i % 3 === 0 ? makeIndex([manifest]) : manifest;
+      for (const content of [...blobs, manifest, root]) upstream.content.set(content.descriptor.digest, content);
+      upstream.tags.set(`v${i}`, root.descriptor.digest);
+      return { tag: `v${i}`, root, manifest, blobs };
+    });
+    // Content that nothing refers to yet, and soon will.
+    await it.put(...layers);
+    if (untagged) await it.file(...images.slice(12).map(({ manifest }) => manifest));
+    const cache = new PullThrough({ store: new DiskStore(it.root), upstream });
+    let isPulling = true;
+    let removed = 0;
+    const collect = async () => {
+      while (isPulling) {
+        const { blobs, links } = await it.collect({ untagged });
+        removed += blobs + links;
+      }
+    };
+    const pull = async () => {
+      for (let at = 0; at < images.length; at += 4) {
+        await Promise.all(
+          images.slice(at, at + 4).map(async ({ tag, root, manifest, blobs }) => {
+            assertEquals((await cache.resolve(REPO, tag))?.digest, root.descriptor.digest);
+            assertEquals(await cache.resolve(REPO, manifest.descriptor.digest), manifest.descriptor);
+            assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
+            for (const { descriptor } of blobs) await cache.fetchBlob(REPO, descriptor);
+          }),
+        );
+      }
+    };
+    await Promise.all([pull().finally(() => isPulling = false), collect()]);
+    assert(removed > 0);
+    const fresh = new DiskStore(it.root);
+    for (const { tag, root } of images) {
+      assertEquals((await fresh.resolve(REPO, tag))?.digest, root.descriptor.digest);
+      assert(await it.pulls(root), `${tag} is not whole`);
+    }
+    await it.check();
+    assertEquals((await it.collect({ untagged })).manifests, 0);
+  });
+}

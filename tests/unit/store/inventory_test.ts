@@ -1,0 +1,65 @@
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { formatInventory, listInventory, parseInventory } from "../../../lib/store/inventory.ts";
+import { blobPath } from "../../../lib/store/layout.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+const [A, B] = [computeDigest("a"), computeDigest("b", "sha512")];
+const encode = (text: string) => new TextEncoder().encode(text);
+const read = (text: string) => [...parseInventory(encode(text), "have.json")];
+
+Deno.test("listInventory() lists what is there whole, sorted, and nothing else", async () => {
+  await using folder = await TestFolder.create();
+  assertEquals(await listInventory(`${folder.path}/none`), []);
+  const digests = ["x", "y", "z", ""].map((text) => [computeDigest(text), text] as const);
+  for (const [digest, text] of digests) await folder.write(blobPath(digest), text);
+  await folder.write(blobPath(B), "b");
+  // Cut to nothing by a crash; a link; a folder without a file; files that have no digest's name; a download.
+  await folder.write(blobPath(computeDigest("torn")), "");
+  const linked = computeDigest("linked");
+  await Deno.mkdir(`${folder.path}/${blobPath(linked).replace(/\/data$/, "")}`, { recursive: true });
+  await Deno.symlink("/etc/hostname", `${folder.path}/${blobPath(linked)}`);
+  await Deno.mkdir(`${folder.path}/${blobPath(computeDigest("empty")).replace(/\/data$/, "")}`, { recursive: true });
+  await folder.write("docker/registry/v2/blobs/sha256/ab/abc/data", "x");
+  await folder.write(`ingest/${A.replace(":", "-")}.partial`, "a");
+  assertEquals(await listInventory(folder.path), [...digests.map(([digest]) => digest), B].sort());
+});
+
+Deno.test("formatInventory() writes one digest a line, and parseInventory() reads it", () => {
+  assertEquals(formatInventory([A, B]), `{\n  "digests": [\n    "${A}",\n    "${B}"\n  ]\n}\n`);
+  for (const digests of [[], [A], [A, B]] as Digest[][]) assertEquals(read(formatInventory(digests)), digests);
+});
+
+for (
+  const [title, text] of [
+    ["digests on lines", `${A}\n${B}\n`],
+    ["lines without an end", `${A}\n${B}`],
+    ["lines of another system, with a mark before them", `\ufeff${A}\r\n${B}\r\n`],
+    ["lines on which more follows, and empty ones", `\n  ${A}  12 MiB nginx\n\n${B}\t# config\n`],
+    ["digests that come twice", `${A}\n${B}\n${A}\n`],
+    ["JSON with a mark before it", `\ufeff{"digests": ["${A}", "${B}"]}`],
+    ["JSON with other fields", JSON.stringify({ node: "n1", digests: [A, B] })],
+  ]
+) {
+  Deno.test(`parseInventory() reads ${title}`, () => assertEquals(read(text!), [A, B]));
+}
+
+for (
+  const [title, text, message] of [
+    ["nothing", "", "it is empty"],
+    ["blank lines", "\n \n", "it is empty"],
+    ["a line that is none", `${A}\n<html>\n`, "line 2 does not begin with sha256:<64 hex>"],
+    ["a digest that is too long", `${A}0\n`, "line 1 does not begin"],
+    ["JSON that is cut off", `{"digests": ["${A}"`, "have.json as JSON"],
+    ["a list alone", `["${A}"]`, 'it has no list "digests"'],
+    ["other JSON", `{"digest": "${A}"}`, 'it has no list "digests"'],
+    ["a value that is no digest", `{"digests": ["${A}", "sha256:1"]}`, "digests[1]: must be sha256"],
+  ] as const
+) {
+  Deno.test(`parseInventory() refuses ${title}`, () => {
+    const { message: actual } = assertThrows(() => read(text), CorruptError);
+    assertStringIncludes(actual, "have.json");
+    assertStringIncludes(actual, message);
+  });
+}

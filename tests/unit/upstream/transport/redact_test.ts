@@ -1,0 +1,64 @@
+import { redactError, redactText } from "../../../../lib/upstream/transport/redact.ts";
+import { toTransportError, type TransportFailure } from "../../../../lib/upstream/transport/transport_error.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+
+const CASES: [name: string, text: string, expected: string][] = [
+  ["the query of a URL", "for url (https://cdn.net/b/x?X-Sig=abc&t=1): no", "for url (https://cdn.net/b/x): no"],
+  ["user information", "at http://me:pw@host:5000/x!", "at http://host:5000/x!"],
+  ["a fragment", "https://a/b#token=1 end", "https://a/b end"],
+  ["an Authorization", "sent Bearer eyJhbGciOi.J9 and Basic YWxpY2U6cHc=", "sent Bearer … and Basic …"],
+  ["line ends and controls", "a\r\nb\x1b[31mc", "a b [31mc"],
+  ["nothing of a plain text", "connection refused (os error 111)", "connection refused (os error 111)"],
+];
+for (const [name, text, expected] of CASES) {
+  Deno.test(`[61] redactText() takes out ${name}`, () => assertEquals(redactText(text), expected));
+}
+
+Deno.test("[61] redactError() keeps the words and not the secrets of a chain", () => {
+  const inner = new Error("error sending request for url (https://cdn.net/x?sig=SECRET): connection refused");
+  const error = redactError(new TypeError("fetch failed", { cause: inner }));
+  assert(!Deno.inspect(error).includes("SECRET"));
+  assertEquals(error.message, "fetch failed: error sending request for url (https://cdn.net/x): connection refused");
+  assertEquals(error.cause, undefined);
+});
+
+// What Deno says, of different releases.
+const prefix = "error sending request for url (https://registry.example.com/v2/): client error (Connect): ";
+const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
+  [
+    `${prefix}dns error: failed to lookup address information: Name or service not known`,
+    "dns",
+    "not found in the DNS",
+  ],
+  [`${prefix}dns error: failed to lookup address information: Temporary failure in name resolution`, "dns", "DNS"],
+  [`${prefix}tcp connect error: Connection refused (os error 111)`, "refused", "refused"],
+  [`${prefix}tcp connect error: No route to host (os error 113)`, "unreachable", "no network"],
+  [`${prefix}tcp connect error: Network is unreachable (os error 101)`, "unreachable", "no network"],
+  [`${prefix}tcp connect error: Connection timed out (os error 110)`, "timeout", "in time"],
+  [`${prefix}invalid peer certificate: UnknownIssuer`, "certificate", "self-signed"],
+  [`${prefix}invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))`, "certificate", "CA:TRUE"],
+  [
+    `${prefix}invalid peer certificate: certificate not valid yet: verification time 100 (UNIX), but certificate is not valid before 200`,
+    "clock",
+    "clock",
+  ],
+  [`${prefix}invalid peer certificate: NotValidYet`, "clock", "not yet valid"],
+  [`${prefix}invalid peer certificate: Expired`, "clock", "expired"],
+  [`${prefix}invalid peer certificate: certificate expired: verification time 200 (UNIX)`, "clock", "expired"],
+  [`${prefix}invalid peer certificate: certificate not valid for name "a.b"`, "certificate", "another name"],
+  [`${prefix}received corrupt message of type InvalidContentType`, "certificate", "does not speak TLS"],
+  ["client error (SendRequest): connection closed before message completed", "cut", "cut"],
+  ["client error (SendRequest): invalid HTTP version parsed", "not-http", "does not speak HTTP"],
+  ["error reading a body from connection", "cut", "cut"],
+  ["Fetch failed: Requests to port 1 are blocked", "blocked", "port"],
+  ["something new", "other", "failed"],
+];
+for (const [text, failure, words] of FAILURES) {
+  Deno.test(`toTransportError() knows ${failure} by ${text.replace(prefix, "…").slice(0, 70)}`, () => {
+    for (const error of [new TypeError(text), new TypeError("fetch failed", { cause: new Error(text) })]) {
+      const found = toTransportError(error);
+      assertEquals(found.failure, failure);
+      assert(found.message.includes(words), found.message);
+    }
+  });
+}

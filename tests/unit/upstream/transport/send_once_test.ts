@@ -1,0 +1,105 @@
+import { RegistryError } from "../../../../lib/oci/error.ts";
+import { createEndpointSelector } from "../../../../lib/upstream/endpoints.ts";
+import { sleepByTimer } from "../../../../lib/upstream/transport/retry.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
+import { makeCertificate } from "../../../support/certificate.ts";
+import { startFaultUpstream } from "../../../support/fault_upstream.ts";
+import { createTestSource, PATH, REGISTRY, REPO } from "../../../support/upstream_source.ts";
+
+Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason, and never asks by http", async () => {
+  const tls = await makeCertificate();
+  await using upstream = startFaultUpstream({ tls });
+  const image = upstream.addImage(PATH, "1");
+  const sent: string[] = [];
+  const { source } = createTestSource(upstream.url, {
+    fetch: (request, init) => {
+      sent.push(request.url);
+      return fetch(request, init);
+    },
+  });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "self-signed");
+  assertEquals([error.code, error.status], ["UNAVAILABLE", 503]);
+  assertStringIncludes(error.message, `from ${upstream.host}: its certificate is not known to be trusted`);
+  assertEquals(sent.map((url) => new URL(url).protocol), ["https:"]);
+
+  const clients: Deno.HttpClient[] = [];
+  const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts: [tls.cert] }], {
+    createHttpClient: (options) => {
+      const client = Deno.createHttpClient(options);
+      clients.push(client);
+      return client;
+    },
+  });
+  assertEquals(await createTestSource([], { endpointsOf }).source.resolve(REPO, "1"), image.manifest);
+  assertEquals(clients.length, 1);
+  clients[0]!.close();
+});
+
+for (const isTrusted of [true, false]) {
+  const what = isTrusted ? "that is trusted" : "that nobody vouches for";
+  Deno.test(`[20] UpstreamSource says what is wrong with a server that shows an authority's certificate, ${what}`, async () => {
+    const tls = await makeCertificate({ isAuthority: true });
+    await using upstream = startFaultUpstream({ tls });
+    const clients: Deno.HttpClient[] = [];
+    const caCerts = isTrusted ? [tls.cert] : [];
+    const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts }], {
+      createHttpClient: (options) => {
+        const client = Deno.createHttpClient(options);
+        clients.push(client);
+        return client;
+      },
+    });
+    const { source } = createTestSource([], { endpointsOf });
+    const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+    assertStringIncludes(error.message, `from ${upstream.host}: its certificate is an authority's (CA:TRUE)`);
+    assertStringIncludes(error.message, "basicConstraints=CA:FALSE");
+    for (const client of clients) client.close();
+  });
+}
+
+Deno.test("UpstreamSource says that a port does not speak TLS", async () => {
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("plain"));
+  const { source } = createTestSource(`https://127.0.0.1:${server.addr.port}`);
+  await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "does not speak TLS");
+});
+
+Deno.test("[21] UpstreamSource fails at once, by name, where a connection is refused", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const host = `127.0.0.1:${listener.addr.port}`;
+  listener.close();
+  const { source, waits, events } = createTestSource(`http://${host}`, {
+    sleep: (delay, signal) => sleepByTimer(delay, signal),
+  });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+  assertEquals([error.code, error.status], ["UNAVAILABLE", 503]);
+  assertEquals(error.message, `Cannot read manifest 1 of ${REPO} from ${host}: the connection was refused`);
+  assertEquals([waits, events.filter(({ type }) => type === "error").length], [[], 3]);
+});
+
+Deno.test("[21] UpstreamSource fails at once, by name, where the DNS fails", async () => {
+  const { source, waits } = createTestSource("https://no-such-registry.invalid");
+  const error = await assertRejects(() => source.statBlob(REPO, `sha256:${"0".repeat(64)}`), RegistryError);
+  assertEquals(error.status, 503);
+  assertStringIncludes(error.message, "from no-such-registry.invalid: ");
+  assertStringIncludes(error.message, "DNS");
+  assert(waits.reduce((sum, wait) => sum + wait, 0) < 1000);
+});
+
+Deno.test("UpstreamSource waits so long for an answer and no longer", async () => {
+  // It takes connections, and says nothing.
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { source } = createTestSource(`http://127.0.0.1:${listener.addr.port}`, { timeouts: { connect: 50 } });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "did not answer within 0.05 s");
+  assertEquals(error.code, "UNAVAILABLE");
+  listener.close();
+});
+
+Deno.test("[61] UpstreamSource keeps the cause, without the query of its URL", async () => {
+  await using upstream = startFaultUpstream();
+  upstream.fail({ redirectTo: "http://no-such-storage.invalid/x?X-Signature=SECRET" });
+  const { source, events } = createTestSource(upstream.url);
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "DNS");
+  const shown = Deno.inspect([error, events], { depth: 9, strAbbreviateSize: 10_000 });
+  assertStringIncludes(shown, "no-such-storage.invalid");
+  assert(!shown.includes("SECRET"), shown);
+});
