@@ -1,6 +1,6 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { isNoSpace } from "../files/no_space.ts";
-import { LeftOverError } from "../install/write_bundle_blob.ts";
+import { StalePartialError } from "../install/write_bundle_blob.ts";
 import {
   CorruptError,
   IncompleteError,
@@ -79,7 +79,7 @@ export function toApiError(cause: unknown, describe: (error: unknown) => string)
     return new RegistryError("NO_SPACE", describe(cause), { cause });
   }
   // The same request again begins anew, and may succeed.
-  if (cause instanceof LeftOverError) return new RegistryError("UNAVAILABLE", cause.message, { cause });
+  if (cause instanceof StalePartialError) return new RegistryError("UNAVAILABLE", cause.message, { cause });
   if (cause instanceof RequestCutError) return new RegistryError("INVALID", cause.message, { cause });
   return new RegistryError("INTERNAL", describe(cause), { cause });
 }

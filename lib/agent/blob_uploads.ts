@@ -119,7 +119,7 @@ export class BlobUploads {
 
   async #openIngest(digest: Digest): Promise<Ingest> {
     const ingest = await this.#options.store.openIngest(digest);
-    if (ingest.isUsual) return ingest;
+    if (ingest.isResumable) return ingest;
     // Another process, or a client that pulls the blob through, is at it.
     await ingest.abort();
     throw locked(digest);

@@ -3,11 +3,11 @@ import { RegistryError } from "../oci/error.ts";
 import { answerError, answerJson, toApiError } from "./answer.ts";
 import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
+import { CoalescedResponses } from "./coalesced_responses.ts";
 import type { AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
-import { SharedAnswers } from "./shared_answers.ts";
 
 /**
  * Makes the agent's API (contract, "The agent over HTTP"), and what `crpe push` needs besides: `POST /kubepkgs/plan` and
@@ -18,7 +18,7 @@ import { SharedAnswers } from "./shared_answers.ts";
  */
 export function createAgentHandler(options: AgentOptions): (request: Request) => Promise<Response> {
   const uploads = new BlobUploads(options);
-  const shared = new SharedAnswers();
+  const shared = new CoalescedResponses();
   return async (request) => {
     try {
       const url = new URL(request.url);
@@ -66,7 +66,7 @@ function checkToken(headers: Headers, token: string | undefined): void {
 async function answerRead(
   route: AgentRoute,
   { method }: Request,
-  { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: SharedAnswers },
+  { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: CoalescedResponses },
 ): Promise<Response> {
   const { node: { id, platforms }, records } = options;
   switch (route.kind) {

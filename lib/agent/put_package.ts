@@ -3,7 +3,7 @@ import { installBundle, type InstallResult } from "../install/install_bundle.ts"
 import type { ImportPlan } from "../install/plan_import.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
-import { LineStream } from "./line_stream.ts";
+import { NdjsonStream } from "./ndjson_stream.ts";
 import type { AgentOptions } from "./options.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
@@ -29,7 +29,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
   const importing = new PackageImport(request, options, { force, dryRun });
   if (!acceptsLines(request.headers)) return answerJson(await importing.run());
 
-  const lines = new LineStream();
+  const lines = new NdjsonStream();
   const begun = Promise.withResolvers<void>();
   let shownAt = -Infinity;
   const work = importing.run((progress) => {

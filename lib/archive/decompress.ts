@@ -24,7 +24,7 @@ export interface Decompressed {
 export async function decompress(source: BundleSource, what = "the bundle"): Promise<Decompressed> {
   const input = new ByteReader(source instanceof ReadableStream ? openByteSource(source) : source, what);
   try {
-    const compression = tellCompression(await input.peek(4));
+    const compression = reportCompression(await input.peek(4));
     switch (compression) {
       case "gzip":
         return { compression, reader: new ByteReader(new GzipSource(input, what), what) };
@@ -40,7 +40,7 @@ export async function decompress(source: BundleSource, what = "the bundle"): Pro
 }
 
 /** Tells by a file's first four bytes how it is compressed. */
-export function tellCompression(head: Uint8Array): Compression {
+export function reportCompression(head: Uint8Array): Compression {
   const [a = 0, b = 0, c = 0, d = 0] = head;
   if (a === 0x1f && b === 0x8b) return "gzip";
   if (b === 0xb5 && c === 0x2f && d === 0xfd && a === 0x28) return "zstd";

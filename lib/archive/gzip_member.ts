@@ -60,7 +60,7 @@ export class StoredMember implements GzipMember {
   }
 
   /** Tells whether stored blocks begin where the header of the member says it. */
-  static async isOne(input: ByteReader, { size }: MemberHead): Promise<boolean> {
+  static async startsWithStoredBlocks(input: ByteReader, { size }: MemberHead): Promise<boolean> {
     return size > 0 && StoredBlocks.isHeader(await input.peekAt(size, 5));
   }
 

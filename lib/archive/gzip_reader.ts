@@ -83,9 +83,10 @@ export class GzipSource implements ByteSource {
     this.#isFirst = false;
     this.#crc = this.#size = 0;
     this.#isSkipped = false;
-    this.#member = this.#input.isSeekable && head !== undefined && await StoredMember.isOne(this.#input, head)
-      ? new StoredMember(this.#input, head, this.#what)
-      : openMember(this.#input, this.#what);
+    this.#member =
+      this.#input.isSeekable && head !== undefined && await StoredMember.startsWithStoredBlocks(this.#input, head)
+        ? new StoredMember(this.#input, head, this.#what)
+        : openMember(this.#input, this.#what);
     return true;
   }
 

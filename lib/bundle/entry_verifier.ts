@@ -5,12 +5,12 @@ import type { FileEntry } from "./bundle_layout.ts";
  * Verifies content while its bytes pass, entry by entry. What is cut over several files is verified over all of them: its
  * pieces have to pass in their order.
  */
-export class ContentCheck {
+export class EntryVerifier {
   #verifier: Verifier | undefined;
 
   /** Another one that has seen the same. */
-  fork(): ContentCheck {
-    const fork = new ContentCheck();
+  fork(): EntryVerifier {
+    const fork = new EntryVerifier();
     fork.#verifier = this.#verifier?.fork();
     return fork;
   }

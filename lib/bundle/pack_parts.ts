@@ -1,8 +1,8 @@
-import { removeIfThere } from "../files/durable.ts";
+import { removeIfPresent } from "../files/durable.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BundleFile } from "./bundle_layout.ts";
-import { ContentCheck } from "./entry_verifier.ts";
+import { EntryVerifier } from "./entry_verifier.ts";
 import { type PackSummary, summarizePack } from "./pack_bundle.ts";
 import { type PreparedPack, WrongContentError } from "./prepare_pack.ts";
 import { checkWhole } from "./resume_pack.ts";
@@ -46,7 +46,7 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
   const paths = layouts.map((_, i) => options.pathOf(i + 1, layouts.length));
   const total = layouts.reduce((sum, { size }) => sum + size, 0);
   const written: WrittenFile[] = [];
-  const doubted = new Set<Digest>();
+  const repackedOnce = new Set<Digest>();
   while (written.length < layouts.length) {
     const i = written.length;
     const before = written.reduce((sum, { size }) => sum + size, 0);
@@ -54,7 +54,7 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
       options.onProgress?.({ bytes: before + bytes, total, entry });
     };
     try {
-      const check = written.at(-1)?.check ?? new ContentCheck();
+      const check = written.at(-1)?.check ?? new EntryVerifier();
       written.push(await packPart(layouts[i]!, paths[i]!, pack, { ...options, onProgress, check }));
     } catch (error) {
       const first = error instanceof WrongContentError
@@ -62,11 +62,11 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
         : i;
       if (first < 0 || first >= i) throw error;
       // The pieces before this one are in files that have their names; nobody may take them for good.
-      for (const path of paths.slice(first, i)) await removeIfThere(path);
+      for (const path of paths.slice(first, i)) await removeIfPresent(path);
       const { digest } = error as WrongContentError;
-      if (digest === "" || doubted.has(digest)) throw error;
+      if (digest === "" || repackedOnce.has(digest)) throw error;
       // One of them may have been damaged before it was gone on with: once more without what was there.
-      doubted.add(digest);
+      repackedOnce.add(digest);
       written.splice(first);
     }
   }
@@ -84,7 +84,7 @@ async function packPart(
   layout: BundleFile,
   path: string,
   pack: PreparedPack,
-  options: WriteOptions & WriteBundleOptions & { readonly check: ContentCheck },
+  options: WriteOptions & WriteBundleOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile> {
   return await readPart(layout, path, options) ??
     await writeBundleFile(path, (output) => writeBundle(layout, pack, output, options), options);
@@ -93,7 +93,7 @@ async function packPart(
 async function readPart(
   layout: BundleFile,
   path: string,
-  options: WriteOptions & { readonly check: ContentCheck },
+  options: WriteOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile | undefined> {
   const there = await Deno.stat(path).catch((error) => {
     if (error instanceof Deno.errors.NotFound) return undefined;

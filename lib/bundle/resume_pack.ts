@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import { formatGzipEnd, type GzipState, STORED_BYTES, STORED_HEADER_BYTES } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { type BundleFile, END_BYTES, placeInFile, sizeOfEntry } from "./bundle_layout.ts";
-import type { ContentCheck } from "./entry_verifier.ts";
+import type { EntryVerifier } from "./entry_verifier.ts";
 
 /** A file that may hold the beginning of what is going to be written. */
 export interface PartialFile {
@@ -14,7 +14,7 @@ export interface PartialFile {
 }
 
 /** What there is of a file, found to be right. */
-export interface TakenUp {
+export interface ResumePoint {
   /** How far the file is: at the end of a stored block. */
   readonly state: GzipState;
   /** What is there of the next stored block, which has to be written again. */
@@ -26,7 +26,7 @@ export interface TakenUp {
   /** Whether there is nothing left to write. */
   readonly isComplete: boolean;
   /** Has seen all content that is there. */
-  readonly check: ContentCheck;
+  readonly check: EntryVerifier;
   /** Of all that is there up to `state`. */
   readonly hash: Hash | undefined;
 }
@@ -34,7 +34,7 @@ export interface TakenUp {
 /** How a file is looked at. */
 export interface TakeUpOptions {
   /** Has seen what is in the files before this one. */
-  readonly check: ContentCheck;
+  readonly check: EntryVerifier;
   /** Whether the file itself is to be hashed. */
   readonly hashOutput?: boolean;
 }
@@ -47,7 +47,7 @@ const BUFFER_BYTES = 16 * STRIDE;
  * What follows a difference is cut off, from the beginning of the entry on in which it is; where the head differs, it is
  * another package's, and nothing stays. Then the file ends where `state` says.
  */
-export async function takeUpFile(file: PartialFile, layout: BundleFile, options: TakeUpOptions): Promise<TakenUp> {
+export async function resumeFile(file: PartialFile, layout: BundleFile, options: TakeUpOptions): Promise<ResumePoint> {
   // Each turn is one with less of the file.
   for (;;) {
     const found = await readFile(file, layout, options);
@@ -62,7 +62,7 @@ export async function takeUpFile(file: PartialFile, layout: BundleFile, options:
 }
 
 /** What there is when there is nothing: the head has to be written first. */
-export function beginFile({ check, hashOutput }: TakeUpOptions): TakenUp {
+export function beginFile({ check, hashOutput }: TakeUpOptions): ResumePoint {
   return {
     state: { size: 0, crc: 0, length: 0 },
     tail: new Uint8Array(0),
@@ -79,7 +79,7 @@ export async function checkWhole(
   file: Pick<PartialFile, "readAt">,
   layout: BundleFile,
   options: TakeUpOptions,
-): Promise<TakenUp | undefined> {
+): Promise<ResumePoint | undefined> {
   const found = await readFile(file, layout, options);
   return "good" in found || !found.isComplete ? undefined : found;
 }
@@ -89,13 +89,13 @@ async function readFile(
   file: Pick<PartialFile, "readAt">,
   layout: BundleFile,
   options: TakeUpOptions,
-): Promise<TakenUp | { readonly good: number }> {
+): Promise<ResumePoint | { readonly good: number }> {
   const { head, bodySize } = layout;
   const begun = new Uint8Array(head.bytes.length);
   if (await file.readAt(0, begun) < begun.length || !isSame(begun, head.bytes)) return { good: 0 };
   const { check, hash } = beginFile(options);
   hash?.update(begun);
-  const walk = new BodyWalk(layout, check);
+  const walk = new LayoutComparer(layout, check);
   let { size, crc, length } = head.state;
   let tail = new Uint8Array(0);
   const buffer = new Uint8Array(BUFFER_BYTES);
@@ -127,16 +127,16 @@ async function readFile(
 }
 
 /** Compares the tar behind the head with what it has to be, and verifies the content, while the bytes pass. */
-class BodyWalk {
+class LayoutComparer {
   /** Bytes that have passed. */
   seen = 0;
   entry = 0;
   offset = 0;
   readonly #layout: BundleFile;
-  readonly #check: ContentCheck;
+  readonly #check: EntryVerifier;
   #entryStart = 0;
 
-  constructor(layout: BundleFile, check: ContentCheck) {
+  constructor(layout: BundleFile, check: EntryVerifier) {
     this.#layout = layout;
     this.#check = check;
   }

@@ -6,9 +6,9 @@ import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type BundleFile, END_BYTES, type FileEntry, placeInFile, sizeOfEntry } from "./bundle_layout.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
-import { ContentCheck } from "./entry_verifier.ts";
+import { EntryVerifier } from "./entry_verifier.ts";
 import { blameImages, type PreparedPack } from "./prepare_pack.ts";
-import { beginFile, type PartialFile, type TakenUp, takeUpFile } from "./resume_pack.ts";
+import { beginFile, type PartialFile, resumeFile, type ResumePoint } from "./resume_pack.ts";
 
 /** Where a bundle's file goes. */
 export interface BundleOutput extends ByteSink {
@@ -29,7 +29,7 @@ export interface BundleProgress {
 /** How a file is written. */
 export interface WriteOptions {
   /** Has seen the content of the files before this one. */
-  readonly check?: ContentCheck;
+  readonly check?: EntryVerifier;
   /** Whether to hash what is written, which costs as much as all else. */
   readonly hashOutput?: boolean;
   readonly onProgress?: (progress: BundleProgress) => void;
@@ -44,7 +44,7 @@ export interface WrittenFile {
   /** How many bytes an interrupted pack had left, which were not packed again. */
   readonly resumed: number;
   /** Has seen the content of this file too. */
-  readonly check: ContentCheck;
+  readonly check: EntryVerifier;
 }
 
 /**
@@ -58,15 +58,15 @@ export async function writeBundle(
   output: BundleOutput,
   options: WriteOptions = {},
 ): Promise<WrittenFile> {
-  const { check = new ContentCheck(), hashOutput = false } = options;
+  const { check = new EntryVerifier(), hashOutput = false } = options;
   for (let tries = 1;; tries++) {
     const taken = output.partial === undefined
       ? beginFile({ check, hashOutput })
-      : await takeUpFile(output.partial, layout, { check, hashOutput });
+      : await resumeFile(output.partial, layout, { check, hashOutput });
     try {
       return await writeRest({ layout, pack, taken }, output, options);
     } catch (error) {
-      if (!(error instanceof DoubtfulContentError)) throw error;
+      if (!(error instanceof CorruptResumeError)) throw error;
       if (tries > 1) throw error.cause;
       // Now without what was there of it.
       const { entries } = layout;
@@ -77,12 +77,12 @@ export async function writeBundle(
 }
 
 /** Content was wrong, of which the file had a part already: that may have been damaged. */
-class DoubtfulContentError extends Error {}
+class CorruptResumeError extends Error {}
 
 interface WriteJob {
   readonly layout: BundleFile;
   readonly pack: PreparedPack;
-  readonly taken: TakenUp;
+  readonly taken: ResumePoint;
 }
 
 async function writeRest(
@@ -134,7 +134,7 @@ async function writeBody(
       await writeEntry({ entry, offset }, pack, { check: taken.check, write });
     } catch (error) {
       if (offset <= entry.header.length || !(error instanceof DigestMismatchError)) throw error;
-      throw new DoubtfulContentError(error.message, { cause: error });
+      throw new CorruptResumeError(error.message, { cause: error });
     }
   }
   await gzip.write(new Uint8Array(END_BYTES - (taken.entry === entries.length ? taken.offset : 0)));
@@ -143,7 +143,7 @@ async function writeBody(
 
 /** Where the bytes of an entry go. */
 interface EntrySink {
-  readonly check: ContentCheck;
+  readonly check: EntryVerifier;
   readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 

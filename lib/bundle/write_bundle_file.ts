@@ -1,6 +1,6 @@
 import type { ByteSink } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfThere } from "../files/durable.ts";
+import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
@@ -60,7 +60,7 @@ export async function writeBundleFile<T>(
     return result;
   } catch (error) {
     const { size } = await file.stat();
-    if (isWorthless(error) || size === 0) await removeIfThere(temporary);
+    if (isWorthless(error) || size === 0) await removeIfPresent(temporary);
     else onKept?.(size);
     throw error;
   }

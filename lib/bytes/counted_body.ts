@@ -4,13 +4,13 @@
  * @param length how many bytes it should have
  * @param onEnd told once how many were taken: when it was all of them, or when the body ends (`isWhole`), breaks off or is
  *   cancelled before that
- * @param onTurn told whose turn it is: the client's, which has been given what there was, or the body's
+ * @param onBackpressure told whose turn it is: the client's, which has been given what there was, or the body's
  */
 export function countBody(
   body: ReadableStream<Uint8Array>,
   length: number,
   onEnd: (bytes: number, isWhole: boolean) => void,
-  onTurn: (isClients: boolean) => void = () => {},
+  onBackpressure: (waitsForClient: boolean) => void = () => {},
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;
@@ -24,7 +24,7 @@ export function countBody(
   if (length === 0) end(true);
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      onTurn(false);
+      onBackpressure(false);
       try {
         const { done, value } = await reader.read();
         if (done) {
@@ -33,7 +33,7 @@ export function countBody(
         }
         bytes += value.length;
         controller.enqueue(value);
-        onTurn(true);
+        onBackpressure(true);
         // A client that has all of it may ask how much was sent before the stream's end is looked at.
         if (bytes >= length) end(true);
       } catch (error) {

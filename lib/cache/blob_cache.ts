@@ -36,11 +36,11 @@ export type CacheEvent =
   | { readonly type: "stale"; readonly repo: string }
   /** A blob was given on without being kept. */
   | {
-    readonly type: "unkept";
+    readonly type: "bypass";
     readonly repo: string;
     readonly digest: Digest;
     readonly size: number;
-    readonly why: WhyUnkept;
+    readonly why: BypassReason;
   }
   /** A blob did not come as a whole, or came wrong. `host` sent it. */
   | {
@@ -52,7 +52,7 @@ export type CacheEvent =
   };
 
 /** Why something is not kept: the disk is full, the limit of the store is reached, or the store cannot be written. */
-export type WhyUnkept = "disk" | "limit" | "read-only";
+export type BypassReason = "disk" | "limit" | "read-only";
 
 /** What a `BlobCache` is made of. */
 export interface BlobCacheOptions {
@@ -73,7 +73,7 @@ export class BlobCache {
   readonly #onEvent: (event: CacheEvent) => void;
   readonly #onKept: () => Promise<void>;
   readonly #warn: (message: string) => void;
-  readonly #starts = new SingleFlight<Download | Unkept | undefined>();
+  readonly #starts = new SingleFlight<Download | Uncached | undefined>();
   readonly #downloads = new Map<Digest, Download>();
 
   constructor(options: BlobCacheOptions) {
@@ -138,7 +138,7 @@ export class BlobCache {
   }
 
   /** @param size what the blob must have; a file of another size is no reason not to download it */
-  async #download(repo: string, digest: Digest, size?: number): Promise<Download | Unkept | undefined> {
+  async #download(repo: string, digest: Digest, size?: number): Promise<Download | Uncached | undefined> {
     const running = this.#downloads.get(digest);
     if (running !== undefined) {
       this.#onEvent({ type: "shared", repo });
@@ -152,12 +152,12 @@ export class BlobCache {
     });
   }
 
-  async #startDownload(repo: string, digest: Digest): Promise<Download | Unkept | undefined> {
+  async #startDownload(repo: string, digest: Digest): Promise<Download | Uncached | undefined> {
     let ingest: Ingest;
     try {
       ingest = await this.#store.openIngest(digest);
     } catch (error) {
-      const why = whyUnkept(error);
+      const why = bypassReasonOf(error);
       if (why === undefined) throw error;
       return { error, why };
     }
@@ -200,7 +200,7 @@ export class BlobCache {
       this.#downloads.delete(digest);
       reservation[Symbol.dispose]();
     };
-    download.done.catch((error) => this.#tellFailure({ repo, digest, size, host }, error));
+    download.done.catch((error) => this.#reportFailure({ repo, digest, size, host }, error));
     download.done.then(forget, forget).then(() => this.#onKept()).catch((error) => {
       this.#warn((error as Error).message);
     });
@@ -218,14 +218,14 @@ export class BlobCache {
 
   /** Gives a blob on without keeping it: a download for each client. */
   async #passThrough(
-    { repo, digest, why }: { repo: string; digest: Digest; why: WhyUnkept },
+    { repo, digest, why }: { repo: string; digest: Digest; why: BypassReason },
     range?: ByteRange,
   ): Promise<OpenedBlob | undefined> {
     const opened = await this.#upstream!.openBlob(repo, digest);
     if (opened === undefined) return undefined;
     const { size, body, host } = opened;
-    this.#onEvent({ type: "unkept", repo, digest, size, why });
-    const onFailure = (error: unknown) => this.#tellFailure({ repo, digest, size, host }, error);
+    this.#onEvent({ type: "bypass", repo, digest, size, why });
+    const onFailure = (error: unknown) => this.#reportFailure({ repo, digest, size, host }, error);
     try {
       const part = resolveRange(size, range);
       const onBytes = (bytes: number) => this.#onEvent({ type: "received", repo, bytes });
@@ -236,26 +236,26 @@ export class BlobCache {
     }
   }
 
-  #tellFailure(
+  #reportFailure(
     { repo, digest, size, host }: { repo: string; digest: Digest; size: number; host: string | undefined },
     error: unknown,
   ): void {
-    const why = whyUnkept(error);
+    const why = bypassReasonOf(error);
     if (why === undefined) this.#onEvent({ type: "failed", repo, digest, host, error });
-    else this.#onEvent({ type: "unkept", repo, digest, size, why });
+    else this.#onEvent({ type: "bypass", repo, digest, size, why });
   }
 }
 
 /** Says that a blob cannot be kept. */
-interface Unkept {
+interface Uncached {
   readonly error: unknown;
-  readonly why: WhyUnkept;
+  readonly why: BypassReason;
 }
 
 const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 
 /** Why the store cannot take anything now, which is no reason not to serve; `undefined` for any other error. */
-export function whyUnkept(error: unknown): WhyUnkept | undefined {
+export function bypassReasonOf(error: unknown): BypassReason | undefined {
   if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
   return isNotWritable(error) ? "read-only" : undefined;
 }

@@ -2,7 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
 import type { RoomKeeper } from "./blob_cache.ts";
-import { Evictor, type EvictorOptions, type Wanted } from "./evictor.ts";
+import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
 
 /** What a `CacheLimit` is made of. */
 export interface CacheLimitOptions extends EvictorOptions {
@@ -122,7 +122,7 @@ export class CacheLimit implements RoomKeeper {
     });
   }
 
-  async #makeRoom(wanted: Wanted): Promise<boolean> {
+  async #makeRoom(wanted: SpaceRequest): Promise<boolean> {
     if (wanted.bytes > this.#room) return false;
     if (this.#sizes.total + wanted.bytes > this.#room && this.#sizes.isUnsure) await this.#sizes.scan();
     return this.#sizes.total + wanted.bytes <= this.#room || await this.#evictor.makeRoom(wanted, this.#room);

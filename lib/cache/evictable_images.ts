@@ -7,7 +7,7 @@ import { listRepositoryContents } from "../store/store_scan.ts";
 import { removeFile } from "../store/trash.ts";
 
 /** An image, wherever the store has it: a manifest that a tag or nothing but a client names, with all below it. */
-export interface CacheImage {
+export interface EvictableImage {
   readonly root: Digest;
   readonly tags: readonly { readonly repo: string; readonly tag: string }[];
   /** Links of it and of the manifests below it. */
@@ -25,7 +25,7 @@ export async function listCacheImages(
   root: string,
   read: Read,
   sizes: ReadonlyMap<Digest, number>,
-): Promise<CacheImage[]> {
+): Promise<EvictableImage[]> {
   const readHeld = (digest: Digest) => sizes.has(digest) ? read(digest) : Promise.resolve(undefined);
   const tags = new Map<Digest, { repo: string; tag: string }[]>();
   const revisions = new Map<Digest, string[]>();
@@ -75,7 +75,7 @@ export interface RemoveOptions {
  */
 export async function removeImage(
   root: string,
-  image: CacheImage,
+  image: EvictableImage,
   { stays, onManifest, onBlob }: RemoveOptions,
 ): Promise<void> {
   for (const { repo, tag } of image.tags) {

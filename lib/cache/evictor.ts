@@ -7,7 +7,7 @@ import type { StoreSizes } from "../store/store_sizes.ts";
 import { removeFile } from "../store/trash.ts";
 import { tryKeepWritersOut } from "../store/write_lease.ts";
 import type { AccessOrder } from "./access_order.ts";
-import { type CacheImage, listCacheImages, removeImage } from "./evictable_images.ts";
+import { type EvictableImage, listCacheImages, removeImage } from "./evictable_images.ts";
 import { planEviction } from "./eviction_plan.ts";
 
 /** An image that had to go. */
@@ -40,16 +40,16 @@ export interface StoreState {
 }
 
 /** What room is wanted for. */
-export interface Wanted {
+export interface SpaceRequest {
   readonly bytes: number;
   /** `undefined`: nobody said what it is. */
   readonly digest: Digest | undefined;
 }
 
 /** The store as an eviction finds it. */
-interface Scene {
+interface StoreSnapshot {
   /** Those that are still there. */
-  readonly images: Set<CacheImage>;
+  readonly images: Set<EvictableImage>;
   /** What packages need. */
   readonly kept: ReadonlySet<Digest>;
 }
@@ -75,7 +75,7 @@ export class Evictor {
   }
 
   /** Evicts until what is wanted fits into `room` bytes. @returns `false` when that cannot be */
-  async makeRoom(wanted: Wanted, room: number): Promise<boolean> {
+  async makeRoom(wanted: SpaceRequest, room: number): Promise<boolean> {
     const shortage = () => this.#sizes.total + wanted.bytes - room;
     using alone = await tryKeepWritersOut(this.#root);
     if (alone === undefined) return false;
@@ -95,32 +95,32 @@ export class Evictor {
   async dropUnfinished(refused: Set<Digest>): Promise<void> {
     using alone = await tryKeepWritersOut(this.#root);
     if (alone === undefined) return;
-    const scene = await this.#look();
+    const snapshot = await this.#takeSnapshot();
     for (const digest of [...refused]) {
-      const users = [...scene.images].filter((image) => image.digests.has(digest) && !image.isWhole);
+      const users = [...snapshot.images].filter((image) => image.digests.has(digest) && !image.isWhole);
       const idle = users.filter((image) => !this.#isInUse(image));
-      for (const image of idle) if (!scene.kept.has(image.root)) await this.#evict(image, scene);
+      for (const image of idle) if (!snapshot.kept.has(image.root)) await this.#evict(image, snapshot);
       if (idle.length === users.length) refused.delete(digest);
     }
   }
 
-  async #evictOnce(wanted: Wanted, shortage: () => number): Promise<boolean> {
-    const scene = await this.#look();
-    const ranks = new Map([...scene.images].map((image) => [image, this.#rankOf(image)]));
+  async #evictOnce(wanted: SpaceRequest, shortage: () => number): Promise<boolean> {
+    const snapshot = await this.#takeSnapshot();
+    const ranks = new Map([...snapshot.images].map((image) => [image, this.#rankOf(image)]));
     // No image goes for a blob that no image here needs: nobody could pull it by itself.
     const isOfImage = wanted.digest === undefined ||
-      [...scene.images].some(({ digests }) => digests.has(wanted.digest!));
+      [...snapshot.images].some(({ digests }) => digests.has(wanted.digest!));
     const evictable = [...ranks].map(([image, rank]) => ({
       image,
       digests: image.digests,
       rank,
-      mayGo: isOfImage && !scene.kept.has(image.root) && !this.#isInUse(image) && !isWanted(image, wanted, ranks),
+      mayGo: isOfImage && !snapshot.kept.has(image.root) && !this.#isInUse(image) && !isWanted(image, wanted, ranks),
     }));
     const plan = (bytes: number) =>
-      planEviction(evictable, { bytes, sizes: this.#sizes.blobs, isKept: (digest) => this.#isKept(digest, scene) });
-    const loose = this.#findLoose(scene, wanted);
+      planEviction(evictable, { bytes, sizes: this.#sizes.blobs, isKept: (digest) => this.#isKept(digest, snapshot) });
+    const loose = this.#findLoose(snapshot, wanted);
     const looseBytes = loose.reduce((sum, { bytes }) => sum + bytes, 0);
-    const rest = Math.max(0, await this.#missingWith(wanted.digest, scene) - wanted.bytes);
+    const rest = Math.max(0, await this.#missingWith(wanted.digest, snapshot) - wanted.bytes);
     // Either there is room for all of an image, or nothing has to go for a part of it.
     if (plan(shortage() + rest - looseBytes) === undefined) return false;
     for (const { digest, remove } of loose) {
@@ -129,20 +129,20 @@ export class Evictor {
       this.#sizes.measure(digest);
     }
     for (const { image, rank } of plan(shortage()) ?? []) {
-      if (this.#rankOf(image) === rank && !this.#isInUse(image)) await this.#evict(image, scene);
+      if (this.#rankOf(image) === rank && !this.#isInUse(image)) await this.#evict(image, snapshot);
     }
     return true;
   }
 
-  async #evict(image: CacheImage, scene: Scene): Promise<void> {
+  async #evict(image: EvictableImage, snapshot: StoreSnapshot): Promise<void> {
     const before = this.#sizes.total;
     // Manifests that were filed since the look around, by clients of this server.
     const late = await markReachable({ roots: this.#fresh, read: (digest) => this.#reader.read(digest) });
-    scene.images.delete(image);
-    const others = [...scene.images];
+    snapshot.images.delete(image);
+    const others = [...snapshot.images];
     await removeImage(this.#root, image, {
       stays: (digest) =>
-        this.#isKept(digest, scene) || late.has(digest) || others.some(({ digests }) => digests.has(digest)),
+        this.#isKept(digest, snapshot) || late.has(digest) || others.some(({ digests }) => digests.has(digest)),
       onManifest: (repo, digest) => {
         this.#options.store.forgetManifest(repo, digest);
         this.#reader.forget(digest);
@@ -153,7 +153,7 @@ export class Evictor {
     this.#options.onEvict?.({ digest: image.root, references }, before - this.#sizes.total);
   }
 
-  async #look(): Promise<Scene> {
+  async #takeSnapshot(): Promise<StoreSnapshot> {
     const read = (digest: Digest) => this.#reader.read(digest);
     const kept = await markReachable({ roots: await this.#options.readKeep?.() ?? [], read });
     return { images: new Set(await listCacheImages(this.#root, read, this.#sizes.blobs)), kept };
@@ -163,23 +163,23 @@ export class Evictor {
     return this.#sizes.isBooked(digest) || (this.#options.isBusy?.(digest) ?? false);
   }
 
-  #isInUse({ digests }: CacheImage): boolean {
+  #isInUse({ digests }: EvictableImage): boolean {
     for (const digest of digests) if (this.#isActive(digest)) return true;
     return false;
   }
 
-  #isKept(digest: Digest, { kept }: Scene): boolean {
+  #isKept(digest: Digest, { kept }: StoreSnapshot): boolean {
     return kept.has(digest) || this.#isActive(digest);
   }
 
-  #rankOf({ digests }: CacheImage): number {
+  #rankOf({ digests }: EvictableImage): number {
     let rank = 0;
     for (const digest of digests) rank = Math.max(rank, this.#order.rankOf(digest));
     return rank;
   }
 
   /** Bytes that the image manifest which was asked for last, of those with this blob, still needs. */
-  async #missingWith(wanted: Digest | undefined, { images }: Scene): Promise<number> {
+  async #missingWith(wanted: Digest | undefined, { images }: StoreSnapshot): Promise<number> {
     if (wanted === undefined) return 0;
     let latest = -1;
     let missing = 0;
@@ -199,9 +199,9 @@ export class Evictor {
   }
 
   /** What no image needs: blobs, then interrupted downloads. */
-  #findLoose(scene: Scene, { digest: wanted }: Wanted) {
-    const needed = new Set([...scene.images].flatMap(({ digests }) => [...digests]));
-    const isLoose = (digest: Digest) => digest !== wanted && !this.#isKept(digest, scene);
+  #findLoose(snapshot: StoreSnapshot, { digest: wanted }: SpaceRequest) {
+    const needed = new Set([...snapshot.images].flatMap(({ digests }) => [...digests]));
+    const isLoose = (digest: Digest) => digest !== wanted && !this.#isKept(digest, snapshot);
     const blobs = [...this.#sizes.blobs].filter(([digest]) => !needed.has(digest) && isLoose(digest));
     const partials = [...this.#sizes.partials].filter(([digest]) => isLoose(digest));
     return [
@@ -214,7 +214,11 @@ export class Evictor {
 }
 
 // The image that room is made for; where nobody said what it is, the one that was asked for last.
-function isWanted(image: CacheImage, { digest }: Wanted, ranks: ReadonlyMap<CacheImage, number>): boolean {
+function isWanted(
+  image: EvictableImage,
+  { digest }: SpaceRequest,
+  ranks: ReadonlyMap<EvictableImage, number>,
+): boolean {
   if (digest !== undefined) return image.digests.has(digest);
   const rank = ranks.get(image)!;
   return rank > 0 && [...ranks.values()].every((other) => other <= rank);

@@ -4,7 +4,7 @@ import type { ContentCatalog, OpenedBlob, ResolvedManifest } from "../content/so
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { BlobCache, type CacheEvent, type RoomKeeper, type WhyUnkept, whyUnkept } from "./blob_cache.ts";
+import { BlobCache, type BypassReason, bypassReasonOf, type CacheEvent, type RoomKeeper } from "./blob_cache.ts";
 import { isComplete } from "./completeness.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
 
@@ -30,7 +30,7 @@ const MAX_BELIEFS = 50_000;
 const MAX_ARRIVING = 1000;
 
 /** What is believed of a tag, and until when. */
-interface Belief {
+interface TagFreshness {
   readonly until: number;
   readonly isStale: boolean;
 }
@@ -51,13 +51,13 @@ export class PullThrough implements ContentCatalog {
   readonly #now: () => number;
   readonly #warn: (message: string) => void;
   readonly #onEvent: (event: CacheEvent) => void;
-  readonly #beliefs = new Map<string, Belief>();
+  readonly #freshness = new Map<string, TagFreshness>();
   readonly #arriving = new Map<string, ArrivingTag>();
   readonly #manifests = new SingleFlight<ResolvedManifest | undefined>();
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #blobs: BlobCache;
   // What was told already of why nothing is kept.
-  readonly #told = new Set<WhyUnkept>();
+  readonly #reported = new Set<BypassReason>();
 
   constructor(options: PullThroughOptions) {
     this.#store = options.store;
@@ -71,7 +71,7 @@ export class PullThrough implements ContentCatalog {
       ...options,
       onKept: () => this.#tagArrived(),
       onEvent: (event) => {
-        if (event.type === "unkept" && event.why === "read-only") this.#tellUnkept(event.why);
+        if (event.type === "bypass" && event.why === "read-only") this.#reportBypass(event.why);
         this.#onEvent(event);
       },
     });
@@ -141,7 +141,7 @@ export class PullThrough implements ContentCatalog {
     }
     if (held !== undefined && isDigest(tagOrDigest)) return held;
     const cached = this.#arriving.get(key)?.manifest ?? held;
-    const belief = this.#beliefs.get(key);
+    const belief = this.#freshness.get(key);
     if (cached !== undefined && belief !== undefined && this.#now() < belief.until) {
       return belief.isStale ? { ...cached, isStale: true } : cached;
     }
@@ -160,19 +160,19 @@ export class PullThrough implements ContentCatalog {
     } catch (error) {
       if (usable === undefined) throw error;
       this.#warn(`${repo}:${tagOrDigest} is served from the store: ${(error as Error).message}`);
-      return this.#believe(repo, tagOrDigest, { ...usable, isStale: true });
+      return this.#remember(repo, tagOrDigest, { ...usable, isStale: true });
     }
-    if (fresh !== undefined) return this.#believe(repo, tagOrDigest, fresh);
+    if (fresh !== undefined) return this.#remember(repo, tagOrDigest, fresh);
     if (usable === undefined) return undefined;
     this.#warn(`${repo}:${tagOrDigest} is served from the store: the upstream does not have it any more`);
-    return this.#believe(repo, tagOrDigest, { ...usable, isStale: true });
+    return this.#remember(repo, tagOrDigest, { ...usable, isStale: true });
   }
 
-  #believe(repo: string, tagOrDigest: string, manifest: ResolvedManifest): ResolvedManifest {
+  #remember(repo: string, tagOrDigest: string, manifest: ResolvedManifest): ResolvedManifest {
     const isStale = manifest.isStale === true;
     const ttl = isStale ? Math.min(this.#tagTtl, STALE_MILLISECONDS) : this.#tagTtl;
-    if (this.#beliefs.size >= MAX_BELIEFS) this.#beliefs.clear();
-    this.#beliefs.set(`${repo}@${tagOrDigest}`, { until: this.#now() + ttl, isStale });
+    if (this.#freshness.size >= MAX_BELIEFS) this.#freshness.clear();
+    this.#freshness.set(`${repo}@${tagOrDigest}`, { until: this.#now() + ttl, isStale });
     if (isStale) this.#onEvent({ type: "stale", repo });
     return manifest;
   }
@@ -228,20 +228,20 @@ export class PullThrough implements ContentCatalog {
   async #keep(write: () => Promise<void>): Promise<boolean> {
     try {
       await write();
-      this.#told.clear();
+      this.#reported.clear();
       return true;
     } catch (error) {
-      const why = whyUnkept(error);
+      const why = bypassReasonOf(error);
       if (why === undefined) throw error;
-      this.#tellUnkept(why);
+      this.#reportBypass(why);
       return false;
     }
   }
 
   // Once, until something could be kept again: it is the same for all that comes.
-  #tellUnkept(why: WhyUnkept): void {
-    if (this.#told.has(why)) return;
-    this.#told.add(why);
+  #reportBypass(why: BypassReason): void {
+    if (this.#reported.has(why)) return;
+    this.#reported.add(why);
     const reason = why === "read-only" ? "the data folder cannot be written" : "there is no space left on the device";
     this.#warn(`What comes from upstreams is served, but not kept: ${reason}`);
   }

@@ -1,4 +1,4 @@
-import { createFolder, removeIfThere } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
@@ -69,7 +69,7 @@ async function checkWriting(root: string, { randomName }: DataFolderOptions): Pr
       advice: "let the user that crpe runs as write it (chown), free some space, or name another with --data",
     }];
   } finally {
-    await removeIfThere(path).catch(() => {});
+    await removeIfPresent(path).catch(() => {});
   }
 }
 

@@ -1,4 +1,4 @@
-import { listFolder, readTextIfThere } from "../files/read_if_there.ts";
+import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import { CONTAINERD, CONTAINERD_CONFIG, whyFolderUnread } from "../mirror/containerd.ts";
 import { CRIO } from "../mirror/containers_conf.ts";
 import { DOCKER } from "../mirror/docker_daemon.ts";
@@ -41,7 +41,7 @@ async function checkClient(name: string, client: MirrorClient, { root, fetch }: 
   const findings: Finding[] = [];
   for (const path of await listFiles(client, `${root}${client.path}`)) {
     try {
-      const text = await readTextIfThere(path);
+      const text = await readTextIfPresent(path);
       for (const url of text === undefined ? [] : client.listMirrors(text)) {
         if (!mirrors.has(url)) mirrors.set(url, path);
       }
@@ -58,7 +58,7 @@ async function checkClient(name: string, client: MirrorClient, { root, fetch }: 
   }
   for (const [url, path] of mirrors) findings.push(await checkMirror(step, { url, path }, fetch));
   if (client === CONTAINERD && mirrors.size > 0) {
-    const why = whyFolderUnread(await readTextIfThere(`${root}${CONTAINERD_CONFIG}`).catch(() => ""), client.path);
+    const why = whyFolderUnread(await readTextIfPresent(`${root}${CONTAINERD_CONFIG}`).catch(() => ""), client.path);
     if (why !== undefined) findings.push({ step, status: "warning", message: why });
   }
   return findings;

@@ -78,7 +78,7 @@ export async function writeFileDurably(
     if (ownership !== undefined) await giveOwnership(temporary, ownership);
     await commitFile(temporary, path);
   } catch (error) {
-    await removeIfThere(temporary);
+    await removeIfPresent(temporary);
     throw error;
   }
 }
@@ -90,7 +90,7 @@ async function giveOwnership(path: string, { mode, uid, gid }: Ownership): Promi
 }
 
 /** Removes a file that may be gone already. */
-export async function removeIfThere(path: string): Promise<void> {
+export async function removeIfPresent(path: string): Promise<void> {
   try {
     await Deno.remove(path);
   } catch (error) {

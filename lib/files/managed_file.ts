@@ -1,6 +1,6 @@
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { commitFile, type Ownership, parentOf, removeIfThere, syncFolder, writeFileDurably } from "./durable.ts";
+import { commitFile, type Ownership, parentOf, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
 
 /** What became of a file. */
 export interface FileChange {
@@ -103,8 +103,8 @@ export class ManagedFile {
     if (isForeign) await this.#write(path + KEPT, current.text, current.ownership);
     // An earlier try may have been cut off behind this.
     if (record.hadFile && !isPutBack) await commitFile(path + BACKUP, path);
-    if (!record.hadFile) await removeIfThere(path);
-    await removeIfThere(path + RECORD);
+    if (!record.hadFile) await removeIfPresent(path);
+    await removeIfPresent(path + RECORD);
     await syncFolder(parentOf(path));
     return { path, action: record.hadFile ? "restored" : "removed", ...kept };
   }

@@ -9,7 +9,7 @@ import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
-import { ContentImport, isContentInPlace } from "./import_content.ts";
+import { BlobImporter, holdsAll } from "./blob_importer.ts";
 import { PartImport, type PartState, type PendingNotes } from "./import_part.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
@@ -75,7 +75,7 @@ export interface ImportResult {
  * @throws {RefusedError} when the version rule forbids it
  * @throws {IncompleteError} when content is missing
  * @throws {NoSpaceError} when it does not fit
- * @throws {LeftOverError} when an earlier try had left something wrong, which is gone now: the same again begins anew
+ * @throws {StalePartialError} when an earlier try had left something wrong, which is gone now: the same again begins anew
  */
 export async function importBundle(
   source: BundleSource,
@@ -105,7 +105,7 @@ class BundleImport {
   readonly #store: ImportStore;
   readonly #options: ImportOptions;
   readonly #part: PartImport | undefined;
-  readonly #content: ContentImport;
+  readonly #content: BlobImporter;
 
   constructor(bundle: BundleReader, store: ImportStore, options: ImportOptions) {
     this.#bundle = bundle;
@@ -115,7 +115,7 @@ class BundleImport {
     const whole = withoutPart(bundle.kubepkg);
     this.#kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
     this.#part = this.#createPart();
-    this.#content = new ContentImport(bundle, this.#kubepkg, { ...options, store, part: this.#part });
+    this.#content = new BlobImporter(bundle, this.#kubepkg, { ...options, store, part: this.#part });
   }
 
   async run(): Promise<ImportResult> {
@@ -212,7 +212,7 @@ class BundleImport {
   }
 
   async #isInPlace(): Promise<boolean> {
-    return await isContentInPlace(this.#bundle, this.#store, (digest) => this.#content.statHeld(digest)) &&
+    return await holdsAll(this.#bundle, this.#store, (digest) => this.#content.statHeld(digest)) &&
       (await this.#options.installation?.isFinished?.(this.#kubepkg) ?? true);
   }
 

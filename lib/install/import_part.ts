@@ -5,7 +5,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../store/blob_pieces.ts";
 import type { PieceStore } from "../store/blob_store.ts";
-import { formatParts, judgePart, missingParts, type PendingPackage } from "./pending_packages.ts";
+import { checkPart, formatParts, missingParts, type PendingPackage } from "./pending_packages.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** Where it is noted what has come of packages. */
@@ -22,7 +22,7 @@ export interface PartState {
   readonly number: number;
   readonly count: number;
   /** The parts that have come, and those that have not; sorted. */
-  readonly came: readonly number[];
+  readonly received: readonly number[];
   readonly missing: readonly number[];
 }
 
@@ -46,7 +46,7 @@ export class PartImport {
   readonly #open = new Map<Digest, BlobPieces>();
   readonly #written = new Map<Digest, PieceRange[]>();
   readonly #carried: ReadonlyMap<Digest, readonly PartContent[]>;
-  #came: readonly number[] = [];
+  #received: readonly number[] = [];
 
   /** @param kubepkg without `status.part` */
   constructor(bundle: BundleReader & { part: PackagePart }, kubepkg: KubePkg, options: PartImportOptions) {
@@ -59,13 +59,13 @@ export class PartImport {
 
   /** Looks whether the part belongs to what is there. @throws {RefusedError} */
   async judge(): Promise<void> {
-    this.#came = await this.#judge();
+    this.#received = await this.#checkPart();
   }
 
   /** How the package stands, with this part or (before it was read) without it. */
   get state(): PartState {
     const { id, number, count } = this.#part;
-    return { id, number, count, came: this.#came, missing: missingParts({ count, came: this.#came }) };
+    return { id, number, count, received: this.#received, missing: missingParts({ count, received: this.#received }) };
   }
 
   /** How many bytes of a blob that is not in place this part brings, and are not there; `undefined`: it brings none. */
@@ -89,8 +89,8 @@ export class PartImport {
       if (countMissing(await this.#store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
     }
     using _lock = await this.#options.lock();
-    this.#came = await this.#judge();
-    await this.#note(this.#came);
+    this.#received = await this.#checkPart();
+    await this.#note(this.#received);
   }
 
   /**
@@ -130,7 +130,7 @@ export class PartImport {
     isHeld: (digest: Digest) => Promise<boolean>,
     link: (digest: Digest) => Promise<void>,
   ): Promise<void> {
-    this.#came = await this.#judge();
+    this.#received = await this.#checkPart();
     const bad = new Set<number>();
     const broken: string[] = [];
     for (const [digest, pieces] of this.#open) await pieces.count(this.#written.get(digest) ?? []);
@@ -147,9 +147,9 @@ export class PartImport {
         for (const { part } of ranges) bad.add(part);
       }
     }
-    const came = new Set([...this.#came, this.#part.number]);
-    this.#came = [...came].filter((number) => !bad.has(number)).sort((a, b) => a - b);
-    await this.#note(this.#came);
+    const received = new Set([...this.#received, this.#part.number]);
+    this.#received = [...received].filter((number) => !bad.has(number)).sort((a, b) => a - b);
+    await this.#note(this.#received);
     if (broken.length === 0) return;
     const { metadata: { name }, spec: { version } } = this.#kubepkg;
     const parts = formatParts([...bad].sort((a, b) => a - b));
@@ -167,8 +167,8 @@ export class PartImport {
   async wait(): Promise<void> {
     const { number } = this.#part;
     if (this.state.missing.length > 0) return;
-    this.#came = [number];
-    await this.#note(this.#came);
+    this.#received = [number];
+    await this.#note(this.#received);
   }
 
   /** Ends the work on pieces, however it went. */
@@ -176,15 +176,15 @@ export class PartImport {
     for (const pieces of this.#open.values()) await pieces.abandon();
   }
 
-  async #judge(): Promise<readonly number[]> {
+  async #checkPart(): Promise<readonly number[]> {
     const pending = await this.#options.pending.read(this.#kubepkg.metadata.name);
     const { force } = this.#options;
-    return judgePart(this.#kubepkg, this.#part, { pending, force, what: this.#bundle.what });
+    return checkPart(this.#kubepkg, this.#part, { pending, force, what: this.#bundle.what });
   }
 
-  async #note(came: readonly number[]): Promise<void> {
+  async #note(received: readonly number[]): Promise<void> {
     const { id, count } = this.#part;
-    await this.#options.pending.write({ kubepkg: this.#kubepkg, part: { id, count, came } });
+    await this.#options.pending.write({ kubepkg: this.#kubepkg, part: { id, count, received } });
   }
 
   get #store(): PieceStore {

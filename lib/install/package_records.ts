@@ -1,4 +1,4 @@
-import { createFolder, removeIfThere, syncFolder, writeFileDurably } from "../files/durable.ts";
+import { createFolder, removeIfPresent, syncFolder, writeFileDurably } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import { isPackageName, type KubePkg } from "../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
@@ -72,12 +72,12 @@ export class PackageRecords {
   async remove(name: string): Promise<void> {
     if (!isPackageName(name)) return;
     const folder = `${this.#root}/${name}`;
-    for (const file of await namesIn(`${folder}/history`)) await removeIfThere(`${folder}/history/${file}`);
-    await removeIfThere(`${folder}/history`);
+    for (const file of await namesIn(`${folder}/history`)) await removeIfPresent(`${folder}/history/${file}`);
+    await removeIfPresent(`${folder}/history`);
     await this.handovers.remove(name);
-    await removeIfThere(`${folder}/current.json`);
+    await removeIfPresent(`${folder}/current.json`);
     // Something else of the package may be in it, or come into it at this moment.
-    await removeIfThere(folder).catch(() => {});
+    await removeIfPresent(folder).catch(() => {});
     await syncFolder(this.#root);
   }
 
@@ -103,7 +103,7 @@ export class PackageRecords {
     const path = `${this.#ingest}/${this.#randomName()}.tmp`;
     await createFolder(this.#ingest);
     (await Deno.open(path, { write: true, createNew: true })).close();
-    await removeIfThere(path);
+    await removeIfPresent(path);
   }
 
   // Nothing where it was kept already, by one that was cut off before it could record what comes next.

@@ -1,7 +1,7 @@
 // @ts-types="../std/semver.d.ts"
 import { compare, parse } from "@std/semver";
-import { removeIfThere, writeFileDurably } from "../files/durable.ts";
-import { listFolder } from "../files/read_if_there.ts";
+import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
 import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
@@ -63,7 +63,7 @@ export class PendingPackages {
   /** Says that a package is on its way no more; pieces of blobs that only it waited for go. */
   async remove(name: string): Promise<void> {
     const pending = await this.read(name).catch(undefinedIfCorrupt);
-    await removeIfThere(this.#path(name));
+    await removeIfPresent(this.#path(name));
     if (pending === undefined) return;
     const digests = digestsOf(pending);
     const others = await this.list().catch(undefinedIfCorrupt);
@@ -98,12 +98,12 @@ function parsePending(bytes: Uint8Array, path: string): PendingPackage {
   const { kubepkg, part } = isJsonObject(json) ? json : {};
   const parsed = { kubepkg: parseKubePkg(kubepkg, path) };
   if (part === undefined) return parsed;
-  const { id, count, came } = isJsonObject(part) ? part : {};
+  const { id, count, came, received = came } = isJsonObject(part) ? part : {}; // crpe 0.1.0 wrote `came`
   const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
-  if (!isDigest(id) || !isNumber(count) || !Array.isArray(came) || !came.every(isNumber)) {
+  if (!isDigest(id) || !isNumber(count) || !Array.isArray(received) || !received.every(isNumber)) {
     throw new CorruptError(`Cannot use ${path}: part is not what it has to be; remove the file to begin anew`);
   }
-  return { ...parsed, part: { id, count, came } };
+  return { ...parsed, part: { id, count, received } };
 }
 
 /** A package of which something has come, and not yet all: parts of a bundle, or a push. */
@@ -121,7 +121,7 @@ export interface PendingParts {
   /** How many there are. */
   readonly count: number;
   /** The numbers, from 1, of those that were read to their end; sorted. */
-  readonly came: readonly number[];
+  readonly received: readonly number[];
 }
 
 /** A package as all its parts together have it. */
@@ -132,8 +132,8 @@ export function withoutPart(kubepkg: KubePkg): KubePkg {
 }
 
 /** The numbers of the parts that have not come. */
-export function missingParts({ count, came }: Pick<PendingParts, "count" | "came">): number[] {
-  return Array.from({ length: count }, (_, i) => i + 1).filter((number) => !came.includes(number));
+export function missingParts({ count, received }: Pick<PendingParts, "count" | "received">): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1).filter((number) => !received.includes(number));
 }
 
 /**
@@ -144,7 +144,7 @@ export function missingParts({ count, came }: Pick<PendingParts, "count" | "came
  * @returns the parts that have come of the same pack
  * @throws {RefusedError} when other parts, of another pack or a higher version, are there and it is not forced
  */
-export function judgePart(
+export function checkPart(
   kubepkg: KubePkg,
   part: PackagePart,
   { pending, force, what }: { pending: PendingPackage | undefined; force?: boolean | undefined; what: string },
@@ -153,14 +153,14 @@ export function judgePart(
   if (pending?.part === undefined) return [];
   const { name } = kubepkg.metadata;
   const [version, other] = [kubepkg.spec.version, pending.kubepkg.spec.version];
-  const { id, came } = pending.part;
+  const { id, received } = pending.part;
   const isSame = id === part.id && part.count === pending.part.count &&
     formatCanonicalJson(kubepkg) === formatCanonicalJson(pending.kubepkg);
-  if (isSame) return came;
+  if (isSame) return received;
   const order = compare(parse(version), parse(other));
-  if (force || order > 0 || came.length === 0) return [];
+  if (force || order > 0 || received.length === 0) return [];
   const packed = order === 0 ? `, packed as ${id},` : "";
-  const there = `${formatParts(came)} of ${name}@${other}${packed} ${came.length === 1 ? "has" : "have"} come`;
+  const there = `${formatParts(received)} of ${name}@${other}${packed} ${received.length === 1 ? "has" : "have"} come`;
   throw new RefusedError(
     order < 0
       ? `Cannot import ${name}@${version}: ${there}, which is higher; --force gives up what came`

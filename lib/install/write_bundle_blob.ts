@@ -21,8 +21,8 @@ export interface WriteBundleBlobOptions {
  * What an earlier try had left of a blob was wrong, as after a power loss. It is gone now, and nothing is said about the
  * bundle: the same again begins the blob anew.
  */
-export class LeftOverError extends Error {
-  override readonly name = "LeftOverError";
+export class StalePartialError extends Error {
+  override readonly name = "StalePartialError";
 }
 
 const ANY_TYPE = "application/octet-stream";
@@ -33,7 +33,7 @@ const PIECE_BYTES = 1024 * 1024;
  * bundle; when it turns out to be wrong it goes, so that the next try succeeds. What a try that is cut off has got stays.
  *
  * @throws {DigestMismatchError}
- * @throws {LeftOverError}
+ * @throws {StalePartialError}
  * @throws {NoSpaceError} what was written is given back
  */
 export async function writeBundleBlob(
@@ -120,6 +120,6 @@ async function ingestBlob(
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
     const rest = `its first ${begun} bytes were left by an import that was cut off, and are gone now: import it again`;
-    throw new LeftOverError(`${error.message}; ${rest}`, { cause: error });
+    throw new StalePartialError(`${error.message}; ${rest}`, { cause: error });
   });
 }

@@ -39,7 +39,7 @@ export interface RegistryHandlerOptions<Context = unknown> {
   /** Told of each answer when its body has been given to be sent, with what the handler was called with. */
   readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
   /** Told whose turn it is while a body is sent: the client's, which has been given what there was, or the body's. */
-  readonly onTurn?: (isClients: boolean, context: Context | undefined) => void;
+  readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
   /** Throws when nothing can be served; `/healthz` then answers 503. */
   readonly checkHealth?: () => Promise<void>;
 }
@@ -58,7 +58,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onTurn, checkHealth } = options;
+  const { onError, onUpstreamError, onResponse, onBackpressure, checkHealth } = options;
   return async (request, context) => {
     const { method } = request;
     let route: Route | undefined;
@@ -87,7 +87,7 @@ export function createRegistryHandler<Context = unknown>(
         isAborted: bytes < length,
       }, context);
     if (onResponse !== undefined && body instanceof ReadableStream) {
-      const counted = countBody(body, length, end, (isClients) => onTurn?.(isClients, context));
+      const counted = countBody(body, length, end, (waitsForClient) => onBackpressure?.(waitsForClient, context));
       return new Response(counted as BodyInit, answer);
     }
     end(length);

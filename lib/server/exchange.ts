@@ -21,7 +21,7 @@ type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
 /** Who is told of an exchange. */
 export interface ExchangeOptions {
   /** Told whose turn it is while an answer is sent. */
-  readonly onTurn?: (isClients: boolean) => void;
+  readonly onBackpressure?: (waitsForClient: boolean) => void;
   /** Told of the answer when it was sent; absent: nobody wants to know. */
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
 }
@@ -31,13 +31,17 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
   /** Whether the one that answers counts the bytes by itself, and calls `end`. */
   isCounted = false;
   readonly #info: Deno.ServeHandlerInfo<Deno.NetAddr>;
-  readonly #onTurn: ((isClients: boolean) => void) | undefined;
+  readonly #onTurn: ((waitsForClient: boolean) => void) | undefined;
   readonly #onSent: ((answer: SentAnswer) => void) | undefined;
   readonly #began: Pick<SentAnswer, "method" | "path" | "client"> & { readonly at: number } | undefined;
 
-  constructor(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>, { onTurn, onSent }: ExchangeOptions = {}) {
+  constructor(
+    request: Request,
+    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+    { onBackpressure, onSent }: ExchangeOptions = {},
+  ) {
     this.#info = info;
-    this.#onTurn = onTurn;
+    this.#onTurn = onBackpressure;
     this.#onSent = onSent;
     if (onSent === undefined) return;
     // Now: the runtime forgets a request when it is answered.
@@ -60,13 +64,13 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
   }
 
   /** Says whose turn it is while the answer's body is sent: the client's, or the body's. */
-  turn(isClients: boolean): void {
-    this.#onTurn?.(isClients);
+  reportBackpressure(waitsForClient: boolean): void {
+    this.#onTurn?.(waitsForClient);
   }
 
   /** The answer's body was given to be sent, or broke off. */
   end({ status, bytes, isAborted }: Ending): void {
-    this.turn(true);
+    this.reportBackpressure(true);
     if (this.#began === undefined) return;
     const { at, ...request } = this.#began;
     const tell = () => this.#onSent?.({ ...request, status, bytes, isAborted, duration: performance.now() - at });
@@ -85,7 +89,7 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
     const length = headers.has("content-length") ? Number(headers.get("content-length")) : undefined;
     const counted = countBody(body, length ?? Infinity, (bytes, isWhole) => {
       this.end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
-    }, (isClients) => this.turn(isClients));
+    }, (waitsForClient) => this.reportBackpressure(waitsForClient));
     return new Response(counted as BodyInit, response);
   }
 }

@@ -16,12 +16,16 @@ export interface ConnectionLimits {
 }
 
 /** Says whose turn it is: the client's, which has been given what there was of the answer, or the server's. */
-export type OnTurn = (isClients: boolean) => void;
+export type OnBackpressure = (waitsForClient: boolean) => void;
 
 /** What an HTTP server is made of. */
 export interface HttpServerOptions {
-  /** Without a word by `onTurn` it is the server's turn until an answer is sent. */
-  readonly handler: (request: Request, info: ConnectionInfo, onTurn: OnTurn) => Response | Promise<Response>;
+  /** Without a word by `onBackpressure` it is the server's turn until an answer is sent. */
+  readonly handler: (
+    request: Request,
+    info: ConnectionInfo,
+    onBackpressure: OnBackpressure,
+  ) => Response | Promise<Response>;
   /** Makes an answer of what the handler, or the body of an answer, has thrown. */
   readonly onError: (error: unknown) => Response;
   readonly limits: ConnectionLimits;
@@ -157,21 +161,21 @@ export class HttpServer {
     connection.served.finished.then(end, end);
   }
 
-  #begin(connection: ServedConnection, { completed }: ConnectionInfo): OnTurn {
+  #begin(connection: ServedConnection, { completed }: ConnectionInfo): OnBackpressure {
     connection.active++;
     let isWaiting = false;
-    const onTurn = (isClients: boolean) => {
-      if (isClients !== isWaiting) connection.waiting += isClients ? 1 : -1;
-      isWaiting = isClients;
+    const onBackpressure = (waitsForClient: boolean) => {
+      if (waitsForClient !== isWaiting) connection.waiting += waitsForClient ? 1 : -1;
+      isWaiting = waitsForClient;
       connection.since = this.#now();
     };
     const end = () => {
-      onTurn(false);
+      onBackpressure(false);
       connection.active--;
       connection.hasAnswered = true;
     };
     completed.then(end, end);
-    return onTurn;
+    return onBackpressure;
   }
 
   #sweep(): void {
@@ -199,8 +203,8 @@ export class HttpServer {
     const readBefore = this.#now() - this.#options.limits.readTimeout;
     for (const connection of this.#connections) {
       const { active, waiting, since, abort } = connection;
-      const isDeaf = active > 0 && waiting === active && since <= readBefore;
-      if (abort.signal.aborted || (active > 0 && !isDeaf)) continue;
+      const isStalled = active > 0 && waiting === active && since <= readBefore;
+      if (abort.signal.aborted || (active > 0 && !isStalled)) continue;
       if (oldest === undefined || rankOf(connection) < rankOf(oldest)) oldest = connection;
     }
     oldest?.abort.abort();

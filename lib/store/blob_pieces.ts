@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfThere, writeFileDurably } from "../files/durable.ts";
+import { commitFile, createFolder, parentOf, removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { isFileAt, lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -8,13 +8,13 @@ import { CorruptError, NoSpaceError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
 /** A stretch of a blob, in bytes. */
-export interface Stretch {
+export interface ByteSpan {
   readonly start: number;
   readonly length: number;
 }
 
 /** A stretch of a blob that has come. */
-export interface PieceRange extends Stretch {
+export interface PieceRange extends ByteSpan {
   /** The part of a bundle that brought it, counted from 1. */
   readonly part: number;
 }
@@ -125,12 +125,12 @@ export class BlobPieces {
       verifier.finish();
       await this.#file.syncData();
       await commitFile(path, target);
-      await removeIfThere(listPath);
+      await removeIfPresent(listPath);
       return true;
     } catch (error) {
       if (error instanceof DigestMismatchError) {
-        await removeIfThere(listPath);
-        await removeIfThere(path);
+        await removeIfPresent(listPath);
+        await removeIfPresent(path);
       }
       throw error;
     } finally {
@@ -145,7 +145,7 @@ export class BlobPieces {
     if (await this.#isAlone()) {
       // Not before: somebody else's may have come to count meanwhile.
       const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
-      if (end === 0) await removeIfThere(path);
+      if (end === 0) await removeIfPresent(path);
       else await this.#file.truncate(end);
     }
     this.close();
@@ -164,13 +164,13 @@ export class BlobPieces {
 }
 
 /** How many bytes of a stretch have not come. */
-export function countMissing(ranges: readonly Stretch[], start: number, length: number): number {
+export function countMissing(ranges: readonly ByteSpan[], start: number, length: number): number {
   return listMissing(ranges, start, length).reduce((sum, { length }) => sum + length, 0);
 }
 
 /** What of a stretch has not come, in order. */
-export function listMissing(ranges: readonly Stretch[], start: number, length: number): Stretch[] {
-  const missing: Stretch[] = [];
+export function listMissing(ranges: readonly ByteSpan[], start: number, length: number): ByteSpan[] {
+  const missing: ByteSpan[] = [];
   const end = start + length;
   let at = start;
   for (const range of ranges.toSorted((a, b) => a.start - b.start)) {

@@ -1,6 +1,6 @@
-import { createFolder, removeIfThere } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile, tryLockFile } from "../files/file_lock.ts";
-import { listFolder } from "../files/read_if_there.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
@@ -87,7 +87,7 @@ export async function sweepIngest(root: string, { minAge, now = Date.now }: Swee
 export async function sweepPieces(root: string, isWanted: (digest: Digest) => boolean): Promise<void> {
   for (const { name } of await listFolder(`${root}/${INGEST}`) ?? []) {
     const digest = digestOfPieces(name);
-    if (isDigest(digest) && !isWanted(digest)) await removeIfThere(`${root}/${INGEST}/${name}`);
+    if (isDigest(digest) && !isWanted(digest)) await removeIfPresent(`${root}/${INGEST}/${name}`);
   }
 }
 
@@ -125,7 +125,7 @@ async function isWanted(root: string, name: string): Promise<boolean> {
 export async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
-    if (await tryLockFile(file)) await removeIfThere(path);
+    if (await tryLockFile(file)) await removeIfPresent(path);
   } catch (error) {
     // Another user's is not ours to remove.
     if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;

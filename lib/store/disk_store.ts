@@ -3,7 +3,7 @@ import { drain, streamFile } from "../bytes/file_stream.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_there.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
@@ -247,7 +247,7 @@ export class DiskStore implements PieceStore {
     return {
       digest,
       path: this.#temporaryPath(),
-      otherPath: this.#temporaryPath(),
+      fallbackPath: this.#temporaryPath(),
       target: this.#path(blobPath(digest)),
     };
   }

@@ -82,7 +82,7 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
     if (await moveAside(root, candidate.path)) moved.push(candidate);
   }
   await options.onMovedAside?.();
-  const { needed, garbage } = await lookAgain(root, keep, moved);
+  const { needed, garbage } = await remark(root, keep, moved);
   for (const { path } of needed) await moveBack(root, path);
   await emptyTrash(root);
   if (garbage.length > 0) await announceChange(root);
@@ -117,7 +117,7 @@ async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: bo
   return found;
 }
 
-async function lookAgain(
+async function remark(
   root: string,
   keep: ReadonlySet<Digest>,
   moved: readonly Candidate[],

@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfThere } from "../files/durable.ts";
+import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -14,7 +14,7 @@ export interface IngestOptions {
   /** The temporary file that is used if nobody else has it; what it holds already is kept. */
   readonly path: string;
   /** A name for the temporary file where `path` is another process's. */
-  readonly otherPath: string;
+  readonly fallbackPath: string;
   /** Where the content goes when it is complete. */
   readonly target: string;
 }
@@ -42,7 +42,7 @@ export class Ingest {
     await createFolder(parentOf(options.path));
     const own = await openLocked(options.path);
     const ingest = own === undefined
-      ? new Ingest(await openNew(options.otherPath), options.otherPath, options)
+      ? new Ingest(await openNew(options.fallbackPath), options.fallbackPath, options)
       : new Ingest(own, options.path, options);
     try {
       await ingest.#takeUp();
@@ -54,7 +54,7 @@ export class Ingest {
   }
 
   /** Whether it is written where the next try will look for it: not where somebody else is writing the same. */
-  get isUsual(): boolean {
+  get isResumable(): boolean {
     return this.path === this.#options.path;
   }
 
@@ -118,7 +118,7 @@ export class Ingest {
   async abort(): Promise<void> {
     if (!this.#open) return;
     // Removed before the lock goes, or another process could take up a file that is about to vanish.
-    await removeIfThere(this.path);
+    await removeIfPresent(this.path);
     this.keep();
   }
 

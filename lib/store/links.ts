@@ -1,5 +1,5 @@
 import { writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound } from "../files/read_if_there.ts";
+import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 
 /** What links are read and written with. */

@@ -8,7 +8,7 @@ import type { DiskStore } from "./disk_store.ts";
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /** An image that a store holds, by its tag. */
-export interface HeldImage {
+export interface TaggedImage {
   /** `docker.io/library/nginx:1.27` */
   readonly reference: string;
   readonly digest: Digest;
@@ -22,8 +22,8 @@ export interface HeldImage {
 }
 
 /** Lists the tagged images of a store, sorted by reference. */
-export async function listHeldImages(store: DiskStore): Promise<HeldImage[]> {
-  const images: HeldImage[] = [];
+export async function listHeldImages(store: DiskStore): Promise<TaggedImage[]> {
+  const images: TaggedImage[] = [];
   for (const repo of await store.listRepositories()) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);

@@ -1,4 +1,4 @@
-import { listFolder } from "../files/read_if_there.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { REPOSITORIES, revisionsPath } from "./layout.ts";
 

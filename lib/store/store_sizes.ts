@@ -19,7 +19,7 @@ export class StoreSizes {
   #blobs = new Map<Digest, number>();
   #partials = new Map<Digest, number>();
   // Of bookings that ended nobody knows how: counted as if they were in the store, until that is looked at again.
-  #unsure = 0;
+  #unaccountedBytes = 0;
   #stamp = 0;
   #age = 0;
   #measuredMeanwhile: Digest[] = [];
@@ -42,7 +42,7 @@ export class StoreSizes {
   /** All bytes that are in use, or will be. */
   get total(): number {
     const booked = new Set([...this.#bookings].map(({ digest }) => digest));
-    let sum = this.#unsure;
+    let sum = this.#unaccountedBytes;
     for (const { bytes } of this.#bookings) sum += bytes;
     // What is on its way is counted whole, not also by what has come of it.
     for (const sizes of [this.#blobs, this.#partials]) {
@@ -53,7 +53,7 @@ export class StoreSizes {
 
   /** Whether counting anew could give less. */
   get isUnsure(): boolean {
-    return this.#unsure > 0;
+    return this.#unaccountedBytes > 0;
   }
 
   /** Whether bytes are booked for a blob. */
@@ -68,7 +68,7 @@ export class StoreSizes {
     return {
       [Symbol.dispose]: () => {
         if (!this.#bookings.delete(booking)) return;
-        if (booking.digest === undefined) this.#unsure += booking.bytes;
+        if (booking.digest === undefined) this.#unaccountedBytes += booking.bytes;
         else this.measure(booking.digest);
       },
     };
@@ -89,11 +89,11 @@ export class StoreSizes {
   /** Counts anew. */
   async scan(): Promise<void> {
     const stamp = await readChangeStamp(this.#root);
-    const unsure = this.#unsure;
+    const unaccountedBytes = this.#unaccountedBytes;
     this.#measuredMeanwhile = [];
     const [blobs, partials] = [await listBlobSizes(this.#root), await this.#listPartials()];
     [this.#blobs, this.#partials, this.#stamp, this.#age] = [blobs, partials, stamp, 0];
-    this.#unsure -= unsure;
+    this.#unaccountedBytes -= unaccountedBytes;
     for (const digest of [...this.#measuredMeanwhile]) this.measure(digest);
     this.#measuredMeanwhile = [];
   }

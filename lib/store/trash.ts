@@ -1,4 +1,4 @@
-import { commitFile, removeIfThere } from "../files/durable.ts";
+import { commitFile, removeIfPresent } from "../files/durable.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "./layout.ts";
 
 /** Where what is about to be removed lies, under the names that it had. */
@@ -52,7 +52,7 @@ export async function emptyTrash(root: string): Promise<void> {
 
 /** Removes a file of the data folder, and the folders that are empty without it. */
 export async function removeFile(root: string, path: string): Promise<void> {
-  await removeIfThere(`${root}/${path}`);
+  await removeIfPresent(`${root}/${path}`);
   await removeEmptyFolders(root, path);
 }
 

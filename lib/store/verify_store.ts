@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
-import { listFolder } from "../files/read_if_there.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { parseManifest, successorsOf } from "../oci/manifest.ts";

@@ -141,7 +141,7 @@ class BlobRequest {
   }
 
   async #openBuffered(response: Response): Promise<OpenedBlob> {
-    const { now, timeouts } = this.#client.surroundings;
+    const { now, timeouts } = this.#client.context;
     const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not tell`;
     let bytes: Uint8Array;
     try {
@@ -156,7 +156,7 @@ class BlobRequest {
   }
 
   #resuming(first: Connection): OpenedBlob {
-    const { now, random, sleep, retry, timeouts, onEvent } = this.#client.surroundings;
+    const { now, random, sleep, retry, timeouts, onEvent } = this.#client.context;
     const { host } = this.#client;
     const path = this.#client.urlOf(this.#resource()).pathname;
     const body = openResumingBody(first, {
@@ -230,7 +230,7 @@ class BlobRequest {
   }
 
   async #decode(response: Response): Promise<DecodedBody> {
-    const { now, timeouts } = this.#client.surroundings;
+    const { now, timeouts } = this.#client.context;
     try {
       return await decodeBody(response, new StallGuard(timeouts.stall, now));
     } catch (error) {

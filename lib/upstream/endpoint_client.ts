@@ -22,7 +22,7 @@ export interface Timeouts {
 }
 
 /** What all endpoints share. */
-export interface Surroundings {
+export interface ClientContext {
   readonly fetch: RuntimeFetch;
   readonly now: () => number;
   readonly wallClock: () => number;
@@ -73,7 +73,7 @@ const MAX_READS = 3;
 export class EndpointClient {
   /** Where the endpoint is, without path. */
   readonly host: string;
-  readonly surroundings: Surroundings;
+  readonly context: ClientContext;
   /** Whether there is a login for it. */
   readonly hasCredential: boolean;
   readonly #base: URL;
@@ -87,12 +87,12 @@ export class EndpointClient {
   constructor(
     registryHost: string,
     endpoint: Endpoint & { credential?: Credential | undefined },
-    around: Surroundings,
+    context: ClientContext,
   ) {
     const { url, credential, client } = endpoint;
-    const { now, onEvent, isPrivate, timeouts } = around;
+    const { now, onEvent, isPrivate, timeouts } = context;
     this.host = url.host;
-    this.surroundings = around;
+    this.context = context;
     this.#base = new URL("/v2/", url);
     // People write the API's own path into mirror URLs, as other tools want it there.
     this.#prefix = url.pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
@@ -101,8 +101,8 @@ export class EndpointClient {
     this.#namespace = isMirror && this.#prefix === "" ? registryHost : undefined;
     this.hasCredential = credential !== undefined;
 
-    const transport = createTransport({ fetch: around.fetch, client, connectTimeout: timeouts.connect, onEvent });
-    const retry = withRetry({ ...around, policy: around.retry });
+    const transport = createTransport({ fetch: context.fetch, client, connectTimeout: timeouts.connect, onEvent });
+    const retry = withRetry({ ...context, policy: context.retry });
     const redirects = withRedirects({ registry: url, isPrivate });
     this.#auth = new Authenticator({
       registry: url,
@@ -124,7 +124,7 @@ export class EndpointClient {
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
     const { method = "GET", accept = [], isUrgent = false } = request;
-    const signals = [request.signal, this.surroundings.signal].filter((signal) => signal !== undefined);
+    const signals = [request.signal, this.context.signal].filter((signal) => signal !== undefined);
     const headers = { ...request.headers, "accept-encoding": "identity" };
     const url = this.urlOf(request);
     let response: Response;
@@ -148,7 +148,7 @@ export class EndpointClient {
    * @throws {RegistryError} as `send`, and `BAD_GATEWAY` when there are more than `maxBytes`
    */
   async read(request: EndpointRequest, bound: { maxBytes: number; what: string }): Promise<WholeAnswer | undefined> {
-    const { now, sleep, random, retry, timeouts } = this.surroundings;
+    const { now, sleep, random, retry, timeouts } = this.context;
     for (let reads = 1;; reads++) {
       const response = await this.send(request);
       if (response === undefined) return undefined;
@@ -174,7 +174,7 @@ export class EndpointClient {
     const attempt = this.#attempt({ action: "reach the registry" });
     try {
       const url = new URL("/v2/", this.#base);
-      const signals = this.surroundings.signal === undefined ? {} : { signal: this.surroundings.signal };
+      const signals = this.context.signal === undefined ? {} : { signal: this.context.signal };
       const request = new Request(url, { headers: { "accept-encoding": "identity" }, redirect: "manual", ...signals });
       const response = await this.#fetchOnce(request);
       if (!response.ok && (response.status !== 401 || this.hasCredential)) {
@@ -199,7 +199,7 @@ export class EndpointClient {
   }
 
   #attempt({ action }: Pick<EndpointRequest, "action">): Attempt {
-    const { now } = this.surroundings;
+    const { now } = this.context;
     return { action, host: this.host, hasCredential: this.hasCredential, withheld: this.#auth.withheld, now };
   }
 }

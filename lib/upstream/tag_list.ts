@@ -56,7 +56,7 @@ function nextQuery(
   if (next === undefined) return undefined;
   if (next.origin !== current.origin || next.pathname !== current.pathname) {
     const reason = `the next page of its list is at ${next.host}${next.pathname}, which is not its own`;
-    client.surroundings.onEvent?.({ type: "refused", host: client.host, reason });
+    client.context.onEvent?.({ type: "refused", host: client.host, reason });
     return undefined;
   }
   return Object.fromEntries(next.searchParams);

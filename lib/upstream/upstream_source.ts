@@ -6,7 +6,7 @@ import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { normalizeHost, splitRepository } from "../oci/reference.ts";
 import { fetchBlobSize, type OpenBlobOptions, openUpstreamBlob } from "./blob_request.ts";
-import { EndpointClient, type Surroundings, type Timeouts } from "./endpoint_client.ts";
+import { type ClientContext, EndpointClient, type Timeouts } from "./endpoint_client.ts";
 import type { Endpoint, EndpointSelector } from "./endpoints.ts";
 import { type FetchedManifest, fetchManifest, headManifest } from "./manifest_request.ts";
 import { fetchReferrers } from "./referrer_list.ts";
@@ -70,7 +70,7 @@ const MAX_RECENT_BYTES = 8 * 1024 * 1024;
 export class UpstreamSource implements ContentSource {
   readonly #endpointsOf: EndpointSelector;
   readonly #credentialFor: (host: string, path: string) => Credential | undefined;
-  readonly #surroundings: Surroundings;
+  readonly #context: ClientContext;
   readonly #clients = new Map<string, Map<Credential | undefined, EndpointClient>>();
   readonly #fetching = new SingleFlight<FetchedManifest | undefined>();
   readonly #heading = new SingleFlight<Descriptor | "unknown" | undefined>();
@@ -81,7 +81,7 @@ export class UpstreamSource implements ContentSource {
     const now = options.now ?? (() => performance.now());
     this.#endpointsOf = options.endpointsOf;
     this.#credentialFor = options.credentialFor ?? (() => undefined);
-    this.#surroundings = {
+    this.#context = {
       fetch: options.fetch ?? ((request, init) => fetch(request, init)),
       now,
       wallClock: options.wallClock ?? (() => Date.now()),
@@ -197,7 +197,7 @@ export class UpstreamSource implements ContentSource {
     const registryHost = normalizeHost(host);
     let failure: RegistryError | undefined;
     for (const endpoint of this.#endpointsOf(registryHost) ?? []) {
-      if (endpoint.mustBePublic && await this.#surroundings.isPrivate(endpoint.url)) continue;
+      if (endpoint.mustBePublic && await this.#context.isPrivate(endpoint.url)) continue;
       try {
         const answer = await question(this.#clientOf(registryHost, endpoint, path), path);
         if (answer !== undefined) return answer;
@@ -205,7 +205,7 @@ export class UpstreamSource implements ContentSource {
         // A range that lies outside does so everywhere, and a fault of our own is no reason to ask on.
         if (!(error instanceof RegistryError) || error.code === "RANGE_INVALID") throw error;
         if (error.code === "BAD_GATEWAY") {
-          this.#surroundings.onEvent?.({ type: "wrong", host: endpoint.url.host, error });
+          this.#context.onEvent?.({ type: "wrong", host: endpoint.url.host, error });
         }
         // A denial reads as a miss; it must not hide that another endpoint could not be asked.
         if (failure === undefined || failure.code === "DENIED") failure = error;
@@ -225,7 +225,7 @@ export class UpstreamSource implements ContentSource {
     }
     let client = clients.get(credential);
     if (client === undefined) {
-      client = new EndpointClient(registryHost, { ...endpoint, credential }, this.#surroundings);
+      client = new EndpointClient(registryHost, { ...endpoint, credential }, this.#context);
       clients.set(credential, client);
     }
     return client;

@@ -4,7 +4,7 @@ import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { BlobState, MissingBlob } from "../protocol.ts";
 import { ANSWER_LIMITS, errorOfAnswer, noAgent } from "./agent_error.ts";
-import { RequestWatch } from "./request_watch.ts";
+import { RequestTimeout } from "./request_timeout.ts";
 
 /** What an agent says that a push would do. Fields beside these are those of an import's result. */
 export interface PushPlan {
@@ -106,7 +106,7 @@ export class AgentClient {
     { body, range }: { body?: AgentRequestBody; range?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
     const { url, token, send } = this.#options;
-    using watch = new RequestWatch(this.#options);
+    using watch = new RequestTimeout(this.#options);
     if (body === undefined) watch.expectAnswer();
     try {
       const { status, bytes, location } = await send({

@@ -58,14 +58,14 @@ export function noAgent(what: string): AgentError {
   return new AgentError(`it answered ${what}; is that the address of a crpe agent?`, { isTransient: false });
 }
 
-interface ToldError {
+interface ErrorBody {
   readonly code?: string;
   readonly message?: string;
   readonly offset?: number;
   readonly missing: string[];
 }
 
-function readError(bytes: Uint8Array): ToldError {
+function readError(bytes: Uint8Array): ErrorBody {
   let document: unknown;
   try {
     document = parseJson(bytes, "the answer", ANSWER_LIMITS);

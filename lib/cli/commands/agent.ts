@@ -8,7 +8,7 @@ import type { Io } from "../console/io.ts";
 import { parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Handler } from "../serving/serve.ts";
-import { serveRegistry, type Serving } from "../serving/serve_registry.ts";
+import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
 const DEFAULT_PORT = 36060;
 
@@ -26,13 +26,13 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     defaultPort: DEFAULT_PORT,
     // A closed site must not wait for a network that is not there.
     adjust: (settings) => ({ ...settings, isClosed: true }),
-    extend: async (registry, serving) => {
-      token = await openToken(tokenFile, serving);
-      const node = { id, platforms: platformsOf(serving.settings) };
+    extend: async (registry, context) => {
+      token = await openToken(tokenFile, context);
+      const node = { id, platforms: platformsOf(context.settings) };
       // Most of it is only needed when somebody asks.
       const load = async () => {
         const { openAgentApi } = await import("../serving/agent_api.ts");
-        return openAgentApi(invocation, serving, { node, maxBundle, token: token?.token });
+        return openAgentApi(invocation, context, { node, maxBundle, token: token?.token });
       };
       let api: ReturnType<typeof load> | undefined;
       const answer: Handler = async (request, exchange) =>
@@ -44,8 +44,8 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
 }
 
 // On a folder that cannot be written nothing can be imported.
-async function openToken(file: string | undefined, serving: Serving): Promise<ApiToken | undefined> {
-  const { settings: { data }, isReadOnly, log } = serving;
+async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
+  const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await keepToken(data) : await readTokenFile(file);
   if (token.isReadableByOthers) {

@@ -14,7 +14,7 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { RELEASE_DATE } from "../console/version.ts";
-import { openUpstream } from "../wiring/open_content.ts";
+import { openUpstream } from "../wiring/open_store.ts";
 
 // Somebody is waiting for it.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };

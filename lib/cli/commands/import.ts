@@ -3,7 +3,7 @@ import { freeBytesOf } from "../../files/free_bytes.ts";
 import { installBundle, type InstallResult } from "../../install/install_bundle.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
-import { LeftOverError } from "../../install/write_bundle_blob.ts";
+import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -58,7 +58,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       });
     const result = await install(source).catch(async (error) => {
       // A file can be read once more, a stream cannot.
-      if (!(error instanceof LeftOverError) || source instanceof ReadableStream) throw error;
+      if (!(error instanceof StalePartialError) || source instanceof ReadableStream) throw error;
       return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
     if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);

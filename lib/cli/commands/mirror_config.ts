@@ -1,6 +1,6 @@
 import { parentOf } from "../../files/durable.ts";
 import { type FileChange, isManaged, ManagedFile } from "../../files/managed_file.ts";
-import { listFolder, readTextIfThere } from "../../files/read_if_there.ts";
+import { listFolder, readTextIfPresent } from "../../files/read_if_present.ts";
 import { CONTAINERD, CONTAINERD_CONFIG, whyFolderUnread } from "../../mirror/containerd.ts";
 import { CRIO, listRegistries, PODMAN } from "../../mirror/containers_conf.ts";
 import {
@@ -43,7 +43,7 @@ export async function runMirrorConfig(invocation: Invocation, io: Io): Promise<n
     : await print(target, files, { invocation, io });
 }
 
-interface Asked {
+interface CommandContext {
   readonly invocation: Invocation;
   readonly io: Io;
 }
@@ -90,7 +90,11 @@ function asUsage<T>(read: () => T): T {
 }
 
 // What is on the machine may hold passwords, and is not shown: only crpe's own part is.
-async function print(target: Target, files: readonly MirrorFile[], { invocation, io }: Asked): Promise<number> {
+async function print(
+  target: Target,
+  files: readonly MirrorFile[],
+  { invocation, io }: CommandContext,
+): Promise<number> {
   const merged = files.map((file) => ({ path: pathOf(target, file), ...file.merge() }));
   const printed = merged.map(({ path, text: content }) => ({ path, content }));
   const notes = [...merged.flatMap(({ notes }) => notes), ...await listNotes(target)];
@@ -105,7 +109,11 @@ async function print(target: Target, files: readonly MirrorFile[], { invocation,
   return 0;
 }
 
-async function write(target: Target, files: readonly MirrorFile[], { invocation, io }: Asked): Promise<number> {
+async function write(
+  target: Target,
+  files: readonly MirrorFile[],
+  { invocation, io }: CommandContext,
+): Promise<number> {
   const merged: { file: ManagedFile; text: string }[] = [];
   const notes: string[] = [];
   // All of them are understood before one is changed.
@@ -134,7 +142,7 @@ async function mergeFile(file: ManagedFile, { merge }: MirrorFile) {
 async function remove(
   target: Target,
   files: readonly MirrorFile[] | undefined,
-  { invocation, io }: Asked,
+  { invocation, io }: CommandContext,
 ): Promise<number> {
   const paths = files?.map((file) => pathOf(target, file)) ?? await listManaged(target);
   const changes: FileChange[] = [];
@@ -171,7 +179,7 @@ function pathOf({ place }: Target, { name }: MirrorFile): string {
 /** What of the client's other files has to be known. */
 async function listNotes({ client, root, place }: Target): Promise<string[]> {
   if (client === CONTAINERD) {
-    const config = await readTextIfThere(`${root.replace(/\/+$/, "")}${CONTAINERD_CONFIG}`);
+    const config = await readTextIfPresent(`${root.replace(/\/+$/, "")}${CONTAINERD_CONFIG}`);
     return [whyFolderUnread(config, CONTAINERD.path) ?? []].flat();
   }
   return client === CRIO || client === PODMAN ? await listOtherEntries(place) : [];
@@ -180,12 +188,12 @@ async function listNotes({ client, root, place }: Target): Promise<string[]> {
 // The last entry that names a registry is the one that counts, in the order of the files' names.
 async function listOtherEntries(place: string): Promise<string[]> {
   const folder = parentOf(place);
-  const own = new Set(listRegistries(await readTextIfThere(place) ?? ""));
+  const own = new Set(listRegistries(await readTextIfPresent(place) ?? ""));
   const names = (await listFolder(folder) ?? []).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
   const notes: string[] = [];
   for (const path of [`${parentOf(folder)}/registries.conf`, ...names.sort().map((name) => `${folder}/${name}`)]) {
     if (path === place) continue;
-    const shared = listRegistries(await readTextIfThere(path) ?? "").filter((host) => own.has(host));
+    const shared = listRegistries(await readTextIfPresent(path) ?? "").filter((host) => own.has(host));
     if (shared.length === 0) continue;
     const wins = path.startsWith(`${folder}/`) && path > place ? "counts, not crpe's file" : "does not count any more";
     notes.push(`what ${path} says of ${shared.join(", ")} ${wins}`);
@@ -196,7 +204,7 @@ async function listOtherEntries(place: string): Promise<string[]> {
 function report(
   { client: { name, restart } }: Target,
   changes: readonly FileChange[],
-  { invocation, io, notes }: Asked & { notes: readonly string[] },
+  { invocation, io, notes }: CommandContext & { notes: readonly string[] },
 ): void {
   const isChanged = changes.some(({ action }) => action !== "unchanged");
   if (invocation.isSet("json")) {

@@ -27,7 +27,7 @@ import { formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle, openFile } from "../wiring/open_bundle.ts";
-import { openContent } from "../wiring/open_content.ts";
+import { openStore } from "../wiring/open_store.ts";
 
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
@@ -40,12 +40,12 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   if (output === "-" && split !== undefined) {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
   }
-  const have = await readHave(invocation, io);
+  const have = await readExclusions(invocation, io);
   const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
   const fileName = `${kubepkg.metadata.name}@${kubepkg.spec.version}.tgz`;
   const path = output === "-" ? output : await chooseBundlePath(output ?? fileName, fileName);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-  const { source } = await openContent(settings, io, { warn: createWarning(io) });
+  const { source } = await openStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
   const pack = await preparePack(kubepkg, source, {
     ...(named === undefined ? {} : { platforms: named }),
@@ -59,8 +59,8 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     result = await write(pack, { path, maxBytes }, {
       hashOutput: asJson,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
-      onBegin: once(() => interruption.watch(() => tellKept(io))),
-      onKept: (bytes) => tellKept(io, bytes),
+      onBegin: once(() => interruption.watch(() => reportKept(io))),
+      onKept: (bytes) => reportKept(io, bytes),
     });
   } catch (error) {
     if (error instanceof SplitTooSmallError) throw new UsageError(error.message, { cause: error });
@@ -117,7 +117,7 @@ function report(
   }
 }
 
-function tellKept(io: Io, bytes?: number): void {
+function reportKept(io: Io, bytes?: number): void {
   const amount = bytes === undefined ? "" : ` (${formatSize(bytes)})`;
   io.err(`crpe: what is packed so far${amount} stays; the same command goes on from there\n`);
 }
@@ -131,7 +131,7 @@ function once(action: () => void): () => void {
 }
 
 /** What the site holds, by `--have` and `--since`; `undefined` where neither is given. */
-export async function readHave(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
+export async function readExclusions(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
   const [files, bundles] = [invocation.flags("have"), invocation.flags("since")];
   if (files.length === 0 && bundles.length === 0) return undefined;
   if ([...invocation.arguments, ...files, ...bundles].filter((file) => file === "-").length > 1) {

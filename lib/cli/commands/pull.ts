@@ -13,7 +13,7 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { openContent } from "../wiring/open_content.ts";
+import { openStore } from "../wiring/open_store.ts";
 
 const BLOBS_AT_A_TIME = 3;
 
@@ -23,7 +23,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const references = invocation.arguments.map(readReference);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
-  const { source, store } = await openContent(settings, io, {
+  const { source, store } = await openStore(settings, io, {
     warn: createWarning(io),
   });
   const { platforms } = settings;

@@ -11,14 +11,14 @@ import { formatSize } from "../console/quantity.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Serving } from "./serve_registry.ts";
+import type { ServerContext } from "./serve_registry.ts";
 
 const STALL_MILLISECONDS = 30_000;
 
 /** Makes the agent's API, which writes the log and the metrics of a server. */
 export function openAgentApi(
   invocation: Invocation,
-  { settings: { data }, content: { store }, log, metrics }: Serving,
+  { settings: { data }, content: { store }, log, metrics }: ServerContext,
   given: Pick<AgentOptions, "node" | "maxBundle" | "token">,
 ): (request: Request) => Promise<Response> {
   const records = new PackageRecords(data);
@@ -43,7 +43,7 @@ export function openAgentApi(
     listInventory: () => listInventory(data),
     describeError,
     onImport: (report) => {
-      tellImport(report, log, metrics);
+      reportImport(report, log, metrics);
       if (place === undefined && report.outcome === "imported") warnOfOld(report.name ?? "");
     },
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
@@ -60,7 +60,7 @@ export function openAgentApi(
   };
 }
 
-function tellImport(report: ImportReport, log: Log, metrics: Metrics): void {
+function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {
   const { outcome, name, version, verdict, installedVersion, received, written, duration, error } = report;
   metrics.add("crpe_imports_total", 1, { outcome });
   metrics.add("crpe_import_received_bytes_total", received);

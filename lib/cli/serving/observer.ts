@@ -22,16 +22,16 @@ export interface ObserverOptions {
 }
 
 // So many blobs are told of once; a store that cannot keep more than that has been heard of.
-const MAX_TOLD = 1000;
+const MAX_REPORTED = 1000;
 
 /** Puts what a server does into its log and its metrics. */
 export class Observer {
   readonly #options: ObserverOptions;
   readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #unkept = new Set<Digest>();
+  readonly #bypassed = new Set<Digest>();
   // Many clients may wait for what fails once.
-  readonly #told = new WeakSet<Error>();
+  readonly #reported = new WeakSet<Error>();
 
   constructor(options: ObserverOptions) {
     this.#options = options;
@@ -90,12 +90,12 @@ export class Observer {
       case "stale":
         metrics.add("crpe_tags_stale_total", 1, { host });
         break;
-      case "unkept":
+      case "bypass":
         metrics.add("crpe_blobs_unkept_total", 1);
-        this.#tellUnkept(event);
+        this.#reportBypass(event);
         break;
       case "failed":
-        this.#tellFailed(event);
+        this.#reportFailed(event);
         break;
     }
   };
@@ -119,7 +119,7 @@ export class Observer {
 
   /** An answer that had begun was broken off. */
   readonly onAbort = (error: unknown): void => {
-    if (error instanceof Error && this.#told.has(error)) return;
+    if (error instanceof Error && this.#reported.has(error)) return;
     this.#log.write("error", `an answer was broken off: ${describeError(error)}`);
   };
 
@@ -129,7 +129,7 @@ export class Observer {
     if (status < 300 && (kind === "manifest" || kind === "blob")) this.#metrics.add("crpe_served_bytes_total", bytes);
   }
 
-  #tellFailed({ repo, digest, host, error }: Extract<CacheEvent, { type: "failed" }>): void {
+  #reportFailed({ repo, digest, host, error }: Extract<CacheEvent, { type: "failed" }>): void {
     // What is wrong with our own disk is not the upstream's fault.
     const isUpstream = error instanceof RegistryError;
     const from = host ?? splitRepository(repo).host;
@@ -140,26 +140,26 @@ export class Observer {
     else this.#log.write("warning", message);
   }
 
-  #tellUnkept({ repo, digest, size, why }: Extract<CacheEvent, { type: "unkept" }>): void {
+  #reportBypass({ repo, digest, size, why }: Extract<CacheEvent, { type: "bypass" }>): void {
     // A store that cannot be written is told of by the cache itself, as it is the same for all that comes.
-    if (why === "read-only" || this.#unkept.has(digest)) return;
-    if (this.#unkept.size >= MAX_TOLD) this.#unkept.clear();
-    this.#unkept.add(digest);
+    if (why === "read-only" || this.#bypassed.has(digest)) return;
+    if (this.#bypassed.size >= MAX_REPORTED) this.#bypassed.clear();
+    this.#bypassed.add(digest);
     const tell = (reason: string) =>
       this.#log.write("warning", `${digest} of ${repo}, ${formatSize(size)}, is served, but not kept: ${reason}`);
     const { cacheMax, freeBytes } = this.#options;
     if (why === "limit") {
       return tell(`there is no room for it within --cache-max ${cacheMax === undefined ? "" : formatSize(cacheMax)}`);
     }
-    const tellDisk = (free?: number) => {
+    const reportDisk = (free?: number) => {
       tell(`there is no space left on the device${free === undefined ? "" : `, ${formatSize(free)} are free`}`);
     };
-    freeBytes().then(tellDisk, () => tellDisk());
+    freeBytes().then(reportDisk, () => reportDisk());
   }
 
   #warnOnce(error: Error, message: string): void {
-    if (this.#told.has(error)) return;
-    this.#told.add(error);
+    if (this.#reported.has(error)) return;
+    this.#reported.add(error);
     this.#log.write("warning", message);
   }
 }

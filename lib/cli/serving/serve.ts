@@ -84,12 +84,12 @@ function watchTls(server: HttpServer, files: TlsFiles, identity: TlsIdentity, op
 }
 
 function answerOnly(handler: Handler): HttpServerOptions["handler"] {
-  return (request, info, onTurn) => handler(request, new Exchange(request, info, { onTurn }));
+  return (request, info, onBackpressure) => handler(request, new Exchange(request, info, { onBackpressure }));
 }
 
 function answerAndTell(handler: Handler, onSent: (answer: SentAnswer) => void): HttpServerOptions["handler"] {
-  return async (request, info, onTurn) => {
-    const exchange = new Exchange(request, info, { onTurn, onSent });
+  return async (request, info, onBackpressure) => {
+    const exchange = new Exchange(request, info, { onBackpressure, onSent });
     const response = await handler(request, exchange);
     return exchange.isCounted ? response : exchange.count(response);
   };

@@ -9,18 +9,18 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { type Content, openContent } from "../wiring/open_content.ts";
+import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
 
 /** What a server that is starting works with. */
-export interface Serving {
+export interface ServerContext {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly content: Content;
+  readonly content: OpenedStore;
   /** Whether nothing can be added to the data folder. */
   readonly isReadOnly: boolean;
 }
@@ -37,7 +37,7 @@ export interface ServeRegistryOptions {
    * Puts more in front of the registry, and hands it what it was called with. What it answers is in the access log too;
    * `/metrics` does not come to it. Called when all is open, before anybody is listened to.
    */
-  readonly extend?: (registry: Handler, serving: Serving) => Handler | Promise<Handler>;
+  readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
   /** More for the log when it listens. @param url where */
   readonly announce?: (url: string) => string | undefined;
 }
@@ -70,7 +70,7 @@ export async function serveRegistry(
     freeBytes: () => freeBytesOf(settings.data),
   });
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
-  const content = await openContent(settings, io, {
+  const content = await openStore(settings, io, {
     limit: settings.cacheMax,
     isInteractive: true,
     warn,
@@ -81,7 +81,7 @@ export async function serveRegistry(
   const answer = createRegistryHandler<Exchange>(content.source, {
     onError,
     onUpstreamError,
-    onTurn: (isClients, exchange) => exchange?.turn(isClients),
+    onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {
       observer.onResponse(info);
       exchange?.end(info);

@@ -7,7 +7,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { UsageError } from "../console/usage_error.ts";
 
 /** What handing over is done with. */
-export interface HandoverSurroundings {
+export interface HandoverContext {
   readonly records: PackageRecords;
   readonly waitForWatcher?: () => Promise<void>;
 }
@@ -28,7 +28,7 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
 }
 
 /** What hands over at a place. */
-export function createHandover(place: HandoverPlace, { records, waitForWatcher }: HandoverSurroundings): Handover {
+export function createHandover(place: HandoverPlace, { records, waitForWatcher }: HandoverContext): Handover {
   if ("manifestsDir" in place) {
     return new FolderHandover(place.manifestsDir, waitForWatcher === undefined ? {} : { waitForWatcher });
   }

@@ -1,4 +1,4 @@
-import { createFolder, removeIfThere, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { createFolder, removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover.ts";
 import { formatHandover } from "./manifest_file.ts";
@@ -32,7 +32,7 @@ export class FolderHandover implements Handover {
       await createFolder(this.#folder);
       const path = this.#temporaryPath("probe");
       (await Deno.open(path, { write: true, create: true })).close();
-      await removeIfThere(path);
+      await removeIfPresent(path);
     } catch (cause) {
       throw new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was changed`, {
         cause,
@@ -58,7 +58,7 @@ export class FolderHandover implements Handover {
     if (await this.#read(name) === undefined) return { where: path, left: [] };
     await this.#write(name, "");
     await this.#waitForWatcher();
-    await removeIfThere(path);
+    await removeIfPresent(path);
     await syncFolder(this.#folder);
     return { where: path, left: [] };
   }
@@ -76,7 +76,7 @@ export class FolderHandover implements Handover {
   async giveUp(kubepkg: KubePkg): Promise<boolean> {
     const isThere = await this.#read(formatHandover(kubepkg).name) !== undefined;
     if (isThere) {
-      await removeIfThere(this.pathOf(kubepkg));
+      await removeIfPresent(this.pathOf(kubepkg));
       await syncFolder(this.#folder);
     }
     return isThere;
@@ -85,7 +85,7 @@ export class FolderHandover implements Handover {
   async #write(name: string, text: string): Promise<string> {
     // The temporary name is always the same, so that what a crash has left there does not stay.
     const [path, temporary] = [`${this.#folder}/${name}`, this.#temporaryPath(name)];
-    await removeIfThere(temporary);
+    await removeIfPresent(temporary);
     await writeFileDurably(temporary, path, new TextEncoder().encode(text));
     return path;
   }

@@ -1,4 +1,4 @@
-import { removeIfThere, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
 import { isPackageName, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
@@ -51,7 +51,7 @@ export class HandoverRecords {
 
   /** Says that nothing of a package is handed over any more. */
   async remove(name: string): Promise<void> {
-    await removeIfThere(this.#path(name));
+    await removeIfPresent(this.#path(name));
   }
 
   #path(name: string): string {

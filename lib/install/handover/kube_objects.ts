@@ -64,7 +64,7 @@ export function mayBeSame(a: ObjectIdentity, b: ObjectIdentity): boolean {
 }
 
 /** Tells whether to delete an object is to delete data, or what other packages live in. */
-export function holdsMore({ group, kind }: ObjectIdentity): boolean {
+export function isUnsafeToDelete({ group, kind }: ObjectIdentity): boolean {
   return rankOf({ group, kind }) !== "other" || kind === "PersistentVolumeClaim" && group === "";
 }
 
@@ -72,7 +72,7 @@ export function holdsMore({ group, kind }: ObjectIdentity): boolean {
  * Tells whether an object would go with another: what is in a namespace goes with it, and what is of a kind with the
  * kind's definition.
  */
-export function livesIn({ identity }: PackageObject, host: PackageObject): boolean {
+export function isDeletedWith({ identity }: PackageObject, host: PackageObject): boolean {
   switch (rankOf(host.identity)) {
     case "namespace":
       return identity.namespace === host.identity.name;

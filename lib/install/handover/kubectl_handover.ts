@@ -2,9 +2,9 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover.ts";
 import {
   formatIdentity,
-  holdsMore,
+  isDeletedWith,
+  isUnsafeToDelete,
   listObjects,
-  livesIn,
   mayBeSame,
   type ObjectRank,
   type PackageObject,
@@ -82,8 +82,8 @@ export class KubectlHandover implements Handover {
     const others = (await this.#options.listPackages())
       .filter(({ metadata }) => metadata.name !== of).flatMap(listObjects);
     const isKept = (object: PackageObject) =>
-      !isWhole && holdsMore(object.identity) ||
-      others.some((other) => mayBeSame(other.identity, object.identity) || livesIn(other, object));
+      !isWhole && isUnsafeToDelete(object.identity) ||
+      others.some((other) => mayBeSame(other.identity, object.identity) || isDeletedWith(other, object));
     const going = objects.filter((object) => !isKept(object));
     // kubectl waits until what it deletes is gone: the objects of a kind before the kind, and all before a namespace.
     for (const rank of ["other", "definition", "namespace"] as const) {

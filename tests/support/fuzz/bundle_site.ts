@@ -152,7 +152,7 @@ export class BundleSite {
     try {
       const result = await install().catch((error) => {
         // That the start of a blob was a bad one's is only known at the blob's end, when a stream is past it.
-        if (error instanceof Error && error.name === "LeftOverError") return install();
+        if (error instanceof Error && error.name === "StalePartialError") return install();
         throw error;
       });
       if (!result.isImported) fail("the good bundle was not imported afterwards");

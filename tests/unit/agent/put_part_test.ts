@@ -34,5 +34,5 @@ Deno.test("PUT /kubepkgs notes nothing of a part that has another Content-Digest
   const headers = { "content-digest": `sha256:${"0".repeat(64)}` };
   const response = await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]!, headers });
   assertEquals([response.status, site.reports.at(-1)?.outcome], [422, "corrupt"]);
-  assert(!(await site.records.pending.read("line4"))?.part?.came.length);
+  assert(!(await site.records.pending.read("line4"))?.part?.received.length);
 });

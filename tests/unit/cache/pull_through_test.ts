@@ -330,17 +330,17 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
     assertEquals(got, layer.bytes.slice(start, start + length));
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
-    assertEquals(events, [{ type: "unkept", repo: REPO, digest, size: layer.bytes.length, why: "limit" }]);
+    assertEquals(events, [{ type: "bypass", repo: REPO, digest, size: layer.bytes.length, why: "limit" }]);
     assertEquals(received, layer.bytes.length);
     await (await cache.openBlob(REPO, digest, range))!.body.cancel();
-    assertEquals(events.map(({ type }) => type), ["unkept", "unkept"]);
+    assertEquals(events.map(({ type }) => type), ["bypass", "bypass"]);
     await assertRejects(() => cache.fetchBlob(REPO, layer.descriptor), NoSpaceError, digest);
 
     const wrong = layer.bytes.slice();
     wrong[0]! ^= 1;
     it.upstream.content.set(digest, { bytes: wrong, descriptor: layer.descriptor });
     await assertRejects(async () => await readAll(await cache.openBlob(REPO, digest)), DigestMismatchError);
-    assertEquals(events.slice(2).map(({ type }) => type), ["unkept", "failed"]);
+    assertEquals(events.slice(2).map(({ type }) => type), ["bypass", "failed"]);
     await cache.resolve(REPO, "1.0");
     assertEquals(touched, [REPO]);
   });
@@ -373,8 +373,8 @@ Deno.test("[31] a disk that fills up during a download: those who follow get the
     assertEquals(middle, layer.bytes.slice(1_900_000, 5_000_000));
     assertEquals(countBlobRequests(it.upstream, digest), 1);
     await settle(it.cache);
-    const unkept = { type: "unkept" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
-    assertEquals([it.events("unkept"), it.events("failed")], [[unkept], []]);
+    const unkept = { type: "bypass" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
+    assertEquals([it.events("bypass"), it.events("failed")], [[unkept], []]);
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
     room = Infinity;
@@ -392,7 +392,7 @@ Deno.test("[33] what comes from upstreams is served also where nothing can be wr
   assertEquals(it.warnings, [
     "What comes from upstreams is served, but not kept: the data folder cannot be written",
   ]);
-  assertEquals(it.events("unkept").length, 2);
+  assertEquals(it.events("bypass").length, 2);
 });
 
 Deno.test("[31] that nothing is kept is told of once, and again when something could be kept in between", async () => {

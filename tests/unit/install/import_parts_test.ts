@@ -122,7 +122,7 @@ for (const [i, order] of ORDERS.entries()) {
       if (isLast) continue;
       await site.checkHidden();
       const pending = await site.records.pending.read(NAME);
-      assertEquals([pending?.part?.came, pending?.part?.count], [[...came].sort(), 3]);
+      assertEquals([pending?.part?.received, pending?.part?.count], [[...came].sort(), 3]);
       assertEquals(pending?.kubepkg.status?.part, undefined);
       // What a collector takes in between is nothing.
       const readKeep = () => collectPackageDigests(site.records);
@@ -191,7 +191,7 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
     for (const _ of [1, 2]) {
       const error = await assertRejects(() => site.install(bytes), CorruptError);
       assertStringIncludes(error.message, message, what);
-      assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+      assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
       assertEquals((await site.store.listPieces(LARGE)).length, 1, what);
     }
     await site.install(PARTS[2]!);
@@ -226,7 +226,7 @@ Deno.test("[43] pieces that do not make the blob go, the parts that brought them
   assertStringIncludes(message, `Cannot import line4@1.0.0: Cannot accept ${LARGE}: the content has digest`);
   assertStringIncludes(message, "it was put together from parts 1, 2 and 3: import these once more");
   await site.checkHidden();
-  assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.came], [[], []]);
+  assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.received], [[], []]);
   for (const part of PARTS) await site.install(part);
   await site.checkInstalled();
 });
@@ -243,7 +243,10 @@ Deno.test("[53] a part that lacks what it says it carries, or has more or other,
     const [first] = await parts(APP.kubepkg, spoil === undefined ? {} : { spoil });
     const error = await assertRejects(() => site.install(first!), CorruptError);
     assertStringIncludes(error.message, message);
-    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(NAME))?.part?.came], [[], []]);
+    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(NAME))?.part?.received], [
+      [],
+      [],
+    ]);
     await site.checkHidden();
   }
   await using site = await createSite();
@@ -405,7 +408,7 @@ Deno.test("a repair of what is installed leaves the parts of a release that is o
   await site.install(first!);
   await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
   assert((await site.install(APP.bundle)).plan.isRepair);
-  assertEquals((await site.records.pending.read(NAME))?.part?.came, [1]);
+  assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
   assert((await site.install(second!)).isImported);
   assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
 });

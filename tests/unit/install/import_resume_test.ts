@@ -1,7 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
 import { importBundle, type ImportResult } from "../../../lib/install/import_bundle.ts";
-import { LeftOverError } from "../../../lib/install/write_bundle_blob.ts";
+import { StalePartialError } from "../../../lib/install/write_bundle_blob.ts";
 import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { partialPath } from "../../../lib/store/layout.ts";
@@ -90,7 +90,7 @@ for (const [what, left, isGood] of leftOvers) {
     await site.folder.write(PARTIAL, left);
     const run = (): Promise<ImportResult> => importBundle(new FileSource(new CountedFile(TGZ)), site.store);
     if (!isGood) {
-      const { message } = await assertRejects(run, LeftOverError);
+      const { message } = await assertRejects(run, StalePartialError);
       assertStringIncludes(message, `Cannot accept ${CUT.descriptor.digest}: the content has digest`);
       assertStringIncludes(message, "its first 1000000 bytes were left by an import that was cut off");
       assertEquals(await site.listIngest(), []);

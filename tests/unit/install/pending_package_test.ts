@@ -9,6 +9,6 @@ const cases: [number[], string, number[]][] = [
 ];
 for (const [numbers, text, missing] of cases) {
   Deno.test(`formatParts() says ${text}, and missingParts() what is left of four`, () => {
-    assertEquals([formatParts(numbers), missingParts({ count: 4, came: numbers })], [text, missing]);
+    assertEquals([formatParts(numbers), missingParts({ count: 4, received: numbers })], [text, missing]);
   });
 }

@@ -19,7 +19,7 @@ function makePending(name = "line4", version = "1.0.0"): PendingPackage {
     ...makeKubePkg({}, { name, version }),
     status: { digests: [{ type: "blob", name: REPO, digest: DIGEST, size: SIZE }] },
   });
-  return { kubepkg, part: { id: ALIEN.descriptor.digest, count: 3, came: [1, 3] } };
+  return { kubepkg, part: { id: ALIEN.descriptor.digest, count: 3, received: [1, 3] } };
 }
 
 Deno.test("PendingPackages gives back what it was given, sorted by name", async () => {
@@ -41,7 +41,12 @@ Deno.test("PendingPackages gives back what it was given, sorted by name", async 
 
 Deno.test("PendingPackages names a file that it cannot read", async () => {
   const { kubepkg, part } = makePending();
-  const broken = ["{torn", "[]", JSON.stringify({ part }), JSON.stringify({ kubepkg, part: { ...part, came: ["1"] } })];
+  const broken = [
+    "{torn",
+    "[]",
+    JSON.stringify({ part }),
+    JSON.stringify({ kubepkg, part: { ...part, received: ["1"] } }),
+  ];
   for (const text of broken) {
     await using folder = await TestFolder.create();
     await folder.write("kubepkg/line4/pending.json", text);

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { type ConnectionLimits, HttpServer, type OnTurn } from "../../../lib/server/http_server.ts";
+import { type ConnectionLimits, HttpServer, type OnBackpressure } from "../../../lib/server/http_server.ts";
 import { listen } from "../../../lib/server/listen.ts";
 
 const ADDRESS = { hostname: "127.0.0.1", port: 0 };
@@ -10,12 +10,12 @@ const HEAD = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 function startServer(
   limits: Partial<ConnectionLimits>,
   body: () => BodyInit = () => "ok",
-  takeTurn: (onTurn: OnTurn) => void = () => {},
+  takeBackpressure: (onBackpressure: OnBackpressure) => void = () => {},
 ) {
   let time = 0;
   const server = new HttpServer(listen(ADDRESS), {
-    handler: (_request, _info, onTurn) => {
-      takeTurn(onTurn);
+    handler: (_request, _info, onBackpressure) => {
+      takeBackpressure(onBackpressure);
       return new Response(body());
     },
     onError: () => new Response(null, { status: 500 }),
@@ -118,16 +118,20 @@ Deno.test("[57] HttpServer never ends an answer that is running", async () => {
   assert((await client.read()).includes("last"));
 });
 
-for (const [whose, isClients] of [["the client", true], ["the server", false]] as const) {
-  Deno.test(`[57] HttpServer that is full ${isClients ? "ends" : "goes on with"} an answer that has waited for ${whose} for long`, async () => {
-    const turns: OnTurn[] = [];
+for (const [whose, waitsForClient] of [["the client", true], ["the server", false]] as const) {
+  Deno.test(`[57] HttpServer that is full ${waitsForClient ? "ends" : "goes on with"} an answer that has waited for ${whose} for long`, async () => {
+    const turns: OnBackpressure[] = [];
     const body = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
-    await using running = startServer({ max: 2, readTimeout: 60_000 }, body, (onTurn) => turns.push(onTurn));
+    await using running = startServer(
+      { max: 2, readTimeout: 60_000 },
+      body,
+      (onBackpressure) => turns.push(onBackpressure),
+    );
     using deaf = await Client.connect(running.server, HEAD);
     assert((await deaf.read()).startsWith("HTTP/1.1 200"));
     using busy = await Client.connect(running.server, HEAD);
     assert((await busy.read()).startsWith("HTTP/1.1 200"));
-    turns[0]!(isClients);
+    turns[0]!(waitsForClient);
     running.setTime(59_999);
     turns[1]!(true);
     using early = await Client.connect(running.server);
@@ -135,7 +139,7 @@ for (const [whose, isClients] of [["the client", true], ["the server", false]] a
     running.setTime(60_000);
     using late = await Client.connect(running.server, HEAD);
     const answer = await late.read();
-    assertEquals(answer.startsWith("HTTP/1.1 200"), isClients);
+    assertEquals(answer.startsWith("HTTP/1.1 200"), waitsForClient);
     for (const client of [deaf, busy, late]) client.close();
   });
 }

@@ -47,19 +47,19 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
   ],
   [
     "a blob over the limit",
-    { type: "unkept", ...given, why: "limit" },
+    { type: "bypass", ...given, why: "limit" },
     `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no room for it within --cache-max 7 MiB`,
     "crpe_blobs_unkept_total 1",
   ],
   [
     "a blob that the disk is too full for",
-    { type: "unkept", ...given, why: "disk" },
+    { type: "bypass", ...given, why: "disk" },
     `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no space left on the device, 12 KiB are free`,
     "crpe_blobs_unkept_total 1",
   ],
   [
     "a blob that cannot be written, which the cache tells of",
-    { type: "unkept", ...given, why: "read-only" },
+    { type: "bypass", ...given, why: "read-only" },
     undefined,
     "crpe_blobs_unkept_total 1",
   ],
@@ -77,7 +77,7 @@ Deno.test("Observer tells of each unkept blob once, and counts each time", async
   const { observer, lines, values } = start();
   const other = computeDigest("another");
   for (const each of [digest, digest, other, digest]) {
-    observer.onCacheEvent({ type: "unkept", ...given, digest: each, why: "limit" });
+    observer.onCacheEvent({ type: "bypass", ...given, digest: each, why: "limit" });
   }
   assertEquals((await lines()).map((line) => line.includes(other)), [false, true]);
   assert(values().includes("crpe_blobs_unkept_total 4"));
@@ -85,7 +85,7 @@ Deno.test("Observer tells of each unkept blob once, and counts each time", async
 
 Deno.test("Observer tells of a full disk also where the system does not say how full", async () => {
   const { observer, lines } = start({ free: undefined });
-  observer.onCacheEvent({ type: "unkept", ...given, why: "disk" });
+  observer.onCacheEvent({ type: "bypass", ...given, why: "disk" });
   assert((await lines())[0]?.includes("is served, but not kept: there is no space left on the device"));
 });
 

@@ -1,7 +1,7 @@
 import {
   formatIdentity,
-  holdsMore,
   identifyObject,
+  isUnsafeToDelete,
   listObjects,
   mayBeSame,
   rankOf,
@@ -28,8 +28,8 @@ for (
     [["v1", "ConfigMap"], "other", false],
   ] as const
 ) {
-  Deno.test(`rankOf() and holdsMore() of ${args.join(" ")}`, () => {
-    assertEquals([rankOf(identity(args)), holdsMore(identity(args))], [rank, isMore]);
+  Deno.test(`rankOf() and isUnsafeToDelete() of ${args.join(" ")}`, () => {
+    assertEquals([rankOf(identity(args)), isUnsafeToDelete(identity(args))], [rank, isMore]);
   });
 }
 

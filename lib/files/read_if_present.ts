@@ -14,7 +14,7 @@ export async function listFolder(path: string): Promise<Deno.DirEntry[] | undefi
 }
 
 /** The text of a file; `undefined` where there is none. */
-export async function readTextIfThere(path: string): Promise<string | undefined> {
+export async function readTextIfPresent(path: string): Promise<string | undefined> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

@@ -14,7 +14,7 @@ interface Entry {
  * Answers that anybody may ask for, and that may be large. However many ask, and however slowly they read: what they are
  * told is found out for one at a time, and is in memory once as long as it stays the same.
  */
-export class SharedAnswers {
+export class CoalescedResponses {
   readonly #entries = new Map<string, Entry>();
 
   /**

@@ -24,7 +24,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { Credentials } from "./credentials.ts";
 
 /** What the commands work on. */
-export interface Content {
+export interface OpenedStore {
   readonly store: DiskStore;
   /** The store, and behind it the upstreams that may be asked. */
   readonly source: PullThrough;
@@ -33,7 +33,7 @@ export interface Content {
 }
 
 /** How content is opened, and who wants to know what happens. */
-export interface ContentOptions {
+export interface OpenStoreOptions {
   /** How large the store may grow, in bytes. Only for who serves: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
   /** Clients wait for what is asked of upstreams: better an answer soon that it cannot be had. */
@@ -50,7 +50,7 @@ export interface ContentOptions {
 const INTERACTIVE_WAIT = 5000;
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
-export async function openContent(settings: Settings, io: Io, options: ContentOptions): Promise<Content> {
+export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
   const { warn, onCacheEvent: onEvent } = options;
   const store = new DiskStore(settings.data, { warn });
   const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
@@ -73,7 +73,7 @@ export async function openContent(settings: Settings, io: Io, options: ContentOp
 
 async function openRoom(
   root: string,
-  { warn, onEvict, limit }: ContentOptions,
+  { warn, onEvict, limit }: OpenStoreOptions,
   users: { store: DiskStore; isBusy: (digest: Digest) => boolean },
 ): Promise<CacheLimit | undefined> {
   if (limit === undefined) return undefined;
@@ -83,7 +83,7 @@ async function openRoom(
 }
 
 /** How upstreams are opened. */
-export interface UpstreamSettings extends Pick<ContentOptions, "isInteractive" | "warn" | "onUpstreamEvent"> {
+export interface UpstreamSettings extends Pick<OpenStoreOptions, "isInteractive" | "warn" | "onUpstreamEvent"> {
   /** Sends requests in place of the runtime's. */
   readonly fetch?: RuntimeFetch;
   readonly timeouts?: Partial<Timeouts>;

@@ -15,7 +15,7 @@ import { checkSpace, missingError, type PlanImportOptions } from "./plan_import.
 import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
 /** How content is brought. */
-export interface ContentImportOptions extends Pick<PlanImportOptions, "freeBytes"> {
+export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"> {
   readonly store: ImportStore;
   /** Set where the file is one part of several. */
   readonly part: PartImport | undefined;
@@ -25,14 +25,14 @@ export interface ContentImportOptions extends Pick<PlanImportOptions, "freeBytes
 const ANY_TYPE = "application/octet-stream";
 
 /** Brings the blobs of a bundle into a store, in the order in which they come, and knows what of the package is there. */
-export class ContentImport {
+export class BlobImporter {
   /** Blobs and manifests; those that the store held already are skipped. */
   readonly counts = { written: 0, skipped: 0, bytesWritten: 0 };
   readonly #bundle: BundleReader;
   readonly #kubepkg: KubePkg;
   readonly #store: ImportStore;
   readonly #part: PartImport | undefined;
-  readonly #options: ContentImportOptions;
+  readonly #options: BlobImporterOptions;
   readonly #repositories: ReadonlyMap<Digest, string>;
   readonly #manifests: BundleManifests;
   readonly #inPlace = new Map<Digest, number>();
@@ -40,7 +40,7 @@ export class ContentImport {
   #done = 0;
 
   /** @param kubepkg with the digests of its images filled in */
-  constructor(bundle: BundleReader, kubepkg: KubePkg, options: ContentImportOptions) {
+  constructor(bundle: BundleReader, kubepkg: KubePkg, options: BlobImporterOptions) {
     this.#bundle = bundle;
     this.#kubepkg = kubepkg;
     this.#store = options.store;
@@ -185,7 +185,7 @@ export class ContentImport {
  *
  * @param statBlob the size in bytes of a blob that the store holds
  */
-export async function isContentInPlace(
+export async function holdsAll(
   { kubepkg, declared, what }: Pick<BundleReader, "kubepkg" | "declared" | "what">,
   store: ContentStore,
   statBlob: (digest: Digest) => Promise<number | undefined>,

@@ -9,7 +9,7 @@ export interface RequestWatchOptions {
 }
 
 /** Watches over a request: that its body is taken, and that its answer comes. */
-export class RequestWatch implements Disposable {
+export class RequestTimeout implements Disposable {
   readonly #abort = new AbortController();
   readonly #options: RequestWatchOptions;
   #timer: ReturnType<typeof setTimeout> | undefined;

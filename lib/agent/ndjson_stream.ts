@@ -1,5 +1,5 @@
 /** A stream of JSON documents, one a line, that nobody is waited for to read. */
-export class LineStream {
+export class NdjsonStream {
   readonly readable: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #isOpen = true;

@@ -1,9 +1,9 @@
-import { SharedAnswers } from "../../../lib/agent/shared_answers.ts";
+import { CoalescedResponses } from "../../../lib/agent/coalesced_responses.ts";
 import { createAgentSite } from "../../support/agent_site.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
-Deno.test("SharedAnswers finds an answer out for one at a time, and for each after they asked", async () => {
-  const shared = new SharedAnswers();
+Deno.test("CoalescedResponses finds an answer out for one at a time, and for each after they asked", async () => {
+  const shared = new CoalescedResponses();
   const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
   let [begun, running, most] = [0, 0, 0];
   let state = "before";
@@ -24,8 +24,8 @@ Deno.test("SharedAnswers finds an answer out for one at a time, and for each aft
   assertEquals([begun, most], [2, 1]);
 });
 
-Deno.test("SharedAnswers tells everybody of a failure, and finds out anew", async () => {
-  const shared = new SharedAnswers();
+Deno.test("CoalescedResponses tells everybody of a failure, and finds out anew", async () => {
+  const shared = new CoalescedResponses();
   const fail = () => Promise.reject(new Error("the disk is gone"));
   const asked = [shared.answer("a", fail), shared.answer("a", fail)];
   for (const answer of asked) await assertRejects(() => answer, Error, "the disk is gone");
