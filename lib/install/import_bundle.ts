@@ -18,6 +18,7 @@ import {
   type ImportPlan,
   planImport,
   type PlanImportOptions,
+  planManifests,
   type ReleaseComparison,
 } from "./plan_import.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
@@ -204,7 +205,13 @@ class BundleImport {
     const { force, installation } = this.#options;
     const comparison = await this.#checkRelease();
     const isSame = comparison.verdict === "same" && !force;
-    const plan = { ...planned, ...comparison, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
+    const { manifests } = await planManifests(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const plan = {
+      ...planned,
+      ...comparison,
+      manifests,
+      isRepair: isSame && (planned.isRepair || !await this.#isInPlace()),
+    };
     if (isSame && !plan.isRepair) return this.#result(plan);
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);

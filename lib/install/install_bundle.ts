@@ -1,6 +1,7 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
-import { handOverPackage, isPackageHandedOver } from "./hand_over_package.ts";
+import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
+import { describeChanges } from "./handover/manifest_file.ts";
 import { importBundle, type ImportOptions, type ImportResult } from "./import_bundle.ts";
 import type { PackageRecords } from "./package_records.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
@@ -12,14 +13,18 @@ export interface InstallOptions
   readonly records: PackageRecords;
   /** Where the manifests are handed over; without it they are only recorded. */
   readonly handover?: Handover | undefined;
+  /** Deletes data that left the package; see `HandoverRequest`. */
+  readonly pruneData?: boolean | undefined;
 }
 
 /** The result of an installation. */
 export interface InstallResult extends ImportResult {
   /** Where the manifests were handed over to. */
   readonly handover?: string;
-  /** Objects, as `kind/namespace/name`, that the package no longer has but that were left in the cluster. */
-  readonly left?: readonly string[];
+  /** Whether the cluster was seen to have everything applied and deleted; see `HandoverResult`. */
+  readonly isConfirmed?: boolean;
+  /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
+  readonly remaining?: readonly string[];
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly handoverNote?: string;
 }
@@ -39,18 +44,24 @@ export async function installBundle(
   { store, records, handover, ...options }: InstallOptions,
 ): Promise<InstallResult> {
   let handedOver: HandoverResult | undefined;
+  const { force, pruneData } = options;
+  const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
   const result = await importBundle(source, store, {
     ...options,
     pending: records.pending,
+    planManifests: handing && (async (kubepkg) => {
+      const { changes, refusal } = await planHandover(kubepkg, handing);
+      return { manifests: describeChanges(changes), ...(refusal === undefined ? {} : { refusal }) };
+    }),
     installation: {
       findInstalled: (name) => records.read(name),
       prepare: async () => await handover?.prepare(),
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => handover === undefined || await isPackageHandedOver(handover, records, kubepkg),
+      isFinished: async (kubepkg) => handing === undefined || await isPackageHandedOver(kubepkg, handing),
       finish: async (kubepkg, { isRepair }) => {
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
-        if (handover !== undefined && !(isRepair && await isPackageHandedOver(handover, records, kubepkg))) {
-          handedOver = await handOverPackage(handover, records, kubepkg);
+        if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
+          handedOver = (await handOverPackage(kubepkg, handing)).result;
         }
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
@@ -64,6 +75,12 @@ export async function installBundle(
     await records.pending.removeRelease(kubepkg);
   }
   if (handedOver === undefined) return result;
-  const { where, left, note } = handedOver;
-  return { ...result, handover: where, left, ...(note === undefined ? {} : { handoverNote: note }) };
+  const { where, isConfirmed, remaining, note } = handedOver;
+  return {
+    ...result,
+    handover: where,
+    isConfirmed,
+    ...(remaining === undefined ? {} : { remaining }),
+    ...(note === undefined ? {} : { handoverNote: note }),
+  };
 }

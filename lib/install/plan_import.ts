@@ -1,11 +1,13 @@
 import { declaredSizes } from "../bundle/read_bundle.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { packageObjects } from "../kubepkg/package_objects.ts";
 import { compareRelease, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import { diffManifests, type ManifestDiff } from "./handover/manifest_file.ts";
+import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
+import { planObjects } from "./handover/plan_objects.ts";
 
 /** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
@@ -24,6 +26,15 @@ export interface PlanImportOptions {
   readonly freeBytes?: () => Promise<number | undefined>;
   /** Reports whether the content of the release is complete. Called only if the same release is already installed. */
   readonly isInPlace?: () => Promise<boolean>;
+  /** Plans the hand-over; without it the objects are compared with those of the installed release. */
+  readonly planManifests?: ((kubepkg: KubePkg) => Promise<ManifestPlan>) | undefined;
+}
+
+/** What an import would do to the objects in the cluster. */
+export interface ManifestPlan {
+  readonly manifests: ManifestDiff;
+  /** Why the objects cannot be handed over. */
+  readonly refusal?: Error;
 }
 
 /** What an import would do, known from the first entry of a bundle. */
@@ -75,15 +86,14 @@ export function checkRelease(
 }
 
 /** How a release differs from the installed one. */
-export type ReleaseComparison = Pick<ImportPlan, "verdict" | "installedVersion" | "manifests">;
+export type ReleaseComparison = Pick<ImportPlan, "verdict" | "installedVersion">;
 
 function compareWithInstalled(
   kubepkg: KubePkg,
   { installed }: { installed?: KubePkg | undefined },
 ): ReleaseComparison {
   const { verdict, installedVersion } = compareRelease(installed, kubepkg);
-  const manifests = diffManifests(installed, kubepkg);
-  return { verdict, ...(installedVersion === undefined ? {} : { installedVersion }), manifests };
+  return { verdict, ...(installedVersion === undefined ? {} : { installedVersion }) };
 }
 
 function refuseVersion(
@@ -102,13 +112,14 @@ function refuseVersion(
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
 export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<ImportPlan> {
   const { name, namespace } = kubepkg.metadata;
-  const { manifests, ...comparison } = compareWithInstalled(kubepkg, options);
+  const comparison = compareWithInstalled(kubepkg, options);
   const blobs = await planBlobs(kubepkg, options);
   const isSame = comparison.verdict === "same" && !options.force;
   const isRepair = isSame && !(await options.isInPlace?.() ?? true);
   const freeBytes = await options.freeBytes?.();
+  const { manifests, refusal: refusedHandover } = await planManifests(kubepkg, options);
   const refusal = refuseVersion(kubepkg, comparison, options) ??
-    (isSame && !isRepair ? undefined : refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
+    (isSame && !isRepair ? undefined : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
       (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
   return {
     name,
@@ -122,6 +133,17 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
     manifests,
     ...(refusal === undefined ? {} : { refusal }),
   };
+}
+
+/** Plans what happens to the objects in the cluster. */
+export async function planManifests(
+  kubepkg: KubePkg,
+  { installed, planManifests }: Pick<PlanImportOptions, "installed" | "planManifests">,
+): Promise<ManifestPlan> {
+  if (planManifests !== undefined) return await planManifests(kubepkg);
+  const before = installed === undefined ? [] : packageObjects(installed);
+  const changes = planObjects({ before, after: packageObjects(kubepkg), others: [], pruneData: false });
+  return { manifests: describeChanges(changes) };
 }
 
 async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<PlannedBlobs> {

@@ -4,7 +4,9 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { planHandover, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
+import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
 
 /** An image of a removed package. */
@@ -19,6 +21,13 @@ export interface RemoveOptions {
   readonly records: PackageRecords;
   /** Opens the hand-over for the recorded place; `undefined` if the manifests were not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
+  /** Deletes data, and a file that was changed by hand; see `HandoverRequest`. */
+  readonly pruneData?: boolean | undefined;
+  readonly force?: boolean | undefined;
+  /** Only says what would happen. */
+  readonly dryRun?: boolean | undefined;
+  /** Leaves the cluster alone, and removes the records and images of the package. */
+  readonly forget?: boolean | undefined;
   /**
    * Removes images from the store, except for content in `keep`.
    *
@@ -31,7 +40,14 @@ export interface RemoveOptions {
 export interface RemoveResult {
   readonly name: string;
   readonly version: string;
+  /**
+   * Whether the package is removed. False for a dry run, and while nothing confirms that its objects are gone from the
+   * cluster: its record, tags and manifests stay until then.
+   */
+  readonly isRemoved: boolean;
   readonly handedOver?: HandoverResult;
+  /** What happens to the objects in the cluster; `undefined` if the package was not handed over. */
+  readonly manifests?: ManifestDiff;
   /** The removed tags, as `repository:tag`. */
   readonly untagged: readonly string[];
 }
@@ -41,26 +57,19 @@ export interface RemoveResult {
  * history. An interrupted removal can be repeated; it starts over.
  *
  * @throws {Error} when the package is not installed, or the data folder is not writable
+ * @throws {RefusedError} when the package's file was changed by hand
  */
-export async function removePackage(
-  name: string,
-  { records, openHandover, forgetImages }: RemoveOptions,
-): Promise<RemoveResult> {
+export async function removePackage(name: string, options: RemoveOptions): Promise<RemoveResult> {
+  const { records, forgetImages, dryRun, forget } = options;
   using _lock = await records.lock();
   const installed = await records.read(name);
   if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
+  const { version } = installed.spec;
   // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
-  await records.checkWritable().catch((cause) => {
-    throw new Error(
-      `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
-      {
-        cause,
-      },
-    );
-  });
-  const recorded = await records.handovers.read(name);
-  const handover = openHandover(recorded?.place);
-  const handedOver = await handover?.remove(recorded?.kubepkg ?? installed);
+  if (!dryRun) await checkWritable(records, name);
+  const inCluster = forget ? {} : await removeObjects(installed, options);
+  const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
+  if (dryRun || !isGone) return { name, version, isRemoved: false, untagged: [], ...inCluster };
   const own = [installed, ...await records.listHistory(name)];
   const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
@@ -68,8 +77,33 @@ export async function removePackage(
   });
   const untagged = await forgetImages(images, await collectPackageDigests(records, name));
   await records.remove(name);
-  const { version } = installed.spec;
-  return { name, version, untagged, ...(handedOver === undefined ? {} : { handedOver }) };
+  return { name, version, isRemoved: true, untagged, ...inCluster };
+}
+
+async function removeObjects(
+  installed: KubePkg,
+  { records, openHandover, force, pruneData, dryRun }: RemoveOptions,
+): Promise<Pick<RemoveResult, "handedOver" | "manifests">> {
+  const handover = openHandover((await records.handovers.read(installed.metadata.name))?.place);
+  if (handover === undefined) return {};
+  const options = { handover, records, force, pruneData };
+  if (dryRun) {
+    const { changes, refusal } = await planHandover(installed, { ...options, isRemoval: true });
+    if (refusal !== undefined) throw refusal;
+    return { manifests: describeChanges(changes) };
+  }
+  await handover.prepare();
+  const { plan, result } = await removeFromCluster(installed, options);
+  return { handedOver: result, manifests: describeChanges(plan.changes) };
+}
+
+async function checkWritable(records: PackageRecords, name: string): Promise<void> {
+  await records.checkWritable().catch((cause) => {
+    throw new Error(
+      `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
+      { cause },
+    );
+  });
 }
 
 async function listOthers(records: PackageRecords, name: string): Promise<KubePkg[]> {

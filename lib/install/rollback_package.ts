@@ -2,8 +2,9 @@ import type { ContentStore } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import { RefusedError } from "../oci/error.ts";
-import { handOverPackage } from "./hand_over_package.ts";
-import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
+import { handOverPackage, planHandover } from "./hand_over_package.ts";
+import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
+import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
 
@@ -15,6 +16,9 @@ export interface RollbackOptions {
   readonly to?: string | undefined;
   /** Opens the hand-over for the recorded place; `undefined` if the manifests are not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
+  /** See `HandoverRequest`. */
+  readonly force?: boolean | undefined;
+  readonly pruneData?: boolean | undefined;
 }
 
 /** The result of a rollback. */
@@ -27,6 +31,8 @@ export interface RollbackResult {
   /** False if that version was already installed. */
   readonly isChanged: boolean;
   readonly handedOver?: HandoverResult;
+  /** What the rollback did to the objects in the cluster. */
+  readonly manifests?: ManifestDiff;
 }
 
 /**
@@ -49,10 +55,22 @@ export async function rollBackPackage(name: string, options: RollbackOptions): P
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);
   const handover = options.openHandover((await records.handovers.read(name))?.place);
   await handover?.prepare();
+  const { force, pruneData } = options;
+  const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
+  // A refusal comes before the first tag is written.
+  const refusal = handing && (await planHandover(target, handing)).refusal;
+  if (refusal !== undefined) throw refusal;
   await writeImages(store, graphs);
-  const handedOver = handover === undefined ? undefined : await handOverPackage(handover, records, target);
+  const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
   await records.write(target);
-  return { name, from, to: version, isChanged: true, ...(handedOver === undefined ? {} : { handedOver }) };
+  return { name, from, to: version, isChanged: true, ...describeHandover(handedOver) };
+}
+
+function describeHandover(
+  handedOver: { plan: HandoverPlan; result: HandoverResult } | undefined,
+): Pick<RollbackResult, "handedOver" | "manifests"> {
+  if (handedOver === undefined) return {};
+  return { handedOver: handedOver.result, manifests: describeChanges(handedOver.plan.changes) };
 }
 
 /** Lists the installed release and its history, the latest first. Identical releases are listed once. */

@@ -1,16 +1,71 @@
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { PackageObject } from "../../kubepkg/package_objects.ts";
+import type { Digest } from "../../oci/digest.ts";
+import type { HandedOver } from "./handover_records.ts";
+import type { ObjectChanges } from "./plan_objects.ts";
 
 /** A place that packages are handed over to, as it is recorded. */
 export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubectl: true };
+
+/** A file that crpe wrote into a manifest folder. */
+export interface OwnedFile {
+  /** Absolute. */
+  readonly path: string;
+  /** The digests that its content may have: one, or two while it is being replaced. */
+  readonly digests: readonly Digest[];
+}
+
+/** What a hand-over, or a removal from the cluster, is asked for. */
+export interface HandoverRequest {
+  /** The package, for file names and messages. */
+  readonly package: KubePkg;
+  /** Takes everything of the package out of the cluster, instead of handing it over. */
+  readonly isRemoval: boolean;
+  /** The record of the last hand-over of the package. */
+  readonly before: HandedOver | undefined;
+  /** The objects of all other packages. */
+  readonly others: readonly PackageObject[];
+  /** Absolute paths of the files of all other packages. */
+  readonly takenFiles: ReadonlySet<string>;
+  /** Overwrites files of others and files that were changed by hand, takes over fields that others manage, and makes the cluster apply equal content again. */
+  readonly force: boolean;
+  /** Deletes data that left the package. */
+  readonly pruneData: boolean;
+}
+
+/** What a hand-over will do. */
+export interface HandoverPlan {
+  readonly request: HandoverRequest;
+  /** All objects of the package, in the order of installation; none for a removal. */
+  readonly objects: readonly PackageObject[];
+  readonly changes: ObjectChanges;
+  /** The file that is written, and its new text. */
+  readonly file?: { readonly path: string; readonly text: string; readonly digest: Digest };
+  /** How often equal content was handed over again by force. */
+  readonly repeats: number;
+  /** Why it must not be done. */
+  readonly refusal?: Error;
+}
 
 /** The result of handing a package over, or of removing it from the cluster. */
 export interface HandoverResult {
   /** The file, or the tool, that received the manifests; text for users. */
   readonly where: string;
-  /** Objects, as `kind/namespace/name`, that no longer belong to the package but were left in the cluster. */
-  readonly left: readonly string[];
+  /**
+   * Whether the cluster was seen to have applied or deleted the objects; false: they were only handed over, or some are not
+   * as they should be.
+   */
+  readonly isConfirmed: boolean;
+  /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
+  readonly remaining?: readonly string[];
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly note?: string;
+}
+
+/** What can be seen of the cluster. */
+export interface ClusterView {
+  /** Those of the objects that exist; `undefined`: the cluster cannot be asked. */
+  listPresent(objects: readonly PackageObject[]): Promise<readonly PackageObject[] | undefined>;
 }
 
 /** How the manifests of a package get into the cluster. The caller holds the installation lock, so calls never overlap. */
@@ -23,14 +78,10 @@ export interface Handover {
    * @throws {Error} when it cannot; the message says why
    */
   prepare(): Promise<void>;
-  /** Reports whether exactly these manifests of a package are handed over. */
-  isHandedOver(kubepkg: KubePkg): Promise<boolean>;
-  /**
-   * Hands a package over. After an interruption the call can be repeated.
-   *
-   * @param previous the release that was handed over before; its objects that the package no longer has are deleted
-   */
-  handOver(kubepkg: KubePkg, previous: KubePkg | undefined): Promise<HandoverResult>;
-  /** Deletes the objects of a package from the cluster. After an interruption the call can be repeated. */
-  remove(kubepkg: KubePkg): Promise<HandoverResult>;
+  /** Decides what a hand-over or a removal does, and whether it may; writes nothing. */
+  plan(request: HandoverRequest): Promise<HandoverPlan>;
+  /** Reports whether exactly what `plan` would hand over is handed over already. */
+  isHandedOver(plan: HandoverPlan): Promise<boolean>;
+  /** Does what a plan says. After an interruption it can be planned and applied again. */
+  apply(plan: HandoverPlan): Promise<HandoverResult>;
 }

@@ -43,6 +43,7 @@ export class ApiServer implements AsyncDisposable {
   /** Asked before each request; what it returns is answered instead. */
   fault: (request: ApiRequest) => ApiFault | undefined = () => undefined;
   readonly #objects = new Map<string, ManagedObject>();
+  readonly #watches = new Set<ReadableStreamDefaultController<Uint8Array>>();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
   constructor() {
@@ -102,6 +103,13 @@ export class ApiServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const controller of this.#watches) {
+      try {
+        controller.close();
+      } catch {
+        // Its client has gone.
+      }
+    }
     await this.#server.shutdown();
   }
 
@@ -203,11 +211,25 @@ export class ApiServer implements AsyncDisposable {
           String(field.split(".").reduce<unknown>((at, step) => (at as Json)?.[step], object)) === value
         );
     }).map(([, { object }]) => object);
-    if (query.get("watch") === "true") {
-      return new Response(new ReadableStream(), { headers: { "content-type": "application/json" } });
-    }
+    if (query.get("watch") === "true") return this.#watch(resource, items, query.has("sendInitialEvents"));
     const metadata = { resourceVersion: "1" };
     return Response.json({ kind: `${resource.kind}List`, apiVersion: groupVersionOf(resource), metadata, items });
+  }
+
+  // What is there, as events; nothing follows. Clients of today ask for that in the place of a list.
+  #watch(resource: ApiResource, items: readonly Json[], isInitial: boolean): Response {
+    const annotations = { "k8s.io/initial-events-end": "true" };
+    const metadata = { resourceVersion: "1", annotations };
+    const end = { type: "BOOKMARK", object: { kind: resource.kind, apiVersion: groupVersionOf(resource), metadata } };
+    const events = isInitial ? [...items.map((object) => ({ type: "ADDED", object })), end] : [];
+    const encoder = new TextEncoder();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        for (const event of events) controller.enqueue(encoder.encode(`${JSON.stringify(event)}\n`));
+        this.#watches.add(controller);
+      },
+    });
+    return new Response(body, { headers: { "content-type": "application/json" } });
   }
 
   #remove({ resource, namespace, name = "" }: Target): Response {
