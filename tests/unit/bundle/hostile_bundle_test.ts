@@ -77,7 +77,7 @@ for (const [name, compress] of COMPRESSIONS) {
   Deno.test(`[47] importBundle() takes no zeros without end behind the tar from ${name}, and tags nothing`, async () => {
     const bytes = new Uint8Array(compress(await joinBytes([await makeTar(FILES), BOMB])));
     const store = new WatchedStore();
-    await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "something behind its end");
+    await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "data follows its end");
     assertEquals(store.visible, []);
   });
 

@@ -98,7 +98,7 @@ const NAMED: readonly [string, Uint8Array, string][] = [
   ["JSON in gzip", gzipSync(JSON_FILE), "Cannot read a.tgz: it is not a bundle (what is in the gzip is no tar)"],
   ["gzip cut short", gzipSync(TAR).subarray(0, 50), "a.tgz: "],
   ["a tar cut short", TAR.subarray(0, 700), "Cannot read a.tgz: it ends"],
-  ["a tar with a wrong check sum", TAR.with(0, 1), "Cannot read a.tgz: the check sum of a header is wrong"],
+  ["a tar with a wrong checksum", TAR.with(0, 1), "Cannot read a.tgz: the checksum of a header is wrong"],
   [
     "a tar without kubepkg.json",
     await makeTar([["oci-layout", ""]]),

@@ -180,7 +180,7 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
   const damages: [string, Uint8Array<ArrayBuffer>, string][] = [
-    ["a flipped bit", flipped, "its check sum is not that of the data"],
+    ["a flipped bit", flipped, "its checksum does not match the data"],
     ["cut in the piece", PARTS[1]!.slice(0, 200_000), "the.tgz"],
     ["without a trailer", PARTS[1]!.slice(0, -8), "the.tgz"],
     ["without its end", PARTS[1]!.slice(0, -1100), "the.tgz"],
