@@ -15,8 +15,8 @@ export interface Decompressed {
 
 /**
  * Opens a gzip (RFC 1952, also of several members), zstd (RFC 8878) or uncompressed file. The first bytes decide which.
- * Input is read only as fast as output is consumed. In a bundle that crpe packed, and in a plain tar, skipped bytes are
- * not read.
+ * Input is read only as fast as output is consumed. Skipped bytes of a seekable source are not read when the file is a
+ * plain tar or a bundle that crpe packed.
  *
  * @param what name of the file in errors
  * @throws {CorruptError} from the reader, when the file is cut off, a checksum is wrong or other data follows the end

@@ -68,7 +68,7 @@ export async function writeBundle(
     } catch (error) {
       if (!(error instanceof CorruptResumeError)) throw error;
       if (tries > 1) throw error.cause;
-      // Retry, and write the entry anew.
+      // Retry once, and write the entry from its start.
       const { entries } = layout;
       const start = entries.slice(0, resumePoint.entry).reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
       await output.partial!.cut(positionInFile(layout, start));

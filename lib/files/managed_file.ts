@@ -8,7 +8,7 @@ export interface FileChange {
   readonly action: "written" | "unchanged" | "restored" | "removed";
   /** Path of the copy of the file as it was before crpe first changed it. */
   readonly backup?: string;
-  /** Path of the copy of changes that were made after crpe's last write. */
+  /** Path of the copy of what others had written into the file after crpe. */
   readonly kept?: string;
 }
 

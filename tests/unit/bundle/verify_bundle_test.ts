@@ -27,11 +27,11 @@ const LAYER = IMAGE.blobs[1]!;
 const NAMES = { "app:1": IMAGE.root.descriptor.digest, "app:2": OTHER.root.descriptor.digest };
 
 /** Makes a bundle of both images, with or without `status.digests`. The list has only what is in the file. */
-async function makeBundle(isListed: boolean, ...left: Content[]) {
+async function makeBundle(isListed: boolean, ...omitted: Content[]) {
   const rest = ({ manifests, blobs, root }: TestImage): TestImage => ({
     root,
-    manifests: manifests.filter((it) => !left.includes(it)),
-    blobs: blobs.filter((it) => !left.includes(it)),
+    manifests: manifests.filter((it) => !omitted.includes(it)),
+    blobs: blobs.filter((it) => !omitted.includes(it)),
   });
   const both = [IMAGE, OTHER].map(rest);
   const unique = new Map(both.flatMap((it) => linesOf(it)).map((line) => [JSON.stringify(line), line]));
