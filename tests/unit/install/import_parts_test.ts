@@ -180,7 +180,7 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
   const damages: [string, Uint8Array<ArrayBuffer>, string][] = [
-    ["a flipped bit", flipped, "its check sum is not that of the data"],
+    ["a flipped bit", flipped, "its checksum does not match the data"],
     ["cut in the piece", PARTS[1]!.slice(0, 200_000), "the.tgz"],
     ["without a trailer", PARTS[1]!.slice(0, -8), "the.tgz"],
     ["without its end", PARTS[1]!.slice(0, -1100), "the.tgz"],
@@ -234,8 +234,14 @@ Deno.test("[43] pieces that do not make the blob go, the parts that brought them
 Deno.test("[53] a part that lacks what it says it carries, or has more or other, is refused", async () => {
   const [digest] = REST[0]!;
   const wrong: [PartsOptions["spoil"], string][] = [
-    [(name, bytes) => name.startsWith("pieces") ? undefined : bytes, `it lacks pieces/${LARGE.replace(":", "/")}/0`],
-    [(name, bytes) => name.startsWith("blobs") ? undefined : bytes, `it lacks blobs/${digest.replace(":", "/")}`],
+    [
+      (name, bytes) => name.startsWith("pieces") ? undefined : bytes,
+      `it does not contain pieces/${LARGE.replace(":", "/")}/0`,
+    ],
+    [
+      (name, bytes) => name.startsWith("blobs") ? undefined : bytes,
+      `it does not contain blobs/${digest.replace(":", "/")}`,
+    ],
     [(name, bytes) => name.startsWith("pieces") ? bytes.slice(1) : bytes, "has 299999 bytes, kubepkg.json says 300000"],
   ];
   for (const [spoil, message] of wrong) {
@@ -251,14 +257,14 @@ Deno.test("[53] a part that lacks what it says it carries, or has more or other,
   }
   await using site = await createSite();
   const beyond = await parts(APP.kubepkg, {}, [[[LARGE, LARGE_SIZE - 10, 11]], LAYOUT[1]!]);
-  await assertRejects(() => site.install(beyond[0]!), CorruptError, "it says it carries more of");
+  await assertRejects(() => site.install(beyond[0]!), CorruptError, "its status.part lists more of");
   const many = Array.from({ length: 17 }, (_, i): PartItem => [LARGE, i, 1]);
   const crumbs = await parts(APP.kubepkg, {}, [many, LAYOUT[1]!]);
-  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "it says it carries 17 pieces of");
+  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "its status.part lists 17 pieces of");
   const unknown = computeDigest("nobody has this");
   const contents = new Map([...APP.contents, [unknown, new Uint8Array(1)]]);
   const stranger = await parts(APP.kubepkg, { contents }, [[[unknown]], LAYOUT[1]!]);
-  await assertRejects(() => site.install(stranger[0]!), CorruptError, "which kubepkg.json does not name");
+  await assertRejects(() => site.install(stranger[0]!), CorruptError, "which status.digests does not");
   assertEquals(await site.folder.listFiles(), []);
 });
 
@@ -306,7 +312,7 @@ Deno.test("a piece in a bundle that is no part of several is refused", async () 
   const bytes = (await parts(APP.kubepkg, { compression: "none" }))[1]!;
   bytes.set(new TextEncoder().encode('"nope": {'), at);
   assert(second !== undefined && at > 0);
-  await assertRejects(() => site.install(bytes), CorruptError, "which no bundle has");
+  await assertRejects(() => site.install(bytes), CorruptError, "which does not belong in a bundle");
 });
 
 Deno.test("the version rule, the space and what is missing are judged with the first part, before anything is written", async () => {

@@ -127,7 +127,7 @@ Deno.test("a bundle in a file is read to its last byte and checked where all of 
   const crc = TGZ.slice();
   crc[crc.length - 6]! ^= 1;
   const { problems } = await verifyBundle(new FileSource(new CountedFile(crc)));
-  assertStringIncludes(problems[0]!.message, "its check sum is not that of the data");
+  assertStringIncludes(problems[0]!.message, "its checksum does not match the data");
 });
 
 Deno.test("importBundle() dry reads no further than the first entry, of a file and of a stream", async () => {
