@@ -216,7 +216,7 @@ const FAILURES: readonly [string, (store: LyingStore) => void, string][] = [
   [
     "a blob that is too short",
     (store) => store.lies.set(layer.descriptor.digest, layer.bytes.slice(1)),
-    "999 of 1000 bytes came",
+    "received 999 of 1000 bytes",
   ],
   [
     "a blob that is too long",
