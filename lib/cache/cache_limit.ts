@@ -124,7 +124,7 @@ export class CacheLimit implements RoomKeeper {
 
   async #makeRoom(wanted: SpaceRequest): Promise<boolean> {
     if (wanted.bytes > this.#room) return false;
-    if (this.#sizes.total + wanted.bytes > this.#room && this.#sizes.isUnsure) await this.#sizes.scan();
+    if (this.#sizes.total + wanted.bytes > this.#room && this.#sizes.hasUnaccountedBytes) await this.#sizes.scan();
     return this.#sizes.total + wanted.bytes <= this.#room || await this.#evictor.makeRoom(wanted, this.#room);
   }
 

@@ -5,7 +5,7 @@ import { markReachable } from "../store/reachable.ts";
 import { ManifestReader } from "../store/store_scan.ts";
 import type { StoreSizes } from "../store/store_sizes.ts";
 import { removeFile } from "../store/trash.ts";
-import { tryKeepWritersOut } from "../store/write_lease.ts";
+import { tryExcludeWriters } from "../store/write_lease.ts";
 import type { AccessOrder } from "./access_order.ts";
 import { type EvictableImage, listCacheImages, removeImage } from "./evictable_images.ts";
 import { planEviction } from "./eviction_plan.ts";
@@ -77,7 +77,7 @@ export class Evictor {
   /** Evicts until what is wanted fits into `room` bytes. @returns `false` when that cannot be */
   async makeRoom(wanted: SpaceRequest, room: number): Promise<boolean> {
     const shortage = () => this.#sizes.total + wanted.bytes - room;
-    using alone = await tryKeepWritersOut(this.#root);
+    using alone = await tryExcludeWriters(this.#root);
     if (alone === undefined) return false;
     await this.#sizes.refresh();
     // Again where somebody used meanwhile what was about to go.
@@ -93,7 +93,7 @@ export class Evictor {
    * @param refused blobs that found no room; those that are dealt with are taken out
    */
   async dropUnfinished(refused: Set<Digest>): Promise<void> {
-    using alone = await tryKeepWritersOut(this.#root);
+    using alone = await tryExcludeWriters(this.#root);
     if (alone === undefined) return;
     const snapshot = await this.#takeSnapshot();
     for (const digest of [...refused]) {
