@@ -306,7 +306,7 @@ Deno.test("collectGarbage() recognizes a repository of docker.io under each of i
 });
 
 for (const untagged of [false, true]) {
-  Deno.test(`[35] collectGarbage() in a loop loses no content of concurrent pulls (untagged: ${untagged})`, async () => {
+  Deno.test(`[35] collectGarbage() loses no content of concurrent pulls (untagged: ${untagged})`, async () => {
     await using it = await openStore();
     const upstream = new FakeUpstream();
     const layers = Array.from({ length: 10 }, (_, i) => makeBlob(3000 + i, 100 + i));
