@@ -133,7 +133,7 @@ export class PartImport {
     this.#received = await this.#checkPart();
     const bad = new Set<number>();
     const broken: string[] = [];
-    for (const [digest, pieces] of this.#open) await pieces.count(this.#written.get(digest) ?? []);
+    for (const [digest, pieces] of this.#open) await pieces.record(this.#written.get(digest) ?? []);
     // Also those whose last piece came earlier, by one who was cut off before it could do this.
     for (const [digest, size] of this.#bundle.declared ?? []) {
       const ranges = await this.#store.listPieces(digest);

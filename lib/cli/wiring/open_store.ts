@@ -63,7 +63,7 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   const source = opened.source = new PullThrough({
     store,
     upstream,
-    room,
+    space: room,
     tagTtl: settings.tagTtl,
     warn,
     ...(onEvent === undefined ? {} : { onEvent }),

@@ -217,7 +217,7 @@ const FAILURES: readonly [string, (store: CorruptStore) => void, string][] = [
   [
     "a blob that is too short",
     (store) => store.corrupted.set(layer.descriptor.digest, layer.bytes.slice(1)),
-    "999 of 1000 bytes came",
+    "received 999 of 1000 bytes",
   ],
   [
     "a blob that is too long",

@@ -154,7 +154,7 @@ Deno.test("packBundle() reports a blob that ends before the position from which 
     return { size: 1000, start, length, body: streamOf(IMAGE.blobs[1]!.bytes.slice(start, start + length)) };
   };
   const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
-  await assertRejects(() => resume(file, store), DigestMismatchError, "1000 of 400000 bytes came");
+  await assertRejects(() => resume(file, store), DigestMismatchError, "received 1000 of 400000 bytes");
 });
 
 Deno.test("packBundle() gives up when the content is wrong also after a restart", async () => {

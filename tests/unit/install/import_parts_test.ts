@@ -378,7 +378,7 @@ Deno.test("[26] a blob of which all pieces are there is put together by the next
   // As the last part does it that is killed when its pieces count.
   const pieces = await site.store.openPieces(LARGE);
   await pieces.write(700_000, APP.contents.get(LARGE)!.slice(700_000));
-  await pieces.count([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
+  await pieces.record([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
   pieces.close();
   assertEquals((await site.install(PARTS[1]!)).isImported, false);
   assertEquals(await site.store.statBlob(REPO, LARGE), LARGE_SIZE);
@@ -433,7 +433,7 @@ Deno.test("[38] a part during which another version is installed does not say th
   const error = await assertRejects(() =>
     below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
   );
-  assertStringIncludes((error as Error).message, "they were removed meanwhile; import that part once more");
+  assertStringIncludes((error as Error).message, "they were removed during the import; import that part again");
   assertEquals(await below.records.pending.list(), []);
   for (const part of PARTS) await below.install(part);
   await below.checkInstalled();
