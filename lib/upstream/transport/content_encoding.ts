@@ -24,7 +24,7 @@ export async function decodeBody(response: Response, guard: StallGuard): Promise
     await body.cancel();
     throw new RegistryError(
       "BAD_GATEWAY",
-      `Cannot read the answer: it has Content-Encoding ${encoding}, which was not requested`,
+      `Cannot read the response: it has Content-Encoding ${encoding}, which was not requested`,
     );
   }
   const [head, whole] = await peek(body, 2, guard);

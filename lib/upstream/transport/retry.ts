@@ -117,10 +117,10 @@ export function withRetry(options: RetryOptions): Middleware {
         continue;
       }
       if (!isRetriableStatus(response.status) || busy + 1 >= policy.maxTries) return response;
-      const asked = parseRetryAfter(response.headers, wallClock);
-      if (asked !== undefined && asked > policy.maxRetryAfter) return response;
+      const retryAfter = parseRetryAfter(response.headers, wallClock);
+      if (retryAfter !== undefined && retryAfter > policy.maxRetryAfter) return response;
       // A `Retry-After` shorter than the backoff is respected; zero or none means the backoff.
-      const delay = asked || backoffDelay(busy + 1, random, policy);
+      const delay = retryAfter || backoffDelay(busy + 1, random, policy);
       if (now() - started + delay > policy.maxWait) return response;
       await response.body?.cancel();
       busy++;
