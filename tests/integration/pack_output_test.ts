@@ -157,7 +157,7 @@ Deno.test("pack leaves what it has packed to the next one when it is ended, and 
       pack.kill(signal);
       const { code, stderr } = await pack.finished;
       assertEquals(code, status);
-      assertEquals(stderr, "crpe: what is packed so far stays; the same command goes on from there\n");
+      assertEquals(stderr, "crpe: the data packed so far is kept; run the same command again to resume\n");
       assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();
