@@ -29,7 +29,9 @@ export class RequestCutError extends Error {
   override readonly name = "RequestCutError";
 }
 
-/** Creates a response with a JSON document. Proxies must not transform it, because a digest may be made of its bytes. */
+/**
+ * Creates a response with a JSON document. Proxies must not transform it, because a digest may be made of its bytes.
+ */
 export function answerJson(value: unknown, headers: Record<string, string> = {}, status = 200): Response {
   const body = formatJsonBody(value);
   return new Response(body, { status, headers: { ...jsonHeaders(body.length), ...headers } });

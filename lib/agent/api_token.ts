@@ -30,8 +30,8 @@ export async function readTokenFile(path: string): Promise<ApiToken> {
 }
 
 /**
- * Reads the token of an agent that has no `--token-file`. At the first start the token is created, in a file that only its
- * owner can read.
+ * Reads the token of an agent that has no `--token-file`. At the first start the token is created, in a file that only
+ * its owner can read.
  *
  * @param data the data folder
  * @throws {Error} as `readTokenFile` does

@@ -42,10 +42,10 @@ export class BlobUploads {
    * `bytes *`+`/SIZE` and an empty body the client declares that all bytes were sent before. The partial file of an
    * interrupted upload is kept.
    *
-   * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more bytes are
-   * expected, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is not the
-   * next byte, 422 when the complete blob has another digest (its partial file is deleted then), and 423 when another
-   * upload of the blob is in progress.
+   * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more bytes
+   * are expected, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is
+   * not the next byte, 422 when the complete blob has another digest (its partial file is deleted then), and 423 when
+   * another upload of the blob is in progress.
    */
   async put(digest: Digest, request: Request): Promise<Response> {
     const range = parseUploadRange(request.headers.get("content-range"));
@@ -106,7 +106,8 @@ export class BlobUploads {
       await body.finish();
       if (ingest.written === size) await ingest.commit();
     } catch (error) {
-      // Wrong bytes must not be resumed. The bytes of an interrupted upload are kept; the digest verifies them at the end.
+      // Wrong bytes must not be resumed. The bytes of an interrupted upload are kept; the digest verifies them at the
+      // end.
       if (error instanceof DigestMismatchError || error instanceof CorruptError || ingest.written === 0) {
         await ingest.abort();
       }
@@ -130,8 +131,8 @@ export class BlobUploads {
 }
 
 /**
- * Parses the `Content-Range` of a request (RFC 9110, 14.4 and 14.5): `bytes N-M/SIZE`, or `bytes *`+`/SIZE` for an empty
- * range at the end.
+ * Parses the `Content-Range` of a request (RFC 9110, 14.4 and 14.5): `bytes N-M/SIZE`, or `bytes *`+`/SIZE` for an
+ * empty range at the end.
  *
  * @throws {RegistryError} `INVALID` when the header is missing or not valid
  */

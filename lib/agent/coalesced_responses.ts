@@ -11,8 +11,8 @@ interface Entry {
 }
 
 /**
- * Shares the work of large answers that clients may request without a token. For any number of requests, and however slowly
- * their clients read, an answer is computed only once at a time, and equal answers are in memory once.
+ * Shares the work of large answers that clients may request without a token. For any number of requests, and however
+ * slowly their clients read, an answer is computed only once at a time, and equal answers are in memory once.
  */
 export class CoalescedResponses {
   readonly #entries = new Map<string, Entry>();

@@ -10,9 +10,9 @@ import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
 
 /**
- * Creates the agent's API (contract, "The agent over HTTP"), with the requests of `crpe push`: `POST /kubepkgs/plan`, and
- * `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push sends the plan, then the missing blobs, and then installs them with a
- * `PUT /kubepkgs` of a bundle that contains only `kubepkg.json`.
+ * Creates the agent's API (contract, "The agent over HTTP"), with the requests of `crpe push`: `POST /kubepkgs/plan`,
+ * and `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push sends the plan, then the missing blobs, and then installs them
+ * with a `PUT /kubepkgs` of a bundle that contains only `kubepkg.json`.
  *
  * The handler never throws. Errors have the same form as those of the registry.
  */
@@ -42,8 +42,8 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
   };
 }
 
-// A web page of another origin can send requests from the browser of a user on the agent's network. It must not even read
-// the list of installed packages. Programs other than browsers send no Origin.
+// A web page of another origin can send requests from the browser of a user on the agent's network. It must not even
+// read the list of installed packages. Programs other than browsers send no Origin.
 function checkOrigin(headers: Headers, url: URL): void {
   const origin = headers.get("origin");
   if (origin === null || origin === url.origin) return;

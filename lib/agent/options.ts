@@ -28,7 +28,9 @@ export interface AgentOptions {
   readonly handover: Handover | undefined;
   /** The content of the header `X-Node-Agent`. */
   readonly node: { readonly id: string; readonly platforms: readonly string[] };
-  /** The token that write requests must have. `undefined` if the data folder is not writable: all of them are refused. */
+  /**
+   * The token that write requests must have. `undefined` if the data folder is not writable: all of them are refused.
+   */
   readonly token: string | undefined;
   /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;

@@ -12,11 +12,11 @@ import { describeInstall } from "./put_package.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
 /**
- * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`. The answer is the same as for a dry run,
- * with a list `missing` of `{digest, size, offset}`.
+ * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`. The answer is the same as for a dry
+ * run, with a list `missing` of `{digest, size, offset}`.
  *
- * Unless it is a dry run (`?dry-run=true`), the package is pending from now on: its blobs may be sent, and those that were
- * received are neither collected nor evicted.
+ * Unless it is a dry run (`?dry-run=true`), the package is pending from now on: its blobs may be sent, and those that
+ * were received are neither collected nor evicted.
  *
  * @throws {RegistryError} `INVALID` for a part, or a package that does not list its digests
  * @throws {TooLargeError} when the missing content is larger than allowed
@@ -50,7 +50,8 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     dryRun: true,
     freeBytes,
   });
-  // A package that would be refused in the end is refused now, before blobs are sent or another pending release is replaced.
+  // A package that would be refused in the end is refused now, before blobs are sent or another pending release is
+  // replaced.
   if (result.plan.refusal !== undefined) throw result.plan.refusal;
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await recordPending(kubepkg, options);

@@ -14,8 +14,8 @@ const PROGRESS_MILLISECONDS = 250;
  * `PUT /kubepkgs`: installs a bundle while its bytes, the body of the request, are received.
  *
  * The answer is the result as JSON. A client that accepts `application/x-ndjson` receives progress lines
- * `{"bytes","total","entry"}`, and the result as the last line. A failure before the first blob has its own status. A later
- * failure is the last line, `{"error":{"code","message"}}`, because the status was already sent.
+ * `{"bytes","total","entry"}`, and the result as the last line. A failure before the first blob has its own status. A
+ * later failure is the last line, `{"error":{"code","message"}}`, because the status was already sent.
  *
  * @throws {RegistryError} `INVALID` for a wrong query or a request with `Content-Range`
  * @throws as `installBundle` does, unless the answer has started
@@ -122,9 +122,9 @@ class PackageImport {
       ...(onProgress === undefined ? {} : { onProgress }),
     });
     if (result.plan.refusal !== undefined) throw result.plan.refusal;
-    // If there was nothing to install, and in a dry run, only the start of the body was read. The rest is read now, because
-    // a client that receives an answer in the middle of its request may report a failure, as curl does, and because a
-    // `Content-Digest` is then verified.
+    // If there was nothing to install, and in a dry run, only the start of the body was read. The rest is read now,
+    // because a client that receives an answer in the middle of its request may report a failure, as curl does, and
+    // because a `Content-Digest` is then verified.
     if (!result.isImported && (result.part === undefined || this.#flags.dryRun)) await body.finish();
     return result;
   }

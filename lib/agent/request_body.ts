@@ -3,8 +3,8 @@ import { ContentDigest, parseContentDigest } from "../http/content_digest.ts";
 import { RegistryError, TooLargeError } from "../oci/error.ts";
 import { RequestCutError } from "./answer.ts";
 
-// The size of the chunks of Deno's server. With smaller or larger views the server (Deno 2.9) copies all pending bytes at
-// each read, which are more each time, and receives bytes that were not requested yet.
+// The size of the chunks of Deno's server. With smaller or larger views the server (Deno 2.9) copies all pending bytes
+// at each read, which are more each time, and receives bytes that were not requested yet.
 const VIEW_BYTES = 64 * 1024;
 
 /** The limits of a request body. */
@@ -16,8 +16,8 @@ export interface RequestBodyOptions {
 }
 
 /**
- * The body of a request. It is read once; its bytes are counted, and hashed if the request has a `Content-Digest`. A reader
- * may stop before the end: `finish` reads the rest.
+ * The body of a request. It is read once; its bytes are counted, and hashed if the request has a `Content-Digest`. A
+ * reader may stop before the end: `finish` reads the rest.
  */
 export class RequestBody {
   /** The bytes of the body. Cancelling this stream does not cancel the body; `finish` can still read the rest. */

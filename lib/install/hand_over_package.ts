@@ -7,9 +7,9 @@ import type { PackageRecords } from "./package_records.ts";
 /**
  * Hands a package over and records the place.
  *
- * If a package moves from a folder to kubectl, its file is removed: k3s applies every file again when it starts, which would
- * bring the old release back. If it moves from one folder to another, the old file stays, because the data folder may be a
- * copy and another cluster may read the old folder.
+ * If a package moves from a folder to kubectl, its file is removed: k3s applies every file again when it starts, which
+ * would bring the old release back. If it moves from one folder to another, the old file stays, because the data folder
+ * may be a copy and another cluster may read the old folder.
  *
  * @returns the result of the hand-over, with a `note` on the previous place
  */

@@ -56,8 +56,8 @@ export interface AgentClientOptions {
 /**
  * A client for the API of an agent.
  *
- * Each method throws an `AgentError` when the agent cannot be reached or gives an unexpected response. For a request that
- * the agent refuses, it throws the same error as an import on this machine.
+ * Each method throws an `AgentError` when the agent cannot be reached or gives an unexpected response. For a request
+ * that the agent refuses, it throws the same error as an import on this machine.
  */
 export class AgentClient {
   readonly #options: AgentClientOptions;
@@ -66,7 +66,9 @@ export class AgentClient {
     this.#options = options;
   }
 
-  /** Asks what a package would change, and which blobs are missing. Unless `dryRun` is set, the package is pending then. */
+  /**
+   * Asks what a package would change, and which blobs are missing. Unless `dryRun` is set, the package is pending then.
+   */
   async plan(kubepkg: KubePkg, { dryRun }: { dryRun: boolean }): Promise<PushPlan> {
     const body = bodyOf(new TextEncoder().encode(JSON.stringify(kubepkg)));
     const answer = await this.#send("POST", `/kubepkgs/plan${this.#query(dryRun)}`, { body });

@@ -19,7 +19,9 @@ export class AgentError extends Error {
   }
 }
 
-/** Converts the response of an agent to an error; if possible, to the same one that an import on this machine throws. */
+/**
+ * Converts the response of an agent to an error; if possible, to the same one that an import on this machine throws.
+ */
 export function errorOfAnswer(status: number, bytes: Uint8Array, location?: string): Error {
   const { code, message = `it answered ${status}`, offset, missing } = readError(bytes);
   switch (code) {
@@ -48,7 +50,8 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, location?: stri
     });
   }
   if (status === 404 || status === 405) return notAnAgent(`${status}`);
-  // An error with a code is from the agent, and a retry would not change it. One without is from a proxy before the agent.
+  // An error with a code is from the agent, and a retry would not change it. One without is from a proxy before the
+  // agent.
   const isTransient = code === undefined && status >= 500 || status === 408 || status === 429;
   return new AgentError(message, { status, isTransient });
 }

@@ -29,9 +29,9 @@ const MAX_HEADER = 1024;
 const MAX_PACKAGES = 1000;
 
 /**
- * Finds the agents among some addresses, and lists their packages. Each address is asked once, for at most one second. An
- * address with any other response, or with none, is not an agent. Responses are not trusted: their length is limited, and
- * only valid names and versions are returned.
+ * Finds the agents among some addresses, and lists their packages. Each address is asked once, for at most one second.
+ * An address with any other response, or with none, is not an agent. Responses are not trusted: their length is
+ * limited, and only valid names and versions are returned.
  *
  * @param addresses as `host:port`
  * @returns the agents, in the order of the addresses

@@ -43,9 +43,9 @@ const BUSY_POLL_MILLISECONDS = 1000;
 const LOCKED = 423;
 
 /**
- * Pushes a bundle to an agent: asks which blobs are missing, sends only these, in the order of the bundle, and then asks the
- * agent to install. The agent keeps partial files, so that this push or a later one resumes an interrupted blob at its next
- * byte. While another client sends a blob, this push waits for it.
+ * Pushes a bundle to an agent: asks which blobs are missing, sends only these, in the order of the bundle, and then
+ * asks the agent to install. The agent keeps partial files, so that this push or a later one resumes an interrupted
+ * blob at its next byte. While another client sends a blob, this push waits for it.
  *
  * A part of a split bundle, and a bundle of earlier tools that does not list its digests, are sent whole.
  *
@@ -100,8 +100,8 @@ class Push {
         await bundle.cancel();
         return await this.#sendWhole();
       }
-      // In a crpe bundle a checksum covers everything up to the first blob. It is read before the plan is sent, so that the
-      // agent never records a damaged package.
+      // In a crpe bundle a checksum covers everything up to the first blob. It is read before the plan is sent, so that
+      // the agent never records a damaged package.
       const first = await bundle.next();
       const plan = await client.plan(kubepkg, { dryRun });
       const rest = plan.missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
@@ -155,8 +155,8 @@ class Push {
       await client.putBlob({ digest, size, start }, body.stream);
       this.#sent.blobs++;
     } catch (error) {
-      // The bundle is correct, so bytes of this or of an earlier upload were changed in transit. The agent has deleted its
-      // partial file, and a retry starts over.
+      // The bundle is correct, so bytes of this or of an earlier upload were changed in transit. The agent has deleted
+      // its partial file, and a retry starts over.
       if (!(error instanceof CorruptError) || body.isDamaged) throw error;
       throw new AgentError(error.message, { isTransient: true, cause: error });
     }
@@ -208,8 +208,8 @@ class Push {
 }
 
 /**
- * The request body with the bytes of a blob, verified while they are sent. The last piece is held back until the digest is
- * verified, so that an agent never receives a complete blob with wrong bytes.
+ * The request body with the bytes of a blob, verified while they are sent. The last piece is held back until the digest
+ * is verified, so that an agent never receives a complete blob with wrong bytes.
  */
 class BlobBody {
   readonly stream: ReadableStream<Uint8Array>;

@@ -46,8 +46,8 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       signal,
       ...(ca === undefined ? {} : { ca }),
     });
-    // Some releases of the runtime do not report a connection that fails while a request is written, and ignore the signal
-    // then.
+    // Some releases of the runtime do not report a connection that fails while a request is written, and ignore the
+    // signal then.
     const stopped = Promise.withResolvers<never>();
     const stop = () => stopped.reject(signal.reason);
     signal.addEventListener("abort", stop);
@@ -118,7 +118,8 @@ function toAgentError(cause: unknown, url: string): unknown {
   if (!(cause instanceof Error) || cause.name === "AbortError") return cause;
   const { code } = cause as { code?: string };
   const words = code === undefined ? undefined : WORDS[code];
-  // If the local disk or the bundle fails, AgentClient throws that failure (`RequestTimeout.failure`) instead of this error.
+  // If the local disk or the bundle fails, AgentClient throws that failure (`RequestTimeout.failure`) instead of this
+  // error.
   const { message, failure } = toTransportError(words === undefined ? cause : new Error(words, { cause }));
   // Deno up to 2.7 reports all TLS failures with the same message.
   const hint = failure === "other" && url.startsWith("https:")

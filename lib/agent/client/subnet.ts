@@ -8,8 +8,8 @@ export interface NetworkInterface {
 const LARGEST_BITS = 24;
 
 /**
- * Lists the host addresses of an IPv4 subnet, such as `10.1.2.0/24`, without the network address and the broadcast address.
- * Subnets of /31 and /32 have neither (RFC 3021).
+ * Lists the host addresses of an IPv4 subnet, such as `10.1.2.0/24`, without the network address and the broadcast
+ * address. Subnets of /31 and /32 have neither (RFC 3021).
  *
  * @returns `undefined` when the text is not a subnet, or the subnet is larger than /24
  */
@@ -25,8 +25,8 @@ export function addressesOfSubnet(cidr: string): string[] | undefined {
 }
 
 /**
- * Lists the subnets to search for agents: those of this machine's private IPv4 addresses (RFC 1918). Of a subnet larger than
- * /24 it is the /24 that has the machine's address. Each subnet is listed once.
+ * Lists the subnets to search for agents: those of this machine's private IPv4 addresses (RFC 1918). Of a subnet larger
+ * than /24 it is the /24 that has the machine's address. Each subnet is listed once.
  */
 export function localSubnets(interfaces: readonly NetworkInterface[]): string[] {
   const found = new Set<string>();

@@ -10,11 +10,11 @@ export interface FolderHandoverOptions {
 }
 
 /**
- * Hands packages over in the folder that k3s (or another watcher) polls, with one file for each package. A file is written
- * under a name with a leading dot, which watchers ignore, and then renamed.
+ * Hands packages over in the folder that k3s (or another watcher) polls, with one file for each package. A file is
+ * written under a name with a leading dot, which watchers ignore, and then renamed.
  *
- * The watcher deletes objects that leave a file from the cluster, but keeps the objects of a file that is removed. A file is
- * therefore emptied first, and removed after the watcher has seen the empty file.
+ * The watcher deletes objects that leave a file from the cluster, but keeps the objects of a file that is removed. A
+ * file is therefore emptied first, and removed after the watcher has seen the empty file.
  */
 export class FolderHandover implements Handover {
   readonly #folder: string;

@@ -13,7 +13,9 @@ export interface HandoverResult {
   readonly note?: string;
 }
 
-/** How the manifests of a package get into the cluster. The caller holds the installation lock, so calls never overlap. */
+/**
+ * How the manifests of a package get into the cluster. The caller holds the installation lock, so calls never overlap.
+ */
 export interface Handover {
   /** Returns where packages are handed over to. The place has to exist. */
   place(): Promise<HandoverPlace>;

@@ -6,7 +6,9 @@ export interface ObjectIdentity {
   /** Without the version: the object is the same in each version of its group. */
   readonly group: string;
   readonly kind: string;
-  /** "" if the manifest names none: the object has no namespace, or gets the default one of the client that applies it. */
+  /**
+   * "" if the manifest names none: the object has no namespace, or gets the default one of the client that applies it.
+   */
   readonly namespace: string;
   readonly name: string;
 }
@@ -17,7 +19,9 @@ export interface PackageObject {
   readonly object: KubeObject;
 }
 
-/** The order in which objects are created: namespaces and definitions have to exist before the objects that use them. */
+/**
+ * The order in which objects are created: namespaces and definitions have to exist before the objects that use them.
+ */
 export type ObjectRank = "namespace" | "definition" | "other";
 
 const MAX_NESTING = 8;

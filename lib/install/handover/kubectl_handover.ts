@@ -21,14 +21,15 @@ export interface KubectlHandoverOptions {
 }
 
 const APPLY = ["apply", "--server-side", "--field-manager=crpe", "-f", "-"];
-// A finalizer without a controller never ends. The time-out keeps it from holding the lock, and so blocking every import.
+// A finalizer without a controller never ends. The time-out keeps it from holding the lock, and so blocking every
+// import.
 const DELETE = ["delete", "--ignore-not-found", "--timeout=5m", "-f", "-"];
 const AWAIT_DEFINITIONS = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
 
 /**
- * Hands packages over with `kubectl apply --server-side`. kubectl prunes nothing, so objects that left a package are deleted
- * by name. Namespaces, CustomResourceDefinitions and PersistentVolumeClaims are never deleted, because that would delete
- * data.
+ * Hands packages over with `kubectl apply --server-side`. kubectl prunes nothing, so objects that left a package are
+ * deleted by name. Namespaces, CustomResourceDefinitions and PersistentVolumeClaims are never deleted, because that
+ * would delete data.
  */
 export class KubectlHandover implements Handover {
   readonly #options: KubectlHandoverOptions;
@@ -46,7 +47,10 @@ export class KubectlHandover implements Handover {
     await this.#run("Cannot hand manifests over, nothing was changed", ["version", "--request-timeout=20s"]);
   }
 
-  /** Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the reason. */
+  /**
+   * Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the
+   * reason.
+   */
   async isHandedOver(kubepkg: KubePkg): Promise<boolean> {
     const objects = listObjects(kubepkg);
     if (objects.length === 0) return true;
@@ -102,8 +106,8 @@ export class KubectlHandover implements Handover {
   }
 }
 
-// An object whose kind the cluster does not know (any more) does not exist. kubectl reports that as an error, but deletes
-// the other objects.
+// An object whose kind the cluster does not know (any more) does not exist. kubectl reports that as an error, but
+// deletes the other objects.
 function isAlreadyDeleted(result: KubectlResult): boolean {
   const lines = linesOf({ ...result, stdout: "" }).filter((line) => !line.startsWith("Warning:"));
   return lines.length > 0 && lines.every((line) => {

@@ -23,8 +23,8 @@ const MAX_DNS_LABEL = 63;
 const ORDER: Readonly<Record<ObjectRank, number>> = { namespace: 0, definition: 1, other: 2 };
 
 /**
- * Formats all manifests as one multi-document YAML: first Namespaces, then CustomResourceDefinitions, then all others, each
- * group sorted by key. Nothing is added to the manifests.
+ * Formats all manifests as one multi-document YAML: first Namespaces, then CustomResourceDefinitions, then all others,
+ * each group sorted by key. Nothing is added to the manifests.
  */
 export function formatHandover(kubepkg: KubePkg): HandoverFile {
   const objects = Object.entries(kubepkg.spec.manifests)
@@ -41,8 +41,8 @@ export function formatObjects(objects: readonly KubeObject[]): string {
 
 /**
  * Returns the file name of a package: a DNS label and `.yaml`. k3s names the addon of a file by the file name up to its
- * first dot, so the label has no dots, and no two packages may share one. If the package's name had to be changed, a hash of
- * it keeps the label unique.
+ * first dot, so the label has no dots, and no two packages may share one. If the package's name had to be changed, a
+ * hash of it keeps the label unique.
  */
 export function handoverFileName(packageName: string): string {
   const label = packageName.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
@@ -52,7 +52,9 @@ export function handoverFileName(packageName: string): string {
   return `${kept === "" ? "package" : kept}-${hash}.yaml`;
 }
 
-/** Compares the objects of two releases by group, kind, namespace and name. `undefined` is a release without objects. */
+/**
+ * Compares the objects of two releases by group, kind, namespace and name. `undefined` is a release without objects.
+ */
 export function diffManifests(before: KubePkg | undefined, after: KubePkg | undefined): ManifestDiff {
   const [old, now] = [objectsOf(before), objectsOf(after)];
   const named = (ids: Iterable<string>, from: Map<string, KubeObjectEntry>) =>

@@ -441,7 +441,8 @@ Deno.test("[38] installBundle() of concurrent parts installs the package once", 
     await using site = await createSite();
     const order = round % 2 === 0 ? [0, 1, 2, 1] : [2, 1, 0, 0];
     const results: InstallResult[] = await Promise.all(order.map((number) => site.install(PARTS[number]!)));
-    // An import that finds a blob's pieces locked leaves the commit to the other one. If both do, the next part commits.
+    // An import that finds a blob's pieces locked leaves the commit to the other one. If both do, the next part
+    // commits.
     if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
     await site.checkInstalled();
     assertEquals(await site.list(), WHOLE);
