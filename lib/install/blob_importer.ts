@@ -14,19 +14,19 @@ import type { PartImport } from "./import_part.ts";
 import { checkSpace, missingError, type PlanImportOptions } from "./plan_import.ts";
 import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
-/** How content is brought. */
+/** Options of a `BlobImporter`. */
 export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"> {
   readonly store: ImportStore;
-  /** Set where the file is one part of several. */
+  /** Set if the file is one part of several. */
   readonly part: PartImport | undefined;
   readonly onProgress?: ((progress: BundleProgress) => void) | undefined;
 }
 
 const ANY_TYPE = "application/octet-stream";
 
-/** Brings the blobs of a bundle into a store, in the order in which they come, and knows what of the package is there. */
+/** Writes the blobs of a bundle into a store, in the bundle's order, and tracks which content of the package it has. */
 export class BlobImporter {
-  /** Blobs and manifests; those that the store held already are skipped. */
+  /** Counts blobs and manifests; those that the store already held are skipped. */
   readonly counts = { written: 0, skipped: 0, bytesWritten: 0 };
   readonly #bundle: BundleReader;
   readonly #kubepkg: KubePkg;
@@ -39,7 +39,7 @@ export class BlobImporter {
   readonly #total: number | undefined;
   #done = 0;
 
-  /** @param kubepkg with the digests of its images filled in */
+  /** @param kubepkg the release, with the digests of its images filled in */
   constructor(bundle: BundleReader, kubepkg: KubePkg, options: BlobImporterOptions) {
     this.#bundle = bundle;
     this.#kubepkg = kubepkg;
@@ -54,14 +54,14 @@ export class BlobImporter {
     this.#total = this.#bytesInFile();
   }
 
-  /** Reads the bundle to its end, and files its blobs; its manifests are only kept. */
-  async takeAll(): Promise<void> {
+  /** Reads the bundle to its end and writes its blobs. Manifests are kept in memory. */
+  async importAll(): Promise<void> {
     for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
-      await this.#take(blob);
+      await this.#importBlob(blob);
     }
   }
 
-  async #take(blob: BundleBlob): Promise<void> {
+  async #importBlob(blob: BundleBlob): Promise<void> {
     const { digest, size } = blob;
     const report = (bytes: number) => {
       this.#done += bytes;
@@ -71,9 +71,9 @@ export class BlobImporter {
         entry: blob.name,
       });
     };
-    if (blob.start !== undefined) return await this.#takePiece(blob, report);
+    if (blob.start !== undefined) return await this.#importPiece(blob, report);
     const isHeld = await this.statHeld(digest) === size;
-    // What may be a manifest is kept even if the store has it: it is needed to know what the image consists of.
+    // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
     this.#inPlace.set(digest, size);
     if (isHeld) this.counts.skipped++;
@@ -81,19 +81,19 @@ export class BlobImporter {
       if (this.#bundle.declared === undefined) await checkSpace(this.#kubepkg, size, this.#options);
       this.counts.written++;
       this.counts.bytesWritten += size;
-      // A manifest is written when all it names is in place; until then nothing has to hold it.
+      // A manifest is written only after all content that it names. Until then it stays in memory.
       if (bytes === undefined) {
         await writeBundleBlob(this.#store, blob, { repository: this.repositoryOf(digest), onBytes: report });
       } else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
-      // The parts that are still to come may come to another process.
+      // Another process may import the remaining parts, so the manifests of a part are stored as blobs.
       else if (this.#part !== undefined) await writeBundleBytes(this.#store, digest, bytes);
     }
     if (isHeld || bytes !== undefined) report(size);
   }
 
-  async #takePiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
+  async #importPiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
     const isHeld = await this.statHeld(blob.digest) === this.#bundle.declared?.get(blob.digest);
-    if (!isHeld && await this.#part?.take(blob, report)) {
+    if (!isHeld && await this.#part?.writePiece(blob, report)) {
       this.counts.written++;
       this.counts.bytesWritten += blob.size;
     } else {
@@ -108,15 +108,16 @@ export class BlobImporter {
   }
 
   /**
-   * Looks whether all that the package needs is there.
+   * Checks that the store and the bundle together have all content of the package.
    *
-   * @throws {IncompleteError}
-   * @throws {CorruptError} when a manifest is broken
+   * @returns the images of the package, with their manifests
+   * @throws {IncompleteError} when content is missing
+   * @throws {CorruptError} when a manifest is not valid
    */
   async checkComplete(): Promise<ImageGraph[]> {
     const kubepkg = this.#kubepkg;
-    const lacking = await this.listLacking();
-    if (lacking.length > 0) throw missingError(kubepkg, lacking);
+    const undelivered = await this.listMissing();
+    if (undelivered.length > 0) throw missingError(kubepkg, undelivered);
     const { graphs, missing } = await readImageGraphs(kubepkg, {
       what: this.#bundle.what,
       readManifest: (repository, digest) => this.#readManifest(repository, digest),
@@ -126,24 +127,24 @@ export class BlobImporter {
     return graphs;
   }
 
-  /** What the package needs and is not there. */
-  async listLacking(): Promise<Digest[]> {
-    const lacking: Digest[] = [];
+  /** Lists the declared content that neither the bundle has brought nor the store holds. */
+  async listMissing(): Promise<Digest[]> {
+    const missing: Digest[] = [];
     for (const [digest, size] of this.#bundle.declared ?? []) {
-      if (!this.#inPlace.has(digest) && await this.statHeld(digest) !== size) lacking.push(digest);
+      if (!this.#inPlace.has(digest) && await this.statHeld(digest) !== size) missing.push(digest);
     }
-    return lacking;
+    return missing;
   }
 
-  /** Files what looked like a manifest, or was said to be one, but is a layer of an image. */
-  async writeLeftOver(graphs: readonly ImageGraph[]): Promise<void> {
+  /** Writes the blobs that looked like manifests, or were declared as such, but are layers of an image. */
+  async writeNonManifests(graphs: readonly ImageGraph[]): Promise<void> {
     const used = new Set(graphs.flatMap(({ manifests }) => manifests.map(({ descriptor }) => descriptor.digest)));
     for (const [digest, bytes] of this.#manifests.list()) {
       if (!used.has(digest)) await this.#writeBytes(digest, bytes);
     }
   }
 
-  // Only what the package names is taken from the store: it may have a part of an index's other platforms.
+  // Only manifests that the package names are read from the store, which may hold some of an index's other platforms.
   async #readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined> {
     const bytes = this.#manifests.get(digest);
     if (bytes !== undefined) return bytes;
@@ -152,17 +153,19 @@ export class BlobImporter {
       await readSmallBlob(this.#store, repository, { digest, limit: MAX_MANIFEST_BYTES });
   }
 
-  /** The size in bytes of a blob that the store holds in whichever repository. */
+  /** Returns the size in bytes of a blob that the store holds; `undefined` if it does not. */
   async statHeld(digest: Digest): Promise<number | undefined> {
     return await this.#store.statBlob(this.repositoryOf(digest), digest);
   }
 
-  /** A repository of the package that has the digest. */
+  /** Returns a repository of the package that has the digest. @throws {CorruptError} when the package has no images */
   repositoryOf(digest: Digest): string {
     const repository = this.#repositories.get(digest);
     if (repository !== undefined) return repository;
     const [image] = imagesOf(this.#kubepkg);
-    if (image === undefined) throw new CorruptError(`Cannot use ${this.#bundle.what}: it has ${digest}, but no images`);
+    if (image === undefined) {
+      throw new CorruptError(`Cannot use ${this.#bundle.what}: it contains ${digest}, but names no images`);
+    }
     return repositoryOf(image.reference);
   }
 
@@ -180,8 +183,8 @@ export class BlobImporter {
 }
 
 /**
- * Tells whether a store has all that a bundle brings: its blobs, and every image under its tag. That blobs are there is
- * told by their sizes; they are not read.
+ * Reports whether a store has all content of a bundle: its blobs, and every image under its tag. Blobs are compared by
+ * size only; they are not read.
  *
  * @param statBlob the size in bytes of a blob that the store holds
  */
@@ -199,7 +202,7 @@ export async function holdsAll(
     if (found?.digest !== digest) return false;
   }
   if (declared !== undefined) return true;
-  // A bundle that does not list what it has: the store's own manifests tell it.
+  // A bundle of earlier tools does not list its digests: the manifests in the store list them instead.
   try {
     const { missing } = await readImageGraphs(kubepkg, {
       what,

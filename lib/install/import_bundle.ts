@@ -10,37 +10,45 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
 import { BlobImporter, holdsAll } from "./blob_importer.ts";
-import { PartImport, type PartState, type PendingNotes } from "./import_part.ts";
+import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
-import { type ImportPlan, judgeImport, planImport, type PlanImportOptions } from "./plan_import.ts";
+import {
+  checkRelease,
+  type ImportPlan,
+  planImport,
+  type PlanImportOptions,
+  type ReleaseComparison,
+} from "./plan_import.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
-/** What an installation is besides the content of the store. */
+/** The steps of an installation other than writing content into the store. */
 export interface Installation {
-  /** What is installed under a name. It is asked twice: at first, and by whom has the lock. */
+  /** Returns the installed release of a package. Called for the plan, and again while the lock is held. */
   findInstalled?(name: string): Promise<KubePkg | undefined>;
-  /** Sees to it, before anything is written, that `finish` will be able to do its work. */
+  /** Checks, before anything is written, that `finish` can succeed. */
   prepare?(): Promise<void>;
-  /** Keeps others who install out, from the first manifest until `finish` is done. */
+  /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
   lock?(): Promise<Disposable>;
-  /** Whether what `finish` does is done for a package that is installed. */
+  /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /** Hands the package over and records it. */
+  /** Hands the package over, and records it. */
   finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
 }
 
-/** How a bundle is imported. */
+/** Options of `importBundle`. */
 export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "countBytes" | "isInPlace"> {
   /** Names the file in errors. */
   readonly what?: string | undefined;
   readonly installation?: Installation;
-  /** Where it is noted what has come of a package; without it parts are refused. */
-  readonly pending?: PendingNotes;
-  /** Only says what would happen; reads the first entry alone. */
+  /** The records of pending packages; without them parts are refused. */
+  readonly pending?: PendingStore;
+  /** Plans the import only; reads nothing but the first entry of the bundle. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
-  /** Called when all of the bundle was read, before anything of it can be seen; what it throws refuses the bundle. */
+  /**
+   * Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused.
+   */
   readonly onRead?: (() => Promise<void>) | undefined;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
@@ -52,30 +60,34 @@ export interface ImportedImage {
   readonly platforms: readonly string[];
 }
 
-/** What an import did. */
+/** The result of an import. */
 export interface ImportResult {
   readonly plan: ImportPlan;
-  /** False: it was a dry run, there was nothing to do, or other parts are missing. */
+  /** False if it was a dry run, if there was nothing to do, or if other parts are missing. */
   readonly isImported: boolean;
   readonly images: readonly ImportedImage[];
-  /** Blobs and manifests; those that the store held already are skipped. */
+  /** Counts of blobs and manifests; those that the store already held are skipped. */
   readonly blobs: { readonly written: number; readonly skipped: number; readonly bytesWritten: number };
-  /** Set where the file is one part of several. */
+  /** Set if the file is one part of several. */
   readonly part?: PartState;
-  /** The package as the bundle has it, the digests of its images filled in: what is handed over and recorded. */
+  /** The release of the bundle with the digests of its images filled in, as it is handed over and recorded. */
   readonly kubepkg: KubePkg;
 }
 
 /**
- * Brings a bundle's content into a store: blobs as they come, then, when all that the package needs is in place, the
- * manifests, the tags, and last what the installation does. Whatever goes wrong before that changes nothing that can be
- * seen, and doing it again skips what is in place. A part of several brings its own, and the last one does the rest. Of what is installed already only what is gone is brought.
+ * Imports a bundle's content into a store. Blobs are written in the order of the bundle. When all content that the
+ * package needs is in the store, the manifests and the tags are written, and then the installation is finished. A
+ * failure before that changes nothing visible, and a retry skips the content that was written.
  *
- * @throws {CorruptError} when the bundle is broken or content is not what its name says
- * @throws {RefusedError} when the version rule forbids it
+ * One part of several writes only its own content; the part that completes the content finishes the installation. If
+ * the same release is already installed, only its missing content is restored.
+ *
+ * @throws {CorruptError} when the bundle is damaged, or content does not match its digest
+ * @throws {RefusedError} when the version rule forbids the import
  * @throws {IncompleteError} when content is missing
- * @throws {NoSpaceError} when it does not fit
- * @throws {StalePartialError} when an earlier try had left something wrong, which is gone now: the same again begins anew
+ * @throws {NoSpaceError} when there is not enough space
+ * @throws {StalePartialError} when a partial file of an earlier import was wrong; it is deleted, and a retry starts
+ *   over
  */
 export async function importBundle(
   source: BundleSource,
@@ -111,7 +123,8 @@ class BundleImport {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
-    // Earlier tools left the images' digests to the status; what is installed and compared has them in their place.
+    // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
+    // release.
     const whole = withoutPart(bundle.kubepkg);
     this.#kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
     this.#part = this.#createPart();
@@ -130,25 +143,25 @@ class BundleImport {
     const content = this.#content;
     const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
     await this.#part?.begin(isHeld);
-    await content.takeAll();
+    await content.importAll();
     await this.#options.onRead?.();
     using _lockOfPart = this.#part && await installation?.lock?.();
-    // Before it is noted that it came: a higher version may have been installed meanwhile.
-    if (this.#part !== undefined) await this.#judge();
+    // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
+    if (this.#part !== undefined) await this.#checkRelease();
     await this.#part?.finish(isHeld, async (digest) => {
       await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
     });
-    if (this.#part !== undefined && this.#part.state.count > 1 && (await content.listLacking()).length > 0) {
-      await this.#part.wait();
+    if (this.#part !== undefined && this.#part.state.count > 1 && (await content.listMissing()).length > 0) {
+      await this.#part.keepPending();
       return this.#result(plan);
     }
     const graphs = await content.checkComplete();
-    await content.writeLeftOver(graphs);
+    await content.writeNonManifests(graphs);
     using _lock = this.#part === undefined ? await installation?.lock?.() : undefined;
     return await this.#install(plan, graphs);
   }
 
-  /** Ends the work, however it went. */
+  /** Closes what the import has opened, after success and after failure. */
   async close(): Promise<void> {
     await this.#part?.close();
   }
@@ -163,7 +176,7 @@ class BundleImport {
     });
     if (this.#part === undefined || plan.refusal instanceof RefusedError) return plan;
     try {
-      await this.#part.judge();
+      await this.#part.check();
       return plan;
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
@@ -175,7 +188,7 @@ class BundleImport {
     const { part, what } = this.#bundle;
     const { pending, force, installation } = this.#options;
     if (part === undefined) return undefined;
-    if (pending === undefined) throw new Error(`Cannot import ${what}: parts cannot be imported here`);
+    if (pending === undefined) throw new Error(`Cannot import ${what}: parts of a bundle are not supported here`);
     return new PartImport(this.#bundle as BundleReader & { part: PackagePart }, this.#kubepkg, {
       store: this.#store,
       pending,
@@ -190,20 +203,20 @@ class BundleImport {
     return Math.max(0, size - (await this.#store.statIngest?.(digest) ?? 0));
   }
 
-  // What is installed now need not be what was when the blobs began to come.
+  // Another release may have been installed since the plan was made, so the version rule is checked again.
   async #install(planned: ImportPlan, graphs: readonly ImageGraph[]): Promise<ImportResult> {
     const { force, installation } = this.#options;
-    const judged = await this.#judge();
-    const isSame = judged.verdict === "same" && !force;
-    const plan = { ...planned, ...judged, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
+    const comparison = await this.#checkRelease();
+    const isSame = comparison.verdict === "same" && !force;
+    const plan = { ...planned, ...comparison, isRepair: isSame && (planned.isRepair || !await this.#isInPlace()) };
     if (isSame && !plan.isRepair) return this.#result(plan);
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);
     return this.#result(plan, graphs);
   }
 
-  async #judge(): Promise<ReturnType<typeof judgeImport>> {
-    return judgeImport(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+  async #checkRelease(): Promise<ReleaseComparison> {
+    return checkRelease(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
   }
 
   async #findInstalled(): Promise<{ installed?: KubePkg }> {
@@ -217,14 +230,16 @@ class BundleImport {
   }
 
   #result(plan: ImportPlan, graphs?: readonly ImageGraph[]): ImportResult {
-    // Nothing is waited for where all is there, whichever way it came.
-    const isThere = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
+    // When the package is installed, no part is missing, even if another bundle brought its content.
+    const isComplete = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
     return {
       plan,
       isImported: graphs !== undefined,
       images: graphs?.map(describeImage) ?? this.#describeImages(),
       blobs: { ...this.#content.counts },
-      ...(this.#part === undefined ? {} : { part: isThere ? { ...this.#part.state, missing: [] } : this.#part.state }),
+      ...(this.#part === undefined
+        ? {}
+        : { part: isComplete ? { ...this.#part.state, missing: [] } : this.#part.state }),
       kubepkg: this.#kubepkg,
     };
   }

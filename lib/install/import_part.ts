@@ -8,36 +8,38 @@ import type { PieceStore } from "../store/blob_store.ts";
 import { checkPart, formatParts, missingParts, type PendingPackage } from "./pending_packages.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
-/** Where it is noted what has come of packages. */
-export interface PendingNotes {
+/** The records of pending packages. */
+export interface PendingStore {
   read(name: string): Promise<PendingPackage | undefined>;
   /** Durable when the promise resolves. */
   write(pending: PendingPackage): Promise<void>;
 }
 
-/** What there is of a package that comes in parts. */
+/** Which parts of a package were received. */
 export interface PartState {
   readonly id: Digest;
-  /** Of the part that was imported, from 1. */
+  /** The number of the part that was imported, from 1. */
   readonly number: number;
+  /** How many parts the bundle has. */
   readonly count: number;
-  /** The parts that have come, and those that have not; sorted. */
+  /** The numbers of the parts that were received; sorted. */
   readonly received: readonly number[];
+  /** The numbers of the parts that were not received; sorted. */
   readonly missing: readonly number[];
 }
 
-/** What an import of a part is given. */
+/** Options of a `PartImport`. */
 export interface PartImportOptions {
   readonly store: ImportStore;
-  readonly pending: PendingNotes;
+  readonly pending: PendingStore;
   readonly force?: boolean | undefined;
-  /** Keeps out others who note what has come. */
+  /** Takes the installation lock, so that no other import changes the records of pending packages. */
   readonly lock: () => Promise<Disposable>;
 }
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** The import of one part of a bundle: its pieces, and the note of what has come. */
+/** The import of one part of a bundle: writes its pieces, and keeps the record of the parts that were received. */
 export class PartImport {
   readonly #bundle: BundleReader;
   readonly #kubepkg: KubePkg;
@@ -48,7 +50,7 @@ export class PartImport {
   readonly #carried: ReadonlyMap<Digest, readonly PartContent[]>;
   #received: readonly number[] = [];
 
-  /** @param kubepkg without `status.part` */
+  /** @param kubepkg the release, without `status.part` */
   constructor(bundle: BundleReader & { part: PackagePart }, kubepkg: KubePkg, options: PartImportOptions) {
     this.#bundle = bundle;
     this.#kubepkg = kubepkg;
@@ -57,18 +59,22 @@ export class PartImport {
     this.#carried = Map.groupBy(this.#part.carries, ({ digest }) => digest);
   }
 
-  /** Looks whether the part belongs to what is there. @throws {RefusedError} */
-  async judge(): Promise<void> {
+  /** Checks that the part belongs to the parts that were received before. @throws {RefusedError} when not */
+  async check(): Promise<void> {
     this.#received = await this.#checkPart();
   }
 
-  /** How the package stands, with this part or (before it was read) without it. */
+  /** Which parts of the package were received; this part counts only after `finish`. */
   get state(): PartState {
     const { id, number, count } = this.#part;
     return { id, number, count, received: this.#received, missing: missingParts({ count, received: this.#received }) };
   }
 
-  /** How many bytes of a blob that is not in place this part brings, and are not there; `undefined`: it brings none. */
+  /**
+   * Returns how many bytes of a blob this part carries that are not on the disk yet; `undefined` if it carries none.
+   *
+   * @param size the size of the whole blob in bytes
+   */
   async countBytes(digest: Digest, size: number): Promise<number | undefined> {
     const carried = this.#carried.get(digest);
     if (carried === undefined) return undefined;
@@ -78,35 +84,36 @@ export class PartImport {
   }
 
   /**
-   * Notes that the package is on its way, so that nobody takes away what comes.
+   * Records the package as pending, so that garbage collection and eviction keep its content.
    *
-   * @param isHeld whether a blob is in place
+   * @param isHeld reports whether the store holds a blob
    */
   async begin(isHeld: (digest: Digest) => Promise<boolean>): Promise<void> {
     for (const { digest, start = 0, length } of this.#part.carries) {
       if (length === undefined || await isHeld(digest)) continue;
-      // Only the check sum of the whole file says that a piece is right.
+      // Pieces have no digest of their own; only the checksum of the whole file verifies them. So it is read to its
+      // end.
       if (countMissing(await this.#store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
     }
     using _lock = await this.#options.lock();
     this.#received = await this.#checkPart();
-    await this.#note(this.#received);
+    await this.#record(this.#received);
   }
 
   /**
-   * Takes a piece of a blob that is not in place.
+   * Writes the missing bytes of a piece.
    *
-   * @param onBytes told of bytes that were written
-   * @returns whether it had to be written
+   * @param onBytes called with the number of bytes that were processed
+   * @returns false if all bytes of the piece were on the disk
    */
-  async take({ digest, start = 0, size, read }: BundleBlob, onBytes: (count: number) => void): Promise<boolean> {
+  async writePiece({ digest, start = 0, size, read }: BundleBlob, onBytes: (count: number) => void): Promise<boolean> {
     const missing = listMissing(await this.#store.listPieces(digest), start, size);
     if (missing.length === 0) return false;
     const pieces = this.#open.get(digest) ?? await this.#store.openPieces(digest);
     this.#open.set(digest, pieces);
     let at = start;
     for (let bytes = await read(PIECE_BYTES); bytes !== undefined; bytes = await read(PIECE_BYTES)) {
-      // What counts already stays as it is: nobody knows yet whether this file is good.
+      // Bytes that are already recorded are not overwritten, because this file is not verified yet.
       for (const gap of missing) {
         const [from, to] = [Math.max(gap.start, at), Math.min(gap.start + gap.length, at + bytes.length)];
         if (from < to) await pieces.write(from, bytes.subarray(from - at, to - at));
@@ -119,12 +126,12 @@ export class PartImport {
   }
 
   /**
-   * Has what came count, when the file was read to its end, and puts together the blobs of which all pieces are there. To be
-   * called by whom has the lock.
+   * Records the pieces of this part, and commits the blobs whose pieces are complete. Call it after the file was read
+   * to its end with a valid checksum. The caller holds the installation lock.
    *
-   * @param isHeld whether a blob is in place
-   * @param link grants a repository a blob that is in place now
-   * @throws {CorruptError} when pieces do not make the blob; it names the parts that brought them
+   * @param isHeld reports whether the store holds a blob
+   * @param link links a blob that was committed into its repository
+   * @throws {CorruptError} when the pieces of a blob have another digest; names the parts that they are from
    */
   async finish(
     isHeld: (digest: Digest) => Promise<boolean>,
@@ -134,7 +141,7 @@ export class PartImport {
     const bad = new Set<number>();
     const broken: string[] = [];
     for (const [digest, pieces] of this.#open) await pieces.record(this.#written.get(digest) ?? []);
-    // Also those whose last piece came earlier, by one who was cut off before it could do this.
+    // This includes blobs whose last piece was recorded earlier, by an import that was interrupted before the commit.
     for (const [digest, size] of this.#bundle.declared ?? []) {
       const ranges = await this.#store.listPieces(digest);
       if (ranges.length === 0 || countMissing(ranges, 0, size) > 0 || await isHeld(digest)) continue;
@@ -149,29 +156,27 @@ export class PartImport {
     }
     const received = new Set([...this.#received, this.#part.number]);
     this.#received = [...received].filter((number) => !bad.has(number)).sort((a, b) => a - b);
-    await this.#note(this.#received);
+    await this.#record(this.#received);
     if (broken.length === 0) return;
     const { metadata: { name }, spec: { version } } = this.#kubepkg;
     const parts = formatParts([...bad].sort((a, b) => a - b));
     throw new CorruptError(
-      `Cannot import ${name}@${version}: ${
-        broken.join("; ")
-      }; it was put together from ${parts}: import these once more`,
+      `Cannot import ${name}@${version}: ${broken.join("; ")}; it was assembled from ${parts}; import these again`,
     );
   }
 
   /**
-   * Says that content is not there yet. If all parts have come, some of what they brought is gone again, nobody knows of
-   * which: all but this one are waited for.
+   * Keeps the package pending because content is missing. If all parts were received, some of their content was lost
+   * since, and it is not known of which part. All parts except this one then count as missing.
    */
-  async wait(): Promise<void> {
+  async keepPending(): Promise<void> {
     const { number } = this.#part;
     if (this.state.missing.length > 0) return;
     this.#received = [number];
-    await this.#note(this.#received);
+    await this.#record(this.#received);
   }
 
-  /** Ends the work on pieces, however it went. */
+  /** Closes the files of all pieces, after success and after failure. */
   async close(): Promise<void> {
     for (const pieces of this.#open.values()) await pieces.abandon();
   }
@@ -182,7 +187,7 @@ export class PartImport {
     return checkPart(this.#kubepkg, this.#part, { pending, force, what: this.#bundle.what });
   }
 
-  async #note(received: readonly number[]): Promise<void> {
+  async #record(received: readonly number[]): Promise<void> {
     const { id, count } = this.#part;
     await this.#options.pending.write({ kubepkg: this.#kubepkg, part: { id, count, received } });
   }
@@ -190,7 +195,7 @@ export class PartImport {
   get #store(): PieceStore {
     const { store } = this.#options;
     if (store.openPieces === undefined || store.listPieces === undefined) {
-      throw new Error(`Cannot import ${this.#bundle.what}: this store takes no parts`);
+      throw new Error(`Cannot import ${this.#bundle.what}: this store does not support parts`);
     }
     return store as PieceStore;
   }

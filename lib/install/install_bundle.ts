@@ -5,31 +5,33 @@ import { importBundle, type ImportOptions, type ImportResult } from "./import_bu
 import type { PackageRecords } from "./package_records.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
-/** Where a bundle is installed, and how. */
+/** Options of `installBundle`. */
 export interface InstallOptions
   extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
   readonly store: ImportStore;
   readonly records: PackageRecords;
-  /** How the manifests get into the cluster; without it they are only recorded. */
+  /** Where the manifests are handed over; without it they are only recorded. */
   readonly handover?: Handover | undefined;
 }
 
-/** What an installation did. */
+/** The result of an installation. */
 export interface InstallResult extends ImportResult {
   /** Where the manifests were handed over to. */
   readonly handover?: string;
-  /** Objects that the package no longer has, but that were left in the cluster. */
+  /** Objects, as `kind/namespace/name`, that the package no longer has but that were left in the cluster. */
   readonly left?: readonly string[];
-  /** What became of the place where the package was handed over to before, if that was another. */
+  /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly handoverNote?: string;
 }
 
 /**
- * Imports a bundle's content, hands its manifests over, and records the package: in this order, so that what was cut off
- * anywhere is done again from the place where it stopped. Of several installations at a time one at a time does what can
- * be seen, and the version rule holds for what the one before has left.
+ * Imports a bundle's content, hands its manifests over, and records the package. In this order an interrupted
+ * installation can be repeated and resumes where it stopped.
  *
- * @throws {Error} when the manifests cannot be handed over: where that can be known, before anything is written
+ * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again
+ * against the result of the one before.
+ *
+ * @throws {Error} when the manifests cannot be handed over; if that can be known in advance, before anything is written
  * @throws as `importBundle` does
  */
 export async function installBundle(
@@ -46,20 +48,20 @@ export async function installBundle(
       lock: () => records.lock(),
       isFinished: async (kubepkg) => handover === undefined || await isPackageHandedOver(handover, records, kubepkg),
       finish: async (kubepkg, { isRepair }) => {
-        // Who watches for manifests takes those that come again for news.
+        // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
         if (handover !== undefined && !(isRepair && await isPackageHandedOver(handover, records, kubepkg))) {
           handedOver = await handOverPackage(handover, records, kubepkg);
         }
         if (!isRepair) await records.write(kubepkg);
-        // Nothing else was installed: another release that is on its way stays so.
-        else await records.pending.settle(kubepkg);
+        // A repair installs no new release, so another pending release stays pending.
+        else await records.pending.removeRelease(kubepkg);
       },
     },
   });
   const { plan, kubepkg } = result;
-  // Of an installation that was cut off right before its end.
+  // An installation that was interrupted right before its end has left its pending record.
   if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
-    await records.pending.settle(kubepkg);
+    await records.pending.removeRelease(kubepkg);
   }
   if (handedOver === undefined) return result;
   const { where, left, note } = handedOver;

@@ -9,12 +9,16 @@ import { formatReference, repositoryOf } from "../oci/reference.ts";
 const MAX_SHOWN = 10;
 
 /**
- * The images of a package that was installed, with their manifests, from the store alone.
+ * Reads the images of an installed package, with their manifests, from the store.
  *
- * @param doing what cannot be done otherwise: `roll line4 back to 1.0.0`
- * @throws {IncompleteError} when any of its content is not held, naming it and the images that need it
+ * @param action the action that needs them, for the error: `roll line4 back to 1.0.0`
+ * @throws {IncompleteError} when the store does not hold all content; names the digests and the images that need them
  */
-export async function readInstalledImages(store: ContentStore, kubepkg: KubePkg, doing: string): Promise<ImageGraph[]> {
+export async function readInstalledImages(
+  store: ContentStore,
+  kubepkg: KubePkg,
+  action: string,
+): Promise<ImageGraph[]> {
   const lines = kubepkg.status?.digests ?? [];
   const repositories = new Map(lines.map(({ digest, name }) => [digest, name]));
   const [first] = imagesOf(kubepkg);
@@ -24,7 +28,7 @@ export async function readInstalledImages(store: ContentStore, kubepkg: KubePkg,
   };
   const missing = new Set<Digest>();
   for (const { digest, size } of lines) if (await statBlob(digest) !== size) missing.add(digest);
-  // The store may have a part of what is for other platforms, from elsewhere.
+  // For other platforms the store may hold some content from elsewhere; it does not belong to the package.
   const own = new Set(lines.filter(({ type }) => type === "manifest").map(({ digest }) => digest));
   const found = await readImageGraphs(kubepkg, {
     what: `${kubepkg.metadata.name}@${kubepkg.spec.version}`,
@@ -34,20 +38,20 @@ export async function readInstalledImages(store: ContentStore, kubepkg: KubePkg,
     statBlob,
   });
   for (const digest of found.missing) missing.add(digest);
-  if (missing.size > 0) throw lackingError(kubepkg, [...missing], doing);
+  if (missing.size > 0) throw missingContentError(kubepkg, [...missing], action);
   return found.graphs;
 }
 
-function lackingError(kubepkg: KubePkg, missing: readonly Digest[], doing: string): IncompleteError {
-  const lacking = new Set(missing);
+function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], action: string): IncompleteError {
+  const absent = new Set(missing);
   const names = new Set(
-    (kubepkg.status?.digests ?? []).filter(({ digest }) => lacking.has(digest)).map((it) => it.name),
+    (kubepkg.status?.digests ?? []).filter(({ digest }) => absent.has(digest)).map((it) => it.name),
   );
   const images = imagesOf(kubepkg).map(({ reference }) => reference)
     .filter((reference) => names.size === 0 || names.has(repositoryOf(reference))).map(formatReference);
   const more = missing.length > MAX_SHOWN ? ` and ${missing.length - MAX_SHOWN} more` : "";
   return new IncompleteError(
-    `Cannot ${doing}: the store lacks ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${
+    `Cannot ${action}: the store does not hold ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${
       images.join(", ")
     }; ` +
       "nothing was changed; import that version's bundle again with --force",
@@ -55,7 +59,7 @@ function lackingError(kubepkg: KubePkg, missing: readonly Digest[], doing: strin
   );
 }
 
-/** Files the manifests of images, and then points their tags at them. */
+/** Writes the manifests of images, and then sets their tags. */
 export async function writeImages(store: ContentStore, graphs: readonly ImageGraph[]): Promise<void> {
   for (const { repository, manifests } of graphs) {
     for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);

@@ -8,11 +8,11 @@ import { INGEST } from "../store/layout.ts";
 import { HandoverRecords } from "./handover/handover_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 
-/** The packages that are installed, one folder each below `<data>/kubepkg`, with those that they replaced. */
+/** The records of installed packages and of their earlier releases, one folder for each package in `<data>/kubepkg`. */
 export class PackageRecords {
-  /** Where packages were handed over to. */
+  /** The records of hand-overs. */
   readonly handovers: HandoverRecords;
-  /** The packages that are on their way. */
+  /** The records of pending packages. */
   readonly pending: PendingPackages;
   readonly #root: string;
   readonly #ingest: string;
@@ -27,12 +27,12 @@ export class PackageRecords {
     this.pending = new PendingPackages(data, randomName);
   }
 
-  /** The installed version of a package. @throws {CorruptError} when its record cannot be read */
+  /** Returns the installed release of a package. @throws {CorruptError} when its record is not valid */
   async read(name: string): Promise<KubePkg | undefined> {
     return isPackageName(name) ? await readRecord(`${this.#root}/${name}/current.json`) : undefined;
   }
 
-  /** All installed packages, sorted by name. */
+  /** Lists all installed packages, sorted by name. @throws {CorruptError} when a record is not valid */
   async list(): Promise<KubePkg[]> {
     const found: KubePkg[] = [];
     for (const name of (await namesIn(this.#root)).sort()) {
@@ -42,7 +42,7 @@ export class PackageRecords {
     return found;
   }
 
-  /** The versions that came before the installed one, the oldest first. */
+  /** Lists the releases that were installed before the current one, the oldest first. */
   async listHistory(name: string): Promise<KubePkg[]> {
     if (!isPackageName(name)) return [];
     const found: KubePkg[] = [];
@@ -54,20 +54,20 @@ export class PackageRecords {
   }
 
   /**
-   * Records a package as installed; what was installed before goes into its history. What was on its way under the name,
-   * this version or another, is so no more.
+   * Records a package as installed. The release that was installed before goes into the history. Any release of the
+   * package that was pending is pending no longer.
    */
   async write(kubepkg: KubePkg): Promise<void> {
     const { name } = kubepkg.metadata;
     const installed = await this.read(name);
-    if (installed !== undefined) await this.#keep(installed);
+    if (installed !== undefined) await this.#addToHistory(installed);
     await this.#writeRecord(`${name}/current.json`, kubepkg);
     await this.pending.remove(name);
   }
 
   /**
-   * Forgets a package and all that it replaced; the record of what is installed goes last, so that what was cut off can be
-   * done again. What is on its way under the name stays.
+   * Removes the records of a package and of its history. The record of the installed release is removed last, so that
+   * an interrupted removal can be repeated. A pending release stays pending.
    */
   async remove(name: string): Promise<void> {
     if (!isPackageName(name)) return;
@@ -76,14 +76,14 @@ export class PackageRecords {
     await removeIfPresent(`${folder}/history`);
     await this.handovers.remove(name);
     await removeIfPresent(`${folder}/current.json`);
-    // Something else of the package may be in it, or come into it at this moment.
+    // The folder stays if it has other files of the package, or if one is written at this moment.
     await removeIfPresent(folder).catch(() => {});
     await syncFolder(this.#root);
   }
 
   /**
-   * Waits until nobody else installs, and keeps others from it until the returned handle is disposed of. Where it cannot
-   * be had, because the folder cannot be written or its file system knows no locks, it does without.
+   * Waits for the installation lock and holds it until the returned handle is disposed of. If the folder is not
+   * writable or its file system does not support locks, the installation proceeds without a lock.
    */
   async lock(): Promise<Disposable> {
     let file: Deno.FsFile | undefined;
@@ -98,7 +98,7 @@ export class PackageRecords {
     return { [Symbol.dispose]: () => file.close() };
   }
 
-  /** Writes a file that goes again. @throws when that cannot be done */
+  /** Checks that the data folder is writable, with a temporary file. @throws {Error} when it is not */
   async checkWritable(): Promise<void> {
     const path = `${this.#ingest}/${this.#randomName()}.tmp`;
     await createFolder(this.#ingest);
@@ -106,8 +106,8 @@ export class PackageRecords {
     await removeIfPresent(path);
   }
 
-  // Nothing where it was kept already, by one that was cut off before it could record what comes next.
-  async #keep(installed: KubePkg): Promise<void> {
+  // An interrupted installation may have added the release to the history already; it is not added twice.
+  async #addToHistory(installed: KubePkg): Promise<void> {
     const { name } = installed.metadata;
     const last = (await this.#historyFiles(name)).at(-1);
     const record = formatRecord(installed);
@@ -151,11 +151,11 @@ async function namesIn(path: string): Promise<string[]> {
 }
 
 /**
- * All content that the installed packages need, and those that they replaced: a rollback needs these. Also that of
- * packages which are on their way: of these a part may be there, and is not to be brought again.
+ * Collects the digests of all content that packages need: the installed releases, their history (for a rollback), and
+ * the pending releases (so that content which was received is not transferred again).
  *
- * @param except a package that does not count
- * @throws {CorruptError} when a record cannot be read: nobody knows then what is needed
+ * @param except the name of an installed package to leave out
+ * @throws {CorruptError} when a record is not valid, because the content that it needs is not known then
  */
 export async function collectPackageDigests(records: PackageRecords, except?: string): Promise<Set<Digest>> {
   const found = new Set<Digest>();

@@ -14,8 +14,8 @@ import { INGEST } from "../store/layout.ts";
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
 /**
- * The packages that are on their way, at most one of a name, as `<data>/kubepkg/<name>/pending.json`. What they name is
- * kept by collectors although nothing else refers to it.
+ * The records of pending packages, at most one release of each name, in `<data>/kubepkg/<name>/pending.json`. Garbage
+ * collection and eviction keep the content that they name, although nothing else refers to it yet.
  */
 export class PendingPackages {
   readonly #data: string;
@@ -31,7 +31,7 @@ export class PendingPackages {
     this.#randomName = randomName;
   }
 
-  /** What has come of a package. @throws {CorruptError} when it cannot be read */
+  /** Reads the record of a pending package. @throws {CorruptError} when the record is not valid */
   async read(name: string): Promise<PendingPackage | undefined> {
     const path = this.#path(name);
     try {
@@ -42,7 +42,7 @@ export class PendingPackages {
     }
   }
 
-  /** All packages that are on their way, sorted by name. */
+  /** Lists all pending packages, sorted by name. @throws {CorruptError} when a record is not valid */
   async list(): Promise<PendingPackage[]> {
     const found: PendingPackage[] = [];
     const folders = (await listFolder(this.#root) ?? []).filter(({ isDirectory }) => isDirectory);
@@ -53,28 +53,28 @@ export class PendingPackages {
     return found;
   }
 
-  /** Says what has come of a package, durably, in the place of what was said before. */
+  /** Writes the record of a pending package durably. It replaces an earlier record of the same name. */
   async write(pending: PendingPackage): Promise<void> {
     const bytes = new TextEncoder().encode(`${JSON.stringify(pending, undefined, 2)}\n`);
     const path = this.#path(pending.kubepkg.metadata.name);
     await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, path, bytes);
   }
 
-  /** Says that a package is on its way no more; pieces of blobs that only it waited for go. */
+  /** Removes the record of a package, and the pieces of blobs that no other pending package needs. */
   async remove(name: string): Promise<void> {
     const pending = await this.read(name).catch(undefinedIfCorrupt);
     await removeIfPresent(this.#path(name));
     if (pending === undefined) return;
     const digests = digestsOf(pending);
     const others = await this.list().catch(undefinedIfCorrupt);
-    // Nobody knows what that one waits for: a collection will see to it.
+    // A record is not readable, so the pieces that it needs are not known. They are left to garbage collection.
     if (others === undefined) return;
     const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
     await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
   }
 
-  /** As `remove`, unless what is on its way is another release. */
-  async settle(kubepkg: KubePkg): Promise<void> {
+  /** Removes the record of a package as `remove` does, unless another release of it is pending. */
+  async removeRelease(kubepkg: KubePkg): Promise<void> {
     const { name } = kubepkg.metadata;
     const pending = await this.read(name).catch(undefinedIfCorrupt);
     if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(name);
@@ -101,55 +101,55 @@ function parsePending(bytes: Uint8Array, path: string): PendingPackage {
   const { id, count, came, received = came } = isJsonObject(part) ? part : {}; // crpe 0.1.0 wrote `came`
   const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
   if (!isDigest(id) || !isNumber(count) || !Array.isArray(received) || !received.every(isNumber)) {
-    throw new CorruptError(`Cannot use ${path}: part is not what it has to be; remove the file to begin anew`);
+    throw new CorruptError(`Cannot use ${path}: the field part is not valid; remove the file to start over`);
   }
   return { ...parsed, part: { id, count, received } };
 }
 
-/** A package of which something has come, and not yet all: parts of a bundle, or a push. */
+/** A package whose content is incomplete: only some parts of its bundle were imported, or a push is in progress. */
 export interface PendingPackage {
   /** Without `status.part`. */
   readonly kubepkg: KubePkg;
-  /** Where it comes in parts. */
+  /** Set if the bundle is split into parts. */
   readonly part?: PendingParts;
 }
 
-/** Which parts of a bundle have come. */
+/** Which parts of a bundle were received. */
 export interface PendingParts {
   /** The same for all parts of one pack. */
   readonly id: Digest;
-  /** How many there are. */
+  /** The number of parts. */
   readonly count: number;
-  /** The numbers, from 1, of those that were read to their end; sorted. */
+  /** The numbers, from 1, of the parts that were read to the end; sorted. */
   readonly received: readonly number[];
 }
 
-/** A package as all its parts together have it. */
+/** Returns the document of the whole package, which is the same for all of its parts. */
 export function withoutPart(kubepkg: KubePkg): KubePkg {
   if (kubepkg.status?.part === undefined) return kubepkg;
   const { part: _, ...status } = kubepkg.status;
   return { ...kubepkg, status };
 }
 
-/** The numbers of the parts that have not come. */
+/** Returns the numbers of the parts that were not received. */
 export function missingParts({ count, received }: Pick<PendingParts, "count" | "received">): number[] {
   return Array.from({ length: count }, (_, i) => i + 1).filter((number) => !received.includes(number));
 }
 
 /**
- * Decides whether a part may come to what is there of its package.
+ * Checks that a part belongs to the same pack as the parts that were received before.
  *
- * @param kubepkg of the part, without `status.part`
- * @param what names the file of the part in errors
- * @returns the parts that have come of the same pack
- * @throws {RefusedError} when other parts, of another pack or a higher version, are there and it is not forced
+ * @param kubepkg the release of the part, without `status.part`
+ * @param what names the part's file in errors
+ * @returns the numbers of the parts of the same pack that were received
+ * @throws {RefusedError} when parts of another pack or of a higher version were received, unless `force` is set
  */
 export function checkPart(
   kubepkg: KubePkg,
   part: PackagePart,
   { pending, force, what }: { pending: PendingPackage | undefined; force?: boolean | undefined; what: string },
 ): readonly number[] {
-  // What a push has brought makes no difference to parts.
+  // A pending push has no parts that could conflict.
   if (pending?.part === undefined) return [];
   const { name } = kubepkg.metadata;
   const [version, other] = [kubepkg.spec.version, pending.kubepkg.spec.version];
@@ -160,16 +160,17 @@ export function checkPart(
   const order = compare(parse(version), parse(other));
   if (force || order > 0 || received.length === 0) return [];
   const packed = order === 0 ? `, packed as ${id},` : "";
-  const there = `${formatParts(received)} of ${name}@${other}${packed} ${received.length === 1 ? "has" : "have"} come`;
+  const verb = received.length === 1 ? "was" : "were";
+  const earlier = `${formatParts(received)} of ${name}@${other}${packed} ${verb} imported before`;
   throw new RefusedError(
     order < 0
-      ? `Cannot import ${name}@${version}: ${there}, which is higher; --force gives up what came`
+      ? `Cannot import ${name}@${version}: ${earlier}, which is higher; --force discards the earlier parts`
       : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${name}@${version} ` +
-        `(${part.id}); ${there}; bring the parts of one pack, or give up what came with --force`,
+        `(${part.id}); ${earlier}; import the parts of one pack, or discard the earlier parts with --force`,
   );
 }
 
-/** `part 1`, `parts 1, 2 and 4`, `none of the parts`. */
+/** Formats part numbers as `part 1`, `parts 1, 2 and 4` or `none of the parts`. */
 export function formatParts(numbers: readonly number[]): string {
   const [last, ...before] = [...numbers].reverse();
   if (last === undefined) return "none of the parts";

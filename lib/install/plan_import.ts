@@ -7,75 +7,80 @@ import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { diffManifests, type ManifestDiff } from "./handover/manifest_file.ts";
 
-/** What an import is decided by. */
+/** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
-  /** What is installed under the package's name. */
+  /** The release that is installed under the package's name. */
   readonly installed?: KubePkg;
-  /** Allows a downgrade and a changed re-issue; and imports again what is installed already. */
+  /** Allows a downgrade and a changed re-issue, and imports a release again that is already installed. */
   readonly force?: boolean;
-  /** The size in bytes of a blob that the store holds in whichever repository. */
+  /** The size in bytes of a blob that the store holds in any repository. */
   readonly statBlob: (digest: Digest) => Promise<number | undefined>;
   /**
-   * How many bytes of a blob that is not held the file would write, less what is there already; `undefined`: the file does
-   * not bring it, another part does.
+   * The bytes that this file would write of a blob that is not held, without those already on the disk. `undefined` if
+   * the file does not carry the blob because another part does.
    */
   readonly countBytes?: (digest: Digest, size: number) => Promise<number | undefined>;
-  /** How many bytes can be written; `undefined` where that is not known. */
+  /** The free space in bytes; `undefined` if it is not known. */
   readonly freeBytes?: () => Promise<number | undefined>;
-  /** Asked where the same is installed already: whether all of it is still there. */
+  /** Reports whether the content of the release is complete. Called only if the same release is already installed. */
   readonly isInPlace?: () => Promise<boolean>;
 }
 
-/** What an import would do, known from the first entry of a bundle alone. */
+/** What an import would do, known from the first entry of a bundle. */
 export interface ImportPlan {
   readonly name: string;
   readonly namespace: string;
   readonly version: string;
   readonly verdict: Verdict;
   readonly installedVersion?: string;
-  /** The same is installed already, but something of it is gone: an import brings it back. */
+  /** The same release is installed, but some of its content is missing: the import restores it. */
   readonly isRepair: boolean;
   readonly images: readonly string[];
-  /** Blobs and manifests that have to be written, with their size in bytes, and those that are there. */
+  /** The blobs and manifests that the package needs. */
   readonly blobs: PlannedBlobs;
-  /** How many bytes can be written, where it is known. */
+  /** The free space in bytes, if it is known. */
   readonly freeBytes?: number;
   readonly manifests: ManifestDiff;
-  /** Why the import cannot be: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
+  /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
   readonly refusal?: Error;
 }
 
-/** The blobs and manifests that a package needs. */
+/** The blobs and manifests that a package needs, counted by where they are. */
 export interface PlannedBlobs {
-  /** Those that have to be written, and their size in bytes, less what an earlier try has left of them. */
+  /** How many have to be written. */
   readonly toWrite: number;
+  /** The bytes to write, without those that an interrupted import left on the disk. */
   readonly bytesToWrite: number;
-  /** Those that are there. */
+  /** How many the store holds. */
   readonly held: number;
-  /** Those that neither are there nor are in this file, but in another part of the bundle. */
+  /** How many are neither in the store nor in this file, but in another part of the bundle. */
   readonly inOtherParts: number;
-  /** Those that were left out of the bundle, but are not there; `images` need them. */
+  /** Those that were left out of the bundle although the store does not hold them, with the images that need them. */
   readonly missing: readonly { readonly digest: Digest; readonly size: number; readonly images: readonly string[] }[];
 }
 
 /**
- * Decides on an import by what is installed.
+ * Compares a release with the installed one, and applies the version rule.
  *
- * @throws {RefusedError} for a downgrade or a changed re-issue that is not forced
+ * @throws {RefusedError} for a downgrade or a changed re-issue without `force`
  */
-export function judgeImport(
+export function checkRelease(
   kubepkg: KubePkg,
   { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
-): Pick<ImportPlan, "verdict" | "installedVersion" | "manifests"> {
-  const judged = compareImport(kubepkg, { installed });
-  const refusal = refuseVersion(kubepkg, judged, { force });
+): ReleaseComparison {
+  const comparison = compareWithInstalled(kubepkg, { installed });
+  const refusal = refuseVersion(kubepkg, comparison, { force });
   if (refusal !== undefined) throw refusal;
-  return judged;
+  return comparison;
 }
 
-type JudgedImport = Pick<ImportPlan, "verdict" | "installedVersion" | "manifests">;
+/** How a release differs from the installed one. */
+export type ReleaseComparison = Pick<ImportPlan, "verdict" | "installedVersion" | "manifests">;
 
-function compareImport(kubepkg: KubePkg, { installed }: { installed?: KubePkg | undefined }): JudgedImport {
+function compareWithInstalled(
+  kubepkg: KubePkg,
+  { installed }: { installed?: KubePkg | undefined },
+): ReleaseComparison {
   const { verdict, installedVersion } = compareRelease(installed, kubepkg);
   const manifests = diffManifests(installed, kubepkg);
   return { verdict, ...(installedVersion === undefined ? {} : { installedVersion }), manifests };
@@ -83,7 +88,7 @@ function compareImport(kubepkg: KubePkg, { installed }: { installed?: KubePkg | 
 
 function refuseVersion(
   { metadata: { name }, spec: { version } }: KubePkg,
-  { verdict, installedVersion }: Pick<JudgedImport, "verdict" | "installedVersion">,
+  { verdict, installedVersion }: Pick<ReleaseComparison, "verdict" | "installedVersion">,
   { force }: { force?: boolean | undefined },
 ): RefusedError | undefined {
   if (force || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
@@ -94,22 +99,22 @@ function refuseVersion(
   );
 }
 
-/** Says what an import would do, before anything is written, and whether it may: by `refusal`. */
+/** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
 export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<ImportPlan> {
   const { name, namespace } = kubepkg.metadata;
-  const { manifests, ...judged } = compareImport(kubepkg, options);
+  const { manifests, ...comparison } = compareWithInstalled(kubepkg, options);
   const blobs = await planBlobs(kubepkg, options);
-  const isSame = judged.verdict === "same" && !options.force;
+  const isSame = comparison.verdict === "same" && !options.force;
   const isRepair = isSame && !(await options.isInPlace?.() ?? true);
   const freeBytes = await options.freeBytes?.();
-  const refusal = refuseVersion(kubepkg, judged, options) ??
+  const refusal = refuseVersion(kubepkg, comparison, options) ??
     (isSame && !isRepair ? undefined : refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
       (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
   return {
     name,
     namespace,
     version: kubepkg.spec.version,
-    ...judged,
+    ...comparison,
     isRepair,
     images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
     blobs,
@@ -140,7 +145,7 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
   return { ...blobs, missing };
 }
 
-/** The error for blobs that neither the bundle nor the store has. */
+/** Creates the error for blobs that neither the bundle nor the store has. */
 export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): IncompleteError {
   const { metadata: { name }, spec: { version }, status } = kubepkg;
   const images = imagesThatNeed(kubepkg, new Set(missing));
@@ -155,7 +160,7 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
   );
 }
 
-// The images that need a digest.
+// Returns a function that lists the images that need a digest.
 function indexImages(kubepkg: KubePkg): (digest: Digest) => string[] {
   const images = Map.groupBy(imagesOf(kubepkg), ({ reference }) => repositoryOf(reference));
   const repositories = new Map<Digest, Set<string>>();
@@ -175,7 +180,7 @@ function imagesThatNeed(kubepkg: KubePkg, digests: ReadonlySet<Digest>): string[
     .filter((reference) => repositories.size === 0 || repositories.has(repositoryOf(reference))).map(formatReference);
 }
 
-/** @throws {NoSpaceError} when `needed` bytes are more than can be written */
+/** Checks the free space. @throws {NoSpaceError} when fewer than `needed` bytes are free */
 export async function checkSpace(
   kubepkg: KubePkg,
   needed: number,

@@ -7,38 +7,40 @@ import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
 import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
 
-/** An image that no package needs any more. */
+/** An image of a removed package. */
 export interface ReleasedImage {
   readonly repository: string;
   readonly tag?: string | undefined;
   readonly digest: Digest;
 }
 
-/** What a package is removed with. */
+/** Options of `removePackage`. */
 export interface RemoveOptions {
   readonly records: PackageRecords;
-  /** How the manifests got into the cluster, by where they were handed over to; `undefined`: they did not. */
+  /** Opens the hand-over for the recorded place; `undefined` if the manifests were not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
   /**
-   * Takes images out of the store, unless something else needs them.
+   * Removes images from the store, except for content in `keep`.
    *
-   * @returns the tags that went
+   * @returns the removed tags, as `repository:tag`
    */
   readonly forgetImages: (images: readonly ReleasedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
 }
 
-/** What a removal did. */
+/** The result of a removal. */
 export interface RemoveResult {
   readonly name: string;
   readonly version: string;
   readonly handedOver?: HandoverResult;
-  /** Tags that went, as `repository:tag`. */
+  /** The removed tags, as `repository:tag`. */
   readonly untagged: readonly string[];
 }
 
 /**
  * Removes a package: its objects from the cluster, its tags and manifests from the store, and last its record and its
- * history. What was cut off is done again from the top.
+ * history. An interrupted removal can be repeated; it starts over.
+ *
+ * @throws {Error} when the package is not installed, or the data folder is not writable
  */
 export async function removePackage(
   name: string,
@@ -47,7 +49,7 @@ export async function removePackage(
   using _lock = await records.lock();
   const installed = await records.read(name);
   if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
-  // The cluster goes first, and must not have gone for nothing.
+  // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
   await records.checkWritable().catch((cause) => {
     throw new Error(
       `Cannot remove ${name}: the data folder cannot be written (${cause.message}); nothing was changed`,
@@ -86,7 +88,7 @@ function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
       const { reference } = image;
       return [{ repository: repositoryOf(reference), tag: reference.tag, digest: rootDigest(kubepkg, image) }];
     } catch (error) {
-      // A record that does not say which digest an image has: then there is nothing to be found by it.
+      // The record has no digest for the image, so there is nothing to find in the store.
       if (error instanceof CorruptError) return [];
       throw error;
     }

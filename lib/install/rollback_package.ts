@@ -7,34 +7,35 @@ import type { Handover, HandoverPlace, HandoverResult } from "./handover/handove
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
 
-/** What a package is rolled back with. */
+/** Options of `rollBackPackage`. */
 export interface RollbackOptions {
   readonly store: ContentStore;
   readonly records: PackageRecords;
-  /** The version to go back to; without it, what was installed before. */
+  /** The version to roll back to; by default the version that was installed before. */
   readonly to?: string | undefined;
-  /** How the manifests get into the cluster, by where they were handed over to; `undefined`: not at all. */
+  /** Opens the hand-over for the recorded place; `undefined` if the manifests are not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
 }
 
-/** What a rollback did. */
+/** The result of a rollback. */
 export interface RollbackResult {
   readonly name: string;
-  /** What was installed, and is kept. */
+  /** The version that was installed; it stays in the history. */
   readonly from: string;
-  /** What is installed now. */
+  /** The version that is installed now. */
   readonly to: string;
-  /** False: that is what was installed. */
+  /** False if that version was already installed. */
   readonly isChanged: boolean;
   readonly handedOver?: HandoverResult;
 }
 
 /**
- * Installs a version of a package again that was installed before, from what the store has of it: manifests, tags,
- * hand-over, record, in this order, as an installation does. What was installed goes into the history.
+ * Installs an earlier version of a package again from the content of the store. As in an installation, the order is:
+ * manifests, tags, hand-over, record. The version that was installed goes into the history.
  *
- * @throws {RefusedError} when there is no such version
- * @throws {IncompleteError} when content of it is lacking: before anything is changed
+ * @throws {Error} when the package is not installed
+ * @throws {RefusedError} when the version is not in the history
+ * @throws {IncompleteError} when content of the version is missing; nothing was changed
  */
 export async function rollBackPackage(name: string, options: RollbackOptions): Promise<RollbackResult> {
   const { store, records, to } = options;
@@ -54,7 +55,7 @@ export async function rollBackPackage(name: string, options: RollbackOptions): P
   return { name, from, to: version, isChanged: true, ...(handedOver === undefined ? {} : { handedOver }) };
 }
 
-/** The versions of a package that are kept, the newest first, each content once. */
+/** Lists the installed release and its history, the latest first. Identical releases are listed once. */
 export function listVersions(installed: KubePkg, history: readonly KubePkg[]): KubePkg[] {
   const found = new Map<string, KubePkg>();
   for (const kubepkg of [installed, ...history.toReversed()]) {
@@ -64,7 +65,7 @@ export function listVersions(installed: KubePkg, history: readonly KubePkg[]): K
   return [...found.values()];
 }
 
-// The newest that is not what is installed: so a second rollback takes the first one back.
+// The default is the latest release that differs from the installed one, so a second rollback undoes the first.
 function chooseVersion(installed: KubePkg, history: readonly KubePkg[], to: string | undefined): KubePkg {
   const [, ...others] = listVersions(installed, history);
   const target = others.find(({ spec: { version } }) => to === undefined || version === to);

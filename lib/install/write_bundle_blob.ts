@@ -6,20 +6,20 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
 import type { IngestStore, PieceStore } from "../store/blob_store.ts";
 
-/** A store that bundles are imported into. Where it can, it goes on with a blob that was cut. */
+/** A store that bundles are imported into. If it keeps partial files, an interrupted blob is resumed. */
 export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog>>;
 
-/** Whose a blob will be. */
+/** Options of `writeBundleBlob`. */
 export interface WriteBundleBlobOptions {
-  /** The repository that is granted the blob. */
+  /** The repository that the blob is linked into. */
   readonly repository: string;
-  /** Told of bytes that were dealt with, those of an earlier try too. */
+  /** Called with the number of bytes that were processed, including those of an earlier import. */
   readonly onBytes: (count: number) => void;
 }
 
 /**
- * What an earlier try had left of a blob was wrong, as after a power loss. It is gone now, and nothing is said about the
- * bundle: the same again begins the blob anew.
+ * The partial file that an interrupted import left of a blob was wrong, for example after a power loss. It is deleted
+ * now, so a retry starts the blob from its first byte. The error says nothing about the bundle.
  */
 export class StalePartialError extends Error {
   override readonly name = "StalePartialError";
@@ -29,12 +29,13 @@ const ANY_TYPE = "application/octet-stream";
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * Brings a blob of a bundle into a store. What an earlier try has left of it is hashed from the disk, and skipped in the
- * bundle; when it turns out to be wrong it goes, so that the next try succeeds. What a try that is cut off has got stays.
+ * Writes a blob of a bundle into a store. The bytes that an interrupted import left are hashed from the disk and
+ * skipped in the bundle. If they turn out to be wrong, the partial file is deleted, so that a retry succeeds. If this
+ * import is interrupted, its partial file stays.
  *
- * @throws {DigestMismatchError}
- * @throws {StalePartialError}
- * @throws {NoSpaceError} what was written is given back
+ * @throws {DigestMismatchError} when the bundle's bytes have another digest
+ * @throws {StalePartialError} when the bytes of an interrupted import were wrong
+ * @throws {NoSpaceError} when the disk is full; the partial file is deleted
  */
 export async function writeBundleBlob(
   store: ImportStore,
@@ -56,15 +57,15 @@ export async function writeBundleBlob(
   await store.linkBlob?.(repository, digest);
 }
 
-/** Files bytes that are in memory; no repository is granted them. */
+/** Writes bytes from memory as a blob, without linking it into a repository. */
 export async function writeBundleBytes(store: ImportStore, digest: Digest, bytes: Uint8Array): Promise<void> {
   let ingest = await store.openIngest?.(digest);
-  // What is left of an earlier try is not worth it.
+  // All bytes are in memory, so resuming a partial file would save nothing.
   if (ingest !== undefined && ingest.written > 0) {
     await ingest.abort();
     ingest = await store.openIngest?.(digest);
   }
-  if (ingest === undefined) throw new Error(`Cannot write ${digest}: this store takes no parts`);
+  if (ingest === undefined) throw new Error(`Cannot write ${digest}: this store does not support partial files`);
   try {
     await ingest.write(bytes);
   } catch (error) {
@@ -93,13 +94,13 @@ async function ingestBlob(
       throw error;
     });
     if (isWhole) return onBytes(size);
-    // Nothing of the bundle's was read yet.
+    // Nothing was read from the bundle yet, so the blob can start over.
     return await ingestBlob(blob, open, onBytes);
   }
   try {
     await blob.skip(begun);
     onBytes(begun);
-    // The next piece is on its way while this one is hashed and written.
+    // The next piece is read while this one is hashed and written.
     const readAhead = () => {
       const next = blob.read(PIECE_BYTES);
       next.catch(() => {});
@@ -111,7 +112,7 @@ async function ingestBlob(
       onBytes(piece.length);
     }
   } catch (error) {
-    // What a damaged file gave before it was found out may be wrong.
+    // Bytes that were read from a damaged file before the damage was detected may be wrong as well.
     const isDamaged = error instanceof CorruptError && !(error instanceof TruncatedError);
     if (isDamaged || error instanceof NoSpaceError) await ingest.abort();
     else ingest.keep();
@@ -119,7 +120,7 @@ async function ingestBlob(
   }
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;
-    const rest = `its first ${begun} bytes were left by an import that was cut off, and are gone now: import it again`;
+    const rest = `its first ${begun} bytes were left by an interrupted import and are deleted now; import it again`;
     throw new StalePartialError(`${error.message}; ${rest}`, { cause: error });
   });
 }

@@ -107,7 +107,7 @@ Deno.test("import --kubectl without a kubectl, or a cluster, says so before anyt
   assertEquals(missing.code, 1);
   assertEquals(
     missing.stderr,
-    "crpe: Cannot hand manifests over, nothing was changed: there is no kubectl on $PATH; install it, or use " +
+    "crpe: Cannot hand manifests over, nothing was changed: kubectl is not on $PATH; install it, or use " +
       "--manifests-dir\n",
   );
   await site.kubectl.fail("version", "The connection to the server localhost:8080 was refused\n");
@@ -178,7 +178,7 @@ Deno.test("a package that kubectl takes over leaves the folder of manifests", as
   assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
   const { code, stderr } = await site.run("import", "2.0.0.tgz", "--kubectl");
   assertEquals(code, 0, stderr);
-  assertStringIncludes(stderr, "manifests/line4.yaml is removed, its objects are kubectl's now");
+  assertStringIncludes(stderr, "manifests/line4.yaml is removed, kubectl manages its objects now");
   assertEquals(await site.folder.listFiles("manifests"), []);
   assertEquals((await site.takeCalls()).at(-1), `${DELETE} Widget Secret`);
 });

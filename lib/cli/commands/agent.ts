@@ -1,4 +1,4 @@
-import { type ApiToken, keepToken, readTokenFile } from "../../agent/api_token.ts";
+import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
@@ -47,7 +47,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
 async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
-  const token = file === undefined ? await keepToken(data) : await readTokenFile(file);
+  const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);
   if (token.isReadableByOthers) {
     log.write(
       "warning",

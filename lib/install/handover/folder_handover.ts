@@ -3,16 +3,18 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover.ts";
 import { formatHandover } from "./manifest_file.ts";
 
-/** What a `FolderHandover` is given from outside. */
+/** Dependencies of a `FolderHandover`. */
 export interface FolderHandoverOptions {
-  /** Waits as long as the cluster may take to notice that a file has changed; before a file is removed. */
+  /** Waits, before a file is removed, as long as the cluster may take to notice that it was changed. */
   readonly waitForWatcher?: () => Promise<void>;
 }
 
 /**
- * Hands packages over in the folder that k3s (or another watcher) polls, one file a package: written under a name with a
- * leading dot, which watchers ignore, then renamed. What leaves the file leaves the cluster, but what was in a file that
- * is removed stays: so one is emptied first, and removed when the watcher has seen that.
+ * Hands packages over in the folder that k3s (or another watcher) polls, with one file for each package. A file is
+ * written under a name with a leading dot, which watchers ignore, and then renamed.
+ *
+ * The watcher deletes objects that leave a file from the cluster, but keeps the objects of a file that is removed. A
+ * file is therefore emptied first, and removed after the watcher has seen the empty file.
  */
 export class FolderHandover implements Handover {
   readonly #folder: string;
@@ -43,8 +45,8 @@ export class FolderHandover implements Handover {
   /** Compares the file byte for byte. */
   async isHandedOver(kubepkg: KubePkg): Promise<boolean> {
     const { name, text } = formatHandover(kubepkg);
-    const [there, expected] = [await this.#read(name), new TextEncoder().encode(text)];
-    return there !== undefined && there.length === expected.length && there.every((byte, i) => byte === expected[i]);
+    const [found, expected] = [await this.#read(name), new TextEncoder().encode(text)];
+    return found !== undefined && found.length === expected.length && found.every((byte, i) => byte === expected[i]);
   }
 
   async handOver(kubepkg: KubePkg): Promise<HandoverResult> {
@@ -63,27 +65,27 @@ export class FolderHandover implements Handover {
     return { where: path, left: [] };
   }
 
-  /** The file of a package. */
+  /** Returns the path of a package's file. */
   pathOf(kubepkg: KubePkg): string {
     return `${this.#folder}/${formatHandover(kubepkg).name}`;
   }
 
   /**
-   * Removes the file alone: its objects stay in the cluster, and are from now on somebody else's.
+   * Removes the file of a package without emptying it first: its objects stay in the cluster, for another owner.
    *
-   * @returns whether there was one
+   * @returns whether the file existed
    */
-  async giveUp(kubepkg: KubePkg): Promise<boolean> {
-    const isThere = await this.#read(formatHandover(kubepkg).name) !== undefined;
-    if (isThere) {
+  async removeFileOnly(kubepkg: KubePkg): Promise<boolean> {
+    const exists = await this.#read(formatHandover(kubepkg).name) !== undefined;
+    if (exists) {
       await removeIfPresent(this.pathOf(kubepkg));
       await syncFolder(this.#folder);
     }
-    return isThere;
+    return exists;
   }
 
   async #write(name: string, text: string): Promise<string> {
-    // The temporary name is always the same, so that what a crash has left there does not stay.
+    // The temporary name is always the same, so the next write removes the file that a crash has left.
     const [path, temporary] = [`${this.#folder}/${name}`, this.#temporaryPath(name)];
     await removeIfPresent(temporary);
     await writeFileDurably(temporary, path, new TextEncoder().encode(text));
@@ -104,7 +106,7 @@ export class FolderHandover implements Handover {
   }
 }
 
-// Deno's messages name the call and the path behind the number.
+// Deno appends the error number, the call and the path to the system's message; only that message is kept.
 function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotADirectory) {
     return "a part of the path is a file, not a folder";

@@ -1,32 +1,38 @@
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 
-/** A place that packages are handed over to, so that it can be found again. */
+/** A place that packages are handed over to, as it is recorded. */
 export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubectl: true };
 
-/** What handing a package over, or taking it back, did. */
+/** The result of handing a package over, or of removing it from the cluster. */
 export interface HandoverResult {
-  /** The file, or who was given the manifests: for a person to read. */
+  /** The file, or the tool, that received the manifests; text for users. */
   readonly where: string;
-  /** Objects, as `kind/namespace/name`, that are no longer the package's but were left in the cluster. */
+  /** Objects, as `kind/namespace/name`, that no longer belong to the package but were left in the cluster. */
   readonly left: readonly string[];
-  /** What became of the place where the package was before, if it was elsewhere: one sentence. */
+  /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly note?: string;
 }
 
-/** How the manifests of a package get into the cluster. One at a time: whoever calls holds the lock of the installer. */
+/**
+ * How the manifests of a package get into the cluster. The caller holds the installation lock, so calls never overlap.
+ */
 export interface Handover {
-  /** Where packages are handed over to; not known before the place is there. */
+  /** Returns where packages are handed over to. The place has to exist. */
   place(): Promise<HandoverPlace>;
-  /** Sees to it, before anything of a package is written, that it can be handed over. @throws {Error} when not, and why */
+  /**
+   * Checks that a package can be handed over, before any of its content is written.
+   *
+   * @throws {Error} when it cannot; the message says why
+   */
   prepare(): Promise<void>;
-  /** Tells whether a package's manifests are handed over, exactly as they are. */
+  /** Reports whether exactly these manifests of a package are handed over. */
   isHandedOver(kubepkg: KubePkg): Promise<boolean>;
   /**
-   * Hands a package over; what was cut off can be done again.
+   * Hands a package over. After an interruption the call can be repeated.
    *
-   * @param previous what was handed over before: its objects that the package no longer has go
+   * @param previous the release that was handed over before; its objects that the package no longer has are deleted
    */
   handOver(kubepkg: KubePkg, previous: KubePkg | undefined): Promise<HandoverResult>;
-  /** Takes the objects of a package out of the cluster; what was cut off can be done again. */
+  /** Deletes the objects of a package from the cluster. After an interruption the call can be repeated. */
   remove(kubepkg: KubePkg): Promise<HandoverResult>;
 }

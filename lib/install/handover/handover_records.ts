@@ -6,16 +6,16 @@ import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 import type { HandoverPlace } from "./handover.ts";
 
-/** What was handed over, and where to. */
+/** A release that was handed over, and the place. */
 export interface HandedOver {
   readonly place: HandoverPlace;
-  /** It need not be the package that is installed: that may have been imported without being handed over. */
+  /** Not necessarily the installed release, which may have been imported without a hand-over. */
   readonly kubepkg: KubePkg;
 }
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
-/** What packages were handed over, and where to, as `<data>/kubepkg/<name>/handover.json`. */
+/** The records of hand-overs, one for each package, in `<data>/kubepkg/<name>/handover.json`. */
 export class HandoverRecords {
   readonly #root: string;
   readonly #ingest: string;
@@ -28,7 +28,7 @@ export class HandoverRecords {
     this.#randomName = randomName;
   }
 
-  /** What was handed over last of a package. @throws {CorruptError} when the record cannot be read */
+  /** Returns the last hand-over of a package. @throws {CorruptError} when the record is not valid */
   async read(name: string): Promise<HandedOver | undefined> {
     if (!isPackageName(name)) return undefined;
     const path = this.#path(name);
@@ -40,16 +40,16 @@ export class HandoverRecords {
     }
   }
 
-  /** Says what was handed over, durably. */
+  /** Records a hand-over durably. */
   async write({ place, kubepkg }: HandedOver): Promise<void> {
-    // What it consists of is in the record of the package.
+    // The list of digests is left out; the record of the package has it.
     const { status: _, ...rest } = kubepkg;
     const bytes = new TextEncoder().encode(`${JSON.stringify({ place, kubepkg: rest }, undefined, 2)}\n`);
     const path = this.#path(kubepkg.metadata.name);
     await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, path, bytes);
   }
 
-  /** Says that nothing of a package is handed over any more. */
+  /** Removes the record of a package: nothing of it is handed over any more. */
   async remove(name: string): Promise<void> {
     await removeIfPresent(this.#path(name));
   }
@@ -59,7 +59,7 @@ export class HandoverRecords {
   }
 }
 
-/** Tells whether two places are one. */
+/** Reports whether two places are the same. */
 export function isSamePlace(a: HandoverPlace, b: HandoverPlace): boolean {
   if ("kubectl" in a || "kubectl" in b) return "kubectl" in a && "kubectl" in b;
   return a.manifestsDir === b.manifestsDir;

@@ -1,12 +1,14 @@
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { isJsonObject } from "../../oci/json.ts";
 
-/** What a cluster tells one object from another by. */
+/** What identifies an object in a cluster. */
 export interface ObjectIdentity {
-  /** Without its version: a new version of a group keeps the object. */
+  /** Without the version: the object is the same in each version of its group. */
   readonly group: string;
   readonly kind: string;
-  /** "" where the manifest names none: the object has none, or gets the one that its client uses. */
+  /**
+   * "" if the manifest names none: the object has no namespace, or gets the default one of the client that applies it.
+   */
   readonly namespace: string;
   readonly name: string;
 }
@@ -17,12 +19,14 @@ export interface PackageObject {
   readonly object: KubeObject;
 }
 
-/** What has to be there before the objects of the other kinds can be. */
+/**
+ * The order in which objects are created: namespaces and definitions have to exist before the objects that use them.
+ */
 export type ObjectRank = "namespace" | "definition" | "other";
 
 const MAX_NESTING = 8;
 
-/** Reads what an object is told by; the key of the manifest stands in for a name that is missing. */
+/** Reads the identity of an object. If the object has no name, the key of its manifest is used. */
 export function identifyObject({ apiVersion, kind, metadata }: KubeObject, key: string): ObjectIdentity {
   const fields = isJsonObject(metadata) ? metadata : {};
   const slash = apiVersion.indexOf("/");
@@ -34,18 +38,18 @@ export function identifyObject({ apiVersion, kind, metadata }: KubeObject, key: 
   };
 }
 
-/** `kind/namespace/name`, for people. */
+/** Formats an identity as `kind/namespace/name`, for users. */
 export function formatIdentity({ kind, namespace, name }: ObjectIdentity): string {
   return [kind, namespace, name].filter((part) => part !== "").join("/");
 }
 
-/** Tells what kind of start an object needs. */
+/** Returns the rank of an object in the order of creation. */
 export function rankOf({ group, kind }: Pick<ObjectIdentity, "group" | "kind">): ObjectRank {
   if (kind === "Namespace" && group === "") return "namespace";
   return kind === "CustomResourceDefinition" && group === "apiextensions.k8s.io" ? "definition" : "other";
 }
 
-/** The objects of a package in the order of their keys; of a list (`kind: List`) those that are in it. */
+/** Lists the objects of a package in the order of their keys. A list (`kind: List`) is replaced by its items. */
 export function listObjects(kubepkg: KubePkg): PackageObject[] {
   return Object.entries(kubepkg.spec.manifests)
     .sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0)
@@ -55,22 +59,22 @@ export function listObjects(kubepkg: KubePkg): PackageObject[] {
 }
 
 /**
- * Tells whether two manifests may stand for one object. One that names no namespace may be in any: which one is for
- * whoever applies it to say.
+ * Reports whether two manifests may describe the same object. A manifest without a namespace matches every namespace,
+ * because the client that applies it chooses one.
  */
 export function mayBeSame(a: ObjectIdentity, b: ObjectIdentity): boolean {
   return a.group === b.group && a.kind === b.kind && a.name === b.name &&
     (a.namespace === b.namespace || a.namespace === "" || b.namespace === "");
 }
 
-/** Tells whether to delete an object is to delete data, or what other packages live in. */
+/** Reports whether deleting an object would also delete data, or objects of other packages. */
 export function isUnsafeToDelete({ group, kind }: ObjectIdentity): boolean {
   return rankOf({ group, kind }) !== "other" || kind === "PersistentVolumeClaim" && group === "";
 }
 
 /**
- * Tells whether an object would go with another: what is in a namespace goes with it, and what is of a kind with the
- * kind's definition.
+ * Reports whether the cluster deletes an object together with `host`: a namespace takes its content with it, and a
+ * definition takes all objects of its kind.
  */
 export function isDeletedWith({ identity }: PackageObject, host: PackageObject): boolean {
   switch (rankOf(host.identity)) {

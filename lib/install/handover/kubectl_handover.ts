@@ -13,21 +13,23 @@ import {
 import { KubectlError, type KubectlResult, linesOf, type RunKubectl } from "./kubectl_error.ts";
 import { formatObjects } from "./manifest_file.ts";
 
-/** What a `KubectlHandover` is given from outside. */
+/** Dependencies of a `KubectlHandover`. */
 export interface KubectlHandoverOptions {
   readonly runKubectl: RunKubectl;
-  /** The packages that are installed: what these have too, or live in, is not deleted with one of them. */
+  /** Lists the installed packages. An object that another package also has, or depends on, is not deleted. */
   readonly listPackages: () => Promise<readonly KubePkg[]>;
 }
 
 const APPLY = ["apply", "--server-side", "--field-manager=crpe", "-f", "-"];
-// A finalizer that nobody serves must not keep the lock, and with it every import, for ever.
+// A finalizer without a controller never ends. The time-out keeps it from holding the lock, and so blocking every
+// import.
 const DELETE = ["delete", "--ignore-not-found", "--timeout=5m", "-f", "-"];
 const AWAIT_DEFINITIONS = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
 
 /**
- * Hands packages over by `kubectl apply --server-side`. It prunes nothing by itself: what left a package is deleted by
- * name, but never a Namespace, a CustomResourceDefinition or a PersistentVolumeClaim, since data goes with these.
+ * Hands packages over with `kubectl apply --server-side`. kubectl prunes nothing, so objects that left a package are
+ * deleted by name. Namespaces, CustomResourceDefinitions and PersistentVolumeClaims are never deleted, because that
+ * would delete data.
  */
 export class KubectlHandover implements Handover {
   readonly #options: KubectlHandoverOptions;
@@ -40,12 +42,15 @@ export class KubectlHandover implements Handover {
     return Promise.resolve({ kubectl: true });
   }
 
-  /** Finds out whether there is a kubectl, and whether it reaches the cluster. */
+  /** Checks that kubectl is installed and reaches the cluster. @throws {KubectlError} when not */
   async prepare(): Promise<void> {
     await this.#run("Cannot hand manifests over, nothing was changed", ["version", "--request-timeout=20s"]);
   }
 
-  /** Asks the cluster; where it cannot be asked, the answer is no, and what is done about it will say why. */
+  /**
+   * Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the
+   * reason.
+   */
   async isHandedOver(kubepkg: KubePkg): Promise<boolean> {
     const objects = listObjects(kubepkg);
     if (objects.length === 0) return true;
@@ -57,16 +62,16 @@ export class KubectlHandover implements Handover {
     const { metadata: { name }, spec: { version } } = kubepkg;
     const what = `Cannot hand over ${name}@${version}`;
     const objects = listObjects(kubepkg);
-    // What is of a new kind, or in a new namespace, is refused as long as these are not there.
+    // The cluster refuses an object while its kind or its namespace does not exist, so these are applied first.
     const first = inOrder(objects).filter(({ identity }) => rankOf(identity) !== "other");
     const definitions = ofRank(objects, "definition");
     if (first.length > 0) await this.#run(what, APPLY, format(first));
     if (definitions.length > 0) await this.#run(what, AWAIT_DEFINITIONS, format(definitions));
     const rest = ofRank(objects, "other");
     if (rest.length > 0) await this.#run(what, APPLY, format(rest));
-    const gone = previous === undefined ? [] : listObjects(previous)
+    const dropped = previous === undefined ? [] : listObjects(previous)
       .filter((old) => !objects.some(({ identity }) => mayBeSame(identity, old.identity)));
-    return await this.#delete(what, gone, { of: name, isWhole: false });
+    return await this.#delete(what, dropped, { of: name, isWhole: false });
   }
 
   async remove(kubepkg: KubePkg): Promise<HandoverResult> {
@@ -84,10 +89,11 @@ export class KubectlHandover implements Handover {
     const isKept = (object: PackageObject) =>
       !isWhole && isUnsafeToDelete(object.identity) ||
       others.some((other) => mayBeSame(other.identity, object.identity) || isDeletedWith(other, object));
-    const going = objects.filter((object) => !isKept(object));
-    // kubectl waits until what it deletes is gone: the objects of a kind before the kind, and all before a namespace.
+    const deletable = objects.filter((object) => !isKept(object));
+    // kubectl waits until the deletion is complete, so the objects of a kind are deleted before its definition, and all
+    // objects before the namespaces.
     for (const rank of ["other", "definition", "namespace"] as const) {
-      const batch = ofRank(going, rank).reverse();
+      const batch = ofRank(deletable, rank).reverse();
       if (batch.length > 0) await this.#run(what, DELETE, format(batch));
     }
     return { where: "the cluster, by kubectl", left: objects.filter(isKept).map((it) => formatIdentity(it.identity)) };
@@ -95,14 +101,14 @@ export class KubectlHandover implements Handover {
 
   async #run(what: string, args: readonly string[], input?: string): Promise<void> {
     const result = await this.#options.runKubectl(args, input);
-    if (result?.code === 0 || (result !== undefined && args === DELETE && isGone(result))) return;
+    if (result?.code === 0 || (result !== undefined && args === DELETE && isAlreadyDeleted(result))) return;
     throw new KubectlError(what, result);
   }
 }
 
-// An object whose kind the cluster does not know (any more) is not there; kubectl calls that an error, and deletes the
-// rest all the same.
-function isGone(result: KubectlResult): boolean {
+// An object whose kind the cluster does not know (any more) does not exist. kubectl reports that as an error, but
+// deletes the other objects.
+function isAlreadyDeleted(result: KubectlResult): boolean {
   const lines = linesOf({ ...result, stdout: "" }).filter((line) => !line.startsWith("Warning:"));
   return lines.length > 0 && lines.every((line) => {
     return /no matches for kind|ensure CRDs are installed first/.test(line) && !line.includes("Error from server");

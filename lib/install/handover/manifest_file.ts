@@ -11,7 +11,7 @@ export interface HandoverFile {
   readonly text: string;
 }
 
-/** What changes in the cluster, as `kind/namespace/name`, sorted. */
+/** The objects that change in the cluster, as `kind/namespace/name`, sorted. */
 export interface ManifestDiff {
   readonly added: readonly string[];
   readonly changed: readonly string[];
@@ -23,8 +23,8 @@ const MAX_DNS_LABEL = 63;
 const ORDER: Readonly<Record<ObjectRank, number>> = { namespace: 0, definition: 1, other: 2 };
 
 /**
- * All manifests as one multi-document YAML: Namespaces first, then CustomResourceDefinitions, then the rest, each by
- * their key. Nothing is added to them.
+ * Formats all manifests as one multi-document YAML: first Namespaces, then CustomResourceDefinitions, then all others,
+ * each group sorted by key. Nothing is added to the manifests.
  */
 export function formatHandover(kubepkg: KubePkg): HandoverFile {
   const objects = Object.entries(kubepkg.spec.manifests)
@@ -34,14 +34,15 @@ export function formatHandover(kubepkg: KubePkg): HandoverFile {
   return { name: handoverFileName(kubepkg.metadata.name), text: formatObjects(objects) };
 }
 
-/** Objects as one multi-document YAML, in their order. */
+/** Formats objects as one multi-document YAML, in the order given. */
 export function formatObjects(objects: readonly KubeObject[]): string {
   return objects.map((object) => `---\n${formatYaml(object)}`).join("");
 }
 
 /**
- * The name of a package's file: a DNS label. k3s names what a file brought after the file's name up to the first dot, so
- * there must be no other, and no two packages may share it: where the name had to be changed, a hash tells them apart.
+ * Returns the file name of a package: a DNS label and `.yaml`. k3s names the addon of a file by the file name up to its
+ * first dot, so the label has no dots, and no two packages may share one. If the package's name had to be changed, a
+ * hash of it keeps the label unique.
  */
 export function handoverFileName(packageName: string): string {
   const label = packageName.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
@@ -51,7 +52,9 @@ export function handoverFileName(packageName: string): string {
   return `${kept === "" ? "package" : kept}-${hash}.yaml`;
 }
 
-/** Compares the objects of two releases by kind, namespace and name; `undefined` has none. */
+/**
+ * Compares the objects of two releases by group, kind, namespace and name. `undefined` is a release without objects.
+ */
 export function diffManifests(before: KubePkg | undefined, after: KubePkg | undefined): ManifestDiff {
   const [old, now] = [objectsOf(before), objectsOf(after)];
   const named = (ids: Iterable<string>, from: Map<string, KubeObjectEntry>) =>

@@ -1,7 +1,8 @@
 /**
- * Writes a JSON value as YAML that readers of every version understand alike. Kubernetes reads YAML 1.1, where `yes`,
- * `012` and `12:30` are not text: a text is written bare only if it looks like nothing else in any version, as a literal
- * block if it has several lines, and else within double quotes with JSON's escapes, which YAML has too.
+ * Formats a JSON value as YAML that means the same in YAML 1.1 and 1.2. Kubernetes reads YAML 1.1, where `yes`, `012`
+ * and `12:30` are not strings. A string is therefore written plain only if no version reads it as anything else. A
+ * string of several lines becomes a literal block. All others are double-quoted with JSON's escapes, which YAML
+ * supports as well.
  *
  * @returns text that ends with a newline
  */
@@ -11,14 +12,15 @@ export function formatYaml(value: unknown): string {
   return `${formatScalar(value, "")}\n`;
 }
 
-// Begins with a letter or a slash, so it is no number, date or indicator, and no ": " or " #" can be in it.
+// It begins with a letter or a slash, so it is no number, date or indicator. It has no space, so no ": " and no " #".
 const BARE = /^[A-Za-z/][A-Za-z0-9_./:@+=-]*$/;
 const MAX_BARE = 128;
-// YAML 1.1 types "bool" and "null" (yaml.org/type), and what is left of them in 1.2.
+// The words of the YAML 1.1 types "bool" and "null" (yaml.org/type), which include those of YAML 1.2.
 const RESERVED = new Set(["y", "n", "yes", "no", "on", "off", "true", "false", "null"]);
-// JSON leaves these as they are, YAML (1.2, 5.1 "Character Set") or one of its readers does not take them so.
+// JSON does not escape these characters, but YAML (1.2, 5.1 "Character Set") or one of its readers does not accept
+// them.
 const UNSAFE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g;
-// deno-lint-ignore no-control-regex -- those characters are what is looked for
+// deno-lint-ignore no-control-regex -- the pattern has to match control characters
 const NOT_LITERAL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/;
 
 function formatObject(object: Record<string, unknown>, indent: string): string {
@@ -62,7 +64,7 @@ function quoteAlways(text: string): string {
   return JSON.stringify(text).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-// The first line tells the reader how deep the block is indented, so it must have something and not begin with a space.
+// YAML detects the indentation of a block by its first line, which therefore must not be empty or begin with a space.
 function isLiteral(text: string): boolean {
   return text.includes("\n") && /^[^\s]/.test(text) && !NOT_LITERAL.test(text);
 }

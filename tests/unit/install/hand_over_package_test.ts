@@ -12,8 +12,8 @@ import { TestFolder } from "../../support/test_folder.ts";
 const release = (version: string, name = "line4") =>
   parseKubePkg(makeKubePkg({}, { version, name, data: { version } }));
 
-/** Hands over to nobody, and notes it. */
-class NotedHandover implements Handover {
+/** A hand-over that only records its calls. */
+class RecordedHandover implements Handover {
   readonly calls: string[] = [];
   place = () => Promise.resolve({ kubectl: true } as const);
   prepare = () => Promise.resolve();
@@ -31,9 +31,9 @@ async function createSite() {
   return { folder, records, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
-Deno.test("handOverPackage() tells what was handed over before, which need not be what is installed", async () => {
+Deno.test("handOverPackage() passes the release that was handed over before, not the installed one", async () => {
   await using site = await createSite();
-  const handover = new NotedHandover();
+  const handover = new RecordedHandover();
   await handOverPackage(handover, site.records, release("1.0.0"));
   await site.records.write(release("2.0.0"));
   await handOverPackage(handover, site.records, release("3.0.0"));
@@ -41,7 +41,7 @@ Deno.test("handOverPackage() tells what was handed over before, which need not b
   assertEquals((await site.records.handovers.read("line4"))?.place, { kubectl: true });
 });
 
-Deno.test("handOverPackage() to another folder leaves the file in the one before, and says so", async () => {
+Deno.test("handOverPackage() to another folder keeps the file in the previous one, and notes it", async () => {
   await using site = await createSite();
   const [a, b] = ["a", "b"].map((name) => new FolderHandover(`${site.folder.path}/${name}`)) as [
     FolderHandover,
@@ -53,18 +53,18 @@ Deno.test("handOverPackage() to another folder leaves the file in the one before
   assertEquals([await site.folder.listFiles("a"), await site.folder.listFiles("b")], [["line4.yaml"], ["line4.yaml"]]);
 });
 
-Deno.test("handOverPackage() to kubectl removes the package's file, and no other", async () => {
+Deno.test("handOverPackage() to kubectl removes only the package's file", async () => {
   await using site = await createSite();
   const folder = new FolderHandover(`${site.folder.path}/a`);
   for (const name of ["line4", "other"]) await handOverPackage(folder, site.records, release("1.0.0", name));
-  const { note } = await handOverPackage(new NotedHandover(), site.records, release("1.1.0"));
+  const { note } = await handOverPackage(new RecordedHandover(), site.records, release("1.1.0"));
   assertStringIncludes(note ?? "", "/a/line4.yaml is removed");
   assertEquals(await site.folder.listFiles("a"), ["other.yaml"]);
   await site.records.handovers.write({ place: { manifestsDir: "/nonexistent" }, kubepkg: release("1.1.0") });
-  assertEquals((await handOverPackage(new NotedHandover(), site.records, release("1.2.0"))).note, undefined);
+  assertEquals((await handOverPackage(new RecordedHandover(), site.records, release("1.2.0"))).note, undefined);
 });
 
-Deno.test("isPackageHandedOver() is true only where it is known where to", async () => {
+Deno.test("isPackageHandedOver() is true only for the recorded place", async () => {
   await using site = await createSite();
   const { records } = site;
   const [a, b] = ["a", "b"].map((name) => new FolderHandover(`${site.folder.path}/${name}`)) as [
@@ -82,7 +82,7 @@ Deno.test("isPackageHandedOver() is true only where it is known where to", async
   assertEquals(await isPackageHandedOver(b, records, kubepkg), false);
 });
 
-Deno.test("HandoverRecords keeps no list of content, and names a record that it cannot use", async () => {
+Deno.test("HandoverRecords writes no list of digests, and names a record that is not valid", async () => {
   await using site = await createSite();
   const { handovers } = site.records;
   const kubepkg = { ...release("1.0.0"), status: { digests: [] } };
@@ -94,7 +94,7 @@ Deno.test("HandoverRecords keeps no list of content, and names a record that it 
   }
 });
 
-Deno.test("[52] no name of a package that is none reaches a path", async () => {
+Deno.test("[52] an invalid package name is never used in a path", async () => {
   await using site = await createSite();
   const { records, folder } = site;
   await records.write(release("1.0.0"));
@@ -113,7 +113,7 @@ Deno.test("[52] no name of a package that is none reaches a path", async () => {
   assertEquals(await folder.listFiles(), before);
 });
 
-Deno.test("PackageRecords.remove() leaves nothing of a package, but what is not its own", async () => {
+Deno.test("PackageRecords.remove() removes all records of a package except its pending one", async () => {
   await using site = await createSite();
   const { records, folder } = site;
   for (const version of ["1.0.0", "1.1.0"]) await records.write(release(version));

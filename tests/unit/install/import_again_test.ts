@@ -14,7 +14,7 @@ const SOURCE = await fillStore(new MemoryStore(), { "app:1": IMAGE });
 const { bytes: BUNDLE, result: PACKED } = await pack(makeKubePkg({ "app:1": "" }), SOURCE);
 const INSTALLED = PACKED.kubepkg;
 
-/** A store that can lose a blob. */
+/** A store that can lose blobs. */
 class LeakyStore extends WatchedStore {
   readonly lost = new Set<Digest>();
 
@@ -35,7 +35,7 @@ async function makeStore(bundle = BUNDLE): Promise<LeakyStore> {
   return store;
 }
 
-Deno.test("importBundle() of what is installed brings back a blob that is gone", async () => {
+Deno.test("importBundle() of an installed release restores a missing blob", async () => {
   const store = await makeStore();
   store.lost.add(LAYER);
   const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED });
@@ -44,7 +44,7 @@ Deno.test("importBundle() of what is installed brings back a blob that is gone",
   await checkImage(store, REPO, "1", IMAGE);
 });
 
-Deno.test("importBundle() of what is installed puts a tag right that was moved", async () => {
+Deno.test("importBundle() of an installed release restores a tag that was moved", async () => {
   const store = await makeStore();
   await fillStore(store, { "app:1": makeImage("linux/amd64") });
   store.blobs.length = 0;
@@ -53,7 +53,7 @@ Deno.test("importBundle() of what is installed puts a tag right that was moved",
   await checkImage(store, REPO, "1", IMAGE);
 });
 
-Deno.test("importBundle() of what is installed brings back what a bundle without a list has", async () => {
+Deno.test("importBundle() of an installed release restores a blob of a bundle without status.digests", async () => {
   const kubepkg = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest });
   const bundle = await makeTgz(filesOf(kubepkg, IMAGE));
   const store = await makeStore(bundle);
@@ -65,14 +65,14 @@ Deno.test("importBundle() of what is installed brings back what a bundle without
   assertEquals((await again()).isImported, false);
 });
 
-Deno.test("importBundle() dry says that it would repair, and does not", async () => {
+Deno.test("importBundle() with dryRun reports a repair and writes nothing", async () => {
   const store = await makeStore();
   store.lost.add(LAYER);
   const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED, dryRun: true });
   assertEquals([isImported, plan.isRepair, store.blobs, store.visible], [false, true, [], []]);
 });
 
-Deno.test("importBundle() of what is installed says so if what is gone was left out of the bundle", async () => {
+Deno.test("importBundle() of an installed release fails if the missing blob was omitted from the bundle", async () => {
   const store = await makeStore();
   const delta = await pack(makeKubePkg({ "app:1": "" }), SOURCE, { have: new Set([LAYER]) });
   store.lost.add(LAYER);
@@ -83,8 +83,8 @@ Deno.test("importBundle() of what is installed says so if what is gone was left 
   );
 });
 
-/** An installation beside which another one does its work between our plan and our lock. */
-function besideAnother(before: string | undefined, after: string): Installation & { steps: string[] } {
+/** An installation during which another one finishes, after the plan is made and before the lock is taken. */
+function withConcurrentInstall(before: string | undefined, after: string): Installation & { steps: string[] } {
   const steps: string[] = [];
   const release = (version: string) => ({ ...INSTALLED, spec: { ...INSTALLED.spec, version } });
   return {
@@ -104,9 +104,9 @@ function besideAnother(before: string | undefined, after: string): Installation 
   };
 }
 
-Deno.test("[38] importBundle() is refused if a higher version was installed while its blobs came", async () => {
+Deno.test("[38] importBundle() is refused if a higher version was installed while its blobs were written", async () => {
   const store = new WatchedStore();
-  const installation = besideAnother(undefined, "2.0.0");
+  const installation = withConcurrentInstall(undefined, "2.0.0");
   await assertRejects(
     () => importBundle(streamOf(BUNDLE), store, { installation }),
     RefusedError,
@@ -116,28 +116,28 @@ Deno.test("[38] importBundle() is refused if a higher version was installed whil
   assert(store.blobs.length > 0);
 });
 
-Deno.test("[38] importBundle() does nothing more if the same was installed while its blobs came", async () => {
+Deno.test("[38] importBundle() changes nothing if the same release was installed while its blobs were written", async () => {
   const store = await makeStore();
-  const installation = besideAnother(undefined, INSTALLED.spec.version);
+  const installation = withConcurrentInstall(undefined, INSTALLED.spec.version);
   const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installation });
   assertEquals([isImported, plan.verdict, plan.isRepair], [false, "same", false]);
   assertEquals([store.visible, installation.steps], [[], ["lock", "unlock"]]);
 });
 
-Deno.test("[38] importBundle() upgrades from what is installed when its turn has come", async () => {
-  const installation = besideAnother(undefined, "0.0.0-rc.1");
+Deno.test("[38] importBundle() upgrades from the release that is installed when it gets the lock", async () => {
+  const installation = withConcurrentInstall(undefined, "0.0.0-rc.1");
   const { plan } = await importBundle(streamOf(BUNDLE), new WatchedStore(), { installation });
   assertEquals([plan.verdict, plan.installedVersion], ["upgrade", "0.0.0-rc.1"]);
   assertEquals(installation.steps, ["lock", "finish false 0.0.0-rc.1", "unlock"]);
 });
 
-Deno.test("importBundle() prepares before it writes, and gives the lock back if finishing fails", async () => {
+Deno.test("importBundle() prepares before it writes, and releases the lock if finishing fails", async () => {
   const store = new WatchedStore();
   const prepare = () => Promise.reject(new Error("no room for manifests"));
   await assertRejects(() => importBundle(streamOf(BUNDLE), store, { installation: { prepare } }), Error, "no room");
   assertEquals([store.blobs, store.visible], [[], []]);
   const installation = {
-    ...besideAnother(undefined, "0.0.0"),
+    ...withConcurrentInstall(undefined, "0.0.0"),
     findInstalled: () => Promise.resolve(undefined),
     finish: () => Promise.reject(new Error("cannot record")),
   };

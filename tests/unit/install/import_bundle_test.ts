@@ -14,7 +14,7 @@ const IMAGES = { "registry.lan:5000/team/app:1.2": IMAGE, "nginx:1": OTHER, "ngi
 const NAMES = { "registry.lan:5000/team/app:1.2": "", "nginx:1": "", "nginx:also": "" };
 const { bytes: BUNDLE, result: PACKED } = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES));
 
-Deno.test("importBundle() brings blobs, manifests and tags into the store", async () => {
+Deno.test("importBundle() writes blobs, manifests and tags into the store", async () => {
   const store = new WatchedStore();
   const progress: number[] = [];
   const result = await importBundle(streamOf(BUNDLE), store, {
@@ -26,7 +26,8 @@ Deno.test("importBundle() brings blobs, manifests and tags into the store", asyn
   await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
   await checkImage(store, "docker.io/library/nginx", "1", OTHER);
   await checkImage(store, "docker.io/library/nginx", "also", OTHER);
-  // Each digest once: 2 images of 2 configs and 2 own layers each, a layer that all have; 2 manifests and an index each.
+  // Each digest is counted once: 2 images with 2 configs, 2 own layers, 2 manifests and an index each, and a shared
+  // layer.
   const contents = [...IMAGE.blobs, ...OTHER.blobs, ...IMAGE.manifests, ...OTHER.manifests];
   const unique = new Set(contents.map(({ descriptor }) => descriptor.digest));
   assertEquals(result.blobs, { written: unique.size, skipped: 0, bytesWritten: PACKED.blobs.size });
@@ -40,12 +41,12 @@ Deno.test("importBundle() brings blobs, manifests and tags into the store", asyn
   assertEquals(result.kubepkg, PACKED.kubepkg);
   assertEquals(progress.at(-1), PACKED.blobs.size);
   assertEquals(progress, progress.toSorted((a, b) => a - b));
-  // Tags come last.
+  // Tags are written last.
   const { visible } = store;
   assertEquals(visible.slice(visible.indexOf("tag")), ["tag", "tag", "tag"]);
 });
 
-Deno.test("[26][38] importBundle() a second time writes no blob", async () => {
+Deno.test("[26][38] importBundle() writes no blob the second time", async () => {
   const store = new WatchedStore();
   await importBundle(streamOf(BUNDLE), store);
   const before = store.blobs.length;
@@ -55,7 +56,7 @@ Deno.test("[26][38] importBundle() a second time writes no blob", async () => {
   assertNotEquals(blobs.skipped, 0);
 });
 
-Deno.test("[26] importBundle() goes on after it was cut off, and skips what is in place", async () => {
+Deno.test("[26] importBundle() resumes an interrupted import and skips the blobs that were written", async () => {
   const tar = new Uint8Array(gunzipSync(BUNDLE));
   for (const part of [0.3, 0.6, 0.9, 0.99]) {
     const store = new WatchedStore();
@@ -70,7 +71,7 @@ Deno.test("[26] importBundle() goes on after it was cut off, and skips what is i
   }
 });
 
-Deno.test("[26] importBundle() passes a lost connection on, with nothing to be seen", async () => {
+Deno.test("[26] importBundle() reports a lost connection and leaves nothing visible", async () => {
   const store = new WatchedStore();
   let at = 0;
   const stream = new ReadableStream<Uint8Array>({
@@ -102,7 +103,7 @@ Deno.test("[48] importBundle() of a truncated bundle leaves no manifest and no t
   }
 });
 
-Deno.test("importBundle() on disk grants every repository its blobs", async () => {
+Deno.test("importBundle() links the blobs of a DiskStore into every repository", async () => {
   await withFolder(async (folder) => {
     const store = new DiskStore(folder);
     await importBundle(streamOf(BUNDLE), store);
@@ -126,9 +127,9 @@ const VERSIONS: readonly [string, string, object, ImportOptions, string | undefi
     {},
     "that version is installed with other content",
   ],
-  ["a downgrade that is forced", "0.9.0", {}, { force: true }, undefined],
+  ["a forced downgrade", "0.9.0", {}, { force: true }, undefined],
   [
-    "a changed re-issue that is forced",
+    "a forced changed re-issue",
     "1.0.0",
     { metadata: { name: "demo", labels: { a: "b" } } },
     { force: true },
@@ -138,7 +139,7 @@ const VERSIONS: readonly [string, string, object, ImportOptions, string | undefi
 ];
 
 for (const [title, version, more, options, message] of VERSIONS) {
-  Deno.test(`importBundle() ${message === undefined ? "does" : "refuses"} ${title}`, async () => {
+  Deno.test(`importBundle() ${message === undefined ? "accepts" : "refuses"} ${title}`, async () => {
     const store = new WatchedStore();
     const { bytes } = await pack(
       makeKubePkg({ "nginx:1": "" }, version, more),
@@ -159,7 +160,7 @@ for (const [title, version, more, options, message] of VERSIONS) {
   });
 }
 
-Deno.test("importBundle() of what is installed does nothing, and reads the first entry alone", async () => {
+Deno.test("importBundle() of an installed release changes nothing and reads only the first entry", async () => {
   const store = new WatchedStore();
   await importBundle(streamOf(BUNDLE), store);
   const [blobs, visible] = [store.blobs.length, store.visible.length];
@@ -177,7 +178,7 @@ Deno.test("importBundle() of what is installed does nothing, and reads the first
   );
 });
 
-Deno.test("importBundle() dry says what would happen, and reads the first entry alone", async () => {
+Deno.test("importBundle() with dryRun returns the plan and reads only the first entry", async () => {
   const store = new WatchedStore();
   const shared = IMAGE.blobs.find(({ bytes }) => bytes.length === 5000)!;
   await store.writeBlob("x", shared.descriptor, streamOf(shared.bytes));
@@ -208,7 +209,7 @@ Deno.test("importBundle() dry says what would happen, and reads the first entry 
   assert(given < 20_000, `${given} bytes were taken`);
 });
 
-Deno.test("[32] importBundle() refuses what does not fit, before it writes, with the bytes that are missing", async () => {
+Deno.test("[32] importBundle() refuses a bundle that does not fit before it writes, and names the missing bytes", async () => {
   const store = new WatchedStore();
   const freeBytes = () => Promise.resolve(PACKED.blobs.size - 7);
   const error = await assertRejects(() => importBundle(streamOf(BUNDLE), store, { freeBytes }), NoSpaceError);
@@ -218,11 +219,11 @@ Deno.test("[32] importBundle() refuses what does not fit, before it writes, with
   );
   assertEquals([store.blobs, store.visible], [[], []]);
   await importBundle(streamOf(BUNDLE), store, { freeBytes: () => Promise.resolve(PACKED.blobs.size) });
-  // What is in place needs no room.
+  // Content that the store holds needs no space.
   await importBundle(streamOf(BUNDLE), store, { freeBytes: () => Promise.resolve(0) });
 });
 
-Deno.test("[32] importBundle() into a store that fills up tags nothing", async () => {
+Deno.test("[32] importBundle() sets no tag when the disk becomes full", async () => {
   const store = new WatchedStore();
   store.failOn = OTHER.blobs[4]?.descriptor.digest;
   await assertRejects(() => importBundle(streamOf(BUNDLE), store), NoSpaceError, "no space left");

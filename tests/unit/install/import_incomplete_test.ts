@@ -18,7 +18,7 @@ import {
 import { checkImage, linesOf, WatchedStore } from "./import_support.ts";
 
 const IMAGE = makeUsualImage();
-Deno.test("[43] importBundle() refuses a blob or manifest whose content is not what its name says", async () => {
+Deno.test("[43] importBundle() refuses a blob or manifest whose content does not match its digest", async () => {
   for (const wrong of [IMAGE.blobs[2]!, IMAGE.blobs[0]!, IMAGE.root]) {
     for (const status of [true, false]) {
       const kubepkg = makeKubePkg(
@@ -67,7 +67,7 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
   ["the index is missing", without(MULTI, MULTI.root), IncompleteError, MULTI.root.descriptor.digest],
   ["every child is missing", without(MULTI, AMD.root, ARM.root), IncompleteError, AMD.root.descriptor.digest],
   [
-    "a carried child lacks its layer",
+    "the layer of a carried child is missing",
     without(MULTI, ARM.root, AMD.blobs[1]!),
     IncompleteError,
     AMD.blobs[1]!.descriptor.digest,
@@ -89,7 +89,7 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
     "the manifest that refers to it says 5",
   ],
   [
-    "a child is named twice, the second time with another size",
+    "a child is listed twice, the second time with another size",
     (() => {
       const [child, wrong] = [AMD.root.descriptor, { ...AMD.root.descriptor, size: 5 }];
       const root = makeDocument(MEDIA_TYPE.ociIndex, {
@@ -102,13 +102,18 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
     CorruptError,
     "the manifest that refers to it says 5",
   ],
-  ["both layers and manifests", single(manifestOf({ manifests: [] })), CorruptError, "both layers and manifests"],
-  ["the manifest is no manifest", single(LAYER), CorruptError, "is broken"],
+  [
+    "a manifest has both layers and manifests",
+    single(manifestOf({ manifests: [] })),
+    CorruptError,
+    "both layers and manifests",
+  ],
+  ["the manifest is not a manifest", single(LAYER), CorruptError, "is broken"],
 ];
 
 for (const [title, image, errorClass, message] of BROKEN) {
   for (const status of [false, true]) {
-    Deno.test(`[53] importBundle() refuses it if ${title}${status ? ", with status.digests" : ""}`, async () => {
+    Deno.test(`[53] importBundle() refuses a bundle if ${title}${status ? ", with status.digests" : ""}`, async () => {
       const lines = linesOf(image).filter((line, i, all) =>
         i === all.findIndex((it) => JSON.stringify(it) === JSON.stringify(line))
       );
@@ -133,7 +138,7 @@ for (const [title, image, errorClass, message] of BROKEN) {
   }
 }
 
-Deno.test("[53] importBundle() refuses it if a blob that status.digests lists is neither in the file nor held", async () => {
+Deno.test("[53] importBundle() refuses a bundle if a blob of status.digests is neither in the file nor in the store", async () => {
   const kubepkg = makeKubePkg({ "app:1": GOOD.descriptor.digest }, "1.0.0", {
     status: { digests: linesOf(single(GOOD)) },
   });
@@ -146,7 +151,7 @@ Deno.test("[53] importBundle() refuses it if a blob that status.digests lists is
   await importBundle(streamOf(bytes), store);
   await checkImage(store, "docker.io/library/app", "1", single(GOOD));
 });
-Deno.test("importBundle() bounds blobs that nothing declares by the free space", async () => {
+Deno.test("importBundle() checks the free space for blobs that the package does not declare", async () => {
   const store = new WatchedStore();
   const bytes = await makeTgz(filesOf(makeKubePkg({ "app:1": GOOD.descriptor.digest }), single(GOOD)));
   await assertRejects(

@@ -26,7 +26,7 @@ const GOOD = makeImage("linux/amd64", [makeBlob(700)]).root;
 const [AMD, ARM] = [makeImage("linux/amd64", [makeBlob(3000, 55)]), makeImage("linux/arm64")];
 const MULTI = makeMultiImage([["linux/amd64", AMD], ["linux/arm64", ARM]]);
 
-Deno.test("importBundle() takes an index of which only some platforms are carried", async () => {
+Deno.test("importBundle() accepts an index of which only some platforms are carried", async () => {
   const source = await fillStore(new MemoryStore(), { "app:1": MULTI });
   const { bytes } = await pack(makeKubePkg({ "app:1": "" }), source, {
     platforms: [{ os: "linux", architecture: "arm64" }],
@@ -39,7 +39,7 @@ Deno.test("importBundle() takes an index of which only some platforms are carrie
   assertEquals(await store.readManifest("docker.io/library/app", AMD.root.descriptor.digest), undefined);
 });
 
-Deno.test("importBundle() does not trip over what the store has of an index's other platforms", async () => {
+Deno.test("importBundle() ignores content of an index's other platforms in the store", async () => {
   const source = await fillStore(new MemoryStore(), { "app:1": MULTI });
   const { bytes } = await pack(makeKubePkg({ "app:1": "" }), source, {
     platforms: [{ os: "linux", architecture: "arm64" }],
@@ -49,7 +49,7 @@ Deno.test("importBundle() does not trip over what the store has of an index's ot
   assertEquals((await importBundle(streamOf(bytes), store)).isImported, true);
 });
 
-Deno.test("importBundle() of a delta needs what was left out to be held, and says so before it writes", async () => {
+Deno.test("importBundle() of a bundle with omitted blobs refuses it before it writes, unless the store holds them", async () => {
   const source = await fillStore(new MemoryStore(), { "app:1": IMAGE, "app:2": OTHER });
   const first = await pack(makeKubePkg({ "app:1": "" }, "1.0.0"), source);
   const have = new Set(first.result.kubepkg.status?.digests?.map(({ digest }) => digest));
@@ -73,7 +73,7 @@ Deno.test("importBundle() of a delta needs what was left out to be held, and say
   });
 });
 
-Deno.test("importBundle() of a delta takes an image that the site has under another name", async () => {
+Deno.test("importBundle() of a bundle with omitted blobs imports an image that the store has under another name", async () => {
   const first = await pack(makeKubePkg({ "app:1": "" }), await fillStore(new MemoryStore(), { "app:1": IMAGE }));
   const have = new Set(first.result.kubepkg.status?.digests?.map(({ digest }) => digest));
   const delta = await pack(
@@ -91,14 +91,14 @@ Deno.test("importBundle() of a delta takes an image that the site has under anot
 const OLD: readonly [string, object, (files: TestFile[]) => TestFile[]][] = [
   ["digests in spec.images alone", { "app:1": IMAGE.root.descriptor.digest }, (files) => files],
   [
-    "manifests before what they name",
+    "manifests before the content that they name",
     { "app:1": IMAGE.root.descriptor.digest },
     ([first, ...rest]) => [first!, ...rest.reverse()],
   ],
 ];
 
 for (const [title, images, arrange] of OLD) {
-  Deno.test(`importBundle() reads a bundle of the earlier generation: ${title}`, async () => {
+  Deno.test(`importBundle() reads a bundle of earlier tools: ${title}`, async () => {
     const kubepkg = { ...makeKubePkg(images as Record<string, string>) };
     const tar = await makeTar(arrange(filesOf(kubepkg, IMAGE)));
     for (const bytes of [tar, new Uint8Array(gzipSync(tar))]) {
@@ -110,7 +110,7 @@ for (const [title, images, arrange] of OLD) {
   });
 }
 
-Deno.test("importBundle() reads a bundle whose status alone says which digest a tag has, and knows it again", async () => {
+Deno.test("importBundle() reads a bundle that has the digests of tags only in its status, and detects it as installed", async () => {
   const digests = linesOf(IMAGE).map((line) =>
     "digest" in line && line.digest === IMAGE.root.descriptor.digest ? { ...line, tag: "1" } : line
   );
@@ -131,7 +131,7 @@ Deno.test("importBundle() reads a bundle whose status alone says which digest a 
   );
 });
 
-Deno.test("importBundle() files a layer that looks like a manifest as the layer that it is", async () => {
+Deno.test("importBundle() writes a layer that looks like a manifest as a layer", async () => {
   const image = makeImage("linux/amd64", [GOOD]);
   for (const type of ["blob", "manifest"]) {
     const digests = linesOf(image).map((line) =>
@@ -148,7 +148,7 @@ Deno.test("importBundle() files a layer that looks like a manifest as the layer 
   }
 });
 
-Deno.test("[45] importBundle() takes content named by sha512", async () => {
+Deno.test("[45] importBundle() accepts content with sha512 digests", async () => {
   const layer = makeBlob(900, 3, "sha512");
   const image = makeImage("linux/amd64", [layer]);
   const source = await fillStore(new MemoryStore(), { "app:1": image });
@@ -158,7 +158,7 @@ Deno.test("[45] importBundle() takes content named by sha512", async () => {
   assertEquals(await store.statBlob("docker.io/library/app", layer.descriptor.digest), 900);
 });
 
-Deno.test("importBundle() of no images has nothing to write", async () => {
+Deno.test("importBundle() of a package without images writes nothing", async () => {
   const { bytes } = await pack(makeKubePkg({}), new MemoryStore());
   const store = new WatchedStore();
   assertEquals((await importBundle(streamOf(bytes), store)).isImported, true);

@@ -21,7 +21,7 @@ import { writeImage } from "../../support/put_image.ts";
 import { concat } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
-// Where there is a file system in memory, hundreds of syncs cost nothing.
+// These tests sync hundreds of files, which is fast on a file system in memory.
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 const REPO = "registry.test/app";
 const NAME = "line4";
@@ -50,7 +50,7 @@ const APP = await packApp("1.0.0");
 const LARGE = [...APP.contents].find(([, { length }]) => length > 800_000)![0];
 const LARGE_SIZE = APP.contents.get(LARGE)!.length;
 const REST: PartItem[] = [...APP.contents.keys()].filter((digest) => digest !== LARGE).map((digest) => [digest]);
-// The large layer is cut over three parts; what is small lies before and behind it.
+// The large layer is split over three parts; the small blobs are before and after it.
 const LAYOUT: PartItem[][] = [
   [REST[0]!, [LARGE, 0, 300_000]],
   [[LARGE, 300_000, 400_000]],
@@ -84,7 +84,7 @@ async function createSite() {
       return found;
     },
     listIngest: async () => (await folder.listFiles("data/ingest")).filter((name) => !name.endsWith(".lock")),
-    /** That nothing can be seen of what came. */
+    /** Checks that no content that was received is visible. */
     async checkHidden() {
       assertEquals([await store.resolve(REPO, "1"), await records.list()], [undefined, []]);
       assertEquals(await store.listRepositories(), []);
@@ -109,22 +109,22 @@ const WHOLE = await listWhole();
 const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1], [2, 2, 1, 1, 2, 3]];
 for (const [i, order] of ORDERS.entries()) {
   const compression = (["ours", "gzip", "none"] as const)[i % 3]!;
-  Deno.test(`installBundle() takes parts (${compression}) in the order ${order}; the last one installs`, async () => {
+  Deno.test(`installBundle() accepts parts (${compression}) in the order ${order}; the last one installs`, async () => {
     await using site = await createSite();
     const files = await parts(APP.kubepkg, { compression });
-    const came = new Set<number>();
+    const received = new Set<number>();
     for (const [turn, number] of order.entries()) {
-      came.add(number);
+      received.add(number);
       const { isImported, part, plan } = await site.install(files[number - 1]!);
       const isLast = turn === order.length - 1;
       assertEquals([plan.verdict, isImported, part?.number, part?.count], ["install", isLast, number, 3]);
-      assertEquals(part?.missing, [1, 2, 3].filter((each) => !came.has(each)));
+      assertEquals(part?.missing, [1, 2, 3].filter((each) => !received.has(each)));
       if (isLast) continue;
       await site.checkHidden();
       const pending = await site.records.pending.read(NAME);
-      assertEquals([pending?.part?.received, pending?.part?.count], [[...came].sort(), 3]);
+      assertEquals([pending?.part?.received, pending?.part?.count], [[...received].sort(), 3]);
       assertEquals(pending?.kubepkg.status?.part, undefined);
-      // What a collector takes in between is nothing.
+      // Garbage collection between the parts removes nothing.
       const readKeep = () => collectPackageDigests(site.records);
       const { blobs, links } = await collectGarbage(site.data, { readKeep, untagged: true });
       assertEquals([blobs, links], [0, 0]);
@@ -137,21 +137,21 @@ for (const [i, order] of ORDERS.entries()) {
   });
 }
 
-Deno.test("installBundle() of a part that is there already reads no further than it must, else all of it", async () => {
+Deno.test("installBundle() reads a new part to its end, and of a part that was imported before only the start", async () => {
   await using site = await createSite();
-  for (const isThere of [false, true]) {
+  for (const isKnown of [false, true]) {
     const file = new CountedFile(PARTS[1]!);
     const { blobs } = await installBundle(new FileSource(file), { store: site.store, records: site.records });
     assertEquals(
       blobs,
-      isThere ? { written: 0, skipped: 1, bytesWritten: 0 } : { written: 1, skipped: 0, bytesWritten: 400_000 },
+      isKnown ? { written: 0, skipped: 1, bytesWritten: 0 } : { written: 1, skipped: 0, bytesWritten: 400_000 },
     );
-    if (isThere) assertLess(file.bytesRead, 2 * 64 * 1024);
+    if (isKnown) assertLess(file.bytesRead, 2 * 64 * 1024);
     else assert(file.bytesRead >= PARTS[1]!.length);
   }
 });
 
-Deno.test("a part of another pack is refused and named; a higher version, or force, gives up the parts that came", async () => {
+Deno.test("installBundle() refuses a part of another pack; a higher version, or force, discards the earlier parts", async () => {
   await using site = await createSite();
   await site.install(PARTS[0]!);
   const alien = await parts({ ...APP.kubepkg, metadata: { ...APP.kubepkg.metadata, labels: { other: "pack" } } });
@@ -159,24 +159,27 @@ Deno.test("a part of another pack is refused and named; a higher version, or for
   const foreign = await assertRejects(() => site.install(alien[1]!), RefusedError);
   assertStringIncludes(foreign.message, "Cannot import the.tgz: it is part 2 of 3 of another pack of line4@1.0.0");
   assertStringIncludes(foreign.message, `part 1 of line4@1.0.0, packed as ${before?.part?.id}`);
-  // The same id, but another document: it is not what it says.
+  // A part with the same id but another document is refused as well.
   const forged = await parts({ ...APP.kubepkg, spec: { ...APP.kubepkg.spec, manifests: {} } });
   await assertRejects(() => site.install(forged[1]!), RefusedError);
   const lower = await makeParts((await packApp("0.9.0")).kubepkg, LAYOUT, { contents: APP.contents });
   const { message } = await assertRejects(() => site.install(lower[1]!), RefusedError);
-  assertStringIncludes(message, "Cannot import line4@0.9.0: part 1 of line4@1.0.0 has come, which is higher");
+  assertStringIncludes(
+    message,
+    "Cannot import line4@0.9.0: part 1 of line4@1.0.0 was imported before, which is higher",
+  );
   assertEquals(await site.records.pending.read(NAME), before);
   assertEquals((await site.install(alien[1]!, { dryRun: true })).plan.refusal?.message, foreign.message);
 
   const higher = await makeParts((await packApp("1.1.0")).kubepkg, LAYOUT, { contents: APP.contents });
   assertEquals((await site.install(higher[1]!)).part?.missing, [1, 3]);
-  // The content is the same, whichever pack brought it, so that it is whole already.
+  // Both packs have the same content, so it is complete with this part.
   await assertRejects(() => site.install(PARTS[2]!), RefusedError);
   assertEquals((await site.install(PARTS[2]!, { force: true })).isImported, true);
   await site.checkInstalled();
 });
 
-Deno.test("[48] a part that is damaged or cut is refused and named, and its pieces do not count", async () => {
+Deno.test("[48] installBundle() refuses a damaged or truncated part, names it, and does not record its pieces", async () => {
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
   const damages: [string, Uint8Array<ArrayBuffer>, string][] = [
@@ -202,7 +205,7 @@ Deno.test("[48] a part that is damaged or cut is refused and named, and its piec
   }
 });
 
-Deno.test("[48] a damaged part that overlaps what counts, of a pack of other sizes, leaves that as it is", async () => {
+Deno.test("[48] installBundle() of a damaged part does not overwrite bytes that are recorded already", async () => {
   await using site = await createSite();
   await site.install(PARTS[0]!);
   const layout: PartItem[][] = [[], [[LARGE, 200_000, 500_000]], []];
@@ -215,7 +218,7 @@ Deno.test("[48] a damaged part that overlaps what counts, of a pack of other siz
   await site.checkInstalled();
 });
 
-Deno.test("[43] pieces that do not make the blob go, the parts that brought them are named and can come again", async () => {
+Deno.test("[43] installBundle() deletes pieces that do not make the blob, and names their parts, which can be imported again", async () => {
   await using site = await createSite();
   const spoil = (name: string, bytes: Uint8Array) =>
     name.startsWith("pieces") ? bytes.slice().with(5, 1 + bytes[5]!) : bytes;
@@ -224,14 +227,14 @@ Deno.test("[43] pieces that do not make the blob go, the parts that brought them
   await site.install(PARTS[0]!);
   const { message } = await assertRejects(() => site.install(PARTS[2]!), CorruptError);
   assertStringIncludes(message, `Cannot import line4@1.0.0: Cannot accept ${LARGE}: the content has digest`);
-  assertStringIncludes(message, "it was put together from parts 1, 2 and 3: import these once more");
+  assertStringIncludes(message, "it was assembled from parts 1, 2 and 3; import these again");
   await site.checkHidden();
   assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.received], [[], []]);
   for (const part of PARTS) await site.install(part);
   await site.checkInstalled();
 });
 
-Deno.test("[53] a part that lacks what it says it carries, or has more or other, is refused", async () => {
+Deno.test("[53] installBundle() refuses a part whose content differs from the list of what it carries", async () => {
   const [digest] = REST[0]!;
   const wrong: [PartsOptions["spoil"], string][] = [
     [
@@ -268,7 +271,7 @@ Deno.test("[53] a part that lacks what it says it carries, or has more or other,
   assertEquals(await site.folder.listFiles(), []);
 });
 
-Deno.test("[52] a part of a package whose name leads elsewhere is refused", async () => {
+Deno.test("[52] installBundle() refuses a part of a package whose name is a path", async () => {
   await using site = await createSite();
   const { metadata } = APP.kubepkg;
   const [first] = await parts({ ...APP.kubepkg, metadata: { ...metadata, name: "../../x" } });
@@ -276,7 +279,7 @@ Deno.test("[52] a part of a package whose name leads elsewhere is refused", asyn
   assertEquals(await site.folder.listFiles(), []);
 });
 
-Deno.test("[32] a disk that is full in the middle of a piece is told, and given back what was written", async () => {
+Deno.test("[32] installBundle() reports a disk that is full in the middle of a piece, and frees what it has written", async () => {
   await using site = await createSite();
   await site.install(PARTS[0]!);
   const { store } = site;
@@ -292,7 +295,7 @@ Deno.test("[32] a disk that is full in the middle of a piece is told, and given 
       };
       return pieces;
     };
-    // The second time nothing counts that is there.
+    // The second time no piece is recorded.
     if (digest === undefined) await site.folder.write(`data/${pieceListPath(LARGE)}`, "{}");
     await assertRejects(() => site.install(PARTS[1]!), NoSpaceError);
     await site.checkHidden();
@@ -304,7 +307,7 @@ Deno.test("[32] a disk that is full in the middle of a piece is told, and given 
   await site.checkInstalled();
 });
 
-Deno.test("a piece in a bundle that is no part of several is refused", async () => {
+Deno.test("installBundle() refuses a piece in a bundle that is not one part of several", async () => {
   await using site = await createSite();
   const [, second] = await parts();
   const text = new TextDecoder("latin1").decode((await parts(APP.kubepkg, { compression: "none" }))[1]!);
@@ -315,7 +318,7 @@ Deno.test("a piece in a bundle that is no part of several is refused", async () 
   await assertRejects(() => site.install(bytes), CorruptError, "which does not belong in a bundle");
 });
 
-Deno.test("the version rule, the space and what is missing are judged with the first part, before anything is written", async () => {
+Deno.test("installBundle() checks version, space and missing content with the first part, before it writes anything", async () => {
   await using site = await createSite();
   assert((await site.install((await packApp("2.0.0")).bundle)).isImported);
   const before = await site.list();
@@ -335,11 +338,11 @@ Deno.test("the version rule, the space and what is missing are judged with the f
   ]);
   assertEquals(await fresh.folder.listFiles(), []);
   await fresh.install(PARTS[1]!, freeBytes(400_000));
-  // What has come of it is needed no more.
+  // The piece is on the disk already, so no more space is needed.
   await fresh.install(PARTS[1]!, freeBytes(0));
 });
 
-Deno.test("a part of a delta is refused if the site lacks what was left out, naming blobs and images", async () => {
+Deno.test("installBundle() refuses a part if the store does not hold the omitted blobs, and names them and the images", async () => {
   const [omitted] = REST[0]!;
   const delta = await packApp("1.0.0", IMAGE, new Set([omitted]));
   const layout = LAYOUT.map((items) => items.filter(([digest]) => digest !== omitted));
@@ -359,7 +362,7 @@ Deno.test("a part of a delta is refused if the site lacks what was left out, nam
   await site.checkInstalled();
 });
 
-Deno.test("[25] pieces of which a power loss has taken bytes do not count", async () => {
+Deno.test("[25] installBundle() ignores recorded pieces whose bytes were lost in a power loss", async () => {
   await using site = await createSite();
   for (const number of [1, 2]) await site.install(PARTS[number]!);
   await Deno.truncate(`${site.data}/${piecesPath(LARGE)}`, 600_000);
@@ -371,11 +374,11 @@ Deno.test("[25] pieces of which a power loss has taken bytes do not count", asyn
   await site.checkInstalled();
 });
 
-Deno.test("[26] a blob of which all pieces are there is put together by the next part, whichever it is", async () => {
+Deno.test("[26] installBundle() of any part commits a blob whose pieces were complete before", async () => {
   await using site = await createSite();
   await site.install(PARTS[0]!);
   await site.install(PARTS[1]!);
-  // As the last part does it that is killed when its pieces count.
+  // This imitates an import of the last part that is killed after it has recorded its pieces.
   const pieces = await site.store.openPieces(LARGE);
   await pieces.write(700_000, APP.contents.get(LARGE)!.slice(700_000));
   await pieces.record([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
@@ -386,14 +389,14 @@ Deno.test("[26] a blob of which all pieces are there is put together by the next
   await site.checkInstalled();
 });
 
-Deno.test("[35] gc takes pieces that nobody waits for, and leaves the others", async () => {
+Deno.test("[35] collectGarbage() removes pieces that no pending package needs, and keeps the others", async () => {
   await using site = await createSite();
   await site.install(PARTS[1]!);
   const readKeep = () => collectPackageDigests(site.records);
   await collectGarbage(site.data, { readKeep });
   const files = [piecesPath(LARGE), pieceListPath(LARGE)].map((path) => path.slice("ingest/".length));
   assertEquals(await site.listIngest(), files);
-  // Another version that does not need them is installed.
+  // The installation of another version, which does not need the pieces, removes them.
   const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
   await site.install(other.bundle);
   assertEquals([await site.listIngest(), await site.records.pending.list()], [[], []]);
@@ -402,7 +405,7 @@ Deno.test("[35] gc takes pieces that nobody waits for, and leaves the others", a
   assertEquals(await site.listIngest(), []);
 });
 
-Deno.test("a repair of what is installed leaves the parts of a release that is on its way", async () => {
+Deno.test("installBundle() of a repair keeps the parts of a pending release", async () => {
   await using site = await createSite();
   await site.install(APP.bundle);
   const next = await packApp("1.1.0", makeApp(7));
@@ -419,7 +422,7 @@ Deno.test("a repair of what is installed leaves the parts of a release that is o
   assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
 });
 
-Deno.test("[38] a part during which another version is installed does not say that it came", async () => {
+Deno.test("[38] installBundle() does not record a part during whose import another version was installed", async () => {
   const other = await packApp("1.1.0", buildImage({ files: { a: "b" } }));
   await using site = await createSite();
   await site.install(PARTS[0]!);
@@ -439,12 +442,13 @@ Deno.test("[38] a part during which another version is installed does not say th
   await below.checkInstalled();
 });
 
-Deno.test("[38] parts that come at the same time end in one install", async () => {
+Deno.test("[38] installBundle() of concurrent parts installs the package once", async () => {
   for (let round = 0; round < 5; round++) {
     await using site = await createSite();
     const order = round % 2 === 0 ? [0, 1, 2, 1] : [2, 1, 0, 0];
     const results: InstallResult[] = await Promise.all(order.map((number) => site.install(PARTS[number]!)));
-    // Who finds a blob's pieces in use leaves it to the other; if both did, the next part does it.
+    // An import that finds a blob's pieces locked leaves the commit to the other one. If both do, the next part
+    // commits.
     if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
     await site.checkInstalled();
     assertEquals(await site.list(), WHOLE);
@@ -452,7 +456,7 @@ Deno.test("[38] parts that come at the same time end in one install", async () =
   }
 });
 
-Deno.test("verifyBundle() of a part finds nothing wrong in a good one, and what is wrong in another", async () => {
+Deno.test("verifyBundle() finds no problem in a correct part, and the problem of a damaged one", async () => {
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
   for (const open of [streamOf, (bytes: Uint8Array<ArrayBuffer>) => new FileSource(new CountedFile(bytes))]) {

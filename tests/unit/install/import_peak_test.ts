@@ -29,7 +29,7 @@ const CONTENTS = new Map<Digest, Uint8Array>([
 ]);
 const TOTAL = [...CONTENTS.values()].reduce((sum, { length }) => sum + length, 0);
 const LARGEST = Math.max(...[...CONTENTS.values()].map(({ length }) => length));
-// The links, the record, the note of what is on its way.
+// The most bytes of links, the package record and the pending record.
 const RECORDS = 64 * KIB;
 
 async function packImage() {
@@ -42,7 +42,7 @@ async function packImage() {
 }
 const { bundle: BUNDLE, kubepkg: KUBEPKG } = await packImage();
 
-/** The sizes of all files below a folder, in bytes. */
+/** Returns the total size of all files below a folder, in bytes. */
 function measure(folder: string): number {
   let sum = 0;
   for (const { name, isDirectory } of Deno.readDirSync(folder)) {
@@ -65,10 +65,10 @@ const sources: [string, () => Promise<BundleSource[]>][] = [
   }],
 ];
 for (const [what, open] of sources) {
-  Deno.test(`an import of ${what} takes no more of the disk than the blobs, and one of them`, async () => {
+  Deno.test(`installBundle() of ${what} needs at most the space of the blobs, and of one more`, async () => {
     await using folder = await TestFolder.create();
     const [store, records] = [new DiskStore(folder.path), new PackageRecords(folder.path)];
-    // Something is left of an earlier try, too; of one with parts it is not in this file.
+    // An interrupted import has left a partial file. An import of parts would not use it.
     const [digest, bytes] = [...CONTENTS][1]!;
     if (what !== "parts") await folder.write(partialPath(digest), bytes.subarray(0, 300_000));
     let [peak, looks] = [0, 0];

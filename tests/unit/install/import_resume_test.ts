@@ -41,18 +41,18 @@ async function createSite() {
   };
 }
 
-/** A stream that breaks off. */
+/** A stream that fails after `end` bytes. */
 function streamUntil(bytes: Uint8Array<ArrayBuffer>, end: number): ReadableStream<Uint8Array> {
   return streamOf(bytes.slice(0, end)).pipeThrough(
     new TransformStream({ flush: (controller) => controller.error(new Error("the cable was pulled")) }),
   );
 }
 
-for (const [what, bytes] of [["a bundle of ours", TGZ], ["a plain tar", TAR]] as const) {
-  Deno.test(`[26] importBundle() of ${what} goes on with a blob at the byte where it was cut`, async () => {
+for (const [what, bytes] of [["a crpe bundle", TGZ], ["a plain tar", TAR]] as const) {
+  Deno.test(`[26] importBundle() of ${what} resumes an interrupted blob at its next byte`, async () => {
     await using site = await createSite();
     const { store, folder } = site;
-    // In the middle of the second layer: by a stream that fails, then by a file that ends.
+    // The second layer is interrupted twice: by a stream that fails, and then by a file that is truncated.
     await assertRejects(() => importBundle(streamUntil(bytes, 2_500_000), store), Error, "the cable was pulled");
     assertEquals(await site.listIngest(), [PARTIAL.slice("ingest/".length)]);
     const first = (await Deno.stat(`${folder.path}/${PARTIAL}`)).size;
@@ -77,22 +77,23 @@ for (const [what, bytes] of [["a bundle of ours", TGZ], ["a plain tar", TAR]] as
   });
 }
 
-const leftOvers: [string, Uint8Array, boolean][] = [
-  ["all of the blob", CUT.bytes, true],
-  ["nothing", new Uint8Array(0), true],
-  ["more than the blob has", new Uint8Array(5_000_000), true],
-  ["as much as the blob has, but other bytes", new Uint8Array(4_000_000), true],
-  ["bytes that are others", new Uint8Array(1_000_000), false],
+const partialFiles: [string, Uint8Array, boolean][] = [
+  ["that is complete", CUT.bytes, true],
+  ["that is empty", new Uint8Array(0), true],
+  ["that is larger than the blob", new Uint8Array(5_000_000), true],
+  ["that is as large as the blob, but wrong", new Uint8Array(4_000_000), true],
+  ["that is smaller than the blob, and wrong", new Uint8Array(1_000_000), false],
 ];
-for (const [what, left, isGood] of leftOvers) {
-  Deno.test(`importBundle() that finds ${what} left of an earlier try ${isGood ? "succeeds" : "begins anew"}`, async () => {
+for (const [what, left, isGood] of partialFiles) {
+  const outcome = isGood ? "succeeds" : "fails with StalePartialError, and the retry succeeds";
+  Deno.test(`importBundle() with a partial file ${what} ${outcome}`, async () => {
     await using site = await createSite();
     await site.folder.write(PARTIAL, left);
     const run = (): Promise<ImportResult> => importBundle(new FileSource(new CountedFile(TGZ)), site.store);
     if (!isGood) {
       const { message } = await assertRejects(run, StalePartialError);
       assertStringIncludes(message, `Cannot accept ${CUT.descriptor.digest}: the content has digest`);
-      assertStringIncludes(message, "its first 1000000 bytes were left by an import that was cut off");
+      assertStringIncludes(message, "its first 1000000 bytes were left by an interrupted import");
       assertEquals(await site.listIngest(), []);
       assertEquals(await site.store.resolve(REPO, "1"), undefined);
     }
@@ -102,18 +103,18 @@ for (const [what, left, isGood] of leftOvers) {
   });
 }
 
-Deno.test("[43] importBundle() of a bundle with a wrong blob leaves nothing of it", async () => {
+Deno.test("[43] importBundle() keeps no partial file of a blob with the wrong digest", async () => {
   await using site = await createSite();
   const bytes = TAR.slice();
   bytes[3_000_000]! ^= 1;
   for (let round = 0; round < 2; round++) {
     const error = await assertRejects(() => importBundle(streamOf(bytes), site.store), CorruptError);
-    assert(!error.message.includes("cut off"));
+    assert(!error.message.includes("interrupted"));
     assertEquals(await site.listIngest(), []);
   }
 });
 
-Deno.test("[32] importBundle() that finds the disk full gives back what it has written of a blob", async () => {
+Deno.test("[32] importBundle() deletes the partial file of a blob when the disk is full", async () => {
   await using site = await createSite();
   const { store } = site;
   const open = store.openIngest.bind(store);

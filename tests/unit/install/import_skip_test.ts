@@ -20,21 +20,21 @@ const TGZ = (await pack(makeKubePkg({ "app:1": "" }), SOURCE)).bytes;
 const TAR = new Uint8Array(gunzipSync(TGZ));
 const HEADER_BYTES = 24;
 const HEAD = new DataView(TGZ.buffer).getUint32(HEADER_BYTES - 8, true);
-// What is read behind each jump, and before the first; and what is read ahead at most while a blob is read.
+// The most bytes that are read after each jump and before the first one; and the most that are read ahead in a blob.
 const SLACK = 64 * 1024;
 const AHEAD = 1024 * 1024;
 
-/** A store that has all layers but some. */
-async function makeStore(...lacking: number[]): Promise<WatchedStore> {
+/** A store that holds all layers except those with the given indices. */
+async function makeStore(...missing: number[]): Promise<WatchedStore> {
   const store = new WatchedStore();
   for (const [i, { descriptor, bytes }] of LAYERS.entries()) {
-    if (!lacking.includes(i)) await store.writeBlob(REPO, descriptor, streamOf(bytes));
+    if (!missing.includes(i)) await store.writeBlob(REPO, descriptor, streamOf(bytes));
   }
   store.blobs.length = 0;
   return store;
 }
 
-/** The bundle with blocks of another size, or another number in its header. */
+/** The bundle with stored blocks of another size, or with another head length in its header. */
 async function repack(blockBytes: number, head = HEAD): Promise<Uint8Array<ArrayBuffer>> {
   const headTar = gunzipSync(TGZ.subarray(0, HEADER_BYTES + HEAD), { finishFlush: 2 }).length;
   const parts = [TGZ.slice(0, HEADER_BYTES + HEAD)];
@@ -48,34 +48,34 @@ async function repack(blockBytes: number, head = HEAD): Promise<Uint8Array<Array
 }
 
 const ways: [string, Uint8Array<ArrayBuffer>, boolean][] = [
-  ["a bundle of ours", TGZ, true],
+  ["a crpe bundle", TGZ, true],
   ["a plain tar", TAR, true],
   ["blocks of another size", await repack(30_000), false],
-  ["a header that says another place", await repack(65_535, HEAD + 1000), false],
-  ["a header that says a place beyond the end", await repack(65_535, 0xffffffff), false],
+  ["a header with a wrong position", await repack(65_535, HEAD + 1000), false],
+  ["a header with a position beyond the end", await repack(65_535, 0xffffffff), false],
   ["another program's gzip", new Uint8Array(gzipSync(TAR, { level: 1 })), false],
   ["zstd", new Uint8Array(zstdCompressSync(TAR)), false],
 ];
 for (const [what, bytes, isSkipped] of ways) {
-  for (const lacking of [[], [0], [4], [1, 2], [3], [0, 1, 2, 3, 4]]) {
-    const need = lacking.map((i) => SIZES[i]!).reduce((a, b) => a + b, 0);
+  for (const missing of [[], [0], [4], [1, 2], [3], [0, 1, 2, 3, 4]]) {
+    const need = missing.map((i) => SIZES[i]!).reduce((a, b) => a + b, 0);
     Deno.test(`importBundle() of ${what} ${isSkipped ? "reads" : "writes"} ${need} bytes of layers`, async () => {
-      const [store, file] = [await makeStore(...lacking), new CountedFile(bytes)];
+      const [store, file] = [await makeStore(...missing), new CountedFile(bytes)];
       await importBundle(new FileSource(file), store);
-      const expected: Digest[] = lacking.map((i) => LAYERS[i]!.descriptor.digest);
+      const expected: Digest[] = missing.map((i) => LAYERS[i]!.descriptor.digest);
       assertEquals(store.blobs.filter((digest) => LAYERS.some((it) => it.descriptor.digest === digest)), expected);
       await checkImage(store, REPO, "1", IMAGE);
       assert(file.isClosed);
-      if (isSkipped) assertLess(file.bytesRead, need + lacking.length * AHEAD + (SIZES.length + 1) * SLACK);
+      if (isSkipped) assertLess(file.bytesRead, need + missing.length * AHEAD + (SIZES.length + 1) * SLACK);
       else assert(file.bytesRead >= bytes.length);
     });
   }
 }
 
-Deno.test("[48] importBundle() that skips all layers finds that the end is cut, or something behind it", async () => {
+Deno.test("[48] importBundle() that skips all layers detects a truncated end and trailing data", async () => {
   const wrong: [string, Uint8Array][] = [];
   for (const bytes of [TGZ, TAR]) {
-    // The trailer, the final block, half the end blocks, all of them, some of the last layer.
+    // Cut off: the trailer, the final block, half of the end blocks, all of them, and some of the last layer.
     for (const cut of [1, 8, 9, 13, 14, 512, 600, 1024, 1100, 2_000_000]) {
       wrong.push([`cut ${cut}`, bytes.slice(0, -cut)]);
     }
@@ -95,7 +95,7 @@ Deno.test("[48] importBundle() that skips all layers finds that the end is cut, 
   }
 });
 
-Deno.test("[48] importBundle() that skips all layers finds any bit that has flipped in the documents before them", async () => {
+Deno.test("[48] importBundle() that skips all layers detects a flipped bit in the documents before them", async () => {
   const imported = async (bytes: Uint8Array<ArrayBuffer>) => {
     return (await importBundle(new FileSource(new CountedFile(bytes)), await makeStore())).kubepkg;
   };
@@ -104,14 +104,14 @@ Deno.test("[48] importBundle() that skips all layers finds any bit that has flip
     const bytes = TGZ.slice();
     bytes[at]! ^= 1 << at % 8;
     const found = await imported(bytes).catch((error) => error);
-    // Some bits of a deflate stream mean nothing.
+    // Some bits of a deflate stream have no meaning.
     if (!(found instanceof CorruptError)) assertEquals(JSON.stringify(found), good, `byte ${at}`);
   }
 });
 
-Deno.test("[43] importBundle() that lands in the wrong place finds it by the header that is not there", async () => {
+Deno.test("[43] importBundle() detects a jump to a wrong position, because no header is there", async () => {
   const bytes = TAR.slice();
-  // The first large layer's header comes to say that it has less.
+  // The header of the first large layer is changed to a smaller size.
   const name = `blobs/sha256/${LAYERS[0]!.descriptor.digest.slice(7)}`;
   const at = new TextDecoder("latin1").decode(bytes).indexOf(name);
   bytes.set(new TextEncoder().encode((SIZES[0]! - 512).toString(8).padStart(11, "0")), at + 124);
@@ -120,7 +120,7 @@ Deno.test("[43] importBundle() that lands in the wrong place finds it by the hea
   assertEquals(store.visible, []);
 });
 
-Deno.test("a bundle in a file is read to its last byte and checked where all of it is needed", async () => {
+Deno.test("importBundle() reads a file to its last byte and verifies it if all blobs are needed", async () => {
   const file = new CountedFile(TGZ);
   assertEquals((await verifyBundle(new FileSource(file))).problems, []);
   assert(file.bytesRead >= TGZ.length);
@@ -130,7 +130,7 @@ Deno.test("a bundle in a file is read to its last byte and checked where all of 
   assertStringIncludes(problems[0]!.message, "its checksum does not match the data");
 });
 
-Deno.test("importBundle() dry reads no further than the first entry, of a file and of a stream", async () => {
+Deno.test("importBundle() with dryRun reads only the first entry, of a file and of a stream", async () => {
   const cut = TGZ.slice(0, HEADER_BYTES + HEAD);
   for (const bytes of [TGZ, TAR, cut, TAR.slice(0, 64 * 1024)]) {
     const file = new CountedFile(bytes);

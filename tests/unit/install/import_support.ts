@@ -8,7 +8,7 @@ import type { Content } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import type { TestImage } from "../bundle/bundle_support.ts";
 
-/** A memory store that notes what is written. */
+/** A memory store that records which blobs are written. */
 export class WatchedStore extends MemoryStore {
   readonly blobs: Digest[] = [];
   failOn: Digest | undefined;
@@ -22,12 +22,12 @@ export class WatchedStore extends MemoryStore {
     this.blobs.push(expected.digest);
   }
 
-  /** Manifests and tags that were written. */
+  /** The calls that wrote manifests and tags. */
   get visible(): string[] {
     return this.asked.filter((method) => method === "writeManifest" || method === "tag");
   }
 }
-/** Checks that a store has an image whole, under its tag. */
+/** Checks that a store holds a complete image under its tag. */
 export async function checkImage(store: ContentStore, repo: string, tag: string, image: TestImage): Promise<void> {
   const root = await store.resolve(repo, tag);
   assertEquals(root?.digest, image.root.descriptor.digest);
@@ -44,7 +44,7 @@ export async function checkImage(store: ContentStore, repo: string, tag: string,
   }
 }
 
-/** The lines of `status.digests` for an image. */
+/** Lists the lines of `status.digests` for an image. */
 export function linesOf(image: TestImage, name = "docker.io/library/app"): object[] {
   const line = (type: string) => ({ descriptor: { digest, size } }: Content) => ({ type, name, digest, size });
   return [...image.blobs.map(line("blob")), ...image.manifests.map(line("manifest"))];

@@ -37,7 +37,7 @@ async function createSite() {
   return { folder, store, records, install, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
-Deno.test("installBundle() again writes the hand-over file that is gone or was changed, and no record", async () => {
+Deno.test("installBundle() of an installed release restores a missing or changed hand-over file, and writes no record", async () => {
   await using site = await createSite();
   const first = await site.install();
   assert(first.handover !== undefined);
@@ -55,7 +55,7 @@ Deno.test("installBundle() again writes the hand-over file that is gone or was c
   }
 });
 
-Deno.test("installBundle() leaves a good hand-over file alone when it repairs the store", async () => {
+Deno.test("installBundle() does not rewrite an unchanged hand-over file when it repairs the store", async () => {
   await using site = await createSite();
   const { handover } = await site.install();
   const before = await Deno.stat(handover!);
@@ -68,7 +68,7 @@ Deno.test("installBundle() leaves a good hand-over file alone when it repairs th
   assertEquals((await site.store.resolve(REPO, "1"))?.digest, image.root.digest);
 });
 
-Deno.test("installBundle() says that the folder of manifests cannot be written before it imports anything", async () => {
+Deno.test("installBundle() fails before it imports anything if the manifests folder is not writable", async () => {
   await using site = await createSite();
   await site.folder.write("file", "");
   for (const there of ["file", "file/deeper"]) {
@@ -81,7 +81,7 @@ Deno.test("installBundle() says that the folder of manifests cannot be written b
   assertEquals((await site.install({ handover, dryRun: true })).isImported, false);
 });
 
-Deno.test("installBundle() leaves nothing in the folder of manifests but its file", async () => {
+Deno.test("installBundle() leaves only its own file in the manifests folder", async () => {
   await using site = await createSite();
   await site.install();
   assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);

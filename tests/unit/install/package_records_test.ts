@@ -7,7 +7,7 @@ import { TestFolder } from "../../support/test_folder.ts";
 
 const release = (version: string, name = "line4") => parseKubePkg(makeKubePkg({}, { version, name }));
 
-Deno.test("PackageRecords has nothing in an empty folder", async () => {
+Deno.test("PackageRecords lists nothing in an empty folder", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);
   assertEquals(await records.list(), []);
@@ -15,7 +15,7 @@ Deno.test("PackageRecords has nothing in an empty folder", async () => {
   assertEquals(await records.listHistory("line4"), []);
 });
 
-Deno.test("PackageRecords keeps what a package replaced, the oldest first", async () => {
+Deno.test("PackageRecords keeps the releases that a package replaced, the oldest first", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);
   for (const version of ["1.0.0", "1.1.0", "2.0.0"]) await records.write(release(version));
@@ -26,7 +26,7 @@ Deno.test("PackageRecords keeps what a package replaced, the oldest first", asyn
   assertEquals(await folder.listFiles("ingest"), []);
 });
 
-Deno.test("PackageRecords keeps a version once if it was cut off between history and record", async () => {
+Deno.test("PackageRecords adds a release to the history once if a write was interrupted before the new record", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);
   await records.write(release("1.0.0"));
@@ -35,13 +35,13 @@ Deno.test("PackageRecords keeps a version once if it was cut off between history
   await folder.write("kubepkg/line4/current.json", current);
   await records.write(release("2.0.0"));
   assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0"]);
-  // Back and forth is something else.
+  // Installing the earlier release again, and then the later one, adds both to the history.
   await records.write(release("1.0.0"));
   await records.write(release("2.0.0"));
   assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "2.0.0", "1.0.0"]);
 });
 
-Deno.test("[38] PackageRecords.lock() lets one in at a time", async () => {
+Deno.test("[38] PackageRecords.lock() is exclusive", async () => {
   await using folder = await TestFolder.create();
   const steps: string[] = [];
   const work = async (name: string) => {
@@ -55,14 +55,14 @@ Deno.test("[38] PackageRecords.lock() lets one in at a time", async () => {
   for (let i = 0; i < steps.length; i += 2) assertEquals(steps[i]?.[0], steps[i + 1]?.[0], steps.join());
 });
 
-Deno.test("PackageRecords.lock() does without where it cannot be had", async () => {
+Deno.test("PackageRecords.lock() resolves without a lock if the folder is not writable", async () => {
   await using folder = await TestFolder.create();
   await folder.write("data", "a file");
   using lock = await new PackageRecords(`${folder.path}/data`).lock();
   assertEquals(typeof lock[Symbol.dispose], "function");
 });
 
-Deno.test("PackageRecords names a record that it cannot read", async () => {
+Deno.test("PackageRecords names a record that is not valid", async () => {
   await using folder = await TestFolder.create();
   await folder.write("kubepkg/line4/current.json", '{"apiVersion":');
   await assertRejects(() => new PackageRecords(folder.path).list(), CorruptError, "line4/current.json");

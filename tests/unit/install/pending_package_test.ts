@@ -8,7 +8,7 @@ const cases: [number[], string, number[]][] = [
   [[1, 2, 4], "parts 1, 2 and 4", [3]],
 ];
 for (const [numbers, text, missing] of cases) {
-  Deno.test(`formatParts() says ${text}, and missingParts() what is left of four`, () => {
+  Deno.test(`formatParts() returns "${text}", and missingParts() the others of four`, () => {
     assertEquals([formatParts(numbers), missingParts({ count: 4, received: numbers })], [text, missing]);
   });
 }

@@ -22,7 +22,7 @@ function makePending(name = "line4", version = "1.0.0"): PendingPackage {
   return { kubepkg, part: { id: ALIEN.descriptor.digest, count: 3, received: [1, 3] } };
 }
 
-Deno.test("PendingPackages gives back what it was given, sorted by name", async () => {
+Deno.test("PendingPackages lists the records that were written, sorted by name", async () => {
   await using folder = await TestFolder.create();
   const pending = new PendingPackages(folder.path);
   assertEquals([await pending.read("line4"), await pending.list()], [undefined, []]);
@@ -39,7 +39,7 @@ Deno.test("PendingPackages gives back what it was given, sorted by name", async 
   assertEquals(await pending.list(), [makePending("web")]);
 });
 
-Deno.test("PendingPackages names a file that it cannot read", async () => {
+Deno.test("PendingPackages names a record that is not valid", async () => {
   const { kubepkg, part } = makePending();
   const broken = [
     "{torn",
@@ -55,7 +55,7 @@ Deno.test("PendingPackages names a file that it cannot read", async () => {
   }
 });
 
-Deno.test("a package is on its way no more when it is installed, or another version of it", async () => {
+Deno.test("a package is not pending any more when it, or another version of it, is installed", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);
   for (const version of ["1.0.0", "2.0.0"]) {
@@ -67,18 +67,18 @@ Deno.test("a package is on its way no more when it is installed, or another vers
   }
 });
 
-Deno.test("PendingPackages.settle() removes what is installed, and leaves another release", async () => {
+Deno.test("PendingPackages.removeRelease() removes that release and keeps another one", async () => {
   await using folder = await TestFolder.create();
   const { pending } = new PackageRecords(folder.path);
   await pending.write(makePending("line4", "2.0.0"));
-  await pending.settle(makePending("line4", "1.0.0").kubepkg);
+  await pending.removeRelease(makePending("line4", "1.0.0").kubepkg);
   assertEquals((await pending.list()).length, 1);
-  await pending.settle({ ...makePending("line4", "2.0.0").kubepkg, status: {} });
+  await pending.removeRelease({ ...makePending("line4", "2.0.0").kubepkg, status: {} });
   assertEquals(await pending.list(), []);
-  await pending.settle(makePending().kubepkg);
+  await pending.removeRelease(makePending().kubepkg);
 });
 
-Deno.test("[35][39] what a package on its way names is neither collected nor evicted", async () => {
+Deno.test("[35][39] the content of a pending package is neither collected nor evicted", async () => {
   await using folder = await TestFolder.create();
   const [root, store] = [folder.path, new DiskStore(folder.path)];
   const records = new PackageRecords(root);

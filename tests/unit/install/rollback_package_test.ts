@@ -24,7 +24,7 @@ function release(number: number, version = `${number}.0.0`): KubePkg {
   return parseKubePkg(makeKubePkg(images, { version, data: { number: `${number}` } }));
 }
 
-/** A site where 1.0.0 and then 2.0.0 were installed and handed over. */
+/** A data folder and a manifests folder in which 1.0.0 and then 2.0.0 were installed and handed over. */
 async function createSite() {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
@@ -51,7 +51,7 @@ async function createSite() {
         forgetImages: (images, keep) => forget(data, images, keep),
       });
     },
-    // The version that is recorded, the one that the tag stands for, and the one that is handed over.
+    // The recorded version, and the numbers of the tagged image and of the handed-over release (0 for none).
     state: async () => {
       const digest = (await new DiskStore(data).resolve(REPO, "1"))?.digest;
       const file = await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`).catch(() => undefined);
@@ -65,7 +65,7 @@ async function createSite() {
   };
 }
 
-/** Fails at one of its steps, as if the power went. */
+/** A hand-over that fails before or after its work, like a power loss. */
 function failing(handover: Handover, when: "before" | "after"): Handover {
   return {
     place: () => handover.place(),
@@ -80,7 +80,7 @@ function failing(handover: Handover, when: "before" | "after"): Handover {
 }
 
 for (const when of ["before", "after"] as const) {
-  Deno.test(`[26] a rollback cut off ${when} the hand-over goes on to the same version`, async () => {
+  Deno.test(`[26] rollBackPackage() that was interrupted ${when} the hand-over can be repeated with the same result`, async () => {
     await using site = await createSite();
     await assertRejects(() => site.rollBack({ handover: failing(site.handover, when) }), Error, "the power went");
     assertEquals(await site.state(), ["2.0.0", 1, when === "after" ? 1 : 2]);
@@ -90,7 +90,7 @@ for (const when of ["before", "after"] as const) {
   });
 }
 
-Deno.test("rollBackPackage() there and back, again and again", async () => {
+Deno.test("rollBackPackage() alternates between two versions", async () => {
   await using site = await createSite();
   for (const expected of ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]) {
     assertEquals((await site.rollBack()).to, expected);
@@ -98,13 +98,13 @@ Deno.test("rollBackPackage() there and back, again and again", async () => {
   }
 });
 
-Deno.test("rollBackPackage() refuses a version that is not kept, and one whose content is lacking, in this order", async () => {
+Deno.test("rollBackPackage() refuses a version that is not in the history, and one whose content is missing", async () => {
   await using site = await createSite();
   await assertRejects(() => site.rollBack({ to: "3.0.0" }), RefusedError, "there are 2.0.0, 1.0.0");
   for (const digest of [IMAGES[0]!.root.digest, ...IMAGES[0]!.blobs.keys()]) {
     const path = `${site.data}/${blobPath(digest)}`;
     await Deno.rename(path, `${path}.away`);
-    // What a store has in memory is there as little as what it has not.
+    // A new store has no cached knowledge of the blob that was moved away.
     const options = { store: new DiskStore(site.data), records: site.records, openHandover: () => site.handover };
     await assertRejects(() => rollBackPackage("line4", options), IncompleteError, digest);
     await Deno.rename(`${path}.away`, path);
@@ -122,14 +122,14 @@ Deno.test("rollBackPackage() refuses a version that is not kept, and one whose c
   );
 });
 
-Deno.test("listVersions() has each content once, the newest first, also two of one version", () => {
+Deno.test("listVersions() lists each release once, the latest first, and two releases of one version", () => {
   const [a, b, c] = [release(1), release(2), release(2, "1.0.0")];
   assertEquals(listVersions(b, [a, b, a]), [b, a]);
   assertEquals(listVersions(c, [a, b]), [c, b, a]);
   assertEquals(listVersions(a, []), [a]);
 });
 
-Deno.test("[26] a removal cut off before the record goes is done again", async () => {
+Deno.test("[26] removePackage() that was interrupted before it removed the record can be repeated", async () => {
   await using site = await createSite();
   await assertRejects(() => site.remove(() => Promise.reject(new Error("the power went"))), Error, "the power went");
   assertEquals(await site.state(), ["2.0.0", 2, 0]);
@@ -149,7 +149,7 @@ Deno.test("[26] a removal cut off before the record goes is done again", async (
   await assertRejects(() => site.remove(), Error, "it is not installed");
 });
 
-Deno.test("[33] removePackage() leaves the cluster as it is where its own data cannot be changed", async () => {
+Deno.test("[33] removePackage() does not change the cluster if the data folder is not writable", async () => {
   await using site = await createSite();
   const before = await site.state();
   await Deno.remove(`${site.data}/ingest`, { recursive: true });

@@ -12,7 +12,7 @@ function withManifests(manifests: Record<string, KubeObject>): KubePkg {
   return { ...kubepkg, spec: { ...kubepkg.spec, manifests } };
 }
 
-Deno.test("FolderHandover.handOver() writes one file a package, with no dot-file left", async () => {
+Deno.test("FolderHandover.handOver() writes one file for a package and leaves no temporary file", async () => {
   await using folder = await TestFolder.create();
   const handover = new FolderHandover(`${folder.path}/manifests`);
   await handover.handOver(release("1.0.0"));
@@ -22,7 +22,7 @@ Deno.test("FolderHandover.handOver() writes one file a package, with no dot-file
   assertEquals(left, []);
 });
 
-Deno.test("[26] FolderHandover.handOver() takes over what a crash has left", async () => {
+Deno.test("[26] FolderHandover.handOver() replaces the temporary file that a crash has left", async () => {
   await using folder = await TestFolder.create();
   await folder.write("manifests/.line4.yaml.tmp", "half a fi");
   await new FolderHandover(`${folder.path}/manifests`).handOver(release("1.0.0"));
@@ -51,12 +51,12 @@ Deno.test("FolderHandover.remove() empties the file, waits for the watcher, and 
   await handover.remove(release("1.0.0"));
   assertEquals(seen, [["line4.yaml"], ""]);
   assertEquals(await folder.listFiles("manifests"), []);
-  // Nothing is there to wait for.
+  // The file does not exist any more, so there is nothing to wait for.
   await handover.remove(release("1.0.0"));
   assertEquals(seen.length, 2);
 });
 
-Deno.test("[26] FolderHandover.remove() that was cut off while it waited is done again", async () => {
+Deno.test("[26] FolderHandover.remove() that was interrupted while it waited can be repeated", async () => {
   await using folder = await TestFolder.create();
   let isCut = true;
   const handover = new FolderHandover(`${folder.path}/manifests`, {
@@ -70,7 +70,7 @@ Deno.test("[26] FolderHandover.remove() that was cut off while it waited is done
   assertEquals(await folder.listFiles("manifests"), []);
 });
 
-Deno.test("FolderHandover.place() can be found from any folder", async () => {
+Deno.test("FolderHandover.place() is an absolute path without symbolic links", async () => {
   await using folder = await TestFolder.create();
   const handover = new FolderHandover(`${folder.path}/manifests/../manifests`);
   await handover.prepare();

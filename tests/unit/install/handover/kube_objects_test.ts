@@ -18,7 +18,7 @@ const identity = ([apiVersion = "", kind = "", name, namespace]: readonly string
   identifyObject(object(apiVersion, kind, name, namespace), "key");
 
 for (
-  const [args, rank, isMore] of [
+  const [args, rank, isUnsafe] of [
     [["v1", "Namespace"], "namespace", true],
     [["example.com/v1", "Namespace"], "other", false],
     [["apiextensions.k8s.io/v1", "CustomResourceDefinition"], "definition", true],
@@ -29,7 +29,7 @@ for (
   ] as const
 ) {
   Deno.test(`rankOf() and isUnsafeToDelete() of ${args.join(" ")}`, () => {
-    assertEquals([rankOf(identity(args)), isUnsafeToDelete(identity(args))], [rank, isMore]);
+    assertEquals([rankOf(identity(args)), isUnsafeToDelete(identity(args))], [rank, isUnsafe]);
   });
 }
 
@@ -49,12 +49,12 @@ for (
   });
 }
 
-Deno.test("identifyObject() takes the key where a manifest has no name", () => {
+Deno.test("identifyObject() uses the key if a manifest has no name", () => {
   const manifest = { apiVersion: "v1", kind: "Node", metadata: { name: 5 } };
   assertEquals(formatIdentity(identifyObject(manifest, "key")), "Node/key");
 });
 
-Deno.test("listObjects() looks into lists, and takes for one only what is one", () => {
+Deno.test("listObjects() unpacks lists, but not an object that only looks like one", () => {
   const [a, b, c] = ["a", "b", "c"].map((name) => object("v1", "Service", name));
   const manifests = {
     z: object("example.com/v1", "WatchList", "z"),

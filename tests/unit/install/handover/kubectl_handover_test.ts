@@ -24,7 +24,7 @@ function make(objects: readonly string[], name = "line4"): KubePkg {
   return parseKubePkg({ ...base, spec: { ...base.spec, manifests } });
 }
 
-/** A cluster that notes each call as `args: names of the objects`. */
+/** A cluster that records each call as the arguments, followed by the names of the objects. */
 function createCluster(others: readonly KubePkg[] = []) {
   const calls: string[] = [];
   const failures = new Map<string, KubectlResult>();
@@ -63,7 +63,7 @@ for (
   });
 }
 
-Deno.test("KubectlHandover.handOver() deletes what left the package, when the rest is applied, and no data", async () => {
+Deno.test("KubectlHandover.handOver() deletes objects that left the package after the others are applied, but no data", async () => {
   const { handover, takeCalls } = createCluster();
   const before = make([
     "Service/a",
@@ -79,7 +79,7 @@ Deno.test("KubectlHandover.handOver() deletes what left the package, when the re
   assertEquals(left, ["Namespace/ns", "CustomResourceDefinition/crd", "PersistentVolumeClaim/shop/data"]);
 });
 
-Deno.test("KubectlHandover.handOver() does not delete what it has just applied under another namespace's spelling", async () => {
+Deno.test("KubectlHandover.handOver() does not delete an object that it applied with an explicit or a default namespace", async () => {
   for (const [before, after] of [["Service/a/default", "Service/a"], ["Service/a", "Service/a/default"]]) {
     const { handover, takeCalls } = createCluster();
     await handover.handOver(make([after!]), make([before!]));
@@ -94,7 +94,7 @@ Deno.test("KubectlHandover.handOver() deletes nothing when kubectl refuses the n
   assertEquals(takeCalls(), [`${APPLY} a`]);
 });
 
-Deno.test("KubectlHandover.remove() leaves the namespace and the kinds that another package lives in", async () => {
+Deno.test("KubectlHandover.remove() keeps the namespaces and the definitions that another package uses", async () => {
   const crd = (kind: string): KubeObject => ({
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
@@ -113,7 +113,7 @@ Deno.test("KubectlHandover.remove() leaves the namespace and the kinds that anot
   assertEquals(takeCalls(), [`${DELETE} a`, `${DELETE} gadget`, `${DELETE} own`]);
 });
 
-Deno.test("KubectlHandover.remove() goes backwards, definitions and namespaces last, and takes the data too", async () => {
+Deno.test("KubectlHandover.remove() deletes in reverse order, definitions and namespaces last, including data", async () => {
   const { handover, takeCalls } = createCluster();
   const objects = [
     "Namespace/ns",
@@ -126,7 +126,7 @@ Deno.test("KubectlHandover.remove() goes backwards, definitions and namespaces l
   assertEquals(takeCalls(), [`${DELETE} w data a`, `${DELETE} crd`, `${DELETE} ns`]);
 });
 
-Deno.test("KubectlHandover leaves what another package has too", async () => {
+Deno.test("KubectlHandover keeps objects that another package also has", async () => {
   const others = [make(["Namespace/ns", "Service/b/shop"], "other"), make(["Service/a"], "line4")];
   const { handover, takeCalls } = createCluster(others);
   const { left } = await handover.remove(make(["Namespace/ns", "Service/a", "Service/b/shop"]));
@@ -135,7 +135,7 @@ Deno.test("KubectlHandover leaves what another package has too", async () => {
   assertEquals([upgraded.left, takeCalls()], [["Service/shop/b"], []]);
 });
 
-Deno.test("[26] KubectlHandover.remove() again passes over objects whose kind is gone already", async () => {
+Deno.test("[26] KubectlHandover.remove() can be repeated when the definition of an object is already deleted", async () => {
   const { handover, fail } = createCluster();
   const gone = 'error: resource mapping not found for name: "w" namespace: "" from "STDIN": no matches for kind ' +
     '"Widget" in version "example.com/v1"\nensure CRDs are installed first\n';
@@ -145,7 +145,7 @@ Deno.test("[26] KubectlHandover.remove() again passes over objects whose kind is
   await assertRejects(() => handover.remove(make(["Widget/w"])), KubectlError, "the cluster does not allow it");
 });
 
-Deno.test("KubectlHandover.isHandedOver() asks the cluster, and is false where that cannot be asked", async () => {
+Deno.test("KubectlHandover.isHandedOver() compares with the cluster, and is false if kubectl fails", async () => {
   const { handover, takeCalls, fail } = createCluster();
   assertEquals([await handover.isHandedOver(make([])), takeCalls()], [true, []]);
   assertEquals(await handover.isHandedOver(make(["Service/a"])), true);
@@ -156,9 +156,9 @@ Deno.test("KubectlHandover.isHandedOver() asks the cluster, and is false where t
   assertEquals(await new KubectlHandover(options).isHandedOver(make(["Service/a"])), false);
 });
 
-Deno.test("KubectlHandover.prepare() tells that there is no kubectl, or no cluster", async () => {
+Deno.test("KubectlHandover.prepare() fails if kubectl is missing or does not reach the cluster", async () => {
   const options = { runKubectl: () => Promise.resolve(undefined), listPackages: () => Promise.resolve([]) };
-  await assertRejects(() => new KubectlHandover(options).prepare(), KubectlError, "there is no kubectl on $PATH");
+  await assertRejects(() => new KubectlHandover(options).prepare(), KubectlError, "kubectl is not on $PATH");
   const { handover, fail, takeCalls } = createCluster();
   await handover.prepare();
   assertEquals(takeCalls(), ["version --request-timeout=20s"]);
@@ -171,22 +171,25 @@ Deno.test("KubectlHandover.prepare() tells that there is no kubectl, or no clust
 for (
   const [says, expected] of [
     ["Error from server (Forbidden): secrets is forbidden", "the cluster does not allow it"],
-    ['error: Apply failed with 1 conflict: conflict with "helm": .spec.replicas', "others manage these fields"],
+    [
+      'error: Apply failed with 1 conflict: conflict with "helm": .spec.replicas',
+      "other managers own some of these fields",
+    ],
     ['error: no matches for kind "Widget" in version "example.com/v1"', "the cluster does not know these kinds"],
     ["open /etc/rancher/k3s/k3s.yaml: permission denied", "it cannot read its configuration"],
-    ["something else", "put right what it says"],
+    ["something else", "correct the cause that it names"],
     ["\x1b[31mred\x1b[0m\x07\r\n\r\nmore", "\n  kubectl: red\n  kubectl: more"],
-    ["", "put right what it says"],
+    ["", "correct the cause that it names"],
   ] as const
 ) {
-  Deno.test(`KubectlError says what to do about ${JSON.stringify(says.slice(0, 40))}`, () => {
+  Deno.test(`KubectlError has advice for ${JSON.stringify(says.slice(0, 40))}`, () => {
     const { message } = new KubectlError("Cannot hand over a@1", { code: 1, stdout: "", stderr: says });
     assert(message.startsWith("Cannot hand over a@1: kubectl failed with status 1: "), message);
     assertStringIncludes(message, expected);
   });
 }
 
-Deno.test("KubectlError is bounded", () => {
+Deno.test("KubectlError limits the length of its message", () => {
   const stderr = `${"x".repeat(10_000)}\n`.repeat(1000);
   assert(new KubectlError("Cannot", { code: 1, stdout: "", stderr }).message.length < 20_000);
 });

@@ -19,7 +19,7 @@ const object = (kind: string, name: string, more: object = {}, apiVersion = "v1"
   return { apiVersion, kind, metadata: { name, namespace: "shop" }, ...more };
 };
 
-Deno.test("formatHandover() puts Namespaces and CRDs first and the rest by key, and adds nothing", () => {
+Deno.test("formatHandover() puts Namespaces and CRDs first, sorts the others by key, and adds nothing", () => {
   const manifests = {
     "web.deployment": object(
       "Deployment",
@@ -43,11 +43,11 @@ Deno.test("formatHandover() puts Namespaces and CRDs first and the rest by key, 
   ]);
 });
 
-Deno.test("formatHandover() of no manifests is an empty file", () => {
+Deno.test("formatHandover() without manifests returns an empty file", () => {
   assertEquals(formatHandover(make({})).text, "");
 });
 
-Deno.test("handoverFileName() is a DNS label, and another one for every name", () => {
+Deno.test("handoverFileName() returns a DNS label that is unique for every package name", () => {
   const long = "a".repeat(63);
   const names = [
     "web",
@@ -69,7 +69,7 @@ Deno.test("handoverFileName() is a DNS label, and another one for every name", (
   assertMatch(files[2] ?? "", /^web-a-[0-9a-f]{10}\.yaml$/);
 });
 
-// What readers of YAML 1.1 (go-yaml in kubectl and k3s, PyYAML) or 1.2 take for something else than text.
+// Strings that a reader of YAML 1.1 (go-yaml in kubectl and k3s, PyYAML) or of 1.2 may take for another type.
 const TRICKY = [
   ..."y Y yes Yes YES n no on On off OFF true True FALSE null Null NULL ~ NaN .nan .inf -.Inf".split(" "),
   ..."0 1 -1 012 08 0o7 0x1F 0b11 1_000 1e3 1E3 1.5 .5 5. +1 12:30:00 1:2 190:20:30 2024-01-01 2024-01-01T00:00:00Z"
@@ -123,12 +123,12 @@ const DEEP = {
   keys: Object.fromEntries(TRICKY.map((text, i) => [text, i])),
 };
 
-Deno.test("formatYaml() is read back the same by @std/yaml", () => {
+Deno.test("formatYaml() is read back unchanged by @std/yaml", () => {
   assertEquals(parse(formatYaml(DEEP)), DEEP);
   for (const value of [...TRICKY, [], {}, [1], null, 5, true]) assertEquals(parse(formatYaml(value)), value);
 });
 
-Deno.test("formatYaml() writes bare only what no version of YAML takes for something else", () => {
+Deno.test("formatYaml() writes a plain string only if every version of YAML reads it as a string", () => {
   for (const text of TRICKY) {
     const written = formatYaml({ a: text }).slice(3);
     const isBare = !/^["|]/.test(written);
@@ -143,13 +143,13 @@ Deno.test("formatYaml() writes bare only what no version of YAML takes for somet
 const PROBE = await new Deno.Command("python3", { args: ["-c", "import yaml"] }).output().catch(() => undefined);
 
 Deno.test({
-  name: "formatYaml() is read back the same by PyYAML, a reader of YAML 1.1",
+  name: "formatYaml() is read back unchanged by PyYAML, a reader of YAML 1.1",
   ignore: PROBE?.success !== true,
   async fn() {
     const script = "import sys, json, yaml; json.dump(yaml.safe_load(sys.stdin.buffer.read().decode()), sys.stdout)";
     const child = new Deno.Command("python3", { args: ["-c", script], stdin: "piped", stdout: "piped" }).spawn();
     const writer = child.stdin.getWriter();
-    // 1e21 is text to PyYAML, which wants a dot in a number with an exponent.
+    // PyYAML reads 1e21 as a string, because it expects a dot in a number with an exponent.
     const value = { ...DEEP, numbers: [0, -1, 1.5, -0.5] };
     await writer.write(new TextEncoder().encode(formatYaml(value)));
     await writer.close();
@@ -157,7 +157,7 @@ Deno.test({
   },
 });
 
-Deno.test("formatYaml() is good to read", () => {
+Deno.test("formatYaml() is readable", () => {
   const text = formatYaml({
     apiVersion: "v1",
     data: { "run.sh": "#!/bin/sh\necho hi\n", empty: "" },
@@ -181,7 +181,7 @@ list:
   );
 });
 
-Deno.test("diffManifests() tells objects by group, kind, namespace and name", () => {
+Deno.test("diffManifests() identifies objects by group, kind, namespace and name", () => {
   const before = make({
     a: object("Service", "a", { spec: 1 }),
     b: object("Deployment", "b", {}, "apps/v1beta1"),
