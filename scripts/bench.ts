@@ -1,10 +1,10 @@
 /**
- * Lets crpe and other programs do the same work in turns, and prints what each took. It never fails because something
- * is slow. scripts/README.md tells what the rows mean.
+ * Benchmarks crpe and other programs on the same work, and prints the figures of each. Slowness is never a failure.
+ * scripts/README.md explains the rows.
  *
  *   deno run -A scripts/bench.ts [--only=P1,P3] [--size=512MiB] [--rounds=5] [--json] [--constant-server=EXECUTABLE]
  *
- * $CRPE names an executable to be measured instead of the sources.
+ * $CRPE names an executable to measure instead of the sources.
  */
 import { parseSize } from "../lib/cli/console/quantity.ts";
 import { crpeCommand } from "../tests/support/crpe_process.ts";
@@ -16,7 +16,7 @@ import { measureMemory, measureStart } from "./bench/process_rows.ts";
 import type { Row } from "./bench/row.ts";
 import { measureWarmBlob, measureWarmManifest } from "./bench/warm_rows.ts";
 
-// In this order: P7 reports what the others needed.
+// The order matters: P7 reports the memory of the rows before it.
 const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>> = {
   P1: measureWarmBlob,
   P2: measureWarmManifest,
@@ -50,8 +50,8 @@ function parseOptions(args: readonly string[]): Options {
   const executable = take("--constant-server");
   const script = new URL("./bench/constant_server.ts", import.meta.url).pathname;
   const [unknown] = [...values.keys(), ...only.filter((id) => !(id in MEASURES))];
-  if (unknown !== undefined) throw new Error(`Cannot use ${unknown}: there is no such option or row`);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("Cannot use --rounds: write a whole number");
+  if (unknown !== undefined) throw new Error(`Cannot use ${unknown}: unknown option or row`);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("Cannot use --rounds: write a positive whole number");
   const constantServer = executable === undefined ? [Deno.execPath(), "run", "-A", script] : [executable];
   return { only, size, rounds, json, constantServer };
 }
@@ -74,7 +74,7 @@ try {
   if (options.json) console.log(JSON.stringify({ crpe, machine, size, rounds, missing, rows }, undefined, 2));
   else {
     console.log(`${crpe}\non ${machine.cpus} CPUs of ${machine.target}; ${rounds} rounds\n\n${formatRows(rows)}`);
-    if (missing.length > 0) console.log(`left out, since not installed: ${missing.join(", ")}`);
+    if (missing.length > 0) console.log(`left out, not installed: ${missing.join(", ")}`);
   }
 } finally {
   await Deno.remove(root, { recursive: true });

@@ -1,12 +1,12 @@
 /**
- * Runs the conformance tests of the OCI distribution specification, pull and content discovery, against `crpe registry`:
- * the current suite and the last of the earlier generation, each on a store that has the content, and on an empty one
- * that pulls it through. Prints what each test came to, and ends with the counts; status 1 when one failed.
+ * Runs the conformance tests of the OCI distribution specification (pull, content discovery) against `crpe registry`:
+ * the current suite and the last one of the previous generation, each on a store with the content and on an empty store
+ * that pulls it through. Prints the outcome of each test and the counts; exits with status 1 if a test failed.
  *
  *   deno run -A scripts/conformance.ts
  *
- * The suites are built by `go` from the Go module proxy, in a folder that goes. Where there is no `go` nothing is
- * tested, which in CI (`CI=true`) is a failure. $CRPE names an executable to be tested instead of the sources.
+ * `go` builds the suites from the Go module proxy, in a temporary folder. Without `go` nothing is tested, which is a
+ * failure in CI (`CI=true`). $CRPE names an executable to test instead of the sources.
  */
 import { DiskStore } from "../lib/store/disk_store.ts";
 import { createRegistryHandler } from "../lib/registry/handler.ts";
@@ -29,7 +29,7 @@ try {
   const store = new DiskStore(`${root}/filled`);
   await fillStore(store);
   await using upstream = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
-    // The upstream knows the repository without the host that crpe puts before it.
+    // Requests to the upstream do not have the host in the path, but the store has it: `ns` adds it.
     const url = new URL(request.url);
     url.searchParams.set("ns", REPOSITORY.host);
     return await createRegistryHandler(store)(new Request(url, { method: request.method, headers: request.headers }));

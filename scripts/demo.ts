@@ -1,6 +1,6 @@
 /**
- * Walks the whole road on this machine alone, without a network and without root: two images in a registry that wants a
- * login → pulled through crpe → packed → imported by a second crpe with an empty data folder → pulled from there.
+ * Demonstrates the whole workflow on one machine, without a network and without root: two images in a registry that
+ * requires a login → pulled through crpe → packed → imported by a second crpe with an empty data folder → pulled from it.
  */
 import { DiskStore } from "../lib/store/disk_store.ts";
 import { computeDigest } from "../lib/oci/digest.ts";
@@ -28,7 +28,7 @@ function say(text: string): void {
   console.log(text);
 }
 
-/** Pulls an image as a client does: every manifest and blob, each checked. @returns the digest of the tag, and bytes */
+/** Pulls an image as a client does, verifying every manifest and blob. @returns the tag's digest, and the total bytes */
 async function pullImage(registry: string, name: string): Promise<{ digest: string; bytes: number }> {
   const [path, tag] = name.split(":");
   let bytes = 0;
@@ -70,9 +70,9 @@ try {
     const [path = "", tag = ""] = name.split(":");
     await writeImage(store, `registry.demo/${path}`, tag, image);
   }
-  say(`1. a registry at ${host} has ${Object.keys(IMAGES).join(" and ")}, and wants a login (Bearer)`);
+  say(`1. a registry at ${host} has ${Object.keys(IMAGES).join(" and ")}, and requires a login (Bearer)`);
 
-  // A login is read from docker's own file, as \`docker login\` would have written it.
+  // The login is in docker's own file, as `docker login` writes it.
   const auth = btoa(`${LOGIN.username}:${LOGIN.password}`);
   await Deno.mkdir(`${root}/docker`);
   await Deno.writeTextFile(`${root}/docker/config.json`, JSON.stringify({ auths: { "registry.demo": { auth } } }));
@@ -91,7 +91,7 @@ try {
     }
   }
   await upstream.shutdown();
-  say(`3. that took ${requests} requests to the registry, which is now switched off`);
+  say(`3. that took ${requests} requests to the registry, which is now shut down`);
 
   const kubepkg = {
     apiVersion: "octohelm.tech/v1alpha1",
@@ -122,7 +122,7 @@ try {
     `4. crpe pack made ${bundle}, ${(await Deno.stat(bundle)).size} bytes: the platforms linux/amd64 and linux/arm64`,
   );
 
-  say("5. crpe import on a second machine, which has nothing yet:");
+  say("5. crpe import on a second machine, with an empty data folder:");
   const imported = await run("import", bundle, `--data=${site}`, `--manifests-dir=${root}/manifests`);
   say(imported.trimEnd().replaceAll(/^/gm, "   "));
 
@@ -131,10 +131,10 @@ try {
   for (const [name, expected] of digests) {
     const response = await fetch(`${crpe.url}/v2/registry.demo/${name.replace(":", "/manifests/")}`);
     const digest = computeDigest(new Uint8Array(await response.arrayBuffer()));
-    if (digest !== expected) throw new Error(`${name} has ${digest} here and had ${expected} there`);
-    say(`   registry.demo/${name}  ${digest}  the same`);
+    if (digest !== expected) throw new Error(`${name} has digest ${digest}, expected ${expected}`);
+    say(`   registry.demo/${name}  ${digest}  same digest`);
   }
-  say("The digests are equal at both ends.");
+  say("All digests are equal on both machines.");
 } finally {
   await Deno.remove(root, { recursive: true });
 }

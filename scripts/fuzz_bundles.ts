@@ -1,6 +1,6 @@
-// Imports mutated bundles, one after the other, and fails when one of them does harm:
+// Imports mutated bundles one after the other, and fails if one of them does harm:
 //   deno run -A scripts/fuzz_bundles.ts --count=20000 --seed=1
-//   deno run -A scripts/fuzz_bundles.ts --seed=1 --case=4711 --write=case.tgz    that one alone, and its file
+//   deno run -A scripts/fuzz_bundles.ts --seed=1 --case=4711 --write=case.tgz    only that case, and write its file
 import { parseArgs } from "@std/cli/parse-args";
 import { makeBundleSeeds } from "../tests/support/fuzz/bundle_seeds.ts";
 import { fuzzBundles } from "../tests/support/fuzz/fuzz_bundles.ts";
@@ -10,7 +10,7 @@ const flags = parseArgs(Deno.args, { string: ["count", "seed", "case", "write", 
 const seed = Number(flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);
 const [first, count] = flags.case === undefined ? [0, Number(flags.count ?? 2000)] : [Number(flags.case), 1];
 if (![seed, first, count].every(Number.isSafeInteger)) {
-  throw new Error("Cannot run: --count, --seed and --case are numbers");
+  throw new Error("Cannot run: --count, --seed and --case must be numbers");
 }
 console.log(`seed ${seed}, ${count} cases from ${first}`);
 
@@ -21,18 +21,18 @@ if (flags.write !== undefined) {
 }
 
 const folder = await Deno.makeTempDir({ prefix: "crpe-fuzz-", ...(flags.folder ? { dir: flags.folder } : {}) });
-const began = performance.now();
+const started = performance.now();
 try {
   const onCase = (number: number) => {
     if (number % 1000 === 999) console.error(`${number + 1 - first} of ${count}`);
   };
   const { findings, table, peakMemory } = await fuzzBundles({ seed, first, count, folder, onCase });
   printTable(table);
-  const seconds = (performance.now() - began) / 1000;
+  const seconds = (performance.now() - started) / 1000;
   console.log(`${count} cases in ${seconds.toFixed(1)} s, ${Math.round(peakMemory / 2 ** 20)} MiB resident at most`);
   for (const { number, seed: from, what, message } of findings) {
     console.log(`\nFOUND in case ${number} (${from}: ${what}): ${message}`);
-    console.log(`again: deno run -A scripts/fuzz_bundles.ts --seed=${seed} --case=${number} --write=case.tgz`);
+    console.log(`reproduce: deno run -A scripts/fuzz_bundles.ts --seed=${seed} --case=${number} --write=case.tgz`);
   }
   console.log(findings.length === 0 ? "nothing found" : `${findings.length} findings`);
   if (findings.length > 0) Deno.exitCode = 1;

@@ -1,6 +1,6 @@
 /**
- * Holds idle and dripping connections open on a registry while an image is pulled from it by skopeo, and compares the time
- * with that of the same pull without them.
+ * Holds idle and dripping connections open on a registry while skopeo pulls an image from it, and compares the time with
+ * that of the same pull without them.
  *
  *   deno run -A scripts/hostile_connections.ts [--idle=2000] [--dripping=200] [--rounds=5] [--size=64MiB]
  *
@@ -16,9 +16,9 @@ import { makeLargeLayer } from "../tests/support/large_blob.ts";
 import { writeImage } from "../tests/support/put_image.ts";
 import { TestFolder } from "../tests/support/test_folder.ts";
 
-function option(name: string, otherwise: string): number {
+function option(name: string, fallback: string): number {
   const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
-  return parseSize(given?.slice(name.length + 3) ?? otherwise, `--${name}`);
+  return parseSize(given?.slice(name.length + 3) ?? fallback, `--${name}`);
 }
 
 function median(values: number[]): number {
@@ -48,16 +48,16 @@ async function pull(): Promise<number> {
 }
 
 await pull();
-const [alone, beside]: [number[], number[]] = [[], []];
+const [alone, loaded]: [number[], number[]] = [[], []];
 let open = 0;
 for (let round = 0; round < rounds; round++) {
   alone.push(await pull());
   await using hostile = await openHostileConnections({ port, idle, dripping });
-  beside.push(await pull());
+  loaded.push(await pull());
   open = hostile.open;
 }
-const ratio = median(beside) / median(alone);
+const ratio = median(loaded) / median(alone);
 console.log(
-  `a pull alone ${median(alone).toFixed(3)} s, beside ${open} open connections ${median(beside).toFixed(3)} s`,
+  `a pull alone ${median(alone).toFixed(3)} s, with ${open} open connections ${median(loaded).toFixed(3)} s`,
 );
-console.log(`ratio ${ratio.toFixed(2)}, to be ≤ 1.5: ${ratio <= 1.5 ? "met" : "MISSED"}`);
+console.log(`ratio ${ratio.toFixed(2)}, required ≤ 1.5: ${ratio <= 1.5 ? "met" : "MISSED"}`);

@@ -64,7 +64,7 @@ const plugin: Deno.lint.Plugin = {
           NewExpression(node) {
             if (node.callee.type !== "Identifier" || !/^(?:[A-Z]\w*)?Error$/.test(node.callee.name)) return;
             const start = node.arguments.map(textAtStart).find((text) => text !== undefined && !/^[A-Z_]+$/.test(text));
-            if (start === undefined || start === "" || /^Cannot [a-z]/.test(start)) return;
+            if (start === undefined || ERROR_TEXT.test(start)) return;
             context.report({
               node,
               message: `An error says "Cannot VERB OBJECT: reason", not ${JSON.stringify(start)}`,

@@ -1,10 +1,10 @@
 /**
- * Sends a large layer through registry (cold, then warm), pack and import, and prints the largest resident memory of each
- * crpe. Ends with status 1 when one of them is above the limit.
+ * Sends a large layer through registry (cold, then warm), pack, import and verify, and prints the peak resident memory of
+ * each crpe. Exits with status 1 if one of them exceeds the limit.
  *
  *   deno run -A scripts/memory.ts [--size=2GiB] [--limit=200MiB] [--json]
  *
- * $CRPE names an executable to be measured instead of the sources.
+ * $CRPE names an executable to measure instead of the sources.
  */
 import { parseSize } from "../lib/cli/console/quantity.ts";
 import { createRegistryHandler } from "../lib/registry/handler.ts";
@@ -17,9 +17,9 @@ import { writeImage } from "../tests/support/put_image.ts";
 import { download } from "./bench/download.ts";
 import { watchMemory } from "./bench/watch_memory.ts";
 
-function option(name: string, otherwise: string): number {
+function option(name: string, fallback: string): number {
   const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
-  return parseSize(given?.slice(name.length + 3) ?? otherwise, `--${name}`);
+  return parseSize(given?.slice(name.length + 3) ?? fallback, `--${name}`);
 }
 
 const CLIENTS = 4;

@@ -10,7 +10,7 @@ import {
   TooLargeError,
 } from "../oci/error.ts";
 
-/** How the log and the metrics call the end of an import. */
+/** The outcome of an import, as the log and the metrics name it. */
 export type ImportOutcome =
   | "imported"
   | "repaired"
@@ -24,23 +24,25 @@ export type ImportOutcome =
   | "cut"
   | "failed";
 
-/** The client went away, or sent nothing for too long, before its request had ended. */
+/** The client closed the connection, or sent nothing for too long, before its request was complete. */
 export class RequestCutError extends Error {
   override readonly name = "RequestCutError";
 }
 
-/** A JSON document. It must not be changed on the way: it may be what a digest was made of. */
+/**
+ * Creates a response with a JSON document. Proxies must not transform it, because a digest may be made of its bytes.
+ */
 export function answerJson(value: unknown, headers: Record<string, string> = {}, status = 200): Response {
   const body = formatJsonBody(value);
   return new Response(body, { status, headers: { ...jsonHeaders(body.length), ...headers } });
 }
 
-/** The bytes of a JSON document as it is sent. */
+/** Formats a JSON document as the bytes of a response body. */
 export function formatJsonBody(value: unknown): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${JSON.stringify(value)}\n`);
 }
 
-/** The headers of a JSON document of so many bytes. */
+/** Returns the headers of a JSON document. @param length the length of the document in bytes */
 export function jsonHeaders(length: number): Record<string, string> {
   return {
     "content-type": "application/json",
@@ -49,21 +51,21 @@ export function jsonHeaders(length: number): Record<string, string> {
   };
 }
 
-/** What a client is told of a failure, as the registry tells it: `{"errors":[{code,message}]}`. */
+/** Creates the response for an error, in the form that the registry uses: `{"errors":[{code,message}]}`. */
 export function answerError(error: RegistryError): Response {
   const { status } = error;
   const headers: Record<string, string> = {};
   const allow = (error.detail as { allow?: unknown } | undefined)?.allow;
   if (typeof allow === "string") headers.allow = allow;
-  // RFC 6750, 3.
+  // RFC 6750, 3: a response with status 401 names the scheme.
   if (status === 401) headers["www-authenticate"] = 'Bearer realm="crpe agent"';
   return answerJson(error, headers, status);
 }
 
 /**
- * The error that a client is told of.
+ * Converts any error to the one that the client receives.
  *
- * @param describe words an error that nobody foresaw; who may write is told the reason
+ * @param describe formats an unexpected error; the message includes the reason, because the client may write
  */
 export function toApiError(cause: unknown, describe: (error: unknown) => string): RegistryError {
   if (cause instanceof TooLargeError) return new RegistryError("TOO_LARGE", cause.message, { cause });
@@ -78,13 +80,13 @@ export function toApiError(cause: unknown, describe: (error: unknown) => string)
   if (cause instanceof NoSpaceError || isNoSpace(cause)) {
     return new RegistryError("NO_SPACE", describe(cause), { cause });
   }
-  // The same request again begins anew, and may succeed.
+  // The partial file was deleted, so a retry starts over and may succeed.
   if (cause instanceof StalePartialError) return new RegistryError("UNAVAILABLE", cause.message, { cause });
   if (cause instanceof RequestCutError) return new RegistryError("INVALID", cause.message, { cause });
   return new RegistryError("INTERNAL", describe(cause), { cause });
 }
 
-/** How the log and the metrics call a failure. */
+/** Returns the outcome that the log and the metrics name for an error. */
 export function outcomeOf(error: unknown): ImportOutcome {
   if (error instanceof RequestCutError) return "cut";
   const { code } = toApiError(error, String);

@@ -5,36 +5,38 @@ import { writeFileDurably } from "../files/durable.ts";
 const TOKEN_BYTES = 32;
 const READABLE_BY_OTHERS = 0o044;
 
-/** A token, and where it is kept. */
+/** A token and its file. */
 export interface ApiToken {
   readonly token: string;
   readonly path: string;
-  /** Whether others than the owner of the file can read it. */
+  /** Whether users other than the owner of the file can read it. */
   readonly isReadableByOthers: boolean;
 }
 
 /**
- * Reads the token of a file; white space around it does not count.
+ * Reads a token from a file, without the white space around it.
  *
- * @throws {Error} when the file is empty or has more than one word, without repeating what it has
+ * @throws {Error} when the file is empty or has more than one word; the message does not repeat the content
  */
 export async function readTokenFile(path: string): Promise<ApiToken> {
   const [text, { mode }] = [await Deno.readTextFile(path), await Deno.stat(path)];
   const token = text.trim();
   if (token === "") throw new Error(`Cannot use the token file ${path}: it is empty`);
-  // RFC 9110, 5.5: what else there is cannot be in a header.
+  // RFC 9110, 5.5: other characters are not allowed in a header.
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new Error(`Cannot use the token file ${path}: it has to have one word of printable ASCII characters`);
+    throw new Error(`Cannot use the token file ${path}: it must contain one word of printable ASCII characters`);
   }
   return { token, path, isReadableByOthers: mode !== null && (mode & READABLE_BY_OTHERS) !== 0 };
 }
 
 /**
- * The token of an agent that was given none: made at its first start, and kept where only the owner can read it.
+ * Reads the token of an agent that has no `--token-file`. At the first start the token is created, in a file that only
+ * its owner can read.
  *
  * @param data the data folder
+ * @throws {Error} as `readTokenFile` does
  */
-export async function keepToken(
+export async function ensureToken(
   data: string,
   { randomBytes = (length: number) => crypto.getRandomValues(new Uint8Array(length)) } = {},
 ): Promise<ApiToken> {
@@ -50,13 +52,13 @@ export async function keepToken(
   return await readTokenFile(path);
 }
 
-/** Tells whether a request has the token, in a time that says nothing of how much of it was right (RFC 6750, 2.1). */
+/** Reports whether a request has the token (RFC 6750, 2.1). The comparison takes constant time. */
 export function hasToken(headers: Headers, token: string): boolean {
   const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.get("authorization") ?? "") ?? [];
   return given !== undefined && timingSafeEqual(hash(given), hash(token));
 }
 
-// Of the same length, whatever was given.
+// timingSafeEqual() needs inputs of the same length.
 function hash(text: string): Uint8Array {
   return createHash("sha256").update(text).digest();
 }

@@ -9,13 +9,13 @@ import { RequestBody } from "./request_body.ts";
 
 interface UploadRange {
   readonly start: number;
-  /** Behind the last byte. */
+  /** The position after the last byte. */
   readonly end: number;
-  /** Of the whole blob, in bytes. */
+  /** The size of the whole blob in bytes. */
   readonly size: number;
 }
 
-/** Takes the blobs of packages that are on their way, each from the byte where it was cut. */
+/** Receives the blobs of pending packages. An interrupted upload is resumed at its next byte. */
 export class BlobUploads {
   readonly #options: AgentOptions;
   readonly #running = new Set<Digest>();
@@ -24,7 +24,7 @@ export class BlobUploads {
     this.#options = options;
   }
 
-  /** `GET /kubepkgs/blobs/DIGEST`: a `BlobState` as JSON. */
+  /** `GET /kubepkgs/blobs/DIGEST`: answers with a `BlobState` as JSON. */
   async getState(digest: Digest): Promise<Response> {
     const { store } = this.#options;
     const size = await store.statBlob("", digest);
@@ -38,11 +38,14 @@ export class BlobUploads {
   }
 
   /**
-   * `PUT /kubepkgs/blobs/DIGEST`: appends bytes to a blob. `Content-Range: bytes N-M/SIZE` says which they are, and
-   * `bytes *`+`/SIZE` with an empty body that all have come already. 201 when the blob is complete and verified; 200 when
-   * it was there; 202 when more is to come; 404 when no package that is on its way (`POST /kubepkgs/plan`) has such a blob;
-   * 409 with `detail.offset` when N is not the next byte; 422 when the whole has another digest, and nothing of it is
-   * kept; 423 when somebody else is sending it. What has come of one that is cut off is kept.
+   * `PUT /kubepkgs/blobs/DIGEST`: appends bytes to a blob. `Content-Range: bytes N-M/SIZE` names their position. With
+   * `bytes *`+`/SIZE` and an empty body the client declares that all bytes were sent before. The partial file of an
+   * interrupted upload is kept.
+   *
+   * The status is 201 when the blob is complete and verified, 200 when the store already holds it, 202 when more bytes
+   * are expected, 404 when no pending package (`POST /kubepkgs/plan`) has the blob, 409 with `detail.offset` when N is
+   * not the next byte, 422 when the complete blob has another digest (its partial file is deleted then), and 423 when
+   * another upload of the blob is in progress.
    */
   async put(digest: Digest, request: Request): Promise<Response> {
     const range = parseUploadRange(request.headers.get("content-range"));
@@ -72,16 +75,16 @@ export class BlobUploads {
     let other: number | undefined;
     for (const { kubepkg } of await this.#options.records.pending.list()) {
       const wanted = kubepkg.status?.digests?.find((line) => line.digest === digest);
-      // One that lies about a size must not keep the others from theirs.
+      // A package that declares a wrong size must not block the others.
       if (wanted?.size === size) return;
       other ??= wanted?.size;
     }
     if (other !== undefined) {
-      throw new RegistryError("SIZE_INVALID", `Cannot accept ${digest}: it has to have ${other} bytes`);
+      throw new RegistryError("SIZE_INVALID", `Cannot accept ${digest}: its size must be ${other} bytes`);
     }
     throw new RegistryError(
       "BLOB_UNKNOWN",
-      `Cannot accept ${digest}: no package that is on its way has it; plan it first`,
+      `Cannot accept ${digest}: no pending package contains it; send the plan first`,
     );
   }
 
@@ -94,7 +97,7 @@ export class BlobUploads {
     try {
       if (ingest.written !== start) {
         const { written: offset } = ingest;
-        throw new RegistryError("CONFLICT", `Cannot go on with ${digest} at byte ${start}: ${offset} bytes are here`, {
+        throw new RegistryError("CONFLICT", `Cannot resume ${digest} at byte ${start}: ${offset} bytes were received`, {
           detail: { offset },
         });
       }
@@ -103,7 +106,8 @@ export class BlobUploads {
       await body.finish();
       if (ingest.written === size) await ingest.commit();
     } catch (error) {
-      // Bytes that are wrong must not be gone on with; those of one that was cut off are as good as any.
+      // Wrong bytes must not be resumed. The bytes of an interrupted upload are kept; the digest verifies them at the
+      // end.
       if (error instanceof DigestMismatchError || error instanceof CorruptError || ingest.written === 0) {
         await ingest.abort();
       }
@@ -120,17 +124,17 @@ export class BlobUploads {
   async #openIngest(digest: Digest): Promise<Ingest> {
     const ingest = await this.#options.store.openIngest(digest);
     if (ingest.isResumable) return ingest;
-    // Another process, or a client that pulls the blob through, is at it.
+    // Another process, or a pull of the same blob from an upstream, is writing it.
     await ingest.abort();
     throw locked(digest);
   }
 }
 
 /**
- * Reads the `Content-Range` of a request (RFC 9110, 14.4 and 14.5): `bytes N-M/SIZE`, or `bytes *`+`/SIZE` for no bytes at
- * the end.
+ * Parses the `Content-Range` of a request (RFC 9110, 14.4 and 14.5): `bytes N-M/SIZE`, or `bytes *`+`/SIZE` for an
+ * empty range at the end.
  *
- * @throws {RegistryError} `INVALID`
+ * @throws {RegistryError} `INVALID` when the header is missing or not valid
  */
 export function parseUploadRange(text: string | null): UploadRange {
   const match = /^bytes (?:(?<first>[0-9]{1,16})-(?<last>[0-9]{1,16})|\*)\/(?<size>[0-9]{1,16})$/.exec(text ?? "");
@@ -138,11 +142,11 @@ export function parseUploadRange(text: string | null): UploadRange {
   const size = Number(whole);
   const [start, end] = first === undefined ? [size, size] : [Number(first), Number(last) + 1];
   if (match === null || !Number.isSafeInteger(size) || (first !== undefined && start >= end) || end > size) {
-    throw new RegistryError("INVALID", "Cannot accept the blob: Content-Range has to be bytes FIRST-LAST/SIZE");
+    throw new RegistryError("INVALID", "Cannot accept the blob: Content-Range must be bytes FIRST-LAST/SIZE");
   }
   return { start, end, size };
 }
 
 function locked(digest: Digest): RegistryError {
-  return new RegistryError("LOCKED", `Cannot accept ${digest}: somebody else is sending it; ask again`);
+  return new RegistryError("LOCKED", `Cannot accept ${digest}: another upload of it is in progress; retry later`);
 }

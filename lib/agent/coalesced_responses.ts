@@ -4,24 +4,25 @@ const PIECE_BYTES = 64 * 1024;
 
 interface Entry {
   running?: Promise<Uint8Array>;
-  /** For those that came when `running` had begun, and may know of something that it does not. */
+  /** For callers that arrived after `running` had started, which may not see the latest changes. */
   next?: Promise<Uint8Array>;
-  /** As long as somebody is being sent them. */
+  /** The bytes of the last answer, as long as a response is sending them. */
   last?: WeakRef<Uint8Array>;
 }
 
 /**
- * Answers that anybody may ask for, and that may be large. However many ask, and however slowly they read: what they are
- * told is found out for one at a time, and is in memory once as long as it stays the same.
+ * Shares the work of large answers that clients may request without a token. For any number of requests, and however
+ * slowly their clients read, an answer is computed only once at a time, and equal answers are in memory once.
  */
 export class CoalescedResponses {
   readonly #entries = new Map<string, Entry>();
 
   /**
-   * A JSON document.
+   * Creates a response with a JSON document.
    *
-   * @param key the same for the same question
-   * @param find finds out what the answer is; begun after this was called
+   * @param key identifies the answer; equal requests share one
+   * @param find computes the answer; a computation that started before this call is not used
+   * @throws as `find` does
    */
   async answer(key: string, find: () => Promise<unknown>, headers: Record<string, string> = {}): Promise<Response> {
     const entry = this.#entries.get(key) ?? {};
@@ -56,7 +57,7 @@ export class CoalescedResponses {
   }
 }
 
-// What is given whole to the runtime is copied whole.
+// The runtime would copy a whole buffer for each response, so the bytes are sent in small copies.
 function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>({

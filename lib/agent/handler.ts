@@ -10,11 +10,11 @@ import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
 
 /**
- * Makes the agent's API (contract, "The agent over HTTP"), and what `crpe push` needs besides: `POST /kubepkgs/plan` and
- * `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push plans, sends the blobs that are missing, and then installs with a
- * `PUT /kubepkgs` of a bundle that has `kubepkg.json` alone.
+ * Creates the agent's API (contract, "The agent over HTTP"), with the requests of `crpe push`: `POST /kubepkgs/plan`,
+ * and `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push sends the plan, then the missing blobs, and then installs them
+ * with a `PUT /kubepkgs` of a bundle that contains only `kubepkg.json`.
  *
- * The handler never throws. Errors have the registry's form.
+ * The handler never throws. Errors have the same form as those of the registry.
  */
 export function createAgentHandler(options: AgentOptions): (request: Request) => Promise<Response> {
   const uploads = new BlobUploads(options);
@@ -42,24 +42,24 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
   };
 }
 
-// A page of another site may send requests from the browser of somebody who can reach the agent; it must not even see
-// what is installed. Programs send no Origin.
+// A web page of another origin can send requests from the browser of a user on the agent's network. It must not even
+// read the list of installed packages. Programs other than browsers send no Origin.
 function checkOrigin(headers: Headers, url: URL): void {
   const origin = headers.get("origin");
   if (origin === null || origin === url.origin) return;
-  throw new RegistryError("DENIED", "Cannot answer: the request comes from a page of another origin");
+  throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
 }
 
 function checkToken(headers: Headers, token: string | undefined): void {
   if (token === undefined) {
-    throw new RegistryError("UNAVAILABLE", "Cannot import: the agent's data folder cannot be written");
+    throw new RegistryError("UNAVAILABLE", "Cannot import: the agent's data folder is not writable");
   }
   if (hasToken(headers, token)) return;
   throw new RegistryError(
     "UNAUTHORIZED",
     headers.has("authorization")
       ? "Cannot import: the token is not the agent's"
-      : "Cannot import: it takes the agent's token, as Authorization: Bearer TOKEN",
+      : "Cannot import: the agent's token is required, as Authorization: Bearer TOKEN",
   );
 }
 
@@ -72,7 +72,7 @@ async function answerRead(
   switch (route.kind) {
     case "packages": {
       const headers = { "x-node-agent": `${id}; platforms=${platforms.join(",")}` };
-      // Who looks for agents wants no more, and is to find also one that cannot read a record.
+      // A search for agents needs only the header, and must also find an agent that cannot read one of its records.
       return method === "HEAD"
         ? answerJson([], headers)
         : await shared.answer("packages", () => records.list(), headers);
@@ -88,7 +88,7 @@ async function answerRead(
     case "inventory":
       return await shared.answer("inventory", async () => ({ digests: await options.listInventory() }));
     case "plan":
-      throw new Error("Cannot happen: a plan is posted");
+      throw new Error("Cannot happen: a plan is only sent with POST");
   }
 }
 
@@ -106,6 +106,6 @@ async function answerWrite(
     case "blob":
       return await uploads.put(route.digest, request);
     default:
-      throw new Error(`Cannot happen: ${route.kind} is read`);
+      throw new Error(`Cannot happen: ${route.kind} is read-only`);
   }
 }

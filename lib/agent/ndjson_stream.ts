@@ -1,4 +1,4 @@
-/** A stream of JSON documents, one a line, that nobody is waited for to read. */
+/** A stream of JSON documents, one per line. Writing never waits for the reader; lines are dropped instead. */
 export class NdjsonStream {
   readonly readable: ReadableStream<Uint8Array>;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -15,12 +15,12 @@ export class NdjsonStream {
     }, { highWaterMark: MAX_WAITING });
   }
 
-  /** Writes a line, unless too many wait to be read. */
+  /** Writes a line, or drops it if too many lines are unread. */
   offer(value: unknown): void {
     if (this.#isOpen && (this.#controller.desiredSize ?? 0) > 0) this.#write(value);
   }
 
-  /** Writes the last line. */
+  /** Writes the last line, which is never dropped, and closes the stream. */
   end(value: unknown): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

@@ -4,49 +4,51 @@ import type { Digest } from "../oci/digest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
 
-/** An import over HTTP that has ended, well or not. */
+/** An import over HTTP that has succeeded or failed. */
 export interface ImportReport {
   readonly outcome: ImportOutcome;
-  /** Absent where the bundle could not be read so far. */
+  /** Absent if the import failed before the first entry of the bundle was read. */
   readonly name?: string;
   readonly version?: string;
   readonly verdict?: string;
   readonly installedVersion?: string;
-  /** Bytes of the request's body that came. */
+  /** The bytes of the request body that were received. */
   readonly received: number;
-  /** Bytes that were written into the store. */
+  /** The bytes that were written into the store. */
   readonly written: number;
-  /** In milliseconds. */
+  /** The duration in milliseconds. */
   readonly duration: number;
   readonly error?: unknown;
 }
 
-/** What an agent is made of. */
+/** The dependencies and settings of an agent. */
 export interface AgentOptions {
   readonly store: IngestStore;
   readonly records: PackageRecords;
   readonly handover: Handover | undefined;
-  /** What `X-Node-Agent` says. */
+  /** The content of the header `X-Node-Agent`. */
   readonly node: { readonly id: string; readonly platforms: readonly string[] };
-  /** Who writes has to have it; `undefined`: nobody may, as the data folder cannot be written. */
+  /**
+   * The token that write requests must have. `undefined` if the data folder is not writable: all of them are refused.
+   */
   readonly token: string | undefined;
-  /** Most bytes that a bundle, or what a push sends, may have. */
+  /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;
-  /** How many bytes can be written. */
+  /** Returns the free space in bytes; `undefined` if it is not known. */
   readonly freeBytes: () => Promise<number | undefined>;
-  /** Says, for as long as the handle lives, that content is being written which nothing refers to yet. */
+  /** Takes a lease: until it is disposed of, garbage collection keeps content that nothing refers to yet. */
   readonly takeLease: () => Promise<Disposable>;
-  /** Everything that the store holds. */
+  /** Lists the digests of all content in the store. */
   readonly listInventory: () => Promise<readonly Digest[]>;
-  /** Words an error that nobody foresaw. */
+  /** Formats an unexpected error for the client. */
   readonly describeError: (error: unknown) => string;
   readonly onImport: (report: ImportReport) => void;
-  /** Told of bytes of blobs that a push has brought. */
+  /** Called with the number of bytes that an upload of a blob has received. */
   readonly onPushed: (bytes: number) => void;
-  /** Told of each failure that is none of the client's. */
+  /** Called for each failure that the client has not caused. */
   readonly onError: (error: unknown, request: Request) => void;
-  /** Monotonic clock, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly now: () => number;
-  /** How long nothing may come of a request's body before it is given up, in milliseconds. */
+  /** The time without any byte of a request body after which the request is aborted, in milliseconds. */
   readonly stallTimeout: number;
 }

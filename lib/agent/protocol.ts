@@ -1,21 +1,21 @@
 import type { Digest } from "../oci/digest.ts";
 
-/** A blob (or manifest) that a push has to bring. */
+/** A blob (or manifest) that a push has to send. */
 export interface MissingBlob {
   readonly digest: Digest;
-  /** In bytes. */
+  /** The size in bytes. */
   readonly size: number;
-  /** How many bytes of it have come already. */
+  /** The number of bytes that the agent has received already. */
   readonly offset: number;
 }
 
-/** How far a blob is on its way to an agent. */
+/** The state of the upload of a blob. */
 export interface BlobState {
   readonly digest: Digest;
   /** Whether the store holds it. */
   readonly held: boolean;
-  /** How many bytes have come. */
+  /** The number of bytes that the agent has received. */
   readonly offset: number;
-  /** Whether somebody is sending it. */
+  /** Whether an upload is in progress. */
   readonly busy: boolean;
 }

@@ -12,11 +12,15 @@ import { describeInstall } from "./put_package.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
 /**
- * `POST /kubepkgs/plan`: what a package, whose `kubepkg.json` the body is, would do here, and what is lacking for it. The
- * first step of a push. The answer is that of a dry run, with a list `missing` of `{digest, size, offset}`.
+ * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`. The answer is the same as for a dry
+ * run, with a list `missing` of `{digest, size, offset}`.
  *
- * Unless it is a dry run (`?dry-run=true`), the package counts as on its way from now on: its blobs may be sent, and what
- * has come is neither collected nor evicted.
+ * Unless it is a dry run (`?dry-run=true`), the package is pending from now on: its blobs may be sent, and those that
+ * were received are neither collected nor evicted.
+ *
+ * @throws {RegistryError} `INVALID` for a part, or a package that does not list its digests
+ * @throws {TooLargeError} when the missing content is larger than allowed
+ * @throws as `installBundle` does, for a package that would be refused
  */
 export async function postPlan(request: Request, options: AgentOptions): Promise<Response> {
   const query = new URL(request.url).searchParams;
@@ -29,7 +33,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     await body.close();
   }
   if (kubepkg.status?.part !== undefined) {
-    throw new RegistryError("INVALID", "Cannot plan a part of a package: send it as it is to /kubepkgs");
+    throw new RegistryError("INVALID", "Cannot plan a part of a package: send the part itself to /kubepkgs");
   }
   const missing = await listMissing(kubepkg, options);
   const rest = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
@@ -46,10 +50,11 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     dryRun: true,
     freeBytes,
   });
-  // A dry run tells it; nothing is to be sent for what would be refused in the end, nor is what else is on its way given up.
+  // A package that would be refused in the end is refused now, before blobs are sent or another pending release is
+  // replaced.
   if (result.plan.refusal !== undefined) throw result.plan.refusal;
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
-  if (isWanted && !dryRun) await noteOnItsWay(kubepkg, options);
+  if (isWanted && !dryRun) await recordPending(kubepkg, options);
   return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });
 }
 
@@ -58,7 +63,7 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
   if (sizes === undefined) {
     throw new RegistryError(
       "INVALID",
-      "Cannot plan a package that does not list its digests: send the bundle as it is",
+      "Cannot plan a package that does not list its digests: send the bundle itself to /kubepkgs",
     );
   }
   const omitted = new Set(kubepkg.status?.omitted ?? []);
@@ -71,11 +76,11 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
   return missing;
 }
 
-// What came by parts of the same package is not forgotten by a push of it.
-async function noteOnItsWay(kubepkg: KubePkg, { records, takeLease }: AgentOptions): Promise<void> {
+// If parts of the same release were imported before, the record of them is kept.
+async function recordPending(kubepkg: KubePkg, { records, takeLease }: AgentOptions): Promise<void> {
   using _lease = await takeLease();
   const pending = await records.pending.read(kubepkg.metadata.name).catch((error) => {
-    // What cannot be read is said anew.
+    // A record that is not valid is replaced.
     if (error instanceof CorruptError) return undefined;
     throw error;
   });

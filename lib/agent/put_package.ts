@@ -11,11 +11,14 @@ const NDJSON = "application/x-ndjson";
 const PROGRESS_MILLISECONDS = 250;
 
 /**
- * `PUT /kubepkgs`: installs the bundle that the body is, as it comes.
+ * `PUT /kubepkgs`: installs a bundle while its bytes, the body of the request, are received.
  *
- * The answer is the result as JSON. Who accepts `application/x-ndjson` gets a line `{"bytes","total","entry"}` now and
- * then, and the result as the last one. What is refused before the first blob has its own status all the same; what goes
- * wrong later is the last line, `{"error":{"code","message"}}`, since by then the answer has begun.
+ * The answer is the result as JSON. A client that accepts `application/x-ndjson` receives progress lines
+ * `{"bytes","total","entry"}`, and the result as the last line. A failure before the first blob has its own status. A
+ * later failure is the last line, `{"error":{"code","message"}}`, because the status was already sent.
+ *
+ * @throws {RegistryError} `INVALID` for a wrong query or a request with `Content-Range`
+ * @throws as `installBundle` does, unless the answer has started
  */
 export async function putPackage(request: Request, options: AgentOptions): Promise<Response> {
   const query = new URL(request.url).searchParams;
@@ -23,7 +26,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
   if (request.headers.has("content-range")) {
     throw new RegistryError(
       "INVALID",
-      "Cannot take a part of a bundle: send all of it, or use crpe push, which goes on",
+      "Cannot accept a byte range of a bundle: send the whole bundle, or use crpe push, which resumes",
     );
   }
   const importing = new PackageImport(request, options, { force, dryRun });
@@ -39,7 +42,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
     shownAt = at;
     lines.offer(progress);
   });
-  // It is awaited below, but by then it may have failed.
+  // The import is awaited below, but may fail before that; this is not an unhandled rejection.
   work.catch(() => {});
   await Promise.race([begun.promise, work]);
   work.then((result) => lines.end(result), (error) => {
@@ -51,7 +54,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
   });
 }
 
-/** What a client is told of an installation. */
+/** Returns the JSON document that describes an installation to a client. */
 export function describeInstall(result: InstallResult, dryRun: boolean): Record<string, unknown> {
   const { plan, images, blobs, isImported, kubepkg: _, ...more } = result;
   const { blobs: planned, isRepair, refusal: _refusal, ...what } = plan;
@@ -119,8 +122,9 @@ class PackageImport {
       ...(onProgress === undefined ? {} : { onProgress }),
     });
     if (result.plan.refusal !== undefined) throw result.plan.refusal;
-    // Of what is installed already nothing more was read, nor of a dry run. A client that is answered in the middle of its
-    // request may take that for a failure, as curl does; and who wants it checked has it checked.
+    // If there was nothing to install, and in a dry run, only the start of the body was read. The rest is read now,
+    // because a client that receives an answer in the middle of its request may report a failure, as curl does, and
+    // because a `Content-Digest` is then verified.
     if (!result.isImported && (result.part === undefined || this.#flags.dryRun)) await body.finish();
     return result;
   }
@@ -131,7 +135,7 @@ function outcomeOfResult({ isImported, plan, part }: InstallResult): ImportOutco
   return plan.isRepair ? "repaired" : "imported";
 }
 
-// RFC 9110, 12.5.1; a weight of 0 is a refusal.
+// RFC 9110, 12.5.1: a weight of 0 means "not acceptable".
 function acceptsLines(headers: Headers): boolean {
   return (headers.get("accept") ?? "").split(",").some((range) => {
     const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());

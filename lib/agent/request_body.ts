@@ -3,24 +3,24 @@ import { ContentDigest, parseContentDigest } from "../http/content_digest.ts";
 import { RegistryError, TooLargeError } from "../oci/error.ts";
 import { RequestCutError } from "./answer.ts";
 
-// What Deno's server hands over at a time. With smaller and with larger views it (2.9) copies all that waits with each read,
-// more and more of it, and takes in what is not asked for yet.
+// The size of the chunks of Deno's server. With smaller or larger views the server (Deno 2.9) copies all pending bytes
+// at each read, which are more each time, and receives bytes that were not requested yet.
 const VIEW_BYTES = 64 * 1024;
 
-/** What is expected of a request's body. */
+/** The limits of a request body. */
 export interface RequestBodyOptions {
-  /** Most bytes that it may have; without limit where absent. */
+  /** The maximum length in bytes; no limit if absent. */
   readonly limit?: number | undefined;
-  /** How long nothing may come before it is given up, in milliseconds. */
+  /** The time without any byte after which the request is aborted, in milliseconds. */
   readonly stallTimeout: number;
 }
 
 /**
- * The body of a request, read once: its bytes are counted, and hashed where `Content-Digest` asks for it. Who has read
- * what they wanted need not have read all: `finish` does that.
+ * The body of a request. It is read once; its bytes are counted, and hashed if the request has a `Content-Digest`. A
+ * reader may stop before the end: `finish` reads the rest.
  */
 export class RequestBody {
-  /** The bytes. Cancelling it leaves the rest of the body where it is. */
+  /** The bytes of the body. Cancelling this stream does not cancel the body; `finish` can still read the rest. */
   readonly stream: ReadableStream<Uint8Array>;
   readonly #source: ByteSource;
   readonly #options: RequestBodyOptions;
@@ -29,7 +29,10 @@ export class RequestBody {
   #isEnded = false;
   #failure: { readonly error: unknown } | undefined;
 
-  /** @throws {RegistryError} for a wrong `Content-Digest` @throws {TooLargeError} when its length is said and too much */
+  /**
+   * @throws {RegistryError} when `Content-Digest` is not valid
+   * @throws {TooLargeError} when `Content-Length` exceeds the limit
+   */
   constructor({ body, headers }: Request, options: RequestBodyOptions) {
     this.#options = options;
     const digest = headers.get("content-digest");
@@ -48,24 +51,25 @@ export class RequestBody {
     }, { highWaterMark: 0 });
   }
 
-  /** How many bytes have come. */
+  /** The number of bytes that were received. */
   get received(): number {
     return this.#received;
   }
 
-  /** Whether the client says what digest the content has. */
+  /** Whether the request has a `Content-Digest` to verify. */
   get hasDigest(): boolean {
     return this.#digest.isWanted;
   }
 
   /**
-   * The next bytes; `undefined` at the end.
+   * Reads the next bytes; `undefined` at the end.
    *
-   * @throws {TooLargeError} @throws {RequestCutError}
+   * @throws {TooLargeError} when the body exceeds the limit
+   * @throws {RequestCutError} when the client disconnects, or sends nothing for too long
    */
   async read(): Promise<Uint8Array | undefined> {
     if (this.#isEnded) return undefined;
-    // What has failed stays so, whoever asks.
+    // After a failure every read fails with the same error.
     if (this.#failure !== undefined) throw this.#failure.error;
     try {
       const piece = await this.#readInTime();
@@ -84,7 +88,12 @@ export class RequestBody {
     }
   }
 
-  /** Reads up to `limit` bytes, which have to be all. @throws {TooLargeError} @throws {RequestCutError} */
+  /**
+   * Reads the whole body and verifies its `Content-Digest`.
+   *
+   * @throws {TooLargeError} when the body has more than `limit` bytes
+   * @throws {CorruptError} when it has another digest, and as `read` does
+   */
   async readAll(limit: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     for (let piece = await this.read(); piece !== undefined; piece = await this.read()) {
@@ -101,13 +110,17 @@ export class RequestBody {
     return bytes;
   }
 
-  /** Reads what is left, and tells whether it was the right content. @throws {CorruptError} and as `read` */
+  /**
+   * Reads the rest of the body and verifies its `Content-Digest`.
+   *
+   * @throws {CorruptError} when it has another digest, and as `read` does
+   */
   async finish(): Promise<void> {
     while (await this.read() !== undefined);
     this.#digest.finish();
   }
 
-  /** Gives up what is left. */
+  /** Cancels the rest of the body. */
   async close(): Promise<void> {
     if (this.#isEnded) return;
     this.#isEnded = true;
@@ -118,28 +131,38 @@ export class RequestBody {
     const { stallTimeout } = this.#options;
     const stall = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
-      stall.reject(new RequestCutError(`Cannot go on: nothing came for ${stallTimeout / 1000} s`));
+      stall.reject(new RequestCutError(`Cannot read the request: no bytes were received for ${stallTimeout / 1000} s`));
     }, stallTimeout);
     const reading = this.#source.read();
-    // Whichever loses the race must not become an unhandled rejection.
+    // If the timer wins the race, a later failure of the read must not become an unhandled rejection.
     reading.catch(() => {});
     try {
       return await Promise.race([reading, stall.promise]);
     } catch (cause) {
       if (cause instanceof RequestCutError) throw cause;
-      throw new RequestCutError("Cannot go on: the client went away before it had sent all", { cause });
+      throw new RequestCutError(
+        "Cannot read the request: the client closed the connection before the end of the body",
+        { cause },
+      );
     } finally {
       clearTimeout(timer);
     }
   }
 }
 
-/** Reads `true` or `false` of a query; a parameter without a value is true. @throws {RegistryError} `INVALID` */
+/**
+ * Reads a Boolean parameter of a query. A missing parameter is false, and a parameter without a value is true.
+ *
+ * @throws {RegistryError} `INVALID` for any other value than true, false, 1 and 0
+ */
 export function readSwitch(query: URLSearchParams, name: string): boolean {
   const value = query.get(name);
   if (value === null || value === "false" || value === "0") return false;
   if (value === "" || value === "true" || value === "1") return true;
-  throw new RegistryError("INVALID", `Cannot use ${name}=${JSON.stringify(value.slice(0, 80))}: it is true or false`);
+  throw new RegistryError(
+    "INVALID",
+    `Cannot use ${name}=${JSON.stringify(value.slice(0, 80))}: it must be true or false`,
+  );
 }
 
 function tooLarge(length: number | undefined, limit: number): TooLargeError {

@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 
-/** What a request to the agent is for. */
+/** The target of a request to the agent. */
 export type AgentRoute =
   | { readonly kind: "packages" }
   | { readonly kind: "package"; readonly name: string }
@@ -13,16 +13,16 @@ const PACKAGES = "/kubepkgs";
 const INVENTORY = "/inventory";
 const READ = ["GET", "HEAD"];
 
-/** Tells whether a path, which may have a query, is one of the agent's API. */
+/** Reports whether a path, with or without a query, belongs to the agent's API. */
 export function isAgentPath(path: string): boolean {
   return [PACKAGES, INVENTORY].some((root) => path.startsWith(root) && /^(?:$|[/?])/.test(path.slice(root.length)));
 }
 
 /**
- * Finds out what a request to the agent's API is for. Pure: nothing is looked up.
+ * Parses the target of a request to the agent's API. The function is pure: it does not look anything up.
  *
- * @throws {RegistryError} `NOT_FOUND`; `UNSUPPORTED`, with the methods that there are as `detail.allow`;
- *   `DIGEST_INVALID`
+ * @throws {RegistryError} `NOT_FOUND` for an unknown path; `UNSUPPORTED` for an unknown method, with the known ones in
+ *   `detail.allow`; `DIGEST_INVALID` or `NAME_INVALID` for a segment that is not valid
  */
 export function matchAgentRoute(method: string, url: URL): AgentRoute {
   const path = url.pathname.replace(/\/$/, "");
@@ -35,14 +35,14 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
   if (digest !== undefined) {
     return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decode(digest)) });
   }
-  // A package may have that name too; it is read, and a plan is posted.
+  // A package may be named "plan" as well: reading is for the package, and POST for the plan.
   if (name === "plan" && !READ.includes(method)) return allow(method, [...READ, "POST"], { kind: "plan" });
   return allow(method, READ, { kind: "package", name: decode(name) });
 }
 
 function allow(method: string, methods: readonly string[], route: AgentRoute): AgentRoute {
   if (methods.includes(method)) return route;
-  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this takes ${methods.join(", ")}`, {
+  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only ${methods.join(", ")}`, {
     detail: { allow: methods.join(", ") },
   });
 }

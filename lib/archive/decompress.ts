@@ -4,27 +4,27 @@ import { GzipSource } from "./gzip_reader.ts";
 import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
 import { ZstdFrames } from "./zstd_frames.ts";
 
-/** How a bundle's tar is compressed. */
+/** Compression of a bundle's tar. */
 export type Compression = "gzip" | "zstd" | "none";
 
-/** What a file holds. */
+/** A file opened for decompressed reading. */
 export interface Decompressed {
   readonly compression: Compression;
   readonly reader: ByteReader;
 }
 
 /**
- * Reads what a file holds once it is decompressed: gzip (RFC 1952, several members too), zstd (RFC 8878) or neither, told
- * apart by the first bytes. Input is taken only as fast as output is read. Of a file in our own layout, or a plain tar,
- * what is skipped is not read.
+ * Opens a gzip (RFC 1952, also of several members), zstd (RFC 8878) or uncompressed file. The first bytes decide which.
+ * Input is read only as fast as output is consumed. Skipped bytes of a seekable source are not read when the file is a
+ * plain tar or a bundle that crpe packed.
  *
- * @param what names the file in errors
- * @throws {CorruptError} from the reader: a file cut short, a wrong check sum, other bytes behind the end
+ * @param what name of the file in errors
+ * @throws {CorruptError} from the reader, when the file is cut off, a checksum is wrong or other data follows the end
  */
 export async function decompress(source: BundleSource, what = "the bundle"): Promise<Decompressed> {
   const input = new ByteReader(source instanceof ReadableStream ? openByteSource(source) : source, what);
   try {
-    const compression = reportCompression(await input.peek(4));
+    const compression = detectCompression(await input.peek(4));
     switch (compression) {
       case "gzip":
         return { compression, reader: new ByteReader(new GzipSource(input, what), what) };
@@ -39,8 +39,8 @@ export async function decompress(source: BundleSource, what = "the bundle"): Pro
   }
 }
 
-/** Tells by a file's first four bytes how it is compressed. */
-export function reportCompression(head: Uint8Array): Compression {
+/** Detects the compression of a file from its first four bytes. */
+export function detectCompression(head: Uint8Array): Compression {
   const [a = 0, b = 0, c = 0, d = 0] = head;
   if (a === 0x1f && b === 0x8b) return "gzip";
   if (b === 0xb5 && c === 0x2f && d === 0xfd && a === 0x28) return "zstd";
@@ -49,7 +49,7 @@ export function reportCompression(head: Uint8Array): Compression {
   return "none";
 }
 
-/** Decompresses one frame after the other. */
+/** Decompresses zstd frames one after the other. */
 class ZstdSource implements ByteSource {
   readonly #input: ByteReader;
   readonly #frames: ZstdFrames;

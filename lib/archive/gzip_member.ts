@@ -4,30 +4,30 @@ import { CorruptError } from "../oci/error.ts";
 import { StoredBlocks } from "./stored_blocks.ts";
 import { CHUNK_BYTES, TransformSource } from "./zlib_source.ts";
 
-/** What a gzip member has between its header and its trailer, decompressed. */
+/** The decompressed data of a gzip member, without header and trailer. */
 export interface GzipMember extends ByteSource {
-  /** When it has ended: input that was taken but lies behind it. */
+  /** At the end of the member: input that was already read but lies behind the member. */
   readonly leftOver: Uint8Array;
-  /** Passes over bytes without reading them; 0 where they have to be read. */
+  /** Skips bytes without reading them. @returns the number of bytes skipped; 0 where they have to be read */
   skip(length: number): Promise<number>;
 }
 
-/** What the header of a bundle's member says of the documents that it begins with. */
+/** The contents of the extra field `CR`: where the leading documents of a bundle's gzip member end. */
 export interface MemberHead {
-  /** How many bytes of deflate data there are before the first stored block that holds blobs. */
+  /** Bytes of deflate data before the first stored block with blobs. */
   readonly size: number;
   /** CRC-32 of the documents. */
   readonly crc: number;
 }
 
-/** Opens a member of which nothing is known. */
+/** Opens a member of unknown layout. */
 export function openMember(input: ByteReader, what: string): GzipMember {
   return Object.assign(new TransformSource(input, createInflateRaw({ chunkSize: CHUNK_BYTES }), what), {
     skip: () => Promise.resolve(0),
   });
 }
 
-/** A member that begins with some compressed documents, and has nothing but stored blocks behind them. */
+/** A member that starts with compressed documents, followed by stored blocks only. */
 export class StoredMember implements GzipMember {
   readonly leftOver = new Uint8Array(0);
   readonly #input: ByteReader;
@@ -39,7 +39,7 @@ export class StoredMember implements GzipMember {
   #headLeft: number;
   #isHead = true;
 
-  /** @param what names the bytes in errors */
+  /** @param what name of the input in errors */
   constructor(input: ByteReader, { size, crc }: MemberHead, what: string) {
     this.#input = input;
     this.#headLeft = size;
@@ -54,12 +54,12 @@ export class StoredMember implements GzipMember {
       },
       cancel: () => Promise.resolve(),
     };
-    // The head ends with a flush, not with a final block.
+    // The compressed documents end with a flush, not with a final block.
     const inflate = createInflateRaw({ chunkSize: CHUNK_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
     this.#head = new TransformSource(limited, inflate, what);
   }
 
-  /** Tells whether stored blocks begin where the header of the member says it. */
+  /** Tests whether the stored blocks begin where the member's header says. */
   static async startsWithStoredBlocks(input: ByteReader, { size }: MemberHead): Promise<boolean> {
     return size > 0 && StoredBlocks.isHeader(await input.peekAt(size, 5));
   }
@@ -72,12 +72,12 @@ export class StoredMember implements GzipMember {
         return piece;
       }
       if (this.#headLeft > 0 || this.#head.leftOver.length > 0) {
-        throw new CorruptError(`Cannot decompress ${this.#what}: its blobs do not begin where its header says it`);
+        throw new CorruptError(`Cannot decompress ${this.#what}: its blobs do not begin where its header says`);
       }
-      // The check sum at the end is not told where blobs are passed over, and no digest vouches for the documents.
+      // No digest covers the documents, and the checksum at the end cannot be verified when blobs are skipped.
       if (this.#crc !== this.#expectedCrc) {
         throw new CorruptError(
-          `Cannot decompress ${this.#what}: its documents do not have the check sum in its header`,
+          `Cannot decompress ${this.#what}: its documents do not match the checksum in its header`,
         );
       }
       this.#isHead = false;

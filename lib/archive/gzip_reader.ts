@@ -7,18 +7,19 @@ import { CHUNK_BYTES } from "./zlib_source.ts";
 const FLAG = { headerCrc: 2, extra: 4, name: 8, comment: 16, reserved: 0xe0 };
 const HEADER_BYTES = 10;
 const TRAILER_BYTES = 8;
-/** Longest name or comment in a header; nobody reads them. */
+/** Longest name or comment in a header, in bytes. Both are ignored. */
 const MAX_TEXT_BYTES = 64 * 1024;
 
 /**
- * Decompresses one gzip member after the other (RFC 1952); zero bytes behind the last are padding, as they are to gzip.
+ * Decompresses the members of a gzip file one after the other (RFC 1952). Zero bytes after the last member are padding,
+ * as for gzip itself.
  *
- * Not with `createGunzip`, which checks a member before it hands out the end of it: where a bit has flipped in a small
- * file, nothing of the file could be looked at to say what is broken.
+ * It does not use `createGunzip`, which verifies a member before it returns the member's end: after a flipped bit in a
+ * small file, none of the content could be read to say what is broken.
  *
- * A bundle of ours says in its header where its stored blocks begin: of a file what nobody needs is passed over there. The
- * check sum cannot be told then; that of the documents before the blobs, the length, and that the end is there, are checked
- * all the same.
+ * The header of a bundle that crpe packed says where the stored blocks begin, so that blobs of a seekable file can be
+ * skipped. The checksum over all bytes cannot be verified then. The checksum of the documents before the blobs, the
+ * length and the presence of the end are verified in any case.
  */
 export class GzipSource implements ByteSource {
   readonly #input: ByteReader;
@@ -29,13 +30,13 @@ export class GzipSource implements ByteSource {
   #size = 0;
   #isSkipped = false;
 
-  /** @param what names the bytes in errors */
+  /** @param what name of the input in errors */
   constructor(input: ByteReader, what: string) {
     this.#input = input;
     this.#what = what;
   }
 
-  /** @throws {CorruptError} */
+  /** @throws {CorruptError} when the file is damaged or cut off, or other data follows the end */
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
       if (this.#member === undefined && !await this.#openMember()) return undefined;
@@ -49,12 +50,17 @@ export class GzipSource implements ByteSource {
     }
   }
 
-  /** Passes over bytes that nobody needs. @returns how many; 0 where they have to be read. @throws {CorruptError} */
+  /**
+   * Skips bytes without reading them.
+   *
+   * @returns the number of bytes skipped; 0 where they have to be read
+   * @throws {CorruptError} when there is no stored block where one has to be
+   */
   async skip(length: number): Promise<number> {
-    const passed = await this.#member?.skip(length) ?? 0;
-    if (passed > 0) this.#isSkipped = true;
-    this.#size = (this.#size + passed) % 2 ** 32;
-    return passed;
+    const skipped = await this.#member?.skip(length) ?? 0;
+    if (skipped > 0) this.#isSkipped = true;
+    this.#size = (this.#size + skipped) % 2 ** 32;
+    return skipped;
   }
 
   async cancel(reason?: unknown): Promise<void> {
@@ -68,10 +74,10 @@ export class GzipSource implements ByteSource {
       await this.#skipPadding();
       return false;
     }
-    if (magic[0] !== 0x1f || magic[1] !== 0x8b) throw this.#refuse("something other than gzip follows");
+    if (magic[0] !== 0x1f || magic[1] !== 0x8b) throw this.#refuse("data other than gzip follows");
     const header = await this.#input.readExactly(HEADER_BYTES);
     const flags = header[3]!;
-    if (header[2] !== 8 || (flags & FLAG.reserved) !== 0) throw this.#refuse("an unknown compression method");
+    if (header[2] !== 8 || (flags & FLAG.reserved) !== 0) throw this.#refuse("its compression method is unknown");
     let head: MemberHead | undefined;
     if (flags & FLAG.extra) {
       const [low = 0, high = 0] = await this.#input.readExactly(2);
@@ -96,21 +102,21 @@ export class GzipSource implements ByteSource {
     const trailer = await this.#input.readExactly(TRAILER_BYTES);
     const view = new DataView(trailer.buffer, trailer.byteOffset, TRAILER_BYTES);
     if (!this.#isSkipped && view.getUint32(0, true) !== this.#crc) {
-      throw this.#refuse("its check sum is not that of the data");
+      throw this.#refuse("its checksum does not match the data");
     }
-    if (view.getUint32(4, true) !== this.#size) throw this.#refuse("its length is not that of the data");
+    if (view.getUint32(4, true) !== this.#size) throw this.#refuse("its length does not match the data");
   }
 
   async #skipText(): Promise<void> {
     for (let length = 0; length < MAX_TEXT_BYTES; length++) {
       if ((await this.#input.readExactly(1))[0] === 0) return;
     }
-    throw this.#refuse("its header has too long a text");
+    throw this.#refuse(`its header has a name or comment of more than ${MAX_TEXT_BYTES} bytes`);
   }
 
   async #skipPadding(): Promise<void> {
     for (let piece = await this.#input.read(CHUNK_BYTES); piece !== undefined;) {
-      if (piece.some((byte) => byte !== 0)) throw this.#refuse("something other than gzip follows");
+      if (piece.some((byte) => byte !== 0)) throw this.#refuse("data other than gzip follows");
       piece = await this.#input.read(CHUNK_BYTES);
     }
   }

@@ -1,43 +1,43 @@
 import { constants, crc32, deflateRawSync } from "node:zlib";
 
-/** Takes bytes, in order. They may be changed once the promise has resolved. */
+/** Accepts bytes in order. The caller may reuse the buffer once the promise has resolved. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void> | void;
 }
 
-/** Most bytes of a stored block (RFC 1951, 3.2.4); all but the last one have them. */
+/** Largest content of a stored block in bytes (RFC 1951, 3.2.4). All blocks but the last have this size. */
 export const STORED_BYTES = 65_535;
-/** Bytes before the content of a stored block. */
+/** Size of a stored block's header, in bytes. */
 export const STORED_HEADER_BYTES = 5;
 const BLOCKS = 16;
 const BUFFER_BYTES = BLOCKS * (STORED_HEADER_BYTES + STORED_BYTES);
 
-// RFC 1952, 2.3: deflate, an extra field, no time, the slowest compression, and "unknown" for the operating system.
+// RFC 1952, 2.3: deflate, an extra field, no time, slowest compression, operating system "unknown".
 const HEADER = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 2, 255];
-// RFC 1952, 2.3.1.1: one subfield of ours with two numbers of 32 bits.
+// RFC 1952, 2.3.1.1: one subfield, crpe's own, with two 32-bit numbers.
 const EXTRA = [12, 0, 0x43, 0x52, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const TRAILER_BYTES = 8;
 
-/** How far a gzip member is: what is needed to go on with it behind a whole block. */
+/** The state from which a gzip member can be resumed at the end of a block. */
 export interface GzipState {
-  /** Bytes of the file. */
+  /** Size of the file so far, in bytes. */
   readonly size: number;
-  /** CRC-32 of the content. */
+  /** CRC-32 of the content so far. */
   readonly crc: number;
-  /** Bytes of the content. */
+  /** Size of the content so far, in bytes. */
   readonly length: number;
 }
 
-/** The beginning of a gzip member: documents, compressed. */
+/** The beginning of a gzip member: header and compressed documents. */
 export interface GzipHead {
   readonly bytes: Uint8Array;
   readonly state: GzipState;
 }
 
 /**
- * Begins a gzip member with documents, which are compressed. Its extra field `CR` says how many bytes of deflate data they
- * take: behind them there are only stored blocks of 65,535 bytes, so that the place of every byte is known. It also has the
- * CRC-32 of the documents: nothing else vouches for them where a reader passes over blobs.
+ * Formats the beginning of a gzip member: its header and the documents, compressed. The extra field `CR` holds the size
+ * of the compressed documents. Only stored blocks of 65,535 bytes follow them, so that the position of every byte is
+ * known. The field also holds the CRC-32 of the documents, their only checksum when a reader skips blobs.
  */
 export function formatGzipHead(documents: Uint8Array): GzipHead {
   const compressed = compressBlocks(documents);
@@ -53,23 +53,23 @@ export function formatGzipHead(documents: Uint8Array): GzipHead {
 }
 
 /**
- * Writes the content of a gzip member behind its head. What is compressed already (a layer) is put into stored blocks, which
- * costs a copy and a CRC-32. While one buffer is being written the next one is filled.
+ * Writes the content of a gzip member after its head, in stored blocks: layers are compressed already, and a stored block
+ * costs only a copy and a CRC-32. One buffer is filled while the other is written.
  */
 export class GzipWriter {
   readonly #sink: ByteSink;
   #buffer = new Uint8Array(BUFFER_BYTES);
   #spare = new Uint8Array(BUFFER_BYTES);
-  /** Where the next byte goes; 0 when the buffer is empty. */
+  /** Position of the next byte in the buffer; 0 when the buffer is empty. */
   #at = 0;
-  /** Where the header of the block that is being filled is. */
+  /** Position of the current block's header in the buffer. */
   #block = 0;
   #crc: number;
   #length: number;
   #written: Promise<void> | void = undefined;
   #size: number;
 
-  /** @param state what is there already, and was written before */
+  /** @param state what was written before: the head alone, or more of a resumed file */
   constructor(sink: ByteSink, state: GzipState) {
     this.#sink = sink;
     this.#crc = state.crc;
@@ -77,12 +77,12 @@ export class GzipWriter {
     this.#size = state.size;
   }
 
-  /** How many bytes of the member went out so far. */
+  /** Bytes of the member that were passed to the sink so far. */
   get size(): number {
     return this.#size;
   }
 
-  /** Adds bytes as they are; they may be changed once the promise has resolved. */
+  /** Appends bytes uncompressed. The caller may reuse the buffer once the promise has resolved. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#crc = crc32(bytes, this.#crc);
     this.#length += bytes.length;
@@ -97,19 +97,19 @@ export class GzipWriter {
     }
   }
 
-  /** Ends the member and waits until all of it is written. */
+  /** Ends the member, and waits until all of it is written. */
   async finish(): Promise<void> {
     await this.#flush();
     await this.#send(formatGzipEnd({ crc: this.#crc, length: this.#length }));
     await this.#written;
   }
 
-  /** Waits until what was handed on is written, or has failed: for whoever gives up. */
+  /** Waits until the pending write has ended or failed. Call this before giving up on the file after an error. */
   async settle(): Promise<void> {
     try {
       await this.#written;
     } catch {
-      // Whoever gives up knows of something worse.
+      // The caller already handles an earlier error.
     }
   }
 
@@ -142,12 +142,12 @@ export class GzipWriter {
     await this.#written;
     this.#size += bytes.length;
     this.#written = this.#sink.write(bytes);
-    // It is awaited only when the next bytes are due: until then a failure must not count as unhandled.
+    // The promise is awaited with the next bytes. Until then a rejection must not count as unhandled.
     this.#written?.catch(() => {});
   }
 }
 
-/** How a member ends: an empty stored block with BFINAL, and the trailer. */
+/** Formats the end of a member: an empty stored block with BFINAL, and the trailer. */
 export function formatGzipEnd({ crc, length }: Pick<GzipState, "crc" | "length">): Uint8Array {
   const end = new Uint8Array(STORED_HEADER_BYTES + TRAILER_BYTES);
   end.set([1, 0, 0, 0xff, 0xff]);
@@ -157,13 +157,13 @@ export function formatGzipEnd({ crc, length }: Pick<GzipState, "crc" | "length">
   return end;
 }
 
-/** How many bytes are still to come when `stored` bytes are to be written as they are, up to the end of the member. */
+/** Returns the bytes that `stored` bytes of content take in the file, up to the end of the member. */
 export function sizeOfRest(stored: number): number {
   const blocks = Math.ceil(stored / STORED_BYTES) + 1;
   return stored + blocks * STORED_HEADER_BYTES + TRAILER_BYTES;
 }
 
-/** Deflates bytes into blocks that end at a byte's boundary and do not end the stream. */
+/** Deflates bytes into blocks that end at a byte boundary and do not end the stream. */
 function compressBlocks(bytes: Uint8Array): Uint8Array {
   return deflateRawSync(bytes, { level: 9, finishFlush: constants.Z_SYNC_FLUSH });
 }

@@ -9,38 +9,38 @@ interface BlockHeader {
 }
 
 /**
- * Reads the stored blocks of a deflate stream up to the end of the final one. Where nobody needs the bytes, and the blocks
- * are as long as a bundle's are, it computes where to read on, and looks whether a block's header is there.
+ * Reads the stored blocks of a deflate stream up to the end of the final one. When it skips bytes, it assumes blocks of
+ * the size that crpe writes, computes the position of the target block, and checks that a block header is there.
  */
 export class StoredBlocks {
   readonly #input: ByteReader;
   readonly #what: string;
-  /** Of the block that is being read. */
+  /** Unread bytes of the current block. */
   #left = 0;
   #isFinal = false;
 
-  /** @param what names the bytes in errors */
+  /** @param what name of the input in errors */
   constructor(input: ByteReader, what: string) {
     this.#input = input;
     this.#what = what;
   }
 
-  /** Tells whether bytes are the header of a stored block. */
+  /** Tests whether bytes are the header of a stored block. */
   static isHeader(bytes: Uint8Array): boolean {
     return parseHeader(bytes) !== undefined;
   }
 
-  /** The next bytes; `undefined` at the end. @throws {CorruptError} */
+  /** Returns the next bytes; `undefined` at the end. @throws {CorruptError} when there is no stored block */
   async read(): Promise<Uint8Array | undefined> {
     if (!await this.#openBlock()) return undefined;
     const piece = await this.#input.read(CHUNK_BYTES);
     if (piece === undefined) {
-      throw new TruncatedError(`Cannot decompress ${this.#what}: it ends in the middle of a block`);
+      throw new TruncatedError(`Cannot decompress ${this.#what}: it is cut off inside a block`);
     }
     let from = Math.min(this.#left, piece.length);
     let length = from;
     this.#left -= from;
-    // What comes of the blocks behind this one is moved up, over their headers.
+    // The contents of the following blocks are moved up, over the block headers.
     while (this.#left === 0 && !this.#isFinal && piece.length - from >= STORED_HEADER_BYTES) {
       this.#enter(piece.subarray(from, from + STORED_HEADER_BYTES));
       from += STORED_HEADER_BYTES;
@@ -54,7 +54,12 @@ export class StoredBlocks {
     return piece.subarray(0, length);
   }
 
-  /** Passes over up to `length` bytes. @returns how many; 0 at the end. @throws {CorruptError} */
+  /**
+   * Skips up to `length` bytes.
+   *
+   * @returns the number of bytes skipped; 0 at the end
+   * @throws {CorruptError} when there is no stored block where one has to be
+   */
   async skip(length: number): Promise<number> {
     if (!await this.#openBlock()) return 0;
     const ahead = length - this.#left;
@@ -66,11 +71,11 @@ export class StoredBlocks {
     const rest = ahead % STORED_BYTES;
     const distance = this.#left + (ahead - rest) / STORED_BYTES * (STORED_BYTES + STORED_HEADER_BYTES);
     if (!await this.#isBlockAt(distance, rest)) {
-      // Blocks of other sizes: one after the other.
-      const passed = this.#left;
-      await this.#input.skip(passed);
+      // Blocks of other sizes are skipped one at a time.
+      const skipped = this.#left;
+      await this.#input.skip(skipped);
       this.#left = 0;
-      return passed;
+      return skipped;
     }
     await this.#input.skip(distance);
     this.#enter(await this.#input.readExactly(STORED_HEADER_BYTES));
@@ -83,7 +88,7 @@ export class StoredBlocks {
     const header = parseHeader(await this.#input.peekAt(distance, STORED_HEADER_BYTES));
     if (header === undefined || header.length < least) return false;
     if (header.length === STORED_BYTES || header.isFinal) return true;
-    // A shorter one can only be the last but the empty one.
+    // A shorter block can only be the last with content: the empty final block follows.
     const next = await this.#input.peekAt(distance + STORED_HEADER_BYTES + header.length, STORED_HEADER_BYTES);
     return parseHeader(next)?.isFinal ?? false;
   }
@@ -98,7 +103,7 @@ export class StoredBlocks {
 
   #enter(bytes: Uint8Array): void {
     const header = parseHeader(bytes);
-    if (header === undefined) throw this.#refuse("a block among its blobs is not a stored one");
+    if (header === undefined) throw this.#refuse("there is no stored block where its blobs continue");
     this.#left = header.length;
     this.#isFinal = header.isFinal;
   }

@@ -1,17 +1,17 @@
 import { CorruptError } from "../oci/error.ts";
 
-/** The unit of a tar: headers have this size, contents are padded to it. */
+/** Size of a tar block in bytes. A header is one block, and contents are padded to whole blocks. */
 export const BLOCK_BYTES = 512;
 
-/** What a header says of an entry (POSIX.1-2017, pax, "ustar Interchange Format"). */
+/** The header of an entry (POSIX.1-2017, pax, "ustar Interchange Format"). */
 export interface TarHeader {
   readonly name: string;
   readonly size: number;
-  /** The `typeflag`: `0` a regular file, `5` a folder, `x` and `g` extended headers, `L` GNU's long name. */
+  /** The `typeflag`: `0` regular file, `5` folder, `x` and `g` extended headers, `L` GNU long name. */
   readonly type: string;
 }
 
-/** Largest size that the header's own field takes: 11 octal digits. */
+/** Largest size that fits into the header's own field: 11 octal digits. */
 const MAX_OCTAL_SIZE = 8 ** 11 - 1;
 const NAME_BYTES = 100;
 const CHECKSUM_AT = 148;
@@ -23,8 +23,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Writes the header of a regular file, always the same for the same name and size: mode 0644, owner 0, no owner's name,
- * time 0. What does not fit is said by an extended header before it.
+ * Formats the header of a regular file. The same name and size always give the same bytes: mode 0644, owner 0, no owner
+ * name, time 0. A pax extended header precedes it when the name or size does not fit.
  */
 export function formatTarHeader(name: string, size: number): Uint8Array {
   const nameBytes = encoder.encode(name);
@@ -43,18 +43,18 @@ export function formatTarHeader(name: string, size: number): Uint8Array {
 }
 
 /**
- * Reads one header block.
+ * Parses one header block.
  *
- * @param what names the tar in errors
+ * @param what name of the tar in errors
  * @returns `undefined` for a block of zeros, which marks the end
- * @throws {CorruptError} when the check sum is wrong or a field makes no sense
+ * @throws {CorruptError} when the checksum is wrong or a field is malformed
  */
 export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader | undefined {
   if (block.every((byte) => byte === 0)) return undefined;
-  // Signed sums, which some ancient programs wrote, are not asked for: they differ only for bytes above 127.
-  const checksum = parseNumber(block, { at: CHECKSUM_AT, length: CHECKSUM_BYTES, name: "check sum" }, what);
+  // Signed checksums, as some very old programs wrote them, are not accepted: they differ only for bytes above 127.
+  const checksum = parseNumber(block, { at: CHECKSUM_AT, length: CHECKSUM_BYTES, name: "checksum" }, what);
   if (checksum !== checksumOf(block)) {
-    throw new CorruptError(`Cannot read ${what}: the check sum of a header is wrong`);
+    throw new CorruptError(`Cannot read ${what}: the checksum of a header is wrong`);
   }
   const isPosix = parseText(block, MAGIC, what) === "ustar" && block[262] === 0;
   const prefix = isPosix ? parseText(block, { at: 345, length: 155, name: "prefix" }, what) : "";
@@ -67,7 +67,7 @@ export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader |
   };
 }
 
-/** Tells whether a file begins as a tar does: with a header that is right, or one that is marked as one. */
+/** Tests whether a file begins like a tar: with a valid header, or with the `ustar` magic. */
 export function isTarHead(head: Uint8Array): boolean {
   if (head.length < BLOCK_BYTES) return false;
   try {
@@ -79,10 +79,11 @@ export function isTarHead(head: Uint8Array): boolean {
 }
 
 /**
- * Reads those records of an extended header that change how its entry is read: `<length> <key>=<value>\n` each.
+ * Parses the records of an extended header, `<length> <key>=<value>\n` each. Returns only those that change how the entry
+ * is read.
  *
- * @param what names the tar in errors
- * @throws {CorruptError}
+ * @param what name of the tar in errors
+ * @throws {CorruptError} when a record is malformed
  */
 export function parsePaxRecords(bytes: Uint8Array, what = "the tar"): Map<string, string> {
   const records = new Map<string, string>();
@@ -99,19 +100,19 @@ export function parsePaxRecords(bytes: Uint8Array, what = "the tar"): Map<string
     }
     const key = decodeText(bytes.subarray(space + 1, equals), "key of an extended header", what);
     const value = bytes.subarray(equals + 1, end - 1);
-    // Some values are no text (extended attributes); those that count are.
+    // Values may be binary (extended attributes). Those that are used here must be text.
     if (USED_RECORDS.test(key)) records.set(key, decodeText(value, `${key} of an extended header`, what));
     at = end;
   }
   return records;
 }
 
-/** `size` rounded up to whole blocks. */
+/** Rounds `size` up to whole blocks. */
 export function paddedSize(size: number): number {
   return Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
 }
 
-/** Reads a field that ends at its first NUL. @throws {CorruptError} when it is not UTF-8 */
+/** Decodes UTF-8 text. @param field name of the field in errors @throws {CorruptError} when it is not UTF-8 */
 export function decodeText(bytes: Uint8Array, field: string, what = "the tar"): string {
   try {
     return decoder.decode(bytes);
@@ -138,7 +139,7 @@ function formatBlock(name: Uint8Array, size: number, type: string): Uint8Array {
   return block;
 }
 
-// A record's length counts its own digits too.
+// A record's length includes its own digits.
 function formatPaxRecord(key: string, value: string): string {
   const rest = encoder.encode(` ${key}=${value}\n`).length;
   let length = rest + 1;
@@ -157,7 +158,7 @@ function checksumOf(block: Uint8Array): number {
 interface Field {
   readonly at: number;
   readonly length: number;
-  /** In errors. */
+  /** Name of the field in errors. */
   readonly name: string;
 }
 
@@ -167,7 +168,7 @@ function parseText(block: Uint8Array, { at, length, name }: Field, what: string)
   return decodeText(end < 0 ? bytes : bytes.subarray(0, end), name, what);
 }
 
-// Octal digits; or, with the first bit set, GNU's big-endian binary ("base-256").
+// Octal digits, or GNU's big-endian binary ("base-256") when the first bit is set.
 function parseNumber(block: Uint8Array, field: Field, what: string): number {
   const bytes = block.subarray(field.at, field.at + field.length);
   const first = bytes[0] ?? 0;
@@ -181,7 +182,7 @@ function parseNumber(block: Uint8Array, field: Field, what: string): number {
     else if (text === "") value = 0;
   }
   if (!Number.isSafeInteger(value)) {
-    throw new CorruptError(`Cannot read ${what}: a header's ${field.name} is no number`);
+    throw new CorruptError(`Cannot read ${what}: the ${field.name} in a header is not a valid number`);
   }
   return value;
 }

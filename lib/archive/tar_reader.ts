@@ -4,50 +4,50 @@ import { BLOCK_BYTES, decodeText, paddedSize, parsePaxRecords, parseTarHeader, t
 
 /** Largest extended header or long name, in bytes. */
 const MAX_EXTENSION_BYTES = 64 * 1024;
-/** Most headers that are not a file's, so that a small file cannot keep a reader busy for ever. */
+/** Most headers of entries other than files: a small compressed file must not keep the reader busy forever. */
 const MAX_OTHER_HEADERS = 10_000;
-/** Most zero bytes behind the end: tar programs fill up their last record. */
+/** Most zero bytes after the end: tar programs pad their last record. */
 const MAX_PADDING_BYTES = 1024 * 1024;
 
-/** A regular file in a tar, being read. */
+/** A regular file in a tar, open for reading. */
 export interface TarEntry {
-  /** Without a leading `./`; relative, and nothing in it leads out of the folder. */
+  /** Relative, without a leading `./`, and without `..` segments. */
   readonly name: string;
   /** In bytes. */
   readonly size: number;
-  /** Up to `max` bytes, at least one; `undefined` at the end of the entry. What is not read is skipped. */
+  /** Returns 1 to `max` bytes; `undefined` at the end of the entry. */
   read(max: number): Promise<Uint8Array | undefined>;
-  /** Passes over bytes, which need not be read; at most those that are left. */
+  /** Skips up to `length` bytes of the entry, without reading them where the input allows it. */
   skip(length: number): Promise<void>;
-  /** All that was not read yet. @throws {CorruptError} when the entry has more than `limit` bytes */
+  /** Returns the rest of the entry. @throws {CorruptError} when the entry has more than `limit` bytes */
   readAll(limit: number): Promise<Uint8Array>;
 }
 
 /**
- * Reads the regular files of a tar in their order: ustar, with pax and GNU extensions for long names and large files.
- * Strict, since it comes from a stranger: links, devices and sparse files are refused, names that lead elsewhere too.
+ * Reads the regular files of a tar in order: ustar, with the pax and GNU extensions for long names and large files. The
+ * input is untrusted, so the reader is strict: it refuses links, devices, sparse files, and names that leave the folder.
  */
 export class TarReader {
   readonly #input: ByteReader;
   readonly #what: string;
   #left = 0;
   #padding = 0;
-  /** Which entry is open, so that an earlier one gives nothing any more. */
-  #turn = 0;
+  /** Number of the open entry: reads of earlier entries return nothing. */
+  #openEntry = 0;
   #otherHeaders = 0;
   #isEnded = false;
 
-  /** @param what names the tar in errors */
+  /** @param what name of the tar in errors */
   constructor(input: ByteReader, what = "the tar") {
     this.#input = input;
     this.#what = what;
   }
 
   /**
-   * The next file; what is left of the one before is skipped. `undefined` after the last, when the end was found to be
-   * right and the input was read to its end.
+   * Opens the next file, and skips the rest of the previous one. Returns `undefined` after the last file, once the end is
+   * verified and the input is read to its end.
    *
-   * @throws {CorruptError}
+   * @throws {CorruptError} when the tar is malformed, cut off, or has an entry that is refused
    */
   async next(): Promise<TarEntry | undefined> {
     if (this.#isEnded) return undefined;
@@ -69,12 +69,12 @@ export class TarReader {
     }
   }
 
-  /** From now on all bytes are read, so that a check sum over them can be told. */
+  /** From now on reads all bytes, so that a checksum over them can be verified. */
   readThrough(): void {
     this.#input.readThrough();
   }
 
-  /** Ends reading early. */
+  /** Stops reading early, and cancels the input. */
   async cancel(reason?: unknown): Promise<void> {
     this.#isEnded = true;
     await this.#input.cancel(reason);
@@ -87,7 +87,7 @@ export class TarReader {
     const { name, type } = header;
     switch (type) {
       case "5":
-        // Other programs list the folders. There is nothing to do for one, but its name must be good all the same.
+        // Other tar programs write entries for folders. They are ignored, but their names must be valid too.
         this.#checkName((overrides.name ?? name).replace(/(?<=.)\/+$/, ""));
         delete overrides.name;
         delete overrides.size;
@@ -124,18 +124,18 @@ export class TarReader {
   #open({ name, size }: { name: string; size: number }): TarEntry {
     this.#left = size;
     this.#padding = paddedSize(size) - size;
-    const turn = ++this.#turn;
+    const number = ++this.#openEntry;
     const read = async (max: number) => {
-      if (turn !== this.#turn || this.#left === 0) return undefined;
+      if (number !== this.#openEntry || this.#left === 0) return undefined;
       const piece = await this.#input.read(Math.min(max, this.#left));
       if (piece === undefined) {
-        throw new TruncatedError(`Cannot read ${this.#what}: it ends in the middle of ${quote(name)}`);
+        throw new TruncatedError(`Cannot read ${this.#what}: it is cut off inside ${quote(name)}`);
       }
       this.#left -= piece.length;
       return piece;
     };
     const skip = async (length: number) => {
-      if (turn !== this.#turn) return;
+      if (number !== this.#openEntry) return;
       const count = Math.min(length, this.#left);
       this.#left -= count;
       await this.#input.skip(count);
@@ -149,17 +149,17 @@ export class TarReader {
     return { name: this.#checkName(name), size, read, skip, readAll };
   }
 
-  // POSIX: two blocks of zeros. Without the second one a tar that was cut off at a block's border would look whole.
+  // POSIX: a tar ends with two blocks of zeros. Without the second, a tar cut off at a block boundary would look complete.
   async #readEnd(): Promise<void> {
     this.#isEnded = true;
     if (parseTarHeader(await this.#input.readExactly(BLOCK_BYTES), this.#what) !== undefined) {
-      throw this.#refuse("a single block of zeros is in the middle of it");
+      throw this.#refuse("it continues after a single block of zeros");
     }
     let padding = 0;
     for (let piece = await this.#input.read(MAX_PADDING_BYTES); piece !== undefined;) {
       padding += piece.length;
       if (padding > MAX_PADDING_BYTES || piece.some((byte) => byte !== 0)) {
-        throw this.#refuse("there is something behind its end");
+        throw this.#refuse("data follows its end");
       }
       piece = await this.#input.read(MAX_PADDING_BYTES);
     }
@@ -172,7 +172,7 @@ export class TarReader {
     const size = records.get("size");
     if (size === undefined) return;
     if (!/^[0-9]{1,16}$/.test(size) || !Number.isSafeInteger(Number(size))) {
-      throw this.#refuse("an extended header's size is none");
+      throw this.#refuse("the size in an extended header is not a valid number");
     }
     overrides.size = Number(size);
   }
@@ -200,7 +200,7 @@ const NAME_OF_TYPE: Readonly<Record<string, string>> = {
   "S": "a sparse file",
 };
 
-// GNU's sparse formats 0.x and 1.0 in pax dress: the entry looks like a regular file.
+// GNU's sparse formats 0.x and 1.0 in a pax header: the entry looks like a regular file.
 function hasSparse(records: ReadonlyMap<string, string>): boolean {
   return [...records.keys()].some((key) => key.startsWith("GNU.sparse."));
 }

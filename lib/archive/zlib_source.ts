@@ -3,10 +3,10 @@ import type { Transform } from "node:stream";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
 import { CorruptError } from "../oci/error.ts";
 
-/** How much is compressed or decompressed at a time, in bytes. */
+/** Size of the chunks that are compressed or decompressed, in bytes. */
 export const CHUNK_BYTES = 1024 * 1024;
 
-/** Sends bytes through a stream of node:zlib, and takes input only as fast as output is read. */
+/** Passes bytes through a node:zlib stream. Input is read only as fast as output is consumed. */
 export class TransformSource implements ByteSource {
   readonly #input: Pick<ByteReader, "read" | "cancel">;
   readonly #transform: Transform & { readonly bytesWritten: number };
@@ -20,8 +20,8 @@ export class TransformSource implements ByteSource {
   #lastPiece: Uint8Array = new Uint8Array(0);
 
   /**
-   * @param transform counts in `bytesWritten` what it has consumed
-   * @param what names the bytes in errors
+   * @param transform the zlib stream, whose `bytesWritten` counts the input that it has consumed
+   * @param what name of the input in errors
    */
   constructor(
     input: Pick<ByteReader, "read" | "cancel">,
@@ -31,18 +31,18 @@ export class TransformSource implements ByteSource {
     this.#input = input;
     this.#transform = transform;
     this.#what = what;
-    // Without a listener an error between two reads would end the process; the iterator reports it on the next read.
+    // Without a listener, an error between two reads would end the process. The iterator reports it on the next read.
     transform.on("error", () => {});
     this.#output = transform[Symbol.asyncIterator]();
   }
 
-  /** When the output has ended: the input that was taken but lies behind the end of the compressed data. */
+  /** At the end of the output: input that was already read but lies behind the compressed data. */
   get leftOver(): Uint8Array {
     const count = this.#fed - this.#transform.bytesWritten;
     return this.#lastPiece.subarray(this.#lastPiece.length - count);
   }
 
-  /** @throws {CorruptError} when the data is damaged, or cut short; and whatever the input throws */
+  /** @throws {CorruptError} when the data is damaged or cut off. Errors of the input are thrown unchanged */
   async read(): Promise<Uint8Array | undefined> {
     if (!this.#isPumping) {
       this.#isPumping = true;
@@ -51,7 +51,7 @@ export class TransformSource implements ByteSource {
     try {
       const { done, value } = await this.#output.next();
       if (done) {
-        // A piece that is on its way belongs to whoever reads on behind this data.
+        // A pending read of the input belongs to the data behind the compressed data: it becomes part of `leftOver`.
         this.#isOver = true;
         await this.#taking;
         return undefined;
@@ -85,7 +85,7 @@ export class TransformSource implements ByteSource {
   async #take(): Promise<Uint8Array | undefined> {
     this.#taking = this.#input.read(CHUNK_BYTES).then((piece) => {
       if (piece === undefined) return undefined;
-      // Empty, but at the end of the compressed data: then two pieces may be left over.
+      // `leftOver` is not empty only at the end of the compressed data. Then two chunks may be left over.
       const { leftOver } = this;
       this.#fed += piece.length;
       this.#lastPiece = leftOver.length === 0 ? piece : concat(leftOver, piece);
@@ -94,7 +94,7 @@ export class TransformSource implements ByteSource {
     return await this.#taking;
   }
 
-  // The callback comes when the piece was dealt with, which waits for its output to be read. False: it is over.
+  // The callback runs once the chunk is processed, which waits for its output to be read. Resolves to false on an error.
   #write(piece: Uint8Array): Promise<boolean> {
     return new Promise((resolve) =>
       this.#transform.write(piece, (error) => resolve(error === null || error === undefined))

@@ -8,23 +8,23 @@ const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 
 /**
- * Finds where the frames of a zstd file end (RFC 8878, 3.1). The decompressor does not tell: what follows a frame in the
- * same piece of input it drops, and that a frame was cut short it does not say.
+ * Splits a zstd file into frames (RFC 8878, 3.1). The decompressor of node:zlib cannot do it: it drops what follows a
+ * frame in the same chunk of input, and does not report that a frame was cut off.
  */
 export class ZstdFrames {
   readonly #input: ByteReader;
   readonly #what: string;
 
-  /** @param what names the file in errors */
+  /** @param what name of the file in errors */
   constructor(input: ByteReader, what: string) {
     this.#input = input;
     this.#what = what;
   }
 
   /**
-   * Opens the next frame, whose bytes must be read to their end first; `undefined` after the last.
+   * Opens the next frame; `undefined` after the last. The previous frame must have been read to its end.
    *
-   * @throws {CorruptError} when something else follows; and from the frame when it ends too early
+   * @throws {CorruptError} when other data follows, or, from the frame, when the frame is cut off
    */
   async next(): Promise<Pick<ByteReader, "read" | "cancel"> | undefined> {
     for (;;) {
@@ -32,7 +32,7 @@ export class ZstdFrames {
       if (head.length === 0) return undefined;
       const magic = head.length < 4 ? 0 : readNumber(head, 0, 4);
       if (magic === MAGIC) return this.#openFrame();
-      if ((magic & ~0xf) >>> 0 !== SKIPPABLE_MAGIC) throw this.#refuse("something other than a frame follows");
+      if ((magic & ~0xf) >>> 0 !== SKIPPABLE_MAGIC) throw this.#refuse("data other than a zstd frame follows");
       await this.#input.skip(4);
       await this.#input.skip(readNumber(await this.#input.readExactly(4), 0, 4));
     }
@@ -59,8 +59,8 @@ export class ZstdFrames {
       const bits = readNumber(block, 0, 3);
       isLast = (bits & 1) === 1;
       const type = (bits >> 1) & 3;
-      if (type === 3) throw this.#refuse("a block is of a reserved type");
-      // A block of one byte that is repeated holds that byte alone.
+      if (type === 3) throw this.#refuse("a block has a reserved type");
+      // An RLE block, type 1, holds only the byte that is repeated.
       yield* this.#readPieces(type === 1 ? 1 : bits >> 3);
     }
     if ((descriptor & 4) !== 0) yield* this.#readPieces(CHECKSUM_BYTES);
@@ -70,7 +70,9 @@ export class ZstdFrames {
   async *#readPieces(length: number): AsyncGenerator<Uint8Array, void> {
     for (let left = length; left > 0;) {
       const piece = await this.#input.read(left);
-      if (piece === undefined) throw new TruncatedError(`Cannot decompress ${this.#what}: it ends in the middle`);
+      if (piece === undefined) {
+        throw new TruncatedError(`Cannot decompress ${this.#what}: it is cut off inside a frame`);
+      }
       left -= piece.length;
       yield piece;
     }

@@ -14,78 +14,78 @@ import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
-/** Content in a bundle's file: a blob or manifest, whole or a piece of it. */
+/** An entry of a bundle file: a blob or manifest, or a piece of a blob. */
 export interface FileEntry extends PlanEntry {
   readonly name: string;
-  /** The tar's header. */
+  /** The tar header. */
   readonly header: Uint8Array;
-  /** Position of the first byte that is in the file. */
+  /** Position in the blob of the first byte that the file carries. */
   readonly start: number;
-  /** How many bytes are in the file. */
+  /** Number of bytes that the file carries. */
   readonly length: number;
 }
 
-/** A bundle's file before it is written: all of it but the content, so that the place of every byte is known. */
+/** The layout of a bundle file: everything except the content, so that the position of every byte is known. */
 export interface BundleFile {
-  /** The documents, compressed: the beginning of the file. */
+  /** The beginning of the file: the compressed documents. */
   readonly head: GzipHead;
   readonly entries: readonly FileEntry[];
-  /** Bytes of the tar behind the head. */
+  /** Size in bytes of the tar after the head. */
   readonly bodySize: number;
-  /** Bytes of the file. */
+  /** Size of the file, in bytes. */
   readonly size: number;
 }
 
-/** Zeros at the end of a tar. */
+/** Number of zero bytes at the end of a tar. */
 export const END_BYTES = 2 * BLOCK_BYTES;
 const encoder = new TextEncoder();
 
-/** Lays out the one file of a package that is not split. */
+/** Lays out a bundle that is not split. */
 export function layOutBundle({ kubepkg, images, plan }: Pick<PreparedPack, "kubepkg" | "images" | "plan">): BundleFile {
   return layOutFile(formatHead(kubepkg, images), plan.entries.map((entry) => createEntry(entry)));
 }
 
-/** Puts a file together. */
+/** Lays out a file with a given head and entries. */
 export function layOutFile(head: GzipHead, entries: readonly FileEntry[]): BundleFile {
   const bodySize = entries.reduce((sum, entry) => sum + sizeOfEntry(entry), END_BYTES);
   return { head, entries, bodySize, size: head.bytes.length + sizeOfRest(bodySize) };
 }
 
-/** An entry with all of some content. */
+/** Creates an entry for a whole blob or manifest. */
 export function createEntry(entry: PlanEntry): FileEntry {
   const { digest, size } = entry.descriptor;
   const name = blobEntryName(digest);
   return { ...entry, name, header: formatTarHeader(name, size), start: 0, length: size };
 }
 
-/** An entry with a piece of some content. */
+/** Creates an entry for a piece of a blob. */
 export function createPieceEntry(entry: PlanEntry, start: number, length: number): FileEntry {
   const name = pieceEntryName({ digest: entry.descriptor.digest, start });
   return { ...entry, name, header: formatTarHeader(name, length), start, length };
 }
 
-/** The bytes of the tar that an entry takes. */
+/** Returns the size in bytes of an entry in the tar: header, content and padding. */
 export function sizeOfEntry({ header, length }: Pick<FileEntry, "header" | "length">): number {
   return header.length + paddedSize(length);
 }
 
-/** How many bytes of a file are before the end of the first `length` bytes of the tar behind its head. */
-export function placeInFile({ head }: BundleFile, length: number): number {
+/** Returns the position in the file at which the first `length` bytes of the tar after the head end. */
+export function positionInFile({ head }: BundleFile, length: number): number {
   const blocks = Math.ceil(length / STORED_BYTES);
   return head.bytes.length + length + blocks * STORED_HEADER_BYTES;
 }
 
-/** The bytes of `kubepkg.json`. */
+/** Formats `kubepkg.json`. */
 export function formatKubePkg(kubepkg: KubePkg): Uint8Array {
   return formatDocument(ENTRY_NAME.kubepkg, kubepkg);
 }
 
-/** The head of a file that has nothing but `kubepkg.json` before its content. */
+/** Formats the head of a part: `kubepkg.json` is its only document. */
 export function formatPartHead(kubepkg: KubePkg): GzipHead {
   return formatGzipHead(formatFiles([[ENTRY_NAME.kubepkg, kubepkg]]));
 }
 
-// The documents that say what the file is: a few kilobytes that compress well, and are read first.
+// The documents that describe the bundle. They come first, and take a few kilobytes that compress well.
 function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[]): GzipHead {
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: images.map(formatIndexEntry) };
   return formatGzipHead(formatFiles([
@@ -111,7 +111,7 @@ function formatFiles(documents: readonly (readonly [BundleEntryNames, unknown])[
 
 function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
   const bytes = encoder.encode(`${JSON.stringify(value, undefined, 2)}\n`);
-  // What could not be read again must not be written.
+  // A reader has the same limit. A document that could not be read again must not be written.
   if (bytes.length > KUBEPKG_LIMITS.maxBytes) {
     throw new Error(`Cannot pack: ${name} would have ${bytes.length} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`);
   }
@@ -131,7 +131,7 @@ function formatIndexEntry({ reference, root }: ResolvedImage): Descriptor {
   };
 }
 
-/** A bundle that has a package's `kubepkg.json` alone: for a store that holds all which the package names. */
+/** Formats a bundle with `kubepkg.json` alone, for a store that already holds all content of the package. */
 export function formatPackageTar(kubepkg: KubePkg): Uint8Array<ArrayBuffer> {
   const document = new TextEncoder().encode(JSON.stringify(kubepkg));
   const header = formatTarHeader(ENTRY_NAME.kubepkg, document.length);

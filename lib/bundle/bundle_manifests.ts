@@ -7,10 +7,10 @@ import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
 import { rootDigest } from "./image_graph.ts";
 import type { BundleBlob, BundleReader } from "./read_bundle.ts";
 
-/** All manifests of a bundle are held in memory until it has been read. */
+/** Limit for the manifests of a bundle in bytes: all are kept in memory until the bundle is read. */
 const MAX_MANIFESTS_BYTES = 64 * 1024 * 1024;
 
-/** The manifests of a bundle, kept while it is read: what they name is known when all of it has passed. */
+/** Collects the manifests of a bundle while it is read. What they refer to is checked at the end. */
 export class BundleManifests {
   readonly #what: string;
   readonly #isDeclared: boolean;
@@ -27,22 +27,22 @@ export class BundleManifests {
     ]);
   }
 
-  /** Whether the package says that a digest is a manifest's. */
+  /** Tests whether the package declares a digest as a manifest. */
   isManifest(digest: Digest): boolean {
     return this.#types.get(digest) === "manifest";
   }
 
-  /** Whether a blob may be a manifest, so that it has to be read with `take`. */
+  /** Tests whether a blob may be a manifest, and has to be read with `take`. */
   mayBeManifest({ digest, size }: BundleBlob): boolean {
     return this.isManifest(digest) || (!this.#isDeclared && size <= MAX_MANIFEST_BYTES);
   }
 
   /**
-   * Reads a blob whole, and keeps it if it is a manifest or is said to be one.
+   * Reads a whole blob, and keeps it when it is, or is declared as, a manifest.
    *
    * @returns the verified bytes
-   * @throws {DigestMismatchError} when they are not what the name says
-   * @throws {CorruptError} when one or all are too large
+   * @throws {DigestMismatchError} when the bytes do not have the digest in the entry's name
+   * @throws {CorruptError} when this manifest, or all together, are too large
    */
   async take(blob: BundleBlob): Promise<Uint8Array> {
     const bytes = (await blob.readAll(MAX_MANIFEST_BYTES)).slice();
@@ -56,18 +56,18 @@ export class BundleManifests {
     return bytes;
   }
 
-  /** The bytes of a manifest that was kept. */
+  /** Returns the bytes of a kept manifest. */
   get(digest: Digest): Uint8Array | undefined {
     return this.#kept.get(digest);
   }
 
-  /** All that were kept. */
+  /** Lists all kept manifests. */
   list(): Iterable<[Digest, Uint8Array]> {
     return this.#kept.entries();
   }
 }
 
-// Without those of images of which the package does not say it.
+// Images whose digest the package does not give are left out.
 function rootDigests(kubepkg: KubePkg): Digest[] {
   return imagesOf(kubepkg).flatMap((image) => {
     try {

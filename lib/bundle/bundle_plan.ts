@@ -4,51 +4,51 @@ import { CorruptError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 
-/** A manifest or index that is carried, and what it brings with it. */
+/** A manifest or index that the bundle carries, with everything below it. */
 export interface CarriedManifest {
   readonly descriptor: Descriptor;
-  /** Normalised `os/architecture[/variant]`; none for an index or an artifact. */
+  /** Normalized `os/architecture[/variant]`; absent for an index or an artifact. */
   readonly platform?: string;
-  /** The config and the layers; none for an index. */
+  /** Config and layers; empty for an index. */
   readonly blobs: readonly Descriptor[];
-  /** Of an index the manifests that are carried, in its order. */
+  /** The carried manifests of an index, in the order of the index. */
   readonly children: readonly CarriedManifest[];
 }
 
-/** An image of which it is known what is carried. */
+/** An image, resolved to the content that the bundle carries. */
 export interface ResolvedImage {
   readonly reference: Reference;
   readonly root: CarriedManifest;
 }
 
-/** One file `blobs/<alg>/<hash>` of a bundle. */
+/** A file `blobs/<alg>/<hash>` of a bundle. */
 export interface PlanEntry {
   readonly type: "manifest" | "blob";
   readonly descriptor: Descriptor;
-  /** A repository that has it. */
+  /** A repository that has the content. */
   readonly repository: string;
 }
 
-/** What goes into a bundle. */
+/** The content of a bundle. */
 export interface BundlePlan {
-  /** In the order of the file: children before the manifests that name them. */
+  /** In file order: children before the manifests that refer to them. */
   readonly entries: readonly PlanEntry[];
-  /** What is needed but left out, since the site holds it; sorted. */
+  /** Needed content that is left out because the site holds it; sorted. */
   readonly omitted: readonly Digest[];
-  /** Sum of the sizes of what is left out, in bytes. */
+  /** Total size of the omitted content, in bytes. */
   readonly omittedSize: number;
-  /** All that is needed: every repository that needs it, and every tag, has its own line. */
+  /** All needed content, with one line for each repository and tag that needs it. */
   readonly digests: readonly StatusDigest[];
-  /** Sum of the sizes of the entries, in bytes. */
+  /** Total size of the entries, in bytes. */
   readonly size: number;
 }
 
 /**
- * Says which content goes into a bundle and in which order: for every image, sorted by reference, its config and
- * layers, then its manifest, then the index; each digest once.
+ * Plans the content of a bundle and its order: for every image, sorted by reference, its config and layers, then its
+ * manifest, then the index. Each digest occurs once.
  *
- * @param have what the site holds, which is left out
- * @throws {CorruptError} when manifests disagree on a size
+ * @param have digests that the site holds, which are left out
+ * @throws {CorruptError} when manifests disagree on the size of a blob
  */
 export function planBundle(images: readonly ResolvedImage[], have: ReadonlySet<Digest> = new Set()): BundlePlan {
   const entries = new Map<Digest, PlanEntry>();
@@ -81,7 +81,7 @@ function sumOfSizes(entries: readonly PlanEntry[]): number {
   return entries.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
 }
 
-/** The platforms that an image's manifests are for, in the order of the index, each once. */
+/** Lists the platforms of an image's manifests, in the order of the index, without duplicates. */
 export function platformsOf(root: CarriedManifest): string[] {
   const own = root.platform === undefined ? [] : [root.platform];
   return [...new Set([...own, ...root.children.flatMap(platformsOf)])];
@@ -102,7 +102,7 @@ function* walk(manifest: CarriedManifest): Generator<Step> {
 function addDigest(digests: Map<string, StatusDigest>, line: StatusDigest): void {
   const key = [line.type, line.name, line.digest, line.tag ?? ""].join(" ");
   const known = digests.get(key);
-  // A layer that several platforms share is for none of them alone.
+  // A layer that several platforms share gets no platform.
   const platform = known === undefined || known.platform === line.platform ? line.platform : undefined;
   digests.set(key, {
     type: line.type,

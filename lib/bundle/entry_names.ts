@@ -1,38 +1,38 @@
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 
-/** The files of a bundle besides its blobs; the first is the first. */
+/** Names of the documents of a bundle. `kubepkg.json` is the first entry of the file. */
 export const ENTRY_NAME = { kubepkg: "kubepkg.json", layout: "oci-layout", index: "index.json" } as const;
 
 /** One of `ENTRY_NAME`. */
 export type BundleEntryNames = typeof ENTRY_NAME[keyof typeof ENTRY_NAME];
 
-/** `blobs/<alg>/<hash>`: the image layout's name for a blob (image specification, "Image Layout", "Blobs"). */
+/** Returns the entry name of a blob, `blobs/<alg>/<hash>` (OCI image specification, "Image Layout", "Blobs"). */
 export function blobEntryName(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
   return `blobs/${algorithm}/${hex}`;
 }
 
-/** The digest that an entry's name stands for, `undefined` where it is no blob's. */
+/** Parses the entry name of a blob. @returns `undefined` for any other name */
 export function parseBlobEntryName(name: string): Digest | undefined {
   const [folder, algorithm, hex, ...more] = name.split("/");
   const digest = `${algorithm}:${hex}`;
   return folder === "blobs" && more.length === 0 && isDigest(digest) ? digest : undefined;
 }
 
-/** A piece of a blob, in one part of several of a bundle. */
+/** A piece of a blob, carried by one part of a split bundle. */
 export interface BlobPiece {
   readonly digest: Digest;
-  /** Position of its first byte in the blob. */
+  /** Position in the blob of the piece's first byte. */
   readonly start: number;
 }
 
-/** `pieces/<alg>/<hash>/<start>`: the name of a piece of a blob that is cut over several parts. */
+/** Returns the entry name of a piece, `pieces/<alg>/<hash>/<start>`. */
 export function pieceEntryName({ digest, start }: BlobPiece): string {
   const { algorithm, hex } = splitDigest(digest);
   return `pieces/${algorithm}/${hex}/${start}`;
 }
 
-/** The piece that an entry's name stands for, `undefined` where it is no piece's. */
+/** Parses the entry name of a piece. @returns `undefined` for any other name */
 export function parsePieceEntryName(name: string): BlobPiece | undefined {
   const [folder, algorithm, hex, start, ...more] = name.split("/");
   const digest = `${algorithm}:${hex}`;

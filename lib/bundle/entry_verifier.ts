@@ -2,31 +2,33 @@ import { Verifier } from "../content/verifier.ts";
 import type { FileEntry } from "./bundle_layout.ts";
 
 /**
- * Verifies content while its bytes pass, entry by entry. What is cut over several files is verified over all of them: its
- * pieces have to pass in their order.
+ * Verifies content entry by entry, while it is written or compared. A blob that is split over several files is verified
+ * across them: its pieces have to follow in order.
  */
 export class EntryVerifier {
   #verifier: Verifier | undefined;
 
-  /** Another one that has seen the same. */
+  /** Returns a copy with the same state. */
   fork(): EntryVerifier {
     const fork = new EntryVerifier();
     fork.#verifier = this.#verifier?.fork();
     return fork;
   }
 
-  /** The bytes of an entry follow. */
+  /** Begins an entry. @throws {Error} when the preceding piece of the blob was not verified */
   begin({ descriptor: { digest, size }, start }: FileEntry): void {
     if (start === 0) this.#verifier = new Verifier(digest, size);
-    if (this.#verifier?.seen !== start) throw new Error(`Cannot verify ${digest}: what is before ${start} is missing`);
+    if (this.#verifier?.seen !== start) {
+      throw new Error(`Cannot verify ${digest}: the bytes before ${start} are missing`);
+    }
   }
 
-  /** @throws {DigestMismatchError} when there are more bytes than the content may have */
+  /** Adds bytes of the entry. @throws {DigestMismatchError} when the content is longer than its size */
   update(bytes: Uint8Array): void {
     this.#verifier!.update(bytes);
   }
 
-  /** An entry has passed. @throws {DigestMismatchError} when it was the end of its content, and that is not right */
+  /** Ends an entry. @throws {DigestMismatchError} when the content is complete and does not match its digest */
   end({ descriptor: { size }, start, length }: FileEntry): void {
     if (start + length !== size) return;
     this.#verifier!.finish();

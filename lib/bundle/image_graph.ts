@@ -6,42 +6,42 @@ import { type Descriptor, type Manifest, parseManifest, successorsOf } from "../
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 
-/** How the content that was imported is looked up. */
+/** Looks up the content that was imported. */
 export interface ImportedContent {
-  /** Names the bundle in errors. */
+  /** Name of the bundle in errors. */
   readonly what: string;
-  /** The bytes of a manifest that the package carries or relies on; `undefined` where it has none of that digest. */
+  /** Reads a manifest that the package carries or relies on; `undefined` when it is missing. */
   readManifest(repository: string, digest: Digest): Promise<Uint8Array | undefined>;
-  /** The size in bytes of a blob that is in place. */
+  /** Returns the size of a blob in bytes; `undefined` when it is missing. */
   statBlob(digest: Digest): Promise<number | undefined>;
-  /** Whether content that cannot be looked at is held by whom the bundle is for. */
+  /** Tests whether content that is missing here is held elsewhere: by the site, or by other parts. */
   isElsewhere?(digest: Digest): boolean;
 }
 
-/** A manifest that is ready to be written. */
+/** A manifest that is ready to be written to a store. */
 export interface GraphManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
 }
 
-/** An image that is there with all that it needs. */
+/** An image and all its manifests. */
 export interface ImageGraph {
   readonly reference: Reference;
   readonly repository: string;
   readonly digest: Digest;
-  /** Normalised, in the order of the index. */
+  /** Normalized, in the order of the index. */
   readonly platforms: readonly string[];
-  /** Children before the manifests that name them; the root is the last. */
+  /** Children before the manifests that refer to them; the root is last. */
   readonly manifests: readonly GraphManifest[];
 }
 
 const MAX_NESTING = 8;
 
 /**
- * Walks the manifests of an image.
+ * Reads the manifests of an image, and checks that the content below them exists.
  *
- * @param missing takes the digests of what is not there
- * @throws {CorruptError} when a manifest is broken, or content has another size than its manifest says
+ * @param missing receives the digests of missing content
+ * @throws {CorruptError} when a manifest is malformed, or the size of content differs from its descriptor
  */
 export async function readImageGraph(
   kubepkg: KubePkg,
@@ -54,15 +54,15 @@ export async function readImageGraph(
   const manifests = new Map<Digest, GraphManifest>();
   const platforms = new Set<string>();
 
-  // Tells whether the manifest is there.
+  // Returns whether the manifest exists.
   const visit = async (
     expected: { digest: Digest; size?: number; platform?: Descriptor["platform"] },
     depth: number,
   ) => {
-    if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deep`);
+    if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deeply`);
     const seen = manifests.get(expected.digest);
     if (seen !== undefined) {
-      // An index may name it more than once, and be wrong only the second time.
+      // An index may list the manifest more than once, with a wrong size only the second time.
       checkSize(expected, seen.bytes.length, content.what);
       return true;
     }
@@ -71,10 +71,10 @@ export async function readImageGraph(
     checkSize(expected, bytes.length, content.what);
     const manifest = readManifest(image, expected.digest, bytes);
     if (manifest.kind === "index") {
-      let isAnyThere = manifest.manifests.length === 0;
-      for (const child of manifest.manifests) isAnyThere = await visit(child, depth + 1) || isAnyThere;
-      // The other platforms' children may be missing, but not all of them.
-      if (!isAnyThere) manifest.manifests.forEach((child) => missing.add(child.digest));
+      let isAnyPresent = manifest.manifests.length === 0;
+      for (const child of manifest.manifests) isAnyPresent = await visit(child, depth + 1) || isAnyPresent;
+      // The manifests of other platforms may be missing, but not those of all platforms.
+      if (!isAnyPresent) manifest.manifests.forEach((child) => missing.add(child.digest));
     } else {
       for (const blob of successorsOf(manifest)) {
         const size = await content.statBlob(blob.digest);
@@ -100,7 +100,7 @@ export async function readImageGraph(
   };
 }
 
-/** The graphs of all images of a package, and what they lack. */
+/** Reads the graphs of all images of a package. @returns the graphs, and the digests of missing content */
 export async function readImageGraphs(
   kubepkg: KubePkg,
   content: ImportedContent,
@@ -112,17 +112,18 @@ export async function readImageGraphs(
 }
 
 /**
- * The digest of an image of a bundle: what the package says, else the manifest that its status lists with the tag.
+ * Returns the digest of an image: the one that the package gives, or else that of the manifest listed with the image's
+ * tag in `status.digests`.
  *
- * @param what names the bundle in errors
- * @throws {CorruptError} when neither gives one
+ * @param what name of the bundle in errors
+ * @throws {CorruptError} when neither gives a digest
  */
 export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage, what = "the bundle"): Digest {
   if (digest !== undefined) return digest;
   const lines = (kubepkg.status?.digests ?? []).filter(({ type, name, tag }) => {
     return type === "manifest" && name === repositoryOf(reference) && tag === reference.tag;
   });
-  // An index has no platform; a tag that several manifests bear can only mean it.
+  // A tag listed for several manifests can only belong to the index, which has no platform.
   const [line, other] = lines.length > 1 ? lines.filter(({ platform }) => platform === undefined) : lines;
   if (line !== undefined && other === undefined) return line.digest;
   throw new CorruptError(`Cannot use ${what}: it does not say which digest ${formatReference(reference)} has`);
@@ -140,6 +141,6 @@ function readManifest(image: PackageImage, digest: Digest, bytes: Uint8Array): M
 function checkSize(expected: { digest: Digest; size?: number }, actual: number, what: string): void {
   if (expected.size === undefined || expected.size === actual) return;
   throw new CorruptError(
-    `Cannot use ${what}: ${expected.digest} has ${actual} bytes, the manifest that names it says ${expected.size}`,
+    `Cannot use ${what}: ${expected.digest} has ${actual} bytes, but the manifest that refers to it says ${expected.size}`,
   );
 }

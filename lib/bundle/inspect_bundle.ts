@@ -6,7 +6,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { declaredSizes, readBundle } from "./read_bundle.ts";
 
-/** What a bundle says of itself. */
+/** The description of a bundle, from its `kubepkg.json`. */
 export interface BundleInfo {
   readonly name: string;
   readonly namespace: string;
@@ -20,11 +20,11 @@ export interface BundleInfo {
     readonly namespace?: string;
     readonly name: string;
   }[];
-  /** How many blobs and manifests the package needs, and their size in bytes. */
+  /** Number and total size in bytes of the blobs and manifests that the package needs. */
   readonly blobs: { readonly count: number; readonly size: number };
-  /** Those of them that were left out, since the site is said to hold them. */
+  /** Number and total size of those that were left out because the site holds them. */
   readonly omitted: { readonly count: number; readonly size: number };
-  /** Set where the file is one part of several: which, and how many bytes of content it has. */
+  /** Set for a part of a split bundle. `size` is that of the content in this part, in bytes. */
   readonly part?: { readonly id: Digest; readonly number: number; readonly count: number; readonly size: number };
 }
 
@@ -33,15 +33,15 @@ export interface ImageInfo {
   readonly reference: string;
   readonly digest?: Digest;
   readonly platforms: readonly string[];
-  /** Of all that the image's repository needs, in bytes; shared layers count for each. */
+  /** Total size in bytes of what the image's repository needs. A shared layer counts for each image. */
   readonly size: number;
 }
 
 /**
- * Says what is in a bundle. It reads the first entry alone.
+ * Describes a bundle. Reads only its first entry.
  *
- * @param what names the bundle in errors
- * @throws {CorruptError}
+ * @param what name of the bundle in errors
+ * @throws {CorruptError} when the file is not a bundle
  */
 export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo> {
   const bundle = await readBundle(source, { what });
@@ -49,7 +49,7 @@ export async function inspectBundle(source: BundleSource, what?: string): Promis
   return describeBundle(bundle.kubepkg);
 }
 
-/** Says what a package of a bundle needs. */
+/** Describes the package of a bundle. */
 export function describeBundle(kubepkg: KubePkg): BundleInfo {
   const { name, namespace } = kubepkg.metadata;
   const digests = kubepkg.status?.digests ?? [];

@@ -4,12 +4,12 @@ import { RefusedError } from "../oci/error.ts";
 import { readBundle } from "./read_bundle.ts";
 
 /**
- * All that a site holds which has imported a bundle: what the bundle says it needs, be it in the file or left out of it. Of
- * a bundle that does not say it, which is read to its end, what is in it.
+ * Lists the digests that a site holds once it has imported a bundle: all that the bundle declares, carried or left out.
+ * A bundle without a declaration is read to its end, and its entries are listed.
  *
- * @param what names the bundle in errors
- * @throws {RefusedError} for a part of a bundle: that all the others arrived too is not known
- * @throws {CorruptError}
+ * @param what name of the bundle in errors
+ * @throws {RefusedError} for a part of a split bundle: whether the site imported the other parts is unknown
+ * @throws {CorruptError} when the file is not a bundle, or is damaged
  */
 export async function listBundleDigests(source: BundleSource, what?: string): Promise<Set<Digest>> {
   const bundle = await readBundle(source, { what });
@@ -17,7 +17,7 @@ export async function listBundleDigests(source: BundleSource, what?: string): Pr
     const { part } = bundle.kubepkg.status ?? {};
     if (part !== undefined) {
       throw new RefusedError(
-        `Cannot use ${bundle.what}: it is part ${part.number} of ${part.count} of a bundle, which tells nothing of the others; take the site's inventory (--have)`,
+        `Cannot use ${bundle.what}: it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown; use the site's inventory (--have)`,
       );
     }
     const found = new Set<Digest>(bundle.declared?.keys());

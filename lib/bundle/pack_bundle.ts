@@ -9,10 +9,10 @@ import { type BundleOutput, writeBundle, type WriteOptions } from "./write_bundl
 
 export type { BundleProgress } from "./write_bundle.ts";
 
-/** How a bundle is packed. */
+/** Options for packing a bundle. */
 export interface PackOptions extends PackChoice, Omit<WriteOptions, "check"> {}
 
-/** What was packed of a package. */
+/** Summary of what was packed. */
 export interface PackSummary {
   readonly name: string;
   readonly version: string;
@@ -22,7 +22,7 @@ export interface PackSummary {
     readonly platforms: readonly string[];
   }[];
   readonly platforms: readonly string[];
-  /** How many blobs and manifests the file has, and how many were left out; sizes in bytes. */
+  /** Number of carried and omitted blobs and manifests; sizes in bytes. */
   readonly blobs: {
     readonly count: number;
     readonly size: number;
@@ -33,22 +33,22 @@ export interface PackSummary {
 
 /** A bundle that was written. */
 export interface PackResult extends PackSummary {
-  /** Of the file, in bytes. */
+  /** Size of the file, in bytes. */
   readonly size: number;
-  /** Of the file, if it was asked for. */
+  /** Digest of the file, with `hashOutput`. */
   readonly tgzDigest?: Digest;
-  /** How many bytes an interrupted pack had left, which were not packed again. */
+  /** Bytes of an interrupted pack that were reused. */
   readonly resumed: number;
-  /** The package as the bundle has it. */
+  /** The package as written to the bundle. */
   readonly kubepkg: KubePkg;
 }
 
 /**
- * Writes a package with all that it needs as one file. The same package, content and options give the same bytes. When it
- * fails because content is wrong, what was written is worthless.
+ * Packs a package with all content that it needs into one file. The same package, content and options give the same
+ * bytes. After a `DigestMismatchError` the output must be discarded.
  *
- * @throws {Error} when an image, a blob or a platform asked for by name is not there
- * @throws {DigestMismatchError} when the content is not what its digest says; it names the image
+ * @throws {Error} when an image, a blob or a platform requested by name is missing
+ * @throws {DigestMismatchError} when content does not match its digest; the message names the images
  */
 export async function packBundle(
   kubepkg: KubePkg,
@@ -59,7 +59,7 @@ export async function packBundle(
   return await writePrepared(await preparePack(kubepkg, source, options), options, output);
 }
 
-/** As `packBundle`, of a package that is prepared. */
+/** As `packBundle`, for a prepared pack. */
 export async function writePrepared(
   pack: PreparedPack,
   options: Omit<WriteOptions, "check">,
@@ -69,7 +69,7 @@ export async function writePrepared(
   return { ...summarizePack(pack), ...written, kubepkg: pack.kubepkg };
 }
 
-/** Says what is packed. */
+/** Summarizes a prepared pack. */
 export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack): PackSummary {
   return {
     name: kubepkg.metadata.name,

@@ -10,15 +10,15 @@ import { layOutParts } from "./split_bundle.ts";
 import { writeBundle, type WriteOptions, type WrittenFile } from "./write_bundle.ts";
 import { createPartialFile, writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
 
-/** How the parts of a bundle are packed. */
+/** Options for packing a bundle in parts. */
 export interface PackPartsOptions extends Omit<WriteOptions, "check">, WriteBundleOptions {
-  /** The most that a part's file may have, in bytes. */
+  /** Largest size of a part, in bytes. */
   readonly maxBytes: number;
-  /** Where a part goes. */
+  /** Returns the path of a part. */
   readonly pathOf: (number: number, count: number) => string;
 }
 
-/** A part that was written, or was there already. */
+/** A part that was written, or already existed. */
 export interface PackedPart extends Omit<WrittenFile, "check"> {
   readonly file: string;
   readonly number: number;
@@ -27,19 +27,19 @@ export interface PackedPart extends Omit<WrittenFile, "check"> {
 /** A bundle that was written in parts. */
 export interface PackPartsResult extends PackSummary {
   readonly parts: readonly PackedPart[];
-  /** Of all files, in bytes. */
+  /** Total size of all parts, in bytes. */
   readonly size: number;
-  /** How many bytes an interrupted pack had left, which were not packed again. */
+  /** Bytes of an interrupted pack that were reused. */
   readonly resumed: number;
   readonly kubepkg: KubePkg;
 }
 
 /**
- * Writes a package as several files. A part that is there already, byte for byte, stays; one that is there in part is gone
- * on with.
+ * Packs a package into several files. A part that already exists with the same bytes is kept, and a partial one is
+ * resumed.
  *
- * @throws {SplitTooSmallError}
- * @throws {WrongContentError} as `packBundle`; the parts that have something of the content are removed
+ * @throws {SplitTooSmallError} when `maxBytes` is too small
+ * @throws {WrongContentError} as `packBundle`; parts with a piece of the wrong content are removed
  */
 export async function packParts(pack: PreparedPack, options: PackPartsOptions): Promise<PackPartsResult> {
   const layouts = layOutParts(pack, options.maxBytes);
@@ -61,11 +61,11 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
         ? layouts.findIndex((part) => hasContent(part, error.digest))
         : i;
       if (first < 0 || first >= i) throw error;
-      // The pieces before this one are in files that have their names; nobody may take them for good.
+      // Earlier pieces of the wrong content are in committed parts, which must not be used.
       for (const path of paths.slice(first, i)) await removeIfPresent(path);
       const { digest } = error as WrongContentError;
       if (digest === "" || repackedOnce.has(digest)) throw error;
-      // One of them may have been damaged before it was gone on with: once more without what was there.
+      // One of these parts may have been damaged before it was resumed. Pack them once more from the start.
       repackedOnce.add(digest);
       written.splice(first);
     }
@@ -86,20 +86,21 @@ async function packPart(
   pack: PreparedPack,
   options: WriteOptions & WriteBundleOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile> {
-  return await readPart(layout, path, options) ??
+  return await reusePart(layout, path, options) ??
     await writeBundleFile(path, (output) => writeBundle(layout, pack, output, options), options);
 }
 
-async function readPart(
+// Returns a part that already exists with the right bytes.
+async function reusePart(
   layout: BundleFile,
   path: string,
   options: WriteOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile | undefined> {
-  const there = await Deno.stat(path).catch((error) => {
+  const existing = await Deno.stat(path).catch((error) => {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   });
-  if (!there?.isFile || there.size !== layout.size) return undefined;
+  if (!existing?.isFile || existing.size !== layout.size) return undefined;
   using file = await Deno.open(path);
   const found = await checkWhole(createPartialFile(file), layout, options);
   if (found === undefined) return undefined;

@@ -8,19 +8,19 @@ import { formatReference } from "../oci/reference.ts";
 import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
 
-/** What is packed of a package. */
+/** Selects what is packed of a package. */
 export interface PackChoice {
-  /** Platforms that were asked for by name, before all others. */
+  /** Platforms requested by name. They take precedence. */
   readonly platforms?: readonly Platform[];
-  /** Platforms that the device was set to (`$PLATFORMS`), where neither option nor annotation names some. */
+  /** Platforms configured on this device (`$PLATFORMS`), used when neither the option nor the annotation names any. */
   readonly devicePlatforms?: readonly Platform[];
-  /** What the site holds, which is left out. */
+  /** Digests that the site holds, which are left out. */
   readonly have?: ReadonlySet<Digest>;
 }
 
-/** A package of which it is known what has to be packed. */
+/** A package with all its images resolved, ready to be packed. */
 export interface PreparedPack {
-  /** The package as the bundle has it. */
+  /** The package as written to the bundle. */
   readonly kubepkg: KubePkg;
   readonly images: readonly ResolvedImage[];
   readonly platforms: readonly string[];
@@ -33,17 +33,17 @@ export interface PreparedPack {
 const DEFAULT_PLATFORMS: readonly Platform[] = parsePlatforms("linux/amd64,linux/arm64");
 
 /**
- * Finds out what a package needs; of its content only manifests and configs are read.
+ * Resolves the images of a package. Reads only manifests and configs.
  *
- * @throws {Error} when an image or a platform asked for by name is not there
- * @throws {DigestMismatchError} when a manifest is not what its digest says; it names the image
+ * @throws {Error} when an image or a platform requested by name is missing
+ * @throws {DigestMismatchError} when a manifest does not match its digest; the message names the image
  */
 export async function preparePack(kubepkg: KubePkg, source: ContentSource, choice: PackChoice): Promise<PreparedPack> {
   const resolver = new ImageResolver(source, choosePlatforms(kubepkg, choice));
   const images: ResolvedImage[] = [];
   for (const image of imagesOf(kubepkg)) {
     images.push(
-      await resolver.resolve(image).catch((error) => blame(error, "", [formatReference(image.reference)])),
+      await resolver.resolve(image).catch((error) => rethrow(error, "", [formatReference(image.reference)])),
     );
   }
   const plan = planBundle(images, choice.have);
@@ -58,7 +58,7 @@ export async function preparePack(kubepkg: KubePkg, source: ContentSource, choic
   };
 }
 
-/** Content that is not what its digest says: the images that need it cannot be packed. */
+/** Content that does not match its digest, so that the images that need it cannot be packed. */
 export class WrongContentError extends DigestMismatchError {
   /** Empty for a manifest. */
   readonly digest: Digest | "";
@@ -69,13 +69,13 @@ export class WrongContentError extends DigestMismatchError {
   }
 }
 
-/** Throws an error on; one that says that a blob is wrong names the images that it breaks. */
-export function blameImages(error: unknown, digest: Digest, images: readonly ResolvedImage[]): never {
+/** Rethrows an error. A digest mismatch is rethrown with the names of the images that need the blob. */
+export function rethrowWithImages(error: unknown, digest: Digest, images: readonly ResolvedImage[]): never {
   const broken = images.filter(({ root }) => hasBlob(root, digest));
-  blame(error, digest, broken.map(({ reference }) => formatReference(reference)));
+  rethrow(error, digest, broken.map(({ reference }) => formatReference(reference)));
 }
 
-function blame(error: unknown, digest: Digest | "", names: readonly string[]): never {
+function rethrow(error: unknown, digest: Digest | "", names: readonly string[]): never {
   if (!(error instanceof DigestMismatchError)) throw error;
   throw new WrongContentError(
     `Cannot pack ${names.join(", ")}: ${error.message}; run crpe verify to see what is broken`,

@@ -9,30 +9,30 @@ import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
 
-/** A blob (or manifest) of a bundle, being read. Its bytes are not verified. */
+/** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
-  /** Set where it is a piece of the blob: the position of its first byte. Then `size` is that of the piece. */
+  /** Set for a piece of a blob: the position of its first byte. `size` is then the size of the piece. */
   readonly start?: number;
 }
 
-/** How a bundle is read. */
+/** Options for reading a bundle. */
 export interface ReadBundleOptions {
-  /** Names the file in errors. */
+  /** Name of the file in errors. */
   readonly what?: string | undefined;
-  /** Takes what is wrong with one entry, which is then passed over; without it the entry's error is thrown. */
+  /** Receives the error of an invalid entry, which is then skipped. Without it the error is thrown. */
   readonly onProblem?: (error: CorruptError) => void;
 }
 
-/** Most entries of a bundle that does not say what is in it. */
+/** Most entries of a bundle that does not declare its content. */
 const MAX_ENTRIES = 100_000;
-/** Most pieces of one blob in one part, which has one of a blob that is cut. */
+/** Most pieces of one blob in one part. A part that crpe packed has one. */
 const MAX_PIECES = 16;
 
 /**
- * Opens a bundle and reads its first entry, `kubepkg.json`. The source is read only as far as it is asked for.
+ * Opens a bundle and reads its first entry, `kubepkg.json`. The rest of the source is read on demand.
  *
- * @throws {CorruptError} when it is no bundle; the source is cancelled then
+ * @throws {CorruptError} when the file is not a bundle. The source is then cancelled
  */
 export async function readBundle(
   source: BundleSource,
@@ -62,9 +62,11 @@ export async function readBundle(
 }
 
 /**
- * The sizes in bytes of all that a package says it needs; `undefined` where it does not say it.
+ * Returns the digests that a package declares in `status.digests`, with their sizes in bytes; `undefined` when it declares
+ * none.
  *
- * @param what names the bundle in errors
+ * @param what name of the bundle in errors
+ * @throws {CorruptError} when a digest is declared with two sizes
  */
 export function declaredSizes(kubepkg: KubePkg, what = "the bundle"): Map<Digest, number> | undefined {
   const digests = kubepkg.status?.digests;
@@ -79,16 +81,16 @@ export function declaredSizes(kubepkg: KubePkg, what = "the bundle"): Map<Digest
   return sizes;
 }
 
-/** A bundle of which `kubepkg.json` has been read. */
+/** A bundle after its `kubepkg.json` was read. */
 export class BundleReader {
   readonly kubepkg: KubePkg;
-  /** What the package says it needs, and the sizes in bytes. */
+  /** The digests that the package declares, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
-  /** Set where the file is one part of several. */
+  /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
-  /** Names the bundle in errors. */
+  /** Name of the bundle in errors. */
   readonly what: string;
-  /** Of a part: the names of its entries, and their sizes in bytes. */
+  /** The entry names that a part declares, with their sizes in bytes. */
   readonly #carries: ReadonlyMap<string, number> | undefined;
   readonly #tar: TarReader;
   readonly #onProblem: ((error: CorruptError) => void) | undefined;
@@ -105,10 +107,10 @@ export class BundleReader {
   }
 
   /**
-   * The next blob; what is left of the one before is skipped. `undefined` at the end, when the whole file was found to be
-   * well formed.
+   * Opens the next blob, and skips the rest of the previous one. Returns `undefined` at the end, once the whole file is
+   * known to be well-formed.
    *
-   * @throws {CorruptError} also for what the package does not declare, twice the same, or another size
+   * @throws {CorruptError} when the file is damaged, or an entry is undeclared, a duplicate, or of the wrong size
    */
   async next(): Promise<BundleBlob | undefined> {
     for (let entry = await this.#tar.next(); entry !== undefined; entry = await this.#tar.next()) {
@@ -119,17 +121,19 @@ export class BundleReader {
         this.#report(error);
       }
     }
-    const lacking = [...this.#carries?.keys() ?? []].find((name) => !this.#seen.has(name));
-    if (lacking !== undefined) this.#report(this.#refuse(`it lacks ${lacking}, which it says it carries`));
+    const missing = [...this.#carries?.keys() ?? []].find((name) => !this.#seen.has(name));
+    if (missing !== undefined) {
+      this.#report(this.#refuse(`it does not contain ${missing}, which its ${ENTRY_NAME.kubepkg} lists`));
+    }
     return undefined;
   }
 
-  /** From now on all bytes are read, so that the file's check sum is looked at also where blobs are passed over. */
+  /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
   readThrough(): void {
     this.#tar.readThrough();
   }
 
-  /** Ends reading early. */
+  /** Stops reading early, and cancels the source. */
   async cancel(reason?: unknown): Promise<void> {
     await this.#tar.cancel(reason);
   }
@@ -142,16 +146,18 @@ export class BundleReader {
       throw this.#refuse(`it has more than ${MAX_ENTRIES} entries`);
     }
     if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) {
-      // Nothing of it is needed, but a file that nobody could use is better found here.
+      // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
       parseJson(await entry.readAll(KUBEPKG_LIMITS.maxBytes), `${name} of ${this.what}`, KUBEPKG_LIMITS);
       return undefined;
     }
     if (this.#carries !== undefined) return this.#checkCarried(entry);
     const digest = parseBlobEntryName(name);
-    if (digest === undefined) throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which no bundle has`);
+    if (digest === undefined) {
+      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
+    }
     if (this.declared === undefined) return { digest };
     const declared = this.declared.get(digest);
-    if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
+    if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
     return { digest };
   }
@@ -159,7 +165,9 @@ export class BundleReader {
   #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {
     const expected = this.#carries?.get(name);
     if (expected === undefined) {
-      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which it does not say it carries`);
+      throw this.#refuse(
+        `it has ${JSON.stringify(name.slice(0, 200))}, which its ${ENTRY_NAME.kubepkg} does not list for this part`,
+      );
     }
     if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
     return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
@@ -167,15 +175,19 @@ export class BundleReader {
 
   #listCarried({ carries }: PackagePart): Map<string, number> {
     for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
-      if (items.length > MAX_PIECES) throw this.#refuse(`it says it carries ${items.length} pieces of ${digest}`);
+      if (items.length > MAX_PIECES) {
+        throw this.#refuse(`its status.part lists ${items.length} pieces of ${digest}, ${MAX_PIECES} are allowed`);
+      }
     }
     return new Map(carries.map(({ digest, start, length }) => {
       const size = this.declared?.get(digest);
       if (size === undefined) {
-        throw this.#refuse(`it says it carries ${digest}, which ${ENTRY_NAME.kubepkg} does not name`);
+        throw this.#refuse(`its status.part lists ${digest}, which status.digests does not`);
       }
       if (start === undefined || length === undefined) return [blobEntryName(digest), size];
-      if (start + length > size) throw this.#refuse(`it says it carries more of ${digest} than its ${size} bytes`);
+      if (start + length > size) {
+        throw this.#refuse(`its status.part lists more of ${digest} than its ${size} bytes`);
+      }
       return [pieceEntryName({ digest, start }), length];
     }));
   }
@@ -196,7 +208,7 @@ async function openTar(source: BundleSource, what: string): Promise<ByteReader> 
     const head = await reader.peek(BLOCK_BYTES);
     if (isTarHead(head)) return reader;
     const reason = compression !== "none"
-      ? `it is not a bundle (what is in the ${compression} is no tar)`
+      ? `it is not a bundle (the ${compression} data is not a tar)`
       : head.length === 0
       ? "it is empty"
       : "it is not a bundle (neither gzip, zstd nor tar)";

@@ -16,32 +16,32 @@ import {
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
 
-/** Which platforms of an image are wanted. */
+/** The platforms of an image to select. */
 export interface PlatformChoice {
   readonly platforms: readonly Platform[] | "all";
-  /** Whether somebody asked for them by name, so that each must be there; else one that is there is enough. */
+  /** Whether the platforms were requested by name, so that each must exist. Otherwise one of them is enough. */
   readonly isNamed: boolean;
 }
 
-/** Largest config that is read to learn an image's platform, in bytes. */
+/** Largest config that is read to find an image's platform, in bytes. */
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
-/** How deep an index may lie in indexes. */
+/** Deepest nesting of indexes. */
 const MAX_NESTING = 8;
-const WHERE = "in the store, nor at an upstream that may be asked; crpe doctor IMAGE says where it was looked for";
+const WHERE = "in the store or at an allowed upstream; crpe doctor IMAGE shows where crpe looked";
 const IMAGE_CONFIG_TYPES = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
 ]);
 
-/** Finds out what of an image has to be carried: it reads the manifests and, where it must, configs. */
+/** Resolves images to the content that has to be carried. Reads manifests and, where necessary, configs. */
 export class ImageResolver {
   readonly #source: ContentSource;
   readonly #choice: PlatformChoice;
   readonly #action: string;
-  /** The bytes of all manifests that were read, which are few and small. */
+  /** The bytes of all manifests that were read. They are few and small. */
   readonly manifests = new Map<Digest, Uint8Array>();
 
-  /** @param action what the image is wanted for, in errors */
+  /** @param action the verb in errors: `Cannot pack …` */
   constructor(source: ContentSource, choice: PlatformChoice, action = "pack") {
     this.#source = source;
     this.#choice = choice;
@@ -49,8 +49,10 @@ export class ImageResolver {
   }
 
   /**
-   * @throws {Error} when the image, or a platform asked for by name, is not there
-   * @throws {CorruptError} when a manifest is
+   * Resolves an image to its manifests and blobs for the selected platforms.
+   *
+   * @throws {Error} when the image, or a platform requested by name, is missing
+   * @throws {CorruptError} when a manifest is malformed
    */
   async resolve({ reference, digest }: PackageImage): Promise<ResolvedImage> {
     const name = formatReference(reference);
@@ -63,15 +65,15 @@ export class ImageResolver {
     }
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, { name, repository, depth: 0 });
     const carried = prune(root, this.#choose(name, root));
-    if (carried === undefined) throw new Error(`Cannot ${this.#action} ${name}: its index has nothing to carry`);
+    if (carried === undefined) throw new Error(`Cannot ${this.#action} ${name}: its index has no usable manifests`);
     return { reference, root: carried };
   }
 
-  // An entry of an index that says its platform is not read before it is known to be wanted: that would ask an upstream
-  // for the manifests of platforms that nobody needs.
+  // An index entry with a platform is read only when the platform is selected. Otherwise the upstream would have to serve
+  // the manifests of platforms that are not needed.
   async #survey(descriptor: Descriptor, at: Place): Promise<Surveyed> {
     if (at.depth > MAX_NESTING) {
-      throw new CorruptError(`Cannot ${this.#action} ${at.name}: its indexes are nested too deep`);
+      throw new CorruptError(`Cannot ${this.#action} ${at.name}: its indexes are nested too deeply`);
     }
     const { bytes, manifest } = await this.#load(descriptor, at);
     const exact: Descriptor = { mediaType: manifest.mediaType, digest: descriptor.digest, size: bytes.length };
@@ -122,18 +124,18 @@ export class ImageResolver {
 
   #choose(name: string, root: Surveyed): (leaf: Surveyed) => boolean {
     if (this.#choice.platforms === "all") return () => true;
-    const asked = this.#choice.platforms.map(formatPlatform);
-    const wants = (platform: string) => asked.includes(platform);
+    const requested = this.#choice.platforms.map(formatPlatform);
+    const wants = (platform: string) => requested.includes(platform);
     const leaves = leavesOf(root);
-    const there = new Set(leaves.filter((leaf) => !leaf.isUnknown).map((leaf) => leaf.platform).filter(isText));
-    // An artifact is for no platform: all of it is carried.
-    if (there.size === 0) return ({ platform }) => platform === undefined || wants(platform);
+    const available = new Set(leaves.filter((leaf) => !leaf.isUnknown).map((leaf) => leaf.platform).filter(isText));
+    // An artifact has no platform: all of it is carried.
+    if (available.size === 0) return ({ platform }) => platform === undefined || wants(platform);
     const unknown = leaves.filter((leaf) => leaf.isUnknown).map((leaf) => leaf.platform);
-    const missing = asked.filter((platform) => !there.has(platform) && !unknown.includes(platform));
-    if (this.#choice.isNamed ? missing.length > 0 : missing.length === asked.length) {
+    const missing = requested.filter((platform) => !available.has(platform) && !unknown.includes(platform));
+    if (this.#choice.isNamed ? missing.length > 0 : missing.length === requested.length) {
       throw new Error(
-        `Cannot ${this.#action} ${name}: it is not there for ${missing.join(", ")}, only for ${
-          [...there].sort().join(", ")
+        `Cannot ${this.#action} ${name}: it is not available for ${missing.join(", ")}, only for ${
+          [...available].sort().join(", ")
         }`,
       );
     }
@@ -150,7 +152,7 @@ interface Place {
 interface Surveyed {
   readonly descriptor: Descriptor;
   readonly platform?: string;
-  /** Whether the platform says that it is none: an attestation. */
+  /** Whether the platform is `unknown/unknown`, as that of an attestation. */
   readonly isUnknown?: boolean;
   readonly blobs: readonly Descriptor[];
   readonly children: readonly Surveyed[];

@@ -2,40 +2,40 @@ import { createHash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { formatGzipEnd, type GzipState, STORED_BYTES, STORED_HEADER_BYTES } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { type BundleFile, END_BYTES, placeInFile, sizeOfEntry } from "./bundle_layout.ts";
+import { type BundleFile, END_BYTES, positionInFile, sizeOfEntry } from "./bundle_layout.ts";
 import type { EntryVerifier } from "./entry_verifier.ts";
 
-/** A file that may hold the beginning of what is going to be written. */
+/** A file that may hold the beginning of the bundle that is to be written. */
 export interface PartialFile {
-  /** Reads from `position` on until `buffer` is full or the file ends. @returns how many bytes were read */
+  /** Reads from `position` on until `buffer` is full or the file ends. @returns the number of bytes read */
   readAt(position: number, buffer: Uint8Array): Promise<number>;
-  /** Keeps the first `length` bytes; what is written next goes behind them. */
+  /** Truncates the file to `length` bytes; the next write appends to them. */
   cut(length: number): Promise<void>;
 }
 
-/** What there is of a file, found to be right. */
+/** The verified beginning of a file, from which the pack resumes. */
 export interface ResumePoint {
-  /** How far the file is: at the end of a stored block. */
+  /** The gzip state at the end of the last complete stored block. */
   readonly state: GzipState;
-  /** What is there of the next stored block, which has to be written again. */
+  /** Content of the next stored block that the file already has. The block is written again from its start. */
   readonly tail: Uint8Array;
-  /** The entry in which it ends; behind the last one: the end of the tar. */
+  /** Index of the entry in which the content ends. After the last entry: the end of the tar. */
   readonly entry: number;
-  /** Bytes of that entry, its header included. */
+  /** Bytes present of that entry, including its header. */
   readonly offset: number;
-  /** Whether there is nothing left to write. */
+  /** Whether the file is complete. */
   readonly isComplete: boolean;
-  /** Has seen all content that is there. */
+  /** The verifier, after all content present. */
   readonly check: EntryVerifier;
-  /** Of all that is there up to `state`. */
+  /** The hash of the file up to `state`, with `hashOutput`. */
   readonly hash: Hash | undefined;
 }
 
-/** How a file is looked at. */
-export interface TakeUpOptions {
-  /** Has seen what is in the files before this one. */
+/** Options for resuming a file. */
+export interface ResumeFileOptions {
+  /** The verifier, after the content of the files before this one. */
   readonly check: EntryVerifier;
-  /** Whether the file itself is to be hashed. */
+  /** Whether to hash the file. */
   readonly hashOutput?: boolean;
 }
 
@@ -43,17 +43,21 @@ const STRIDE = STORED_HEADER_BYTES + STORED_BYTES;
 const BUFFER_BYTES = 16 * STRIDE;
 
 /**
- * Takes up what an interrupted pack left in a file. All of it is compared with what would be written, and content is hashed.
- * What follows a difference is cut off, from the beginning of the entry on in which it is; where the head differs, it is
- * another package's, and nothing stays. Then the file ends where `state` says.
+ * Resumes the file of an interrupted pack. Compares the file with what would be written, and hashes the content. At a
+ * difference the file is truncated to the start of the entry that has it. With another head, the file belongs to another
+ * package and is emptied. Afterwards the file ends where `state` says.
  */
-export async function resumeFile(file: PartialFile, layout: BundleFile, options: TakeUpOptions): Promise<ResumePoint> {
-  // Each turn is one with less of the file.
+export async function resumeFile(
+  file: PartialFile,
+  layout: BundleFile,
+  options: ResumeFileOptions,
+): Promise<ResumePoint> {
+  // Each round compares a shorter file.
   for (;;) {
-    const found = await readFile(file, layout, options);
-    if ("good" in found) {
-      await file.cut(found.good);
-      if (found.good > 0) continue;
+    const found = await compareFile(file, layout, options);
+    if ("matching" in found) {
+      await file.cut(found.matching);
+      if (found.matching > 0) continue;
       return beginFile(options);
     }
     if (!found.isComplete) await file.cut(found.state.size);
@@ -61,8 +65,8 @@ export async function resumeFile(file: PartialFile, layout: BundleFile, options:
   }
 }
 
-/** What there is when there is nothing: the head has to be written first. */
-export function beginFile({ check, hashOutput }: TakeUpOptions): ResumePoint {
+/** Returns the resume point of an empty file: the head has to be written first. */
+export function beginFile({ check, hashOutput }: ResumeFileOptions): ResumePoint {
   return {
     state: { size: 0, crc: 0, length: 0 },
     tail: new Uint8Array(0),
@@ -74,40 +78,40 @@ export function beginFile({ check, hashOutput }: TakeUpOptions): ResumePoint {
   };
 }
 
-/** Tells whether a file is what would be written. @returns `undefined` if it is not, or not all of it */
+/** Compares an existing file with what would be written. @returns `undefined` when it differs or is incomplete */
 export async function checkWhole(
   file: Pick<PartialFile, "readAt">,
   layout: BundleFile,
-  options: TakeUpOptions,
+  options: ResumeFileOptions,
 ): Promise<ResumePoint | undefined> {
-  const found = await readFile(file, layout, options);
-  return "good" in found || !found.isComplete ? undefined : found;
+  const found = await compareFile(file, layout, options);
+  return "matching" in found || !found.isComplete ? undefined : found;
 }
 
-// `good`: there is a difference; so many bytes at the beginning of the file are right.
-async function readFile(
+// Returns `matching` when the file differs: the number of bytes to keep, up to the start of the differing entry.
+async function compareFile(
   file: Pick<PartialFile, "readAt">,
   layout: BundleFile,
-  options: TakeUpOptions,
-): Promise<ResumePoint | { readonly good: number }> {
+  options: ResumeFileOptions,
+): Promise<ResumePoint | { readonly matching: number }> {
   const { head, bodySize } = layout;
-  const begun = new Uint8Array(head.bytes.length);
-  if (await file.readAt(0, begun) < begun.length || !isSame(begun, head.bytes)) return { good: 0 };
+  const headRead = new Uint8Array(head.bytes.length);
+  if (await file.readAt(0, headRead) < headRead.length || !isSame(headRead, head.bytes)) return { matching: 0 };
   const { check, hash } = beginFile(options);
-  hash?.update(begun);
-  const walk = new LayoutComparer(layout, check);
+  hash?.update(headRead);
+  const comparer = new LayoutComparer(layout, check);
   let { size, crc, length } = head.state;
   let tail = new Uint8Array(0);
   const buffer = new Uint8Array(BUFFER_BYTES);
-  reading: for (let read = BUFFER_BYTES; read === BUFFER_BYTES && walk.seen < bodySize;) {
+  reading: for (let read = BUFFER_BYTES; read === BUFFER_BYTES && comparer.seen < bodySize;) {
     read = await file.readAt(size, buffer);
-    for (let at = 0; at < read && walk.seen < bodySize;) {
-      const expected = Math.min(STORED_BYTES, bodySize - walk.seen);
+    for (let at = 0; at < read && comparer.seen < bodySize;) {
+      const expected = Math.min(STORED_BYTES, bodySize - comparer.seen);
       const block = buffer.subarray(at, Math.min(at + STORED_HEADER_BYTES + expected, read));
       if (!isBlockHeader(block, expected)) break reading;
       const content = block.subarray(STORED_HEADER_BYTES);
-      const wrongFrom = walk.pass(content);
-      if (wrongFrom !== undefined) return { good: placeInFile(layout, wrongFrom) };
+      const wrongFrom = comparer.compare(content);
+      if (wrongFrom !== undefined) return { matching: positionInFile(layout, wrongFrom) };
       if (content.length < expected) {
         tail = content.slice();
         break reading;
@@ -119,16 +123,16 @@ async function readFile(
       at += block.length;
     }
   }
-  const isComplete = walk.seen === bodySize && tail.length === 0 &&
+  const isComplete = comparer.seen === bodySize && tail.length === 0 &&
     await isEnd(file, size, formatGzipEnd({ crc, length }));
   if (isComplete) hash?.update(formatGzipEnd({ crc, length }));
-  const { entry, offset } = walk;
+  const { entry, offset } = comparer;
   return { state: { size, crc, length }, tail, entry, offset, isComplete, check, hash };
 }
 
-/** Compares the tar behind the head with what it has to be, and verifies the content, while the bytes pass. */
+/** Compares the tar after the head with its layout, and verifies the content, chunk by chunk. */
 class LayoutComparer {
-  /** Bytes that have passed. */
+  /** Bytes compared so far. */
   seen = 0;
   entry = 0;
   offset = 0;
@@ -141,20 +145,20 @@ class LayoutComparer {
     this.#check = check;
   }
 
-  /** @returns where the entry begins in which there is a difference, if there is one */
-  pass(bytes: Uint8Array): number | undefined {
+  /** Compares the next bytes. @returns the start of the entry that has a difference, if any */
+  compare(bytes: Uint8Array): number | undefined {
     for (let rest = bytes; rest.length > 0;) {
       const piece = rest.subarray(0, this.#sizeOfStep());
       if (!this.#isRight(piece)) return this.#entryStart;
       rest = rest.subarray(piece.length);
       this.offset += piece.length;
       this.seen += piece.length;
-      if (!this.#settle()) return this.#entryStart;
+      if (!this.#finishStep()) return this.#entryStart;
     }
     return undefined;
   }
 
-  // Header, content or zeros: up to the end of the one which is being read.
+  // Bytes left of the current step: a header, content or padding.
   #sizeOfStep(): number {
     const entry = this.#layout.entries[this.entry];
     if (entry === undefined) return END_BYTES - this.offset;
@@ -173,7 +177,8 @@ class LayoutComparer {
     return isAccepted(() => this.#check.update(piece));
   }
 
-  #settle(): boolean {
+  // Begins and ends the verification of entries at their borders. Returns false when the content does not match.
+  #finishStep(): boolean {
     const entry = this.#layout.entries[this.entry];
     if (entry === undefined) return true;
     const { header, length } = entry;
@@ -203,7 +208,7 @@ async function isEnd(file: Pick<PartialFile, "readAt">, position: number, expect
   return await file.readAt(position, end) === expected.length && isSame(end.subarray(0, expected.length), expected);
 }
 
-// RFC 1951, 3.2.4. One that was cut off says how long it was going to be.
+// RFC 1951, 3.2.4. The header of a truncated block has the full length of the block.
 function isBlockHeader(block: Uint8Array, length: number): boolean {
   if (block.length <= STORED_HEADER_BYTES) return false;
   const view = new DataView(block.buffer, block.byteOffset);

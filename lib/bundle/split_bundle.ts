@@ -16,19 +16,19 @@ import {
 import type { PlanEntry } from "./bundle_plan.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
-/** Least content of a part: one that has next to nothing but its head is of no use. In bytes. */
+/** Least content of a part in bytes. With less, a part would consist of little more than its head. */
 const MIN_CONTENT_BYTES = 64 * 1024;
-/** So many parts, about, are enough for anybody; each has all of `kubepkg.json`. */
-const MANY_PARTS = 800;
-/** A blob is not cut for less than this. */
+/** Approximate limit for the number of parts. Each part repeats all of `kubepkg.json`. */
+const MAX_PARTS = 800;
+/** Smallest piece that a blob is cut for, in bytes. */
 const MIN_PIECE_BYTES = 32 * 1024;
-/** What a head grows by when it names what the part carries, at the least. */
+/** Least growth of a head, in bytes, when it lists what its part carries. */
 const HEAD_MARGIN = 1024;
-/** By so much heads may differ that say another number of parts; tried anew with more where it is not enough. */
+/** Margin in bytes for heads that differ in the number of parts. It is doubled until the parts fit. */
 const COUNT_MARGIN = 32;
 const KIB = 1024;
 
-/** A size is too small for the parts of a package. */
+/** The requested size is too small for the parts of a package. */
 export class SplitTooSmallError extends Error {
   /** The smallest size that works, in bytes. */
   readonly smallest: number;
@@ -40,11 +40,11 @@ export class SplitTooSmallError extends Error {
 }
 
 /**
- * Divides a package over several files, each filled up before the next: a blob that does not fit into the rest of one is
- * cut, a manifest never. The same package and size give the same parts.
+ * Divides a package into several files, each filled before the next. A blob that does not fit into the rest of a file is
+ * cut into pieces; a manifest never is. The same package and size give the same parts.
  *
- * @param maxBytes the most that a file may have
- * @throws {SplitTooSmallError}
+ * @param maxBytes largest size of a file, in bytes
+ * @throws {SplitTooSmallError} when `maxBytes` is too small for the package
  */
 export function layOutParts(
   pack: Pick<PreparedPack, "kubepkg" | "plan">,
@@ -53,7 +53,7 @@ export function layOutParts(
   const heads = new PartHeads(pack);
   const smallest = smallestPart(pack, heads);
   if (maxBytes < smallest) throw new SplitTooSmallError(maxBytes, smallest);
-  // How many there will be is in every head, and known only when all of them are filled.
+  // Every head contains the number of parts, which is known only after all parts are filled.
   for (let margin = COUNT_MARGIN;; margin *= 2) {
     const contents = divide(pack.plan.entries, heads, maxBytes - margin);
     const files = contents.map((entries, i) => {
@@ -63,7 +63,7 @@ export function layOutParts(
   }
 }
 
-/** Makes the heads of the parts of one package. */
+/** Formats the heads of the parts of a package. */
 class PartHeads {
   readonly #kubepkg: PreparedPack["kubepkg"];
   readonly #id: PackagePart["id"];
@@ -79,7 +79,7 @@ class PartHeads {
   }
 
   size(number: number, entries: readonly FileEntry[]): number {
-    return this.format({ number, count: MANY_PARTS, entries }).bytes.length;
+    return this.format({ number, count: MAX_PARTS, entries }).bytes.length;
   }
 }
 
@@ -93,41 +93,45 @@ function smallestPart({ plan: { entries } }: Pick<PreparedPack, "plan">, heads: 
   const total = sizes.reduce((sum, { size }) => sum + size, 0);
   const content = manifests.reduce(
     (a, b) => Math.max(a, b),
-    Math.max(MIN_CONTENT_BYTES, Math.ceil(total / MANY_PARTS)),
+    Math.max(MIN_CONTENT_BYTES, Math.ceil(total / MAX_PARTS)),
   );
-  const size = heads.size(MANY_PARTS, []) + HEAD_MARGIN + sizeOfRest(content + END_BYTES);
+  const size = heads.size(MAX_PARTS, []) + HEAD_MARGIN + sizeOfRest(content + END_BYTES);
   return Math.ceil(size / KIB) * KIB;
 }
 
-/** What was not put into a part yet. */
-interface Place {
+/** Position in the plan: everything before it is already in a part. */
+interface PlanPosition {
   readonly index: number;
-  /** Bytes of the entry that are in the parts before. */
+  /** Bytes of the entry that earlier parts carry. */
   readonly start: number;
 }
 
 function divide(entries: readonly PlanEntry[], heads: PartHeads, maxBytes: number): FileEntry[][] {
   const parts: FileEntry[][] = [];
-  let place: Place = { index: 0, start: 0 };
+  let position: PlanPosition = { index: 0, start: 0 };
   do {
     const number = parts.length + 1;
-    // The more a part carries, the larger is the head that names it.
+    // The head lists what the part carries, so it grows with the content.
     let headSize = heads.size(number, []);
     for (;;) {
-      const filled = fill(entries, place, contentRoom(maxBytes - headSize));
+      const filled = fill(entries, position, contentRoom(maxBytes - headSize));
       const needed = heads.size(number, filled.entries);
       if (needed <= headSize) {
         parts.push(filled.entries);
-        place = filled.place;
+        position = filled.position;
         break;
       }
       headSize = needed;
     }
-  } while (place.index < entries.length);
+  } while (position.index < entries.length);
   return parts;
 }
 
-function fill(all: readonly PlanEntry[], from: Place, room: number): { entries: FileEntry[]; place: Place } {
+function fill(
+  all: readonly PlanEntry[],
+  from: PlanPosition,
+  room: number,
+): { entries: FileEntry[]; position: PlanPosition } {
   const entries: FileEntry[] = [];
   let { index, start } = from;
   for (let left = room; index < all.length; index++, start = 0) {
@@ -143,12 +147,12 @@ function fill(all: readonly PlanEntry[], from: Place, room: number): { entries: 
     const length = Math.min(Math.floor((left - header) / BLOCK_BYTES) * BLOCK_BYTES, rest - 1);
     if (entry.type === "manifest" || length < MIN_PIECE_BYTES) break;
     entries.push(createPieceEntry(entry, start, length));
-    return { entries, place: { index, start: start + length } };
+    return { entries, position: { index, start: start + length } };
   }
-  return { entries, place: { index, start } };
+  return { entries, position: { index, start } };
 }
 
-// How many bytes of a tar's entries fit into so many bytes of a file behind its head.
+// Returns how many bytes of tar entries fit into `bytes` of a file after its head.
 function contentRoom(bytes: number): number {
   let body = bytes - (sizeOfRest(bytes) - bytes);
   while (sizeOfRest(body + 1) <= bytes) body++;

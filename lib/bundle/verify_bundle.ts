@@ -11,28 +11,28 @@ import { readImageGraph } from "./image_graph.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 
-/** Something that is broken in a bundle. */
+/** A problem found in a bundle. */
 export interface BundleProblem {
   readonly message: string;
-  /** The content that is wrong or missing, if it is one. */
+  /** The wrong or missing content, if the problem concerns one blob or manifest. */
   readonly digest?: Digest;
-  /** The images that it breaks. */
+  /** The images that the problem breaks. */
   readonly images?: readonly string[];
 }
 
-/** What re-hashing a bundle found. */
+/** The result of verifying a bundle. */
 export interface BundleVerification {
   readonly name: string;
   readonly version: string;
-  /** How many blobs and manifests were read, and their size in bytes. */
+  /** Number and total size in bytes of the blobs and manifests that were read. */
   readonly blobs: { readonly count: number; readonly size: number };
-  /** Empty: the bundle is whole. */
+  /** Empty when the bundle is intact. */
   readonly problems: readonly BundleProblem[];
 }
 
-/** How a bundle is verified. */
+/** Options for verifying a bundle. */
 export interface VerifyBundleOptions {
-  /** Names the file in errors. */
+  /** Name of the file in errors. */
   readonly what?: string;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
@@ -40,10 +40,10 @@ export interface VerifyBundleOptions {
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * Re-hashes all of a bundle and goes on after what is broken, as far as the file can be read; then it looks whether the
- * images have all that their manifests name, whatever `status.digests` lists.
+ * Verifies a bundle. Hashes all content, and continues after a problem as far as the file can be read. Then checks that
+ * the bundle has everything that the images' manifests refer to, whatever `status.digests` lists.
  *
- * @throws {CorruptError} when it is no bundle at all
+ * @throws {CorruptError} when the file is not a bundle
  */
 export async function verifyBundle(
   source: BundleSource,
@@ -51,7 +51,7 @@ export async function verifyBundle(
 ): Promise<BundleVerification> {
   const problems: BundleProblem[] = [];
   const bundle = await readBundle(source, { what, onProblem: ({ message }) => problems.push({ message }) });
-  // The check sum of the file alone speaks for the pieces of a part.
+  // Pieces of blobs are covered only by the checksum of the file, so all of it has to be read.
   bundle.readThrough();
   try {
     const { blobs, problems: found } = await new BundleCheck(bundle, problems).run(onProgress);
@@ -79,7 +79,7 @@ class BundleCheck {
     );
     this.#omitted = new Set([
       ...bundle.kubepkg.status?.omitted ?? [],
-      // What other parts bring, or the rest of.
+      // Content that other parts carry, wholly or in part.
       ...bundle.part === undefined ? [] : [...bundle.declared?.keys() ?? []].filter((digest) => !carried.has(digest)),
     ]);
     this.#manifests = new BundleManifests(bundle.kubepkg, bundle);
@@ -95,7 +95,7 @@ class BundleCheck {
         onProgress?.({ bytes: blobs.size, entry: blob.name });
       }
     } catch (error) {
-      this.#note(error);
+      this.#record(error);
     }
     this.#findMissing();
     await this.#checkImages();
@@ -104,7 +104,7 @@ class BundleCheck {
 
   async #check(blob: BundleBlob): Promise<void> {
     const { digest, size } = blob;
-    // A piece has no digest; the check sum of the file speaks for it.
+    // A piece has no digest. The checksum of the file covers it.
     if (blob.start !== undefined) return;
     this.#sizes.set(digest, size);
     try {
@@ -112,29 +112,29 @@ class BundleCheck {
       else await hash(blob);
     } catch (error) {
       if (!(error instanceof DigestMismatchError)) throw error;
-      this.#report(error.message, digest, breaks(this.#kubepkg, digest));
+      this.#report(error.message, digest, imagesNeeding(this.#kubepkg, digest));
     }
   }
 
   #findMissing(): void {
     const { declared } = this.#bundle;
-    // A bundle that does not list what it has must at least have what its images are.
+    // A bundle that does not declare its content must at least have the manifests of its images.
     for (const digest of declared?.keys() ?? imagesOf(this.#kubepkg).map(({ digest }) => digest)) {
       if (digest === undefined || this.#sizes.has(digest) || this.#omitted.has(digest)) continue;
-      this.#reportMissing(digest, breaks(this.#kubepkg, digest));
+      this.#reportMissing(digest, imagesNeeding(this.#kubepkg, digest));
     }
   }
 
   async #checkImages(): Promise<void> {
     const missing = new Map<Digest, string[]>();
     for (const image of imagesOf(this.#kubepkg)) {
-      const lacking = new Set<Digest>();
+      const missingOfImage = new Set<Digest>();
       try {
-        await readImageGraph(this.#kubepkg, image, this.#content(), lacking);
+        await readImageGraph(this.#kubepkg, image, this.#content(), missingOfImage);
       } catch (error) {
-        this.#note(error, formatReference(image.reference));
+        this.#record(error, formatReference(image.reference));
       }
-      for (const digest of lacking) {
+      for (const digest of missingOfImage) {
         missing.set(digest, [...missing.get(digest) ?? [], formatReference(image.reference)]);
       }
     }
@@ -150,7 +150,7 @@ class BundleCheck {
     };
   }
 
-  #note(error: unknown, image?: string): void {
+  #record(error: unknown, image?: string): void {
     if (!(error instanceof CorruptError)) throw error;
     this.#problems.push({ message: error.message, ...(image === undefined ? {} : { images: [image] }) });
   }
@@ -174,7 +174,7 @@ async function hash(blob: BundleBlob): Promise<void> {
   verifier.finish();
 }
 
-function breaks(kubepkg: KubePkg, digest: Digest): string[] {
+function imagesNeeding(kubepkg: KubePkg, digest: Digest): string[] {
   const names = new Set(
     (kubepkg.status?.digests ?? []).filter((line) => line.digest === digest).map(({ name }) => name),
   );

@@ -4,53 +4,53 @@ import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
-import { type BundleFile, END_BYTES, type FileEntry, placeInFile, sizeOfEntry } from "./bundle_layout.ts";
+import { type BundleFile, END_BYTES, type FileEntry, positionInFile, sizeOfEntry } from "./bundle_layout.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 import { EntryVerifier } from "./entry_verifier.ts";
-import { blameImages, type PreparedPack } from "./prepare_pack.ts";
+import { type PreparedPack, rethrowWithImages } from "./prepare_pack.ts";
 import { beginFile, type PartialFile, resumeFile, type ResumePoint } from "./resume_pack.ts";
 
-/** Where a bundle's file goes. */
+/** The output that a bundle file is written to. */
 export interface BundleOutput extends ByteSink {
-  /** What an interrupted pack left is gone on with; absent where nothing can be left: a pipe. */
+  /** The file of an interrupted pack, which is resumed. Absent for an output that cannot be resumed, such as a pipe. */
   readonly partial?: PartialFile;
 }
 
-/** What is going on while a bundle is packed or imported. */
+/** Progress of packing or importing a bundle. */
 export interface BundleProgress {
-  /** Bytes that are done. */
+  /** Bytes processed so far. */
   readonly bytes: number;
-  /** Bytes that there will be, where it is known. */
+  /** Bytes in total, where known. */
   readonly total?: number;
-  /** The entry that is worked on: `blobs/sha256/…`. */
+  /** Name of the current entry: `blobs/sha256/…`. */
   readonly entry: string;
 }
 
-/** How a file is written. */
+/** Options for writing a bundle file. */
 export interface WriteOptions {
-  /** Has seen the content of the files before this one. */
+  /** The verifier, after the content of the files before this one. */
   readonly check?: EntryVerifier;
-  /** Whether to hash what is written, which costs as much as all else. */
+  /** Whether to hash the file. This costs as much as the rest of the work. */
   readonly hashOutput?: boolean;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
 
-/** A file that was written. */
+/** A bundle file that was written. */
 export interface WrittenFile {
-  /** In bytes. */
+  /** Size of the file, in bytes. */
   readonly size: number;
-  /** Of the file, if it was asked for. */
+  /** Digest of the file, with `hashOutput`. */
   readonly tgzDigest?: Digest;
-  /** How many bytes an interrupted pack had left, which were not packed again. */
+  /** Bytes of an interrupted pack that were reused. */
   readonly resumed: number;
-  /** Has seen the content of this file too. */
+  /** The verifier, after the content of this file. */
   readonly check: EntryVerifier;
 }
 
 /**
- * Writes a bundle's file, or the rest of one that is there in part. The content is verified while it passes.
+ * Writes a bundle file, or the rest of a partial file. Verifies the content while it writes.
  *
- * @throws {WrongContentError} when content is not what its digest says
+ * @throws {WrongContentError} when content does not match its digest
  */
 export async function writeBundle(
   layout: BundleFile,
@@ -60,51 +60,51 @@ export async function writeBundle(
 ): Promise<WrittenFile> {
   const { check = new EntryVerifier(), hashOutput = false } = options;
   for (let tries = 1;; tries++) {
-    const taken = output.partial === undefined
+    const resumePoint = output.partial === undefined
       ? beginFile({ check, hashOutput })
       : await resumeFile(output.partial, layout, { check, hashOutput });
     try {
-      return await writeRest({ layout, pack, taken }, output, options);
+      return await writeRest({ layout, pack, resumePoint }, output, options);
     } catch (error) {
       if (!(error instanceof CorruptResumeError)) throw error;
       if (tries > 1) throw error.cause;
-      // Now without what was there of it.
+      // Retry once, and write the entry from its start.
       const { entries } = layout;
-      const start = entries.slice(0, taken.entry).reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
-      await output.partial!.cut(placeInFile(layout, start));
+      const start = entries.slice(0, resumePoint.entry).reduce((sum, entry) => sum + sizeOfEntry(entry), 0);
+      await output.partial!.cut(positionInFile(layout, start));
     }
   }
 }
 
-/** Content was wrong, of which the file had a part already: that may have been damaged. */
+/** A resumed entry does not match its digest: the beginning that was already in the file may be damaged. */
 class CorruptResumeError extends Error {}
 
 interface WriteJob {
   readonly layout: BundleFile;
   readonly pack: PreparedPack;
-  readonly taken: ResumePoint;
+  readonly resumePoint: ResumePoint;
 }
 
 async function writeRest(
-  { layout, pack, taken }: WriteJob,
+  { layout, pack, resumePoint }: WriteJob,
   output: ByteSink,
   options: WriteOptions,
 ): Promise<WrittenFile> {
   const { head, size } = layout;
-  const { hash, check } = taken;
+  const { hash, check } = resumePoint;
   const sink: ByteSink = {
     write: (bytes) => {
       hash?.update(bytes);
       return output.write(bytes);
     },
   };
-  const isNew = taken.state.size === 0;
+  const isNew = resumePoint.state.size === 0;
   if (isNew) await sink.write(head.bytes);
-  const gzip = new GzipWriter(sink, isNew ? head.state : taken.state);
+  const gzip = new GzipWriter(sink, isNew ? head.state : resumePoint.state);
   const report = (entry: string) => options.onProgress?.({ bytes: gzip.size, total: size, entry });
   report(ENTRY_NAME.kubepkg);
   try {
-    if (!taken.isComplete) await writeBody({ layout, pack, taken }, gzip, report);
+    if (!resumePoint.isComplete) await writeBody({ layout, pack, resumePoint }, gzip, report);
   } catch (error) {
     await gzip.settle();
     throw error;
@@ -112,42 +112,42 @@ async function writeRest(
   return {
     size,
     ...(hash === undefined ? {} : { tgzDigest: `sha256:${hash.digest("hex")}` as const }),
-    resumed: taken.isComplete ? size : taken.state.size + taken.tail.length,
+    resumed: resumePoint.isComplete ? size : resumePoint.state.size + resumePoint.tail.length,
     check,
   };
 }
 
 async function writeBody(
-  { layout: { entries }, pack, taken }: WriteJob,
+  { layout: { entries }, pack, resumePoint }: WriteJob,
   gzip: GzipWriter,
   report: (entry: string) => void,
 ): Promise<void> {
-  await gzip.write(taken.tail);
-  for (let i = taken.entry; i < entries.length; i++) {
+  await gzip.write(resumePoint.tail);
+  for (let i = resumePoint.entry; i < entries.length; i++) {
     const entry = entries[i]!;
-    const offset = i === taken.entry ? taken.offset : 0;
+    const offset = i === resumePoint.entry ? resumePoint.offset : 0;
     const write = async (bytes: Uint8Array) => {
       await gzip.write(bytes);
       report(entry.name);
     };
     try {
-      await writeEntry({ entry, offset }, pack, { check: taken.check, write });
+      await writeEntry({ entry, offset }, pack, { check: resumePoint.check, write });
     } catch (error) {
       if (offset <= entry.header.length || !(error instanceof DigestMismatchError)) throw error;
       throw new CorruptResumeError(error.message, { cause: error });
     }
   }
-  await gzip.write(new Uint8Array(END_BYTES - (taken.entry === entries.length ? taken.offset : 0)));
+  await gzip.write(new Uint8Array(END_BYTES - (resumePoint.entry === entries.length ? resumePoint.offset : 0)));
   await gzip.finish();
 }
 
-/** Where the bytes of an entry go. */
+/** Verifies and writes the bytes of an entry. */
 interface EntrySink {
   readonly check: EntryVerifier;
   readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 
-// Of the entry `offset` bytes are there already.
+// The file already has `offset` bytes of the entry.
 async function writeEntry(
   { entry, offset }: { entry: FileEntry; offset: number },
   { source, manifests, images }: PreparedPack,
@@ -170,14 +170,14 @@ async function writeEntry(
       else await copyBlob(source, entry, { from, pass });
       check.end(entry);
     } catch (error) {
-      blameImages(error, digest, images);
+      rethrowWithImages(error, digest, images);
     }
   }
   const end = header.length + length;
   await write(new Uint8Array(sizeOfEntry(entry) - Math.max(offset, end)));
 }
 
-// The next piece is on its way while this one is hashed and written.
+// The next chunk is read while the current one is hashed and written.
 async function copyBlob(
   source: ContentSource,
   { descriptor: { digest, size }, repository, start, length }: FileEntry,
@@ -188,7 +188,7 @@ async function copyBlob(
   const range = isWhole ? undefined : { start: first, end: start + length - 1 };
   const opened = await source.openBlob(repository, digest, range).catch((error) => {
     if (!(error instanceof RegistryError) || error.code !== "RANGE_INVALID") throw error;
-    throw new DigestMismatchError(`Cannot accept ${digest}: fewer than the ${size} bytes expected are there`);
+    throw new DigestMismatchError(`Cannot accept ${digest}: it has fewer than the ${size} bytes expected`);
   });
   if (opened === undefined) throw new Error(`Cannot pack ${repository}: its blob ${digest} was not found`);
   const reader = new ByteReader(openByteSource(opened.body), digest);
@@ -205,7 +205,9 @@ async function copyBlob(
       await pass(piece);
     }
     if (isWhole || passed === start + length) return;
-    throw new DigestMismatchError(`Cannot accept ${digest}: ${passed} bytes came up to ${start + length}`);
+    throw new DigestMismatchError(
+      `Cannot accept ${digest}: it ends after ${passed} bytes, ${start + length} are needed`,
+    );
   } catch (error) {
     await reader.cancel(error);
     throw error;

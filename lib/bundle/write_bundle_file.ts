@@ -7,33 +7,35 @@ import { CorruptError, NoSpaceError } from "../oci/error.ts";
 import type { PartialFile } from "./resume_pack.ts";
 import type { BundleOutput } from "./write_bundle.ts";
 
-/** How a bundle's file is written. */
+/** Options for writing a bundle file. */
 export interface WriteBundleOptions {
-  /** Told that the file is being written which stays when the process ends, or writing fails. */
+  /** Called when writing starts. From then on, a partial file remains when the process ends or writing fails. */
   readonly onBegin?: () => void;
-  /** Told that writing has failed, and how many bytes are there for the next one to go on from. */
+  /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
   readonly onKept?: (bytes: number) => void;
 }
 
-/** Most symbolic links that lead to a file, as Linux has it. */
+/** Longest chain of symbolic links that is followed, as on Linux. */
 const MAX_LINKS = 40;
 const OPEN_TRIES = 5;
 
-/** Where a bundle goes: into a folder (what is one, or ends in a slash) under its own name. */
+/**
+ * Returns the path of a bundle: `path` itself, or `fileName` in it when `path` is an existing folder or ends in a slash.
+ */
 export async function chooseBundlePath(path: string, fileName: string): Promise<string> {
   const isFolder = path.endsWith("/") || (await statOf(path, Deno.stat))?.isDirectory === true;
   return isFolder ? `${path.replace(/\/+$/, "")}/${fileName}` : path;
 }
 
 /**
- * Writes a file that is there whole, and synced, or not at all: first as `.<name>.partial` beside it, which is locked
- * meanwhile. Where the process ends or writing fails it stays, and the next one may go on from it; not so where its content
- * is wrong, or the disk is full and wants the space back. A symbolic link stays, and what it leads to is written. What is
- * no regular file (a pipe, a device) is written as it is.
+ * Writes a file atomically: it exists complete and synced, or not at all. The bytes go to a locked `.<name>.partial` in
+ * the same folder. The partial file remains when the process ends or writing fails, so that the next call can resume it.
+ * It is removed when its content is wrong or the disk is full. A symbolic link is kept, and its target is written. A pipe
+ * or device is written directly.
  *
- * @param write writes the content, behind what it leaves of `partial`; the file gets its name when it returns
+ * @param write writes the content, after what it keeps of `partial`. The file is committed when it returns
  * @throws {NoSpaceError} when the disk is full
- * @throws {Error} when another process is writing the same file, or whoever read a pipe has stopped
+ * @throws {Error} when another process is writing the same file, or the reader of a pipe has closed it
  */
 export async function writeBundleFile<T>(
   path: string,
@@ -41,16 +43,16 @@ export async function writeBundleFile<T>(
   { onBegin, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
-  const there = await statOf(target, Deno.lstat);
-  if (there?.isDirectory) throw new Error(`Cannot write ${path}: it is a folder`);
-  if (there !== undefined && !there.isFile) {
+  const existing = await statOf(target, Deno.lstat);
+  if (existing?.isDirectory) throw new Error(`Cannot write ${path}: it is a folder`);
+  if (existing !== undefined && !existing.isFile) {
     using file = await Deno.open(target, { write: true });
     return await write(createSink(file, path));
   }
   const folder = parentOf(target);
   await createFolder(folder);
   const temporary = `${folder === "/" ? "" : folder}/.${target.slice(target.lastIndexOf("/") + 1)}.partial`;
-  // Open, and so locked, until the file has its name or is given up: nobody must take over what is about to move.
+  // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);
   onBegin?.();
   try {
@@ -60,13 +62,13 @@ export async function writeBundleFile<T>(
     return result;
   } catch (error) {
     const { size } = await file.stat();
-    if (isWorthless(error) || size === 0) await removeIfPresent(temporary);
+    if (mustDiscard(error) || size === 0) await removeIfPresent(temporary);
     else onKept?.(size);
     throw error;
   }
 }
 
-/** An open file as one that may hold the beginning of what is going to be written. */
+/** Wraps an open file as a `PartialFile`. */
 export function createPartialFile(file: Deno.FsFile): PartialFile {
   return {
     readAt: async (position, buffer) => {
@@ -86,16 +88,16 @@ export function createPartialFile(file: Deno.FsFile): PartialFile {
   };
 }
 
-// With a full disk the space is wanted back; where content is wrong nobody knows what else is.
-function isWorthless(error: unknown): boolean {
+// On a full disk the space has to be freed. After wrong content, the rest of the file cannot be trusted either.
+function mustDiscard(error: unknown): boolean {
   return error instanceof NoSpaceError || isNoSpace(error) || error instanceof DigestMismatchError ||
     error instanceof CorruptError;
 }
 
 /**
- * Takes a bundle's bytes for an open file.
+ * Creates a sink that writes to an open file.
  *
- * @param name the file's in errors
+ * @param name name of the file in errors
  */
 export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, name: string): ByteSink {
   return {
@@ -104,7 +106,7 @@ export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, 
         for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
       } catch (cause) {
         if (cause instanceof Deno.errors.BrokenPipe) {
-          throw new Error(`Cannot write ${name}: whoever read it has stopped`, { cause });
+          throw new Error(`Cannot write ${name}: the reader has closed the pipe`, { cause });
         }
         if (!isNoSpace(cause)) throw cause;
         throw new NoSpaceError(`Cannot write ${name}: no space left on the device`, { cause });
@@ -118,19 +120,23 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
     const file = await Deno.open(temporary, { read: true, write: true, create: true });
     try {
       if (await lockFile(file) === "taken") {
-        throw new Error(`Cannot write ${path}: another crpe is writing it; wait for its end, or choose another name`);
+        throw new Error(
+          `Cannot write ${path}: another crpe is writing it; wait for it to finish, or choose another name`,
+        );
       }
-      const [opened, there] = [await file.stat(), await statOf(temporary, Deno.lstat)];
-      if (there !== undefined && !there.isFile) throw new Error(`Cannot write ${path}: ${temporary} is in the way`);
-      // Who had it before us may have given it its final name since we opened it.
-      if (there !== undefined && there.ino === opened.ino && there.dev === opened.dev) return file;
+      const [opened, atPath] = [await file.stat(), await statOf(temporary, Deno.lstat)];
+      if (atPath !== undefined && !atPath.isFile) {
+        throw new Error(`Cannot write ${path}: ${temporary} is not a regular file; remove it`);
+      }
+      // Between opening and locking, the previous lock holder may have renamed the file to its final name.
+      if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) return file;
     } catch (error) {
       file.close();
       throw error;
     }
     file.close();
   }
-  throw new Error(`Cannot write ${path}: others keep writing it`);
+  throw new Error(`Cannot write ${path}: other processes keep writing it; choose another name`);
 }
 
 async function followLinks(path: string): Promise<string> {

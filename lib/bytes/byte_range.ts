@@ -1,12 +1,12 @@
 import { RegistryError } from "../oci/error.ts";
 
-/** What part of a blob is asked for: from `start` up to and with `end`, or the last `suffix` bytes. */
+/** A requested byte range of a blob: from `start` to `end` inclusive (or to the end), or the last `suffix` bytes. */
 export type ByteRange = { readonly start: number; readonly end?: number } | { readonly suffix: number };
 
 /**
- * The bytes that a range stands for in a blob of `size` bytes.
+ * Resolves a range against a blob of `size` bytes; `undefined` means the whole blob.
  *
- * @throws {RegistryError} `RANGE_INVALID` when there are none (RFC 9110, 14.1.2)
+ * @throws {RegistryError} `RANGE_INVALID` when the range selects no bytes (RFC 9110, 14.1.2)
  */
 export function resolveRange(size: number, range: ByteRange | undefined): { start: number; length: number } {
   if (range === undefined) return { start: 0, length: size };

@@ -1,33 +1,33 @@
 import { TruncatedError } from "../oci/error.ts";
 
-/** Gives bytes piece by piece. */
+/** A source of bytes that is read chunk by chunk. */
 export interface ByteSource {
-  /** The next piece, which is the caller's to keep and is not empty; `undefined` at the end. */
+  /** Returns the next chunk, which is never empty and belongs to the caller; `undefined` at the end. */
   read(): Promise<Uint8Array | undefined>;
-  /** Ends reading early; nothing that it fails with is reported. */
+  /** Stops reading early. Errors of the underlying stream are ignored. */
   cancel(reason?: unknown): Promise<void>;
 }
 
-/** A source of which bytes that nobody needs are passed over without being read. */
+/** A source that can skip bytes without reading them. */
 export interface SeekableSource extends ByteSource {
   /**
-   * Passes over up to `length` bytes.
+   * Skips up to `length` bytes.
    *
-   * @returns how many there were; 0 at the end, and where the source can only read at the moment
+   * @returns the number of bytes skipped; 0 at the end, and where the source can currently only be read
    */
   skip(length: number): Promise<number> | number;
-  /** Looks at bytes `distance` bytes further on than what was read; fewer than `length` where the source ends. */
+  /** Returns `length` bytes at `distance` bytes past the read position, without consuming; fewer at the end. */
   peekAt(distance: number, length: number): Promise<Uint8Array>;
 }
 
-/** Where a bundle is read from. */
+/** An input that a bundle is read from. */
 export type BundleSource = ReadableStream<Uint8Array> | SeekableSource;
 
 const EMPTY = new Uint8Array(0);
-// Fewer bytes are sooner read, and a check sum over all bytes can be told then.
-const WORTH_SKIPPING = 64 * 1024;
+// Reading fewer bytes is faster than skipping them, and keeps the checksum over all bytes verifiable.
+const MIN_SKIP_BYTES = 64 * 1024;
 
-/** Reads from a `ByteSource` in the portions that the reader of a format needs, without copying large ones. */
+/** Reads a `ByteSource` in the sizes that a format parser needs. Large reads are not copied. */
 export class ByteReader {
   readonly #source: ByteSource & Partial<SeekableSource>;
   readonly #what: string;
@@ -36,28 +36,28 @@ export class ByteReader {
   #ended = false;
   #isReadThrough = false;
 
-  /** @param what names the bytes in errors */
+  /** @param what name of the input in errors */
   constructor(source: ByteSource & Partial<SeekableSource>, what: string) {
     this.#source = source;
     this.#what = what;
   }
 
-  /** Whether bytes that are skipped need not be read. */
+  /** Whether skipped bytes are not read. */
   get isSeekable(): boolean {
     return this.#source.skip !== undefined && !this.#isReadThrough;
   }
 
-  /** From now on what is skipped is read too, so that a check sum over all of it can be told. */
+  /** From now on reads skipped bytes too, so that a checksum over all bytes can be verified. */
   readThrough(): void {
     this.#isReadThrough = true;
   }
 
-  /** How many bytes were read or skipped. */
+  /** The number of bytes read or skipped so far. */
   get position(): number {
     return this.#position;
   }
 
-  /** Up to `max` bytes, at least one, as a view on what the source gave; `undefined` at the end. */
+  /** Returns 1 to `max` bytes as a view of the source's chunk; `undefined` at the end. */
   async read(max: number): Promise<Uint8Array | undefined> {
     if (this.#rest.length === 0 && !await this.#fill()) return undefined;
     const piece = this.#rest.length <= max ? this.#rest : this.#rest.subarray(0, max);
@@ -67,9 +67,9 @@ export class ByteReader {
   }
 
   /**
-   * Exactly `length` bytes; meant for small portions.
+   * Returns exactly `length` bytes. Meant for small reads: the bytes may be copied.
    *
-   * @throws {CorruptError} when there are fewer
+   * @throws {TruncatedError} when the source ends before that
    */
   async readExactly(length: number): Promise<Uint8Array> {
     const first = length === 0 ? EMPTY : await this.read(length);
@@ -84,7 +84,7 @@ export class ByteReader {
     throw this.#truncated();
   }
 
-  /** The next bytes, without reading on: `length`, or fewer at the end. */
+  /** Returns the next `length` bytes, or fewer at the end, without consuming them. */
   async peek(length: number): Promise<Uint8Array> {
     while (this.#rest.length < length) {
       const before = this.#rest;
@@ -99,26 +99,26 @@ export class ByteReader {
   }
 
   /**
-   * Passes over bytes; those of a seekable source are not read.
+   * Skips `length` bytes. A seekable source does not read them.
    *
-   * @throws {CorruptError} when there are fewer bytes than `length`
+   * @throws {TruncatedError} when the source ends before that
    */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0;) {
-      const passed = await this.#pass(left) || (await this.read(left))?.length;
-      if (passed === undefined) throw this.#truncated();
-      left -= passed;
+      const skipped = await this.#skipInSource(left) || (await this.read(left))?.length;
+      if (skipped === undefined) throw this.#truncated();
+      left -= skipped;
     }
   }
 
-  /** Looks at bytes `distance` bytes further on, of a seekable source; fewer than `length` where it ends. */
+  /** As `SeekableSource.peekAt`. Past the buffered bytes, a source that is not seekable returns nothing. */
   async peekAt(distance: number, length: number): Promise<Uint8Array> {
     const beyond = distance - this.#rest.length;
     if (beyond < 0) return (await this.peek(distance + length)).subarray(distance);
     return await this.#source.peekAt?.(beyond, length) ?? EMPTY;
   }
 
-  /** Takes back the end of what was read last, to be read again. */
+  /** Pushes back the end of the last read, so that it is read again. */
   unread(piece: Uint8Array): void {
     this.#position -= piece.length;
     if (this.#rest.length === 0) {
@@ -131,21 +131,21 @@ export class ByteReader {
     this.#rest = joined;
   }
 
-  /** Ends reading early. */
+  /** Stops reading early, and cancels the source. */
   async cancel(reason?: unknown): Promise<void> {
     this.#ended = true;
     this.#rest = EMPTY;
     await this.#source.cancel(reason);
   }
 
-  async #pass(length: number): Promise<number> {
-    if (this.#rest.length > 0 || this.#ended || this.#isReadThrough || length < WORTH_SKIPPING) return 0;
-    const passed = await this.#source.skip?.(length) ?? 0;
-    this.#position += passed;
-    return passed;
+  async #skipInSource(length: number): Promise<number> {
+    if (this.#rest.length > 0 || this.#ended || this.#isReadThrough || length < MIN_SKIP_BYTES) return 0;
+    const skipped = await this.#source.skip?.(length) ?? 0;
+    this.#position += skipped;
+    return skipped;
   }
 
-  // Replaces what is left, also where it is not empty: `peek` has kept it.
+  // Replaces the buffered bytes even when some are left: `peek` has saved them.
   async #fill(): Promise<boolean> {
     const piece = this.#ended ? undefined : await this.#source.read();
     if (piece === undefined) this.#ended = true;
@@ -154,7 +154,7 @@ export class ByteReader {
   }
 
   #truncated(): TruncatedError {
-    return new TruncatedError(`Cannot read ${this.#what}: it ends after ${this.#position} bytes, in the middle`);
+    return new TruncatedError(`Cannot read ${this.#what}: it is cut off after ${this.#position} bytes`);
   }
 }
 
@@ -162,20 +162,20 @@ const SMALLEST_VIEW = 64 * 1024;
 const LARGEST_VIEW = 1024 * 1024;
 
 /**
- * Reads a stream piece by piece; a byte stream (a request's body, a file) in pieces of up to 1 MiB.
+ * Opens a stream as a `ByteSource`. A byte stream (a request body, a file) is read in chunks of up to 1 MiB.
  *
- * @param largest size of the largest piece in bytes
+ * @param largest size of the largest chunk, in bytes
  */
 export function openByteSource(stream: ReadableStream<Uint8Array>, largest = LARGEST_VIEW): ByteSource {
   let reader: ReadableStreamBYOBReader;
   try {
-    // Only a byte stream lends itself to it, and there is no other way to ask than to try.
+    // Only byte streams have a BYOB reader, and trying is the only way to find out.
     reader = stream.getReader({ mode: "byob" });
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return openChunkSource(stream);
   }
-  // The pieces are given away, so each needs its own memory: no more of it than the stream tends to fill.
+  // Each chunk needs its own memory, because the caller keeps it. The buffer size follows what the stream tends to fill.
   let size = SMALLEST_VIEW;
   return {
     read: async () => {
@@ -189,7 +189,7 @@ export function openByteSource(stream: ReadableStream<Uint8Array>, largest = LAR
   };
 }
 
-/** Makes a stream of what a reader gives until its end; cancelling the stream leaves the reader where it is. */
+/** Streams the rest of a reader. Cancelling the stream does not cancel the reader. */
 export function streamBytes(reader: Pick<ByteReader, "read">, chunkBytes = LARGEST_VIEW): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     async pull(controller) {

@@ -1,10 +1,10 @@
 /**
- * The same body, with its bytes counted as they are taken.
+ * Wraps a body and counts its bytes as they are read.
  *
- * @param length how many bytes it should have
- * @param onEnd told once how many were taken: when it was all of them, or when the body ends (`isWhole`), breaks off or is
- *   cancelled before that
- * @param onBackpressure told whose turn it is: the client's, which has been given what there was, or the body's
+ * @param length the number of bytes that the body should have
+ * @param onEnd called once with the number of bytes read. `isWhole` is true after the last byte and at the end of the
+ *   body, false when the body fails or is cancelled before that
+ * @param onBackpressure called with true when a chunk waits for the client to read it, with false when the body is read
  */
 export function countBody(
   body: ReadableStream<Uint8Array>,
@@ -20,7 +20,7 @@ export function countBody(
     isOver = true;
     onEnd(bytes, isWhole);
   };
-  // Nobody reads what is empty.
+  // An empty body is never read.
   if (length === 0) end(true);
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -34,7 +34,7 @@ export function countBody(
         bytes += value.length;
         controller.enqueue(value);
         onBackpressure(true);
-        // A client that has all of it may ask how much was sent before the stream's end is looked at.
+        // A client with all bytes may query the count before the end of the stream is read.
         if (bytes >= length) end(true);
       } catch (error) {
         end(false);

@@ -1,23 +1,23 @@
 import type { SeekableSource } from "./byte_reader.ts";
 
-/** A file of which any bytes can be read. */
+/** A file with random access. */
 export interface SeekableFile {
   /** In bytes. */
   readonly size: number;
-  /** Fills `buffer`, or a part of it, from `position` on. @returns how many bytes came; 0 at the end */
+  /** Reads into `buffer` from `position` on. @returns the number of bytes read, possibly fewer; 0 at the end */
   read(position: number, buffer: Uint8Array): Promise<number>;
-  /** May be called again. */
+  /** May be called more than once. */
   close(): void;
 }
 
 const SMALLEST_READ = 64 * 1024;
 const LARGEST_READ = 1024 * 1024;
 
-/** Reads a file piece by piece, and can pass over what nobody needs. The file is closed at its end, and on cancel. */
+/** Reads a file chunk by chunk, with skipping. Closes the file at its end, and on cancel. */
 export class FileSource implements SeekableSource {
   readonly #file: SeekableFile;
   #position = 0;
-  // What follows a jump is a header, and often the next jump.
+  // Starts small after each skip: a header follows, and then often the next skip.
   #readBytes = SMALLEST_READ;
 
   constructor(file: SeekableFile) {
@@ -32,7 +32,7 @@ export class FileSource implements SeekableSource {
     }
     const buffer = new Uint8Array(Math.min(this.#readBytes, left));
     const got = await this.#file.read(this.#position, buffer);
-    // It has become shorter meanwhile: whoever reads finds that it ends too early.
+    // The file was truncated in the meantime. The caller reports the early end.
     if (got === 0) return undefined;
     this.#position += got;
     this.#readBytes = Math.min(this.#readBytes * 2, LARGEST_READ);
@@ -40,10 +40,10 @@ export class FileSource implements SeekableSource {
   }
 
   skip(length: number): number {
-    const passed = Math.max(0, Math.min(length, this.#file.size - this.#position));
-    this.#position += passed;
+    const skipped = Math.max(0, Math.min(length, this.#file.size - this.#position));
+    this.#position += skipped;
     this.#readBytes = SMALLEST_READ;
-    return passed;
+    return skipped;
   }
 
   async peekAt(distance: number, length: number): Promise<Uint8Array> {

@@ -1,9 +1,10 @@
-/** How many bytes are moved at a time: the size from which on Deno's cost a chunk no longer counts. */
+/** Size of a chunk, in bytes. From this size on, Deno's overhead per chunk is negligible. */
 export const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Hands the bytes of a stream on, in order, one chunk at a time, and reads the next chunk meanwhile. A byte stream (a fetch
- * body) is read in large pieces, into two buffers that are used in turn. On an error the stream is cancelled.
+ * Passes a stream to `onChunk`, in order and one chunk at a time, while the next chunk is read. A byte stream (a fetch
+ * body) is read in large chunks into two alternating buffers: `onChunk` must not keep a chunk. On an error the stream is
+ * cancelled.
  */
 export async function drain(
   body: ReadableStream<Uint8Array>,
@@ -11,15 +12,15 @@ export async function drain(
 ): Promise<void> {
   const reader = openReader(body);
   let work: Promise<void> = Promise.resolve();
-  const deal = async (chunk: Uint8Array) => {
+  const processChunk = async (chunk: Uint8Array) => {
     await onChunk(chunk);
-    reader.giveBack(chunk);
+    reader.release(chunk);
   };
   try {
     for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) {
       await work;
-      work = deal(chunk);
-      // It is awaited a moment later; until then nobody must call it unhandled.
+      work = processChunk(chunk);
+      // The promise is awaited in the next turn. Until then a rejection must not count as unhandled.
       work.catch(() => {});
     }
     await work;
@@ -31,13 +32,13 @@ export async function drain(
 
 interface ChunkReader {
   read(): Promise<Uint8Array | undefined>;
-  /** Says that a chunk's memory is free again. */
-  giveBack(chunk: Uint8Array): void;
+  /** Returns a chunk's memory for reuse. */
+  release(chunk: Uint8Array): void;
   cancel(reason: unknown): Promise<void>;
 }
 
 function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
-  // Only a byte stream lends itself to reading into our own buffer; there is no other way to ask than to try.
+  // Only byte streams can be read into a given buffer, and trying is the only way to find out.
   try {
     const reader = (body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader({ mode: "byob" });
     const free: ArrayBuffer[] = [];
@@ -46,7 +47,7 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
         const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(CHUNK_BYTES)));
         return done ? undefined : value;
       },
-      giveBack: ({ buffer }) => free.push(buffer as ArrayBuffer),
+      release: ({ buffer }) => free.push(buffer as ArrayBuffer),
       cancel: (reason) => reader.cancel(reason).catch(() => {}),
     };
   } catch (error) {
@@ -54,23 +55,24 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
     const reader = body.getReader();
     return {
       read: async () => (await reader.read()).value,
-      giveBack() {},
+      release() {},
       cancel: (reason) => reader.cancel(reason).catch(() => {}),
     };
   }
 }
 
-// Each reader has some five chunks on the way to its client. Few readers are to be fast, many are to be small.
+// Each reader has about five chunks in flight to its client. A few readers get large chunks for speed, many get small
+// ones to save memory.
 const CHUNKS_FOR_READERS = [
   { atMost: 4, bytes: CHUNK_BYTES },
   { atMost: 12, bytes: CHUNK_BYTES / 2 },
   { atMost: 64, bytes: CHUNK_BYTES / 16 },
-  // So many are no cluster: most of them will not read.
+  // More than a cluster needs: most of these clients have stopped reading.
   { atMost: Infinity, bytes: CHUNK_BYTES / 64 },
 ] as const;
 let readers = 0;
 
-/** Reads an open file piece by piece; closing this closes the file. */
+/** Reads an open file chunk by chunk. The chunk size depends on the number of open readers. */
 export class FileChunks {
   readonly #file: Deno.FsFile;
   #isOpen = true;
@@ -80,16 +82,16 @@ export class FileChunks {
     readers++;
   }
 
-  /** Up to `limit` bytes, at least one, in memory of their own. @throws {Error} at the end of the file */
+  /** Returns 1 to `limit` bytes in newly allocated memory. @throws {Error} at the end of the file */
   async read(limit: number): Promise<Uint8Array> {
     const { bytes } = CHUNKS_FOR_READERS.find(({ atMost }) => readers <= atMost)!;
     const buffer = new Uint8Array(Math.min(bytes, limit));
     const got = await this.#file.read(buffer);
-    if (got === null) throw new Error("Cannot read on: the file ends early");
+    if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
     return got === buffer.length ? buffer : buffer.subarray(0, got);
   }
 
-  /** May be called again. */
+  /** Closes the file. May be called more than once. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -98,7 +100,7 @@ export class FileChunks {
   }
 }
 
-/** The `length` bytes of an open file that begin at `start`; the file is closed at the end, on an error and on cancel. */
+/** Streams `length` bytes of an open file from `start` on. Closes the file at the end, on an error and on cancel. */
 export function streamFile(file: Deno.FsFile, start: number, length: number): ReadableStream<Uint8Array> {
   const chunks = new FileChunks(file);
   let left = length;

@@ -1,10 +1,10 @@
 import { CorruptError } from "../oci/error.ts";
 
 /**
- * All bytes of a stream that has to be small.
+ * Reads a whole stream into memory.
  *
- * @param what names it in the error
- * @throws {CorruptError} when there are more than `limit` bytes; the rest is not read
+ * @param what name of the stream in the error
+ * @throws {CorruptError} when the stream has more than `limit` bytes; the rest is not read
  */
 export async function readBounded(
   stream: ReadableStream<Uint8Array>,

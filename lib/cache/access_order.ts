@@ -5,14 +5,16 @@ import { INGEST } from "../store/layout.ts";
 const FILE = `${INGEST}/access.json`;
 const MAX_ENTRIES = 20_000;
 
-/** In which order manifests were asked for. It knows no times, so that a wrong clock changes nothing. */
+/**
+ * The order in which manifests were last requested. It has no time stamps, so that a wrong clock does not affect it.
+ */
 export class AccessOrder {
-  // A Map keeps the order of insertion: what was asked for last is its end.
+  // A Map iterates in insertion order: the manifest requested last is at its end.
   readonly #ranks = new Map<Digest, number>();
   #last = 0;
   #isSaved = true;
 
-  /** Takes up what `save` has written; where that cannot be read, nothing was ever asked for. */
+  /** Reads the order that `save` wrote; gives an empty order if the file is missing or corrupt. */
   static async read(root: string): Promise<AccessOrder> {
     const order = new AccessOrder();
     try {
@@ -25,7 +27,7 @@ export class AccessOrder {
     return order;
   }
 
-  /** Something was asked for. */
+  /** Records that a manifest was requested. */
   touch(digest: Digest): void {
     this.#ranks.delete(digest);
     this.#ranks.set(digest, ++this.#last);
@@ -35,12 +37,12 @@ export class AccessOrder {
     this.#ranks.delete(oldest!);
   }
 
-  /** The later something was asked for, the higher; 0 where it never was. */
+  /** Returns the rank of a manifest: the higher, the more recently it was requested; 0 if it never was. */
   rankOf(digest: Digest): number {
     return this.#ranks.get(digest) ?? 0;
   }
 
-  /** Makes the order outlive the process, if it has changed. */
+  /** Writes the order to the data folder, if it has changed. */
   async save(root: string, randomName: () => string): Promise<void> {
     if (this.#isSaved) return;
     this.#isSaved = true;

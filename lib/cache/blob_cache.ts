@@ -12,29 +12,32 @@ import { Download } from "./shared_download.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
 
-/** Keeps a store within a size. */
-export interface RoomKeeper {
+/** Keeps a store within a size limit. */
+export interface SpaceManager {
   /**
-   * Makes room; `undefined`: there is none to be had. Disposed of when the blob is in its place or given up.
+   * Reserves space for a blob, and evicts images if necessary. The reservation must be disposed of when the blob is
+   * committed, or its download has failed.
    *
-   * @param digest the blob that it is for: what else belongs to its image stays
+   * @param bytes size of the blob
+   * @param digest digest of the blob; its image is not evicted
+   * @returns `undefined` when there is not enough space
    */
   reserve(bytes: number, digest?: Digest): Promise<Disposable | undefined>;
-  /** An image was asked for. */
+  /** Records that a manifest was requested. */
   touch(repo: string, digest: Digest): void;
 }
 
-/** Something that the cache did, for metrics. */
+/** An event in the cache, for metrics and the log. */
 export type CacheEvent =
-  /** A blob's download began. */
+  /** The download of a blob started. */
   | { readonly type: "download"; readonly repo: string; readonly size: number }
-  /** A client joined one that was running. */
+  /** A client joined a download in progress. */
   | { readonly type: "shared"; readonly repo: string }
-  /** Bytes of a blob came from an upstream. */
+  /** Bytes of a blob were received from an upstream. */
   | { readonly type: "received"; readonly repo: string; readonly bytes: number }
-  /** A tag was served although its upstream could not be asked. */
+  /** A tag was served from the store, because its upstream could not be reached or no longer has it. */
   | { readonly type: "stale"; readonly repo: string }
-  /** A blob was given on without being kept. */
+  /** A blob was served without being cached. */
   | {
     readonly type: "bypass";
     readonly repo: string;
@@ -42,7 +45,7 @@ export type CacheEvent =
     readonly size: number;
     readonly why: BypassReason;
   }
-  /** A blob did not come as a whole, or came wrong. `host` sent it. */
+  /** A blob was received incomplete or corrupt. `host` sent it. */
   | {
     readonly type: "failed";
     readonly repo: string;
@@ -51,27 +54,27 @@ export type CacheEvent =
     readonly error: unknown;
   };
 
-/** Why something is not kept: the disk is full, the limit of the store is reached, or the store cannot be written. */
+/** Why a blob is not cached: the disk is full, the size limit is reached, or the data folder is not writable. */
 export type BypassReason = "disk" | "limit" | "read-only";
 
-/** What a `BlobCache` is made of. */
+/** Options of a `BlobCache`. */
 export interface BlobCacheOptions {
   readonly store: IngestStore;
   readonly upstream?: Upstream | undefined;
-  readonly room?: RoomKeeper | undefined;
+  readonly space?: SpaceManager | undefined;
   readonly onEvent?: (event: CacheEvent) => void;
-  /** Called when a blob has come into the store. What it throws goes to `warn`. */
-  readonly onKept: () => Promise<void>;
+  /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
+  readonly onDownloadEnd: () => Promise<void>;
   readonly warn?: (message: string) => void;
 }
 
-/** The blobs of a store, and those that an upstream has: each comes once for all that ask, and is kept. */
+/** The blobs of a store and its upstream. A blob is downloaded once for all concurrent clients, and cached. */
 export class BlobCache {
   readonly #store: IngestStore;
   readonly #upstream: Upstream | undefined;
-  readonly #room: RoomKeeper | undefined;
+  readonly #space: SpaceManager | undefined;
   readonly #onEvent: (event: CacheEvent) => void;
-  readonly #onKept: () => Promise<void>;
+  readonly #onDownloadEnd: () => Promise<void>;
   readonly #warn: (message: string) => void;
   readonly #starts = new SingleFlight<Download | Uncached | undefined>();
   readonly #downloads = new Map<Digest, Download>();
@@ -79,42 +82,42 @@ export class BlobCache {
   constructor(options: BlobCacheOptions) {
     this.#store = options.store;
     this.#upstream = options.upstream;
-    this.#room = options.room;
+    this.#space = options.space;
     this.#onEvent = options.onEvent ?? (() => {});
-    this.#onKept = options.onKept;
+    this.#onDownloadEnd = options.onDownloadEnd;
     this.#warn = options.warn ?? (() => {});
   }
 
-  /** Whether a blob is being downloaded. */
+  /** Reports whether a download of a blob is in progress. */
   isDownloading(digest: Digest): boolean {
     return this.#downloads.has(digest);
   }
 
-  /** The size of a blob in bytes. */
+  /** Returns the size of a blob in bytes; `undefined` if neither the store nor the upstream has it. */
   async stat(repo: string, digest: Digest): Promise<number | undefined> {
     return await this.#store.statBlob(repo, digest) ?? this.#downloads.get(digest)?.size ??
       await this.#upstream?.statBlob(repo, digest);
   }
 
-  /** As `ContentSource.openBlob`: from the store, else from a download that all who ask share. */
+  /** Implements `ContentSource.openBlob`: opens a blob in the store, or follows the shared download of it. */
   async open(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
     const held = await this.#store.openBlob(repo, digest, range);
     if (held !== undefined || this.#upstream === undefined) return held;
     const download = await this.#download(repo, digest);
     const followed = download instanceof Download ? await download.follow(range) : undefined;
     if (followed !== undefined) return followed;
-    // What cannot be followed has moved into the store meanwhile, or there is no room for it.
+    // A download that cannot be followed has been committed to the store in the meantime, or has no space.
     const kept = await this.#store.openBlob(repo, digest, range);
     if (kept !== undefined || download === undefined) return kept;
     return await this.#passThrough({ repo, digest, why: download instanceof Download ? "disk" : download.why }, range);
   }
 
   /**
-   * Brings a blob into the store, if it is not there in its size.
+   * Downloads a blob to the store, unless the store has it with the right size.
    *
-   * @param onProgress told how many of its bytes have come
-   * @throws {RegistryError} when nobody has it
-   * @throws {NoSpaceError} when there is no room for it
+   * @param onProgress called with the number of bytes written so far
+   * @throws {RegistryError} when neither the store nor the upstream has the blob
+   * @throws {NoSpaceError} when there is not enough space for it
    */
   async fetch(
     repo: string,
@@ -122,22 +125,22 @@ export class BlobCache {
     onProgress: (bytes: number) => void = () => {},
   ): Promise<void> {
     const isHeld = async () => await this.#store.statBlob(repo, digest) === size;
-    // A second time where the first went on from what an earlier try had left, and that was damaged.
-    for (let tries = 1; !await isHeld() && this.#upstream !== undefined; tries++) {
+    // A download that resumed from a corrupt partial file is retried once, from the start.
+    for (let attempt = 1; !await isHeld() && this.#upstream !== undefined; attempt++) {
       const download = await this.#download(repo, digest, size);
       if (download !== undefined && !(download instanceof Download)) throw download.error;
       try {
         await download?.watch(onProgress);
         break;
       } catch (error) {
-        if (!(error instanceof DigestMismatchError) || !download?.isResumed || tries > 1) throw error;
+        if (!(error instanceof DigestMismatchError) || !download?.isResumed || attempt > 1) throw error;
       }
     }
     if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}`);
     await this.#store.linkBlob(repo, digest);
   }
 
-  /** @param size what the blob must have; a file of another size is no reason not to download it */
+  /** @param size expected size of the blob; a stored file of another size is downloaded again */
   async #download(repo: string, digest: Digest, size?: number): Promise<Download | Uncached | undefined> {
     const running = this.#downloads.get(digest);
     if (running !== undefined) {
@@ -145,7 +148,7 @@ export class BlobCache {
       return running;
     }
     return await this.#starts.run(digest, async () => {
-      // Between the look into the store and now, a download of the same blob may have ended.
+      // Checked again: a download of the same blob may have ended since the store was checked.
       const held = await this.#store.statBlob(repo, digest);
       if (held !== undefined && held === (size ?? held)) return undefined;
       return this.#downloads.get(digest) ?? await this.#startDownload(repo, digest);
@@ -166,7 +169,7 @@ export class BlobCache {
     try {
       opened = await this.#openFrom(repo, digest, ingest);
       if (opened !== undefined) {
-        reservation = this.#room === undefined ? NO_RESERVATION : await this.#room.reserve(opened.size, digest);
+        reservation = this.#space === undefined ? NO_RESERVATION : await this.#space.reserve(opened.size, digest);
       }
     } catch (error) {
       await opened?.body.cancel(error);
@@ -178,7 +181,7 @@ export class BlobCache {
       await opened?.body.cancel();
       await ingest.abort();
       if (opened === undefined) return undefined;
-      const error = new NoSpaceError(`Cannot keep ${digest} of ${repo}: there is no room for it within the limit`);
+      const error = new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
       return { error, why: "limit" };
     }
     return this.#follow(repo, ingest, { digest, ...opened }, reservation);
@@ -201,13 +204,13 @@ export class BlobCache {
       reservation[Symbol.dispose]();
     };
     download.done.catch((error) => this.#reportFailure({ repo, digest, size, host }, error));
-    download.done.then(forget, forget).then(() => this.#onKept()).catch((error) => {
+    download.done.then(forget, forget).then(() => this.#onDownloadEnd()).catch((error) => {
       this.#warn((error as Error).message);
     });
     return download;
   }
 
-  /** The rest of a blob, of which `ingest` has the beginning. */
+  /** Opens the rest of a blob in the upstream, from byte `ingest.written`. */
   async #openFrom(repo: string, digest: Digest, ingest: Ingest): Promise<UpstreamBlob | undefined> {
     if (ingest.written === 0) return await this.#upstream!.openBlob(repo, digest);
     const size = await this.#upstream!.statBlob(repo, digest);
@@ -216,7 +219,7 @@ export class BlobCache {
     return { size, start: size, length: 0, body: ReadableStream.from([]) };
   }
 
-  /** Gives a blob on without keeping it: a download for each client. */
+  /** Serves a blob from the upstream without caching it. Each client has a download of its own. */
   async #passThrough(
     { repo, digest, why }: { repo: string; digest: Digest; why: BypassReason },
     range?: ByteRange,
@@ -246,7 +249,7 @@ export class BlobCache {
   }
 }
 
-/** Says that a blob cannot be kept. */
+/** The reason why a blob cannot be cached. */
 interface Uncached {
   readonly error: unknown;
   readonly why: BypassReason;
@@ -254,7 +257,7 @@ interface Uncached {
 
 const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 
-/** Why the store cannot take anything now, which is no reason not to serve; `undefined` for any other error. */
+/** Returns why the store cannot accept content now, so that it is served uncached; `undefined` for any other error. */
 export function bypassReasonOf(error: unknown): BypassReason | undefined {
   if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
   return isNotWritable(error) ? "read-only" : undefined;

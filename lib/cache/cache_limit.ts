@@ -1,53 +1,55 @@
 import type { Digest } from "../oci/digest.ts";
 import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
-import type { RoomKeeper } from "./blob_cache.ts";
+import type { SpaceManager } from "./blob_cache.ts";
 import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
 
-/** What a `CacheLimit` is made of. */
+/** Options of a `CacheLimit`. */
 export interface CacheLimitOptions extends EvictorOptions {
-  /** How large all blobs may be together, in bytes. */
+  /** Largest total size of all blobs, in bytes. */
   readonly limit: number;
-  /** Told of what went wrong; then content is passed through without being kept. */
+  /** Called with a message when space cannot be reserved because of an error. Content is then served uncached. */
   readonly warn?: (message: string) => void;
-  /** Monotonic clock, in milliseconds; it only says when to write the order of use down. */
+  /** Monotonic clock in milliseconds. It determines only when the access order is saved. */
   readonly now?: () => number;
+  /** Returns a unique name for a temporary file. Default: a random UUID. */
   readonly randomName?: () => string;
 }
 
 const SAVE_MILLISECONDS = 60_000;
 const MAX_REFUSED = 1000;
-// Manifests are filed without asking for room. They are small, and this part of the limit is theirs.
+// Manifests are small, and stored without a reservation. This share of the limit is set aside for them.
 const HEADROOM_PARTS = 32;
 const MAX_HEADROOM_BYTES = 8 * 1024 * 1024;
 
 /**
- * Keeps the blobs of a store within a size: what was not used for longest goes, image by image, so that one is either
- * whole or gone. What a package needs stays, and so does an image of which something is being downloaded. While an import,
- * a pull or a pack is at work nothing goes, since it may count on anything that is there.
+ * Keeps the blobs of a store within a size limit. Evicts the least recently used images, always whole images, so that
+ * an image is either complete or absent. Does not evict the content of packages, or an image with a download in
+ * progress. Evicts nothing while an import, a pull or a pack is in progress, because these rely on blobs that already
+ * exist.
  */
-export class CacheLimit implements RoomKeeper {
+export class CacheLimit implements SpaceManager {
   readonly #options: CacheLimitOptions;
-  readonly #room: number;
+  readonly #capacity: number;
   readonly #order: AccessOrder;
   readonly #sizes: StoreSizes;
   readonly #evictor: Evictor;
-  readonly #fresh = new Set<Digest>();
+  readonly #unmeasured = new Set<Digest>();
   readonly #refused = new Set<Digest>();
   #work: Promise<unknown> = Promise.resolve();
-  #willTidy = false;
+  #isTidyScheduled = false;
   #savedAt: number;
 
   private constructor(options: CacheLimitOptions, order: AccessOrder) {
     this.#options = options;
-    this.#room = options.limit - Math.min(Math.floor(options.limit / HEADROOM_PARTS), MAX_HEADROOM_BYTES);
+    this.#capacity = options.limit - Math.min(Math.floor(options.limit / HEADROOM_PARTS), MAX_HEADROOM_BYTES);
     this.#order = order;
     this.#sizes = new StoreSizes(options.root);
-    this.#evictor = new Evictor(options, { sizes: this.#sizes, order, fresh: this.#fresh });
+    this.#evictor = new Evictor(options, { sizes: this.#sizes, order, unmeasured: this.#unmeasured });
     this.#savedAt = this.#now();
   }
 
-  /** Measures a store, and evicts what is too much already. */
+  /** Measures a store, and evicts images if it exceeds the limit. */
   static async open(options: CacheLimitOptions): Promise<CacheLimit> {
     const limit = new CacheLimit(options, await AccessOrder.read(options.root));
     await limit.#sizes.scan();
@@ -55,17 +57,17 @@ export class CacheLimit implements RoomKeeper {
     return limit;
   }
 
-  /** Bytes that are in use, or booked. */
+  /** Space in use or reserved, in bytes. */
   get bytes(): number {
     return this.#sizes.total;
   }
 
-  /** A manifest was asked for: its image, and all that it belongs to, is the last to go from now on. */
+  /** Records that a manifest was requested: every image that contains it becomes the most recently used. */
   touch(_repo: string, digest: Digest): void {
     this.#order.touch(digest);
     if (!this.#sizes.blobs.has(digest)) {
-      this.#fresh.add(digest);
-      this.#tidySoon();
+      this.#unmeasured.add(digest);
+      this.#scheduleTidy();
     }
     if (this.#now() - this.#savedAt < SAVE_MILLISECONDS) return;
     this.#savedAt = this.#now();
@@ -73,68 +75,70 @@ export class CacheLimit implements RoomKeeper {
   }
 
   /**
-   * Makes room for a blob.
+   * Reserves space for a blob, and evicts other images if necessary.
    *
-   * @param bytes its size
-   * @param digest what it is; then its image stays, and is given up where there is no room for all of it
-   * @returns `undefined`: there is none to be had
+   * @param bytes size of the blob
+   * @param digest digest of the blob, if it is known; its image is evicted only if not all of it fits
+   * @returns `undefined` when there is not enough space
    */
   async reserve(bytes: number, digest?: Digest): Promise<Disposable | undefined> {
     const booking = await this.#run(async () => {
       await this.#sizes.refresh();
-      this.#countFresh();
+      this.#measureNew();
       if (await this.#makeRoom({ bytes, digest })) return this.#sizes.book({ bytes, digest });
       if (digest !== undefined && this.#refused.size < MAX_REFUSED) this.#refused.add(digest);
-      await this.#dropUnfinished();
+      await this.#evictIncomplete();
       return undefined;
     });
     return booking && {
       [Symbol.dispose]: () => {
         booking[Symbol.dispose]();
-        if (this.#refused.size > 0) this.#tidySoon();
+        if (this.#refused.size > 0) this.#scheduleTidy();
       },
     };
   }
 
-  /** Waits for what is under way, and writes the order of use down. */
+  /** Waits for pending work, and saves the access order. */
   async close(): Promise<void> {
     await this.#run(() => this.#save());
   }
 
-  // One after the other: each finds what the one before has left. What fails makes no room.
+  // Serializes all work, because each step depends on the state that the previous one left. A failed step frees no
+  // space.
   #run<T>(work: () => Promise<T>): Promise<T | undefined> {
     const done = this.#work.then(work).catch((error) => {
-      this.#options.warn?.(`Cannot keep ${this.#options.root} within its limit: ${(error as Error).message}`);
+      this.#options.warn?.(`Cannot keep ${this.#options.root} within its size limit: ${(error as Error).message}`);
       return undefined;
     });
     this.#work = done;
     return done;
   }
 
-  #tidySoon(): void {
-    if (this.#willTidy) return;
-    this.#willTidy = true;
+  #scheduleTidy(): void {
+    if (this.#isTidyScheduled) return;
+    this.#isTidyScheduled = true;
     this.#run(async () => {
-      this.#willTidy = false;
-      this.#countFresh();
+      this.#isTidyScheduled = false;
+      this.#measureNew();
       await this.#makeRoom({ bytes: 0, digest: undefined });
-      await this.#dropUnfinished();
+      await this.#evictIncomplete();
     });
   }
 
-  async #makeRoom(wanted: SpaceRequest): Promise<boolean> {
-    if (wanted.bytes > this.#room) return false;
-    if (this.#sizes.total + wanted.bytes > this.#room && this.#sizes.isUnsure) await this.#sizes.scan();
-    return this.#sizes.total + wanted.bytes <= this.#room || await this.#evictor.makeRoom(wanted, this.#room);
+  async #makeRoom(request: SpaceRequest): Promise<boolean> {
+    if (request.bytes > this.#capacity) return false;
+    const fits = () => this.#sizes.total + request.bytes <= this.#capacity;
+    if (!fits() && this.#sizes.hasUnaccountedBytes) await this.#sizes.scan();
+    return fits() || await this.#evictor.makeRoom(request, this.#capacity);
   }
 
-  async #dropUnfinished(): Promise<void> {
-    if (this.#refused.size > 0) await this.#evictor.dropUnfinished(this.#refused);
+  async #evictIncomplete(): Promise<void> {
+    if (this.#refused.size > 0) await this.#evictor.evictIncomplete(this.#refused);
   }
 
-  #countFresh(): void {
-    for (const digest of this.#fresh) this.#sizes.measure(digest);
-    this.#fresh.clear();
+  #measureNew(): void {
+    for (const digest of this.#unmeasured) this.#sizes.measure(digest);
+    this.#unmeasured.clear();
   }
 
   async #save(): Promise<void> {

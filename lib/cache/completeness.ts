@@ -1,19 +1,22 @@
 import type { ContentSource } from "../content/source.ts";
 import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
 
-// What a manifest names, by its bytes: a store keeps those it is asked for often, and reading them costs more than looking
-// whether the blobs are there.
-const known = new WeakMap<Uint8Array, readonly Descriptor[]>();
+// Caches the references of manifests, by the byte array that the store's own cache holds. Parsing a manifest costs more
+// than checking that its blobs exist.
+const successorsByBytes = new WeakMap<Uint8Array, readonly Descriptor[]>();
 
 /**
- * Tells whether a source holds an image so that it can be pulled: every blob of a manifest, and of an index at least
- * one of its manifests whole. Meant for a store; an upstream would be asked for each blob.
+ * Reports whether an image can be pulled from a source: whether it has every blob of a manifest, or of at least one
+ * manifest of an index. Meant for a store: an upstream would receive a request for each blob.
  */
 export async function isComplete(source: ContentSource, repo: string, root: Descriptor): Promise<boolean> {
   const bytes = await source.readManifest(repo, root.digest);
   if (bytes === undefined) return false;
-  let successors = known.get(bytes);
-  if (successors === undefined) known.set(bytes, successors = successorsOf(parseManifest(bytes, root.mediaType)));
+  let successors = successorsByBytes.get(bytes);
+  if (successors === undefined) {
+    successors = successorsOf(parseManifest(bytes, root.mediaType));
+    successorsByBytes.set(bytes, successors);
+  }
   if (!isIndexType(root.mediaType)) {
     for (const { digest, size } of successors) {
       if (await source.statBlob(repo, digest) !== size) return false;

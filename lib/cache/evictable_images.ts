@@ -6,22 +6,31 @@ import { type ManifestLinks, markReachable } from "../store/reachable.ts";
 import { listRepositoryContents } from "../store/store_scan.ts";
 import { removeFile } from "../store/trash.ts";
 
-/** An image, wherever the store has it: a manifest that a tag or nothing but a client names, with all below it. */
+/**
+ * An image in any repositories of a store: a manifest that is tagged, or that no other manifest references, with all
+ * its content.
+ */
 export interface EvictableImage {
   readonly root: Digest;
   readonly tags: readonly { readonly repo: string; readonly tag: string }[];
-  /** Links of it and of the manifests below it. */
+  /** Links to its manifests. */
   readonly revisions: readonly { readonly repo: string; readonly digest: Digest }[];
-  /** It, its manifests, what refers to them, configs and layers; also those that are not here. */
+  /** Digests of its manifests, their referrers, configs and layers, including content that the store does not have. */
   readonly digests: ReadonlySet<Digest>;
-  /** Whether it can be pulled: all of a manifest, of an index at least one of its manifests. */
-  readonly isWhole: boolean;
+  /** Whether it can be pulled: the store has all blobs of a manifest, or of at least one manifest of an index. */
+  readonly isComplete: boolean;
 }
 
 type Read = (digest: Digest) => Promise<ManifestLinks | undefined>;
 
-/** Lists the images of a store. @param sizes of the blobs that it holds, in bytes */
-export async function listCacheImages(
+/**
+ * Lists the images of a store.
+ *
+ * @param root the data folder
+ * @param read reads the references of a manifest
+ * @param sizes sizes of the blobs in the store, in bytes
+ */
+export async function listEvictableImages(
   root: string,
   read: Read,
   sizes: ReadonlyMap<Digest, number>,
@@ -34,15 +43,15 @@ export async function listCacheImages(
     for (const digest of manifests) append(revisions, digest, repo);
   }
   const referrers = new Map<Digest, Digest[]>();
-  const parts = new Set<Digest>();
+  const children = new Set<Digest>();
   for (const digest of revisions.keys()) {
     const links = await readHeld(digest);
-    for (const child of links?.manifests ?? []) parts.add(child);
+    for (const child of links?.manifests ?? []) children.add(child);
     if (links?.subject === undefined || !revisions.has(links.subject)) continue;
     append(referrers, links.subject, digest);
-    parts.add(digest);
+    children.add(digest);
   }
-  const roots = new Set([...tags.keys(), ...[...revisions.keys()].filter((digest) => !parts.has(digest))]);
+  const roots = new Set([...tags.keys(), ...[...revisions.keys()].filter((digest) => !children.has(digest))]);
   return await Promise.all([...roots].map(async (digest) => {
     const digests = await markReachable({
       roots: [digest],
@@ -54,42 +63,42 @@ export async function listCacheImages(
       tags: tags.get(digest) ?? [],
       revisions: [...digests].flatMap((each) => (revisions.get(each) ?? []).map((repo) => ({ repo, digest: each }))),
       digests,
-      isWhole: await isWhole(digest, readHeld, sizes),
+      isComplete: await isComplete(digest, readHeld, sizes),
     };
   }));
 }
 
-/** What removing an image has to know. */
+/** Options of `removeImage`. */
 export interface RemoveOptions {
-  /** Whether something of it is needed by others. */
-  readonly stays: (digest: Digest) => boolean;
-  /** Told of each manifest that is gone. */
+  /** Reports whether content of the image is needed elsewhere. Called again just before each removal. */
+  readonly isNeeded: (digest: Digest) => boolean;
+  /** Called after a manifest was removed from a repository. */
   readonly onManifest: (repo: string, digest: Digest) => void;
-  /** Told of each blob that is gone. */
+  /** Called after a blob was removed. */
   readonly onBlob: (digest: Digest) => void;
 }
 
 /**
- * Removes an image: tags first, then manifests, blobs last, so that what is cut off in the middle leaves no tag on
- * something that is not there.
+ * Removes an image: tags first, then manifests, and blobs last, so that an interrupted removal leaves no tag that
+ * refers to a missing manifest.
  */
 export async function removeImage(
   root: string,
   image: EvictableImage,
-  { stays, onManifest, onBlob }: RemoveOptions,
+  { isNeeded, onManifest, onBlob }: RemoveOptions,
 ): Promise<void> {
   for (const { repo, tag } of image.tags) {
     const path = tagLinkPath(repo, tag);
-    // Looked at and removed in one go: the tag may have moved on meanwhile.
+    // Read and removed synchronously, so that the tag cannot be moved in between.
     if (readLinkText(`${root}/${path}`) !== image.root) continue;
     Deno.removeSync(`${root}/${path}`);
     await removeFile(root, tagIndexLinkPath(repo, tag, image.root));
     await removeFile(root, path);
     await syncNearest(`${root}/${tagsPath(repo)}/${tag}`);
   }
-  const gone = [...image.digests].filter((digest) => !stays(digest));
+  const gone = [...image.digests].filter((digest) => !isNeeded(digest));
   for (const { repo, digest } of image.revisions) {
-    if (stays(digest)) continue;
+    if (isNeeded(digest)) continue;
     await removeFile(root, revisionLinkPath(repo, digest));
     onManifest(repo, digest);
   }
@@ -97,22 +106,22 @@ export async function removeImage(
     for (const digest of gone) await removeFile(root, layerLinkPath(repo, digest));
   }
   for (const digest of gone) {
-    // Asked once more: it may be needed by now.
-    if (stays(digest)) continue;
+    // Checked again: it may be needed by now.
+    if (isNeeded(digest)) continue;
     await removeFile(root, blobPath(digest));
     onBlob(digest);
   }
 }
 
-async function isWhole(digest: Digest, read: Read, sizes: ReadonlyMap<Digest, number>): Promise<boolean> {
+async function isComplete(digest: Digest, read: Read, sizes: ReadonlyMap<Digest, number>): Promise<boolean> {
   const links = await read(digest);
   if (links === undefined) return false;
   if (links.manifests.length === 0) return links.blobs.every(({ digest, size }) => sizes.get(digest) === size);
-  for (const child of links.manifests) if (await isWhole(child, read, sizes)) return true;
+  for (const child of links.manifests) if (await isComplete(child, read, sizes)) return true;
   return false;
 }
 
-// The folder that the removed entry was in, or the one that this folder was removed from.
+// Syncs a folder, or the nearest one above it that still exists.
 async function syncNearest(folder: string): Promise<void> {
   try {
     await syncFolder(folder);

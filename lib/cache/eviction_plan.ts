@@ -1,29 +1,29 @@
 import type { Digest } from "../oci/digest.ts";
 
-/** An image as far as its room goes. */
+/** An image with what matters for eviction. */
 export interface Evictable {
-  /** Everything that it needs. */
+  /** All content that it needs. */
   readonly digests: ReadonlySet<Digest>;
-  /** The higher, the later it was used. */
+  /** The higher, the more recently it was used. */
   readonly rank: number;
-  readonly mayGo: boolean;
+  readonly isEvictable: boolean;
 }
 
-/** What there is to gain. */
+/** The space that an eviction has to free. */
 export interface EvictionGoal {
-  /** How many have to become free. */
+  /** Bytes to free. */
   readonly bytes: number;
-  /** Of what the store holds, in bytes. */
+  /** Sizes of the blobs in the store, in bytes. */
   readonly sizes: ReadonlyMap<Digest, number>;
-  /** Whether a blob stays whatever happens to its images. */
+  /** Reports whether a blob is kept even if all its images are evicted. */
   readonly isKept: (digest: Digest) => boolean;
 }
 
 /**
- * Chooses the images that make room: those that were not used for longest, and no more than it takes. What an image
- * shares with one that stays is no gain.
+ * Chooses images to evict: the least recently used ones, and no more than necessary. Blobs that an image shares with a
+ * remaining one free no space.
  *
- * @returns `undefined` when all that may go is not enough; then nothing should
+ * @returns `undefined` when evicting all evictable images would not free enough; then none should be evicted
  */
 export function planEviction<T extends Evictable>(
   images: readonly T[],
@@ -32,7 +32,7 @@ export function planEviction<T extends Evictable>(
   if (bytes <= 0) return [];
   const users = new Map<Digest, number>();
   for (const { digests } of images) for (const digest of digests) users.set(digest, (users.get(digest) ?? 0) + 1);
-  // What becomes free, or is not free any more, when an image goes or comes back.
+  // Removes (-1) or restores (1) an image in `users`. Returns the number of bytes that this frees, or needs again.
   const change = (image: T, by: -1 | 1): number => {
     let sum = 0;
     for (const digest of image.digests) {
@@ -43,19 +43,20 @@ export function planEviction<T extends Evictable>(
     return sum;
   };
   const chosen: T[] = [];
-  let gained = 0;
-  for (const image of images.filter(({ mayGo }) => mayGo).sort((a, b) => a.rank - b.rank)) {
-    if (gained >= bytes) break;
-    gained += change(image, -1);
+  let freed = 0;
+  for (const image of images.filter(({ isEvictable }) => isEvictable).sort((a, b) => a.rank - b.rank)) {
+    if (freed >= bytes) break;
+    freed += change(image, -1);
     chosen.push(image);
   }
-  if (gained < bytes) return undefined;
-  // An old image may have given nothing, because what it shares stays, or less than it takes by now.
+  if (freed < bytes) return undefined;
+  // Drops images whose eviction is not necessary: an old image may free nothing, because it shares its blobs with a
+  // remaining one, or be superfluous because later ones free enough.
   for (const image of [...chosen].reverse()) {
     const loss = change(image, 1);
-    if (gained - loss < bytes) change(image, -1);
+    if (freed - loss < bytes) change(image, -1);
     else {
-      gained -= loss;
+      freed -= loss;
       chosen.splice(chosen.indexOf(image), 1);
     }
   }

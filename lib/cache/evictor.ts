@@ -5,125 +5,131 @@ import { markReachable } from "../store/reachable.ts";
 import { ManifestReader } from "../store/store_scan.ts";
 import type { StoreSizes } from "../store/store_sizes.ts";
 import { removeFile } from "../store/trash.ts";
-import { tryKeepWritersOut } from "../store/write_lease.ts";
+import { tryExcludeWriters } from "../store/write_lease.ts";
 import type { AccessOrder } from "./access_order.ts";
-import { type EvictableImage, listCacheImages, removeImage } from "./evictable_images.ts";
+import { type EvictableImage, listEvictableImages, removeImage } from "./evictable_images.ts";
 import { planEviction } from "./eviction_plan.ts";
 
-/** An image that had to go. */
+/** An image that was evicted. */
 export interface EvictedImage {
   readonly digest: Digest;
-  /** What it was known as: `docker.io/library/nginx:1.27`; none where it had no tag. */
+  /** Its tagged references, such as `docker.io/library/nginx:1.27`; empty for an untagged image. */
   readonly references: readonly string[];
 }
 
-/** What an eviction has to know of those who use the store. */
+/** Options of an `Evictor`. */
 export interface EvictorOptions {
   /** The data folder. */
   readonly root: string;
-  /** What holds manifests in memory, and has to forget those that are gone. */
+  /** The store, whose in-memory cache must drop removed manifests. */
   readonly store: { forgetManifest(repo: string, digest: Digest): void };
-  /** What stays whatever happens: the content of packages. Asked before anything is evicted. */
+  /** Reads the digests that are never evicted: the content of packages. Called before each eviction. */
   readonly readKeep?: () => Promise<ReadonlySet<Digest>>;
-  /** Whether a blob is being downloaded. */
+  /** Reports whether a download of a blob is in progress. */
   readonly isBusy?: (digest: Digest) => boolean;
-  /** Told of each image that was evicted, and how many bytes it gave. */
+  /** Called for each evicted image with the number of bytes that it freed. */
   readonly onEvict?: (image: EvictedImage, bytes: number) => void;
 }
 
-/** What is counted and noted of a store. */
+/** State that an `Evictor` shares with a `CacheLimit`. */
 export interface StoreState {
   readonly sizes: StoreSizes;
   readonly order: AccessOrder;
-  /** Manifests that were asked for and are not counted yet. */
-  readonly fresh: ReadonlySet<Digest>;
+  /** Manifests that were requested, and are not included in `sizes` yet. */
+  readonly unmeasured: ReadonlySet<Digest>;
 }
 
-/** What room is wanted for. */
+/** A request for space. */
 export interface SpaceRequest {
   readonly bytes: number;
-  /** `undefined`: nobody said what it is. */
+  /** Digest of the blob that needs the space, if it is known. */
   readonly digest: Digest | undefined;
 }
 
-/** The store as an eviction finds it. */
+/** The content of the store at the start of an eviction. */
 interface StoreSnapshot {
-  /** Those that are still there. */
+  /** The images that are not evicted yet. */
   readonly images: Set<EvictableImage>;
-  /** What packages need. */
+  /** The content of packages. */
   readonly kept: ReadonlySet<Digest>;
 }
 
-const TRIES = 3;
+const ATTEMPTS = 3;
 
-/** Takes away from a store what was not used for longest. */
+/** Evicts the least recently used images of a store. */
 export class Evictor {
   readonly #options: EvictorOptions;
   readonly #root: string;
   readonly #sizes: StoreSizes;
   readonly #order: AccessOrder;
-  readonly #fresh: ReadonlySet<Digest>;
+  readonly #unmeasured: ReadonlySet<Digest>;
   readonly #reader: ManifestReader;
 
-  constructor(options: EvictorOptions, { sizes, order, fresh }: StoreState) {
+  constructor(options: EvictorOptions, { sizes, order, unmeasured }: StoreState) {
     this.#options = options;
     this.#root = options.root;
     this.#sizes = sizes;
     this.#order = order;
-    this.#fresh = fresh;
+    this.#unmeasured = unmeasured;
     this.#reader = new ManifestReader(options.root);
   }
 
-  /** Evicts until what is wanted fits into `room` bytes. @returns `false` when that cannot be */
-  async makeRoom(wanted: SpaceRequest, room: number): Promise<boolean> {
-    const shortage = () => this.#sizes.total + wanted.bytes - room;
-    using alone = await tryKeepWritersOut(this.#root);
-    if (alone === undefined) return false;
+  /**
+   * Evicts images until the store with the requested space fits into `capacity` bytes.
+   *
+   * @returns `false` when that is not possible
+   */
+  async makeRoom(request: SpaceRequest, capacity: number): Promise<boolean> {
+    const shortage = () => this.#sizes.total + request.bytes - capacity;
+    using exclusion = await tryExcludeWriters(this.#root);
+    if (exclusion === undefined) return false;
     await this.#sizes.refresh();
-    // Again where somebody used meanwhile what was about to go.
-    for (let tries = 0; tries < TRIES && shortage() > 0; tries++) {
-      if (!await this.#evictOnce(wanted, shortage)) return false;
+    // Retried, because an image may be requested just before its eviction, and is then kept.
+    for (let attempt = 0; attempt < ATTEMPTS && shortage() > 0; attempt++) {
+      if (!await this.#evictOnce(request, shortage)) return false;
     }
     return shortage() <= 0;
   }
 
   /**
-   * Removes images that will not become whole, since there was no room for a blob of them; nobody could pull them.
+   * Evicts images that stay incomplete because there was not enough space for one of their blobs. They cannot be
+   * pulled.
    *
-   * @param refused blobs that found no room; those that are dealt with are taken out
+   * @param refused digests of blobs for which there was not enough space; handled ones are removed from the set
    */
-  async dropUnfinished(refused: Set<Digest>): Promise<void> {
-    using alone = await tryKeepWritersOut(this.#root);
-    if (alone === undefined) return;
+  async evictIncomplete(refused: Set<Digest>): Promise<void> {
+    using exclusion = await tryExcludeWriters(this.#root);
+    if (exclusion === undefined) return;
     const snapshot = await this.#takeSnapshot();
     for (const digest of [...refused]) {
-      const users = [...snapshot.images].filter((image) => image.digests.has(digest) && !image.isWhole);
+      const users = [...snapshot.images].filter((image) => image.digests.has(digest) && !image.isComplete);
       const idle = users.filter((image) => !this.#isInUse(image));
       for (const image of idle) if (!snapshot.kept.has(image.root)) await this.#evict(image, snapshot);
       if (idle.length === users.length) refused.delete(digest);
     }
   }
 
-  async #evictOnce(wanted: SpaceRequest, shortage: () => number): Promise<boolean> {
+  async #evictOnce(request: SpaceRequest, shortage: () => number): Promise<boolean> {
     const snapshot = await this.#takeSnapshot();
     const ranks = new Map([...snapshot.images].map((image) => [image, this.#rankOf(image)]));
-    // No image goes for a blob that no image here needs: nobody could pull it by itself.
-    const isOfImage = wanted.digest === undefined ||
-      [...snapshot.images].some(({ digests }) => digests.has(wanted.digest!));
+    // Evicts nothing for a blob that no stored image references, since a blob alone cannot be pulled.
+    const isOfImage = request.digest === undefined ||
+      [...snapshot.images].some(({ digests }) => digests.has(request.digest!));
     const evictable = [...ranks].map(([image, rank]) => ({
       image,
       digests: image.digests,
       rank,
-      mayGo: isOfImage && !snapshot.kept.has(image.root) && !this.#isInUse(image) && !isWanted(image, wanted, ranks),
+      isEvictable: isOfImage && !snapshot.kept.has(image.root) && !this.#isInUse(image) &&
+        !isRequested(image, request, ranks),
     }));
     const plan = (bytes: number) =>
       planEviction(evictable, { bytes, sizes: this.#sizes.blobs, isKept: (digest) => this.#isKept(digest, snapshot) });
-    const loose = this.#findLoose(snapshot, wanted);
-    const looseBytes = loose.reduce((sum, { bytes }) => sum + bytes, 0);
-    const rest = Math.max(0, await this.#missingWith(wanted.digest, snapshot) - wanted.bytes);
-    // Either there is room for all of an image, or nothing has to go for a part of it.
-    if (plan(shortage() + rest - looseBytes) === undefined) return false;
-    for (const { digest, remove } of loose) {
+    const unreferenced = this.#listUnreferenced(snapshot, request);
+    const unreferencedBytes = unreferenced.reduce((sum, { bytes }) => sum + bytes, 0);
+    const rest = Math.max(0, await this.#countMissing(request.digest, snapshot) - request.bytes);
+    // Evicts nothing unless the whole image fits, including the blobs that are requested later.
+    if (plan(shortage() + rest - unreferencedBytes) === undefined) return false;
+    for (const { digest, remove } of unreferenced) {
       if (shortage() <= 0) break;
       await remove();
       this.#sizes.measure(digest);
@@ -136,12 +142,12 @@ export class Evictor {
 
   async #evict(image: EvictableImage, snapshot: StoreSnapshot): Promise<void> {
     const before = this.#sizes.total;
-    // Manifests that were filed since the look around, by clients of this server.
-    const late = await markReachable({ roots: this.#fresh, read: (digest) => this.#reader.read(digest) });
+    // Content of manifests that this server has stored since the snapshot.
+    const late = await markReachable({ roots: this.#unmeasured, read: (digest) => this.#reader.read(digest) });
     snapshot.images.delete(image);
     const others = [...snapshot.images];
     await removeImage(this.#root, image, {
-      stays: (digest) =>
+      isNeeded: (digest) =>
         this.#isKept(digest, snapshot) || late.has(digest) || others.some(({ digests }) => digests.has(digest)),
       onManifest: (repo, digest) => {
         this.#options.store.forgetManifest(repo, digest);
@@ -156,7 +162,7 @@ export class Evictor {
   async #takeSnapshot(): Promise<StoreSnapshot> {
     const read = (digest: Digest) => this.#reader.read(digest);
     const kept = await markReachable({ roots: await this.#options.readKeep?.() ?? [], read });
-    return { images: new Set(await listCacheImages(this.#root, read, this.#sizes.blobs)), kept };
+    return { images: new Set(await listEvictableImages(this.#root, read, this.#sizes.blobs)), kept };
   }
 
   #isActive(digest: Digest): boolean {
@@ -178,16 +184,16 @@ export class Evictor {
     return rank;
   }
 
-  /** Bytes that the image manifest which was asked for last, of those with this blob, still needs. */
-  async #missingWith(wanted: Digest | undefined, { images }: StoreSnapshot): Promise<number> {
-    if (wanted === undefined) return 0;
+  /** Returns the size of the missing blobs of the most recently requested manifest that contains a blob, in bytes. */
+  async #countMissing(requested: Digest | undefined, { images }: StoreSnapshot): Promise<number> {
+    if (requested === undefined) return 0;
     let latest = -1;
     let missing = 0;
-    const near = [...images].filter(({ digests }) => digests.has(wanted)).flatMap(({ digests }) => [...digests]);
-    for (const manifest of new Set(near)) {
+    const users = [...images].filter(({ digests }) => digests.has(requested));
+    for (const manifest of new Set(users.flatMap(({ digests }) => [...digests]))) {
       const rank = this.#order.rankOf(manifest);
       const links = rank > latest && this.#sizes.blobs.has(manifest) ? await this.#reader.read(manifest) : undefined;
-      if (links === undefined || !links.blobs.some(({ digest }) => digest === wanted)) continue;
+      if (links === undefined || !links.blobs.some(({ digest }) => digest === requested)) continue;
       latest = rank;
       const absent = links.blobs.filter(({ digest }) =>
         !this.#sizes.blobs.has(digest) && !this.#sizes.isBooked(digest)
@@ -198,12 +204,12 @@ export class Evictor {
     return missing;
   }
 
-  /** What no image needs: blobs, then interrupted downloads. */
-  #findLoose(snapshot: StoreSnapshot, { digest: wanted }: SpaceRequest) {
+  /** Lists content that no image needs: blobs, then partial files. */
+  #listUnreferenced(snapshot: StoreSnapshot, { digest: requested }: SpaceRequest) {
     const needed = new Set([...snapshot.images].flatMap(({ digests }) => [...digests]));
-    const isLoose = (digest: Digest) => digest !== wanted && !this.#isKept(digest, snapshot);
-    const blobs = [...this.#sizes.blobs].filter(([digest]) => !needed.has(digest) && isLoose(digest));
-    const partials = [...this.#sizes.partials].filter(([digest]) => isLoose(digest));
+    const isRemovable = (digest: Digest) => digest !== requested && !this.#isKept(digest, snapshot);
+    const blobs = [...this.#sizes.blobs].filter(([digest]) => !needed.has(digest) && isRemovable(digest));
+    const partials = [...this.#sizes.partials].filter(([digest]) => isRemovable(digest));
     return [
       ...blobs.map(([digest, bytes]) => ({ digest, bytes, remove: () => removeFile(this.#root, blobPath(digest)) })),
       ...partials.map(([digest, bytes]) => (
@@ -213,8 +219,8 @@ export class Evictor {
   }
 }
 
-// The image that room is made for; where nobody said what it is, the one that was asked for last.
-function isWanted(
+// Reports whether space is requested for an image. If the digest is not known, the most recently used image counts.
+function isRequested(
   image: EvictableImage,
   { digest }: SpaceRequest,
   ranks: ReadonlyMap<EvictableImage, number>,

@@ -4,72 +4,76 @@ import type { ContentCatalog, OpenedBlob, ResolvedManifest } from "../content/so
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { BlobCache, type BypassReason, bypassReasonOf, type CacheEvent, type RoomKeeper } from "./blob_cache.ts";
+import { BlobCache, type BypassReason, bypassReasonOf, type CacheEvent, type SpaceManager } from "./blob_cache.ts";
 import { isComplete } from "./completeness.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
 
-/** What a `PullThrough` is made of. */
+/** Options of a `PullThrough`. */
 export interface PullThroughOptions {
   readonly store: IngestStore;
-  /** Absent: nothing is ever asked of anybody. */
+  /** If absent, only the content of the store is served. */
   readonly upstream?: Upstream | undefined;
-  /** Absent: the store may grow without limit. */
-  readonly room?: RoomKeeper | undefined;
-  /** How long a tag is believed before the upstream is asked again, in milliseconds. */
+  /** If absent, the size of the store is not limited. */
+  readonly space?: SpaceManager | undefined;
+  /** Time for which a tag is fresh before it is revalidated at the upstream, in milliseconds. Default: 0. */
   readonly tagTtl?: number;
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
-  /** Told of what went wrong where the cache helped out. */
+  /** Called with a message when an error is hidden from the client by serving from the store, or uncached. */
   readonly warn?: (message: string) => void;
   readonly onEvent?: (event: CacheEvent) => void;
 }
 
-// How long an upstream that could not be asked for a tag is left in peace, in milliseconds.
+// Longest time for which a stale tag is served before its upstream is tried again, in milliseconds.
 const STALE_MILLISECONDS = 30_000;
-const MAX_BELIEFS = 50_000;
-const MAX_ARRIVING = 1000;
+const MAX_TAGS = 50_000;
+const MAX_PENDING_TAGS = 1000;
 
-/** What is believed of a tag, and until when. */
+/** The state of a tag since it was last looked up at the upstream. */
 interface TagFreshness {
+  /** Time of the next lookup, by the monotonic clock, in milliseconds. */
   readonly until: number;
   readonly isStale: boolean;
 }
 
-/** A tag that has moved to an image which is not here as a whole yet. */
-interface ArrivingTag {
+/** A tag that the upstream has moved to an image which is not complete in the store yet. */
+interface PendingTag {
   readonly repo: string;
   readonly tag: string;
   readonly manifest: Descriptor;
 }
 
-/** A store that gets from an upstream what it lacks, once for all that ask, and keeps it. */
+/**
+ * A pull-through cache: a store with an upstream behind it. Missing content is requested from the upstream, once for
+ * all concurrent clients, and cached in the store.
+ */
 export class PullThrough implements ContentCatalog {
   readonly #store: IngestStore;
   readonly #upstream: Upstream | undefined;
-  readonly #room: RoomKeeper | undefined;
+  readonly #space: SpaceManager | undefined;
   readonly #tagTtl: number;
   readonly #now: () => number;
   readonly #warn: (message: string) => void;
   readonly #onEvent: (event: CacheEvent) => void;
   readonly #freshness = new Map<string, TagFreshness>();
-  readonly #arriving = new Map<string, ArrivingTag>();
+  readonly #pendingTags = new Map<string, PendingTag>();
   readonly #manifests = new SingleFlight<ResolvedManifest | undefined>();
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #blobs: BlobCache;
-  // What was told already of why nothing is kept.
+  // Reasons that were reported already.
   readonly #reported = new Set<BypassReason>();
 
   constructor(options: PullThroughOptions) {
     this.#store = options.store;
     this.#upstream = options.upstream;
-    this.#room = options.room;
+    this.#space = options.space;
     this.#tagTtl = options.tagTtl ?? 0;
     this.#now = options.now ?? (() => performance.now());
     this.#warn = options.warn ?? (() => {});
     this.#onEvent = options.onEvent ?? (() => {});
     this.#blobs = new BlobCache({
       ...options,
-      onKept: () => this.#tagArrived(),
+      onDownloadEnd: () => this.#moveCompleteTags(),
       onEvent: (event) => {
         if (event.type === "bypass" && event.why === "read-only") this.#reportBypass(event.why);
         this.#onEvent(event);
@@ -77,14 +81,14 @@ export class PullThrough implements ContentCatalog {
     });
   }
 
-  /** Whether a blob is being downloaded. */
+  /** Reports whether a download of a blob is in progress. */
   isDownloading(digest: Digest): boolean {
     return this.#blobs.isDownloading(digest);
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined> {
     const found = await this.#resolve(repo, tagOrDigest);
-    if (found !== undefined) this.#room?.touch(repo, found.digest);
+    if (found !== undefined) this.#space?.touch(repo, found.digest);
     return found;
   }
 
@@ -106,7 +110,7 @@ export class PullThrough implements ContentCatalog {
     return this.#blobs.open(repo, digest, range);
   }
 
-  /** As `BlobCache.fetch`. */
+  /** Downloads a blob to the store; see `BlobCache.fetch`. */
   fetchBlob(
     repo: string,
     blob: { digest: Digest; size: number },
@@ -116,7 +120,7 @@ export class PullThrough implements ContentCatalog {
   }
 
   async listTags(repo: string): Promise<string[] | undefined> {
-    return await this.#orHeld(repo, (upstream) => upstream.listTags(repo)) ?? await this.#store.listTags(repo);
+    return await this.#listUpstream(repo, (upstream) => upstream.listTags(repo)) ?? await this.#store.listTags(repo);
   }
 
   listRepositories(): Promise<string[]> {
@@ -126,7 +130,7 @@ export class PullThrough implements ContentCatalog {
   async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
     const found = new Map<Digest, Descriptor>();
     for (const referrer of await this.#store.listReferrers(repo, digest)) found.set(referrer.digest, referrer);
-    for (const referrer of await this.#orHeld(repo, (upstream) => upstream.listReferrers(repo, digest)) ?? []) {
+    for (const referrer of await this.#listUpstream(repo, (upstream) => upstream.listReferrers(repo, digest)) ?? []) {
       found.set(referrer.digest, referrer);
     }
     return [...found.values()];
@@ -135,15 +139,15 @@ export class PullThrough implements ContentCatalog {
   async #resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined> {
     const key = `${repo}@${tagOrDigest}`;
     const held = await this.#store.resolve(repo, tagOrDigest);
-    // What nobody may be asked for is not stale.
+    // Without an upstream for the repository the tag cannot be stale.
     if (this.#upstream === undefined || this.#upstream.allows?.(repo) === false) {
       return await this.#ifComplete(repo, held);
     }
     if (held !== undefined && isDigest(tagOrDigest)) return held;
-    const cached = this.#arriving.get(key)?.manifest ?? held;
-    const belief = this.#freshness.get(key);
-    if (cached !== undefined && belief !== undefined && this.#now() < belief.until) {
-      return belief.isStale ? { ...cached, isStale: true } : cached;
+    const cached = this.#pendingTags.get(key)?.manifest ?? held;
+    const freshness = this.#freshness.get(key);
+    if (cached !== undefined && freshness !== undefined && this.#now() < freshness.until) {
+      return freshness.isStale ? { ...cached, isStale: true } : cached;
     }
     return await this.#manifests.run(key, () => this.#resolveUpstream(repo, tagOrDigest, { cached, held }));
   }
@@ -164,14 +168,14 @@ export class PullThrough implements ContentCatalog {
     }
     if (fresh !== undefined) return this.#remember(repo, tagOrDigest, fresh);
     if (usable === undefined) return undefined;
-    this.#warn(`${repo}:${tagOrDigest} is served from the store: the upstream does not have it any more`);
+    this.#warn(`${repo}:${tagOrDigest} is served from the store: the upstream no longer has it`);
     return this.#remember(repo, tagOrDigest, { ...usable, isStale: true });
   }
 
   #remember(repo: string, tagOrDigest: string, manifest: ResolvedManifest): ResolvedManifest {
     const isStale = manifest.isStale === true;
     const ttl = isStale ? Math.min(this.#tagTtl, STALE_MILLISECONDS) : this.#tagTtl;
-    if (this.#freshness.size >= MAX_BELIEFS) this.#freshness.clear();
+    if (this.#freshness.size >= MAX_TAGS) this.#freshness.clear();
     this.#freshness.set(`${repo}@${tagOrDigest}`, { until: this.#now() + ttl, isStale });
     if (isStale) this.#onEvent({ type: "stale", repo });
     return manifest;
@@ -197,34 +201,39 @@ export class PullThrough implements ContentCatalog {
     return descriptor;
   }
 
-  /** Tags last: a tag stays on the whole image that it stands for until the next one is here as a whole too. */
-  async #moveTag(arriving: ArrivingTag): Promise<void> {
-    const { repo, tag, manifest } = arriving;
+  /**
+   * Moves a tag in the store. If it refers to a complete image, it is moved only once the next image is complete too.
+   */
+  async #moveTag(pending: PendingTag): Promise<void> {
+    const { repo, tag, manifest } = pending;
     const key = `${repo}@${tag}`;
     const before = await this.#ifComplete(repo, await this.#store.resolve(repo, tag));
     if (before === undefined || await this.#ifComplete(repo, manifest) !== undefined) {
-      this.#arriving.delete(key);
+      this.#pendingTags.delete(key);
       await this.#keep(() => this.#store.tag(repo, tag, manifest.digest));
       return;
     }
-    if (this.#arriving.size >= MAX_ARRIVING) this.#arriving.clear();
-    this.#arriving.set(key, arriving);
+    if (this.#pendingTags.size >= MAX_PENDING_TAGS) this.#pendingTags.clear();
+    this.#pendingTags.set(key, pending);
   }
 
-  async #tagArrived(): Promise<void> {
-    for (const arriving of [...this.#arriving.values()]) await this.#moveTag(arriving);
+  async #moveCompleteTags(): Promise<void> {
+    for (const pending of [...this.#pendingTags.values()]) await this.#moveTag(pending);
   }
 
   async #keepManifest(repo: string, digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const { mediaType } = parseManifest(bytes);
     const manifest = { mediaType, digest, size: bytes.length };
     const isKept = await this.#keep(() => this.#store.writeManifest(repo, manifest, bytes));
-    // All its blobs may have been here, with another image.
-    await this.#tagArrived();
+    // The manifest may have completed an image whose blobs the store already had.
+    await this.#moveCompleteTags();
     return isKept;
   }
 
-  /** Writes to the store; where that cannot be done, what came is given on all the same. */
+  /**
+   * Writes to the store. Returns `false`, with a warning, if the store cannot accept content; it is then served
+   * uncached.
+   */
   async #keep(write: () => Promise<void>): Promise<boolean> {
     try {
       await write();
@@ -238,25 +247,26 @@ export class PullThrough implements ContentCatalog {
     }
   }
 
-  // Once, until something could be kept again: it is the same for all that comes.
+  // Warns once per reason, until a write succeeds again: the reason is the same for all content.
   #reportBypass(why: BypassReason): void {
     if (this.#reported.has(why)) return;
     this.#reported.add(why);
-    const reason = why === "read-only" ? "the data folder cannot be written" : "there is no space left on the device";
-    this.#warn(`What comes from upstreams is served, but not kept: ${reason}`);
+    const reason = why === "read-only" ? "the data folder is not writable" : "there is no space left on the device";
+    this.#warn(`Content from upstreams is served, but not cached: ${reason}`);
   }
 
   async #ifComplete(repo: string, cached: Descriptor | undefined): Promise<Descriptor | undefined> {
-    // A manifest without its blobs would take the client away from a mirror that has them.
+    // A manifest without its blobs would keep the client from trying another mirror that has them.
     return cached !== undefined && await isComplete(this.#store, repo, cached) ? cached : undefined;
   }
 
-  async #orHeld<T>(repo: string, ask: (upstream: Upstream) => Promise<T>): Promise<T | undefined> {
+  /** Lists content of the upstream; `undefined`, with a warning, if that fails. */
+  async #listUpstream<T>(repo: string, ask: (upstream: Upstream) => Promise<T>): Promise<T | undefined> {
     if (this.#upstream === undefined) return undefined;
     try {
       return await ask(this.#upstream);
     } catch (error) {
-      this.#warn(`What is held of ${repo} is all that is listed: ${(error as Error).message}`);
+      this.#warn(`Listing only stored content of ${repo}: ${(error as Error).message}`);
       return undefined;
     }
   }

@@ -6,41 +6,42 @@ import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 
-/** Kept from the readers until the digest is right, so that no client ever holds a complete wrong blob; in bytes. */
+/** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;
 
-// What is in memory for the readers when the disk is full, in bytes.
+// Size of the in-memory buffer for readers when the disk is full, in bytes.
 const RELAY_BYTES = 8 * 1024 * 1024;
 
-/** Bytes that found no room on the disk. */
+/** Bytes that are relayed from memory, because the disk is full. */
 interface Relayed {
   readonly start: number;
   readonly bytes: Uint8Array;
 }
 
-/** Who reads along, and how far. */
+/** A reader of the download. */
 interface Follower {
+  /** Position of the next byte to read. */
   at: number;
-  /** It did not read on for too long, when others had to wait for it. */
+  /** Whether the reader was dropped, because it stalled the other readers for too long. */
   isDropped: boolean;
 }
 
-// How long a reader that does not read may keep the others waiting, in milliseconds.
-const PATIENCE_MILLISECONDS = 30_000;
+// Time for which a slow reader may stall the others while bytes are relayed from memory, in milliseconds.
+const READER_TIMEOUT_MILLISECONDS = 30_000;
 
 /**
- * One download of a blob that any number of readers follow: it fills a file, they read the file as it grows. It waits
- * for none of them, and goes on when all of them have left.
+ * A download of a blob that any number of readers follow: the download fills a file, and the readers read the file as
+ * it grows. The download waits for no reader, and continues when all readers have left.
  *
- * Where the disk fills up on the way, nothing will be kept; those who follow get the rest from memory, at the pace of the
- * slowest, and the blob is verified all the same.
+ * If the disk fills up during the download, the blob is not cached. The readers receive the rest from memory, at the
+ * pace of the slowest one, and the blob is still verified.
  */
 export class Download {
   readonly digest: Digest;
   readonly size: number;
-  /** Settles when the blob is in the store, or with what went wrong. */
+  /** Resolves when the blob is committed to the store; rejects when the download fails. */
   readonly done: Promise<void>;
-  /** Whether it went on from what an earlier one had left. */
+  /** Whether the download resumed from a partial file. */
   readonly isResumed: boolean;
   readonly #ingest: Ingest;
   readonly #onBytes: (count: number) => void;
@@ -52,8 +53,9 @@ export class Download {
   #progress = Promise.withResolvers<void>();
 
   /**
-   * @param blob its `body` begins at byte `ingest.written`
-   * @param onBytes told of bytes that have come
+   * @param ingest the ingest that the download writes to
+   * @param blob the blob; `body` starts at byte `ingest.written`
+   * @param onBytes called with the number of bytes of each received chunk
    */
   constructor(
     ingest: Ingest,
@@ -67,20 +69,20 @@ export class Download {
     this.#onBytes = onBytes;
     this.#advance();
     this.done = this.#run(blob.body);
-    // Those who follow hear of a failure through their own stream.
+    // Readers receive a failure through their own streams.
     this.done.catch(() => {});
   }
 
   /**
-   * A reader of the file as it grows, or `undefined` when it can be followed no more: the file has moved into the store,
-   * or there is no room for it.
+   * Opens a reader of the file as it grows.
    *
-   * @throws {RegistryError} `RANGE_INVALID`
+   * @returns `undefined` when the download can no longer be followed: it was committed, or the disk is full
+   * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob
    */
   async follow(range?: ByteRange): Promise<OpenedBlob | undefined> {
     const { start, length } = resolveRange(this.size, range);
     const follower: Follower = { at: start, isDropped: false };
-    // Before the file is opened: from here on what it needs is kept.
+    // The follower is registered before the file is opened, so that relayed bytes that it needs are retained.
     if (this.#isRelaying) return undefined;
     this.#followers.add(follower);
     try {
@@ -94,7 +96,11 @@ export class Download {
     }
   }
 
-  /** Waits for the end, and tells of each step how many bytes there are. @throws what made the download fail */
+  /**
+   * Waits for the end of the download. Rejects with the error that made it fail.
+   *
+   * @param onProgress called repeatedly with the number of bytes written so far
+   */
   async watch(onProgress: (bytes: number) => void): Promise<void> {
     let isRunning = true;
     const ended = this.done.finally(() => isRunning = false);
@@ -112,14 +118,15 @@ export class Download {
 
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
-      await drain(body, (chunk) => this.#take(chunk));
+      await drain(body, (chunk) => this.#receive(chunk));
       if (this.#isRelaying) await this.#finishRelay();
-      // Readers wait for this: who has the whole blob may count on its being here the next time too.
+      // Readers receive the last bytes only after the commit: a client that has the whole blob can rely on it being
+      // cached.
       await this.#ingest.commit();
       this.#advance(this.size);
     } catch (error) {
       this.#failure = { error };
-      // What came before a cut is worth keeping, unless it is wrong or its space is needed.
+      // The partial file is kept to resume from, unless its content is corrupt or the disk is full.
       if (error instanceof DigestMismatchError || error instanceof NoSpaceError) await this.#ingest.abort();
       else this.#ingest.keep();
       throw error;
@@ -128,7 +135,7 @@ export class Download {
     }
   }
 
-  async #take(chunk: Uint8Array): Promise<void> {
+  async #receive(chunk: Uint8Array): Promise<void> {
     this.#onBytes(chunk.length);
     const start = this.#ingest.written;
     try {
@@ -148,22 +155,26 @@ export class Download {
   async #relay(piece: Relayed): Promise<void> {
     this.#relayed.push(piece);
     this.#advance();
-    await this.#untilPassed(this.#ingest.written - RELAY_BYTES);
+    await this.#waitUntilRead(this.#ingest.written - RELAY_BYTES);
   }
 
-  /** What was relayed has the right digest, or this throws; it is given out, but not kept. */
+  /** Verifies a relayed blob and delivers its last bytes. Always throws, because the blob is not cached. */
   async #finishRelay(): Promise<never> {
     this.#ingest.finishVerify();
     this.#advance(this.size);
-    await this.#untilPassed(this.size);
-    throw new NoSpaceError(`Cannot keep ${this.digest}: there is no space left on the device`);
+    await this.#waitUntilRead(this.size);
+    throw new NoSpaceError(`Cannot cache ${this.digest}: no space left on the device`);
   }
 
-  /** Waits until all followers have passed a position. @throws {NoSpaceError} when there is none left to read for */
-  async #untilPassed(position: number): Promise<void> {
+  /**
+   * Waits until all followers have read up to a position.
+   *
+   * @throws {NoSpaceError} when there are no followers left
+   */
+  async #waitUntilRead(position: number): Promise<void> {
     for (;;) {
       if (this.#followers.size === 0 && position < this.size) {
-        throw new NoSpaceError(`Cannot keep ${this.digest}: there is no space left on the device`);
+        throw new NoSpaceError(`Cannot cache ${this.digest}: no space left on the device`);
       }
       const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
       this.#relayed = this.#relayed.filter(({ start, bytes }) => start + bytes.length > slowest);
@@ -173,17 +184,17 @@ export class Download {
   }
 
   async #waitForReader(slowest: number): Promise<void> {
-    const patience = Promise.withResolvers<void>();
+    const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       for (const follower of this.#followers) {
         if (follower.at > slowest) continue;
         follower.isDropped = true;
         this.#followers.delete(follower);
       }
-      patience.resolve();
-    }, PATIENCE_MILLISECONDS);
+      timeout.resolve();
+    }, READER_TIMEOUT_MILLISECONDS);
     try {
-      await Promise.race([this.#progress.promise, patience.promise]);
+      await Promise.race([this.#progress.promise, timeout.promise]);
     } finally {
       clearTimeout(timer);
     }
@@ -215,14 +226,15 @@ export class Download {
         await this.#progress.promise;
       }
       if (!isOpen) return;
-      if (follower.isDropped) throw new Error("Cannot give on: the reader did not read for too long");
+      if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
       if (follower.at < end) {
         const bytes = await this.#read(chunks, follower.at, end);
         follower.at += bytes.length;
         controller.enqueue(bytes);
         this.#leaveRelay();
       }
-      // The end of a part that lies before the held-back bytes is given at once: its reader knows that it is a part.
+      // A range that ends before the held-back bytes is delivered at once: its reader knows that it is not the whole
+      // blob.
       if (follower.at === end) {
         leave();
         controller.close();
@@ -251,7 +263,7 @@ export class Download {
     return await chunks.read(Math.min(limit, this.#onDisk - at));
   }
 
-  // Only then does the download wait for its readers.
+  // Wakes the download, which waits for its readers only while it relays.
   #leaveRelay(): void {
     if (this.#isRelaying) this.#wake();
   }

@@ -3,26 +3,26 @@ import type { ContentSource, OpenedBlob } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
-/** How an upstream is asked. */
+/** Options of a request to an upstream. */
 export interface AskOptions {
-  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  /** Whether the caller has a fallback: the request is then not retried, and has a short time-out. */
   readonly isUrgent?: boolean;
 }
 
-/** A blob on its way here. */
+/** A blob that is being received from an upstream. */
 export interface UpstreamBlob extends OpenedBlob {
-  /** Who sends it. */
+  /** Host that sends it. */
   readonly host?: string;
 }
 
-/** A source far away. It gives `undefined`, without asking anybody, for what it may not be asked. */
+/** A remote source. Gives `undefined`, without a request, for a repository that it does not allow. */
 export interface Upstream extends ContentSource {
-  /** Tells whether it may be asked for a repository at all; without this it may. */
+  /** Reports whether a repository may be requested at all. If absent, every repository may. */
   allows?(repo: string): boolean;
-  /** What a tag stands for now, without reading the manifest. */
+  /** Resolves a tag without reading the manifest. */
   headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
   readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined>;
-  /** As `ContentCatalog` has it. */
+  /** Implements `ContentCatalog.listReferrers`. */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }

@@ -4,15 +4,15 @@ import { PACKAGES_COMMAND } from "./packages_command.ts";
 
 const PLATFORM_DETAILS = `Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.`;
 
-/** Every subcommand, in the order of the help. What a command needs is loaded when it runs. */
+/** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
   {
     name: "registry",
     operands: "",
-    summary: "serve the pull-only registry, pulling through and caching",
+    summary: "serve the pull-only registry with its pull-through cache",
     details: [
       "Clients pull HOST/PATH:TAG as ADDRESS/HOST/PATH:TAG, or use this registry as a mirror of HOST.",
-      "Without --upstream the well-known public registries are pulled through under their own names.",
+      "Without --upstream, the well-known public registries are pulled through under their own names.",
     ].join("\n"),
     arity: [0, 0],
     flags: [FLAG.data, FLAG.addr, ...UPSTREAM_FLAGS, ...SERVE_FLAGS],
@@ -21,10 +21,10 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "agent",
     operands: "",
-    summary: "serve the registry, and take bundles over HTTP",
+    summary: "serve the registry, and install bundles received over HTTP",
     details: [
-      "The registry, and an API that installs bundles: crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs with the token.",
-      "An upstream is contacted only where --upstream or the configuration names one.",
+      "Serves the registry and an API that installs bundles: use crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs and the token.",
+      "An upstream is contacted only if --upstream or the configuration names it.",
     ].join("\n"),
     arity: [0, 0],
     flags: [
@@ -34,11 +34,11 @@ export const COMMANDS: readonly Command[] = [
       {
         name: "token-file",
         value: "FILE",
-        summary: "the token of those who may import [made at the first start, kept in the data folder]",
+        summary: "file with the token that imports need [generated at the first start, in the data folder]",
       },
-      { name: "node-id", value: "ID", summary: "what this node is called [$DEVICE_ID, else the host name]" },
+      { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
       { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
-      { name: "max-bundle", value: "SIZE", summary: "how large a bundle may be, such as 20GiB [unlimited]" },
+      { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,
     ],
@@ -47,8 +47,8 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "pull",
     operands: "IMAGE…",
-    summary: "bring images into the store",
-    details: `Without --platform all that an image's index lists is brought.\n${PLATFORM_DETAILS}`,
+    summary: "pull images into the store",
+    details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
     arity: [1, Infinity],
     flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
     run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
@@ -56,13 +56,13 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "pack",
     operands: "KUBEPKG",
-    summary: "make a bundle of a release: its manifests and every blob of its images",
+    summary: "pack a release into a bundle: its manifests and every blob of its images",
     details: [
       "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML.",
-      "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else those of",
-      "linux/amd64,linux/arm64 that the image has.",
+      "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else linux/amd64 and",
+      "linux/arm64, as far as the image has them.",
       PLATFORM_DETAILS,
-      "A pack that was cut off is gone on with by the same command. Parts can be imported in any order.",
+      "Run the same command again to resume an interrupted pack. Parts can be imported in any order.",
     ].join("\n"),
     arity: [1, 1],
     flags: [
@@ -70,19 +70,19 @@ export const COMMANDS: readonly Command[] = [
         name: "output",
         short: "o",
         value: "FILE",
-        summary: "the bundle, or a folder for it [<name>@<version>.tgz here]; - is standard output",
+        summary: "the bundle, or a folder for it [./<name>@<version>.tgz]; - for standard output",
       },
       {
         name: "have",
         value: "FILE",
         isRepeatable: true,
-        summary: "leave out what FILE lists: the output of crpe inventory, or a digest a line",
+        summary: "leave out the content listed in FILE: the output of crpe inventory, or one digest per line",
       },
       {
         name: "since",
         value: "PKG.tgz",
         isRepeatable: true,
-        summary: "leave out what a site has that imported this earlier bundle",
+        summary: "leave out the content of this earlier bundle, which the site has imported",
       },
       {
         name: "split",
@@ -99,7 +99,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "inspect",
     operands: "PKG.tgz",
-    summary: "show what a bundle holds, reading only its first entry",
+    summary: "show the content of a bundle, reading only its first entry",
     arity: [1, 1],
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
@@ -107,7 +107,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "verify",
     operands: "[PKG.tgz]",
-    summary: "re-hash everything in a bundle, or in the store, and name what is broken",
+    summary: "re-hash all content of a bundle, or of the store, and list what is broken",
     arity: [0, 1],
     flags: [FLAG.data, FLAG.json],
     run: async (invocation, io) => (await import("./commands/verify.ts")).runVerify(invocation, io),
@@ -117,16 +117,16 @@ export const COMMANDS: readonly Command[] = [
     operands: "PKG.tgz…",
     summary: "import bundles into this machine's store",
     details: [
-      "PKG.tgz may be - for standard input; gzip, zstd or plain tar. A lower version than the installed one, or the",
-      "same version with other content, is refused (exit status 3) unless --force is given.",
-      "The parts of a split bundle may come in any order, over days; the last one installs the package.",
+      "PKG.tgz is a file, or - for standard input; gzip, zstd or plain tar. A version lower than the installed one, or",
+      "the same version with different content, is refused (exit status 3) unless --force is given.",
+      "The parts of a split bundle can be imported in any order, over days; the last one installs the package.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [
       FLAG.data,
       ...HANDOVER_FLAGS,
-      { name: "dry-run", summary: "say what would happen, write nothing" },
-      { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
+      { name: "dry-run", summary: "print what would be done, write nothing" },
+      { name: "force", summary: "allow a downgrade, or the same version with different content" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
@@ -134,19 +134,19 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "push",
     operands: "PKG.tgz…",
-    summary: "send bundles to an agent: only the blobs that it lacks, going on where it was cut off",
+    summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
     details: [
-      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the file that the agent named when",
-      "it started, or of the one that it was given. A bundle that does not replace what is installed is refused (exit",
-      "status 3) unless --force is given.",
+      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the agent's token file: the one",
+      "given to the agent, or else the one that it names in its log at the start. A version lower than the installed one,",
+      "or the same version with different content, is refused (exit status 3) unless --force is given.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [
       { name: "to", value: "URL", summary: "the agent" },
       { name: "token-file", value: "FILE", summary: "the agent's token" },
-      { name: "ca-file", value: "FILE", summary: "the authority of an https agent's certificate, as PEM" },
-      { name: "dry-run", summary: "say what would happen, send nothing" },
-      { name: "force", summary: "allow a downgrade, or a changed re-issue of the same version" },
+      { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+      { name: "dry-run", summary: "print what would be done, send nothing" },
+      { name: "force", summary: "allow a downgrade, or the same version with different content" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/push.ts")).runPush(invocation, io),
@@ -154,13 +154,13 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "inventory",
     operands: "",
-    summary: "list the digests that this machine's store, or an agent, holds",
-    details: "It is for crpe pack --have: what a site holds already need not be carried there.",
+    summary: "list the digests of the content in this machine's store, or in an agent's",
+    details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
     arity: [0, 0],
     flags: [
       FLAG.data,
-      { name: "to", value: "URL", summary: "ask the agent at URL, such as http://node1:36060" },
-      { name: "ca-file", value: "FILE", summary: "the authorities that the agent's certificate is of, as PEM" },
+      { name: "to", value: "URL", summary: "list the content of the agent at URL, such as http://node1:36060" },
+      { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/inventory.ts")).runInventory(invocation, io),
@@ -168,16 +168,16 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "gc",
     operands: "",
-    summary: "remove content that nothing refers to",
+    summary: "remove unreferenced content",
     details: [
-      "What a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to stays. It",
-      "may run beside crpe registry; while an import, a pull or a pack is at work it does nothing and says so.",
+      "Content stays if a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to it.",
+      "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
     ].join("\n"),
     arity: [0, 0],
     flags: [
       FLAG.data,
-      { name: "untagged", summary: "remove also manifests that no tag and no package refers to" },
-      { name: "dry-run", summary: "say what would be removed, remove nothing" },
+      { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
+      { name: "dry-run", summary: "print what would be removed, remove nothing" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/gc.ts")).runGc(invocation, io),
@@ -196,17 +196,17 @@ export const COMMANDS: readonly Command[] = [
     operands: "[HOST[:PORT]…]",
     summary: "find the agents on the local network",
     details: [
-      "Without HOST every address of the /24 networks that this machine has a private IPv4 address in is asked once, at",
-      "most 64 at a time. A HOST that is named and does not answer as an agent makes the exit status 1.",
+      "Without HOST, every address of the /24 networks in which this machine has a private IPv4 address is asked once, at",
+      "most 64 at a time. The exit status is 1 if a named HOST does not answer as an agent.",
     ].join("\n"),
     arity: [0, 256],
     flags: [
       {
         name: "subnet",
         value: "CIDR",
-        summary: "ask these addresses instead, such as 10.1.2.0/24; /24 is the largest",
+        summary: "ask these addresses instead, such as 10.1.2.0/24; at most a /24",
       },
-      { name: "port", value: "PORT", summary: "where agents listen [36060]" },
+      { name: "port", value: "PORT", summary: "port of the agents [36060]" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/nodes.ts")).runNodes(invocation, io),
@@ -214,7 +214,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "version",
     operands: "",
-    summary: "say which crpe this is: version, commit, runtime",
+    summary: "print the version, the commit and the runtime",
     arity: [0, 0],
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./commands/version.ts")).runVersion(invocation, io),
@@ -224,26 +224,26 @@ export const COMMANDS: readonly Command[] = [
     operands: "CLIENT",
     summary: "print or install the configuration that makes a client pull from crpe",
     details: [
-      "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove nothing is changed: what the client",
-      "has to be told is printed. Where the mirror fails, clients go on to the registry itself.",
+      "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
+      "configuration is printed. If the mirror fails, clients fall back to the registry itself.",
     ].join("\n"),
     arity: [1, 1],
     flags: [
-      { name: "to", value: "URL", summary: "where crpe is, as the client sees it [http://127.0.0.1:6060]" },
+      { name: "to", value: "URL", summary: "address of crpe, as seen from the client [http://127.0.0.1:6060]" },
       {
         name: "host",
         value: "HOST",
         isRepeatable: true,
         summary: "pull this registry's images from crpe [all; the well-known ones for crio and podman]",
       },
-      { name: "only", summary: "never go on to the registry itself (containerd, crio, podman)" },
-      { name: "write", summary: "install it, beside what the client's files say already, with a backup of them" },
-      { name: "remove", summary: "put back what was there before the first --write" },
-      { name: "root", value: "DIR", summary: "the folder in which the client's / is [/]" },
+      { name: "only", summary: "never fall back to the registry itself (containerd, crio, podman)" },
+      { name: "write", summary: "merge it into the client's files, and keep a backup of them" },
+      { name: "remove", summary: "restore the files as they were before the first --write" },
+      { name: "root", value: "DIR", summary: "root folder of the client's file system [/]" },
       {
         name: "path",
         value: "PATH",
-        summary: "the client's file, or containerd's certs.d, where it is not the usual one",
+        summary: "the client's file, or containerd's certs.d, if not the default one",
       },
       FLAG.json,
     ],
@@ -252,16 +252,16 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "doctor",
     operands: "[IMAGE]",
-    summary: "say which step is broken: data folder, clock, upstreams, this machine's mirrors; or trace one image",
+    summary: "find the first broken step (data folder, clock, upstreams, mirrors), or trace one image",
     details: [
-      "With IMAGE its whole way is followed: how its name is understood, its registry, tag, manifests, platforms, and",
-      "whether each blob is here or there. Nothing is stored. Exit status 1 when something is broken.",
+      "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
+      "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",
     ].join("\n"),
     arity: [0, 1],
     flags: [
       FLAG.data,
       ...UPSTREAM_FLAGS,
-      { name: "root", value: "DIR", summary: "the folder in which this machine's / is, for its clients' files [/]" },
+      { name: "root", value: "DIR", summary: "root folder of this machine's file system, for its clients' files [/]" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/doctor.ts")).runDoctor(invocation, io),

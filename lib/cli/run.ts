@@ -7,7 +7,7 @@ import type { Io } from "./console/io.ts";
 import { UsageError } from "./console/usage_error.ts";
 import { VERSION } from "./console/version.ts";
 
-/** Runs one command line. @returns the exit status; errors have been printed */
+/** Runs one command line, and prints its error. @returns the exit status */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(args, io);
@@ -31,7 +31,7 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     return name === undefined ? 2 : 0;
   }
   const { command, args: words } = findCommand(COMMANDS, args);
-  // Before anything is checked: who asks for help has not written the rest of the line yet.
+  // Help comes before all checks, because the rest of the command line may be incomplete.
   const operandsFollow = words.indexOf("--");
   const flags = operandsFollow < 0 ? words : words.slice(0, operandsFollow);
   if (flags.includes("--help") || flags.includes("-h")) {

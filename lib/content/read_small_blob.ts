@@ -4,20 +4,21 @@ import { CorruptError } from "../oci/error.ts";
 import type { ContentSource } from "./source.ts";
 import { verifyBytes } from "./verifier.ts";
 
-/** Which blob is read, and how large it may be. */
+/** A blob to read into memory, and the largest size accepted. */
 export interface SmallBlob {
   readonly digest: Digest;
-  /** In bytes, where it is known. */
+  /** Expected size in bytes, if it is known. */
   readonly size?: number;
-  /** In bytes. */
+  /** Largest size accepted, in bytes. */
   readonly limit: number;
 }
 
 /**
  * Reads a whole blob into memory and verifies it.
  *
- * @throws {CorruptError} when it has more bytes than the limit
- * @throws {DigestMismatchError}
+ * @returns the verified bytes, or `undefined` if the source does not have the blob
+ * @throws {CorruptError} when the blob has more bytes than the limit
+ * @throws {DigestMismatchError} when the content does not have the digest, or not the expected size
  */
 export async function readSmallBlob(
   source: ContentSource,

@@ -1,8 +1,8 @@
-/** Runs a task once for all that ask for it while it runs. */
+/** Runs a task once for all concurrent callers that use the same key. */
 export class SingleFlight<T> {
   readonly #running = new Map<string, Promise<T>>();
 
-  /** The result of the task that runs under `key`; `task` is started if none does. */
+  /** Returns the result of the task in progress under `key`; starts `task` if there is none. */
   run(key: string, task: () => Promise<T>): Promise<T> {
     const running = this.#running.get(key);
     if (running !== undefined) return running;

@@ -2,62 +2,62 @@ import type { ByteRange } from "../bytes/byte_range.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
-/** A blob, or a part of it, being read. `body` must be read to its end or cancelled. */
+/** An open blob, or a byte range of one. `body` must be read to its end or cancelled. */
 export interface OpenedBlob {
   /** Size of the whole blob in bytes. */
   readonly size: number;
   /** Position of the first byte of `body`. */
   readonly start: number;
-  /** Number of bytes that `body` gives. */
+  /** Number of bytes in `body`. */
   readonly length: number;
   readonly body: ReadableStream<Uint8Array>;
 }
 
-/** The manifest that a tag or digest stands for. */
+/** The manifest that a tag or digest refers to. */
 export interface ResolvedManifest extends Descriptor {
-  /** Set where an upstream should have been asked and could not be: the tag may have moved. */
+  /** Set when the upstream could not be reached to revalidate the tag, which may have moved since. */
   readonly isStale?: true;
 }
 
 /**
- * Where content comes from: a store, an upstream registry, or both behind each other. `repo` is the store's name of
- * a repository (`docker.io/library/nginx`). Absent is `undefined`; a failure is thrown.
+ * A source of content: a store, an upstream registry, or a store with an upstream behind it. `repo` is the canonical
+ * name of a repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
  */
 export interface ContentSource {
-  /** The manifest that a tag or digest stands for. */
+  /** Resolves a tag or digest to the descriptor of its manifest. */
   resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined>;
-  /** The exact bytes of a manifest, which have the digest asked for. */
+  /** Reads the exact bytes of a manifest. Their digest is `digest`. */
   readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined>;
-  /** The size of a blob in bytes. */
+  /** Returns the size of a blob in bytes. */
   statBlob(repo: string, digest: Digest): Promise<number | undefined>;
   /**
-   * The bytes of a blob, or of the part that `range` names. A body that turns out not to have the digest errors
-   * before its last bytes are given.
+   * Opens a blob, or the byte range `range` of it. If the content does not match the digest, the body errors before it
+   * delivers its last bytes.
    *
-   * @throws {RegistryError} `RANGE_INVALID` when the range lies outside; its `detail` has the `size`
+   * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob; `detail` contains the `size`
    */
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
-  /** The tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
+  /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
   listTags(repo: string): Promise<string[] | undefined>;
 }
 
-/** A source that also answers content discovery. */
+/** A source that also supports content discovery: listing repositories and referrers. */
 export interface ContentCatalog extends ContentSource {
-  /** Names of all repositories that are held, sorted by code unit. */
+  /** Lists the names of all repositories in the store, sorted by code unit. */
   listRepositories(): Promise<string[]>;
   /**
-   * Descriptors of the manifests of `repo` whose `subject` is `digest`, with `artifactType` and `annotations` filled
-   * in as the distribution specification asks ("Listing Referrers"); none for an unknown subject.
+   * Lists descriptors of the manifests in `repo` whose `subject` is `digest`. `artifactType` and `annotations` are set
+   * as the OCI distribution specification requires ("Listing Referrers"). Empty for an unknown subject.
    */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }
 
-/** A source that can be written. Each write is complete and durable when its promise resolves, or has not happened. */
+/** A writable source. Each write is atomic: durable when its promise resolves, and without effect when it rejects. */
 export interface ContentStore extends ContentSource {
-  /** Reads `body` to its end (or cancels it) and files it, if it has the size and the digest of `expected`. */
+  /** Stores a blob if it has the size and digest of `expected`. Reads `body` to its end or cancels it. */
   writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void>;
-  /** Files a manifest, and grants the repository the blobs that it names. */
+  /** Stores a manifest, and links the blobs that it references to the repository. */
   writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void>;
-  /** Points a tag at a manifest that the repository has. */
+  /** Points a tag at a manifest of the repository. */
   tag(repo: string, tag: string, digest: Digest): Promise<void>;
 }

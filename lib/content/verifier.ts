@@ -2,28 +2,28 @@ import { createHash, type Hash } from "node:crypto";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 
-/** Bytes that are not the ones which a digest and a size promised. HTTP 502: whoever sent them is at fault. */
+/** Thrown when content does not have the expected digest or size. Maps to HTTP 502, because the sender is at fault. */
 export class DigestMismatchError extends RegistryError {
   constructor(message: string) {
     super("BAD_GATEWAY", message);
   }
 }
 
-/** Hashes bytes as they pass and tells in the end, or as soon as there are too many, whether they are the right ones. */
+/** Verifies the size and digest of content incrementally. Excess bytes fail at once; all else is checked at the end. */
 export class Verifier {
   #hash: Hash;
   readonly #digest: Digest;
   #size: number | undefined;
   #seen = 0;
 
-  /** @param size the expected number of bytes, or `undefined` where only the digest is known */
+  /** @param size the expected number of bytes, or `undefined` if only the digest is known */
   constructor(digest: Digest, size: number | undefined) {
     this.#digest = digest;
     this.#size = size;
     this.#hash = createHash(splitDigest(digest).algorithm);
   }
 
-  /** Another one that has seen the same bytes. */
+  /** Returns an independent copy with the same state. */
   fork(): Verifier {
     const fork = new Verifier(this.#digest, this.#size);
     fork.#hash = this.#hash.copy();
@@ -31,17 +31,21 @@ export class Verifier {
     return fork;
   }
 
-  /** How many bytes have passed. */
+  /** Number of bytes hashed so far. */
   get seen(): number {
     return this.#seen;
   }
 
-  /** Says how many bytes there have to be, where it was not known from the start. */
+  /** Sets the expected number of bytes, if it was not known at construction. */
   expectSize(size: number): void {
     this.#size = size;
   }
 
-  /** @throws {DigestMismatchError} when there are more bytes than expected */
+  /**
+   * Hashes the next chunk.
+   *
+   * @throws {DigestMismatchError} when there are more bytes than expected
+   */
   update(chunk: Uint8Array): void {
     this.#seen += chunk.length;
     if (this.#size !== undefined && this.#seen > this.#size) {
@@ -50,10 +54,14 @@ export class Verifier {
     this.#hash.update(chunk);
   }
 
-  /** To be called once, after the last byte. @throws {DigestMismatchError} */
+  /**
+   * Checks size and digest. Must be called once, after the last chunk.
+   *
+   * @throws {DigestMismatchError} when bytes are missing, or the digest differs
+   */
   finish(): void {
     if (this.#size !== undefined && this.#seen !== this.#size) {
-      throw new DigestMismatchError(`Cannot accept ${this.#digest}: ${this.#seen} of ${this.#size} bytes came`);
+      throw new DigestMismatchError(`Cannot accept ${this.#digest}: received ${this.#seen} of ${this.#size} bytes`);
     }
     const { algorithm, hex } = splitDigest(this.#digest);
     const actual = this.#hash.digest("hex");
@@ -63,7 +71,11 @@ export class Verifier {
   }
 }
 
-/** Checks bytes that are in memory. @throws {DigestMismatchError} */
+/**
+ * Verifies content that is in memory.
+ *
+ * @throws {DigestMismatchError} when the bytes do not have the digest, or not the given size
+ */
 export function verifyBytes(bytes: Uint8Array, digest: Digest, size?: number): void {
   const verifier = new Verifier(digest, size);
   verifier.update(bytes);

@@ -1,6 +1,6 @@
-const REACH = "; --offline leaves the network alone";
+const REACH = "; --offline avoids the network";
 
-// The words are those of `TransportError` and of the errors of upstreams.
+// The patterns match the messages of `TransportError` and of the errors of lib/upstream.
 const ADVICE: readonly (readonly [reason: RegExp, advice: string])[] = [
   [/clock/, "set this machine's clock first"],
   [/DNS/, `check the name, and this machine's network and name server${REACH}`],
@@ -13,11 +13,11 @@ const ADVICE: readonly (readonly [reason: RegExp, advice: string])[] = [
     /denies access|without a login/,
     "check the name; log in to the registry, in the configuration or with docker login",
   ],
-  [/limits how often|too often/, "wait, or log in; what is held is served meanwhile"],
-  [/refused|network|in time|within|cut/, `check that it runs, and that this machine reaches it${REACH}`],
+  [/limits how often|too often/, "wait, or log in; content in the store is served meanwhile"],
+  [/refused|network|in time|within|cut/, `check that the registry runs, and that this machine reaches it${REACH}`],
 ];
 
-/** What to do about the reason for which an upstream could not be asked. */
+/** Returns advice on the reason for which an upstream request failed. */
 export function adviseOn(reason: string): string {
   return ADVICE.find(([pattern]) => pattern.test(reason))?.[1] ?? "check its address (--upstream HOST=URL)";
 }

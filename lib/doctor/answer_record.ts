@@ -1,18 +1,19 @@
 import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
 
-/** How many requests a registry still allows. */
+/** The rate limit of a registry. */
 export interface RateLimit {
+  /** Requests that are still allowed. */
   readonly remaining: number;
   readonly limit?: number;
-  /** The time that the limit is for, in seconds. */
+  /** The period of the limit, in seconds. */
   readonly window?: number;
 }
 
-/** What registries' answers say besides what they are answers to. */
+/** Records rate limits and clock offsets from the headers of registries' responses. */
 export class AnswerRecord {
-  /** By the host that was asked. */
+  /** Rate limits by the host of the request. */
   readonly rateLimits = new Map<string, RateLimit>();
-  /** How far the clocks of registries are before ours, in milliseconds. */
+  /** How far the registries' clocks are ahead of this machine's, in milliseconds. */
   readonly offsets: number[] = [];
   readonly #fetch: RuntimeFetch;
   readonly #wallClock: () => number;
@@ -22,7 +23,7 @@ export class AnswerRecord {
     this.#wallClock = wallClock;
   }
 
-  /** Sends a request, and notes what the answer says. */
+  /** Sends a request, and records the headers of the response. */
   readonly fetch: RuntimeFetch = async (request, init) => {
     const response = await this.#fetch(request, init);
     const date = Date.parse(response.headers.get("date") ?? "");
@@ -33,7 +34,7 @@ export class AnswerRecord {
   };
 }
 
-/** Reads Docker Hub's `RateLimit-Remaining: 98;w=21600` and `RateLimit-Limit`. */
+/** Parses Docker Hub's `RateLimit-Remaining: 98;w=21600` and `RateLimit-Limit`. */
 export function parseRateLimit(headers: Headers): RateLimit | undefined {
   const remaining = /^\s*(\d+)/.exec(headers.get("ratelimit-remaining") ?? "")?.[1];
   if (remaining === undefined) return undefined;
@@ -46,8 +47,8 @@ export function parseRateLimit(headers: Headers): RateLimit | undefined {
   };
 }
 
-/** In words: `98 of 100 pulls are left, in 6 h`. */
+/** Formats a rate limit: `98 of 100 pulls left, per 6 h`. */
 export function formatRateLimit({ remaining, limit, window }: RateLimit): string {
   const of = limit === undefined ? "" : ` of ${limit}`;
-  return `${remaining}${of} pulls are left${window === undefined ? "" : `, in ${Math.round(window / 360) / 10} h`}`;
+  return `${remaining}${of} pulls left${window === undefined ? "" : `, per ${Math.round(window / 360) / 10} h`}`;
 }

@@ -2,47 +2,47 @@ import { listFolder } from "../files/read_if_present.ts";
 import { BLOBS, INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 
-/** What the clock is held against. */
+/** The clock, and what it is compared with. */
 export interface ClockOptions {
-  /** What the clock says, in milliseconds since 1970. */
+  /** The time of the clock, in milliseconds since 1970. */
   readonly now: number;
-  /** When the program was made; it cannot run before that. */
+  /** The release date of the program, in milliseconds since 1970. The current time cannot be earlier. */
   readonly released: number;
-  /** How far registries' clocks are before ours, in milliseconds, by the answers that they gave. */
+  /** How far the registries' clocks are ahead of this machine's, in milliseconds, by their responses. */
   readonly offsets: readonly number[];
 }
 
-// Files of another machine, whose clock may be a little before ours, and file systems that round.
+// Files may have been written by a machine whose clock is slightly ahead, and some file systems round times.
 const TOLERANCE = 60_000;
-// A certificate is rarely younger than that.
+// In milliseconds. A certificate in use is rarely younger than that, so a smaller offset does no harm.
 const MAX_OFFSET = 5 * 60_000;
 
-/** Looks whether the clock can be right: a machine without a clock chip starts in the past. */
+/** Checks whether the clock is plausible: a machine without a clock chip starts in the past. */
 export async function checkClock(root: string, { now, released, offsets }: ClockOptions): Promise<Finding> {
   const step = "clock";
-  const said = new Date(now).toISOString();
+  const shown = new Date(now).toISOString();
   const broken = (reason: string): Finding => ({
     step,
     status: "broken",
-    message: `it says ${said}, ${reason}`,
-    advice: "set it (timedatectl, or date -s): certificates look not yet valid, or expired, when it is wrong",
+    message: `it shows ${shown}, ${reason}`,
+    advice: "set it (timedatectl, or date -s): with a wrong clock, certificates appear expired or not yet valid",
   });
   const dayOf = (time: number) => new Date(time).toISOString();
-  if (now < released) return broken(`and this release is of ${dayOf(released).slice(0, 10)}`);
+  if (now < released) return broken(`but this release dates from ${dayOf(released).slice(0, 10)}`);
   const newest = await findNewest(root);
   if (newest !== undefined && newest > now + TOLERANCE) {
-    return broken(`and the newest file of the store is of ${dayOf(newest)}`);
+    return broken(`but the newest file of the store dates from ${dayOf(newest)}`);
   }
   const offset = offsets.toSorted((a, b) => a - b)[Math.floor(offsets.length / 2)];
   if (offset !== undefined && Math.abs(offset) > MAX_OFFSET) {
-    return broken(`and registries say ${dayOf(now + offset)}`);
+    return broken(`but the registries report ${dayOf(now + offset)}`);
   }
-  return { step, status: "ok", message: `it says ${said}${offset === undefined ? "" : ", as registries do"}` };
+  return { step, status: "ok", message: `it shows ${shown}${offset === undefined ? "" : ", as the registries do"}` };
 }
 
 /**
- * When something was last added to the store, in milliseconds since 1970; `undefined` where nothing is. A folder is as
- * young as its newest entry, so that not every blob has to be looked at.
+ * Returns when content was last added to the store, in milliseconds since 1970; `undefined` for an empty store. It reads
+ * the times of folders only: a folder's time is that of its newest entry.
  */
 async function findNewest(root: string): Promise<number | undefined> {
   const folders = [`${root}/${INGEST}`];

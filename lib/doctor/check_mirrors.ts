@@ -7,17 +7,17 @@ import type { MirrorClient } from "../mirror/mirror.ts";
 import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
 import type { Finding } from "./finding.ts";
 
-/** What looking at this machine's clients needs from outside. */
+/** The options of `checkMirrors`. */
 export interface MirrorsOptions {
-  /** The folder in which `/etc` is. */
+  /** The root folder, which contains `etc`. */
   readonly root: string;
-  /** Absent: nobody is asked whether they are there. */
+  /** Sends requests to the mirrors; no mirror is contacted when absent. */
   readonly fetch?: RuntimeFetch | undefined;
 }
 
 const PROBE_TIMEOUT = 5000;
 
-// podman and CRI-O share their files.
+// podman and CRI-O share their configuration files.
 const CLIENTS: readonly (readonly [name: string, client: MirrorClient])[] = [
   ["k3s", K3S],
   ["containerd", CONTAINERD],
@@ -25,14 +25,14 @@ const CLIENTS: readonly (readonly [name: string, client: MirrorClient])[] = [
   ["docker", DOCKER],
 ];
 
-/** Looks which clients of this machine pull through a mirror, and whether it is a crpe that answers. */
+/** Checks which clients of this machine use a mirror, and whether each mirror is a crpe that answers. */
 export async function checkMirrors(options: MirrorsOptions): Promise<Finding[]> {
   const root = options.root.replace(/\/+$/, "");
   const findings = (await Promise.all(CLIENTS.map(([name, client]) => checkClient(name, client, { ...options, root }))))
     .flat();
   if (findings.length > 0) return findings;
-  const message = "no client on this machine is set up to pull from a mirror";
-  return [{ step: "mirror", status: "ok", message, advice: "crpe mirror-config CLIENT --write does that" }];
+  const message = "no client on this machine is configured to use a mirror";
+  return [{ step: "mirror", status: "ok", message, advice: "to configure one, run crpe mirror-config CLIENT --write" }];
 }
 
 async function checkClient(name: string, client: MirrorClient, { root, fetch }: MirrorsOptions): Promise<Finding[]> {
@@ -52,7 +52,7 @@ async function checkClient(name: string, client: MirrorClient, { root, fetch }: 
         step,
         status,
         message: `${path} cannot be read: ${reason}`,
-        advice: "correct it, or ask as root",
+        advice: "correct the file, or run crpe doctor as root",
       });
     }
   }
@@ -64,7 +64,7 @@ async function checkClient(name: string, client: MirrorClient, { root, fetch }: 
   return findings;
 }
 
-/** The files of a client that there are. */
+/** Lists the configuration files of a client. */
 async function listFiles(client: MirrorClient, place: string): Promise<string[]> {
   if (client === CONTAINERD) {
     return (await listFolder(place) ?? []).map(({ name }) => `${place}/${name}/hosts.toml`).sort();
@@ -81,10 +81,10 @@ async function checkMirror(
   fetch: RuntimeFetch | undefined,
 ): Promise<Finding> {
   const where = `${url}, named in ${path}`;
-  if (fetch === undefined) return { step, status: "skipped", message: `${where}, is not asked` };
+  if (fetch === undefined) return { step, status: "skipped", message: `${where}, is not contacted` };
   try {
     if (await isCrpe(url, fetch)) return { step, status: "ok", message: `${where}, is a crpe, and answers` };
-    return { step, status: "ok", message: `${where}, answers; it is no crpe` };
+    return { step, status: "ok", message: `${where}, answers; it is not a crpe` };
   } catch {
     const message = `${where}, does not answer`;
     return {

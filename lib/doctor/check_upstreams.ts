@@ -4,26 +4,30 @@ import { adviseOn } from "./advice.ts";
 import { type AnswerRecord, formatRateLimit } from "./answer_record.ts";
 import { type Finding, reasonOf } from "./finding.ts";
 
-/** What is asked. */
+/** The upstreams to check. */
 export interface Upstreams {
   readonly source: Pick<UpstreamSource, "probe" | "headManifest">;
-  /** Their names in images; `undefined`: one endpoint stands for every name. */
+  /** The hosts of the upstreams, as in image names; `undefined` when one endpoint serves every name. */
   readonly hosts: readonly string[] | undefined;
   readonly record: AnswerRecord;
 }
 
-// Docker Hub names the limit only with a manifest, and has this image for asking; HEAD does not count.
+// Docker Hub reports the rate limit only with a manifest. It offers this image for the purpose; HEAD does not count.
 const RATE_LIMIT_IMAGE = { repo: "docker.io/ratelimitpreview/test", tag: "latest" };
 
-/** Asks each upstream whether it is there and takes the login, and how often it may still be asked. */
+/** Checks whether each upstream answers and accepts the login, and how many requests its rate limit still allows. */
 export async function checkUpstreams({ source, hosts, record }: Upstreams): Promise<Finding[]> {
   if (hosts?.length === 0) {
-    return [{ step: "upstream", status: "warning", message: "none is named; only what is held is served" }];
+    return [{
+      step: "upstream",
+      status: "warning",
+      message: "no upstream is named; only content in the store is served",
+    }];
   }
   const names = hosts?.filter((host) => host !== "*") ?? [DEFAULT_HOST];
   const findings = await Promise.all(names.map((host) => checkUpstream(host, { source, hosts, record })));
   const open = hosts?.includes("*")
-    ? [{ step: "upstream *", status: "ok", message: "any public registry may be asked" } as const]
+    ? [{ step: "upstream *", status: "ok", message: "any public registry may be contacted" } as const]
     : [];
   return [...joinFailures(findings.flat()), ...open];
 }
@@ -36,10 +40,10 @@ async function checkUpstream(host: string, { source, hosts, record }: Upstreams)
       return { step, status: "broken", message: `${url}: ${reasonOf(failure)}`, advice: adviseOn(failure.message) };
     }
     const access = hasCredential
-      ? "it takes the login"
+      ? "it accepts the login"
       : isOpen
       ? "it answers"
-      : "it answers, and has no login from here";
+      : "it answers, and wants a login; none is configured";
     if (host === DEFAULT_HOST && url === "https://registry-1.docker.io") {
       await source.headManifest(RATE_LIMIT_IMAGE.repo, RATE_LIMIT_IMAGE.tag).catch(() => {});
     }
@@ -47,11 +51,11 @@ async function checkUpstream(host: string, { source, hosts, record }: Upstreams)
     if (rateLimit === undefined) return { step, status: "ok", message: `${url}: ${access}` };
     const message = `${url}: ${access}; ${formatRateLimit(rateLimit)}`;
     if (rateLimit.remaining > 0) return { step, status: "ok", message };
-    return { step, status: "warning", message, advice: "wait, or log in: what is held is served meanwhile" };
+    return { step, status: "warning", message, advice: "wait, or log in: content in the store is served meanwhile" };
   }));
 }
 
-/** Where there is no network, twenty registries fail for one reason. */
+/** Joins upstreams that fail for the same reason: without a network, all of them do. */
 function joinFailures(findings: readonly Finding[]): Finding[] {
   const reasonIn = ({ message }: Finding) => message.replace(/^\S+: /, "");
   const groups = Map.groupBy(findings.filter(({ status }) => status === "broken"), reasonIn);

@@ -1,18 +1,18 @@
-/** `skipped`: it could not be looked at, because something before it is broken, or nobody wanted it. */
+/** `skipped` means that the step was not checked: an earlier step is broken, or the user excluded it. */
 export type FindingStatus = "ok" | "warning" | "broken" | "skipped";
 
-/** What one step of an examination found. */
+/** The result of one step of the doctor. */
 export interface Finding {
-  /** What was looked at: `data folder`, `upstream quay.io`. */
+  /** What was checked: `data folder`, `upstream quay.io`. */
   readonly step: string;
   readonly status: FindingStatus;
-  /** One line, for a person. */
+  /** The result in one line. */
   readonly message: string;
-  /** What to do, where something is not as it should be. */
+  /** What to do about a problem. */
   readonly advice?: string;
 }
 
-/** The reason of an error that reads `Cannot X: reason`, and of any other all that it says. */
+/** Returns the reason of an error whose message reads `Cannot X: reason`, and the whole message of any other error. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/^Cannot .*?: /s, "").replaceAll(/\s*\n\s*/g, " ");

@@ -7,26 +7,27 @@ import type { UpstreamSource } from "../upstream/upstream_source.ts";
 import { adviseOn } from "./advice.ts";
 import { type Finding, reasonOf } from "./finding.ts";
 
-/** Where an image is looked for. */
+/** Where an image is searched. */
 export interface TraceSources {
   readonly store: ContentSource;
-  /** Absent: no upstream is asked. */
+  /** The upstream; absent when none may be contacted. */
   readonly upstream?: Pick<UpstreamSource, "allows" | "headManifest" | "readManifest" | "statBlob"> | undefined;
 }
 
-/** One manifest or blob of an image, and where it is. */
+/** One manifest or blob of an image, and its location. */
 export interface TracedContent {
   readonly type: "index" | "manifest" | "blob";
   readonly digest: Digest;
   readonly size: number;
   /** The platforms that need it. */
   readonly platforms: readonly string[];
+  /** Whether the store has it. */
   readonly isHere: boolean;
-  /** Whether the upstream has it; absent where it was not asked, or did not answer. */
+  /** Whether the upstream has it; absent when it was not asked or did not answer. */
   readonly isThere?: boolean;
 }
 
-/** All that was found out about an image. */
+/** The result of tracing an image. */
 export interface ImageTrace {
   readonly findings: readonly Finding[];
   /** `docker.io/library/nginx:latest` */
@@ -36,7 +37,7 @@ export interface ImageTrace {
   readonly content?: readonly TracedContent[];
 }
 
-/** A blob that manifests name, and the platforms of those. */
+/** A blob, and the platforms of the manifests that refer to it. */
 interface NamedBlob {
   readonly descriptor: Descriptor;
   readonly platforms: Set<string>;
@@ -44,22 +45,22 @@ interface NamedBlob {
 
 const BLOBS_AT_A_TIME = 4;
 const MAX_NESTING = 8;
-const BRING_IT = "pull the image where there is a network, or import a bundle that has it";
+const OBTAIN_IT = "pull the image on a machine with a network, or import a bundle that contains it";
 
-/** Follows an image from its name to its last blob, without storing anything, and names the first step that fails. */
+/** Traces an image from its name to its last blob, without storing anything, and reports each step. */
 export async function traceImage(text: string, sources: TraceSources): Promise<ImageTrace> {
   let reference: Reference;
   try {
     reference = withTag(parseReference(text));
   } catch (error) {
-    const advice = "write it like docker.io/library/nginx:1.27";
+    const advice = "write a name such as docker.io/library/nginx:1.27";
     return { findings: [{ step: "name", status: "broken", message: reasonOf(error), advice }] };
   }
   const trace = new Trace(reference, sources);
   try {
     return await trace.run();
   } catch (error) {
-    const advice = "crpe verify names what is broken in the store; look at the data folder's rights";
+    const advice = "run crpe verify to find what is broken in the store; check the access rights of the data folder";
     const broken: Finding = { step: "store", status: "broken", message: reasonOf(error), advice };
     return { findings: [...trace.findings, broken], reference: formatReference(reference) };
   }
@@ -80,12 +81,12 @@ class Trace {
     this.#upstream = upstream?.allows(this.#repo) ? upstream : undefined;
     this.#find("name", "ok", `it means ${formatReference(reference)}`);
     const { host } = reference;
-    if (this.#upstream !== undefined) this.#find("upstream", "ok", `${host} may be asked`);
-    else if (upstream === undefined) this.#find("upstream", "skipped", `${host} is not asked (offline)`);
+    if (this.#upstream !== undefined) this.#find("upstream", "ok", `${host} may be contacted`);
+    else if (upstream === undefined) this.#find("upstream", "skipped", `${host} is not contacted (offline)`);
     else {this.#find(
         "upstream",
         "warning",
-        `${host} may not be asked: only what is held is served`,
+        `${host} may not be contacted: only content in the store is served`,
         `allow it with --upstream ${host}`,
       );}
   }
@@ -104,33 +105,34 @@ class Trace {
     return { findings: this.findings, reference, digest: root.digest, platforms, content: this.#content };
   }
 
-  /** What the tag or digest stands for. */
+  /** Resolves the tag or digest, at the upstream or else in the store. */
   async #resolve(): Promise<Descriptor | undefined> {
     const { tag, digest, host } = this.#reference;
     const wanted = digest ?? tag!;
     const step = digest === undefined ? "tag" : "digest";
     const held = await this.#store.resolve(this.#repo, wanted);
     const { answer: found, failure } = await this.#ask(() => this.#upstream!.headManifest(this.#repo, wanted));
-    const here = held === undefined ? "it is not held" : `${short(held.digest)} is held`;
+    const here = held === undefined ? "it is not in the store" : `the store has ${short(held.digest)}`;
     if (failure !== undefined) {
       const status = held === undefined ? "broken" : "warning";
       this.#find(step, status, `${here}; asking ${host} failed: ${failure}`, adviseOn(failure));
     } else if (found !== undefined) {
       const isSame = held?.digest === found.digest;
-      const there = isSame ? `as ${host} says` : `${host} says ${short(found.digest)}, which the next pull brings`;
+      const there = isSame ? `the same as ${host}` : `${host} has ${short(found.digest)}, which the next pull fetches`;
       this.#find(step, "ok", `${here}, ${there}`);
     } else if (held !== undefined) {
       const isGone = this.#upstream !== undefined;
-      this.#find(step, isGone ? "warning" : "ok", isGone ? `${here}; ${host} does not have it any more` : here);
+      this.#find(step, isGone ? "warning" : "ok", isGone ? `${here}; ${host} no longer has it` : here);
     } else {
       const there = this.#upstream === undefined ? "" : `, and ${host} does not have it`;
-      const advice = `check the name and the ${step}; import a bundle with the image, or let its registry be asked`;
+      const advice =
+        `check the name and the ${step}; import a bundle with the image, or allow its registry with --upstream`;
       this.#find(step, "broken", `${here}${there}`, advice);
     }
     return found ?? held;
   }
 
-  /** Reads an index and the manifests below it. @returns whether there is one whose blobs can be looked for */
+  /** Reads an index and the manifests below it. @returns whether there is a manifest whose blobs can be checked */
   async #readManifests(
     root: Descriptor,
     into: { blobs: Map<Digest, NamedBlob>; platforms: string[] },
@@ -143,7 +145,7 @@ class Trace {
       const manifest = await this.#readManifest(descriptor, platform);
       if (typeof manifest === "string") {
         if (depth === 0) {
-          this.#find("manifest", "broken", manifest, BRING_IT);
+          this.#find("manifest", "broken", manifest, OBTAIN_IT);
           return false;
         }
         missing.push(`${platform ?? short(descriptor.digest)}: ${manifest}`);
@@ -165,9 +167,9 @@ class Trace {
       }
     }
     const many = `${read} ${read === 1 ? "manifest" : "manifests"} can be read`;
-    // A bundle carries only the platforms that were chosen.
+    // A bundle contains only the chosen platforms, so missing manifests are a warning if one image can be read.
     if (missing.length > 0 && images > 0) this.#find("manifest", "warning", `${many}; not ${missing.join("; not ")}`);
-    else if (missing.length > 0) this.#find("manifest", "broken", missing.join("; "), BRING_IT);
+    else if (missing.length > 0) this.#find("manifest", "broken", missing.join("; "), OBTAIN_IT);
     else this.#find("manifest", "ok", many);
     return images > 0 || missing.length === 0;
   }
@@ -187,7 +189,7 @@ class Trace {
         ? { isThere: bytes !== undefined }
         : {}),
     });
-    if (bytes === undefined) return asked.failure ?? `its manifest ${short(digest)} is nowhere to be had`;
+    if (bytes === undefined) return asked.failure ?? `its manifest ${short(digest)} is not available`;
     try {
       if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return `${short(digest)} has another digest`;
       return parseManifest(bytes, mediaType);
@@ -212,15 +214,18 @@ class Trace {
     this.#content.push(...traced);
     const here = traced.filter(({ isHere }) => isHere).length;
     const there = traced.filter(({ isHere, isThere }) => !isHere && isThere).length;
-    const counts = `${here} of ${traced.length} are here${there === 0 ? "" : `, ${there} more at the upstream`}`;
+    const counts = `${here} of ${traced.length} are in the store${
+      there === 0 ? "" : `, ${there} more at the upstream`
+    }`;
     if (failures.length === 0) return this.#find("blobs", "ok", counts);
-    // Platforms that nobody has chosen may lack theirs, if one is whole.
-    const lacking = traced.filter(({ isHere, isThere }) => !isHere && isThere !== true);
-    const lackingPlatforms = new Set(lacking.flatMap(({ platforms }) => platforms));
-    const whole = new Set(traced.flatMap(({ platforms }) => platforms)).difference(lackingPlatforms);
+    // Blobs of platforms that were not chosen may be missing: it is a warning if one platform is complete.
+    const missing = traced.filter(({ isHere, isThere }) => !isHere && isThere !== true);
+    const incomplete = new Set(missing.flatMap(({ platforms }) => platforms));
+    const complete = new Set(traced.flatMap(({ platforms }) => platforms)).difference(incomplete);
     const reason = failures.slice(0, 3).join("; ") + (failures.length > 3 ? `; and ${failures.length - 3} more` : "");
-    if (whole.size > 0) this.#find("blobs", "warning", `${counts}; whole for ${[...whole].join(", ")}; ${reason}`);
-    else this.#find("blobs", "broken", `${counts}; ${reason}`, BRING_IT);
+    if (complete.size > 0) {
+      this.#find("blobs", "warning", `${counts}; complete for ${[...complete].join(", ")}; ${reason}`);
+    } else this.#find("blobs", "broken", `${counts}; ${reason}`, OBTAIN_IT);
   }
 
   async #statBlob({ descriptor, platforms }: NamedBlob): Promise<TracedContent & { readonly failure?: string }> {
@@ -228,7 +233,7 @@ class Trace {
     const content = { type: "blob" as const, digest, size, platforms: [...platforms] };
     const held = await this.#store.statBlob(this.#repo, digest);
     if (held === size) return { ...content, isHere: true };
-    const here = held === undefined ? "is nowhere to be had" : `has ${held} bytes here, not ${size}`;
+    const here = held === undefined ? "is not available" : `has ${held} bytes in the store, not ${size}`;
     if (this.#upstream === undefined) return { ...content, isHere: false, failure: `${short(digest)} ${here}` };
     const { answer, failure } = await this.#ask(() => this.#upstream!.statBlob(this.#repo, digest));
     if (failure !== undefined) return { ...content, isHere: false, failure: `${short(digest)}: ${failure}` };
@@ -251,7 +256,7 @@ class Trace {
   }
 }
 
-// As docker does: a name alone means its `latest`.
+// As in docker, a name without tag and digest means the tag `latest`.
 function withTag(reference: Reference): Reference {
   return reference.tag === undefined && reference.digest === undefined ? { ...reference, tag: "latest" } : reference;
 }

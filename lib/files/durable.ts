@@ -1,8 +1,8 @@
 const COMMIT_TRIES = 5;
 
 /**
- * Creates a folder and those above it, and makes sure that they are still there after a power loss: a new folder is
- * only as durable as the entry in the folder that holds it.
+ * Creates a folder and its missing parents so that they survive a power loss: a new folder is only as durable as its
+ * entry in the parent folder, so every parent is synced.
  */
 export async function createFolder(path: string): Promise<void> {
   const created: string[] = [];
@@ -12,9 +12,9 @@ export async function createFolder(path: string): Promise<void> {
   for (const folder of created.reverse()) await syncFolder(parentOf(folder));
 }
 
-/** Makes renames and new files in a folder durable. */
+/** Syncs a folder, which makes its renames and new files durable. */
 export async function syncFolder(path: string): Promise<void> {
-  // Windows gives no handle on a folder, and needs none.
+  // Windows cannot open a folder for syncing, and does not need it.
   if (Deno.build.os === "windows") return;
   const folder = await Deno.open(path);
   try {
@@ -24,7 +24,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Moves a file whose bytes are synced into its place, over an older one, so that it stays there. */
+/** Renames a file whose bytes are synced to its final path, durably. Creates the folder and replaces an older file. */
 export async function commitFile(temporary: string, path: string): Promise<void> {
   const folder = parentOf(path);
   for (let tries = 1;; tries++) {
@@ -33,30 +33,32 @@ export async function commitFile(temporary: string, path: string): Promise<void>
       await Deno.rename(temporary, path);
       break;
     } catch (error) {
-      // A collector at work beside us removes folders that are empty, as this one is until the file is in it.
+      // A concurrent garbage collection removes empty folders, also this one before the rename.
       if (!(error instanceof Deno.errors.NotFound) || tries === COMMIT_TRIES) throw error;
     }
   }
   try {
     await syncFolder(folder);
   } catch (error) {
-    // The collector has the file already, and with it its folder; whoever refers to it looks after it once more.
+    // The garbage collection has already removed the file and its folder. A writer that adds a reference to the file
+    // checks again that it exists.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
 
-/** Whom a file belongs to, and what they may do with it. */
+/** Owner and permissions of a file. */
 export interface Ownership {
   readonly mode: number;
-  /** Absent, both: the process's own. */
+  /** `uid` and `gid` are both absent for the user of this process. */
   readonly uid?: number;
   readonly gid?: number;
 }
 
 /**
- * Writes a small file so that it is there whole or not at all, whenever the power goes.
+ * Writes a small file atomically: after a power loss it exists complete or not at all.
  *
- * @param ownership of the file; absent: that of any new file
+ * @param temporary path of the temporary file, on the same file system
+ * @param ownership owner and permissions; by default those of any new file
  */
 export async function writeFileDurably(
   temporary: string,
@@ -65,7 +67,7 @@ export async function writeFileDurably(
   ownership?: Ownership,
 ): Promise<void> {
   await createFolder(parentOf(temporary));
-  // Before the first byte is in it, only its owner may read a file that others must not.
+  // A file with restricted permissions must not be readable by others before its first byte is written.
   const mode = ownership === undefined ? {} : { mode: 0o600 };
   const file = await Deno.open(temporary, { write: true, createNew: true, ...mode });
   try {
@@ -75,7 +77,7 @@ export async function writeFileDurably(
     } finally {
       file.close();
     }
-    if (ownership !== undefined) await giveOwnership(temporary, ownership);
+    if (ownership !== undefined) await setOwnership(temporary, ownership);
     await commitFile(temporary, path);
   } catch (error) {
     await removeIfPresent(temporary);
@@ -83,13 +85,13 @@ export async function writeFileDurably(
   }
 }
 
-async function giveOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
-  const own = await Deno.stat(path);
-  if (uid !== undefined && gid !== undefined && (own.uid !== uid || own.gid !== gid)) await Deno.chown(path, uid, gid);
+async function setOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
+  const now = await Deno.stat(path);
+  if (uid !== undefined && gid !== undefined && (now.uid !== uid || now.gid !== gid)) await Deno.chown(path, uid, gid);
   await Deno.chmod(path, mode);
 }
 
-/** Removes a file that may be gone already. */
+/** Removes a file. A missing file is not an error. */
 export async function removeIfPresent(path: string): Promise<void> {
   try {
     await Deno.remove(path);
@@ -98,7 +100,7 @@ export async function removeIfPresent(path: string): Promise<void> {
   }
 }
 
-/** The folder that holds `path`. */
+/** Returns the parent folder of `path`. */
 export function parentOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";

@@ -1,7 +1,11 @@
 import { statfs } from "node:fs/promises";
 import { parentOf } from "./durable.ts";
 
-/** How many bytes may be written below a folder, which need not exist yet; `undefined` where the system does not tell. */
+/**
+ * Returns the free space, in bytes, of the file system that holds a folder. The folder need not exist yet.
+ *
+ * @returns `undefined` when the system does not report it
+ */
 export async function freeBytesOf(folder: string): Promise<number | undefined> {
   for (let at = folder;; at = parentOf(at)) {
     try {

@@ -2,21 +2,21 @@ import { computeDigest, type Digest } from "../oci/digest.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { commitFile, type Ownership, parentOf, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
 
-/** What became of a file. */
+/** What crpe did with a file. */
 export interface FileChange {
   readonly path: string;
   readonly action: "written" | "unchanged" | "restored" | "removed";
-  /** Where what was there before crpe is kept. */
+  /** Path of the copy of the file as it was before crpe first changed it. */
   readonly backup?: string;
-  /** Where what others had written after crpe is kept. */
+  /** Path of the copy of what others had written into the file after crpe. */
   readonly kept?: string;
 }
 
-/** What is remembered beside a file that crpe has written. */
+/** Stored next to a file that crpe has written. */
 interface FileRecord {
-  /** Whether there was a file before. */
+  /** Whether the file existed before crpe wrote it. */
   readonly hadFile: boolean;
-  /** Of what crpe wrote. */
+  /** Digest of the text that crpe wrote. */
   readonly written: Digest;
 }
 
@@ -30,8 +30,8 @@ const KEPT = ".after-crpe";
 const RECORD = ".crpe.json";
 
 /**
- * A file of another program's configuration that crpe changes and can put back. What was there before the first change
- * is kept beside it, however often it is changed again; what somebody else writes into it later is not lost either.
+ * A configuration file of another program that crpe changes and can restore. The original is kept next to it, however
+ * often crpe changes the file again. Later changes by others are kept too when the file is restored.
  */
 export class ManagedFile {
   readonly path: string;
@@ -43,8 +43,9 @@ export class ManagedFile {
   }
 
   /**
-   * @param root a folder that the file must not lead out of by a link
-   * @param token gives something random for the names of temporary files
+   * @param root the folder that the file must be in, also after symbolic links are resolved
+   * @param token makes random names for temporary files
+   * @throws {Error} when the path leads out of `root`
    */
   static async open(path: string, root: string, token: () => string = () => crypto.randomUUID()): Promise<ManagedFile> {
     const real = await realPathOf(path);
@@ -52,18 +53,18 @@ export class ManagedFile {
     if (real !== realRoot && !real.startsWith(`${realRoot}/`)) {
       throw new Error(`Cannot change ${path}: it is a link to ${real}, which is outside of ${root}`);
     }
-    // In place of the file that a link leads to, not in place of the link.
+    // Replaces the target of a symbolic link, not the link.
     return new ManagedFile(await isLink(path) ? real : path, token);
   }
 
-  /** What is there now. */
+  /** Returns the current text; `undefined` when the file is missing. */
   async read(): Promise<string | undefined> {
     return (await readCurrent(this.path))?.text;
   }
 
   /**
-   * What a new text has to be made of: what was there before crpe, if nobody has changed the file since, else what is
-   * there now.
+   * Returns the text that a new version has to be based on: the original from before crpe, or the current text when the
+   * file was changed after crpe's last write.
    */
   async readBase(): Promise<string | undefined> {
     const current = await readCurrent(this.path);
@@ -74,7 +75,7 @@ export class ManagedFile {
     return record.hadFile ? (await readCurrent(this.path + BACKUP))?.text ?? current.text : undefined;
   }
 
-  /** Writes a text; what was there before the first time is kept. */
+  /** Writes a text. The first write keeps a backup of the original. */
   async write(text: string): Promise<FileChange> {
     const { path } = this;
     const current = await readCurrent(path);
@@ -82,7 +83,7 @@ export class ManagedFile {
     const hadFile = record?.hadFile ?? current !== undefined;
     const backup = hadFile ? { backup: path + BACKUP } : {};
     if (current?.text === text) return { path, action: "unchanged", ...record === undefined ? {} : backup };
-    // In this order: whenever the power goes, what was there first can be told from what crpe wrote.
+    // Backup, record, file: in this order, the original and crpe's text can be told apart after a power loss at any point.
     if (record === undefined && current !== undefined) {
       await this.#write(path + BACKUP, current.text, current.ownership);
     }
@@ -91,7 +92,7 @@ export class ManagedFile {
     return { path, action: "written", ...backup };
   }
 
-  /** Puts back what was there before crpe. @returns `undefined` where crpe has written nothing */
+  /** Restores the original, or removes the file when there was none. @returns `undefined` when crpe wrote nothing */
   async restore(): Promise<FileChange | undefined> {
     const { path } = this;
     const record = await this.#readRecord();
@@ -101,7 +102,7 @@ export class ManagedFile {
     const isForeign = !isPutBack && current !== undefined && digestOf(current.text) !== record.written;
     const kept = isForeign ? { kept: path + KEPT } : {};
     if (isForeign) await this.#write(path + KEPT, current.text, current.ownership);
-    // An earlier try may have been cut off behind this.
+    // An earlier restore may have been interrupted after this step.
     if (record.hadFile && !isPutBack) await commitFile(path + BACKUP, path);
     if (!record.hadFile) await removeIfPresent(path);
     await removeIfPresent(path + RECORD);
@@ -114,7 +115,7 @@ export class ManagedFile {
     if (text === undefined) return undefined;
     const record = parseJson(new TextEncoder().encode(text), this.path + RECORD);
     if (isJsonObject(record) && typeof record.hadFile === "boolean") return record as unknown as FileRecord;
-    throw new Error(`Cannot use ${this.path + RECORD}: it is not what crpe writes there`);
+    throw new Error(`Cannot use ${this.path + RECORD}: it is not a record written by crpe`);
   }
 
   #write(path: string, text: string, ownership?: Ownership): Promise<void> {
@@ -122,7 +123,7 @@ export class ManagedFile {
   }
 }
 
-/** Tells whether crpe has written a file, and not put back what was there before. */
+/** Tests whether crpe has written a file and not restored it since. */
 export async function isManaged(path: string): Promise<boolean> {
   return await readCurrent(path + RECORD) !== undefined;
 }
@@ -131,7 +132,7 @@ function digestOf(text: string): Digest {
   return computeDigest(text);
 }
 
-/** Where a path leads to, or as much of it as there is. */
+/** Resolves the links of a path, or of its nearest existing parent. */
 async function realPathOf(path: string): Promise<string> {
   for (let at = path;; at = parentOf(at)) {
     try {
@@ -162,7 +163,7 @@ async function readCurrent(path: string): Promise<Current | undefined> {
   }
 }
 
-// What cannot be written back byte for byte must not be changed, nor taken for a backup.
+// A text that cannot be written back byte for byte must neither be changed nor backed up.
 function decode(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

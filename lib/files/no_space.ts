@@ -1,4 +1,4 @@
-/** Tells whether a failed write is due to a full disk or quota. */
+/** Tests whether a write failed because the disk or quota is full. */
 export function isNoSpace(error: unknown): boolean {
   const code = (error as { code?: string } | undefined)?.code;
   return code === "ENOSPC" || code === "EDQUOT" ||

@@ -1,10 +1,10 @@
-/** `undefined` for the error of a file or folder that is not there; throws any other. */
+/** Returns `undefined` for the error of a missing file or folder. Throws any other error. */
 export function absentIfNotFound(error: unknown): undefined {
   if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
   throw error;
 }
 
-/** The entries of a folder; `undefined` where there is none. */
+/** Returns the entries of a folder; `undefined` when it is missing. */
 export async function listFolder(path: string): Promise<Deno.DirEntry[] | undefined> {
   try {
     return await Array.fromAsync(Deno.readDir(path));
@@ -13,7 +13,7 @@ export async function listFolder(path: string): Promise<Deno.DirEntry[] | undefi
   }
 }
 
-/** The text of a file; `undefined` where there is none. */
+/** Returns the text of a file; `undefined` when it is missing. */
 export async function readTextIfPresent(path: string): Promise<string | undefined> {
   try {
     return await Deno.readTextFile(path);

@@ -1,19 +1,20 @@
-/** One way of authentication that a server offers (RFC 9110, 11.3). */
+/** An authentication challenge of a server (RFC 9110, 11.3). */
 export interface Challenge {
-  /** Lower case: `bearer`, `basic`. */
+  /** The authentication scheme in lower case: `bearer`, `basic`. */
   readonly scheme: string;
-  /** Names in lower case; of a name given twice the first value. */
+  /** The parameters by lower-case name. When a name is repeated, the first value counts. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
 const TOKEN = /[!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const SPACE = /[ \t\r\n]/;
-// What some schemes have instead of parameters (RFC 9110, 11.2, `token68`).
+// Some schemes have a `token68` instead of parameters (RFC 9110, 11.2).
 const TOKEN68 = /[ \t]+[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)/y;
 
 /**
- * Reads a `WWW-Authenticate` header, or several joined by commas, as `Headers` joins them. What is no challenge is
- * passed over, since registries differ: values without quotes, parameters without value or comma, quotes left open.
+ * Parses a `WWW-Authenticate` header, or several that `Headers` joined with commas. The parser is lenient, because
+ * registries deviate from the grammar: it accepts unquoted values, parameters without a value or a comma, and quotes
+ * that are not closed, and it skips everything that is not part of a challenge.
  */
 export function parseChallenges(header: string | null | undefined): Challenge[] {
   const text = header ?? "";
@@ -46,7 +47,7 @@ export function parseChallenges(header: string | null | undefined): Challenge[] 
   while (i < text.length) {
     const name = readToken();
     if (name === "") {
-      // A comma, a space, or a stray byte.
+      // Skip a comma, a space or an unexpected character.
       if (text[i] === '"') readQuoted();
       else i++;
       continue;
@@ -68,7 +69,7 @@ export function parseChallenges(header: string | null | undefined): Challenge[] 
   return challenges;
 }
 
-/** The challenge to answer: Bearer if it is offered with a realm to ask, else Basic. */
+/** Selects the challenge to answer: Bearer if its realm is a URL, else Basic; `undefined` when neither is offered. */
 export function selectChallenge(challenges: readonly Challenge[]): Challenge | undefined {
   return challenges.find(({ scheme, parameters }) => scheme === "bearer" && isUrl(parameters.get("realm"))) ??
     challenges.find(({ scheme }) => scheme === "basic");

@@ -1,8 +1,9 @@
 import type { Digest } from "../oci/digest.ts";
 
 /**
- * Tells whether an `If-None-Match` header names `digest`, so that the client has the content already (RFC 9110,
- * 13.1.2): as an entity tag, also a weak one, in a list, or `*`. A bare digest counts too; docker sends it so.
+ * Reports whether an `If-None-Match` header matches `digest`, so that the client already has the content (RFC 9110,
+ * 13.1.2). The digest may be a strong or weak entity tag, alone or in a list; `*` matches too. A digest without quotes
+ * also matches, because docker sends it in that form.
  */
 export function matchesEtag(header: string | null, digest: Digest): boolean {
   if (header === null) return false;
@@ -14,8 +15,8 @@ export function matchesEtag(header: string | null, digest: Digest): boolean {
 }
 
 /**
- * Tells whether an `If-Range` header allows a part to be served (RFC 9110, 13.1.5): it is absent, or is the strong
- * entity tag. A date never matches, for no `Last-Modified` is ever sent.
+ * Reports whether an `If-Range` header allows a range to be served (RFC 9110, 13.1.5): it is absent, or equals the
+ * strong entity tag. A date never matches, because crpe never sends `Last-Modified`.
  */
 export function allowsRange(ifRange: string | null, digest: Digest): boolean {
   return ifRange === null || ifRange.trim() === `"${digest}"`;

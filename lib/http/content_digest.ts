@@ -4,15 +4,15 @@ import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 
 const NAMES: Readonly<Record<string, string>> = { "sha-256": "sha256", "sha-512": "sha512" };
-// RFC 8941, 3.1.2 and 3.3.5: `key=:base64:`, and parameters that mean nothing here.
+// RFC 8941, 3.1.2 and 3.3.5: `key=:base64:`, followed by parameters, which are ignored.
 const MEMBER = /^(?<name>[a-z*][a-z0-9_.*-]*)=:(?<value>[A-Za-z0-9+/]*={0,2}):(?:;.*)?$/;
 
 /**
- * Reads `Content-Digest` (RFC 9530, 2): `sha-256=:…:`, `sha-512=:…:`, or a bare `sha256:<hex>`. Digests by other
- * algorithms beside one of these are passed over.
+ * Parses `Content-Digest` (RFC 9530, 2): `sha-256=:…:`, `sha-512=:…:`, or a bare `sha256:<hex>`. Digests of other
+ * algorithms are ignored when at least one of these is present.
  *
- * @throws {RegistryError} `DIGEST_INVALID` when it cannot be read, or none of its algorithms is known: a check that was
- *   asked for is not left out without a word
+ * @throws {RegistryError} `DIGEST_INVALID` when the header cannot be parsed or has no supported algorithm: a check that
+ *   the client requested must not be skipped silently
  */
 export function parseContentDigest(text: string): Digest[] {
   if (isDigest(text.trim())) return [text.trim() as Digest];
@@ -26,29 +26,34 @@ export function parseContentDigest(text: string): Digest[] {
     if (!isDigest(digest)) throw invalid(`its ${name} has the wrong length`);
     found.push(digest);
   }
-  if (found.length === 0) throw invalid("it names no algorithm that is known: sha-256, sha-512");
+  if (found.length === 0) throw invalid("it has no supported algorithm; use sha-256 or sha-512");
   return found;
 }
 
-/** Hashes the content of a request as it passes. */
+/** Hashes the content of a request while it is read, and compares it with the `Content-Digest`. */
 export class ContentDigest {
   readonly #hashes: readonly { readonly digest: Digest; readonly hash: Hash; actual?: string }[];
 
-  /** @param digests what it should have, all of them; none: nothing is hashed */
+  /** @param digests the digests that the content must match, all of them; nothing is hashed when the list is empty */
   constructor(digests: readonly Digest[]) {
     this.#hashes = digests.map((digest) => ({ digest, hash: createHash(splitDigest(digest).algorithm) }));
   }
 
-  /** Whether there is anything to be checked. */
+  /** Whether there is a digest to check. */
   get isWanted(): boolean {
     return this.#hashes.length > 0;
   }
 
+  /** Adds content to the hashes. */
   update(bytes: Uint8Array): void {
     for (const { hash } of this.#hashes) hash.update(bytes);
   }
 
-  /** To be called at the end, as often as one likes. @throws {CorruptError} when it was other content */
+  /**
+   * Compares the digests after the last `update`. It may be called more than once.
+   *
+   * @throws {CorruptError} when a digest does not match the content
+   */
   finish(): void {
     for (const each of this.#hashes) {
       const { digest, hash } = each;
@@ -56,7 +61,7 @@ export class ContentDigest {
       const actual = each.actual ??= hash.digest("hex");
       if (actual === hex) continue;
       throw new CorruptError(
-        `Cannot accept the content: Content-Digest says ${digest}, what came has ${algorithm}:${actual}`,
+        `Cannot accept the content: Content-Digest is ${digest}, the received content has ${algorithm}:${actual}`,
       );
     }
   }

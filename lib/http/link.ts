@@ -1,8 +1,8 @@
 /**
- * The URL that a `Link` header (RFC 8288) names as the next page; the distribution specification asks for
- * `</v2/<name>/tags/list?n=<n>&last=<tag>>; rel="next"`.
+ * Returns the URL of the next page from a `Link` header (RFC 8288); `undefined` when it names none. The distribution
+ * specification defines the form `</v2/<name>/tags/list?n=<n>&last=<tag>>; rel="next"`.
  *
- * @param base what a relative one is relative to
+ * @param base the base of a relative URL
  */
 export function parseNextLink(header: string | null, base: URL): URL | undefined {
   for (const [, target = "", parameters = ""] of (header ?? "").matchAll(/<([^<>]*)>([^<]*)/g)) {

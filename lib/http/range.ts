@@ -1,14 +1,14 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 
-// RFC 9110, 14.1.1: one int-range or suffix-range. The name of a unit is without regard to case.
+// RFC 9110, 14.1.1: one int-range or suffix-range. The range unit is case-insensitive.
 const ONE_RANGE = /^bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*$/i;
 
 /**
- * Reads a `Range` header. Whether the range lies inside the blob is for `resolveRange` to say.
+ * Parses a `Range` header. `resolveRange` checks later whether the range is inside the blob.
  *
- * Everything but one valid range of bytes gives `undefined`, that is, the whole blob with 200: another unit has to be
- * ignored, an invalid set may be (RFC 9110, 14.2), and several ranges at once are what no client of a registry asks
- * for, while their number is the client's choice.
+ * The result is `undefined` unless the header is exactly one valid byte range; the whole blob is then served with 200.
+ * An unknown unit must be ignored, and an invalid range set may be (RFC 9110, 14.2). Several ranges are ignored as
+ * well: no registry client requests them, and their number would be unbounded.
  */
 export function parseRange(header: string | null): ByteRange | undefined {
   if (header === null) return undefined;
@@ -19,27 +19,28 @@ export function parseRange(header: string | null): ByteRange | undefined {
   const start = toPosition(first);
   if (last === undefined || last === "") return { start };
   const end = toPosition(last);
-  // "invalid", not "unsatisfiable": RFC 9110, 14.1.1.
+  // Such a range is invalid, not unsatisfiable (RFC 9110, 14.1.1).
   return end < start ? undefined : { start, end };
 }
 
-// More digits than a number holds exactly stand for what is past the end of any blob.
+// A number too large to be represented exactly is past the end of every blob.
 function toPosition(digits: string): number {
   return Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
 }
 
-/** What a `Content-Range` says (RFC 9110, 14.4). */
+/** A parsed `Content-Range` header (RFC 9110, 14.4). */
 export interface ContentRange {
+  /** Position of the first byte. */
   readonly start: number;
   /** Position of the last byte. */
   readonly last: number;
-  /** Size of the whole, if the server says it. */
+  /** Size of the complete content in bytes; `undefined` when the server does not state it. */
   readonly size: number | undefined;
 }
 
 const CONTENT_RANGE = /^bytes\s+(\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/i;
 
-/** Reads a `Content-Range` of a 206; `undefined` for what is none, or makes no sense. */
+/** Parses the `Content-Range` of a 206 response; `undefined` when it is missing, malformed or inconsistent. */
 export function parseContentRange(header: string | null): ContentRange | undefined {
   const match = CONTENT_RANGE.exec(header?.trim() ?? "");
   if (match === null) return undefined;

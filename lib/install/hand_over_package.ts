@@ -26,9 +26,9 @@ export async function planHandover(
  * Hands a package over and records what was handed over, and where. The record is written twice: before, so that files and
  * objects of an interrupted hand-over are known, and after.
  *
- * If a package moves from a folder to kubectl, its file is removed: k3s applies every file again when it starts, which would
- * bring the old release back. If it moves from one folder to another, the old file stays, because the data folder may be a
- * copy and another cluster may read the old folder.
+ * If a package moves from a folder to kubectl, its file is removed: k3s applies every file again when it starts, which
+ * would bring the old release back. If it moves from one folder to another, the old file stays, because the data folder
+ * may be a copy and another cluster may read the old folder.
  *
  * @returns the plan that was followed and its result, with a `note` on the previous place
  * @throws {RefusedError} when something in the cluster or the folder belongs to others

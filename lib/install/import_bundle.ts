@@ -47,7 +47,9 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   /** Plans the import only; reads nothing but the first entry of the bundle. */
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
-  /** Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused. */
+  /**
+   * Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused.
+   */
   readonly onRead?: (() => Promise<void>) | undefined;
   readonly onProgress?: (progress: BundleProgress) => void;
 }
@@ -74,18 +76,19 @@ export interface ImportResult {
 }
 
 /**
- * Imports a bundle's content into a store. Blobs are written in the order of the bundle. When all content that the package
- * needs is in the store, the manifests and the tags are written, and then the installation is finished. A failure before
- * that changes nothing visible, and a retry skips the content that was written.
+ * Imports a bundle's content into a store. Blobs are written in the order of the bundle. When all content that the
+ * package needs is in the store, the manifests and the tags are written, and then the installation is finished. A
+ * failure before that changes nothing visible, and a retry skips the content that was written.
  *
- * One part of several writes only its own content; the part that completes the content finishes the installation. If the
- * same release is already installed, only its missing content is restored.
+ * One part of several writes only its own content; the part that completes the content finishes the installation. If
+ * the same release is already installed, only its missing content is restored.
  *
  * @throws {CorruptError} when the bundle is damaged, or content does not match its digest
  * @throws {RefusedError} when the version rule forbids the import
  * @throws {IncompleteError} when content is missing
  * @throws {NoSpaceError} when there is not enough space
- * @throws {StalePartialError} when a partial file of an earlier import was wrong; it is deleted, and a retry starts over
+ * @throws {StalePartialError} when a partial file of an earlier import was wrong; it is deleted, and a retry starts
+ *   over
  */
 export async function importBundle(
   source: BundleSource,
@@ -121,7 +124,8 @@ class BundleImport {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
-    // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed release.
+    // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
+    // release.
     const whole = withoutPart(bundle.kubepkg);
     this.#kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
     this.#part = this.#createPart();

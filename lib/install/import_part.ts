@@ -91,7 +91,8 @@ export class PartImport {
   async begin(isHeld: (digest: Digest) => Promise<boolean>): Promise<void> {
     for (const { digest, start = 0, length } of this.#part.carries) {
       if (length === undefined || await isHeld(digest)) continue;
-      // Pieces have no digest of their own; only the checksum of the whole file verifies them. So it is read to its end.
+      // Pieces have no digest of their own; only the checksum of the whole file verifies them. So it is read to its
+      // end.
       if (countMissing(await this.#store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
     }
     using _lock = await this.#options.lock();
@@ -125,8 +126,8 @@ export class PartImport {
   }
 
   /**
-   * Records the pieces of this part, and commits the blobs whose pieces are complete. Call it after the file was read to its
-   * end with a valid checksum. The caller holds the installation lock.
+   * Records the pieces of this part, and commits the blobs whose pieces are complete. Call it after the file was read
+   * to its end with a valid checksum. The caller holds the installation lock.
    *
    * @param isHeld reports whether the store holds a blob
    * @param link links a blob that was committed into its repository
@@ -139,7 +140,7 @@ export class PartImport {
     this.#received = await this.#checkPart();
     const bad = new Set<number>();
     const broken: string[] = [];
-    for (const [digest, pieces] of this.#open) await pieces.count(this.#written.get(digest) ?? []);
+    for (const [digest, pieces] of this.#open) await pieces.record(this.#written.get(digest) ?? []);
     // This includes blobs whose last piece was recorded earlier, by an import that was interrupted before the commit.
     for (const [digest, size] of this.#bundle.declared ?? []) {
       const ranges = await this.#store.listPieces(digest);
@@ -165,8 +166,8 @@ export class PartImport {
   }
 
   /**
-   * Keeps the package pending because content is missing. If all parts were received, some of their content was lost since,
-   * and it is not known of which part. All parts except this one then count as missing.
+   * Keeps the package pending because content is missing. If all parts were received, some of their content was lost
+   * since, and it is not known of which part. All parts except this one then count as missing.
    */
   async keepPending(): Promise<void> {
     const { number } = this.#part;

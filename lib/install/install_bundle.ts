@@ -30,11 +30,11 @@ export interface InstallResult extends ImportResult {
 }
 
 /**
- * Imports a bundle's content, hands its manifests over, and records the package. In this order an interrupted installation
- * can be repeated and resumes where it stopped.
+ * Imports a bundle's content, hands its manifests over, and records the package. In this order an interrupted
+ * installation can be repeated and resumes where it stopped.
  *
- * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again against
- * the result of the one before.
+ * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again
+ * against the result of the one before.
  *
  * @throws {Error} when the manifests cannot be handed over; if that can be known in advance, before anything is written
  * @throws as `importBundle` does

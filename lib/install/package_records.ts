@@ -54,8 +54,8 @@ export class PackageRecords {
   }
 
   /**
-   * Records a package as installed. The release that was installed before goes into the history. Any release of the package
-   * that was pending is pending no longer.
+   * Records a package as installed. The release that was installed before goes into the history. Any release of the
+   * package that was pending is pending no longer.
    */
   async write(kubepkg: KubePkg): Promise<void> {
     const { name } = kubepkg.metadata;
@@ -66,8 +66,8 @@ export class PackageRecords {
   }
 
   /**
-   * Removes the records of a package and of its history. The record of the installed release is removed last, so that an
-   * interrupted removal can be repeated. A pending release stays pending.
+   * Removes the records of a package and of its history. The record of the installed release is removed last, so that
+   * an interrupted removal can be repeated. A pending release stays pending.
    */
   async remove(name: string): Promise<void> {
     if (!isPackageName(name)) return;
@@ -82,8 +82,8 @@ export class PackageRecords {
   }
 
   /**
-   * Waits for the installation lock and holds it until the returned handle is disposed of. If the folder is not writable or
-   * its file system does not support locks, the installation proceeds without a lock.
+   * Waits for the installation lock and holds it until the returned handle is disposed of. If the folder is not
+   * writable or its file system does not support locks, the installation proceeds without a lock.
    */
   async lock(): Promise<Disposable> {
     let file: Deno.FsFile | undefined;
@@ -151,8 +151,8 @@ async function namesIn(path: string): Promise<string[]> {
 }
 
 /**
- * Collects the digests of all content that packages need: the installed releases, their history (for a rollback), and the
- * pending releases (so that content which was received is not transferred again).
+ * Collects the digests of all content that packages need: the installed releases, their history (for a rollback), and
+ * the pending releases (so that content which was received is not transferred again).
  *
  * @param except the name of an installed package to leave out
  * @throws {CorruptError} when a record is not valid, because the content that it needs is not known then

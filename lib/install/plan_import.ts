@@ -18,8 +18,8 @@ export interface PlanImportOptions {
   /** The size in bytes of a blob that the store holds in any repository. */
   readonly statBlob: (digest: Digest) => Promise<number | undefined>;
   /**
-   * The bytes that this file would write of a blob that is not held, without those already on the disk. `undefined` if the
-   * file does not carry the blob because another part does.
+   * The bytes that this file would write of a blob that is not held, without those already on the disk. `undefined` if
+   * the file does not carry the blob because another part does.
    */
   readonly countBytes?: (digest: Digest, size: number) => Promise<number | undefined>;
   /** The free space in bytes; `undefined` if it is not known. */

@@ -18,8 +18,8 @@ export interface WriteBundleBlobOptions {
 }
 
 /**
- * The partial file that an interrupted import left of a blob was wrong, for example after a power loss. It is deleted now,
- * so a retry starts the blob from its first byte. The error says nothing about the bundle.
+ * The partial file that an interrupted import left of a blob was wrong, for example after a power loss. It is deleted
+ * now, so a retry starts the blob from its first byte. The error says nothing about the bundle.
  */
 export class StalePartialError extends Error {
   override readonly name = "StalePartialError";
@@ -29,9 +29,9 @@ const ANY_TYPE = "application/octet-stream";
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * Writes a blob of a bundle into a store. The bytes that an interrupted import left are hashed from the disk and skipped in
- * the bundle. If they turn out to be wrong, the partial file is deleted, so that a retry succeeds. If this import is
- * interrupted, its partial file stays.
+ * Writes a blob of a bundle into a store. The bytes that an interrupted import left are hashed from the disk and
+ * skipped in the bundle. If they turn out to be wrong, the partial file is deleted, so that a retry succeeds. If this
+ * import is interrupted, its partial file stays.
  *
  * @throws {DigestMismatchError} when the bundle's bytes have another digest
  * @throws {StalePartialError} when the bytes of an interrupted import were wrong

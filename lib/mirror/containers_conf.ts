@@ -3,7 +3,7 @@ import { addressOf, describeFallback, type Mirror, type MirrorClient } from "./m
 
 const FOLDER = "/etc/containers/registries.conf.d";
 
-/** CRI-O; it shares its file with podman. */
+/** CRI-O. It shares its configuration file with podman. */
 export const CRIO: MirrorClient = {
   name: "crio",
   path: `${FOLDER}/50-crpe.conf`,
@@ -12,23 +12,23 @@ export const CRIO: MirrorClient = {
     const hosts = mirror.hosts ?? wellKnown;
     const unnameable = hosts.find((host) => host.startsWith("["));
     if (unnameable !== undefined) {
-      throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be a part of a mirror's location`);
+      throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be part of a mirror's location`);
     }
     return [{ name: "", merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) }];
   },
   listMirrors: listLocations,
 };
 
-/** podman, and with it buildah and skopeo. */
+/** podman. The file also applies to buildah and skopeo. */
 export const PODMAN: MirrorClient = {
   ...CRIO,
   name: "podman",
-  restart: "nothing; podman reads the file at every pull",
+  restart: "not needed; podman reads the file at every pull",
 };
 
 /**
- * A drop-in of `registries.conf` (containers-registries.conf(5)). These clients put the rest of an image's name behind
- * the mirror's `location`, so that the host that is meant stands in the path. No prefix stands for all hosts.
+ * Formats a drop-in of `registries.conf` (containers-registries.conf(5)). These clients append the rest of an image's
+ * name to the mirror's `location`, so the upstream host is part of the location's path. There is no prefix for all hosts.
  */
 function formatRegistriesConf(mirror: Mirror, hosts: readonly string[]): string {
   const address = addressOf(mirror);
@@ -41,7 +41,7 @@ function formatRegistriesConf(mirror: Mirror, hosts: readonly string[]): string 
   return `# Images are pulled from crpe, ${describeFallback(mirror)}.\n${entries.join("")}`;
 }
 
-// Of the entries that crpe writes, with the host in the location's path: others may lead anywhere.
+// Considers only entries as crpe writes them, with the host in the location's path. Others need not be mirrors.
 function listLocations(text: string): string[] {
   const found = new Set<string>();
   for (const table of text.split(/^(?=[ \t]*\[\[)/m)) {
@@ -52,7 +52,7 @@ function listLocations(text: string): string[] {
   return [...found];
 }
 
-/** The names of registries that a `registries.conf` or a drop-in of it has entries for. */
+/** Lists the registries for which a `registries.conf` or a drop-in of it has entries. */
 export function listRegistries(text: string): string[] {
   const tables = text.split(/^(?=[ \t]*\[)/m).filter((table) => /^[ \t]*\[\[[ \t]*registry[ \t]*\]\]/.test(table));
   return tables.flatMap((table) => {

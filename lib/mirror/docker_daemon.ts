@@ -2,7 +2,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { DEFAULT_HOST } from "../oci/reference.ts";
 import type { MergedFile, Mirror, MirrorClient } from "./mirror.ts";
 
-/** docker's `daemon.json` (`registry-mirrors`). Its mirrors are for Docker Hub's images alone. */
+/** docker's `daemon.json` (`registry-mirrors`). Its mirrors apply to Docker Hub's images only. */
 export const DOCKER: MirrorClient = {
   name: "docker",
   path: "/etc/docker/daemon.json",
@@ -14,7 +14,7 @@ export const DOCKER: MirrorClient = {
     const other = mirror.hosts?.find((host) => host !== DEFAULT_HOST);
     if (other !== undefined) {
       throw new TypeError(
-        `Cannot make docker pull ${other}'s images from a mirror: it has mirrors for ${DEFAULT_HOST} alone; name images as ADDRESS/${other}/…`,
+        `Cannot make docker pull ${other}'s images from a mirror: it supports mirrors of ${DEFAULT_HOST} only; name images as ADDRESS/${other}/…`,
       );
     }
     return [{ name: "", merge: (current) => mergeDaemonJson(mirror, current) }];
@@ -34,7 +34,7 @@ function mergeDaemonJson(mirror: Mirror, current: string | undefined): MergedFil
   const indent = /\n([ \t]+)"/.exec(current ?? "")?.[1] ?? "  ";
   return {
     text: `${JSON.stringify({ ...json, "registry-mirrors": [mirror.url, ...others] }, undefined, indent)}\n`,
-    notes: others.length === 0 ? [] : [`${others.join(", ")} stays, and is asked after crpe`],
+    notes: others.length === 0 ? [] : [`${others.join(", ")} is kept, and is tried after crpe`],
   };
 }
 

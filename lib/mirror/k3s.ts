@@ -4,12 +4,12 @@ import { isJsonObject } from "../oci/json.ts";
 import { insertEndpoint } from "./k3s_text.ts";
 import { describeFallback, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
 
-// Every registry that has no entry of its own (k3s, "Private Registry Configuration").
+// All registries without an entry of their own (k3s, "Private Registry Configuration").
 const ALL = "*";
 const ALL_NOTE =
-  'k3s knows "*" since v1.26.13, v1.27.10, v1.28.6 and v1.29.1; an older one needs the registries named with --host';
+  'k3s supports "*" since v1.26.13, v1.27.10, v1.28.6 and v1.29.1; for older versions name the registries with --host';
 
-/** k3s' `registries.yaml`, from which it writes containerd's configuration when it starts. */
+/** k3s' `registries.yaml`. k3s generates containerd's configuration from it at its start. */
 export const K3S: MirrorClient = {
   name: "k3s",
   path: "/etc/rancher/k3s/registries.yaml",
@@ -31,9 +31,11 @@ export const K3S: MirrorClient = {
 type Yaml = Readonly<Record<string, unknown>>;
 
 /**
- * Puts the mirror in front of the endpoints of its hosts. The text is changed line by line: comments stay, and so does
- * everything else as it is written, such as a password that looks like a number. What comes out is read again and held
- * against what it has to mean; a file that this cannot be done to is left alone.
+ * Puts the mirror in front of the endpoints of its hosts. The text is edited line by line, which preserves comments and
+ * the spelling of every other value, such as a password that looks like a number. The result is parsed again and compared
+ * with the expected document.
+ *
+ * @throws {Error} when the text cannot be edited so that it has the expected meaning
  */
 function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFile {
   const hosts = mirror.hosts ?? [ALL];
@@ -43,20 +45,20 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
   for (const host of hosts) {
     const before = parseYaml(text);
     const endpoints = readEndpoints(readMirrors(before)[host]);
-    if (isAt(endpoints[0], mirror.url)) continue;
+    if (isSameUrl(endpoints[0], mirror.url)) continue;
     const changed = insertEndpoint(text, host, mirror.url);
-    if (changed === undefined || !means(changed, withEndpoint(before, host, mirror.url))) {
+    if (changed === undefined || !parsesTo(changed, withEndpoint(before, host, mirror.url))) {
       throw new Error(
         `it is written in a way that crpe cannot change safely; add ${mirror.url} in front of the endpoints of ${host} by hand`,
       );
     }
     text = changed;
-    if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} stays, and is asked after crpe`);
+    if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} is kept, and is tried after crpe`);
   }
   return { text, notes: [...notes, ...listUncovered(parseYaml(start), mirror)] };
 }
 
-function means(text: string, expected: Yaml): boolean {
+function parsesTo(text: string, expected: Yaml): boolean {
   try {
     return isSame(parseYaml(text), expected);
   } catch {
@@ -64,12 +66,14 @@ function means(text: string, expected: Yaml): boolean {
   }
 }
 
-// An entry of its own takes a registry out of what `*` says.
+// A registry with an entry of its own is not covered by `*`.
 function listUncovered(registries: Yaml, { hosts, url }: Mirror): string[] {
   if (hosts !== undefined) return [];
   const uncovered = Object.entries(readMirrors(registries))
-    .filter(([host, entry]) => host !== ALL && !readEndpoints(entry).some((endpoint) => isAt(endpoint, url)))
-    .map(([host]) => `${host} has an entry of its own, which stays as it is; --host ${host} puts crpe in front of it`);
+    .filter(([host, entry]) => host !== ALL && !readEndpoints(entry).some((endpoint) => isSameUrl(endpoint, url)))
+    .map(([host]) =>
+      `${host} has an entry of its own, which is kept unchanged; --host ${host} puts crpe in front of it`
+    );
   return [...uncovered, ALL_NOTE];
 }
 
@@ -83,10 +87,10 @@ function withEndpoint(registries: Yaml, host: string, url: string): Yaml {
 function parseYaml(text: string): Yaml {
   let document: unknown;
   try {
-    // Every scalar as the text that it is: nothing has to be understood but the mirrors.
+    // The failsafe schema keeps every scalar as text: only the mirrors need to be interpreted.
     document = parse(text, { schema: "failsafe" }) ?? {};
   } catch {
-    // The parser quotes the document, and what it quotes may be a password.
+    // The parser's message is dropped: it quotes the document, and the quoted part may be a password.
     throw new Error("it is not YAML");
   }
   if (document === "") return {};
@@ -107,7 +111,7 @@ function readEndpoints(entry: unknown): string[] {
   return endpoints === "" ? [] : [String(endpoints)];
 }
 
-function isAt(endpoint: string | undefined, url: string): boolean {
+function isSameUrl(endpoint: string | undefined, url: string): boolean {
   return endpoint?.replace(/\/+$/, "") === url;
 }
 

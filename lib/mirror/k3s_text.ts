@@ -1,7 +1,7 @@
 /**
- * Puts an address in front of the endpoints of a host into the text of a `registries.yaml`, and leaves every other
- * character as it is. `undefined` where the text is not laid out as people and documentation do it; whether what comes
- * out means the right thing is for the caller to find out.
+ * Inserts a URL in front of the endpoints of a host in the text of a `registries.yaml`, and preserves every other
+ * character. It supports the usual block layout, and returns `undefined` for others. The caller must parse the result to
+ * check its meaning.
  */
 export function insertEndpoint(text: string, host: string, url: string): string | undefined {
   const lines = text === "" || text.endsWith("\n") ? text.split("\n").slice(0, -1) : text.split("\n");
@@ -18,7 +18,7 @@ export function insertEndpoint(text: string, host: string, url: string): string 
   return insertIntoEntry(lines, at, url);
 }
 
-/** @param at the line of the host's key */
+/** @param at the index of the line with the host's key */
 function insertIntoEntry(lines: readonly string[], at: number, url: string): string | undefined {
   const rest = lines[at]!.replace(/^.*?:(?=\s|$)/, "").trim();
   if (rest !== "" && !rest.startsWith("#")) return undefined;
@@ -35,7 +35,7 @@ function insertIntoEntry(lines: readonly string[], at: number, url: string): str
     const comma = tail.startsWith("]") ? "" : ", ";
     return join(lines.toSpliced(endpoint, 1, `${head}${gap}${quote(url)}${comma}${tail}`));
   }
-  // A list may stand as far to the left as its key.
+  // The items of a list may have the same indentation as its key.
   const item = lines.slice(endpoint + 1).find((line) => !isBlank(line));
   const dash = item === undefined ? null : /^(\s*)-\s/.exec(item);
   const itemIndent = dash !== null && dash[1]!.length >= indent.length ? dash[1]! : `${indent}  `;
@@ -50,7 +50,7 @@ function entryOf(indent: string, host: string, url: string): string[] {
   ];
 }
 
-/** The first line behind a key's block: one that is indented no further than the key. */
+/** Finds the first line after a key's block: the next one that is not indented further than the key. */
 function endOfBlock(lines: readonly string[], at: number): number {
   const own = indentOf(lines[at]!).length;
   const end = lines.findIndex((line, i) => i > at && !isBlank(line) && indentOf(line).length <= own);
@@ -62,7 +62,7 @@ function indentOfChildren(lines: readonly string[], at: number, end: number): st
   return child === undefined ? undefined : indentOf(child);
 }
 
-/** The key on a line that is indented so. */
+/** Returns the key on a line, if the line has the given indentation. */
 function keyOf(line: string, indent: string): string | undefined {
   if (isBlank(line) || indentOf(line) !== indent) return undefined;
   const match = /^\s*(?:"([^"]*)"|'([^']*)'|([^\s"'#-][^#]*?|\*))\s*:(?:\s|$)/.exec(line);

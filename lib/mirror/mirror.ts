@@ -1,82 +1,82 @@
 import { isRegistryHost, normalizeHost } from "../oci/reference.ts";
 
-/** The mirror that clients are to use. */
+/** The mirror that a client is configured to use. */
 export interface Mirror {
-  /** Scheme, host and port, without a slash at the end: `http://127.0.0.1:6060`. */
+  /** Scheme, host and port, without a trailing slash: `http://127.0.0.1:6060`. */
   readonly url: string;
-  /** Whose images it serves, as `normalizeHost` writes them; `undefined`: everybody's. */
+  /** The registries whose images it serves, normalized by `normalizeHost`; `undefined` for all registries. */
   readonly hosts: readonly string[] | undefined;
-  /** Whether the registry itself is not to be asked where the mirror has failed. */
+  /** Whether clients must not fall back to the registry itself if the mirror fails. */
   readonly isOnly?: boolean;
 }
 
-/** What one file of a client's configuration comes to. */
+/** The result of merging the mirror into a file. */
 export interface MergedFile {
   readonly text: string;
-  /** What a person should know of how it came about. */
+  /** Notes for the user about the merge. */
   readonly notes: readonly string[];
 }
 
 /** One file of a client's configuration. */
 export interface MirrorFile {
-  /** Where it is, below the client's own place. Empty: the client's place is the file. */
+  /** The path below the client's folder; empty when the client has one file only. */
   readonly name: string;
   /**
-   * Puts the mirror into the file.
+   * Merges the mirror into the text of the file.
    *
-   * @param current what the file holds; absent: there is none
-   * @throws {Error} when it is not understood well enough to be changed without harm
+   * @param current the current text; absent when there is no file
+   * @throws {Error} when the text cannot be changed safely
    */
   readonly merge: (current?: string) => MergedFile;
 }
 
-/** A kind of client, and how it is told of a mirror. */
+/** A kind of client, and the format of its mirror configuration. */
 export interface MirrorClient {
   readonly name: string;
-  /** Its file, or the folder that its files are in, on every machine. */
+  /** The default path of its file, or of the folder with its files. */
   readonly path: string;
-  /** What has to be done for it to take notice. */
+  /** How to make the client reload its configuration. */
   readonly restart: string;
   /**
-   * The files that tell it.
+   * Plans the files that configure the mirror.
    *
-   * @param wellKnown hosts to be named where it has no way to say "all"
-   * @throws {TypeError} when it cannot be told of one of the hosts, or not to ask anybody else
+   * @param wellKnown the hosts to name if the client cannot configure "all hosts"
+   * @throws {TypeError} when the client cannot use a mirror for one of the hosts, or cannot do without the fall-back
    */
   readonly plan: (mirror: Mirror, wellKnown: readonly string[]) => readonly MirrorFile[];
-  /** The addresses of mirrors that the text of one of its files names, in their order: `http://127.0.0.1:6060`. */
+  /** Lists the URLs of the mirrors in the text of one of its files, in their order: `http://127.0.0.1:6060`. */
   readonly listMirrors: (text: string) => string[];
 }
 
 /**
- * Reads the address of a crpe: `http://192.168.1.20:6060`.
+ * Parses the URL of a crpe: `http://192.168.1.20:6060`.
  *
- * @throws {TypeError} when it is none: clients want scheme, host and port, and nothing else
+ * @throws {TypeError} when it has anything but scheme, host and port, which is all that clients accept
  */
 export function parseMirrorUrl(text: string): string {
   const fail = (reason: string) => new TypeError(`Cannot use the address ${JSON.stringify(text)}: ${reason}`);
   if (!URL.canParse(text)) throw fail("write it like http://192.168.1.20:6060");
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw fail("it has to begin with http:// or https://");
-  // Where a password is, it would be shown.
-  if (url.username !== "" || url.password !== "") throw new TypeError("Cannot use the address: it has a login in it");
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw fail("it has to end after the port");
+  if (url.protocol !== "http:" && url.protocol !== "https:") throw fail("it must begin with http:// or https://");
+  // The message does not repeat the text, which contains a password.
+  if (url.username !== "" || url.password !== "") throw new TypeError("Cannot use the address: it contains a login");
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") throw fail("it must end after the port");
   return url.origin;
 }
 
-/** Reads the name of a registry. @throws {TypeError} */
+/** Parses the name of a registry. @throws {TypeError} when it is not a host as in image names */
 export function parseMirroredHost(text: string): string {
   const host = normalizeHost(text);
   if (isRegistryHost(host)) return host;
   throw new TypeError(`Cannot use the host ${JSON.stringify(text)}: write it as in an image's name, such as quay.io`);
 }
 
-/** Host and port of a mirror's address. */
+/** Returns host and port of a mirror's URL. */
 export function addressOf({ url }: Mirror): string {
   return new URL(url).host;
 }
 
-/** What a client does where the mirror has failed, for the head of a file. */
+/** Describes, for the comment at the head of a file, what a client does if the mirror fails. */
 export function describeFallback({ isOnly }: Mirror): string {
-  return isOnly ? "and from nowhere else" : "and from the registry itself where that fails";
+  return isOnly ? "and from nowhere else" : "and from the registry itself if that fails";
 }

@@ -4,5 +4,5 @@ import { DOCKER } from "./docker_daemon.ts";
 import { K3S } from "./k3s.ts";
 import type { MirrorClient } from "./mirror.ts";
 
-/** Every client that can be told of a mirror. */
+/** All supported clients. */
 export const MIRROR_CLIENTS: readonly MirrorClient[] = [K3S, CONTAINERD, CRIO, PODMAN, DOCKER];

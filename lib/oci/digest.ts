@@ -4,20 +4,20 @@ import { RegistryError } from "./error.ts";
 /** The hash functions that the image specification registers ("Registered Algorithms"). */
 export type Algorithm = "sha256" | "sha512";
 
-/** `<algorithm>:<lower-case hex>`; made only by `parseDigest` and `computeDigest`. */
+/** `<algorithm>:<lower-case hex>`; created only by `parseDigest` and `computeDigest`. */
 export type Digest = `${Algorithm}:${string}`;
 
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
-/** Tells whether `text` is a digest of a registered algorithm with the hex digits that it needs. */
+/** Reports whether `text` is a digest of a registered algorithm with the right number of hex digits. */
 export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && DIGEST.test(text);
 }
 
 /**
- * Reads a digest.
+ * Parses a digest.
  *
- * @throws {RegistryError} `DIGEST_INVALID`
+ * @throws {RegistryError} `DIGEST_INVALID` when `text` is not a digest of a registered algorithm
  */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
@@ -28,13 +28,13 @@ export function parseDigest(text: string): Digest {
   );
 }
 
-/** The two halves of a digest. */
+/** Splits a digest into its algorithm and its hex digits. */
 export function splitDigest(digest: Digest): { algorithm: Algorithm; hex: string } {
   const colon = digest.indexOf(":");
   return { algorithm: digest.slice(0, colon) as Algorithm, hex: digest.slice(colon + 1) };
 }
 
-/** Hashes bytes that are in memory. */
+/** Computes the digest of bytes in memory; text is hashed as UTF-8. */
 export function computeDigest(bytes: Uint8Array | string, algorithm: Algorithm = "sha256"): Digest {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Error codes a client may see. Those of the OCI distribution specification ("Error Codes"), below the blank line those
- * that it leaves open and distribution, containerd and docker know too, and last those of the agent's own API.
+ * The error codes that a client may see, in three groups: the codes of the OCI distribution specification ("Error
+ * Codes"); codes outside it that distribution, containerd and docker also understand; the codes of the agent's API.
  */
 const STATUS_OF_CODE = {
   BLOB_UNKNOWN: 404,
@@ -33,20 +33,20 @@ const STATUS_OF_CODE = {
   TOO_LARGE: 413,
 } as const;
 
-/** One of the codes of `STATUS_OF_CODE`. */
+/** An error code that a client may see. */
 export type ErrorCode = keyof typeof STATUS_OF_CODE;
 
-/** What a `RegistryError` may carry besides its code and message. */
+/** Optional fields of a `RegistryError`. */
 export interface RegistryErrorOptions extends ErrorOptions {
-  /** The HTTP status, where it is not the code's own. */
+  /** The HTTP status; default: the status that belongs to the code. */
   readonly status?: number;
-  /** What goes into the error's `detail` field. */
+  /** The `detail` field of the error document. */
   readonly detail?: unknown;
 }
 
 /**
- * A failure that a client of the registry may be told about. Its message is one sentence, without secrets; `cause`
- * never leaves the process.
+ * A failure that is reported to a client of the registry. Its message is one sentence and holds no secrets; `cause`
+ * is never sent to the client.
  */
 export class RegistryError extends Error {
   override readonly name = "RegistryError";
@@ -61,34 +61,35 @@ export class RegistryError extends Error {
     this.detail = options.detail;
   }
 
-  /** The body of the answer, as the distribution specification's "Error Codes" has it. */
+  /** Returns the body of the error response, as defined in the distribution specification, "Error Codes". */
   toJSON(): { errors: { code: string; message: string; detail?: unknown }[] } {
     const { code, message, detail } = this;
     return { errors: [detail === undefined ? { code, message } : { code, message, detail }] };
   }
 }
 
-/** Input that is corrupt or does not follow its format: exit status 4, HTTP 422. */
+/** The input is corrupt or does not follow its format: exit status 4, HTTP 422. */
 export class CorruptError extends Error {
   override readonly name: string = "CorruptError";
 }
 
-/** Input that is larger than what is accepted: exit status 4, HTTP 413. */
+/** The input is larger than the limit: exit status 4, HTTP 413. */
 export class TooLargeError extends CorruptError {
   override readonly name = "TooLargeError";
 }
 
-/** Input that ends too early: what came before that need not be wrong. */
+/** The input ends too early. The bytes received before the end may still be valid. */
 export class TruncatedError extends CorruptError {}
 
-/** Something a rule forbids (a downgrade, a policy): exit status 3, HTTP 409. */
+/** A rule forbids the operation, for example a downgrade or a policy: exit status 3, HTTP 409. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
 
-/** A bundle that lacks blobs which the store does not hold either: exit status 1, HTTP 422. */
+/** Blobs are missing from both the bundle and the store: exit status 1, HTTP 422. */
 export class IncompleteError extends Error {
   override readonly name = "IncompleteError";
+  /** Digests of the missing blobs. */
   readonly missing: readonly string[];
 
   constructor(message: string, missing: readonly string[], options?: ErrorOptions) {
@@ -97,7 +98,7 @@ export class IncompleteError extends Error {
   }
 }
 
-/** No room for what has to be written: exit status 1, HTTP 507. */
+/** The disk has too little free space for the data to be written: exit status 1, HTTP 507. */
 export class NoSpaceError extends Error {
   override readonly name = "NoSpaceError";
 }

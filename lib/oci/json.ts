@@ -1,6 +1,6 @@
 import { CorruptError } from "./error.ts";
 
-/** How much of a JSON document is accepted. */
+/** Limits of a JSON document. */
 export interface JsonLimits {
   /** Largest size in bytes. */
   readonly maxBytes: number;
@@ -11,18 +11,19 @@ export interface JsonLimits {
 const DEFAULT_LIMITS: JsonLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 128 };
 
 /**
- * Reads a JSON document from a stranger: UTF-8 without faults, bounded in size and depth, and without the key
- * `__proto__`, which no document of ours has and which would change an object it is copied into.
+ * Parses a JSON document from an untrusted source. The document must be valid UTF-8, within the limits of size and
+ * depth, and without the key `__proto__`: no supported format uses that key, and it would change the prototype of an
+ * object that the value is copied into.
  *
- * @param what names the document in the error
- * @throws {CorruptError}
+ * @param what names the document in the error message
+ * @throws {CorruptError} when the document is not valid JSON or exceeds a limit
  */
 export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = DEFAULT_LIMITS): unknown {
   if (bytes.length > limits.maxBytes) {
     throw new CorruptError(`Cannot read ${what}: it has ${bytes.length} bytes, ${limits.maxBytes} are allowed`);
   }
   try {
-    // The mark is not taken away: RFC 8259, 8.1 forbids it, and clients that are given such a manifest refuse it.
+    // The byte order mark is kept so that it is detected: RFC 8259, 8.1 forbids it, and clients refuse such a manifest.
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
     checkDepth(text, limits.maxDepth);
@@ -35,22 +36,22 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
   }
 }
 
-// V8 quotes the document in its messages, and what it quotes may be a password.
+// V8 quotes the document in its error messages, and the quoted text may be a password.
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof SyntaxError)) return cause instanceof Error ? cause.message : String(cause);
   if (/\.\.\.|"/.test(cause.message)) {
     const at = / at position \d+.*$/.exec(cause.message)?.[0] ?? "";
-    return `there is something unexpected${at}`;
+    return `unexpected content${at}`;
   }
   return cause.message;
 }
 
-/** Tells whether a value is a JSON object (not null, not an array). */
+/** Reports whether a value is a JSON object: neither `null` nor an array. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-// Before JSON.parse, because what it returns is walked by recursion (its own reviver first of all).
+// The depth is checked before JSON.parse, because the parsed value is walked recursively, first by the reviver.
 function checkDepth(text: string, maxDepth: number): void {
   let depth = 0;
   let inString = false;

@@ -3,7 +3,7 @@ import { CorruptError } from "./error.ts";
 import { isJsonObject, parseJson } from "./json.ts";
 import type { Platform } from "./platform.ts";
 
-/** Points at content: its type, digest and size in bytes (image specification, "Content Descriptors"). */
+/** Describes content by its type, digest and size in bytes (image specification, "Content Descriptors"). */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: Digest;
@@ -14,7 +14,7 @@ export interface Descriptor {
   readonly urls?: readonly string[];
 }
 
-/** The media types of manifests and indexes that are understood. */
+/** The supported media types of manifests and indexes. */
 export const MEDIA_TYPE = {
   ociIndex: "application/vnd.oci.image.index.v1+json",
   ociManifest: "application/vnd.oci.image.manifest.v1+json",
@@ -23,13 +23,13 @@ export const MEDIA_TYPE = {
   dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",
 } as const;
 
-/** All that `Accept` has to list to be given a manifest as it is. */
+/** The media types that an `Accept` header must list, so that a registry returns a manifest unconverted. */
 export const MANIFEST_MEDIA_TYPES: readonly string[] = Object.values(MEDIA_TYPE);
 
-/** Largest manifest or index, in bytes; the distribution specification asks registries to take at least this. */
+/** Largest manifest or index, in bytes; the distribution specification requires registries to accept at least this. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
-/** An index (or Docker's manifest list): manifests of several platforms. */
+/** An image index or Docker manifest list: the manifests of several platforms. */
 export interface ImageIndex {
   readonly kind: "index";
   readonly mediaType: string;
@@ -39,7 +39,7 @@ export interface ImageIndex {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** An image manifest (OCI, Docker schema 2) or an artifact's. */
+/** An image manifest (OCI or Docker schema 2) or an artifact manifest. */
 export interface ImageManifest {
   readonly kind: "manifest";
   readonly mediaType: string;
@@ -50,33 +50,33 @@ export interface ImageManifest {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** What a manifest's bytes say. */
+/** A parsed manifest or index. */
 export type Manifest = ImageIndex | ImageManifest;
 
-/** Tells whether a media type is that of an index or a manifest, so that its content has successors. */
+/** Reports whether a media type is an index or a manifest, whose content has successors. */
 export function isManifestType(mediaType: string): boolean {
   return MANIFEST_MEDIA_TYPES.includes(mediaType);
 }
 
-/** Tells whether a media type is that of an index. */
+/** Reports whether a media type is an index. */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerList;
 }
 
 /**
- * Reads a manifest or index.
+ * Parses a manifest or index.
  *
- * @param contentType what a registry said of it; used only where the bytes do not name their type (they need not, in
- *   the image specification)
- * @throws {CorruptError} when it is none, is Docker's schema 1, or has both `layers` and `manifests` (a document of
- *   two meanings: CVE-2021-41190)
+ * @param contentType the Content-Type that a registry sent; used only when the document has no `mediaType`, which the
+ *   image specification does not require
+ * @throws {CorruptError} when the document is not a manifest, is Docker schema 1, or has both `layers` and `manifests`
+ *   and is therefore ambiguous (CVE-2021-41190)
  */
 export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest {
   const json = parseJson(bytes, "the manifest", { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 64 });
   if (!isJsonObject(json)) throw new CorruptError("Cannot read the manifest: it is not a JSON object");
   if (json.schemaVersion === 1 || "fsLayers" in json) {
     throw new CorruptError(
-      "Cannot use the manifest: it is of Docker's schema 1, which has no digests to trust; push the image again with a current tool",
+      "Cannot use the manifest: it is Docker schema 1, which has no verifiable digests; push the image again with a current tool",
     );
   }
   const isIndex = Array.isArray(json.manifests);
@@ -87,7 +87,9 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
     ? json.mediaType
     : guessMediaType(isIndex, stripParameters(contentType));
   if (isManifestType(mediaType) && isIndexType(mediaType) !== isIndex) {
-    throw new CorruptError(`Cannot use the manifest: it says it is ${mediaType} but does not look like one`);
+    throw new CorruptError(
+      `Cannot use the manifest: its mediaType is ${mediaType}, but its fields do not match that type`,
+    );
   }
   const common = {
     mediaType,
@@ -113,9 +115,9 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
 }
 
 /**
- * What a manifest points at, in order: of an index its manifests, else the config and the layers. A layer that lives
- * elsewhere (`urls` with a type that registries may not hold) is not among them. `subject` is not a successor: what
- * is referred to can be missing.
+ * Returns the content that a manifest refers to, in order: the manifests of an index, or the config and the layers of
+ * an image. Foreign layers are left out: they have `urls` and a media type that registries must not distribute.
+ * `subject` is not a successor, because the manifest that it names may be missing.
  */
 export function successorsOf(manifest: Manifest): Descriptor[] {
   if (manifest.kind === "index") return [...manifest.manifests];
@@ -123,7 +125,7 @@ export function successorsOf(manifest: Manifest): Descriptor[] {
   return manifest.config === undefined ? layers : [manifest.config, ...layers];
 }
 
-/** Drops the parameters of a Content-Type: `application/json; charset=utf-8` → `application/json`. */
+/** Removes the parameters of a Content-Type: `application/json; charset=utf-8` → `application/json`. */
 export function stripParameters(contentType: string | null | undefined): string | undefined {
   const type = contentType?.split(";", 1)[0]?.trim().toLowerCase();
   return type === "" ? undefined : type;

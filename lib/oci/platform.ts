@@ -1,6 +1,6 @@
 import { CorruptError } from "./error.ts";
 
-/** A platform as an index names it (image specification, "Image Index", `platform`). */
+/** The platform of an index entry (image specification, "Image Index", `platform`). */
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
@@ -19,10 +19,10 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
 
 const OPERATING_SYSTEMS = new Set(["darwin", "freebsd", "linux", "macos", "windows"]);
 
-// What an architecture means without a variant is not written: `arm64/v8` is `arm64`, `arm` is `arm/v7`.
-const SILENT_VARIANTS: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8" };
+// The default variant of these architectures is omitted: `arm64/v8` becomes `arm64`. `arm` always gets one: `arm/v7`.
+const DEFAULT_VARIANTS: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8" };
 
-/** Brings a platform into the one spelling that containerd uses (its `platforms.Normalize`). */
+/** Normalizes a platform in the same way as containerd's `platforms.Normalize`. */
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase() === "macos" ? "darwin" : platform.os.toLowerCase();
   const lower = platform.architecture.toLowerCase();
@@ -30,7 +30,7 @@ export function normalizePlatform(platform: Platform): Platform {
   let variant: string | undefined = platform.variant?.toLowerCase() || impliedVariant;
   if (variant !== undefined && /^[0-9]+$/.test(variant)) variant = `v${variant}`;
   if (architecture === "arm" && variant === undefined) variant = "v7";
-  if (variant === SILENT_VARIANTS[architecture]) variant = undefined;
+  if (variant === DEFAULT_VARIANTS[architecture]) variant = undefined;
   return {
     os,
     architecture,
@@ -40,9 +40,9 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * Reads `os/architecture[/variant]`; an architecture alone means linux.
+ * Parses `os/architecture[/variant]`; an architecture alone means linux.
  *
- * @throws {CorruptError} when it is not that
+ * @throws {CorruptError} when `text` does not have that form
  */
 export function parsePlatform(text: string): Platform {
   const parts = text.trim().split("/");
@@ -54,7 +54,11 @@ export function parsePlatform(text: string): Platform {
   return normalizePlatform({ os, architecture: architecture ?? "", ...(variant === undefined ? {} : { variant }) });
 }
 
-/** Reads a comma-separated list of platforms, each once, in the order given. */
+/**
+ * Parses a comma-separated list of platforms. Duplicates are removed; the order is kept.
+ *
+ * @throws {CorruptError} when an entry is not a platform
+ */
 export function parsePlatforms(text: string): Platform[] {
   const found = new Map<string, Platform>();
   for (const part of text.split(",")) {
@@ -65,18 +69,18 @@ export function parsePlatforms(text: string): Platform[] {
   return [...found.values()];
 }
 
-/** `os/architecture[/variant]`, normalised; the operating system's version is left out. */
+/** Formats a platform as `os/architecture[/variant]`, normalized and without the operating system's version. */
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = normalizePlatform(platform);
   return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;
 }
 
-/** Tells whether two platforms are the same one, however they are spelled. */
+/** Reports whether two platforms are the same after normalization. The operating system's version is ignored. */
 export function isSamePlatform(a: Platform, b: Platform): boolean {
   return formatPlatform(a) === formatPlatform(b);
 }
 
-/** Tells whether an entry of an index is for no platform: an attestation (`unknown/unknown`). */
+/** Reports whether an index entry is for no platform, as an attestation is (`unknown/unknown`). */
 export function isUnknownPlatform(platform: Platform): boolean {
   return platform.os === "unknown" || platform.architecture === "unknown";
 }

@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from "./digest.ts";
 import { RegistryError } from "./error.ts";
 
-/** A full image reference: what to pull, and where it lives. */
+/** A complete image reference: registry, repository, tag and digest. */
 export interface Reference {
   /** The registry's host, lower case, with its port if it has one: `docker.io`, `registry.lan:5000`. */
   readonly host: string;
@@ -11,11 +11,12 @@ export interface Reference {
   readonly digest?: Digest;
 }
 
-/** The host that a name without one means, and the names it also goes by. */
+/** The registry of a name without a host. */
 export const DEFAULT_HOST = "docker.io";
+// Docker Hub is also reachable under these names.
 const DEFAULT_HOST_ALIASES = new Set(["docker.io", "index.docker.io", "registry-1.docker.io"]);
 
-// Grammar of the distribution specification ("Pulling manifests") and, for the host, of distribution/reference.
+// The grammar of the distribution specification ("Pulling manifests"); the host follows distribution/reference.
 const PATH_COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
 const PATH = new RegExp(`^${PATH_COMPONENT}(?:/${PATH_COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
@@ -23,51 +24,51 @@ const HOST_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
 const HOST = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?$`);
 const MAX_NAME_LENGTH = 255;
 
-/** Tells whether `text` follows the grammar of a tag. */
+/** Reports whether `text` is a valid tag. */
 export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** Tells whether `text` follows the grammar of a repository's path, without host. */
+/** Reports whether `text` is a valid repository path without a host. */
 export function isRepositoryPath(text: string): boolean {
   return text.length <= MAX_NAME_LENGTH && PATH.test(text);
 }
 
-/** Tells whether `text` is a host name or address, with or without a port. */
+/** Reports whether `text` is a host name or address, with or without a port. */
 export function isRegistryHost(text: string): boolean {
   return text.length <= MAX_NAME_LENGTH && HOST.test(text);
 }
 
-/** Tells whether the first segment of a name is a host: it has a dot or a port, or is `localhost`. */
+/** Reports whether the first segment of a name is a host: it has a dot or a port, or is `localhost`. */
 export function isHostSegment(segment: string): boolean {
   return segment === "localhost" || /[.:]/.test(segment);
 }
 
 /**
- * The host as the first segment of a path, for clients that put one behind an address and take a second `:` for a tag
- * (podman, CRI-O, docker): `registry.lan:5000` → `registry.lan__5000`.
+ * Formats a host as the first segment of a path: `registry.lan:5000` → `registry.lan__5000`. podman, CRI-O and docker
+ * append this segment to a registry address, and would read a second `:` as the start of a tag.
  */
 export function formatHostSegment(host: string): string {
   return host.replace(/:([0-9]+)$/, "__$1");
 }
 
-/** The host that a first segment names, in either spelling; `undefined` when it is none. */
+/** Parses the first segment of a path as a host, with its port after `:` or `__`; `undefined` when it is not a host. */
 export function parseHostSegment(segment: string): string | undefined {
   const match = /^([^_]+)__([0-9]{1,5})$/.exec(segment);
   if (match !== null && isRegistryHost(match[1]!)) return `${match[1]}:${match[2]}`;
   return isHostSegment(segment) ? segment : undefined;
 }
 
-/** The one spelling of a host: lower case, and docker.io under each of its names. */
+/** Normalizes a host: lower case, and `docker.io` for each of Docker Hub's names. */
 export function normalizeHost(host: string): string {
   const lower = host.toLowerCase();
   return DEFAULT_HOST_ALIASES.has(lower) ? DEFAULT_HOST : lower;
 }
 
 /**
- * Puts a host and a path together into the name that the store files a repository under: `docker.io/library/nginx`.
+ * Joins a host and a path into the repository name that the store uses: `docker.io/library/nginx`.
  *
- * @throws {RegistryError} `NAME_INVALID`
+ * @throws {RegistryError} `NAME_INVALID` when the host or the path is not valid
  */
 export function formatRepository(host: string, path: string): string {
   const normalized = normalizeHost(host);
@@ -75,23 +76,25 @@ export function formatRepository(host: string, path: string): string {
   if (!isRegistryHost(normalized) || !isRepositoryPath(full)) {
     throw new RegistryError(
       "NAME_INVALID",
-      `Cannot use repository name ${quote(`${host}/${path}`)}: it has to be lower-case letters, digits, "._-" and "/"`,
+      `Cannot use repository name ${
+        quote(`${host}/${path}`)
+      }: it may contain only lower-case letters, digits, "._-" and "/"`,
     );
   }
   return `${normalized}/${full}`;
 }
 
-/** The host and the path of a repository name as the store has it. */
+/** Splits a repository name of the store into host and path. */
 export function splitRepository(name: string): { host: string; path: string } {
   const slash = name.indexOf("/");
   return { host: name.slice(0, slash), path: name.slice(slash + 1) };
 }
 
 /**
- * Reads an image reference as docker does: a name without a host means docker.io, one segment alone gets
- * `library/`; the host may have a port; a tag, a digest or both may follow. Neither is filled in.
+ * Parses an image reference in the same way as docker. A name without a host is on docker.io, and a single segment is
+ * below `library/`. The host may have a port. A tag, a digest or both may follow; a missing tag is not filled in.
  *
- * @throws {RegistryError} `NAME_INVALID`, `TAG_INVALID` or `DIGEST_INVALID`
+ * @throws {RegistryError} `NAME_INVALID`, `TAG_INVALID` or `DIGEST_INVALID` when that part is not valid
  */
 export function parseReference(text: string): Reference {
   const [beforeDigest = "", digestText, ...more] = text.split("@");
@@ -119,13 +122,13 @@ export function parseReference(text: string): Reference {
   };
 }
 
-/** The full text of a reference: `docker.io/library/nginx:1.27@sha256:…`. */
+/** Formats a complete reference: `docker.io/library/nginx:1.27@sha256:…`. */
 export function formatReference(reference: Reference): string {
   const { host, path, tag, digest } = reference;
   return `${host}/${path}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
 }
 
-/** The repository name of a reference, as the store files it. */
+/** Returns the repository name that the store uses for a reference. */
 export function repositoryOf(reference: Reference): string {
   return `${reference.host}/${reference.path}`;
 }

@@ -16,31 +16,31 @@ import {
   type TagsRoute,
 } from "./route.ts";
 
-/** What one answer was, for metrics and the log. */
+/** Describes a response, for metrics and the log. */
 export interface ResponseInfo {
   readonly method: string;
-  /** What was asked for; `undefined` where the path or the method is none of the registry's, or malformed. */
+  /** The kind of the route; `undefined` when the registry does not support the method or the path. */
   readonly kind: Route["kind"] | undefined;
-  /** The store's name of the repository. */
+  /** The repository name that the store uses. */
   readonly repo: string | undefined;
   readonly status: number;
-  /** Bytes of body that were given to the server to be sent. It is a few chunks ahead of the client. */
+  /** Number of body bytes that were passed to the server, which is a few chunks ahead of the client. */
   readonly bytes: number;
-  /** Whether the body broke off, or its client went away, before all of it was given to be sent. */
+  /** Whether the body failed, or the client disconnected, before the whole body was passed to the server. */
   readonly isAborted: boolean;
 }
 
-/** What a registry handler is given from outside. */
+/** Options of a registry handler. */
 export interface RegistryHandlerOptions<Context = unknown> {
-  /** Told of each failure of which the client only learns that there was one. */
+  /** Called for each internal error, whose reason is hidden from the client. */
   readonly onError?: (error: unknown, request: Request) => void;
-  /** Told of each request that an upstream is the reason for failing; the client is given that reason. */
+  /** Called for each request that fails because of an upstream. The client receives the reason. */
   readonly onUpstreamError?: (error: RegistryError, request: Request) => void;
-  /** Told of each answer when its body has been given to be sent, with what the handler was called with. */
+  /** Called for each response when its body was passed to the server, with the context of the request. */
   readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
-  /** Told whose turn it is while a body is sent: the client's, which has been given what there was, or the body's. */
+  /** Reports what a response is waiting for: the client, which has not read what was sent, or its own body. */
   readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
-  /** Throws when nothing can be served; `/healthz` then answers 503. */
+  /** Throws when the registry cannot serve; `/healthz` then responds with 503. */
   readonly checkHealth?: () => Promise<void>;
 }
 
@@ -48,11 +48,11 @@ const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYR
 const PING_HEADERS = { "docker-distribution-api-version": "registry/2.0" };
 
 /**
- * Makes the pull-only registry of the distribution specification out of what `catalog` has.
+ * Creates the handler of a pull-only registry (OCI distribution specification) that serves the content of `catalog`.
  *
- * The handler never throws. Where a body breaks off in the middle (a source that fails, bytes that are not those of the
- * digest) the server aborts the connection. Newer releases of Deno then call the `onError` of `Deno.serve`, and print a
- * stack trace where it is missing; the one given here hears nothing of it.
+ * The handler never throws. When a body fails while it is sent (the source fails, or the bytes do not have the digest),
+ * the server aborts the connection. Newer releases of Deno then call the `onError` of `Deno.serve`, and print a stack
+ * trace if it is missing; the `onError` of `options` is not called.
  */
 export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
@@ -65,7 +65,7 @@ export function createRegistryHandler<Context = unknown>(
     let answer: Answer;
     try {
       if (method !== "GET" && method !== "HEAD") {
-        throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is for pulling only`);
+        throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
       answer = await answerRoute(catalog, route, request, checkHealth);
@@ -73,7 +73,7 @@ export function createRegistryHandler<Context = unknown>(
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
       answer = answerError(error instanceof RegistryError ? error : hideError(error, request, onError));
     }
-    // The distribution specification, "Pulling manifests": so that the client knows its `ns` was understood.
+    // Distribution specification, "Pulling manifests": the header confirms that `ns` was applied.
     if (route !== undefined && "ns" in route && route.ns !== undefined) answer.headers["oci-namespace"] = route.ns;
     const body = method === "HEAD" ? null : answer.body;
     const length = body === null ? 0 : answer.length;
@@ -97,7 +97,7 @@ export function createRegistryHandler<Context = unknown>(
 
 function hideError(error: unknown, request: Request, onError: RegistryHandlerOptions["onError"]): RegistryError {
   onError?.(error, request);
-  return new RegistryError("INTERNAL", "Cannot answer: an error inside the registry; its log says more");
+  return new RegistryError("INTERNAL", "Cannot answer: internal error; see the log of the registry");
 }
 
 function answerRoute(
@@ -124,7 +124,7 @@ function answerRoute(
     case "health":
       return answerHealth(checkHealth);
     default:
-      throw new RegistryError("NOT_FOUND", "Cannot find the page: the registry has no such path");
+      throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
   }
 }
 
@@ -134,7 +134,7 @@ async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, req
   if (descriptor === undefined) throw unknownManifest(repo, reference);
   if (matchesEtag(request.headers.get("if-none-match"), descriptor.digest)) return answerNotModified(descriptor.digest);
   if (request.method === "HEAD") return answerContent(descriptor);
-  // By the digest from here on: the tag may move meanwhile.
+  // The manifest is read by its digest, because the tag may have moved in the meantime.
   const bytes = await catalog.readManifest(repo, descriptor.digest);
   if (bytes === undefined) throw unknownManifest(repo, reference);
   return answerContent(descriptor, bytes);
@@ -152,7 +152,7 @@ async function answerBlob(catalog: ContentCatalog, { repo, digest }: BlobRoute, 
   return { ...answer, status: 206 };
 }
 
-// Nothing is opened where no byte will be sent. A range has no meaning with HEAD (RFC 9110, 14.2).
+// The blob is not opened when no bytes are sent. A range has no meaning with HEAD (RFC 9110, 14.2).
 async function answerBlobKnown(catalog: ContentCatalog, route: BlobRoute, request: Request): Promise<Answer> {
   const { repo, digest } = route;
   const size = await catalog.statBlob(repo, digest);
@@ -202,7 +202,7 @@ async function answerReferrers(catalog: ContentCatalog, route: ReferrersRoute): 
     : referrers.filter((descriptor) => descriptor.artifactType === artifactType);
   return answerJson({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }, {
     "content-type": MEDIA_TYPE.ociIndex,
-    // "Listing Referrers": the registry has to say which filters it applied.
+    // Distribution specification, "Listing Referrers": the registry must list the filters that it applied.
     ...(artifactType === undefined ? undefined : { "oci-filters-applied": "artifactType" }),
   });
 }
@@ -220,7 +220,7 @@ async function answerHealth(checkHealth: RegistryHandlerOptions["checkHealth"]):
 function unknownManifest(repo: string, reference: string): RegistryError {
   return new RegistryError(
     "MANIFEST_UNKNOWN",
-    `Cannot find manifest ${reference} of ${repo}: it is not held here, and no upstream that may be asked has it`,
+    `Cannot find manifest ${reference} of ${repo}: it is not in the store, and no upstream that may be used has it`,
     { detail: { name: repo, reference } },
   );
 }
@@ -228,7 +228,7 @@ function unknownManifest(repo: string, reference: string): RegistryError {
 function unknownBlob(repo: string, digest: BlobRoute["digest"]): RegistryError {
   return new RegistryError(
     "BLOB_UNKNOWN",
-    `Cannot find blob ${digest} of ${repo}: it is not held here, and no upstream that may be asked has it`,
+    `Cannot find blob ${digest} of ${repo}: it is not in the store, and no upstream that may be used has it`,
     { detail: { name: repo, digest } },
   );
 }

@@ -1,16 +1,16 @@
 import { RegistryError } from "../oci/error.ts";
 import { type ListQuery, splitUrl } from "./route.ts";
 
-/** Which part of a list is asked for. */
+/** The requested part of a list. */
 export interface Page {
-  /** How many entries at most; all when absent. */
+  /** Maximum number of entries. Default: all. */
   readonly n?: number;
-  /** Only entries that come after this one, which need not exist. */
+  /** The entry after which the page begins. It need not exist. */
   readonly last?: string;
 }
 
 /**
- * Checks what a client asks of a list (distribution specification, "Listing Tags").
+ * Parses the paging parameters of a request (distribution specification, "Listing Tags").
  *
  * @throws {RegistryError} `PAGINATION_NUMBER_INVALID` when `n` is not a whole number
  */
@@ -25,22 +25,22 @@ export function parsePage({ n, last }: ListQuery): Page {
 }
 
 /**
- * Cuts a page out of a list.
+ * Returns one page of a list.
  *
- * @param sorted entries in the order of code units, which is also the order that `last` refers to
+ * @param sorted the entries sorted by code unit, which is also the order that `last` refers to
  */
 export function takePage(sorted: readonly string[], { n, last }: Page): { entries: string[]; isMore: boolean } {
   const rest = last === undefined ? sorted : sorted.filter((entry) => entry > last);
   const entries = rest.slice(0, n);
-  // No next page after `n=0`: it would be the same one again.
+  // There is no next page after `n=0`, because it would be the same page again.
   return { entries, isMore: n !== 0 && entries.length < rest.length };
 }
 
 /**
- * The `Link` header to the page after the one that ends with `last` (RFC 8288). Its URL has no host: the client knows
- * under which name it reaches us, a proxy in between may have changed what we see of it.
+ * Formats the `Link` header (RFC 8288) to the page after the one that ends with `last`. Its URL has no host: only the
+ * client knows the name under which it reaches the registry, because a proxy may have changed the Host.
  *
- * @param url the request's URL, whose other parameters are kept
+ * @param url the URL of the request, whose other parameters are kept
  */
 export function formatNextLink(url: string, n: number, last: string): string {
   const { path, query } = splitUrl(url);

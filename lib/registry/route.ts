@@ -9,7 +9,7 @@ import {
   parseHostSegment,
 } from "../oci/reference.ts";
 
-/** What a request is for, every part of it checked against its grammar. */
+/** The parsed route of a request; every part of it is valid. */
 export type Route =
   | { readonly kind: "health" }
   | { readonly kind: "ping"; readonly ns?: string }
@@ -19,19 +19,19 @@ export type Route =
   | TagsRoute
   | ReferrersRoute;
 
-/** Which page of a list is asked for, still as the client wrote it: see `parsePage`. */
+/** The paging parameters of a request, not yet parsed; see `parsePage`. */
 export interface ListQuery {
   readonly n?: string;
   readonly last?: string;
 }
 
-/** What every route to a repository has. */
+/** The common part of every route to a repository. */
 interface RepositoryRoute {
-  /** The store's name of the repository: `docker.io/library/nginx`. */
+  /** The repository name that the store uses: `docker.io/library/nginx`. */
   readonly repo: string;
-  /** The name as the client wrote it: `nginx`. */
+  /** The name in the request: `nginx`. */
   readonly name: string;
-  /** The host of containerd's `?ns=`, as it was sent. */
+  /** The host in containerd's `?ns=`, as received. */
   readonly ns?: string;
 }
 
@@ -66,19 +66,19 @@ export interface ReferrersRoute extends RepositoryRoute {
   readonly artifactType?: string;
 }
 
-// Spegel's and k3s' habit, and that of mirrors which put one upstream's registry under one folder.
+// Spegel, k3s and some mirrors use such a prefix for each upstream registry.
 const MIRROR = /^\/(?:hub-prefix-mirrors|mirrors)\/([^/]+)(\/v2(?:\/.*)?)$/;
 
 /**
- * Finds out what a request is for. Pure: nothing is looked up.
+ * Parses the URL of a request. The function is pure: it does not access the store.
  *
- * The repository's host is the one of `?ns=`, else the one in front of `/v2`, else the first segment of the name if
- * that looks like a host, else docker.io.
+ * The host of the repository is taken from `?ns=`, else from the prefix before `/v2`, else from the first segment of
+ * the name if that is a host; else it is docker.io.
  *
- * @param url the request's URL, or its path and query alone; not normalised, as it was sent
- * @returns `undefined` for a path that is none of the registry's
- * @throws {RegistryError} `NAME_INVALID`, `DIGEST_INVALID`, or `MANIFEST_UNKNOWN` for what is no tag: nothing can be
- *   stored under it, and that is what the distribution specification's conformance tests expect
+ * @param url the URL of the request, or only its path and query, as received and not normalized
+ * @returns `undefined` for a path that is not part of the registry API
+ * @throws {RegistryError} `NAME_INVALID`, `DIGEST_INVALID`, or `MANIFEST_UNKNOWN` for an invalid tag: no manifest can
+ *   have that tag, and the conformance tests of the distribution specification expect this code
  */
 export function matchRoute(url: string): Route | undefined {
   const { path: encodedPath, query } = splitUrl(url);
@@ -89,7 +89,7 @@ export function matchRoute(url: string): Route | undefined {
   return mirror === null ? undefined : matchApi(mirror[2]!, query, checkHost(mirror[1]!));
 }
 
-/** The path and the query (without `?`) of a URL, exactly as they stand in it. */
+/** Splits a URL into its path and its query (without `?`), without decoding or normalizing them. */
 export function splitUrl(url: string): { path: string; query: string } {
   const scheme = url.startsWith("/") ? -1 : url.indexOf("://");
   const start = scheme < 0 ? 0 : url.indexOf("/", scheme + 3);
@@ -101,8 +101,8 @@ export function splitUrl(url: string): { path: string; query: string } {
   return { path: url.slice(start, mark), query: url.slice(mark + 1, end) };
 }
 
-// Once, and the whole path before it is split, as every registry made with Go does it. What a second decoding would
-// bring to light is then a `%`, which no grammar has.
+// The whole path is decoded once, before it is split, as in every registry that is written in Go. A path that was
+// encoded twice still contains a `%`, which no grammar allows.
 function decodePath(path: string): string {
   if (!path.includes("%")) return path;
   try {
@@ -122,7 +122,7 @@ function matchApi(path: string, query: string, mirrorHost: string | undefined): 
   if (path === "/v2/_catalog") return { kind: "catalog", ...common, ...listQuery(params) };
   if (path.charCodeAt(3) !== 0x2f) return undefined;
 
-  // From the right: `manifests`, `blobs` and so on can be segments of the name too.
+  // The path is split from the right, because `manifests`, `blobs` and so on can also be segments of the name.
   const beforeLast = path.lastIndexOf("/");
   const beforeKind = path.lastIndexOf("/", beforeLast - 1);
   if (beforeKind <= 3) return undefined;
@@ -159,9 +159,9 @@ function nameRepository(name: string, ns: string | undefined, mirrorHost: string
   const first = slash < 0 ? undefined : parseHostSegment(name.slice(0, slash));
   const rest = name.slice(slash + 1);
   if (ns !== undefined) {
-    // A hosts.toml with `override_path` and `…/v2/quay.io` as server sends the host twice: `/v2/quay.io/a/b?ns=quay.io`.
-    const isTwice = first !== undefined && normalizeHost(first) === normalizeHost(ns);
-    return formatRepository(ns, isTwice ? rest : name);
+    // A hosts.toml with `override_path` and the server `…/v2/quay.io` repeats the host: `/v2/quay.io/a/b?ns=quay.io`.
+    const isRepeated = first !== undefined && normalizeHost(first) === normalizeHost(ns);
+    return formatRepository(ns, isRepeated ? rest : name);
   }
   if (mirrorHost !== undefined) return formatRepository(mirrorHost, name);
   return first === undefined ? formatRepository(DEFAULT_HOST, name) : formatRepository(first, rest);

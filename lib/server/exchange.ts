@@ -1,37 +1,37 @@
 import { countBody } from "../bytes/counted_body.ts";
 
-/** An answer that a client got. */
+/** A response that was sent to a client. */
 export interface SentAnswer {
   readonly method: string;
-  /** With the query. */
+  /** The path with the query. */
   readonly path: string;
   readonly status: number;
-  /** Bytes of the body that were given to be sent; of one that was aborted, a few chunks more than the client got. */
+  /** Number of body bytes passed to the server. After an abort it is a few chunks more than the client received. */
   readonly bytes: number;
-  /** Whether the body broke off, or the client went away, before all of it was given to be sent. */
+  /** Whether the body failed, or the client disconnected, before the whole body was passed to the server. */
   readonly isAborted: boolean;
-  /** Until the last byte was sent, in milliseconds. */
+  /** Time from the request until the last byte was sent, in milliseconds. */
   readonly duration: number;
-  /** The client's address. */
+  /** The address of the client. */
   readonly client: string;
 }
 
 type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
 
-/** Who is told of an exchange. */
+/** The callbacks of an exchange. */
 export interface ExchangeOptions {
-  /** Told whose turn it is while an answer is sent. */
+  /** Called when the response starts or stops waiting for the client to read. */
   readonly onBackpressure?: (waitsForClient: boolean) => void;
-  /** Told of the answer when it was sent; absent: nobody wants to know. */
+  /** Called when the response was sent. */
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
 }
 
-/** A request and its answer. What the runtime tells of the request is here too. */
+/** A request and its response. It also has the runtime's information about the request. */
 export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
-  /** Whether the one that answers counts the bytes by itself, and calls `end`. */
+  /** Whether the handler counts the bytes of the response itself and calls `end`. */
   isCounted = false;
   readonly #info: Deno.ServeHandlerInfo<Deno.NetAddr>;
-  readonly #onTurn: ((waitsForClient: boolean) => void) | undefined;
+  readonly #onBackpressure: ((waitsForClient: boolean) => void) | undefined;
   readonly #onSent: ((answer: SentAnswer) => void) | undefined;
   readonly #began: Pick<SentAnswer, "method" | "path" | "client"> & { readonly at: number } | undefined;
 
@@ -41,10 +41,10 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
     { onBackpressure, onSent }: ExchangeOptions = {},
   ) {
     this.#info = info;
-    this.#onTurn = onBackpressure;
+    this.#onBackpressure = onBackpressure;
     this.#onSent = onSent;
     if (onSent === undefined) return;
-    // Now: the runtime forgets a request when it is answered.
+    // The properties are read now, because the runtime releases a request when its response is sent.
     this.#began = {
       at: performance.now(),
       method: request.method,
@@ -53,33 +53,33 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
     };
   }
 
-  /** The client's address. */
+  /** The address of the client. */
   get remoteAddr(): Deno.NetAddr {
     return this.#info.remoteAddr;
   }
 
-  /** Settles when the answer was sent. Whether it fulfils or rejects means nothing: that differs between releases. */
+  /** Settles when the response was sent. Releases of Deno differ in whether it fulfils or rejects, so ignore that. */
   get completed(): Promise<void> {
     return this.#info.completed;
   }
 
-  /** Says whose turn it is while the answer's body is sent: the client's, or the body's. */
+  /** Reports what the response is waiting for: the client, which has not read what was sent, or its own body. */
   reportBackpressure(waitsForClient: boolean): void {
-    this.#onTurn?.(waitsForClient);
+    this.#onBackpressure?.(waitsForClient);
   }
 
-  /** The answer's body was given to be sent, or broke off. */
+  /** Reports that the body of the response was passed to the server, or failed. */
   end({ status, bytes, isAborted }: Ending): void {
     this.reportBackpressure(true);
     if (this.#began === undefined) return;
     const { at, ...request } = this.#began;
-    const tell = () => this.#onSent?.({ ...request, status, bytes, isAborted, duration: performance.now() - at });
-    // What was given to be sent goes at the client's pace.
-    if (bytes > SENT_AT_ONCE_BYTES) this.completed.then(tell, tell);
-    else tell();
+    const report = () => this.#onSent?.({ ...request, status, bytes, isAborted, duration: performance.now() - at });
+    // A large body is still being sent, at the pace of the client.
+    if (bytes > SENT_AT_ONCE_BYTES) this.completed.then(report, report);
+    else report();
   }
 
-  /** Counts an answer of one that does not do so by itself. */
+  /** Counts the bytes of a response whose handler does not count them itself, and calls `end`. */
   count(response: Response): Response {
     const { status, headers, body } = response;
     if (body === null) {
@@ -94,10 +94,10 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
   }
 }
 
-// So much fits into the buffers of a socket; the usual manifest is not waited for.
+// A body of this size fits into the buffers of a socket, so that a typical manifest counts as sent immediately.
 const SENT_AT_ONCE_BYTES = 64 * 1024;
 
-/** The path of a request, with its query; empty where its target has none (`CONNECT`). */
+/** Returns the path of a request with its query; empty when the target has no path (`CONNECT`). */
 export function pathOf({ url }: Request): string {
   const start = url.indexOf("/", url.indexOf("://") + 3);
   return start < 0 ? "" : url.slice(start);

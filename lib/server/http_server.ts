@@ -1,32 +1,35 @@
 import type { Listener } from "./listen.ts";
 
-/** What a handler is told of a request's connection. */
+/** Information about the connection of a request. */
 export type ConnectionInfo = Deno.ServeHandlerInfo<Deno.NetAddr>;
 
-/** How many connections there may be, and how long one may keep the server waiting. */
+/** The maximum number of connections, and their time-outs in milliseconds. */
 export interface ConnectionLimits {
-  /** Most connections at a time; fewer where the system does not allow that many open files. */
+  /** Maximum number of concurrent connections; it is lowered when the system does not allow that many open files. */
   readonly max: number;
-  /** For the head of the first request, in milliseconds. */
+  /** Until the head of the first request is received. */
   readonly headTimeout: number;
-  /** From an answer to the head of the next request, in milliseconds. */
+  /** From a response until the head of the next request is received. */
   readonly idleTimeout: number;
-  /** After so long a client that does not read has to go, where there are too many connections; in milliseconds. */
+  /** When there are too many connections, one whose client has not read for this long may be closed. */
   readonly readTimeout: number;
 }
 
-/** Says whose turn it is: the client's, which has been given what there was of the answer, or the server's. */
+/**
+ * Reports what a response is waiting for: the client, which has not read what was sent, or the server, which has
+ * nothing to send yet.
+ */
 export type OnBackpressure = (waitsForClient: boolean) => void;
 
-/** What an HTTP server is made of. */
+/** Options of an HTTP server. */
 export interface HttpServerOptions {
-  /** Without a word by `onBackpressure` it is the server's turn until an answer is sent. */
+  /** Handles a request. Until it calls `onBackpressure`, the response counts as waiting for the server. */
   readonly handler: (
     request: Request,
     info: ConnectionInfo,
     onBackpressure: OnBackpressure,
   ) => Response | Promise<Response>;
-  /** Makes an answer of what the handler, or the body of an answer, has thrown. */
+  /** Creates the response for an error that the handler, or the body of a response, has thrown. */
   readonly onError: (error: unknown) => Response;
   readonly limits: ConnectionLimits;
   /** Monotonic clock, in milliseconds. */
@@ -37,12 +40,12 @@ export interface HttpServerOptions {
 interface ServedConnection {
   readonly abort: AbortController;
   readonly served: Deno.HttpServer;
-  /** Requests that are not answered to the end. */
+  /** Number of requests whose response is not completely sent. */
   active: number;
-  /** Those of them that wait for the client to read. */
+  /** Number of these requests that wait for the client to read. */
   waiting: number;
   hasAnswered: boolean;
-  /** When it last changed who has to do something, by the clock. */
+  /** Time of the last change of state, in milliseconds of the monotonic clock. */
   since: number;
 }
 
@@ -55,15 +58,16 @@ type ServeOnConnection = (
 ) => Deno.HttpServer;
 
 const SWEEP_MILLISECONDS = 500;
-const LEAST_CONNECTIONS = 16;
-// What a failed `accept` waits: mostly there are too many open files, and some will be closed.
+const MIN_CONNECTIONS = 16;
+// The delay after a failed `accept`. Usually too many files are open, and some of them will be closed.
 const ACCEPT_PAUSE_MILLISECONDS = 50;
 
 /**
- * Serves HTTP on listeners, as `Deno.serve` does, which knows no limits: a connection that does not send a request in time
- * is closed, and when there are too many the one that has been idle longest has to go, or that has not read for long.
+ * Serves HTTP on a listener, like `Deno.serve`, but with limits. A connection that does not send a request in time is
+ * closed. When there are too many connections, the one that has been idle longest is closed, or one whose client has
+ * not read for a long time.
  *
- * What it cannot end is a TLS handshake that the client does not finish: the runtime keeps such a socket.
+ * It cannot end a TLS handshake that the client does not finish, because the runtime keeps such a socket.
  */
 export class HttpServer {
   /** Settles when the last connection has ended after `shutdown`. */
@@ -78,10 +82,10 @@ export class HttpServer {
   #listener: Listener;
   #isStopping = false;
 
-  /** @throws {Error} where the runtime cannot do it */
+  /** @throws {Error} when the runtime does not support serving a single connection */
   constructor(listener: Listener, options: HttpServerOptions) {
     const serveOn = findServeOnConnection();
-    if (serveOn === undefined) throw new Error("Cannot limit connections: this release of Deno offers no way to do it");
+    if (serveOn === undefined) throw new Error("Cannot limit connections: this release of Deno does not support it");
     this.#serveOn = serveOn;
     this.#options = options;
     this.#max = options.limits.max;
@@ -92,17 +96,17 @@ export class HttpServer {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MILLISECONDS);
   }
 
-  /** Where it listens. */
+  /** The address of the listener. */
   get addr(): Deno.NetAddr {
     return this.#listener.addr;
   }
 
-  /** How many connections there are. */
+  /** The number of open connections. */
   get size(): number {
     return this.#connections.size;
   }
 
-  /** Takes connections from another listener from now on; those that there are go on. */
+  /** Accepts new connections from another listener and closes the previous one. Open connections are kept. */
   replaceListener(listener: Listener): void {
     const before = this.#listener;
     this.#listener = listener;
@@ -110,7 +114,7 @@ export class HttpServer {
     before.close();
   }
 
-  /** Takes no connections any more, and ends those that there are when they have been answered. */
+  /** Stops accepting connections, and closes each open connection when its pending responses are sent. */
   shutdown(): void {
     if (this.#isStopping) return;
     this.#isStopping = true;
@@ -124,7 +128,7 @@ export class HttpServer {
       try {
         this.#serve(await listener.accept());
       } catch (error) {
-        // Closed, or too many files are open; or the client was gone before it was its turn.
+        // The listener is closed, too many files are open, or the client disconnected before it was accepted.
         if (this.#isStopping || listener !== this.#listener) return;
         if (isTooManyFiles(error)) this.#makeRoom();
         await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MILLISECONDS));
@@ -184,19 +188,19 @@ export class HttpServer {
     for (const { active, hasAnswered, since, abort } of this.#connections) {
       if (active === 0 && now - since >= (hasAnswered ? idleTimeout : headTimeout)) abort.abort();
     }
-    // What was a full table of files once may have room again.
+    // The system may allow more open files again.
     if (this.#max < this.#options.limits.max) this.#max++;
   }
 
-  // Nobody tells how many files may be open until there are too many. Each pull needs some too, for what it is sent.
+  // The limit of open files is unknown until it is reached. Each pull needs open files too, for the content it reads.
   #makeRoom(): void {
-    this.#max = Math.max(LEAST_CONNECTIONS, Math.floor(this.#connections.size / 2));
+    this.#max = Math.max(MIN_CONNECTIONS, Math.floor(this.#connections.size / 2));
     for (let excess = this.#connections.size - this.#max; excess > 0 && this.#dropIdle(); excess--);
   }
 
   /**
-   * Ends the connection that has waited longest for a request; where there is none, the one whose client has not read for
-   * longest, if that is too long. Tells whether there was one.
+   * Closes the connection that has waited longest for a request. If there is none, it closes the one whose client has
+   * not read for the longest time, provided that is longer than `readTimeout`. Returns whether a connection was closed.
    */
   #dropIdle(): boolean {
     let oldest: ServedConnection | undefined;
@@ -218,7 +222,7 @@ export class HttpServer {
   }
 }
 
-// Who asks for nothing goes before who is being answered.
+// Connections without a request are closed before those with a response in progress.
 function rankOf({ active, since }: ServedConnection): number {
   return active === 0 ? since - Number.MAX_SAFE_INTEGER : since;
 }
@@ -227,7 +231,7 @@ function isTooManyFiles(error: unknown): boolean {
   return error instanceof Error && /os error (?:23|24)\b/.test(error.message);
 }
 
-// What `node:http` of the runtime itself stands on; it is not a part of the documented interface.
+// The runtime's own `node:http` uses this function. It is not part of the documented API.
 function findServeOnConnection(): ServeOnConnection | undefined {
   const { internal } = Deno as unknown as { internal?: symbol };
   if (internal === undefined) return undefined;

@@ -1,29 +1,33 @@
 import type { TlsIdentity } from "./tls_files.ts";
 
-/** Where to listen. */
+/** An address to listen on. */
 export interface Address {
-  /** `undefined`: on every address of this machine. */
+  /** `undefined`: every address of this machine. */
   readonly hostname: string | undefined;
   readonly port: number;
 }
 
-/** What listens for connections; closing it ends that. */
+/** A listener for plain or TLS connections. */
 export type Listener = Deno.Listener<Deno.TcpConn | Deno.TlsConn, Deno.NetAddr>;
 
 /**
- * Listens for connections.
+ * Listens for connections on an address that is not in use.
  *
- * @param address without a host name: on every address of this machine
- * @param tls what connections are encrypted with; plain when absent
- * @throws {Error} when it cannot, with the reason in words
+ * @param address without a host name, the listener uses every address of this machine
+ * @param tls the certificate and the key; without them, connections are plain
+ * @throws {Error} with a readable reason when listening fails
  */
 export function listen(address: Address, tls?: TlsIdentity): Listener {
-  // Two may listen at the same place while the certificate changes; but first nobody else must be there.
+  // TLS listeners share their port while the certificate changes, so the port must first be checked to be free.
   if (tls !== undefined && address.port !== 0) listenPlain(address).close();
   return listenAgain(address, tls);
 }
 
-/** As `listen`, also where this process listens already. */
+/**
+ * Listens like `listen`, but with TLS also on a port on which this process already listens.
+ *
+ * @throws {Error} with a readable reason when listening fails
+ */
 export function listenAgain(address: Address, tls?: TlsIdentity): Listener {
   if (tls === undefined) return listenPlain(address);
   return listenAt(address, (hostname) => {
@@ -31,7 +35,7 @@ export function listenAgain(address: Address, tls?: TlsIdentity): Listener {
   });
 }
 
-/** `[::1]` for `::1`, as it is written before a port. */
+/** Formats a host for use before a port: `::1` → `[::1]`. */
 export function formatHost(hostname: string): string {
   return hostname.includes(":") ? `[${hostname}]` : hostname;
 }
@@ -48,7 +52,7 @@ function listenAt(address: Address, open: (hostname: string) => Listener): Liste
   }
 }
 
-// `::` is IPv4 as well, where there is IPv6 at all.
+// `::` accepts IPv4 connections too. It is not available on a system without IPv6.
 function listenEverywhere(open: (hostname: string) => Listener): Listener {
   try {
     return open("::");
@@ -61,11 +65,11 @@ function listenEverywhere(open: (hostname: string) => Listener): Listener {
 function listenError(cause: unknown, { hostname, port }: Address): Error {
   const where = `${hostname === undefined ? "" : formatHost(hostname)}:${port}`;
   const reason = cause instanceof Deno.errors.AddrInUse
-    ? "the port is in use; stop what uses it, or choose another with --addr"
+    ? "the port is in use; stop the program that uses it, or choose another port with --addr"
     : cause instanceof Deno.errors.AddrNotAvailable
     ? "this machine has no such address"
     : cause instanceof Deno.errors.PermissionDenied
-    ? "permission denied; ports below 1024 need more rights, choose another with --addr"
+    ? "permission denied; ports below 1024 need special privileges, choose another port with --addr"
     : (cause as Error).message;
   return new Error(`Cannot listen on ${where}: ${reason}`, { cause });
 }

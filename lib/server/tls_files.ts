@@ -1,16 +1,20 @@
-/** A certificate and its key, as PEM. */
+/** A certificate and its key, in PEM. */
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Where they are. */
+/** The paths of a certificate and its key. */
 export interface TlsFiles {
   readonly cert: string;
   readonly key: string;
 }
 
-/** @throws {Error} naming the file and what is wrong with it */
+/**
+ * Reads a certificate and its key.
+ *
+ * @throws {Error} with the name of the file and the reason, when a file cannot be read or is not in PEM
+ */
 export async function readTlsFiles(files: TlsFiles): Promise<TlsIdentity> {
   const [cert, key] = await Promise.all([
     readPem(files.cert, "CERTIFICATE", "--tls-cert"),
@@ -19,7 +23,7 @@ export async function readTlsFiles(files: TlsFiles): Promise<TlsIdentity> {
   return { cert, key };
 }
 
-/** Watches a certificate and its key, which tools renew at any time. */
+/** Watches a certificate and its key for changes, because tools renew them at any time. */
 export class TlsFilesWatch implements Disposable {
   readonly #files: TlsFiles;
   readonly #onChange: (identity: TlsIdentity) => void;
@@ -29,13 +33,13 @@ export class TlsFilesWatch implements Disposable {
   #problem = "";
 
   /**
-   * @param options.interval how often they are looked at, in milliseconds: they are small, and a folder that is mounted from
-   *   elsewhere tells of no changes
+   * @param options.interval the polling interval in milliseconds. The files are polled because they are small, and a
+   *   mounted folder may not report changes.
    */
   constructor(files: TlsFiles, current: TlsIdentity, options: {
     readonly interval: number;
     readonly onChange: (identity: TlsIdentity) => void;
-    /** Told once of what is wrong with the new ones; those that are in use stay. */
+    /** Called once for each new reason why the changed files cannot be used. The previous ones stay in use. */
     readonly onProblem: (error: Error) => void;
   }) {
     this.#files = files;
@@ -46,7 +50,7 @@ export class TlsFilesWatch implements Disposable {
     Deno.unrefTimer(Number(this.#timer));
   }
 
-  /** Looks whether they have changed. */
+  /** Checks whether the files have changed. */
   async check(): Promise<void> {
     try {
       const identity = await readTlsFiles(this.#files);
@@ -55,7 +59,7 @@ export class TlsFilesWatch implements Disposable {
       this.#current = identity;
       this.#problem = "";
     } catch (error) {
-      // The two are written one after the other: between that they do not fit each other.
+      // The two files are written one after the other, and do not match in between.
       if ((error as Error).message === this.#problem) return;
       this.#problem = (error as Error).message;
       this.#onProblem(error as Error);

@@ -1,2 +1,2 @@
-/** What crpe uses of `@std/text/closest-string`. */
+/** The part of `@std/text/closest-string` that crpe uses. */
 export function closestString(givenWord: string, possibleWords: readonly string[]): string;

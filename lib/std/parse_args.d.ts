@@ -1,4 +1,4 @@
-/** What crpe uses of `@std/cli/parse-args`. */
+/** The part of `@std/cli/parse-args` that crpe uses. */
 export interface ParseOptions {
   boolean?: string[];
   string?: string[];

@@ -1,4 +1,4 @@
-/** What crpe uses of `@std/semver`. */
+/** The part of `@std/semver` that crpe uses. */
 export interface SemVer {
   major: number;
   minor: number;

@@ -1,4 +1,4 @@
-/** What crpe uses of `@std/yaml`. */
+/** The part of `@std/yaml` that crpe uses. */
 export interface ParseOptions {
   allowDuplicateKeys?: boolean;
   schema?: "core" | "default" | "extended" | "failsafe" | "json";

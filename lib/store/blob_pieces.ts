@@ -7,37 +7,40 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
-/** A stretch of a blob, in bytes. */
+/** A byte range of a blob. */
 export interface ByteSpan {
+  /** Position of the first byte. */
   readonly start: number;
+  /** Number of bytes. */
   readonly length: number;
 }
 
-/** A stretch of a blob that has come. */
+/** A byte range of a blob that was received. */
 export interface PieceRange extends ByteSpan {
-  /** The part of a bundle that brought it, counted from 1. */
+  /** Number of the bundle part that contained it, counted from 1. */
   readonly part: number;
 }
 
-/** Where the pieces of a blob lie. */
+/** The paths that `BlobPieces` works on. */
 export interface BlobPiecesOptions {
   readonly digest: Digest;
-  /** The sparse file that the pieces are put together in. */
+  /** Sparse file into which the pieces are written. */
   readonly path: string;
-  /** Says which ranges of it count. */
+  /** File that records which ranges of the sparse file are valid. */
   readonly listPath: string;
-  /** Where the blob goes when it is whole. */
+  /** Final path of the complete blob. */
   readonly target: string;
-  /** A name nobody else has. */
+  /** Returns a new path that no other writer uses. */
   readonly temporaryPath: () => string;
 }
 
 /**
- * A blob that comes in pieces, in any order and over days: a sparse file, and a list of the ranges that count. A piece has no
- * digest of its own, so that it counts only when who brought it is sure of it, and it is on the disk.
+ * A blob that is received in pieces, in any order and over days: a sparse file, and a list of the ranges that are
+ * valid. Pieces have no digest of their own. A range is recorded only after its bundle file was read to the end with a
+ * valid checksum, and the bytes are synced.
  *
- * Several may write pieces of one blob at a time: they share a lock on the file. Who counts, and who makes the blob of the
- * file, has to keep others from doing so.
+ * Several writers may write pieces of one blob concurrently: they share a lock on the file. Calls of `record` and
+ * `commit` for one blob must be serialized by the caller.
  */
 export class BlobPieces {
   readonly #file: Deno.FsFile;
@@ -49,16 +52,16 @@ export class BlobPieces {
     this.#options = options;
   }
 
-  /** Opens the file, which may not be there yet. */
+  /** Opens the sparse file. Creates it if it does not exist. */
   static async open(options: BlobPiecesOptions): Promise<BlobPieces> {
     const { path } = options;
     await createFolder(parentOf(path));
     for (;;) {
       const file = await Deno.open(path, { read: true, write: true, create: true });
       try {
-        // Whoever makes the blob of it is done soon; where there are no locks it has to go without.
+        // Waits for a commit in progress, which is short. File systems without locks are used without one.
         await file.lock(false).catch(() => {});
-        // Meanwhile it may have become the blob, which nobody may write.
+        // A commit may have renamed the file to the blob since it was opened, and a blob must not be written.
         if (await isFileAt(path, file)) return new BlobPieces(file, options);
       } catch (error) {
         file.close();
@@ -68,7 +71,11 @@ export class BlobPieces {
     }
   }
 
-  /** Writes bytes from `position` on. They do not count yet. @throws {NoSpaceError} */
+  /**
+   * Writes bytes at `position`. They are valid only once `record` was called for them.
+   *
+   * @throws {NoSpaceError} when the disk is full
+   */
   async write(position: number, chunk: Uint8Array): Promise<void> {
     try {
       this.#file.seekSync(position, Deno.SeekMode.Start);
@@ -80,15 +87,17 @@ export class BlobPieces {
   }
 
   /**
-   * Has ranges count from now on, whatever happens to the power.
+   * Records ranges as valid. They survive a power loss once the promise resolves.
    *
-   * @throws {Error} when the file was taken away since it was opened, as nobody waited for it any more
+   * @throws {Error} when the file was removed since it was opened, because no pending package needs it any more
    */
-  async count(ranges: readonly PieceRange[]): Promise<void> {
+  async record(ranges: readonly PieceRange[]): Promise<void> {
     const { digest, path, listPath, temporaryPath } = this.#options;
     await this.#file.syncData();
     if (!await isFileAt(path, this.#file)) {
-      throw new Error(`Cannot keep the pieces of ${digest}: they were removed meanwhile; import that part once more`);
+      throw new Error(
+        `Cannot keep the pieces of ${digest}: they were removed during the import; import that part again`,
+      );
     }
     const all = [...await readPieceList(path, listPath), ...ranges].sort((a, b) => a.start - b.start);
     const known = all.filter(({ start, length }, i) => {
@@ -102,16 +111,17 @@ export class BlobPieces {
   }
 
   /**
-   * Makes the blob of the pieces, if all have come and nobody else is writing one. Afterwards it is closed.
+   * Verifies the blob and moves it into place, if all pieces were received and no other writer has the file open.
+   * Closes the file in any case.
    *
-   * @param size of the blob, in bytes
-   * @returns `false` where it is not time
-   * @throws {DigestMismatchError} when together they are not the blob: then all of them go
+   * @param size size of the blob in bytes
+   * @returns `false` when pieces are missing, or there is another writer
+   * @throws {DigestMismatchError} when the content does not match the digest; all pieces are removed
    */
   async commit(size: number): Promise<boolean> {
     const { digest, path, listPath, target } = this.#options;
-    const isWhole = countMissing(await readPieceList(path, listPath), 0, size) === 0;
-    if (!isWhole || !await this.#isAlone()) {
+    const isComplete = countMissing(await readPieceList(path, listPath), 0, size) === 0;
+    if (!isComplete || !await this.#lockExclusively()) {
       this.close();
       return false;
     }
@@ -138,12 +148,12 @@ export class BlobPieces {
     }
   }
 
-  /** Gives up what was written and does not count: what lies behind all that counts goes. */
+  /** Discards bytes that were not recorded: truncates the file after the last recorded range, and closes it. */
   async abandon(): Promise<void> {
     if (!this.#isOpen) return;
     const { path, listPath } = this.#options;
-    if (await this.#isAlone()) {
-      // Not before: somebody else's may have come to count meanwhile.
+    if (await this.#lockExclusively()) {
+      // Read under the lock only: another writer may have recorded ranges just before.
       const end = Math.max(0, ...(await readPieceList(path, listPath)).map(({ start, length }) => start + length));
       if (end === 0) await removeIfPresent(path);
       else await this.#file.truncate(end);
@@ -151,24 +161,24 @@ export class BlobPieces {
     this.close();
   }
 
-  // Where the file system knows no locks one has to trust that nobody else writes.
-  async #isAlone(): Promise<boolean> {
+  // A file system without locks counts as locked: there is no way to detect other writers.
+  async #lockExclusively(): Promise<boolean> {
     return await lockFile(this.#file) !== "taken" && await isFileAt(this.#options.path, this.#file);
   }
 
-  /** Ends writing. May be called again. */
+  /** Closes the file. May be called more than once. */
   close(): void {
     if (this.#isOpen) this.#file.close();
     this.#isOpen = false;
   }
 }
 
-/** How many bytes of a stretch have not come. */
+/** Returns how many bytes of a span are not covered by `ranges`. */
 export function countMissing(ranges: readonly ByteSpan[], start: number, length: number): number {
   return listMissing(ranges, start, length).reduce((sum, { length }) => sum + length, 0);
 }
 
-/** What of a stretch has not come, in order. */
+/** Returns the parts of a span that are not covered by `ranges`, in order. */
 export function listMissing(ranges: readonly ByteSpan[], start: number, length: number): ByteSpan[] {
   const missing: ByteSpan[] = [];
   const end = start + length;
@@ -185,7 +195,7 @@ export function listMissing(ranges: readonly ByteSpan[], start: number, length: 
 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };
 
-/** The ranges of a blob's pieces that count; none where the list or the file is not what it should be. */
+/** Reads the recorded ranges of a blob's pieces. Gives none if the list or the file is missing or inconsistent. */
 export async function readPieceList(path: string, listPath: string): Promise<PieceRange[]> {
   try {
     const json = parseJson(await Deno.readFile(listPath), listPath, LIMITS);
@@ -194,7 +204,7 @@ export async function readPieceList(path: string, listPath: string): Promise<Pie
     const { isFile, size } = await Deno.lstat(path);
     return isFile && ranges.every(({ start, length }) => start + length <= size) ? ranges : [];
   } catch (error) {
-    // Pieces that are not to be counted on have to come again, that is all.
+    // Pieces that cannot be trusted only have to be sent again.
     if (error instanceof Deno.errors.NotFound || error instanceof CorruptError) return [];
     throw error;
   }

@@ -3,20 +3,20 @@ import type { Digest } from "../oci/digest.ts";
 import type { BlobPieces, PieceRange } from "./blob_pieces.ts";
 import type { Ingest } from "./ingest.ts";
 
-/** A store whose blobs can be written bit by bit, so that others can read along. */
+/** A store whose blobs can be written incrementally, so that readers can follow a download in progress. */
 export interface IngestStore extends ContentStore, ContentCatalog {
-  /** Begins, or goes on with, writing a blob, whose size may not be known yet. */
+  /** Starts or resumes writing a blob. Its size need not be known yet. */
   openIngest(digest: Digest): Promise<Ingest>;
-  /** How many bytes an interrupted try has left of a blob. */
+  /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
-  /** Grants a repository a blob that the store holds. */
+  /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
 }
 
-/** A store that takes blobs also in pieces, in any order. */
+/** A store that also accepts blobs in pieces, in any order. */
 export interface PieceStore extends IngestStore {
-  /** What has come of a blob, and is to be counted on. */
+  /** Lists the recorded byte ranges of a blob. */
   listPieces(digest: Digest): Promise<PieceRange[]>;
-  /** Begins, or goes on with, a blob that comes in pieces. */
+  /** Starts or resumes writing a blob in pieces. */
   openPieces(digest: Digest): Promise<BlobPieces>;
 }

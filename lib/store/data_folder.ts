@@ -4,21 +4,21 @@ import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
-import { tryKeepWritersOut } from "./write_lease.ts";
+import { tryExcludeWriters } from "./write_lease.ts";
 
-/** How old a temporary file has to be that is taken for a dead one while others are at work, in milliseconds. */
+/** Age in milliseconds after which a temporary file counts as stale although there may be concurrent writers. */
 export const STALE_MILLISECONDS = 60 * 60 * 1000;
 
-/** Says that another process serves the same data folder. */
+/** Thrown when another process serves the same data folder. */
 export class FolderInUseError extends Error {
   override readonly name = "FolderInUseError";
 }
 
 /**
- * Takes the data folder for serving, for as long as the returned handle lives, and removes temporary files that
- * nobody is writing any more. On a folder that cannot be written it gives `undefined`: what is there can be served.
+ * Locks the data folder for serving until the returned handle is disposed of, and removes stale temporary files.
  *
- * @throws {FolderInUseError}
+ * @returns `undefined` when the folder is not writable; its content can still be served
+ * @throws {FolderInUseError} when another process serves the folder
  */
 export async function takeDataFolder(root: string): Promise<Disposable | undefined> {
   let file: Deno.FsFile;
@@ -29,7 +29,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     if (isNotWritable(error)) return undefined;
     throw error;
   }
-  // Where the file system knows no locks, one has to trust that nobody serves it twice.
+  // A file system without locks is used without one: there is no way to detect a second server.
   if (await lockFile(file) === "taken") {
     file.close();
     throw new FolderInUseError(
@@ -37,10 +37,10 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     );
   }
   try {
-    // Before writers are let in again: what a collection has moved aside belongs to nobody else then.
-    using alone = await tryKeepWritersOut(root);
-    await sweepIngest(root, { minAge: alone === undefined ? STALE_MILLISECONDS : 0 });
-    if (alone !== undefined) await restoreTrash(root);
+    // The trash is restored while writers are excluded: no collection is in progress then, so it is a left-over.
+    using exclusion = await tryExcludeWriters(root);
+    await sweepIngest(root, { minAge: exclusion === undefined ? STALE_MILLISECONDS : 0 });
+    if (exclusion !== undefined) await restoreTrash(root);
   } catch (error) {
     file.close();
     throw error;
@@ -48,26 +48,27 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
   return { [Symbol.dispose]: () => file.close() };
 }
 
-/** Tells whether an error means that the folder may be read but not written. */
+/** Reports whether an error means that the folder is not writable. */
 export function isNotWritable(error: unknown): boolean {
   return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable ||
     (error as { code?: string }).code === "EROFS";
 }
 
-/** Which temporary files are swept. */
+/** Selects which temporary files are swept. */
 export interface SweepOptions {
   /**
-   * How long it has to be since a file was written, in milliseconds. A blob's file is locked while it is in use, but a
-   * manifest's or a link's, which lives for a moment, is not: beside others who write, age alone tells.
+   * Minimum time since the last write to a file, in milliseconds. The temporary file of a blob is locked while it is in
+   * use. That of a manifest or a link, which exists only for a moment, is not: while there are concurrent writers, only
+   * its age shows that it is stale.
    */
   readonly minAge: number;
-  /** The clock that files are dated by, in milliseconds. */
+  /** Wall clock that file times are compared with, in milliseconds. */
   readonly now?: () => number;
 }
 
 /**
- * Removes temporary files that a crash left. Those in use are locked; partial downloads whose blob is still missing
- * stay, to be gone on with.
+ * Removes temporary files that a crash left. Keeps files that are locked, because they are in use, and partial files
+ * whose blob is still missing, so that the download can be resumed.
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
@@ -80,9 +81,10 @@ export async function sweepIngest(root: string, { minAge, now = Date.now }: Swee
 }
 
 /**
- * Removes pieces of blobs that nobody waits for. To be called with writers kept out, or for what nobody writes.
+ * Removes pieces of blobs that no pending package needs. Must be called with writers excluded, or for blobs that have
+ * no writer.
  *
- * @param isWanted whether the rest of a blob may still come
+ * @param isWanted reports whether the rest of a blob may still be received
  */
 export async function sweepPieces(root: string, isWanted: (digest: Digest) => boolean): Promise<void> {
   for (const { name } of await listFolder(`${root}/${INGEST}`) ?? []) {
@@ -91,7 +93,7 @@ export async function sweepPieces(root: string, isWanted: (digest: Digest) => bo
   }
 }
 
-/** Removes what writers left that died long ago; where it cannot be done, it is left to the next one. */
+/** Removes stale temporary files that crashed writers left. Does nothing if the folder is missing or not writable. */
 export async function sweepStale(root: string): Promise<void> {
   try {
     await sweepIngest(root, { minAge: STALE_MILLISECONDS });
@@ -121,13 +123,13 @@ async function isWanted(root: string, name: string): Promise<boolean> {
   }
 }
 
-/** Removes a file unless somebody has it locked. */
+/** Removes a file unless it is locked by a writer. */
 export async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
     if (await tryLockFile(file)) await removeIfPresent(path);
   } catch (error) {
-    // Another user's is not ours to remove.
+    // A file of another user is left to that user.
     if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;
   }
 }

@@ -3,8 +3,8 @@ import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { CachedManifest } from "./manifest_cache.ts";
 
 /**
- * The descriptor by which a manifest is listed as a referrer of `subject`, with `artifactType` and `annotations` as the
- * distribution specification asks ("Listing Referrers"); `undefined` where its `subject` is another.
+ * Returns the descriptor that lists a manifest as a referrer of `subject`. `artifactType` and `annotations` are set as
+ * the OCI distribution specification requires ("Listing Referrers"). `undefined` if the manifest has another `subject`.
  */
 export function describeReferrer({ descriptor, bytes }: CachedManifest, subject: Digest): Descriptor | undefined {
   const manifest = parseManifest(bytes);

@@ -30,20 +30,20 @@ import { listRepositories, listRevisions } from "./list_repositories.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
 import { repositoryNames } from "./repository_names.ts";
 
-/** What a `DiskStore` is given from outside. */
+/** Options of a `DiskStore`. */
 export interface DiskStoreOptions {
-  /** Told of what is broken in the store but need not stop anything. */
+  /** Called with a message for each defect in the store that does not prevent the operation. */
   readonly warn?: (message: string) => void;
-  /** A name nobody else has, for temporary files. */
+  /** Returns a unique name for a temporary file. Default: a random UUID. */
   readonly randomName?: () => string;
-  /** Bytes of manifests that are kept in memory. */
+  /** Size of the in-memory manifest cache, in bytes. Default: 16 MiB. */
   readonly cacheBytes?: number;
 }
 
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
 
-/** A folder in the layout of CNCF distribution's filesystem driver. */
+/** A store on disk, in the layout of CNCF distribution's filesystem driver. */
 export class DiskStore implements PieceStore {
   readonly #root: string;
   readonly #warn: (message: string) => void;
@@ -51,7 +51,7 @@ export class DiskStore implements PieceStore {
   readonly #cache: ManifestCache;
   readonly #links: Links;
 
-  /** @param root the data folder; it need not exist until something is written */
+  /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
     this.#root = root;
     this.#warn = options.warn ?? (() => {});
@@ -65,7 +65,7 @@ export class DiskStore implements PieceStore {
     if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
     for (const name of names) {
       const digest = this.#links.read(tagLinkPath(name, tagOrDigest));
-      // The tag may have come to a name under which the manifest was not filed, as it was there under another.
+      // The tag may be linked under another of the repository's names than the manifest it refers to.
       const manifest = digest && await this.#resolveDigest([name, ...names], digest);
       if (manifest) return manifest;
     }
@@ -88,7 +88,7 @@ export class DiskStore implements PieceStore {
     return undefined;
   }
 
-  // Synchronous, as reading a link is: an image that is served without an upstream is looked at blob by blob.
+  // Synchronous, like reading a link: serving an image without an upstream checks every one of its blobs.
   // deno-lint-ignore require-await
   async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
     return this.#stat(digest);
@@ -98,9 +98,9 @@ export class DiskStore implements PieceStore {
     try {
       const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(blobPath(digest)));
       if (!isFile) {
-        throw new Error(`Cannot serve ${digest}: a ${isSymlink ? "symbolic link" : "folder"} is in its place`);
+        throw new Error(`Cannot serve ${digest}: its path is a ${isSymlink ? "symbolic link" : "folder"}`);
       }
-      // A file that was cut to nothing by a crash is no blob.
+      // A crash can leave a file truncated to 0 bytes, which is not a blob.
       return size > 0 || EMPTY_DIGESTS.has(digest) ? size : undefined;
     } catch (error) {
       return absentIfNotFound(error);
@@ -128,7 +128,7 @@ export class DiskStore implements PieceStore {
     return undefined;
   }
 
-  /** The tags of a repository of exactly this name, and what each stands for. */
+  /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
     const found: { tag: string; digest: Digest }[] = [];
     for (const { name: tag } of await listFolder(this.#path(tagsPath(repo))) ?? []) {
@@ -142,7 +142,7 @@ export class DiskStore implements PieceStore {
     return listRepositories(this.#root);
   }
 
-  /** Digests of the manifests that a repository has. */
+  /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]> {
     return listRevisions(this.#root, repo);
   }
@@ -192,7 +192,7 @@ export class DiskStore implements PieceStore {
     verifyBytes(bytes, expected.digest, expected.size);
     parseManifest(bytes, expected.mediaType);
     await this.#fileManifest(repo, expected, bytes);
-    // A collector at work beside us leaves alone what is referred to; what it took before that was so is filed again.
+    // Restores files that a concurrent collection removed before the first call had written the reference.
     await this.#fileManifest(repo, expected, bytes);
     this.#remember(repo, expected.digest, bytes);
   }
@@ -202,11 +202,11 @@ export class DiskStore implements PieceStore {
     const manifest = await this.#loadManifest(repo, digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.write(tagLinkPath(repo, tag), digest);
-    // Up to now it may have been a manifest that nothing refers to, which a collector takes.
+    // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
     if (manifest !== undefined) await this.#fileManifest(repo, manifest.descriptor, manifest.bytes);
   }
 
-  /** Forgets a manifest that was removed from the folder. */
+  /** Drops a manifest from the in-memory cache, after it was removed from the folder. */
   forgetManifest(repo: string, digest: Digest): void {
     this.#cache.delete(`${repo}@${digest}`);
   }
@@ -220,7 +220,7 @@ export class DiskStore implements PieceStore {
       await writeFileDurably(this.#temporaryPath(), this.#path(blobPath(descriptor.digest)), bytes);
     }
     const manifest = parseManifest(bytes, descriptor.mediaType);
-    // A link grants the repository a blob, it does not say that the blob is there: a cache files the manifest first.
+    // A link does not mean that the blob exists: a cache stores a manifest before its blobs.
     if (manifest.kind === "manifest") {
       for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
     }
@@ -228,7 +228,7 @@ export class DiskStore implements PieceStore {
   }
 
   async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    // Not the file of an interrupted download: what that holds is unproven, and here the whole body is at hand.
+    // Does not resume a partial download: its content is not verified, and here the whole body is available.
     const ingest = await Ingest.open({ ...this.#ingestOptions(expected.digest), size: expected.size })
       .catch(async (error) => {
         await body.cancel(error);
@@ -258,7 +258,7 @@ export class DiskStore implements PieceStore {
     return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
   }
 
-  // What another process has removed must not live on in memory, or it would never be filed again.
+  // A manifest that another process removed must leave the cache, or it would never be stored again.
   #readRevision(repo: string, digest: Digest): Digest | undefined {
     const link = this.#links.read(revisionLinkPath(repo, digest));
     if (link === undefined) this.forgetManifest(repo, digest);
@@ -277,7 +277,7 @@ export class DiskStore implements PieceStore {
       return this.#remember(repo, digest, bytes);
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
-      this.#warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; it is treated as absent`);
+      this.#warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
       return undefined;
     }
   }

@@ -5,22 +5,23 @@ import { markReachable } from "./reachable.ts";
 import { canonicalName, listRepositoryContents, ManifestReader, type RepositoryContents } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, removeEmptyFolders, removeFile } from "./trash.ts";
 
-/** An image that nobody wants any more. */
+/** An image to remove. */
 export interface UnwantedImage {
   /** `docker.io/library/nginx` */
   readonly repository: string;
-  /** The tag that goes, if it still stands for the digest. */
+  /** The tag to remove, if it still refers to the digest. */
   readonly tag?: string | undefined;
   readonly digest: Digest;
 }
 
 /**
- * Takes images out of a data folder, so that the next collection can remove what only they needed: their tags, where
- * these still stand for them, and their manifests, where nothing else needs these. To be called with a write lease.
+ * Removes the links of images from a data folder: tags that still refer to them, and manifests that nothing else
+ * references. The next garbage collection then removes the blobs that only these images needed. Must be called with a
+ * write lease.
  *
  * @param root the data folder
- * @param keep what is needed although no repository may say so
- * @returns the tags that went, as `repository:tag`, sorted
+ * @param keep digests that are needed although no repository may reference them
+ * @returns the removed tags as `repository:tag`, sorted
  */
 export async function forgetImages(
   root: string,
@@ -49,7 +50,7 @@ export async function forgetImages(
       }
     }
   }
-  // What was tagged meanwhile, by a server or another command, stays.
+  // Moves back manifests that a server or another command has tagged in the meantime.
   for (const [repository, group] of Map.groupBy(moved, ({ repository }) => repository)) {
     const going = new Set(group.map(({ digest }) => digest));
     const needed = await markNeeded(await contentsOf(root, repository), { going, keep, reader });
@@ -59,7 +60,7 @@ export async function forgetImages(
   return [...untagged].sort();
 }
 
-// The link first: what a tag once stood for, without it, stands for nothing.
+// Removes the current link first: without it, the tag's history has no effect.
 async function removeTag(root: string, repository: string, tag: string): Promise<void> {
   await removeFile(root, tagLinkPath(repository, tag));
   const folder = `${tagsPath(repository)}/${tag}`;
@@ -71,12 +72,12 @@ async function removeTag(root: string, repository: string, tag: string): Promise
   await removeEmptyFolders(root, folder);
 }
 
-/** A repository under each of the names that it has. */
+/** Lists the contents of a repository, under each name that it is filed under. */
 async function contentsOf(root: string, repository: string): Promise<RepositoryContents[]> {
   return (await listRepositoryContents(root)).filter(({ name }) => canonicalName(name) === repository);
 }
 
-// What a repository has besides what goes, it has for some reason.
+// Every manifest that is not to be removed counts as needed, tagged or not.
 async function markNeeded(
   contents: readonly RepositoryContents[],
   { going, keep, reader }: { going: ReadonlySet<Digest>; keep: ReadonlySet<Digest>; reader: ManifestReader },

@@ -10,67 +10,70 @@ import {
   type RepositoryContents,
 } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, restoreTrash, trashPath } from "./trash.ts";
-import { announceChange, keepWritersOut } from "./write_lease.ts";
+import { announceChange, excludeWriters } from "./write_lease.ts";
 
-/** What is collected, and what is not. */
+/** Options of a garbage collection. */
 export interface GcOptions {
-  /** What is needed although no repository may say so: the content of packages. Asked when no writer is at work. */
+  /**
+   * Reads the digests that are kept although no repository may reference them: the content of packages. Called while
+   * writers are excluded.
+   */
   readonly readKeep?: () => Promise<ReadonlySet<Digest>>;
-  /** Manifests that no tag, nothing that is kept, and no index or subject that stays refers to are removed too. */
+  /** Also removes manifests that are not reachable from a tag, a kept digest, or an index or subject that stays. */
   readonly untagged?: boolean;
-  /** Only says what would be removed. */
+  /** Only reports what would be removed. */
   readonly dryRun?: boolean;
-  /** Awaited when what seems not to be needed is out of sight, before it is looked at again. */
+  /** Awaited after the candidates were moved aside, before the second mark. */
   readonly onMovedAside?: () => Promise<void>;
 }
 
-/** What was removed, or would be. */
+/** What was removed, or would be removed by a dry run. */
 export interface GcReport {
   readonly blobs: number;
-  /** Of these blobs. */
+  /** Total size of these blobs in bytes. */
   readonly bytes: number;
-  /** Manifests that repositories had. */
+  /** Number of manifest links of repositories. */
   readonly manifests: number;
-  /** Other links. */
+  /** Number of other links. */
   readonly links: number;
 }
 
-/** One file that may not be needed. */
+/** A file that may be garbage. */
 interface Candidate {
   readonly kind: "manifest" | "link" | "blob";
-  /** Below the data folder. */
+  /** Relative to the data folder. */
   readonly path: string;
   readonly digest: Digest;
-  /** Whose link it is; the canonical name. */
+  /** Canonical name of the repository that the link belongs to. */
   readonly repository?: string;
   readonly bytes: number;
 }
 
-/** What is needed. */
+/** The digests that are needed. */
 interface Marks {
   has(digest: Digest): boolean;
-  /** Whether a repository needs it. */
+  /** Reports whether a repository needs the digest. */
   isNeededBy(repository: string, digest: Digest): boolean;
 }
 
 /**
- * Removes from a data folder what nothing refers to: mark, move aside, mark again, move back what is referred to by now,
- * and only then remove. So a server may go on caching beside it: what it has filed a reference to is either seen by the
- * second mark, or filed again by the server itself, which looks after its reference is in place. Whatever interrupts it
- * leaves what it moved aside to the next collection, or the next start of a server, which move it back.
+ * Removes unreferenced content from a data folder: marks, moves candidates aside, marks again, moves back what is
+ * referenced by now, and only then removes the rest. A server can keep caching meanwhile: content that it references is
+ * either found by the second mark, or stored again by the server, which checks after it has written the reference. If a
+ * collection is interrupted, the next collection or server start moves back what was moved aside.
  *
  * @param root the data folder
- * @throws {Error} when content is being written (`takeWriteLease`)
+ * @throws {Error} when content is being written (`takeWriteLease`), or another collection is in progress
  */
 export async function collectGarbage(root: string, options: GcOptions = {}): Promise<GcReport> {
-  if (!await isThere(root)) return sum([]);
+  if (!await isFolder(root)) return sum([]);
   const { readKeep = () => Promise.resolve(new Set<Digest>()), untagged = false } = options;
   if (options.dryRun) return sum(await findGarbage(root, await readKeep(), untagged));
-  using alone = await keepWritersOut(root);
-  if (alone === undefined) {
+  using exclusion = await excludeWriters(root);
+  if (exclusion === undefined) {
     throw new Error(
-      `Cannot collect garbage in ${root}: an import, a pull, a pack or another collection is at work there; ` +
-        "try again when it has ended",
+      `Cannot collect garbage in ${root}: an import, a pull, a pack or another collection is in progress; ` +
+        "try again when it has finished",
     );
   }
   const keep = await readKeep();
@@ -90,7 +93,7 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
 }
 
 async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: boolean): Promise<Candidate[]> {
-  // Blobs first: one that comes after this look is no candidate.
+  // Blobs are listed first, so that a blob stored after this is not a candidate.
   const sizes = await listBlobSizes(root);
   const repositories = await listRepositoryContents(root);
   const marks = await markStore(repositories, new ManifestReader(root), {
@@ -105,7 +108,7 @@ async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: bo
     };
     const held = new Set(manifests);
     for (const digest of manifests) add("manifest", revisionLinkPath(name, digest), digest);
-    // What a tag was is worth nothing without its manifest.
+    // A link in a tag's history is useless without its manifest, and is removed together with it.
     for (const { tag, digest } of history) {
       if (held.has(digest)) add("link", tagIndexLinkPath(name, tag, digest), digest);
     }
@@ -133,7 +136,7 @@ async function remark(
     ...[...hidden].map(([name, manifests]) => ({ name, manifests, tags: [], history: [], layers: [] })),
   ];
   const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
-  // What is in place stayed the first time, or is new.
+  // A manifest that is still in place was kept by the first mark, or is new.
   const seen = new Map<string, Set<Digest>>();
   for (const { name, manifests } of inPlace) {
     const repository = canonicalName(name);
@@ -169,7 +172,7 @@ async function markStore(
       ...manifests.filter((digest) => kept.has(digest) || isRoot(name, digest)),
     ];
     const marks = await markReachable({ roots, read, referrersOf: (subject) => referrers.get(subject) ?? [] });
-    // What a manifest that cannot be read needs nobody knows; it is among what its repository was granted.
+    // A manifest that cannot be read may need any blob that is linked to its repository.
     const named = new Set([...roots, ...manifests.filter((digest) => marks.has(digest))]);
     for (const digest of named) {
       if (await read(digest) !== undefined) continue;
@@ -195,7 +198,7 @@ function sum(garbage: readonly Candidate[]): GcReport {
   };
 }
 
-async function isThere(root: string): Promise<boolean> {
+async function isFolder(root: string): Promise<boolean> {
   try {
     return (await Deno.stat(root)).isDirectory;
   } catch (error) {

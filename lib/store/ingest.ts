@@ -6,22 +6,22 @@ import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 
-/** What is to be written, and where. */
+/** What an `Ingest` writes, and where. */
 export interface IngestOptions {
   readonly digest: Digest;
-  /** Expected number of bytes; where it is not known yet, `expectSize` has to be called before the end. */
+  /** Expected size in bytes. If it is not known yet, `expectSize` must be called before `commit`. */
   readonly size?: number;
-  /** The temporary file that is used if nobody else has it; what it holds already is kept. */
+  /** The temporary file, used unless another writer has it locked. Existing content is kept. */
   readonly path: string;
-  /** A name for the temporary file where `path` is another process's. */
+  /** The temporary file used when `path` is locked by another writer. */
   readonly fallbackPath: string;
-  /** Where the content goes when it is complete. */
+  /** Final path of the content. */
   readonly target: string;
 }
 
 /**
- * A blob on its way into the store: a temporary file, locked as long as it is being written, which gets the name of
- * its digest when size and digest are right.
+ * A blob that is being written to the store: a temporary file, locked while it is written, and renamed to its final
+ * path once size and digest are verified.
  */
 export class Ingest {
   readonly path: string;
@@ -37,7 +37,7 @@ export class Ingest {
     this.#verifier = new Verifier(options.digest, options.size);
   }
 
-  /** Opens the temporary file, and takes up what an earlier, interrupted try left in it. */
+  /** Opens the temporary file, and resumes from the content that an earlier, interrupted ingest left in it. */
   static async open(options: IngestOptions): Promise<Ingest> {
     await createFolder(parentOf(options.path));
     const own = await openLocked(options.path);
@@ -45,7 +45,7 @@ export class Ingest {
       ? new Ingest(await openNew(options.fallbackPath), options.fallbackPath, options)
       : new Ingest(own, options.path, options);
     try {
-      await ingest.#takeUp();
+      await ingest.#hashExisting();
     } catch (error) {
       ingest.keep();
       throw error;
@@ -53,54 +53,62 @@ export class Ingest {
     return ingest;
   }
 
-  /** Whether it is written where the next try will look for it: not where somebody else is writing the same. */
+  /** Whether a later ingest can resume from the file: not when it is written to `fallbackPath`. */
   get isResumable(): boolean {
     return this.path === this.#options.path;
   }
 
-  /** How many bytes are in the file. */
+  /** Number of bytes written or verified so far. */
   get written(): number {
     return this.#verifier.seen;
   }
 
-  /** Says how many bytes there have to be in the end. */
+  /** Sets the expected size in bytes. */
   expectSize(size: number): void {
     this.#verifier.expectSize(size);
   }
 
   /**
-   * Appends a chunk, which may be changed once the promise has resolved.
+   * Appends a chunk. The caller may reuse the buffer once the promise has resolved.
    *
    * @throws {DigestMismatchError} when there are more bytes than expected
    * @throws {NoSpaceError} when the disk is full
    */
   async write(chunk: Uint8Array): Promise<void> {
-    // The file system works in a thread of its own; hashing is what there is to do here meanwhile.
+    // The write runs in another thread, so hashing overlaps with it.
     const writing = this.#append(chunk);
     writing.catch(() => {});
     this.#verifier.update(chunk);
     await writing;
   }
 
-  /** Counts and hashes a chunk that there is no room for. @throws {DigestMismatchError} as `write` */
+  /**
+   * Counts and hashes a chunk without writing it, when the disk is full.
+   *
+   * @throws {DigestMismatchError} when there are more bytes than expected
+   */
   verify(chunk: Uint8Array): void {
     this.#verifier.update(chunk);
   }
 
-  /** Tells whether all chunks together were the right ones. @throws {DigestMismatchError} */
+  /**
+   * Checks size and digest of all chunks.
+   *
+   * @throws {DigestMismatchError} when one of them is not as expected
+   */
   finishVerify(): void {
     this.#verifier.finish();
   }
 
-  /** Another handle on the bytes written so far. */
+  /** Opens another handle for reading the bytes written so far. */
   openReader(): Promise<Deno.FsFile> {
     return Deno.open(this.path);
   }
 
   /**
-   * Verifies what was written and puts it into its place.
+   * Verifies the content, syncs it, and moves it to its final path.
    *
-   * @throws {DigestMismatchError} when it is not what was expected; the temporary file is removed
+   * @throws {DigestMismatchError} when size or digest are not as expected; the temporary file is removed
    */
   async commit(): Promise<void> {
     try {
@@ -114,15 +122,15 @@ export class Ingest {
     }
   }
 
-  /** Gives up; nothing remains. */
+  /** Closes and removes the temporary file. */
   async abort(): Promise<void> {
     if (!this.#open) return;
-    // Removed before the lock goes, or another process could take up a file that is about to vanish.
+    // Removed before the lock is released, or another process could resume a file that is about to be removed.
     await removeIfPresent(this.path);
     this.keep();
   }
 
-  /** Stops writing; what is in the file can be taken up later. */
+  /** Closes the temporary file and keeps it, so that a later ingest can resume from it. */
   keep(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -138,7 +146,7 @@ export class Ingest {
     }
   }
 
-  async #takeUp(): Promise<void> {
+  async #hashExisting(): Promise<void> {
     if ((await this.#file.stat()).size > (this.#options.size ?? Infinity)) {
       await this.#file.truncate(0);
       return;
@@ -150,7 +158,7 @@ export class Ingest {
   }
 }
 
-// undefined: somebody else is writing it.
+// Gives `undefined` when another writer has the file locked.
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(path, { read: true, write: true, create: true });
   try {

@@ -3,27 +3,31 @@ import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
 import { listBlobSizes } from "./store_scan.ts";
 
-/** Largest inventory that is read: some 800,000 digests. */
+/** Limits for reading an inventory: 64 MiB is about 800,000 digests. */
 export const INVENTORY_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
 
-/** What a store holds: the digests of all blobs and manifests that are there whole, sorted. @param root the data folder */
+/**
+ * Lists the digests of all complete blobs and manifests in a store, sorted.
+ *
+ * @param root the data folder
+ */
 export async function listInventory(root: string): Promise<Digest[]> {
   const sizes = await listBlobSizes(root);
-  // A file that was cut to nothing by a crash is no blob.
-  return [...sizes].filter(([digest, size]) => size > 0 || isOfNothing(digest)).map(([digest]) => digest).sort();
+  // A crash can leave a file truncated to 0 bytes, which is not a blob.
+  return [...sizes].filter(([digest, size]) => size > 0 || isEmptyDigest(digest)).map(([digest]) => digest).sort();
 }
 
-/** The JSON document of an inventory, one digest a line. */
+/** Formats an inventory as a JSON document with one digest per line. */
 export function formatInventory(digests: readonly Digest[]): string {
   return `${JSON.stringify({ digests }, undefined, 2)}\n`;
 }
 
 /**
- * Reads an inventory: the JSON of `formatInventory`, or text with a digest at the beginning of each line, where what follows
- * the digest is ignored.
+ * Parses an inventory: the JSON of `formatInventory`, or text with a digest at the start of each line. The rest of a
+ * line is ignored.
  *
- * @param what names the document in errors
- * @throws {CorruptError}
+ * @param what name of the document, for errors
+ * @throws {CorruptError} when the document has another format, contains an invalid digest, or is empty
  */
 export function parseInventory(bytes: Uint8Array, what: string): Set<Digest> {
   const begin = Math.max(0, bytes.findIndex((byte) => !isBlank(byte)));
@@ -34,7 +38,7 @@ export function parseInventory(bytes: Uint8Array, what: string): Set<Digest> {
 function parseDocument(bytes: Uint8Array, what: string): Digest[] {
   const document = parseJson(bytes, what, INVENTORY_LIMITS);
   if (!isJsonObject(document) || !Array.isArray(document.digests)) {
-    throw new CorruptError(`Cannot use ${what}: it has no list "digests", as crpe inventory prints it`);
+    throw new CorruptError(`Cannot use ${what}: it has no "digests" list, as printed by crpe inventory`);
   }
   return document.digests.map((digest, i) => {
     if (isDigest(digest)) return digest;
@@ -53,16 +57,16 @@ function parseLines(bytes: Uint8Array, what: string): Digest[] {
       );
     }
   }
-  // Whoever asked for it got nothing: a store that holds nothing has a document that says so.
+  // An empty store has a JSON document with an empty list. Empty text is the output of a command that failed.
   if (found.length === 0) throw new CorruptError(`Cannot use ${what}: it is empty`);
   return found;
 }
 
-// White space, and the mark that some editors put before UTF-8.
+// White space, and the bytes of the UTF-8 byte order mark that some editors write.
 function isBlank(byte: number): boolean {
   return [0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf].includes(byte);
 }
 
-function isOfNothing(digest: Digest): boolean {
+function isEmptyDigest(digest: Digest): boolean {
   return digest === computeDigest("", splitDigest(digest).algorithm);
 }

@@ -1,17 +1,17 @@
 import { type Digest, splitDigest } from "../oci/digest.ts";
 
-// The folders of CNCF distribution's filesystem driver (its registry/storage/paths.go), so that either can serve
-// what the other wrote.
+// The layout of CNCF distribution's filesystem driver (registry/storage/paths.go there), so that each program can serve
+// a folder that the other wrote.
 const ROOT = "docker/registry/v2";
 
-/** The folder that holds one folder a repository. */
+/** The folder that contains one folder per repository. */
 export const REPOSITORIES = `${ROOT}/repositories`;
-/** The folder that holds the content of all repositories. */
+/** The folder that contains the blobs and manifests of all repositories. */
 export const BLOBS = `${ROOT}/blobs`;
-/** The folder of temporary files and partial downloads. */
+/** The folder of temporary files and partial files. */
 export const INGEST = "ingest";
 
-/** Where the bytes of a digest are. */
+/** The file that contains the bytes of a blob or manifest. */
 export function blobPath(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
   return `${BLOBS}/${algorithm}/${hex.slice(0, 2)}/${hex}/data`;
@@ -22,7 +22,7 @@ export function repositoryPath(repo: string): string {
   return `${REPOSITORIES}/${repo}`;
 }
 
-/** The link that says that a repository has a manifest. */
+/** The link that makes a manifest part of a repository. */
 export function revisionLinkPath(repo: string, digest: Digest): string {
   return `${revisionsPath(repo)}/${linkOf(digest)}`;
 }
@@ -32,7 +32,7 @@ export function revisionsPath(repo: string): string {
   return `${repositoryPath(repo)}/_manifests/revisions`;
 }
 
-/** The link that says that a repository has a blob. */
+/** The link that grants a repository access to a blob. */
 export function layerLinkPath(repo: string, digest: Digest): string {
   return `${layersPath(repo)}/${linkOf(digest)}`;
 }
@@ -47,45 +47,45 @@ export function tagsPath(repo: string): string {
   return `${repositoryPath(repo)}/_manifests/tags`;
 }
 
-/** The link that a tag is now. */
+/** The link to the manifest that a tag refers to now. */
 export function tagLinkPath(repo: string, tag: string): string {
   return `${tagsPath(repo)}/${tag}/current/link`;
 }
 
-/** The link that says that a tag was, or is, this manifest. */
+/** The link that records that a tag refers, or once referred, to a manifest. */
 export function tagIndexLinkPath(repo: string, tag: string, digest: Digest): string {
   return `${tagIndexPath(repo, tag)}/${linkOf(digest)}`;
 }
 
-/** The folder of the links that say what a tag was. */
+/** The folder of the links that record the history of a tag. */
 export function tagIndexPath(repo: string, tag: string): string {
   return `${tagsPath(repo)}/${tag}/index`;
 }
 
-/** The file that a blob is downloaded into, named so that it is found again after a restart. */
+/** The partial file of a blob. Its name depends on the digest only, so that a restarted process can resume it. */
 export function partialPath(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
   return `${INGEST}/${algorithm}-${hex}.partial`;
 }
 
-/** The digest whose partial download a file of the ingest folder is. */
+/** Returns the digest in the name of a partial file; `undefined` for any other file of the ingest folder. */
 export function digestOfPartial(fileName: string): string | undefined {
   const match = /^(sha256|sha512)-([0-9a-f]+)\.partial$/.exec(fileName);
   return match === null ? undefined : `${match[1]}:${match[2]}`;
 }
 
-/** The file that the pieces of a blob are put together in. */
+/** The sparse file into which the pieces of a blob are written. */
 export function piecesPath(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
   return `${INGEST}/${algorithm}-${hex}.pieces`;
 }
 
-/** The file that says which of the pieces count. */
+/** The file that records which byte ranges of the sparse file are valid. */
 export function pieceListPath(digest: Digest): string {
   return `${piecesPath(digest)}.json`;
 }
 
-/** The digest whose pieces, or list of them, a file of the ingest folder is. */
+/** Returns the digest in the name of a file of pieces, or of their list; `undefined` for any other file. */
 export function digestOfPieces(fileName: string): string | undefined {
   const match = /^(sha256|sha512)-([0-9a-f]+)\.pieces(?:\.json)?$/.exec(fileName);
   return match === null ? undefined : `${match[1]}:${match[2]}`;

@@ -2,42 +2,44 @@ import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 
-/** What links are read and written with. */
+/** Options of `Links`. */
 export interface LinksOptions {
   /** The data folder. */
   readonly root: string;
+  /** Called with a message for each link that cannot be used. */
   readonly warn: (message: string) => void;
-  /** The path of a new temporary file. */
+  /** Returns the path of a new temporary file. */
   readonly temporaryPath: () => string;
-  /** The clock that files are dated by, in milliseconds. */
+  /** Wall clock that file times are compared with, in milliseconds. */
   readonly now?: () => number;
 }
 
 const encoder = new TextEncoder();
 
 const MAX_REMEMBERED = 10_000;
-// A file that was written this short a time before it was read may be replaced without looking any different.
+// A file may be replaced within the resolution of its time stamp. A link that was modified this shortly before it was
+// read is therefore not cached.
 const RACY_MILLISECONDS = 1000;
 
-/** A link as it was read. */
+/** A cached link, with the file attributes that show whether it is still current. */
 interface ReadLink {
   readonly inode: number | null;
-  /** In milliseconds. */
+  /** Modification time in milliseconds. */
   readonly written: number;
   readonly digest: Digest;
 }
 
-/** The small files of the data folder that name a digest. Their paths are below the data folder. */
+/** Reads and writes links: small files that contain a digest. Their paths are relative to the data folder. */
 export class Links {
   readonly #options: LinksOptions;
-  // Looking whether a file is still the same costs a fifth of reading it.
+  // Checking whether a file has changed costs a fifth of reading it.
   readonly #remembered = new Map<string, ReadLink>();
 
   constructor(options: LinksOptions) {
     this.#options = options;
   }
 
-  /** The digest; `undefined` where there is no such link, or, with a warning, a torn one. */
+  /** Reads the digest in a link; `undefined` if the link is missing, or (with a warning) torn or not a regular file. */
   read(path: string): Digest | undefined {
     const full = `${this.#options.root}/${path}`;
     const known = this.#remembered.get(path);
@@ -47,7 +49,7 @@ export class Links {
       return undefined;
     }
     if (!there.isFile) {
-      this.#options.warn(`Cannot use the link ${path}: it is not a file; it is treated as absent`);
+      this.#options.warn(`Cannot use the link ${path}: it is not a regular file; treating it as missing`);
       return undefined;
     }
     const written = there.mtime?.getTime() ?? 0;
@@ -56,7 +58,7 @@ export class Links {
     const text = readLinkText(full);
     if (text === undefined) return undefined;
     if (!isDigest(text)) {
-      this.#options.warn(`Cannot use the link ${path}: it holds no digest; it is treated as absent`);
+      this.#options.warn(`Cannot use the link ${path}: it does not contain a digest; treating it as missing`);
       return undefined;
     }
     if (written < now - RACY_MILLISECONDS) this.#remember(path, { inode: there.ino, written, digest: text });
@@ -72,7 +74,7 @@ export class Links {
     return (this.#options.now ?? Date.now)();
   }
 
-  /** Writes a link, if it is not there already. */
+  /** Writes a link, unless it already has this content. */
   async write(path: string, digest: Digest): Promise<void> {
     if (this.read(path) === digest) return;
     const { root, temporaryPath } = this.#options;
@@ -89,8 +91,8 @@ function statLink(path: string): Deno.FileInfo | undefined {
 }
 
 /**
- * The text of a link, which is a digest if it is sound; `undefined` where there is none. Synchronous: it is 71 bytes, and the
- * detour through a thread would cost ten times the read.
+ * Reads the text of a link, which is a digest unless the link is torn; `undefined` if the link is missing. Synchronous:
+ * a link has 71 bytes, and an asynchronous read, through another thread, costs ten times as much.
  */
 export function readLinkText(path: string): string | undefined {
   try {

@@ -7,22 +7,22 @@ import type { DiskStore } from "./disk_store.ts";
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
-/** An image that a store holds, by its tag. */
+/** A tagged image in a store. */
 export interface TaggedImage {
   /** `docker.io/library/nginx:1.27` */
   readonly reference: string;
   readonly digest: Digest;
   readonly mediaType: string;
-  /** What the image is for, as far as all of its content is here; empty where its index or config names none. */
+  /** Platforms of the image whose content is complete in the store; empty if its index or config names none. */
   readonly platforms: readonly string[];
-  /** Bytes of its content that are here. */
+  /** Size of its content in the store, in bytes. */
   readonly size: number;
-  /** Whether something can be pulled: all of a manifest, or all of at least one manifest of an index. */
+  /** Whether it can be pulled: all blobs of a manifest are in the store, or of at least one manifest of an index. */
   readonly isComplete: boolean;
 }
 
 /** Lists the tagged images of a store, sorted by reference. */
-export async function listHeldImages(store: DiskStore): Promise<TaggedImage[]> {
+export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]> {
   const images: TaggedImage[] = [];
   for (const repo of await store.listRepositories()) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
@@ -68,7 +68,7 @@ async function measure(
   return isComplete;
 }
 
-/** What the config of an image says that it is for, if it is one that says it. */
+/** Reads the platform from the config of an image; `undefined` if the config is missing or names none. */
 async function readPlatform(
   store: DiskStore,
   repo: string,
@@ -87,7 +87,7 @@ async function readPlatform(
     if (typeof os !== "string" || typeof architecture !== "string") return undefined;
     return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
   } catch (error) {
-    // An artifact's config is whatever its maker wanted.
+    // The config of an artifact can be in any format.
     if (error instanceof CorruptError) return undefined;
     throw error;
   }

@@ -1,18 +1,18 @@
 import type { Descriptor } from "../oci/manifest.ts";
 
-/** A manifest in memory. */
+/** A manifest in the cache. */
 export interface CachedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
 }
 
-/** Keeps the manifests used last, up to a number of bytes. A manifest never changes under its digest. */
+/** An LRU cache of manifests, limited in bytes. Entries never become stale, because a digest fixes the content. */
 export class ManifestCache {
   readonly #entries = new Map<string, CachedManifest>();
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param maxBytes how much is kept, in bytes of manifests */
+  /** @param maxBytes total size of the cached manifests, in bytes */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -20,7 +20,7 @@ export class ManifestCache {
   get(key: string): CachedManifest | undefined {
     const entry = this.#entries.get(key);
     if (entry !== undefined) {
-      // A Map keeps the order of insertion: what is put in again is the last to go.
+      // A Map iterates in insertion order: an entry inserted again is evicted last.
       this.#entries.delete(key);
       this.#entries.set(key, entry);
     }

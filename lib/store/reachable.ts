@@ -1,40 +1,40 @@
 import type { Digest } from "../oci/digest.ts";
 
-/** What a manifest names. */
+/** The content that a manifest references. */
 export interface ManifestLinks {
-  /** Of an index. */
+  /** The manifests of an index. */
   readonly manifests: readonly Digest[];
   /** Config and layers, with their sizes in bytes. */
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
-  /** What it refers to; that can be missing. */
+  /** The `subject`, which need not exist. */
   readonly subject?: Digest;
 }
 
-/** What there is to go through. */
+/** The graph that `markReachable` walks. */
 export interface Graph {
-  /** What is needed for itself. */
+  /** Digests where the walk starts. */
   readonly roots: Iterable<Digest>;
-  /** What a manifest names; `undefined` where there is none, or the digest is not a manifest's. */
+  /** Reads what a manifest references; `undefined` if it is missing, or the digest is not that of a manifest. */
   readonly read: (digest: Digest) => Promise<ManifestLinks | undefined>;
-  /** The manifests whose subject something is: they stay as long as it does. */
+  /** Returns the manifests whose `subject` is a digest. They are reachable if the digest is. */
   readonly referrersOf?: (subject: Digest) => Iterable<Digest>;
 }
 
-/** The digests of all that is needed: the roots, what they name, and what refers to one of these. */
+/** Returns the reachable digests: the roots, everything they reference, and the referrers of each of these. */
 export async function markReachable({ roots, read, referrersOf = () => [] }: Graph): Promise<Set<Digest>> {
   const marked = new Set<Digest>();
-  // What was marked as a blob may turn out to be a manifest too.
+  // Not the same as `marked`: a digest that was marked as a blob may also be that of a manifest.
   const seen = new Set<Digest>();
-  const waiting = [...roots];
-  for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
+  const pending = [...roots];
+  for (let digest = pending.pop(); digest !== undefined; digest = pending.pop()) {
     if (seen.has(digest)) continue;
     seen.add(digest);
     marked.add(digest);
-    waiting.push(...referrersOf(digest));
+    pending.push(...referrersOf(digest));
     const links = await read(digest);
     if (links === undefined) continue;
     for (const blob of links.blobs) marked.add(blob.digest);
-    waiting.push(...links.manifests);
+    pending.push(...links.manifests);
   }
   return marked;
 }

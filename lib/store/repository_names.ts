@@ -1,13 +1,13 @@
 import { DEFAULT_HOST, isHostSegment } from "../oci/reference.ts";
 
 /**
- * The names under which a repository may be filed, its own first. A folder that CNCF distribution filled has no host in
- * its names: `docker.io/library/nginx` may be there as `library/nginx`, or as `nginx`.
+ * Returns the names under which a repository may be filed, its canonical name first. A folder that CNCF distribution
+ * wrote has no host in its names: it may have `docker.io/library/nginx` as `library/nginx`, or as `nginx`.
  */
 export function repositoryNames(repo: string): string[] {
   if (!repo.startsWith(`${DEFAULT_HOST}/`)) return [repo];
   const path = repo.slice(DEFAULT_HOST.length + 1);
   const names = path.startsWith("library/") ? [repo, path, path.slice("library/".length)] : [repo, path];
-  // A name that begins with a host belongs to another registry.
+  // A name that starts with a host belongs to another registry.
   return names.filter((name) => name === repo || !isHostSegment(name.split("/", 1)[0]!));
 }

@@ -17,7 +17,7 @@ import { readLinkText } from "./links.ts";
 import type { ManifestLinks } from "./reachable.ts";
 import { listBlobs } from "./verify_store.ts";
 
-/** A tag, and a manifest that it stands or stood for. */
+/** A tag, and a manifest that it refers or once referred to. */
 export interface TagLink {
   readonly tag: string;
   readonly digest: Digest;
@@ -26,18 +26,18 @@ export interface TagLink {
 /** The links of one repository. */
 export interface RepositoryContents {
   readonly name: string;
-  /** What the tags stand for; one whose link is torn may stand for any manifest that it ever stood for. */
+  /** Manifests that the tags refer to. A tag with a torn link counts as referring to every manifest in its history. */
   readonly tags: readonly TagLink[];
-  /** What the tags stood for at any time. */
+  /** Manifests that the tags refer to, or once referred to. */
   readonly history: readonly TagLink[];
   readonly manifests: readonly Digest[];
   readonly layers: readonly Digest[];
 }
 
 /**
- * Reads the links of all repositories, also of those that have no manifest.
+ * Reads the links of all repositories, including those without a manifest.
  *
- * @throws where there is a symbolic link: what lies behind it could need anything
+ * @throws {Error} when there is a symbolic link, since the folder behind it could reference any blob
  */
 export async function listRepositoryContents(root: string): Promise<RepositoryContents[]> {
   const found: RepositoryContents[] = [];
@@ -52,7 +52,7 @@ export async function listRepositoryContents(root: string): Promise<RepositoryCo
   return found;
 }
 
-/** The sizes of all blobs of a store, in bytes. */
+/** Lists the sizes of all blobs in a store, in bytes. */
 export async function listBlobSizes(root: string): Promise<Map<Digest, number>> {
   const sizes = new Map<Digest, number>();
   for await (const digest of listBlobs(root)) {
@@ -62,27 +62,27 @@ export async function listBlobSizes(root: string): Promise<Map<Digest, number>> 
   return sizes;
 }
 
-/** The one name of a repository, which a folder that distribution wrote may have without its host. */
+/** Returns the canonical name of a repository. A folder that CNCF distribution wrote may have it without the host. */
 export function canonicalName(name: string): string {
   const [first = ""] = name.split("/", 1);
   if (isHostSegment(first) && first !== name) return name;
   return first === name ? `${DEFAULT_HOST}/library/${name}` : `${DEFAULT_HOST}/${name}`;
 }
 
-/** Reads what manifests name, each once. */
+/** Reads what manifests reference, and caches it. */
 export class ManifestReader {
   readonly #root: string;
   readonly #places: readonly ((digest: Digest) => string)[];
-  // What a digest names never changes.
+  // Never stale: a digest fixes the content.
   readonly #known = new Map<Digest, ManifestLinks>();
 
-  /** @param places where a manifest may be, below the data folder */
+  /** @param places functions that return the paths where a manifest may be, relative to the data folder */
   constructor(root: string, places: readonly ((digest: Digest) => string)[] = [blobPath]) {
     this.#root = root;
     this.#places = places;
   }
 
-  /** What a manifest names, or `undefined` where it is missing, broken, or not a manifest. */
+  /** Reads what a manifest references; `undefined` if it is missing, corrupt, or not a manifest. */
   async read(digest: Digest): Promise<ManifestLinks | undefined> {
     const known = this.#known.get(digest);
     if (known !== undefined) return known;
@@ -92,7 +92,7 @@ export class ManifestReader {
     return links;
   }
 
-  /** Forgets a manifest that is gone. */
+  /** Drops a removed manifest from the cache. */
   forget(digest: Digest): void {
     this.#known.delete(digest);
   }
@@ -112,7 +112,7 @@ export class ManifestReader {
   }
 }
 
-/** The size of a regular file in bytes. */
+/** Returns the size of a file in bytes; `undefined` if it is missing, or not a regular file. */
 export async function sizeOfFile(path: string): Promise<number | undefined> {
   try {
     const { isFile, size } = await Deno.lstat(path);
@@ -124,7 +124,7 @@ export async function sizeOfFile(path: string): Promise<number | undefined> {
 }
 
 function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined {
-  // With a flipped bit it could name something else.
+  // The digest is verified, because a flipped bit could change the references.
   if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
   try {
     const manifest = parseManifest(bytes);
@@ -140,7 +140,7 @@ function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined
   }
 }
 
-// Among what a package needs there are layers too, which need not be read.
+// Skips layers, which are among the content that packages need, without reading them whole.
 async function startsLikeJson(path: string): Promise<boolean> {
   using file = await Deno.open(path);
   const first = new Uint8Array(1);
@@ -182,7 +182,7 @@ async function listFolders(path: string): Promise<string[]> {
   const names: string[] = [];
   try {
     for await (const { name, isDirectory, isSymlink } of Deno.readDir(path)) {
-      if (isSymlink) throw new Error(`Cannot tell what ${path}/${name} needs: it is a symbolic link`);
+      if (isSymlink) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
       if (isDirectory) names.push(name);
     }
   } catch (error) {

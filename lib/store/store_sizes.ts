@@ -3,22 +3,24 @@ import { blobPath, digestOfPartial, INGEST, partialPath } from "./layout.ts";
 import { listBlobSizes, sizeOfFile } from "./store_scan.ts";
 import { readChangeStamp } from "./write_lease.ts";
 
-const COUNTS_BEFORE_SCAN = 256;
+const REFRESHES_BEFORE_SCAN = 256;
 
-/** A reservation: bytes that a blob on its way will need. */
+/** A reservation of space for a blob that is being received. */
 export interface Booking {
+  /** Size of the complete blob. */
   readonly bytes: number;
-  /** `undefined`: nobody said whose they are. */
+  /** Digest of the blob, if it is known. */
   readonly digest: Digest | undefined;
 }
 
-/** How large the blobs and the partial downloads of a store are, and how large they are going to be. */
+/** Tracks the space that the blobs and partial files of a store use, including the space booked for downloads. */
 export class StoreSizes {
   readonly #root: string;
   readonly #bookings = new Set<Booking>();
   #blobs = new Map<Digest, number>();
   #partials = new Map<Digest, number>();
-  // Of bookings that ended nobody knows how: counted as if they were in the store, until that is looked at again.
+  // Bytes of ended bookings without a digest. It is not known whether their blobs were stored, so that they count as
+  // used until the next scan.
   #unaccountedBytes = 0;
   #stamp = 0;
   #age = 0;
@@ -29,40 +31,40 @@ export class StoreSizes {
     this.#root = root;
   }
 
-  /** The blobs of the store, in bytes. */
+  /** Sizes of the blobs in the store, in bytes. */
   get blobs(): ReadonlyMap<Digest, number> {
     return this.#blobs;
   }
 
-  /** Bytes of interrupted downloads, which nobody goes on with now. */
+  /** Sizes of the partial files, in bytes. */
   get partials(): ReadonlyMap<Digest, number> {
     return this.#partials;
   }
 
-  /** All bytes that are in use, or will be. */
+  /** Space in use or booked, in bytes. */
   get total(): number {
     const booked = new Set([...this.#bookings].map(({ digest }) => digest));
     let sum = this.#unaccountedBytes;
     for (const { bytes } of this.#bookings) sum += bytes;
-    // What is on its way is counted whole, not also by what has come of it.
+    // A booked blob counts with its booking only, which includes the bytes already written.
     for (const sizes of [this.#blobs, this.#partials]) {
       for (const [digest, bytes] of sizes) if (!booked.has(digest)) sum += bytes;
     }
     return sum;
   }
 
-  /** Whether counting anew could give less. */
-  get isUnsure(): boolean {
+  /** Whether a scan could give a smaller total. */
+  get hasUnaccountedBytes(): boolean {
     return this.#unaccountedBytes > 0;
   }
 
-  /** Whether bytes are booked for a blob. */
+  /** Reports whether space is booked for a blob. */
   isBooked(digest: Digest): boolean {
     for (const booking of this.#bookings) if (booking.digest === digest) return true;
     return false;
   }
 
-  /** Books bytes, until the returned handle is disposed of. */
+  /** Books space until the returned handle is disposed of. */
   book(booking: Booking): Disposable {
     this.#bookings.add(booking);
     return {
@@ -74,19 +76,19 @@ export class StoreSizes {
     };
   }
 
-  /** Looks at one blob. */
+  /** Updates the sizes of one blob and its partial file. */
   measure(digest: Digest): void {
     this.#measuredMeanwhile.push(digest);
     setSize(this.#blobs, digest, sizeNow(`${this.#root}/${blobPath(digest)}`));
     setSize(this.#partials, digest, sizeNow(`${this.#root}/${partialPath(digest)}`));
   }
 
-  /** Counts anew where others have been at work, and every now and then. */
+  /** Scans the store again if another process has changed it, and after every 256 calls. */
   async refresh(): Promise<void> {
-    if (await readChangeStamp(this.#root) !== this.#stamp || ++this.#age > COUNTS_BEFORE_SCAN) await this.scan();
+    if (await readChangeStamp(this.#root) !== this.#stamp || ++this.#age > REFRESHES_BEFORE_SCAN) await this.scan();
   }
 
-  /** Counts anew. */
+  /** Scans the store for the sizes of all blobs and partial files. */
   async scan(): Promise<void> {
     const stamp = await readChangeStamp(this.#root);
     const unaccountedBytes = this.#unaccountedBytes;
@@ -118,7 +120,7 @@ function setSize(sizes: Map<Digest, number>, digest: Digest, size: number | unde
   else sizes.set(digest, size);
 }
 
-// Synchronous: the end of a booking cannot wait, and it is one look.
+// Synchronous, because disposing of a booking cannot await; it is a single system call.
 function sizeNow(path: string): number | undefined {
   try {
     const { isFile, size } = Deno.lstatSync(path);

@@ -1,18 +1,18 @@
 import { commitFile, removeIfPresent } from "../files/durable.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "./layout.ts";
 
-/** Where what is about to be removed lies, under the names that it had. */
+/** The folder of files that are about to be removed, under their original paths. */
 const TRASH = `${INGEST}/trash`;
 
 /**
- * Moves a file of the data folder out of sight, so that it can be told once more whether it is needed before it goes.
+ * Moves a file of the data folder to the trash, so that it can be checked again before it is removed.
  *
- * @param path below the data folder
- * @returns `false` when it was not there
+ * @param path path relative to the data folder
+ * @returns `false` when the file does not exist
  */
 export async function moveAside(root: string, path: string): Promise<boolean> {
   const target = trashPath(path);
-  // Not synced: whether the power loss finds a file here or in its old place, it is not lost.
+  // Not synced: after a power loss the file is either here or in its original place, and not lost.
   await Deno.mkdir(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { recursive: true });
   try {
     await Deno.rename(`${root}/${path}`, `${root}/${target}`);
@@ -25,23 +25,23 @@ export async function moveAside(root: string, path: string): Promise<boolean> {
   return true;
 }
 
-/** Where a file is that was moved aside, below the data folder. */
+/** Returns the path in the trash of a file, relative to the data folder. */
 export function trashPath(path: string): string {
   return `${TRASH}/${path}`;
 }
 
-/** Moves a file back. What took its place meanwhile is the same: its name says what it holds. */
+/** Moves a file back. A file stored in its place meanwhile is identical, since the path determines the content. */
 export async function moveBack(root: string, path: string): Promise<void> {
   await commitFile(`${root}/${trashPath(path)}`, `${root}/${path}`);
 }
 
-/** Moves everything back that a collection which did not come to its end has left. To be called with writers kept out. */
+/** Moves back all files that an interrupted collection left in the trash. Must be called with writers excluded. */
 export async function restoreTrash(root: string): Promise<void> {
   for (const path of await listFiles(`${root}/${TRASH}`)) await moveBack(root, path);
   await emptyTrash(root);
 }
 
-/** Removes all that was moved aside, for good. */
+/** Permanently removes all files in the trash. */
 export async function emptyTrash(root: string): Promise<void> {
   try {
     await Deno.remove(`${root}/${TRASH}`, { recursive: true });
@@ -50,13 +50,13 @@ export async function emptyTrash(root: string): Promise<void> {
   }
 }
 
-/** Removes a file of the data folder, and the folders that are empty without it. */
+/** Removes a file of the data folder, and the folders that become empty. */
 export async function removeFile(root: string, path: string): Promise<void> {
   await removeIfPresent(`${root}/${path}`);
   await removeEmptyFolders(root, path);
 }
 
-/** Removes the folders above a file that have nothing in them, up to those that every store has. */
+/** Removes the empty folders above a file, up to the folders that every store has. */
 export async function removeEmptyFolders(root: string, path: string): Promise<void> {
   for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
     const folder = path.slice(0, at);
@@ -70,7 +70,7 @@ async function removeEmptyFolder(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
-    // Not empty: there is no error of its own for that.
+    // Deno has no error class for a folder that is not empty, only the code of the operating system.
     if (/os error (?:39|66|145)\b/.test((error as Error).message)) return false;
     throw error;
   }

@@ -7,34 +7,36 @@ import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { DiskStore } from "./disk_store.ts";
 import { blobPath, BLOBS } from "./layout.ts";
 
-/** What is wrong with one blob, and whom it concerns. */
+/** A corrupt or missing blob, and the images that it affects. */
 export interface BrokenBlob {
   readonly digest: Digest;
-  /** Where the file is, below the data folder. */
+  /** Path of the file, relative to the data folder. */
   readonly path: string;
   readonly reason: string;
   /** References of the images that need it: `docker.io/library/nginx:1.27`. */
   readonly images: readonly string[];
 }
 
-/** What a look at all that a store holds gave. */
+/** The result of verifying a store. */
 export interface StoreReport {
+  /** Number of blobs that were checked. */
   readonly blobs: number;
+  /** Number of bytes that were read. */
   readonly bytes: number;
   readonly broken: readonly BrokenBlob[];
-  /** Files that could not be read, and why; whether they are sound is not known. */
+  /** Files that could not be read, and the reason; their content is not known to be intact or corrupt. */
   readonly unread: readonly { readonly path: string; readonly reason: string }[];
 }
 
-/** How a store is verified. */
+/** Options of `verifyStore`. */
 export interface VerifyOptions {
-  /** What has to be there: what the installed packages need. */
+  /** Blobs that must exist: the content of the installed packages. */
   readonly required?: Iterable<{ readonly digest: Digest; readonly size: number; readonly image: string }>;
-  /** Told of bytes that were read. */
+  /** Called after each read with the number of bytes read. */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** Re-hashes every blob of a store, and looks whether what has to be there is. */
+/** Hashes every blob of a store again, and checks that the required blobs exist. */
 export async function verifyStore(root: string, store: DiskStore, options: VerifyOptions = {}): Promise<StoreReport> {
   const { onProgress = () => {}, required = [] } = options;
   const reasons = new Map<Digest, string>();
@@ -42,7 +44,7 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   let blobs = 0;
   let bytes = 0;
   for await (const digest of listBlobs(root)) {
-    // A kill between the making of a blob's folder and the blob's arrival in it leaves the folder; nothing is lost.
+    // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
     if (!await exists(`${root}/${blobPath(digest)}`)) continue;
     blobs++;
     const verifier = new Verifier(digest, undefined);
@@ -57,7 +59,7 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   const images = new Map<Digest, Set<string>>();
   for (const { digest, size, image } of required) {
     if (await exists(`${root}/${blobPath(digest)}`, size)) continue;
-    if (!reasons.has(digest)) reasons.set(digest, "it is missing, or has another size");
+    if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
     images.set(digest, (images.get(digest) ?? new Set()).add(image));
   }
   const users = reasons.size === 0 ? new Map<Digest, Set<string>>() : await findUsers(store, reasons);
@@ -70,7 +72,7 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   return { blobs, bytes, broken, unread };
 }
 
-/** The digests of all files that the store has under `blobs`, sound or not. */
+/** Lists the digests of all files under `blobs`, intact or not. */
 export async function* listBlobs(root: string): AsyncGenerator<Digest> {
   for (const algorithm of await namesIn(`${root}/${BLOBS}`)) {
     for (const prefix of await namesIn(`${root}/${BLOBS}/${algorithm}`)) {
@@ -98,7 +100,7 @@ async function checkBlob(
     verifier.finish();
     return undefined;
   } catch (error) {
-    if (error instanceof RegistryError) return "its content has another digest";
+    if (error instanceof RegistryError) return "its content does not match its digest";
     throw error;
   }
 }
@@ -132,7 +134,7 @@ async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>):
   return withoutRepeats(users);
 }
 
-// An image that a tag names is not named a second time by its digest.
+// An image that is listed by tag is not listed again by digest.
 function withoutRepeats(users: Map<Digest, Set<string>>): Map<Digest, Set<string>> {
   for (const [digest, images] of users) {
     const tagged = [...images].filter((image) => !image.includes("@"));

@@ -3,17 +3,18 @@ import { tryLockFile } from "../files/file_lock.ts";
 import { INGEST } from "./layout.ts";
 
 const LOCK = `${INGEST}/writers.lock`;
-const TRIES = 4;
+const ATTEMPTS = 4;
 const PAUSE_MILLISECONDS = 100;
 
 /**
- * Says that content is being written which nothing refers to yet: an import, a pull or a pack files blobs before the
- * manifests that name them, and passes over what is there already. As long as the lease lives nothing is taken away
- * from the store, neither by `crpe gc` nor by a server's limit. Any number of writers have one at the same time; one
- * that comes while a collector is at work waits for its end.
+ * Takes a lease for writing content that nothing references yet: an import, a pull or a pack stores blobs before the
+ * manifests that reference them, and skips blobs that already exist. While a lease is held, nothing is removed from the
+ * store, neither by `crpe gc` nor by the size limit of a server. Any number of writers can hold a lease at the same
+ * time. A writer that starts during a collection waits until the collection has finished.
  *
- * Where it cannot be taken, because the folder cannot be written or its file system knows no locks, there is nothing to
- * protect, or nobody to protect it from: what is to be written will say itself what is wrong.
+ * If the lease cannot be taken, because the folder is not writable or its file system has no locks, a lease without
+ * effect is returned: no collection can run in such a folder, and a folder that is not writable fails at the first
+ * write.
  */
 export async function takeWriteLease(root: string): Promise<Disposable> {
   let file: Deno.FsFile | undefined;
@@ -35,12 +36,12 @@ export async function takeWriteLease(root: string): Promise<Disposable> {
 }
 
 /**
- * Keeps all writers out, for as long as the returned handle lives, so that content can be taken away.
+ * Excludes all writers until the returned handle is disposed of, so that content can be removed.
  *
- * @returns `undefined` when there is a writer, or somebody else who wants to be alone
- * @throws when the folder cannot be written
+ * @returns `undefined` when there is a writer, or another process that excludes writers
+ * @throws {Error} when the folder is not writable
  */
-export async function tryKeepWritersOut(root: string): Promise<Disposable | undefined> {
+export async function tryExcludeWriters(root: string): Promise<Disposable | undefined> {
   await createFolder(`${root}/${INGEST}`);
   const file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
   if (await tryLockFile(file)) return { [Symbol.dispose]: () => file.close() };
@@ -48,22 +49,22 @@ export async function tryKeepWritersOut(root: string): Promise<Disposable | unde
   return undefined;
 }
 
-/** As `tryKeepWritersOut`, with some patience for one who is done in a moment. */
-export async function keepWritersOut(root: string): Promise<Disposable | undefined> {
-  for (let tries = 1;; tries++) {
-    const alone = await tryKeepWritersOut(root);
-    if (alone !== undefined || tries === TRIES) return alone;
+/** Like `tryExcludeWriters`, but retries for 300 ms, in case a writer is about to finish. */
+export async function excludeWriters(root: string): Promise<Disposable | undefined> {
+  for (let attempt = 1;; attempt++) {
+    const exclusion = await tryExcludeWriters(root);
+    if (exclusion !== undefined || attempt === ATTEMPTS) return exclusion;
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
   }
 }
 
-/** Says that content has come or gone, to whom has counted it. */
+/** Changes the stamp, so that other processes know that content was stored or removed. */
 export async function announceChange(root: string): Promise<void> {
   using file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
   stamp(file);
 }
 
-/** Another value after every lease and every collection. */
+/** Returns a stamp that changes with every lease and every collection. */
 export async function readChangeStamp(root: string): Promise<number> {
   try {
     return (await Deno.lstat(`${root}/${LOCK}`)).mtime?.getTime() ?? 0;
@@ -73,12 +74,12 @@ export async function readChangeStamp(root: string): Promise<number> {
   }
 }
 
-// The time of the last write is what others look at; what is written does not matter.
+// The stamp is the modification time of the file. Its content does not matter.
 function stamp(file: Deno.FsFile): void {
   try {
     file.seekSync(0, Deno.SeekMode.Start);
     file.writeSync(new Uint8Array([10]));
   } catch {
-    // A full disk: whoever counts will count again anyway.
+    // The disk is full. Sizes are scanned again from time to time anyway.
   }
 }

@@ -12,31 +12,31 @@ import { type Connection, openResumingBody } from "./transport/resume.ts";
 import { StallGuard } from "./transport/stall_guard.ts";
 import { TransportError } from "./transport/transport_error.ts";
 
-/** Which blob is meant. */
+/** Identifies a blob of a repository. */
 export interface BlobName {
-  /** The store's name of the repository, for errors. */
+  /** The repository name that the store uses, for error messages. */
   readonly repo: string;
-  /** The repository's path on its registry. */
+  /** The path of the repository on its registry. */
   readonly path: string;
   readonly digest: Digest;
 }
 
-/** How a blob is opened. */
+/** Options for opening a blob. */
 export interface OpenBlobOptions {
-  /** The blob's size in bytes, where it is known from a manifest: a registry that says otherwise is refused. */
+  /** The size of the blob in bytes, if a manifest states it. A response with another size is an error. */
   readonly size?: number | undefined;
-  /** Ends the transfer. */
+  /** Aborts the transfer. */
   readonly signal?: AbortSignal | undefined;
 }
 
-// A blob of unknown size is read into memory to learn it, if it is no larger than a config may be.
+// A blob of unknown size is read into memory to determine its size, up to the largest size of a config.
 const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
 
 /**
- * The size of a blob: by HEAD, or, of registries that do not tell, by asking for its first byte. `undefined` when
- * there is no such blob.
+ * Returns the size of a blob in bytes, or `undefined` when the registry does not have the blob. It sends a HEAD, and
+ * requests the first byte of the blob if the response to that does not state the size.
  *
- * @throws {RegistryError} `BAD_GATEWAY` when the registry does not tell at all
+ * @throws {RegistryError} `BAD_GATEWAY` when the registry does not report the size at all
  */
 export async function fetchBlobSize(
   client: EndpointClient,
@@ -46,7 +46,7 @@ export async function fetchBlobSize(
   const { path, digest } = name;
   const resource = `blobs/${digest}`;
   const action = `look up blob ${digest} of ${name.repo}`;
-  // A storage service refuses a HEAD with 403 where the URL was signed for a GET.
+  // A storage service rejects a HEAD with 403 when the URL was signed for a GET.
   const head = await client.send({ method: "HEAD", path, resource, action, signal, accept: [400, 403, 405, 501] });
   if (head === undefined) return undefined;
   await head.body?.cancel();
@@ -63,21 +63,25 @@ export async function fetchBlobSize(
   });
   if (first === undefined) return undefined;
   await first.body?.cancel();
-  // Of an empty blob there is no first byte.
+  // An empty blob has no first byte.
   if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
   if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
   return (first.headers.has("content-encoding") ? undefined : parseContentLength(first.headers)) ?? unknown();
 
   function unknown(): never {
-    throw new RegistryError("BAD_GATEWAY", `Cannot ${action} from ${client.host}: it does not tell the size`);
+    throw new RegistryError(
+      "BAD_GATEWAY",
+      `Cannot ${action} from ${client.host}: the registry does not report its size`,
+    );
   }
 }
 
 /**
- * Opens a blob, or a part of it, with a body that resumes itself; `undefined` when there is no such blob. The body
- * gives exactly the bytes promised or errors; whether they have the digest is for the reader to find out.
+ * Opens a blob or a byte range of it; `undefined` when the registry does not have it. The body resumes after a
+ * broken connection. It yields exactly the promised number of bytes or errors; the reader must verify the digest.
  *
- * @throws {RegistryError} `RANGE_INVALID`; `BAD_GATEWAY` when the answer does not fit what was asked
+ * @throws {RegistryError} `RANGE_INVALID` when the range is outside the blob; `BAD_GATEWAY` when the response does not
+ *   match the request
  */
 export async function openUpstreamBlob(
   client: EndpointClient,
@@ -95,7 +99,7 @@ class BlobRequest {
   #size: number | undefined;
   #start = 0;
   #length = 0;
-  /** Whether the server encodes what it sends, so that ranges are not ranges of the blob. */
+  /** Whether the server applies a Content-Encoding, so that its ranges are not ranges of the blob. */
   #isEncoded = false;
 
   constructor(client: EndpointClient, name: BlobName, { size, signal }: OpenBlobOptions) {
@@ -122,7 +126,7 @@ class BlobRequest {
     const isEncoded = response.headers.has("content-encoding");
     const declared = isEncoded ? undefined : parseContentLength(response.headers);
     if (this.#size === undefined && declared === undefined) {
-      const size = await this.#askSize();
+      const size = await this.#fetchSize();
       if (size === undefined) return await this.#openBuffered(response);
       this.#size = size;
     }
@@ -130,8 +134,8 @@ class BlobRequest {
     return this.#resuming(await this.#accept(response, 0, connecting));
   }
 
-  /** A server that does not name the size with the blob may do so by itself. */
-  async #askSize(): Promise<number | undefined> {
+  /** Requests the size separately: a server that does not state it with the blob may still report it. */
+  async #fetchSize(): Promise<number | undefined> {
     try {
       return await fetchBlobSize(this.#client, this.#name, this.#signal);
     } catch (error) {
@@ -142,14 +146,14 @@ class BlobRequest {
 
   async #openBuffered(response: Response): Promise<OpenedBlob> {
     const { now, timeouts } = this.#client.context;
-    const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not tell`;
+    const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not report`;
     let bytes: Uint8Array;
     try {
       bytes = await readBoundedBody(response, { maxBytes: MAX_UNKNOWN_SIZE, what, stallTimeout: timeouts.stall, now });
     } catch (error) {
       throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
     }
-    // Where the end of the stream is all that tells the size, only the digest tells the end from a break.
+    // Without a known size, only the digest distinguishes the end of the blob from a broken connection.
     verifyBytes(bytes, this.#name.digest);
     const body = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
     return { size: bytes.length, start: 0, length: bytes.length, body };
@@ -164,7 +168,7 @@ class BlobRequest {
       length: this.#length,
       connect: async (offset) => {
         const connection = await this.#connect(offset);
-        if (connection === undefined) throw this.#error("BAD_GATEWAY", "the registry does not have it any more");
+        if (connection === undefined) throw this.#error("BAD_GATEWAY", "the registry no longer has it");
         return connection;
       },
       onResume: (event) => onEvent?.({ type: "resume", host, path, ...event }),
@@ -184,7 +188,7 @@ class BlobRequest {
     const connecting = new AbortController();
     const last = this.#start + this.#length - 1;
     const isWhole = offset === 0 && last === this.#size! - 1;
-    // Closed ranges: a server that gives open ones in pieces is not noticed otherwise.
+    // The range is closed, because a server that returns only a piece of an open range would not be detected.
     const range = isWhole || this.#isEncoded ? undefined : `bytes=${offset}-${last}`;
     const response = await this.#send(range, connecting);
     return response && await this.#accept(response, offset, connecting);
@@ -199,7 +203,7 @@ class BlobRequest {
     });
   }
 
-  /** Makes sure that an answer is the blob, or the part of it, that was asked for. */
+  /** Checks that a response is the requested blob or range. */
   async #accept(response: Response, offset: number, connecting: AbortController): Promise<Connection> {
     const size = this.#size!;
     const last = this.#start + this.#length - 1;
@@ -210,12 +214,12 @@ class BlobRequest {
     let [position, end] = [0, size];
     if (response.status === 206) {
       const range = parseContentRange(response.headers.get("content-range"));
-      if (response.headers.has("content-encoding")) throw await refuse("a part of it is encoded");
+      if (response.headers.has("content-encoding")) throw await refuse("the partial response has a Content-Encoding");
       if (range === undefined || range.start !== offset || range.last !== last) {
-        throw await refuse(`bytes ${offset} to ${last} were asked for, and others came`);
+        throw await refuse(`bytes ${offset} to ${last} were requested, but the response has other bytes`);
       }
       if (range.size !== undefined && range.size !== size) {
-        throw await refuse(`it has ${range.size} bytes, ${size} were expected`);
+        throw await refuse(`its size is ${range.size} bytes, expected ${size}`);
       }
       [position, end] = [offset, last + 1];
     }
@@ -223,7 +227,7 @@ class BlobRequest {
     const declared = wasEncoded ? undefined : parseContentLength(response.headers);
     if (declared !== undefined && declared !== end - position) {
       await body?.cancel();
-      throw this.#error("BAD_GATEWAY", `it is sent with ${declared} bytes, ${end - position} were expected`);
+      throw this.#error("BAD_GATEWAY", `the response has ${declared} bytes, expected ${end - position}`);
     }
     this.#isEncoded = wasEncoded;
     return { reader: createByteReader(body), position, end, abort: (reason) => connecting.abort(reason) };

@@ -13,68 +13,71 @@ import type { Credential } from "./trust/docker_config.ts";
 import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
 
-/** Time-outs of an upstream, in milliseconds. */
+/** The time-outs of requests to an upstream, in milliseconds. */
 export interface Timeouts {
-  /** For the head of an answer: name, connection, TLS and all. */
+  /** Until the head of the response is received; this includes DNS, connecting and TLS. */
   readonly connect: number;
-  /** For some progress of a body; see `StallGuard`. */
+  /** Until a body makes progress; see `StallGuard`. */
   readonly stall: number;
 }
 
-/** What all endpoints share. */
+/** The dependencies and settings that all endpoints share. */
 export interface ClientContext {
   readonly fetch: RuntimeFetch;
+  /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
+  /** Milliseconds since 1970. */
   readonly wallClock: () => number;
+  /** From 0 up to, but not including, 1. */
   readonly random: () => number;
   readonly sleep: Sleep;
   readonly retry: RetryPolicy;
   readonly timeouts: Timeouts;
   readonly isPrivate: AddressCheck;
   readonly onEvent?: OnUpstreamEvent | undefined;
-  /** Ends every request. */
+  /** Aborts every request. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One request to an endpoint. */
+/** A request to an endpoint. */
 export interface EndpointRequest {
-  /** GET, unless said otherwise. */
+  /** Default: GET. */
   readonly method?: "GET" | "HEAD";
-  /** The repository's path on the registry, without the endpoint's own prefix. */
+  /** The path of the repository on the registry, without the prefix of the endpoint. */
   readonly path: string;
-  /** What of the repository: `manifests/latest`. */
+  /** The resource below the repository: `manifests/latest`. */
   readonly resource: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
-  /** For the error: `read manifest latest of docker.io/library/nginx`. */
+  /** The action, for error messages: `read manifest latest of docker.io/library/nginx`. */
   readonly action: string;
-  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
   readonly isUrgent?: boolean | undefined;
-  /** Answers to be given back though they are no success; 404 always is. */
+  /** Statuses outside 2xx that are returned instead of thrown. A 404 is never thrown. */
   readonly accept?: readonly number[];
 }
 
-/** An answer that was read whole. */
+/** A response whose body was read completely. */
 export interface WholeAnswer {
-  /** Whether it is a success, not one of the other statuses that were to be accepted. */
+  /** Whether the status is 2xx, not one of the other accepted statuses. */
   readonly ok: boolean;
   readonly headers: Headers;
   readonly bytes: Uint8Array;
 }
 
-// How long an urgent request may take, in milliseconds.
+// The time-out of an urgent request, in milliseconds.
 const URGENT_TIMEOUT = 3000;
 
-// How often a small answer that was cut off is asked for again.
+// How many times a small response is requested when its body is cut off.
 const MAX_READS = 3;
 
-/** Asks one endpoint of one registry: with its login, its retries and its redirects. */
+/** Sends requests to one endpoint of a registry, with authentication, retries and redirects. */
 export class EndpointClient {
-  /** Where the endpoint is, without path. */
+  /** The host of the endpoint, with its port if it has one. */
   readonly host: string;
   readonly context: ClientContext;
-  /** Whether there is a login for it. */
+  /** Whether a credential is configured for the endpoint. */
   readonly hasCredential: boolean;
   readonly #base: URL;
   readonly #prefix: string;
@@ -83,7 +86,7 @@ export class EndpointClient {
   readonly #fetchOnce: Fetch;
   readonly #auth: Authenticator;
 
-  /** @param registryHost the host of the image reference, `docker.io` */
+  /** @param registryHost the host of the image reference: `docker.io` */
   constructor(
     registryHost: string,
     endpoint: Endpoint & { credential?: Credential | undefined },
@@ -94,9 +97,9 @@ export class EndpointClient {
     this.host = url.host;
     this.context = context;
     this.#base = new URL("/v2/", url);
-    // People write the API's own path into mirror URLs, as other tools want it there.
+    // Mirror URLs often contain the path of the API, because other tools require it there.
     this.#prefix = url.pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
-    // As containerd has it: a mirror that serves several registries is told which one is meant.
+    // A mirror may serve several registries. As containerd does, the `ns` parameter names the requested one.
     const isMirror = normalizeHost(url.host) !== registryHost && registryHost !== "";
     this.#namespace = isMirror && this.#prefix === "" ? registryHost : undefined;
     this.hasCredential = credential !== undefined;
@@ -118,9 +121,9 @@ export class EndpointClient {
   }
 
   /**
-   * Sends a request. The answer is a success, or one that `accept` lists, or `undefined` for 404.
+   * Sends a request. It returns a response with status 2xx or a status of `accept`, and `undefined` for 404.
    *
-   * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other answer
+   * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other response
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
     const { method = "GET", accept = [], isUrgent = false } = request;
@@ -143,9 +146,9 @@ export class EndpointClient {
   }
 
   /**
-   * Sends a GET and reads the answer whole; `undefined` for 404. One that is cut off is asked for again.
+   * Sends a GET and reads the whole response; `undefined` for 404. A response that is cut off is requested again.
    *
-   * @throws {RegistryError} as `send`, and `BAD_GATEWAY` when there are more than `maxBytes`
+   * @throws {RegistryError} as `send`, and `BAD_GATEWAY` when the body is larger than `maxBytes`
    */
   async read(request: EndpointRequest, bound: { maxBytes: number; what: string }): Promise<WholeAnswer | undefined> {
     const { now, sleep, random, retry, timeouts } = this.context;
@@ -165,10 +168,11 @@ export class EndpointClient {
   }
 
   /**
-   * Asks whether a registry is there, once, and logs in where there is a login.
+   * Checks once whether the registry answers, and logs in if a credential is configured.
    *
-   * @returns whether it answers without a login; one that wants one may still give public images
-   * @throws {RegistryError} as `send`; `DENIED` where the login is refused
+   * @returns `isOpen`: whether the registry accepted the request. If it is `false`, the registry requires a login and
+   *   none is configured; it may still serve public images.
+   * @throws {RegistryError} as `send`; `DENIED` when the login is refused
    */
   async ping(): Promise<{ readonly isOpen: boolean }> {
     const attempt = this.#attempt({ action: "reach the registry" });
@@ -183,13 +187,13 @@ export class EndpointClient {
       await response.body?.cancel();
       return { isOpen: response.ok };
     } catch (error) {
-      // A token server that gives none without a scope may give one for an image.
+      // A token server that issues no token without a scope may still issue one for an image.
       if (error instanceof RegistryError && error.code === "DENIED" && !this.hasCredential) return { isOpen: false };
       throw toUpstreamError(error, attempt);
     }
   }
 
-  /** The URL of a request. */
+  /** Returns the URL of a request. */
   urlOf({ path, resource, query = {} }: Pick<EndpointRequest, "path" | "resource" | "query">): URL {
     const name = this.#prefix === "" ? path : `${this.#prefix}/${path}`;
     const url = new URL(`${name}/${resource}`, this.#base);
@@ -204,15 +208,19 @@ export class EndpointClient {
   }
 }
 
-/** An answer, if it comes in time; one that comes later is thrown away. */
+/**
+ * Waits for a response; one that is received after the time-out is discarded.
+ *
+ * @throws {TransportError} when the time-out has passed
+ */
 async function withinTime(answer: Promise<Response>, milliseconds: number): Promise<Response> {
-  const late = Promise.withResolvers<never>();
+  const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    late.reject(new TransportError("timeout", `it did not answer within ${milliseconds / 1000} s`));
+    timeout.reject(new TransportError("timeout", `it did not answer within ${milliseconds / 1000} s`));
     answer.then((response) => response.body?.cancel()).catch(() => {});
   }, milliseconds);
   try {
-    return await Promise.race([answer, late.promise]);
+    return await Promise.race([answer, timeout.promise]);
   } finally {
     clearTimeout(timer);
   }

@@ -2,42 +2,43 @@ import { DEFAULT_HOST, isRegistryHost, normalizeHost } from "../oci/reference.ts
 import type { Credential } from "./trust/docker_config.ts";
 import { isLoopbackHost, isPrivateHost } from "./trust/private_address.ts";
 
-/** Where a registry is asked. */
+/** One URL of an upstream registry. */
 export interface Endpoint {
-  /** Scheme, host and port; a path is put before each repository's: `http://mirror:5000/quay.io`. */
+  /** Scheme, host and port. A path is put in front of each repository path: `http://mirror:5000/quay.io`. */
   readonly url: URL;
   readonly credential?: Credential | undefined;
-  /** Holds certificate authorities of its own. */
+  /** Has the additional certificate authorities of the endpoint. */
   readonly client?: Deno.HttpClient | undefined;
-  /** Nobody named this host: it must not resolve to a private address either. */
+  /** The host is not configured explicitly, so it must not resolve to a private address. */
   readonly mustBePublic?: boolean;
 }
 
 /**
- * The endpoints of a registry, to be asked in turn; `undefined` for a registry that must not be contacted.
+ * Returns the endpoints of a registry in the order in which they are tried; `undefined` when the registry must not be
+ * contacted.
  *
- * @param host as `normalizeHost` gives it
+ * @param host a host normalized by `normalizeHost`
  */
 export type EndpointSelector = (host: string) => readonly Endpoint[] | undefined;
 
-/** An upstream as flags and configuration name it. */
+/** An upstream from the flags or the configuration. */
 export interface UpstreamEntry {
-  /** The host in image references; `*` is any public one. */
+  /** The host in image references; `*` means any public host. */
   readonly host: string;
-  /** Absent: the host itself, by https. A path is put before each repository's. */
+  /** Default: the host itself, by https. A path is put in front of each repository path. */
   readonly url?: string | undefined;
   readonly credential?: Credential | undefined;
-  /** Certificates of authorities to be trusted besides the usual ones, as PEM. */
+  /** Certificates of additional trusted authorities, in PEM. */
   readonly caCerts?: readonly string[] | undefined;
 }
 
-/** What a selector is made with. */
+/** Options of an endpoint selector. */
 export interface EndpointSelectorOptions {
-  /** Makes what `fetch` needs for other certificate authorities. */
+  /** Creates the HTTP client for additional certificate authorities. */
   readonly createHttpClient?: (options: { caCerts: string[] }) => Deno.HttpClient;
 }
 
-/** Public registries that are asked, under their own names, where no upstream is named. */
+/** Public registries that are used under their own names when no upstream is configured. */
 export const WELL_KNOWN_REGISTRIES: readonly string[] = [
   DEFAULT_HOST,
   "cgr.dev",
@@ -64,17 +65,17 @@ export const WELL_KNOWN_REGISTRIES: readonly string[] = [
 const ANY_HOST = "*";
 const MAX_ANY_HOSTS = 500;
 
-/** The entries that stand where none is given. */
+/** Returns the default entries, one for each of the well-known registries. */
 export function listWellKnownUpstreams(): UpstreamEntry[] {
   return WELL_KNOWN_REGISTRIES.map((host) => ({ host }));
 }
 
 /**
- * Makes a selector of a list of upstreams. Several entries of one host are asked in their order. `*` allows any host
- * that is a public one by its name; with a URL, it makes that endpoint the mirror of all of those. docker.io has its
- * other names too, and is asked at registry-1.docker.io.
+ * Creates a selector from a list of upstreams. Several entries of one host are tried in order. The host `*` allows
+ * every host whose name is public; with a URL, that endpoint is the mirror of all these hosts. docker.io is also
+ * recognized by its other names, and its default endpoint is registry-1.docker.io.
  *
- * @throws {TypeError} when an entry has no usable host or URL
+ * @throws {TypeError} when the host or the URL of an entry is not valid
  */
 export function createEndpointSelector(
   entries: readonly UpstreamEntry[],
@@ -85,7 +86,9 @@ export function createEndpointSelector(
   for (const entry of entries) {
     if (entry.host === ANY_HOST) continue;
     const host = normalizeHost(entry.host);
-    if (!isRegistryHost(host)) throw new TypeError(`Cannot use upstream ${JSON.stringify(entry.host)}: it is no host`);
+    if (!isRegistryHost(host)) {
+      throw new TypeError(`Cannot use upstream ${JSON.stringify(entry.host)}: it is not a host name`);
+    }
     named.set(host, [...named.get(host) ?? [], createEndpoint(entry.url ?? defaultEndpointUrl(host), entry, options)]);
   }
   const mirrors = others.flatMap((entry) => entry.url === undefined ? [] : createEndpoint(entry.url, entry, options));
@@ -97,7 +100,7 @@ export function createEndpointSelector(
     const found = named.get(host) ?? remembered.get(host);
     if (found !== undefined) return found;
     if (others.length === 0 || !isRegistryHost(host) || isPrivateHost(host)) return undefined;
-    // A credential cannot be for whoever happens to be asked.
+    // The credential of the `*` entry is not sent to these hosts: it must not reach an arbitrary server.
     const direct = open === undefined ? [] : [{ url: new URL(defaultEndpointUrl(host)), client, mustBePublic: true }];
     if (remembered.size >= MAX_ANY_HOSTS) remembered.clear();
     remembered.set(host, [...mirrors, ...direct]);
@@ -106,12 +109,12 @@ export function createEndpointSelector(
 }
 
 /**
- * Makes a selector that sends every name, whatever its host, to one endpoint: the meaning of
- * `REMOTE_DOCKER_ENDPOINT`. The endpoint gets the repository's path without the host (the host in `?ns=`, as
- * containerd's mirrors do), so `quay.io/team/app` and `docker.io/team/app` are the same image there unless it minds
- * `ns`.
+ * Creates a selector that sends every repository, whatever its host, to one endpoint. This is what
+ * `REMOTE_DOCKER_ENDPOINT` means. The endpoint receives the path of the repository without the host, and the host as
+ * `?ns=`, as with containerd's mirrors. Unless the endpoint evaluates `ns`, `quay.io/team/app` and
+ * `docker.io/team/app` are the same image there.
  *
- * @throws {TypeError} when the entry has no usable URL
+ * @throws {TypeError} when the URL is not valid
  */
 export function createSingleEndpointSelector(
   entry: Omit<UpstreamEntry, "host"> & { readonly url: string },
@@ -121,7 +124,7 @@ export function createSingleEndpointSelector(
   return () => endpoints;
 }
 
-/** The URL of a registry that none was given for. Only this machine itself is asked by plain http, as docker does. */
+/** Returns the default URL of a registry: https, and plain http only for this machine, as docker does. */
 export function defaultEndpointUrl(host: string): string {
   if (host === DEFAULT_HOST) return "https://registry-1.docker.io";
   return `${isLoopbackHost(host) ? "http" : "https"}://${host}`;
@@ -145,11 +148,13 @@ function createClient(
 function parseEndpointUrl(text: string): URL {
   const withScheme = text.includes("://") ? text : `https://${text}`;
   const fail = (reason: string) => new TypeError(`Cannot use the upstream's URL: ${reason}`);
-  if (!URL.canParse(withScheme)) throw fail("it is no URL");
+  if (!URL.canParse(withScheme)) throw fail("it is not a URL");
   const url = new URL(withScheme);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw fail(`${url.protocol} is neither http: nor https:`);
-  // Where a URL is shown, in logs and errors, the password would be too.
-  if (url.username !== "" || url.password !== "") throw fail("a user name or password belongs into the configuration");
+  // URLs are shown in logs and error messages, and the password must not be.
+  if (url.username !== "" || url.password !== "") {
+    throw fail("it has a user name or a password; put them into the configuration");
+  }
   url.search = url.hash = "";
   return url;
 }

@@ -12,31 +12,32 @@ import {
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
 
-/** A manifest as an upstream gave it, found to be what was asked for. */
+/** A manifest received from an upstream, with its digest verified. */
 export interface FetchedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
   readonly manifest: Manifest;
 }
 
-/** Which manifest is meant. */
+/** Identifies a manifest of a repository. */
 export interface ManifestName {
-  /** The store's name of the repository, for errors. */
+  /** The repository name that the store uses, for error messages. */
   readonly repo: string;
-  /** The repository's path on its registry. */
+  /** The path of the repository on its registry. */
   readonly path: string;
   readonly tagOrDigest: string;
-  /** As `EndpointRequest` has it. */
+  /** See `EndpointRequest.isUrgent`. */
   readonly isUrgent?: boolean | undefined;
 }
 
 const ACCEPT = MANIFEST_MEDIA_TYPES.join(", ");
 
 /**
- * Gets a manifest with one request; `undefined` when the registry has none.
+ * Fetches a manifest with one request; `undefined` when the registry does not have it.
  *
- * @throws {RegistryError} `BAD_GATEWAY` when it has another digest than was asked for or than its registry says, is
- *   too large, or is none that can be used
+ * @throws {DigestMismatchError} when the manifest does not have the requested digest
+ * @throws {RegistryError} `BAD_GATEWAY` when the manifest does not have the digest that the registry reports, is too
+ *   large, or cannot be parsed
  */
 export async function fetchManifest(client: EndpointClient, name: ManifestName): Promise<FetchedManifest | undefined> {
   const { repo, path, tagOrDigest, isUrgent } = name;
@@ -62,8 +63,8 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
 }
 
 /**
- * Asks what a tag stands for by HEAD, which Docker Hub does not count; `undefined` when the registry does not have
- * it, and `"unknown"` when its answer does not tell.
+ * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit; `undefined` when the registry
+ * does not have the tag, and `"unknown"` when the response does not describe the manifest completely.
  */
 export async function headManifest(
   client: EndpointClient,
@@ -91,17 +92,18 @@ export async function headManifest(
 }
 
 function verifyManifest(bytes: Uint8Array, headers: Headers, tagOrDigest: string, what: string): Digest {
-  const asked = isDigest(tagOrDigest) ? tagOrDigest : undefined;
-  if (asked !== undefined) {
-    const actual = computeDigest(bytes, splitDigest(asked).algorithm);
-    if (actual !== asked) throw new DigestMismatchError(`Cannot accept ${what}: the content has digest ${actual}`);
+  const requested = isDigest(tagOrDigest) ? tagOrDigest : undefined;
+  if (requested !== undefined) {
+    const actual = computeDigest(bytes, splitDigest(requested).algorithm);
+    if (actual !== requested) throw new DigestMismatchError(`Cannot accept ${what}: the content has digest ${actual}`);
   }
-  const said = headers.get("docker-content-digest");
-  // One of an algorithm that nobody registered says nothing.
-  if (!isDigest(said)) return asked ?? computeDigest(bytes);
-  const actual = computeDigest(bytes, splitDigest(said).algorithm);
-  if (actual !== said) {
-    throw new RegistryError("BAD_GATEWAY", `Cannot accept ${what}: it is said to be ${said} but is ${actual}`);
+  const reported = headers.get("docker-content-digest");
+  // A digest of an unregistered algorithm is ignored.
+  if (!isDigest(reported)) return requested ?? computeDigest(bytes);
+  const actual = computeDigest(bytes, splitDigest(reported).algorithm);
+  if (actual !== reported) {
+    const reason = `the registry reports digest ${reported}, but the content has ${actual}`;
+    throw new RegistryError("BAD_GATEWAY", `Cannot accept ${what}: ${reason}`);
   }
-  return asked ?? actual;
+  return requested ?? actual;
 }

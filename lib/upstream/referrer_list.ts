@@ -8,10 +8,10 @@ import { fetchManifest } from "./manifest_request.ts";
 const MAX_PAGES = 20;
 
 /**
- * The manifests that refer to `digest`: by the referrers API, or, of registries that lack it, by the tag that stands
- * in for it (distribution specification, "Listing Referrers" and "Referrers Tag Schema").
+ * Returns the manifests that refer to `digest`. It uses the referrers API and falls back to the referrers tag for
+ * registries without that API (distribution specification, "Listing Referrers" and "Referrers Tag Schema").
  *
- * @throws {RegistryError} `BAD_GATEWAY` when the list cannot be read
+ * @throws {RegistryError} `BAD_GATEWAY` when the list cannot be parsed
  */
 export async function fetchReferrers(
   client: EndpointClient,

@@ -9,10 +9,10 @@ const MAX_PAGES = 200;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 /**
- * All tags of a repository, sorted by code unit, over as many pages as the registry makes of them; `undefined` when it
- * does not know the repository.
+ * Returns all tags of a repository from all pages, sorted by code unit; `undefined` when the registry does not have
+ * the repository.
  *
- * @throws {RegistryError} `BAD_GATEWAY` when there is no end of them
+ * @throws {RegistryError} `BAD_GATEWAY` when a page cannot be parsed, or when there are more than 200 pages
  */
 export async function fetchTags(client: EndpointClient, repo: string, path: string): Promise<string[] | undefined> {
   const what = `the tags of ${repo}`;
@@ -27,11 +27,11 @@ export async function fetchTags(client: EndpointClient, repo: string, path: stri
     if (answer === undefined) return pages === 0 ? undefined : [...tags].sort();
     const json = parsePage(answer.bytes, `${what} from ${client.host}`);
     const before = tags.size;
-    // `null` stands for none in some registries.
+    // Some registries send `null` for an empty list.
     for (const tag of isJsonObject(json) && Array.isArray(json.tags) ? json.tags : []) {
       if (typeof tag === "string" && isTag(tag)) tags.add(tag);
     }
-    // A page that brings nothing new would be followed by itself.
+    // A page without new tags ends the list, because its link may lead to the same page.
     query = tags.size === before ? undefined : nextQuery(answer.headers, client, request);
   }
   return [...tags].sort();
@@ -55,7 +55,7 @@ function nextQuery(
   const next = parseNextLink(headers.get("link"), current);
   if (next === undefined) return undefined;
   if (next.origin !== current.origin || next.pathname !== current.pathname) {
-    const reason = `the next page of its list is at ${next.host}${next.pathname}, which is not its own`;
+    const reason = `the next page of the tag list is at ${next.host}${next.pathname}, not at the list's own URL`;
     client.context.onEvent?.({ type: "refused", host: client.host, reason });
     return undefined;
   }

@@ -5,15 +5,15 @@ import { redactText } from "./transport/redact.ts";
 import { parseRetryAfter } from "./transport/retry.ts";
 import { TransportError } from "./transport/transport_error.ts";
 
-/** What was being done, for the error. */
+/** The action that failed, for the error message. */
 export interface Attempt {
   /** `read manifest 1.27 of docker.io/library/nginx`. */
   readonly action: string;
-  /** The host that was asked. */
+  /** The host of the request. */
   readonly host: string;
-  /** Whether a user name and a password, or the like, were to be used. */
+  /** Whether a credential is configured. */
   readonly hasCredential: boolean;
-  /** Why the credential was not used although there is one. */
+  /** The reason why a configured credential was not used. */
   readonly withheld?: string | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
@@ -22,26 +22,26 @@ export interface Attempt {
 const MAX_ERROR_BYTES = 64 * 1024;
 const ERROR_STALL_TIMEOUT = 5000;
 
-/** Makes the error of a request that got no (whole) answer. What is no failure of transport is given back as it is. */
+/** Converts a `TransportError` into a `RegistryError` `UNAVAILABLE`. Other errors are returned unchanged. */
 export function toUpstreamError(error: unknown, { action, host }: Attempt): unknown {
   if (!(error instanceof TransportError)) return error;
   return new RegistryError("UNAVAILABLE", `Cannot ${action} from ${host}: ${error.message}`, { cause: error.cause });
 }
 
-/** Makes the error of an answer that is neither a success nor 404, and reads the answer to its end or cancels it. */
+/** Creates the error for a response that is neither a success nor 404. The body is read completely or cancelled. */
 export async function errorOfResponse(response: Response, attempt: Attempt): Promise<RegistryError> {
   const { action, host } = attempt;
   const { status } = response;
   const said = await readReason(response, attempt.now);
   const fail = (reason: string) => `Cannot ${action} from ${host}: ${reason}${said === "" ? "" : ` (${said})`}`;
   if (status === 401 || status === 403) {
-    // 404: to a mirror's client an image that may not be had is one that is not there, and it goes on at once.
+    // With 404, a client that uses crpe as a mirror treats the image as missing and tries its next host immediately.
     return new RegistryError("DENIED", fail(whyDenied(status, attempt)), { status: 404 });
   }
   if (status === 429) {
     const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
-    const until = wait === undefined || Number.isNaN(wait) ? "" : `, for another ${Math.ceil(wait / 1000)} s`;
-    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it is asked${until}`));
+    const advice = wait === undefined || Number.isNaN(wait) ? "" : `; try again in ${Math.ceil(wait / 1000)} s`;
+    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it can be used${advice}`));
   }
   if (status >= 500 || status === 408) return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`));
   return new RegistryError("BAD_GATEWAY", fail(`the registry answers ${status}`));
@@ -70,7 +70,7 @@ async function readReason(response: Response, now: () => number): Promise<string
     const text = typeof first.message === "string" && first.message !== "" ? first.message : first.code;
     return typeof text === "string" ? redactText(text).slice(0, 200) : "";
   } catch {
-    // The status tells enough; a page that cannot be read, is too large or is no JSON adds nothing to it.
+    // The status is sufficient. A body that cannot be read, is too large or is not JSON adds no information.
     return "";
   }
 }

@@ -17,12 +17,12 @@ import type { RuntimeFetch } from "./transport/send_once.ts";
 import { createAddressCheck, type ResolveHost } from "./trust/address_check.ts";
 import type { Credential } from "./trust/docker_config.ts";
 
-/** What an upstream source is made of. Only the endpoints must be given. */
+/** Options of an `UpstreamSource`. Only `endpointsOf` is required. */
 export interface UpstreamOptions {
   readonly endpointsOf: EndpointSelector;
   /**
-   * The credential for a repository, where its endpoint has none of its own; `host` is the endpoint's. The same
-   * object each time, as it stands for a login.
+   * Returns the credential for a repository when its endpoint has none; `host` is the host of the endpoint. It must
+   * return the same object each time, because the object identifies the login.
    */
   readonly credentialFor?: (host: string, path: string) => Credential | undefined;
   readonly fetch?: RuntimeFetch;
@@ -30,30 +30,31 @@ export interface UpstreamOptions {
   readonly now?: () => number;
   /** Milliseconds since 1970. */
   readonly wallClock?: () => number;
+  /** From 0 up to, but not including, 1. */
   readonly random?: () => number;
   readonly sleep?: Sleep;
-  /** Where it is given, hosts that nobody named are refused when they resolve to private addresses. */
+  /** If set, hosts that are not configured explicitly are refused when they resolve to private addresses. */
   readonly resolveHost?: ResolveHost;
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;
   readonly onEvent?: OnUpstreamEvent;
-  /** Ends all that is under way. */
+  /** Aborts all requests. */
   readonly signal?: AbortSignal;
 }
 
-/** What asking an endpoint came to. */
+/** The result of probing an endpoint. */
 export interface EndpointProbe {
   readonly url: string;
-  /** Whether there is a login for it. */
+  /** Whether a credential is configured for the endpoint. */
   readonly hasCredential: boolean;
-  /** Whether it answers (with the login, if there is one); absent where it could not be asked. */
+  /** Whether the endpoint accepts the request (with the credential, if there is one); absent after a failure. */
   readonly isOpen?: boolean;
   readonly failure?: RegistryError;
 }
 
-/** How a manifest is asked for. */
+/** Options for requesting a manifest. */
 export interface ManifestOptions {
-  /** Whoever asks has something to fall back on: one try, and no long wait. */
+  /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
   readonly isUrgent?: boolean;
 }
 
@@ -63,9 +64,9 @@ const MAX_RECENT_MANIFESTS = 64;
 const MAX_RECENT_BYTES = 8 * 1024 * 1024;
 
 /**
- * The registries of the world as a source. A registry that the selector does not allow is never contacted, and has
- * nothing. Its endpoints are asked in turn until one has what is asked for; what one of them failed to answer is
- * absent only if no other has it, and then the failure is thrown.
+ * Reads content from upstream registries. A registry that the selector does not allow is never contacted; its content
+ * is reported as missing. The endpoints of a registry are tried in order until one of them has the content. If none has
+ * it and a request to one of them failed, that failure is thrown.
  */
 export class UpstreamSource implements ContentSource {
   readonly #endpointsOf: EndpointSelector;
@@ -95,15 +96,15 @@ export class UpstreamSource implements ContentSource {
     };
   }
 
-  /** Tells whether the registry of a repository may be contacted, by its name. */
+  /** Reports whether the registry of a repository may be contacted. Only its name is checked. */
   allows(repo: string): boolean {
     return this.#endpointsOf(normalizeHost(splitRepository(repo).host)) !== undefined;
   }
 
   /**
-   * Asks each endpoint of a registry whether it is there and takes the login, if there is one, at the same time.
+   * Checks concurrently whether each endpoint of a registry answers and accepts the login, if there is one.
    *
-   * @param host as images name it; one that must not be contacted has no endpoints
+   * @param host the host of image references. A registry that must not be contacted has no endpoints.
    */
   async probe(host: string): Promise<EndpointProbe[]> {
     const registryHost = normalizeHost(host);
@@ -121,7 +122,8 @@ export class UpstreamSource implements ContentSource {
   }
 
   /**
-   * Gets the manifest too, in the same request, for the `readManifest` that mostly follows.
+   * Resolves a tag or digest. The request fetches the manifest as well and keeps it for the `readManifest` that usually
+   * follows.
    *
    * @throws {RegistryError} `DENIED` (with status 404), `TOOMANYREQUESTS`, `UNAVAILABLE`, `BAD_GATEWAY`
    */
@@ -129,7 +131,11 @@ export class UpstreamSource implements ContentSource {
     return (await this.#fetchManifest(repo, tagOrDigest))?.descriptor;
   }
 
-  /** What a tag stands for now, by HEAD: registries that count requests do not count it. @throws as `resolve` */
+  /**
+   * Resolves a tag with a HEAD, which registries do not count against their rate limit.
+   *
+   * @throws {RegistryError} as `resolve`
+   */
   async headManifest(
     repo: string,
     tag: string,
@@ -137,7 +143,7 @@ export class UpstreamSource implements ContentSource {
   ): Promise<Descriptor | undefined> {
     const head = await this.#heading.run(
       `${repo}@${tag} ${isUrgent}`,
-      () => this.#ask(repo, (client, path) => headManifest(client, { repo, path, tagOrDigest: tag, isUrgent })),
+      () => this.#query(repo, (client, path) => headManifest(client, { repo, path, tagOrDigest: tag, isUrgent })),
     );
     return head === "unknown" ? (await this.#fetchManifest(repo, tag, isUrgent))?.descriptor : head;
   }
@@ -151,13 +157,14 @@ export class UpstreamSource implements ContentSource {
   }
 
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    return await this.#ask(repo, (client, path) => fetchBlobSize(client, { repo, path, digest }));
+    return await this.#query(repo, (client, path) => fetchBlobSize(client, { repo, path, digest }));
   }
 
   /**
-   * The body resumes itself and gives exactly the bytes promised, or errors; it does not verify the digest.
+   * Opens a blob or a byte range of it. The body resumes after a broken connection and yields exactly the promised
+   * number of bytes, or errors; it does not verify the digest.
    *
-   * @throws {RegistryError} as `resolve`, and `RANGE_INVALID`
+   * @throws {RegistryError} as `resolve`, and `RANGE_INVALID` when the range is outside the blob
    */
   async openBlob(
     repo: string,
@@ -165,33 +172,33 @@ export class UpstreamSource implements ContentSource {
     range?: ByteRange,
     options: OpenBlobOptions = {},
   ): Promise<OpenedBlob & { readonly host: string } | undefined> {
-    return await this.#ask(repo, async (client, path) => {
+    return await this.#query(repo, async (client, path) => {
       const opened = await openUpstreamBlob(client, { repo, path, digest }, { ...options, range });
       return opened && { ...opened, host: client.host };
     });
   }
 
   async listTags(repo: string): Promise<string[] | undefined> {
-    return await this.#ask(repo, (client, path) => fetchTags(client, repo, path));
+    return await this.#query(repo, (client, path) => fetchTags(client, repo, path));
   }
 
-  /** As `ContentCatalog` has it. */
+  /** See `ContentCatalog.listReferrers`. */
   async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
-    return await this.#ask(repo, (client, path) => fetchReferrers(client, { repo, path }, digest)) ?? [];
+    return await this.#query(repo, (client, path) => fetchReferrers(client, { repo, path }, digest)) ?? [];
   }
 
   #fetchManifest(repo: string, tagOrDigest: string, isUrgent = false): Promise<FetchedManifest | undefined> {
     return this.#fetching.run(`${repo}@${tagOrDigest} ${isUrgent}`, () =>
-      this.#ask(repo, async (client, path) => {
+      this.#query(repo, async (client, path) => {
         const fetched = await fetchManifest(client, { repo, path, tagOrDigest, isUrgent });
         if (fetched !== undefined) this.#remember(`${repo}@${fetched.descriptor.digest}`, fetched.bytes);
         return fetched;
       }));
   }
 
-  async #ask<T>(
+  async #query<T>(
     repo: string,
-    question: (client: EndpointClient, path: string) => Promise<T | undefined>,
+    query: (client: EndpointClient, path: string) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     const { host, path } = splitRepository(repo);
     const registryHost = normalizeHost(host);
@@ -199,15 +206,15 @@ export class UpstreamSource implements ContentSource {
     for (const endpoint of this.#endpointsOf(registryHost) ?? []) {
       if (endpoint.mustBePublic && await this.#context.isPrivate(endpoint.url)) continue;
       try {
-        const answer = await question(this.#clientOf(registryHost, endpoint, path), path);
+        const answer = await query(this.#clientOf(registryHost, endpoint, path), path);
         if (answer !== undefined) return answer;
       } catch (error) {
-        // A range that lies outside does so everywhere, and a fault of our own is no reason to ask on.
+        // A range outside the blob is so at every endpoint, and an internal error does not concern the endpoint.
         if (!(error instanceof RegistryError) || error.code === "RANGE_INVALID") throw error;
         if (error.code === "BAD_GATEWAY") {
           this.#context.onEvent?.({ type: "wrong", host: endpoint.url.host, error });
         }
-        // A denial reads as a miss; it must not hide that another endpoint could not be asked.
+        // A denial means that the content is missing. It must not hide the failure of another endpoint.
         if (failure === undefined || failure.code === "DENIED") failure = error;
       }
     }
@@ -235,7 +242,7 @@ export class UpstreamSource implements ContentSource {
     this.#recentBytes += bytes.length - (this.#recent.get(key)?.length ?? 0);
     this.#recent.delete(key);
     this.#recent.set(key, bytes);
-    // The newest stays, however large: it is what will be asked for next.
+    // The newest manifest is always kept, because it is likely to be requested next.
     for (const [oldest, { length }] of this.#recent) {
       const isBounded = this.#recent.size <= MAX_RECENT_MANIFESTS && this.#recentBytes <= MAX_RECENT_BYTES;
       if (isBounded || oldest === key) break;

@@ -3,23 +3,23 @@ import { type BenchContent, createContent } from "./content.ts";
 import { findProgram } from "./program.ts";
 import { readMemory, watchMemory } from "./watch_memory.ts";
 
-/** How a benchmark is to run. */
+/** The options of a benchmark. */
 export interface BenchOptions {
-  /** Of the large layer, in bytes. */
+  /** Size of the large layer, in bytes. */
   readonly size: number;
   readonly rounds: number;
-  /** Command of `constant_server.ts`, as an executable or by Deno. */
+  /** The command that runs `constant_server.ts`: an executable, or Deno with the script. */
   readonly constantServer: readonly string[];
 }
 
-/** What all rows share: the content, who is there, and the memory that crpe needed. */
+/** The state that all rows share: the content, the missing programs, and the memory that crpe used. */
 export class Bench {
   readonly root: string;
   readonly options: BenchOptions;
   readonly content: BenchContent;
-  /** Programs that would be needed and are not installed. */
+  /** Required programs that are not installed. */
   readonly missing = new Set<string>();
-  /** The largest resident size of crpe in each kind of work, in bytes. */
+  /** The largest resident size of crpe by kind of work, in bytes. */
   readonly peaks = new Map<string, number>();
   #folders = 0;
 
@@ -29,23 +29,24 @@ export class Bench {
     this.content = content;
   }
 
+  /** Creates the content below `root`, and the benchmark on it. */
   static async create(root: string, options: BenchOptions): Promise<Bench> {
     return new Bench(root, options, await createContent(root, options.size));
   }
 
-  /** Tells whether all these programs are installed, and notes those that are not. */
+  /** Reports whether all programs are installed, and records missing ones. */
   has(...programs: readonly string[]): boolean {
     const missing = programs.filter((program) => findProgram(program) === undefined);
     for (const program of missing) this.missing.add(program);
     return missing.length === 0;
   }
 
-  /** The name of a file or folder that does not exist yet. */
+  /** Returns the path of a file or folder that does not exist yet. */
   newPath(name: string): string {
     return `${this.root}/${name}-${++this.#folders}`;
   }
 
-  /** Starts a crpe that serves, and notes its memory under `work` when it is disposed of. */
+  /** Starts `crpe registry`. Its disposal records its peak memory under `work`. */
   async startCrpe(work: string, args: readonly string[]): Promise<CrpeProcess> {
     const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--quiet", ...args], { env: { HOME: this.root } });
     return {
@@ -57,7 +58,7 @@ export class Bench {
     };
   }
 
-  /** Runs crpe to its end, and notes its memory under `work`. @throws when it fails */
+  /** Runs a crpe command, and records its peak memory under `work`. @throws {Error} when it fails */
   async runCrpe(work: string, args: readonly string[]): Promise<void> {
     const crpe = spawnCrpe([...args, "--quiet"], { env: { HOME: this.root } });
     const memory = watchMemory(crpe.pid);
@@ -66,7 +67,7 @@ export class Bench {
     if (code !== 0) throw new Error(`crpe ${args[0]} ended with ${code}: ${stderr}`);
   }
 
-  /** The words that run crpe's registry on a port, where it is started as any other server is. */
+  /** Returns the command that runs crpe's registry on a port, for `startServer`. */
   registryCommand(port: number, args: readonly string[]): string[] {
     return [...crpeCommand(), "registry", `--addr=127.0.0.1:${port}`, ...args];
   }

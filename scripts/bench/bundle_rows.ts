@@ -9,7 +9,7 @@ const MIB = 2 ** 20;
 const R = "R: dd conv=fsync, then openssl dgst";
 const SKOPEO = "skopeo to an oci-archive, then gzip -1";
 
-/** P5: a package with all its blobs becomes one file. */
+/** P5: packs a release with all its blobs into one file. */
 export async function measurePack(bench: Bench): Promise<Row[]> {
   const { content: { large: { layer }, ociLayout }, options: { rounds } } = bench;
   await using tools = await ContainerTools.create();
@@ -49,7 +49,7 @@ export async function measurePack(bench: Bench): Promise<Row[]> {
   }];
 }
 
-/** P6: a bundle's content goes into a store that has nothing. */
+/** P6: imports a bundle into an empty store. */
 export async function measureImport(bench: Bench): Promise<Row[]> {
   const { content: { large: { layer } }, options: { rounds } } = bench;
   const bundle = bench.newPath("bundle");
@@ -85,7 +85,7 @@ function packTo(bench: Bench, file: string): Promise<void> {
   return bench.runCrpe("P5 pack", ["pack", kubepkg, "-o", file, `--data=${dataDir}`, "--offline"]);
 }
 
-/** What bringing the same bytes to the disk and hashing them costs at least with the tools of any machine. */
+/** The reference R: writes the same bytes to the disk and hashes them with standard tools. */
 function limit(bench: Bench): Contender[] {
   if (!bench.has("dd", "openssl")) return [];
   const out = bench.newPath("copy");

@@ -11,7 +11,7 @@ const MIB = 2 ** 20;
 const CLIENTS = 32;
 const PROXY = "distribution as proxy";
 
-/** P3: a blob that has to come from the upstream first, for one client. */
+/** P3: one client pulls a blob that is only at the upstream. */
 export async function measureColdPull(bench: Bench): Promise<Row[]> {
   const { content: { dataDir, large }, options: { rounds } } = bench;
   if (!bench.has("curl", "docker-registry")) return [];
@@ -43,21 +43,21 @@ export async function measureColdPull(bench: Bench): Promise<Row[]> {
     unit: "s",
     series: all,
     bars: [PROXY, until.name].flatMap((to) => createRatioBars(all, { of: "crpe", to, sense: "at most", limit: 1 })),
-    notes: ["crpe has the blob, synced, when its client has it; distribution asks twice, and stores beside the answer"],
+    notes: ["when its client has the blob, crpe has synced it; distribution asks twice, and stores it concurrently"],
   }];
 }
 
-/** P4: a blob that has to come from the upstream first, for many clients at once. */
+/** P4: many concurrent clients pull a blob that is only at the upstream. */
 export async function measureManyClients(bench: Bench): Promise<Row[]> {
   const { content: { dataDir, small }, options: { rounds } } = bench;
   if (!bench.has("curl", "docker-registry")) return [];
   await using upstream = await startDistribution({ dataDir });
   const warm: number[] = [];
   const bytes = { crpe: [] as number[], [PROXY]: [] as number[] };
-  const fetched = async (who: keyof typeof bytes, work: () => Promise<number>): Promise<number> => {
+  const fetched = async (name: keyof typeof bytes, work: () => Promise<number>): Promise<number> => {
     const before = await sentBytes(upstream, small);
     const seconds = await work();
-    bytes[who].push((await sentBytes(upstream, small) - before) / small.layer.size);
+    bytes[name].push((await sentBytes(upstream, small) - before) / small.layer.size);
     return seconds;
   };
   const series = await measureInTurns(rounds, [
@@ -82,7 +82,7 @@ export async function measureManyClients(bench: Bench): Promise<Row[]> {
           })),
     },
   ]);
-  const what = `cold pull-through of ${Math.round(small.layer.size / MIB)} MiB by ${CLIENTS} clients at once`;
+  const what = `cold pull-through of ${Math.round(small.layer.size / MIB)} MiB by ${CLIENTS} concurrent clients`;
   const asked = Object.entries(bytes).map(([name, samples]) => createSeries(name, samples));
   const times = [...series, createSeries(`crpe, ${CLIENTS} clients warm`, warm)];
   return [
@@ -109,7 +109,7 @@ function pull(repository: string, { layer }: BenchImage, clients = 1): Promise<n
   return timeWork(() => download(`${repository}/blobs/${layer.digest}`, layer.size, clients));
 }
 
-/** Lets a crpe that holds nothing yet answer; `measure` gets the URL of the image's repository there. */
+/** Runs `measure` with the URL of the image's repository on a crpe with an empty store. */
 async function withCrpe(
   bench: Bench,
   upstream: Distribution,
@@ -148,12 +148,12 @@ async function waitUntilStored({ dataDir }: Distribution, { layer }: BenchImage)
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error("Cannot measure distribution as proxy: it does not store the blob");
+  throw new Error("Cannot measure distribution as proxy: it did not store the blob within a minute");
 }
 
-/** How many bytes of a layer a registry has sent so far. */
+/** Counts the bytes of a layer that a registry has sent so far. */
 async function sentBytes(registry: Distribution, { layer }: BenchImage): Promise<number> {
-  // It writes the line after the answer.
+  // The registry writes the log line after the response.
   await new Promise((resolve) => setTimeout(resolve, 300));
   let sum = 0;
   for (const line of registry.log().split("\n")) {

@@ -1,5 +1,5 @@
 /**
- * The least that a server on Deno can be: answers everything with the same bytes.
+ * The minimal server on Deno: it answers every request with the same bytes.
  *
  *   constant_server PORT [FILE [CONTENT-TYPE]]
  */

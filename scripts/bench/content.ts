@@ -7,7 +7,7 @@ import { makeKubePkg } from "../../tests/support/kubepkg.ts";
 import { makeLargeLayer } from "../../tests/support/large_blob.ts";
 import { writeImage } from "../../tests/support/put_image.ts";
 
-/** An image in the store that all contenders work on. */
+/** An image in the store that all contenders use. */
 export interface BenchImage {
   /** `bench/large`, the repository's name on the upstream. */
   readonly path: string;
@@ -15,31 +15,31 @@ export interface BenchImage {
   readonly repo: string;
   /** The image's manifest. */
   readonly manifest: Descriptor;
-  /** Of its large layer. */
+  /** Its large layer. */
   readonly layer: { readonly digest: Digest; readonly size: number; readonly file: string };
 }
 
-/** The bytes that all contenders work on. */
+/** The content that all contenders use. */
 export interface BenchContent {
-  /** A data folder that crpe and distribution can both serve: they have the same layout. */
+  /** A data folder that both crpe and distribution can serve, since they use the same layout. */
   readonly dataDir: string;
   readonly large: BenchImage;
-  /** For many clients at once. */
+  /** The image for many concurrent clients. */
   readonly small: BenchImage;
-  /** A KubePkg of the large image. */
+  /** The path of a KubePkg of the large image. */
   readonly kubepkg: string;
-  /** An OCI image layout of the large image; its blobs are those of `dataDir`. */
+  /** The path of an OCI image layout of the large image; its blobs are hard links to those in `dataDir`. */
   readonly ociLayout: string;
 }
 
-/** The registry whose images these are. */
+/** The registry host in the images' names. */
 export const HOST = "registry.test";
-/** Every image's tag. */
+/** The tag of every image. */
 export const TAG = "1";
 
 const SMALL_BYTES = 64 * 1024 * 1024;
 
-/** Writes incompressible images of one large layer. @param size of the layer, in bytes */
+/** Writes incompressible images with one large layer each. @param size the size of the layer, in bytes */
 export async function createContent(root: string, size: number): Promise<BenchContent> {
   const dataDir = `${root}/store`;
   const store = new DiskStore(dataDir);

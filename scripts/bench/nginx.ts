@@ -1,7 +1,7 @@
 import { findProgram } from "./program.ts";
 import { type Server, startServer } from "./server.ts";
 
-/** Starts nginx, which sends the files of a folder with sendfile(2) and writes no log. */
+/** Starts an nginx that sends the files of a folder with sendfile(2), without an access log. */
 export async function startNginx(folder: string, workFolder: string): Promise<Server> {
   await Deno.mkdir(workFolder, { recursive: true });
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];

@@ -10,7 +10,7 @@ const MIB = 2 ** 20;
 const IDLE_MILLISECONDS = 1000;
 const EMPTY = "the empty server";
 
-/** P7: resident memory, of a registry that has answered once, and the largest of the rows before. */
+/** P7: resident memory of an idle registry after its first answer, and the largest of the rows before. */
 export async function measureMemory(bench: Bench): Promise<Row[]> {
   const notes = describeHow(bench);
   const measure = (start: () => Promise<Server>) => async () => {
@@ -53,7 +53,7 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
   }];
 }
 
-/** P8: from the start of the process to the first answer. */
+/** P8: the time from the start of the process to the first answer. */
 export async function measureStart(bench: Bench): Promise<Row[]> {
   const measure = (start: () => Promise<Server>) => async () => {
     await using server = await start();
@@ -91,7 +91,9 @@ async function idleMemory(pid: number): Promise<number> {
 
 function describeHow({ options: { constantServer } }: Bench): string[] {
   return [
-    ...(Deno.env.get("CRPE") ? [] : ["crpe ran from its sources, the bar is for an executable: name one with $CRPE"]),
+    ...(Deno.env.get("CRPE")
+      ? []
+      : ["crpe ran from its sources, but the bar is for an executable: name one with $CRPE"]),
     ...(constantServer.length > 1
       ? ["the empty server ran from source: name an executable with --constant-server"]
       : []),

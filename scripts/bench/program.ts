@@ -1,11 +1,11 @@
 import { findPeer, type Peer } from "../../tests/support/peers.ts";
 
-/** The path of a program, or `undefined` where it is not installed. */
+/** Returns the path of a program; `undefined` when it is not installed. */
 export function findProgram(name: string): string | undefined {
   return findPeer(name as Peer);
 }
 
-/** Runs a program to its end. @returns what it printed to standard output. @throws when it fails */
+/** Runs a program. @returns its standard output @throws {Error} when it is not installed, or fails */
 export async function runProgram(name: string, ...args: readonly string[]): Promise<string> {
   const path = findProgram(name);
   if (path === undefined) throw new Error(`Cannot run ${name}: it is not installed`);
@@ -15,14 +15,13 @@ export async function runProgram(name: string, ...args: readonly string[]): Prom
   return decoder.decode(stdout);
 }
 
-/** Runs a line of sh, which may use `$1`, `$2` and so on, to its end. @throws when a part of it fails */
+/** Runs a bash script with the arguments `$1`, `$2` and so on. @throws {Error} when a command in it fails */
 export async function runShell(line: string, ...args: readonly string[]): Promise<void> {
   await runProgram("bash", "-o", "pipefail", "-ec", line, "bash", ...args);
 }
 
 /**
- * Times work, in seconds. What is waiting to be written to the disk is written before, so that it is not the work that
- * pays for it.
+ * Measures the time of a task, in seconds. Pending writes are synced first, so that their time is not counted.
  */
 export async function timeWork(work: () => Promise<unknown>): Promise<number> {
   await runProgram("sync");
@@ -31,7 +30,7 @@ export async function timeWork(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - started) / 1000;
 }
 
-/** Removes a file or a folder that may be gone already. */
+/** Removes files and folders; missing ones are ignored. */
 export async function removeAll(...paths: readonly string[]): Promise<void> {
   for (const path of paths) await runProgram("rm", "-rf", path);
 }

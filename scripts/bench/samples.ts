@@ -1,11 +1,11 @@
-/** One of those that do the same work. */
+/** One of the programs that do the same work. */
 export interface Contender {
   readonly name: string;
-  /** Prepares, does the work once, cleans up, and gives the figure, in the unit of its row. */
+  /** Prepares, does the work once, cleans up, and returns the figure in the unit of its row. */
   measure(): Promise<number>;
 }
 
-/** All figures of one contender, in the order in which they were taken. */
+/** All figures of one contender, in the order of the rounds. */
 export interface Series {
   readonly name: string;
   readonly samples: readonly number[];
@@ -14,7 +14,7 @@ export interface Series {
   readonly max: number;
 }
 
-/** Lets all contenders work in turns, each round beginning with another one: none has always the same one before it. */
+/** Measures contenders in turns. Each round starts with another one, so that the predecessor of each varies. */
 export async function measureInTurns(rounds: number, contenders: readonly Contender[]): Promise<Series[]> {
   const samples = contenders.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
@@ -26,7 +26,7 @@ export async function measureInTurns(rounds: number, contenders: readonly Conten
   return contenders.map(({ name }, at) => createSeries(name, samples[at]!));
 }
 
-/** Sums figures up. */
+/** Computes median, minimum and maximum of figures. */
 export function createSeries(name: string, samples: readonly number[]): Series {
   const sorted = samples.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

@@ -1,8 +1,8 @@
-/** A server that was started to be measured; it is killed when disposed of. */
+/** A server under measurement; its disposal kills it. */
 export interface Server extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
-  /** From the start of the process to the first answer to `GET /v2/`, in milliseconds. */
+  /** The time from the start of the process to the first answer to `GET /v2/`, in milliseconds. */
   readonly startTime: number;
 }
 
@@ -12,8 +12,9 @@ const START_SECONDS = 30;
 /**
  * Starts a server and waits for its first answer.
  *
- * @param command makes the words of the command out of the port
- * @param logFile where standard error goes; nowhere when absent
+ * @param command returns the command for a port
+ * @param logFile the file for standard error, which is discarded when absent
+ * @throws {Error} when the server exits, or does not answer within 30 seconds
  */
 export async function startServer(command: (port: number) => readonly string[], logFile?: string): Promise<Server> {
   const port = freePort();

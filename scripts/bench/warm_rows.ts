@@ -12,10 +12,10 @@ import { startServer } from "./server.ts";
 const MIB = 2 ** 20;
 const CONNECTIONS = 16;
 const WRK_SECONDS = 3;
-// Without it distribution keeps OCI manifests to itself.
+// Without this header distribution does not serve OCI manifests.
 const ACCEPT = `Accept: ${MANIFEST_MEDIA_TYPES.join()}`;
 
-/** P1: a blob that the store holds. */
+/** P1: GET of a blob in the store. */
 export async function measureWarmBlob(bench: Bench): Promise<Row[]> {
   const { content: { dataDir, large: { path, repo, layer } }, options: { rounds } } = bench;
   if (!bench.has("curl")) return [];
@@ -47,7 +47,7 @@ export async function measureWarmBlob(bench: Bench): Promise<Row[]> {
   }];
 }
 
-/** P2: a manifest that the store holds, asked for by its tag. */
+/** P2: GET of a manifest in the store by its tag. */
 export async function measureWarmManifest(bench: Bench): Promise<Row[]> {
   const { content: { dataDir, large: { path, repo, manifest } }, options } = bench;
   if (!bench.has("wrk", "docker-registry")) return [];

@@ -1,4 +1,4 @@
-/** What the kernel says of a process's resident memory, in bytes; `undefined` when it has ended. */
+/** Reads the resident memory of a process from the kernel, in bytes; `undefined` when the process has ended. */
 export function readMemory(pid: number): { readonly now: number; readonly peak: number } | undefined {
   let status: string;
   try {
@@ -10,16 +10,16 @@ export function readMemory(pid: number): { readonly now: number; readonly peak: 
   return { now: read("VmRSS"), peak: read("VmHWM") };
 }
 
-/** The largest resident size that the kernel has seen of a process, in bytes; asked again and again until it ends. */
+/** Polls the peak resident size of a process; `stop` returns the largest value, in bytes. */
 export function watchMemory(pid: number): { stop(): number } {
   let peak = 0;
-  const look = () => {
+  const poll = () => {
     peak = Math.max(peak, readMemory(pid)?.peak ?? 0);
   };
-  const timer = setInterval(look, 20);
+  const timer = setInterval(poll, 20);
   return {
     stop() {
-      look();
+      poll();
       clearInterval(timer);
       return peak;
     },

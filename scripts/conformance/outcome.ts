@@ -1,23 +1,23 @@
-/** What one test of a suite came to. */
+/** The outcome of one test of a suite. */
 export interface Outcome {
   readonly name: string;
-  /** `not applicable`: it writes, or prepares what is there already. */
+  /** `not applicable` means that the test writes, or prepares content that exists already. */
   readonly status: "passed" | "failed" | "not applicable";
-  /** Why it failed, or does not apply. */
+  /** Why the test failed, or does not apply. */
   readonly reason?: string;
 }
 
-/** Which tests a registry that is for pulling only has no part in, and why. */
+/** The tests that do not apply to a pull-only registry, and why. */
 export type Exemptions = readonly (readonly [name: RegExp, reason: string])[];
 
-/** What a suite's report says of each test, in its own words. */
+/** A test as a suite's report describes it. */
 export interface ReportedTest {
   readonly name: string;
   readonly status: string;
   readonly said: string;
 }
 
-/** Reads a report in JUnit's format, of the suite made with Ginkgo. */
+/** Parses a JUnit report, as written by the Ginkgo suite. */
 export function parseJunit(junit: string): ReportedTest[] {
   const cases = junit.matchAll(/<testcase\s([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g);
   return [...cases].map(([, attributes = "", body = ""]) => ({
@@ -28,8 +28,8 @@ export function parseJunit(junit: string): ReportedTest[] {
 }
 
 /**
- * Reads the tree that the current suite prints. Its JUnit report is not to be had: of a registry that nothing is pushed
- * to, it crashes before it writes that.
+ * Parses the tree that the current suite prints. Its JUnit report is not available: without pushes, the suite crashes
+ * before it writes the report.
  */
 export function parseTree(output: string): ReportedTest[] {
   const [tree = ""] = output.split("\n\n");
@@ -45,9 +45,9 @@ export function parseTree(output: string): ReportedTest[] {
   });
 }
 
-/** Judges what a report says. A test that was not run without being exempt has failed: nothing goes untested unseen. */
+/** Derives the outcomes from a report. A skipped test counts as failed unless it is exempt, so no gap goes unnoticed. */
 export function judgeTests(tests: readonly ReportedTest[], exemptions: Exemptions): Outcome[] {
-  // Ginkgo reports its own reporters too.
+  // Ginkgo lists its own reporters as tests too.
   const real = tests.filter(({ name }) => !name.startsWith("[ReportAfterSuite]"));
   return real.map(({ name: full, status, said }) => {
     const name = full.replace(/^(?:\[It\] )?OCI (?:Distribution )?Conformance Tests?[ /]*/, "");

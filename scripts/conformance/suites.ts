@@ -6,11 +6,11 @@ export interface Suite {
   readonly name: string;
   /** The version of its Go module. */
   readonly version: string;
-  /** The words for `go` that build it. */
+  /** The arguments for `go` that build it. */
   readonly build: readonly string[];
-  /** What it is told. @param host of the registry @param reports a folder */
+  /** Returns its environment. @param host the registry's host and port @param reports a folder for reports */
   readonly environment: (host: string, reports: string, content: Content) => Record<string, string>;
-  /** How it says what came of it. */
+  /** The format of its report. */
   readonly report: "tree" | "junit";
   readonly exemptions: Exemptions;
 }
@@ -65,12 +65,12 @@ export const SUITES: readonly Suite[] = [
     exemptions: [
       [/^Push /, "it pushes"],
       [/^Content Management /, "it deletes"],
-      [/^(?:Pull|Content Discovery) (?:Setup|Teardown) /, "the content is there beforehand, and stays"],
+      [/^(?:Pull|Content Discovery) (?:Setup|Teardown) /, "the content exists beforehand, and is kept"],
     ],
   },
 ];
 
-/** Builds a suite in a Go module of its own below `root`. @returns the executable @throws when that fails */
+/** Builds a suite in its own Go module below `root`. @returns the path of the executable @throws {Error} when the build fails */
 export async function buildSuite(go: string, suite: Suite, root: string): Promise<string> {
   const folder = await Deno.makeTempDir({ dir: root });
   await Deno.writeTextFile(`${folder}/go.mod`, "module crpe.invalid/conformance\n\ngo 1.24.0\n");
@@ -82,18 +82,18 @@ export async function buildSuite(go: string, suite: Suite, root: string): Promis
   return executable;
 }
 
-/** What is tested with what. */
+/** One run of a suite against a registry. */
 export interface SuiteRun {
   readonly suite: Suite;
   readonly executable: string;
-  /** A folder of this run. */
+  /** A working folder for this run. */
   readonly folder: string;
-  /** The registry's. */
+  /** The URL of the registry. */
   readonly url: string;
   readonly content: Content;
 }
 
-/** Runs a suite to its end. @throws when it leaves no report */
+/** Runs a suite. @throws {Error} when it writes no report */
 export async function runSuite({ suite, executable, folder, url, content }: SuiteRun): Promise<Outcome[]> {
   const { stdout, stderr } = await new Deno.Command(executable, {
     cwd: folder,
@@ -102,12 +102,12 @@ export async function runSuite({ suite, executable, folder, url, content }: Suit
     env: { HOME: folder, ...suite.environment(new URL(url).host, folder, content) },
   }).output();
   const output = new TextDecoder().decode(stdout);
-  const tests = suite.report === "tree" ? parseTree(output) : parseJunit(await readIfThere(`${folder}/junit.xml`));
+  const tests = suite.report === "tree" ? parseTree(output) : parseJunit(await readIfPresent(`${folder}/junit.xml`));
   if (tests.length > 0) return judgeTests(tests, suite.exemptions);
   throw new Error(`Cannot read the report of ${suite.name}: ${output}${new TextDecoder().decode(stderr)}`);
 }
 
-async function readIfThere(path: string): Promise<string> {
+async function readIfPresent(path: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

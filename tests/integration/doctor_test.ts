@@ -37,7 +37,7 @@ peerTest("doctor tells a login that is taken from one that is refused", ["docker
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
   await pushImage(distribution.url, "team/app", "1", index, { auth: LOGIN });
-  for (const [password, part] of [[LOGIN.password, "takes the login"], ["wrong-and-secret", "refuses the login"]]) {
+  for (const [password, part] of [[LOGIN.password, "accepts the login"], ["wrong-and-secret", "refuses the login"]]) {
     const host = { url: distribution.url, username: LOGIN.user, password };
     const config = await folder.write(
       "config.yaml",
@@ -107,7 +107,10 @@ Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
     { env: { HOME: folder.path } },
   );
   assertEquals(code, 1);
-  assertStringIncludes(stdout, `the first broken step: blobs: 1 of 2 are here; sha256:${hex.slice(0, 12)} is nowhere`);
+  assertStringIncludes(
+    stdout,
+    `the first broken step: blobs: 1 of 2 are in the store; sha256:${hex.slice(0, 12)} is not available`,
+  );
   assertStringIncludes(stdout, "what to do: pull the image");
 });
 

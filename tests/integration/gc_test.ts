@@ -111,7 +111,7 @@ Deno.test("[35] gc beside a running import takes nothing of it, and says so; wha
   // The import goes on meanwhile: more may have come, nothing may have gone.
   const after = await listBlobs();
   assertEquals([refused.code, before.filter((name) => !after.includes(name))], [1, []]);
-  assertStringIncludes(refused.stderr, "an import, a pull, a pack or another collection is at work there");
+  assertStringIncludes(refused.stderr, "an import, a pull, a pack or another collection is in progress");
   assertEquals(refused.stderr.trim().split("\n").length, 1);
   dead.running.kill("SIGKILL");
   dead.release();

@@ -45,7 +45,7 @@ Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of t
   assertMatch(dry.stdout, /^would upgrade line4@2\.0\.0 from 1\.0\.0\n/);
   assertMatch(
     dry.stdout,
-    /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 are there\n {2}\S+ [MGT]iB are free\n$/,
+    /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 already in the store\n {2}\S+ [MGT]iB free\n$/,
   );
   assertEquals(await folder.listFiles("site/docker"), before);
 

@@ -28,14 +28,14 @@ Deno.test("import of parts says which part it was and which are missing, and ins
   await using desk = await createDesk();
   const { folder, crpe, install, parts } = desk;
   const dry = await install(parts[2]!, "--dry-run");
-  assertMatch(dry.stdout, /^part 3 of 3 of line4@1\.0\.0 would be brought in, to install; parts 1 and 2 are missing\n/);
+  assertMatch(dry.stdout, /^would import part 3 of 3 of line4@1\.0\.0, to install; parts 1 and 2 are missing\n/);
   assertEquals((await folder.listFiles("site")).length, 0);
 
   const last = await install(parts[2]!);
   assertEquals(last.code, 0, last.stderr);
   assertMatch(
     last.stdout,
-    /^part 3 of 3 of line4@1\.0\.0 is in; parts 1 and 2 are missing\n {2}\d written \(.*\), 0 were there\n$/,
+    /^imported part 3 of 3 of line4@1\.0\.0; parts 1 and 2 are missing\n {2}\d blobs written \(.*\), 0 already in the store\n$/,
   );
   const again = JSON.parse((await install(parts[2]!, "--json")).stdout);
   assertEquals([again.imported, again.part.number, again.part.count, again.part.missing, again.blobs.written], [
@@ -54,7 +54,10 @@ Deno.test("import of parts says which part it was and which are missing, and ins
 
   const rest = await install(parts[1]!, parts[0]!);
   assertEquals(rest.code, 0, rest.stderr);
-  assertMatch(rest.stdout, /^part 2 of 3 of line4@1\.0\.0 is in; part 1 is missing\n[^\n]*\ninstall line4@1\.0\.0\n/);
+  assertMatch(
+    rest.stdout,
+    /^imported part 2 of 3 of line4@1\.0\.0; part 1 is missing\n[^\n]*\ninstall line4@1\.0\.0\n/,
+  );
   assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
   assertEquals(JSON.parse((await crpe("images", "--data=site", "--json")).stdout).length, 1);
   assertEquals((await crpe("verify", "--data=site")).code, 0);

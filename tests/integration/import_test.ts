@@ -129,7 +129,7 @@ Deno.test("[25] import of a file begins a blob anew if what a power loss left of
       assertEquals(code, 1);
       assertMatch(
         stderr,
-        /^crpe: Cannot accept \S+: .*; its first \d+ bytes were left by an import .*: import it again\n$/,
+        /^crpe: Cannot accept \S+: .*; its first \d+ bytes were left by an interrupted import .*; import it again\n$/,
       );
     }
     const { code, stdout, stderr } = await office.crpe("import", "1.tgz", ...args);

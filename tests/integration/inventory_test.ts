@@ -55,7 +55,7 @@ Deno.test("inventory --to asks an agent, and says what is wrong with its answer"
       [`${url}/portal`, 4, "/portal/inventory: line 1 does not begin with sha256"],
       [`${url}/moved`, 1, "/moved/inventory: it answered 302 Found"],
       [`${url}/broken`, 1, "/broken/inventory: it answered 500"],
-      [`${url}/other`, 1, "it answered 404 Not Found; is a crpe agent there?"],
+      [`${url}/other`, 1, "it answered 404 Not Found; is it a crpe agent?"],
       [`${url}/endless`, 4, "/endless/inventory: it has more than 67108864 bytes"],
       ["http://127.0.0.1:9", 1, "Cannot read http://127.0.0.1:9/inventory: "],
       ["node1:36060", 2, "write an agent's URL, such as http://node1:36060"],

@@ -54,7 +54,7 @@ Deno.test("nodes asks the hosts that are named, and misses those that are silent
   assertStringIncludes(found.stdout, address);
   const port = agent.addr.port;
   const both = await runCrpe(["nodes", "127.0.0.1", "127.0.0.3", `--port=${port}`, "--json"], ENV);
-  assertEquals([both.code, both.stderr], [1, `crpe: there is no agent at 127.0.0.3:${port}\n`]);
+  assertEquals([both.code, both.stderr], [1, `crpe: no agent at 127.0.0.3:${port}\n`]);
   assertEquals(JSON.parse(both.stdout).length, 1);
 });
 
@@ -64,7 +64,7 @@ Deno.test("nodes is done when a network has no agents, and says so", async () =>
     ["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`],
     ENV,
   );
-  assertEquals([code, stdout, stderr], [0, "", "crpe: no agents found; 2 addresses were asked\n"]);
+  assertEquals([code, stdout, stderr], [0, "", "crpe: no agents found at 2 addresses\n"]);
   const asJson = await runCrpe(["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`, "--json"], ENV);
   assertEquals(JSON.parse(asJson.stdout), []);
 });

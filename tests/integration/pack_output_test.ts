@@ -69,13 +69,13 @@ Deno.test("pack -o - writes nothing but the bundle, so --json is refused with it
   assertStringIncludes(stderr, "Cannot use --json with -o -");
 });
 
-Deno.test("pack -o - says so if whoever read the output has stopped", async () => {
+Deno.test("pack -o - reports that the reader has closed the pipe", async () => {
   await using office = await createPacker();
   const within = ["bash", "-c", '"$@" | head -c 1; exit ${PIPESTATUS[0]}', "bash"];
   const args = ["pack", "large.json", "-o", "-", "--data=office", "--offline", "--quiet"];
   const { code, stdout, stderr } = await runCrpe(args, { ...office.surroundings, within });
   assertEquals([code, stdout], [1, "\x1f"]);
-  assertEquals(stderr, "crpe: Cannot write to standard output: whoever read it has stopped\n");
+  assertEquals(stderr, "crpe: Cannot write to standard output: the reader has closed the pipe\n");
 });
 
 Deno.test("pack --split writes parts of at most a size beside each other, and lists them", async () => {
@@ -151,13 +151,13 @@ Deno.test("pack leaves what it has packed to the next one when it is ended, and 
       assertEquals([second.code, second.stdout], [1, ""]);
       assertEquals(
         second.stderr,
-        "crpe: Cannot write out.tgz: another crpe is writing it; wait for its end, or choose another name\n",
+        "crpe: Cannot write out.tgz: another crpe is writing it; wait for it to finish, or choose another name\n",
       );
       assertEquals(await remains(), [".out.tgz.partial"]);
       pack.kill(signal);
       const { code, stderr } = await pack.finished;
       assertEquals(code, status);
-      assertEquals(stderr, "crpe: what is packed so far stays; the same command goes on from there\n");
+      assertEquals(stderr, "crpe: the data packed so far is kept; run the same command again to resume\n");
       assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();

@@ -147,7 +147,7 @@ Deno.test("[4] a pack whose upstream fails keeps what it has, says so, and goes 
   desk.upstream.fail({ kind: "blob", path: digest, status: 403 });
   const failed = await desk.pack("data", "-o", "out.tgz");
   assertEquals([failed.code, failed.stdout], [1, ""]);
-  assertStringIncludes(failed.stderr, "crpe: what is packed so far (1");
+  assertStringIncludes(failed.stderr, "crpe: the data packed so far (1");
   assertEquals(failed.stderr.trim().split("\n").length, 2);
   assertEquals((await desk.folder.listFiles()).filter((name) => name.includes("out.tgz")), [".out.tgz.partial"]);
   desk.upstream.heal();

@@ -3,10 +3,10 @@ import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { BlobState, MissingBlob } from "../protocol.ts";
-import { ANSWER_LIMITS, errorOfAnswer, noAgent } from "./agent_error.ts";
+import { ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import { RequestTimeout } from "./request_timeout.ts";
 
-/** What an agent says that a push would do. Fields beside these are those of an import's result. */
+/** The agent's answer to a plan. It also has the fields of an import's result. */
 export interface PushPlan {
   readonly name: string;
   readonly version: string;
@@ -24,36 +24,41 @@ export interface AgentRequest {
   readonly signal: AbortSignal;
 }
 
-/** Bytes for an agent, of which is known how many they are. */
+/** The body of a request, with its length in bytes. */
 export interface AgentRequestBody {
   readonly stream: ReadableStream<Uint8Array>;
   readonly length: number;
 }
 
-/** What an agent answered. */
+/** The response of an agent. */
 export interface AgentAnswer {
   readonly status: number;
-  /** Where a redirect points to. */
+  /** The target of a redirect. */
   readonly location?: string | undefined;
   readonly bytes: Uint8Array;
 }
 
-/** How an agent is asked. */
+/** Options of an `AgentClient`. */
 export interface AgentClientOptions {
-  /** Without a slash at the end. */
+  /** The address of the agent, without a slash at the end. */
   readonly url: string;
   readonly token: string;
-  /** Sends a request, follows no redirect. @throws {AgentError} when no answer came */
+  /** Sends a request without following redirects. @throws {AgentError} when no response is received */
   readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
-  /** Installs although the version rule forbids it. */
+  /** Installs even if the version rule forbids it. */
   readonly force: boolean;
-  /** How long a connection may do nothing, in milliseconds. */
+  /** The time without progress of the request body after which a request is aborted, in milliseconds. */
   readonly stallTimeout: number;
-  /** How long the agent may take once it has all of a request, in milliseconds: it writes, and hands over. */
+  /** The time for the response after the request was sent, in milliseconds; it includes the installation. */
   readonly answerTimeout: number;
 }
 
-/** Speaks to the API of an agent. */
+/**
+ * A client for the API of an agent.
+ *
+ * Each method throws an `AgentError` when the agent cannot be reached or gives an unexpected response. For a request
+ * that the agent refuses, it throws the same error as an import on this machine.
+ */
 export class AgentClient {
   readonly #options: AgentClientOptions;
 
@@ -61,25 +66,28 @@ export class AgentClient {
     this.#options = options;
   }
 
-  /** Asks what a package would do, and what is lacking for it; unless `dryRun`, it counts as on its way then. */
+  /**
+   * Asks what a package would change, and which blobs are missing. Unless `dryRun` is set, the package is pending then.
+   */
   async plan(kubepkg: KubePkg, { dryRun }: { dryRun: boolean }): Promise<PushPlan> {
     const body = bodyOf(new TextEncoder().encode(JSON.stringify(kubepkg)));
     const answer = await this.#send("POST", `/kubepkgs/plan${this.#query(dryRun)}`, { body });
     return parsePlan(answer.document);
   }
 
-  /** How far a blob is on its way. */
+  /** Returns the state of the upload of a blob. */
   async stateOf(digest: Digest): Promise<BlobState> {
     const { document } = await this.#send("GET", `/kubepkgs/blobs/${digest}`);
     const { held, offset, busy } = document;
-    if (typeof held !== "boolean" || typeof busy !== "boolean" || !isSize(offset)) throw noAgent("an unknown state");
+    if (typeof held !== "boolean" || typeof busy !== "boolean" || !isSize(offset)) throw notAnAgent("an unknown state");
     return { digest, held, offset, busy };
   }
 
   /**
-   * Sends the bytes of a blob from `start` on.
+   * Sends the bytes of a blob from `start` to its end.
    *
-   * @throws {AgentError} with the status of an answer that means that it cannot go on so: 404, 409, 422, 423
+   * @throws {AgentError} with the status 404, 409 or 423 when the upload cannot be resumed at `start` now
+   * @throws {CorruptError} when the complete blob has another digest
    */
   async putBlob(
     { digest, size, start }: { digest: Digest; size: number; start: number },
@@ -90,7 +98,7 @@ export class AgentClient {
     await this.#send("PUT", `/kubepkgs/blobs/${digest}`, { body, range });
   }
 
-  /** Sends a bundle. @returns what the agent says of the installation */
+  /** Sends a bundle and installs it. @returns the document that describes the installation */
   async install(body: AgentRequestBody, { dryRun = false } = {}): Promise<Record<string, unknown>> {
     return (await this.#send("PUT", `/kubepkgs${this.#query(dryRun)}`, { body })).document;
   }
@@ -131,7 +139,7 @@ export class AgentClient {
   }
 }
 
-/** A body of bytes that are in memory. */
+/** Creates a request body from bytes in memory. */
 export function bodyOf(bytes: Uint8Array<ArrayBuffer>): AgentRequestBody {
   return { stream: new Blob([bytes]).stream(), length: bytes.length };
 }
@@ -143,7 +151,7 @@ function parseDocument(bytes: Uint8Array): Record<string, unknown> {
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
   }
-  throw noAgent("something other than JSON");
+  throw notAnAgent("something other than JSON");
 }
 
 function parsePlan(document: Record<string, unknown>): PushPlan {
@@ -151,7 +159,7 @@ function parsePlan(document: Record<string, unknown>): PushPlan {
   const isMissing = (line: unknown): line is MissingBlob =>
     isJsonObject(line) && isDigest(line.digest) && isSize(line.size) && isSize(line.offset);
   const texts = [name, version, verdict].every((text) => typeof text === "string");
-  if (!texts || !Array.isArray(missing) || !missing.every(isMissing)) throw noAgent("an unknown plan");
+  if (!texts || !Array.isArray(missing) || !missing.every(isMissing)) throw notAnAgent("an unknown plan");
   return document as unknown as PushPlan;
 }
 

@@ -1,15 +1,15 @@
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 
-/** How much of an answer is accepted. */
+/** The limits of a response body. */
 export const ANSWER_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
-/** An agent that could not be reached, broke off, or answered what it should not. */
+/** The agent could not be reached, closed the connection, or gave an unexpected response. */
 export class AgentError extends Error {
   override readonly name = "AgentError";
-  /** The status of its answer; `undefined` where there was none. */
+  /** The HTTP status of the response; `undefined` if none was received. */
   readonly status: number | undefined;
-  /** Whether the same may go well a little later. */
+  /** Whether a retry may succeed. */
   readonly isTransient: boolean;
 
   constructor(message: string, options: { status?: number; isTransient: boolean; cause?: unknown }) {
@@ -19,12 +19,14 @@ export class AgentError extends Error {
   }
 }
 
-/** The error that an agent's answer tells of: the same, where that can be, as an import here would throw. */
+/**
+ * Converts the response of an agent to an error; if possible, to the same one that an import on this machine throws.
+ */
 export function errorOfAnswer(status: number, bytes: Uint8Array, location?: string): Error {
   const { code, message = `it answered ${status}`, offset, missing } = readError(bytes);
   switch (code) {
     case "CONFLICT":
-      // Of a blob: another has sent some of it meanwhile.
+      // An offset is only given for a blob: another client has sent some of its bytes meanwhile.
       return offset === undefined ? new RefusedError(message) : new AgentError(message, { status, isTransient: true });
     case "TOO_LARGE":
       return new RefusedError(message);
@@ -39,22 +41,23 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, location?: stri
       return new AgentError(message, { status, isTransient: true });
   }
   if (status === 401) {
-    return new AgentError(`${message}; give the file that has it with --token-file`, { status, isTransient: false });
+    return new AgentError(`${message}; name the token's file with --token-file`, { status, isTransient: false });
   }
   if (status >= 300 && status < 400) {
-    return new AgentError(`it points to ${location ?? "another address"}; give that with --to`, {
+    return new AgentError(`it redirects to ${location ?? "another address"}; use that with --to`, {
       status,
       isTransient: false,
     });
   }
-  if (status === 404 || status === 405) return noAgent(`${status}`);
-  // What an agent says of itself stays so; what stands between may be better soon.
+  if (status === 404 || status === 405) return notAnAgent(`${status}`);
+  // An error with a code is from the agent, and a retry would not change it. One without is from a proxy before the
+  // agent.
   const isTransient = code === undefined && status >= 500 || status === 408 || status === 429;
   return new AgentError(message, { status, isTransient });
 }
 
-/** The error for an answer that no agent gives. @param what it answered */
-export function noAgent(what: string): AgentError {
+/** Creates the error for a response that no agent would send. @param what describes the response */
+export function notAnAgent(what: string): AgentError {
   return new AgentError(`it answered ${what}; is that the address of a crpe agent?`, { isTransient: false });
 }
 

@@ -7,33 +7,34 @@ export interface FoundNode {
   readonly id: string;
   /** `host:port` */
   readonly address: string;
-  /** What it packs for, or runs on. */
+  /** The platforms that the agent is configured for, or runs on. */
   readonly platforms: readonly string[];
-  /** What is installed there; `undefined` where it did not say. */
+  /** The installed packages; `undefined` if the agent did not list them. */
   readonly packages: readonly { readonly name: string; readonly version: string }[] | undefined;
 }
 
-/** What agents are looked for with. */
+/** Dependencies of `findNodes`. */
 export interface FindNodesOptions {
   readonly fetch: (request: Request) => Promise<Response>;
-  /** Aborts when so many milliseconds have passed. */
+  /** Creates a signal that aborts after a number of milliseconds. */
   readonly timeout: (milliseconds: number) => AbortSignal;
 }
 
 const TIMEOUT_MILLISECONDS = 1000;
 const MAX_AT_ONCE = 64;
-// What an answer with the packages may have: so many bytes, and so many answers at a time.
+// The maximum size of a response with the packages, and how many of them are read concurrently.
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const MAX_BODIES_AT_ONCE = 4;
 const MAX_HEADER = 1024;
 const MAX_PACKAGES = 1000;
 
 /**
- * Asks addresses whether there is an agent, each once and for a second at most, and the agents what is installed. What
- * answers otherwise, or not at all, is none. Nobody's answer is taken for more than text of a bounded length.
+ * Finds the agents among some addresses, and lists their packages. Each address is asked once, for at most one second.
+ * An address with any other response, or with none, is not an agent. Responses are not trusted: their length is
+ * limited, and only valid names and versions are returned.
  *
- * @param addresses `host:port`
- * @returns in the order of the addresses
+ * @param addresses as `host:port`
+ * @returns the agents, in the order of the addresses
  */
 export async function findNodes(addresses: readonly string[], options: FindNodesOptions): Promise<FoundNode[]> {
   const heads = await mapBounded(addresses, MAX_AT_ONCE, (address) => askHead(address, options));
@@ -44,9 +45,9 @@ export async function findNodes(addresses: readonly string[], options: FindNodes
 }
 
 /**
- * Reads `X-Node-Agent: <id>; platforms=linux/arm64,linux/amd64`.
+ * Parses `X-Node-Agent: <id>; platforms=linux/arm64,linux/amd64`.
  *
- * @returns `undefined` when it is not that
+ * @returns `undefined` when the header is not valid
  */
 export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms"> | undefined {
   if (text.length > MAX_HEADER) return undefined;
@@ -68,7 +69,7 @@ async function askHead(
     const parsed = header === null ? undefined : parseNodeHeader(header);
     return parsed === undefined ? undefined : { address, ...parsed };
   } catch {
-    // Whatever is there, or is not there, is no agent.
+    // A failed request means that there is no agent.
     return undefined;
   }
 }
@@ -86,14 +87,14 @@ async function askPackages(address: string, options: FindNodesOptions): Promise<
     });
     return Array.isArray(list) ? list.slice(0, MAX_PACKAGES).flatMap(readPackage) : undefined;
   } catch {
-    // It is an agent all the same.
+    // The node is an agent even if its packages cannot be listed.
     return undefined;
   }
 }
 
 async function ask(method: string, address: string, { fetch, timeout }: FindNodesOptions): Promise<Response> {
   const signal = timeout(TIMEOUT_MILLISECONDS);
-  // Where it points elsewhere nobody is asked.
+  // Redirects are not followed, so only the given addresses are asked.
   return await fetch(new Request(`http://${address}/kubepkgs`, { method, signal, redirect: "manual" }));
 }
 
@@ -101,7 +102,9 @@ async function readBody(response: Response): Promise<Uint8Array> {
   const bytes = new Uint8Array(Math.min(Number(response.headers.get("content-length")) || 65536, MAX_BODY_BYTES));
   let [buffer, size] = [bytes, 0];
   for await (const chunk of response.body ?? []) {
-    if (size + chunk.length > MAX_BODY_BYTES) throw new CorruptError("Cannot read the packages: they are too many");
+    if (size + chunk.length > MAX_BODY_BYTES) {
+      throw new CorruptError("Cannot read the packages: the response is too large");
+    }
     if (size + chunk.length > buffer.length) {
       const larger = new Uint8Array(Math.min(2 * (size + chunk.length), MAX_BODY_BYTES));
       larger.set(buffer.subarray(0, size));

@@ -7,50 +7,51 @@ import type { MissingBlob } from "../protocol.ts";
 import { type AgentClient, bodyOf } from "./agent_client.ts";
 import { AgentError } from "./agent_error.ts";
 
-/** What a push is made of. */
+/** Options of `pushBundle`. */
 export interface PushOptions {
   readonly client: AgentClient;
   /** Names the bundle in errors. */
   readonly what: string;
-  /** The bundle's bytes, from the start, each time. */
+  /** Opens the bundle at its first byte. Called for each attempt. */
   readonly open: () => Promise<BundleSource>;
-  /** Size of the bundle in bytes. */
+  /** The size of the bundle in bytes. */
   readonly size: number;
-  /** Asks what would happen, and sends nothing else. */
+  /** Sends only the plan, and changes nothing. */
   readonly dryRun: boolean;
-  /** @param bytes of `total` that the agent has got */
+  /** Called with the number of bytes, of `total`, that the agent has received. */
   readonly onProgress: (bytes: number, total: number | undefined) => void;
-  /** Told why something is tried again, in how many milliseconds. */
+  /** Called before a retry, with the reason and the delay in milliseconds. */
   readonly onRetry: (reason: string, delay: number) => void;
   readonly sleep: (milliseconds: number) => Promise<void>;
-  /** How long to wait after so many failures that followed each other, in milliseconds. */
+  /** Returns the delay before a retry in milliseconds, for a number of consecutive failures. */
   readonly delayOf: (failures: number) => number;
 }
 
-/** What a push did. */
+/** The result of a push. */
 export interface PushResult {
-  /** What the agent says of the installation: the fields of an import's result. */
+  /** The agent's description of the installation, with the fields of an import's result. */
   readonly document: Record<string, unknown>;
-  /** What was sent; with `dryRun`, what would be. In bytes without those that had come before. */
+  /** What was sent, or with `dryRun` what would be sent. Bytes that the agent had received before are not counted. */
   readonly sent: { readonly blobs: number; readonly bytes: number };
 }
 
 const MAX_FAILURES = 5;
-// A wrong address is said soon.
+// Until the agent has answered, there are fewer retries, so that a wrong address is reported soon.
 const MAX_FAILURES_AT_FIRST = 2;
 const PIECE_BYTES = 256 * 1024;
-const TURN_MILLISECONDS = 1000;
+const BUSY_POLL_MILLISECONDS = 1000;
 const LOCKED = 423;
 
 /**
- * Sends a bundle to an agent: asks what is missing there, sends only that, in the bundle's order, and lets the agent
- * install. What has come stays there: whatever breaks off, here or there, is gone on with at its byte, by this push or a
- * later one. Where another sends the same blob, this one waits for it.
+ * Pushes a bundle to an agent: asks which blobs are missing, sends only these, in the order of the bundle, and then
+ * asks the agent to install. The agent keeps partial files, so that this push or a later one resumes an interrupted
+ * blob at its next byte. While another client sends a blob, this push waits for it.
  *
- * A part of a package, and a bundle of earlier tools that does not list its digests, are sent as they are.
+ * A part of a split bundle, and a bundle of earlier tools that does not list its digests, are sent whole.
  *
- * @throws {AgentError} when the agent cannot be reached or breaks off again and again without anything having come
- * @throws as `importBundle` does, for what the agent refuses; {CorruptError} also for what is damaged here
+ * @throws {AgentError} when the agent cannot be reached, or the connection fails repeatedly without progress
+ * @throws {CorruptError} when the bundle is damaged
+ * @throws as `importBundle` does, for a bundle that the agent refuses
  */
 export async function pushBundle(options: PushOptions): Promise<PushResult> {
   return await new Push(options).run();
@@ -59,10 +60,10 @@ export async function pushBundle(options: PushOptions): Promise<PushResult> {
 class Push {
   readonly #options: PushOptions;
   readonly #sent = { blobs: 0, bytes: 0 };
-  /** What was to be sent at first, in bytes. */
+  /** The bytes that were missing at the start of the push. */
   #total: number | undefined;
-  /** The least that was ever left to be sent. */
-  #least = Infinity;
+  /** The smallest number of missing bytes so far; a smaller one means progress. */
+  #leastMissing = Infinity;
 
   constructor(options: PushOptions) {
     this.#options = options;
@@ -71,17 +72,17 @@ class Push {
   async run(): Promise<PushResult> {
     const { onRetry, sleep, delayOf } = this.#options;
     for (let failures = 0;;) {
-      const before = this.#least;
+      const before = this.#leastMissing;
       try {
         return await this.#try();
       } catch (error) {
         if (!(error instanceof AgentError) || !error.isTransient) throw error;
-        // That another is at it is no failure.
+        // An upload of another client is not a failure.
         if (error.status === LOCKED) {
-          await sleep(TURN_MILLISECONDS);
+          await sleep(BUSY_POLL_MILLISECONDS);
           continue;
         }
-        failures = this.#least < before && before !== Infinity ? 1 : failures + 1;
+        failures = this.#leastMissing < before && before !== Infinity ? 1 : failures + 1;
         if (failures > (this.#total === undefined ? MAX_FAILURES_AT_FIRST : MAX_FAILURES)) throw error;
         const delay = delayOf(failures);
         onRetry(error.message, delay);
@@ -99,11 +100,12 @@ class Push {
         await bundle.cancel();
         return await this.#sendWhole();
       }
-      // Up to there what the package says is covered by a check sum, in a file of ours: no agent is to note what is damaged.
+      // In a crpe bundle a checksum covers everything up to the first blob. It is read before the plan is sent, so that
+      // the agent never records a damaged package.
       const first = await bundle.next();
       const plan = await client.plan(kubepkg, { dryRun });
       const rest = plan.missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
-      this.#least = Math.min(this.#least, rest);
+      this.#leastMissing = Math.min(this.#leastMissing, rest);
       this.#total ??= rest;
       if (dryRun) return { document: withoutMissing(plan), sent: { blobs: plan.missing.length, bytes: rest } };
       await this.#sendMissing({ bundle, first }, plan.missing, rest);
@@ -114,7 +116,7 @@ class Push {
     }
   }
 
-  // The whole file is gone through: only its end says that it is not damaged.
+  // The file is read to its end even if no more blobs are needed, because its checksum is there.
   async #sendMissing(
     { bundle, first }: { bundle: BundleReader; first: BundleBlob | undefined },
     list: readonly MissingBlob[],
@@ -132,16 +134,16 @@ class Push {
     const [digest] = missing.keys();
     if (digest === undefined) return;
     throw new IncompleteError(
-      `Cannot push ${this.#options.what}: ${digest} is neither in it nor at the agent`,
+      `Cannot push ${this.#options.what}: ${digest} is neither in the bundle nor at the agent`,
       [...missing.keys()],
     );
   }
 
-  /** @param onOffset told how many of the blob's bytes the agent has */
+  /** @param onOffset called with the number of the blob's bytes that the agent has received */
   async #sendBlob(blob: BundleBlob, onOffset: (offset: number) => void): Promise<void> {
     const { client, what } = this.#options;
     const { digest, size } = blob;
-    const start = await this.#awaitTurn(blob, onOffset);
+    const start = await this.#awaitOtherUpload(blob, onOffset);
     if (start === undefined) return onOffset(size);
     const body = new BlobBody(blob, what, (offset, length) => {
       this.#sent.bytes += length;
@@ -153,21 +155,29 @@ class Push {
       await client.putBlob({ digest, size, start }, body.stream);
       this.#sent.blobs++;
     } catch (error) {
-      // What had come before, or what came now, was changed on its way; the agent has thrown it away.
+      // The bundle is correct, so bytes of this or of an earlier upload were changed in transit. The agent has deleted
+      // its partial file, and a retry starts over.
       if (!(error instanceof CorruptError) || body.isDamaged) throw error;
       throw new AgentError(error.message, { isTransient: true, cause: error });
     }
   }
 
-  /** Waits as long as another sends a blob. @returns from which byte on to send; `undefined`: the agent has all */
-  async #awaitTurn({ digest, size }: BundleBlob, onOffset: (offset: number) => void): Promise<number | undefined> {
+  /**
+   * Waits while another client sends a blob.
+   *
+   * @returns the byte to resume at; `undefined` if the agent holds the blob
+   */
+  async #awaitOtherUpload(
+    { digest, size }: BundleBlob,
+    onOffset: (offset: number) => void,
+  ): Promise<number | undefined> {
     for (;;) {
       const { held, offset, busy } = await this.#options.client.stateOf(digest);
       if (held) return undefined;
-      // More than there should be is begun anew.
+      // The agent discards a partial file that is larger than the blob, so the upload starts over.
       if (!busy) return offset > size ? 0 : offset;
       onOffset(offset);
-      await this.#options.sleep(TURN_MILLISECONDS);
+      await this.#options.sleep(BUSY_POLL_MILLISECONDS);
     }
   }
 
@@ -198,8 +208,8 @@ class Push {
 }
 
 /**
- * The bytes of a blob of a bundle on their way out, verified. The last piece is held back until all was found to be right,
- * so that nobody ever gets a whole wrong blob from here.
+ * The request body with the bytes of a blob, verified while they are sent. The last piece is held back until the digest
+ * is verified, so that an agent never receives a complete blob with wrong bytes.
  */
 class BlobBody {
   readonly stream: ReadableStream<Uint8Array>;
@@ -208,7 +218,7 @@ class BlobBody {
   readonly #verifier: Verifier;
   #isDamaged = false;
 
-  /** @param onSent told up to which byte the blob was sent, and how many of them now */
+  /** @param onSent called with the position up to which the blob was sent, and the length of the last piece */
   constructor(blob: BundleBlob, what: string, onSent: (offset: number, length: number) => void) {
     this.#blob = blob;
     this.#what = what;
@@ -229,12 +239,12 @@ class BlobBody {
     }, { highWaterMark: 0 });
   }
 
-  /** Whether the bundle's own bytes were found to be wrong. */
+  /** Whether the bytes of the bundle itself are wrong. */
   get isDamaged(): boolean {
     return this.#isDamaged;
   }
 
-  /** Passes over bytes that the agent has. */
+  /** Skips bytes that the agent has received; they are hashed, but not sent. */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0;) {
       const piece = await this.#read(Math.min(left, PIECE_BYTES));

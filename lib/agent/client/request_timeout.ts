@@ -1,41 +1,42 @@
 import { AgentError } from "./agent_error.ts";
 
-/** How long a request may do nothing. */
-export interface RequestWatchOptions {
-  /** How long none of the body may be taken, in milliseconds. */
+/** The time-outs of a request. */
+export interface RequestTimeoutOptions {
+  /** The time in which the connection must accept more of the body, in milliseconds. */
   readonly stallTimeout: number;
-  /** How long the answer may take when all is sent, in milliseconds. */
+  /** The time in which the response must be received after the body was sent, in milliseconds. */
   readonly answerTimeout: number;
 }
 
-/** Watches over a request: that its body is taken, and that its answer comes. */
+/** Aborts a request whose body makes no progress, or whose response is not received in time. */
 export class RequestTimeout implements Disposable {
   readonly #abort = new AbortController();
-  readonly #options: RequestWatchOptions;
+  readonly #options: RequestTimeoutOptions;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #failure: unknown;
 
-  constructor(options: RequestWatchOptions) {
+  constructor(options: RequestTimeoutOptions) {
     this.#options = options;
   }
 
+  /** Aborts the request. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
-  /** What went wrong on this side: the runtime words it in its own way. */
+  /** The time-out, or the failure of the body's source. The runtime reports these with errors of its own instead. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** The same body, watched. */
+  /** Returns a stream of the same body whose progress is monitored. */
   follow(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
     const reader = this.#reader = body.getReader();
     this.#arm(this.#options.stallTimeout);
     return new ReadableStream<Uint8Array>({
       pull: async (controller) => {
-        // The time that our own disk takes does not count.
+        // The time for reading from the local disk does not count.
         clearTimeout(this.#timer);
         try {
           const { done, value } = await reader.read();
@@ -53,12 +54,12 @@ export class RequestTimeout implements Disposable {
     }, { highWaterMark: 0 });
   }
 
-  /** All is sent. */
+  /** Starts the time-out for the response; the request was sent. */
   expectAnswer(): void {
     this.#arm(this.#options.answerTimeout);
   }
 
-  /** The request is over, however it ended. */
+  /** Cancels the rest of the body, after success and after failure. */
   async end(): Promise<void> {
     await this.#reader?.cancel().catch(() => {});
   }
@@ -70,7 +71,7 @@ export class RequestTimeout implements Disposable {
   #arm(timeout: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#failure = new AgentError(`nothing moved for ${timeout / 1000} s`, { isTransient: true });
+      this.#failure = new AgentError(`no progress for ${timeout / 1000} s`, { isTransient: true });
       this.#abort.abort(this.#failure);
     }, timeout);
   }

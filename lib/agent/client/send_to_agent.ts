@@ -5,7 +5,7 @@ import { toTransportError, type TransportFailure } from "../../upstream/transpor
 import type { AgentAnswer, AgentRequest } from "./agent_client.ts";
 import { AgentError, ANSWER_LIMITS } from "./agent_error.ts";
 
-// What node's errors have no words for, in the words of the runtime's own.
+// Node's error codes → the messages of Deno's own errors, which toTransportError() understands.
 const WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "connection reset",
@@ -16,7 +16,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENETUNREACH: "network is unreachable",
   EADDRNOTAVAIL: "cannot assign requested address",
   ETIMEDOUT: "timed out",
-  // As OpenSSL has them.
+  // Codes of OpenSSL.
   CERT_HAS_EXPIRED: "certificate expired",
   CERT_NOT_YET_VALID: "certificate not valid yet",
   DEPTH_ZERO_SELF_SIGNED_CERT: "self-signed",
@@ -27,14 +27,14 @@ const WORDS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "unknown issuer",
 };
 
-// These will be the same when they are tried again.
-const LASTING: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http"];
+// A retry does not change these failures.
+const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http"];
 
 /**
- * What sends requests to an agent. Not by `fetch`: that cannot say how long a body is which comes as a stream, and sends
- * it in chunks then, which Deno's own server (2.9) reads a hundred times slower than the rest.
+ * Creates the function that sends requests to an agent. It does not use `fetch`, which cannot declare the length of a
+ * streamed body and sends it chunked; Deno's own server (2.9) reads chunked bodies a hundred times slower.
  *
- * @param ca authorities of an https agent's certificate besides the usual ones, as PEM
+ * @param ca additional certificate authorities for https, as PEM
  */
 export function createSender(ca?: string): (request: AgentRequest) => Promise<AgentAnswer> {
   return async ({ method, url, headers, body, signal }) => {
@@ -46,12 +46,13 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       signal,
       ...(ca === undefined ? {} : { ca }),
     });
-    // Not all releases of the runtime tell of a connection that breaks while a request is written, nor obey the signal then.
+    // Some releases of the runtime do not report a connection that fails while a request is written, and ignore the
+    // signal then.
     const stopped = Promise.withResolvers<never>();
     const stop = () => stopped.reject(signal.reason);
     signal.addEventListener("abort", stop);
     const answer = Promise.race([readAnswer(request), stopped.promise]);
-    // Awaited below, when it may have failed already.
+    // The answer is awaited below, but may fail before that; this is not an unhandled rejection.
     answer.catch(() => {});
     try {
       if (body === undefined) request.end();
@@ -61,7 +62,7 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       throw toAgentError(error, url);
     } finally {
       signal.removeEventListener("abort", stop);
-      // Whoever has answered already wants no more.
+      // If the agent has answered before the end of the body, it does not read the rest.
       if (!request.writableFinished) request.destroy();
     }
   };
@@ -117,16 +118,17 @@ function toAgentError(cause: unknown, url: string): unknown {
   if (!(cause instanceof Error) || cause.name === "AbortError") return cause;
   const { code } = cause as { code?: string };
   const words = code === undefined ? undefined : WORDS[code];
-  // What this side's own disk or bundle fails with is no matter of the connection.
+  // If the local disk or the bundle fails, AgentClient throws that failure (`RequestTimeout.failure`) instead of this
+  // error.
   const { message, failure } = toTransportError(words === undefined ? cause : new Error(words, { cause }));
-  // The runtime up to 2.7 has one word for all that can be wrong with TLS.
+  // Deno up to 2.7 reports all TLS failures with the same message.
   const hint = failure === "other" && url.startsWith("https:")
-    ? "; if its certificate is of an authority of your own, name its CA file with --ca-file"
+    ? "; if its certificate is from a private authority, name its CA file with --ca-file"
     : "";
   return new AgentError(
     `${message.replace("name its CA file in the configuration", "name its CA file with --ca-file")}${hint}`,
     {
-      isTransient: !LASTING.includes(failure),
+      isTransient: !PERMANENT.includes(failure),
       cause,
     },
   );

@@ -1,4 +1,4 @@
-/** A network interface of this machine, as the system tells it. */
+/** A network interface of this machine, as `Deno.networkInterfaces()` returns it. */
 export interface NetworkInterface {
   readonly family: string;
   readonly address: string;
@@ -8,10 +8,10 @@ export interface NetworkInterface {
 const LARGEST_BITS = 24;
 
 /**
- * The addresses of hosts in an IPv4 subnet, such as `10.1.2.0/24`: without that of the network and that of all hosts,
- * which only /31 and /32 do not have (RFC 3021).
+ * Lists the host addresses of an IPv4 subnet, such as `10.1.2.0/24`, without the network address and the broadcast
+ * address. Subnets of /31 and /32 have neither (RFC 3021).
  *
- * @returns `undefined` when it is none, or one that is larger than /24
+ * @returns `undefined` when the text is not a subnet, or the subnet is larger than /24
  */
 export function addressesOfSubnet(cidr: string): string[] | undefined {
   const match = /^([0-9.]+)\/([0-9]{1,2})$/.exec(cidr);
@@ -25,8 +25,8 @@ export function addressesOfSubnet(cidr: string): string[] | undefined {
 }
 
 /**
- * The subnets in which agents may be neighbours: those of private IPv4 addresses (RFC 1918), of a larger one the /24
- * around the machine's own address. Each once.
+ * Lists the subnets to search for agents: those of this machine's private IPv4 addresses (RFC 1918). Of a subnet larger
+ * than /24 it is the /24 that has the machine's address. Each subnet is listed once.
  */
 export function localSubnets(interfaces: readonly NetworkInterface[]): string[] {
   const found = new Set<string>();

@@ -5,7 +5,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { didYouMean } from "./parse_command_line.ts";
 
 const Host = v.strictObject({
-  /** The endpoint, or several to be tried in order. */
+  /** The URL of the endpoint, or several to try in order. */
   url: v.optional(v.union([v.string(), v.array(v.string())])),
   username: v.optional(v.string()),
   password: v.optional(v.string()),
@@ -29,16 +29,16 @@ const Config = v.strictObject({
   hosts: v.optional(v.record(v.string(), Host), {}),
 });
 
-/** What `--config FILE` may say: the same as the flags, and what concerns single hosts. */
+/** The content of a `--config FILE`: the same settings as the flags, and settings of single hosts. */
 export type ConfigFile = v.InferOutput<typeof Config>;
-/** What the configuration says of one host. */
+/** The configuration of one host. */
 export type HostConfig = v.InferOutput<typeof Host>;
 
 /**
- * Reads a configuration file's text. The files that it names are looked for beside it.
+ * Parses the text of a configuration file. Relative paths in it are resolved against its folder.
  *
- * @param path names the file in the error
- * @throws {UsageError} naming the field; a value is never repeated, it may be a secret
+ * @param path the path of the file, for relative paths and for errors
+ * @throws {UsageError} when the text is not valid; it names the field, and never repeats a value, which may be a secret
  */
 export function parseConfigFile(text: string, path: string): ConfigFile {
   let document: unknown;
@@ -46,7 +46,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
     document = parseYaml(text) ?? {};
     if (Array.isArray(document)) throw new Error("a list");
   } catch (error) {
-    // The parser quotes the document, and what it quotes may be a password.
+    // The parser's message quotes the document, and the quoted part may be a password: only the position is kept.
     const at = /\bat line \d+(?:, column \d+)?/.exec((error as Error).message)?.[0] ?? "";
     throw new UsageError(`Cannot read the configuration ${path}: it is not YAML ${at}`.trimEnd());
   }
@@ -57,7 +57,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
 }
 
-// A service starts in another folder than the person who tried the file.
+// A service runs in another working directory than the shell in which the file was tried.
 function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
   const resolve = <T extends object>(value: T, ...fields: (keyof T)[]): T => {
     const paths = fields.map((field) => [field, value[field]] as const)
@@ -71,8 +71,8 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
   if (issue.type !== "strict_object" || issue.expected !== "never") {
-    return `is not what it has to be (${issue.expected})`;
+    return `has the wrong type; expected ${issue.expected}`;
   }
   const known = Object.keys(field.startsWith("hosts.") ? Host.entries : Config.entries);
-  return `is not known; ${didYouMean(field.split(".").at(-1) ?? field, known)}`;
+  return `is not a known field; ${didYouMean(field.split(".").at(-1) ?? field, known)}`;
 }

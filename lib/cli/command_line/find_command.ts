@@ -2,29 +2,29 @@ import { UsageError } from "../console/usage_error.ts";
 import type { Command } from "./command.ts";
 import { didYouMean } from "./parse_command_line.ts";
 
-/** A command, and the words of the command line that are for it. */
+/** A command, and its part of the command line. */
 export interface FoundCommand {
-  /** A subcommand has its command's name before its own. */
+  /** The name of a subcommand is preceded by that of its parent. */
   readonly command: Command;
   readonly args: readonly string[];
 }
 
 /**
- * Finds the command that a command line names, and its subcommand.
+ * Finds the command, or the subcommand, that a command line names.
  *
- * @throws {UsageError} for a word that is neither, naming the nearest
+ * @throws {UsageError} when there is no such command or subcommand; it suggests the nearest name
  */
 export function findCommand(commands: readonly Command[], args: readonly string[]): FoundCommand {
   const [name = "", ...rest] = args;
   const command = commands.find((command) => command.name === name);
   if (command === undefined) {
-    if (name.startsWith("-")) throw new UsageError(`Cannot use ${name}: a command has to come first`);
+    if (name.startsWith("-")) throw new UsageError(`Cannot use ${name}: the command must come first`);
     throw unknownError(name, "command", commands);
   }
   return findSubcommand({ command, args: rest });
 }
 
-/** The longest beginning of a command line that names a command: `packages` of `packages histroy`. */
+/** Finds the command of the longest known prefix of a command line: `packages` for `packages histroy`. */
 export function findKnownCommand(commands: readonly Command[], args: readonly string[]): Command | undefined {
   const command = commands.find(({ name }) => name === args[0]);
   if (command === undefined) return undefined;
@@ -47,7 +47,7 @@ function findSubcommand(found: FoundCommand): FoundCommand {
   return findSubcommand({ command: named, args: args.toSpliced(at, 1) });
 }
 
-// Whether what follows a word is its value: `--data DIR`.
+// Reports whether the word after `before` is the value of a flag: `--data DIR`.
 function isValue({ flags }: Command, before: string | undefined): boolean {
   return flags.some(({ name, short, value }) => {
     return value !== undefined && (before === `--${name}` || short !== undefined && before === `-${short}`);

@@ -1,6 +1,6 @@
 import type { Flag } from "./command.ts";
 
-/** Flags that several commands share, worded once. */
+/** Flags that several commands share. */
 export const FLAG = {
   data: {
     name: "data",
@@ -12,13 +12,13 @@ export const FLAG = {
     name: "upstream",
     value: "HOST[=URL]",
     isRepeatable: true,
-    summary: "pull HOST's images through, from URL; * allows any public host",
+    summary: "pull through images of HOST, from URL; * allows any public host",
   },
   upstreamCa: {
     name: "ca-file",
     value: "HOST=FILE",
     isRepeatable: true,
-    summary: "the authorities (PEM) that HOST's certificate may be of, besides the usual ones",
+    summary: "CA certificates (PEM) to trust for HOST, in addition to the default ones",
   },
   config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
   offline: { name: "offline", summary: "never contact an upstream" },
@@ -30,17 +30,17 @@ export const FLAG = {
   tagTtl: {
     name: "tag-ttl",
     value: "DURATION",
-    summary: "how long a tag is believed before the upstream is asked again [5m]",
+    summary: "how long a cached tag counts as fresh before the upstream is asked again [5m]",
   },
   cacheMax: {
     name: "cache-max",
     value: "SIZE",
-    summary: "how large the store may grow, such as 20GiB; what is used longest ago goes [unlimited]",
+    summary: "size limit of the store, such as 20GiB; evicts the least recently used images [unlimited]",
   },
   tlsCert: {
     name: "tls-cert",
     value: "FILE",
-    summary: "serve https with this certificate (PEM), also when it is renewed",
+    summary: "serve https with this certificate (PEM); a renewed file is loaded without a restart",
   },
   tlsKey: { name: "tls-key", value: "FILE", summary: "the certificate's private key (PEM)" },
   manifestsDir: {
@@ -48,7 +48,7 @@ export const FLAG = {
     value: "DIR",
     summary: "write the release's manifests into DIR, where k3s picks them up",
   },
-  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json: one object a line [text]" },
+  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
@@ -64,5 +64,6 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tlsKey,
   FLAG.logFormat,
 ];
-/** How manifests get into the cluster. */
+
+/** The flags that choose how manifests are handed over to the cluster. */
 export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];

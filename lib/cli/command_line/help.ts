@@ -1,11 +1,11 @@
 import { type Command, COMMON_FLAGS, type Flag } from "./command.ts";
 
-/** The help of the whole program. */
+/** Formats the help of the whole program. */
 export function formatProgramHelp(commands: readonly Command[]): string {
   const rows = commands.map(({ name, operands, summary }): [string, string] => [`${name} ${operands}`.trim(), summary]);
   return [
     "crpe, Container Registry Pocket Edition: a pull-only registry with a pull-through cache,",
-    "and a courier of images to places without a network.",
+    "and a packer and importer of image bundles for sites without a network.",
     "",
     "Usage: crpe COMMAND [flags]",
     "",
@@ -18,7 +18,7 @@ export function formatProgramHelp(commands: readonly Command[]): string {
   ].join("\n");
 }
 
-/** The help of one command. */
+/** Formats the help of one command. */
 export function formatCommandHelp(command: Command): string {
   const usage = `Usage: crpe ${command.name} ${command.operands}`.trimEnd();
   return [

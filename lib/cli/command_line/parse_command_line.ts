@@ -6,9 +6,10 @@ import { UsageError } from "../console/usage_error.ts";
 import { type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
 
 /**
- * Reads the words behind a command's name.
+ * Parses the words after a command's name.
  *
- * @throws {UsageError} for an unknown flag (naming the nearest one), a missing value, or a wrong number of operands
+ * @throws {UsageError} when a flag is unknown (it suggests the nearest one), a value is missing, or the number of
+ * operands is wrong
  */
 export function parseCommandLine(command: Command, args: readonly string[]): Invocation {
   const known = [...command.flags, ...COMMON_FLAGS];
@@ -42,16 +43,16 @@ export function parseCommandLine(command: Command, args: readonly string[]): Inv
   };
 }
 
-// `--json=no` is not what it looks like: a switch has no value.
+// A switch has no value: `--json=no` would turn it on.
 function checkSwitch(argument: string, known: readonly Flag[]): void {
   const [, name] = /^--([^=]+)=/.exec(argument) ?? [];
   const flag = known.find((flag) => flag.name === name);
   if (flag !== undefined && flag.value === undefined) {
-    throw new UsageError(`Cannot use --${name} with a value: it is a switch; leave it out to mean no`);
+    throw new UsageError(`Cannot use --${name} with a value: it is a switch; omit it to turn it off`);
   }
 }
 
-/** `-oFILE` as `-o FILE`. */
+/** Splits `-oFILE` into `-o FILE`. */
 function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): string[] {
   return args.flatMap((argument) => {
     const flag = takesValue.find(({ short }) => short !== undefined && argument.startsWith(`-${short}`));
@@ -59,7 +60,7 @@ function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): 
   });
 }
 
-// What parses takes a `-` behind a long flag for the next flag, and not for its value, which stands for a standard stream.
+// parseArgs() takes a `-` after a long flag for another flag. Here it is the flag's value, and means a standard stream.
 function joinDashes(args: readonly string[], takesValue: readonly Flag[]): string[] {
   const names = new Set(takesValue.map(({ name }) => `--${name}`));
   const joined: string[] = [];
@@ -71,7 +72,7 @@ function joinDashes(args: readonly string[], takesValue: readonly Flag[]): strin
   return joined;
 }
 
-/** `did you mean "pack"?`, for a word that is none of `words`. */
+/** Formats a suggestion for a word that is not one of `words`: `did you mean "pack"?`. */
 export function didYouMean(word: string, words: readonly string[]): string {
   return `did you mean ${JSON.stringify(closestString(word, words))}?`;
 }
@@ -90,6 +91,6 @@ function checkArity(command: Command, operands: readonly string[]): void {
     throw new UsageError(`Cannot run ${command.name}: ${command.operands} is missing`);
   }
   if (operands.length > most) {
-    throw new UsageError(`Cannot run ${command.name}: ${JSON.stringify(operands[most])} is one operand too many`);
+    throw new UsageError(`Cannot run ${command.name}: unexpected operand ${JSON.stringify(operands[most])}`);
   }
 }

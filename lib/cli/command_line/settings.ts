@@ -8,27 +8,27 @@ import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
 
-/** What a command is to work with: the flags, else the environment, else the configuration file, else the defaults. */
+/** The settings of a command: from its flags, else the environment, else the configuration file, else the defaults. */
 export interface Settings {
   /** The data folder. */
   readonly data: string;
   readonly config: ConfigFile;
   readonly offline: boolean;
-  /** `HOST[=URL]`, as given. */
+  /** Upstreams as `HOST[=URL]`, as given. */
   readonly upstreams: readonly string[];
-  /** Only upstreams that were named are contacted; otherwise, where none was, the well-known registries are. */
+  /** Whether only named upstreams are contacted. If not, and `upstreams` is empty, the well-known registries are too. */
   readonly isClosed?: boolean;
-  /** `undefined`: none were named. */
+  /** The chosen platforms; `undefined` when none were named. */
   readonly platforms: readonly Platform[] | undefined;
-  /** In milliseconds. */
+  /** How long a cached tag counts as fresh, in milliseconds. */
   readonly tagTtl: number;
-  /** In bytes; `undefined`: without limit. */
+  /** Size limit of the store in bytes; `undefined` for no limit. */
   readonly cacheMax: number | undefined;
 }
 
 const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
 
-/** Puts the settings of one invocation together. @throws {UsageError} */
+/** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */
 export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
   const config = withCaFiles(await readConfig(invocation.flag("config")), invocation.flags("ca-file"));
   const upstreams = invocation.flags("upstream");
@@ -48,7 +48,12 @@ function readSize(text: string | undefined, what: string): number | undefined {
   return text === undefined ? undefined : parseSize(text, what);
 }
 
-/** Reads `HOST:PORT`, `:PORT` or `PORT`; `what` names it in the error. @throws {UsageError} */
+/**
+ * Parses `HOST:PORT`, `:PORT` or `PORT`.
+ *
+ * @param what the name of the flag or field, for errors
+ * @throws {UsageError} when the text is not an address
+ */
 export function parseAddress(text: string, what = "--addr"): Address {
   const match = /^(?:(?<hostname>\[[0-9a-fA-F:.%a-z]+\]|[^:[\]]*):)?(?<port>[0-9]{1,5})$/.exec(text);
   const port = Number(match?.groups?.port);
@@ -60,7 +65,7 @@ export function parseAddress(text: string, what = "--addr"): Address {
   return { hostname: match.groups?.hostname?.replace(/^\[|\]$/g, "") || undefined, port };
 }
 
-/** Where a server listens: `--addr`, else the configuration, else every address with `$PORT` or the default port. */
+/** Reads where a server listens: `--addr`, else the configuration, else all addresses on `$PORT` or the default port. */
 export function readAddress(invocation: Invocation, io: Io, config: ConfigFile, defaultPort: number): Address {
   const named = invocation.flag("addr");
   if (named !== undefined) return parseAddress(named);
@@ -80,7 +85,7 @@ function dataFolder(named: string | undefined, io: Io): string {
 
 async function readConfig(path: string | undefined): Promise<ConfigFile> {
   if (path === undefined) return NO_CONFIG;
-  // YAML and validation cost as much at the start as all the rest.
+  // Loading YAML and validation takes as long as the rest of the start: only an invocation with --config does it.
   const { parseConfigFile } = await import("./config_file.ts");
   return parseConfigFile(await Deno.readTextFile(path), path);
 }
@@ -99,10 +104,10 @@ function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
 }
 
 /**
- * Reads a list of platforms, if there is one.
+ * Parses a list of platforms; `undefined` gives `undefined`.
  *
- * @param what names it in the error
- * @throws {UsageError}
+ * @param what the name of the flag, variable or field, for errors
+ * @throws {UsageError} when a platform is not valid, or the list is empty
  */
 export function readPlatforms(text: string | undefined, what: string): Platform[] | undefined {
   if (text === undefined) return undefined;

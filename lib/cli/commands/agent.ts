@@ -1,4 +1,4 @@
-import { type ApiToken, keepToken, readTokenFile } from "../../agent/api_token.ts";
+import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
@@ -18,18 +18,18 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
   const tokenFile = invocation.flag("token-file");
-  // Said now rather than with the first request.
+  // Conflicting hand-over flags are an error at the start, not at the first request.
   if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
   let token: ApiToken | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
-    // A closed site must not wait for a network that is not there.
+    // A site without a network must not wait for well-known registries.
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
       const node = { id, platforms: platformsOf(context.settings) };
-      // Most of it is only needed when somebody asks.
+      // The API is loaded at the first request for it, to keep the start short.
       const load = async () => {
         const { openAgentApi } = await import("../serving/agent_api.ts");
         return openAgentApi(invocation, context, { node, maxBundle, token: token?.token });
@@ -43,15 +43,15 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   });
 }
 
-// On a folder that cannot be written nothing can be imported.
+// Nothing can be imported into a read-only data folder: it needs no token.
 async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
-  const token = file === undefined ? await keepToken(data) : await readTokenFile(file);
+  const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);
   if (token.isReadableByOthers) {
     log.write(
       "warning",
-      `${token.path} can be read by others than its owner, and who has the token may import; chmod 600 it`,
+      `${token.path} can be read by others than its owner, and the token allows importing; chmod 600 it`,
     );
   }
   return token;
@@ -60,26 +60,26 @@ async function openToken(file: string | undefined, context: ServerContext): Prom
 function formatHint(url: string, path: string): string {
   const at = new URL(url);
   if (at.hostname === "0.0.0.0") at.hostname = Deno.hostname();
-  return `who imports needs the token in ${path}: copy that file, then crpe push PKG.tgz --to ${at.origin} --token-file FILE`;
+  return `importing needs the token in ${path}; copy that file to the sender: crpe push PKG.tgz --to ${at.origin} --token-file FILE`;
 }
 
 function platformsOf({ platforms }: Settings): string[] {
   return (platforms ?? [ownPlatform()]).map(formatPlatform);
 }
 
-// Containers on a phone are Linux ones.
+// Containers on Android are Linux containers.
 function ownPlatform() {
   const { os, arch } = Deno.build;
   return { os: os === "android" ? "linux" : os, architecture: arch };
 }
 
-// It becomes a header's value, and what follows a `;` is another parameter.
+// The node id is sent in a header, where a `;` would begin a parameter.
 function readNodeId(named: string | undefined): string {
   const id = (named ?? Deno.hostname()).trim();
   if (/^[\x21-\x3a\x3c-\x7e]{1,253}$/.test(id)) return id;
   throw new UsageError(
     `Cannot use the node id ${
       JSON.stringify(id)
-    }: it has to be printable ASCII without spaces or ";"; name one with --node-id`,
+    }: it must be printable ASCII without spaces or ";"; name one with --node-id`,
   );
 }

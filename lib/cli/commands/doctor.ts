@@ -16,7 +16,7 @@ import { formatJson } from "../console/table.ts";
 import { RELEASE_DATE } from "../console/version.ts";
 import { openUpstream } from "../wiring/open_store.ts";
 
-// Somebody is waiting for it.
+// In milliseconds. Shorter than in a pull, because the user is waiting for the findings.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };
 
 /** `crpe doctor` */
@@ -30,7 +30,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
   const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
   const data = await checkDataFolder(settings.data, options);
-  // Of an image only its own registry matters.
+  // When tracing an image only its own registry is asked.
   const isWanted = upstream !== undefined && image === undefined;
   const upstreams = isWanted ? await checkUpstreams({ ...upstream, record }) : [];
   const mirrors = await checkMirrors({
@@ -39,7 +39,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
   });
   const store = new DiskStore(settings.data, { warn });
   const trace = image === undefined ? undefined : await traceImage(image, { store, upstream: upstream?.source });
-  // Last, as it is held against the clocks of those that were asked.
+  // Last, because the clock is compared with the clocks of the registries that answered before.
   const clock = await checkClock(settings.data, {
     now: Date.now(),
     released: Date.parse(RELEASE_DATE),

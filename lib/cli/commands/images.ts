@@ -1,6 +1,6 @@
 import { splitDigest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
-import { listHeldImages } from "../../store/list_images.ts";
+import { listTaggedImages } from "../../store/list_images.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -11,7 +11,7 @@ import { formatJson, formatTable } from "../console/table.ts";
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const images = await listHeldImages(new DiskStore(data, { warn: createWarning(io) }));
+  const images = await listTaggedImages(new DiskStore(data, { warn: createWarning(io) }));
   if (invocation.isSet("json")) {
     io.out(formatJson(images));
     return 0;
@@ -21,8 +21,8 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     splitDigest(digest).hex.slice(0, 12),
     platforms.join(",") || "-",
     formatSize(size),
-    isComplete ? "yes" : "in part",
+    isComplete ? "yes" : "no",
   ]);
-  io.out(formatTable(["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "HELD"], rows));
+  io.out(formatTable(["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "COMPLETE"], rows));
   return 0;
 }

@@ -35,12 +35,14 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
-  // The cluster goes on with what it has.
-  const warnOfOld = async (name: string) => {
+  // Without a hand-over the cluster keeps running the version that was handed over last.
+  const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name);
     if (before === undefined) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
-    warn(`${name}@${before.kubepkg.spec.version} was handed over, and this import was not; use ${flag} to do it`);
+    warn(
+      `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
+    );
   };
   const importOne = async (where: string) => {
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
@@ -57,25 +59,25 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
       });
     const result = await install(source).catch(async (error) => {
-      // A file can be read once more, a stream cannot.
+      // A stale partial blob was discarded: a file is read again from the start, which a stream does not allow.
       if (!(error instanceof StalePartialError) || source instanceof ReadableStream) throw error;
       return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
-    if (handover === undefined && result.isImported) await warnOfOld(result.plan.name);
+    if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
     if (result.handoverNote !== undefined) warn(result.handoverNote);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
-    // A dry run says all that it knows, and ends as the import would.
+    // A dry run prints everything it found out, and then fails as the import would.
     if (result.plan.refusal !== undefined) throw result.plan.refusal;
   };
   for (const [i, where] of files.entries()) {
     try {
       await importOne(where);
     } catch (error) {
-      // What was imported before stays imported, and has to be told.
-      const isTold = summaries.length > i;
-      if (!isTold) summaries.push({ file: where, error: describeError(error) });
-      if (asJson && (files.length > 1 || isTold)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+      // Earlier files stay imported, and are reported.
+      const isReported = summaries.length > i;
+      if (!isReported) summaries.push({ file: where, error: describeError(error) });
+      if (asJson && (files.length > 1 || isReported)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
       throw error;
     }
   }
@@ -107,8 +109,10 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   }
   const lines = [formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
-    const there = `  ${blobs.written} written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`;
-    return [...lines, there].map((line) => `${line}\n`).join("");
+    const counts = `  ${blobs.written} blobs written (${
+      formatSize(blobs.bytesWritten)
+    }), ${blobs.skipped} already in the store`;
+    return [...lines, counts].map((line) => `${line}\n`).join("");
   }
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
@@ -119,8 +123,10 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   }
   lines.push(
     isImported
-      ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} were there`
-      : `  ${plan.blobs.toWrite} blobs to write (${formatSize(plan.blobs.bytesToWrite)}), ${plan.blobs.held} are there`,
+      ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} already in the store`
+      : `  ${plan.blobs.toWrite} blobs to write (${
+        formatSize(plan.blobs.bytesToWrite)
+      }), ${plan.blobs.held} already in the store`,
   );
   if (!isImported) lines.push(...formatNeeds(plan));
   if (handover !== undefined) lines.push(`  handed over to ${handover}`);
@@ -131,7 +137,7 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
 function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
   return [
     ...(inOtherParts === 0 ? [] : [`  ${inOtherParts} blobs are in other parts`]),
-    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} are free`]),
+    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} free`]),
     ...missing.map(({ digest, size, images }) => {
       return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
     }),
@@ -144,10 +150,11 @@ function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: bool
     const { number, count, missing } = part;
     const left = missing.filter((it) => !isDryRun || it !== number);
     const rest = left.length === 0
-      ? "no other is missing"
+      ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
-    const outcome = isDryRun ? ` would be brought in, to ${isRepair ? "repair" : verdict}` : " is in";
-    return `part ${number} of ${count} of ${name}@${version}${outcome}; ${rest}`;
+    const what = `part ${number} of ${count} of ${name}@${version}`;
+    const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
+    return `${outcome}; ${rest}`;
   }
   if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;

@@ -27,10 +27,10 @@ function formatInfo(info: BundleInfo): string {
   ];
   if (info.part !== undefined) {
     const { number, count, size } = info.part;
-    lines.push(`part ${number} of ${count}, with ${formatSize(size)} of them`);
+    lines.push(`part ${number} of ${count}, with ${formatSize(size)} of the blobs`);
   }
   if (info.omitted.count > 0) {
-    lines.push(`${info.omitted.count} of them (${formatSize(info.omitted.size)}) are not in the file`);
+    lines.push(`${info.omitted.count} of the blobs (${formatSize(info.omitted.size)}) are not in the file`);
   }
   return lines.map((line) => `${line}\n`).join("");
 }

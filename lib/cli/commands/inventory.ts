@@ -15,7 +15,7 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
   const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
   if (to === undefined && caFile !== undefined) throw new UsageError("Cannot use --ca-file without --to");
   if (to !== undefined && invocation.flag("data") !== undefined) {
-    throw new UsageError("Cannot use --to with --data: ask an agent, or look into a folder");
+    throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
   }
   const digests = to === undefined
     ? await listInventory((await readSettings(invocation, io)).data)
@@ -28,18 +28,19 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
 const CONNECT_TIMEOUT = 30_000;
 const STALL_TIMEOUT = 60_000;
 
-/** How an agent is asked. */
+/** The options of `fetchInventory`. */
 export interface FetchInventoryOptions {
-  /** A file with the certificate authorities of the agent, as PEM. */
+  /** A file with CA certificates (PEM) to trust for the agent. */
   readonly caFile?: string | undefined;
 }
 
 /**
- * Asks an agent what it holds.
+ * Fetches the inventory of an agent: the digests of the content in its store.
  *
  * @param to the agent's URL
- * @throws {UsageError} when it is no URL of an agent
- * @throws {CorruptError} when the answer is no inventory
+ * @throws {UsageError} when `to` is not an http(s) URL, or has a user or password
+ * @throws {CorruptError} when the response is not an inventory
+ * @throws {Error} when the agent cannot be reached, or refuses the request
  */
 export async function fetchInventory(to: string, { caFile }: FetchInventoryOptions = {}): Promise<Set<Digest>> {
   const url = inventoryUrl(to);
@@ -55,7 +56,7 @@ export async function fetchInventory(to: string, { caFile }: FetchInventoryOptio
       const isUnknown = response.status === 404 || response.status === 405;
       throw new Error(
         `Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd() +
-          (isUnknown ? "; is a crpe agent there?" : ""),
+          (isUnknown ? "; is it a crpe agent?" : ""),
       );
     }
     return parseInventory(await readBounded(guard(response.body), shown, INVENTORY_LIMITS.maxBytes), shown);

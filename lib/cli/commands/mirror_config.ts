@@ -18,14 +18,14 @@ import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 
-/** The address of a crpe on this machine. */
+/** The default address of a crpe on this machine. */
 const DEFAULT_URL = "http://127.0.0.1:6060";
 
-/** Whom to configure, and where. */
+/** The client to configure, and the place of its files. */
 interface Target {
   readonly client: MirrorClient;
   readonly root: string;
-  /** The client's file or folder, below the root. */
+  /** The path of the client's file or folder, including the root. */
   readonly place: string;
 }
 
@@ -54,12 +54,12 @@ function readTarget(invocation: Invocation): Target {
   if (client === undefined) {
     const names = MIRROR_CLIENTS.map(({ name }) => name);
     throw new UsageError(
-      `Cannot configure ${JSON.stringify(name)}: it is none of ${names.join(", ")}; ${didYouMean(name, names)}`,
+      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}; ${didYouMean(name, names)}`,
     );
   }
   const [root, path] = [invocation.flag("root"), invocation.flag("path")];
   if (root !== undefined && path !== undefined) {
-    throw new UsageError("Cannot use --root together with --path: --path names the place itself");
+    throw new UsageError("Cannot use --root together with --path: --path is the full path already");
   }
   const prefix = root?.replace(/\/+$/, "") ?? "";
   return { client, root: root ?? "/", place: path?.replace(/(?<=.)\/+$/, "") ?? `${prefix}${client.path}` };
@@ -89,7 +89,7 @@ function asUsage<T>(read: () => T): T {
   }
 }
 
-// What is on the machine may hold passwords, and is not shown: only crpe's own part is.
+// Only crpe's own part is printed: existing files may contain passwords.
 async function print(
   target: Target,
   files: readonly MirrorFile[],
@@ -105,7 +105,7 @@ async function print(
   }
   if (printed.length === 1) io.err(`${printed[0]!.path}:\n`);
   io.out(printed.map(({ path, content }) => printed.length === 1 ? content : `# ${path}\n${content}`).join("\n"));
-  tell(io, [`to be restarted: ${restart}`, ...notes]);
+  printNotes(io, [`restart: ${restart}`, ...notes]);
   return 0;
 }
 
@@ -116,7 +116,7 @@ async function write(
 ): Promise<number> {
   const merged: { file: ManagedFile; text: string }[] = [];
   const notes: string[] = [];
-  // All of them are understood before one is changed.
+  // All files are merged before one is written: a file that cannot be merged leaves the others unchanged.
   for (const each of files) {
     const file = await ManagedFile.open(pathOf(target, each), target.root);
     const result = await mergeFile(file, each);
@@ -138,7 +138,7 @@ async function mergeFile(file: ManagedFile, { merge }: MirrorFile) {
   }
 }
 
-/** @param files only these; absent: all that there are */
+/** @param files the files to restore; all files written by crpe when absent */
 async function remove(
   target: Target,
   files: readonly MirrorFile[] | undefined,
@@ -156,7 +156,7 @@ async function remove(
   return 0;
 }
 
-/** The client's files that crpe has written. */
+/** Lists the client's files that crpe has written. */
 async function listManaged({ client, place }: Target): Promise<string[]> {
   if (client !== CONTAINERD) return [place];
   const found: string[] = [];
@@ -176,7 +176,7 @@ function pathOf({ place }: Target, { name }: MirrorFile): string {
   return name === "" ? place : `${place}/${name}`;
 }
 
-/** What of the client's other files has to be known. */
+/** Lists notes about other files of the client that affect the result. */
 async function listNotes({ client, root, place }: Target): Promise<string[]> {
   if (client === CONTAINERD) {
     const config = await readTextIfPresent(`${root.replace(/\/+$/, "")}${CONTAINERD_CONFIG}`);
@@ -185,7 +185,7 @@ async function listNotes({ client, root, place }: Target): Promise<string[]> {
   return client === CRIO || client === PODMAN ? await listOtherEntries(place) : [];
 }
 
-// The last entry that names a registry is the one that counts, in the order of the files' names.
+// If several files have an entry for a registry, the last one in the order of the file names takes effect.
 async function listOtherEntries(place: string): Promise<string[]> {
   const folder = parentOf(place);
   const own = new Set(listRegistries(await readTextIfPresent(place) ?? ""));
@@ -195,8 +195,10 @@ async function listOtherEntries(place: string): Promise<string[]> {
     if (path === place) continue;
     const shared = listRegistries(await readTextIfPresent(path) ?? "").filter((host) => own.has(host));
     if (shared.length === 0) continue;
-    const wins = path.startsWith(`${folder}/`) && path > place ? "counts, not crpe's file" : "does not count any more";
-    notes.push(`what ${path} says of ${shared.join(", ")} ${wins}`);
+    const effect = path.startsWith(`${folder}/`) && path > place
+      ? "it takes precedence over crpe's file"
+      : "crpe's file takes precedence";
+    notes.push(`${path} also configures ${shared.join(", ")}: ${effect}`);
   }
   return notes;
 }
@@ -213,13 +215,13 @@ function report(
   }
   if (changes.length === 0) io.out("nothing to remove: crpe has written nothing there\n");
   for (const { path, action, backup, kept } of changes) {
-    const aside = action === "written" && backup !== undefined ? `; what was there before is in ${backup}` : "";
-    const after = kept === undefined ? "" : `; what had been changed since is in ${kept}`;
+    const aside = action === "written" && backup !== undefined ? `; the previous version is in ${backup}` : "";
+    const after = kept === undefined ? "" : `; the version with later changes is in ${kept}`;
     io.out(`${action} ${path}${aside}${after}\n`);
   }
-  tell(io, [...isChanged ? [`to be restarted: ${restart}`] : [], ...notes]);
+  printNotes(io, [...isChanged ? [`restart: ${restart}`] : [], ...notes]);
 }
 
-function tell(io: Io, lines: readonly string[]): void {
+function printNotes(io: Io, lines: readonly string[]): void {
   for (const line of lines) io.err(`${line}\n`);
 }

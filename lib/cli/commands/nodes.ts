@@ -14,17 +14,17 @@ export async function runNodes(invocation: Invocation, io: Io): Promise<number> 
   const named = invocation.arguments.map((host) => parseHost(host, port));
   const subnet = invocation.flag("subnet");
   if (named.length > 0 && subnet !== undefined) {
-    throw new UsageError("Cannot use --subnet with hosts: name the hosts, or where to look for them");
+    throw new UsageError("Cannot use --subnet with hosts: name the hosts or the subnet");
   }
   const addresses = named.length > 0 ? named : addressesToScan(subnet).map((address) => `${address}:${port}`);
   const nodes = await findNodes(addresses, { fetch, timeout: (milliseconds) => AbortSignal.timeout(milliseconds) });
   if (invocation.isSet("json")) io.out(formatJson(nodes));
   else if (nodes.length > 0) io.out(formatTable(["NODE", "ADDRESS", "PLATFORMS", "PACKAGES"], nodes.map(formatRow)));
-  // Who is looked for by name is missed; that a network has no agents is an answer like any other.
+  // A named host that does not answer is a failure; a network without agents is not.
   const silent = named.filter((address) => !nodes.some((node) => node.address === address));
-  for (const address of silent) io.err(`crpe: there is no agent at ${address}\n`);
+  for (const address of silent) io.err(`crpe: no agent at ${address}\n`);
   if (named.length === 0 && nodes.length === 0) {
-    io.err(`crpe: no agents found; ${addresses.length} addresses were asked\n`);
+    io.err(`crpe: no agents found at ${addresses.length} addresses\n`);
   }
   return silent.length > 0 ? 1 : 0;
 }
@@ -36,7 +36,7 @@ function addressesToScan(subnet: string | undefined): string[] {
   const addresses = addressesOfSubnet(subnet);
   if (addresses !== undefined) return addresses;
   throw new UsageError(
-    `Cannot use --subnet ${JSON.stringify(subnet)}: write ADDRESS/BITS with /24 to /32, like 10.1.2.0/24`,
+    `Cannot use --subnet ${JSON.stringify(subnet)}: write ADDRESS/BITS with /24 to /32, such as 10.1.2.0/24`,
   );
 }
 
@@ -44,7 +44,7 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
   try {
     return Deno.networkInterfaces();
   } catch (cause) {
-    // Android keeps them from its programs.
+    // Android does not let programs list the network interfaces.
     throw new Error("Cannot list this machine's networks: the system does not allow it; name one with --subnet", {
       cause,
     });

@@ -36,7 +36,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const asJson = invocation.isSet("json");
   const split = invocation.flag("split");
   const maxBytes = split === undefined ? undefined : parseSize(split, "--split");
-  if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output takes the bundle");
+  if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output carries the bundle");
   if (output === "-" && split !== undefined) {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
   }
@@ -76,9 +76,9 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   return 0;
 }
 
-/** What was packed, and where it is. */
+/** The result of a pack: its content and its files. */
 type Packed = PackSummary & {
-  /** The bundle, where it is one file. */
+  /** The path of the bundle, if it is one file. */
   readonly file?: string;
   readonly parts?: readonly PackedPart[];
   readonly size: number;
@@ -111,15 +111,15 @@ function report(
   for (const part of parts ?? []) io.out(`${part.file}  ${formatSize(part.size)}\n`);
   const what = file ?? `${parts?.length} parts`;
   io.out(`${what}  ${formatSize(size)}, ${blobs.count} blobs of ${images.length} images\n`);
-  if (resumed > 0) io.out(`an earlier pack was gone on with: ${formatSize(resumed)} were there\n`);
+  if (resumed > 0) io.out(`resumed an interrupted pack: ${formatSize(resumed)} reused\n`);
   if (hasLeftOut) {
-    io.out(`left out, since the site has them: ${blobs.omitted} blobs, ${formatSize(blobs.omittedSize)}\n`);
+    io.out(`left out, already at the site: ${blobs.omitted} blobs, ${formatSize(blobs.omittedSize)}\n`);
   }
 }
 
 function reportKept(io: Io, bytes?: number): void {
   const amount = bytes === undefined ? "" : ` (${formatSize(bytes)})`;
-  io.err(`crpe: what is packed so far${amount} stays; the same command goes on from there\n`);
+  io.err(`crpe: the data packed so far${amount} is kept; run the same command again to resume\n`);
 }
 
 function once(action: () => void): () => void {
@@ -130,7 +130,13 @@ function once(action: () => void): () => void {
   };
 }
 
-/** What the site holds, by `--have` and `--since`; `undefined` where neither is given. */
+/**
+ * Reads the digests of the content that the site already has, from `--have` and `--since`; `undefined` when neither is
+ * given.
+ *
+ * @throws {UsageError} when standard input is used twice
+ * @throws {CorruptError} when a file is not an inventory or a bundle
+ */
 export async function readExclusions(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
   const [files, bundles] = [invocation.flags("have"), invocation.flags("since")];
   if (files.length === 0 && bundles.length === 0) return undefined;
@@ -142,7 +148,7 @@ export async function readExclusions(invocation: Invocation, io: Io): Promise<Se
     for (const digest of digests) have.add(digest);
   };
   for (const file of files) {
-    // Of a bundle given by mistake no more than that is read.
+    // The limit also bounds the read when a bundle is given by mistake.
     const [stream, name] = [await openFile(file, io), nameOfBundle(file)];
     add(parseInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name));
   }
@@ -150,7 +156,7 @@ export async function readExclusions(invocation: Invocation, io: Io): Promise<Se
   return have;
 }
 
-/** Reads a KubePkg from a file, an `http(s)` URL, or `-`: standard input. */
+/** Reads a KubePkg from a file, an `http(s)` URL, or standard input (`-`). @throws {Error} when it cannot be read */
 export async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
   const limit = KUBEPKG_LIMITS.maxBytes;
   if (where === "-") return readKubePkg(await readBounded(io.stdin, "standard input", limit), "standard input");
@@ -158,7 +164,7 @@ export async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
     using file = await Deno.open(where);
     return readKubePkg(await readBounded(file.readable, where, limit), where);
   }
-  // A URL may carry a password, or a signature that is as good as one.
+  // A URL may contain a password, or a signature that grants access: errors show it redacted.
   const shown = redactText(where);
   let response: Response;
   try {

@@ -63,7 +63,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   const wait = parseDuration(invocation.flag("wait") ?? "20s", "--wait");
   const waitForWatcher = async () => {
     if (!invocation.isSet("quiet")) {
-      io.err(`waiting ${formatTime(wait)} for the cluster to see that the manifests of ${name} are gone\n`);
+      io.err(`waiting ${formatTime(wait)} for the cluster to notice that the manifests of ${name} are gone\n`);
     }
     await new Promise((resolve) => setTimeout(resolve, wait));
   };
@@ -84,11 +84,9 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   const lines = [
     `removed ${name}@${version}`,
     handedOver === undefined
-      ? "  the cluster was left alone: the package was not handed over"
+      ? "  the cluster was not changed: the package was not handed over"
       : `  its objects were removed from ${handedOver.where}`,
-    ...(handedOver?.left ?? []).map((object) =>
-      `  left in the cluster, another package has it too or lives in it: ${object}`
-    ),
+    ...(handedOver?.left ?? []).map((object) => `  left in the cluster, still needed by another package: ${object}`),
     ...untagged.map((reference) => `  - ${reference}`),
     "  crpe gc frees the space of its images",
   ];
@@ -126,7 +124,7 @@ function formatResult({ name, from, to, isChanged, handedOver }: RollbackResult)
   if (!isChanged) return `${name}@${to} is installed already; nothing to do\n`;
   const lines = [`rolled ${name} back from ${from} to ${to}`];
   if (handedOver === undefined) {
-    lines.push("  not handed over: it never was; name where with --manifests-dir or --kubectl");
+    lines.push("  not handed over: no earlier hand-over is recorded; choose --manifests-dir or --kubectl");
   } else {
     lines.push(`  handed over to ${handedOver.where}`);
     lines.push(...handedOver.left.map((object) => `  left in the cluster: ${object}`));
@@ -134,12 +132,12 @@ function formatResult({ name, from, to, isChanged, handedOver }: RollbackResult)
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** The installed package of a name. @throws {Error} that names the nearest */
+/** Finds an installed package by name. @throws {Error} when it is not installed; it suggests the nearest name */
 export async function findInstalledPackage(records: PackageRecords, name: string): Promise<KubePkg> {
   const installed = await records.list();
   const found = installed.find(({ metadata }) => metadata.name === name);
   if (found !== undefined) return found;
   const names = installed.map(({ metadata }) => metadata.name);
-  const nearest = names.length === 0 ? "none is" : didYouMean(name, names);
+  const nearest = names.length === 0 ? "no package is" : didYouMean(name, names);
   throw new Error(`Cannot use the package ${JSON.stringify(name)}: it is not installed; ${nearest}`);
 }

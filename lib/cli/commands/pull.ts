@@ -30,12 +30,12 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
   const pulled: unknown[] = [];
-  for (const asked of references) {
-    const image = await resolver.resolve(toPackageImage(asked));
+  for (const wanted of references) {
+    const image = await resolver.resolve(toPackageImage(wanted));
     const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;
-    // Last of all; and a tag that was named with a digest means this digest here.
+    // The tag is written last. If the reference has a digest too, the tag points to that digest.
     if (image.reference.tag !== undefined) {
       await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
     }
@@ -66,7 +66,7 @@ function readReference(text: string): Reference {
   }
 }
 
-// As in a package: a tag wins over the digest beside it, one by digest alone is known by its digest.
+// As in a package, an image with a tag and a digest is named by its tag; one with a digest only, by its digest.
 function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
   const reference = tag !== undefined || digest === undefined
     ? { host, path, tag: tag ?? "latest" }
@@ -74,7 +74,7 @@ function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
   return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
 }
 
-/** Brings every blob of an image into the store. @returns the size of all of its content in bytes */
+/** Downloads every blob of an image into the store. @returns the size of all its content in bytes */
 async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Progress): Promise<number> {
   const { entries, size } = planBundle([image]);
   let done = 0;
@@ -91,7 +91,7 @@ async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Pro
       throw error;
     }
   };
-  // When one fails nothing more is begun; what the others have under way is waited for, and not lost.
+  // After a failure no further download starts; downloads in progress are awaited, so that their bytes are not lost.
   const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;

@@ -13,18 +13,18 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 
-// Where an agent listens unless it is told otherwise.
+// The default port of an agent.
 const AGENT_PORT = 36060;
 
 const STALL_MILLISECONDS = 30_000;
-// The agent may have gigabytes to write to a slow card, and a cluster to wait for.
+// The agent may have to write gigabytes to a slow card, and to wait for the cluster.
 const ANSWER_MILLISECONDS = 600_000;
 
 /** `crpe push` */
 export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   if (files.includes("-")) {
-    throw new UsageError("Cannot push standard input: what was cut off could not be gone on with; name a file");
+    throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
   }
   const url = readAgentUrl(invocation.flag("to"));
   const warn = createWarning(io);
@@ -49,7 +49,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       size: (await Deno.stat(file)).size,
       dryRun,
       onProgress: (bytes, total) => progress.update(bytes, total),
-      onRetry: (reason, delay) => warn(`${url}: ${reason}; it goes on in ${Math.ceil(delay / 1000)} s`),
+      onRetry: (reason, delay) => warn(`${url}: ${reason}; retrying in ${Math.ceil(delay / 1000)} s`),
       sleep: sleepByTimer,
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
     }).finally(() => progress.finish());
@@ -61,7 +61,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       await pushOne(file);
     } catch (cause) {
       const error = cause instanceof AgentError ? describeAgentError(cause, file, url) : cause;
-      // What was pushed before is installed, and has to be told.
+      // Earlier files are installed, and are reported.
       summaries.push({ file, to: url, error: describeError(error) });
       if (asJson && files.length > 1) io.out(formatJson(summaries));
       throw error;
@@ -72,9 +72,9 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
 }
 
 /**
- * Reads the address of an agent: an http(s) URL, or `HOST[:PORT]`. Without a slash at the end.
+ * Parses the address of an agent: an http(s) URL, or `HOST[:PORT]`. The result has no trailing slash.
  *
- * @throws {UsageError}
+ * @throws {UsageError} when the address is missing or not valid
  */
 export function readAgentUrl(text: string | undefined): string {
   if (text === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
@@ -82,7 +82,7 @@ export function readAgentUrl(text: string | undefined): string {
   const url = URL.parse(hasScheme ? text : `http://${text}`);
   const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
   if (!isGood || url.username !== "" || url.password !== "") {
-    // What stands before an @ may be a password.
+    // The part before an @ may be a password.
     const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
     throw new UsageError(`Cannot use --to ${shown}: write http://HOST:PORT, such as http://192.168.1.20:${AGENT_PORT}`);
   }
@@ -100,8 +100,8 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
 }
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
-  const goOn = error.isTransient ? "; run it again, it goes on where it stopped, if anything was sent" : "";
-  return new Error(`Cannot push ${file} to ${url}: ${error.message}${goOn}`, { cause: error });
+  const advice = error.isTransient ? "; run the same command again to resume" : "";
+  return new Error(`Cannot push ${file} to ${url}: ${error.message}${advice}`, { cause: error });
 }
 
 function formatSummary({ document, sent }: PushResult, url: string, dryRun: boolean): string {
@@ -109,8 +109,8 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
   const what = `${name}@${version}`;
   if (part !== undefined && !imported && !dryRun) {
     const { number, count, missing = [] } = part as { number: number; count: number; missing?: number[] };
-    const lacking = missing.length === 0 ? "" : `; missing: ${missing.join(", ")}`;
-    return `part ${number} of ${count} of ${what} is at ${url}${lacking}\n`;
+    const rest = missing.length === 0 ? "" : `; missing: ${missing.join(", ")}`;
+    return `part ${number} of ${count} of ${what} is at ${url}${rest}\n`;
   }
   if (verdict === "same" && !imported && sent.blobs === 0 && sent.bytes === 0) {
     return `${what} is installed already at ${url}; nothing to do\n`;

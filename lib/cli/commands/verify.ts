@@ -16,7 +16,7 @@ import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 const FAILED = 1;
 const CORRUPT = 4;
 
-/** `crpe verify`: of a bundle, or without one of the store. */
+/** `crpe verify`: verifies a bundle, or the store when no bundle is given. */
 export async function runVerify(invocation: Invocation, io: Io): Promise<number> {
   const [bundle] = invocation.arguments;
   const progress = createProgress(io, "verify", { quiet: invocation.isSet("quiet") });
@@ -38,7 +38,7 @@ async function verifyData(invocation: Invocation, io: Io, progress: Progress): P
   else {
     for (const { digest, path, reason, images } of broken) {
       const users = images.length === 0 ? "no image needs it" : `needed by ${images.join(", ")}`;
-      io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path} if it is there, then pull or import it again\n`);
+      io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path} if it exists, then pull or import it again\n`);
     }
     for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
     const rest = unread.length === 0 ? "" : `, ${unread.length} not read`;
@@ -74,5 +74,5 @@ async function verifyFile(
 }
 
 function countBroken(count: number): string {
-  return count === 0 ? "all sound" : `${count} broken`;
+  return count === 0 ? "no errors found" : `${count} broken`;
 }

@@ -5,7 +5,7 @@ import { FolderInUseError } from "../../store/data_folder.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** The exit status that stands for an error (contract, "Commands"). */
+/** Maps an error to the exit status of the process (contract, "Commands"). */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof UsageError) return 2;
   if (error instanceof RefusedError) return 3;
@@ -13,27 +13,27 @@ export function exitStatusOf(error: unknown): number {
   return 1;
 }
 
-/** One line that a person can act on. */
+/** Formats an error as one line for the terminal; a `FolderInUseError` and a `KubectlError` keep their own lines. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // These have their lines on purpose.
+  // These messages span several lines on purpose.
   if (error instanceof FolderInUseError || error instanceof KubectlError) return error.message;
   return toOneLine(describeRefusal(error) ?? describeSystemError(error) ?? error.message);
 }
 
-/** Text without line breaks, and without what a terminal would obey. */
+/** Joins the lines of a text into one, and escapes its control characters. */
 export function toOneLine(text: string): string {
   return escapeControls(text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim());
 }
 
-// Deno keeps some places (/dev, /proc) for programs with all permissions, which crpe does not ask for.
+// Deno allows access to some paths (/dev, /proc) only with all permissions, which crpe does not request.
 function describeRefusal(error: Error): string | undefined {
   if (!(error instanceof Deno.errors.NotCapable)) return undefined;
   const path = /access to "([^"]*)"/.exec(error.message)?.[1];
-  return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another place, or - for a stream`;
+  return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another path, or - for a stream`;
 }
 
-// Deno's messages end in the call and the path: `No such file or directory (os error 2): open 'x.tgz'`.
+// Deno's messages end with the call and the path: `No such file or directory (os error 2): open 'x.tgz'`.
 function describeSystemError(error: Error): string | undefined {
   const match = /\(os error \d+\)(?:: (?<call>\w+) '(?<path>[^']*)'(?: -> '(?<to>[^']*)')?)?/.exec(error.message);
   if (match === null) return undefined;
@@ -46,28 +46,28 @@ function describeSystemError(error: Error): string | undefined {
     : /os error 30\b/.test(error.message)
     ? "the file system is read-only; choose another folder with --data"
     : reason;
-  return path === undefined ? `Cannot go on: ${why}` : `Cannot ${doing} ${path}: ${why}`;
+  return path === undefined ? `Cannot continue: ${why}` : `Cannot ${doing} ${path}: ${why}`;
 }
 
 const REASONS: readonly (readonly [abstract new (...args: never[]) => Error, string])[] = [
   [Deno.errors.NotFound, "there is no such file or folder"],
-  [Deno.errors.PermissionDenied, "permission denied; check who owns it"],
+  [Deno.errors.PermissionDenied, "permission denied; check its owner and mode"],
   [Deno.errors.IsADirectory, "it is a folder, not a file"],
   [Deno.errors.NotADirectory, "a part of the path is a file, not a folder"],
 ];
 
-/** What tells a person at the terminal of something that is wrong but need not stop anything. */
+/** Creates a function that prints a warning to standard error. */
 export function createWarning(io: Io): (message: string) => void {
   return (message) => io.err(`crpe: warning: ${toOneLine(message)}\n`);
 }
 
-// C0, DEL, C1; the ends of lines and paragraphs; what changes the direction of writing.
+// C0, DEL and C1; line and paragraph separators; bidirectional controls.
 // deno-lint-ignore no-control-regex
 const CONTROLS = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 
 /**
- * Writes characters that a terminal would obey, or that would make a text look like another, as `\u001b`: names in
- * bundles, paths of requests and answers of registries are a stranger's choice.
+ * Escapes characters that a terminal would interpret, or that would make a text look like another one: ESC becomes
+ * `\u001b`. Names in bundles, request paths and responses of registries are untrusted input.
  */
 export function escapeControls(text: string): string {
   return text.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);

@@ -1,17 +1,17 @@
-// What a shell says of a program that a signal has ended: 128 and the signal's number.
+// The exit status that a shell reports for a program ended by a signal: 128 plus the signal's number.
 const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Cleans up when somebody ends the process while something is unfinished. */
+/** Runs a clean-up when SIGINT or SIGTERM ends the process in the middle of a task. */
 export class Interruption implements Disposable {
   readonly #onExit: () => void;
   #listeners: (() => void)[] = [];
 
-  /** @param onExit called last, before the process ends */
+  /** @param onExit called after the clean-up, right before the process ends */
   constructor(onExit: () => void) {
     this.#onExit = onExit;
   }
 
-  /** From now on until it is disposed of, SIGINT and SIGTERM call `cleanUp` and end the process. */
+  /** Until this object is disposed of, SIGINT and SIGTERM call `cleanUp` and then end the process. */
   watch(cleanUp: () => void): void {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       const listener = () => {

@@ -1,6 +1,6 @@
-/** Everything of the process and its surroundings that a command may touch. */
+/** The parts of the process and its environment that a command may use. */
 export interface Io {
-  /** An environment variable; an empty one counts as absent. */
+  /** Returns an environment variable; `undefined` when it is unset or empty. */
   env(name: string): string | undefined;
   /** Writes a result to standard output. */
   out(text: string): void;
@@ -8,13 +8,13 @@ export interface Io {
   err(text: string): void;
   /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
-  /** Width of the terminal behind standard error in columns, `undefined` where there is none. */
+  /** Width of the terminal in columns; `undefined` when standard error is not a terminal. */
   readonly columns: number | undefined;
 }
 
 const encoder = new TextEncoder();
 
-/** The real process. */
+/** Creates the `Io` of the running process. */
 export function createProcessIo(): Io {
   return {
     env: (name) => Deno.env.get(name) || undefined,
@@ -41,7 +41,7 @@ function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Ar
   try {
     for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
   } catch (error) {
-    // Whoever read our output (`head`) has had enough.
+    // The reader of the pipe (such as `head`) has closed it: the rest of the output is dropped.
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
   }
 }

@@ -1,23 +1,23 @@
 import type { Io } from "./io.ts";
 import { formatSize, formatTime } from "./quantity.ts";
 
-/** How far something is. */
+/** The progress of a task. */
 export interface ProgressState {
-  /** What is being done, in a word or two. */
+  /** The name of the task, in a word or two. */
   readonly label: string;
-  /** Bytes that are done. */
+  /** Bytes processed so far. */
   readonly bytes: number;
-  /** Bytes that there are, where it is known. */
+  /** Total bytes, if known. */
   readonly total?: number | undefined;
-  /** Milliseconds since the beginning. */
+  /** Milliseconds since the start. */
   readonly elapsed: number;
 }
 
-/** Shows how far something is. */
+/** Displays the progress of a task. */
 export interface Progress {
-  /** To be called as often as there is news. @param total bytes that there are, where it is known */
+  /** Reports progress. May be called at any rate: drawing is limited. @param total total bytes, if known */
   update(bytes: number, total?: number): void;
-  /** To be called in the end, whether it went well or not. */
+  /** Ends the display. Must be called on success and on failure. */
   finish(): void;
 }
 
@@ -25,7 +25,7 @@ const REDRAW_MILLISECONDS = 100;
 const LINE_MILLISECONDS = 5000;
 
 /**
- * A bar on a terminal, a line every few seconds where there is none, nothing with `quiet`.
+ * Creates a progress display: a bar on a terminal, a line every five seconds otherwise, nothing with `quiet`.
  *
  * @param now a monotonic clock in milliseconds
  */
@@ -61,7 +61,7 @@ export function createProgress(
   };
 }
 
-/** `pack  312 MiB of 1.2 GiB, 96 MiB/s, 0:09 left`. */
+/** Formats progress as text: `pack  312 MiB of 1.2 GiB, 96 MiB/s, 0:09 left`. */
 export function formatProgressLine({ label, bytes, total, elapsed }: ProgressState): string {
   const rate = elapsed > 0 ? bytes / elapsed * 1000 : 0;
   const amount = total === undefined ? formatSize(bytes) : `${formatSize(bytes)} of ${formatSize(total)}`;
@@ -71,7 +71,7 @@ export function formatProgressLine({ label, bytes, total, elapsed }: ProgressSta
   return `${label}  ${amount}, ${formatSize(rate)}/s${left}`;
 }
 
-/** The line of `formatProgressLine` with a bar before it, as wide as `width` columns allow. */
+/** Formats progress as a bar and the text of `formatProgressLine`, in at most `width` columns. */
 export function formatProgressBar(state: ProgressState, width: number): string {
   const text = formatProgressLine(state);
   const room = Math.min(30, width - text.length - 3);

@@ -19,10 +19,10 @@ const BYTES: Readonly<Record<string, number>> = {
 };
 
 /**
- * Reads a duration such as `5m`, `90s` or `1h30m`, in milliseconds.
+ * Parses a duration such as `5m`, `90s` or `1h30m` into milliseconds.
  *
- * @param what names the flag or field in the error
- * @throws {UsageError}
+ * @param what the name of the flag or field, for the error
+ * @throws {UsageError} when the text is not a duration
  */
 export function parseDuration(text: string, what: string): number {
   const parts = [...text.matchAll(/([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)/g)];
@@ -34,10 +34,10 @@ export function parseDuration(text: string, what: string): number {
 }
 
 /**
- * Reads a size such as `500M`, `20GiB` or `1048576`, in bytes. One letter is a power of 1024, as is `KiB`; `KB` is of 1000.
+ * Parses a size such as `500M`, `20GiB` or `1048576` into bytes. `K` and `KiB` mean powers of 1024, `KB` powers of 1000.
  *
- * @param what names the flag or field in the error
- * @throws {UsageError}
+ * @param what the name of the flag or field, for the error
+ * @throws {UsageError} when the text is not a size
  */
 export function parseSize(text: string, what: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$/i.exec(text.trim());
@@ -48,7 +48,7 @@ export function parseSize(text: string, what: string): number {
   return Math.floor(Number(match[1]) * unit);
 }
 
-/** A number of bytes for people: `512 B`, `1.5 MiB`, `20 GiB`. */
+/** Formats a number of bytes: `512 B`, `1.5 MiB`, `20 GiB`. */
 export function formatSize(bytes: number): string {
   let value = bytes;
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
@@ -58,7 +58,7 @@ export function formatSize(bytes: number): string {
   return `${formatNumber(value)} TiB`;
 }
 
-/** A time for people, from milliseconds: `0:07`, `12:30`, `1:02:03`. */
+/** Formats a time given in milliseconds: `0:07`, `12:30`, `1:02:03`. */
 export function formatTime(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
   const pad = (value: number) => String(value).padStart(2, "0");

@@ -1,4 +1,4 @@
-/** Rows of text in columns, under their headings; nothing but the headings where there are no rows. */
+/** Formats rows as aligned columns under headings; only the headings when there are no rows. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [headings, ...rows];
   const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
@@ -8,7 +8,7 @@ export function formatTable(headings: readonly string[], rows: readonly (readonl
     .join("");
 }
 
-/** One JSON document for standard output. */
+/** Formats a value as one JSON document for standard output. */
 export function formatJson(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }

@@ -1,4 +1,4 @@
-/** The command line is wrong: exit status 2. */
+/** The command line or the configuration is not valid: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }

@@ -15,7 +15,7 @@ import type { ServerContext } from "./serve_registry.ts";
 
 const STALL_MILLISECONDS = 30_000;
 
-/** Makes the agent's API, which writes the log and the metrics of a server. */
+/** Creates the handler of the agent's API. Imports and errors are reported to the server's log and metrics. */
 export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
@@ -23,14 +23,14 @@ export function openAgentApi(
 ): (request: Request) => Promise<Response> {
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
-  // The cluster goes on with what it has.
-  const warnOfOld = async (name: string) => {
+  // Without a hand-over the cluster keeps running the version that was handed over last.
+  const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name).catch(() => undefined);
     if (before === undefined) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     log.write(
       "warning",
-      `${name}@${before.kubepkg.spec.version} was handed over, and this import was not; start with ${flag} to do it`,
+      `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; start with ${flag} to do it`,
     );
   };
   const answer = createAgentHandler({
@@ -44,7 +44,7 @@ export function openAgentApi(
     describeError,
     onImport: (report) => {
       reportImport(report, log, metrics);
-      if (place === undefined && report.outcome === "imported") warnOfOld(report.name ?? "");
+      if (place === undefined && report.outcome === "imported") warnOfStaleHandover(report.name ?? "");
     },
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
     onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
@@ -52,7 +52,7 @@ export function openAgentApi(
     stallTimeout: STALL_MILLISECONDS,
   });
   return async (request) => {
-    // Now: the runtime forgets a request when it is answered.
+    // Read now, because the runtime discards a request once it is answered.
     const { method } = request;
     const response = await answer(request);
     metrics.add("crpe_requests_total", 1, { kind: "agent", method, status: String(response.status) });

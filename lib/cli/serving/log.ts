@@ -5,21 +5,21 @@ import type { Io } from "../console/io.ts";
 const FLUSH_MILLISECONDS = 100;
 const FLUSH_LENGTH = 16 * 1024;
 
-/** How lines look: for people, or one JSON object each. */
+/** The format of log lines: plain text, or one JSON object per line. */
 export type LogFormat = "text" | "json";
 
-/** How grave something is. */
+/** The severity of a message. */
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
-/** What a log is made with. */
+/** The options of a `Log`. */
 export interface LogOptions {
   readonly format: LogFormat;
-  /** Whether lines of level `debug` are written. */
+  /** Whether messages of level `debug` are written. */
   readonly isVerbose: boolean;
   readonly now?: () => Date;
 }
 
-/** Writes lines to standard error, several at a time: a write for each would cost more than a request. */
+/** Writes log lines to standard error, in batches: one write per line would cost more than answering a request. */
 export class Log {
   readonly #io: Io;
   readonly #options: LogOptions;
@@ -47,7 +47,7 @@ export class Log {
     );
   }
 
-  /** Writes what a client asked for and got. */
+  /** Writes the access log line of one response. */
   access({ method, path, status, bytes, isAborted, duration, client }: SentAnswer): void {
     const time = this.#now().toISOString();
     if (this.#options.format === "json") {
@@ -59,7 +59,7 @@ export class Log {
     this.#add(isAborted ? `${line} aborted` : line);
   }
 
-  /** Writes what is waiting now. */
+  /** Writes all pending lines. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -69,7 +69,7 @@ export class Log {
   }
 
   #add(line: string): void {
-    // Clients choose their paths. The escapes are right in JSON, too.
+    // Request paths are untrusted input. The escapes are valid in JSON too.
     this.#pending += `${escapeControls(line)}\n`;
     if (this.#pending.length > FLUSH_LENGTH) this.flush();
     else if (this.#timer === undefined) {

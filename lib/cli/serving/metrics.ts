@@ -1,33 +1,33 @@
-/** What the metrics are called, and what they count; in the order in which they are shown. */
+/** The names of the metrics and their help texts, in the order of the output. */
 const METRICS = {
-  crpe_requests_total: "Requests answered, by what was asked for, method and status.",
-  crpe_served_bytes_total: "Bytes of manifests and blobs that were given to be sent to clients.",
-  crpe_upstream_requests_total: "Answers of upstreams, by host and status.",
+  crpe_requests_total: "Requests answered, by kind, method and status.",
+  crpe_served_bytes_total: "Bytes of manifests and blobs passed on for sending to clients.",
+  crpe_upstream_requests_total: "Responses of upstreams, by host and status.",
   crpe_upstream_errors_total:
-    "Requests to upstreams that got no answer or a wrong one, and downloads that failed, by host.",
-  crpe_upstream_retries_total: "Requests that were sent to upstreams again, and transfers that were resumed, by host.",
-  crpe_upstream_received_bytes_total: "Bytes of blobs that came from upstreams, by the host in the image's name.",
-  crpe_downloads_total: "Downloads of blobs that were begun, by the host in the image's name.",
-  crpe_downloads_shared_total: "Clients that joined a download that was running.",
-  crpe_blobs_unkept_total: "Times that a blob was given on without being kept, for want of room.",
-  crpe_tags_stale_total: "Tags served from the store because their upstream could not be asked.",
+    "Upstream requests without a response or with an unusable one, and failed downloads, by host.",
+  crpe_upstream_retries_total: "Retried upstream requests and resumed transfers, by host.",
+  crpe_upstream_received_bytes_total: "Bytes of blobs received from upstreams, by the host in the image's name.",
+  crpe_downloads_total: "Blob downloads started, by the host in the image's name.",
+  crpe_downloads_shared_total: "Clients that joined a download in progress.",
+  crpe_blobs_unkept_total: "Blobs served without caching them, for lack of space.",
+  crpe_tags_stale_total: "Stale tags served from the store because the upstream request failed.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",
-  crpe_imports_total: "Bundles that were sent to be imported, by how that ended.",
-  crpe_import_received_bytes_total: "Bytes of bundles and of pushed blobs that were received.",
+  crpe_imports_total: "Bundles received for import, by outcome.",
+  crpe_import_received_bytes_total: "Bytes received in bundles and pushed blobs.",
 } as const;
 
 /** The name of a metric. */
 export type MetricName = keyof typeof METRICS;
 
-// A stranger can make us ask any host, with `--upstream=*`: what comes after these is counted together.
+// With `--upstream=*` a client can make crpe contact any host. Label values beyond this limit are counted as `other`.
 const MAX_SERIES = 500;
 
-/** Counters, and their text in the exposition format of Prometheus 0.0.4. */
+/** Counters, formatted in the Prometheus text exposition format 0.0.4. */
 export class Metrics {
   readonly #series = new Map<MetricName, Map<string, number>>();
 
-  /** Adds to a counter. */
+  /** Adds `count` to a counter. */
   add(name: MetricName, count: number, labels: Readonly<Record<string, string>> = {}): void {
     let series = this.#series.get(name);
     if (series === undefined) this.#series.set(name, series = new Map());
@@ -38,7 +38,7 @@ export class Metrics {
     series.set(key, (series.get(key) ?? 0) + count);
   }
 
-  /** All metrics; a counter without labels that nothing was added to is 0. */
+  /** Formats all metrics. A counter that was never incremented has no samples, only its HELP and TYPE lines. */
   format(): string {
     const lines: string[] = [];
     for (const [name, help] of Object.entries(METRICS) as [MetricName, string][]) {

@@ -11,26 +11,26 @@ import { formatSize } from "../console/quantity.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** What an observer works with. */
+/** The options of an `Observer`. */
 export interface ObserverOptions {
   readonly log: Log;
   readonly metrics: Metrics;
-  /** How large the store may grow, in bytes. */
+  /** Size limit of the store, in bytes. */
   readonly cacheMax: number | undefined;
-  /** How many bytes may still be written to the data folder. */
+  /** Returns the free bytes of the data folder; `undefined` when the system does not report them. */
   readonly freeBytes: () => Promise<number | undefined>;
 }
 
-// So many blobs are told of once; a store that cannot keep more than that has been heard of.
+// Each bypassed blob is reported once. The set is cleared at this size to bound its memory.
 const MAX_REPORTED = 1000;
 
-/** Puts what a server does into its log and its metrics. */
+/** Records the events of a server in its log and its metrics. */
 export class Observer {
   readonly #options: ObserverOptions;
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #bypassed = new Set<Digest>();
-  // Many clients may wait for what fails once.
+  // One failure may reach many waiting clients: it is logged once.
   readonly #reported = new WeakSet<Error>();
 
   constructor(options: ObserverOptions) {
@@ -39,7 +39,7 @@ export class Observer {
     this.#metrics = options.metrics;
   }
 
-  /** Something happened on the way to an upstream. */
+  /** Records an event of the upstream transport. */
   readonly onUpstreamEvent: OnUpstreamEvent = (event) => {
     const [log, metrics] = [this.#log, this.#metrics];
     const { host } = event;
@@ -50,21 +50,21 @@ export class Observer {
         break;
       case "error":
         metrics.add("crpe_upstream_errors_total", 1, { host });
-        log.write("warning", `${host} gave no answer to ${event.method} ${event.path}: ${event.reason}`);
+        log.write("warning", `no response from ${host} to ${event.method} ${event.path}: ${event.reason}`);
         break;
       case "wrong":
         metrics.add("crpe_upstream_errors_total", 1, { host });
-        this.#warnOnce(event.error, `${host} gave an answer that cannot be used: ${event.error.message}`);
+        this.#warnOnce(event.error, `unusable response from ${host}: ${event.error.message}`);
         break;
       case "retry":
         metrics.add("crpe_upstream_retries_total", 1, { host });
-        log.write("warning", `${host} is asked for ${event.path} again in ${event.delay} ms: ${event.reason}`);
+        log.write("warning", `retrying ${event.path} of ${host} in ${event.delay} ms: ${event.reason}`);
         break;
       case "resume":
         metrics.add("crpe_upstream_retries_total", 1, { host });
         log.write(
           "warning",
-          `${event.path} of ${host} goes on at byte ${event.offset} in ${event.delay} ms: ${event.reason}`,
+          `resuming ${event.path} of ${host} at byte ${event.offset} in ${event.delay} ms: ${event.reason}`,
         );
         break;
       case "refused":
@@ -73,7 +73,7 @@ export class Observer {
     }
   };
 
-  /** The cache did something. */
+  /** Records an event of the cache. */
   readonly onCacheEvent = (event: CacheEvent): void => {
     const metrics = this.#metrics;
     const { host } = splitRepository(event.repo);
@@ -100,37 +100,37 @@ export class Observer {
     }
   };
 
-  /** An image had to go. */
+  /** Records an evicted image, and the bytes that it freed. */
   readonly onEvict = ({ digest, references }: EvictedImage, bytes: number): void => {
     this.#metrics.add("crpe_evicted_images_total", 1);
     this.#metrics.add("crpe_evicted_bytes_total", bytes);
     this.#log.write("info", `evicted ${references.join(", ") || digest}, ${formatSize(bytes)}`);
   };
 
-  /** A request failed for a reason inside the registry. */
+  /** Records a request that failed inside the registry. */
   readonly onError = (error: unknown, request: Request): void => {
     this.#log.write("error", `${pathOf(request)}: ${describeError(error)}`);
   };
 
-  /** A request failed because of an upstream. */
+  /** Records a request that failed because of an upstream. */
   readonly onUpstreamError = (error: RegistryError, request: Request): void => {
     this.#warnOnce(error, `${pathOf(request)}: ${error.message}`);
   };
 
-  /** An answer that had begun was broken off. */
+  /** Records a response that was aborted after it had started. */
   readonly onAbort = (error: unknown): void => {
     if (error instanceof Error && this.#reported.has(error)) return;
-    this.#log.write("error", `an answer was broken off: ${describeError(error)}`);
+    this.#log.write("error", `response aborted: ${describeError(error)}`);
   };
 
-  /** An answer was given to be sent. */
+  /** Records a response that was passed on for sending. */
   onResponse({ method, kind, status, bytes }: ResponseInfo): void {
     this.#metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
     if (status < 300 && (kind === "manifest" || kind === "blob")) this.#metrics.add("crpe_served_bytes_total", bytes);
   }
 
   #reportFailed({ repo, digest, host, error }: Extract<CacheEvent, { type: "failed" }>): void {
-    // What is wrong with our own disk is not the upstream's fault.
+    // A failure of the local disk does not count as an upstream error.
     const isUpstream = error instanceof RegistryError;
     const from = host ?? splitRepository(repo).host;
     if (isUpstream) this.#metrics.add("crpe_upstream_errors_total", 1, { host: from });
@@ -141,18 +141,18 @@ export class Observer {
   }
 
   #reportBypass({ repo, digest, size, why }: Extract<CacheEvent, { type: "bypass" }>): void {
-    // A store that cannot be written is told of by the cache itself, as it is the same for all that comes.
+    // The cache itself reports a read-only store, once for all blobs.
     if (why === "read-only" || this.#bypassed.has(digest)) return;
     if (this.#bypassed.size >= MAX_REPORTED) this.#bypassed.clear();
     this.#bypassed.add(digest);
-    const tell = (reason: string) =>
-      this.#log.write("warning", `${digest} of ${repo}, ${formatSize(size)}, is served, but not kept: ${reason}`);
+    const warn = (reason: string) =>
+      this.#log.write("warning", `${digest} of ${repo}, ${formatSize(size)}, is served but not cached: ${reason}`);
     const { cacheMax, freeBytes } = this.#options;
     if (why === "limit") {
-      return tell(`there is no room for it within --cache-max ${cacheMax === undefined ? "" : formatSize(cacheMax)}`);
+      return warn(`it does not fit within --cache-max ${cacheMax === undefined ? "" : formatSize(cacheMax)}`);
     }
     const reportDisk = (free?: number) => {
-      tell(`there is no space left on the device${free === undefined ? "" : `, ${formatSize(free)} are free`}`);
+      warn(`no space left on the device${free === undefined ? "" : `, ${formatSize(free)} free`}`);
     };
     freeBytes().then(reportDisk, () => reportDisk());
   }

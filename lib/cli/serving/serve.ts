@@ -3,26 +3,26 @@ import { type ConnectionLimits, HttpServer, type HttpServerOptions } from "../..
 import { type Address, formatHost, listen, listenAgain } from "../../server/listen.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
 
-/** Answers requests. */
+/** Answers a request. */
 export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
 
-/** How a server serves, and what it tells. */
+/** The options of `serve`: TLS, and callbacks for the events of the server. */
 export interface ServeOptions {
-  /** The certificate to encrypt connections with, and its key; they are read again when they change. */
+  /** The files of the certificate and its key; changed files are reloaded. */
   readonly tls?: TlsFiles | undefined;
-  /** @param url where it listens */
+  /** Called when the server listens. @param url the server's URL */
   readonly onListen: (url: string) => void;
-  /** Told why an answer that had begun was broken off. */
+  /** Called with the reason when a response is aborted after it has started. */
   readonly onAbort: (error: unknown) => void;
-  /** Told of each answer when it has been sent. */
+  /** Called for each response after it was sent. */
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
-  /** Told that the server lets running answers finish, and how long it waits for them, in milliseconds. */
+  /** Called when the server stops. @param patience how long responses in progress may take, in milliseconds */
   readonly onStop: (patience: number) => void;
-  /** Told that a renewed certificate is in use. */
+  /** Called when a renewed certificate is in use. */
   readonly onRenew: () => void;
-  /** Told why a renewed certificate is not used; the one before is. */
+  /** Called when a renewed certificate cannot be used; the current one stays in use. */
   readonly onRenewProblem: (error: Error) => void;
-  /** Called before the process ends although some answers are still running. */
+  /** Called before the process ends with responses still in progress. */
   readonly onExit: () => void;
 }
 
@@ -31,9 +31,9 @@ const LIMITS: ConnectionLimits = { max: 2560, headTimeout: 30_000, idleTimeout: 
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
- * Serves until SIGINT or SIGTERM; then lets running answers finish, for a while.
+ * Serves until SIGINT or SIGTERM, and then waits up to 10 seconds for responses in progress.
  *
- * @throws {Error} when it cannot listen, with the reason in words
+ * @throws {Error} when the server cannot listen on the address; the message gives the reason
  */
 export async function serve(address: Address, handler: Handler, options: ServeOptions): Promise<void> {
   let shutdown = () => {};
@@ -43,19 +43,19 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     Deno.exit(0);
   };
   const stop = () => {
-    // Who asks twice means it.
+    // A second signal ends the process at once.
     if (isStopping) exit();
     isStopping = true;
     options.onStop(STOP_MILLISECONDS);
     shutdown();
     Deno.unrefTimer(setTimeout(exit, STOP_MILLISECONDS));
   };
-  // Before it is said that the server listens: whoever waited for that may end it at once.
+  // Installed before onListen() runs, because a process waiting for that message may send a signal at once.
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
   const server = new HttpServer(listen(address, identity), {
-    handler: options.onSent === undefined ? answerOnly(handler) : answerAndTell(handler, options.onSent),
+    handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {
       options.onAbort(error);
       return new Response(null, { status: 500 });
@@ -64,7 +64,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   });
   shutdown = () => server.shutdown();
   using watch = options.tls && identity && watchTls(server, options.tls, identity, options);
-  // For who has just renewed it and does not want to wait.
+  // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
   options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`);
@@ -87,7 +87,7 @@ function answerOnly(handler: Handler): HttpServerOptions["handler"] {
   return (request, info, onBackpressure) => handler(request, new Exchange(request, info, { onBackpressure }));
 }
 
-function answerAndTell(handler: Handler, onSent: (answer: SentAnswer) => void): HttpServerOptions["handler"] {
+function answerAndReport(handler: Handler, onSent: (answer: SentAnswer) => void): HttpServerOptions["handler"] {
   return async (request, info, onBackpressure) => {
     const exchange = new Exchange(request, info, { onBackpressure, onSent });
     const response = await handler(request, exchange);

@@ -15,38 +15,38 @@ import { Metrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
 
-/** What a server that is starting works with. */
+/** What `extend` can use of a server that is starting. */
 export interface ServerContext {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly content: OpenedStore;
-  /** Whether nothing can be added to the data folder. */
+  /** Whether the data folder is read-only. */
   readonly isReadOnly: boolean;
 }
 
-/** How a command serves the registry. */
+/** The options of `serveRegistry`. */
 export interface ServeRegistryOptions {
-  /** What it calls itself: `crpe registry`. */
+  /** The name of the server in the log: `crpe registry`. */
   readonly name: string;
-  /** Where it listens unless told otherwise. */
+  /** The port to listen on by default. */
   readonly defaultPort: number;
   /** Changes the settings before anything is opened. */
   readonly adjust?: (settings: Settings) => Settings;
   /**
-   * Puts more in front of the registry, and hands it what it was called with. What it answers is in the access log too;
-   * `/metrics` does not come to it. Called when all is open, before anybody is listened to.
+   * Wraps the registry's handler. Its responses are in the access log too; requests for `/metrics` do not reach it.
+   * Called after everything is open, before the server listens.
    */
   readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
-  /** More for the log when it listens. @param url where */
+  /** Returns an additional log message for the start. @param url the server's URL */
   readonly announce?: (url: string) => string | undefined;
 }
 
 /**
- * Opens the log, the metrics, the data folder and its content, and serves them until the process is told to stop.
+ * Opens the log, the metrics and the data folder, and serves the registry until a signal stops the process.
  *
  * @returns the exit status
- * @throws {UsageError}
+ * @throws {UsageError} when a flag or the configuration is not valid
  * @throws {FolderInUseError} when another process serves the data folder
  */
 export async function serveRegistry(
@@ -62,7 +62,7 @@ export async function serveRegistry(
   using folder = await takeDataFolder(settings.data);
   const isReadOnly = folder === undefined;
   const warn = (message: string) => log.write("warning", message);
-  if (isReadOnly) warn(`${settings.data} cannot be written; what it holds is served, nothing is added`);
+  if (isReadOnly) warn(`${settings.data} cannot be written; existing content is served, nothing is added`);
   const observer = new Observer({
     log,
     metrics,
@@ -102,11 +102,11 @@ export async function serveRegistry(
     tls: readTls(invocation, settings.config),
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
-      warn(`the certificate in use stays, as the renewed one cannot be used: ${error.message}`),
+      warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
     onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
     onAbort,
     onStop(patience) {
-      log.write("info", `${name} stops; answers that are running may finish, for ${patience / 1000} s`);
+      log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
     },
     onExit: () => log.flush(),
@@ -119,7 +119,7 @@ export async function serveRegistry(
 function readLogFormat(invocation: Invocation): "text" | "json" {
   const format = invocation.flag("log-format") ?? "text";
   if (format === "text" || format === "json") return format;
-  throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it has to be text or json`);
+  throw new UsageError(`Cannot use --log-format ${JSON.stringify(format)}: it must be text or json`);
 }
 
 function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefined {

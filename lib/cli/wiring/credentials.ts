@@ -3,7 +3,7 @@ import { type Credential, type DockerConfig, parseDockerConfig } from "../../ups
 import type { ConfigFile, HostConfig } from "../command_line/config_file.ts";
 import type { Io } from "../console/io.ts";
 
-/** What logs in to registries: the configuration's, else docker's and podman's own files. */
+/** The credentials for registries: from the configuration, else from docker's and podman's own files. */
 export class Credentials {
   readonly #hosts: ReadonlyMap<string, HostConfig>;
   readonly #passwords: ReadonlyMap<string, string>;
@@ -19,7 +19,7 @@ export class Credentials {
     this.#files = files;
   }
 
-  /** Reads the files that there are. @throws when one that the configuration names cannot be read */
+  /** Reads the credential files. @throws {Error} when a file that the configuration names cannot be read */
   static async read(config: ConfigFile, io: Io, warn: (message: string) => void): Promise<Credentials> {
     const hosts = new Map<string, HostConfig>();
     const passwords = new Map<string, string>();
@@ -33,18 +33,18 @@ export class Credentials {
     }
     const files: DockerConfig[] = [];
     for (const path of credentialFiles(io)) {
-      const bytes = await readIfThere(path, warn);
+      const bytes = await readIfPresent(path, warn);
       if (bytes === undefined) continue;
       try {
         files.push(parseDockerConfig(bytes, path));
       } catch (error) {
-        warn(`${(error as Error).message}; it is passed over`);
+        warn(`${(error as Error).message}; the file is ignored`);
       }
     }
     return new Credentials(hosts, passwords, files);
   }
 
-  /** What the configuration gives for a host by the name that images have. */
+  /** Returns the configured credential of a host, given as in image names. */
   configured(name: string): Credential | undefined {
     const host = normalizeHost(name);
     const { username, "identity-token": identityToken } = this.#hosts.get(host) ?? {};
@@ -57,7 +57,7 @@ export class Credentials {
     };
   }
 
-  /** What docker's or podman's files have for a host, and a repository's path on it. */
+  /** Returns the credential from docker's or podman's files for a host and a repository path on it. */
   fromFiles(host: string, path?: string): Credential | undefined {
     for (const file of this.#files) {
       const found = file.credentialFor(host, path);
@@ -66,7 +66,7 @@ export class Credentials {
     return undefined;
   }
 
-  /** Certificates of the authorities that a host's configuration names, as PEM. */
+  /** Reads the CA certificates (PEM) that are configured for a host. @throws {Error} when the file cannot be read */
   async caCertsOf(name: string): Promise<string[]> {
     const file = this.#hosts.get(normalizeHost(name))?.["ca-file"];
     return file === undefined ? [] : [await readNamed(file, `hosts.${name}.ca-file`)];
@@ -90,12 +90,12 @@ async function readNamed(path: string, field: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (cause) {
-    const reason = cause instanceof Deno.errors.NotFound ? "there is no such file" : (cause as Error).message;
-    throw new Error(`Cannot read ${path}, which is named as ${field}: ${reason}`, { cause });
+    const reason = cause instanceof Deno.errors.NotFound ? "no such file" : (cause as Error).message;
+    throw new Error(`Cannot read ${path} (${field}): ${reason}`, { cause });
   }
 }
 
-async function readIfThere(path: string, warn: (message: string) => void): Promise<Uint8Array | undefined> {
+async function readIfPresent(path: string, warn: (message: string) => void): Promise<Uint8Array | undefined> {
   try {
     return await Deno.readFile(path);
   } catch (error) {

@@ -3,14 +3,14 @@ import { FileSource, type SeekableFile } from "../../bytes/file_source.ts";
 import { streamFile } from "../../bytes/file_stream.ts";
 import type { Io } from "../console/io.ts";
 
-/** What a bundle is called in errors. */
+/** Returns the name of a bundle for errors. */
 export function nameOfBundle(where: string): string {
   return where === "-" ? "standard input" : where;
 }
 
 /**
- * A bundle's bytes: a file's, of which what is not needed need not be read, or a stream's; `-` is standard input. The file
- * is closed with it.
+ * Opens a bundle: a file as a seekable source, of which unneeded parts are skipped, or a pipe as a stream; `-` is
+ * standard input. Closing the source closes the file.
  */
 export async function openBundle(where: string, io: Io): Promise<BundleSource> {
   if (where === "-") return io.stdin;
@@ -18,7 +18,7 @@ export async function openBundle(where: string, io: Io): Promise<BundleSource> {
   return size === undefined ? file.readable : new FileSource(seekableFile(file, size));
 }
 
-/** All bytes of a file, or `-` for standard input. The file is closed with the stream. */
+/** Opens a file as a stream; `-` is standard input. Closing the stream closes the file. */
 export async function openFile(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
   if (where === "-") return io.stdin;
   const { file, size } = await openForReading(where);

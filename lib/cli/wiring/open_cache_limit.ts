@@ -1,7 +1,7 @@
 import { CacheLimit, type CacheLimitOptions } from "../../cache/cache_limit.ts";
 import { collectPackageDigests, PackageRecords } from "../../install/package_records.ts";
 
-/** Keeps the store of a data folder within a size; what its packages need, or needed before, stays. */
+/** Opens the size limit of a store. Content of installed packages, and of versions they replaced, is never evicted. */
 export async function openCacheLimit(options: Omit<CacheLimitOptions, "readKeep">): Promise<CacheLimit> {
   const records = new PackageRecords(options.root);
   return await CacheLimit.open({ ...options, readKeep: () => collectPackageDigests(records) });

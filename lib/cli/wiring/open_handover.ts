@@ -6,17 +6,17 @@ import type { PackageRecords } from "../../install/package_records.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { UsageError } from "../console/usage_error.ts";
 
-/** What handing over is done with. */
+/** The dependencies of a hand-over. */
 export interface HandoverContext {
   readonly records: PackageRecords;
   readonly waitForWatcher?: () => Promise<void>;
 }
 
 /**
- * Where the flags `--manifests-dir` and `--kubectl` say that manifests go.
+ * Reads the place that `--manifests-dir` or `--kubectl` chooses for manifests.
  *
- * @throws {UsageError} when both are given: the objects would have two owners, and whichever deletes first takes them
- * from the other
+ * @throws {UsageError} when both are given: the objects would have two owners in the cluster, and each would delete
+ * objects that the other still manages
  */
 export function readHandoverPlace(invocation: Invocation): HandoverPlace | undefined {
   const manifestsDir = invocation.flag("manifests-dir");
@@ -27,7 +27,7 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
   );
 }
 
-/** What hands over at a place. */
+/** Creates the hand-over for a place. */
 export function createHandover(place: HandoverPlace, { records, waitForWatcher }: HandoverContext): Handover {
   if ("manifestsDir" in place) {
     return new FolderHandover(place.manifestsDir, waitForWatcher === undefined ? {} : { waitForWatcher });
@@ -35,11 +35,11 @@ export function createHandover(place: HandoverPlace, { records, waitForWatcher }
   return new KubectlHandover({ runKubectl, listPackages: () => records.list() });
 }
 
-// What a dynamic linker is told is not passed on: Deno starts no program with it but for one that may start any. Termux
-// has LD_PRELOAD set always; kubectl needs none of it.
+// These variables of the dynamic linker are cleared, because Deno starts a program with them only if crpe may run any
+// program. Termux always sets LD_PRELOAD; kubectl does not need it.
 const LINKER = { LD_PRELOAD: "", LD_LIBRARY_PATH: "" };
 
-/** Runs the kubectl on `$PATH`, in our surroundings. */
+/** Runs the kubectl on `$PATH` in crpe's environment. @returns `undefined` when there is no kubectl */
 export async function runKubectl(args: readonly string[], input?: string): Promise<KubectlResult | undefined> {
   let child: Deno.ChildProcess;
   try {
@@ -53,14 +53,14 @@ export async function runKubectl(args: readonly string[], input?: string): Promi
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    // Which program may be started is settled when we are.
-    throw new Error("Cannot run kubectl: it came, or was moved, after crpe was started; start crpe again", {
+    // The permission to run kubectl is resolved to a path when crpe starts.
+    throw new Error("Cannot run kubectl: it was installed or moved after crpe started; restart crpe", {
       cause: error,
     });
   }
   const [{ code, stdout, stderr }] = await Promise.all([
     child.output(),
-    // It may end before it has read everything; what it says then is what counts.
+    // kubectl may exit before it has read all input; its own output then explains why.
     input === undefined ? undefined : new Blob([input]).stream().pipeTo(child.stdin).catch(() => {}),
   ]);
   const decoder = new TextDecoder();

@@ -23,30 +23,30 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { Credentials } from "./credentials.ts";
 
-/** What the commands work on. */
+/** A store and its upstreams, opened for a command. */
 export interface OpenedStore {
   readonly store: DiskStore;
-  /** The store, and behind it the upstreams that may be asked. */
+  /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
-  /** Writes down what the next start wants to know. */
+  /** Saves the state of the cache limit for the next start. */
   close(): Promise<void>;
 }
 
-/** How content is opened, and who wants to know what happens. */
+/** The options of `openStore`. */
 export interface OpenStoreOptions {
-  /** How large the store may grow, in bytes. Only for who serves: a command that holds a lease evicts nothing. */
+  /** Size limit of the store, in bytes. Only for servers: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
-  /** Clients wait for what is asked of upstreams: better an answer soon that it cannot be had. */
+  /** Whether clients are waiting: an early error is then better than a long series of retries. */
   readonly isInteractive?: boolean;
-  /** Told of what is wrong but need not stop anything. */
+  /** Called with problems that do not stop the command. */
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
   readonly onCacheEvent?: (event: CacheEvent) => void;
-  /** Told of each image that had to go, and how many bytes it gave. */
+  /** Called for each evicted image with the bytes that it freed. */
   readonly onEvict?: (image: EvictedImage, bytes: number) => void;
 }
 
-// For how long requests of clients are sent to an upstream again, in milliseconds: a mirror's client has other hosts.
+// How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
 const INTERACTIVE_WAIT = 5000;
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
@@ -54,16 +54,16 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   const { warn, onCacheEvent: onEvent } = options;
   const store = new DiskStore(settings.data, { warn });
   const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
-  // What is too much already goes while the limit is opened, when nothing can be downloading yet.
+  // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
   const opened: { source?: PullThrough } = {};
-  const room = await openRoom(settings.data, options, {
+  const room = await openLimit(settings.data, options, {
     store,
     isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
   });
   const source = opened.source = new PullThrough({
     store,
     upstream,
-    room,
+    space: room,
     tagTtl: settings.tagTtl,
     warn,
     ...(onEvent === undefined ? {} : { onEvent }),
@@ -71,32 +71,32 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   return { store, source, close: async () => await room?.close() };
 }
 
-async function openRoom(
+async function openLimit(
   root: string,
   { warn, onEvict, limit }: OpenStoreOptions,
   users: { store: DiskStore; isBusy: (digest: Digest) => boolean },
 ): Promise<CacheLimit | undefined> {
   if (limit === undefined) return undefined;
-  // Only who limits the cache pays for what it takes.
+  // Loaded here so that only a limited cache pays for the modules.
   const { openCacheLimit } = await import("./open_cache_limit.ts");
   return await openCacheLimit({ root, limit, warn, ...users, ...(onEvict === undefined ? {} : { onEvict }) });
 }
 
-/** How upstreams are opened. */
+/** The options of `openUpstream`. */
 export interface UpstreamSettings extends Pick<OpenStoreOptions, "isInteractive" | "warn" | "onUpstreamEvent"> {
-  /** Sends requests in place of the runtime's. */
+  /** Sends requests instead of the runtime's `fetch`. */
   readonly fetch?: RuntimeFetch;
   readonly timeouts?: Partial<Timeouts>;
 }
 
-/** The upstreams that may be asked. */
+/** The allowed upstreams. */
 export interface OpenedUpstream {
   readonly source: UpstreamSource;
-  /** The names, in images, of those that are named; `undefined`: one endpoint stands for every name. */
+  /** The named hosts, as in image names; `undefined` when one endpoint serves every name. */
   readonly hosts: readonly string[] | undefined;
 }
 
-/** Opens the upstreams that the settings allow, whether or not they say that none is to be contacted. */
+/** Opens the upstreams that the settings allow. It does not check `settings.offline`. */
 export async function openUpstream(settings: Settings, io: Io, options: UpstreamSettings): Promise<OpenedUpstream> {
   const { warn, isInteractive, onUpstreamEvent: onEvent, fetch, timeouts } = options;
   const credentials = await Credentials.read(settings.config, io, warn);
@@ -137,7 +137,7 @@ async function selectEndpoints(
   }
 }
 
-// The earlier generation's way to name one upstream for every name.
+// The environment variables of the previous generation, which name one upstream for every host.
 function singleEndpoint(io: Io): (Omit<UpstreamEntry, "host"> & { url: string }) | undefined {
   for (const prefix of ["", "CUSTOM_"]) {
     const url = io.env(`${prefix}REMOTE_DOCKER_ENDPOINT`);
@@ -154,7 +154,7 @@ async function listEntries(
   credentials: Credentials,
 ): Promise<UpstreamEntry[]> {
   const named = upstreams.map(parseUpstream);
-  // A host with an endpoint in the configuration is an upstream; one with a credential alone need not be.
+  // A configured host is an upstream if it has a URL; a credential alone does not make it one.
   for (const [host, { url }] of Object.entries(config.hosts)) {
     const urls = url === undefined ? [] : [url].flat();
     if (!named.some((entry) => normalizeHost(entry.host) === normalizeHost(host) && entry.url !== undefined)) {
@@ -172,21 +172,21 @@ async function listEntries(
   })));
 }
 
-// A registry of one's own may be reached at an address that differs from its name; its login goes there. The login of a
-// public registry does not go to a mirror of it.
+// A private registry may have an address that differs from its name: its credential is sent there. The credential of a
+// public registry is never sent to a mirror of it.
 function credentialOfName({ host, url }: UpstreamEntry, credentials: Credentials): Credential | undefined {
   const isMirror = url !== undefined && WELL_KNOWN_REGISTRIES.includes(normalizeHost(host));
   return url === undefined || isMirror ? undefined : credentials.fromFiles(host);
 }
 
-/** Reads `HOST[=URL]`. */
+/** Parses `HOST[=URL]`. */
 function parseUpstream(text: string): UpstreamEntry {
   const equals = text.indexOf("=");
   const host = equals < 0 ? text : text.slice(0, equals);
   const url = equals < 0 ? undefined : text.slice(equals + 1);
   if (host === "" || url === "" || host.includes("://")) {
     throw new UsageError(
-      // What stands before an @ may be a password.
+      // The part before an @ may be a password.
       `Cannot use --upstream ${
         JSON.stringify(text.replace(/[^=/]*@/g, "…@"))
       }: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,

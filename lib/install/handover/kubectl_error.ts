@@ -40,7 +40,9 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** A failure of kubectl. The first line of the message says what to do; the lines below it are the output of kubectl. */
+/**
+ * A failure of kubectl. The first line of the message says what to do; the lines below it are the output of kubectl.
+ */
 export class KubectlError extends Error {
   override readonly name = "KubectlError";
 

@@ -1,7 +1,8 @@
 /**
- * Formats a JSON value as YAML that means the same in YAML 1.1 and 1.2. Kubernetes reads YAML 1.1, where `yes`, `012` and
- * `12:30` are not strings. A string is therefore written plain only if no version reads it as anything else. A string of
- * several lines becomes a literal block. All others are double-quoted with JSON's escapes, which YAML supports as well.
+ * Formats a JSON value as YAML that means the same in YAML 1.1 and 1.2. Kubernetes reads YAML 1.1, where `yes`, `012`
+ * and `12:30` are not strings. A string is therefore written plain only if no version reads it as anything else. A
+ * string of several lines becomes a literal block. All others are double-quoted with JSON's escapes, which YAML
+ * supports as well.
  *
  * @returns text that ends with a newline
  */
@@ -16,7 +17,8 @@ const BARE = /^[A-Za-z/][A-Za-z0-9_./:@+=-]*$/;
 const MAX_BARE = 128;
 // The words of the YAML 1.1 types "bool" and "null" (yaml.org/type), which include those of YAML 1.2.
 const RESERVED = new Set(["y", "n", "yes", "no", "on", "off", "true", "false", "null"]);
-// JSON does not escape these characters, but YAML (1.2, 5.1 "Character Set") or one of its readers does not accept them.
+// JSON does not escape these characters, but YAML (1.2, 5.1 "Character Set") or one of its readers does not accept
+// them.
 const UNSAFE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g;
 // deno-lint-ignore no-control-regex -- the pattern has to match control characters
 const NOT_LITERAL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/;

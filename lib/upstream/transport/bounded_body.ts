@@ -4,10 +4,10 @@ import { decodeBody } from "./content_encoding.ts";
 import { StallGuard } from "./stall_guard.ts";
 import { TransportError } from "./transport_error.ts";
 
-/** How an answer is read that has to fit into memory. */
+/** Options for reading a response into memory. */
 export interface BoundedBodyOptions {
   readonly maxBytes: number;
-  /** What it is, in the error: `the manifest`. */
+  /** Names the content in the error message: `the manifest`. */
   readonly what: string;
   /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;
@@ -18,10 +18,10 @@ export interface BoundedBodyOptions {
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * Reads an answer's body whole, if it is small enough; no more than the bound is ever held.
+ * Reads the whole body of a response into memory. It stops reading when the body exceeds `maxBytes`.
  *
- * @throws {RegistryError} `BAD_GATEWAY` when it is larger
- * @throws {TransportError} when it is cut off or stalls
+ * @throws {RegistryError} `BAD_GATEWAY` when the body is larger than `maxBytes`
+ * @throws {TransportError} when the body is cut off or stalls
  */
 export async function readBoundedBody(response: Response, options: BoundedBodyOptions): Promise<Uint8Array> {
   const { maxBytes, what, stallTimeout, now } = options;
@@ -43,7 +43,7 @@ export async function readBoundedBody(response: Response, options: BoundedBodyOp
       if (size > maxBytes) throw tooLarge(what, undefined, maxBytes);
       chunks.push(chunk.slice());
     }
-    // The runtime reports the end of a connection as the end of a body in more cases than it should.
+    // In some cases the runtime reports a broken connection as the end of the body.
     if (!wasEncoded && declared !== undefined && size < declared) {
       throw new TransportError("cut", `the connection was cut after ${size} of ${declared} bytes`);
     }
@@ -60,7 +60,7 @@ export async function readBoundedBody(response: Response, options: BoundedBodyOp
   return bytes;
 }
 
-/** The Content-Length of an answer, if it has one that is a number. */
+/** Returns the Content-Length in bytes; `undefined` when it is missing or not a number. */
 export function parseContentLength(headers: Headers): number | undefined {
   const text = headers.get("content-length") ?? "";
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;

@@ -1,21 +1,21 @@
 /** Reads a stream into memory that the caller provides. */
 export interface ByteReader {
   /**
-   * Bytes at the place of `view`, at least one and at most as many as it is long; `undefined` at the end. The view's
-   * memory is moved: go on with that of the result.
+   * Reads at least one byte and at most `view.length` bytes into the memory of `view`; `undefined` at the end. The
+   * memory is transferred: `view` is detached, and the result must be used instead.
    */
   readInto(view: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | undefined>;
   cancel(reason?: unknown): Promise<void>;
 }
 
-/** A reader of a fetch body, which is a byte stream and copies nothing, or of any other stream, which is copied. */
+/** Creates a reader. A byte stream, such as the body of a fetch, is read without copying; other streams are copied. */
 export function createByteReader(body: ReadableStream<Uint8Array> | null): ByteReader {
   if (body === null) return { readInto: () => Promise.resolve(undefined), cancel: () => Promise.resolve() };
   let byob: ReadableStreamBYOBReader;
   try {
     byob = body.getReader({ mode: "byob" });
   } catch (error) {
-    // There is no other way to ask than to try.
+    // A TypeError is the only sign that the stream is not a byte stream.
     if (!(error instanceof TypeError)) throw error;
     return createCopyingReader(body.getReader());
   }

@@ -1,20 +1,20 @@
 import { RegistryError } from "../../oci/error.ts";
 import type { StallGuard } from "./stall_guard.ts";
 
-/** The body of an answer as the registry means it. */
+/** The decoded body of a response. */
 export interface DecodedBody {
   readonly body: ReadableStream<Uint8Array> | null;
-  /** A Content-Encoding was named: Content-Length, and ranges, do not count the bytes of `body`. */
+  /** The response had a Content-Encoding, so its Content-Length and its ranges do not refer to the bytes of `body`. */
   readonly wasEncoded: boolean;
 }
 
 /**
- * Takes the Content-Encoding off an answer, which some servers put on although asked for `identity`. Runtimes differ
- * in whether they have done so already, and leave the header in place either way; the first bytes tell.
+ * Decodes the Content-Encoding of a response, which some servers apply although the request asks for `identity`. Some
+ * runtimes have already decoded the body, and all of them leave the header in place, so the first bytes decide.
  *
- * @param guard watches over the first bytes
- * @throws {RegistryError} `BAD_GATEWAY` for an encoding that was not asked for and is not known
- * @throws {TransportError} when the first bytes do not come
+ * @param guard limits the wait for the first bytes
+ * @throws {RegistryError} `BAD_GATEWAY` for an encoding other than gzip
+ * @throws {TransportError} when the first bytes are not received in time
  */
 export async function decodeBody(response: Response, guard: StallGuard): Promise<DecodedBody> {
   const encoding = (response.headers.get("content-encoding") ?? "").trim().toLowerCase();
@@ -22,7 +22,10 @@ export async function decodeBody(response: Response, guard: StallGuard): Promise
   if (encoding === "" || encoding === "identity" || body === null) return { body, wasEncoded: false };
   if (!["gzip", "x-gzip"].includes(encoding)) {
     await body.cancel();
-    throw new RegistryError("BAD_GATEWAY", `Cannot read the answer: it has Content-Encoding ${encoding}, unasked`);
+    throw new RegistryError(
+      "BAD_GATEWAY",
+      `Cannot read the response: it has Content-Encoding ${encoding}, which was not requested`,
+    );
   }
   const [head, whole] = await peek(body, 2, guard);
   if (head[0] !== 0x1f || head[1] !== 0x8b) return { body: whole, wasEncoded: true };
@@ -30,7 +33,7 @@ export async function decodeBody(response: Response, guard: StallGuard): Promise
   return { body: whole.pipeThrough(gunzip), wasEncoded: true };
 }
 
-/** The first bytes of a stream (fewer only if it has no more), and a stream that still begins with them. */
+/** Returns the first bytes of a stream (fewer only if the stream is shorter) and a stream that includes them. */
 async function peek(
   body: ReadableStream<Uint8Array>,
   count: number,

@@ -1,19 +1,19 @@
 import type { RegistryError } from "../../oci/error.ts";
 
-/** Something that happened on the way to an upstream. `host` is the one that was asked; no event carries a secret. */
+/** An event of a request to an upstream. `host` is the host of the request; no event contains a secret. */
 export type UpstreamEvent =
-  /** An answer came. `path` is without query. */
+  /** A response was received. `path` has no query. */
   | { type: "request"; host: string; method: string; path: string; status: number }
-  /** No answer came. */
+  /** The request failed without a response. */
   | { type: "error"; host: string; method: string; path: string; reason: string }
-  /** An answer came, and was not what it had to be. */
+  /** A response was received, but its content is wrong. */
   | { type: "wrong"; host: string; error: RegistryError }
-  /** The request will be sent again in `delay` milliseconds. */
+  /** The request is retried in `delay` milliseconds. */
   | { type: "retry"; host: string; path: string; attempt: number; delay: number; reason: string }
-  /** A blob's transfer broke off and goes on at byte `offset` in `delay` milliseconds. */
+  /** The transfer of a blob broke off and resumes at byte `offset` in `delay` milliseconds. */
   | { type: "resume"; host: string; path: string; attempt: number; delay: number; offset: number; reason: string }
-  /** Something that the upstream asked for was not done. */
+  /** crpe refused to do something that the upstream requested. */
   | { type: "refused"; host: string; reason: string };
 
-/** Is told of each event; what it throws would end the request. */
+/** Called for each event. It must not throw: an error would end the request. */
 export type OnUpstreamEvent = (event: UpstreamEvent) => void;

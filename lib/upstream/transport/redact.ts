@@ -1,9 +1,12 @@
-// What follows a `?` in a URL of a storage service signs it: whoever has it can read the blob.
+// The query of a storage service's URL contains the signature, which grants access to the blob.
 const URL_SECRETS = /\b(https?:\/\/)(?:[^\s/@"'<>()]*@)?([^\s"'<>()?#]*)(?:[?#][^\s"'<>()]*)?/gi;
 const AUTHORIZATION = /\b(bearer|basic)\s+[A-Za-z0-9\-._~+/]{8,}=*/gi;
 const MAX_SHOWN = 500;
 
-/** Takes out of a text what must not reach a log: user information and queries of URLs, and Authorization values. */
+/**
+ * Redacts a text for a log or an error message. It removes user information and queries of URLs, values of
+ * `Authorization` and control characters, and shortens the text to 500 characters.
+ */
 export function redactText(text: string): string {
   const redacted = text.replace(URL_SECRETS, "$1$2").replace(AUTHORIZATION, "$1 …");
   // deno-lint-ignore no-control-regex
@@ -11,12 +14,12 @@ export function redactText(text: string): string {
   return printable.length > MAX_SHOWN ? `${printable.slice(0, MAX_SHOWN)}…` : printable;
 }
 
-/** An error fit to be a `cause`: the texts of the one given and of its causes, redacted, without their objects. */
+/** Returns an error that is safe as a `cause`: it has the redacted messages of `error` and of its causes. */
 export function redactError(error: unknown): Error {
   return new Error(redactText(textOf(error)));
 }
 
-/** The messages of an error and of its causes, joined. */
+/** Joins the messages of an error and of its causes. */
 export function textOf(error: unknown): string {
   const texts: string[] = [];
   for (let e = error, depth = 0; e !== undefined && e !== null && depth < 5; depth++) {

@@ -4,28 +4,28 @@ import { backoffDelay, type RetryPolicy, type Sleep } from "./retry.ts";
 import { MIN_PROGRESS_BYTES, StallGuard } from "./stall_guard.ts";
 import { TransportError } from "./transport_error.ts";
 
-/** An answer whose body is part of a blob. */
+/** A response whose body is a part of a blob. */
 export interface Connection {
   readonly reader: ByteReader;
-  /** Position in the blob of the body's first byte. */
+  /** Position in the blob of the first byte of the body. */
   readonly position: number;
-  /** Position in the blob after the body's last byte. */
+  /** Position in the blob after the last byte of the body. */
   readonly end: number;
-  /** Breaks the transfer off. */
+  /** Aborts the transfer. */
   abort(reason: unknown): void;
 }
 
-/** What a body that resumes itself is made of. */
+/** Options of a resuming body. */
 export interface ResumeOptions {
-  /** Position in the blob of the first byte to give. */
+  /** Position in the blob of the first byte to yield. */
   readonly start: number;
-  /** Number of bytes to give. */
+  /** Number of bytes to yield. */
   readonly length: number;
-  /** Asks for the bytes from `offset` on. The answer may begin earlier: what is before is discarded. */
+  /** Requests the bytes from `offset` on. The response may begin earlier; the bytes before `offset` are discarded. */
   connect(offset: number): Promise<Connection>;
-  /** Told before each reconnect. */
+  /** Called before each reconnect; `delay` is in milliseconds. */
   onResume?(event: { attempt: number; delay: number; offset: number; reason: string }): void;
-  /** Makes the error of a transfer that is given up, or of one that brought more than it should. */
+  /** Creates the error of a transfer that is given up, or that has more bytes than promised. */
   toError(code: "UNAVAILABLE" | "BAD_GATEWAY", reason: string): Error;
   readonly retry: RetryPolicy;
   readonly sleep: Sleep;
@@ -33,9 +33,9 @@ export interface ResumeOptions {
   readonly now: () => number;
   /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;
-  /** Called when the stream is cancelled; to make `signal` abort. */
+  /** Called when the stream is cancelled; it must abort `signal`. */
   cancel(reason: unknown): void;
-  /** Ends the transfer. `connect` and its connections are to follow it too. */
+  /** Aborts the transfer. `connect` and its connections must also observe it. */
   readonly signal: AbortSignal;
 }
 
@@ -44,23 +44,23 @@ type View = Uint8Array<ArrayBuffer>;
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * A byte stream of exactly `length` bytes. Where the transfer is cut off or stalls, it goes on from that byte with a
- * new request after a wait; progress in between starts the count of attempts anew. It errors when the transfer is
- * given up, and when more bytes come than were promised. What the bytes are is not looked at.
+ * Opens a byte stream of exactly `length` bytes. When the transfer is cut off or stalls, the stream waits and resumes
+ * at that byte with a new request; progress resets the number of failures. The stream errors when the transfer is
+ * given up and when more bytes than promised are received. It does not verify the content.
  *
- * @param first the answer to begin with
+ * @param first the response to begin with
  */
 export function openResumingBody(first: Connection, options: ResumeOptions): ReadableStream<Uint8Array> {
   const transfer = new Transfer(first, options);
   return new ReadableStream<Uint8Array>({
     type: "bytes",
-    // Readers that bring no memory of their own are handed large pieces too.
+    // Readers without their own buffer also get large chunks.
     autoAllocateChunkSize: CHUNK_BYTES,
     async pull(controller) {
-      // There is always one, as memory is allocated where the reader brings none.
+      // A request always exists, because the stream allocates a buffer if the reader has none.
       const request = (controller as ReadableByteStreamController).byobRequest!;
       const chunk = await transfer.next(request.view as View);
-      // A closed stream takes no more bytes, and an open one no empty answer.
+      // Bytes must be handed over before closing, and an empty response is allowed only after it.
       if (chunk !== undefined) request.respondWithNewView(chunk);
       if (transfer.isComplete) controller.close();
       if (chunk === undefined) request.respond(0);
@@ -77,9 +77,9 @@ class Transfer {
   readonly #end: number;
   #connection: Connection | undefined;
   #guard: StallGuard;
-  /** Position in the blob of the connection's next byte. */
+  /** Position in the blob of the next byte of the connection. */
   #at: number;
-  /** Position in the blob of the next byte to give. */
+  /** Position in the blob of the next byte to yield. */
   #position: number;
   #failures = 0;
   #sinceConnect = 0;
@@ -97,7 +97,7 @@ class Transfer {
     return this.#position === this.#end;
   }
 
-  /** The next bytes, at the place of `view`, in its memory or in new memory of the same size; `undefined` at the end. */
+  /** Reads the next bytes into the memory of `view`, or into a new buffer of the same size; `undefined` at the end. */
   async next(view: View): Promise<View | undefined> {
     const { byteOffset, byteLength } = view;
     const memory = view.buffer.byteLength;
@@ -109,7 +109,8 @@ class Transfer {
         const want = Math.min(byteLength, this.#end - this.#position, connection.end - this.#at);
         const chunk = await this.#read(connection, target.subarray(0, want));
         this.#position += chunk.length;
-        // Only what is new is progress: the half that is discarded each time would keep a broken transfer alive.
+        // Only new bytes count as progress. Otherwise the bytes discarded after each reconnect would keep a broken
+        // transfer alive forever.
         this.#sinceConnect += chunk.length;
         if (this.#sinceConnect >= MIN_PROGRESS_BYTES) this.#failures = 0;
         return this.isComplete ? await this.#finish(connection, chunk) : chunk;
@@ -128,7 +129,7 @@ class Transfer {
     return this.#connection;
   }
 
-  /** Passes over what was given already. */
+  /** Discards the bytes of the connection that were already yielded. */
   async #skip(connection: Connection): Promise<void> {
     let scratch: View | undefined;
     while (this.#at < this.#position) {
@@ -146,19 +147,19 @@ class Transfer {
     return chunk;
   }
 
-  /** Makes sure, before the last bytes are given, that no more follow than the answer promised. */
+  /** Checks, before the last bytes are yielded, that the response ends where it promised to. */
   async #finish(connection: Connection, last: View | undefined): Promise<View | undefined> {
     let more: Uint8Array | undefined;
     if (this.#at === connection.end) {
       try {
         more = await this.#guard.watch(connection.reader.readInto(new Uint8Array(1)));
       } catch {
-        // All that was promised is here; how the connection ends after it does not matter.
+        // All promised bytes were received, so a failure of the connection after them does not matter.
       }
     }
     this.disconnect(undefined);
     if (more !== undefined) {
-      throw this.#options.toError("BAD_GATEWAY", `more than the ${this.#at} bytes promised came`);
+      throw this.#options.toError("BAD_GATEWAY", `more than the ${this.#at} bytes promised were received`);
     }
     return last;
   }
@@ -166,16 +167,16 @@ class Transfer {
   async #backOff(error: unknown): Promise<void> {
     const { retry, random, sleep, signal, onResume, toError } = this.#options;
     signal.throwIfAborted();
-    const isPassing = error instanceof TransportError ||
+    const isTransient = error instanceof TransportError ||
       (error instanceof RegistryError && (error.code === "UNAVAILABLE" || error.code === "TOOMANYREQUESTS"));
-    if (!isPassing) throw error;
+    if (!isTransient) throw error;
     if (++this.#failures >= retry.maxTries) throw toError("UNAVAILABLE", error.message);
     const delay = backoffDelay(this.#failures, random, retry);
     onResume?.({ attempt: this.#failures, delay, offset: this.#position, reason: error.message });
     await sleep(delay, signal);
   }
 
-  /** Breaks the transfer off. */
+  /** Aborts the current connection. */
   disconnect(reason: unknown): void {
     const connection = this.#connection;
     this.#connection = undefined;

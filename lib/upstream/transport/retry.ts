@@ -2,26 +2,26 @@ import type { OnUpstreamEvent } from "./events.ts";
 import type { Middleware } from "./middleware.ts";
 import { TransportError } from "./transport_error.ts";
 
-/** How often, and after how long, something is tried again. Times are in milliseconds. */
+/** The number of retries and the delays between them. Times are in milliseconds. */
 export interface RetryPolicy {
-  /** Most tries in all, for answers that say that the server is busy or broken. */
+  /** Maximum number of tries in total, for responses that report a busy or failing server. */
   readonly maxTries: number;
-  /** Wait before the second try; it doubles with each further one. */
+  /** Delay before the second try; it doubles with each further try. */
   readonly baseDelay: number;
   readonly maxDelay: number;
-  /** A longer `Retry-After` is not waited for: the answer is given back instead. */
+  /** The response is returned, instead of retried, when its `Retry-After` is longer than this. */
   readonly maxRetryAfter: number;
-  /** A wait that would end later than this after the first try is not begun: the answer is given back instead. */
+  /** The response is returned, instead of retried, when the delay would end later than this after the first try. */
   readonly maxWait: number;
-  /** Most further tries where no connection came about. Few, as mostly there is no network, and clients wait. */
+  /** Maximum number of retries after a failed connection. Few: usually there is no network, and clients are waiting. */
   readonly connectRetries: number;
-  /** Wait before the first of those; it doubles. */
+  /** Delay before the first retry of a connection; it doubles with each further one. */
   readonly connectDelay: number;
-  /** Failing to connect took longer than this: it is not tried again. */
+  /** A connection that took longer than this to fail is not retried. */
   readonly connectBudget: number;
 }
 
-/** Exponential from 1 s, at most 5 tries; a connection is given up within a second or two. */
+/** Exponential backoff from 1 s, with at most 5 tries; failing connections are given up within a second or two. */
 export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   maxTries: 5,
   baseDelay: 1000,
@@ -33,23 +33,23 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
   connectBudget: 1500,
 };
 
-/** What retrying needs from outside. */
+/** Options of `withRetry`. */
 export interface RetryOptions {
   readonly policy: RetryPolicy;
   readonly sleep: Sleep;
-  /** From 0 up to, not with, 1. */
+  /** From 0 up to, but not including, 1. */
   readonly random: () => number;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
-  /** Wall clock, in milliseconds since 1970; used only against a `Retry-After` date when the answer has no `Date`. */
+  /** Wall clock, in milliseconds since 1970; used only for a `Retry-After` date when the response has no `Date`. */
   readonly wallClock: () => number;
   readonly onEvent?: OnUpstreamEvent | undefined;
 }
 
-/** Waits `milliseconds`; throws the signal's reason when that aborts. */
+/** Waits `milliseconds`; rejects with the reason of `signal` when it aborts. */
 export type Sleep = (milliseconds: number, signal?: AbortSignal) => Promise<void>;
 
-/** `Sleep` by the runtime's timer. */
+/** Implements `Sleep` with the timer of the runtime. */
 export function sleepByTimer(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -66,8 +66,8 @@ export function sleepByTimer(milliseconds: number, signal?: AbortSignal): Promis
 }
 
 /**
- * The wait after the `failures`-th failure, in milliseconds: exponential, and between half of it and all of it by
- * chance, so that many clients do not come back together.
+ * Returns the delay after the `failures`-th failure, in milliseconds. It grows exponentially, and a random value
+ * between half and all of it is chosen, so that many clients do not retry at the same time.
  */
 export function backoffDelay(failures: number, random: () => number, policy: RetryPolicy): number {
   const full = Math.min(policy.baseDelay * 2 ** Math.max(0, failures - 1), policy.maxDelay);
@@ -75,8 +75,8 @@ export function backoffDelay(failures: number, random: () => number, policy: Ret
 }
 
 /**
- * Reads `Retry-After` (RFC 9110, 10.2.3), seconds or a date, as milliseconds. A date is held against the answer's own
- * `Date` if it has one: the clock here may be years off.
+ * Parses `Retry-After` (RFC 9110, 10.2.3), which is in seconds or a date, and returns milliseconds. A date is compared
+ * with the `Date` of the response if it has one, because the local clock may be years off.
  */
 export function parseRetryAfter(headers: Headers, wallClock: () => number): number | undefined {
   const value = headers.get("retry-after")?.trim();
@@ -88,12 +88,12 @@ export function parseRetryAfter(headers: Headers, wallClock: () => number): numb
   return Math.max(0, at - (Number.isNaN(date) ? wallClock() : date));
 }
 
-/** Tells whether the same request may have another answer a little later. */
+/** Reports whether the same request may succeed a little later. */
 export function isRetriableStatus(status: number): boolean {
   return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
 }
 
-/** Sends a request again when the server says that it cannot now, or when it could not be reached. */
+/** Retries a request when the server reports that it is busy or failing, or when it cannot be reached. */
 export function withRetry(options: RetryOptions): Middleware {
   const { policy, sleep, random, now, wallClock, onEvent } = options;
 
@@ -117,10 +117,10 @@ export function withRetry(options: RetryOptions): Middleware {
         continue;
       }
       if (!isRetriableStatus(response.status) || busy + 1 >= policy.maxTries) return response;
-      const asked = parseRetryAfter(response.headers, wallClock);
-      if (asked !== undefined && asked > policy.maxRetryAfter) return response;
-      // A server that asks for less than the backoff knows better; one that asks for no wait gets the backoff.
-      const delay = asked || backoffDelay(busy + 1, random, policy);
+      const retryAfter = parseRetryAfter(response.headers, wallClock);
+      if (retryAfter !== undefined && retryAfter > policy.maxRetryAfter) return response;
+      // A `Retry-After` shorter than the backoff is respected; zero or none means the backoff.
+      const delay = retryAfter || backoffDelay(busy + 1, random, policy);
       if (now() - started + delay > policy.maxWait) return response;
       await response.body?.cancel();
       busy++;
@@ -129,7 +129,7 @@ export function withRetry(options: RetryOptions): Middleware {
   };
 }
 
-// A certificate stays what it is, and whoever let the whole time-out pass would do it again.
+// Certificate errors do not go away, and a time-out would only repeat: neither is retried.
 function isUnreached(error: unknown): error is TransportError {
   return error instanceof TransportError &&
     ["cut", "dns", "other", "refused", "unreachable"].includes(error.failure);

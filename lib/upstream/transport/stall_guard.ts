@@ -1,12 +1,12 @@
 import { toTransportError, TransportError } from "./transport_error.ts";
 
 /**
- * So many bytes have to come within the stall time-out: a server that sends a byte now and then would else hold a
- * transfer, and all that wait for it, for ever.
+ * Minimum number of bytes that must be received within the stall time-out. Without a minimum, a server that sends a
+ * byte now and then could block a transfer, and everything that waits for it, forever.
  */
 export const MIN_PROGRESS_BYTES = 1024;
 
-/** Watches over the reads of one answer's body. Only time spent waiting counts, not what the reader does in between. */
+/** Detects a stalled response body. Only the time spent waiting for reads counts, not the time between them. */
 export class StallGuard {
   readonly #timeout: number;
   readonly #now: () => number;
@@ -22,16 +22,25 @@ export class StallGuard {
     this.#now = now;
   }
 
-  /** Gives what `read` gives. @throws {TransportError} when too little came in time, or the read fails */
+  /**
+   * Returns the result of `read`.
+   *
+   * @throws {TransportError} when too few bytes are received in time, or the read fails
+   */
   async watch(read: Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
     const began = this.#now();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stall = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new TransportError("stall", `fewer than ${MIN_PROGRESS_BYTES} bytes came in ${this.#timeout / 1000} s`));
+        reject(
+          new TransportError(
+            "stall",
+            `fewer than ${MIN_PROGRESS_BYTES} bytes were received in ${this.#timeout / 1000} s`,
+          ),
+        );
       }, Math.max(0, this.#timeout - this.#waited));
     });
-    // Whichever loses the race must not become an unhandled rejection.
+    // If the stall wins the race, a later failure of the read must not become an unhandled rejection.
     read.catch(() => {});
     try {
       const chunk = await Promise.race([read, stall]);

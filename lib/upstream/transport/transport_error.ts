@@ -1,6 +1,6 @@
 import { redactError, textOf } from "./redact.ts";
 
-/** Why no answer came, or not all of it. */
+/** The reason why no response, or only a part of it, was received. */
 export type TransportFailure =
   | "blocked"
   | "certificate"
@@ -14,7 +14,7 @@ export type TransportFailure =
   | "timeout"
   | "unreachable";
 
-/** A request that got no (whole) answer. Its message is a reason in words, to be put behind `Cannot X: `. */
+/** A request without a complete response. Its message is a reason that follows `Cannot VERB OBJECT: `. */
 export class TransportError extends Error {
   override readonly name = "TransportError";
   readonly failure: TransportFailure;
@@ -25,7 +25,7 @@ export class TransportError extends Error {
   }
 }
 
-// The runtime tells these apart by text alone: hyper's, rustls's and the operating system's own words.
+// The runtime distinguishes these failures only by the texts of hyper, rustls and the operating system.
 const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /NotValidYet|not valid yet/i,
@@ -40,17 +40,17 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /not valid for name|NotValidForName/i,
     "certificate",
-    "its certificate was made for another name",
+    "its certificate is for another name",
   ],
   [
     /CaUsedAsEndEntity/i,
     "certificate",
-    "its certificate is an authority's (CA:TRUE), which cannot be a server's too; issue the server a certificate of its own with basicConstraints=CA:FALSE",
+    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE",
   ],
   [
     /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
     "certificate",
-    "its certificate is not known to be trusted (self-signed, or of an unknown authority); name its CA file in the configuration",
+    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file in the configuration",
   ],
   [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
   [
@@ -68,10 +68,10 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /no route to host|network is unreachable|host is unreachable|network is down|cannot assign requested address/i,
     "unreachable",
-    "there is no network to it",
+    "there is no network route to it",
   ],
   [/timed? ?out/i, "timeout", "it did not answer in time"],
-  [/port \d+ are blocked|bad port/i, "blocked", "its port is one that HTTP may not use"],
+  [/port \d+ are blocked|bad port/i, "blocked", "its port must not be used for HTTP"],
   [/invalid HTTP version|invalid header|parsed|message head is too large/i, "not-http", "it does not speak HTTP"],
   [
     /connection closed|connection reset|broken pipe|reset by peer|unexpected.?eof|close_notify|reading a body|body from connection|error decoding/i,
@@ -80,7 +80,7 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   ],
 ];
 
-/** Says in words why a request failed. What it gives carries no URL query and no credential, in its cause neither. */
+/** Converts the error of a failed request. Neither the message nor the cause contains a URL query or a credential. */
 export function toTransportError(error: unknown): TransportError {
   if (error instanceof TransportError) return error;
   const text = textOf(error);

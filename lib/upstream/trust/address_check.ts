@@ -1,28 +1,28 @@
 import { isIpLiteral, isPrivateHost } from "./private_address.ts";
 
-/** The addresses that a name has. It may throw: then the connection will fail by itself. */
+/** Resolves a name to its addresses. An error is ignored, because the connection itself then fails. */
 export type ResolveHost = (hostname: string) => Promise<readonly string[]>;
 
-/** Tells whether a URL leads to a private address. */
+/** Reports whether a URL leads to a private address. */
 export type AddressCheck = (url: URL) => Promise<boolean>;
 
-/** What an address check is made of. */
+/** Options of an address check. */
 export interface AddressCheckOptions {
-  /** Absent: only what the host itself says counts. */
+  /** Default: names are not resolved, and only the host itself is checked. */
   readonly resolveHost?: ResolveHost | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
-  /** How long to wait for the resolver, in milliseconds. */
+  /** Time-out of the resolver, in milliseconds. Default: 2000. */
   readonly timeout?: number;
 }
 
-const BELIEVED_FOR = 30_000;
+const RESULT_LIFETIME = 30_000;
 const MAX_REMEMBERED = 500;
 
 /**
- * Tells public hosts from private ones by name, and by the addresses that the name resolves to. It keeps an honest
- * upstream's open door from leading inside; it does not pin the address that the connection then takes, which the
- * runtime's `fetch` gives no hold of.
+ * Creates a check that recognizes private hosts by their name and by the addresses that the name resolves to. It
+ * prevents a redirect or a token realm of an honest upstream from reaching the internal network. It does not pin the
+ * address of the later connection, because the runtime's `fetch` offers no way to do that.
  */
 export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
   const { resolveHost, now, timeout = 2000 } = options;
@@ -35,7 +35,7 @@ export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
     if (held !== undefined && now() < held.until) return await held.isPrivate;
     if (known.size >= MAX_REMEMBERED) known.clear();
     const isPrivate = anyPrivate(resolveHost, hostname, timeout);
-    known.set(hostname, { isPrivate, until: now() + BELIEVED_FOR });
+    known.set(hostname, { isPrivate, until: now() + RESULT_LIFETIME });
     return await isPrivate;
   };
 }
@@ -44,7 +44,7 @@ async function anyPrivate(resolveHost: ResolveHost, hostname: string, timeout: n
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<string[]>((resolve) => timer = setTimeout(() => resolve([]), timeout));
   try {
-    // A resolver that fails says nothing of the host; the connection will ask it again and fail with a reason.
+    // A failed lookup counts as public. The connection repeats the lookup and fails with a reason.
     const addresses = await Promise.race([resolveHost(hostname).catch((): string[] => []), late]);
     return addresses.some((address) => isPrivateHost(address));
   } finally {

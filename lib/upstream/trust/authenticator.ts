@@ -7,9 +7,9 @@ import { whyCredentialWithheld, whyRealmRefused } from "./credential_scope.ts";
 import type { Credential } from "./docker_config.ts";
 import { formatBasic, requestToken, type Token } from "./token.ts";
 
-/** What logging in needs from outside. */
+/** Options of an `Authenticator`. */
 export interface AuthOptions {
-  /** The endpoint that the credential is for. */
+  /** The endpoint that the credential belongs to. */
   readonly registry: URL;
   readonly credential?: Credential | undefined;
   /** Sends a request to a token server. */
@@ -17,12 +17,12 @@ export interface AuthOptions {
   readonly isPrivate: AddressCheck;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
-  /** In milliseconds. */
+  /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;
   readonly onEvent?: OnUpstreamEvent | undefined;
 }
 
-/** A token, or its being asked for. */
+/** A token, or the pending request for one. */
 interface TokenEntry {
   readonly promise: Promise<Token>;
   token?: Token;
@@ -32,9 +32,10 @@ const REPOSITORY = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/;
 const MAX_TOKENS = 1000;
 
 /**
- * Logs in to one endpoint, and anonymously to registries that it redirects to: nothing is sent unasked, the challenge
- * of a 401 is answered, and what it took is kept and sent first from then on. Tokens are kept a host and a scope each,
- * renewed before they end, and asked for once by all that need them at the time.
+ * Authenticates requests to one endpoint, and does so anonymously for registries that the endpoint redirects to. No
+ * credential is sent before a 401 response; its challenge is answered, remembered, and applied in advance to later
+ * requests. Tokens are kept per host and repository and renewed before they expire. Concurrent requests share one token
+ * request.
  */
 export class Authenticator {
   readonly #options: AuthOptions;
@@ -46,12 +47,12 @@ export class Authenticator {
     this.#options = options;
   }
 
-  /** Why the credential was not used although there is one. */
+  /** The reason why a configured credential was not used. */
   get withheld(): string | undefined {
     return this.#withheld;
   }
 
-  /** The middleware: each request is sent at most twice. A 401 that is left over is given back. */
+  /** The middleware. It sends each request at most twice, and returns the 401 if the second try fails as well. */
   readonly middleware: Middleware = (next) => async (request) => {
     const url = new URL(request.url);
     const name = REPOSITORY.exec(url.pathname)?.[1] ?? "";
@@ -68,13 +69,17 @@ export class Authenticator {
       await response.body?.cancel();
       throw error;
     });
-    // Nothing that has not been tried already.
+    // There is no credential, or the same one was just refused.
     if (second === undefined || (second === first && challenge.scheme === "basic")) return response;
     await response.body?.cancel();
     return await next(withAuthorization(request, second));
   };
 
-  /** The `Authorization` that answers a challenge. @param refused the one that was just refused */
+  /**
+   * Returns the `Authorization` for a challenge; `undefined` when there is no credential.
+   *
+   * @param refused the value that was just refused
+   */
   async #answer(
     challenge: Challenge,
     url: URL,
@@ -91,19 +96,19 @@ export class Authenticator {
     if (registryToken !== undefined) return `Bearer ${registryToken}`;
     const key = `${url.origin} ${name}`;
     let entry = this.#tokens.get(key);
-    if (entry === undefined || this.#isSpent(entry, refused)) {
-      entry = { promise: this.#askFor(challenge, url, name) };
+    if (entry === undefined || this.#isStale(entry, refused)) {
+      entry = { promise: this.#requestToken(challenge, url, name) };
       this.#keep(key, entry);
     }
     return `Bearer ${(await entry.promise).value}`;
   }
 
-  #isSpent({ token }: TokenEntry, refused: string | undefined): boolean {
+  #isStale({ token }: TokenEntry, refused: string | undefined): boolean {
     return token !== undefined && (this.#options.now() >= token.renewAt || `Bearer ${token.value}` === refused);
   }
 
   #keep(key: string, entry: TokenEntry): void {
-    // The oldest goes: a Map keeps the order in which keys came.
+    // The oldest entry is evicted: a Map keeps the order of insertion.
     this.#tokens.delete(key);
     if (this.#tokens.size >= MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value!);
     this.#tokens.set(key, entry);
@@ -112,7 +117,7 @@ export class Authenticator {
     });
   }
 
-  async #askFor(challenge: Challenge, url: URL, name: string): Promise<Token> {
+  async #requestToken(challenge: Challenge, url: URL, name: string): Promise<Token> {
     const { registry, isPrivate, onEvent, tokenFetch: fetch, stallTimeout, now } = this.#options;
     const realm = new URL(challenge.parameters.get("realm")!);
     const asker = url.origin === registry.origin ? registry : new URL(url.origin);
@@ -120,7 +125,7 @@ export class Authenticator {
     if (
       refused === undefined && realm.hostname !== asker.hostname && await isPrivate(realm) && !await isPrivate(asker)
     ) {
-      refused = `${realm.host} leads to a private address, ${asker.host} is a public registry`;
+      refused = `${realm.host} resolves to a private address, but ${asker.host} is a public registry`;
     }
     if (refused !== undefined) {
       onEvent?.({ type: "refused", host: asker.host, reason: refused });
@@ -133,7 +138,7 @@ export class Authenticator {
       onEvent?.({ type: "refused", host: asker.host, reason: this.#withheld });
       credential = undefined;
     }
-    // `scope=""` and no scope at all mean the same: the client has to know what it wants.
+    // An empty scope means the same as no scope: the client must determine it.
     const scope = challenge.parameters.get("scope") || (name === "" ? undefined : `repository:${name}:pull`);
     const service = challenge.parameters.get("service") || undefined;
     return await requestToken({ realm, service, scope, credential, registryHost: asker.host }, {
@@ -143,12 +148,12 @@ export class Authenticator {
     });
   }
 
-  /** A credential is for the origin that it was given for, and for no other that a redirect leads to. */
+  /** Returns the credential only for the origin of the registry, and not for other origins reached by a redirect. */
   #credentialFor(url: URL): Credential | undefined {
     return url.origin === this.#options.registry.origin ? this.#options.credential : undefined;
   }
 
-  /** Some registries name the challenge on `/v2/` alone. */
+  /** Reads the challenge of `/v2/`, because some registries send it only there. */
   async #ping(next: Fetch, url: URL, signal: AbortSignal): Promise<Challenge | undefined> {
     if (url.origin !== this.#options.registry.origin || url.pathname === "/v2/") return undefined;
     const headers = { "accept-encoding": "identity" };
@@ -159,7 +164,7 @@ export class Authenticator {
   }
 }
 
-/** What of a challenge holds for other repositories too. */
+/** Removes the scope of a challenge, so that the rest applies to other repositories too. */
 function withoutScope({ scheme, parameters }: Challenge): Challenge {
   return { scheme, parameters: new Map([...parameters].filter(([name]) => name !== "scope")) };
 }

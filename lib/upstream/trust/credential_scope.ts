@@ -1,12 +1,12 @@
 import { canonicalHostname, isIpLiteral, isPrivateHost } from "./private_address.ts";
 
-// Second-level names under which countries register (`example.co.uk`).
+// Second-level labels of country domains below which names are registered (`example.co.uk`).
 const COUNTRY_SECOND_LEVEL = new Set(
   "ac co com ed edu gen go gob gov gv id ind info ltd me mil ne net nom or org plc sch web".split(" "),
 );
 
-// Domains whose subdomains belong to strangers of each other (from the Public Suffix List's private section: hosting
-// and storage where a registry, or somebody's trap, may live).
+// Domains whose subdomains belong to different, unrelated owners. They are from the private section of the Public
+// Suffix List: hosting and storage services that can host a registry as well as a malicious server.
 const SHARED_SUFFIXES = [
   "aliyuncs.com",
   "amazonaws.com",
@@ -58,7 +58,7 @@ const SHARED_SUFFIXES = [
   "workers.dev",
 ];
 
-// Registries known to have their token server under another registrable domain, or under a shared one.
+// Registries whose token server is known to be under another registrable domain, or under a shared one.
 const KNOWN_PAIRS: readonly (readonly [RegExp, RegExp])[] = [
   [/^(?:registry-1\.|index\.)?docker\.io$/, /^auth\.docker\.io$/],
   [/^lscr\.io$/, /^ghcr\.io$/],
@@ -66,8 +66,9 @@ const KNOWN_PAIRS: readonly (readonly [RegExp, RegExp])[] = [
 ];
 
 /**
- * The domain that somebody registered, of which a host is part: `auth.example.co.uk` → `example.co.uk`. Without the
- * Public Suffix List it errs on the narrow side. An address, and a host under a shared domain, stand for themselves.
+ * Returns the registered domain of a host: `auth.example.co.uk` → `example.co.uk`. An IP address, and a host under a
+ * shared domain, are returned as they are; `undefined` means that the host is not valid. The complete Public Suffix
+ * List is not used; the result errs on the narrow side.
  */
 export function registrableDomain(host: string): string | undefined {
   const hostname = canonicalHostname(host);
@@ -81,34 +82,35 @@ export function registrableDomain(host: string): string | undefined {
 }
 
 /**
- * Why a token server may not even be asked without a credential, or `undefined` if it may: it must be https (or the
- * registry is plain http too), and a public registry has no business with a private address.
+ * Returns the reason why a token server must not be contacted, even without a credential; `undefined` when it may be.
+ * The realm must use https, unless the registry uses plain http too, and a public registry must not use a private
+ * address.
  *
- * @param registry URL of the endpoint whose challenge named the realm
+ * @param registry the URL of the endpoint whose challenge has the realm
  */
 export function whyRealmRefused(registry: URL, realm: URL): string | undefined {
   if (realm.protocol !== "https:" && !(realm.protocol === "http:" && registry.protocol === "http:")) {
-    return `${realm.host} is not asked over https`;
+    return `${realm.host} does not use https`;
   }
-  if (realm.username !== "" || realm.password !== "") return "its address carries a user name";
+  if (realm.username !== "" || realm.password !== "") return "its URL has a user name or a password";
   if (isPrivateHost(realm.hostname) && !isPrivateHost(registry.hostname)) {
-    return `${realm.host} is a private address, ${registry.host} a public registry`;
+    return `${realm.host} is a private address, but ${registry.host} is a public registry`;
   }
   return undefined;
 }
 
 /**
- * Why the credential of a registry must not be sent to a URL, or `undefined` if it may: only to the registry's own
- * host (any port), to its registrable domain, or to the other half of a known pair.
+ * Returns the reason why the credential of a registry must not be sent to a URL; `undefined` when it may be. It may be
+ * sent only to the registry's own host (any port), to its registrable domain, or to the token server of a known pair.
  *
- * @param registry URL of the endpoint that the credential is for
+ * @param registry the URL of the endpoint that the credential belongs to
  */
 export function whyCredentialWithheld(registry: URL, target: URL): string | undefined {
   const refused = whyRealmRefused(registry, target);
   if (refused !== undefined) return refused;
   const from = canonicalHostname(registry.hostname);
   const to = canonicalHostname(target.hostname);
-  if (from === undefined || to === undefined) return "its address cannot be read";
+  if (from === undefined || to === undefined) return "its host is not valid";
   if (from === to) return undefined;
   const domain = registrableDomain(from);
   if (domain?.includes(".") && domain === registrableDomain(to)) return undefined;

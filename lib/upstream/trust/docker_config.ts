@@ -2,31 +2,33 @@ import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 
-/** What logs in to a registry. */
+/** A credential for a registry. */
 export interface Credential {
   readonly username?: string;
   readonly password?: string;
-  /** A refresh token of OAuth2, to be traded for access tokens. */
+  /** An OAuth2 refresh token, which is exchanged for access tokens. */
   readonly identityToken?: string;
-  /** A bearer token to be sent as it is. */
+  /** A bearer token that is sent unchanged. */
   readonly registryToken?: string;
 }
 
 /** The credentials of docker's `config.json` or podman's `auth.json`. */
 export interface DockerConfig {
-  /** The credential for a repository: of the entries that fit, the one with the longest path. */
+  /** Returns the credential for a repository: of the matching entries, the one with the longest path. */
   credentialFor(host: string, path?: string): Credential | undefined;
-  /** Hosts that have an entry. */
+  /** The hosts that have an entry. */
   readonly hosts: readonly string[];
-  /** Programs that hold further credentials (`credHelpers`, `credsStore`). They are not run. */
+  /** Credential helper programs (`credHelpers`, `credsStore`). crpe does not run them. */
   readonly helpers: readonly string[];
 }
 
 /**
- * Reads docker's `config.json` or podman's `auth.json` (containers-auth.json(5)). Keys are hosts with or without
- * scheme, docker.io under its old names (`https://index.docker.io/v1/`), and may go on with a path (`quay.io/team`).
+ * Parses docker's `config.json` or podman's `auth.json` (containers-auth.json(5)). A key is a host with or without a
+ * scheme, optionally followed by a path (`quay.io/team`); docker.io may have one of its old names
+ * (`https://index.docker.io/v1/`). Invalid entries are ignored.
  *
- * @throws {CorruptError} when it is no JSON object; what is wrong inside an entry makes that entry absent
+ * @param what names the file in the error message
+ * @throws {CorruptError} when the file is not a JSON object
  */
 export function parseDockerConfig(bytes: Uint8Array, what = "the credentials file"): DockerConfig {
   const json = parseJson(bytes, what);
@@ -35,7 +37,7 @@ export function parseDockerConfig(bytes: Uint8Array, what = "the credentials fil
   for (const [key, value] of Object.entries(isJsonObject(json.auths) ? json.auths : {})) {
     const name = parseKey(key);
     const credential = isJsonObject(value) ? readCredential(value) : undefined;
-    // `https://index.docker.io/v1/` and `docker.io` may both be there; the first is as good as the second.
+    // `https://index.docker.io/v1/` and `docker.io` are the same host. If both are present, the first one is used.
     if (name !== undefined && credential !== undefined && !entries.has(name)) entries.set(name, credential);
   }
   return {
@@ -69,7 +71,7 @@ function readCredential(entry: Record<string, unknown>): Credential | undefined 
   username ||= text("username");
   password ||= text("password");
   let identityToken = text("identitytoken");
-  // Docker's way to put an identity token where only a user name and a password fit.
+  // Docker stores an identity token as the password of the user `<token>`, where only user name and password fit.
   if (username === "<token>" && identityToken === "") identityToken = password;
   if (username === "<token>") username = password = "";
   const registryToken = text("registrytoken");
@@ -91,7 +93,7 @@ function decodeAuth(auth: string): [string, string] {
   }
   const colon = text.indexOf(":");
   if (colon < 0) return ["", ""];
-  // Old dockers pad with NUL.
+  // Old versions of docker pad with NUL.
   return [text.slice(0, colon), text.slice(colon + 1).replace(/\0+$/, "")];
 }
 

@@ -1,5 +1,5 @@
-// Not reachable from, or not meant for, the internet (IANA's special-purpose address registry), and Azure's metadata
-// service, which has an address that looks public.
+// Addresses that are not globally reachable (IANA's special-purpose address registry), and 168.63.129.16, the metadata
+// service of Azure, whose address looks public.
 const PRIVATE_IPV4: readonly (readonly [string, number])[] = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
@@ -17,15 +17,15 @@ const PRIVATE_IPV4: readonly (readonly [string, number])[] = [
   ["224.0.0.0", 3],
 ];
 
-// Names that only a local resolver answers (RFC 6761, 6762, 8375, 9476, and those that sites use by habit).
+// Names that only a local resolver knows (RFC 6761, 6762, 8375, 9476), and others in common use in local networks.
 const PRIVATE_SUFFIX =
   /(?:^|\.)(?:localhost|localdomain|local|internal|intranet|private|corp|home|lan|test|invalid|alt|home\.arpa)$/;
 
 /**
- * Brings a host into the one spelling that a URL gives it: lower case, IPv4 in dotted decimals however it was written
- * (`0x7f.1`, `2130706433`), IPv6 in brackets and compressed, neither port nor final dot.
+ * Converts a host to the canonical form that a URL has: lower case, IPv4 in dotted decimals (also for `0x7f.1` and
+ * `2130706433`), IPv6 compressed and in brackets, without port and final dot.
  *
- * @returns `undefined` for what is no host
+ * @returns `undefined` when `host` is not a valid host
  */
 export function canonicalHostname(host: string): string | undefined {
   const text = host.includes("://") ? host : `http://${isBareIpv6(host) ? `[${host}]` : host}/`;
@@ -36,13 +36,13 @@ export function canonicalHostname(host: string): string | undefined {
   return trimmed === "" ? undefined : trimmed;
 }
 
-/** Tells whether a host (with or without port) is an address, not a name. */
+/** Reports whether a host (with or without port) is an IP address, not a name. */
 export function isIpLiteral(host: string): boolean {
   const hostname = canonicalHostname(host);
   return hostname !== undefined && (hostname.startsWith("[") || parseIpv4(hostname) !== undefined);
 }
 
-/** Tells whether a host (with or without port) is this machine itself, by its name or address. */
+/** Reports whether a host (with or without port) is this machine, by its name or its address. */
 export function isLoopbackHost(host: string): boolean {
   const hostname = canonicalHostname(host);
   return hostname !== undefined &&
@@ -50,9 +50,9 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 /**
- * Tells whether a host (with or without port) is plainly not a public one: an address of this machine, of its network
- * or of a cloud's metadata service, a name that only a local resolver knows, or nothing that can be understood. What a
- * public name resolves to is not looked at; see `createAddressCheck`.
+ * Reports whether a host (with or without port) is not public: an address of this machine, of a private network or of a
+ * cloud's metadata service, a name that only a local resolver knows, or an invalid host. Names are not resolved; see
+ * `createAddressCheck`.
  */
 export function isPrivateHost(host: string): boolean {
   const hostname = canonicalHostname(host);
@@ -83,16 +83,16 @@ function isPrivateIpv6(text: string): boolean {
   const groups = expandIpv6(text);
   const [first = 0, second = 0, third = 0] = groups;
   const ipv4At = (i: number) => groups[i]! * 65536 + groups[i + 1]!;
-  // NAT64 (RFC 6052) and 6to4 (RFC 3056) carry an IPv4 address that the packet goes to in the end.
+  // NAT64 (RFC 6052) and 6to4 (RFC 3056) addresses contain the IPv4 address of the destination.
   if (first === 0x64 && second === 0xff9b && groups.slice(2, 6).every((group) => group === 0)) {
     return isPrivateIpv4(ipv4At(6));
   }
   if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) return isPrivateIpv4(ipv4At(6));
   if (first === 0x2002) return isPrivateIpv4(second * 65536 + third);
-  // Teredo and the other protocol assignments; documentation (RFC 3849, 9637).
+  // Teredo and the other protocol assignments; the documentation prefixes (RFC 3849, 9637).
   if (first === 0x2001 && (second < 0x200 || second === 0xdb8)) return true;
   if (first === 0x3fff && second < 0x1000) return true;
-  // Of all the rest only 2000::/3 is global unicast (RFC 4291, 2.4).
+  // Of the remaining addresses, only 2000::/3 is global unicast (RFC 4291, 2.4).
   return first < 0x2000 || first > 0x3fff;
 }
 

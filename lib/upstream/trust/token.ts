@@ -4,21 +4,22 @@ import { readBoundedBody } from "../transport/bounded_body.ts";
 import type { Fetch } from "../transport/middleware.ts";
 import type { Credential } from "./docker_config.ts";
 
-/** What a token server is asked for. */
+/** A request for a token. */
 export interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scope: string | undefined;
-  /** Absent: an anonymous token is asked for. */
+  /** `undefined`: an anonymous token is requested. */
   readonly credential: Credential | undefined;
-  /** The registry's host, for the error. */
+  /** The host of the registry, for error messages. */
   readonly registryHost: string;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What requesting tokens needs from outside. */
+/** Options of `requestToken`. */
 export interface TokenOptions {
   readonly fetch: Fetch;
+  /** In milliseconds; see `StallGuard`. */
   readonly stallTimeout: number;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
@@ -27,32 +28,33 @@ export interface TokenOptions {
 /** A bearer token. */
 export interface Token {
   readonly value: string;
-  /** On the monotonic clock, in milliseconds, when it should be renewed. */
+  /** When the token should be renewed: a time of the monotonic clock, in milliseconds. */
   readonly renewAt: number;
 }
 
 const MAX_TOKEN_BYTES = 1024 * 1024;
-// Distribution's token specification: a client may count on 60 s, whatever is said.
+// Distribution's token specification: a token is valid for at least 60 s, whatever the response states.
 const MIN_LIFE_SECONDS = 60;
 const MAX_LIFE_SECONDS = 24 * 60 * 60;
-// A token is renewed this part of its life before it ends: a request under way must not outlive it.
+// A token is renewed when this fraction of its lifetime is left, so that it does not expire during a request.
 const RENEWAL_MARGIN = 0.15;
 const OAUTH_FALLBACK = new Set([400, 401, 404, 405]);
 const CLIENT_ID = "crpe";
 
-/** The `Authorization` of a user name and a password (RFC 7617, UTF-8). */
+/** Formats an `Authorization` header of the Basic scheme (RFC 7617, with UTF-8). */
 export function formatBasic(username: string, password: string): string {
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`;
 }
 
 /**
- * Gets a bearer token (distribution's "Token Authentication Specification" and "Oauth2 Token Authentication").
+ * Requests a bearer token (distribution, "Token Authentication Specification" and "Oauth2 Token Authentication").
  *
- * @throws {RegistryError} `DENIED` with status 404 when the login or the access is refused
+ * @throws {RegistryError} `DENIED` with status 404 when the login or the access is refused; `TOOMANYREQUESTS`,
+ *   `UNAVAILABLE` or `BAD_GATEWAY` for any other failure of the token server
  */
 export async function requestToken(request: TokenRequest, options: TokenOptions): Promise<Token> {
-  const askedAt = options.now();
+  const requestedAt = options.now();
   const response = await askByOauth(request, options.fetch) ?? await askByGet(request, options.fetch);
   if (!response.ok) {
     await response.body?.cancel();
@@ -62,7 +64,7 @@ export async function requestToken(request: TokenRequest, options: TokenOptions)
   const { stallTimeout, now } = options;
   const bytes = await readBoundedBody(response, { maxBytes: MAX_TOKEN_BYTES, what, stallTimeout, now });
   const { value, life } = parseToken(bytes, what);
-  return { value, renewAt: askedAt + life * 1000 * (1 - RENEWAL_MARGIN) };
+  return { value, renewAt: requestedAt + life * 1000 * (1 - RENEWAL_MARGIN) };
 }
 
 async function askByOauth(request: TokenRequest, fetch: Fetch): Promise<Response | undefined> {
@@ -78,7 +80,7 @@ async function askByOauth(request: TokenRequest, fetch: Fetch): Promise<Response
     "content-type": "application/x-www-form-urlencoded",
   };
   const response = await fetch(new Request(realm, { method: "POST", headers, body: form.toString(), signal }));
-  // Servers of the first kind know no POST, and say so in many ways.
+  // Servers that support only GET answer a POST with any of these statuses.
   if (!OAUTH_FALLBACK.has(response.status)) return response;
   await response.body?.cancel();
   return undefined;
@@ -104,8 +106,8 @@ function parseToken(bytes: Uint8Array, what: string): { value: string; life: num
   try {
     json = parseJson(bytes, what, { maxBytes: MAX_TOKEN_BYTES, maxDepth: 32 });
   } catch (error) {
-    // The reason that the JSON parser gives quotes the text, which may be most of a token.
-    if (error instanceof CorruptError) throw new RegistryError("BAD_GATEWAY", `Cannot read ${what}: it is no JSON`);
+    // The reason of the JSON parser is omitted: it may quote a part of the token.
+    if (error instanceof CorruptError) throw new RegistryError("BAD_GATEWAY", `Cannot read ${what}: it is not JSON`);
     throw error;
   }
   const { token, access_token, expires_in } = isJsonObject(json) ? json : {};
@@ -119,15 +121,17 @@ function parseToken(bytes: Uint8Array, what: string): { value: string; life: num
 
 function errorOfTokenStatus(request: TokenRequest, status: number): RegistryError {
   const { realm, registryHost, credential } = request;
-  const asked = `Cannot log in to ${registryHost}`;
+  const failed = `Cannot log in to ${registryHost}`;
   if (status === 401 || status === 403) {
     const reason = credential === undefined
-      ? `${realm.host} gives no token without a login: the image does not exist, or needs one`
+      ? `${realm.host} issues no token without a login: the image does not exist, or needs a login`
       : `${realm.host} refuses the user name or the password (or token)`;
-    // 404: a mirror's client is to go on to the next host at once.
-    return new RegistryError("DENIED", `${asked}: ${reason}`, { status: 404 });
+    // With 404, a client that uses crpe as a mirror tries its next host immediately.
+    return new RegistryError("DENIED", `${failed}: ${reason}`, { status: 404 });
   }
-  if (status === 429) return new RegistryError("TOOMANYREQUESTS", `${asked}: ${realm.host} is asked too often`);
+  if (status === 429) {
+    return new RegistryError("TOOMANYREQUESTS", `${failed}: ${realm.host} limits how often a token can be requested`);
+  }
   const reason = `${realm.host} answers ${status}`;
-  return new RegistryError(status >= 500 ? "UNAVAILABLE" : "BAD_GATEWAY", `${asked}: ${reason}`);
+  return new RegistryError(status >= 500 ? "UNAVAILABLE" : "BAD_GATEWAY", `${failed}: ${reason}`);
 }

@@ -4,7 +4,7 @@ import { createAgentSite } from "../../support/agent_site.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 
-Deno.test("PUT /kubepkgs/blobs takes a blob that one of several packages on their way says the size of", async () => {
+Deno.test("PUT /kubepkgs/blobs accepts a blob whose size one of several pending packages declares", async () => {
   await using site = await createAgentSite();
   const digest = computeDigest("abc");
   for (const [name, size] of [["a", 7], ["b", 3]] as const) {

@@ -2,7 +2,7 @@ import { CoalescedResponses } from "../../../lib/agent/coalesced_responses.ts";
 import { createAgentSite } from "../../support/agent_site.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
-Deno.test("CoalescedResponses finds an answer out for one at a time, and for each after they asked", async () => {
+Deno.test("CoalescedResponses runs one computation at a time, which starts after the request that it answers", async () => {
   const shared = new CoalescedResponses();
   const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
   let [begun, running, most] = [0, 0, 0];
@@ -24,7 +24,7 @@ Deno.test("CoalescedResponses finds an answer out for one at a time, and for eac
   assertEquals([begun, most], [2, 1]);
 });
 
-Deno.test("CoalescedResponses tells everybody of a failure, and finds out anew", async () => {
+Deno.test("CoalescedResponses rejects all waiting requests after a failure, and computes the next answer again", async () => {
   const shared = new CoalescedResponses();
   const fail = () => Promise.reject(new Error("the disk is gone"));
   const asked = [shared.answer("a", fail), shared.answer("a", fail)];
@@ -34,7 +34,7 @@ Deno.test("CoalescedResponses tells everybody of a failure, and finds out anew",
   assertEquals(await answer.json(), "x".repeat(300_000));
 });
 
-Deno.test("[58] the agent counts its inventory once for many who ask at once", async () => {
+Deno.test("[58] GET /inventory lists the store once for concurrent requests", async () => {
   let [running, most, counted] = [0, 0, 0];
   await using site = await createAgentSite({
     listInventory: async () => {

@@ -20,7 +20,7 @@ async function linesOf(response: Response): Promise<Record<string, unknown>[]> {
   return (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
 }
 
-Deno.test("the agent tells who it is, and what is installed", async () => {
+Deno.test("the agent answers with its identity and the installed packages", async () => {
   await using site = await createAgentSite();
   const head = await site.ask("/kubepkgs", { method: "HEAD" });
   assertEquals([head.status, head.body], [200, null]);
@@ -43,7 +43,7 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
     401,
     "UNAUTHORIZED",
   ],
-  ["[63] PUT with half of the token", "/kubepkgs", { method: "PUT", token: TOKEN.slice(1) }, 401, "UNAUTHORIZED"],
+  ["[63] PUT with an incomplete token", "/kubepkgs", { method: "PUT", token: TOKEN.slice(1) }, 401, "UNAUTHORIZED"],
   [
     "[63] PUT with the token as Basic",
     "/kubepkgs",
@@ -59,27 +59,27 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
     401,
     "UNAUTHORIZED",
   ],
-  ["[64] PUT from a page", "/kubepkgs", { method: "PUT", headers: { origin: "http://evil.test" } }, 403, "DENIED"],
-  ["[64] GET from a page", "/kubepkgs", { headers: { origin: "https://agent.test:36060" } }, 403, "DENIED"],
-  ["[64] GET from a page without a name", "/inventory", { headers: { origin: "null" } }, 403, "DENIED"],
+  ["[64] PUT from a web page", "/kubepkgs", { method: "PUT", headers: { origin: "http://evil.test" } }, 403, "DENIED"],
+  ["[64] GET from a web page", "/kubepkgs", { headers: { origin: "https://agent.test:36060" } }, 403, "DENIED"],
+  ["[64] GET from a web page of the origin null", "/inventory", { headers: { origin: "null" } }, 403, "DENIED"],
   ["[64] a preflight", "/kubepkgs", { method: "OPTIONS", headers: { origin: "http://evil.test" } }, 403, "DENIED"],
   ["another method", "/kubepkgs", { method: "DELETE" }, 405, "UNSUPPORTED"],
   ["PUT of an inventory", "/inventory", { method: "PUT" }, 405, "UNSUPPORTED"],
   ["PUT of a package by name", "/kubepkgs/line4", { method: "PUT" }, 405, "UNSUPPORTED"],
-  ["a package that is not there", "/kubepkgs/line5", {}, 404, "NOT_FOUND"],
-  ["[52] a package of another folder", "/kubepkgs/..%2f..%2fetc", {}, 404, "NOT_FOUND"],
-  ["a path that is not there", "/kubepkgs/a/b", {}, 404, "NOT_FOUND"],
-  ["a digest that is none", "/kubepkgs/blobs/sha256:12", {}, 400, "DIGEST_INVALID"],
-  ["a switch that is none", "/kubepkgs?force=maybe", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
+  ["GET of an unknown package", "/kubepkgs/line5", {}, 404, "NOT_FOUND"],
+  ["[52] a package name that is a path", "/kubepkgs/..%2f..%2fetc", {}, 404, "NOT_FOUND"],
+  ["an unknown path", "/kubepkgs/a/b", {}, 404, "NOT_FOUND"],
+  ["an invalid digest of a blob", "/kubepkgs/blobs/sha256:12", {}, 400, "DIGEST_INVALID"],
+  ["a query parameter that is not Boolean", "/kubepkgs?force=maybe", { method: "PUT", body: BUNDLE }, 400, "INVALID"],
   [
-    "a part of a body",
+    "a byte range of a bundle",
     "/kubepkgs",
     { method: "PUT", body: BUNDLE, headers: { "content-range": "bytes 5-9/10" } },
     400,
     "INVALID",
   ],
-  ["nothing", "/kubepkgs", { method: "PUT" }, 422, "CORRUPT"],
-  ["no bundle", "/kubepkgs", { method: "PUT", body: "hello" }, 422, "CORRUPT"],
+  ["an empty body", "/kubepkgs", { method: "PUT" }, 422, "CORRUPT"],
+  ["a body that is not a bundle", "/kubepkgs", { method: "PUT", body: "hello" }, 422, "CORRUPT"],
   ["[43] a damaged bundle", "/kubepkgs", { method: "PUT", body: DAMAGED }, 422, "CORRUPT"],
   ["[48] half a bundle", "/kubepkgs", { method: "PUT", body: BUNDLE.slice(0, 200_000) }, 422, "CORRUPT"],
   [
@@ -90,28 +90,28 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
     "TOO_LARGE",
   ],
   [
-    "content of another digest",
+    "a body with another digest than its Content-Digest",
     "/kubepkgs",
     { method: "PUT", body: BUNDLE, headers: { "content-digest": `sha256:${"0".repeat(64)}` } },
     422,
     "CORRUPT",
   ],
   [
-    "a digest of the wrong length",
+    "a Content-Digest of the wrong length",
     "/kubepkgs",
     { method: "PUT", body: BUNDLE, headers: { "content-digest": "sha-256=:AAAA:" } },
     400,
     "DIGEST_INVALID",
   ],
   [
-    "a digest by nothing that is known",
+    "a Content-Digest of an unknown algorithm",
     "/kubepkgs",
     { method: "PUT", body: BUNDLE, headers: { "content-digest": "md5=:AAAA:" } },
     400,
     "DIGEST_INVALID",
   ],
   [
-    "a digest that is none",
+    "an invalid Content-Digest",
     "/kubepkgs",
     { method: "PUT", body: BUNDLE, headers: { "content-digest": "sha-256=AAAA" } },
     400,
@@ -121,12 +121,12 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
 
 for (const [what, path, options, status, code] of REFUSED) {
   for (const headers of options.body === undefined ? [{}] : [{}, NDJSON]) {
-    const how = headers === NDJSON ? ", who wants lines" : "";
+    const how = headers === NDJSON ? ", with NDJSON" : "";
     Deno.test(`${what.startsWith("[") ? what.slice(0, 5) : ""}the agent refuses ${what.replace(/^\[\d+\] /, "")}${how}`, async () => {
       await using site = await createAgentSite();
       const response = await site.ask(path, { ...options, headers: { ...headers, ...options.headers } });
       if (response.status === 200) {
-        // Known only when the answer had begun.
+        // The failure was detected after the answer had started.
         assertEquals(headers, NDJSON);
         assertEquals((await linesOf(response)).at(-1)?.error, {
           code,
@@ -149,7 +149,7 @@ for (const [what, path, options, status, code] of REFUSED) {
   }
 }
 
-Deno.test("the agent answers pages of its own origin", async () => {
+Deno.test("the agent answers web pages of its own origin", async () => {
   await using site = await createAgentSite();
   assertEquals((await site.ask("/kubepkgs", { headers: { origin: "http://agent.test:36060" } })).status, 200);
 });
@@ -159,25 +159,25 @@ for (
     ["as sha-256", `sha-256=:${hash("sha256", "base64")}:`],
     ["as sha-512", `sha-512=:${hash("sha512", "base64")}:`],
     [
-      "as both, and one that is not known",
+      "as both, and one of an unknown algorithm",
       `sha-256=:${hash("sha256", "base64")}:, crc32c=:AAAA:, sha-512=:${hash("sha512", "base64")}:`,
     ],
-    ["bare", `sha256:${hash("sha256", "hex")}`],
+    ["as an OCI digest", `sha256:${hash("sha256", "hex")}`],
   ] as const
 ) {
-  Deno.test(`PUT /kubepkgs takes a Content-Digest ${what}`, async () => {
+  Deno.test(`PUT /kubepkgs verifies a Content-Digest ${what}`, async () => {
     await using site = await createAgentSite();
     const put = (digest: string) =>
       site.ask("/kubepkgs", { method: "PUT", body: BUNDLE, headers: { "content-digest": digest } });
     assertEquals((await put(value)).status, 200);
-    // Also where there is nothing to do.
+    // It is verified even if the release is already installed.
     assertEquals([(await put(value)).status, (await put(`sha256:${"0".repeat(64)}`)).status], [200, 422]);
   });
 }
 
-Deno.test("PUT /kubepkgs hashes what follows the tar too", async () => {
+Deno.test("PUT /kubepkgs includes bytes after the tar in the Content-Digest", async () => {
   await using site = await createAgentSite();
-  // gzip lets zero bytes follow.
+  // gzip allows trailing zero bytes.
   const body = Buffer.concat([BUNDLE, new Uint8Array(5000)]);
   const put = (digest: string) =>
     site.ask("/kubepkgs", { method: "PUT", body: new Uint8Array(body), headers: { "content-digest": digest } });
@@ -186,7 +186,7 @@ Deno.test("PUT /kubepkgs hashes what follows the tar too", async () => {
   assertEquals((await put(`sha256:${createHash("sha256").update(body).digest("hex")}`)).status, 200);
 });
 
-Deno.test("PUT /kubepkgs tells what was done, as one document or as lines", async () => {
+Deno.test("PUT /kubepkgs answers with the result, as one document or as lines", async () => {
   await using site = await createAgentSite();
   const planned = await (await site.ask("/kubepkgs?dry-run=true", { method: "PUT", body: BUNDLE })).json();
   assertEquals([planned.verdict, planned.dryRun, planned.imported], ["install", true, false]);
@@ -222,7 +222,7 @@ Deno.test("PUT /kubepkgs refuses a downgrade with 409 unless forced", async () =
   assertEquals(site.reports.map(({ outcome }) => outcome), ["imported", "refused", "refused", "imported"]);
 });
 
-Deno.test("[38] of two bundles of a package sent at once the higher version wins, whole", async () => {
+Deno.test("[38] PUT /kubepkgs of two concurrent versions of a package installs the higher one completely", async () => {
   for (let round = 0; round < 6; round++) {
     await using site = await createAgentSite();
     const put = (body: Uint8Array<ArrayBuffer>) => site.ask("/kubepkgs", { method: "PUT", body });
@@ -238,7 +238,7 @@ Deno.test("[38] of two bundles of a package sent at once the higher version wins
   }
 });
 
-Deno.test("[32] PUT /kubepkgs answers 507 with the bytes that are missing, and when the disk is full on the way", async () => {
+Deno.test("[32] PUT /kubepkgs answers 507 with the missing bytes, and when the disk becomes full", async () => {
   await using site = await createAgentSite({ freeBytes: () => Promise.resolve(1000) });
   for (const headers of [{}, NDJSON]) {
     const response = await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE, headers });
@@ -252,20 +252,20 @@ Deno.test("[32] PUT /kubepkgs answers 507 with the bytes that are missing, and w
   assertEquals(await full.store.listRepositories(), []);
 });
 
-Deno.test("PUT /kubepkgs answers 413 to more than may be, said or not", async () => {
+Deno.test("PUT /kubepkgs answers 413 to a body over the limit, with and without Content-Length", async () => {
   await using site = await createAgentSite({ maxBundle: 100_000 });
-  const said = await site.ask("/kubepkgs", {
+  const declared = await site.ask("/kubepkgs", {
     method: "PUT",
     body: BUNDLE,
     headers: { "content-length": `${BUNDLE.length}` },
   });
-  const unsaid = await site.ask("/kubepkgs", { method: "PUT", body: new Blob([BUNDLE]).stream() });
-  assertEquals([said.status, unsaid.status], [413, 413]);
+  const streamed = await site.ask("/kubepkgs", { method: "PUT", body: new Blob([BUNDLE]).stream() });
+  assertEquals([declared.status, streamed.status], [413, 413]);
   assertEquals(site.reports.at(-1)?.outcome, "too-large");
   assertEquals(await site.records.list(), []);
 });
 
-Deno.test("[26] PUT /kubepkgs keeps what has come when the client goes away or falls silent, and shows nothing", async () => {
+Deno.test("[26] PUT /kubepkgs keeps partial files when the client disconnects or stalls, and nothing is visible", async () => {
   await using site = await createAgentSite({ stallTimeout: 50 });
   const half = BUNDLE.slice(0, BUNDLE.length - 50_000);
   const cut = new ReadableStream<Uint8Array>({
@@ -283,7 +283,7 @@ Deno.test("[26] PUT /kubepkgs keeps what has come when the client goes away or f
   assertEquals((await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE })).status, 200);
 });
 
-Deno.test("an agent whose folder cannot be written answers 503 to imports", async () => {
+Deno.test("PUT /kubepkgs answers 503 if the data folder is not writable", async () => {
   await using site = await createAgentSite({ token: undefined });
   assertEquals((await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE })).status, 503);
   assertEquals((await site.ask("/kubepkgs")).status, 200);

@@ -16,7 +16,7 @@ const contents = new Map<Digest, Uint8Array>([
 ]);
 const PARTS = await makeParts(kubepkg, [[[first!]], others.map((digest) => [digest] as const)], { contents });
 
-Deno.test("PUT /kubepkgs takes parts with their Content-Digest, and tells which one came", async () => {
+Deno.test("PUT /kubepkgs accepts parts with their Content-Digest, and reports the missing ones", async () => {
   await using site = await createAgentSite();
   const outcomes: unknown[] = [];
   for (const body of PARTS) {
@@ -29,7 +29,7 @@ Deno.test("PUT /kubepkgs takes parts with their Content-Digest, and tells which 
   assertEquals(site.errors, []);
 });
 
-Deno.test("PUT /kubepkgs notes nothing of a part that has another Content-Digest", async () => {
+Deno.test("PUT /kubepkgs does not record a part with a wrong Content-Digest", async () => {
   await using site = await createAgentSite();
   const headers = { "content-digest": `sha256:${"0".repeat(64)}` };
   const response = await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]!, headers });

@@ -29,11 +29,11 @@ const INSTALLED = await packApp("2.0.0");
 const OTHER = buildImage({ files: { c: "d" } });
 const refused: [string, Awaited<ReturnType<typeof packApp>>, number | undefined, number, string][] = [
   ["a downgrade", await packApp("1.0.0"), undefined, 409, "CONFLICT"],
-  ["a delta without its base", await packApp("3.0.0", OTHER, true), undefined, 422, "INCOMPLETE"],
-  ["what has no room", await packApp("3.0.0", OTHER), 10, 507, "NO_SPACE"],
+  ["a package whose omitted blobs are missing", await packApp("3.0.0", OTHER, true), undefined, 422, "INCOMPLETE"],
+  ["a package that does not fit", await packApp("3.0.0", OTHER), 10, 507, "NO_SPACE"],
 ];
 for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
-  Deno.test(`an agent refuses to plan ${what}, dry or not, and notes nothing`, async () => {
+  Deno.test(`POST /kubepkgs/plan refuses ${what}, also with dry-run, and records nothing`, async () => {
     await using folder = await TestFolder.create();
     const [store, records] = [new DiskStore(folder.path), new PackageRecords(folder.path)];
     const room: { bytes?: number } = {};

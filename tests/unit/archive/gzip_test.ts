@@ -18,7 +18,7 @@ async function write(
   const parts: Uint8Array[] = [begun];
   const gzip = new GzipWriter({
     write: async (bytes) => {
-      // Later than the writer goes on: it must not touch what it gave away.
+      // Copies the bytes late: the writer must not change a buffer that is still being written.
       await Promise.resolve();
       parts.push(bytes.slice());
     },
@@ -39,22 +39,22 @@ async function read(stream: ReadableStream<Uint8Array>): Promise<Uint8Array<Arra
 }
 
 for (const size of [0, 1, 65_534, 65_535, 65_536, 131_070, 16 * 65_535 - 1, 16 * 65_535, 16 * 65_535 + 1, 3_000_000]) {
-  Deno.test(`GzipWriter writes ${size} bytes as they are, in a file of the size that was foretold`, async () => {
+  Deno.test(`GzipWriter writes ${size} bytes uncompressed, in a file of the predicted size`, async () => {
     const content = makeBytes(size);
-    let foretold = 0;
+    let predicted = 0;
     const bytes = await write(async (gzip) => {
-      foretold = gzip.size + sizeOfRest(size);
+      predicted = gzip.size + sizeOfRest(size);
       for (let at = 0; at < size; at += 77_777) await gzip.write(content.subarray(at, at + 77_777));
       await gzip.finish();
     });
     const expected = await joinBytes([TEXT, content]);
-    assertEquals(bytes.length, foretold);
+    assertEquals(bytes.length, predicted);
     assert(new Uint8Array(gunzipSync(bytes)).every((byte, i) => byte === expected[i]));
     assertEquals(await read(streamOf(bytes, 10_000)), expected);
   });
 }
 
-Deno.test("formatGzipHead() writes a header without time or system, which says where the stored blocks begin", async () => {
+Deno.test("formatGzipHead() writes a header without time and system, with the position of the stored blocks", async () => {
   const head = formatGzipHead(TEXT);
   const content = makeBytes(100_000);
   const bytes = await write(async (gzip) => {
@@ -83,7 +83,7 @@ Deno.test("formatGzipHead() writes a header without time or system, which says w
 });
 
 for (const cut of [0, 1, 65_535, 65_536, 200_000, 1_200_000]) {
-  Deno.test(`GzipWriter goes on behind ${cut} bytes as if nothing had happened`, async () => {
+  Deno.test(`GzipWriter resumed after ${cut} bytes writes the same file as without interruption`, async () => {
     const content = makeBytes(1_500_000);
     const whole = await write(async (gzip) => {
       await gzip.write(content);
@@ -102,7 +102,7 @@ for (const cut of [0, 1, 65_535, 65_536, 200_000, 1_200_000]) {
   });
 }
 
-Deno.test("GzipWriter tells of a sink that fails", async () => {
+Deno.test("GzipWriter reports the error of a sink that fails", async () => {
   const gzip = new GzipWriter({ write: () => Promise.reject(new Error("full")) }, formatGzipHead(TEXT).state);
   await gzip.write(TEXT);
   await assertRejects(() => gzip.finish(), Error, "full");
@@ -118,7 +118,7 @@ const SEVERAL = new Uint8Array(Buffer.concat(MEMBERS));
 const BORDER = MEMBERS[0]?.length ?? 0;
 
 for (const chunkSize of [1000, BORDER - 1, BORDER, BORDER + 1, BORDER + 2, BORDER + 3, 1 << 20]) {
-  Deno.test(`decompress() reads gzip of several members in pieces of ${chunkSize} bytes`, async () => {
+  Deno.test(`decompress() reads gzip of several members in chunks of ${chunkSize} bytes`, async () => {
     assertEquals(await read(streamOf(SEVERAL, chunkSize)), CONTENT);
   });
 }
@@ -130,7 +130,7 @@ Deno.test("decompress() reads gzip byte by byte", async () => {
   );
 });
 
-Deno.test("decompress() tells zstd, a skippable frame before it, and plain bytes apart", async () => {
+Deno.test("decompress() detects zstd, zstd after a skippable frame, and plain bytes", async () => {
   const zstd = new Uint8Array(zstdCompressSync(CONTENT));
   const skippable = new Uint8Array([0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9]);
   assertEquals(await read(streamOf(zstd, 1000)), CONTENT);
@@ -153,23 +153,23 @@ Deno.test("decompress() tells zstd, a skippable frame before it, and plain bytes
   assertEquals(await read(streamOf(new Uint8Array(0))), new Uint8Array(0));
 });
 
-Deno.test("decompress() takes zero bytes behind gzip for padding", async () => {
+Deno.test("decompress() accepts zero bytes after gzip as padding", async () => {
   assertEquals(await read(streamOf(await joinBytes([SEVERAL, new Uint8Array(1000)]), 7777)), CONTENT);
 });
 
 const GZIP = new Uint8Array(gzipSync(CONTENT));
-const spoilt = (at: number) => GZIP.with(at < 0 ? GZIP.length + at : at, ((GZIP.at(at) ?? 0) + 1) % 256);
+const corrupted = (at: number) => GZIP.with(at < 0 ? GZIP.length + at : at, ((GZIP.at(at) ?? 0) + 1) % 256);
 const ZSTD = new Uint8Array(zstdCompressSync(TEXT, { params: { [constants.ZSTD_c_checksumFlag]: 1 } }));
 const BROKEN: readonly [string, Uint8Array<ArrayBuffer>][] = [
   ["[48] gzip cut in its header", GZIP.slice(0, 5)],
   ["[48] gzip cut in the middle", GZIP.slice(0, 150_000)],
   ["[48] gzip cut in its trailer", GZIP.slice(0, -3)],
   ["[48] gzip cut in a later member's header", SEVERAL.slice(0, BORDER + 4)],
-  ["gzip with a wrong check sum", spoilt(-6)],
-  ["gzip with a wrong length", spoilt(-2)],
-  ["gzip of another method", spoilt(2)],
-  ["gzip with something behind it", await joinBytes([GZIP, TEXT])],
-  ["zstd with something behind it", await joinBytes([zstdCompressSync(CONTENT), TEXT])],
+  ["gzip with a wrong checksum", corrupted(-6)],
+  ["gzip with a wrong length", corrupted(-2)],
+  ["gzip of an unknown method", corrupted(2)],
+  ["gzip followed by other data", await joinBytes([GZIP, TEXT])],
+  ["zstd followed by other data", await joinBytes([zstdCompressSync(CONTENT), TEXT])],
   ["zstd cut in the middle", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, 150_000)],
   ["zstd cut at its end", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, -1)],
   ["zstd cut in its header", new Uint8Array(zstdCompressSync(CONTENT)).slice(0, 5)],
@@ -178,13 +178,13 @@ const BROKEN: readonly [string, Uint8Array<ArrayBuffer>][] = [
 
 for (const [title, bytes] of BROKEN) {
   for (const chunkSize of [1000, 1 << 20]) {
-    Deno.test(`${title.startsWith("[") ? "[48] " : ""}decompress() refuses ${title.replace(/^\[\d+\] /, "")}, in pieces of ${chunkSize} bytes`, async () => {
+    Deno.test(`${title.startsWith("[") ? "[48] " : ""}decompress() refuses ${title.replace(/^\[\d+\] /, "")}, in chunks of ${chunkSize} bytes`, async () => {
       await assertRejects(() => read(streamOf(bytes, chunkSize)), CorruptError, " the bundle: ");
     });
   }
 }
 
-Deno.test("decompress() passes a failure of the stream on as it is", async () => {
+Deno.test("decompress() throws an error of the stream unchanged", async () => {
   let sent = false;
   const failing = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -196,7 +196,7 @@ Deno.test("decompress() passes a failure of the stream on as it is", async () =>
   await assertRejects(() => read(failing), TypeError, "connection lost");
 });
 
-Deno.test("decompress() takes no more input than its reader asks for, and cancels it", async () => {
+Deno.test("decompress() reads no more input than its reader needs, and cancels it", async () => {
   let given = 0;
   let isCancelled = false;
   const zeros = new Uint8Array(gzipSync(new Uint8Array(64 << 20)));
@@ -206,13 +206,13 @@ Deno.test("decompress() takes no more input than its reader asks for, and cancel
   }, { highWaterMark: 0 });
   const { reader } = await decompress(stream);
   assertEquals((await reader.readExactly(100)).length, 100);
-  assert(given < 20_000, `${given} of ${zeros.length} bytes were taken`);
+  assert(given < 20_000, `${given} of ${zeros.length} bytes were read`);
   await reader.cancel();
   assert(isCancelled);
   assertEquals(await reader.read(1), undefined);
 });
 
-Deno.test("openByteSource() reads byte streams in pieces that are the reader's to keep", async () => {
+Deno.test("openByteSource() reads byte streams in chunks that the reader may keep", async () => {
   const content = makeBytes(5_000_000);
   const stream = new Blob([content]).stream();
   const reader = new ByteReader(openByteSource(stream), "the blob");

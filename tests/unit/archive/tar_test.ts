@@ -23,7 +23,7 @@ async function readTar(tar: TarReader): Promise<[string, Uint8Array][]> {
   return found;
 }
 
-// A header with any fields, its check sum put right.
+// A header with changed fields and a valid checksum.
 function makeHeader(name: string, size: number, change: (block: Uint8Array) => void = () => {}): Uint8Array {
   const block = formatTarHeader(name, size);
   change(block);
@@ -73,13 +73,13 @@ async function asBytes(files: readonly TestFile[]): Promise<[string, Uint8Array]
 }
 
 for (const chunkSize of [1, 511, 512, 513, 1 << 20]) {
-  Deno.test(`TarReader reads what formatTarHeader() wrote, in pieces of ${chunkSize} bytes`, async () => {
+  Deno.test(`TarReader reads the headers of formatTarHeader(), in chunks of ${chunkSize} bytes`, async () => {
     const files = chunkSize === 1 ? FILES.filter(([, content]) => content.length < 1000) : FILES;
     assertEquals(await readTar(openTar(await makeTar(files), chunkSize)), await asBytes(files));
   });
 }
 
-Deno.test("[45] a name of sha512 is written as pax, and read, by GNU tar and by us", async () => {
+Deno.test("[45] a sha512 name is written as pax, which GNU tar reads", async () => {
   await withFolder(async (folder) => {
     await Deno.writeFile(`${folder}/a.tar`, await makeTar(FILES));
     const listed = await run("tar", ["tvf", "a.tar", "--numeric-owner", "--utc", "--quoting-style=literal"], folder);
@@ -100,7 +100,7 @@ Deno.test("[45] a name of sha512 is written as pax, and read, by GNU tar and by 
 });
 
 for (const format of ["gnu", "pax", "ustar", "v7"]) {
-  Deno.test(`TarReader reads what GNU tar writes as ${format}`, async () => {
+  Deno.test(`TarReader reads GNU tar's ${format} format`, async () => {
     await withFolder(async (folder) => {
       const files = format === "v7"
         ? FILES.filter(([name]) => name.length < 99)
@@ -119,7 +119,7 @@ for (const format of ["gnu", "pax", "ustar", "v7"]) {
   });
 }
 
-Deno.test("formatTarHeader() writes sizes from 8 GiB on as pax", () => {
+Deno.test("formatTarHeader() writes sizes of 8 GiB and more as pax", () => {
   const size = 8 ** 11;
   assertEquals(formatTarHeader("x", size - 1).length, BLOCK_BYTES);
   const bytes = formatTarHeader("x", size);
@@ -128,7 +128,7 @@ Deno.test("formatTarHeader() writes sizes from 8 GiB on as pax", () => {
   assertEquals(parseTarHeader(bytes.subarray(2 * BLOCK_BYTES)), { name: "x", size: 0, type: "0" });
 });
 
-Deno.test("TarReader knows sizes of more than 8 GiB, as pax and as GNU's base-256", async () => {
+Deno.test("TarReader reads sizes of more than 8 GiB, in pax and in GNU's base-256", async () => {
   const size = 8 ** 11 + 5;
   const pax = openTar(await joinBytes([formatTarHeader("x", size), END]));
   assertEquals((await pax.next())?.size, size);
@@ -140,7 +140,7 @@ Deno.test("TarReader knows sizes of more than 8 GiB, as pax and as GNU's base-25
   assertEquals((await openTar(await joinBytes([header, END])).next())?.size, size);
 });
 
-Deno.test("TarReader takes folders, a leading ./, global headers and what tar fills its last record with", async () => {
+Deno.test("TarReader accepts folders, a leading ./, global headers and the padding of the last record", async () => {
   const tar = openTar(
     await joinBytes([
       ...extended("g", record("comment=x")),
@@ -158,7 +158,7 @@ Deno.test("TarReader takes folders, a leading ./, global headers and what tar fi
   assertEquals(await tar.next(), undefined);
 });
 
-Deno.test("TarReader gives nothing more of an entry once the next one is open", async () => {
+Deno.test("TarReader returns nothing of an entry once the next one is open", async () => {
   const tar = openTar(await makeTar([["a", makeBytes(2000)], ["b", "second"]]));
   const first = await tar.next();
   assert(await first?.read(10));
@@ -194,7 +194,7 @@ const REFUSED: readonly [string, () => Uint8Array[], string][] = [
   ],
   ["[40] a folder ../", () => [typed("5", "../"), END], "is not allowed"],
   ["[40] an absolute folder", () => [typed("5", "/"), END], "is not allowed"],
-  ["[40] a name that is no UTF-8", () => [makeHeader("x", 0, (block) => block.set([0xff, 0xfe])), END], "not UTF-8"],
+  ["[40] a name that is not UTF-8", () => [makeHeader("x", 0, (block) => block.set([0xff, 0xfe])), END], "not UTF-8"],
   ["[41] a hard link", () => [typed("1"), END], '"x" is a hard link'],
   ["[41] a symbolic link", () => [typed("2"), END], '"x" is a symbolic link'],
   ["[41] a character device", () => [typed("3"), END], "character device"],
@@ -221,28 +221,36 @@ const REFUSED: readonly [string, () => Uint8Array[], string][] = [
   ["a pax record of length 0", () => [...extended("x", "0 path=x\n"), makeHeader("a", 0), END], "wrong length"],
   ["a pax record that is cut", () => [...extended("x", "5 a="), makeHeader("a", 0), END], "wrong length"],
   ["a pax record without key", () => [...extended("x", "5 =a\n"), makeHeader("a", 0), END], "without a key"],
-  ["a pax size that is negative", () => [...extended("x", record("size=-1")), makeHeader("a", 0), END], "size is none"],
-  ["a negative size", () => [makeHeader("x", 0, (block) => block.fill(0xff, 124, 136)), END], "size is no number"],
   [
-    "a size that is no number",
-    () => [makeHeader("x", 0, (block) => block.set(encoder.encode("12x"), 124)), END],
-    "size is no number",
+    "a pax size that is negative",
+    () => [...extended("x", record("size=-1")), makeHeader("a", 0), END],
+    "size in an extended header is not a valid number",
   ],
-  ["a wrong check sum", () => [formatTarHeader("x", 0).fill(0x61, 0, 1), END], "check sum"],
-  ["[48] nothing", () => [], "ends after 0 bytes"],
-  ["[48] no end blocks", () => [makeHeader("x", 0)], "ends after 512 bytes"],
-  ["[48] one end block", () => [makeHeader("x", 0), new Uint8Array(BLOCK_BYTES)], "ends after 1024 bytes"],
-  ["[48] a cut header", () => [makeHeader("x", 0).subarray(0, 300)], "in the middle"],
-  ["[48] a cut file", () => [makeHeader("x", 1000), new Uint8Array(700)], 'in the middle of "x"'],
-  ["[48] a cut padding", () => [makeHeader("x", 10), new Uint8Array(100)], "in the middle"],
+  [
+    "a negative size",
+    () => [makeHeader("x", 0, (block) => block.fill(0xff, 124, 136)), END],
+    "size in a header is not a valid number",
+  ],
+  [
+    "a size that is not a number",
+    () => [makeHeader("x", 0, (block) => block.set(encoder.encode("12x"), 124)), END],
+    "size in a header is not a valid number",
+  ],
+  ["a wrong checksum", () => [formatTarHeader("x", 0).fill(0x61, 0, 1), END], "checksum"],
+  ["[48] an empty file", () => [], "cut off after 0 bytes"],
+  ["[48] no end blocks", () => [makeHeader("x", 0)], "cut off after 512 bytes"],
+  ["[48] one end block", () => [makeHeader("x", 0), new Uint8Array(BLOCK_BYTES)], "cut off after 1024 bytes"],
+  ["[48] a cut header", () => [makeHeader("x", 0).subarray(0, 300)], "cut off after"],
+  ["[48] a cut file", () => [makeHeader("x", 1000), new Uint8Array(700)], 'cut off inside "x"'],
+  ["[48] a cut padding", () => [makeHeader("x", 10), new Uint8Array(100)], "cut off after"],
   ["[48] an end after an extended header", () => [...extended("x", record("path=a")), END], "after an extended header"],
   [
-    "one block of zeros in the middle",
+    "an entry after a single block of zeros",
     () => [new Uint8Array(BLOCK_BYTES), makeHeader("x", 0), END],
-    "single block of zeros",
+    "continues after a single block of zeros",
   ],
-  ["something behind the end", () => [END, encoder.encode("more")], "behind its end"],
-  ["2 MiB of zeros behind the end", () => [END, new Uint8Array(2 << 20)], "behind its end"],
+  ["data after the end", () => [END, encoder.encode("more")], "data follows its end"],
+  ["2 MiB of zeros after the end", () => [END, new Uint8Array(2 << 20)], "data follows its end"],
 ];
 
 for (const [title, make, message] of REFUSED) {

@@ -33,7 +33,7 @@ const IMAGES = [
 
 const namesOf = (digests: readonly { digest: string }[]) => digests.map(({ digest }) => NAMES.get(digest));
 
-Deno.test("planBundle() puts config, layers, manifest, index in order, each digest once, images by reference", () => {
+Deno.test("planBundle() orders images by reference, each as config, layers, manifest, index, with each digest once", () => {
   const plan = planBundle(IMAGES);
   assertEquals(namesOf(plan.entries.map(({ descriptor }) => descriptor)), [
     "single-config",
@@ -68,7 +68,7 @@ Deno.test("planBundle() lists what every repository needs, with tag and platform
   ]);
 });
 
-Deno.test("planBundle() leaves out what the site has, but lists it", () => {
+Deno.test("planBundle() leaves out content that the site holds, but lists it", () => {
   const have = new Set([d("shared").digest, d("single").digest, d("something else").digest]);
   const plan = planBundle(IMAGES, have);
   assertEquals(
@@ -87,7 +87,7 @@ Deno.test("planBundle() refuses manifests that disagree on a size", () => {
   assertThrows(() => planBundle([{ reference: parseReference("a:1"), root }]), CorruptError, "has 10 and 11 bytes");
 });
 
-Deno.test("platformsOf() gives the platforms of an index in its order", () => {
+Deno.test("platformsOf() returns the platforms of an index in its order", () => {
   assertEquals(platformsOf(MULTI), ["linux/amd64", "linux/arm64"]);
   assertEquals(platformsOf(SINGLE), ["linux/amd64"]);
 });

@@ -14,22 +14,22 @@ import type { MemoryStore } from "../../support/memory_store.ts";
 
 const encoder = new TextEncoder();
 
-/** An image with what it is made of. */
+/** An image with its content. */
 export interface TestImage {
-  /** The index, or the manifest of an image for one platform. */
+  /** The index, or the manifest of a single-platform image. */
   readonly root: Content;
-  /** Children before parents, the root the last. */
+  /** Children before parents, the root last. */
   readonly manifests: readonly Content[];
   readonly blobs: readonly Content[];
 }
 
-/** A document as content. */
+/** Makes a JSON document as content. */
 export function makeDocument(mediaType: string, value: unknown, algorithm: "sha256" | "sha512" = "sha256"): Content {
   const bytes = encoder.encode(JSON.stringify(value));
   return { bytes, descriptor: { mediaType, digest: computeDigest(bytes, algorithm), size: bytes.length } };
 }
 
-/** An image for one platform. */
+/** Makes an image for one platform. */
 export function makeImage(platform: string, layers: readonly Content[] = [makeBlob(3000, platform.length)]): TestImage {
   const { os, architecture, variant } = parsePlatform(platform);
   const rootfs = { type: "layers", diff_ids: layers.map(({ descriptor }) => descriptor.digest) };
@@ -43,7 +43,7 @@ export function makeImage(platform: string, layers: readonly Content[] = [makeBl
   return { root, manifests: [root], blobs: [config, ...layers] };
 }
 
-/** An index over images, each under a platform; `undefined` gives an entry without one. */
+/** Makes an index over images with their platforms. `undefined` makes an entry without a platform. */
 export function makeMultiImage(entries: readonly (readonly [string | undefined, TestImage])[]): TestImage {
   const root = makeDocument(MEDIA_TYPE.ociIndex, {
     schemaVersion: 2,
@@ -60,7 +60,7 @@ export function makeMultiImage(entries: readonly (readonly [string | undefined, 
   };
 }
 
-/** Two platforms, with a layer that both have. */
+/** Makes an image for two platforms that share a layer. */
 export function makeUsualImage(seed = 1): TestImage {
   const shared = makeBlob(5000, 100);
   return makeMultiImage([
@@ -69,7 +69,7 @@ export function makeUsualImage(seed = 1): TestImage {
   ]);
 }
 
-/** Puts images into a store, by their references. */
+/** Writes images into a store under their references. */
 export async function fillStore(store: MemoryStore, images: Readonly<Record<string, TestImage>>): Promise<MemoryStore> {
   for (const [name, image] of Object.entries(images)) {
     const reference = parseReference(name);
@@ -86,7 +86,7 @@ export async function fillStore(store: MemoryStore, images: Readonly<Record<stri
   return store;
 }
 
-/** A package of images, by default to be resolved when they are packed. */
+/** Makes a package of images. An image without a digest is resolved when it is packed. */
 export function makeKubePkg(images: Readonly<Record<string, string>>, version = "0.0.1", more: object = {}): KubePkg {
   return parseKubePkg({
     apiVersion: API_VERSION,
@@ -112,10 +112,10 @@ export async function pack(
   return { bytes: await joinBytes(parts), result };
 }
 
-/** One file of a tar that a test makes. */
+/** A file of a tar. */
 export type TestFile = readonly [name: string, content: string | Uint8Array];
 
-/** A tar of regular files. */
+/** Makes a tar of regular files. */
 export async function makeTar(files: readonly TestFile[], end = 2 * BLOCK_BYTES): Promise<Uint8Array<ArrayBuffer>> {
   const parts = files.flatMap(([name, content]) => {
     const bytes = typeof content === "string" ? encoder.encode(content) : content;
@@ -124,23 +124,23 @@ export async function makeTar(files: readonly TestFile[], end = 2 * BLOCK_BYTES)
   return await joinBytes([...parts, new Uint8Array(end)]);
 }
 
-/** A tar as gzip. */
+/** Makes a gzip-compressed tar. */
 export async function makeTgz(files: readonly TestFile[]): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(gzipSync(await makeTar(files)));
 }
 
-/** Content as a bundle has it. */
+/** Makes the bundle entry of a content. */
 export function fileOf({ bytes, descriptor }: Content): TestFile {
   return [blobEntryName(descriptor.digest), bytes];
 }
 
-/** `kubepkg.json` and all content of an image, as the earlier generation of tools made bundles. */
+/** Lists `kubepkg.json` and all content of an image, in the layout of bundles of the earlier tools. */
 export function filesOf(kubepkg: unknown, image: TestImage): TestFile[] {
   return [["kubepkg.json", JSON.stringify(kubepkg)], ...[...image.blobs, ...image.manifests].map(fileOf)]
     .filter(([name], i, all) => all.findIndex(([other]) => other === name) === i) as TestFile[];
 }
 
-/** The digests of the blobs in a bundle, in its order. */
+/** Lists the digests of the blobs in a bundle, in order. */
 export async function digestsIn(bytes: Uint8Array<ArrayBuffer>): Promise<Digest[]> {
   const bundle = await readBundle(streamOf(bytes));
   const found: Digest[] = [];
@@ -148,12 +148,12 @@ export async function digestsIn(bytes: Uint8Array<ArrayBuffer>): Promise<Digest[
   return found;
 }
 
-/** Puts bytes together. */
+/** Concatenates bytes. */
 export async function joinBytes(parts: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }
 
-/** Runs a program and gives its standard output; a failure is thrown. */
+/** Runs a program and returns its standard output. @throws {Error} when it fails */
 export async function run(command: string, args: readonly string[], cwd?: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args: [...args], ...(cwd ? { cwd } : {}) })
     .output();
@@ -161,7 +161,7 @@ export async function run(command: string, args: readonly string[], cwd?: string
   return new TextDecoder().decode(stdout);
 }
 
-/** Does something in a temporary folder. */
+/** Runs `work` with a temporary folder. */
 export async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {

@@ -9,7 +9,7 @@ import { assertEquals } from "../../support/assert.ts";
 
 const DIGESTS = [computeDigest("a"), computeDigest("a", "sha512")];
 
-Deno.test("parseBlobEntryName() and parsePieceEntryName() read what was written", () => {
+Deno.test("parseBlobEntryName() and parsePieceEntryName() parse formatted names", () => {
   for (const digest of DIGESTS) {
     assertEquals(parseBlobEntryName(blobEntryName(digest)), digest);
     for (const start of [0, 7, Number.MAX_SAFE_INTEGER]) {
@@ -34,7 +34,7 @@ for (
     `pieces/sha256/${hash.toUpperCase()}/5`,
   ]
 ) {
-  Deno.test(`parsePieceEntryName() takes ${name} for none`, () => {
+  Deno.test(`parsePieceEntryName() rejects ${name}`, () => {
     assertEquals(parsePieceEntryName(name), undefined);
   });
 }

@@ -28,16 +28,16 @@ const KUBEPKG = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest }, "1.0.0", 
 });
 const FILES = filesOf(KUBEPKG, IMAGE);
 
-/** A stream that says how much of it was taken. */
+/** Makes a stream that counts the bytes read from it. */
 function count(bytes: Uint8Array<ArrayBuffer>, chunkSize: number) {
-  const taken = { bytes: 0 };
+  const read = { bytes: 0 };
   const stream = new ReadableStream<Uint8Array>({
     pull: (controller) => {
-      if (taken.bytes >= bytes.length) return controller.close();
-      controller.enqueue(bytes.slice(taken.bytes, taken.bytes += chunkSize));
+      if (read.bytes >= bytes.length) return controller.close();
+      controller.enqueue(bytes.slice(read.bytes, read.bytes += chunkSize));
     },
   }, { highWaterMark: 0 });
-  return { stream, taken };
+  return { stream, read };
 }
 
 const LATE: readonly [string, readonly TestFile[]][] = [
@@ -59,13 +59,13 @@ for (const [title, files] of LATE) {
 
 Deno.test("[51] readBundle() reads no more than the header of a kubepkg.json of 100 MB", async () => {
   const tar = await makeTar([["kubepkg.json", new Uint8Array(100_000_000).fill(0x20)]]);
-  const { stream, taken } = count(tar, 1024);
+  const { stream, read } = count(tar, 1024);
   await assertRejects(
     () => readBundle(stream),
     CorruptError,
     '"kubepkg.json" has 100000000 bytes, 16777216 are allowed',
   );
-  assertLess(taken.bytes, 10_000);
+  assertLess(read.bytes, 10_000);
 });
 
 const BOMB = new Uint8Array(64 * 1024 * 1024);
@@ -74,32 +74,32 @@ const COMPRESSIONS: readonly [string, (bytes: Uint8Array) => Uint8Array][] = [["
   zstdCompressSync,
 ]];
 for (const [name, compress] of COMPRESSIONS) {
-  Deno.test(`[47] importBundle() takes no zeros without end behind the tar from ${name}, and tags nothing`, async () => {
+  Deno.test(`[47] importBundle() refuses endless zeros after the tar in ${name}, and tags nothing`, async () => {
     const bytes = new Uint8Array(compress(await joinBytes([await makeTar(FILES), BOMB])));
     const store = new WatchedStore();
-    await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "something behind its end");
+    await assertRejects(() => importBundle(streamOf(bytes), store), CorruptError, "data follows its end");
     assertEquals(store.visible, []);
   });
 
-  Deno.test(`[47] importBundle() takes no more of a blob in ${name} than is declared`, async () => {
+  Deno.test(`[47] importBundle() reads no more of a blob in ${name} than is declared`, async () => {
     const files = FILES.map((
       [file, content],
     ): TestFile => [file, file === fileOf(IMAGE.blobs[1]!)[0] ? BOMB : content]);
     const bytes = new Uint8Array(compress(await makeTar(files)));
-    const { stream, taken } = count(bytes, 256);
+    const { stream, read } = count(bytes, 256);
     const store = new WatchedStore();
     await assertRejects(() => importBundle(stream, store), CorruptError, "has 67108864 bytes, kubepkg.json says 700");
     assertEquals(store.visible, []);
-    assert(taken.bytes <= bytes.length / 2, `${taken.bytes} of ${bytes.length} bytes were taken`);
+    assert(read.bytes <= bytes.length / 2, `${read.bytes} of ${bytes.length} bytes were read`);
   });
 }
 
-Deno.test("[47] decompress() refuses zstd that asks for 2 GiB of memory", async () => {
+Deno.test("[47] decompress() refuses zstd with a window of 2 GiB", async () => {
   // RFC 8878, 3.1.1.1.2: a window of 2^(10 + 21) bytes, and one raw block, the last, of four.
   const bytes = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x21, 0, 0, 1, 2, 3, 4);
   const { reader } = await decompress(streamOf(bytes));
   await assertRejects(() => reader.readExactly(4), CorruptError, "Cannot decompress");
-  // What zstd makes without being asked for more is read.
+  // A window of 128 MiB, the largest that zstd decompresses by default, is accepted.
   const params = { [constants.ZSTD_c_windowLog]: 27, [constants.ZSTD_c_contentSizeFlag]: 0 };
   const usual = await decompress(streamOf(new Uint8Array(zstdCompressSync(BOMB, { params }))));
   assertEquals((await usual.reader.readExactly(1024)).length, 1024);

@@ -15,7 +15,7 @@ async function packed(have?: ReadonlySet<Digest>) {
   return (await pack(KUBEPKG, store, have === undefined ? {} : { have })).bytes;
 }
 
-Deno.test("listBundleDigests() gives what a bundle needs, reading only its first entry", async () => {
+Deno.test("listBundleDigests() lists what a bundle needs, and reads only its first entry", async () => {
   const bytes = await packed();
   let read = 0;
   const stream = streamOf(bytes, 1000).pipeThrough(
@@ -30,17 +30,17 @@ Deno.test("listBundleDigests() gives what a bundle needs, reading only its first
   assert(read < bytes.length / 2, `${read} of ${bytes.length} bytes were read`);
 });
 
-Deno.test("listBundleDigests() gives what a delta left out, too", async () => {
+Deno.test("listBundleDigests() lists omitted content too", async () => {
   assertEquals(await listBundleDigests(streamOf(await packed(NEEDED))), NEEDED);
 });
 
-Deno.test("listBundleDigests() lists what is in a bundle that does not say it", async () => {
+Deno.test("listBundleDigests() lists the entries of a bundle without a declaration", async () => {
   const bytes = await makeTgz(filesOf(KUBEPKG, IMAGE));
   assertEquals(await listBundleDigests(streamOf(bytes)), NEEDED);
   await assertRejects(() => listBundleDigests(streamOf(bytes.slice(0, -1000)), "old.tgz"), CorruptError, "old.tgz");
 });
 
-Deno.test("listBundleDigests() refuses a part, and what is no bundle", async () => {
+Deno.test("listBundleDigests() refuses a part, and a file that is not a bundle", async () => {
   const part = { id: computeDigest("x"), number: 2, count: 3, carries: [] };
   const bytes = await makeTgz([["kubepkg.json", JSON.stringify({ ...KUBEPKG, status: { digests: [], part } })]]);
   await assertRejects(() => listBundleDigests(streamOf(bytes), "a.tgz"), RefusedError, "a.tgz: it is part 2 of 3");

@@ -43,49 +43,49 @@ const ARTIFACT: TestImage = (() => {
 const ARTIFACTS = makeMultiImage([[undefined, ARTIFACT], ["unknown/unknown", ATTESTATION]]);
 
 const CHOICES: readonly [string, TestImage, PackOptions, string | undefined, string[] | string][] = [
-  ["the defaults that are there", MANY, {}, undefined, ["linux/amd64", "linux/arm64"]],
-  ["what is asked for", MANY, { platforms: PLATFORM("linux/arm,amd64") }, "linux/arm64", [
+  ["the default platforms that are available", MANY, {}, undefined, ["linux/amd64", "linux/arm64"]],
+  ["the requested platforms", MANY, { platforms: PLATFORM("linux/arm,amd64") }, "linux/arm64", [
     "linux/amd64",
     "linux/arm/v7",
   ]],
-  ["what the annotation says", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, "linux/aarch64, linux/arm", [
+  ["the platforms of the annotation", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, "linux/aarch64, linux/arm", [
     "linux/arm/v7",
     "linux/arm64",
   ]],
-  ["what the device is set to", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, undefined, ["linux/amd64"]],
-  ["a platform in an index in the index", MANY, { platforms: PLATFORM("linux/ppc64le") }, undefined, ["linux/ppc64le"]],
-  ["a platform that only the config tells", MANY, { platforms: PLATFORM("linux/s390x") }, undefined, ["linux/s390x"]],
-  ["another system", MANY, { platforms: PLATFORM("windows/amd64") }, undefined, ["windows/amd64"]],
-  ["an attestation only if asked for", MANY, { platforms: PLATFORM("linux/amd64,unknown/unknown") }, undefined, [
+  ["the platform of the device", MANY, { devicePlatforms: PLATFORM("linux/amd64") }, undefined, ["linux/amd64"]],
+  ["a platform in a nested index", MANY, { platforms: PLATFORM("linux/ppc64le") }, undefined, ["linux/ppc64le"]],
+  ["a platform that only the config gives", MANY, { platforms: PLATFORM("linux/s390x") }, undefined, ["linux/s390x"]],
+  ["another operating system", MANY, { platforms: PLATFORM("windows/amd64") }, undefined, ["windows/amd64"]],
+  ["an attestation only when requested", MANY, { platforms: PLATFORM("linux/amd64,unknown/unknown") }, undefined, [
     "linux/amd64",
   ]],
-  ["an image for one platform", makeImage("linux/amd64"), {}, undefined, ["linux/amd64"]],
-  ["an image for one platform, by name", ARM, { platforms: PLATFORM("linux/arm") }, undefined, ["linux/arm/v7"]],
-  ["an artifact as it is", ARTIFACT, { platforms: PLATFORM("linux/arm") }, undefined, []],
-  ["an index of artifacts as it is", ARTIFACTS, {}, undefined, []],
+  ["a single-platform image", makeImage("linux/amd64"), {}, undefined, ["linux/amd64"]],
+  ["a single-platform image, by name", ARM, { platforms: PLATFORM("linux/arm") }, undefined, ["linux/arm/v7"]],
+  ["a whole artifact", ARTIFACT, { platforms: PLATFORM("linux/arm") }, undefined, []],
+  ["a whole index of artifacts", ARTIFACTS, {}, undefined, []],
   [
     "a platform by flag that is not there",
     MANY,
     { platforms: PLATFORM("linux/amd64,linux/riscv64") },
     undefined,
-    "Cannot pack docker.io/library/app:1: it is not there for linux/riscv64, only for linux/amd64, linux/arm/v7, linux/arm64, linux/ppc64le, linux/s390x, windows/amd64",
+    "Cannot pack docker.io/library/app:1: it is not available for linux/riscv64, only for linux/amd64, linux/arm/v7, linux/arm64, linux/ppc64le, linux/s390x, windows/amd64",
   ],
-  ["a platform by annotation that is not there", MANY, {}, "linux/amd64,linux/386", "not there for linux/386"],
+  ["a platform by annotation that is not there", MANY, {}, "linux/amd64,linux/386", "not available for linux/386"],
   [
     "a platform of the device that is not there",
     MANY,
     { devicePlatforms: PLATFORM("linux/386") },
     undefined,
-    "not there for linux/386",
+    "not available for linux/386",
   ],
   [
     "one platform of two that a single image has",
     makeImage("linux/amd64"),
     { platforms: PLATFORM("linux/amd64,linux/arm64") },
     undefined,
-    "not there for linux/arm64, only for linux/amd64",
+    "not available for linux/arm64, only for linux/amd64",
   ],
-  ["none of the defaults", ARM, {}, undefined, "not there for linux/amd64, linux/arm64, only for linux/arm/v7"],
+  ["none of the defaults", ARM, {}, undefined, "not available for linux/amd64, linux/arm64, only for linux/arm/v7"],
 ];
 
 for (const [title, image, options, annotation, expected] of CHOICES) {

@@ -35,7 +35,7 @@ async function has(command: string): Promise<boolean> {
   return (await new Deno.Command(command, { args: ["--version"] }).output().catch(() => undefined))?.success === true;
 }
 
-Deno.test("packBundle() writes kubepkg.json first, then the layout's documents, then children before parents", async () => {
+Deno.test("packBundle() writes kubepkg.json first, then the image layout's documents, then children before parents", async () => {
   await toolTest(async (folder) => {
     await run("gunzip", ["-t", "a.tgz"], folder);
     const names = (await run("tar", ["tzf", "a.tgz"], folder)).trim().split("\n");
@@ -91,7 +91,7 @@ Deno.test("packBundle() fills in digests, status and platforms", async () => {
   ]]);
 });
 
-Deno.test("packBundle() gives the same bytes for the same inputs, and says their size and digest", async () => {
+Deno.test("packBundle() writes the same bytes for the same inputs, and returns their size and digest", async () => {
   const first = await pack(makeKubePkg(NAMES), await fillStore(new MemoryStore(), IMAGES), { hashOutput: true });
   const store = await fillStore(new MemoryStore(), IMAGES);
   store.chunkSize = 999;
@@ -104,7 +104,7 @@ Deno.test("packBundle() gives the same bytes for the same inputs, and says their
       last = bytes;
     },
   });
-  // The order in which the package names its images is its own, and stays: all that follows is the same.
+  // The package keeps the order of its images. Everything after kubepkg.json is the same.
   assertEquals((await digestsIn(again.bytes)).join(), (await digestsIn(first.bytes)).join());
   assertEquals(first.result.size, first.bytes.length);
   assertEquals(first.result.tgzDigest, computeDigest(first.bytes));
@@ -117,7 +117,7 @@ Deno.test("packBundle() gives the same bytes for the same inputs, and says their
 for (const name of ["app:1.2", "nginx:1"]) {
   const tag = name.split(":")[1] ?? "";
   Deno.test({
-    name: `packBundle() makes an archive from which skopeo reads ${name}`,
+    name: `packBundle() writes an archive from which skopeo reads ${name}`,
     ignore: !await has("skopeo"),
     fn: () =>
       toolTest(async (folder) => {
@@ -129,7 +129,7 @@ for (const name of ["app:1.2", "nginx:1"]) {
         );
         assertEquals([inspected.Architecture, inspected.Layers.length], ["arm64", 2]);
         await run("skopeo", ["copy", "-q", "--all", "--insecure-policy", source, `dir:${folder}/out`]);
-        // As it is, too.
+        // Also without gunzip.
         const packed = `oci-archive:${folder}/a.tgz:${tag}`;
         assertEquals(computeDigest(await run("skopeo", ["inspect", "--raw", packed])), root.descriptor.digest);
       }),
@@ -137,7 +137,7 @@ for (const name of ["app:1.2", "nginx:1"]) {
 }
 
 Deno.test({
-  name: "packBundle() makes a tar that Python's tarfile reads",
+  name: "packBundle() writes a tar that Python's tarfile reads",
   ignore: !await has("python3"),
   fn: () =>
     toolTest(async (folder) => {
@@ -153,7 +153,7 @@ Deno.test({
     }),
 });
 
-Deno.test("packBundle() takes the digest that is given and does not ask for the tag", async () => {
+Deno.test("packBundle() uses a given digest, and does not resolve the tag", async () => {
   const image = makeUsualImage();
   const store = await fillStore(new MemoryStore(), { "app:1": image, "app:2": makeUsualImage(5) });
   const { result } = await pack(
@@ -166,14 +166,14 @@ Deno.test("packBundle() takes the digest that is given and does not ask for the 
   ]);
 });
 
-Deno.test("packBundle() takes latest for a name alone, and a digest in the name", async () => {
+Deno.test("packBundle() resolves a name without a tag as latest, and uses a digest in the name", async () => {
   const [image, other] = [makeUsualImage(), makeUsualImage(5)];
   const store = await fillStore(new MemoryStore(), { "app:latest": image, "app:2": other });
   const { result } = await pack(makeKubePkg({ app: "", [`app@${other.root.descriptor.digest}`]: "" }), store);
   assertEquals(result.images.map(({ digest }) => digest), [image.root.descriptor.digest, other.root.descriptor.digest]);
 });
 
-Deno.test("packBundle() leaves out what the site has", async () => {
+Deno.test("packBundle() leaves out content that the site holds", async () => {
   const store = await fillStore(new MemoryStore(), IMAGES);
   const full = await pack(makeKubePkg(NAMES), store);
   const have = new Set<Digest>([
@@ -190,7 +190,7 @@ Deno.test("packBundle() leaves out what the site has", async () => {
   assertEquals([info.omitted.count, info.blobs.count], [5, full.result.blobs.count]);
 });
 
-Deno.test("packBundle() of no images has its manifests alone", async () => {
+Deno.test("packBundle() without images packs only the Kubernetes manifests", async () => {
   const { bytes, result } = await pack(makeKubePkg({}), new MemoryStore());
   assertEquals([result.images, result.platforms, await digestsIn(bytes)], [[], [], []]);
 });
@@ -198,43 +198,44 @@ Deno.test("packBundle() of no images has its manifests alone", async () => {
 const image = makeImage("linux/amd64", [makeBlob(1000)]);
 const [config, layer] = image.blobs as [typeof image.root, typeof image.root];
 
-class LyingStore extends MemoryStore {
-  lies = new Map<Digest, Uint8Array<ArrayBuffer>>();
+/** Serves other bytes for some digests. */
+class CorruptStore extends MemoryStore {
+  corrupted = new Map<Digest, Uint8Array<ArrayBuffer>>();
   override async openBlob(repo: string, digest: Digest) {
-    const bytes = this.lies.get(digest);
+    const bytes = this.corrupted.get(digest);
     if (bytes === undefined) return await super.openBlob(repo, digest);
     return { size: bytes.length, start: 0, length: bytes.length, body: streamOf(bytes) };
   }
 }
 
-const FAILURES: readonly [string, (store: LyingStore) => void, string][] = [
+const FAILURES: readonly [string, (store: CorruptStore) => void, string][] = [
   [
     "another blob of the same size",
-    (store) => store.lies.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0))),
+    (store) => store.corrupted.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0))),
     "the content has digest",
   ],
   [
     "a blob that is too short",
-    (store) => store.lies.set(layer.descriptor.digest, layer.bytes.slice(1)),
-    "999 of 1000 bytes came",
+    (store) => store.corrupted.set(layer.descriptor.digest, layer.bytes.slice(1)),
+    "received 999 of 1000 bytes",
   ],
   [
     "a blob that is too long",
-    (store) => store.lies.set(layer.descriptor.digest, new Uint8Array(2000)),
+    (store) => store.corrupted.set(layer.descriptor.digest, new Uint8Array(2000)),
     "more than the 1000 bytes",
   ],
   [
     "another config",
-    (store) => store.lies.set(config.descriptor.digest, config.bytes.with(2, 0)),
+    (store) => store.corrupted.set(config.descriptor.digest, config.bytes.with(2, 0)),
     "the content has digest",
   ],
 ];
 
-for (const [title, spoil, message] of FAILURES) {
-  Deno.test(`packBundle() verifies what it packs: ${title}`, async () => {
-    const store = new LyingStore();
+for (const [title, corrupt, message] of FAILURES) {
+  Deno.test(`packBundle() verifies the content that it packs: ${title}`, async () => {
+    const store = new CorruptStore();
     await fillStore(store, { "app:1": image });
-    spoil(store);
+    corrupt(store);
     const error = await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), DigestMismatchError);
     const advice = "; run crpe verify to see what is broken";
     for (const part of ["Cannot pack docker.io/library/app:1: ", message, advice]) {
@@ -244,11 +245,11 @@ for (const [title, spoil, message] of FAILURES) {
   });
 }
 
-Deno.test("packBundle() names every image that a broken blob breaks, and no other", async () => {
-  const store = new LyingStore();
+Deno.test("packBundle() names every image that needs a broken blob, and no other", async () => {
+  const store = new CorruptStore();
   const other = makeImage("linux/amd64", [makeBlob(500, 8)]);
   await fillStore(store, { "app:1": image, "app:2": other, "b:3": image });
-  store.lies.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0)));
+  store.corrupted.set(layer.descriptor.digest, layer.bytes.with(5, 1 + (layer.bytes[5] ?? 0)));
   const { message } = await assertRejects(
     () => pack(makeKubePkg({ "app:1": "", "app:2": "", "b:3": "" }), store),
     DigestMismatchError,
@@ -256,7 +257,7 @@ Deno.test("packBundle() names every image that a broken blob breaks, and no othe
   assertStringIncludes(message, "Cannot pack docker.io/library/app:1, docker.io/library/b:3: ");
 });
 
-Deno.test("packBundle() names the image or blob that is not there", async () => {
+Deno.test("packBundle() names a missing image or blob", async () => {
   const store = new MemoryStore();
   await assertRejects(
     () => pack(makeKubePkg({ "app:1": "" }), store),
@@ -272,14 +273,14 @@ Deno.test("packBundle() names the image or blob that is not there", async () => 
   assertEquals(store.openBodies, 0);
 });
 
-Deno.test("packBundle() passes on a blob that fails while it is read, and leaves nothing open", async () => {
+Deno.test("packBundle() throws the error of a blob that fails while it is read, and leaves nothing open", async () => {
   const store = await fillStore(new MemoryStore(), { "app:1": makeImage("linux/amd64", [makeBlob(300_000)]) });
   store.failAt = { position: 100_000, error: new Error("disk is gone") };
   await assertRejects(() => pack(makeKubePkg({ "app:1": "" }), store), Error, "disk is gone");
   assertEquals(store.openBodies, 0);
 });
 
-Deno.test("packBundle() stops when its sink is full, and leaves nothing open", async () => {
+Deno.test("packBundle() stops when the disk is full, and leaves nothing open", async () => {
   const store = await fillStore(new MemoryStore(), { "app:1": makeImage("linux/amd64", [makeBlob(5_000_000)]) });
   let left = 2_000_000;
   const sink = {

@@ -42,20 +42,20 @@ Deno.test("readBundle() reads gzip, zstd and plain tar", async () => {
 const REFUSED: readonly [string, readonly TestFile[], string][] = [
   ["[50] kubepkg.json is not first", [fileOf(BLOB), ["kubepkg.json", KUBEPKG]], 'its first entry is "blobs/sha256/'],
   ["[50] there is no kubepkg.json", [["oci-layout", "{}"]], 'its first entry is "oci-layout", not kubepkg.json'],
-  ["[50] there is nothing", [], "it has no files"],
+  ["[50] it is empty", [], "it has no files"],
   [
-    "[42] kubepkg.json is there twice",
+    "[42] it has kubepkg.json twice",
     [["kubepkg.json", KUBEPKG], ["kubepkg.json", KUBEPKG]],
     "it has kubepkg.json twice",
   ],
   [
-    "[42] kubepkg.json is there twice, as ./kubepkg.json",
+    "[42] it has kubepkg.json twice, once as ./kubepkg.json",
     [["kubepkg.json", KUBEPKG], ["./kubepkg.json", KUBEPKG]],
     "twice",
   ],
-  ["[42] a blob is there twice", [["kubepkg.json", KUBEPKG], fileOf(BLOB), fileOf(BLOB)], "twice"],
+  ["[42] it has a blob twice", [["kubepkg.json", KUBEPKG], fileOf(BLOB), fileOf(BLOB)], "twice"],
   [
-    "[51] kubepkg.json is cut short",
+    "[51] kubepkg.json is cut off",
     [["kubepkg.json", KUBEPKG.slice(0, -9)]],
     "Cannot read kubepkg.json of the bundle as JSON",
   ],
@@ -67,28 +67,36 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
   ["[51] kubepkg.json is 10,000 levels deep", [["kubepkg.json", `{"a":${"[".repeat(10_000)}`]], "nested deeper than"],
   ["[51] kubepkg.json has __proto__", [["kubepkg.json", '{"__proto__":{}}']], "__proto__"],
   [
-    "[52] its name leads elsewhere",
+    "[52] the package's name is a path",
     [["kubepkg.json", KUBEPKG.replace('"demo"', '"../../x"')]],
     "metadata.name: must be",
   ],
   [
     "[47] it has a blob that it does not declare",
     [["kubepkg.json", DECLARED], fileOf(makeBlob(5))],
-    "kubepkg.json does not name",
+    "kubepkg.json does not list",
   ],
   [
     "[47] it has a blob that is larger than declared",
     [["kubepkg.json", DECLARED], [fileOf(BLOB)[0], makeBytes(1001)]],
     "has 1001 bytes, kubepkg.json says 1000",
   ],
-  ["it has another file", [["kubepkg.json", KUBEPKG], ["install.sh", "rm"]], '"install.sh", which no bundle has'],
-  ["it has a blob of an unknown algorithm", [["kubepkg.json", KUBEPKG], ["blobs/md5/00", ""]], "which no bundle has"],
+  [
+    "it has another file",
+    [["kubepkg.json", KUBEPKG], ["install.sh", "rm"]],
+    '"install.sh", which does not belong in a bundle',
+  ],
+  [
+    "it has a blob of an unknown algorithm",
+    [["kubepkg.json", KUBEPKG], ["blobs/md5/00", ""]],
+    "which does not belong in a bundle",
+  ],
   ["it has a blob in upper case", [["kubepkg.json", KUBEPKG], [
     fileOf(BLOB)[0].toUpperCase().replace("BLOBS/SHA", "blobs/sha"),
     "",
-  ]], "which no bundle has"],
+  ]], "which does not belong in a bundle"],
   [
-    "index.json is none",
+    "index.json is not JSON",
     [["kubepkg.json", KUBEPKG], ["index.json", "["]],
     "Cannot read index.json of the bundle as JSON",
   ],
@@ -99,13 +107,13 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
 ];
 
 for (const [title, files, message] of REFUSED) {
-  Deno.test(`${title.startsWith("[") ? title.slice(0, 5) : ""}readBundle() refuses it if ${title.replace(/^\[\d+\] /, "")}`, async () => {
+  Deno.test(`${title.startsWith("[") ? title.slice(0, 5) : ""}readBundle() refuses a bundle when ${title.replace(/^\[\d+\] /, "")}`, async () => {
     const bytes = await makeTgz(files);
     assertStringIncludes((await assertRejects(() => readAll(bytes), CorruptError)).message, message);
   });
 }
 
-Deno.test("[47] readBundle() takes no more of a gzip bomb than its first header", async () => {
+Deno.test("[47] readBundle() reads no more of a gzip bomb than its first header", async () => {
   const tar = await makeTar([["kubepkg.json", DECLARED], [fileOf(BLOB)[0], new Uint8Array(64 << 20)]]);
   const bomb = new Uint8Array(gzipSync(tar));
   let given = 0;
@@ -117,11 +125,11 @@ Deno.test("[47] readBundle() takes no more of a gzip bomb than its first header"
   const bundle = await readBundle(stream);
   await assertRejects(() => bundle.next(), CorruptError, "67108864 bytes, kubepkg.json says 1000");
   await bundle.cancel();
-  assert(given < 10_000 && given < bomb.length / 4, `${given} of ${bomb.length} bytes were taken`);
+  assert(given < 10_000 && given < bomb.length / 4, `${given} of ${bomb.length} bytes were read`);
   assert(isCancelled);
 });
 
-Deno.test("inspectBundle() says what a bundle has, and reads its first entry alone", async () => {
+Deno.test("inspectBundle() describes a bundle, and reads only its first entry", async () => {
   const store = await fillStore(new MemoryStore(), { "a.lan/app:1": IMAGE });
   const { bytes, result } = await pack(makeKubePkg({ "a.lan/app:1": "" }), store);
   let given = 0;
@@ -144,10 +152,10 @@ Deno.test("inspectBundle() says what a bundle has, and reads its first entry alo
     blobs: { count: 8, size },
     omitted: { count: 0, size: 0 },
   });
-  assert(given < 10_000 && bytes.length > 200_000, `${given} of ${bytes.length} bytes were taken`);
+  assert(given < 10_000 && bytes.length > 200_000, `${given} of ${bytes.length} bytes were read`);
 });
 
-Deno.test("verifyBundle() finds nothing in a good bundle", async () => {
+Deno.test("verifyBundle() finds no problems in an intact bundle", async () => {
   const store = await fillStore(new MemoryStore(), { "app:1": IMAGE });
   const { bytes, result } = await pack(makeKubePkg({ "app:1": "" }), store, {
     have: new Set([BLOB.descriptor.digest]),
@@ -160,7 +168,7 @@ Deno.test("verifyBundle() finds nothing in a good bundle", async () => {
   });
 });
 
-Deno.test("verifyBundle() lists all that is broken, and the images that it breaks", async () => {
+Deno.test("verifyBundle() lists all problems, and the images that each breaks", async () => {
   const [other, third] = [makeBlob(500, 2), makeBlob(300, 3)];
   const line = (name: string, { descriptor: { digest, size } }: typeof BLOB) => ({ type: "blob", name, digest, size });
   const kubepkg = makeKubePkg({ "app:1": IMAGE.root.descriptor.digest, "b:1": "" }, "1.0.0", {
@@ -172,11 +180,11 @@ Deno.test("verifyBundle() lists all that is broken, and the images that it break
       ],
     },
   });
-  const spoilt = BLOB.bytes.with(0, 1 + (BLOB.bytes[0] ?? 0));
+  const corrupted = BLOB.bytes.with(0, 1 + (BLOB.bytes[0] ?? 0));
   const bytes = await makeTar([
     ["kubepkg.json", JSON.stringify(kubepkg)],
     ["what", ""],
-    [fileOf(BLOB)[0], spoilt],
+    [fileOf(BLOB)[0], corrupted],
     [fileOf(third)[0], third.bytes.slice(1)],
     fileOf(makeBlob(10)),
   ]);
@@ -188,17 +196,17 @@ Deno.test("verifyBundle() lists all that is broken, and the images that it break
     [undefined, undefined],
     [other.descriptor.digest, ["docker.io/library/b:1"]],
     [third.descriptor.digest, ["docker.io/library/b:1"]],
-    // Its digest is not said.
+    // An image without a digest.
     [undefined, ["docker.io/library/b:1"]],
     [IMAGE.root.descriptor.digest, ["docker.io/library/app:1"]],
   ]);
   const messages = problems.map(({ message }) => message).join("\n");
   for (
     const text of [
-      '"what", which no bundle has',
+      '"what", which does not belong in a bundle',
       "the content has digest",
       "has 299 bytes",
-      "does not name",
+      "does not list",
       "it is missing",
     ]
   ) {
@@ -206,7 +214,7 @@ Deno.test("verifyBundle() lists all that is broken, and the images that it break
   }
 });
 
-Deno.test("[48] verifyBundle() says what a truncated bundle lacks", async () => {
+Deno.test("[48] verifyBundle() lists what is missing in a truncated bundle", async () => {
   const store = await fillStore(new MemoryStore(), { "app:1": IMAGE });
   const { bytes } = await pack(makeKubePkg({ "app:1": "" }), store);
   const { problems } = await verifyBundle(streamOf(bytes.slice(0, bytes.length / 2)));

@@ -10,7 +10,7 @@ import { makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { fillStore, makeImage, makeKubePkg, pack } from "./bundle_support.ts";
 
-// Blobs over many stored blocks, within one, of one byte and of none.
+// Blobs that span many stored blocks, and blobs of one byte and of none.
 const IMAGE = makeImage("linux/amd64", [
   makeBlob(400_000, 1),
   makeBlob(1, 2),
@@ -23,7 +23,7 @@ const KUBEPKG = makeKubePkg({ "app:1": "" });
 class MemoryFile implements PartialFile {
   bytes: Uint8Array<ArrayBuffer>;
   written = 0;
-  /** Bytes of what was there that stayed, at the least. */
+  /** Smallest number of bytes that were kept of the original file. */
   kept = Infinity;
 
   constructor(bytes: Uint8Array<ArrayBuffer>) {
@@ -51,7 +51,7 @@ class MemoryFile implements PartialFile {
   }
 }
 
-/** Counts the bytes that are read of blobs. */
+/** Counts the bytes of the blobs that are read. */
 class CountingStore extends MemoryStore {
   opened = 0;
   bytes = 0;
@@ -77,7 +77,7 @@ const WHOLE = (await pack(KUBEPKG, await createStore(), { hashOutput: true })).b
 const LAYOUT = layOutBundle(await preparePack(KUBEPKG, await createStore(), {}));
 const HEAD = LAYOUT.head.bytes.length;
 const BLOCK = 65_540;
-// The borders of everything, and some places far from any.
+// All borders, and some positions far from any.
 const CUTS = [
   ...[0, 1, HEAD - 1, HEAD, HEAD + 1, HEAD + 5, HEAD + 6, HEAD + 5 + 512, HEAD + 5 + 600],
   ...[1, 6, 7, 16, 17].flatMap((blocks) => [-1, 0, 1, 4, 5, 6].map((more) => HEAD + blocks * BLOCK + more)),
@@ -86,26 +86,26 @@ const CUTS = [
 ];
 
 for (const cut of new Set(CUTS)) {
-  Deno.test(`packBundle() goes on with a file that was cut after ${cut} of ${WHOLE.length} bytes`, async () => {
+  Deno.test(`packBundle() resumes a file that was cut off after ${cut} of ${WHOLE.length} bytes`, async () => {
     const store = await createStore();
     const file = new MemoryFile(WHOLE.slice(0, cut));
     const result = await resume(file, store, { hashOutput: true });
     assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
     assertEquals([result.tgzDigest, result.size], [computeDigest(WHOLE), WHOLE.length]);
-    // Of a stored block that was begun nothing but itself is written again, and nothing of it is read again.
+    // Only the last, incomplete stored block is written again, and its content is not read again.
     const least = cut < HEAD ? 0 : cut - BLOCK;
-    assert(file.kept >= least || cut === WHOLE.length, `${file.kept} of ${cut} bytes stayed`);
+    assert(file.kept >= least || cut === WHOLE.length, `${file.kept} of ${cut} bytes were kept`);
     assert(file.written <= WHOLE.length - least);
     assert(result.resumed <= cut && result.resumed >= (cut < HEAD ? 0 : cut - 5 - 13), `${result.resumed} of ${cut}`);
     const content = IMAGE.blobs.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    // The config is read besides, for its platform.
+    // The config is read once more, for its platform.
     assert(store.bytes <= Math.min(content, WHOLE.length - Math.max(cut, HEAD)) + IMAGE.blobs[0]!.bytes.length);
     assertEquals(store.openBodies, 0);
   });
 }
 
 for (const at of [HEAD, HEAD + 7, HEAD + 2000, HEAD + 300_000, HEAD + 6 * BLOCK + 3, WHOLE.length - 700_000]) {
-  Deno.test(`packBundle() writes anew what is damaged of a file, from the entry on in which byte ${at} is`, async () => {
+  Deno.test(`packBundle() rewrites a damaged file from the entry that has the wrong byte ${at}`, async () => {
     for (const length of [WHOLE.length, WHOLE.length - 1000, WHOLE.length - 300_000]) {
       const store = await createStore();
       const file = new MemoryFile(WHOLE.slice(0, length));
@@ -117,7 +117,7 @@ for (const at of [HEAD, HEAD + 7, HEAD + 2000, HEAD + 300_000, HEAD + 6 * BLOCK 
   });
 }
 
-Deno.test("packBundle() finds at the end of a blob that the beginning which was there is damaged, and reads it again", async () => {
+Deno.test("packBundle() reads a blob again when it finds at its end that the resumed beginning is damaged", async () => {
   const store = await createStore();
   const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
   file.bytes[HEAD + 200_000]! ^= 1;
@@ -126,26 +126,26 @@ Deno.test("packBundle() finds at the end of a blob that the beginning which was 
   assertEquals(store.openBodies, 0);
 });
 
-Deno.test("packBundle() takes up no file whose end, or what is behind it, is wrong", async () => {
-  const spoilt = WHOLE.slice();
-  spoilt[WHOLE.length - 6]! ^= 1;
+Deno.test("packBundle() rewrites a file with a wrong end, or with data after its end", async () => {
+  const corrupted = WHOLE.slice();
+  corrupted[WHOLE.length - 6]! ^= 1;
   const longer = new Uint8Array(WHOLE.length + 3);
   longer.set(WHOLE);
-  for (const bytes of [spoilt, longer, WHOLE.with(3, 0), new Uint8Array(WHOLE.length), WHOLE.slice(1)]) {
+  for (const bytes of [corrupted, longer, WHOLE.with(3, 0), new Uint8Array(WHOLE.length), WHOLE.slice(1)]) {
     const file = new MemoryFile(bytes);
     await resume(file, await createStore());
     assertEquals(computeDigest(file.bytes), computeDigest(WHOLE));
   }
 });
 
-Deno.test("packBundle() writes over a file of another package", async () => {
+Deno.test("packBundle() overwrites the file of another package", async () => {
   const other = await pack(makeKubePkg({ "app:1": "" }, "0.0.2"), await createStore());
   const file = new MemoryFile(other.bytes);
   const { resumed } = await resume(file, await createStore());
   assertEquals([computeDigest(file.bytes), resumed, file.kept], [computeDigest(WHOLE), 0, 0]);
 });
 
-Deno.test("packBundle() says that a blob is too short which ends before the place where it goes on", async () => {
+Deno.test("packBundle() reports a blob that ends before the position from which it resumes", async () => {
   const store = await createStore();
   const { openBlob } = store;
   store.openBlob = async (repo, digest, range) => {
@@ -154,10 +154,10 @@ Deno.test("packBundle() says that a blob is too short which ends before the plac
     return { size: 1000, start, length, body: streamOf(IMAGE.blobs[1]!.bytes.slice(start, start + length)) };
   };
   const file = new MemoryFile(WHOLE.slice(0, HEAD + 300_000));
-  await assertRejects(() => resume(file, store), DigestMismatchError, "1000 of 400000 bytes came");
+  await assertRejects(() => resume(file, store), DigestMismatchError, "received 1000 of 400000 bytes");
 });
 
-Deno.test("packBundle() gives up when the content is wrong also without what was there", async () => {
+Deno.test("packBundle() gives up when the content is wrong also after a restart", async () => {
   const store = await createStore();
   const wrong = new MemoryStore();
   const layer = IMAGE.blobs[1]!;

@@ -28,7 +28,7 @@ async function prepare(have?: ReadonlySet<Digest>) {
   return await preparePack(makeKubePkg(NAMES), store, have === undefined ? {} : { have });
 }
 
-/** Splits into a folder. */
+/** Packs the test package in parts, into a folder. */
 async function split(maxBytes: number, options: Partial<PackPartsOptions> = {}, folder?: TestFolder) {
   const target = folder ?? await TestFolder.create();
   const pack = await prepare();
@@ -60,7 +60,7 @@ function contentOf({ name, bytes }: { name: string; bytes: Uint8Array }): PartCo
 }
 
 for (const size of [100 * KIB, 128 * KIB + 1, 200_000, 500_000, 10_000_000]) {
-  Deno.test(`packParts() writes parts of at most ${size} bytes, which together have everything once`, async () => {
+  Deno.test(`packParts() writes parts of at most ${size} bytes, which together have all content once`, async () => {
     const { pack, result, files } = await split(size, { hashOutput: true });
     const count = files.length;
     assertEquals(count === 1, size === 10_000_000);
@@ -69,7 +69,7 @@ for (const size of [100 * KIB, 128 * KIB + 1, 200_000, 500_000, 10_000_000]) {
     const placed: Digest[] = [];
     for (const [i, bytes] of files.entries()) {
       assert(bytes.length <= size, `${bytes.length} bytes`);
-      // A part is filled up before the next one: what is left free is too little for a piece, or a manifest's.
+      // Each part is filled before the next: the unused rest is too small for a piece or a manifest.
       if (i < count - 1) assert(bytes.length > size - 34 * KIB, `${bytes.length} of ${size} bytes`);
       assertEquals(result.parts[i]!.size, bytes.length);
       assertEquals(result.parts[i]!.tgzDigest, computeDigest(bytes));
@@ -96,7 +96,7 @@ for (const size of [100 * KIB, 128 * KIB + 1, 200_000, 500_000, 10_000_000]) {
   });
 }
 
-Deno.test("layOutParts() refuses a size that is too small, and names the smallest that works", async () => {
+Deno.test("layOutParts() refuses a size that is too small, and gives the smallest that works", async () => {
   const pack = await prepare();
   const error = assertThrows(() => layOutParts(pack, 1000), SplitTooSmallError);
   assertStringIncludes(error.message, `the smallest size that works here is ${error.smallest / KIB}KiB`);
@@ -104,14 +104,14 @@ Deno.test("layOutParts() refuses a size that is too small, and names the smalles
   assertThrows(() => layOutParts(pack, error.smallest - 1), SplitTooSmallError);
 });
 
-Deno.test("layOutParts() of nothing but manifests, and of a package that the site has, is one part", async () => {
+Deno.test("layOutParts() makes one part of a package that the site holds entirely", async () => {
   const { plan } = await prepare();
   const have = new Set(plan.entries.map(({ descriptor }) => descriptor.digest));
   const [only, ...others] = layOutParts(await prepare(have), 200 * KIB);
   assertEquals([only!.entries, others], [[], []]);
 });
 
-Deno.test("layOutParts() lays out a blob of 64 GiB, and takes no size that makes thousands of parts of it", async () => {
+Deno.test("layOutParts() splits a blob of 64 GiB, and refuses a size that would make thousands of parts", async () => {
   const pack = await prepare();
   const entry = pack.plan.entries[0]!;
   const entries = [{ ...entry, descriptor: { ...entry.descriptor, size: 2 ** 36 } }];
@@ -121,7 +121,7 @@ Deno.test("layOutParts() lays out a blob of 64 GiB, and takes no size that makes
   assertThrows(() => layOutParts({ ...pack, plan }, KIB * KIB), SplitTooSmallError);
 });
 
-Deno.test("a part is read by GNU tar", async () => {
+Deno.test("packParts() writes parts that GNU tar reads", async () => {
   await using folder = await TestFolder.create();
   const { files } = await split(200_000, {}, folder);
   const names = (await run("tar", ["tzf", `a.part2of${files.length}.tgz`], folder.path)).trim().split("\n");
@@ -129,7 +129,7 @@ Deno.test("a part is read by GNU tar", async () => {
   assert(names.slice(1).every((name) => /^(?:blobs|pieces)\//.test(name)));
 });
 
-Deno.test("packParts() leaves the parts that are there, and goes on with what is there of one", async () => {
+Deno.test("packParts() keeps existing parts, and resumes a partial one", async () => {
   await using folder = await TestFolder.create();
   const { files, result } = await split(200_000, {}, folder);
   const stamps = async () => await Promise.all(result.parts.map(async ({ file }) => (await Deno.stat(file)).ino));
@@ -139,7 +139,7 @@ Deno.test("packParts() leaves the parts that are there, and goes on with what is
   assertEquals(again.result.resumed, again.result.size);
   assertEquals(again.result.parts.map(({ tgzDigest }) => tgzDigest), files.map((bytes) => computeDigest(bytes)));
 
-  // One is there in part, one is gone, one is damaged, one is another's.
+  // One part is partial, one is missing, one is damaged, one is of another package.
   const pathOf = (number: number) => `${folder.path}/a.part${number}of${files.length}.tgz`;
   await Deno.remove(pathOf(2));
   await folder.write(`.a.part2of${files.length}.tgz.partial`, files[1]!.slice(0, 150_000));
@@ -153,12 +153,12 @@ Deno.test("packParts() leaves the parts that are there, and goes on with what is
   assertEquals((await folder.listFiles()).length, files.length);
 });
 
-Deno.test("packParts() finds that a piece was damaged before it was gone on with, and writes it again", async () => {
+Deno.test("packParts() finds that a resumed piece is damaged, and writes it again", async () => {
   await using folder = await TestFolder.create();
   const { files } = await split(200_000, {}, folder);
   const count = files.length;
   for (let i = 1; i <= count; i++) await Deno.remove(`${folder.path}/a.part${i}of${count}.tgz`);
-  // The large blob is in parts 1 to 4; nobody can tell that this is wrong before the end of it.
+  // The large blob is in parts 1 to 4. That this piece is wrong shows only at the end of the blob.
   const [layout] = layOutParts(await prepare(), 200_000);
   const first = files[0]!.slice(0, 190_000);
   const at = layout!.head.bytes.length + 40_000;
@@ -167,7 +167,7 @@ Deno.test("packParts() finds that a piece was damaged before it was gone on with
   assertEquals(repaired.files.map((bytes) => computeDigest(bytes)), files.map((bytes) => computeDigest(bytes)));
 });
 
-Deno.test("packParts() leaves no part with a piece of what is wrong", async () => {
+Deno.test("packParts() leaves no part with a piece of wrong content", async () => {
   await using folder = await TestFolder.create();
   const pack = await prepare();
   const { source } = pack;

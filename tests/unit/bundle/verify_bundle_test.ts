@@ -26,12 +26,12 @@ const OTHER = makeImage("linux/amd64", [makeBlob(700, 9)]);
 const LAYER = IMAGE.blobs[1]!;
 const NAMES = { "app:1": IMAGE.root.descriptor.digest, "app:2": OTHER.root.descriptor.digest };
 
-/** Both images' bundle; without a list, or with one that names only what is in the file. */
-async function makeBundle(isListed: boolean, ...forgotten: Content[]) {
+/** Makes a bundle of both images, with or without `status.digests`. The list has only what is in the file. */
+async function makeBundle(isListed: boolean, ...omitted: Content[]) {
   const rest = ({ manifests, blobs, root }: TestImage): TestImage => ({
     root,
-    manifests: manifests.filter((it) => !forgotten.includes(it)),
-    blobs: blobs.filter((it) => !forgotten.includes(it)),
+    manifests: manifests.filter((it) => !omitted.includes(it)),
+    blobs: blobs.filter((it) => !omitted.includes(it)),
   });
   const both = [IMAGE, OTHER].map(rest);
   const unique = new Map(both.flatMap((it) => linesOf(it)).map((line) => [JSON.stringify(line), line]));
@@ -42,8 +42,8 @@ async function makeBundle(isListed: boolean, ...forgotten: Content[]) {
 }
 
 for (const isListed of [true, false]) {
-  const how = isListed ? "that status.digests forgot" : "where there is no status.digests";
-  Deno.test(`verifyBundle() finds what is missing ${how}, and the images that it breaks`, async () => {
+  const how = isListed ? "that status.digests does not list" : "in a bundle without status.digests";
+  Deno.test(`verifyBundle() finds missing content ${how}, and the images that it breaks`, async () => {
     assertEquals((await verifyBundle(streamOf(await makeBundle(isListed)))).problems, []);
     const { problems } = await verifyBundle(streamOf(await makeBundle(isListed, LAYER)));
     assertEquals(problems.map(({ digest, images }) => [digest, images]), [
@@ -57,7 +57,7 @@ for (const isListed of [true, false]) {
   });
 }
 
-Deno.test("verifyBundle() does not miss what was left out for a site that holds it", async () => {
+Deno.test("verifyBundle() does not report content that was left out because the site holds it", async () => {
   const source = await fillStore(new MemoryStore(), { "app:1": IMAGE });
   const all = await pack(makeKubePkg({ "app:1": "" }), source);
   const digests = all.result.kubepkg.status?.digests?.map(({ digest }) => digest) ?? [];
@@ -74,7 +74,7 @@ Deno.test("verifyBundle() does not miss what was left out for a site that holds 
   }
 });
 
-Deno.test("verifyBundle() names the image whose manifest is broken, and goes on with the next", async () => {
+Deno.test("verifyBundle() names the image whose manifest is broken, and continues with the next", async () => {
   const broken = makeDocument("application/vnd.oci.image.manifest.v1+json", { schemaVersion: 2, layers: 5 });
   const kubepkg = makeKubePkg({ "app:1": broken.descriptor.digest, "app:2": OTHER.root.descriptor.digest });
   const files = [...filesOf(kubepkg, OTHER), fileOf(broken)].filter(([name]) => name !== fileOf(OTHER.blobs[1]!)[0]);
@@ -95,30 +95,30 @@ const NAMED: readonly [string, Uint8Array, string][] = [
     "Cannot read a.tgz: it is not a bundle (neither gzip, zstd nor tar)",
   ],
   ["an empty file", new Uint8Array(0), "Cannot read a.tgz: it is empty"],
-  ["JSON in gzip", gzipSync(JSON_FILE), "Cannot read a.tgz: it is not a bundle (what is in the gzip is no tar)"],
-  ["gzip cut short", gzipSync(TAR).subarray(0, 50), "a.tgz: "],
-  ["a tar cut short", TAR.subarray(0, 700), "Cannot read a.tgz: it ends"],
-  ["a tar with a wrong check sum", TAR.with(0, 1), "Cannot read a.tgz: the check sum of a header is wrong"],
+  ["JSON in gzip", gzipSync(JSON_FILE), "Cannot read a.tgz: it is not a bundle (the gzip data is not a tar)"],
+  ["cut-off gzip", gzipSync(TAR).subarray(0, 50), "a.tgz: "],
+  ["a cut-off tar", TAR.subarray(0, 700), "Cannot read a.tgz: it is cut off"],
+  ["a tar with a wrong checksum", TAR.with(0, 1), "Cannot read a.tgz: the checksum of a header is wrong"],
   [
     "a tar without kubepkg.json",
     await makeTar([["oci-layout", ""]]),
     'Cannot use a.tgz: its first entry is "oci-layout"',
   ],
-  ["no KubePkg", await makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
-  ["no JSON", await makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],
+  ["a tar without a KubePkg", await makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
+  ["a tar without JSON", await makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],
   [
-    "an image without a digest",
+    "a package with an image without a digest",
     await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({ "b:1": "" }))]]),
     "Cannot use a.tgz: it does not say which digest docker.io/library/b:1 has",
   ],
   [
-    "a number that would be changed",
+    "a package with a number that would lose precision",
     await makeTar([["kubepkg.json", JSON.stringify(makeKubePkg({})).replace('"v1"', '"v1","n":9007199254740993')]]),
     'Cannot use kubepkg.json of a.tgz: spec.manifests["web.default.service"].n: the number 9007199254740993',
   ],
 ];
 for (const [title, bytes, message] of NAMED) {
-  Deno.test(`what reads a bundle names the file that is ${title}`, async () => {
+  Deno.test(`importBundle(), verifyBundle() and inspectBundle() name the file in errors about ${title}`, async () => {
     const open = () => streamOf(new Uint8Array(bytes));
     const readers = [
       () => importBundle(open(), new MemoryStore(), { what: "a.tgz" }),
@@ -126,8 +126,8 @@ for (const [title, bytes, message] of NAMED) {
         const { problems } = await verifyBundle(open(), { what: "a.tgz" });
         throw new CorruptError(problems[0]?.message ?? "");
       },
-      // What it says of an image it does not check.
-      ...title === "an image without a digest" ? [] : [() => inspectBundle(open(), "a.tgz")],
+      // inspectBundle() does not check the digests of images.
+      ...title.includes("without a digest") ? [] : [() => inspectBundle(open(), "a.tgz")],
     ];
     for (const read of readers) assertStringIncludes((await assertRejects(read, CorruptError)).message, message);
     assert(readers.length >= 2);

@@ -13,7 +13,7 @@ const writeAnew = async ({ partial, write }: BundleOutput) => {
 };
 const write = async (path: string) => await writeBundleFile(path, writeAnew);
 
-Deno.test("chooseBundlePath() puts a bundle into what is a folder, or ends in a slash", async () => {
+Deno.test("chooseBundlePath() puts a bundle into an existing folder, or a path that ends in a slash", async () => {
   await using folder = await TestFolder.create();
   await folder.write("folder/x", "");
   await Deno.symlink("folder", `${folder.path}/link`);
@@ -27,7 +27,7 @@ Deno.test("chooseBundlePath() puts a bundle into what is a folder, or ends in a 
   }
 });
 
-Deno.test("writeBundleFile() follows symbolic links, and leaves them as they are", async () => {
+Deno.test("writeBundleFile() follows symbolic links, and keeps them", async () => {
   await using folder = await TestFolder.create();
   await folder.write("there/old.tgz", "old");
   await Deno.symlink("there/old.tgz", `${folder.path}/to-file`);
@@ -52,7 +52,7 @@ Deno.test("writeBundleFile() does not replace a folder", async () => {
 });
 
 Deno.test({
-  name: "writeBundleFile() writes into a pipe, which stays one",
+  name: "writeBundleFile() writes into a pipe, and keeps it",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using folder = await TestFolder.create();
@@ -65,7 +65,7 @@ Deno.test({
   },
 });
 
-Deno.test("writeBundleFile() takes over what an earlier one left behind", async () => {
+Deno.test("writeBundleFile() replaces the partial file of an earlier call", async () => {
   await using folder = await TestFolder.create();
   await folder.write(".a.tgz.partial", "more bytes than there will be");
   await write(`${folder.path}/a.tgz`);
@@ -73,7 +73,7 @@ Deno.test("writeBundleFile() takes over what an earlier one left behind", async 
   assertEquals(await folder.listFiles(), ["a.tgz"]);
 });
 
-Deno.test("writeBundleFile() leaves alone what another one is writing, and what is no file", async () => {
+Deno.test("writeBundleFile() does not touch a file that is being written, or one that is not a regular file", async () => {
   await using folder = await TestFolder.create();
   const path = `${folder.path}/a.tgz`;
   await writeBundleFile(path, async (sink) => {
@@ -84,21 +84,21 @@ Deno.test("writeBundleFile() leaves alone what another one is writing, and what 
   assertEquals(await Deno.readFile(path), BYTES);
   await folder.write("precious", "precious");
   await Deno.symlink("precious", `${folder.path}/.a.tgz.partial`);
-  await assertRejects(() => write(path), Error, "is in the way");
+  await assertRejects(() => write(path), Error, "is not a regular file; remove it");
   assertEquals(await Deno.readTextFile(`${folder.path}/precious`), "precious");
 });
 
-Deno.test("writeBundleFile() leaves what it has written to the next one when writing fails", async () => {
+Deno.test("writeBundleFile() keeps the partial file for the next call when writing fails", async () => {
   await using folder = await TestFolder.create();
   const path = `${folder.path}/a.tgz`;
-  const told: unknown[] = [];
-  const options = { onBegin: () => void told.push("begun"), onKept: (bytes: number) => void told.push(bytes) };
+  const events: unknown[] = [];
+  const options = { onBegin: () => void events.push("begun"), onKept: (bytes: number) => void events.push(bytes) };
   const fail = async (output: BundleOutput) => {
     await output.write(BYTES);
     throw new Error("the upstream has gone");
   };
   await assertRejects(() => writeBundleFile(path, fail, options), Error, "has gone");
-  assertEquals(told, ["begun", 3]);
+  assertEquals(events, ["begun", 3]);
   assertEquals(await folder.listFiles(), [".a.tgz.partial"]);
   await writeBundleFile(path, async ({ partial, write }) => {
     const there = new Uint8Array(9);
@@ -118,7 +118,7 @@ for (
     new CorruptError("broken"),
   ]
 ) {
-  Deno.test(`writeBundleFile() leaves nothing when writing fails because of ${error.name}: ${error.message}`, async () => {
+  Deno.test(`writeBundleFile() removes the partial file after ${error.name}: ${error.message}`, async () => {
     await using folder = await TestFolder.create();
     const fail = async (output: BundleOutput) => {
       await output.write(BYTES);
@@ -132,7 +132,7 @@ for (
   });
 }
 
-Deno.test("writeBundleFile() leaves the file whole or nothing at all", async () => {
+Deno.test("writeBundleFile() writes the whole file, or leaves the old one", async () => {
   await withFolder(async (folder) => {
     const path = `${folder}/new/a.tgz`;
     const result = await writeBundleFile(path, async (sink) => {

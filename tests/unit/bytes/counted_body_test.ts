@@ -1,7 +1,7 @@
 import { countBody } from "../../../lib/bytes/counted_body.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 
-/** A body that hands out so many bytes a pull, one pull after the other, and then does what it is to do. */
+/** Makes a body that enqueues one chunk of each size per pull, and then closes or fails. */
 function makeBody(chunks: readonly number[], last: "close" | "error") {
   const state = { cancelled: undefined as unknown, pulls: 0 };
   const rest = [...chunks];
@@ -20,52 +20,52 @@ function makeBody(chunks: readonly number[], last: "close" | "error") {
   return { body, state };
 }
 
-const wholes: [what: string, chunks: number[], length: number, told: [number, boolean]][] = [
+const wholes: [what: string, chunks: number[], length: number, reported: [number, boolean]][] = [
   ["one chunk", [10], 10, [10, true]],
   ["several chunks", [3, 4, 5], 12, [12, true]],
-  ["nothing", [], 0, [0, true]],
+  ["no bytes", [], 0, [0, true]],
   ["fewer bytes than promised", [3, 4], 12, [7, true]],
-  ["a length that nobody knows", [3, 4], Infinity, [7, true]],
+  ["unknown length", [3, 4], Infinity, [7, true]],
 ];
 for (const [what, chunks, length, expected] of wholes) {
-  Deno.test(`countBody() tells once of a body of ${what}`, async () => {
-    const told: [number, boolean][] = [];
+  Deno.test(`countBody() reports the end once for a body of ${what}`, async () => {
+    const reported: [number, boolean][] = [];
     const { body } = makeBody(chunks, "close");
-    const got = await new Response(countBody(body, length, (...end) => told.push(end)) as BodyInit).bytes();
-    assertEquals([got.length, told], [expected[0], [expected]]);
+    const got = await new Response(countBody(body, length, (...end) => reported.push(end)) as BodyInit).bytes();
+    assertEquals([got.length, reported], [expected[0], [expected]]);
   });
 }
 
-Deno.test("countBody() has told of the whole when the last bytes are handed out, not only at the end after them", async () => {
-  const told: number[] = [];
+Deno.test("countBody() reports the end with the last bytes, before the end of the stream is read", async () => {
+  const reported: number[] = [];
   const { body } = makeBody([3, 4], "close");
-  const reader = countBody(body, 7, (bytes) => told.push(bytes)).getReader();
+  const reader = countBody(body, 7, (bytes) => reported.push(bytes)).getReader();
   await reader.read();
-  assertEquals(told, []);
+  assertEquals(reported, []);
   await reader.read();
-  assertEquals(told, [7]);
+  assertEquals(reported, [7]);
   assertEquals((await reader.read()).done, true);
-  assertEquals(told, [7]);
+  assertEquals(reported, [7]);
 });
 
-Deno.test("countBody() tells of a body that breaks off, and breaks off itself", async () => {
-  const told: [number, boolean][] = [];
+Deno.test("countBody() reports a body that fails, and fails itself", async () => {
+  const reported: [number, boolean][] = [];
   const { body } = makeBody([3, 4], "error");
   await assertRejects(
-    () => new Response(countBody(body, 12, (...end) => told.push(end)) as BodyInit).bytes(),
+    () => new Response(countBody(body, 12, (...end) => reported.push(end)) as BodyInit).bytes(),
     Error,
     "cut",
   );
-  assertEquals(told, [[7, false]]);
+  assertEquals(reported, [[7, false]]);
 });
 
-Deno.test("countBody() tells of a reader that leaves, cancels the body, and reads nothing ahead", async () => {
-  const told: [number, boolean][] = [];
+Deno.test("countBody() reports a cancelled read, cancels the body, and does not read ahead", async () => {
+  const reported: [number, boolean][] = [];
   const { body, state } = makeBody([3, 4, 5], "close");
-  const counted = countBody(body, 12, (...end) => told.push(end));
+  const counted = countBody(body, 12, (...end) => reported.push(end));
   const reader = counted.getReader();
   await reader.read();
-  assertEquals([state.pulls, told], [1, []]);
+  assertEquals([state.pulls, reported], [1, []]);
   await reader.cancel("gone");
-  assertEquals([state.pulls, state.cancelled, told], [1, "gone", [[3, false]]]);
+  assertEquals([state.pulls, state.cancelled, reported], [1, "gone", [[3, false]]]);
 });

@@ -18,7 +18,7 @@ const KIB = 1024;
 interface TestImage {
   readonly tag: string;
   readonly root: Content;
-  /** The manifests, the root first, with the blobs of each. */
+  /** The manifests, with the root first, and the blobs of each. */
   readonly manifests: readonly { readonly content: Content; readonly blobs: readonly Content[] }[];
 }
 
@@ -63,41 +63,43 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
       await it.limit.close();
       it.limit = await open();
     },
-    /** As a pull-through does it: manifests and tag first, then what is missing. @returns how many blobs were kept */
+    /**
+     * Stores an image in the order of a pull-through: manifests and tag, then blobs. @returns number of cached blobs
+     */
     pull: async ({ tag, root, manifests }: TestImage): Promise<number> => {
-      let kept = 0;
+      let cached = 0;
       for (const { content: { descriptor, bytes }, blobs } of manifests) {
         await store.writeManifest(REPO, descriptor, bytes);
         if (descriptor.digest === root.descriptor.digest) await store.tag(REPO, tag, descriptor.digest);
         it.limit.touch(REPO, descriptor.digest);
-        for (const blob of blobs) kept += await it.fetch(blob) ? 1 : 0;
+        for (const blob of blobs) cached += await it.fetch(blob) ? 1 : 0;
       }
-      return kept;
+      return cached;
     },
     fetch: async ({ descriptor, bytes }: Content): Promise<boolean> => {
       if (await store.statBlob(REPO, descriptor.digest) !== undefined) return true;
-      using room = await it.limit.reserve(bytes.length, descriptor.digest);
-      if (room !== undefined) await store.writeBlob(REPO, descriptor, streamOf(bytes));
-      return room !== undefined;
+      using space = await it.limit.reserve(bytes.length, descriptor.digest);
+      if (space !== undefined) await store.writeBlob(REPO, descriptor, streamOf(bytes));
+      return space !== undefined;
     },
     use: ({ root, manifests }: TestImage) => {
       for (const { content } of [{ content: root }, ...manifests]) it.limit.touch(REPO, content.descriptor.digest);
     },
     tags: async () => (await new DiskStore(root).listTagLinks(REPO)).map(({ tag }) => tag).join(" "),
-    isWhole: async ({ root: { descriptor } }: TestImage) => await isComplete(new DiskStore(root), REPO, descriptor),
+    isComplete: async ({ root: { descriptor } }: TestImage) => await isComplete(new DiskStore(root), REPO, descriptor),
     countBytes: async () => (await verifyStore(root, store)).bytes,
-    /** What holds after whatever was done. */
+    /** Asserts the invariants of the store and its limit. */
     check: async () => {
       await it.limit.close();
       const { broken, bytes } = await verifyStore(root, new DiskStore(root));
       assertEquals(broken, []);
-      assert(bytes <= limit, `${bytes} bytes, ${limit} are allowed`);
+      assert(bytes <= limit, `${bytes} bytes; the limit is ${limit}`);
       assertEquals(it.limit.bytes, bytes);
       const fresh = new DiskStore(root);
       for (const { tag } of await fresh.listTagLinks(REPO)) {
         const manifest = await fresh.resolve(REPO, tag);
-        assert(manifest !== undefined, `${tag} is a tag on nothing`);
-        assert(await isComplete(fresh, REPO, manifest), `${tag} is not whole`);
+        assert(manifest !== undefined, `${tag} refers to a missing manifest`);
+        assert(await isComplete(fresh, REPO, manifest), `${tag} is not complete`);
       }
       assertEquals(warnings, []);
     },
@@ -112,20 +114,20 @@ async function openLimited(limit: number, options: Partial<CacheLimitOptions> = 
 const sizes = new Map(Object.entries({ a: 10, b: 20, c: 30, s: 100 }).map(([key, size]) => [key as Digest, size]));
 for (
   const [what, images, bytes, expected] of [
-    ["nothing for nothing", [["x", "a", 1]], 0, ""],
-    ["what was not used for longest", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 5, "y"],
-    ["as many as it takes", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 25, "y x"],
-    ["nothing when all is not enough", [["x", "a", 2], ["y", "b", 1]], 31, undefined],
-    ["nothing that stays", [["x", "a", 1, "stays"], ["y", "b", 2]], 5, "y"],
-    ["no image that gives nothing", [["x", "s", 1], ["y", "sa", 9, "stays"], ["z", "b", 2]], 5, "z"],
-    ["both that share a blob", [["x", "s", 1], ["y", "sa", 2], ["z", "b", 3]], 50, "x y"],
-    ["no more than it takes in the end", [["x", "a", 1], ["y", "c", 2], ["z", "b", 3]], 30, "y"],
-    ["no blob that is kept", [["x", "k", 1], ["y", "b", 2]], 5, "y"],
+    ["no image when there is nothing to free", [["x", "a", 1]], 0, ""],
+    ["the least recently used image", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 5, "y"],
+    ["as many images as necessary", [["x", "a", 2], ["y", "b", 1], ["z", "c", 3]], 25, "y x"],
+    ["no image when all are not enough", [["x", "a", 2], ["y", "b", 1]], 31, undefined],
+    ["no image that is not evictable", [["x", "a", 1, "stays"], ["y", "b", 2]], 5, "y"],
+    ["no image that frees nothing", [["x", "s", 1], ["y", "sa", 9, "stays"], ["z", "b", 2]], 5, "z"],
+    ["both images that share a blob", [["x", "s", 1], ["y", "sa", 2], ["z", "b", 3]], 50, "x y"],
+    ["no image that turns out to be unnecessary", [["x", "a", 1], ["y", "c", 2], ["z", "b", 3]], 30, "y"],
+    ["no image whose blobs are kept", [["x", "k", 1], ["y", "b", 2]], 5, "y"],
   ] as [string, [string, string, number, string?][], number, string | undefined][]
 ) {
   Deno.test(`planEviction() chooses ${what}`, () => {
     const candidates = images.map(([name, letters, rank, stays]) => (
-      { name, digests: new Set(letters.split("") as Digest[]), rank, mayGo: stays === undefined }
+      { name, digests: new Set(letters.split("") as Digest[]), rank, isEvictable: stays === undefined }
     ));
     const all = new Map([...sizes, ["k" as Digest, 1000]]);
     const plan = planEviction(candidates, { bytes, sizes: all, isKept: (digest) => digest === "k" as Digest });
@@ -133,7 +135,7 @@ for (
   });
 }
 
-Deno.test("CacheLimit evicts the images that were not used for longest, whole", async () => {
+Deno.test("CacheLimit evicts the least recently used images, completely", async () => {
   await using it = await openLimited(100 * KIB);
   const [a, b, c, d] = ["a", "b", "c", "d"].map((tag) => makeImage(tag, layerOf(20), layerOf(10))) as [
     TestImage,
@@ -151,10 +153,10 @@ Deno.test("CacheLimit evicts the images that were not used for longest, whole", 
     assertEquals(left.filter((name) => name.includes(descriptor.digest.slice(7))), []);
   }
   await it.check();
-  assert(await it.isWhole(a) && await it.isWhole(c) && await it.isWhole(d));
+  assert(await it.isComplete(a) && await it.isComplete(c) && await it.isComplete(d));
 });
 
-Deno.test("CacheLimit counts a part of an index that is used as the use of the index", async () => {
+Deno.test("CacheLimit counts a request for a manifest of an index as a use of the index", async () => {
   await using it = await openLimited(100 * KIB);
   const parts = [makeImage("", layerOf(15)), makeImage("", layerOf(15))] as const;
   const [old, other, next] = [
@@ -170,7 +172,7 @@ Deno.test("CacheLimit counts a part of an index that is used as the use of the i
   await it.check();
 });
 
-Deno.test("[37] CacheLimit keeps a blob that an image which stays shares with an evicted one", async () => {
+Deno.test("[37] CacheLimit keeps a blob that a remaining image shares with an evicted one", async () => {
   await using it = await openLimited(100 * KIB);
   const shared = layerOf(20);
   const [a, b, c] = [
@@ -180,15 +182,15 @@ Deno.test("[37] CacheLimit keeps a blob that an image which stays shares with an
   ] as const;
   for (const image of [a, b, c]) await it.pull(image);
   assertEquals(await it.tags(), "b c");
-  assert(await it.isWhole(b));
-  // The repository is still granted it: distribution asks for that.
+  assert(await it.isComplete(b));
+  // The repository still has a link to it, which CNCF distribution requires.
   const links = (await it.folder.listFiles("docker")).filter((name) => name.includes("/_layers/"));
   assert(links.some((name) => name.includes(shared.descriptor.digest.slice(7))));
   assertEquals(links.length, 5);
   await it.check();
 });
 
-Deno.test("[39] CacheLimit never evicts what a package needs, and keeps nothing where that leaves no room", async () => {
+Deno.test("[39] CacheLimit never evicts the content of packages, even if new content cannot be cached", async () => {
   const packaged = makeImage("packaged", layerOf(50));
   const keep = new Set<Digest>([packaged.root.descriptor.digest]);
   await using it = await openLimited(100 * KIB, { readKeep: () => Promise.resolve(keep) });
@@ -196,16 +198,16 @@ Deno.test("[39] CacheLimit never evicts what a package needs, and keeps nothing 
   for (const tag of ["a", "b", "c"]) assertEquals(await it.pull(makeImage(tag, layerOf(30))), 2);
   assertEquals(await it.tags(), "c packaged");
   assertEquals(await it.pull(makeImage("large", layerOf(60))), 1);
-  assertEquals([await it.tags(), await it.isWhole(packaged)], ["c packaged", true]);
+  assertEquals([await it.tags(), await it.isComplete(packaged)], ["c packaged", true]);
   await it.check();
   keep.clear();
-  // The package is gone, and was not used for longest.
+  // The image no longer belongs to a package, and is the least recently used one.
   assertEquals(await it.pull(makeImage("large", layerOf(60))), 2);
   assertEquals(await it.tags(), "c large");
   await it.check();
 });
 
-Deno.test("[39] CacheLimit keeps a package's image also for what refers to it, which the package does not need", async () => {
+Deno.test("[39] CacheLimit keeps the image of a package even if its referrer is not in the package", async () => {
   const packaged = makeImage("packaged", layerOf(20));
   const keep = new Set<Digest>([packaged.root.descriptor.digest]);
   await using it = await openLimited(100 * KIB, { readKeep: () => Promise.resolve(keep) });
@@ -219,7 +221,7 @@ Deno.test("[39] CacheLimit keeps a package's image also for what refers to it, w
   await it.check();
 });
 
-Deno.test("[39] CacheLimit evicts nothing of which something is being downloaded, or has room reserved", async () => {
+Deno.test("[39] CacheLimit does not evict an image with a download in progress or a reservation", async () => {
   const busy = new Set<Digest>();
   await using it = await openLimited(100 * KIB, { isBusy: (digest) => busy.has(digest) });
   const [a, b] = [makeImage("a", layerOf(30), layerOf(10)), makeImage("b", layerOf(30))];
@@ -230,7 +232,7 @@ Deno.test("[39] CacheLimit evicts nothing of which something is being downloaded
   assertEquals(await it.tags(), "a c");
   busy.clear();
   {
-    using _room = await it.limit.reserve(100, a.manifests[0]!.blobs[0]!.descriptor.digest);
+    using _space = await it.limit.reserve(100, a.manifests[0]!.blobs[0]!.descriptor.digest);
     assertEquals(await it.pull(makeImage("d", layerOf(30))), 2);
     assertEquals(await it.tags(), "a d");
   }
@@ -239,12 +241,12 @@ Deno.test("[39] CacheLimit evicts nothing of which something is being downloaded
   await it.check();
 });
 
-Deno.test("CacheLimit gives nothing away for an image that will not fit, and drops what there is of it", async () => {
+Deno.test("CacheLimit evicts nothing for an image that does not fit, and removes its incomplete content", async () => {
   await using it = await openLimited(100 * KIB);
   const [a, b] = [makeImage("a", layerOf(40)), makeImage("b", layerOf(40))];
   await it.pull(a);
   await it.pull(b);
-  // The first layer alone would fit, if b went.
+  // The first layer alone would fit if b were evicted.
   const large = makeImage("large", layerOf(30), layerOf(90));
   assertEquals(await it.pull(large), 1);
   await it.limit.close();
@@ -252,7 +254,7 @@ Deno.test("CacheLimit gives nothing away for an image that will not fit, and dro
   await it.check();
 });
 
-Deno.test("CacheLimit leaves an index that is whole in one part, where another does not fit", async () => {
+Deno.test("CacheLimit keeps an index with one complete manifest when another does not fit", async () => {
   await using it = await openLimited(100 * KIB);
   const index = makeIndexImage("index", makeImage("", layerOf(30)), makeImage("", layerOf(90)));
   await it.pull(index);
@@ -260,7 +262,7 @@ Deno.test("CacheLimit leaves an index that is whole in one part, where another d
   await it.check();
 });
 
-Deno.test("CacheLimit lets nothing go while content is being imported, and counts it afterwards", async () => {
+Deno.test("CacheLimit evicts nothing during an import, and counts the imported content afterwards", async () => {
   await using it = await openLimited(100 * KIB);
   await it.pull(makeImage("a", layerOf(60)));
   const blob = layerOf(20);
@@ -275,29 +277,29 @@ Deno.test("CacheLimit lets nothing go while content is being imported, and count
   await it.check();
 });
 
-Deno.test("CacheLimit books no more than the limit, however many ask at once", async () => {
+Deno.test("CacheLimit does not reserve more than the limit for concurrent requests", async () => {
   await using it = await openLimited(100 * KIB);
   const reserve = (count: number) =>
     Promise.all(Array.from({ length: count }, (_, i) => it.limit.reserve(10 * KIB, layerOf(i + 1).descriptor.digest)));
-  const rooms = (await reserve(30)).filter((room) => room !== undefined);
-  assertEquals(rooms.length, 9);
+  const reservations = (await reserve(30)).filter((reservation) => reservation !== undefined);
+  assertEquals(reservations.length, 9);
   assertEquals(it.limit.bytes, 90 * KIB);
-  for (const room of rooms) room[Symbol.dispose]();
+  for (const reservation of reservations) reservation[Symbol.dispose]();
   assertEquals(it.limit.bytes, 0);
-  assertEquals((await reserve(9)).filter((room) => room === undefined), []);
+  assertEquals((await reserve(9)).filter((reservation) => reservation === undefined), []);
   assertEquals(await it.limit.reserve(101 * KIB), undefined);
 });
 
-Deno.test("CacheLimit counts what nobody named as kept, until it has to look", async () => {
+Deno.test("CacheLimit counts an ended reservation without a digest as used until the next scan", async () => {
   await using it = await openLimited(100 * KIB);
   (await it.limit.reserve(50 * KIB))![Symbol.dispose]();
   assertEquals(it.limit.bytes, 50 * KIB);
-  using room = await it.limit.reserve(60 * KIB);
-  assert(room !== undefined);
+  using space = await it.limit.reserve(60 * KIB);
+  assert(space !== undefined);
   assertEquals(it.limit.bytes, 60 * KIB);
 });
 
-Deno.test("CacheLimit takes what nobody needs before any image: blobs, then interrupted downloads", async () => {
+Deno.test("CacheLimit removes unreferenced blobs, then partial files, before it evicts images", async () => {
   await using it = await openLimited(100 * KIB);
   await it.pull(makeImage("a", layerOf(30)));
   const [stray, partial, large] = [layerOf(30), layerOf(30), layerOf(25)];
@@ -314,7 +316,7 @@ Deno.test("CacheLimit takes what nobody needs before any image: blobs, then inte
   await it.check();
 });
 
-Deno.test("CacheLimit makes a store that is too large smaller when it opens, in the order of use before the restart", async () => {
+Deno.test("CacheLimit.open() shrinks a store that exceeds the limit, in the saved access order", async () => {
   await using it = await openLimited(400 * KIB);
   const images = ["a", "b", "c", "d"].map((tag) => makeImage(tag, layerOf(40)));
   for (const image of images) await it.pull(image);
@@ -333,7 +335,7 @@ Deno.test("CacheLimit makes a store that is too large smaller when it opens, in 
 });
 
 for (const text of ["", "{", '{"a":1}', '["nonsense", 1, null]']) {
-  Deno.test(`CacheLimit takes all for equally old where the order of use is ${JSON.stringify(text)}`, async () => {
+  Deno.test(`CacheLimit treats all images as equally old if the access order is ${JSON.stringify(text)}`, async () => {
     await using it = await openLimited(100 * KIB);
     await it.pull(makeImage("a", layerOf(40)));
     await it.limit.close();
@@ -348,7 +350,7 @@ for (const text of ["", "{", '{"a":1}', '["nonsense", 1, null]']) {
   });
 }
 
-Deno.test("CacheLimit writes the order of use down every now and then, not at each use", async () => {
+Deno.test("CacheLimit saves the access order periodically, not at each use", async () => {
   let time = 0;
   await using it = await openLimited(100 * KIB, { now: () => time });
   const image = makeImage("a", layerOf(1));
@@ -361,7 +363,7 @@ Deno.test("CacheLimit writes the order of use down every now and then, not at ea
   assert(await isSaved());
 });
 
-Deno.test("CacheLimit keeps nothing, and says why, where it cannot tell what packages need", async () => {
+Deno.test("CacheLimit reserves no space, with a warning, when the content of packages cannot be read", async () => {
   await using it = await openLimited(100 * KIB, { readKeep: () => Promise.reject(new Error("the record is torn")) });
   await it.pull(makeImage("a", layerOf(80)));
   assertEquals(await it.limit.reserve(80 * KIB), undefined);
@@ -369,7 +371,7 @@ Deno.test("CacheLimit keeps nothing, and says why, where it cannot tell what pac
   assertEquals([await it.tags(), it.evicted], ["a", []]);
 });
 
-Deno.test("CacheLimit keeps a pull-through within its limit", async () => {
+Deno.test("CacheLimit keeps the store of a PullThrough within its limit", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const upstream = new FakeUpstream();
@@ -380,7 +382,7 @@ Deno.test("CacheLimit keeps a pull-through within its limit", async () => {
     store,
     isBusy: (digest) => isBusy(digest),
   });
-  const cache = new PullThrough({ store, upstream, room: limit });
+  const cache = new PullThrough({ store, upstream, space: limit });
   isBusy = (digest) => cache.isDownloading(digest);
   const images = Array.from({ length: 10 }, (_, i) => makeImage(`v${i}`, layerOf(80), layerOf(60)));
   for (const { tag, root, manifests } of images) {
@@ -412,7 +414,7 @@ function createRandom(seed: number): (below: number) => number {
 }
 
 for (let seed = 1; seed <= 6; seed++) {
-  Deno.test(`after any pulls in any order the store is within its limit, sound, and its images are whole (${seed})`, async () => {
+  Deno.test(`CacheLimit keeps its limit, and all tagged images complete, in random pulls (${seed})`, async () => {
     const random = createRandom(seed);
     const layers = Array.from({ length: 14 }, () => layerOf(random(60) + 1));
     const some = () => Array.from({ length: random(3) + 1 }, () => layers[random(layers.length)]!);
@@ -427,7 +429,7 @@ for (let seed = 1; seed <= 6; seed++) {
     const limit = 400 * KIB;
     await using it = await openLimited(limit, { readKeep: () => Promise.resolve(keep) });
     await it.pull(packaged);
-    const isKept = await it.isWhole(packaged);
+    const isKept = await it.isComplete(packaged);
     for (let round = 0; round < 12; round++) {
       const chosen = Array.from({ length: random(3) + 1 }, () => images[random(images.length)]!);
       await Promise.all(chosen.map(async (image) => {
@@ -436,7 +438,7 @@ for (let seed = 1; seed <= 6; seed++) {
       }));
       if (random(5) === 0) await it.restart();
       await it.check();
-      assertEquals(await it.isWhole(packaged), isKept);
+      assertEquals(await it.isComplete(packaged), isKept);
     }
     assert(it.evicted.length > 0);
   });

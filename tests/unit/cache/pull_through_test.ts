@@ -45,13 +45,13 @@ async function open(...content: Content[]) {
   };
 }
 
-// The end of a download looks after its tag, and may be at it still.
+// Retries, because a download that has ended may still be moving its tag.
 async function removeFolder(path: string): Promise<void> {
-  for (let tries = 1;; tries++) {
+  for (let attempt = 1;; attempt++) {
     try {
       return await Deno.remove(path, { recursive: true });
     } catch (error) {
-      if (tries === 20) throw error;
+      if (attempt === 20) throw error;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
@@ -70,13 +70,13 @@ async function pullAll(cache: PullThrough): Promise<void> {
   await settle(cache);
 }
 
-/** Waits until what was downloaded is in the store: a client has it a moment earlier. */
+/** Waits until the downloads are committed to the store: a client receives the last bytes a moment earlier. */
 async function settle(cache: PullThrough): Promise<void> {
   const isRunning = () => [config, layer].some(({ descriptor }) => cache.isDownloading(descriptor.digest));
   while (isRunning()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-Deno.test("PullThrough brings an image once, and then has it without the upstream", async () => {
+Deno.test("PullThrough downloads an image once, and then serves it without the upstream", async () => {
   await using it = await open();
   await pullAll(it.cache);
   const asked = it.upstream.asked.length;
@@ -85,7 +85,7 @@ Deno.test("PullThrough brings an image once, and then has it without the upstrea
   await pullAll(it.offline());
 });
 
-Deno.test("[1] PullThrough asks the upstream once for 50 clients of one cold blob", async () => {
+Deno.test("[1] PullThrough sends one upstream request for 50 clients of one cold blob", async () => {
   await using it = await open();
   const bodies = await Promise.all(
     Array.from({ length: 50 }, async () => await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest))),
@@ -104,13 +104,13 @@ Deno.test("PullThrough shares a download between repositories", async () => {
   assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
 });
 
-Deno.test("PullThrough asks the upstream once for 50 clients of one cold tag", async () => {
+Deno.test("PullThrough sends one upstream request for 50 clients of one cold tag", async () => {
   await using it = await open();
   await Promise.all(Array.from({ length: 50 }, () => it.cache.resolve(REPO, "1.0")));
   assertEquals(it.upstream.asked.filter((what) => what === "get 1.0").length, 1);
 });
 
-Deno.test("[2] a download goes on when the first client leaves", async () => {
+Deno.test("[2] PullThrough continues a download when its first client leaves", async () => {
   await using it = await open();
   const gate = Promise.withResolvers<void>();
   it.upstream.beforeChunk = (sent) => sent < 1024 * 1024 ? Promise.resolve() : gate.promise;
@@ -125,14 +125,14 @@ Deno.test("[2] a download goes on when the first client leaves", async () => {
   assertEquals(await it.store.statBlob(REPO, layer.descriptor.digest), layer.bytes.length);
 });
 
-Deno.test("[3] a reader that does not read keeps nobody waiting", async () => {
+Deno.test("[3] PullThrough does not let a slow reader stall other readers", async () => {
   await using it = await open();
   const slow = await it.cache.openBlob(REPO, layer.descriptor.digest);
   assertEquals(await readAll(await it.cache.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
   assertEquals(await readAll(slow), layer.bytes);
 });
 
-Deno.test("[4] every follower's stream fails when the upstream does, and none was given the whole", async () => {
+Deno.test("[4] PullThrough fails the streams of all followers when the upstream fails", async () => {
   await using it = await open();
   it.upstream.beforeChunk = (sent) => sent < 3_000_000 ? Promise.resolve() : Promise.reject(new Error("cut"));
   const bodies = await Promise.all([1, 2, 3].map(() => it.cache.openBlob(REPO, layer.descriptor.digest)));
@@ -143,7 +143,7 @@ Deno.test("[4] every follower's stream fails when the upstream does, and none wa
   assertStringIncludes(it.upstream.asked.at(-1) ?? "", '{"start":');
 });
 
-Deno.test("[5] a range of a cold blob is right, and the whole blob is what is kept", async () => {
+Deno.test("[5] PullThrough serves a range of a cold blob, and caches the whole blob", async () => {
   await using it = await open();
   const [start, end] = [4_000_000, 5_000_000];
   const part = await it.cache.openBlob(REPO, layer.descriptor.digest, { start, end: end - 1 });
@@ -152,7 +152,7 @@ Deno.test("[5] a range of a cold blob is right, and the whole blob is what is ke
   assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
 });
 
-Deno.test("[10] wrong bytes end in an error, are not kept, and the next pull tries again", async () => {
+Deno.test("[10] PullThrough does not cache corrupt bytes, fails the stream, and retries at the next pull", async () => {
   await using it = await open();
   const { digest } = layer.descriptor;
   const wrong = layer.bytes.slice();
@@ -175,7 +175,7 @@ Deno.test("[10] wrong bytes end in an error, are not kept, and the next pull tri
   assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
 });
 
-Deno.test("a tag is believed for its time, then asked for again", async () => {
+Deno.test("PullThrough revalidates a tag after its TTL", async () => {
   await using it = await open();
   await it.cache.resolve(REPO, "1.0");
   it.upstream.tags.set("1.0", manifest.descriptor.digest);
@@ -185,7 +185,7 @@ Deno.test("a tag is believed for its time, then asked for again", async () => {
   assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, manifest.descriptor.digest);
 });
 
-Deno.test("[23] a tag that is gone upstream is still served", async () => {
+Deno.test("[23] PullThrough serves a cached tag that the upstream no longer has", async () => {
   await using it = await open();
   await pullAll(it.cache);
   it.upstream.tags.clear();
@@ -193,10 +193,10 @@ Deno.test("[23] a tag that is gone upstream is still served", async () => {
   assertEquals((await it.cache.resolve(REPO, "1.0"))?.digest, index.descriptor.digest);
 });
 
-// A registry that has lost an image, or has made it private, answers just as one that has revoked a login does; and whoever
-// asks by digest is given what is held without anybody being asked.
+// A registry answers the same for an image that was removed, an image that was made private, and a login that was
+// revoked. A request by digest is served from the store without an upstream request in any case.
 for (const status of [401, 403]) {
-  Deno.test(`[23] a tag whose upstream answers ${status} now is served from the store, as stale, with a warning`, async () => {
+  Deno.test(`[23] PullThrough serves a stale tag, with a warning, when the upstream answers ${status}`, async () => {
     await using it = await open();
     await pullAll(it.cache);
     it.upstream.failure = new RegistryError("DENIED", `Cannot look it up: the registry answers ${status}`, {
@@ -212,7 +212,7 @@ for (const status of [401, 403]) {
   });
 }
 
-Deno.test("[21] an upstream that cannot be reached leaves what is held, and fails for the rest by name", async () => {
+Deno.test("[21] PullThrough serves only cached content when the upstream is unreachable", async () => {
   await using it = await open();
   await pullAll(it.cache);
   it.upstream.failure = unreachable();
@@ -223,7 +223,7 @@ Deno.test("[21] an upstream that cannot be reached leaves what is held, and fail
   await assertRejects(() => it.cache.openBlob(REPO, UNKNOWN_DIGEST), RegistryError, "registry.example");
 });
 
-Deno.test("a manifest whose blobs are not held is not served without the upstream", async () => {
+Deno.test("PullThrough does not serve a manifest with missing blobs without the upstream", async () => {
   await using it = await open();
   await it.cache.resolve(REPO, "1.0");
   await it.cache.readManifest(REPO, manifest.descriptor.digest);
@@ -233,7 +233,7 @@ Deno.test("a manifest whose blobs are not held is not served without the upstrea
   await assertRejects(() => it.cache.resolve(REPO, "1.0"), RegistryError, "registry.example");
 });
 
-Deno.test("a partial download is gone on with, not begun again", async () => {
+Deno.test("PullThrough resumes a partial download", async () => {
   await using it = await open();
   const { digest } = layer.descriptor;
   await Deno.mkdir(`${it.root}/ingest`);
@@ -242,7 +242,7 @@ Deno.test("a partial download is gone on with, not begun again", async () => {
   assertEquals(it.upstream.asked, [`stat ${digest}`, `blob ${digest} {"start":2000000}`]);
 });
 
-Deno.test("[15] a held tag is marked stale, its upstream is asked urgently, and then left in peace for a while", async () => {
+Deno.test("[15] PullThrough marks a tag stale after one urgent request, and does not retry at once", async () => {
   await using it = await open();
   await pullAll(it.cache);
   it.wait(1000);
@@ -259,7 +259,7 @@ Deno.test("[15] a held tag is marked stale, its upstream is asked urgently, and 
   assertEquals(it.upstream.asked.length, asked + 1);
 });
 
-Deno.test("a tag that has moved stays on the whole image until the next one is whole", async () => {
+Deno.test("PullThrough moves a tag in the store only when the new image is complete", async () => {
   const [newLayer, newConfig] = [makeBlob(400_000, 21), makeBlob(150, 22)];
   const newManifest = makeManifest(newConfig, [newLayer]);
   await using it = await open(layer, config, manifest, index, newLayer, newConfig, newManifest);
@@ -283,7 +283,7 @@ Deno.test("a tag that has moved stays on the whole image until the next one is w
   }
 });
 
-Deno.test("fetchBlob() replaces a blob that was cut short in the store", async () => {
+Deno.test("PullThrough.fetchBlob() replaces a truncated blob in the store", async () => {
   await using it = await open();
   const { digest } = config.descriptor;
   await it.cache.fetchBlob(REPO, config.descriptor);
@@ -293,7 +293,7 @@ Deno.test("fetchBlob() replaces a blob that was cut short in the store", async (
   assertEquals(await readAll(await it.store.openBlob(REPO, digest)), config.bytes);
 });
 
-Deno.test("fetchBlob() begins again where an earlier try had left damaged bytes", async () => {
+Deno.test("PullThrough.fetchBlob() restarts a download whose partial file is corrupt", async () => {
   await using it = await open();
   const { digest } = layer.descriptor;
   await Deno.mkdir(`${it.root}/ingest`);
@@ -302,7 +302,7 @@ Deno.test("fetchBlob() begins again where an earlier try had left damaged bytes"
   assertEquals(await readAll(await it.store.openBlob(REPO, digest)), layer.bytes);
 });
 
-Deno.test("50 clients of one held tag cost one check", async () => {
+Deno.test("PullThrough revalidates a cached tag once for 50 clients", async () => {
   await using it = await open();
   await pullAll(it.cache);
   it.wait(1000);
@@ -313,7 +313,7 @@ Deno.test("50 clients of one held tag cost one check", async () => {
 
 for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 10 }]) {
   const what = JSON.stringify(range) ?? "all";
-  Deno.test(`[31] a blob that there is no room for is given on verified, and not kept: ${what}`, async () => {
+  Deno.test(`[31] PullThrough serves verified bytes without caching when space is short: ${what}`, async () => {
     await using it = await open();
     const { digest } = layer.descriptor;
     const touched: string[] = [];
@@ -323,7 +323,7 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
       store: it.store,
       upstream: it.upstream,
       onEvent: (event) => event.type === "received" ? received += event.bytes : events.push(event),
-      room: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
+      space: { reserve: () => Promise.resolve(undefined), touch: (repo) => touched.push(repo) },
     });
     const { start, length } = resolveRange(layer.bytes.length, range);
     const got = await readAll(await cache.openBlob(REPO, digest, range));
@@ -346,13 +346,13 @@ for (const range of [undefined, { start: 4_000_000, end: 5_000_000 }, { suffix: 
   });
 }
 
-Deno.test("[31] a disk that fills up during a download: those who follow get the rest, verified; nothing is kept", async () => {
+Deno.test("[31] PullThrough relays the rest of a download, verified and uncached, when the disk fills up", async () => {
   await using it = await open();
   const { digest } = layer.descriptor;
-  let room = 2_000_000;
+  let free = 2_000_000;
   const original = Ingest.prototype.write;
   Ingest.prototype.write = async function (chunk) {
-    if (this.written + chunk.length <= room) return await original.call(this, chunk);
+    if (this.written + chunk.length <= free) return await original.call(this, chunk);
     this.verify(chunk);
     throw new NoSpaceError("Cannot write: no space left on the device");
   };
@@ -373,29 +373,29 @@ Deno.test("[31] a disk that fills up during a download: those who follow get the
     assertEquals(middle, layer.bytes.slice(1_900_000, 5_000_000));
     assertEquals(countBlobRequests(it.upstream, digest), 1);
     await settle(it.cache);
-    const unkept = { type: "bypass" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
-    assertEquals([it.events("bypass"), it.events("failed")], [[unkept], []]);
+    const bypass = { type: "bypass" as const, repo: REPO, digest, size: layer.bytes.length, why: "disk" as const };
+    assertEquals({ bypass: it.events("bypass"), failed: it.events("failed") }, { bypass: [bypass], failed: [] });
     assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
     assertEquals(await it.store.statBlob(REPO, digest), undefined);
-    room = Infinity;
+    free = Infinity;
     assertEquals(await readAll(await it.cache.openBlob(REPO, digest)), layer.bytes);
   } finally {
     Ingest.prototype.write = original;
   }
 });
 
-Deno.test("[33] what comes from upstreams is served also where nothing can be written", async () => {
+Deno.test("[33] PullThrough serves upstream content when the data folder is not writable", async () => {
   await using it = await open();
   const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
   Object.assign(it.store, { openIngest: readOnly, writeManifest: readOnly, tag: readOnly });
   await pullAll(it.cache);
   assertEquals(it.warnings, [
-    "What comes from upstreams is served, but not kept: the data folder cannot be written",
+    "Content from upstreams is served, but not cached: the data folder is not writable",
   ]);
   assertEquals(it.events("bypass").length, 2);
 });
 
-Deno.test("[31] that nothing is kept is told of once, and again when something could be kept in between", async () => {
+Deno.test("[31] PullThrough warns once that content is not cached, and again after a write has succeeded", async () => {
   await using it = await open();
   const write = it.store.writeManifest.bind(it.store);
   const full = () => Promise.reject(new NoSpaceError("Cannot write: No space left on device (os error 28)"));
@@ -405,11 +405,11 @@ Deno.test("[31] that nothing is kept is told of once, and again when something c
       assertEquals(await it.cache.readManifest(REPO, descriptor.digest), bytes);
     }
   }
-  const line = "What comes from upstreams is served, but not kept: there is no space left on the device";
+  const line = "Content from upstreams is served, but not cached: there is no space left on the device";
   assertEquals(it.warnings, [line, line]);
 });
 
-Deno.test("an unknown blob leaves nothing in the store", async () => {
+Deno.test("PullThrough leaves no files in the store for an unknown blob", async () => {
   await using it = await open();
   assertEquals(await it.cache.openBlob(REPO, UNKNOWN_DIGEST), undefined);
   assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);

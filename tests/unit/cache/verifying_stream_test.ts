@@ -7,21 +7,21 @@ const { bytes, descriptor: { digest } } = makeBlob(300_000, 1);
 const size = bytes.length;
 const whole = { start: 0, length: size };
 
-function open(body: ReadableStream<Uint8Array>, part = whole) {
+function open(body: ReadableStream<Uint8Array>, span = whole) {
   const failures: unknown[] = [];
-  const stream = verifyStream(body, { digest, size, onFailure: (error) => failures.push(error) }, part);
-  return { opened: { size, ...part, body: stream }, failures };
+  const stream = verifyStream(body, { digest, size, onFailure: (error) => failures.push(error) }, span);
+  return { opened: { size, ...span, body: stream }, failures };
 }
 
-Deno.test("verifyStream() gives a blob, and parts of it, and tells of no failure", async () => {
-  for (const part of [whole, { start: 1000, length: 5 }, { start: size - 3, length: 3 }]) {
-    const { opened, failures } = open(streamOf(bytes), part);
-    assertEquals(await readAll(opened), bytes.slice(part.start, part.start + part.length));
+Deno.test("verifyStream() delivers a blob, and byte ranges of it, and reports no failure", async () => {
+  for (const span of [whole, { start: 1000, length: 5 }, { start: size - 3, length: 3 }]) {
+    const { opened, failures } = open(streamOf(bytes), span);
+    assertEquals(await readAll(opened), bytes.slice(span.start, span.start + span.length));
     assertEquals(failures, []);
   }
 });
 
-Deno.test("[10] verifyStream() tells of wrong bytes, as its reader is told", async () => {
+Deno.test("[10] verifyStream() reports corrupt bytes, with the error that its reader receives", async () => {
   const wrong = bytes.slice();
   wrong[0]! ^= 1;
   const { opened, failures } = open(streamOf(wrong));
@@ -29,7 +29,7 @@ Deno.test("[10] verifyStream() tells of wrong bytes, as its reader is told", asy
   assertEquals(failures, [error]);
 });
 
-Deno.test("[4] verifyStream() tells of a body that breaks off", async () => {
+Deno.test("[4] verifyStream() reports a body that fails", async () => {
   const cut = new Error("cut");
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(bytes.slice(0, 100_000)),
@@ -40,7 +40,7 @@ Deno.test("[4] verifyStream() tells of a body that breaks off", async () => {
   assertEquals(failures, [cut]);
 });
 
-Deno.test("[2] verifyStream() takes a reader that leaves for no failure, and cancels the body", async () => {
+Deno.test("[2] verifyStream() cancels the body when its reader cancels, and reports no failure", async () => {
   const cancelled = Promise.withResolvers<void>();
   const body = new ReadableStream<Uint8Array>({
     pull: (controller) => controller.enqueue(bytes.slice(0, 1000)),
@@ -48,7 +48,7 @@ Deno.test("[2] verifyStream() takes a reader that leaves for no failure, and can
   });
   const { opened, failures } = open(body);
   const reader = opened.body.getReader();
-  // The blob is longer than what is held back, so something comes before its end.
+  // The blob is longer than the held-back bytes, so that some bytes are delivered before its end.
   assert(!(await reader.read()).done);
   await reader.cancel();
   await cancelled.promise;

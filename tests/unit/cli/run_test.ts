@@ -9,13 +9,13 @@ async function crpe(...args: string[]) {
   return { status, out: io.outText, err: io.errText };
 }
 
-Deno.test("--version prints the version", async () => {
+Deno.test("crpe --version prints the version", async () => {
   const { status, out } = await crpe("--version");
   assert(/^crpe \d+\.\d+\.\d+\n$/.test(out), out);
   assertEquals(status, 0);
 });
 
-Deno.test("--help lists every command", async () => {
+Deno.test("crpe --help lists every command", async () => {
   const { status, out } = await crpe("--help");
   assertEquals(status, 0);
   for (const { name } of COMMANDS) assertStringIncludes(out, `\n  ${name}`);
@@ -27,7 +27,7 @@ const ALL = COMMANDS.flatMap((command) => [
 ]);
 
 for (const { name, flags, subcommands = [] } of ALL) {
-  Deno.test(`${name} --help names its flags and fits a terminal`, async () => {
+  Deno.test(`${name} --help lists its flags in lines of at most 120 columns`, async () => {
     const { status, out, err } = await crpe(...name.split(" "), "--help");
     assertEquals([status, err], [0, ""]);
     assertStringIncludes(out, `Usage: crpe ${name}`);
@@ -40,9 +40,9 @@ for (const { name, flags, subcommands = [] } of ALL) {
 
 for (
   const [what, args, message] of [
-    ["nothing", [], ""],
+    ["an empty command line", [], ""],
     ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
-    ["a flag before the command", ["--json", "images"], "a command has to come first"],
+    ["a flag before the command", ["--json", "images"], "the command must come first"],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
     ["a mistyped flag with a value", ["registry", "--upstrem=x"], "did you mean --upstream?"],
     ["an unknown short flag", ["images", "-x"], "Cannot use -x"],
@@ -51,29 +51,29 @@ for (
     ["a flag twice", ["images", "--data", "a", "--data", "b"], "--data: it is given more than once"],
     ["standard input twice", ["pack", "-", "--have", "-"], "Cannot pack with - twice: standard input can be read once"],
     ["standard input for two flags", ["pack", "x", "--have=-", "--since", "-"], "Cannot pack with - twice"],
-    ["the bundle and JSON to one stream", ["pack", "x", "--json", "--output", "-"], "Cannot use --json with -o -"],
-    ["an operand too many", ["images", "x"], '"x" is one operand too many'],
-    ["an operand too few", ["pack"], "KUBEPKG is missing"],
+    ["a bundle and JSON on standard output", ["pack", "x", "--json", "--output", "-"], "Cannot use --json with -o -"],
+    ["an unexpected operand", ["images", "x"], 'unexpected operand "x"'],
+    ["a missing operand", ["pack"], "KUBEPKG is missing"],
     ["a mistyped subcommand", ["packages", "histroy"], 'did you mean "history"?'],
     ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],
     ["a mistyped flag of a subcommand", ["packages", "remove", "x", "--wiat=1s"], "did you mean --wait?"],
     ["a flag of another subcommand", ["packages", "history", "x", "--to=1"], "Cannot use --to"],
-    ["two ways to hand over", ["import", "x", "--kubectl", "--manifests-dir=x"], "the objects would have two owners"],
+    ["two kinds of hand-over", ["import", "x", "--kubectl", "--manifests-dir=x"], "the objects would have two owners"],
     ["a bad subnet", ["nodes", "--subnet", "10.0.0.0/8"], 'Cannot use --subnet "10.0.0.0/8"'],
     ["a subnet and hosts", ["nodes", "a", "--subnet", "127.0.0.0/24"], "Cannot use --subnet with hosts"],
-    ["a host that is none", ["nodes", "http://a"], 'the host "http://a'],
+    ["a URL as host", ["nodes", "http://a"], 'the host "http://a'],
     ["a bad port of nodes", ["nodes", "--port", "x"], "Cannot use --port"],
     ["a bad address", ["registry", "--addr", "nowhere"], 'Cannot use --addr "nowhere"'],
     ["a bad port", ["registry", "--addr", ":70000"], 'Cannot use --addr ":70000"'],
     ["a bad duration", ["registry", "--tag-ttl", "soon"], 'Cannot use --tag-ttl "soon"'],
     ["a value on a switch", ["images", "--json=no"], "Cannot use --json with a value: it is a switch"],
-    ["a platform that is none", ["pull", "x", "--platform", ","], 'Cannot use --platform ",": it names no platform'],
-    ["an operating system alone", ["pull", "x", "--platform", "linux"], 'Cannot use platform "linux"'],
-    ["a log format that is none", ["registry", "--log-format", "xml", "--data", "/nonexistent"], "--log-format"],
+    ["an empty list of platforms", ["pull", "x", "--platform", ","], 'Cannot use --platform ",": it names no platform'],
+    ["an operating system without architecture", ["pull", "x", "--platform", "linux"], 'Cannot use platform "linux"'],
+    ["an unknown log format", ["registry", "--log-format", "xml", "--data", "/nonexistent"], "--log-format"],
     ["a bad platform", ["pull", "x", "--platform", "linux/amd 64"], 'Cannot use platform "linux/amd 64"'],
   ] as const
 ) {
-  Deno.test(`exit status 2 and a line for ${what}`, async () => {
+  Deno.test(`crpe exits with status 2 and one line for ${what}`, async () => {
     const { status, err, out } = await crpe(...args);
     assertEquals(status, 2);
     assertStringIncludes(err + out, message);
@@ -81,7 +81,7 @@ for (
   });
 }
 
-Deno.test("a short flag's value may follow it at once", async () => {
+Deno.test("a short flag accepts its value without a space", async () => {
   const { status, err } = await crpe("pack", "-oout.tgz", "/nonexistent/x.json");
   assertEquals(status, 1);
   assertStringIncludes(err, "/nonexistent/x.json");

@@ -16,22 +16,22 @@ const options = (free: number | undefined = 9 * GIB): DataFolderOptions => ({
   randomName: () => "doctor",
 });
 
-/** `step: status` of each finding. */
+/** Formats each finding as `step: status`. */
 const summarize = (findings: readonly Finding[]) => findings.map(({ step, status }) => `${step}: ${status}`);
 
-Deno.test("checkDataFolder() finds nothing wrong, and leaves nothing behind", async () => {
+Deno.test("checkDataFolder() reports a usable folder as ok, and leaves no file behind", async () => {
   await using folder = await TestFolder.create();
   const findings = await checkDataFolder(folder.path, options());
   assertEquals(summarize(findings), ["data folder: ok", "rights: ok", "locks: ok", "open files: ok", "space: ok"]);
   assertEquals(await folder.listFiles(), []);
 });
 
-Deno.test("checkDataFolder() tells a folder that is not there from a file", async () => {
+Deno.test("checkDataFolder() warns of a missing folder, and reports a file as broken", async () => {
   await using folder = await TestFolder.create();
   const file = await folder.write("file", "");
   for (const [path, status] of [["none", "warning"], ["file", "broken"], ["file/none", "broken"]]) {
     const [finding, ...more] = await checkDataFolder(`${folder.path}/${path}`, options());
-    assertEquals([finding?.status, more.length], [status as Finding["status"], 0], path);
+    assertEquals({ status: finding?.status as string, more }, { status: status!, more: [] }, path);
     assertStringIncludes(finding!.message, file.slice(0, -"/file".length));
     assert(finding!.advice !== undefined);
   }
@@ -40,7 +40,7 @@ Deno.test("checkDataFolder() tells a folder that is not there from a file", asyn
 for (
   const [free, status] of [[2 * GIB, "ok"], [GIB / 2, "warning"], [1000, "broken"], [undefined, "skipped"]] as const
 ) {
-  Deno.test(`checkDataFolder() takes ${free} free bytes as ${status}`, async () => {
+  Deno.test(`checkDataFolder() reports ${free} free bytes as ${status}`, async () => {
     await using folder = await TestFolder.create();
     const findings = await checkDataFolder(folder.path, { ...options(), freeBytes: () => Promise.resolve(free) });
     assertEquals(findings.find(({ step }) => step === "space")?.status, status);
@@ -49,18 +49,18 @@ for (
 
 const RELEASED = Date.UTC(2026, 8, 1);
 const DAY = 24 * 60 * 60 * 1000;
-Deno.test("checkClock() holds the clock against the release, the store and the registries", async () => {
+Deno.test("checkClock() compares the clock with the release, the store and the registries", async () => {
   await using folder = await TestFolder.create();
   await writeImage(new DiskStore(folder.path), "quay.io/app", "1", buildImage());
   const now = Date.now();
   const cases: [what: string, at: number, offsets: number[], status: string, part: string][] = [
-    ["all is well", now, [], "ok", "it says 20"],
-    ["before the release", RELEASED - DAY, [], "broken", "this release is of 2026-09-01"],
-    ["before the newest file", now - DAY, [], "broken", "the newest file of the store is of"],
-    ["a little before the newest file", now - 30_000, [], "ok", ""],
-    ["as registries say", now, [900, -200, 400], "ok", "as registries do"],
-    ["one registry is wrong", now, [900, 30 * DAY, 400], "ok", "as registries do"],
-    ["behind registries", now, [30 * DAY, 31 * DAY, 30 * DAY], "broken", "registries say"],
+    ["a plausible time", now, [], "ok", "it shows 20"],
+    ["before the release", RELEASED - DAY, [], "broken", "this release dates from 2026-09-01"],
+    ["before the newest file", now - DAY, [], "broken", "the newest file of the store dates from"],
+    ["slightly before the newest file", now - 30_000, [], "ok", ""],
+    ["the time of the registries", now, [900, -200, 400], "ok", "as the registries do"],
+    ["one registry with a wrong clock", now, [900, 30 * DAY, 400], "ok", "as the registries do"],
+    ["behind the registries", now, [30 * DAY, 31 * DAY, 30 * DAY], "broken", "the registries report"],
   ];
   for (const [what, at, offsets, status, part] of cases) {
     const released = Math.min(RELEASED, now - 2 * DAY);
@@ -80,9 +80,9 @@ const rateLimits: [Record<string, string>, ReturnType<typeof parseRateLimit>, st
   [
     { "ratelimit-limit": "100;w=21600", "ratelimit-remaining": "98;w=21600" },
     { remaining: 98, limit: 100, window: 21600 },
-    "98 of 100 pulls are left, in 6 h",
+    "98 of 100 pulls left, per 6 h",
   ],
-  [{ "ratelimit-remaining": "0" }, { remaining: 0 }, "0 pulls are left"],
+  [{ "ratelimit-remaining": "0" }, { remaining: 0 }, "0 pulls left"],
   [{ "ratelimit-remaining": "many" }, undefined, ""],
   [{ "ratelimit-limit": "100" }, undefined, ""],
 ];
@@ -94,7 +94,7 @@ for (const [headers, expected, words] of rateLimits) {
   });
 }
 
-Deno.test("AnswerRecord notes limits and clocks, and gives answers on", async () => {
+Deno.test("AnswerRecord records rate limits and clock offsets, and returns the response", async () => {
   const headers = { date: "Thu, 01 Jan 1970 00:00:10 GMT", "ratelimit-remaining": "7" };
   const record = new AnswerRecord(() => Promise.resolve(new Response("x", { headers })), () => 4000);
   const response = await record.fetch(new Request("https://a.example/v2/"));
@@ -103,7 +103,7 @@ Deno.test("AnswerRecord notes limits and clocks, and gives answers on", async ()
   }]);
 });
 
-Deno.test("reasonOf() takes the reason, whatever colons are before it", () => {
+Deno.test("reasonOf() returns the reason after a subject with colons", () => {
   const error = new Error(
     "Cannot read blob sha256:abc of r:5000/a from 127.0.0.1:80: the connection was refused: really",
   );
@@ -122,7 +122,7 @@ function answer(answers: Answers) {
   };
 }
 
-Deno.test("checkMirrors() finds no client that uses a mirror", async () => {
+Deno.test("checkMirrors() reports that no client uses a mirror", async () => {
   await using folder = await TestFolder.create();
   await folder.write("etc/docker/daemon.json", "{}");
   await folder.write("etc/containers/registries.conf", '[[registry]]\nlocation = "quay.io"\n');
@@ -131,7 +131,7 @@ Deno.test("checkMirrors() finds no client that uses a mirror", async () => {
   assertStringIncludes(findings[0]!.advice!, "mirror-config");
 });
 
-Deno.test("checkMirrors() asks every client's mirror once", async () => {
+Deno.test("checkMirrors() contacts the mirror of every client once", async () => {
   await using folder = await TestFolder.create();
   const crpe = () => Response.json({ status: "ok" });
   await folder.write(
@@ -161,12 +161,12 @@ Deno.test("checkMirrors() asks every client's mirror once", async () => {
   assertStringIncludes(findings[0]!.message, "is a crpe");
   assertStringIncludes(findings[1]!.message, "does not answer");
   assertStringIncludes(findings[2]!.message, "config_path");
-  assertStringIncludes(findings[4]!.message, "it is no crpe");
+  assertStringIncludes(findings[4]!.message, "it is not a crpe");
   const offline = await checkMirrors({ root: folder.path });
   assertEquals(offline.filter(({ status }) => status === "skipped").length, 4);
 });
 
-Deno.test("checkMirrors() names a file that cannot be read", async () => {
+Deno.test("checkMirrors() names a configuration file that cannot be read", async () => {
   await using folder = await TestFolder.create();
   await folder.write("etc/docker/daemon.json", "{,}");
   const [finding] = await checkMirrors({ root: folder.path });

@@ -6,7 +6,7 @@ import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 
 type Answer = (request: Request) => Response | Promise<Response>;
 
-/** Asks upstreams that answer so, by their hosts. */
+/** Checks upstreams whose answers are given by host. */
 async function check(answers: Record<string, Answer>, hosts = Object.keys(answers)) {
   const asked: string[] = [];
   const record = new AnswerRecord((request) => {
@@ -30,12 +30,19 @@ const unauthorized = () => new Response(null, { status: 401, headers: { "www-aut
 const withLogin: Answer = (request) => request.headers.has("authorization") ? new Response("{}") : unauthorized();
 
 const cases: [what: string, host: string, answer: Answer, status: string, message: string, advice?: string][] = [
-  ["one that answers", "a.test", () => new Response("{}"), "ok", "https://a.test: it answers"],
-  ["one that wants a login", "a.test", unauthorized, "ok", "it has no login from here".slice(3)],
-  ["one that takes the login", "login.test", withLogin, "ok", "it takes the login"],
-  ["one that refuses the login", "login.test", unauthorized, "broken", "refuses the login", "correct the user name"],
+  ["an upstream that answers", "a.test", () => new Response("{}"), "ok", "https://a.test: it answers"],
+  ["an upstream that wants a login", "a.test", unauthorized, "ok", "wants a login; none is configured"],
+  ["an upstream that accepts the login", "login.test", withLogin, "ok", "it accepts the login"],
   [
-    "one that is down",
+    "an upstream that refuses the login",
+    "login.test",
+    unauthorized,
+    "broken",
+    "refuses the login",
+    "correct the user name",
+  ],
+  [
+    "an upstream that is down",
     "a.test",
     () => new Response(null, { status: 503 }),
     "broken",
@@ -43,7 +50,7 @@ const cases: [what: string, host: string, answer: Answer, status: string, messag
     "check its address",
   ],
   [
-    "one that is none",
+    "a server that is not a registry",
     "a.test",
     () => new Response("hi", { status: 404 }),
     "broken",
@@ -51,7 +58,7 @@ const cases: [what: string, host: string, answer: Answer, status: string, messag
     "check its address",
   ],
   [
-    "one whose name is not known",
+    "an upstream with an unknown name",
     "a.test",
     () => Promise.reject(new TypeError("dns error: failed to lookup address")),
     "broken",
@@ -59,7 +66,7 @@ const cases: [what: string, host: string, answer: Answer, status: string, messag
     "name server",
   ],
   [
-    "one that signs itself",
+    "an upstream with a self-signed certificate",
     "a.test",
     () => Promise.reject(new TypeError("invalid peer certificate: UnknownIssuer")),
     "broken",
@@ -67,7 +74,7 @@ const cases: [what: string, host: string, answer: Answer, status: string, messag
     "ca-file",
   ],
   [
-    "one whose certificate is of the future",
+    "an upstream with a certificate that is not yet valid",
     "a.test",
     () => Promise.reject(new TypeError("invalid peer certificate: NotValidYet")),
     "broken",
@@ -76,7 +83,7 @@ const cases: [what: string, host: string, answer: Answer, status: string, messag
   ],
 ];
 for (const [what, host, answer, status, message, advice = ""] of cases) {
-  Deno.test(`checkUpstreams() finds ${what}`, async () => {
+  Deno.test(`checkUpstreams() reports ${what}`, async () => {
     const { findings } = await check({ [host]: answer });
     assertEquals(findings.map((finding) => [finding.step, finding.status as string]), [[`upstream ${host}`, status]]);
     assertStringIncludes(findings[0]!.message, message);
@@ -85,7 +92,7 @@ for (const [what, host, answer, status, message, advice = ""] of cases) {
   });
 }
 
-Deno.test("checkUpstreams() asks Docker Hub by HEAD how often it may still be asked", async () => {
+Deno.test("checkUpstreams() reads Docker Hub's rate limit with a HEAD request", async () => {
   for (const [remaining, status] of [["98;w=21600", "ok"], ["0;w=21600", "warning"]]) {
     const headers = { "ratelimit-limit": "100;w=21600", "ratelimit-remaining": remaining! };
     const { findings, asked } = await check({
@@ -93,7 +100,7 @@ Deno.test("checkUpstreams() asks Docker Hub by HEAD how often it may still be as
         new Response(request.method === "HEAD" ? null : "{}", { headers: request.url.endsWith("/v2/") ? {} : headers }),
     });
     assertEquals(findings[0]?.status as string, status);
-    assertStringIncludes(findings[0]!.message, "of 100 pulls are left, in 6 h");
+    assertStringIncludes(findings[0]!.message, "of 100 pulls left, per 6 h");
     assertEquals(asked.slice(0, 2), [
       "GET registry-1.docker.io/v2/",
       "HEAD registry-1.docker.io/v2/ratelimitpreview/test/manifests/latest",
@@ -101,13 +108,13 @@ Deno.test("checkUpstreams() asks Docker Hub by HEAD how often it may still be as
   }
 });
 
-Deno.test("checkUpstreams() joins what fails for one reason", async () => {
+Deno.test("checkUpstreams() joins upstreams that fail for the same reason", async () => {
   const { findings } = await check({ "ok.test": () => new Response("{}") }, ["ok.test", "a.test", "b.test", "c.test"]);
   assertEquals(findings.map(({ step, status }) => `${step} ${status}`), ["upstream ok.test ok", "upstreams broken"]);
   assertStringIncludes(findings[1]!.message, "a.test, b.test, c.test: ");
 });
 
-Deno.test("checkUpstreams() says that none is named, or any", async () => {
+Deno.test("checkUpstreams() reports that no upstream is named, or that any is allowed", async () => {
   assertEquals((await check({}, [])).findings[0]?.status, "warning");
   const { findings, asked } = await check({}, ["*"]);
   assertEquals([findings.map(({ step }) => step), asked], [["upstream *"], []]);

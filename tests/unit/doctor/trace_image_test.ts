@@ -17,7 +17,7 @@ async function storeOf(image?: BuiltImage): Promise<MemoryStore> {
   return store;
 }
 
-/** An upstream that has what a store has. */
+/** Creates an upstream with the content of a store. */
 function upstreamOf(
   store: MemoryStore,
   { isAllowed = true, failure }: { isAllowed?: boolean; failure?: RegistryError } = {},
@@ -32,7 +32,7 @@ function upstreamOf(
   };
 }
 
-/** Files the index and one of its images alone, as an import of a bundle does. */
+/** Writes the index and only one of its images, as the import of a bundle does. */
 async function writePart(store: ContentStore, { withBlobs }: { withBlobs: boolean }): Promise<void> {
   if (withBlobs) await writeImage(store, REPO, "part", amd64);
   else for (const { descriptor, bytes } of amd64.manifests) await store.writeManifest(REPO, descriptor, bytes);
@@ -50,20 +50,20 @@ const traces: [
   steps: string[],
   part: string,
 ][] = [
-  ["a name that is none", "a b", async () => ({ store: await storeOf() }), ["name: broken"], "Cannot".slice(6)],
+  ["an invalid name", "a b", async () => ({ store: await storeOf() }), ["name: broken"], "Cannot".slice(6)],
   [
-    "an image that is here, offline",
+    "an image in the store, offline",
     `${REPO}:1`,
     async () => ({ store: await storeOf(index) }),
     ["name: ok", "upstream: skipped", "tag: ok", "manifest: ok", "platforms: ok", "blobs: ok"],
-    "6 of 6 are here",
+    "6 of 6 are in the store",
   ],
   [
-    "an image that is there",
+    "an image at the upstream",
     `${REPO}:1`,
     async () => ({ store: await storeOf(), upstream: upstreamOf(await storeOf(index)) }),
     ["name: ok", "upstream: ok", "tag: ok", "manifest: ok", "platforms: ok", "blobs: ok"],
-    "0 of 6 are here, 6 more at the upstream",
+    "0 of 6 are in the store, 6 more at the upstream",
   ],
   [
     "a digest",
@@ -73,39 +73,39 @@ const traces: [
     "it names no platform",
   ],
   [
-    "an image that is nowhere",
+    "a missing image",
     `${REPO}:2`,
     async () => ({ store: await storeOf(index), upstream: upstreamOf(await storeOf(index)) }),
     ["name: ok", "upstream: ok", "tag: broken"],
-    "it is not held, and quay.io does not have it",
+    "it is not in the store, and quay.io does not have it",
   ],
   [
-    "an image whose registry may not be asked",
+    "an image whose registry is not allowed",
     `${REPO}:1`,
     async () => ({ store: await storeOf(), upstream: upstreamOf(await storeOf(index), { isAllowed: false }) }),
     ["name: ok", "upstream: warning", "tag: broken"],
-    "may not be asked",
+    "may not be contacted",
   ],
   [
-    "an image that is here while its registry is gone",
+    "an image in the store while its registry is unreachable",
     `${REPO}:1`,
     async () => ({ store: await storeOf(index), upstream: upstreamOf(await storeOf(), { failure: UNREACHABLE }) }),
     ["name: ok", "upstream: ok", "tag: warning", "manifest: ok", "platforms: ok", "blobs: ok"],
     "asking quay.io failed: the connection was refused",
   ],
   [
-    "an image that is not here while its registry is gone",
+    "an image missing from the store while its registry is unreachable",
     `${REPO}:1`,
     async () => ({ store: await storeOf(), upstream: upstreamOf(await storeOf(), { failure: UNREACHABLE }) }),
     ["name: ok", "upstream: ok", "tag: broken"],
-    "it is not held; asking quay.io failed: the connection was refused",
+    "it is not in the store; asking quay.io failed: the connection was refused",
   ],
   [
-    "an image that its registry does not have any more",
+    "an image in the store that its registry no longer has",
     `${REPO}:1`,
     async () => ({ store: await storeOf(index), upstream: upstreamOf(await storeOf()) }),
     ["name: ok", "upstream: ok", "tag: warning", "manifest: ok", "platforms: ok", "blobs: ok"],
-    "does not have it any more",
+    "quay.io no longer has it",
   ],
   [
     "one platform of an image",
@@ -127,12 +127,12 @@ const traces: [
       return { store };
     },
     ["name: ok", "upstream: skipped", "tag: ok", "manifest: warning", "platforms: ok", "blobs: broken"],
-    "is nowhere to be had",
+    "is not available",
   ],
 ];
 
 for (const [what, image, sources, steps, part] of traces) {
-  Deno.test(`traceImage() follows ${what}`, async () => {
+  Deno.test(`traceImage() traces ${what}`, async () => {
     const { findings } = await traceImage(image, await sources());
     assertEquals(findings.map(({ step, status }) => `${step}: ${status}`), steps);
     assertStringIncludes(findings.map(({ message }) => message).join("\n"), part);
@@ -140,7 +140,7 @@ for (const [what, image, sources, steps, part] of traces) {
   });
 }
 
-Deno.test("traceImage() says how a name is understood", async () => {
+Deno.test("traceImage() returns the full reference of a name", async () => {
   const store = await storeOf();
   for (
     const [name, reference] of [
@@ -151,7 +151,7 @@ Deno.test("traceImage() says how a name is understood", async () => {
   ) assertEquals((await traceImage(name, { store })).reference, reference);
 });
 
-Deno.test("traceImage() lists where everything is", async () => {
+Deno.test("traceImage() lists the location of all content", async () => {
   const store = await storeOf();
   await writePart(store, { withBlobs: true });
   const { digest, platforms, content } = await traceImage(`${REPO}:1`, {
@@ -172,7 +172,7 @@ Deno.test("traceImage() lists where everything is", async () => {
   }
 });
 
-Deno.test("traceImage() reads a store that fails as broken", async () => {
+Deno.test("traceImage() reports a failing store as broken", async () => {
   const store = await storeOf(index);
   store.failure = new Error("Cannot use x: permission denied");
   const { findings } = await traceImage(`${REPO}:1`, { store });

@@ -2,7 +2,7 @@ import { ManagedFile } from "../../../lib/files/managed_file.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
-Deno.test("ManagedFile leaves alone what is not UTF-8, and gives the mark of UTF-8 back", async () => {
+Deno.test("ManagedFile refuses to change a file that is not UTF-8, and preserves a byte order mark", async () => {
   await using folder = await TestFolder.create();
   const latin = new Uint8Array([0x23, 0xe9, 0x0a]);
   const path = await folder.write("registries.yaml", latin);

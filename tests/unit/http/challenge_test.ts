@@ -4,10 +4,10 @@ import { assertEquals } from "../../support/assert.ts";
 type Expected = [scheme: string, parameters: Record<string, string>][];
 
 const CASES: [name: string, header: string | null, expected: Expected][] = [
-  ["nothing", null, []],
+  ["a missing header", null, []],
   ["an empty header", "", []],
-  ["a scheme alone", "Basic", [["basic", {}]]],
-  ["Docker Hub's", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`, [
+  ["a scheme without parameters", "Basic", [["basic", {}]]],
+  ["the challenge of Docker Hub", `Bearer realm="https://auth.docker.io/token",service="registry.docker.io"`, [
     ["bearer", { realm: "https://auth.docker.io/token", service: "registry.docker.io" }],
   ]],
   ["schemes and keys in any case", `BEARER Realm="https://a/t",SERVICE="s"`, [
@@ -42,18 +42,18 @@ const CASES: [name: string, header: string | null, expected: Expected][] = [
   ["a parameter given twice", `Bearer realm="https://a/t",realm="https://evil/t"`, [
     ["bearer", { realm: "https://a/t" }],
   ]],
-  ["quotes that stay open", `Bearer realm="https://a/t`, [["bearer", { realm: "https://a/t" }]]],
+  ["quotes that are not closed", `Bearer realm="https://a/t`, [["bearer", { realm: "https://a/t" }]]],
   ["a parameter before any scheme", `realm="x"`, []],
 ];
 
 for (const [name, header, expected] of CASES) {
-  Deno.test(`parseChallenges() reads ${name}`, () => {
+  Deno.test(`parseChallenges() parses ${name}`, () => {
     const found = parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
     assertEquals(found as Expected, expected);
   });
 }
 
-Deno.test("parseChallenges() reads several headers as Headers joins them", () => {
+Deno.test("parseChallenges() parses several headers joined by Headers", () => {
   const headers = new Headers([["WWW-Authenticate", `Basic realm="x"`], [
     "WWW-Authenticate",
     `Bearer realm="https://a/t"`,
@@ -63,10 +63,10 @@ Deno.test("parseChallenges() reads several headers as Headers joins them", () =>
 
 const CHOICES: [name: string, header: string, scheme: string | undefined][] = [
   ["prefers Bearer", `Basic realm="x", Bearer realm="https://a/t"`, "bearer"],
-  ["takes Basic where Bearer has no realm", `Bearer service="s", Basic realm="x"`, "basic"],
-  ["takes Basic where Bearer's realm is no URL", `Bearer realm="/token", Basic realm="x"`, "basic"],
-  ["takes Basic without a realm", "Basic", "basic"],
-  ["takes nothing else", `Digest qop="auth", Negotiate`, undefined],
+  ["selects Basic when Bearer has no realm", `Bearer service="s", Basic realm="x"`, "basic"],
+  ["selects Basic when the realm of Bearer is not a URL", `Bearer realm="/token", Basic realm="x"`, "basic"],
+  ["accepts Basic without a realm", "Basic", "basic"],
+  ["ignores other schemes", `Digest qop="auth", Negotiate`, undefined],
 ];
 
 for (const [name, header, scheme] of CHOICES) {

@@ -9,18 +9,18 @@ const etags: [string, string | null, boolean][] = [
   ["the digest, quoted", `"${DIGEST}"`, true],
   ["the digest, bare", DIGEST, true],
   ["the digest, weak", `W/"${DIGEST}"`, true],
-  ["any", "*", true],
-  ["a list with it", `"${OTHER}", W/"${DIGEST}"`, true],
+  ["an asterisk", "*", true],
+  ["a list that contains the digest", `"${OTHER}", W/"${DIGEST}"`, true],
   ["a list without spaces", `"${OTHER}","${DIGEST}"`, true],
-  ["a list without it", `"${OTHER}", "x"`, false],
+  ["a list without the digest", `"${OTHER}", "x"`, false],
   ["another digest", `"${OTHER}"`, false],
-  ["the start of the digest", `"${DIGEST.slice(0, -1)}"`, false],
+  ["a prefix of the digest", `"${DIGEST.slice(0, -1)}"`, false],
   ["an empty header", "", false],
-  ["a half quoted digest", `"${DIGEST}`, false],
-  ["a quoted star", '"*"', false],
+  ["a digest with one quote", `"${DIGEST}`, false],
+  ["a quoted asterisk", '"*"', false],
 ];
 for (const [what, header, expected] of etags) {
-  Deno.test(`matchesEtag() takes ${what} as ${expected ? "a match" : "none"}`, () => {
+  Deno.test(`matchesEtag() ${expected ? "matches" : "does not match"} ${what}`, () => {
     assertEquals(matchesEtag(header, DIGEST), expected);
   });
 }
@@ -33,7 +33,7 @@ const ifRanges: [string, string | null, boolean][] = [
   ["a date", "Sun, 06 Nov 1994 08:49:37 GMT", false],
 ];
 for (const [what, header, expected] of ifRanges) {
-  Deno.test(`allowsRange() ${expected ? "serves a part" : "serves the whole"} for ${what}`, () => {
+  Deno.test(`allowsRange() ${expected ? "allows" : "does not allow"} a range with ${what}`, () => {
     assertEquals(allowsRange(header, DIGEST), expected);
   });
 }

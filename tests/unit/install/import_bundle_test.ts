@@ -26,7 +26,8 @@ Deno.test("importBundle() writes blobs, manifests and tags into the store", asyn
   await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
   await checkImage(store, "docker.io/library/nginx", "1", OTHER);
   await checkImage(store, "docker.io/library/nginx", "also", OTHER);
-  // Each digest is counted once: 2 images with 2 configs, 2 own layers, 2 manifests and an index each, and a shared layer.
+  // Each digest is counted once: 2 images with 2 configs, 2 own layers, 2 manifests and an index each, and a shared
+  // layer.
   const contents = [...IMAGE.blobs, ...OTHER.blobs, ...IMAGE.manifests, ...OTHER.manifests];
   const unique = new Set(contents.map(({ descriptor }) => descriptor.digest));
   assertEquals(result.blobs, { written: unique.size, skipped: 0, bytesWritten: PACKED.blobs.size });

@@ -76,7 +76,7 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
     "a layer's size differs",
     single(manifestOf({ layers: [{ ...LAYER.descriptor, size: 701 }] })),
     CorruptError,
-    "has 700 bytes, the manifest that names it says 701",
+    "has 700 bytes, but the manifest that refers to it says 701",
   ],
   [
     "a child's size differs",
@@ -86,7 +86,7 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
       return { ...index, manifests: [AMD.root, index.root] };
     })(),
     CorruptError,
-    "the manifest that names it says 5",
+    "the manifest that refers to it says 5",
   ],
   [
     "a child is listed twice, the second time with another size",
@@ -100,7 +100,7 @@ const BROKEN: readonly [string, TestImage, ErrorClass, string][] = [
       return { root, manifests: [AMD.root, root], blobs: AMD.blobs };
     })(),
     CorruptError,
-    "the manifest that names it says 5",
+    "the manifest that refers to it says 5",
   ],
   [
     "a manifest has both layers and manifests",

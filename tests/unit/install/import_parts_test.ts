@@ -183,7 +183,7 @@ Deno.test("[48] installBundle() refuses a damaged or truncated part, names it, a
   const flipped = PARTS[1]!.slice();
   flipped[flipped.length - 100_000]! ^= 1;
   const damages: [string, Uint8Array<ArrayBuffer>, string][] = [
-    ["a flipped bit", flipped, "its check sum is not that of the data"],
+    ["a flipped bit", flipped, "its checksum does not match the data"],
     ["cut in the piece", PARTS[1]!.slice(0, 200_000), "the.tgz"],
     ["without a trailer", PARTS[1]!.slice(0, -8), "the.tgz"],
     ["without its end", PARTS[1]!.slice(0, -1100), "the.tgz"],
@@ -237,8 +237,14 @@ Deno.test("[43] installBundle() deletes pieces that do not make the blob, and na
 Deno.test("[53] installBundle() refuses a part whose content differs from the list of what it carries", async () => {
   const [digest] = REST[0]!;
   const wrong: [PartsOptions["spoil"], string][] = [
-    [(name, bytes) => name.startsWith("pieces") ? undefined : bytes, `it lacks pieces/${LARGE.replace(":", "/")}/0`],
-    [(name, bytes) => name.startsWith("blobs") ? undefined : bytes, `it lacks blobs/${digest.replace(":", "/")}`],
+    [
+      (name, bytes) => name.startsWith("pieces") ? undefined : bytes,
+      `it does not contain pieces/${LARGE.replace(":", "/")}/0`,
+    ],
+    [
+      (name, bytes) => name.startsWith("blobs") ? undefined : bytes,
+      `it does not contain blobs/${digest.replace(":", "/")}`,
+    ],
     [(name, bytes) => name.startsWith("pieces") ? bytes.slice(1) : bytes, "has 299999 bytes, kubepkg.json says 300000"],
   ];
   for (const [spoil, message] of wrong) {
@@ -254,14 +260,14 @@ Deno.test("[53] installBundle() refuses a part whose content differs from the li
   }
   await using site = await createSite();
   const beyond = await parts(APP.kubepkg, {}, [[[LARGE, LARGE_SIZE - 10, 11]], LAYOUT[1]!]);
-  await assertRejects(() => site.install(beyond[0]!), CorruptError, "it says it carries more of");
+  await assertRejects(() => site.install(beyond[0]!), CorruptError, "its status.part lists more of");
   const many = Array.from({ length: 17 }, (_, i): PartItem => [LARGE, i, 1]);
   const crumbs = await parts(APP.kubepkg, {}, [many, LAYOUT[1]!]);
-  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "it says it carries 17 pieces of");
+  await assertRejects(() => site.install(crumbs[0]!), CorruptError, "its status.part lists 17 pieces of");
   const unknown = computeDigest("nobody has this");
   const contents = new Map([...APP.contents, [unknown, new Uint8Array(1)]]);
   const stranger = await parts(APP.kubepkg, { contents }, [[[unknown]], LAYOUT[1]!]);
-  await assertRejects(() => site.install(stranger[0]!), CorruptError, "which kubepkg.json does not name");
+  await assertRejects(() => site.install(stranger[0]!), CorruptError, "which status.digests does not");
   assertEquals(await site.folder.listFiles(), []);
 });
 
@@ -309,7 +315,7 @@ Deno.test("installBundle() refuses a piece in a bundle that is not one part of s
   const bytes = (await parts(APP.kubepkg, { compression: "none" }))[1]!;
   bytes.set(new TextEncoder().encode('"nope": {'), at);
   assert(second !== undefined && at > 0);
-  await assertRejects(() => site.install(bytes), CorruptError, "which no bundle has");
+  await assertRejects(() => site.install(bytes), CorruptError, "which does not belong in a bundle");
 });
 
 Deno.test("installBundle() checks version, space and missing content with the first part, before it writes anything", async () => {
@@ -375,7 +381,7 @@ Deno.test("[26] installBundle() of any part commits a blob whose pieces were com
   // This imitates an import of the last part that is killed after it has recorded its pieces.
   const pieces = await site.store.openPieces(LARGE);
   await pieces.write(700_000, APP.contents.get(LARGE)!.slice(700_000));
-  await pieces.count([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
+  await pieces.record([{ start: 700_000, length: LARGE_SIZE - 700_000, part: 3 }]);
   pieces.close();
   assertEquals((await site.install(PARTS[1]!)).isImported, false);
   assertEquals(await site.store.statBlob(REPO, LARGE), LARGE_SIZE);
@@ -430,7 +436,7 @@ Deno.test("[38] installBundle() does not record a part during whose import anoth
   const error = await assertRejects(() =>
     below.install(PARTS[1]!, { onRead: async () => void await below.install(lower.bundle) })
   );
-  assertStringIncludes((error as Error).message, "they were removed meanwhile; import that part once more");
+  assertStringIncludes((error as Error).message, "they were removed during the import; import that part again");
   assertEquals(await below.records.pending.list(), []);
   for (const part of PARTS) await below.install(part);
   await below.checkInstalled();
@@ -441,7 +447,8 @@ Deno.test("[38] installBundle() of concurrent parts installs the package once", 
     await using site = await createSite();
     const order = round % 2 === 0 ? [0, 1, 2, 1] : [2, 1, 0, 0];
     const results: InstallResult[] = await Promise.all(order.map((number) => site.install(PARTS[number]!)));
-    // An import that finds a blob's pieces locked leaves the commit to the other one. If both do, the next part commits.
+    // An import that finds a blob's pieces locked leaves the commit to the other one. If both do, the next part
+    // commits.
     if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
     await site.checkInstalled();
     assertEquals(await site.list(), WHOLE);

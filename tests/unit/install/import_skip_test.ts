@@ -127,7 +127,7 @@ Deno.test("importBundle() reads a file to its last byte and verifies it if all b
   const crc = TGZ.slice();
   crc[crc.length - 6]! ^= 1;
   const { problems } = await verifyBundle(new FileSource(new CountedFile(crc)));
-  assertStringIncludes(problems[0]!.message, "its check sum is not that of the data");
+  assertStringIncludes(problems[0]!.message, "its checksum does not match the data");
 });
 
 Deno.test("importBundle() with dryRun reads only the first entry, of a file and of a stream", async () => {

@@ -21,7 +21,7 @@ interface MergeCase {
   readonly mirror: Mirror;
   readonly current?: string;
   readonly text: string;
-  /** What a note has to say; absent: any notes. */
+  /** A part of one note; absent when the notes are not checked. */
   readonly note?: string;
 }
 
@@ -30,7 +30,7 @@ const cases: readonly MergeCase[] = [
     what: "k3s: a new file for all registries",
     client: K3S,
     mirror: ALL,
-    text: `# Images are pulled from crpe, and from the registry itself where that fails.
+    text: `# Images are pulled from crpe, and from the registry itself if that fails.
 mirrors:
   "*":
     endpoint:
@@ -39,10 +39,10 @@ mirrors:
     note: "v1.26.13",
   },
   {
-    what: "k3s: a file that keeps its comments, its logins and its other mirrors",
+    what: "k3s: a file, preserving its comments, logins and other mirrors",
     client: K3S,
     mirror: ALL,
-    current: `# the factory's
+    current: `# of the factory
 mirrors:
     registry.lan:5000: # here
         endpoint: [ "http://10.0.0.2:5000" ]
@@ -51,7 +51,7 @@ configs:
     registry.lan:5000:
         auth: {username: robot, password: 0123} # not a number
 `,
-    text: `# the factory's
+    text: `# of the factory
 mirrors:
     "*":
       endpoint:
@@ -66,15 +66,15 @@ configs:
     note: "registry.lan:5000 has an entry of its own",
   },
   {
-    what: "k3s: a host that has endpoints in brackets",
+    what: "k3s: a host with endpoints in flow style",
     client: K3S,
     mirror: { url: URL, hosts: ["registry.lan:5000"] },
     current: `mirrors:\n  "registry.lan:5000":\n    endpoint: ["http://10.0.0.2:5000"] # old\n`,
     text: `mirrors:\n  "registry.lan:5000":\n    endpoint: ["${URL}", "http://10.0.0.2:5000"] # old\n`,
-    note: "http://10.0.0.2:5000 of registry.lan:5000 stays",
+    note: "http://10.0.0.2:5000 of registry.lan:5000 is kept",
   },
   {
-    what: "k3s: a host whose list stands as far to the left as its key",
+    what: "k3s: a host whose list has the indentation of its key",
     client: K3S,
     mirror: QUAY,
     current: `mirrors:\n  quay.io:\n    endpoint:\n    - https://a.example\n    # second\n    - https://b.example`,
@@ -89,7 +89,7 @@ configs:
     text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n    rewrite:\n      a: b\n`,
   },
   {
-    what: "k3s: an entry that is empty",
+    what: "k3s: an empty entry",
     client: K3S,
     mirror: QUAY,
     current: "mirrors:\n  quay.io:\nconfigs: {}\n",
@@ -104,14 +104,14 @@ configs:
       `configs:\n  "quay.io":\n    tls:\n      insecure_skip_verify: true\nmirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n`,
   },
   {
-    what: "k3s: mirrors that are empty",
+    what: "k3s: empty mirrors",
     client: K3S,
     mirror: QUAY,
     current: "mirrors: {}\n",
     text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n`,
   },
   {
-    what: "k3s: a file that says so already",
+    what: "k3s: an unchanged file that has the mirror already",
     client: K3S,
     mirror: QUAY,
     current: `mirrors: {quay.io: {endpoint: ["${URL}/"]}}\n`,
@@ -122,13 +122,13 @@ configs:
     client: CONTAINERD,
     mirror: ALL,
     text:
-      `# Images of every registry that has no folder of its own are pulled from crpe, and from the registry itself where that fails.
+      `# Images of every registry that has no folder of its own are pulled from crpe, and from the registry itself if that fails.
 [host."${URL}"]
   capabilities = ["pull", "resolve"]
 `,
   },
   {
-    what: "containerd: nobody else is asked",
+    what: "containerd: a new file without the fall-back",
     client: CONTAINERD,
     mirror: { ...QUAY, isOnly: true },
     text: `# Images of quay.io are pulled from crpe, and from nowhere else.
@@ -146,7 +146,7 @@ server = "${URL}"
       `server = "https://quay.io" # itself\nclient = [\n  ["/a.cert", "/a.key"],\n]\n\n[host."https://other.example"] # slow\n  skip_verify = true\n`,
     text:
       `server = "https://quay.io" # itself\nclient = [\n  ["/a.cert", "/a.key"],\n]\n\n[host."${URL}"]\n  capabilities = ["pull", "resolve"]\n\n[host."https://other.example"] # slow\n  skip_verify = true\n`,
-    note: "https://other.example of quay.io stays",
+    note: "https://other.example of quay.io is kept",
   },
   {
     what: "containerd: a file without hosts",
@@ -156,17 +156,17 @@ server = "${URL}"
     text: `server = "https://quay.io"\n\n[host."${URL}"]\n  capabilities = ["pull", "resolve"]\n`,
   },
   {
-    what: "containerd: a file that says so already, and then nobody else",
+    what: "containerd: a file that has the mirror already, without the fall-back",
     client: CONTAINERD,
     mirror: { ...QUAY, isOnly: true },
     current: `server = "https://quay.io"\n[host."${URL}"]\n`,
     text: `server = "${URL}"\n[host."${URL}"]\n`,
   },
   {
-    what: "crio: the mirror of each well-known registry",
+    what: "crio: a mirror for each well-known registry",
     client: CRIO,
     mirror: ALL,
-    text: `# Images are pulled from crpe, and from the registry itself where that fails.
+    text: `# Images are pulled from crpe, and from the registry itself if that fails.
 
 [[registry]]
 prefix = "docker.io"
@@ -186,7 +186,7 @@ insecure = true
 `,
   },
   {
-    what: "podman: by https, and nobody else",
+    what: "podman: an https mirror without the fall-back",
     client: PODMAN,
     mirror: { url: "https://crpe.lan", hosts: ["registry.lan:5000"], isOnly: true },
     text: `# Images are pulled from crpe, and from nowhere else.
@@ -203,17 +203,17 @@ location = "crpe.lan/registry.lan__5000"
     text: `{\n  "registry-mirrors": [\n    "${URL}"\n  ]\n}\n`,
   },
   {
-    what: "docker: a file that has more",
+    what: "docker: a file with other settings",
     client: DOCKER,
     mirror: { url: URL, hosts: ["docker.io"] },
     current:
       `{\n    "log-driver": "journald",\n    "registry-mirrors": ["https://m.example", "${URL}/"],\n    "debug": true\n}`,
     text:
       `{\n    "log-driver": "journald",\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}\n`,
-    note: "https://m.example stays",
+    note: "https://m.example is kept",
   },
   {
-    what: "docker: a file that says so already",
+    what: "docker: an unchanged file that has the mirror already",
     client: DOCKER,
     mirror: ALL,
     current: `{"registry-mirrors":["${URL}/"]}`,
@@ -223,47 +223,47 @@ location = "crpe.lan/registry.lan__5000"
 ];
 
 for (const { what, client, mirror, current, text, note } of cases) {
-  Deno.test(`merge() gives ${what}`, () => {
+  Deno.test(`merge() returns ${what}`, () => {
     const merged = merge(client, mirror, current);
     assertEquals(merged.text, text);
     if (note !== undefined) assertStringIncludes(merged.notes.join("\n"), note);
-    // Once more changes nothing; the drop-in is wholly crpe's own anyway.
+    // Merging again changes nothing.
     assertEquals(merge(client, mirror, merged.text).text, text);
     assertEquals(client.listMirrors(merged.text)[0], mirror.url);
   });
 }
 
 const refused: readonly (readonly [what: string, client: MirrorClient, current: string, message: string])[] = [
-  ["k3s: no YAML", K3S, "mirrors: [", "it is not YAML"],
+  ["k3s: text that is not YAML", K3S, "mirrors: [", "it is not YAML"],
   ["k3s: a list", K3S, "- a\n", "it is not a YAML mapping"],
-  ["k3s: mirrors that are none", K3S, "mirrors: x\n", "its mirrors are not a mapping"],
-  ["k3s: another layout", K3S, "{mirrors: {a.io: {}}, configs: {}}\n", "cannot change safely"],
-  ["k3s: mirrors by alias", K3S, "x: &m\n  a.io:\n    endpoint: []\nmirrors: *m\n", "cannot change safely"],
+  ["k3s: mirrors of the wrong type", K3S, "mirrors: x\n", "its mirrors are not a mapping"],
+  ["k3s: an unsupported layout", K3S, "{mirrors: {a.io: {}}, configs: {}}\n", "cannot change safely"],
+  ["k3s: mirrors given by an alias", K3S, "x: &m\n  a.io:\n    endpoint: []\nmirrors: *m\n", "cannot change safely"],
   ["k3s: a text that looks like the key", K3S, "x: |\n  mirrors:\n\n'mirrors': {a.io: {}}\n", "cannot change safely"],
   ["k3s: two documents", K3S, "a: b\n---\nc: d\n", "it is not YAML"],
-  ["docker: no JSON", DOCKER, "{,}", "it is not JSON"],
+  ["docker: text that is not JSON", DOCKER, "{,}", "it is not JSON"],
   ["docker: a list", DOCKER, "[]", "it is not a JSON object"],
-  ["docker: mirrors that are none", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
+  ["docker: mirrors of the wrong type", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
 ];
 for (const [what, client, current, message] of refused) {
-  Deno.test(`merge() leaves alone what it does not understand: ${what}`, () => {
+  Deno.test(`merge() refuses what it cannot change safely: ${what}`, () => {
     assertThrows(() => merge(client, ALL, current), Error, message);
   });
 }
 
-Deno.test("merge() does not put crpe behind another host of containerd's unseen", () => {
+Deno.test("merge() refuses a containerd file that lists another host before crpe", () => {
   const current = `[host."https://other.example"]\n[host."${URL}"]\n`;
-  assertThrows(() => merge(CONTAINERD, QUAY, current), Error, "it asks https://other.example before");
+  assertThrows(() => merge(CONTAINERD, QUAY, current), Error, "it lists https://other.example before");
 });
 
-Deno.test("plan() names a file a host", () => {
+Deno.test("plan() returns one file per host for containerd", () => {
   const files = CONTAINERD.plan({ url: URL, hosts: ["docker.io", "registry.lan:5000"] }, []);
   assertEquals(files.map(({ name }) => name), ["docker.io/hosts.toml", "registry.lan:5000/hosts.toml"]);
   assertEquals(CONTAINERD.plan(ALL, []).map(({ name }) => name), ["_default/hosts.toml"]);
 });
 
-Deno.test("plan() says what a client cannot do", () => {
-  assertThrows(() => DOCKER.plan(QUAY, []), TypeError, "it has mirrors for docker.io alone");
+Deno.test("plan() refuses what a client does not support", () => {
+  assertThrows(() => DOCKER.plan(QUAY, []), TypeError, "it supports mirrors of docker.io only");
   assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, []), TypeError, "it always does");
   assertThrows(() => K3S.plan({ ...ALL, isOnly: true }, []), TypeError, "--disable-default-registry-endpoint");
 });
@@ -275,14 +275,14 @@ for (const text of ["127.0.0.1:6060", "ftp://a", "http://a/b", "http://u:secret@
   });
 }
 
-Deno.test("parseMirrorUrl() and parseMirroredHost() give one spelling", () => {
+Deno.test("parseMirrorUrl() and parseMirroredHost() normalize the spelling", () => {
   assertEquals(parseMirrorUrl("HTTP://Crpe.LAN:6060/"), "http://crpe.lan:6060");
   assertEquals(parseMirrorUrl("https://crpe.lan:443"), "https://crpe.lan");
   assertEquals(parseMirroredHost("Index.Docker.io"), "docker.io");
   assertThrows(() => parseMirroredHost("a/b"), TypeError, "write it as in an image's name");
 });
 
-Deno.test("whyFolderUnread() reads containerd's settings", () => {
+Deno.test("whyFolderUnread() is undefined only if containerd's configuration names the folder", () => {
   const folder = CONTAINERD.path;
   for (
     const config of [
@@ -295,7 +295,7 @@ Deno.test("whyFolderUnread() reads containerd's settings", () => {
   }
 });
 
-Deno.test("listRegistries() gives the names that entries are for", () => {
+Deno.test("listRegistries() returns the registries that have entries", () => {
   const text = `unqualified-search-registries = ["a.io"]
 [[registry]]
 location = "b.io"
@@ -309,6 +309,6 @@ prefix = "e.io"
   assertEquals(listRegistries(text), ["b.io", "e.io"]);
 });
 
-Deno.test("the clients are those of the contract", () => {
+Deno.test("MIRROR_CLIENTS lists the clients of the contract", () => {
   assertEquals(MIRROR_CLIENTS.map(({ name }) => name), ["k3s", "containerd", "crio", "podman", "docker"]);
 });

@@ -2,7 +2,7 @@ import { computeDigest, isDigest, parseDigest, splitDigest } from "../../../lib/
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 
-// From FIPS 180-4's examples: the digests of "abc".
+// The digests of "abc", from the examples of FIPS 180-4.
 const ABC_256 = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const ABC_512 = "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a" +
   "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
@@ -14,7 +14,7 @@ Deno.test("computeDigest() hashes text and bytes", () => {
 });
 
 for (const text of [ABC_256, ABC_512]) {
-  Deno.test(`parseDigest() reads ${text.slice(0, 6)}`, () => {
+  Deno.test(`parseDigest() accepts a ${text.slice(0, 6)} digest`, () => {
     assert(isDigest(text));
     assertEquals(parseDigest(text), text);
     assertEquals(splitDigest(text), { algorithm: text.slice(0, 6), hex: text.slice(7) });
@@ -22,32 +22,32 @@ for (const text of [ABC_256, ABC_512]) {
 }
 
 const wrong: [string, string][] = [
-  ["nothing", ""],
-  ["hex without algorithm", ABC_256.slice(7)],
-  ["an algorithm alone", "sha256:"],
-  ["an algorithm in upper case", ABC_256.replace("sha", "SHA")],
-  ["hex in upper case", ABC_256.replace(/[a-f]/g, (c) => c.toUpperCase()).replace("shA", "sha")],
-  ["a digit too few", ABC_256.slice(0, -1)],
-  ["a digit too many", `${ABC_256}0`],
-  ["sha512 with sha256's length", ABC_256.replace("256", "512")],
-  ["sha256 with sha512's length", ABC_512.replace("512", "256")],
-  ["another algorithm", `md5:${"a".repeat(32)}`],
+  ["an empty string", ""],
+  ["hex without an algorithm", ABC_256.slice(7)],
+  ["an algorithm without hex", "sha256:"],
+  ["an upper-case algorithm", ABC_256.replace("sha", "SHA")],
+  ["upper-case hex", ABC_256.replace(/[a-f]/g, (c) => c.toUpperCase()).replace("shA", "sha")],
+  ["one hex digit too few", ABC_256.slice(0, -1)],
+  ["one hex digit too many", `${ABC_256}0`],
+  ["sha512 with the length of sha256", ABC_256.replace("256", "512")],
+  ["sha256 with the length of sha512", ABC_512.replace("512", "256")],
+  ["an unregistered algorithm", `md5:${"a".repeat(32)}`],
   ["a path [54]", `sha256:../../${"a".repeat(58)}`],
-  ["a line break behind it", `${ABC_256}\n`],
-  ["a space in front of it", ` ${ABC_256}`],
+  ["a trailing line break", `${ABC_256}\n`],
+  ["a leading space", ` ${ABC_256}`],
 ];
 for (const [what, text] of wrong) {
-  Deno.test(`parseDigest() refuses ${what}`, () => {
+  Deno.test(`parseDigest() rejects ${what}`, () => {
     assertEquals(isDigest(text), false);
     assertEquals(assertThrows(() => parseDigest(text), RegistryError).code, "DIGEST_INVALID");
   });
 }
 
-Deno.test("isDigest() refuses what is no text", () => {
+Deno.test("isDigest() rejects values that are not strings", () => {
   for (const value of [undefined, null, 1, {}, [ABC_256]]) assertEquals(isDigest(value), false);
 });
 
-Deno.test("parseDigest() shows only the start of a long text", () => {
+Deno.test("parseDigest() shortens a long text in its error message", () => {
   const error = assertThrows(() => parseDigest("x".repeat(100_000)), RegistryError);
   assert(error.message.length < 400, error.message);
 });

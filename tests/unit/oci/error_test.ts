@@ -1,7 +1,7 @@
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError, RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 
-Deno.test("RegistryError has the status of its code", () => {
+Deno.test("RegistryError has the HTTP status of its code", () => {
   const statuses = {
     BLOB_UNKNOWN: 404,
     DENIED: 403,
@@ -20,11 +20,11 @@ Deno.test("RegistryError has the status of its code", () => {
   }
 });
 
-Deno.test("RegistryError takes another status", () => {
+Deno.test("RegistryError accepts a status that overrides the one of its code", () => {
   assertEquals(new RegistryError("DENIED", "x", { status: 451 }).status, 451);
 });
 
-Deno.test("RegistryError becomes the body of the specification, without its cause", () => {
+Deno.test("RegistryError serializes to the error document of the specification, without its cause", () => {
   const error = new RegistryError("NAME_UNKNOWN", "Cannot x: y", {
     cause: new Error("a secret"),
     detail: { name: "a" },
@@ -39,7 +39,7 @@ Deno.test("RegistryError becomes the body of the specification, without its caus
   );
 });
 
-Deno.test("errors keep their name and cause", () => {
+Deno.test("error classes keep their name and cause", () => {
   const cause = new Error("why");
   const errors = [
     new CorruptError("x", { cause }),

@@ -13,42 +13,42 @@ const good: [string, unknown][] = [
   ['{"constructor":1,"prototype":2}', { constructor: 1, prototype: 2 }],
 ];
 for (const [text, value] of good) {
-  Deno.test(`parseJson() reads ${text}`, () => {
+  Deno.test(`parseJson() parses ${text}`, () => {
     assertEquals(parseJson(encode(text), "x", { maxBytes: 1000, maxDepth: 3 }), value);
   });
 }
 
 const nested = (depth: number) => encode("[".repeat(depth) + "]".repeat(depth));
 const wrong: [string, Uint8Array, string][] = [
-  ["nothing", encode(""), "as JSON"],
-  ["what is cut short [51]", encode('{"a":[1,'), "as JSON"],
+  ["an empty document", encode(""), "as JSON"],
+  ["a truncated document [51]", encode('{"a":[1,'), "as JSON"],
   ["two documents", encode("{}{}"), "as JSON"],
   ["10,000 levels [51]", nested(10_000), "nested deeper than 128"],
   ["10,000 levels that are never closed [51]", encode('{"a":'.repeat(10_000)), "nested deeper than 128"],
   ["__proto__ [51]", encode('{"a":{"__proto__":{"x":1}}}'), "__proto__"],
   ["__proto__ written with an escape [51]", encode(String.raw`{"\u005f_proto__":1}`), "__proto__"],
   ["a byte order mark [51]", encode("\ufeff{}"), "it begins with a byte order mark"],
-  ["what is not UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
+  ["invalid UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
   ["more bytes than allowed [51]", new Uint8Array(4 * 1024 * 1024 + 1), "4194304 are allowed"],
 ];
 for (const [what, bytes, message] of wrong) {
-  Deno.test(`parseJson() refuses ${what}`, () => {
+  Deno.test(`parseJson() rejects ${what}`, () => {
     assertThrows(() => parseJson(bytes, "the thing"), CorruptError, message);
   });
 }
 
-Deno.test("parseJson() takes exactly the depth and the size allowed", () => {
+Deno.test("parseJson() accepts a document exactly at its limits of depth and size", () => {
   parseJson(nested(5), "x", { maxBytes: 10, maxDepth: 5 });
   assertThrows(() => parseJson(nested(6), "x", { maxBytes: 100, maxDepth: 5 }), CorruptError, "deeper");
   assertThrows(() => parseJson(nested(5), "x", { maxBytes: 9, maxDepth: 5 }), CorruptError, "9 are allowed");
 });
 
-Deno.test("isJsonObject() takes neither null nor arrays", () => {
+Deno.test("isJsonObject() rejects null and arrays", () => {
   assertEquals([{}, null, [], "x", 1, undefined].map(isJsonObject), [true, false, false, false, false, false]);
 });
 
 for (const text of ['{"auths":{"up.test":{"auth":s3cret}}}', '{"password":"s3cret" x}', '{"a":"s3cret']) {
-  Deno.test(`parseJson() does not repeat what it cannot read: ${text}`, () => {
+  Deno.test(`parseJson() does not quote invalid content in its error message: ${text}`, () => {
     const error = assertThrows(() => parseJson(new TextEncoder().encode(text), "the file"), CorruptError);
     assertEquals(error.message.includes("s3cret"), false, error.message);
   });

@@ -33,11 +33,11 @@ const types: [string, unknown, string | undefined, string][] = [
     `${MEDIA_TYPE.dockerManifest}; charset=utf-8`,
     MEDIA_TYPE.dockerManifest,
   ],
-  ["of an image from its shape", image, undefined, MEDIA_TYPE.ociManifest],
-  ["of an index from its shape", index, undefined, MEDIA_TYPE.ociIndex],
-  ["of an index from its shape where Content-Type contradicts", index, MEDIA_TYPE.dockerManifest, MEDIA_TYPE.ociIndex],
-  ["of an image from its shape where Content-Type is useless", image, "text/plain", MEDIA_TYPE.ociManifest],
-  ["of what is not known, as it says", { ...image, mediaType: "application/x+json" }, undefined, "application/x+json"],
+  ["of an image from its fields", image, undefined, MEDIA_TYPE.ociManifest],
+  ["of an index from its fields", index, undefined, MEDIA_TYPE.ociIndex],
+  ["of an index from its fields when Content-Type differs", index, MEDIA_TYPE.dockerManifest, MEDIA_TYPE.ociIndex],
+  ["of an image from its fields when Content-Type is unrelated", image, "text/plain", MEDIA_TYPE.ociManifest],
+  ["of an unknown type from its bytes", { ...image, mediaType: "application/x+json" }, undefined, "application/x+json"],
 ];
 for (const [what, json, contentType, expected] of types) {
   Deno.test(`parseManifest() takes the type ${what}`, () => {
@@ -45,7 +45,7 @@ for (const [what, json, contentType, expected] of types) {
   });
 }
 
-Deno.test("parseManifest() reads an image", () => {
+Deno.test("parseManifest() parses an image", () => {
   const subject = makeBlob(5, 9).descriptor;
   const json = {
     ...image,
@@ -65,7 +65,7 @@ Deno.test("parseManifest() reads an image", () => {
   });
 });
 
-Deno.test("parseManifest() reads an index with its platforms", () => {
+Deno.test("parseManifest() parses an index with its platforms", () => {
   const platform = { os: "linux", architecture: "arm", variant: "v7", "os.version": "1", features: ["x"] };
   const manifests = [{ ...layer, platform, artifactType: "a/b", annotations: { a: "b" }, urls: ["u", 1] }, layer];
   assertEquals(parseManifest(encode({ ...index, manifests })), {
@@ -84,7 +84,7 @@ Deno.test("parseManifest() reads an index with its platforms", () => {
   });
 });
 
-Deno.test("parseManifest() reads an artifact manifest without config", () => {
+Deno.test("parseManifest() parses an artifact manifest without config", () => {
   const json = { mediaType: MEDIA_TYPE.ociArtifact, artifactType: "a/b", blobs: [layer] };
   assertEquals(parseManifest(encode(json)), {
     kind: "manifest",
@@ -94,7 +94,7 @@ Deno.test("parseManifest() reads an artifact manifest without config", () => {
   });
 });
 
-Deno.test("parseManifest() takes missing layers as none", () => {
+Deno.test("parseManifest() treats missing layers as an empty list", () => {
   assertEquals(successorsOf(parseManifest(encode({ schemaVersion: 2, config }))), [config]);
   assertEquals(successorsOf(parseManifest(encode({ schemaVersion: 2, config, layers: null }))), [config]);
 });
@@ -102,16 +102,20 @@ Deno.test("parseManifest() takes missing layers as none", () => {
 const wrong: [string, unknown, string][] = [
   ["both layers and manifests [53]", { ...image, ...index }, "both layers and manifests"],
   ["both config and manifests [53]", { ...index, config }, "both layers and manifests"],
-  ["layers, and manifests that are no list [53]", { ...image, manifests: {} }, "both layers and manifests"],
-  ["an index that says it is an image", { ...index, mediaType: MEDIA_TYPE.ociManifest }, "does not look like one"],
-  ["an image that says it is an index", { ...image, mediaType: MEDIA_TYPE.ociIndex }, "does not look like one"],
-  ["Docker's schema 1", { schemaVersion: 1, fsLayers: [], history: [] }, "schema 1"],
-  ["Docker's schema 1 in disguise", { ...image, fsLayers: [] }, "schema 1"],
+  ["layers and manifests that are not a list [53]", { ...image, manifests: {} }, "both layers and manifests"],
+  [
+    "an index with the mediaType of an image",
+    { ...index, mediaType: MEDIA_TYPE.ociManifest },
+    "do not match that type",
+  ],
+  ["an image with the mediaType of an index", { ...image, mediaType: MEDIA_TYPE.ociIndex }, "do not match that type"],
+  ["Docker schema 1", { schemaVersion: 1, fsLayers: [], history: [] }, "schema 1"],
+  ["Docker schema 1 with schemaVersion 2", { ...image, fsLayers: [] }, "schema 1"],
   ["an image without config", { schemaVersion: 2, layers: [layer] }, "no config"],
   ["a list", [image], "not a JSON object"],
   ["null", null, "not a JSON object"],
-  ["layers that are no list", { ...image, layers: { 0: layer } }, "layers is not a list"],
-  ["a layer that is no object", { ...image, layers: ["x"] }, "layers[0] is not a descriptor"],
+  ["layers that are not a list", { ...image, layers: { 0: layer } }, "layers is not a list"],
+  ["a layer that is not an object", { ...image, layers: ["x"] }, "layers[0] is not a descriptor"],
   ["a layer without digest", { ...image, layers: [{ ...layer, digest: undefined }] }, "layers[0].digest"],
   [
     "a layer whose digest is a path [54]",
@@ -119,23 +123,23 @@ const wrong: [string, unknown, string][] = [
     "layers[0].digest",
   ],
   ["a negative size [53]", { ...image, layers: [layer, { ...layer, size: -1 }] }, "layers[1].size"],
-  ["half a byte [53]", { ...image, layers: [{ ...layer, size: 1.5 }] }, "layers[0].size"],
-  ["a size as text [53]", { ...image, layers: [{ ...layer, size: "20" }] }, "layers[0].size"],
-  ["a size beyond all numbers [53]", { ...image, layers: [{ ...layer, size: 2 ** 53 }] }, "layers[0].size"],
-  ["no size", { ...image, config: { ...config, size: undefined } }, "config.size"],
-  ["a subject that is no descriptor", { ...image, subject: "x" }, "subject is not a descriptor"],
+  ["a fractional size [53]", { ...image, layers: [{ ...layer, size: 1.5 }] }, "layers[0].size"],
+  ["a size that is a string [53]", { ...image, layers: [{ ...layer, size: "20" }] }, "layers[0].size"],
+  ["a size above the safe integers [53]", { ...image, layers: [{ ...layer, size: 2 ** 53 }] }, "layers[0].size"],
+  ["a missing size", { ...image, config: { ...config, size: undefined } }, "config.size"],
+  ["a subject that is not a descriptor", { ...image, subject: "x" }, "subject is not a descriptor"],
 ];
 for (const [what, json, message] of wrong) {
-  Deno.test(`parseManifest() refuses ${what}`, () => {
+  Deno.test(`parseManifest() rejects ${what}`, () => {
     assertThrows(() => parseManifest(encode(json)), CorruptError, message);
   });
 }
 
-Deno.test("parseManifest() refuses what is too large [22]", () => {
+Deno.test("parseManifest() rejects a manifest that is too large [22]", () => {
   assertThrows(() => parseManifest(new Uint8Array(MAX_MANIFEST_BYTES + 1)), CorruptError, "are allowed");
 });
 
-Deno.test("successorsOf() gives config and layers in order, and an index's manifests", () => {
+Deno.test("successorsOf() returns config and layers in order, or the manifests of an index", () => {
   assertEquals(successorsOf(parseManifest(encode({ ...image, layers: [layer, config, layer] }))), [
     config,
     layer,
@@ -145,7 +149,7 @@ Deno.test("successorsOf() gives config and layers in order, and an index's manif
   assertEquals(successorsOf(parseManifest(encode({ ...index, manifests: [layer, config] }))), [layer, config]);
 });
 
-Deno.test("successorsOf() leaves out layers that live elsewhere, and the subject", () => {
+Deno.test("successorsOf() leaves out foreign layers and the subject", () => {
   const urls = ["https://example.com/x"];
   const foreign = { ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls };
   const nondistributable = {
@@ -158,13 +162,13 @@ Deno.test("successorsOf() leaves out layers that live elsewhere, and the subject
   assertEquals(successorsOf(parseManifest(encode(json))), [config, withUrls]);
 });
 
-Deno.test("media types are told apart", () => {
+Deno.test("isManifestType() and isIndexType() distinguish media types", () => {
   assertEquals(MANIFEST_MEDIA_TYPES.map(isManifestType), MANIFEST_MEDIA_TYPES.map(() => true));
   assertEquals(isManifestType("application/vnd.oci.image.config.v1+json"), false);
   assertEquals(MANIFEST_MEDIA_TYPES.filter(isIndexType), [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]);
 });
 
-Deno.test("stripParameters() leaves the type alone", () => {
+Deno.test("stripParameters() returns only the type, in lower case", () => {
   assertEquals(stripParameters("Application/JSON ; charset=utf-8"), "application/json");
   assertEquals([null, undefined, "", " ", "; x=y"].map(stripParameters), [
     undefined,

@@ -9,7 +9,7 @@ import {
 } from "../../../lib/oci/platform.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
-// As containerd's platforms.Normalize does it.
+// The expected values are those of containerd's platforms.Normalize.
 const normal: [string, string][] = [
   ["linux/amd64", "linux/amd64"],
   ["linux/x86_64", "linux/amd64"],
@@ -34,18 +34,18 @@ const normal: [string, string][] = [
   ["linux/riscv64", "linux/riscv64"],
 ];
 for (const [text, expected] of normal) {
-  Deno.test(`parsePlatform() reads ${JSON.stringify(text)} as ${expected}`, () => {
+  Deno.test(`parsePlatform() parses ${JSON.stringify(text)} as ${expected}`, () => {
     assertEquals(formatPlatform(parsePlatform(text)), expected);
   });
 }
 
 for (const text of ["", " ", "/", "linux/", "/amd64", "linux/arm/v7/x", "linux amd64", "linux/é"]) {
-  Deno.test(`parsePlatform() refuses ${JSON.stringify(text)}`, () => {
+  Deno.test(`parsePlatform() rejects ${JSON.stringify(text)}`, () => {
     assertThrows(() => parsePlatform(text), CorruptError);
   });
 }
 
-Deno.test("parsePlatforms() gives each once, in the order given", () => {
+Deno.test("parsePlatforms() removes duplicates and keeps the order", () => {
   const text = "linux/arm64, linux/amd64,,aarch64,linux/arm64/v8";
   assertEquals(parsePlatforms(text).map(formatPlatform), ["linux/arm64", "linux/amd64"]);
   assertEquals(parsePlatforms(""), []);
@@ -59,14 +59,14 @@ Deno.test("normalizePlatform() keeps the operating system's version", () => {
   });
 });
 
-Deno.test("normalizePlatform() takes an empty variant as none", () => {
+Deno.test("normalizePlatform() removes an empty variant", () => {
   assertEquals(normalizePlatform({ os: "linux", architecture: "amd64", variant: "" }), {
     os: "linux",
     architecture: "amd64",
   });
 });
 
-Deno.test("isSamePlatform() compares what is meant, not how it is written", () => {
+Deno.test("isSamePlatform() compares normalized platforms", () => {
   const arm64 = { os: "linux", architecture: "arm64" };
   assertEquals(isSamePlatform(arm64, { os: "linux", architecture: "aarch64", variant: "v8" }), true);
   assertEquals(isSamePlatform(arm64, { os: "linux", architecture: "arm", variant: "v8" }), false);

@@ -28,7 +28,7 @@ const PLACES: readonly string[] = [
 ];
 
 for (const place of PLACES) {
-  Deno.test(`a bad digest is answered with 400 and nobody is asked: ${place}`, async () => {
+  Deno.test(`createRegistryHandler() answers 400 for an invalid digest, without using the store: ${place}`, async () => {
     const store = await makeStore();
     const handler = createRegistryHandler(store);
     for (const digest of BAD_DIGESTS) {
@@ -55,7 +55,7 @@ const HAVE_DIGEST: readonly (readonly [path: string, digest: string, headers?: R
   [`/mirrors/docker.io/v2/app/blobs/${layerDigest}`, layerDigest],
 ];
 
-Deno.test("the digest of what is given is in its headers, to GET and to HEAD", async () => {
+Deno.test("createRegistryHandler() sends the digest of the content in the headers of GET and HEAD", async () => {
   const handler = createRegistryHandler(await makeStore());
   for (const [path, digest, headers = {}] of HAVE_DIGEST) {
     for (const method of ["GET", "HEAD"]) {
@@ -85,7 +85,7 @@ const COUNTS: readonly (readonly [query: string, status: number, tags?: number])
   ["n=%20", 400],
 ];
 
-Deno.test("the number of tags is what n says, or n is refused", async () => {
+Deno.test("createRegistryHandler() limits the number of tags to n, and rejects an invalid n", async () => {
   const handler = createRegistryHandler(await makeStore());
   for (const [query, status, tags] of COUNTS) {
     const response = await handler(new Request(`http://crpe/v2/app/tags/list?${query}`));

@@ -38,7 +38,7 @@ testAnswers([
     body: {},
   },
   {
-    what: "the ping without slash, without a redirect",
+    what: "the ping without a trailing slash, without a redirect",
     path: "/v2",
     status: 200,
     has: { "docker-distribution-api-version": "registry/2.0" },
@@ -74,7 +74,7 @@ const writes: [string, string][] = [
   ["PUT", "/mirrors/quay.io/v2/team/app/manifests/1.0"],
 ];
 for (const [method, path] of writes) {
-  Deno.test(`createRegistryHandler() refuses ${method} ${path.slice(0, 40)}`, async () => {
+  Deno.test(`createRegistryHandler() answers 405 to ${method} ${path.slice(0, 40)}`, async () => {
     const store = await makeStore();
     const response = await createRegistryHandler(store)(new Request(`http://crpe${path}`, { method }));
     assertEquals(response.status, 405);
@@ -103,7 +103,7 @@ Deno.test("createRegistryHandler() lists all referrers", async () => {
   assertEquals(manifests.map(({ digest }) => digest).sort(), [artifact.root.digest, signature.root.digest].sort());
 });
 
-Deno.test("createRegistryHandler() gives the manifest that the tag stood for, though the tag moves [6]", async () => {
+Deno.test("createRegistryHandler() serves the manifest that the tag was resolved to when the tag moves [6]", async () => {
   const store = await makeStore();
   const resolve = store.resolve.bind(store);
   store.resolve = async (repo, reference) => {
@@ -116,7 +116,7 @@ Deno.test("createRegistryHandler() gives the manifest that the tag stood for, th
   assertEquals(new Uint8Array(await response.arrayBuffer()), manifest.bytes);
 });
 
-Deno.test("createRegistryHandler() answers 404 where a manifest goes while it is asked for", async () => {
+Deno.test("createRegistryHandler() answers 404 when a manifest is removed during the request", async () => {
   const store = await makeStore();
   store.readManifest = () => Promise.resolve(undefined);
   const response = await createRegistryHandler(store)(new Request("http://crpe/v2/app/manifests/1.0"));
@@ -124,7 +124,7 @@ Deno.test("createRegistryHandler() answers 404 where a manifest goes while it is
 });
 
 for (const mediaType of ["a\r\nSet-Cookie: x", "", "text", 'text/html"', "tëxt/x"]) {
-  Deno.test(`createRegistryHandler() keeps the type ${JSON.stringify(mediaType)} out of the header`, async () => {
+  Deno.test(`createRegistryHandler() does not send the invalid media type ${JSON.stringify(mediaType)}`, async () => {
     const store = await makeStore();
     store.resolve = () => Promise.resolve({ ...index.root, mediaType });
     const response = await createRegistryHandler(store)(new Request("http://crpe/v2/app/manifests/1.0"));
@@ -132,7 +132,7 @@ for (const mediaType of ["a\r\nSet-Cookie: x", "", "text", 'text/html"', "tëxt/
   });
 }
 
-Deno.test("createRegistryHandler() drops the parameters of a type", async () => {
+Deno.test("createRegistryHandler() removes the parameters of a media type", async () => {
   const store = await makeStore();
   store.resolve = () => Promise.resolve({ ...index.root, mediaType: "application/x+json; charset=utf-8" });
   const response = await createRegistryHandler(store)(new Request("http://crpe/v2/app/manifests/1.0"));
@@ -142,7 +142,7 @@ Deno.test("createRegistryHandler() drops the parameters of a type", async () => 
 const paths = ["/v2/app/manifests/1.0", blob, "/v2/app/tags/list", "/v2/_catalog", `/v2/app/referrers/${layerDigest}`];
 for (const path of paths) {
   for (const method of ["GET", "HEAD"]) {
-    Deno.test(`createRegistryHandler() hides an unexpected error at ${method} ${path.slice(0, 24)}`, async () => {
+    Deno.test(`createRegistryHandler() hides an unexpected error of ${method} ${path.slice(0, 24)}`, async () => {
       const store = await makeStore();
       const errors: unknown[] = [];
       const handler = createRegistryHandler(store, { onError: (error) => errors.push(error) });
@@ -163,14 +163,14 @@ for (const path of paths) {
   }
 }
 
-Deno.test("createRegistryHandler() answers the health check with 503 and the reason", async () => {
+Deno.test("createRegistryHandler() answers a failed health check with 503 and the reason", async () => {
   const checkHealth = () => Promise.reject(new Error("the disk is gone"));
   const response = await createRegistryHandler(await makeStore(), { checkHealth })(new Request("http://crpe/healthz"));
   assertEquals(response.status, 503);
   assertStringIncludes(await response.text(), "Cannot serve: the disk is gone");
 });
 
-Deno.test("createRegistryHandler() tells onResponse of each answer", async () => {
+Deno.test("createRegistryHandler() calls onResponse for each response", async () => {
   const seen: ResponseInfo[] = [];
   const options: RegistryHandlerOptions = { onResponse: (info) => seen.push(info) };
   const handler = createRegistryHandler(await makeStore(), options);
@@ -212,23 +212,23 @@ Deno.test("createRegistryHandler() tells onResponse of each answer", async () =>
 });
 
 const endings: [what: string, end: (response: Response, store: MemoryStore) => Promise<unknown>, bytes: number][] = [
-  ["is read whole", (response) => response.arrayBuffer(), layer.length],
-  ["is given up by the client", async (response) => {
+  ["is read completely", (response) => response.arrayBuffer(), layer.length],
+  ["is cancelled by the client", async (response) => {
     const reader = response.body!.getReader();
     await reader.read();
     await reader.cancel();
   }, 1000],
-  ["breaks off", (response, store) => {
+  ["fails", (response, store) => {
     store.failAt = { position: 2000, error: new Error("cut") };
     return assertRejects(() => response.arrayBuffer(), Error, "cut");
   }, 2000],
 ];
 for (const [what, end, bytes] of endings) {
-  Deno.test(`createRegistryHandler() tells onResponse what was sent when a blob's body ${what}`, async () => {
+  Deno.test(`createRegistryHandler() reports the bytes sent to onResponse when the body of a blob ${what}`, async () => {
     const store = await makeStore();
     store.chunkSize = 1000;
     const seen: [ResponseInfo, string | undefined][] = [];
-    const handler = createRegistryHandler<string>(store, { onResponse: (...told) => seen.push(told) });
+    const handler = createRegistryHandler<string>(store, { onResponse: (...args) => seen.push(args) });
     const response = await handler(new Request(`http://crpe${blob}`), "its context");
     assertEquals(seen, []);
     await end(response, store);
@@ -249,13 +249,13 @@ const failures: [ErrorCode, isUpstreams: boolean][] = [
   ["RANGE_INVALID", false],
 ];
 for (const [code, isUpstreams] of failures) {
-  Deno.test(`createRegistryHandler() ${isUpstreams ? "tells" : "does not tell"} onUpstreamError of ${code}`, async () => {
+  Deno.test(`createRegistryHandler() ${isUpstreams ? "calls" : "does not call"} onUpstreamError for ${code}`, async () => {
     const store = await makeStore();
     const failure = store.failure = new RegistryError(code, "Cannot read it from quay.io: a reason");
-    const told: unknown[] = [];
-    const handler = createRegistryHandler(store, { onUpstreamError: (...seen) => told.push(seen) });
+    const reported: unknown[] = [];
+    const handler = createRegistryHandler(store, { onUpstreamError: (...args) => reported.push(args) });
     const request = new Request("http://crpe/v2/app/manifests/1.0");
     await (await handler(request)).body?.cancel();
-    assertEquals(told, isUpstreams ? [[failure, request]] : []);
+    assertEquals(reported, isUpstreams ? [[failure, request]] : []);
   });
 }

@@ -7,20 +7,20 @@ import { makeLargeLayer } from "../../support/large_blob.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 
-// The images that other tests rely on are what they say.
+// These tests check the images that other tests use.
 
 const makers: [string, () => BuiltImage][] = [
   ["an image", () => buildImage({ files: [{ a: "1" }, { "b/c": new Uint8Array(1000) }] })],
-  ["an image of sha512", () => buildImage({ algorithm: "sha512", layerCompression: "none" })],
-  ["an image of zstd", () => buildImage({ layerCompression: "zstd", files: { a: new Uint8Array(300_000) } })],
-  ["an image of Docker's types", () => buildImage({ format: "docker" })],
+  ["an image with sha512 digests", () => buildImage({ algorithm: "sha512", layerCompression: "none" })],
+  ["an image with zstd layers", () => buildImage({ layerCompression: "zstd", files: { a: new Uint8Array(300_000) } })],
+  ["an image with Docker media types", () => buildImage({ format: "docker" })],
   ["an image with a large layer", () => buildImage({ largeLayer: makeLargeLayer(3_000_001) })],
   ["an artifact", () => buildArtifact(buildImage().root, "application/x")],
   ["an index", () => buildIndex([buildImage(), buildImage({ platform: "linux/arm64" })], { attestation: true })],
   ["an index of indexes", () => buildIndex([buildIndex([buildImage()]), buildImage()], { algorithm: "sha512" })],
 ];
 for (const [what, make] of makers) {
-  Deno.test(`${what} is complete, and the same each time`, async () => {
+  Deno.test(`${what} is complete and reproducible`, async () => {
     const image = make();
     assertEquals(make().root, image.root);
     const sizes = new Map([
@@ -41,14 +41,14 @@ for (const [what, make] of makers) {
   });
 }
 
-Deno.test("buildImage() names the uncompressed layers in its config", () => {
+Deno.test("buildImage() lists the digests of the uncompressed layers in the config", () => {
   const { blobs } = buildImage({ files: { a: "1" } });
   const [layer, config] = [...blobs.values()];
   const { rootfs, architecture } = JSON.parse(new TextDecoder().decode(config));
   assertEquals([rootfs.diff_ids, architecture], [[computeDigest(gunzipSync(layer!))], "amd64"]);
 });
 
-Deno.test("makeLargeLayer() differs by its seed, and comes in bounded chunks", async () => {
+Deno.test("makeLargeLayer() depends on its seed and yields bounded chunks", async () => {
   const layer = makeLargeLayer(2_500_000, 1);
   assert(makeLargeLayer(2_500_000, 2).digest !== layer.digest);
   let largest = 0;

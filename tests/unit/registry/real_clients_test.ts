@@ -23,7 +23,7 @@ const images: [string, BuiltImage][] = [
   ["large", buildImage({ largeLayer: makeLargeLayer(5_000_000) })],
 ];
 
-/** Serves the images under `team/app` of quay.io. */
+/** Serves the images as tags of `quay.io/team/app`. */
 async function serve(): Promise<{ host: string } & AsyncDisposable> {
   const store = new MemoryStore();
   for (const [tag, image] of images) await writeImage(store, "quay.io/team/app", tag, image);
@@ -38,7 +38,7 @@ function check({ code, stdout, stderr }: PeerResult): string {
   return stdout;
 }
 
-peerTest("skopeo copies every kind of image as it is", ["skopeo"], async () => {
+peerTest("skopeo copies every kind of image unchanged", ["skopeo"], async () => {
   await using registry = await serve();
   await using tools = await ContainerTools.create();
   for (const [tag, { root, manifests, blobs, largeBlobs }] of images) {
@@ -60,7 +60,7 @@ peerTest("skopeo copies every kind of image as it is", ["skopeo"], async () => {
   assertEquals(JSON.parse(tags).Tags, images.map(([tag]) => tag).sort());
 });
 
-peerTest("podman pulls every kind of image through a mirror's configuration", ["podman"], async () => {
+peerTest("podman pulls every kind of image through a mirror configuration", ["podman"], async () => {
   await using registry = await serve();
   await using tools = await ContainerTools.create({
     registriesConf: `[[registry]]
@@ -73,7 +73,7 @@ insecure = true
     check(await tools.podman(["pull", `quay.io/team/app:${tag}`]));
   }
   const listed = JSON.parse(check(await tools.podman(["image", "ls", "--format", "json"]))) as { Names: string[] }[];
-  // An image with several tags is listed once for each, and each time with all of them.
+  // podman lists an image with several tags once per tag, each time with all of its tags.
   assertEquals(
     [...new Set(listed.flatMap(({ Names }) => Names))].sort(),
     images.map(([tag]) => `quay.io/team/app:${tag}`).sort(),
@@ -93,7 +93,7 @@ peerTest("umoci unpacks the images of the tests", ["skopeo", "umoci"], async () 
   assertEquals(await Deno.readTextFile(`${tools.home}/bundle/rootfs/etc/more`), "more");
 });
 
-peerTest("podman pulls what was pushed to distribution", ["docker-registry", "podman"], async () => {
+peerTest("podman pulls images that were pushed to distribution", ["docker-registry", "podman"], async () => {
   await using registry = await startDistribution();
   await using tools = await ContainerTools.create();
   for (const [tag, image] of images) {
@@ -102,7 +102,7 @@ peerTest("podman pulls what was pushed to distribution", ["docker-registry", "po
   }
 });
 
-peerTest("distribution asks for the password, and caches", ["docker-registry", "skopeo"], async () => {
+peerTest("distribution runs with a password, as a cache and read-only", ["docker-registry", "skopeo"], async () => {
   const auth = { user: "robot", password: TEST_PASSWORD };
   await using upstream = await startDistribution({ htpasswd: auth });
   await pushImage(upstream.url, "team/app", "1", amd64, { auth });

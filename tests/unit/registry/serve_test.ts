@@ -4,7 +4,7 @@ import type { MemoryStore } from "../../support/memory_store.ts";
 import { blob, index, layer, makeStore, manifest } from "../../support/registry_fixture.ts";
 import { concat } from "../../support/tar.ts";
 
-// What only a real socket shows: what the server makes of the handler's answers.
+// These tests need a real socket: they check how the server sends the responses of the handler.
 
 interface Served extends AsyncDisposable {
   readonly store: MemoryStore;
@@ -18,7 +18,7 @@ async function serve(): Promise<Served> {
     hostname: "127.0.0.1",
     port: 0,
     onListen: () => {},
-    // Newer releases of Deno report a body that breaks off here, and print it where this is missing.
+    // Newer releases of Deno call this for a body that fails, and print the error if this is missing.
     onError: () => new Response(null, { status: 500 }),
   }, createRegistryHandler(store));
   const { port } = server.addr as Deno.NetAddr;
@@ -31,7 +31,7 @@ interface RawAnswer {
   readonly body: Uint8Array;
 }
 
-/** Sends requests as they are written on one connection, and reads what comes until it is closed. */
+/** Sends requests unchanged over one connection, and reads until the connection is closed. */
 async function exchange(port: number, ...requests: string[]): Promise<{ head: string; bytes: Uint8Array }> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port });
   const text = requests.map((request, i) =>
@@ -62,12 +62,12 @@ async function ask(port: number, request: string): Promise<RawAnswer> {
   return { status: Number(status.split(" ")[1]), headers, body: bytes.subarray(end + 4) };
 }
 
-/** Waits until something holds that another task brings about. */
+/** Waits until a condition holds. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** Gives every blob a body that never ends by itself. */
+/** Replaces the body of every blob with one that never ends. */
 function makeEndless(store: MemoryStore): { cancelled: number; readonly release: () => void } {
   const gate = Promise.withResolvers<void>();
   const state = { cancelled: 0, release: gate.resolve };
@@ -95,7 +95,7 @@ for (const encoding of ["gzip", "br", "zstd,gzip,deflate", "*", "identity;q=0, g
       assertEquals(headers.get("content-encoding"), null, path);
       assertEquals(headers.get("transfer-encoding"), null, path);
       assertEquals(headers.get("content-length"), String(body.length), path);
-      // What makes older releases of Deno leave it as it is.
+      // This header prevents older releases of Deno from compressing the body.
       assertEquals(headers.get("cache-control"), "no-transform", path);
       if (path.endsWith("1.0")) {
         assertEquals(body, manifest.bytes);
@@ -119,7 +119,7 @@ Deno.test("a served HEAD has the length of GET, and no body", async () => {
   assertEquals(served.store.openBodies, 0);
 });
 
-Deno.test("answers without a body leave the connection usable", async () => {
+Deno.test("a connection is reused after responses without a body", async () => {
   await using served = await serve();
   const { head } = await exchange(
     served.port,
@@ -132,7 +132,7 @@ Deno.test("answers without a body leave the connection usable", async () => {
   assertEquals(statuses, ["200", "304", "416", "405"]);
 });
 
-Deno.test("a served manifest is the stored one for an Accept that is repeated", async () => {
+Deno.test("a served manifest is unconverted when Accept is repeated", async () => {
   await using served = await serve();
   const request = "GET /v2/app/manifests/1.0 HTTP/1.1\r\nAccept: text/plain\r\nAccept: application/json";
   const { status, headers, body } = await ask(served.port, request);
@@ -165,7 +165,7 @@ for (const [path, status] of hostile) {
   });
 }
 
-Deno.test("a server refuses an upload without reading it", async () => {
+Deno.test("a server rejects an upload without reading its body", async () => {
   await using served = await serve();
   const response = await fetch(`${served.url}/v2/app/blobs/uploads/`, {
     method: "POST",
@@ -175,13 +175,13 @@ Deno.test("a server refuses an upload without reading it", async () => {
   assertMatch(await response.text(), /UNSUPPORTED/);
 });
 
-for (const [what, position] of [["at once", 0], ["in the middle", 2000], ["before its last byte", 5000]] as const) {
+for (const [what, position] of [["immediately", 0], ["in the middle", 2000], ["before its last byte", 5000]] as const) {
   Deno.test(`a body that fails ${what} aborts the connection, and is never a short 200 [4][10]`, async () => {
     await using served = await serve();
     served.store.chunkSize = 1000;
     served.store.failAt = { position, error: new Error("Cannot read: the upstream went away") };
     const { status, headers, body } = await ask(served.port, `GET ${blob} HTTP/1.1`);
-    // Where nothing was sent yet a server may also close without an answer.
+    // If nothing was sent yet, the server may also close the connection without a response.
     if (status === 200) {
       assertEquals(headers.get("content-length"), String(layer.length));
       assertLess(body.length, layer.length);
@@ -211,7 +211,7 @@ Deno.test("a body that ends too early aborts the connection [4][12]", async () =
   await assertRejects(async () => await (await fetch(`${served.url}${blob}`)).bytes());
 });
 
-Deno.test("a client that goes away in the middle has its body cancelled [2]", async () => {
+Deno.test("a body is cancelled when the client disconnects while it is sent [2]", async () => {
   await using served = await serve();
   const endless = makeEndless(served.store);
   endless.release();
@@ -226,7 +226,7 @@ Deno.test("a client that goes away in the middle has its body cancelled [2]", as
   await until(() => endless.cancelled === 1);
 });
 
-Deno.test("a client that goes away before its body is there has it cancelled [2]", async () => {
+Deno.test("a body is cancelled when the client disconnects before it is opened [2]", async () => {
   await using served = await serve();
   const endless = makeEndless(served.store);
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: served.port });

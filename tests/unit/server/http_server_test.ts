@@ -6,7 +6,7 @@ const ADDRESS = { hostname: "127.0.0.1", port: 0 };
 const NO_LIMITS: ConnectionLimits = { max: 1000, headTimeout: 1e9, idleTimeout: 1e9, readTimeout: 1e9 };
 const HEAD = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
-/** A server whose clock stands still until it is set. */
+/** Starts a server with a clock that changes only through `setTime`. */
 function startServer(
   limits: Partial<ConnectionLimits>,
   body: () => BodyInit = () => "ok",
@@ -49,7 +49,7 @@ class Client implements Disposable {
     if (text !== "") await this.#connection.write(new TextEncoder().encode(text));
   }
 
-  /** What has come next; empty at the end. */
+  /** Reads the next bytes as text; empty at the end. */
   async read(): Promise<string> {
     const buffer = new Uint8Array(4096);
     const got = await this.#connection.read(buffer).catch(() => null);
@@ -60,7 +60,7 @@ class Client implements Disposable {
     try {
       this.#connection.close();
     } catch {
-      // It is closed.
+      // The connection is already closed.
     }
   }
 
@@ -74,7 +74,7 @@ async function untilSize(server: HttpServer, size: number): Promise<void> {
 }
 
 for (const [what, sent] of [["nothing", ""], ["half a head", "GET / HTTP/1.1\r\nHo"]] as const) {
-  Deno.test(`[57] HttpServer ends a connection that has sent ${what} when its time is over`, async () => {
+  Deno.test(`[57] HttpServer closes a connection that has sent ${what} after headTimeout`, async () => {
     await using running = startServer({ headTimeout: 30_000 });
     using client = await Client.connect(running.server, sent);
     await untilSize(running.server, 1);
@@ -84,7 +84,7 @@ for (const [what, sent] of [["nothing", ""], ["half a head", "GET / HTTP/1.1\r\n
   });
 }
 
-Deno.test("[57] HttpServer ends a connection that asks for nothing more, later than one that never asked", async () => {
+Deno.test("[57] HttpServer closes a connection without a further request after idleTimeout", async () => {
   await using running = startServer({ headTimeout: 30_000, idleTimeout: 120_000 });
   using client = await Client.connect(running.server, HEAD);
   assert((await client.read()).endsWith("ok"));
@@ -95,7 +95,7 @@ Deno.test("[57] HttpServer ends a connection that asks for nothing more, later t
   assertEquals(await client.read(), "");
 });
 
-Deno.test("[57] HttpServer never ends an answer that is running", async () => {
+Deno.test("[57] HttpServer never closes a connection with a response in progress for a new one", async () => {
   const more = Promise.withResolvers<void>();
   const body = () => {
     return new ReadableStream({
@@ -111,7 +111,7 @@ Deno.test("[57] HttpServer never ends an answer that is running", async () => {
   using client = await Client.connect(running.server, HEAD);
   while (!(await client.read()).includes("first"));
   running.setTime(1e6);
-  // There is nobody who could be sent away for it.
+  // The only connection has a response in progress, so the new one is closed.
   using other = await Client.connect(running.server);
   assertEquals(await other.read(), "");
   more.resolve();
@@ -119,32 +119,37 @@ Deno.test("[57] HttpServer never ends an answer that is running", async () => {
 });
 
 for (const [whose, waitsForClient] of [["the client", true], ["the server", false]] as const) {
-  Deno.test(`[57] HttpServer that is full ${waitsForClient ? "ends" : "goes on with"} an answer that has waited for ${whose} for long`, async () => {
-    const turns: OnBackpressure[] = [];
-    const body = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
-    await using running = startServer(
-      { max: 2, readTimeout: 60_000 },
-      body,
-      (onBackpressure) => turns.push(onBackpressure),
-    );
-    using deaf = await Client.connect(running.server, HEAD);
-    assert((await deaf.read()).startsWith("HTTP/1.1 200"));
-    using busy = await Client.connect(running.server, HEAD);
-    assert((await busy.read()).startsWith("HTTP/1.1 200"));
-    turns[0]!(waitsForClient);
-    running.setTime(59_999);
-    turns[1]!(true);
-    using early = await Client.connect(running.server);
-    assertEquals(await early.read(), "");
-    running.setTime(60_000);
-    using late = await Client.connect(running.server, HEAD);
-    const answer = await late.read();
-    assertEquals(answer.startsWith("HTTP/1.1 200"), waitsForClient);
-    for (const client of [deaf, busy, late]) client.close();
-  });
+  Deno.test(
+    `[57] HttpServer at its limit ${
+      waitsForClient ? "closes" : "keeps"
+    } a connection that has waited for ${whose} for readTimeout`,
+    async () => {
+      const callbacks: OnBackpressure[] = [];
+      const body = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
+      await using running = startServer(
+        { max: 2, readTimeout: 60_000 },
+        body,
+        (onBackpressure) => callbacks.push(onBackpressure),
+      );
+      using stalled = await Client.connect(running.server, HEAD);
+      assert((await stalled.read()).startsWith("HTTP/1.1 200"));
+      using busy = await Client.connect(running.server, HEAD);
+      assert((await busy.read()).startsWith("HTTP/1.1 200"));
+      callbacks[0]!(waitsForClient);
+      running.setTime(59_999);
+      callbacks[1]!(true);
+      using early = await Client.connect(running.server);
+      assertEquals(await early.read(), "");
+      running.setTime(60_000);
+      using late = await Client.connect(running.server, HEAD);
+      const answer = await late.read();
+      assertEquals(answer.startsWith("HTTP/1.1 200"), waitsForClient);
+      for (const client of [stalled, busy, late]) client.close();
+    },
+  );
 }
 
-Deno.test("[57, 58] HttpServer has never many more connections than it may, and serves who asks", async () => {
+Deno.test("[57, 58] HttpServer bounds the number of idle connections and serves new requests", async () => {
   const max = 20;
   await using running = startServer({ max });
   const idle: Client[] = [];
@@ -156,14 +161,14 @@ Deno.test("[57, 58] HttpServer has never many more connections than it may, and 
       assert((await client.read()).endsWith("ok"));
       assertLess(running.server.size, 2 * max);
     }
-    // Those who waited longest had to go.
+    // The connections that were idle longest were closed.
     assertEquals(await idle[0]!.read(), "");
   } finally {
     for (const client of idle) client[Symbol.dispose]();
   }
 });
 
-Deno.test("HttpServer.shutdown() lets running answers finish, and ends the others", async () => {
+Deno.test("HttpServer.shutdown() finishes responses in progress and closes idle connections", async () => {
   const more = Promise.withResolvers<void>();
   const body = () => new ReadableStream({ pull: (controller) => more.promise.then(() => controller.close()) });
   const running = startServer({}, body);
@@ -178,7 +183,7 @@ Deno.test("HttpServer.shutdown() lets running answers finish, and ends the other
   await running.server.finished;
 });
 
-Deno.test("HttpServer.replaceListener() goes on with the connections that there are", async () => {
+Deno.test("HttpServer.replaceListener() keeps the open connections", async () => {
   await using running = startServer({});
   using client = await Client.connect(running.server, HEAD);
   assert((await client.read()).endsWith("ok"));

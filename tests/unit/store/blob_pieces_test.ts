@@ -12,21 +12,21 @@ const [FIRST, SECOND] = [{ start: 0, length: 60_000, part: 1 }, { start: 60_000,
 const bytesOf = ({ start, length }: typeof FIRST) => BLOB.bytes.slice(start, start + length);
 
 const cases: [string, [number, number][], number, number, number][] = [
-  ["nothing", [], 0, 10, 10],
-  ["all", [[0, 10]], 0, 10, 0],
-  ["more", [[0, 100]], 5, 10, 0],
-  ["what lies before and behind", [[0, 5], [15, 5]], 5, 10, 10],
-  ["the middle", [[7, 2]], 5, 10, 8],
-  ["ranges that overlap, in no order", [[8, 4], [0, 6], [5, 5]], 0, 12, 0],
-  ["one in the other, and a gap", [[0, 4], [1, 2], [6, 2]], 0, 10, 4],
+  ["no range", [], 0, 10, 10],
+  ["a range equal to the span", [[0, 10]], 0, 10, 0],
+  ["a range larger than the span", [[0, 100]], 5, 10, 0],
+  ["ranges before and after the span", [[0, 5], [15, 5]], 5, 10, 10],
+  ["a range in the middle", [[7, 2]], 5, 10, 8],
+  ["overlapping, unsorted ranges", [[8, 4], [0, 6], [5, 5]], 0, 12, 0],
+  ["nested ranges and a gap", [[0, 4], [1, 2], [6, 2]], 0, 10, 4],
 ];
 for (const [what, ranges, start, length, missing] of cases) {
-  Deno.test(`countMissing() with ${what} there gives ${missing}`, () => {
+  Deno.test(`countMissing() with ${what} gives ${missing}`, () => {
     assertEquals(countMissing(ranges.map(([start, length]) => ({ start, length })), start, length), missing);
   });
 }
 
-Deno.test("BlobPieces makes the blob of its pieces when the last one counts, and leaves nothing", async () => {
+Deno.test("BlobPieces commits the blob when the last piece is recorded, and leaves no temporary files", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   for (const range of [SECOND, FIRST]) {
@@ -34,29 +34,29 @@ Deno.test("BlobPieces makes the blob of its pieces when the last one counts, and
     const pieces = await store.openPieces(DIGEST);
     await pieces.write(range.start, bytesOf(range));
     assertEquals((await store.listPieces(DIGEST)).length, range === SECOND ? 0 : 1);
-    await pieces.count([range, range]);
+    await pieces.record([range, range]);
     assertEquals(await pieces.commit(SIZE), range === FIRST);
   }
   assertEquals(await readAll(await store.openBlob("", DIGEST)), BLOB.bytes);
   assertEquals([await folder.listFiles("ingest"), await store.listPieces(DIGEST)], [[], []]);
 });
 
-Deno.test("BlobPieces that are not the blob go, all of them", async () => {
+Deno.test("BlobPieces removes all pieces when they do not match the digest", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const pieces = await store.openPieces(DIGEST);
   await pieces.write(0, BLOB.bytes.with(7, 1 + BLOB.bytes[7]!));
-  await pieces.count([{ start: 0, length: SIZE, part: 1 }]);
+  await pieces.record([{ start: 0, length: SIZE, part: 1 }]);
   await assertRejects(() => pieces.commit(SIZE), DigestMismatchError);
   assertEquals([await folder.listFiles("ingest"), await store.statBlob("", DIGEST)], [[], undefined]);
 });
 
-Deno.test("BlobPieces that somebody else writes are not made a blob, nor removed", async () => {
+Deno.test("BlobPieces neither commits nor removes pieces while there is another writer", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const [pieces, other] = [await store.openPieces(DIGEST), await store.openPieces(DIGEST)];
   await pieces.write(0, BLOB.bytes);
-  await pieces.count([{ start: 0, length: SIZE, part: 1 }]);
+  await pieces.record([{ start: 0, length: SIZE, part: 1 }]);
   assertEquals(await pieces.commit(SIZE), false);
   await other.write(5, BLOB.bytes.slice(5, 10));
   await other.abandon();
@@ -65,7 +65,7 @@ Deno.test("BlobPieces that somebody else writes are not made a blob, nor removed
   assertEquals(await readAll(await store.openBlob("", DIGEST)), BLOB.bytes);
 });
 
-Deno.test("BlobPieces given up leave what counts, and nothing where nothing does", async () => {
+Deno.test("BlobPieces.abandon() keeps recorded pieces, and removes the file if there are none", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const first = await store.openPieces(DIGEST);
@@ -75,14 +75,14 @@ Deno.test("BlobPieces given up leave what counts, and nothing where nothing does
   assertEquals(await folder.listFiles("ingest"), []);
   const second = await store.openPieces(DIGEST);
   await second.write(0, bytesOf(FIRST));
-  await second.count([FIRST]);
+  await second.record([FIRST]);
   await second.write(SECOND.start, bytesOf(SECOND));
   await second.abandon();
   assertEquals(await store.listPieces(DIGEST), [FIRST]);
   assertEquals((await Deno.stat(`${folder.path}/${piecesPath(DIGEST)}`)).size, FIRST.length);
 });
 
-Deno.test("BlobPieces given up leave what has come to count just before", async () => {
+Deno.test("BlobPieces.abandon() keeps pieces that another writer recorded just before", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const [first, other] = [await store.openPieces(DIGEST), await store.openPieces(DIGEST)];
@@ -90,7 +90,7 @@ Deno.test("BlobPieces given up leave what has come to count just before", async 
   const { tryLock } = Deno.FsFile.prototype;
   Deno.FsFile.prototype.tryLock = async function (isExclusive) {
     Deno.FsFile.prototype.tryLock = tryLock;
-    await first.count([FIRST]);
+    await first.record([FIRST]);
     first.close();
     return await tryLock.call(this, isExclusive);
   };
@@ -102,7 +102,7 @@ Deno.test("BlobPieces given up leave what has come to count just before", async 
   assertEquals(await store.listPieces(DIGEST), [FIRST]);
 });
 
-Deno.test("a list of pieces that is torn, or says more than there is, counts for nothing", async () => {
+Deno.test("DiskStore.listPieces() ignores a list that is torn, or has ranges outside the file", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(folder.path);
   const list = JSON.stringify({ ranges: [FIRST] });

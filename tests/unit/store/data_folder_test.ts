@@ -4,7 +4,7 @@ import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
 
-Deno.test("takeDataFolder() refuses a folder that is being served", async () => {
+Deno.test("takeDataFolder() refuses a folder that is already being served", async () => {
   const root = await Deno.makeTempDir();
   {
     using _first = await takeDataFolder(root);
@@ -14,7 +14,7 @@ Deno.test("takeDataFolder() refuses a folder that is being served", async () => 
   await Deno.remove(root, { recursive: true });
 });
 
-Deno.test("[27] takeDataFolder() sweeps stale temporary files and keeps those in use and partial downloads", async () => {
+Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked files and partial files", async () => {
   const root = await Deno.makeTempDir();
   const store = new DiskStore(root);
   const blob = makeBlob(10);
@@ -32,7 +32,7 @@ Deno.test("[27] takeDataFolder() sweeps stale temporary files and keeps those in
   await Deno.remove(root, { recursive: true });
 });
 
-Deno.test("[29] verifyStore() names the broken blob and the images that need it", async () => {
+Deno.test("[29] verifyStore() reports a corrupt blob and the images that need it", async () => {
   const root = await Deno.makeTempDir();
   const store = new DiskStore(root);
   const [good, bad] = [makeBlob(1000, 1), makeBlob(2000, 2)];
@@ -52,13 +52,13 @@ Deno.test("[29] verifyStore() names the broken blob and the images that need it"
   assertEquals(report.broken, [{
     digest: bad.descriptor.digest,
     path,
-    reason: "its content has another digest",
+    reason: "its content does not match its digest",
     images: ["a.b/c:1"],
   }]);
   await Deno.remove(root, { recursive: true });
 });
 
-Deno.test("verifyStore() names what has to be there and is not", async () => {
+Deno.test("verifyStore() reports required blobs that are missing", async () => {
   const root = await Deno.makeTempDir();
   const store = new DiskStore(root);
   const [here, gone] = [makeBlob(1000, 1), makeBlob(2000, 2)];
@@ -66,8 +66,8 @@ Deno.test("verifyStore() names what has to be there and is not", async () => {
   const required = [here, gone].map(({ descriptor }) => ({ ...descriptor, image: "a.b/c:1" }));
   const { broken, unread } = await verifyStore(root, store, { required });
   assertEquals(unread, []);
-  assertEquals(broken.map(({ digest, images, reason }) => [digest, images, reason]), [
-    [gone.descriptor.digest, ["a.b/c:1"], "it is missing, or has another size"],
+  assertEquals(broken.map(({ digest, images, reason }) => ({ digest, images, reason })), [
+    { digest: gone.descriptor.digest, images: ["a.b/c:1"], reason: "it is missing, or its size is wrong" },
   ]);
   await Deno.remove(root, { recursive: true });
 });

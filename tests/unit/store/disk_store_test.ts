@@ -29,7 +29,7 @@ async function listFiles(folder: string): Promise<string[]> {
   return found.sort();
 }
 
-Deno.test("DiskStore files content where distribution looks for it", async () => {
+Deno.test("DiskStore writes the layout of CNCF distribution", async () => {
   await using store = await openTemporary();
   const repo = "quay.io/team/app";
   await store.writeBlob(repo, config.descriptor, streamOf(config.bytes));
@@ -52,7 +52,7 @@ Deno.test("DiskStore files content where distribution looks for it", async () =>
 });
 
 for (const written of ["library/nginx", "nginx", "docker.io/library/nginx"]) {
-  Deno.test(`DiskStore finds docker.io/library/nginx in a folder that has it as ${written}`, async () => {
+  Deno.test(`DiskStore finds docker.io/library/nginx in a folder where it is filed as ${written}`, async () => {
     await using store = await openTemporary();
     await store.writeManifest(written, manifest.descriptor, manifest.bytes);
     await store.tag(written, "1", manifest.descriptor.digest);
@@ -63,7 +63,7 @@ for (const written of ["library/nginx", "nginx", "docker.io/library/nginx"]) {
   });
 }
 
-Deno.test("[28] DiskStore treats an empty file where a blob should be as absent, and writes it anew", async () => {
+Deno.test("[28] DiskStore treats a blob truncated to 0 bytes as missing, and writes it again", async () => {
   await using store = await openTemporary();
   await store.writeBlob("a.b/c", config.descriptor, streamOf(config.bytes));
   const hex = config.descriptor.digest.slice(7);
@@ -74,7 +74,7 @@ Deno.test("[28] DiskStore treats an empty file where a blob should be as absent,
   assertEquals(await store.statBlob("a.b/c", config.descriptor.digest), 100);
 });
 
-Deno.test("[29] DiskStore treats a manifest with a flipped bit as absent, warns, and takes it again", async () => {
+Deno.test("[29] DiskStore treats a manifest with a flipped bit as missing, warns, and accepts it again", async () => {
   await using store = await openTemporary();
   await store.writeManifest("a.b/c", manifest.descriptor, manifest.bytes);
   const hex = manifest.descriptor.digest.slice(7);
@@ -89,7 +89,7 @@ Deno.test("[29] DiskStore treats a manifest with a flipped bit as absent, warns,
   assertEquals(await fresh.resolve("a.b/c", manifest.descriptor.digest), manifest.descriptor);
 });
 
-Deno.test("[30] DiskStore treats a torn tag link as absent, with a warning", async () => {
+Deno.test("[30] DiskStore treats a torn tag link as missing, and warns", async () => {
   await using store = await openTemporary();
   await store.writeManifest("a.b/c", manifest.descriptor, manifest.bytes);
   await store.tag("a.b/c", "1", manifest.descriptor.digest);
@@ -99,7 +99,7 @@ Deno.test("[30] DiskStore treats a torn tag link as absent, with a warning", asy
   assertStringIncludes(store.warnings.join(), "tags/1/current/link");
 });
 
-Deno.test("[65] DiskStore refuses a symbolic link in a blob's place", async () => {
+Deno.test("[65] DiskStore refuses a symbolic link at the path of a blob", async () => {
   await using store = await openTemporary();
   const hex = config.descriptor.digest.slice(7);
   const folder = `${store.root}/${V2}/blobs/sha256/${hex.slice(0, 2)}/${hex}`;
@@ -108,13 +108,13 @@ Deno.test("[65] DiskStore refuses a symbolic link in a blob's place", async () =
   await assertRejects(() => store.openBlob("a.b/c", config.descriptor.digest), Error, "symbolic link");
 });
 
-Deno.test("[10] DiskStore leaves no temporary file of a refused blob", async () => {
+Deno.test("[10] DiskStore leaves no temporary file after refusing a blob", async () => {
   await using store = await openTemporary();
   await assertRejects(() => store.writeBlob("a.b/c", config.descriptor, streamOf(makeBlob(100, 8).bytes)));
   assertEquals(await listFiles(`${store.root}/ingest`), []);
 });
 
-Deno.test("DiskStore is not misled by what an interrupted download left", async () => {
+Deno.test("DiskStore.writeBlob() does not use the partial file of an interrupted download", async () => {
   await using store = await openTemporary();
   await Deno.mkdir(`${store.root}/ingest`);
   const partial = `${store.root}/ingest/sha256-${config.descriptor.digest.slice(7)}.partial`;
@@ -123,7 +123,7 @@ Deno.test("DiskStore is not misled by what an interrupted download left", async 
   assertEquals(await store.statBlob("a.b/c", config.descriptor.digest), 100);
 });
 
-Deno.test("DiskStore lets two writers of one blob finish", async () => {
+Deno.test("DiskStore accepts concurrent writes of one blob", async () => {
   await using store = await openTemporary();
   const blob = makeBlob(500_000, 6);
   await Promise.all([1, 2, 3].map((i) => store.writeBlob(`a.b/c${i}`, blob.descriptor, streamOf(blob.bytes, 1000))));

@@ -27,7 +27,7 @@ async function openStore(tags: Readonly<Record<string, Content>>) {
     forget: async (images: readonly Omit<UnwantedImage, "repository">[], keep: readonly Digest[] = []) => {
       return await forgetImages(folder.path, images.map((it) => ({ repository: REPO, ...it })), new Set(keep));
     },
-    // What is left of it all once it is collected.
+    // Collects garbage, and lists the remaining content by name.
     collect: async () => {
       await collectGarbage(folder.path);
       assertEquals((await verifyStore(folder.path, new DiskStore(folder.path))).broken, []);
@@ -43,33 +43,33 @@ async function openStore(tags: Readonly<Record<string, Content>>) {
   };
 }
 
-Deno.test("forgetImages() leaves nothing of an image that nobody else needs", async () => {
+Deno.test("forgetImages() removes an image that shares no content with other images", async () => {
   await using store = await openStore({ "1": index });
   assertEquals(await store.forget([{ tag: "1", digest: digestOf(index) }]), [`${REPO}:1`]);
   assertEquals(await store.collect(), { held: [], tags: undefined });
   assertEquals(await store.folder.listFiles("docker"), []);
 });
 
-Deno.test("[37] forgetImages() leaves what another tag needs", async () => {
+Deno.test("[37] forgetImages() keeps content that another tag needs", async () => {
   await using store = await openStore({ "1": index, "2": imageB });
   assertEquals(await store.forget([{ tag: "1", digest: digestOf(index) }]), [`${REPO}:1`]);
   assertEquals(await store.collect(), { held: ["config", "shared", "onlyB", "imageB"], tags: ["2"] });
 });
 
-Deno.test("forgetImages() leaves a tag that stands for something else by now", async () => {
+Deno.test("forgetImages() keeps a tag that has moved to another digest", async () => {
   await using store = await openStore({ "1": imageA });
   assertEquals(await store.forget([{ tag: "1", digest: digestOf(imageB) }]), []);
-  // The index names both, and is there for a reason of its own.
+  // The untagged index, which is not to be removed, references both images.
   assertEquals((await store.collect()).tags, ["1"]);
 });
 
-Deno.test("forgetImages() leaves manifests that an index of the repository names", async () => {
+Deno.test("forgetImages() keeps manifests that an index of the repository references", async () => {
   await using store = await openStore({ "1": imageA });
   await store.forget([{ tag: "1", digest: digestOf(imageA) }]);
   assertEquals((await store.collect()).held.includes("imageA"), true);
 });
 
-Deno.test("forgetImages() leaves what is to be kept, and an image whose tag is not to go", async () => {
+Deno.test("forgetImages() keeps content in `keep`, and an image that still has a tag", async () => {
   await using store = await openStore({ "1": index });
   await store.forget([{ tag: "1", digest: digestOf(index) }], [digestOf(imageA), digestOf(onlyA)]);
   assertEquals(
@@ -81,7 +81,7 @@ Deno.test("forgetImages() leaves what is to be kept, and an image whose tag is n
   assertEquals((await other.collect()).tags, ["1"]);
 });
 
-Deno.test("[26] forgetImages() again finishes what was cut off", async () => {
+Deno.test("[26] forgetImages() completes an interrupted removal when it is repeated", async () => {
   await using store = await openStore({ "1": index });
   const images = [{ tag: "1", digest: digestOf(index) }];
   await Deno.remove(`${store.folder.path}/docker/registry/v2/repositories/${REPO}/_manifests/tags/1/current/link`);

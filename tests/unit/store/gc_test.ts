@@ -40,7 +40,7 @@ async function openStore() {
     has: async (content: Content) =>
       await new DiskStore(folder.path).statBlob(REPO, content.descriptor.digest) !== undefined,
     pulls: async (root: Content) => await isComplete(new DiskStore(folder.path), REPO, root.descriptor),
-    // Whether the folder is one that a store would have written itself.
+    // Asserts that the folder is intact, and that the trash is empty.
     check: async () => {
       assertEquals((await verifyStore(folder.path, new DiskStore(folder.path))).broken, []);
       assertEquals((await folder.listFiles("ingest")).filter((name) => name.startsWith("trash")), []);
@@ -49,7 +49,7 @@ async function openStore() {
   };
 }
 
-Deno.test("markReachable() finds what is named, what refers to it, and no subject", async () => {
+Deno.test("markReachable() marks references and referrers, but not subjects", async () => {
   const [root, child, layer, sbom, signature, absent, other] = "abcdefg".split("")
     .map((letter) => `sha256:${letter.repeat(64)}` as Digest) as [
       Digest,
@@ -77,7 +77,7 @@ Deno.test("markReachable() finds what is named, what refers to it, and no subjec
   assertEquals(await mark(layer, child), [child, layer, sbom, signature]);
 });
 
-Deno.test("collectGarbage() leaves an absent folder absent, and an empty one as it is", async () => {
+Deno.test("collectGarbage() neither creates a missing folder nor changes an empty one", async () => {
   await using folder = await TestFolder.create();
   assertEquals(await collectGarbage(`${folder.path}/none`), NOTHING);
   assertEquals(await collectGarbage(`${folder.path}/none`, { dryRun: true }), NOTHING);
@@ -85,7 +85,7 @@ Deno.test("collectGarbage() leaves an absent folder absent, and an empty one as 
   assertEquals(await folder.listFiles(), ["ingest/writers.lock"]);
 });
 
-Deno.test("collectGarbage() removes what no manifest names, and says how much", async () => {
+Deno.test("collectGarbage() removes unreferenced blobs, and reports their number and size", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, stray);
   await it.file(imageA);
@@ -99,7 +99,7 @@ Deno.test("collectGarbage() removes what no manifest names, and says how much", 
   assertEquals(await it.collect(), NOTHING);
 });
 
-Deno.test("collectGarbage() keeps every manifest of a repository, unless those without a tag are to go", async () => {
+Deno.test("collectGarbage() removes untagged manifests only with `untagged`", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB);
   await it.file(imageA, imageB);
@@ -112,7 +112,7 @@ Deno.test("collectGarbage() keeps every manifest of a repository, unless those w
   await it.check();
 });
 
-Deno.test("[37] a blob of two images stays when one of them goes", async () => {
+Deno.test("[37] collectGarbage() keeps a blob that a remaining image shares with a removed one", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB);
   await it.file(imageA, imageB);
@@ -124,7 +124,7 @@ Deno.test("[37] a blob of two images stays when one of them goes", async () => {
   await it.check();
 });
 
-Deno.test("collectGarbage() takes the parts of an index for needed, and what refers to a part", async () => {
+Deno.test("collectGarbage() keeps the manifests of an index, and their referrers", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB, configC);
   await it.file(imageA, imageB, index, referrer);
@@ -132,13 +132,13 @@ Deno.test("collectGarbage() takes the parts of an index for needed, and what ref
   assertEquals(await it.collect({ untagged: true }), NOTHING);
   await it.store.tag(REPO, "1", imageB.descriptor.digest);
   const { manifests, blobs } = await it.collect({ untagged: true });
-  // The index, image A and what refers to it; with their configs, and A's layer.
+  // The index, image A and its referrer; their configs, and A's layer.
   assertEquals([manifests, blobs], [3, 6]);
   assertEquals([await it.pulls(imageB), await it.has(referrer)], [true, false]);
   await it.check();
 });
 
-Deno.test("collectGarbage() takes what a tag was for nothing", async () => {
+Deno.test("collectGarbage() does not keep a manifest because of a tag's history", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB);
   await it.file(imageA, imageB);
@@ -150,7 +150,7 @@ Deno.test("collectGarbage() takes what a tag was for nothing", async () => {
   assertEquals((await it.folder.listFiles()).filter((name) => name.includes(hex)), []);
 });
 
-Deno.test("[39] collectGarbage() keeps what packages need, with no tag and no link to it", async () => {
+Deno.test("[39] collectGarbage() keeps the content of packages without a tag or link", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB, stray);
   await it.file(imageA, imageB);
@@ -164,7 +164,7 @@ Deno.test("[39] collectGarbage() keeps what packages need, with no tag and no li
   assert(await it.pulls(imageA));
 });
 
-Deno.test("collectGarbage() keeps what a repository has when a manifest of it cannot be read", async () => {
+Deno.test("collectGarbage() keeps all blobs of a repository that has an unreadable manifest", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, stray);
   await it.file(imageA);
@@ -175,7 +175,7 @@ Deno.test("collectGarbage() keeps what a repository has when a manifest of it ca
   assert(await it.pulls(imageA));
 });
 
-Deno.test("[30] collectGarbage() takes a torn tag for all that it ever was", async () => {
+Deno.test("[30] collectGarbage() keeps every manifest in the history of a torn tag", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA);
   await it.file(imageA);
@@ -187,7 +187,7 @@ Deno.test("[30] collectGarbage() takes a torn tag for all that it ever was", asy
   assertEquals((await it.collect({ untagged: true })).manifests, 1);
 });
 
-Deno.test("[65] collectGarbage() refuses a folder with a symbolic link for a repository", async () => {
+Deno.test("[65] collectGarbage() refuses a folder in which a repository is a symbolic link", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, stray);
   await it.file(imageA);
@@ -199,7 +199,7 @@ Deno.test("[65] collectGarbage() refuses a folder with a symbolic link for a rep
   assert(await it.pulls(imageA));
 });
 
-Deno.test("[27] collectGarbage() sweeps stale temporary files, and keeps new ones and partial downloads", async () => {
+Deno.test("[27] collectGarbage() removes stale temporary files, and keeps new, locked and partial files", async () => {
   await using it = await openStore();
   const partial = `${UNKNOWN_DIGEST.replace(":", "-")}.partial`;
   for (const name of ["stale.tmp", "used.tmp", "new.tmp", partial]) await it.folder.write(`ingest/${name}`, "x");
@@ -210,24 +210,24 @@ Deno.test("[27] collectGarbage() sweeps stale temporary files, and keeps new one
   assertEquals(await it.folder.listFiles("ingest"), ["new.tmp", partial, "used.tmp", "writers.lock"].sort());
 });
 
-Deno.test("[35] collectGarbage() does nothing while content is being written, and says what to do", async () => {
+Deno.test("[35] collectGarbage() refuses to run while content is being written, with advice", async () => {
   await using it = await openStore();
   await it.put(stray);
   {
     using _lease = await takeWriteLease(it.root);
     const error = await assertRejects(() => it.collect(), Error);
-    assertStringIncludes(error.message, "try again when it has ended");
+    assertStringIncludes(error.message, "try again when it has finished");
   }
   assert(await it.has(stray));
   assertEquals((await it.collect()).blobs, 1);
 });
 
-Deno.test("collectGarbage() moves back what is referred to since it looked", async () => {
+Deno.test("collectGarbage() moves back content that was referenced after the first mark", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB);
   await it.file(imageA);
   const { digest } = imageA.descriptor;
-  // A server that runs beside it has the first manifest in memory, and gets the other one.
+  // A concurrent server has the first manifest in memory, and receives the other one.
   const server = new DiskStore(it.root);
   await server.resolve(REPO, digest);
   const report = await it.collect({
@@ -244,7 +244,7 @@ Deno.test("collectGarbage() moves back what is referred to since it looked", asy
   await it.check();
 });
 
-Deno.test("a server files again what a collection has taken before it was referred to", async () => {
+Deno.test("DiskStore stores a manifest again that a collection removed before it was tagged", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA);
   await it.file(imageA);
@@ -252,7 +252,7 @@ Deno.test("a server files again what a collection has taken before it was referr
   const server = new DiskStore(it.root);
   await server.resolve(REPO, digest);
   assertEquals((await it.collect({ untagged: true })).manifests, 1);
-  // It has it in memory; it is a tag on nothing, unless it is written once more.
+  // The server has the manifest in memory only. Unless it is written again, the tag refers to a missing manifest.
   await server.tag(REPO, "1", digest);
   assertEquals((await new DiskStore(it.root).resolve(REPO, "1"))?.digest, digest);
   assertEquals((await it.collect({ untagged: true })).manifests, 0);
@@ -263,12 +263,12 @@ Deno.test("a server files again what a collection has taken before it was referr
   assertEquals(await server.resolve(REPO, digest), undefined);
 });
 
-Deno.test("writeManifest() files again what a collection takes while it is at it", async () => {
+Deno.test("DiskStore.writeManifest() restores files that a collection removes during the write", async () => {
   await using it = await openStore();
   const { digest } = imageA.descriptor;
   const hex = digest.slice(7);
   let names = 0;
-  // Each temporary file gets a name: the manifest's own, three for the links to its blobs, and one for the last link.
+  // Names of temporary files, in order: one for the manifest, three for the links to its blobs, one for its own link.
   const store = new DiskStore(it.root, {
     randomName: () => {
       if (++names === 5) Deno.removeSync(`${it.root}/docker`, { recursive: true });
@@ -282,7 +282,7 @@ Deno.test("writeManifest() files again what a collection takes while it is at it
   assert((await it.folder.listFiles("docker")).some((name) => name.endsWith(`/${hex}/data`)));
 });
 
-Deno.test("[24] a collection that was cut off loses nothing: the next one moves everything back first", async () => {
+Deno.test("[24] collectGarbage() first moves back what an interrupted collection has moved aside", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, stray);
   await it.file(imageA);
@@ -294,7 +294,7 @@ Deno.test("[24] a collection that was cut off loses nothing: the next one moves 
   await it.check();
 });
 
-Deno.test("collectGarbage() knows a repository of docker.io by each of its names", async () => {
+Deno.test("collectGarbage() recognizes a repository of docker.io under each of its names", async () => {
   await using it = await openStore();
   const { store } = it;
   for (const { descriptor, bytes } of [configA, shared, onlyA]) {
@@ -306,7 +306,7 @@ Deno.test("collectGarbage() knows a repository of docker.io by each of its names
 });
 
 for (const untagged of [false, true]) {
-  Deno.test(`[35] collections without a pause lose nothing of what is pulled meanwhile (untagged: ${untagged})`, async () => {
+  Deno.test(`[35] collectGarbage() loses no content of concurrent pulls (untagged: ${untagged})`, async () => {
     await using it = await openStore();
     const upstream = new FakeUpstream();
     const layers = Array.from({ length: 10 }, (_, i) => makeBlob(3000 + i, 100 + i));
@@ -318,7 +318,7 @@ for (const untagged of [false, true]) {
       upstream.tags.set(`v${i}`, root.descriptor.digest);
       return { tag: `v${i}`, root, manifest, blobs };
     });
-    // Content that nothing refers to yet, and soon will.
+    // Content that is not referenced yet, but will be soon.
     await it.put(...layers);
     if (untagged) await it.file(...images.slice(12).map(({ manifest }) => manifest));
     const cache = new PullThrough({ store: new DiskStore(it.root), upstream });
@@ -347,7 +347,7 @@ for (const untagged of [false, true]) {
     const fresh = new DiskStore(it.root);
     for (const { tag, root } of images) {
       assertEquals((await fresh.resolve(REPO, tag))?.digest, root.descriptor.digest);
-      assert(await it.pulls(root), `${tag} is not whole`);
+      assert(await it.pulls(root), `${tag} is not complete`);
     }
     await it.check();
     assertEquals((await it.collect({ untagged })).manifests, 0);

@@ -9,13 +9,14 @@ const [A, B] = [computeDigest("a"), computeDigest("b", "sha512")];
 const encode = (text: string) => new TextEncoder().encode(text);
 const read = (text: string) => [...parseInventory(encode(text), "have.json")];
 
-Deno.test("listInventory() lists what is there whole, sorted, and nothing else", async () => {
+Deno.test("listInventory() lists only complete blobs, sorted", async () => {
   await using folder = await TestFolder.create();
   assertEquals(await listInventory(`${folder.path}/none`), []);
   const digests = ["x", "y", "z", ""].map((text) => [computeDigest(text), text] as const);
   for (const [digest, text] of digests) await folder.write(blobPath(digest), text);
   await folder.write(blobPath(B), "b");
-  // Cut to nothing by a crash; a link; a folder without a file; files that have no digest's name; a download.
+  // Not listed: a truncated blob, a symbolic link, a folder without a file, a name that is not a digest, a partial
+  // file.
   await folder.write(blobPath(computeDigest("torn")), "");
   const linked = computeDigest("linked");
   await Deno.mkdir(`${folder.path}/${blobPath(linked).replace(/\/data$/, "")}`, { recursive: true });
@@ -26,19 +27,19 @@ Deno.test("listInventory() lists what is there whole, sorted, and nothing else",
   assertEquals(await listInventory(folder.path), [...digests.map(([digest]) => digest), B].sort());
 });
 
-Deno.test("formatInventory() writes one digest a line, and parseInventory() reads it", () => {
+Deno.test("formatInventory() writes one digest per line, and parseInventory() reads it back", () => {
   assertEquals(formatInventory([A, B]), `{\n  "digests": [\n    "${A}",\n    "${B}"\n  ]\n}\n`);
   for (const digests of [[], [A], [A, B]] as Digest[][]) assertEquals(read(formatInventory(digests)), digests);
 });
 
 for (
   const [title, text] of [
-    ["digests on lines", `${A}\n${B}\n`],
-    ["lines without an end", `${A}\n${B}`],
-    ["lines of another system, with a mark before them", `\ufeff${A}\r\n${B}\r\n`],
-    ["lines on which more follows, and empty ones", `\n  ${A}  12 MiB nginx\n\n${B}\t# config\n`],
-    ["digests that come twice", `${A}\n${B}\n${A}\n`],
-    ["JSON with a mark before it", `\ufeff{"digests": ["${A}", "${B}"]}`],
+    ["one digest per line", `${A}\n${B}\n`],
+    ["a last line without a newline", `${A}\n${B}`],
+    ["CRLF lines after a byte order mark", `\ufeff${A}\r\n${B}\r\n`],
+    ["lines with text after the digest, and empty lines", `\n  ${A}  12 MiB nginx\n\n${B}\t# config\n`],
+    ["duplicate digests", `${A}\n${B}\n${A}\n`],
+    ["JSON after a byte order mark", `\ufeff{"digests": ["${A}", "${B}"]}`],
     ["JSON with other fields", JSON.stringify({ node: "n1", digests: [A, B] })],
   ]
 ) {
@@ -47,14 +48,14 @@ for (
 
 for (
   const [title, text, message] of [
-    ["nothing", "", "it is empty"],
+    ["an empty document", "", "it is empty"],
     ["blank lines", "\n \n", "it is empty"],
-    ["a line that is none", `${A}\n<html>\n`, "line 2 does not begin with sha256:<64 hex>"],
+    ["a line without a digest", `${A}\n<html>\n`, "line 2 does not begin with sha256:<64 hex>"],
     ["a digest that is too long", `${A}0\n`, "line 1 does not begin"],
-    ["JSON that is cut off", `{"digests": ["${A}"`, "have.json as JSON"],
-    ["a list alone", `["${A}"]`, 'it has no list "digests"'],
-    ["other JSON", `{"digest": "${A}"}`, 'it has no list "digests"'],
-    ["a value that is no digest", `{"digests": ["${A}", "sha256:1"]}`, "digests[1]: must be sha256"],
+    ["truncated JSON", `{"digests": ["${A}"`, "have.json as JSON"],
+    ["a JSON array", `["${A}"]`, 'it has no "digests" list'],
+    ["JSON without digests", `{"digest": "${A}"}`, 'it has no "digests" list'],
+    ["a value that is not a digest", `{"digests": ["${A}", "sha256:1"]}`, "digests[1]: must be sha256"],
   ] as const
 ) {
   Deno.test(`parseInventory() refuses ${title}`, () => {

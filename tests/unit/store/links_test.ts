@@ -10,26 +10,27 @@ function openLinks({ path: root }: TestFolder, now: number): Links {
   return new Links({ root, warn: () => {}, temporaryPath: () => `${root}/link.tmp`, now: () => now });
 }
 
-/** What happens to a link between two reads, and what the second one gives. */
+/** A change to a link between two reads, and the result of the second read. */
 const CHANGES: readonly [string, (path: string) => Promise<void>, string | undefined][] = [
-  ["it is replaced", async (path) => {
+  ["it is replaced by a rename", async (path) => {
     await Deno.writeTextFile(`${path}.new`, TWO);
     await Deno.rename(`${path}.new`, path);
   }, TWO],
-  ["it is rewritten in its place", (path) => Deno.writeTextFile(path, TWO), TWO],
+  ["it is rewritten in place", (path) => Deno.writeTextFile(path, TWO), TWO],
   ["it is removed", (path) => Deno.remove(path), undefined],
   ["it is torn", (path) => Deno.writeTextFile(path, "sha256:12"), undefined],
-  ["nothing", () => Promise.resolve(), ONE],
-  ["[65] a symbolic link takes its place", async (path) => {
+  ["it is unchanged", () => Promise.resolve(), ONE],
+  ["[65] it is replaced by a symbolic link", async (path) => {
     await Deno.writeTextFile(`${path}.other`, TWO);
     await Deno.remove(path);
     await Deno.symlink(`${path}.other`, path);
   }, undefined],
 ];
-// Read long after it was written, and at once, when a second change need not show in the file's time.
+// An old link is read long after it was written. A new one is read at once, when a further change may leave the file's
+// time stamp the same.
 for (const [when, later] of [["an old", HOUR], ["a new", 0]] as const) {
   for (const [what, change, expected] of CHANGES) {
-    Deno.test(`Links.read() of ${when} link sees what happens between two reads: ${what}`, async () => {
+    Deno.test(`Links.read() detects a change of ${when} link between two reads: ${what}`, async () => {
       await using folder = await TestFolder.create();
       const path = await folder.write("link", ONE);
       const past = new Date(Date.now() - HOUR);
@@ -42,12 +43,12 @@ for (const [when, later] of [["an old", HOUR], ["a new", 0]] as const) {
   }
 }
 
-Deno.test("Links.read() believes no memory of a link that may have been replaced within the same moment", async () => {
+Deno.test("Links.read() does not cache a link that may be replaced within the same time stamp", async () => {
   await using folder = await TestFolder.create();
   const moment = new Date();
   const links = openLinks(folder, moment.getTime());
   for (const digest of [ONE, TWO]) {
-    // The same inode, and the same time.
+    // The same inode and time stamp both times.
     const path = await folder.write("link", digest);
     await Deno.utime(path, moment, moment);
     assertEquals(links.read("link"), digest);

@@ -1,22 +1,22 @@
 import { takeDataFolder } from "../../../lib/store/data_folder.ts";
-import { announceChange, readChangeStamp, takeWriteLease, tryKeepWritersOut } from "../../../lib/store/write_lease.ts";
+import { announceChange, readChangeStamp, takeWriteLease, tryExcludeWriters } from "../../../lib/store/write_lease.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
-Deno.test("takeWriteLease() lets other writers in, and keeps a collector out until the last has gone", async () => {
+Deno.test("takeWriteLease() admits other writers, and excludes a collection until the last lease ends", async () => {
   await using folder = await TestFolder.create();
   const [first, second] = [await takeWriteLease(folder.path), await takeWriteLease(folder.path)];
-  assertEquals(await tryKeepWritersOut(folder.path), undefined);
+  assertEquals(await tryExcludeWriters(folder.path), undefined);
   first[Symbol.dispose]();
-  assertEquals(await tryKeepWritersOut(folder.path), undefined);
+  assertEquals(await tryExcludeWriters(folder.path), undefined);
   second[Symbol.dispose]();
-  using alone = await tryKeepWritersOut(folder.path);
-  assert(alone !== undefined);
+  using exclusion = await tryExcludeWriters(folder.path);
+  assert(exclusion !== undefined);
 });
 
-Deno.test("takeWriteLease() waits for the end of a collection", async () => {
+Deno.test("takeWriteLease() waits until a collection has finished", async () => {
   await using folder = await TestFolder.create();
-  const alone = await tryKeepWritersOut(folder.path);
+  const exclusion = await tryExcludeWriters(folder.path);
   let isTaken = false;
   const waiting = takeWriteLease(folder.path).then((lease) => {
     isTaken = true;
@@ -24,26 +24,26 @@ Deno.test("takeWriteLease() waits for the end of a collection", async () => {
   });
   await new Promise((resolve) => setTimeout(resolve, 50));
   assertEquals(isTaken, false);
-  alone![Symbol.dispose]();
+  exclusion![Symbol.dispose]();
   using _lease = await waiting;
-  assertEquals(await tryKeepWritersOut(folder.path), undefined);
+  assertEquals(await tryExcludeWriters(folder.path), undefined);
 });
 
-Deno.test("tryKeepWritersOut() is for one alone", async () => {
+Deno.test("tryExcludeWriters() succeeds for only one caller at a time", async () => {
   await using folder = await TestFolder.create();
   {
-    using _first = await tryKeepWritersOut(folder.path);
-    assertEquals(await tryKeepWritersOut(folder.path), undefined);
+    using _first = await tryExcludeWriters(folder.path);
+    assertEquals(await tryExcludeWriters(folder.path), undefined);
   }
-  using second = await tryKeepWritersOut(folder.path);
+  using second = await tryExcludeWriters(folder.path);
   assert(second !== undefined);
 });
 
-Deno.test("a server that starts does not touch what a running collection has moved aside, and restores what a dead one left", async () => {
+Deno.test("takeDataFolder() restores the trash of an interrupted collection, not of one in progress", async () => {
   await using folder = await TestFolder.create();
   await folder.write("ingest/trash/docker/registry/v2/blobs/sha256/ab/abcd/data", "x");
   {
-    using _collection = await tryKeepWritersOut(folder.path);
+    using _collection = await tryExcludeWriters(folder.path);
     using _server = await takeDataFolder(folder.path);
     assertEquals(await folder.listFiles("docker"), []);
   }
@@ -52,38 +52,38 @@ Deno.test("a server that starts does not touch what a running collection has mov
   assertEquals(await folder.listFiles("ingest"), ["serving.lock", "writers.lock"]);
 });
 
-Deno.test("readChangeStamp() tells that there was a writer, or a collection", async () => {
+Deno.test("readChangeStamp() changes after every lease and every collection", async () => {
   await using folder = await TestFolder.create();
   assertEquals(await readChangeStamp(folder.path), 0);
   (await takeWriteLease(folder.path))[Symbol.dispose]();
   const lock = `${folder.path}/ingest/writers.lock`;
   for (const change of [announceChange, async (root: string) => (await takeWriteLease(root))[Symbol.dispose]()]) {
-    // Set back, so that it does not matter how fine the file system's clock is.
+    // Set to the past, so that the resolution of the file system's time stamps does not matter.
     await Deno.utime(lock, 1000, 1000);
     const before = await readChangeStamp(folder.path);
     await change(folder.path);
     assertNotEquals(await readChangeStamp(folder.path), before);
   }
   await Deno.utime(lock, 1000, 1000);
-  (await tryKeepWritersOut(folder.path))![Symbol.dispose]();
+  (await tryExcludeWriters(folder.path))![Symbol.dispose]();
   assertEquals(await readChangeStamp(folder.path), 1_000_000);
 });
 
 for (
   const [what, prepare] of [
-    ["a file where the folder should be", (folder: TestFolder) => folder.write("data", "x")],
-    ["a file where a folder in it should be", (folder: TestFolder) => folder.write("data/ingest", "x")],
+    ["the data folder is a file", (folder: TestFolder) => folder.write("data", "x")],
+    ["the ingest folder is a file", (folder: TestFolder) => folder.write("data/ingest", "x")],
   ] as const
 ) {
-  Deno.test(`takeWriteLease() is not in the way of who will fail for ${what}`, async () => {
+  Deno.test(`takeWriteLease() does not fail when ${what}`, async () => {
     await using folder = await TestFolder.create();
     await prepare(folder);
     (await takeWriteLease(`${folder.path}/data`))[Symbol.dispose]();
-    await assertRejects(() => tryKeepWritersOut(`${folder.path}/data`));
+    await assertRejects(() => tryExcludeWriters(`${folder.path}/data`));
   });
 }
 
-Deno.test("[33] takeWriteLease() is not in the way where nothing can be written", async () => {
-  // The kernel's own file system: read-only for everybody, root too.
+Deno.test("[33] takeWriteLease() does not fail on a read-only file system", async () => {
+  // A file system of the kernel, which is read-only even for root.
   (await takeWriteLease("/proc/sys"))[Symbol.dispose]();
 });

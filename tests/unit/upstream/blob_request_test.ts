@@ -19,7 +19,7 @@ const RANGES: [header: string | null, expected: unknown][] = [
   [null, undefined],
 ];
 for (const [header, expected] of RANGES) {
-  Deno.test(`parseContentRange() reads ${header}`, () => assertEquals(parseContentRange(header) as unknown, expected));
+  Deno.test(`parseContentRange() parses ${header}`, () => assertEquals(parseContentRange(header) as unknown, expected));
 }
 
 Deno.test("UpstreamSource opens a blob with one request", async () => {
@@ -40,7 +40,7 @@ Deno.test("UpstreamSource opens an empty blob", async () => {
   assertEquals([opened?.size, (await readAll(opened!.body)).length], [0, 0]);
 });
 
-Deno.test("UpstreamSource gives a byte stream that fills the reader's own memory", async () => {
+Deno.test("UpstreamSource returns a byte stream that fills the reader's own buffer", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   const opened = await createTestSource(upstream.url).source.openBlob(REPO, digest);
@@ -67,15 +67,15 @@ const PARTS: [
   start: number,
   length: number,
 ][] = [
-  ["from a byte on, by a closed range", { start: 1000 }, `bytes=1000-${SIZE - 1}`, 1000, SIZE - 1000],
+  ["from an offset, with a closed range", { start: 1000 }, `bytes=1000-${SIZE - 1}`, 1000, SIZE - 1000],
   ["in the middle", { start: 5, end: 9 }, "bytes=5-9", 5, 5],
-  ["past the end", { start: 5, end: SIZE * 2 }, `bytes=5-${SIZE - 1}`, 5, SIZE - 5],
+  ["that ends past the blob", { start: 5, end: SIZE * 2 }, `bytes=5-${SIZE - 1}`, 5, SIZE - 5],
   ["at the end", { suffix: 7 }, `bytes=${SIZE - 7}-${SIZE - 1}`, SIZE - 7, 7],
-  ["that is the whole", { start: 0 }, null, 0, SIZE],
+  ["that is the whole blob", { start: 0 }, null, 0, SIZE],
 ];
 for (const [name, range, sent, start, length] of PARTS) {
   for (const ignoreRange of [false, true]) {
-    Deno.test(`UpstreamSource opens a part ${name}${ignoreRange ? " of a server without ranges" : ""}`, async () => {
+    Deno.test(`UpstreamSource opens a range ${name}${ignoreRange ? ", from a server without ranges" : ""}`, async () => {
       await using upstream = startFaultUpstream();
       const { digest } = upstream.addBlob(PATH, BLOB);
       if (ignoreRange) upstream.fail({ kind: "blob", ignoreRange });
@@ -87,7 +87,7 @@ for (const [name, range, sent, start, length] of PARTS) {
   }
 }
 
-Deno.test("UpstreamSource refuses a part that lies outside", async () => {
+Deno.test("UpstreamSource rejects a range outside the blob", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   const { source } = createTestSource(upstream.url);
@@ -98,11 +98,11 @@ Deno.test("UpstreamSource refuses a part that lies outside", async () => {
 const SIZES: [name: string, fault: Fault][] = [
   ["the HEAD has no length", { contentLength: null }],
   ["the HEAD is not allowed", { status: 405 }],
-  ["the storage refuses the HEAD", { status: 403 }],
+  ["the storage rejects the HEAD", { status: 403 }],
   ["the HEAD counts gzipped bytes", { gzip: true }],
 ];
 for (const [name, fault] of SIZES) {
-  Deno.test(`UpstreamSource learns a blob's size from its first byte where ${name}`, async () => {
+  Deno.test(`UpstreamSource determines the size of a blob from its first byte when ${name}`, async () => {
     await using upstream = startFaultUpstream();
     const { digest } = upstream.addBlob(PATH, BLOB);
     upstream.fail({ kind: "blob", method: "HEAD", ...fault });
@@ -113,7 +113,7 @@ for (const [name, fault] of SIZES) {
   });
 }
 
-Deno.test("[8] UpstreamSource resumes a blob that is cut at half with one range", async () => {
+Deno.test("[8] UpstreamSource resumes a blob that is cut in the middle with one range request", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", cutAfter: HALF, times: 1 });
@@ -129,7 +129,7 @@ Deno.test("[8] UpstreamSource resumes a blob that is cut at half with one range"
   assertEquals([resume?.offset, resume?.attempt, resume?.host], [HALF, 1, upstream.host]);
 });
 
-Deno.test("[8] UpstreamSource resumes a part too, and many times while there is progress", async () => {
+Deno.test("[8] UpstreamSource resumes a range any number of times while there is progress", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", method: "GET", cutAfter: 200_000, times: 12 });
@@ -138,7 +138,7 @@ Deno.test("[8] UpstreamSource resumes a part too, and many times while there is 
   assertEquals(upstream.count("blob", "GET"), 13);
 });
 
-Deno.test("[9] UpstreamSource discards what it has where the resume is answered 200", async () => {
+Deno.test("[9] UpstreamSource discards the bytes it already has when the resume is answered with 200", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", cutAfter: HALF, times: 1 });
@@ -148,7 +148,7 @@ Deno.test("[9] UpstreamSource discards what it has where the resume is answered 
   assertEquals(upstream.requests.map(({ status }) => status), [200, 200]);
 });
 
-Deno.test("[9] UpstreamSource gives up a server that cuts at the same byte for ever", async () => {
+Deno.test("[9] UpstreamSource gives up when the server always cuts at the same byte", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", cutAfter: HALF, ignoreRange: true });
@@ -159,15 +159,15 @@ Deno.test("[9] UpstreamSource gives up a server that cuts at the same byte for e
 });
 
 const BAD_RESUMES: [name: string, fault: Fault, reason: string][] = [
-  ["another range", { headers: { "Content-Range": `bytes 0-${SIZE - 1}/${SIZE}` } }, "others came"],
-  ["no Content-Range", { headers: { "Content-Range": "" } }, "others came"],
-  ["another size", { headers: { "Content-Range": `bytes ${HALF}-${SIZE - 1}/${SIZE + 1}` } }, "bytes, "],
-  ["404", { status: 404 }, "does not have it any more"],
-  ["a whole of another length", { status: 200, body: "short" }, "5 bytes"],
+  ["another range", { headers: { "Content-Range": `bytes 0-${SIZE - 1}/${SIZE}` } }, "the response has other bytes"],
+  ["no Content-Range", { headers: { "Content-Range": "" } }, "the response has other bytes"],
+  ["another size", { headers: { "Content-Range": `bytes ${HALF}-${SIZE - 1}/${SIZE + 1}` } }, "bytes, expected"],
+  ["404", { status: 404 }, "no longer has it"],
+  ["a whole blob of another length", { status: 200, body: "short" }, "5 bytes"],
   ["416", { status: 416 }, "answers 416"],
 ];
 for (const [name, fault, reason] of BAD_RESUMES) {
-  Deno.test(`UpstreamSource refuses to resume with ${name}`, async () => {
+  Deno.test(`UpstreamSource does not resume with ${name}`, async () => {
     await using upstream = startFaultUpstream();
     const { digest } = upstream.addBlob(PATH, BLOB);
     upstream.fail({ kind: "blob", cutAfter: HALF, times: 1 });
@@ -178,7 +178,7 @@ for (const [name, fault, reason] of BAD_RESUMES) {
   });
 }
 
-Deno.test("UpstreamSource resumes over a server that is down for a while", async () => {
+Deno.test("UpstreamSource resumes after a server was down for a while", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", cutAfter: HALF, times: 1 });
@@ -187,7 +187,7 @@ Deno.test("UpstreamSource resumes over a server that is down for a while", async
   verifyBytes(await readAll(opened!.body), digest, SIZE);
 });
 
-Deno.test("[11] UpstreamSource gives no more than a Content-Length that is too small, which the digest refuses", async () => {
+Deno.test("[11] UpstreamSource yields no more bytes than a Content-Length that is too small, and rejects it if the size is known", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", contentLength: 1000 });
@@ -197,10 +197,10 @@ Deno.test("[11] UpstreamSource gives no more than a Content-Length that is too s
   assertEquals([opened?.size, bytes.length], [1000, 1000]);
   const error = await assertRejects(() => source.openBlob(REPO, digest, undefined, { size: SIZE }), RegistryError);
   assertEquals(error.code, "BAD_GATEWAY");
-  assertStringIncludes(error.message, `it is sent with 1000 bytes, ${SIZE} were expected`);
+  assertStringIncludes(error.message, `the response has 1000 bytes, expected ${SIZE}`);
 });
 
-Deno.test("[11] UpstreamSource errors when more bytes come than were promised", async () => {
+Deno.test("[11] UpstreamSource errors when more bytes than promised are received", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({
@@ -214,7 +214,7 @@ Deno.test("[11] UpstreamSource errors when more bytes come than were promised", 
   assertEquals(error.code, "BAD_GATEWAY");
 });
 
-Deno.test("[12] UpstreamSource takes the size from a HEAD where the body has no length, and resumes an early close", async () => {
+Deno.test("[12] UpstreamSource takes the size from a HEAD when the body has no length, and resumes after an early close", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", method: "GET", contentLength: null, cutAfter: HALF, times: 1 });
@@ -223,7 +223,7 @@ Deno.test("[12] UpstreamSource takes the size from a HEAD where the body has no 
   verifyBytes(await readAll(opened!.body), digest, SIZE);
 });
 
-Deno.test("[12] UpstreamSource refuses an early close for its size", async () => {
+Deno.test("[12] UpstreamSource detects an early close by the size", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", method: "GET", contentLength: null, cutAfter: HALF, ignoreRange: true });
@@ -233,7 +233,7 @@ Deno.test("[12] UpstreamSource refuses an early close for its size", async () =>
 
 const NO_SIZE: Fault = { kind: "blob", contentLength: null, ignoreRange: true };
 
-Deno.test("[12] UpstreamSource reads a small blob of unknown size whole, and believes its digest alone", async () => {
+Deno.test("[12] UpstreamSource reads a small blob of unknown size into memory and verifies its digest", async () => {
   await using upstream = startFaultUpstream();
   const small = upstream.addBlob(PATH, BLOB.slice(0, 5000));
   upstream.fail({ ...NO_SIZE, times: 4 });
@@ -245,19 +245,24 @@ Deno.test("[12] UpstreamSource reads a small blob of unknown size whole, and bel
   await assertRejects(() => source.openBlob(REPO, small.digest), RegistryError, "the content has digest");
 });
 
-Deno.test("[12] UpstreamSource refuses a large blob of unknown size, unless its size is known", async () => {
+Deno.test("[12] UpstreamSource rejects a large blob when neither the registry nor the caller knows its size", async () => {
   await using upstream = startFaultUpstream();
   const large = patternBytes(4 * 1024 * 1024 + 1);
   const { digest } = upstream.addBlob(PATH, large);
   upstream.fail(NO_SIZE);
   const { source } = createTestSource(upstream.url);
-  await assertRejects(() => source.openBlob(REPO, digest), RegistryError, "whose size the registry does not tell");
+  await assertRejects(() => source.openBlob(REPO, digest), RegistryError, "whose size the registry does not report");
   const opened = await source.openBlob(REPO, digest, undefined, { size: large.length });
   verifyBytes(await readAll(opened!.body), digest, large.length);
 });
 
-for (const [name, fault] of [["", {}], [", cut at half", { cutAfter: 2000, times: 1 }]] satisfies [string, Fault][]) {
-  Deno.test(`UpstreamSource decodes a blob that was gzipped unasked${name}`, async () => {
+for (
+  const [name, fault] of [["", {}], [" and cut in the middle", { cutAfter: 2000, times: 1 }]] satisfies [
+    string,
+    Fault,
+  ][]
+) {
+  Deno.test(`UpstreamSource decodes a blob that is gzipped although not requested${name}`, async () => {
     await using upstream = startFaultUpstream();
     const config = new TextEncoder().encode(JSON.stringify({ history: [...BLOB.subarray(0, 9000)] }));
     const { digest } = upstream.addBlob(PATH, config);
@@ -270,7 +275,7 @@ for (const [name, fault] of [["", {}], [", cut at half", { cutAfter: 2000, times
   });
 }
 
-Deno.test("UpstreamSource passes wrong bytes on, for the reader to refuse", async () => {
+Deno.test("UpstreamSource yields wrong bytes, because the reader verifies the digest", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", wrongBytes: true });
@@ -289,17 +294,17 @@ Deno.test("[17] UpstreamSource resumes a blob that stalls", async () => {
   assertEquals(events.filter(({ type }) => type === "resume").length, 1);
 });
 
-Deno.test("[17] UpstreamSource gives up a blob of which a byte comes now and then", async () => {
+Deno.test("[17] UpstreamSource gives up a blob that is sent a few bytes at a time", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", drip: 5 });
   const { source } = createTestSource(upstream.url, { timeouts: { stall: 60 } });
   const opened = await source.openBlob(REPO, digest);
-  const error = await assertRejects(() => readAll(opened!.body), RegistryError, "fewer than 1024 bytes came");
+  const error = await assertRejects(() => readAll(opened!.body), RegistryError, "fewer than 1024 bytes were received");
   assertEquals([error.code, upstream.count("blob")], ["UNAVAILABLE", 5]);
 });
 
-Deno.test("UpstreamSource lets a reader take its time", async () => {
+Deno.test("UpstreamSource does not count the pauses of a slow reader as a stall", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   const { source, events } = createTestSource(upstream.url, { timeouts: { stall: 50 } });
@@ -315,7 +320,7 @@ Deno.test("UpstreamSource lets a reader take its time", async () => {
   assertEquals([seen, events.some(({ type }) => type === "resume")], [SIZE, false]);
 });
 
-Deno.test("UpstreamSource ends the transfer when its reader goes away, and when its signal aborts", async () => {
+Deno.test("UpstreamSource ends the transfer when its reader cancels and when its signal aborts", async () => {
   await using upstream = startFaultUpstream();
   const { digest } = upstream.addBlob(PATH, BLOB);
   upstream.fail({ kind: "blob", stallAfter: HALF });

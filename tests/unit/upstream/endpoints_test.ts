@@ -12,19 +12,19 @@ import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const WELL_KNOWN = listWellKnownUpstreams();
 const CASES: [name: string, entries: UpstreamEntry[], host: string, urls: string[] | undefined][] = [
-  ["asks docker.io at registry-1", WELL_KNOWN, "docker.io", ["https://registry-1.docker.io/"]],
-  ["knows docker.io's other names", [{ host: "index.docker.io" }], "registry-1.docker.io", [
+  ["uses registry-1.docker.io for docker.io", WELL_KNOWN, "docker.io", ["https://registry-1.docker.io/"]],
+  ["recognizes the other names of docker.io", [{ host: "index.docker.io" }], "registry-1.docker.io", [
     "https://registry-1.docker.io/",
   ]],
-  ["asks a well-known registry under its own name", WELL_KNOWN, "ghcr.io", ["https://ghcr.io/"]],
-  ["asks no registry that is not named", WELL_KNOWN, "registry.example.com", undefined],
-  ["asks nobody where nothing is named", [], "docker.io", undefined],
-  ["takes a URL", [{ host: "docker.io", url: "http://mirror:5000" }], "docker.io", ["http://mirror:5000/"]],
-  ["takes a URL without a scheme as https", [{ host: "a.example.com", url: "mirror.lan:5000/x" }], "a.example.com", [
+  ["uses a well-known registry under its own name", WELL_KNOWN, "ghcr.io", ["https://ghcr.io/"]],
+  ["does not allow a registry without an entry", WELL_KNOWN, "registry.example.com", undefined],
+  ["allows no registry without entries", [], "docker.io", undefined],
+  ["accepts a URL", [{ host: "docker.io", url: "http://mirror:5000" }], "docker.io", ["http://mirror:5000/"]],
+  ["treats a URL without a scheme as https", [{ host: "a.example.com", url: "mirror.lan:5000/x" }], "a.example.com", [
     "https://mirror.lan:5000/x",
   ]],
   [
-    "asks several in their order",
+    "returns several entries of a host in their order",
     [
       { host: "quay.io", url: "http://mirror:5000/quay.io" },
       { host: "QUAY.io" },
@@ -32,16 +32,18 @@ const CASES: [name: string, entries: UpstreamEntry[], host: string, urls: string
     "quay.io",
     ["http://mirror:5000/quay.io", "https://quay.io/"],
   ],
-  ["takes a private host that is named", [{ host: "10.0.0.1:5000" }], "10.0.0.1:5000", ["https://10.0.0.1:5000/"]],
-  ["asks this machine by http", [{ host: "localhost:5000" }], "localhost:5000", ["http://localhost:5000/"]],
+  ["accepts a private host that has an entry", [{ host: "10.0.0.1:5000" }], "10.0.0.1:5000", [
+    "https://10.0.0.1:5000/",
+  ]],
+  ["uses http for this machine", [{ host: "localhost:5000" }], "localhost:5000", ["http://localhost:5000/"]],
   ["allows any public host by *", [{ host: "*" }], "registry.example.com", ["https://registry.example.com/"]],
-  ["prefers what is named to *", [{ host: "*" }, { host: "quay.io", url: "https://m.example.com" }], "quay.io", [
+  ["prefers the entry of a host to *", [{ host: "*" }, { host: "quay.io", url: "https://m.example.com" }], "quay.io", [
     "https://m.example.com/",
   ]],
-  ["makes a mirror of all of * with a URL", [{ host: "*", url: "http://mirror:5000" }], "quay.io", [
+  ["uses * with a URL as the mirror of all hosts", [{ host: "*", url: "http://mirror:5000" }], "quay.io", [
     "http://mirror:5000/",
   ]],
-  ["tries a mirror, then the registry", [{ host: "*", url: "http://mirror:5000" }, { host: "*" }], "quay.io", [
+  ["tries the mirror first, then the registry", [{ host: "*", url: "http://mirror:5000" }, { host: "*" }], "quay.io", [
     "http://mirror:5000/",
     "https://quay.io/",
   ]],
@@ -75,12 +77,12 @@ for (
   });
 }
 
-Deno.test("createEndpointSelector() gives no credential to whoever is asked by *", () => {
+Deno.test("createEndpointSelector() uses the credential of * for no host", () => {
   const select = createEndpointSelector([{ host: "*", credential: { username: "a", password: "b" } }]);
   assertEquals(select("registry.example.com")?.map(({ credential }) => credential), [undefined]);
 });
 
-Deno.test("createEndpointSelector() makes one client for a list of authorities", () => {
+Deno.test("createEndpointSelector() creates one HTTP client per entry with certificate authorities", () => {
   const made: string[][] = [];
   const client = {} as Deno.HttpClient;
   const createHttpClient = ({ caCerts }: { caCerts: string[] }) => {
@@ -94,27 +96,27 @@ Deno.test("createEndpointSelector() makes one client for a list of authorities",
 });
 
 for (
-  const [url, reason] of [["ftp://x", "ftp:"], ["http://", "no URL"], [
+  const [url, reason] of [["ftp://x", "ftp:"], ["http://", "not a URL"], [
     "https://me:pw@x.example.com",
-    "belongs into",
+    "put them into the configuration",
   ]] as const
 ) {
-  Deno.test(`createEndpointSelector() refuses the URL ${url}`, () => {
+  Deno.test(`createEndpointSelector() rejects the URL ${url}`, () => {
     assertThrows(() => createEndpointSelector([{ host: "quay.io", url }]), TypeError, reason);
   });
 }
 
-Deno.test("createEndpointSelector() refuses what is no host", () => {
-  assertThrows(() => createEndpointSelector([{ host: "quay.io/team" }]), TypeError, "it is no host");
+Deno.test("createEndpointSelector() rejects an entry whose host is not valid", () => {
+  assertThrows(() => createEndpointSelector([{ host: "quay.io/team" }]), TypeError, "it is not a host name");
 });
 
-Deno.test("createSingleEndpointSelector() sends every name to one endpoint", () => {
+Deno.test("createSingleEndpointSelector() returns the same endpoint for every host", () => {
   const select = createSingleEndpointSelector({ url: "https://mirror.example.com" });
   const urls = ["docker.io", "quay.io", "registry.lan"].map((host) => select(host)?.map(({ url }) => url.href));
   assertEquals(new Set(urls.flat()), new Set(["https://mirror.example.com/"]));
 });
 
-Deno.test("defaultEndpointUrl() is https except for this machine", () => {
+Deno.test("defaultEndpointUrl() returns https except for this machine", () => {
   assertEquals(["docker.io", "a.lan", "127.0.0.1:5000", "a.localhost"].map(defaultEndpointUrl), [
     "https://registry-1.docker.io",
     "https://a.lan",
@@ -125,7 +127,7 @@ Deno.test("defaultEndpointUrl() is https except for this machine", () => {
 
 const DIGEST = computeDigest("x");
 for (const host of ["169.254.169.254", "127.0.0.1:6443", "rebound.example.net"]) {
-  Deno.test(`[59] UpstreamSource sends not one packet to ${host}`, async () => {
+  Deno.test(`[59] UpstreamSource sends no request to ${host}`, async () => {
     let sent = 0;
     const source = new UpstreamSource({
       endpointsOf: createEndpointSelector([{ host: "*" }]),

@@ -7,26 +7,26 @@ import { createTestSource, PATH, patternBytes, REPO } from "../../support/upstre
 
 const BASE = new URL("https://registry.example.com/v2/a/tags/list?n=2");
 const LINKS: [name: string, header: string | null, expected: string | undefined][] = [
-  ["nothing", null, undefined],
+  ["returns undefined without a header", null, undefined],
   [
-    "a relative one",
+    "resolves a relative URL",
     `</v2/a/tags/list?n=2&last=b>; rel="next"`,
     "https://registry.example.com/v2/a/tags/list?n=2&last=b",
   ],
-  ["an absolute one", `<https://x.example/y>; rel=next`, "https://x.example/y"],
+  ["returns an absolute URL", `<https://x.example/y>; rel=next`, "https://x.example/y"],
   [
-    "one of several",
+    "finds the next page among several links",
     `<a>; rel="prev", <?last=b>; title="x"; REL="last next"`,
     "https://registry.example.com/v2/a/tags/list?last=b",
   ],
-  ["not another relation", `</x>; rel="nextish", </y>; rel="prev"`, undefined],
-  ["not one without a relation", `</x>`, undefined],
+  ["ignores other relations", `</x>; rel="nextish", </y>; rel="prev"`, undefined],
+  ["ignores a link without a relation", `</x>`, undefined],
 ];
 for (const [name, header, expected] of LINKS) {
-  Deno.test(`parseNextLink() reads ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
+  Deno.test(`parseNextLink() ${name}`, () => assertEquals(parseNextLink(header, BASE)?.href, expected));
 }
 
-Deno.test("UpstreamSource lists tags over all pages, sorted", async () => {
+Deno.test("UpstreamSource lists the tags of all pages, sorted", async () => {
   await using upstream = startFaultUpstream({ tagsPerPage: 3 });
   const tags = ["b", "B", "10", "9", "a-b", "a.b", "a", "_"];
   for (const tag of tags) upstream.addImage(PATH, tag);
@@ -34,7 +34,7 @@ Deno.test("UpstreamSource lists tags over all pages, sorted", async () => {
   assertEquals(upstream.requests.map(({ query }) => new URLSearchParams(query).get("last")), [null, "B", "a-b"]);
 });
 
-Deno.test("UpstreamSource takes a list of null for an empty one, and leaves out what is no tag", async () => {
+Deno.test("UpstreamSource treats a tag list of null as empty, and ignores invalid tags", async () => {
   await using upstream = startFaultUpstream();
   const { source } = createTestSource(upstream.url);
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":null}`, times: 1 });
@@ -60,7 +60,7 @@ for (
   });
 }
 
-Deno.test("UpstreamSource ends at a page that leads to itself", async () => {
+Deno.test("UpstreamSource ends the tag list at a page that links to itself", async () => {
   await using upstream = startFaultUpstream();
   upstream.addImage(PATH, "a");
   upstream.fail({ kind: "tags", headers: { Link: `</v2/${PATH}/tags/list?n=1000>; rel="next"` } });
@@ -68,8 +68,8 @@ Deno.test("UpstreamSource ends at a page that leads to itself", async () => {
   assertEquals(upstream.count("tags"), 2);
 });
 
-for (const [name, body] of [["no JSON", "<html>"], ["too large", patternBytes(4 * 1024 * 1024 + 1)]] as const) {
-  Deno.test(`UpstreamSource refuses a list of tags that is ${name}`, async () => {
+for (const [name, body] of [["not JSON", "<html>"], ["too large", patternBytes(4 * 1024 * 1024 + 1)]] as const) {
+  Deno.test(`UpstreamSource rejects a tag list that is ${name}`, async () => {
     await using upstream = startFaultUpstream();
     upstream.fail({ kind: "tags", status: 200, body });
     const error = await assertRejects(() => createTestSource(upstream.url).source.listTags(REPO), RegistryError);
@@ -77,7 +77,7 @@ for (const [name, body] of [["no JSON", "<html>"], ["too large", patternBytes(4 
   });
 }
 
-Deno.test("UpstreamSource lists referrers by the API", async () => {
+Deno.test("UpstreamSource lists referrers with the referrers API", async () => {
   await using upstream = startFaultUpstream({ referrersApi: true });
   const { manifest } = upstream.addImage(PATH, "1");
   const signature = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, config: manifest, layers: [] }));
@@ -88,7 +88,7 @@ Deno.test("UpstreamSource lists referrers by the API", async () => {
   assertEquals(upstream.count("manifest"), 0);
 });
 
-Deno.test("UpstreamSource lists referrers by their tag where there is no API", async () => {
+Deno.test("UpstreamSource lists referrers from the referrers tag when there is no API", async () => {
   await using upstream = startFaultUpstream();
   const { manifest } = upstream.addImage(PATH, "1");
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [manifest] };

@@ -20,7 +20,7 @@ Deno.test("UpstreamSource resolves and reads a manifest with one request", async
   assertEquals(upstream.requests[0]!.headers.get("accept-encoding"), "identity");
 });
 
-Deno.test("UpstreamSource resolves a digest, and reads a manifest that it did not resolve", async () => {
+Deno.test("UpstreamSource resolves a digest, and reads a manifest that was not resolved before", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   const { source } = createTestSource(upstream.url);
@@ -28,7 +28,7 @@ Deno.test("UpstreamSource resolves a digest, and reads a manifest that it did no
   assertEquals(await source.resolve(REPO, image.manifest.digest), image.manifest);
 });
 
-Deno.test("UpstreamSource asks once for a manifest that many want", async () => {
+Deno.test("UpstreamSource sends one request for concurrent reads of a manifest", async () => {
   await using upstream = startFaultUpstream();
   upstream.addImage(PATH, "1");
   const { source } = createTestSource(upstream.url);
@@ -36,7 +36,7 @@ Deno.test("UpstreamSource asks once for a manifest that many want", async () => 
   assertEquals([new Set(all.map((one) => one?.digest)).size, upstream.count("manifest")], [1, 1]);
 });
 
-Deno.test("UpstreamSource has nothing of what the registry does not know", async () => {
+Deno.test("UpstreamSource returns undefined for content that the registry does not have", async () => {
   await using upstream = startFaultUpstream();
   const { source } = createTestSource(upstream.url);
   assertEquals(await source.resolve(REPO, "1"), undefined);
@@ -49,7 +49,7 @@ Deno.test("UpstreamSource has nothing of what the registry does not know", async
   assertEquals(await source.listReferrers(REPO, UNKNOWN), []);
 });
 
-Deno.test("UpstreamSource looks a tag up by HEAD", async () => {
+Deno.test("UpstreamSource resolves a tag with a HEAD", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   const { source } = createTestSource(upstream.url);
@@ -59,12 +59,12 @@ Deno.test("UpstreamSource looks a tag up by HEAD", async () => {
 
 for (
   const [name, fault] of [
-    ["names no digest", { headers: { "Docker-Content-Digest": "" } }],
-    ["names no length", { contentLength: null }],
+    ["has no digest", { headers: { "Docker-Content-Digest": "" } }],
+    ["has no length", { contentLength: null }],
     ["is not allowed", { status: 405 }],
   ] satisfies [string, Fault][]
 ) {
-  Deno.test(`UpstreamSource reads the manifest where the HEAD ${name}`, async () => {
+  Deno.test(`UpstreamSource reads the manifest when the HEAD ${name}`, async () => {
     await using upstream = startFaultUpstream();
     const image = upstream.addImage(PATH, "1");
     upstream.fail({ kind: "manifest", method: "HEAD", ...fault });
@@ -73,7 +73,7 @@ for (
   });
 }
 
-Deno.test("UpstreamSource takes the parameters off a Content-Type, and the type from it where the manifest has none", async () => {
+Deno.test("UpstreamSource takes a missing media type from Content-Type, without its parameters", async () => {
   await using upstream = startFaultUpstream();
   const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, manifests: [] }));
   upstream.addManifest(PATH, bytes, { tag: "1", mediaType: `${MEDIA_TYPE.dockerList}; charset=utf-8` });
@@ -81,36 +81,41 @@ Deno.test("UpstreamSource takes the parameters off a Content-Type, and the type 
 });
 
 const WRONG: [name: string, fault: Fault, by: "tag" | "digest", reason: string][] = [
-  ["[13] other bytes than the digest asked for", { body: "{}" }, "digest", "has digest"],
-  ["[13] a lying Docker-Content-Digest", { headers: { "Docker-Content-Digest": UNKNOWN } }, "tag", "it is said to be"],
+  ["[13] a manifest without the requested digest", { body: "{}" }, "digest", "has digest"],
+  ["[13] a wrong Docker-Content-Digest", { headers: { "Docker-Content-Digest": UNKNOWN } }, "tag", "registry reports"],
   [
-    "[13] a lying Docker-Content-Digest beside the right bytes",
+    "[13] a wrong Docker-Content-Digest with the right bytes",
     { headers: { "Docker-Content-Digest": UNKNOWN } },
     "digest",
-    "said",
+    "registry reports",
   ],
   [
-    "[22] 5 MiB, as its length says",
+    "[22] a manifest of 5 MiB with a length",
     { body: patternBytes(5 * 1024 * 1024) },
     "tag",
     "5242880 bytes, more than the 4194304",
   ],
   [
-    "[22] 5 MiB, of no length",
+    "[22] a manifest of 5 MiB without a length",
     { body: patternBytes(5 * 1024 * 1024), contentLength: null },
     "tag",
     "more than the 4194304",
   ],
-  ["what is no manifest", { body: "<html>", headers: { "Docker-Content-Digest": "" } }, "tag", "Cannot use manifest"],
   [
-    "schema 1",
+    "content that is not a manifest",
+    { body: "<html>", headers: { "Docker-Content-Digest": "" } },
+    "tag",
+    "Cannot use manifest",
+  ],
+  [
+    "a manifest of Docker schema 1",
     { body: `{"schemaVersion":1,"fsLayers":[]}`, headers: { "Docker-Content-Digest": "" } },
     "tag",
     "schema 1",
   ],
 ];
 for (const [name, fault, by, reason] of WRONG) {
-  Deno.test(`UpstreamSource refuses a manifest of ${name}`, async () => {
+  Deno.test(`UpstreamSource rejects ${name}`, async () => {
     await using upstream = startFaultUpstream();
     const { manifest } = upstream.addImage(PATH, "1");
     upstream.fail({ kind: "manifest", ...fault });
@@ -126,9 +131,9 @@ for (const [name, fault, by, reason] of WRONG) {
   });
 }
 
-Deno.test("[22] UpstreamSource stops reading a manifest at its bound", async () => {
+Deno.test("[22] UpstreamSource stops reading a manifest at the size limit", async () => {
   await using upstream = startFaultUpstream();
-  // An endless one: whoever wanted all of it would wait for ever.
+  // The body never ends, so reading all of it would take forever.
   upstream.fail({
     kind: "manifest",
     status: 200,
@@ -143,14 +148,14 @@ Deno.test("[22] UpstreamSource stops reading a manifest at its bound", async () 
   );
 });
 
-Deno.test("UpstreamSource reads a manifest that was gzipped unasked", async () => {
+Deno.test("UpstreamSource decodes a manifest that is gzipped although not requested", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   upstream.fail({ kind: "manifest", gzip: true });
   assertEquals(await createTestSource(upstream.url).source.resolve(REPO, "1"), image.manifest);
 });
 
-Deno.test("UpstreamSource reads a manifest again that was cut off", async () => {
+Deno.test("UpstreamSource requests a manifest again when it is cut off", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   upstream.fail({ kind: "manifest", cutAfter: 10, times: 2 });
@@ -158,7 +163,7 @@ Deno.test("UpstreamSource reads a manifest again that was cut off", async () => 
   assertEquals(upstream.count("manifest"), 3);
 });
 
-Deno.test("[15] UpstreamSource waits as long as a 429 says", async () => {
+Deno.test("[15] UpstreamSource waits for the Retry-After of a 429", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   upstream.fail({ kind: "manifest", status: 429, headers: { "Retry-After": "7" }, times: 2 });
@@ -168,7 +173,7 @@ Deno.test("[15] UpstreamSource waits as long as a 429 says", async () => {
   assertEquals(events.map(({ type }) => type), ["request", "retry", "request", "retry", "request"]);
 });
 
-Deno.test("[16] UpstreamSource tries again after a 503", async () => {
+Deno.test("[16] UpstreamSource retries after a 503", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   upstream.fail({ kind: "manifest", status: 503, times: 1 });
@@ -187,7 +192,7 @@ const STATUSES: [status: number, code: string, mapped: number, reason: string][]
   [418, "BAD_GATEWAY", 502, "answers 418"],
 ];
 for (const [status, code, mapped, reason] of STATUSES) {
-  Deno.test(`[61] UpstreamSource tells of a ${status} as ${code}, without secrets`, async () => {
+  Deno.test(`[61] UpstreamSource reports a ${status} as ${code}, without secrets`, async () => {
     await using upstream = startFaultUpstream();
     upstream.fail({ status, body: ERROR_BODY });
     const { source } = createTestSource(upstream.url);
@@ -199,7 +204,7 @@ for (const [status, code, mapped, reason] of STATUSES) {
   });
 }
 
-Deno.test("UpstreamSource does not read an error page of any length", async () => {
+Deno.test("UpstreamSource limits the size of an error page", async () => {
   await using upstream = startFaultUpstream();
   upstream.fail({ status: 418, body: patternBytes(70_000), contentLength: null, stallAfter: Infinity });
   const { source } = createTestSource(upstream.url);
@@ -222,7 +227,7 @@ Deno.test("UpstreamSource logs in with the credential of its endpoint", async ()
   ]);
 });
 
-Deno.test("UpstreamSource looks for the credential of a repository", async () => {
+Deno.test("UpstreamSource looks up the credential of a repository", async () => {
   await using upstream = startFaultUpstream({ auth: { type: "basic", username: "alice", password: "secret-pw" } });
   const image = upstream.addImage(PATH, "1");
   const asked: [string, string][] = [];
@@ -251,10 +256,10 @@ const LOGINS: [
     "refuses the login",
   ],
   ["a wrong token password", { auth: { ...AUTH, password: "other" } }, AUTH, "refuses the user name or the password"],
-  ["no password", { auth: AUTH }, undefined, "does not exist, or needs one"],
+  ["no password", { auth: AUTH }, undefined, "does not exist, or needs a login"],
 ];
 for (const [name, options, credential, reason] of LOGINS) {
-  Deno.test(`[61] UpstreamSource says clearly that there is ${name}`, async () => {
+  Deno.test(`[61] UpstreamSource reports the reason for ${name}, without secrets`, async () => {
     await using upstream = startFaultUpstream(options);
     upstream.addImage(PATH, "1");
     const { source, events } = createTestSource([{ host: REGISTRY, url: upstream.url, credential }]);
@@ -265,7 +270,7 @@ for (const [name, options, credential, reason] of LOGINS) {
   });
 }
 
-Deno.test("[60] UpstreamSource sends no credential to the storage that it is redirected to", async () => {
+Deno.test("[60] UpstreamSource sends no credential to the storage of a redirect", async () => {
   await using storage = startFaultUpstream();
   const blob = patternBytes(3000);
   const { digest } = storage.addBlob(PATH, blob);
@@ -283,7 +288,7 @@ Deno.test("[60] UpstreamSource sends no credential to the storage that it is red
   assert(!JSON.stringify(events).includes("SECRET"));
 });
 
-Deno.test("[18] UpstreamSource follows a redirect loop so far and no further", async () => {
+Deno.test("[18] UpstreamSource stops following a redirect loop after 10 redirects", async () => {
   await using upstream = startFaultUpstream();
   upstream.fail({ redirectTo: "{path}" });
   const error = await assertRejects(
@@ -294,7 +299,7 @@ Deno.test("[18] UpstreamSource follows a redirect loop so far and no further", a
   assertEquals([error.code, upstream.count("manifest")], ["BAD_GATEWAY", 11]);
 });
 
-Deno.test("UpstreamSource puts an endpoint's path before the repository", async () => {
+Deno.test("UpstreamSource puts the path of an endpoint in front of the repository", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(`proxy/quay.io/${PATH}`, "1");
   for (const path of ["/proxy/quay.io", "/v2/proxy/quay.io/"]) {
@@ -304,7 +309,7 @@ Deno.test("UpstreamSource puts an endpoint's path before the repository", async 
   assertEquals(upstream.requests.map(({ query }) => query), ["", ""]);
 });
 
-Deno.test("UpstreamSource tells a mirror without a path which registry is meant", async () => {
+Deno.test("UpstreamSource names the registry in ?ns= for a mirror without a path", async () => {
   await using upstream = startFaultUpstream();
   const image = upstream.addImage(PATH, "1");
   const endpointsOf = createSingleEndpointSelector({ url: upstream.url });
@@ -321,11 +326,11 @@ for (
   const [name, fault, calls] of [
     ["does not have it", { status: 404 }, 1],
     ["is broken", { status: 503 }, 5],
-    ["denies it", { status: 403 }, 1],
-    ["gives something else", { body: "{}" }, 1],
+    ["denies access", { status: 403 }, 1],
+    ["returns other content", { body: "{}" }, 1],
   ] satisfies [string, Fault, number][]
 ) {
-  Deno.test(`UpstreamSource asks the next endpoint where one ${name}`, async () => {
+  Deno.test(`UpstreamSource tries the next endpoint when one ${name}`, async () => {
     await using first = startFaultUpstream();
     await using second = startFaultUpstream();
     const image = second.addImage(PATH, "1");
@@ -337,7 +342,7 @@ for (
   });
 }
 
-Deno.test("UpstreamSource takes no failure of one endpoint for a miss of all", async () => {
+Deno.test("UpstreamSource throws the failure of one endpoint when the others do not have the content", async () => {
   await using first = startFaultUpstream();
   await using second = startFaultUpstream();
   first.fail({ status: 503 });
@@ -345,7 +350,7 @@ Deno.test("UpstreamSource takes no failure of one endpoint for a miss of all", a
   await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "answers 503");
 });
 
-Deno.test("UpstreamSource ends what is under way with its signal", async () => {
+Deno.test("UpstreamSource ends pending requests when its signal aborts", async () => {
   await using upstream = startFaultUpstream();
   const { manifest } = upstream.addImage(PATH, "1");
   upstream.fail({ kind: "manifest", stallAfter: 5 });

@@ -44,7 +44,7 @@ async function find(answers: Record<string, Answer>, addresses = Object.keys(ans
         now--;
       }
     },
-    // An hour in a millisecond: an answer that does not come is aborted.
+    // The signal aborts after 50 ms instead of a second, so that the test does not wait.
     timeout: (milliseconds) => (assertEquals(milliseconds, 1000), AbortSignal.timeout(50)),
   });
   return { nodes, asked, most: () => most };
@@ -57,7 +57,7 @@ const agent = (packages: BodyInit | null, header = HEADER, status = 200): Answer
   });
 };
 
-Deno.test("findNodes() tells id, address, platforms and packages, in the order of the addresses", async () => {
+Deno.test("findNodes() returns id, address, platforms and packages, in the order of the addresses", async () => {
   const list = JSON.stringify([makeKubePkg({}, { name: "web", version: "1.2.0" }), makeKubePkg({})]);
   const { nodes, asked } = await find(
     { "10.0.0.2:36060": agent(list), "10.0.0.9:36060": agent("[]", "b") },
@@ -72,13 +72,13 @@ Deno.test("findNodes() tells id, address, platforms and packages, in the order o
   assert(asked.includes("HEAD 10.0.0.1:36060/kubepkgs"));
 });
 
-Deno.test("findNodes() asks 64 at a time", async () => {
+Deno.test("findNodes() asks 64 addresses at a time", async () => {
   const addresses = Array.from({ length: 254 }, (_, i) => `10.0.0.${i + 1}:1`);
   const { asked, most } = await find({}, addresses);
   assertEquals([asked.length, most()], [254, 64]);
 });
 
-Deno.test("findNodes() takes for an agent only what answers as one", async () => {
+Deno.test("findNodes() ignores addresses that do not respond as an agent", async () => {
   const { nodes } = await find({
     "a:1": () => new Response(null, { status: 404, headers: { "x-node-agent": HEADER } }),
     "b:1": () => new Response(null),
@@ -95,20 +95,20 @@ const endless = () =>
 
 for (
   const [what, body, status] of [
-    ["no JSON", "<html>", 200],
-    ["no list", "{}", 200],
+    ["text that is not JSON", "<html>", 200],
+    ["JSON that is not a list", "{}", 200],
     ["an error", "[]", 500],
-    ["more than is to be read", undefined, 200],
-    ["JSON that is nested too deep", "[".repeat(100_000), 200],
+    ["an endless body", undefined, 200],
+    ["JSON that is nested too deeply", "[".repeat(100_000), 200],
   ] as const
 ) {
-  Deno.test(`findNodes() has an agent without its packages that answers with ${what}`, async () => {
+  Deno.test(`findNodes() returns no packages for an agent that responds with ${what}`, async () => {
     const { nodes } = await find({ "a:1": agent(body ?? endless(), HEADER, status) });
     assertEquals(nodes, [{ ...NODE, address: "a:1", packages: undefined }]);
   });
 }
 
-Deno.test("findNodes() passes over packages that are none", async () => {
+Deno.test("findNodes() skips packages that are not valid, and lists at most 1000", async () => {
   const list = [null, 5, {}, { metadata: { name: "../x" }, spec: { version: "1.0.0" } }, {
     metadata: { name: "web" },
     spec: { version: "\x1b[31m" },

@@ -17,7 +17,11 @@ const LAYER = [...OLD!.blobs].find(([, bytes]) => bytes.length > 300_000)!;
 type Site = Awaited<ReturnType<typeof createAgentSite>>;
 type Fault = (request: AgentRequest, bytes: Uint8Array) => Uint8Array | undefined;
 
-/** Pushes through a wire that counts, and that can be cut. @param fault what comes through; `undefined`: it is cut */
+/**
+ * Pushes through a connection that counts bytes and can fail.
+ *
+ * @param fault returns the bytes that the agent receives; `undefined` closes the connection
+ */
 function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault } = {}) {
   const asked: string[] = [];
   const waits: number[] = [];
@@ -31,13 +35,13 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
       pull: async (controller) => {
         const { done, value } = await reader.read();
         if (done) return controller.close();
-        const through = fault({ method, url, headers, body } as AgentRequest, value);
-        if (through === undefined) {
+        const received = fault({ method, url, headers, body } as AgentRequest, value);
+        if (received === undefined) {
           broken = true;
           return controller.error(new Error("cut"));
         }
-        if (path.includes("/blobs/")) blobBytes += through.length;
-        controller.enqueue(through);
+        if (path.includes("/blobs/")) blobBytes += received.length;
+        controller.enqueue(received);
       },
     }, { highWaterMark: 0 });
     const response = await site.ask(path, { method, headers, token: undefined, ...(stream && { body: stream }) });
@@ -70,7 +74,7 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
   return { push, asked, waits, blobBytes: () => blobBytes };
 }
 
-Deno.test("pushBundle() sends only what the agent lacks, and the agent installs", async () => {
+Deno.test("pushBundle() sends only the missing blobs, and the agent installs", async () => {
   await using site = await createAgentSite();
   const { push, asked, blobBytes } = createPush(site);
   const planned = await push(BUNDLE, { dryRun: true });
@@ -84,7 +88,7 @@ Deno.test("pushBundle() sends only what the agent lacks, and the agent installs"
   assertEquals([first.document.imported, first.sent.blobs], [true, 4]);
   assertEquals([progress[0], progress[1]], [first.sent.bytes, first.sent.bytes]);
   assertEquals(await site.records.pending.list(), []);
-  // As if it had been imported here.
+  // The result is the same as of an import on that machine.
   const { digest } = OLD!.root;
   assertEquals((await site.store.resolve("registry.test/app", "1"))?.digest, digest);
   assertEquals((await site.records.read("line4"))?.status?.omitted, undefined);
@@ -97,7 +101,7 @@ Deno.test("pushBundle() sends only what the agent lacks, and the agent installs"
   assertEquals([again.document.verdict, again.document.imported, again.sent.blobs], ["same", false, 0]);
 });
 
-Deno.test("pushBundle() goes on at the byte where it was cut, and what has come is kept from collectors", async () => {
+Deno.test("pushBundle() resumes an interrupted blob at its next byte, and its content is not collected", async () => {
   await using site = await createAgentSite();
   let left = 350_000;
   const wire = createPush(site, {
@@ -105,7 +109,7 @@ Deno.test("pushBundle() goes on at the byte where it was cut, and what has come 
   });
   const { message } = await assertRejects(() => wire.push(), AgentError);
   assertStringIncludes(message, "cut");
-  // What the second try found kept of the first counted as progress.
+  // The second attempt found bytes of the first, which counts as progress and resets the delay.
   assertEquals(wire.waits, [10, 10, 20, 30, 40, 50]);
   const kept = await collectPackageDigests(site.records);
   assert(kept.has(LAYER[0]));
@@ -121,7 +125,7 @@ Deno.test("pushBundle() goes on at the byte where it was cut, and what has come 
   assertEquals((await site.records.read("line4"))?.spec.version, "1.0.0");
 });
 
-Deno.test("pushBundle() begins a blob anew whose bytes were spoiled on their way or at the agent", async () => {
+Deno.test("pushBundle() starts a blob over if its bytes were changed in transit", async () => {
   await using site = await createAgentSite();
   let isSpoiled = false;
   const { push, waits } = createPush(site, {
@@ -137,7 +141,7 @@ Deno.test("pushBundle() begins a blob anew whose bytes were spoiled on their way
   assertEquals([isSpoiled, waits.length], [true, 1]);
 });
 
-Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and the agent never gets the whole of it", async () => {
+Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and never sends it completely", async () => {
   await using site = await createAgentSite();
   const damaged = BUNDLE.slice();
   damaged[damaged.length - 200_000]! ^= 1;
@@ -148,10 +152,10 @@ Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and the ag
   assertEquals((await push()).document.imported, true);
 });
 
-Deno.test("pushes of the same package at once end in one install", async () => {
+Deno.test("pushBundle() of concurrent pushes of a package installs it once", async () => {
   await using site = await createAgentSite();
   const pushes = [1, 2, 3, 4].map(() => createPush(site));
-  // Time passes while one waits for another.
+  // A push that waits for another one must give it time.
   const sleep = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
   const results = await Promise.all(pushes.map(({ push }) => push(BUNDLE, { sleep })));
   assertEquals(results.filter(({ document }) => document.imported).length, 1);
@@ -161,7 +165,7 @@ Deno.test("pushes of the same package at once end in one install", async () => {
   assertEquals(site.leases(), 0);
 });
 
-Deno.test("pushBundle() throws what the agent refuses as an import here would", async () => {
+Deno.test("pushBundle() throws the same error as an import for a bundle that the agent refuses", async () => {
   await using site = await createAgentSite();
   const { push, waits } = createPush(site);
   await push(NEWER);
@@ -180,7 +184,7 @@ Deno.test("pushBundle() throws what the agent refuses as an import here would", 
   assertEquals(waits, []);
 });
 
-Deno.test("a plan counts what has come in part as room that is there", async () => {
+Deno.test("POST /kubepkgs/plan does not need space for bytes that were received before", async () => {
   let free = Infinity;
   await using site = await createAgentSite({ freeBytes: () => Promise.resolve(free) });
   const ingest = await site.store.openIngest(LAYER[0]);
@@ -198,7 +202,7 @@ const BLOBS: [what: string, range: string | undefined, bytes: Uint8Array<ArrayBu
   ["a range beyond the end", "bytes 0-10/10", makeBytes(10), 400],
 ];
 for (const [what, range, body, status] of BLOBS) {
-  Deno.test(`PUT of a blob with ${what} that nobody planned is answered ${status}`, async () => {
+  Deno.test(`PUT of a blob without a plan, with ${what}, is answered with ${status}`, async () => {
     await using site = await createAgentSite();
     const headers: Record<string, string> = range === undefined ? {} : { "content-range": range };
     const response = await site.ask(`/kubepkgs/blobs/${LAYER[0]}`, { method: "PUT", body, headers });
@@ -206,7 +210,7 @@ for (const [what, range, body, status] of BLOBS) {
   });
 }
 
-Deno.test("PUT of a blob takes it up at the next byte alone, by one sender at a time", async () => {
+Deno.test("PUT of a blob resumes only at the next byte, for one client at a time", async () => {
   await using site = await createAgentSite();
   const { push } = createPush(site, { fault: ({ url }, bytes) => url.includes("/blobs/") ? undefined : bytes });
   await assertRejects(() => push());
@@ -238,7 +242,7 @@ Deno.test("PUT of a blob takes it up at the next byte alone, by one sender at a 
   assertEquals((await put(1000, size)).status, 423);
   slow.resolve();
   assertEquals((await sending).status, 202);
-  // Another process, or a pull, writes the same.
+  // Another process, or a pull, is writing the same blob.
   const ingest = await site.store.openIngest(digest);
   assertEquals((await put(2000, size)).status, 423);
   ingest.keep();
@@ -254,7 +258,7 @@ Deno.test("PUT of a blob takes it up at the next byte alone, by one sender at a 
   assertEquals([wrong.status, (await stateOf(OLD!.root.digest)).offset], [422, 0]);
 });
 
-Deno.test("pushBundle() of a delta whose base the agent lacks names what is missing before anything is sent", async () => {
+Deno.test("pushBundle() names omitted blobs that the agent does not hold, before it sends anything", async () => {
   await using site = await createAgentSite();
   const { push, asked } = createPush(site);
   const delta = await makeBundle(NEW!, { version: "2.0.0", have: [LAYER[0]] });

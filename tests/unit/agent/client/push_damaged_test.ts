@@ -26,7 +26,7 @@ async function packApp(): Promise<Uint8Array<ArrayBuffer>> {
   return concat(pieces);
 }
 
-/** Pushes to an agent that has all blobs. @returns the requests that it got, and what went wrong */
+/** Pushes to an agent that holds all blobs. @returns the requests that it received, and the error of the push */
 async function push(bundle: Uint8Array<ArrayBuffer>): Promise<{ asked: string[]; error: unknown }> {
   const asked: string[] = [];
   const client = new AgentClient({
@@ -58,7 +58,7 @@ async function push(bundle: Uint8Array<ArrayBuffer>): Promise<{ asked: string[];
 
 const TGZ = await packApp();
 
-Deno.test("[48] pushBundle() tells an agent that has all blobs nothing of a package in which a bit has flipped", async () => {
+Deno.test("[48] pushBundle() sends no request for a package with a flipped bit to an agent that holds all blobs", async () => {
   assertEquals(await push(TGZ), { asked: ["POST /kubepkgs/plan", "PUT /kubepkgs"], error: undefined });
   const head = new DataView(TGZ.buffer).getUint32(16, true);
   let refused = 0;
@@ -66,7 +66,7 @@ Deno.test("[48] pushBundle() tells an agent that has all blobs nothing of a pack
     const bytes = TGZ.slice();
     bytes[at]! ^= 1 << at % 8;
     const { asked, error } = await push(bytes);
-    // Some bits of a deflate stream mean nothing.
+    // Some bits of a deflate stream have no meaning.
     if (error === undefined) continue;
     assert(error instanceof CorruptError, `byte ${at}: ${error}`);
     assertEquals(asked, [], `byte ${at}`);
@@ -75,7 +75,7 @@ Deno.test("[48] pushBundle() tells an agent that has all blobs nothing of a pack
   assert(refused > head - 10, `${refused} of ${head}`);
 });
 
-Deno.test("[48] pushBundle() of a file with a wrong check sum does not have it installed", async () => {
+Deno.test("[48] pushBundle() does not install a file with a wrong checksum", async () => {
   const bytes = new Uint8Array(gzipSync(gunzipSync(TGZ)));
   bytes[bytes.length - 6]! ^= 1;
   const { asked, error } = await push(bytes);

@@ -25,7 +25,7 @@ for (
     ...["10.0.0.01/24", "10.0.0.0/24 ", "::1/128", "a.b.c.d/24", "10.0.0.0.0/24", "1e1.0.0.0/24"],
   ]
 ) {
-  Deno.test(`addressesOfSubnet() takes ${JSON.stringify(cidr)} for none, or for too large`, () => {
+  Deno.test(`addressesOfSubnet() rejects ${JSON.stringify(cidr)}`, () => {
     assertEquals(addressesOfSubnet(cidr), undefined);
   });
 }
@@ -52,7 +52,7 @@ for (
   });
 }
 
-Deno.test("localSubnets() has each once, and none of IPv6", () => {
+Deno.test("localSubnets() lists each subnet once, and none of IPv6", () => {
   const found = localSubnets([
     { family: "IPv4", address: "192.168.1.5", netmask: "255.255.255.0" },
     { family: "IPv6", address: "fd00::1", netmask: "ffff:ffff:ffff:ffff::" },

@@ -23,9 +23,9 @@ for (
     ["packages -- history", "packages", "-- history"],
   ] as const
 ) {
-  Deno.test(`findCommand() of ${line}`, () => {
+  Deno.test(`findCommand() splits "${line}"`, () => {
     const { command, args } = findCommand(COMMANDS, line.split(" "));
-    assertEquals([command.name, args.join(" ")], [name, rest]);
+    assertEquals({ name: command.name, rest: args.join(" ") }, { name, rest });
     assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, name);
   });
 }
@@ -38,10 +38,10 @@ for (
       'Cannot run "histroy": there is no such subcommand of packages; did you mean "history"?',
       "packages",
     ],
-    ["--json packages", "Cannot use --json: a command has to come first", undefined],
+    ["--json packages", "Cannot use --json: the command must come first", undefined],
   ] as const
 ) {
-  Deno.test(`findCommand() refuses ${line}`, () => {
+  Deno.test(`findCommand() refuses "${line}" and suggests the nearest name`, () => {
     assertThrows(() => findCommand(COMMANDS, line.split(" ")), UsageError, message);
     assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, known);
   });

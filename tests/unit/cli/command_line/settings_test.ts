@@ -12,15 +12,15 @@ const pack = COMMANDS.find(({ name }) => name === "pack")!;
 
 for (
   const [what, args, env, expected] of [
-    ["the flag first", ["--data", "/a"], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/a"],
-    ["then $STORAGE_ROOT", [], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/b"],
-    ["then $XDG_DATA_HOME", [], { XDG_DATA_HOME: "/c", HOME: "/d" }, "/c/crpe"],
-    ["then the home", [], { HOME: "/d" }, "/d/.local/share/crpe"],
+    ["--data before all others", ["--data", "/a"], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/a"],
+    ["else $STORAGE_ROOT", [], { STORAGE_ROOT: "/b", XDG_DATA_HOME: "/c", HOME: "/d" }, "/b"],
+    ["else $XDG_DATA_HOME", [], { XDG_DATA_HOME: "/c", HOME: "/d" }, "/c/crpe"],
+    ["else $HOME", [], { HOME: "/d" }, "/d/.local/share/crpe"],
     ["without a trailing slash", ["--data", "/a//"], {}, "/a"],
-    ["also the root", ["--data", "/"], {}, "/"],
+    ["but keeps the root /", ["--data", "/"], {}, "/"],
   ] as const
 ) {
-  Deno.test(`readSettings() takes the data folder: ${what}`, async () => {
+  Deno.test(`readSettings() chooses the data folder: ${what}`, async () => {
     const settings = await readSettings(parseCommandLine(registry, args), createTestIo({ env }));
     assertEquals(settings.data, expected);
   });
@@ -54,16 +54,16 @@ for (
   Deno.test(`parseAddress() reads ${text}`, () => assertEquals(parseAddress(text), { hostname, port }));
 }
 
-Deno.test("readAddress() lets $PORT change the port alone", () => {
+Deno.test("readAddress() changes only the port to $PORT, and ignores $PORT with --addr", () => {
   const io = createTestIo({ env: { PORT: "7000" } });
   const config = { upstream: [], hosts: {} };
   assertEquals(readAddress(parseCommandLine(registry, []), io, config, 6060).port, 7000);
   assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, config, 6060).port, 1);
   const { hostname, port } = readAddress(parseCommandLine(registry, []), io, { ...config, addr: "a:2" }, 6060);
-  assertEquals([hostname, port], ["a", 7000]);
+  assertEquals({ hostname, port }, { hostname: "a", port: 7000 });
 });
 
-Deno.test("parseConfigFile() reads YAML and JSON alike", () => {
+Deno.test("parseConfigFile() parses YAML and JSON to the same configuration", () => {
   const expected = {
     upstream: ["quay.io"],
     offline: true,
@@ -87,16 +87,16 @@ Deno.test("parseConfigFile() reads YAML and JSON alike", () => {
 
 for (
   const [what, text, message] of [
-    ["an unknown field", "uptsream: x", 'uptsream is not known; did you mean "upstream"?'],
+    ["an unknown field", "uptsream: x", 'uptsream is not a known field; did you mean "upstream"?'],
     ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
-    ["a wrong type", "offline: maybe", "offline is not what it has to be"],
-    ["no YAML", "a: [", "Cannot read the configuration x.yaml"],
-    ["an alias where a password should be", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
-    ["a tag where a password should be", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
+    ["a wrong type", "offline: maybe", "offline has the wrong type; expected boolean"],
+    ["text that is not YAML", "a: [", "Cannot read the configuration x.yaml"],
+    ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
+    ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
     ["a list", "[]", "Cannot read the configuration x.yaml"],
   ] as const
 ) {
-  Deno.test(`parseConfigFile() refuses ${what}, and tells no secret`, () => {
+  Deno.test(`parseConfigFile() refuses ${what} without repeating a secret`, () => {
     const error = assertThrows(() => parseConfigFile(text, "x.yaml"), UsageError, message);
     assertEquals(error.message.includes("secret"), false);
   });

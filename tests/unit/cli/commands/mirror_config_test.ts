@@ -13,7 +13,7 @@ async function mirrorConfig(...args: string[]) {
   return { status, out: io.outText, err: io.errText };
 }
 
-/** Every file of a folder with its text. */
+/** Reads the text of every file of a folder. */
 async function readAll(folder: TestFolder): Promise<Record<string, string>> {
   const names = await folder.listFiles();
   return Object.fromEntries(
@@ -22,15 +22,15 @@ async function readAll(folder: TestFolder): Promise<Record<string, string>> {
 }
 
 const clients: [client: string, file: string, current: string][] = [
-  ["k3s", K3S, "# ours\nmirrors:\n  registry.lan:\n    endpoint: [http://10.0.0.2:5000]\n"],
+  ["k3s", K3S, "# private\nmirrors:\n  registry.lan:\n    endpoint: [http://10.0.0.2:5000]\n"],
   ["containerd", "etc/containerd/certs.d/_default/hosts.toml", '[host."https://other.example"]\n'],
-  ["crio", DROP_IN, "# somebody's\n"],
-  ["podman", DROP_IN, "# somebody's\n"],
+  ["crio", DROP_IN, "# of the administrator\n"],
+  ["podman", DROP_IN, "# of the administrator\n"],
   ["docker", DAEMON, '{"debug":true}'],
 ];
 
 for (const [client, file, current] of clients) {
-  Deno.test(`mirror-config ${client} --write and --remove leave what was there, file or none`, async () => {
+  Deno.test(`mirror-config ${client} --remove restores the state before --write, with and without a file`, async () => {
     for (const before of [undefined, current]) {
       await using folder = await TestFolder.create();
       if (before !== undefined) await folder.write(file, before);
@@ -51,7 +51,7 @@ for (const [client, file, current] of clients) {
       assertEquals([again.status, await readAll(folder)], [0, first]);
       assertStringIncludes(again.out, "unchanged");
 
-      // Another address takes the place of the first; the backup is the first one's.
+      // A second --write replaces the address, and keeps the first backup.
       await mirrorConfig(...flags, "--write", "--to=http://192.168.1.20:6060");
       const moved = await readAll(folder);
       assertStringIncludes(moved[file]!, "192.168.1.20:6060");
@@ -66,14 +66,14 @@ for (const [client, file, current] of clients) {
   });
 }
 
-Deno.test("mirror-config loses nothing that was written after it", async () => {
+Deno.test("mirror-config --remove keeps later edits of the file in a copy", async () => {
   await using folder = await TestFolder.create();
   await folder.write(DAEMON, '{"debug":true}');
   const flags = ["docker", `--root=${folder.path}`];
   await mirrorConfig(...flags, "--write");
   const edited = '{"debug":true,"experimental":true,"registry-mirrors":["http://127.0.0.1:6060"]}';
   await folder.write(DAEMON, edited);
-  // A second --write builds on it, and the backup is still the first.
+  // A second --write is based on the edited file, and keeps the first backup.
   await mirrorConfig(...flags, "--write", "--to=http://crpe.lan:6060");
   const second = await readAll(folder);
   assertEquals(JSON.parse(second[DAEMON]!), {
@@ -88,7 +88,7 @@ Deno.test("mirror-config loses nothing that was written after it", async () => {
   assertEquals(await readAll(folder), { [DAEMON]: '{"debug":true}', [`${DAEMON}.after-crpe`]: edited });
 });
 
-Deno.test("mirror-config --write keeps a file's rights, also for its backup", async () => {
+Deno.test("mirror-config --write preserves the file mode, also for the backup", async () => {
   await using folder = await TestFolder.create();
   const path = await folder.write(K3S, "configs: {quay.io: {auth: {password: secret}}}\n");
   await Deno.chmod(path, 0o600);
@@ -97,7 +97,7 @@ Deno.test("mirror-config --write keeps a file's rights, also for its backup", as
   for (const name of [path, `${path}.before-crpe`]) assertEquals((await Deno.stat(name)).mode! & 0o777, 0o600);
 });
 
-Deno.test("mirror-config containerd --remove takes back every host, or those named", async () => {
+Deno.test("mirror-config containerd --remove removes all hosts, or the named ones", async () => {
   await using folder = await TestFolder.create();
   const flags = ["containerd", `--root=${folder.path}`];
   await mirrorConfig(...flags, "--write", "--host=quay.io", "--host=registry.lan:5000");
@@ -111,7 +111,7 @@ Deno.test("mirror-config containerd --remove takes back every host, or those nam
   assertEquals(await names(), []);
 });
 
-Deno.test("mirror-config changes nothing when one file is not understood", async () => {
+Deno.test("mirror-config changes no file when one of them cannot be merged", async () => {
   await using folder = await TestFolder.create();
   await folder.write("certs.d/quay.io/hosts.toml", '[host."https://a"]\n[host."http://127.0.0.1:6060"]\n');
   const before = await readAll(folder);
@@ -119,10 +119,10 @@ Deno.test("mirror-config changes nothing when one file is not understood", async
     ...["containerd", `--path=${folder.path}/certs.d`, "--write", "--host=docker.io", "--host=quay.io"],
   );
   assertEquals([status, await readAll(folder)], [1, before]);
-  assertStringIncludes(err, "quay.io/hosts.toml: it asks https://a before");
+  assertStringIncludes(err, "quay.io/hosts.toml: it lists https://a before");
 });
 
-Deno.test("mirror-config follows a link, but not out of the root", async () => {
+Deno.test("mirror-config follows a symbolic link, but not out of the root", async () => {
   await using folder = await TestFolder.create();
   await folder.write("real/daemon.json", "{}");
   await folder.write("root/etc/docker/x", "");
@@ -141,16 +141,16 @@ Deno.test("mirror-config follows a link, but not out of the root", async () => {
   assertStringIncludes(await Deno.readTextFile(`${folder.path}/real/daemon.json`), "registry-mirrors");
 });
 
-Deno.test("mirror-config says what else names the same registries", async () => {
+Deno.test("mirror-config names other files that configure the same registries", async () => {
   await using folder = await TestFolder.create();
   await folder.write("etc/containers/registries.conf", '[[registry]]\nlocation = "quay.io"\n');
   await folder.write("etc/containers/registries.conf.d/99-ours.conf", '[[registry]]\nprefix = "docker.io"\n');
   const { err } = await mirrorConfig("podman", `--root=${folder.path}`, "--write");
-  assertStringIncludes(err, "registries.conf says of quay.io does not count any more");
-  assertStringIncludes(err, "99-ours.conf says of docker.io counts, not crpe's file");
+  assertStringIncludes(err, "registries.conf also configures quay.io: crpe's file takes precedence");
+  assertStringIncludes(err, "99-ours.conf also configures docker.io: it takes precedence over crpe's file");
 });
 
-Deno.test("mirror-config --json prints one document", async () => {
+Deno.test("mirror-config --json prints one JSON document", async () => {
   await using folder = await TestFolder.create();
   const flags = ["containerd", `--root=${folder.path}`, "--json"];
   const path = `${folder.path}/etc/containerd/certs.d/_default/hosts.toml`;
@@ -165,15 +165,15 @@ Deno.test("mirror-config --json prints one document", async () => {
 
 for (
   const [what, args, message] of [
-    ["an unknown client", ["k8s"], "it is none of k3s, containerd, crio, podman, docker"],
+    ["an unknown client", ["k8s"], "it must be one of k3s, containerd, crio, podman, docker"],
     ["an address without a scheme", ["k3s", "--to=crpe:6060"], "Cannot use the address"],
     ["a bad host", ["k3s", "--host=a/b"], 'Cannot use the host "a/b"'],
     ["--write with --remove", ["k3s", "--write", "--remove"], "choose one"],
     ["--root with --path", ["k3s", "--root=/a", "--path=/b"], "Cannot use --root together with --path"],
-    ["docker for another host", ["docker", "--host=quay.io"], "it has mirrors for docker.io alone"],
+    ["docker for another host", ["docker", "--host=quay.io"], "it supports mirrors of docker.io only"],
   ] as const
 ) {
-  Deno.test(`mirror-config: exit status 2 for ${what}`, async () => {
+  Deno.test(`mirror-config exits with status 2 for ${what}`, async () => {
     const { status, err } = await mirrorConfig(...args);
     assertEquals(status, 2);
     assertStringIncludes(err, message);

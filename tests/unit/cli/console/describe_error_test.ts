@@ -9,10 +9,10 @@ const escaped: [string, string][] = [
   ["\u202egnp.tgz\u2066\u2028", "\\u202egnp.tgz\\u2066\\u2028"],
 ];
 for (const [text, expected] of escaped) {
-  Deno.test(`escapeControls() makes ${JSON.stringify(expected)}`, () => assertEquals(escapeControls(text), expected));
+  Deno.test(`escapeControls() returns ${JSON.stringify(expected)}`, () => assertEquals(escapeControls(text), expected));
 }
 
-Deno.test("describeError() gives one line that a terminal does not obey", () => {
+Deno.test("describeError() returns one line without control characters", () => {
   const error = new CorruptError('Cannot use "\u202egnp":\n  a name\u001b[31m');
   assertEquals(describeError(error), 'Cannot use "\\u202egnp": a name\\u001b[31m');
 });

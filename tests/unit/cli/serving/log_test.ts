@@ -14,7 +14,7 @@ const entry = {
   client: "10.0.0.7",
 };
 
-Deno.test("Log writes lines for people", () => {
+Deno.test("Log writes text lines, in batches", () => {
   const io = createTestIo();
   const log = new Log(io, { format: "text", isVerbose: false, now });
   log.write("info", "listening");
@@ -33,7 +33,7 @@ Deno.test("Log writes lines for people", () => {
   ]);
 });
 
-Deno.test("Log writes one JSON object a line", () => {
+Deno.test("Log writes one JSON object per line", () => {
   const io = createTestIo();
   const log = new Log(io, { format: "json", isVerbose: true, now });
   log.write("debug", 'a "quoted"\nword');
@@ -50,7 +50,7 @@ Deno.test("Log writes one JSON object a line", () => {
 });
 
 for (const format of ["text", "json"] as const) {
-  Deno.test(`Log writes what a terminal would obey, or a line's end, as an escape, in ${format}`, () => {
+  Deno.test(`Log escapes control characters and line separators in ${format}`, () => {
     const io = createTestIo();
     const log = new Log(io, { format, isVerbose: false, now });
     log.access({ ...entry, path: "/\u009b31m\u001b[2J\u0085\u2028\u202e\u007f" });
@@ -64,7 +64,7 @@ for (const format of ["text", "json"] as const) {
   });
 }
 
-Deno.test("Metrics are in the exposition format of Prometheus, with labels escaped", () => {
+Deno.test("Metrics use the Prometheus text format, with escaped labels", () => {
   const metrics = new Metrics();
   metrics.add("crpe_requests_total", 1, { kind: "blob", status: "200" });
   metrics.add("crpe_requests_total", 2, { kind: "blob", status: "200" });
@@ -78,7 +78,7 @@ Deno.test("Metrics are in the exposition format of Prometheus, with labels escap
   }
 });
 
-Deno.test("Metrics do not grow without end", () => {
+Deno.test("Metrics bound the number of series", () => {
   const metrics = new Metrics();
   for (let i = 0; i < 10_000; i++) metrics.add("crpe_upstream_errors_total", 1, { host: `host${i}` });
   const lines = metrics.format().split("\n").filter((line) => line.startsWith("crpe_upstream_errors_total"));

@@ -18,7 +18,7 @@ function start({ free = 12_288 }: { free?: number | undefined } = {}) {
   const metrics = new Metrics();
   const observer = new Observer({ log, metrics, cacheMax: 7 * 1024 * 1024, freeBytes: () => Promise.resolve(free) });
   const lines = async () => {
-    // What asks for the free space tells a moment later.
+    // The message about free space is logged asynchronously.
     await new Promise((resolve) => setTimeout(resolve, 0));
     log.flush();
     return io.errText.split("\n").filter((line) => line !== "").map((line) => line.replace(`${TIME} `, ""));
@@ -37,7 +37,7 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
     'crpe_upstream_errors_total{host="mirror.test:5000"} 1',
   ],
   [
-    "a failed download of an unknown sender",
+    "a failed download from an unknown endpoint",
     {
       ...{ type: "failed", repo, digest, host: undefined },
       error: new RegistryError("UNAVAILABLE", `Cannot read blob ${digest} of ${repo} from 10.0.0.1:5000: it stalled`),
@@ -48,17 +48,17 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
   [
     "a blob over the limit",
     { type: "bypass", ...given, why: "limit" },
-    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no room for it within --cache-max 7 MiB`,
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served but not cached: it does not fit within --cache-max 7 MiB`,
     "crpe_blobs_unkept_total 1",
   ],
   [
-    "a blob that the disk is too full for",
+    "a blob that does not fit on the disk",
     { type: "bypass", ...given, why: "disk" },
-    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not kept: there is no space left on the device, 12 KiB are free`,
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served but not cached: no space left on the device, 12 KiB free`,
     "crpe_blobs_unkept_total 1",
   ],
   [
-    "a blob that cannot be written, which the cache tells of",
+    "a blob bypassing a read-only store, without a message",
     { type: "bypass", ...given, why: "read-only" },
     undefined,
     "crpe_blobs_unkept_total 1",
@@ -73,7 +73,7 @@ for (const [what, event, line, value] of cases) {
   });
 }
 
-Deno.test("Observer tells of each unkept blob once, and counts each time", async () => {
+Deno.test("Observer logs each uncached blob once, and counts every time", async () => {
   const { observer, lines, values } = start();
   const other = computeDigest("another");
   for (const each of [digest, digest, other, digest]) {
@@ -83,20 +83,20 @@ Deno.test("Observer tells of each unkept blob once, and counts each time", async
   assert(values().includes("crpe_blobs_unkept_total 4"));
 });
 
-Deno.test("Observer tells of a full disk also where the system does not say how full", async () => {
+Deno.test("Observer logs a full disk also when the free space is unknown", async () => {
   const { observer, lines } = start({ free: undefined });
   observer.onCacheEvent({ type: "bypass", ...given, why: "disk" });
-  assert((await lines())[0]?.includes("is served, but not kept: there is no space left on the device"));
+  assert((await lines())[0]?.includes("is served but not cached: no space left on the device"));
 });
 
-Deno.test("Observer does not blame the upstream for what is wrong here", async () => {
+Deno.test("Observer does not count a local failure as an upstream error", async () => {
   const { observer, lines, values } = start();
   observer.onCacheEvent({ type: "failed", repo, digest, host: "mirror.test", error: new Error("the disk is broken") });
   assertEquals((await lines()).length, 1);
   assertEquals(values().filter((line) => line.startsWith("crpe_upstream_errors_total")), []);
 });
 
-Deno.test("Observer tells once of what fails many clients", async () => {
+Deno.test("Observer logs an error that many clients share once", async () => {
   const { observer, lines } = start();
   const denied = new RegistryError("DENIED", "Cannot read manifest 1 of registry.test/x from registry.test: no login");
   for (let i = 0; i < 3; i++) observer.onUpstreamError(denied, new Request("http://crpe/v2/x/manifests/1?ns=a"));
@@ -107,11 +107,11 @@ Deno.test("Observer tells once of what fails many clients", async () => {
   assertEquals((await lines()).map((line) => line.slice(0, 40)), [
     "warning: /v2/x/manifests/1?ns=a: Cannot ",
     "warning: the download of sha256:" + digest.slice(7, 15),
-    "error: an answer was broken off: somethi",
+    "error: response aborted: something else",
   ]);
 });
 
-Deno.test("Observer counts an answer of an upstream that cannot be used by its host", async () => {
+Deno.test("Observer counts an unusable response under its upstream host", async () => {
   const { observer, lines, values } = start();
   const error = new RegistryError(
     "BAD_GATEWAY",
@@ -119,6 +119,6 @@ Deno.test("Observer counts an answer of an upstream that cannot be used by its h
   );
   observer.onUpstreamEvent({ type: "wrong", host: "mirror.test", error });
   observer.onUpstreamError(error, new Request("http://crpe/v2/x/manifests/1"));
-  assertEquals(await lines(), [`warning: mirror.test gave an answer that cannot be used: ${error.message}`]);
+  assertEquals(await lines(), [`warning: unusable response from mirror.test: ${error.message}`]);
   assert(values().includes('crpe_upstream_errors_total{host="mirror.test"} 1'));
 });

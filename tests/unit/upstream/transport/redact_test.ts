@@ -6,15 +6,15 @@ const CASES: [name: string, text: string, expected: string][] = [
   ["the query of a URL", "for url (https://cdn.net/b/x?X-Sig=abc&t=1): no", "for url (https://cdn.net/b/x): no"],
   ["user information", "at http://me:pw@host:5000/x!", "at http://host:5000/x!"],
   ["a fragment", "https://a/b#token=1 end", "https://a/b end"],
-  ["an Authorization", "sent Bearer eyJhbGciOi.J9 and Basic YWxpY2U6cHc=", "sent Bearer … and Basic …"],
-  ["line ends and controls", "a\r\nb\x1b[31mc", "a b [31mc"],
-  ["nothing of a plain text", "connection refused (os error 111)", "connection refused (os error 111)"],
+  ["the value of an Authorization", "sent Bearer eyJhbGciOi.J9 and Basic YWxpY2U6cHc=", "sent Bearer … and Basic …"],
+  ["line breaks and control characters", "a\r\nb\x1b[31mc", "a b [31mc"],
+  ["nothing from a plain text", "connection refused (os error 111)", "connection refused (os error 111)"],
 ];
 for (const [name, text, expected] of CASES) {
-  Deno.test(`[61] redactText() takes out ${name}`, () => assertEquals(redactText(text), expected));
+  Deno.test(`[61] redactText() removes ${name}`, () => assertEquals(redactText(text), expected));
 }
 
-Deno.test("[61] redactError() keeps the words and not the secrets of a chain", () => {
+Deno.test("[61] redactError() keeps the messages of a chain of causes, without secrets", () => {
   const inner = new Error("error sending request for url (https://cdn.net/x?sig=SECRET): connection refused");
   const error = redactError(new TypeError("fetch failed", { cause: inner }));
   assert(!Deno.inspect(error).includes("SECRET"));
@@ -22,7 +22,7 @@ Deno.test("[61] redactError() keeps the words and not the secrets of a chain", (
   assertEquals(error.cause, undefined);
 });
 
-// What Deno says, of different releases.
+// Error messages of different releases of Deno.
 const prefix = "error sending request for url (https://registry.example.com/v2/): client error (Connect): ";
 const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   [
@@ -54,7 +54,7 @@ const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   ["something new", "other", "failed"],
 ];
 for (const [text, failure, words] of FAILURES) {
-  Deno.test(`toTransportError() knows ${failure} by ${text.replace(prefix, "…").slice(0, 70)}`, () => {
+  Deno.test(`toTransportError() recognizes ${failure} in ${text.replace(prefix, "…").slice(0, 70)}`, () => {
     for (const error of [new TypeError(text), new TypeError("fetch failed", { cause: new Error(text) })]) {
       const found = toTransportError(error);
       assertEquals(found.failure, failure);

@@ -6,7 +6,7 @@ import { makeCertificate } from "../../../support/certificate.ts";
 import { startFaultUpstream } from "../../../support/fault_upstream.ts";
 import { createTestSource, PATH, REGISTRY, REPO } from "../../../support/upstream_source.ts";
 
-Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason, and never asks by http", async () => {
+Deno.test("[20] UpstreamSource rejects a self-signed certificate with the reason, and never falls back to http", async () => {
   const tls = await makeCertificate();
   await using upstream = startFaultUpstream({ tls });
   const image = upstream.addImage(PATH, "1");
@@ -36,8 +36,8 @@ Deno.test("[20] UpstreamSource refuses a self-signed certificate with the reason
 });
 
 for (const isTrusted of [true, false]) {
-  const what = isTrusted ? "that is trusted" : "that nobody vouches for";
-  Deno.test(`[20] UpstreamSource says what is wrong with a server that shows an authority's certificate, ${what}`, async () => {
+  const what = isTrusted ? "trusted" : "untrusted";
+  Deno.test(`[20] UpstreamSource explains the error when a server uses a ${what} CA certificate`, async () => {
     const tls = await makeCertificate({ isAuthority: true });
     await using upstream = startFaultUpstream({ tls });
     const clients: Deno.HttpClient[] = [];
@@ -51,19 +51,19 @@ for (const isTrusted of [true, false]) {
     });
     const { source } = createTestSource([], { endpointsOf });
     const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
-    assertStringIncludes(error.message, `from ${upstream.host}: its certificate is an authority's (CA:TRUE)`);
+    assertStringIncludes(error.message, `from ${upstream.host}: its certificate is a CA certificate (CA:TRUE)`);
     assertStringIncludes(error.message, "basicConstraints=CA:FALSE");
     for (const client of clients) client.close();
   });
 }
 
-Deno.test("UpstreamSource says that a port does not speak TLS", async () => {
+Deno.test("UpstreamSource reports that a port does not speak TLS", async () => {
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("plain"));
   const { source } = createTestSource(`https://127.0.0.1:${server.addr.port}`);
   await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "does not speak TLS");
 });
 
-Deno.test("[21] UpstreamSource fails at once, by name, where a connection is refused", async () => {
+Deno.test("[21] UpstreamSource fails immediately and names the host when a connection is refused", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const host = `127.0.0.1:${listener.addr.port}`;
   listener.close();
@@ -76,7 +76,7 @@ Deno.test("[21] UpstreamSource fails at once, by name, where a connection is ref
   assertEquals([waits, events.filter(({ type }) => type === "error").length], [[], 3]);
 });
 
-Deno.test("[21] UpstreamSource fails at once, by name, where the DNS fails", async () => {
+Deno.test("[21] UpstreamSource fails immediately and names the host when the DNS fails", async () => {
   const { source, waits } = createTestSource("https://no-such-registry.invalid");
   const error = await assertRejects(() => source.statBlob(REPO, `sha256:${"0".repeat(64)}`), RegistryError);
   assertEquals(error.status, 503);
@@ -85,8 +85,8 @@ Deno.test("[21] UpstreamSource fails at once, by name, where the DNS fails", asy
   assert(waits.reduce((sum, wait) => sum + wait, 0) < 1000);
 });
 
-Deno.test("UpstreamSource waits so long for an answer and no longer", async () => {
-  // It takes connections, and says nothing.
+Deno.test("UpstreamSource limits the time until the head of a response is received", async () => {
+  // The listener accepts connections but sends nothing.
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { source } = createTestSource(`http://127.0.0.1:${listener.addr.port}`, { timeouts: { connect: 50 } });
   const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError, "did not answer within 0.05 s");
@@ -94,7 +94,7 @@ Deno.test("UpstreamSource waits so long for an answer and no longer", async () =
   listener.close();
 });
 
-Deno.test("[61] UpstreamSource keeps the cause, without the query of its URL", async () => {
+Deno.test("[61] UpstreamSource keeps the cause of an error, without the query of its URL", async () => {
   await using upstream = startFaultUpstream();
   upstream.fail({ redirectTo: "http://no-such-storage.invalid/x?X-Signature=SECRET" });
   const { source, events } = createTestSource(upstream.url);

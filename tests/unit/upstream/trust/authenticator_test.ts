@@ -14,7 +14,7 @@ type Answer = Response | ((request: Request) => Response | Promise<Response>);
 interface World {
   readonly fetch: Fetch;
   readonly auth: Authenticator;
-  /** Requests to the registry, by their Authorization. */
+  /** The Authorization of each request to the registry. */
   readonly asked: (string | null)[];
   /** Requests to the token server. */
   readonly tokens: { url: URL; method: string; authorization: string | null; body: string }[];
@@ -22,16 +22,16 @@ interface World {
   tick(milliseconds: number): void;
 }
 
-/** A registry that lets in who `isLetIn`, and a token server that counts its tokens. */
+/** Creates a registry that accepts requests for which `isAccepted` is true, and a token server with numbered tokens. */
 function createWorld(
   options: {
     challenge?: string | null;
-    isLetIn?: (authorization: string | null) => boolean;
+    isAccepted?: (authorization: string | null) => boolean;
     token?: Answer;
     ping?: string;
   } & Partial<AuthOptions> = {},
 ): World {
-  const { challenge = CHALLENGE, isLetIn = (sent) => /^Bearer t\d+$/.test(sent ?? "") } = options;
+  const { challenge = CHALLENGE, isAccepted = (sent) => /^Bearer t\d+$/.test(sent ?? "") } = options;
   const asked: World["asked"] = [];
   const tokens: World["tokens"] = [];
   let time = 0;
@@ -43,7 +43,7 @@ function createWorld(
       return Promise.resolve(new Response(null, { status: 401, headers: { "www-authenticate": options.ping } }));
     }
     asked.push(authorization);
-    if (isLetIn(authorization)) return Promise.resolve(new Response("ok"));
+    if (isAccepted(authorization)) return Promise.resolve(new Response("ok"));
     const headers: Record<string, string> = challenge === null ? {} : { "www-authenticate": challenge };
     return Promise.resolve(new Response("no", { status: 401, headers }));
   };
@@ -75,12 +75,12 @@ async function get(world: World, url = MANIFEST): Promise<number> {
   return response.status;
 }
 
-Deno.test("Authenticator sends nothing to a registry that does not ask", async () => {
-  const world = createWorld({ isLetIn: () => true, credential: ALICE });
+Deno.test("Authenticator sends no credential to a registry without a challenge", async () => {
+  const world = createWorld({ isAccepted: () => true, credential: ALICE });
   assertEquals([await get(world), world.asked, world.tokens.length], [200, [null], 0]);
 });
 
-Deno.test("Authenticator gets an anonymous token, and uses it again", async () => {
+Deno.test("Authenticator requests an anonymous token and reuses it", async () => {
   const world = createWorld();
   assertEquals([await get(world), await get(world)], [200, 200]);
   assertEquals(world.asked, [null, "Bearer t1", "Bearer t1"]);
@@ -96,10 +96,10 @@ Deno.test("Authenticator logs in at the token server, not at the registry", asyn
   assertEquals(world.asked, [null, "Bearer t1"]);
 });
 
-Deno.test("Authenticator keeps a token for each scope", async () => {
+Deno.test("Authenticator keeps one token per repository", async () => {
   const world = createWorld();
   await get(world);
-  // The realm is known by now: no 401 is needed to ask for another scope.
+  // The realm is already known, so no 401 is needed to request a token with another scope.
   await get(world, `${REGISTRY}/v2/team/other/blobs/x`);
   assertEquals(world.asked, [null, "Bearer t1", "Bearer t2"]);
   assertEquals(world.tokens[1]?.url.searchParams.get("scope"), "repository:team/other:pull");
@@ -107,25 +107,25 @@ Deno.test("Authenticator keeps a token for each scope", async () => {
 
 const CHALLENGES: [name: string, challenge: string, scope: string | null, service: string | null][] = [
   [
-    "makes a scope that is missing",
+    "adds a missing scope",
     `Bearer realm="https://auth.example.com/t",service="s"`,
     "repository:team/app:pull",
     "s",
   ],
   [
-    "makes a scope that is empty",
+    "replaces an empty scope",
     `Bearer realm="https://auth.example.com/t",scope=""`,
     "repository:team/app:pull",
     null,
   ],
   [
-    "does without a service",
+    "accepts a challenge without a service",
     `Bearer realm="https://auth.example.com/t",scope="repository:x:pull"`,
     "repository:x:pull",
     null,
   ],
   [
-    "keeps what the realm's URL has",
+    "keeps the query of the realm",
     `Bearer realm="https://auth.example.com/t?a=b",scope="s:x:pull"`,
     "s:x:pull",
     null,
@@ -142,13 +142,13 @@ for (const [name, challenge, scope, service] of CHALLENGES) {
 }
 
 const LIVES: [name: string, answer: Record<string, unknown>, kept: number, renewed: number][] = [
-  ["the 60 s that may be counted on", {}, 50_000, 60_000],
+  ["60 s when no lifetime is given", {}, 50_000, 60_000],
   ["at least 60 s", { expires_in: 5 }, 50_000, 60_000],
-  ["as long as it says", { expires_in: 300 }, 250_000, 300_000],
-  ["60 s where it says nonsense", { expires_in: "300" }, 50_000, 60_000],
+  ["its stated lifetime", { expires_in: 300 }, 250_000, 300_000],
+  ["60 s when the stated lifetime is not a number", { expires_in: "300" }, 50_000, 60_000],
 ];
 for (const [name, answer, kept, renewed] of LIVES) {
-  Deno.test(`Authenticator keeps a token for ${name}, and renews it before`, async () => {
+  Deno.test(`Authenticator keeps a token for ${name}, and renews it before it expires`, async () => {
     let given = 0;
     const world = createWorld({ token: () => Response.json({ access_token: `t${++given}`, ...answer }) });
     await get(world);
@@ -161,7 +161,7 @@ for (const [name, answer, kept, renewed] of LIVES) {
   });
 }
 
-Deno.test("Authenticator asks once for a token that many need", async () => {
+Deno.test("Authenticator sends one token request for concurrent requests", async () => {
   const gate = Promise.withResolvers<void>();
   const world = createWorld({
     token: async () => {
@@ -176,7 +176,7 @@ Deno.test("Authenticator asks once for a token that many need", async () => {
   assertEquals(world.tokens.length, 1);
 });
 
-Deno.test("Authenticator asks again after a token request that failed", async () => {
+Deno.test("Authenticator requests a token again after a failed token request", async () => {
   let asked = 0;
   const world = createWorld({
     token: () => ++asked === 1 ? new Response(null, { status: 500 }) : Response.json({ token: "t1" }),
@@ -185,44 +185,48 @@ Deno.test("Authenticator asks again after a token request that failed", async ()
   assertEquals(await get(world), 200);
 });
 
-Deno.test("Authenticator renews a token that is refused, once", async () => {
+Deno.test("Authenticator renews a refused token once", async () => {
   let valid = "Bearer t1";
-  const world = createWorld({ isLetIn: (sent) => sent === valid });
+  const world = createWorld({ isAccepted: (sent) => sent === valid });
   await get(world);
   valid = "Bearer t2";
   assertEquals(await get(world), 200);
   assertEquals(world.asked, [null, "Bearer t1", "Bearer t1", "Bearer t2"]);
 });
 
-Deno.test("[14] Authenticator tries twice and gives an endless 401 back", async () => {
-  const world = createWorld({ isLetIn: () => false });
+Deno.test("[14] Authenticator tries twice and then returns the 401", async () => {
+  const world = createWorld({ isAccepted: () => false });
   assertEquals([await get(world), world.asked], [401, [null, "Bearer t1"]]);
   assertEquals(await get(world), 401);
   assertEquals(world.asked.length, 4);
 });
 
-Deno.test("Authenticator sends Basic only after being asked, then at once", async () => {
+Deno.test("Authenticator sends Basic only after a challenge, and then with the first request", async () => {
   const basic = `Basic ${btoa("alice:secret")}`;
-  const world = createWorld({ challenge: `Basic realm="ECR"`, credential: ALICE, isLetIn: (sent) => sent === basic });
+  const world = createWorld({
+    challenge: `Basic realm="ECR"`,
+    credential: ALICE,
+    isAccepted: (sent) => sent === basic,
+  });
   assertEquals([await get(world), await get(world)], [200, 200]);
   assertEquals(world.asked, [null, basic, basic]);
 });
 
-Deno.test("Authenticator does not repeat Basic that was refused, nor try without a password", async () => {
-  const world = createWorld({ challenge: `Basic realm="x"`, credential: ALICE, isLetIn: () => false });
+Deno.test("Authenticator does not repeat refused Basic credentials, nor send Basic without a password", async () => {
+  const world = createWorld({ challenge: `Basic realm="x"`, credential: ALICE, isAccepted: () => false });
   assertEquals([await get(world), world.asked.length], [401, 2]);
   assertEquals([await get(world), world.asked.length], [401, 3]);
-  const anonymous = createWorld({ challenge: `Basic realm="x"`, isLetIn: () => false });
+  const anonymous = createWorld({ challenge: `Basic realm="x"`, isAccepted: () => false });
   assertEquals([await get(anonymous), anonymous.asked], [401, [null]]);
 });
 
-Deno.test("Authenticator takes the challenge of /v2/ where a request's 401 has none", async () => {
+Deno.test("Authenticator uses the challenge of /v2/ when the 401 of a request has none", async () => {
   const world = createWorld({ challenge: null, ping: CHALLENGE });
   assertEquals([await get(world), await get(world)], [200, 200]);
   assertEquals(world.asked, [null, "ping", "Bearer t1", "Bearer t1"]);
 });
 
-Deno.test("Authenticator trades an identity token by POST", async () => {
+Deno.test("Authenticator exchanges an identity token with a POST", async () => {
   const world = createWorld({ credential: { identityToken: "idt" }, token: Response.json({ access_token: "t1" }) });
   assertEquals(await get(world), 200);
   assertEquals(world.tokens.map(({ method, authorization }) => [method, authorization]), [["POST", null]]);
@@ -236,7 +240,7 @@ Deno.test("Authenticator trades an identity token by POST", async () => {
 });
 
 for (const status of [400, 401, 404, 405]) {
-  Deno.test(`Authenticator falls back to GET when the POST is answered ${status}`, async () => {
+  Deno.test(`Authenticator falls back to GET when the POST is answered with ${status}`, async () => {
     const world = createWorld({
       credential: { username: "alice", identityToken: "idt" },
       token: (request) => request.method === "POST" ? new Response("no", { status }) : Response.json({ token: "t1" }),
@@ -247,7 +251,7 @@ for (const status of [400, 401, 404, 405]) {
   });
 }
 
-Deno.test("Authenticator sends a registry token as it is", async () => {
+Deno.test("Authenticator sends a registry token unchanged", async () => {
   const world = createWorld({ credential: { registryToken: "t99" } });
   assertEquals([await get(world), world.tokens.length, world.asked], [200, 0, [null, "Bearer t99"]]);
 });
@@ -260,11 +264,11 @@ const BAD_TOKENS: [
   message: string,
 ][] = [
   ["a wrong password", new Response(null, { status: 401 }), ALICE, "DENIED", "refuses the user name or the password"],
-  ["no anonymous access", new Response(null, { status: 403 }), undefined, "DENIED", "does not exist, or needs one"],
-  ["too many requests", new Response(null, { status: 429 }), undefined, "TOOMANYREQUESTS", "too often"],
+  ["no anonymous access", new Response(null, { status: 403 }), undefined, "DENIED", "does not exist, or needs a login"],
+  ["too many requests", new Response(null, { status: 429 }), undefined, "TOOMANYREQUESTS", "limits how often"],
   ["a broken server", new Response(null, { status: 502 }), undefined, "UNAVAILABLE", "answers 502"],
-  ["no JSON", new Response("t1-SECRET"), undefined, "BAD_GATEWAY", "it is no JSON"],
-  ["no token", Response.json({ expires_in: 60 }), undefined, "BAD_GATEWAY", "it has no token"],
+  ["a response that is not JSON", new Response("t1-SECRET"), undefined, "BAD_GATEWAY", "it is not JSON"],
+  ["a response without a token", Response.json({ expires_in: 60 }), undefined, "BAD_GATEWAY", "it has no token"],
   ["a token of several lines", Response.json({ token: "a\r\nx: y" }), undefined, "BAD_GATEWAY", "it has no token"],
   [
     "a token that is too large",
@@ -275,7 +279,7 @@ const BAD_TOKENS: [
   ],
 ];
 for (const [name, answer, credential, code, message] of BAD_TOKENS) {
-  Deno.test(`Authenticator says so of a token server with ${name}`, async () => {
+  Deno.test(`Authenticator reports a failed token request: ${name}`, async () => {
     const world = createWorld({ token: answer, credential });
     const error = await assertRejects(() => get(world), RegistryError, message);
     assertEquals(error.code, code);
@@ -304,18 +308,18 @@ for (const [name, realm, outcome] of REALMS) {
   });
 }
 
-Deno.test("[60] Authenticator sends no credential to a realm whose name leads inside", async () => {
+Deno.test("[60] Authenticator sends no credential to a realm that resolves to a private address", async () => {
   const world = createWorld({
     credential: ALICE,
     isPrivate: (url) => Promise.resolve(url.hostname === "auth.example.com"),
   });
-  await assertRejects(() => get(world), RegistryError, "leads to a private address");
+  await assertRejects(() => get(world), RegistryError, "resolves to a private address");
   assertEquals(world.tokens.length, 0);
 });
 
 for (const challenge of [`Basic realm="x"`, CHALLENGE]) {
-  Deno.test(`[60] Authenticator logs in anonymously, if at all, to another origin that asks for ${challenge.slice(0, 6)}`, async () => {
-    const world = createWorld({ challenge, credential: ALICE, isLetIn: (sent) => sent === "Bearer t1" });
+  Deno.test(`[60] Authenticator sends no credential to another origin that asks for ${challenge.slice(0, 6)}`, async () => {
+    const world = createWorld({ challenge, credential: ALICE, isAccepted: (sent) => sent === "Bearer t1" });
     await get(world, "https://cdn.example.com/v2/team/app/blobs/x");
     assert(!world.asked.some((sent) => sent?.startsWith("Basic")));
     assertEquals(world.tokens.map(({ authorization }) => authorization), challenge === CHALLENGE ? [null] : []);

@@ -17,7 +17,8 @@ const DOMAINS: [host: string, expected: string][] = [
   ["localhost", "localhost"],
 ];
 for (const [host, expected] of DOMAINS) {
-  Deno.test(`registrableDomain() of ${host} is ${expected}`, () => assertEquals(registrableDomain(host), expected));
+  Deno.test(`registrableDomain() returns ${expected} for ${host}`, () =>
+    assertEquals(registrableDomain(host), expected));
 }
 
 const SCOPES: [registry: string, target: string, credential: boolean, anonymous: boolean][] = [
@@ -62,7 +63,7 @@ const SCOPES: [registry: string, target: string, credential: boolean, anonymous:
   ["http://registry.lan:5000", "https://auth.example.com/token", false, true],
 ];
 for (const [registry, target, credential, anonymous] of SCOPES) {
-  Deno.test(`[60] a credential of ${registry} ${credential ? "may" : "must not"} go to ${target}`, () => {
+  Deno.test(`[60] whyCredentialWithheld() ${credential ? "allows" : "forbids"} ${registry} to use ${target}`, () => {
     const [from, to] = [new URL(registry), new URL(target)];
     assertEquals(whyCredentialWithheld(from, to) === undefined, credential);
     assertEquals(whyRealmRefused(from, to) === undefined, anonymous);

@@ -12,20 +12,20 @@ const EXPECTED_ALICE = { username: "alice", password: "secret" };
 const CASES: [name: string, auths: Record<string, unknown>, host: string, path: string, expected?: Credential][] = [
   ["a host", { "quay.io": ALICE }, "quay.io", "team/app", EXPECTED_ALICE],
   [
-    "docker.io under its old URL",
+    "docker.io by its old URL",
     { "https://index.docker.io/v1/": ALICE },
     "docker.io",
     "library/nginx",
     EXPECTED_ALICE,
   ],
-  ["docker.io under its own name", { "docker.io": ALICE }, "registry-1.docker.io", "", EXPECTED_ALICE],
+  ["docker.io by its name", { "docker.io": ALICE }, "registry-1.docker.io", "", EXPECTED_ALICE],
   ["a host with a port", { "registry.lan:5000": ALICE }, "registry.lan:5000", "app", EXPECTED_ALICE],
-  ["not another port", { "registry.lan:5000": ALICE }, "registry.lan", "app", undefined],
+  ["nothing for another port", { "registry.lan:5000": ALICE }, "registry.lan", "app", undefined],
   ["a URL with a scheme", { "https://registry.lan": ALICE }, "registry.lan", "app", EXPECTED_ALICE],
   ["a URL with /v2/", { "http://registry.lan/v2/": ALICE }, "registry.lan", "app", EXPECTED_ALICE],
-  ["a host in capitals", { "Quay.IO": ALICE }, "quay.io", "app", EXPECTED_ALICE],
+  ["an upper-case host", { "Quay.IO": ALICE }, "quay.io", "app", EXPECTED_ALICE],
   [
-    "the longest path that fits",
+    "the longest matching path",
     {
       "quay.io": { auth: btoa("host:1") },
       "quay.io/team": { auth: btoa("team:2") },
@@ -35,14 +35,14 @@ const CASES: [name: string, auths: Record<string, unknown>, host: string, path: 
     "team/other",
     { username: "team", password: "2" },
   ],
-  ["not a path that only begins alike", { "quay.io/team": ALICE }, "quay.io", "teammate/app", undefined],
+  ["nothing for a path with a common prefix only", { "quay.io/team": ALICE }, "quay.io", "teammate/app", undefined],
   ["a password with colons", { "quay.io": { auth: btoa("alice:a:b:c") } }, "quay.io", "", {
     username: "alice",
     password: "a:b:c",
   }],
   ["a padded password", { "quay.io": { auth: btoa("alice:secret\0\0") } }, "quay.io", "", EXPECTED_ALICE],
   ["UTF-8", { "quay.io": { auth: "YWxpY2U6cMOkc3M=" } }, "quay.io", "", { username: "alice", password: "päss" }],
-  ["fields in the clear", { "quay.io": { username: "alice", password: "secret" } }, "quay.io", "", EXPECTED_ALICE],
+  ["unencoded fields", { "quay.io": { username: "alice", password: "secret" } }, "quay.io", "", EXPECTED_ALICE],
   ["an identity token", { "x.azurecr.io": { auth: btoa("00000000:"), identitytoken: "idt" } }, "x.azurecr.io", "", {
     username: "00000000",
     identityToken: "idt",
@@ -51,10 +51,10 @@ const CASES: [name: string, auths: Record<string, unknown>, host: string, path: 
     identityToken: "idt",
   }],
   ["a registry token", { "quay.io": { registrytoken: "rt" } }, "quay.io", "", { registryToken: "rt" }],
-  ["nothing in the empty entry of a helper", { "quay.io": {} }, "quay.io", "", undefined],
-  ["nothing in what is no base64", { "quay.io": { auth: "%%%" } }, "quay.io", "", undefined],
-  ["nothing in what has no colon", { "quay.io": { auth: btoa("alice") } }, "quay.io", "", undefined],
-  ["nothing in what is no object", { "quay.io": 5 }, "quay.io", "", undefined],
+  ["nothing in the empty entry of a credential helper", { "quay.io": {} }, "quay.io", "", undefined],
+  ["nothing in invalid base64", { "quay.io": { auth: "%%%" } }, "quay.io", "", undefined],
+  ["nothing in an auth without a colon", { "quay.io": { auth: btoa("alice") } }, "quay.io", "", undefined],
+  ["nothing in an entry that is not an object", { "quay.io": 5 }, "quay.io", "", undefined],
 ];
 
 for (const [name, auths, host, path, expected] of CASES) {
@@ -63,18 +63,18 @@ for (const [name, auths, host, path, expected] of CASES) {
   });
 }
 
-Deno.test("parseDockerConfig() gives the same object each time", () => {
+Deno.test("parseDockerConfig() returns the same credential object each time", () => {
   const config = parse({ auths: { "quay.io": ALICE } });
   assertEquals(config.credentialFor("quay.io", "a") === config.credentialFor("quay.io", "b"), true);
 });
 
-Deno.test("parseDockerConfig() tells of helpers that it does not run", () => {
+Deno.test("parseDockerConfig() lists the credential helpers without running them", () => {
   const config = parse({ credsStore: "desktop", credHelpers: { "gcr.io": "gcloud", "eu.gcr.io": "gcloud" } });
   assertEquals(config.helpers, ["desktop", "gcloud"]);
   assertEquals(config.hosts, []);
 });
 
-Deno.test("parseDockerConfig() refuses what is no object", () => {
+Deno.test("parseDockerConfig() rejects a file that is not a JSON object", () => {
   assertThrows(() => parse([]), CorruptError, "not a JSON object");
   assertThrows(() => parseDockerConfig(new TextEncoder().encode("{")), CorruptError);
 });

@@ -74,10 +74,10 @@ const PUBLIC = [
 ];
 
 for (const host of PRIVATE) {
-  Deno.test(`isPrivateHost() finds ${JSON.stringify(host)} private`, () => assertEquals(isPrivateHost(host), true));
+  Deno.test(`isPrivateHost() returns true for ${JSON.stringify(host)}`, () => assertEquals(isPrivateHost(host), true));
 }
 for (const host of PUBLIC) {
-  Deno.test(`isPrivateHost() finds ${host} public`, () => assertEquals(isPrivateHost(host), false));
+  Deno.test(`isPrivateHost() returns false for ${host}`, () => assertEquals(isPrivateHost(host), false));
 }
 
 const LOOPBACK: [string, boolean][] = [
@@ -89,26 +89,26 @@ const LOOPBACK: [string, boolean][] = [
   ["localhost.example.com", false],
 ];
 for (const [host, expected] of LOOPBACK) {
-  Deno.test(`isLoopbackHost() of ${host} is ${expected}`, () => assertEquals(isLoopbackHost(host), expected));
+  Deno.test(`isLoopbackHost() returns ${expected} for ${host}`, () => assertEquals(isLoopbackHost(host), expected));
 }
 
 const RESOLVED: [name: string, url: string, addresses: string[] | Error, expected: boolean][] = [
   ["a public address", "https://registry.example.com/", ["93.184.216.34"], false],
   ["a private address", "https://rebind.example.com/", ["10.0.0.1"], true],
-  ["a private one among public ones", "https://both.example.com/", ["93.184.216.34", "::1"], true],
+  ["a private address among public ones", "https://both.example.com/", ["93.184.216.34", "::1"], true],
   ["no address", "https://none.example.com/", [], false],
   ["a resolver that fails", "https://fails.example.com/", new Error("SERVFAIL"), false],
-  ["a private literal, unasked", "https://127.0.0.1/", new Error("not to be asked"), true],
+  ["a private IP literal without a lookup", "https://127.0.0.1/", new Error("must not be called"), true],
 ];
 for (const [name, url, addresses, expected] of RESOLVED) {
-  Deno.test(`createAddressCheck() judges ${name}`, async () => {
+  Deno.test(`createAddressCheck() returns ${expected} for ${name}`, async () => {
     const resolveHost = () => addresses instanceof Error ? Promise.reject(addresses) : Promise.resolve(addresses);
     const isPrivate = createAddressCheck({ resolveHost, now: () => 0 });
     assertEquals(await isPrivate(new URL(url)), expected);
   });
 }
 
-Deno.test("createAddressCheck() asks the resolver once for many", async () => {
+Deno.test("createAddressCheck() shares one lookup between concurrent checks, and repeats it after 30 s", async () => {
   let asked = 0;
   let time = 0;
   const resolveHost = () => Promise.resolve([++asked === 1 ? "8.8.8.8" : "10.0.0.1"]);

@@ -6,7 +6,7 @@ import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const REGISTRY = "https://registry.example.com";
 
-/** A network in which each URL of `hops` leads to the next, with the requests that it saw. */
+/** Creates a network in which each URL of `hops` redirects to its value, and records the requests. */
 function network(hops: Record<string, string>, registry = REGISTRY) {
   const seen: Request[] = [];
   const next: Fetch = (request) => {
@@ -23,17 +23,17 @@ function network(hops: Record<string, string>, registry = REGISTRY) {
 
 const START = `${REGISTRY}/v2/a/blobs/x`;
 const REFUSED: [name: string, location: string, registry: string, reason: string][] = [
-  ["https down to http", "http://cdn.example.net/x", REGISTRY, "not asked over https"],
+  ["a downgrade from https to http", "http://cdn.example.net/x", REGISTRY, "does not use https"],
   ["[19] a link-local address", "https://169.254.169.254/latest/meta-data", REGISTRY, "private address"],
   ["[19] this machine", "https://localhost:6443/api", REGISTRY, "private address"],
-  ["[19] a private address written oddly", "https://0x7f.1/", REGISTRY, "private address"],
+  ["[19] a private address in an unusual notation", "https://0x7f.1/", REGISTRY, "private address"],
   ["[19] a name that resolves to a private address", "https://rebound.example.net/x", REGISTRY, "private address"],
-  ["another scheme", "file:///etc/passwd", REGISTRY, "no URL of http"],
-  ["what is no URL", "https://[", REGISTRY, "no URL"],
+  ["another scheme", "file:///etc/passwd", REGISTRY, "not an http or https URL"],
+  ["a Location that is not a URL", "https://[", REGISTRY, "not a URL"],
   ["a user name in the URL", "https://user:pw@cdn.example.net/x", REGISTRY, "user name"],
 ];
 for (const [name, location, registry, reason] of REFUSED) {
-  Deno.test(`withRedirects() refuses ${name}`, async () => {
+  Deno.test(`withRedirects() does not follow ${name}`, async () => {
     const { fetch, seen } = network({ [START]: location }, registry);
     const error = await assertRejects(() => fetch(new Request(START)), RegistryError, reason);
     assertEquals([error.code, seen.length], ["BAD_GATEWAY", 1]);
@@ -43,13 +43,13 @@ for (const [name, location, registry, reason] of REFUSED) {
 const FOLLOWED: [name: string, from: string, location: string, to: string][] = [
   ["a relative path", START, "/v2/a/blobs/y?sig=1", `${REGISTRY}/v2/a/blobs/y?sig=1`],
   [
-    "http up to https",
+    "an upgrade from http to https",
     "http://registry.example.com/x",
     "https://registry.example.com/x",
     "https://registry.example.com/x",
   ],
   [
-    "a private registry to its private storage",
+    "a private registry's redirect to its private storage",
     "http://10.0.0.1:5000/x",
     "http://10.0.0.2:9000/x",
     "http://10.0.0.2:9000/x",
@@ -63,7 +63,7 @@ for (const [name, from, location, to] of FOLLOWED) {
   });
 }
 
-Deno.test("[60] withRedirects() leaves credentials behind with the origin", async () => {
+Deno.test("[60] withRedirects() does not send credentials to another origin", async () => {
   const cdn = "https://cdn.example.net/x?sig=1";
   const { fetch, seen } = network({ [START]: `${START}2`, [`${START}2`]: cdn });
   const headers = { authorization: "Basic c2VjcmV0", cookie: "a=b", range: "bytes=0-1" };
@@ -75,7 +75,7 @@ Deno.test("[60] withRedirects() leaves credentials behind with the origin", asyn
   ]);
 });
 
-Deno.test("[18] withRedirects() follows ten redirects and no more", async () => {
+Deno.test("[18] withRedirects() follows at most ten redirects", async () => {
   const { fetch, seen } = network({ [START]: START });
   await assertRejects(() => fetch(new Request(START)), RegistryError, "more than 10");
   assertEquals(seen.length, 11);
@@ -95,7 +95,7 @@ for (
     "http://[::ffff:169.254.169.254]/x",
   ]
 ) {
-  Deno.test(`[19] withRedirects() refuses ${target} also of a private registry`, async () => {
+  Deno.test(`[19] withRedirects() does not follow a private registry's redirect to ${target}`, async () => {
     const sent: string[] = [];
     const fetch = withRedirects({ registry: new URL("http://10.0.0.1"), isPrivate: () => Promise.resolve(true) })(
       (request) => {
