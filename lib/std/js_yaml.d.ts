@@ -1,0 +1,16 @@
+/** What crpe uses of `js-yaml`. */
+export interface TypeOptions {
+  kind: "mapping" | "scalar" | "sequence";
+  /** Matches every tag that starts with the type's own. */
+  multi?: boolean;
+  resolve?: (data: unknown) => boolean;
+  construct?: (data: unknown) => unknown;
+}
+export class Type {
+  constructor(tag: string, options: TypeOptions);
+}
+export class Schema {
+  extend(definition: { implicit?: Type[]; explicit?: Type[] }): Schema;
+}
+export const FAILSAFE_SCHEMA: Schema;
+export function loadAll(text: string, iterator: null, options?: { schema?: Schema }): unknown[];
