@@ -1,5 +1,5 @@
 // @ts-types="../std/js_yaml.d.ts"
-import { FAILSAFE_SCHEMA, loadAll, Type } from "js-yaml";
+import { FAILSAFE_SCHEMA, type Listener, loadAll, Type } from "js-yaml";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits } from "../oci/json.ts";
 import { inexactError } from "./exact_numbers.ts";
@@ -21,6 +21,8 @@ const MAX_DOCUMENTS = 50_000;
 // character U+FDD0 is none (Unicode 23.7), and each key is another one, since a mapping may have several.
 const MERGE = "\ufdd0<<";
 let merges = 0;
+
+const BLOCK_SCALAR = /^\s*(?:[&!]\S*\s+)*[|>]/;
 
 const scalar = (tag: string, read: (text: string) => unknown) =>
   new Type(`tag:yaml.org,2002:${tag}`, {
@@ -62,7 +64,9 @@ export function parseYamlDocuments(bytes: Uint8Array, what: string, limits: Json
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const documents = loadAll(text, null, { schema: SCHEMA }).filter((it) => it !== null && it !== undefined);
+    const documents = loadAll(text, null, { schema: SCHEMA, listener: trimLastScalar(text) }).filter((it) =>
+      it !== null && it !== undefined
+    );
     if (documents.length > MAX_DOCUMENTS) throw new SyntaxError(`more than ${MAX_DOCUMENTS} documents`);
     const finisher = new Finisher(what, limits);
     return documents.map((document, i) => finisher.finish(document, documents.length > 1 ? [i] : []));
@@ -85,6 +89,26 @@ export function parseYaml(bytes: Uint8Array, what: string, limits: JsonLimits): 
     throw new CorruptError(`Cannot read ${what} as YAML: it has ${documents.length} documents, one is expected`);
   }
   return documents[0] ?? null;
+}
+
+/**
+ * js-yaml adds a newline to a text that has none at its end, and a block scalar there would get it too. This takes it
+ * away again.
+ */
+function trimLastScalar(text: string): Listener | undefined {
+  if (text.endsWith("\n")) return undefined;
+  const starts: number[] = [];
+  return (event, state) => {
+    if (event === "open") {
+      starts.push(state.position);
+      return;
+    }
+    const start = starts.pop() ?? 0;
+    if (state.kind !== "scalar" || state.position < text.length || typeof state.result !== "string") return;
+    if (state.result.endsWith("\n") && BLOCK_SCALAR.test(text.slice(start, start + 1000))) {
+      state.result = state.result.slice(0, -1);
+    }
+  };
 }
 
 /** Applies merge keys to what js-yaml read, and checks sizes and numbers. */

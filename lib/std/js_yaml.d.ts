@@ -13,4 +13,10 @@ export class Schema {
   extend(definition: { implicit?: Type[]; explicit?: Type[] }): Schema;
 }
 export const FAILSAFE_SCHEMA: Schema;
-export function loadAll(text: string, iterator: null, options?: { schema?: Schema }): unknown[];
+/** Is called at the start and the end of each node, with the parser's own state. */
+export type Listener = (event: "open" | "close", state: { kind: string; position: number; result: unknown }) => void;
+export interface LoadOptions {
+  schema?: Schema;
+  listener?: Listener;
+}
+export function loadAll(text: string, iterator: null, options?: LoadOptions): unknown[];
