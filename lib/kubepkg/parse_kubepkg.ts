@@ -1,11 +1,19 @@
 import * as v from "valibot";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { fieldError } from "./field_path.ts";
+import { expandGroups } from "./flatten_objects.ts";
 import { checkImages } from "./images_of.ts";
 import { API_VERSION, DNS_NAME, isVersion, type KubePkg, MAX_DNS_NAME } from "./kubepkg.ts";
+import { refuseLaterGeneration } from "./refuse_later_generation.ts";
 
-// What may be absent, and therefore null.
+/** `kind` of a document that holds several KubePkgs in `items`. */
+const LIST_KIND = "KubePkgList";
+/** Largest number of KubePkgs in a KubePkgList. */
+const MAX_ITEMS = 1000;
+
+// Fields that may be absent, and therefore null.
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   metadata: ["namespace", "labels", "annotations"],
   spec: ["images", "manifests"],
@@ -15,8 +23,7 @@ const NULLABLE: Readonly<Record<string, readonly string[]>> = {
 const INHERITED_KEYS = ["__proto__", "constructor", "prototype"];
 
 const text = () => v.string("must be text");
-const filledText = () => v.pipe(text(), v.minLength(1, "must not be empty"));
-// valibot takes a list for an object, and a record's key that every object has a property of it passes over unseen.
+// valibot accepts an array as an object, and skips keys of a record that name a property of every object.
 const plainObject = (message: string) => v.custom<Record<string, unknown>>(isJsonObject, message);
 const record = <T extends v.GenericSchema>(value: T, message = "must be an object") =>
   v.pipe(
@@ -35,11 +42,9 @@ const dnsName = (length: number, example: string) =>
     ),
   );
 
-const KubeObjectSchema = object({ apiVersion: filledText(), kind: filledText() });
-
 const sizeNumber = (least = 0) =>
   v.pipe(v.number("must be a number"), v.safeInteger("must be a size"), v.minValue(least, "must be a size"));
-// The numbers of those that are missing are listed: a small file must not ask for billions.
+// Missing parts are listed by number: a small file must not ask for billions of them.
 const MAX_PARTS = 10_000;
 const partNumber = () =>
   v.pipe(
@@ -79,7 +84,7 @@ const KubePkgSchema = object({
   kind: v.literal("KubePkg", "must be KubePkg"),
   metadata: object({
     name: dnsName(MAX_DNS_NAME, "web or web.shop"),
-    // Empty is what a Go program writes for "not given".
+    // A Go program writes an empty text for a namespace that is not given.
     namespace: v.optional(v.union([v.literal(""), dnsName(63, "default")], 'must be a name like "default"')),
     labels: v.optional(record(text())),
     annotations: v.optional(record(text())),
@@ -93,7 +98,7 @@ const KubePkgSchema = object({
       ),
       "must be an object: image → digest",
     )),
-    manifests: v.optional(record(KubeObjectSchema, "must be an object: name → Kubernetes object")),
+    manifests: v.optional(record(v.unknown(), "must be an object: name → Kubernetes object")),
   }),
   status: v.optional(object({
     tgzDigest: v.optional(text()),
@@ -104,35 +109,78 @@ const KubePkgSchema = object({
 });
 
 /**
- * Checks that a value is a KubePkg. What it does not know it keeps; `metadata.namespace`, `spec.images` and
- * `spec.manifests` are filled in where they are missing. A field of ours that is `null` counts as missing: so Go programs
- * write an empty map or list.
+ * Checks that a value is a KubePkg. Fields that are not known are kept. `metadata.namespace`, `spec.images` and
+ * `spec.manifests` are filled in where they are missing; a known field that is `null` counts as missing, since Go programs
+ * write an empty map or list in that way. What the earlier generation writes is converted: `status.images` to
+ * `spec.images`, groups of manifests to single entries, manifests that are null to none.
+ *
+ * A KubePkgList of one item is read as that item.
  *
  * @param what names the document in the error
  * @throws {CorruptError} that names the first field which is wrong
  */
 export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
+  const packages = parseKubePkgs(value, what);
+  if (packages.length === 1) return packages[0]!;
+  const names = packages.slice(0, 10).map(({ metadata }) => metadata.name).join(", ");
+  throw new CorruptError(`Cannot use ${what}: it holds ${packages.length} packages (${names}), one is expected`);
+}
+
+/**
+ * Reads a KubePkg, or the items of a KubePkgList.
+ *
+ * @param what names the document in errors
+ * @throws {CorruptError} as `parseKubePkg`, and for a list that is empty or too long
+ */
+export function parseKubePkgs(value: unknown, what = "the KubePkg"): KubePkg[] {
+  if (!isJsonObject(value) || value.kind !== LIST_KIND) return [parseOne(value, what)];
+  if (value.apiVersion !== API_VERSION) throw fieldError(what, ["apiVersion"], `must be ${API_VERSION}`);
+  const { items } = value;
+  if (!Array.isArray(items) || items.length === 0) throw fieldError(what, ["items"], "must be a list of KubePkgs");
+  if (items.length > MAX_ITEMS) {
+    throw fieldError(what, ["items"], `has ${items.length} packages, ${MAX_ITEMS} are allowed`);
+  }
+  return items.map((item, i) => {
+    const typed = isJsonObject(item) ? { apiVersion: API_VERSION, kind: "KubePkg", ...item } : item;
+    return parseOne(typed, items.length === 1 ? what : `${what}, items[${i}]`);
+  });
+}
+
+function parseOne(value: unknown, what: string): KubePkg {
   const document = withoutNulls(value);
+  if (isJsonObject(document)) refuseLaterGeneration(document.spec, what);
   const result = v.safeParse(KubePkgSchema, document, { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     const path = (issue.path ?? []).map((item) => item.key as string | number);
-    // valibot tells a field that is not there by the key's own issue, which has its own wording.
+    // valibot reports a missing field by an issue of its key, which has a wording of its own.
     const isAbsent = path.length > 0 && issue.received === "undefined";
     throw fieldError(what, path, isAbsent ? "is missing" : issue.message);
   }
-  // The input itself rather than what the schema gives back: its fields stay in their order.
+  // The input itself, not the output of the schema: its fields keep their order.
   const input = document as KubePkg;
   const kubepkg: KubePkg = {
     ...input,
     metadata: { ...input.metadata, namespace: input.metadata.namespace || "default" },
-    spec: { ...input.spec, images: input.spec.images ?? {}, manifests: input.spec.manifests ?? {} },
+    spec: {
+      ...input.spec,
+      images: readImages(input),
+      manifests: expandGroups(input.spec.manifests ?? {}, what),
+    },
   };
   checkImages(kubepkg, what);
   return kubepkg;
 }
 
-// Below `value` only what is changed is copied.
+// The earlier generation lists the images in the status, where the spec has none.
+function readImages({ spec, status }: KubePkg): KubePkg["spec"]["images"] {
+  if (spec.images !== undefined && Object.keys(spec.images).length > 0) return spec.images;
+  const images = status?.images;
+  if (!isJsonObject(images)) return spec.images ?? {};
+  return Object.fromEntries(Object.entries(images).map(([name, digest]) => [name, isDigest(digest) ? digest : ""]));
+}
+
+// Copies only the two upper levels, which may change.
 function withoutNulls(value: unknown): unknown {
   if (!isJsonObject(value)) return value;
   return Object.fromEntries(

@@ -1,34 +1,34 @@
-// @ts-types="../std/semver.d.ts"
-import { compare, parse } from "@std/semver";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
+import { compareVersions } from "./compare_versions.ts";
 import { imagesOf } from "./images_of.ts";
 import type { KubePkg } from "./kubepkg.ts";
 
 /**
- * How a candidate stands to what is installed: `install` (nothing is), `upgrade` (a higher version), `same` (nothing
- * to do), `changed` (the same version with other content), `downgrade`.
+ * How a candidate relates to the installed release: `install` (none is installed), `upgrade` (a higher version), `same`
+ * (nothing to do), `changed` (the same version with other content), `downgrade`.
  */
 export type Verdict = "install" | "upgrade" | "same" | "changed" | "downgrade";
 
-/** The outcome of comparing a candidate with what is installed. */
+/** The outcome of comparing a candidate with the installed release. */
 export interface ReleaseComparison {
   readonly verdict: Verdict;
-  /** What is installed. */
+  /** Absent where no release is installed. */
   readonly installedVersion?: string;
   readonly candidateVersion: string;
-  /** Whether it takes force to install the candidate. */
+  /** Whether the candidate is installed only with force. */
   readonly needsForce: boolean;
 }
 
 /**
- * Compares versions by semver's precedence (semver.org, 11), where build metadata does not count, and content where
- * the versions are equal.
+ * Compares versions by semver's precedence (semver.org, 11), and content where the versions are equal. Build metadata has
+ * no precedence: `1.22.2+k0s.2` after `1.22.2+k0s.1` is the same version, `same` with equal content and `changed` with
+ * other content.
  */
 export function compareRelease(installed: KubePkg | undefined, candidate: KubePkg): ReleaseComparison {
   const candidateVersion = candidate.spec.version;
   if (installed === undefined) return { verdict: "install", candidateVersion, needsForce: false };
-  const verdict = judge(installed, candidate);
+  const verdict = decide(installed, candidate);
   return {
     verdict,
     installedVersion: installed.spec.version,
@@ -38,8 +38,8 @@ export function compareRelease(installed: KubePkg | undefined, candidate: KubePk
 }
 
 /**
- * A text that is the same for two packages exactly if they install the same: metadata and spec, whatever the order of
- * their fields and the spelling of image names; not the status.
+ * A text that is equal for two packages exactly if they install the same: metadata and spec, whatever the order of their
+ * fields and the spelling of image names. The status does not count.
  */
 export function identityOf(kubepkg: KubePkg): string {
   const images = Object.fromEntries(
@@ -48,7 +48,7 @@ export function identityOf(kubepkg: KubePkg): string {
   return formatCanonicalJson({ metadata: kubepkg.metadata, spec: { ...kubepkg.spec, images } });
 }
 
-/** JSON with the keys of every object in order, so that equal values give equal texts. */
+/** JSON with the keys of every object sorted, so that equal values give equal texts. */
 export function formatCanonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner) => {
     if (!isJsonObject(inner)) return inner;
@@ -56,8 +56,13 @@ export function formatCanonicalJson(value: unknown): string {
   });
 }
 
-function judge(installed: KubePkg, candidate: KubePkg): Verdict {
-  const order = compare(parse(candidate.spec.version), parse(installed.spec.version));
+function decide(installed: KubePkg, candidate: KubePkg): Verdict {
+  const order = compareVersions(candidate.spec.version, installed.spec.version);
   if (order !== 0) return order > 0 ? "upgrade" : "downgrade";
-  return identityOf(candidate) === identityOf(installed) ? "same" : "changed";
+  return contentOf(candidate) === contentOf(installed) ? "same" : "changed";
+}
+
+// Versions of equal precedence may be spelled differently: with a leading `v`, or with other build metadata.
+function contentOf(kubepkg: KubePkg): string {
+  return identityOf({ ...kubepkg, spec: { ...kubepkg.spec, version: "0.0.0" } });
 }

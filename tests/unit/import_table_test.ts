@@ -8,7 +8,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   bytes: ["oci"],
   files: ["oci", "node:fs/promises"],
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
-  kubepkg: ["oci", "@std/semver", "@std/yaml", "valibot"],
+  kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
   mirror: ["oci", "@std/yaml"],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],

@@ -4,7 +4,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "../../support/
 
 const encoder = new TextEncoder();
 
-/** A package in JSON with this text for a manifest's data. */
+/** A package in JSON, with this text as the data of a manifest. */
 function makeJson(data: string): Uint8Array {
   const manifest = `{"apiVersion":"v1","kind":"X","a [{\\"":[true,"1,2",${data}]}`;
   return encoder.encode(
@@ -13,7 +13,7 @@ function makeJson(data: string): Uint8Array {
   );
 }
 
-/** The same in YAML. */
+/** The same package in YAML. */
 function makeYaml(data: string): Uint8Array {
   return encoder.encode([
     "apiVersion: octohelm.tech/v1alpha1",
@@ -32,7 +32,7 @@ const CHANGED: readonly [string, string, string?][] = [
   ["2^53 + 1", "9007199254740993"],
   ["-2^53 - 1", "-9007199254740993"],
   ["the largest 64-bit integer", "9223372036854775807"],
-  ["one within objects", '{"b":{"c":[0,9007199254740993]}}', ".b.c[1]"],
+  ["a number inside objects", '{"b":{"c":[0,9007199254740993]}}', ".b.c[1]"],
 ];
 for (const [title, data, deeper = ""] of CHANGED) {
   for (const [format, make] of [["JSON", makeJson], ["YAML", makeYaml]] as const) {
@@ -45,7 +45,7 @@ for (const [title, data, deeper = ""] of CHANGED) {
 
 Deno.test("readKubePkg() refuses a number that would become null", () => {
   assertThrows(() => readKubePkg(makeJson("1e400")), CorruptError, "the number 1e400");
-  assertThrows(() => readKubePkg(makeYaml(".inf")), CorruptError, "the number Infinity");
+  assertThrows(() => readKubePkg(makeYaml(".inf")), CorruptError, "the number .inf");
 });
 
 const KEPT = ["9007199254740991", "-9007199254740991", "0", "-1", "0.1", "1e300", "1.5e-7", '"9007199254740993"'];
@@ -57,9 +57,11 @@ for (const data of KEPT) {
   });
 }
 
-Deno.test("readKubePkg() keeps a large integer of JSON that a double has exactly", () => {
+Deno.test("readKubePkg() keeps a large integer that a double holds exactly", () => {
   for (const data of ["1000000000000000000", "9007199254740992"]) {
-    const kept = readKubePkg(makeJson(data)).spec.manifests["m.x"]?.['a [{"'] as unknown[];
-    assertEquals(JSON.stringify(kept[2]), data);
+    for (const make of [makeJson, makeYaml]) {
+      const kept = readKubePkg(make(data)).spec.manifests["m.x"]?.['a [{"'] as unknown[];
+      assertEquals(JSON.stringify(kept[2]), data);
+    }
   }
 });

@@ -1,7 +1,9 @@
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
+import { compareVersions } from "../../../lib/kubepkg/compare_versions.ts";
+import { isVersion } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { compareRelease, type Verdict } from "../../../lib/kubepkg/version.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 
 const A = `sha256:${"a".repeat(64)}`;
 
@@ -54,11 +56,27 @@ const CASES: readonly [string, KubePkg | undefined, KubePkg, Verdict, boolean][]
     "changed",
     true,
   ],
-  ["other build metadata", make("1.0.0+1"), make("1.0.0+2"), "changed", true],
+  [
+    "[86] other build metadata and other content",
+    make("1.22.2+k0s.1"),
+    make("1.22.2+k0s.2", { manifests: {} }),
+    "changed",
+    true,
+  ],
+  ["[86] other build metadata with the same content", make("1.0.0+1"), make("1.0.0+2"), "same", false],
+  ["[86] a leading v with the same content", make("1.0.0"), make("v1.0.0"), "same", false],
+  ["[86] higher build metadata of a lower version", make("1.0.1+1"), make("1.0.0+9"), "downgrade", true],
+  [
+    "[86] pre-release numbers of over 53 bits",
+    make("1.0.0-20240115103000000001"),
+    make("1.0.0-20240115103000000002"),
+    "upgrade",
+    false,
+  ],
 ];
 
 for (const [title, installed, candidate, verdict, needsForce] of CASES) {
-  Deno.test(`compareRelease() judges ${title}: ${verdict}`, () => {
+  Deno.test(`compareRelease() calls ${title}: ${verdict}`, () => {
     assertEquals(compareRelease(installed, candidate), {
       verdict,
       ...(installed === undefined ? {} : { installedVersion: installed.spec.version }),
@@ -67,3 +85,38 @@ for (const [title, installed, candidate, verdict, needsForce] of CASES) {
     });
   });
 }
+
+// semver.org, 11.4, and numbers beyond 53 bits.
+const ASCENDING = [
+  "0.0.0-0",
+  "0.0.0",
+  "1.0.0-1",
+  "1.0.0-9007199254740992",
+  "1.0.0-9007199254740993",
+  "1.0.0-20240115103000000001",
+  "v1.0.0-20240115103000000002+build.1",
+  "1.0.0--1",
+  "1.0.0-A",
+  "1.0.0-alpha",
+  "1.0.0-alpha.1",
+  "1.0.0-alpha.beta",
+  "1.0.0-beta",
+  "1.0.0-beta.2",
+  "1.0.0-beta.11",
+  "1.0.0-rc.1",
+  "1.0.0+build-with-a-dash.1",
+  "1.0.2",
+  "1.0.10",
+  "1.10.0",
+  "9.0.0",
+  "10.0.0",
+];
+
+Deno.test("[86] compareVersions() orders by precedence, with numbers of any length", () => {
+  ASCENDING.forEach((version, i) => {
+    assert(isVersion(version), version);
+    const orders = ASCENDING.map((other) => Math.sign(compareVersions(version, other)));
+    assertEquals(orders, ASCENDING.map((_, j) => Math.sign(i - j)), version);
+  });
+  assertEquals(compareVersions("v1.0.0+a", "1.0.0+b"), 0);
+});

@@ -1,0 +1,100 @@
+import { isJsonObject } from "../oci/json.ts";
+import { findFieldProblems } from "./check_fields.ts";
+import { findUnsafeText, formatSafeField } from "./check_text.ts";
+import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
+import type { FieldProblem, ObjectFinding } from "./object_finding.ts";
+import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
+import type { PackageObject } from "./package_objects.ts";
+import { formatCanonicalJson } from "./version.ts";
+
+// The API server's limit for the data of a ConfigMap or Secret, and a safe one for objects: etcd takes 1.5 MiB.
+const MAX_OBJECT = 1024 * 1024;
+const MAX_FINDINGS = 1000;
+
+/**
+ * Finds what no cluster takes, before it is carried to one: names that are missing or wrong, labels and data that are not
+ * text, objects that are too large, one object twice, characters that YAML cannot carry. The caller decides whether a
+ * finding is a warning or an error.
+ *
+ * @param objects as `packageObjects` gives them, namespaces filled in
+ */
+export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[] {
+  const findings: ObjectFinding[] = [];
+  const seen = new Map<string, PackageObject>();
+  for (const it of objects) {
+    if (findings.length >= MAX_FINDINGS) break;
+    const { identity } = it;
+    const object = identity.name === "" ? `${identity.kind} (${formatSafeField(it.path)})` : formatIdentity(identity);
+    const other = seen.get(identityKey(identity));
+    const problems = [
+      ...findNamingProblems(it),
+      ...(other === undefined ? [] : [describeDuplicate(it, other)]),
+      ...findFieldProblems(it.object),
+      ...findUnsafeText(it.object).map((found) => ({
+        ...found,
+        advice: "remove the character, or keep the text as base64 in binaryData",
+      })),
+      ...findSizeProblems(it),
+    ];
+    findings.push(...problems.map(({ path, ...rest }) => ({ object, field: formatSafeField(path), ...rest })));
+    if (identity.name !== "") seen.set(identityKey(identity), other ?? it);
+  }
+  return findings.slice(0, MAX_FINDINGS);
+}
+
+function findNamingProblems({ identity, object }: PackageObject): FieldProblem[] {
+  const metadata = metadataOf(object);
+  if (metadata.name !== undefined && metadata.name !== null && typeof metadata.name !== "string") {
+    return [{ path: ["metadata", "name"], problem: "is not text", advice: "put the name in quotes" }];
+  }
+  if (identity.name === "") {
+    const isGenerated = typeof metadata.generateName === "string";
+    const problem = isGenerated
+      ? "is used instead of a name: objects without a fixed name cannot be applied, only created"
+      : "is missing: no cluster takes an object without a name";
+    const path = ["metadata", isGenerated ? "generateName" : "name"];
+    return [{ path, problem, advice: "give the object a name" }];
+  }
+  const name = findNameProblem(identity);
+  const namespace = findNamespaceProblem(identity.namespace);
+  const advice = "rename it";
+  return [
+    ...(name === undefined ? [] : [{ path: ["metadata", "name"], problem: name, advice }]),
+    ...(namespace === undefined ? [] : [{ path: ["metadata", "namespace"], problem: namespace, advice }]),
+  ];
+}
+
+function describeDuplicate(it: PackageObject, other: PackageObject): FieldProblem {
+  const isSame = formatCanonicalJson(it.object) === formatCanonicalJson(other.object);
+  const [first, second] = [formatSafeField(other.path), formatSafeField(it.path)];
+  return {
+    path: [],
+    problem: `is in the package twice${isSame ? " with the same content" : ""}: ${first} and ${second}`,
+    advice: isSame ? "remove one of them" : "only one of them can be in the cluster: remove the other",
+  };
+}
+
+function findSizeProblems({ identity: { group, kind }, object }: PackageObject): FieldProblem[] {
+  if (group === "" && (kind === "ConfigMap" || kind === "Secret")) {
+    const size = dataSize(object.data) + dataSize(object.binaryData) + dataSize(object.stringData);
+    if (size > MAX_OBJECT) {
+      const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
+      return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
+    }
+  }
+  const size = new TextEncoder().encode(JSON.stringify(object)).length;
+  if (size <= MAX_OBJECT) return [];
+  const problem = `has ${size} bytes: etcd takes 1.5 MiB at most, with what the cluster adds`;
+  return [{ path: [], problem, advice: "make the object smaller, or split it" }];
+}
+
+function dataSize(data: unknown): number {
+  if (!isJsonObject(data)) return 0;
+  return Object.entries(data).reduce((sum, [key, value]) => {
+    return sum + key.length + (typeof value === "string" ? byteLength(value) : 0);
+  }, 0);
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}

@@ -1,0 +1,20 @@
+import type { FieldPath } from "./field_path.ts";
+
+/** Something about an object that a cluster does not take, or takes otherwise than it is written. */
+export interface ObjectFinding {
+  /** `kind/namespace/name` of the object; the field it comes from where it has no name. */
+  readonly object: string;
+  /** The field of the object; "" for the object as a whole. */
+  readonly field: string;
+  readonly problem: string;
+  /** What to do about it. */
+  readonly advice: string;
+}
+
+/** What is wrong at a field of one object. */
+export type FieldProblem = Omit<ObjectFinding, "object" | "field"> & { readonly path: FieldPath };
+
+/** One sentence about a finding. */
+export function formatObjectFinding({ object, field, problem, advice }: ObjectFinding): string {
+  return `${object}: ${field === "" ? "" : `${field} `}${problem}; ${advice}`;
+}

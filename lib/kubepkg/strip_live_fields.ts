@@ -1,0 +1,73 @@
+import { isJsonObject } from "../oci/json.ts";
+import { BUILT_IN_GROUPS } from "./cluster_kinds.ts";
+import type { KubeObject } from "./kubepkg.ts";
+import { groupOf } from "./object_identity.ts";
+
+/** An object without the fields that a cluster sets, and what was removed. */
+export interface StrippedObject {
+  readonly object: KubeObject;
+  /** Names of the fields that had a value: `metadata.uid`. Empty ones (`status: {}`) are removed without a word. */
+  readonly stripped: readonly string[];
+}
+
+// The API server sets these. `managedFields` and `resourceVersion` make an apply fail; `ownerReferences` to objects of
+// another cluster make the garbage collector delete the object.
+const METADATA_FIELDS = [
+  "creationTimestamp",
+  "deletionGracePeriodSeconds",
+  "deletionTimestamp",
+  "generation",
+  "managedFields",
+  "ownerReferences",
+  "resourceVersion",
+  "selfLink",
+  "uid",
+];
+const ANNOTATIONS = ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
+
+/**
+ * Removes what only a live cluster gives an object (`kubectl get -o yaml` writes it): the server's fields of the
+ * metadata, `status`, and the annotations that kubectl and controllers keep for themselves. `status` of a custom
+ * resource is removed only where the object was exported from a cluster: without the status subresource it is data.
+ */
+export function stripLiveFields(object: KubeObject): StrippedObject {
+  const stripped: string[] = [];
+  const { metadata: given } = object;
+  let fields: Record<string, unknown> = object;
+  if ("status" in object && (isExported(given) || BUILT_IN_GROUPS.has(groupOf(object.apiVersion)))) {
+    fields = without(fields, ["status"], (field) => stripped.push(field));
+  }
+  if (isJsonObject(given)) {
+    let metadata = without(given, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
+    if (isJsonObject(metadata.annotations)) {
+      const annotations = without(metadata.annotations, ANNOTATIONS, (field) => {
+        stripped.push(`metadata.annotations[${JSON.stringify(field)}]`);
+      });
+      if (annotations !== metadata.annotations) metadata = { ...metadata, annotations };
+    }
+    if (metadata !== given) fields = { ...fields, metadata };
+  }
+  return { object: fields as KubeObject, stripped };
+}
+
+function isExported(metadata: unknown): boolean {
+  return isJsonObject(metadata) && ["managedFields", "resourceVersion", "uid"].some((it) => isFilled(metadata[it]));
+}
+
+// The value itself where it has none of the fields.
+function without(
+  value: Record<string, unknown>,
+  fields: readonly string[],
+  onStripped: (field: string) => void,
+): Record<string, unknown> {
+  const present = fields.filter((field) => Object.hasOwn(value, field));
+  if (present.length === 0) return value;
+  for (const field of present) if (isFilled(value[field])) onStripped(field);
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !fields.includes(key)));
+}
+
+function isFilled(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  if (isJsonObject(value)) return Object.values(value).some(isFilled);
+  return value !== null && value !== undefined && value !== "";
+}

@@ -1,0 +1,193 @@
+import { checkObjects } from "../../../lib/kubepkg/check_objects.ts";
+import { findDuplicateKeys } from "../../../lib/kubepkg/find_duplicate_keys.ts";
+import { formatObjectFinding } from "../../../lib/kubepkg/object_finding.ts";
+import { packageObjects } from "../../../lib/kubepkg/package_objects.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { stripLiveFields } from "../../../lib/kubepkg/strip_live_fields.ts";
+import { assertEquals } from "../../support/assert.ts";
+
+function check(...objects: object[]): string[] {
+  const manifests = Object.fromEntries(objects.map((object, i) => [`m${i}`, object]));
+  const kubepkg = parseKubePkg({
+    apiVersion: "octohelm.tech/v1alpha1",
+    kind: "KubePkg",
+    metadata: { name: "web" },
+    spec: { version: "1.0.0", manifests },
+  });
+  return checkObjects(packageObjects(kubepkg)).map(formatObjectFinding);
+}
+
+const config = (data: object, metadata: object = {}) => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name: "a", ...metadata },
+  ...data,
+});
+const make = (apiVersion: string, kind: string, name: unknown, more: object = {}) => ({
+  apiVersion,
+  kind,
+  metadata: { name },
+  ...more,
+});
+const RBAC = "rbac.authorization.k8s.io/v1";
+
+const ROWS: readonly [string, object[], string[]][] = [
+  ["nothing in a good object", [config({ data: { "a.txt": "1", b_c: "" } }, { labels: { a: "1" } })], []],
+  ["generateName", [config({}, { name: undefined, generateName: "a-" })], [
+    "ConfigMap (spec.manifests.m0): metadata.generateName is used instead of a name",
+  ]],
+  ["a missing name", [config({}, { name: null })], ["ConfigMap (spec.manifests.m0): metadata.name is missing"]],
+  ["a name that is a number", [config({}, { name: 5 })], ["metadata.name is not text"]],
+  ["an upper-case name", [config({}, { name: "Web" })], ["ConfigMap/default/Web: metadata.name must be lower-case"]],
+  ["a Service with a dot", [make("v1", "Service", "a.b")], ["Service/default/a.b: metadata.name must be at most 63"]],
+  ["a namespace with a dot", [config({}, { namespace: "a.b" })], ["metadata.namespace must be at most 63"]],
+  ["a long CronJob", [make("batch/v1", "CronJob", "a".repeat(53))], ["metadata.name must have at most 52"]],
+  ["no RBAC name with colons", [make(RBAC, "ClusterRole", "system:controller:X")], []],
+  ["an RBAC name with a slash", [make(RBAC, "Role", "a/b")], ['must not contain "/"']],
+  ["no APIService with dots", [make("apiregistration.k8s.io/v1", "APIService", "v1.metrics.k8s.io")], []],
+  ["a numeric label", [config({}, { labels: { v: 1 } })], ["metadata.labels.v is the number 1"]],
+  ["a boolean annotation", [config({}, { annotations: { "a/b": true } })], ['annotations["a/b"] is the boolean true']],
+  [
+    "numbers in a Pod template",
+    [make("apps/v1", "Deployment", "d", {
+      spec: {
+        selector: { matchLabels: { v: 1 } },
+        template: {
+          metadata: { labels: { v: 2 } },
+          spec: { nodeSelector: { ssd: true }, containers: [{ name: "c", env: [{ name: "A", value: 3 }] }] },
+        },
+      },
+    })],
+    [
+      "spec.selector.matchLabels.v is the number 1",
+      "spec.template.metadata.labels.v is the number 2",
+      "spec.template.spec.nodeSelector.ssd is the boolean true",
+      "spec.template.spec.containers[0].env[0].value is the number 3",
+    ],
+  ],
+  ["a numeric selector of a Service", [make("v1", "Service", "s", { spec: { selector: { v: 1 } } })], [
+    "spec.selector.v is the number 1",
+  ]],
+  ["nothing in the schema of a definition", [
+    make("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.b", {
+      spec: { versions: [{ schema: { properties: { metadata: { labels: { default: 1 } } } } }] },
+    }),
+  ], []],
+  ["nothing in a custom resource's own fields", [
+    make("example.org/v1", "Thing", "a", { spec: { metadata: { labels: { a: 1 } }, matchLabels: { b: 2 } } }),
+  ], []],
+  ["numeric data", [config({ data: { port: 80, b: { c: "d" } } })], [
+    "data.port is the number 80",
+    "data.b is not text",
+  ]],
+  ["a key of data with a slash", [config({ data: { "a/b": "" } })], ['data["a/b"] is not a valid key']],
+  ["Secret data that is not base64", [make("v1", "Secret", "s", { data: { a: "YQ==", b: "abc", c: "YQ\n==" } })], [
+    "Secret/default/s: data.b is not base64",
+  ]],
+  ["a numeric stringData", [make("v1", "Secret", "s", { stringData: { pin: 1234 } })], [
+    "stringData.pin is the number",
+  ]],
+  ["over 1 MiB of data", [config({ data: { a: "x".repeat(1_100_000) } })], [
+    "ConfigMap/default/a: data holds 1100001 bytes, a ConfigMap may hold 1048576",
+  ]],
+  ["an object of over 1 MiB", [make("example.org/v1", "Thing", "a", { spec: { a: "é".repeat(600_000) } })], [
+    "Thing/default/a: has 1200108 bytes",
+  ]],
+  ["one object twice, by key and namespace", [config({ data: { a: "1" } }), config({}, { namespace: "default" })], [
+    "ConfigMap/default/a: is in the package twice: spec.manifests.m0 and spec.manifests.m1",
+  ]],
+  ["one object twice with the same content", [config({}), config({})], [
+    "is in the package twice with the same content",
+  ]],
+  ["one object twice, in a List and by another version", [
+    make("apps/v1", "Deployment", "d"),
+    { apiVersion: "v1", kind: "List", items: [make("apps/v1beta1", "Deployment", "d")] },
+  ], ["twice: spec.manifests.m0 and spec.manifests.m1.items[0]"]],
+  ["[84] half of a surrogate pair", [config({ data: { a: "cut \ud83d" } })], [
+    "data.a has half of a surrogate pair",
+  ]],
+  ["[84] half of a surrogate pair in a key", [make("example.org/v1", "T", "a", { spec: { "\ude00": 1 } })], [
+    'spec["\\ude00"] the key has half of a surrogate pair',
+  ]],
+  ["[84] characters that go-yaml refuses", [
+    config({ data: { a: "\u007f", b: "\ufffe", c: "\u0085", d: "\u0007\u{1f600}\ufeff" } }),
+  ], [
+    "data.a has the control character U+007F",
+    "data.b has the control character U+FFFE",
+    "data.c has the control character U+0085",
+  ]],
+];
+for (const [title, objects, expected] of ROWS) {
+  Deno.test(`[83] checkObjects() finds ${title}`, () => {
+    const found = check(...objects);
+    assertEquals(found.map((it, i) => it.includes(expected[i] ?? "-") ? expected[i] : it), expected);
+  });
+}
+
+const LIVE = {
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: {
+    name: "a",
+    resourceVersion: "4711",
+    uid: "3f0c",
+    creationTimestamp: "2024-01-01T00:00:00Z",
+    generation: 2,
+    managedFields: [{ manager: "kubectl" }],
+    ownerReferences: [{ uid: "1" }],
+    annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}", keep: "it" },
+  },
+  status: { phase: "Active" },
+};
+
+Deno.test("[83] stripLiveFields() removes what a cluster adds, and names it", () => {
+  assertEquals(stripLiveFields(LIVE), {
+    object: { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a", annotations: { keep: "it" } } },
+    stripped: [
+      "status",
+      "metadata.creationTimestamp",
+      "metadata.generation",
+      "metadata.managedFields",
+      "metadata.ownerReferences",
+      "metadata.resourceVersion",
+      "metadata.uid",
+      'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]',
+    ],
+  });
+});
+
+Deno.test("[83] stripLiveFields() removes empty fields, as generators write them, without naming them", () => {
+  const object = {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: "a", creationTimestamp: null },
+    status: {},
+  };
+  assertEquals(stripLiveFields(object), {
+    object: { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "a" } },
+    stripped: [],
+  });
+});
+
+Deno.test("[83] stripLiveFields() keeps the status of a custom resource that was not exported", () => {
+  const object = { apiVersion: "example.org/v1", kind: "Thing", metadata: { name: "a" }, status: { level: 1 } };
+  assertEquals(stripLiveFields(object), { object, stripped: [] });
+  assertEquals(stripLiveFields({ ...object, metadata: { uid: "1" } }).stripped, ["status", "metadata.uid"]);
+});
+
+const DUPLICATES: readonly [string, string[]][] = [
+  ['{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]}', []],
+  ['{"a":1,"a":2}', ["a"]],
+  ['{"spec":{"manifests":{"x.y":{"k":1},"x.y":{}}}}', ['spec.manifests["x.y"]']],
+  ['{"a":[1,{"b" : "x" ,"b":1}]}', ["a[1].b"]],
+  ['{"\\u0061":1,"a":2}', ["a"]],
+  ['{"a":"a","b":"a\\"","b":"\\\\"}', ["b"]],
+  ['{"a":"b","c":"b","a":["a","a"],"a":{}}', ["a"]],
+  ['["a","a"]', []],
+  ['{"a":{"b":1,"c":2},"b":3,"c":4}', []],
+];
+for (const [text, expected] of DUPLICATES) {
+  Deno.test(`[83] findDuplicateKeys() finds ${expected.join(", ") || "nothing"} in ${text}`, () => {
+    assertEquals(findDuplicateKeys(text), expected);
+  });
+}
