@@ -25,6 +25,7 @@ import { readSwitch, RequestBody } from "./request_body.ts";
 export async function postPlan(request: Request, options: AgentOptions): Promise<Response> {
   const query = new URL(request.url).searchParams;
   const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
+  const pruneData = readSwitch(query, "prune-data");
   const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
   let kubepkg: KubePkg;
   try {
@@ -47,6 +48,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     records,
     handover,
     force,
+    pruneData,
     dryRun: true,
     freeBytes,
   });

@@ -23,13 +23,14 @@ const PROGRESS_MILLISECONDS = 250;
 export async function putPackage(request: Request, options: AgentOptions): Promise<Response> {
   const query = new URL(request.url).searchParams;
   const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
+  const pruneData = readSwitch(query, "prune-data");
   if (request.headers.has("content-range")) {
     throw new RegistryError(
       "INVALID",
       "Cannot accept a byte range of a bundle: send the whole bundle, or use crpe push, which resumes",
     );
   }
-  const importing = new PackageImport(request, options, { force, dryRun });
+  const importing = new PackageImport(request, options, { force, dryRun, pruneData });
   if (!acceptsLines(request.headers)) return answerJson(await importing.run());
 
   const lines = new NdjsonStream();
@@ -56,7 +57,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
 
 /** Returns the JSON document that describes an installation to a client. */
 export function describeInstall(result: InstallResult, dryRun: boolean): Record<string, unknown> {
-  const { plan, images, blobs, isImported, kubepkg: _, ...more } = result;
+  const { plan, images, blobs, isImported, isConfirmed: confirmed, kubepkg: _, ...more } = result;
   const { blobs: planned, isRepair, refusal: _refusal, ...what } = plan;
   return {
     ...what,
@@ -66,16 +67,23 @@ export function describeInstall(result: InstallResult, dryRun: boolean): Record<
     images,
     blobs: { ...planned, ...(isImported || more.part !== undefined ? blobs : {}) },
     ...more,
+    ...(confirmed === undefined ? {} : { confirmed }),
   };
+}
+
+interface InstallFlags {
+  readonly force: boolean;
+  readonly dryRun: boolean;
+  readonly pruneData: boolean;
 }
 
 class PackageImport {
   readonly #body: RequestBody;
   readonly #options: AgentOptions;
-  readonly #flags: { readonly force: boolean; readonly dryRun: boolean };
+  readonly #flags: InstallFlags;
   #plan: ImportPlan | undefined;
 
-  constructor(request: Request, options: AgentOptions, flags: { force: boolean; dryRun: boolean }) {
+  constructor(request: Request, options: AgentOptions, flags: InstallFlags) {
     const { maxBundle: limit, stallTimeout } = options;
     this.#body = new RequestBody(request, { limit, stallTimeout });
     this.#options = options;

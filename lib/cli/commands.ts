@@ -125,8 +125,12 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       FLAG.data,
       ...HANDOVER_FLAGS,
+      FLAG.pruneData,
       { name: "dry-run", summary: "print what would be done, write nothing" },
-      { name: "force", summary: "allow a downgrade, or the same version with different content" },
+      {
+        name: "force",
+        summary: "allow a downgrade, the same version with different content, and replacing a manifest file of others",
+      },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
@@ -145,8 +149,12 @@ export const COMMANDS: readonly Command[] = [
       { name: "to", value: "URL", summary: "the agent" },
       { name: "token-file", value: "FILE", summary: "the agent's token" },
       { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+      FLAG.pruneData,
       { name: "dry-run", summary: "print what would be done, send nothing" },
-      { name: "force", summary: "allow a downgrade, or the same version with different content" },
+      {
+        name: "force",
+        summary: "allow a downgrade, the same version with different content, and replacing a manifest file of others",
+      },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/push.ts")).runPush(invocation, io),

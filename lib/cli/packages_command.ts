@@ -4,6 +4,7 @@ import { FLAG } from "./command_line/flags.ts";
 const HANDOVER_OF_INSTALLED: readonly Flag[] = [
   { ...FLAG.manifestsDir, summary: "the folder of the manifests, if not the one used by the import" },
   { ...FLAG.kubectl, summary: "use kubectl, if the import did not" },
+  FLAG.forceConflicts,
 ];
 
 /** `crpe packages` and its subcommands. */
@@ -35,9 +36,11 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.data,
         { name: "to", value: "VERSION", summary: "one of the kept versions [the previous one]" },
         ...HANDOVER_OF_INSTALLED,
+        FLAG.pruneData,
+        FLAG.forceHandover,
         FLAG.json,
       ],
-      run: async (invocation, io) => (await import("./commands/packages.ts")).runRollback(invocation, io),
+      run: async (invocation, io) => (await import("./commands/packages_rollback.ts")).runRollback(invocation, io),
     },
     {
       name: "remove",
@@ -45,16 +48,21 @@ export const PACKAGES_COMMAND: Command = {
       summary: "remove a package: its objects from the cluster, its tags, its record and its history",
       details: [
         "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",
-        "emptied first, and deleted after --wait. If interrupted, run it again. Then crpe gc frees the space.",
+        "emptied first, and deleted after --wait. The package is removed when the objects are seen to be gone, which needs",
+        "kubectl; until then its record stays. Data is kept, unless --prune-data is given. Then crpe gc frees the space.",
       ].join("\n"),
       arity: [1, 1],
       flags: [
         FLAG.data,
         { name: "wait", value: "DURATION", summary: "how long to wait for k3s to notice the emptied file [20s]" },
         ...HANDOVER_OF_INSTALLED,
+        { name: "dry-run", summary: "list what would be deleted and kept, change nothing" },
+        FLAG.pruneData,
+        FLAG.forceHandover,
+        { name: "forget", summary: "drop the record, tags and history; leave the cluster alone" },
         FLAG.json,
       ],
-      run: async (invocation, io) => (await import("./commands/packages.ts")).runRemovePackage(invocation, io),
+      run: async (invocation, io) => (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
     },
   ],
   run: async (invocation, io) => (await import("./commands/packages.ts")).runPackages(invocation, io),

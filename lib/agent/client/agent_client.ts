@@ -47,6 +47,8 @@ export interface AgentClientOptions {
   readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
   /** Installs even if the version rule forbids it. */
   readonly force: boolean;
+  /** Deletes data that leaves the package. */
+  readonly pruneData?: boolean;
   /** The time without progress of the request body after which a request is aborted, in milliseconds. */
   readonly stallTimeout: number;
   /** The time for the response after the request was sent, in milliseconds; it includes the installation. */
@@ -104,7 +106,9 @@ export class AgentClient {
   }
 
   #query(dryRun: boolean): string {
-    const flags = [...(dryRun ? ["dry-run=true"] : []), ...(this.#options.force ? ["force=true"] : [])];
+    const { force, pruneData = false } = this.#options;
+    const switches = { "dry-run": dryRun, force, "prune-data": pruneData };
+    const flags = Object.entries(switches).filter(([, isSet]) => isSet).map(([name]) => `${name}=true`);
     return flags.length === 0 ? "" : `?${flags.join("&")}`;
   }
 

@@ -50,6 +50,13 @@ export const FLAG = {
   },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
+  pruneData: {
+    name: "prune-data",
+    summary:
+      "delete PersistentVolumeClaims, PersistentVolumes, StorageClasses, CRDs and Namespaces that leave the package",
+  },
+  forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
+  forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
@@ -66,4 +73,4 @@ export const SERVE_FLAGS: readonly Flag[] = [
 ];
 
 /** The flags that choose how manifests are handed over to the cluster. */
-export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl];
+export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl, FLAG.forceConflicts];

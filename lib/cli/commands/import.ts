@@ -17,6 +17,7 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
@@ -29,7 +30,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const store = new DiskStore(data, { warn });
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
-  const handover = place === undefined ? undefined : createHandover(place, { records });
+  const handover = place === undefined
+    ? undefined
+    : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts") });
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
@@ -38,7 +41,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name);
-    if (before === undefined) return;
+    if (before?.kubepkg === undefined) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     warn(
       `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
@@ -54,6 +57,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         records,
         handover,
         force: invocation.isSet("force"),
+        pruneData: invocation.isSet("prune-data"),
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
@@ -86,7 +90,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, left = [], part } = result;
+  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part } = result;
   const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
@@ -98,12 +102,12 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     repaired: isImported && isRepair,
     images,
     blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
-    ...(handover === undefined ? {} : { handover, left }),
+    ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
-  const { plan, images, blobs, isImported, handover, left = [], part } = result;
+  const { plan, images, blobs, isImported, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
   }
@@ -117,10 +121,7 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
-  const { added, changed, removed } = plan.manifests;
-  for (const [sign, names] of [["+", added], ["~", changed], ["-", removed]] as const) {
-    lines.push(...names.map((name) => `  ${sign} ${name}`));
-  }
+  lines.push(...formatManifestDiff(plan.manifests));
   lines.push(
     isImported
       ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} already in the store`
@@ -129,9 +130,16 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       }), ${plan.blobs.held} already in the store`,
   );
   if (!isImported) lines.push(...formatNeeds(plan));
-  if (handover !== undefined) lines.push(`  handed over to ${handover}`);
-  lines.push(...left.map((object) => `  left in the cluster: ${object}`));
+  if (isImported) lines.push(...formatHandover(result));
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallResult): string[] {
+  if (handover !== undefined) {
+    return formatHandedOver({ where: handover, isConfirmed: isConfirmed === true, remaining });
+  }
+  if (Object.keys(kubepkg.spec.manifests).length === 0) return [];
+  return ["  nothing was applied to a cluster: --manifests-dir or --kubectl hands the manifests over"];
 }
 
 function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {

@@ -34,6 +34,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
     token: await readToken(invocation.flag("token-file"), warn),
     send: createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile)),
     force: invocation.isSet("force"),
+    pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
     answerTimeout: ANSWER_MILLISECONDS,
   });

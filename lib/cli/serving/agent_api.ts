@@ -26,7 +26,7 @@ export function openAgentApi(
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name).catch(() => undefined);
-    if (before === undefined) return;
+    if (before?.kubepkg === undefined) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     log.write(
       "warning",
@@ -37,7 +37,9 @@ export function openAgentApi(
     ...given,
     store,
     records,
-    handover: place === undefined ? undefined : createHandover(place, { records }),
+    handover: place === undefined
+      ? undefined
+      : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts") }),
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
     listInventory: () => listInventory(data),

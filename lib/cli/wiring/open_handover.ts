@@ -1,15 +1,17 @@
-import { FolderHandover } from "../../install/handover/folder_handover.ts";
+import { FolderHandover, type FolderHandoverOptions } from "../../install/handover/folder_handover.ts";
 import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
+import { K3sAddons } from "../../install/handover/k3s_addons.ts";
+import { listDisabledAddons } from "../../install/handover/k3s_config.ts";
+import { KubectlCluster } from "../../install/handover/kubectl_cluster.ts";
 import type { KubectlResult } from "../../install/handover/kubectl_error.ts";
 import { KubectlHandover } from "../../install/handover/kubectl_handover.ts";
-import type { PackageRecords } from "../../install/package_records.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { UsageError } from "../console/usage_error.ts";
 
 /** The dependencies of a hand-over. */
 export interface HandoverContext {
-  readonly records: PackageRecords;
-  readonly waitForWatcher?: () => Promise<void>;
+  readonly waitForWatcher?: FolderHandoverOptions["waitForWatcher"];
+  readonly forceConflicts?: boolean;
 }
 
 /**
@@ -28,16 +30,30 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
 }
 
 /** Creates the hand-over for a place. */
-export function createHandover(place: HandoverPlace, { records, waitForWatcher }: HandoverContext): Handover {
-  if ("manifestsDir" in place) {
-    return new FolderHandover(place.manifestsDir, waitForWatcher === undefined ? {} : { waitForWatcher });
-  }
-  return new KubectlHandover({ runKubectl, listPackages: () => records.list() });
+export function createHandover(
+  place: HandoverPlace,
+  { waitForWatcher, forceConflicts }: HandoverContext = {},
+): Handover {
+  const cluster = new KubectlCluster({ runKubectl });
+  if ("kubectl" in place) return new KubectlHandover(cluster, { forceConflicts });
+  return new FolderHandover(place.manifestsDir, {
+    addons: new K3sAddons(cluster),
+    listDisabled: () => listDisabledAddons(place.manifestsDir),
+    ...(waitForWatcher === undefined ? {} : { waitForWatcher }),
+  });
+}
+
+/** The objects in the place of `--kubectl` and of a k3s folder, as far as kubectl can see them. */
+export function openAddons(): K3sAddons {
+  return new K3sAddons(new KubectlCluster({ runKubectl }));
 }
 
 // These variables of the dynamic linker are cleared, because Deno starts a program with them only if crpe may run any
 // program. Termux always sets LD_PRELOAD; kubectl does not need it.
 const LINKER = { LD_PRELOAD: "", LD_LIBRARY_PATH: "" };
+
+// Every call has time-outs of its own; this one ends a kubectl that ignores them, such as a login plugin that waits.
+const KUBECTL_TIMEOUT = 10 * 60_000;
 
 /** Runs the kubectl on `$PATH` in crpe's environment. @returns `undefined` when there is no kubectl */
 export async function runKubectl(args: readonly string[], input?: string): Promise<KubectlResult | undefined> {
@@ -49,6 +65,7 @@ export async function runKubectl(args: readonly string[], input?: string): Promi
       stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
+      signal: AbortSignal.timeout(KUBECTL_TIMEOUT),
     }).spawn();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;

@@ -3,15 +3,9 @@ import { readTextIfPresent } from "../../files/read_if_present.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { RefusedError } from "../../oci/error.ts";
-import type {
-  ClusterView,
-  Handover,
-  HandoverPlace,
-  HandoverPlan,
-  HandoverRequest,
-  HandoverResult,
-} from "./handover.ts";
+import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
 import { handedOverObjects } from "./handover_records.ts";
+import type { K3sAddons } from "./k3s_addons.ts";
 import { formatManifestFile, handoverFileName } from "./manifest_file.ts";
 import { findSameStem, isReservedStem, stemOf } from "./manifest_folder.ts";
 import { labelsOf, planObjects } from "./plan_objects.ts";
@@ -24,8 +18,8 @@ export interface FolderHandoverOptions {
    * @param isDone whether the cluster was seen to have done it, so that the wait may end early
    */
   readonly waitForWatcher?: (isDone: () => Promise<boolean>) => Promise<void>;
-  /** What can be seen of the cluster. */
-  readonly cluster?: ClusterView | undefined;
+  /** What k3s can be seen to have done; without it nothing is confirmed. */
+  readonly addons?: Pick<K3sAddons, "listRemaining"> | undefined;
   /** Names that k3s is told to disable (`--disable`): it deletes a file of that name, and its objects. */
   readonly listDisabled?: () => Promise<readonly string[]>;
 }
@@ -99,11 +93,12 @@ export class FolderHandover implements Handover {
     if (!request.isRemoval) return { where: path, isConfirmed: false };
     let remaining: readonly string[] | undefined;
     const isDone = async () => {
-      const present = await this.#options.cluster?.listPresent(changes.deleted);
+      const present = await this.#options.addons?.listRemaining(file!, changes.deleted);
       remaining = present && labelsOf(present);
       return remaining?.length === 0;
     };
     await this.#options.waitForWatcher?.(isDone);
+    // The file stays as long as k3s is seen not to have deleted everything.
     if (!await isDone() && remaining !== undefined) return { where: path, isConfirmed: false, remaining };
     await removeIfPresent(path);
     await syncFolder(this.#folder);

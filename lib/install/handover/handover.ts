@@ -62,12 +62,6 @@ export interface HandoverResult {
   readonly note?: string;
 }
 
-/** What can be seen of the cluster. */
-export interface ClusterView {
-  /** Those of the objects that exist; `undefined`: the cluster cannot be asked. */
-  listPresent(objects: readonly PackageObject[]): Promise<readonly PackageObject[] | undefined>;
-}
-
 /** How the manifests of a package get into the cluster. The caller holds the installation lock, so calls never overlap. */
 export interface Handover {
   /** Returns where packages are handed over to. The place has to exist. */

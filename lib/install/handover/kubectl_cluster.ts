@@ -1,7 +1,8 @@
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
-import type { ClusterView } from "./handover.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { KubectlError, type KubectlResult, linesOf, type RunKubectl } from "./kubectl_error.ts";
 import { formatObjects } from "./manifest_file.ts";
 
@@ -22,6 +23,7 @@ const COLUMNS = "-o=custom-columns=A:.apiVersion,K:.kind,NS:.metadata.namespace,
 const MAX_DELETE_POLLS = 150;
 const POLL_MILLISECONDS = 2000;
 
+const JSON_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 128 };
 // Made by controllers for other objects, often without naming an owner.
 const TRANSIENT = new Set([
   ...["events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io"],
@@ -29,7 +31,7 @@ const TRANSIENT = new Set([
 ]);
 
 /** A cluster as kubectl reaches it. */
-export class KubectlCluster implements ClusterView {
+export class KubectlCluster {
   readonly #runKubectl: RunKubectl;
   readonly #sleep: (milliseconds: number) => Promise<void>;
 
@@ -93,6 +95,7 @@ export class KubectlCluster implements ClusterView {
     return remaining;
   }
 
+  /** Those of the objects that exist; `undefined`: the cluster cannot be asked. */
   async listPresent(objects: readonly PackageObject[]): Promise<readonly PackageObject[] | undefined> {
     const found = new Set<string>();
     const args = ["get", "--ignore-not-found", "--no-headers", COLUMNS, REQUEST_TIMEOUT, "-f", "-"];
@@ -142,6 +145,19 @@ export class KubectlCluster implements ClusterView {
       const [key] = parseColumns(line);
       return known.has(key!) || isInEveryNamespace(kind, name) ? [] : [`${kind}/${name}`];
     });
+  }
+
+  /** Reads an object, or a list, as JSON; `undefined`: it does not exist, or the cluster cannot be asked. */
+  async readJson(args: readonly string[]): Promise<Record<string, unknown> | undefined> {
+    const result = await this.#runKubectl([...args, "-o", "json", "--request-timeout=20s"]);
+    if (result?.code !== 0) return undefined;
+    try {
+      const json = parseJson(new TextEncoder().encode(result.stdout), "the output of kubectl", JSON_LIMITS);
+      return isJsonObject(json) ? json : undefined;
+    } catch (error) {
+      if (error instanceof CorruptError) return undefined;
+      throw error;
+    }
   }
 
   async #run(what: string, args: readonly string[], input?: string): Promise<KubectlResult> {

@@ -10,9 +10,12 @@ import { labelsOf, planObjects } from "./plan_objects.ts";
  */
 export class KubectlHandover implements Handover {
   readonly #cluster: KubectlCluster;
+  readonly #forceConflicts: boolean;
 
-  constructor(cluster: KubectlCluster) {
+  /** @param forceConflicts takes over fields that others manage, also where nothing else is forced */
+  constructor(cluster: KubectlCluster, { forceConflicts = false } = {}) {
     this.#cluster = cluster;
+    this.#forceConflicts = forceConflicts;
   }
 
   place(): Promise<HandoverPlace> {
@@ -48,7 +51,7 @@ export class KubectlHandover implements Handover {
   async apply({ request, objects, changes }: HandoverPlan): Promise<HandoverResult> {
     const { package: { metadata: { name }, spec: { version } }, isRemoval, force } = request;
     const what = `Cannot ${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
-    await this.#cluster.apply(what, objects, { force });
+    await this.#cluster.apply(what, objects, { force: force || this.#forceConflicts });
     const remaining = await this.#cluster.delete(what, changes.deleted);
     const present = await this.#cluster.listPresent(objects);
     return {

@@ -1,0 +1,57 @@
+import { PackageRecords } from "../../install/package_records.ts";
+import { rollBackPackage, type RollbackResult } from "../../install/rollback_package.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
+import type { Io } from "../console/io.ts";
+import { formatJson } from "../console/table.ts";
+import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { findInstalledPackage } from "./packages.ts";
+
+/** `crpe packages rollback` */
+export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  const records = new PackageRecords(data);
+  const [name = ""] = invocation.arguments;
+  const given = readHandoverPlace(invocation);
+  const forceConflicts = invocation.isSet("force-conflicts");
+  await findInstalledPackage(records, name);
+  using _lease = await takeWriteLease(data);
+  const warn = createWarning(io);
+  const result = await rollBackPackage(name, {
+    store: new DiskStore(data, { warn }),
+    records,
+    to: invocation.flag("to"),
+    force: invocation.isSet("force"),
+    pruneData: invocation.isSet("prune-data"),
+    openHandover: (recorded) => {
+      const place = given ?? recorded;
+      return place === undefined ? undefined : createHandover(place, { forceConflicts });
+    },
+  });
+  if (result.handedOver?.note !== undefined) warn(result.handedOver.note);
+  if (invocation.isSet("json")) {
+    const { isChanged, handedOver, ...what } = result;
+    io.out(formatJson({
+      ...what,
+      rolledBack: isChanged,
+      handover: handedOver?.where,
+      confirmed: handedOver?.isConfirmed,
+      remaining: handedOver?.remaining,
+    }));
+  } else io.out(formatResult(result));
+  return 0;
+}
+
+function formatResult({ name, from, to, isChanged, handedOver, manifests }: RollbackResult): string {
+  if (!isChanged) return `${name}@${to} is installed already; nothing to do\n`;
+  const lines = [`rolled ${name} back from ${from} to ${to}`];
+  if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
+  if (handedOver === undefined) {
+    lines.push("  not handed over: no earlier hand-over is recorded; choose --manifests-dir or --kubectl");
+  } else lines.push(...formatHandedOver(handedOver));
+  return lines.map((line) => `${line}\n`).join("");
+}
