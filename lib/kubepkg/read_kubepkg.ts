@@ -4,25 +4,23 @@ import { checkExactNumbers } from "./exact_numbers.ts";
 import { findDuplicateKeys } from "./find_duplicate_keys.ts";
 import type { KubePkg } from "./kubepkg.ts";
 import { parseKubePkg, parseKubePkgs } from "./parse_kubepkg.ts";
-import { parseYaml, parseYamlDocuments } from "./read_yaml.ts";
+import { parseYamlDocuments } from "./read_yaml.ts";
 
 /** Largest KubePkg document, in bytes as it is given, and how deep it may be nested. */
 export const KUBEPKG_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 100 };
 
 /**
- * Reads a KubePkg from JSON or YAML; a document that begins with `{` is JSON. YAML is read as kubectl reads it. A byte
- * order mark is ignored. A key that is given twice is an error in both.
+ * Reads a KubePkg from JSON or YAML. YAML is read as kubectl reads it. A byte order mark is ignored; a key that is given
+ * twice is an error in both.
  *
  * @param what names the document in errors
  * @throws {CorruptError} when it is neither, too large, nested too deep, no KubePkg, several of them, or has a number that
  *   would change
  */
 export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
-  const text = withoutMark(bytes);
-  return parseKubePkg(
-    startsWithBrace(text) ? parseHandwrittenJson(text, what) : parseYaml(text, what, KUBEPKG_LIMITS),
-    what,
-  );
+  const documents = readDocuments(bytes, what);
+  if (documents.length <= 1) return parseKubePkg(documents[0] ?? null, what);
+  throw new CorruptError(`Cannot read ${what} as YAML: it has ${documents.length} documents, one is expected`);
 }
 
 /**
@@ -31,11 +29,8 @@ export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
  * @throws {CorruptError} as `readKubePkg`
  */
 export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[] {
-  const text = withoutMark(bytes);
-  if (startsWithBrace(text)) return parseKubePkgs(parseHandwrittenJson(text, what), what);
-  const documents = parseYamlDocuments(text, what, KUBEPKG_LIMITS);
-  if (documents.length === 1) return parseKubePkgs(documents[0], what);
-  if (documents.length === 0) throw new CorruptError(`Cannot read ${what}: it is empty`);
+  const documents = readDocuments(bytes, what);
+  if (documents.length <= 1) return parseKubePkgs(documents[0] ?? null, what);
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 
@@ -50,33 +45,34 @@ export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
 }
 
 /**
- * Reads the documents of a file that a person wrote, JSON or YAML, without a look at what they are.
+ * Reads the documents of a JSON or YAML file, whatever they are. A file that begins with `{` is JSON, or else YAML that is
+ * spelled so (`{a: b}`), or several documents of it.
  *
  * @throws {CorruptError} when it is neither, too large, nested too deep, or has a number that would change
  */
 export function readDocuments(bytes: Uint8Array, what: string): unknown[] {
   const text = withoutMark(bytes);
-  // Several JSON objects, one after the other, are a YAML stream only with `---` between them.
-  if (startsWithBrace(text)) {
+  if (!startsWithBrace(text)) return parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+  let document: unknown;
+  try {
+    document = parseJson(text, what, KUBEPKG_LIMITS);
+  } catch (error) {
     try {
-      return [parseHandwrittenJson(text, what)];
-    } catch (error) {
-      if (!isStream(text)) throw error;
+      return parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+    } catch {
+      throw error;
     }
   }
-  return parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+  const source = new TextDecoder().decode(text);
+  checkExactNumbers(source, what);
+  const [duplicate] = findDuplicateKeys(source);
+  if (duplicate === undefined) return [document];
+  throw new CorruptError(`Cannot use ${what}: ${duplicate} is given twice; only the last one would count`);
 }
 
 /** Tells whether a document says that it is a KubePkg or a list of them. */
 export function isKubePkgDocument(document: unknown): boolean {
   return isJsonObject(document) && (document.kind === "KubePkg" || document.kind === "KubePkgList");
-}
-
-function parseHandwrittenJson(bytes: Uint8Array, what: string): unknown {
-  const value = parseExactJson(bytes, what);
-  const [duplicate] = findDuplicateKeys(new TextDecoder().decode(bytes));
-  if (duplicate === undefined) return value;
-  throw new CorruptError(`Cannot use ${what}: ${duplicate} is given twice; only the last one would count`);
 }
 
 function parseExactJson(bytes: Uint8Array, what: string): unknown {
@@ -87,10 +83,6 @@ function parseExactJson(bytes: Uint8Array, what: string): unknown {
 
 function withoutMark(bytes: Uint8Array): Uint8Array {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
-}
-
-function isStream(bytes: Uint8Array): boolean {
-  return /^---(?:\s|$)/m.test(new TextDecoder().decode(bytes));
 }
 
 function startsWithBrace(bytes: Uint8Array): boolean {

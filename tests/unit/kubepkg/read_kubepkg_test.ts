@@ -1,0 +1,87 @@
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { readKubePkg } from "../../../lib/kubepkg/read_kubepkg.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { makeDocument } from "./kubepkg_document.ts";
+
+const encoder = new TextEncoder();
+const JSON_TEXT = JSON.stringify(makeDocument());
+const YAML_TEXT = `apiVersion: octohelm.tech/v1alpha1
+kind: KubePkg
+metadata: {name: demo}
+spec:
+  version: 0.0.1
+  images: {"nginx:1": ""}
+  manifests:
+    m: &m {apiVersion: v1, kind: X, when: 2024-01-01, mode: 0644, answer: yes}
+    o: {<<: *m, mode: 0o600}
+`;
+
+Deno.test("readKubePkg() reads JSON and YAML", () => {
+  assertEquals(readKubePkg(encoder.encode(` \n${JSON_TEXT}`)), parseKubePkg(makeDocument()));
+  const fromYaml = readKubePkg(encoder.encode(YAML_TEXT));
+  const manifest = { apiVersion: "v1", kind: "X", when: "2024-01-01", mode: 420, answer: true };
+  const manifests = { m: manifest, o: { ...manifest, mode: 384 } };
+  assertEquals(fromYaml, parseKubePkg(makeDocument((it) => it.spec.manifests = manifests)));
+});
+
+const BOMB = ["a: &a [x,x,x,x,x,x,x,x,x]"];
+for (let i = 1; i < 10; i++) BOMB.push(`b${i}: &b${i} [${Array(9).fill(i === 1 ? "*a" : `*b${i - 1}`).join(",")}]`);
+
+const HOSTILE: readonly [string, () => Uint8Array, string][] = [
+  ["100 MB of JSON", () => new Uint8Array(100_000_000).fill(0x7b), "it has 100000000 bytes"],
+  ["100 MB of YAML", () => new Uint8Array(100_000_000).fill(0x61), "it has 100000000 bytes"],
+  ["10,000 levels of JSON", () => encoder.encode(`{"a":${"[".repeat(10_000)}`), "nested deeper than 100"],
+  ["10,000 levels of YAML", () => encoder.encode(`a: ${"[".repeat(10_000)}${"]".repeat(10_000)}`), "nested"],
+  ["200 levels of YAML", () => encoder.encode(`a: ${"[".repeat(200)}${"]".repeat(200)}`), "nested"],
+  ["__proto__ in JSON", () => encoder.encode('{"__proto__":{"kind":"KubePkg"}}'), "__proto__"],
+  ["__proto__ in YAML", () => encoder.encode("kind: KubePkg\n__proto__: {a: b}"), "__proto__"],
+  ["JSON cut short", () => encoder.encode(JSON_TEXT.slice(0, -20)), "Cannot read kubepkg.json as JSON"],
+  ["YAML cut short", () => encoder.encode('a: "b'), "Cannot read kubepkg.json as YAML"],
+  ["aliases that expand to a billion values", () => encoder.encode(BOMB.join("\n")), "aliases written out"],
+  ["an alias to itself", () => encoder.encode("a: &a [*a]"), "nested deeper than 100"],
+  ["two YAML documents", () => encoder.encode("a: 1\n---\na: 2"), "Cannot read kubepkg.json as YAML"],
+  [
+    "[83] a key twice in JSON",
+    () => encoder.encode(JSON_TEXT.replace('"spec":', '"kind":1,"spec":')),
+    "kind is given twice",
+  ],
+  ["[83] a key twice in YAML", () => encoder.encode("kind: KubePkg\nkind: X"), "duplicated mapping key"],
+  ["bytes that are not UTF-8", () => new Uint8Array([0x61, 0xff]), "Cannot read kubepkg.json as YAML"],
+  ["nothing", () => new Uint8Array(0), "Cannot use kubepkg.json: it must be an object"],
+];
+
+for (const [title, make, message] of HOSTILE) {
+  Deno.test(`[51] readKubePkg() refuses ${title}`, () => {
+    assertStringIncludes(assertThrows(() => readKubePkg(make()), CorruptError).message, message);
+  });
+}
+
+const SPELLINGS: readonly [string, string][] = [
+  ["a byte order mark and JSON", `\ufeff${JSON_TEXT}`],
+  ["JSON with tabs", JSON.stringify(makeDocument(), undefined, "\t")],
+  ["a byte order mark and JSON with tabs", `\ufeff${JSON.stringify(makeDocument(), undefined, "\t")}`],
+  ["a comment and JSON with tabs", `# a\n${JSON.stringify(makeDocument(), undefined, "\t")}`],
+  ...["# a\nBODY", "---\nBODY", "BODY---\n", "BODY...\n", "BODY---\n# end\n", "\ufeffBODY", "%YAML 1.1\n---\nBODY"].map(
+    (
+      it,
+    ): [string, string] => [JSON.stringify(it), it.replace("BODY", YAML_TEXT)],
+  ),
+  [
+    "YAML that begins with a brace",
+    "{apiVersion: octohelm.tech/v1alpha1, kind: KubePkg, metadata: {name: demo}, spec: {version: 1.0.0}}",
+  ],
+  ["CRLF", YAML_TEXT.replaceAll("\n", "\r\n")],
+];
+for (const [title, text] of SPELLINGS) {
+  Deno.test(`[84] readKubePkg() reads ${title}`, () => {
+    assertEquals(readKubePkg(encoder.encode(text)).metadata.name, "demo");
+  });
+}
+
+Deno.test("[84] readKubePkg() reads 20 MiB of JSON", () => {
+  const manifest = { apiVersion: "v1", kind: "ConfigMap", data: { a: "x".repeat(1_000_000) } };
+  const manifests = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`m${i}`, manifest]));
+  const bytes = encoder.encode(JSON.stringify(makeDocument((it) => it.spec.manifests = manifests)));
+  assertEquals(Object.keys(readKubePkg(bytes).spec.manifests).length, 20);
+});
