@@ -279,7 +279,7 @@ Deno.test("[27] an import removes what a dead one left long ago, and nothing you
   assertEquals(left, ["young.tmp"]);
 });
 
-Deno.test("verify names what is broken in a bundle and in the store [29][43]", async () => {
+Deno.test("[29] [43] verify names what is broken in a bundle and in the store", async () => {
   await using office = await createOffice();
   await office.pack(makeKubePkg({ [SINGLE]: "" }), "a");
   assertEquals((await office.crpe("verify", "a.tgz")).code, 0);

@@ -67,7 +67,7 @@ rootTest(
   },
 );
 
-rootTest("[31][10] a full disk does not let wrong bytes through", async () => {
+rootTest("[31] [10] a full disk does not let wrong bytes through", async () => {
   await using disk = await mountSmall(6 * MiB);
   await using site = await CacheSite.start({ data: `${disk.path}/data` });
   const big = makeBytes(10 * MiB, 5);

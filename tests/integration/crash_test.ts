@@ -188,7 +188,7 @@ function bytesLacking(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): numb
 }
 
 for (const work of WORKS) {
-  Deno.test(`[24][26] ${work} is killed at every write, sync and rename, and done again`, async () => {
+  Deno.test(`[24] [26] ${work} is killed at every write, sync and rename, and done again`, async () => {
     await using bundles = await TestFolder.create(MEMORY);
     const scene = await prepare(work, bundles.path);
     const changes = scene.operations.filter(({ kind }) => kind !== "report");

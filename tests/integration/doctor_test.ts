@@ -53,7 +53,7 @@ peerTest("doctor tells a login that is taken from one that is refused", ["docker
   }
 });
 
-peerTest("doctor names a certificate that nobody has vouched for [20]", ["openssl"], async () => {
+peerTest("[20] doctor names a certificate that nobody has vouched for", ["openssl"], async () => {
   await using folder = await TestFolder.create();
   const certificate = await makeCertificate();
   await using upstream = new FaultUpstream({ tls: certificate });
@@ -111,7 +111,7 @@ Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
   assertStringIncludes(stdout, "what to do: pull the image");
 });
 
-rootTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
+rootTest("[33] doctor says that a data folder is full, or cannot be written", async () => {
   await using folder = await TestFolder.create();
   await using mount = await mountSmall(8 * 2 ** 20);
   const check = async () => {

@@ -150,7 +150,7 @@ export function makePrivateHostRequest(random: Random, facts: RequestFacts): Hos
   };
 }
 
-// [54] A way out of the folder, in a name, a reference or a digest.
+// Path traversal in a name, a reference or a digest (fault 54).
 function climb(random: Random, { name }: RequestFacts): RequestDraft {
   const up = random.pick(UP);
   const target = random.pick([
@@ -171,7 +171,7 @@ function climb(random: Random, { name }: RequestFacts): RequestDraft {
   return { ...plain(random), target, expected: [400, 404] };
 }
 
-// [59] An upstream that is this machine, or one beside it.
+// An upstream on this machine or on the local network (fault 59).
 function askHost(random: Random, { privates }: RequestFacts): RequestDraft {
   const host = random.pick(privates);
   const target = random.pick([
@@ -187,7 +187,7 @@ function askHost(random: Random, { privates }: RequestFacts): RequestDraft {
   return { ...plain(random), target, expected: target.includes("referrers") ? [200, 400, 404] : [400, 404] };
 }
 
-// [56]
+// Range headers (fault 56).
 function range(random: Random, { name, blob }: RequestFacts): RequestDraft {
   const many = `bytes=${Array.from({ length: random.pick([3, 100, 1500]) }, (_, i) => `${i * 2}-${i * 2}`).join(",")}`;
   const headers: RequestDraft["headers"] = [["Range", random.chance(0.1) ? many : random.pick(RANGES)]];
