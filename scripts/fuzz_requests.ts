@@ -2,7 +2,7 @@
 //   deno run -A scripts/fuzz_requests.ts --count=100000 --seed=1 --minutes=20
 // The registry runs from the sources, or is the executable of $CRPE. With strace, all that it opens is looked at.
 import { parseArgs } from "@std/cli/parse-args";
-import { fuzzRequests } from "../tests/support/fuzz/fuzz_requests.ts";
+import { fuzzRequests } from "../tests/fuzz/fuzz_requests.ts";
 
 const flags = parseArgs(Deno.args, { string: ["count", "seed", "minutes"] });
 const seed = Number(flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "../support/assert.ts";
-import { fuzzBundles } from "../support/fuzz/fuzz_bundles.ts";
+import { fuzzBundles } from "../fuzz/fuzz_bundles.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 // scripts/fuzz_bundles.ts runs many more, from any seed.

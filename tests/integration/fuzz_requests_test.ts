@@ -1,8 +1,8 @@
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { startCrpe } from "../support/crpe_process.ts";
-import { fuzzRequests } from "../support/fuzz/fuzz_requests.ts";
-import { RawConnection } from "../support/fuzz/raw_client.ts";
+import { fuzzRequests } from "../fuzz/fuzz_requests.ts";
+import { RawConnection } from "../fuzz/raw_client.ts";
 import { buildImage } from "../support/images.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";

@@ -1,4 +1,4 @@
-import { computeDigest, type Digest, isDigest, splitDigest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest, isDigest, splitDigest } from "../../lib/oci/digest.ts";
 import type { BundleSeed, BundleSeeds } from "./bundle_seeds.ts";
 import { compress } from "./compress.ts";
 import { mutateBytes } from "./mutate_bytes.ts";

@@ -1,6 +1,6 @@
-import { computeDigest } from "../../../lib/oci/digest.ts";
-import { findPeer } from "../peers.ts";
-import { concat } from "../tar.ts";
+import { computeDigest } from "../../lib/oci/digest.ts";
+import { findPeer } from "../support/peers.ts";
+import { concat } from "../support/tar.ts";
 import { privateHosts } from "./hostile_hosts.ts";
 import {
   type HostileRequest,

@@ -1,13 +1,13 @@
 import { gunzipSync } from "node:zlib";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
-import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
-import { makeBytes } from "../content.ts";
-import { buildImage, buildIndex, type BuiltImage } from "../images.ts";
-import { makeKubePkg } from "../kubepkg.ts";
-import { MemoryStore } from "../memory_store.ts";
-import { writeImage } from "../put_image.ts";
-import { concat } from "../tar.ts";
+import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
+import { makeBytes } from "../support/content.ts";
+import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { MemoryStore } from "../support/memory_store.ts";
+import { writeImage } from "../support/put_image.ts";
+import { concat } from "../support/tar.ts";
 import { joinTar, makePart, splitTar, type TarPart } from "./tar_parts.ts";
 
 /** How a bundle's tar is compressed. */

@@ -1,7 +1,7 @@
-import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { crpeCommand } from "../crpe_process.ts";
-import { buildImage } from "../images.ts";
-import { writeImage } from "../put_image.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { crpeCommand } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { writeImage } from "../support/put_image.ts";
 import { readProcess } from "./read_process.ts";
 import { findForeignCalls } from "./traced_calls.ts";
 

@@ -1,5 +1,5 @@
 import { constants, crc32, deflateRawSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { concat } from "../tar.ts";
+import { concat } from "../support/tar.ts";
 import type { SeedCompression } from "./bundle_seeds.ts";
 import type { Random } from "./random.ts";
 

@@ -1,4 +1,4 @@
-import { concat } from "../tar.ts";
+import { concat } from "../support/tar.ts";
 import type { Random } from "./random.ts";
 
 /** Bytes that are not what they were, and what was done to them. */

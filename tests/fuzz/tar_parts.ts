@@ -1,5 +1,5 @@
-import { formatTarHeader, paddedSize } from "../../../lib/archive/tar_header.ts";
-import { concat } from "../tar.ts";
+import { formatTarHeader, paddedSize } from "../../lib/archive/tar_header.ts";
+import { concat } from "../support/tar.ts";
 
 const BLOCK = 512;
 

@@ -1,4 +1,4 @@
-import { concat } from "../tar.ts";
+import { concat } from "../support/tar.ts";
 
 /** An answer as it came. */
 export interface RawAnswer {
