@@ -44,7 +44,7 @@ const SILENCE_MILLISECONDS = 60_000;
 export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBundlesResult> {
   const { seed, first = 0, count, folder, onCase } = options;
   const script = new URL("./fuzz_bundles_child.ts", import.meta.url).pathname;
-  const config = new URL("../../../deno.json", import.meta.url).pathname;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...[

@@ -3,7 +3,7 @@
 // Prints the number of each case before it begins, what it finds, and at the end a table and the bytes of memory that are
 // still in use. Then it waits to be looked at
 // until its standard input ends.
-import { BundleSite, FindingError } from "./bundle_site.ts";
+import { BundleFixture, FindingError } from "./bundle_fixture.ts";
 import { makeBundleSeeds } from "./bundle_seeds.ts";
 import { mutateBundle } from "./mutate_bundle.ts";
 
@@ -12,7 +12,7 @@ const [seed = 0, first = 0, count = 0] = numbers.map(Number);
 const encoder = new TextEncoder();
 const say = (line: string) => Deno.stdout.writeSync(encoder.encode(`${line}\n`));
 const seeds = await makeBundleSeeds();
-const site = await BundleSite.create(folder, seeds);
+const fixture = await BundleFixture.create(folder, seeds);
 const stray: unknown[] = [];
 // Not before: it would be told of what goes wrong up to here, too.
 globalThis.addEventListener("unhandledrejection", (event) => {
@@ -25,7 +25,7 @@ for (let number = first; number < first + count; number++) {
   const bundle = mutateBundle(seeds, seed, number);
   let outcome: string;
   try {
-    outcome = await site.run(bundle);
+    outcome = await fixture.run(bundle);
     // What nobody waited for fails in a turn of its own.
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (stray.length > 0) throw new FindingError(`nobody caught ${String(stray.splice(0).map(textOf))}`);
@@ -43,7 +43,7 @@ for (let number = first; number < first + count; number++) {
   }
 }
 try {
-  site.checkCanary();
+  fixture.checkCanary();
 } catch (error) {
   say(`finding ${JSON.stringify({ number: first, seed: "all", what: "all cases", message: textOf(error) })}`);
 }

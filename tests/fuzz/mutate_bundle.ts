@@ -33,7 +33,7 @@ const ENDS = [0, 512, 1024, 1536, 10_240, 2 * 1024 * 1024];
 export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number: number): BundleCase {
   const random = new Random(seedNumber, number);
   const seed = random.pick(seeds);
-  const surroundings = {
+  const context = {
     seed,
     before: random.pick<BundleCase["before"]>(
       seed.needsBase ? ["base", "base", "base", "itself", "nothing"] : ["nothing", "nothing", "base", "itself"],
@@ -93,7 +93,7 @@ export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number:
     }
   }
   const isSealed = level === "none" || (level === "file" && seed.compression !== "none");
-  return { ...surroundings, bytes, level, isSealed, what: said.join(", ") || "nothing" };
+  return { ...context, bytes, level, isSealed, what: said.join(", ") || "nothing" };
 }
 
 // Half of the changes to what a digest is of are made known to all that name it: else the digest would say it all.

@@ -4,7 +4,7 @@ import { ContainerTools } from "../support/container_tools.ts";
 import { Containerd } from "../support/containerd.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 
 // One that is for this machine and another, one for this machine alone, one in Docker's formats; a bundle does not have
@@ -19,11 +19,11 @@ const IMAGES: Readonly<Record<string, BuiltImage>> = {
 
 /** An office with `a.tar`, a bundle of the images as it is after gunzip. */
 async function createBundle(names: readonly string[] = Object.keys(IMAGES)) {
-  const office = await createOffice(IMAGES);
-  const packed = await office.pack(makeKubePkg(Object.fromEntries(names.map((name) => [name, ""]))), "a");
+  const fixture = await createPackFixture(IMAGES);
+  const packed = await fixture.pack(makeKubePkg(Object.fromEntries(names.map((name) => [name, ""]))), "a");
   assertEquals(packed.code, 0, packed.stderr);
-  assert((await new Deno.Command("gunzip", { args: ["-k", "a.tgz"], cwd: office.folder.path }).output()).success);
-  return { path: `${office.folder.path}/a.tar`, [Symbol.asyncDispose]: () => office[Symbol.asyncDispose]() };
+  assert((await new Deno.Command("gunzip", { args: ["-k", "a.tgz"], cwd: fixture.folder.path }).output()).success);
+  return { path: `${fixture.folder.path}/a.tar`, [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose]() };
 }
 
 /** The manifest of an image for this machine. */

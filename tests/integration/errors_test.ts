@@ -12,9 +12,9 @@ import { TestFolder } from "../support/test_folder.ts";
 const IMAGE = "registry.test/app:1";
 const image = buildImage();
 
-async function createOffice() {
+async function createPackFixture() {
   const folder = await TestFolder.create();
-  await writeImage(new DiskStore(`${folder.path}/office`), "registry.test/app", "1", image);
+  await writeImage(new DiskStore(`${folder.path}/source`), "registry.test/app", "1", image);
   const crpe = (...args: string[]) => runCrpe(args, { env: { HOME: folder.path }, cwd: folder.path });
   return { folder, crpe, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
@@ -90,38 +90,38 @@ Deno.test("[21] an upstream that cannot be reached is named", async () => {
 });
 
 Deno.test("a port in use is said, and which flag chooses another", async () => {
-  await using office = await createOffice();
-  const env = { HOME: office.folder.path };
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], { env });
-  const result = await office.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
+  await using fixture = await createPackFixture();
+  const env = { HOME: fixture.folder.path };
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], { env });
+  const result = await fixture.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
   assertEquals(result.code, 1);
   assertOneLine(result, "the port is in use", "--addr");
 });
 
 Deno.test("a data folder is served once; import and pack work beside the server", async () => {
-  await using office = await createOffice();
-  const { folder } = office;
+  await using fixture = await createPackFixture();
+  const { folder } = fixture;
   const env = { HOME: folder.path };
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/site`, "--offline"], {
     env,
   });
-  const second = await office.crpe("registry", "--addr=127.0.0.1:0", "--data=site");
+  const second = await fixture.crpe("registry", "--addr=127.0.0.1:0", "--data=site");
   assertEquals(second.code, 1);
   assertOneLine(second, "another crpe is serving it");
 
   await folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
-  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
   assertEquals((await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`)).status, 404);
-  assertEquals((await office.crpe("import", "a.tgz", "--data=site")).code, 0);
+  assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
   const response = await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`, { method: "HEAD" });
   assertEquals([response.status, response.headers.get("docker-content-digest")], [200, image.root.digest]);
-  assertEquals((await office.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
 });
 
 Deno.test("a server ends with status 0 on SIGTERM", async () => {
-  await using office = await createOffice();
-  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], {
-    env: { HOME: office.folder.path },
+  await using fixture = await createPackFixture();
+  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], {
+    env: { HOME: fixture.folder.path },
   });
   crpe.kill("SIGTERM");
   assertEquals((await crpe.finished).code, 0);
@@ -130,16 +130,16 @@ Deno.test("a server ends with status 0 on SIGTERM", async () => {
 rootTest(
   "[32] a full disk during an import: the missing bytes are named, nothing is tagged, the space is given back",
   async () => {
-    await using office = await createOffice();
+    await using fixture = await createPackFixture();
     await using disk = await mountSmall(8 * 1024 * 1024);
     const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
-    await writeImage(new DiskStore(`${office.folder.path}/office`), "registry.test/large", "1", large);
-    await office.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
-    assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
-    const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+    await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large", "1", large);
+    await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
+    assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
+    const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
     assertEquals(result.code, 1);
     assertOneLine(result, "bytes, ", "are missing");
-    const packed = await office.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=office", "--offline");
+    const packed = await fixture.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=source", "--offline");
     assertEquals(packed.code, 1);
     assertOneLine(packed, "no space left");
     const left = (await Array.fromAsync(Deno.readDir(`${disk.path}/data/ingest`))).map(({ name }) => name);
@@ -149,17 +149,17 @@ rootTest(
 );
 
 rootTest("[33] a read-only folder: reads go on, imports say why not", async () => {
-  await using office = await createOffice();
+  await using fixture = await createPackFixture();
   await using disk = await mountSmall(8 * 1024 * 1024);
   await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);
-  await office.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
-  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
   await disk.freeze();
-  const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+  const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
   assertEquals(result.code, 1);
   assertOneLine(result, "read-only");
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${disk.path}/data`, "--offline"], {
-    env: { HOME: office.folder.path },
+    env: { HOME: fixture.folder.path },
   });
   assertStringIncludes(crpe.log(), "cannot be written");
   for (const what of ["manifests/1", `blobs/${[...image.blobs.keys()][0]}`]) {
@@ -167,5 +167,5 @@ rootTest("[33] a read-only folder: reads go on, imports say why not", async () =
     await response.arrayBuffer();
     assertEquals(response.status, 200);
   }
-  assert((await office.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
+  assert((await fixture.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
 });

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const MIB = 1024 * 1024;
 const [OLD, NEW] = ["registry.test/app:1", "registry.test/app:2"];
@@ -16,8 +16,8 @@ const images = {
 };
 
 /** A desk with `one.tgz`, `two.tgz` and `delta.tgz`, which brings what is new in the second. */
-async function createDesk() {
-  const office = await createOffice(images);
+async function createFixture() {
+  const fixture = await createPackFixture(images);
   const releases = [
     ["one", OLD, "1.0.0"],
     ["two", NEW, "2.0.0"],
@@ -25,15 +25,15 @@ async function createDesk() {
   ] as const;
   for (const [name, image, version, ...flags] of releases) {
     const data = { version };
-    const { code, stderr } = await office.pack(makeKubePkg({ [image]: "" }, { version, data }), name, ...flags);
+    const { code, stderr } = await fixture.pack(makeKubePkg({ [image]: "" }, { version, data }), name, ...flags);
     assertEquals(code, 0, stderr);
   }
-  return office;
+  return fixture;
 }
 
 Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of the full one, and imports", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   const sizeOf = async (name: string) => (await Deno.stat(`${folder.path}/${name}`)).size;
   assertLess(await sizeOf("delta.tgz"), await sizeOf("two.tgz") / 100);
   const flags = ["--data=site", "--manifests-dir=manifests"];
@@ -62,8 +62,8 @@ Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of t
 });
 
 Deno.test("a delta on a site that lacks its base is refused before anything is written, naming blobs and images", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   const digest = largeLayer.digest;
   const reason =
     `Cannot import line4@2.0.0: a blob is neither in the bundle nor in the store, needed by ${NEW}: ${digest}`;
@@ -91,8 +91,8 @@ Deno.test("a delta on a site that lacks its base is refused before anything is w
 });
 
 Deno.test("import --dry-run of a downgrade says what it would do, and is refused as the import is", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   assertEquals((await crpe("import", "two.tgz", "--data=site")).code, 0);
   // A dry run needs the first entry alone.
   await folder.write("cut.tgz", (await Deno.readFile(`${folder.path}/one.tgz`)).subarray(0, 100_000));

@@ -52,7 +52,7 @@ export function imagesOfBundle(version: 1 | 2): Readonly<Record<string, BuiltIma
 export async function packBundles(folder: string): Promise<void> {
   for (const version of [1, 2] as const) {
     const images = imagesOfBundle(version);
-    const store = new DiskStore(`${folder}/office-${version}`);
+    const store = new DiskStore(`${folder}/source-${version}`);
     for (const [reference, image] of Object.entries(images)) {
       const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
       await writeImage(store, repo, tag, image);

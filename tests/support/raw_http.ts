@@ -45,7 +45,7 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
   const ended = Promise.withResolvers<void>();
   let isOpen = true;
   let bodyBytes = 0;
-  const surroundings: Surroundings = {
+  const context: ConnectionContext = {
     isOpen: () => isOpen,
     ended: ended.promise,
     onBody: (bytes) => bodyBytes += bytes,
@@ -56,7 +56,7 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
     try {
       const request = await readRequest(connection);
       if (request !== undefined) {
-        await writeResponse(connection, request, await handler(request), surroundings);
+        await writeResponse(connection, request, await handler(request), context);
       }
     } catch (error) {
       // Clients go away, and do not trust certificates, as the tests want them to.
@@ -120,7 +120,7 @@ async function readRequest(connection: Deno.Conn): Promise<RawRequest | undefine
   return { method, url, headers, body: text.slice(headEnd + 4) };
 }
 
-interface Surroundings {
+interface ConnectionContext {
   readonly isOpen: () => boolean;
   /** Resolves when the server ends. */
   readonly ended: Promise<void>;
@@ -131,7 +131,7 @@ async function writeResponse(
   connection: Deno.Conn,
   request: RawRequest,
   response: RawResponse,
-  { isOpen, ended, onBody }: Surroundings,
+  { isOpen, ended, onBody }: ConnectionContext,
 ): Promise<void> {
   const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip, pause, hold } = response;
   if (hold !== undefined) await Promise.race([hold, ended]);

@@ -2,7 +2,7 @@ import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { MEDIA_TYPE, parseManifest, successorsOf } from "../../lib/oci/manifest.ts";
 import { assertEquals } from "./assert.ts";
 import { HttpReplay, type ReplayedAnswer } from "./http_replay.ts";
-import type { Situation } from "./mirror_site.ts";
+import type { Situation } from "./mirror_fixture.ts";
 
 /** What a replayed client sends. */
 export interface ReplayedRequests {

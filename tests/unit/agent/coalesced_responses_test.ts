@@ -1,5 +1,5 @@
 import { CoalescedResponses } from "../../../lib/agent/coalesced_responses.ts";
-import { createAgentSite } from "../../support/agent_site.ts";
+import { createAgentHandlerFixture } from "../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
 Deno.test("CoalescedResponses finds an answer out for one at a time, and for each after they asked", async () => {
@@ -36,7 +36,7 @@ Deno.test("CoalescedResponses tells everybody of a failure, and finds out anew",
 
 Deno.test("[58] the agent counts its inventory once for many who ask at once", async () => {
   let [running, most, counted] = [0, 0, 0];
-  await using site = await createAgentSite({
+  await using site = await createAgentHandlerFixture({
     listInventory: async () => {
       counted++;
       most = Math.max(most, ++running);

@@ -4,7 +4,7 @@ import { pushBundle, type PushOptions } from "../../../../lib/agent/client/push_
 import { collectPackageDigests } from "../../../../lib/install/package_records.ts";
 import type { Digest } from "../../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../../lib/oci/error.ts";
-import { createAgentSite, makeBundle, TOKEN } from "../../../support/agent_site.ts";
+import { createAgentHandlerFixture, makeBundle, TOKEN } from "../../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeBytes, streamOf } from "../../../support/content.ts";
 import { buildImage } from "../../../support/images.ts";
@@ -14,7 +14,7 @@ const [OLD, NEW] = [1, 2].map((version) => buildImage({ files: [SHARED, { "versi
 const [BUNDLE, NEWER] = [await makeBundle(OLD!), await makeBundle(NEW!, { version: "2.0.0" })];
 const LAYER = [...OLD!.blobs].find(([, bytes]) => bytes.length > 300_000)!;
 
-type Site = Awaited<ReturnType<typeof createAgentSite>>;
+type Site = Awaited<ReturnType<typeof createAgentHandlerFixture>>;
 type Fault = (request: AgentRequest, bytes: Uint8Array) => Uint8Array | undefined;
 
 /** Pushes through a wire that counts, and that can be cut. @param fault what comes through; `undefined`: it is cut */
@@ -71,7 +71,7 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
 }
 
 Deno.test("pushBundle() sends only what the agent lacks, and the agent installs", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, asked, blobBytes } = createPush(site);
   const planned = await push(BUNDLE, { dryRun: true });
   assertEquals([planned.document.verdict, planned.sent.blobs, asked], ["install", 4, [
@@ -98,7 +98,7 @@ Deno.test("pushBundle() sends only what the agent lacks, and the agent installs"
 });
 
 Deno.test("pushBundle() goes on at the byte where it was cut, and what has come is kept from collectors", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   let left = 350_000;
   const wire = createPush(site, {
     fault: ({ url }, bytes) => !url.includes("/blobs/") || (left -= bytes.length) > 0 ? bytes : undefined,
@@ -122,7 +122,7 @@ Deno.test("pushBundle() goes on at the byte where it was cut, and what has come 
 });
 
 Deno.test("pushBundle() begins a blob anew whose bytes were spoiled on their way or at the agent", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   let isSpoiled = false;
   const { push, waits } = createPush(site, {
     fault: ({ url }, bytes) => {
@@ -138,7 +138,7 @@ Deno.test("pushBundle() begins a blob anew whose bytes were spoiled on their way
 });
 
 Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and the agent never gets the whole of it", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const damaged = BUNDLE.slice();
   damaged[damaged.length - 200_000]! ^= 1;
   const { push } = createPush(site);
@@ -149,7 +149,7 @@ Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and the ag
 });
 
 Deno.test("pushes of the same package at once end in one install", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const pushes = [1, 2, 3, 4].map(() => createPush(site));
   // Time passes while one waits for another.
   const sleep = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
@@ -162,18 +162,18 @@ Deno.test("pushes of the same package at once end in one install", async () => {
 });
 
 Deno.test("pushBundle() throws what the agent refuses as an import here would", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, waits } = createPush(site);
   await push(NEWER);
   await assertRejects(() => push(BUNDLE), RefusedError, "2.0.0 is installed, which is higher");
   assertEquals((await push(BUNDLE, { force: true })).document.verdict, "downgrade");
   await assertRejects(() => push(new Uint8Array(500)), CorruptError);
 
-  await using small = await createAgentSite({ freeBytes: () => Promise.resolve(1000) });
+  await using small = await createAgentHandlerFixture({ freeBytes: () => Promise.resolve(1000) });
   await assertRejects(() => createPush(small).push(), NoSpaceError, "are missing");
-  await using strict = await createAgentSite({ maxBundle: 1000 });
+  await using strict = await createAgentHandlerFixture({ maxBundle: 1000 });
   await assertRejects(() => createPush(strict).push(), RefusedError, "1000 are allowed");
-  await using other = await createAgentSite({ token: "another" });
+  await using other = await createAgentHandlerFixture({ token: "another" });
   const error = await assertRejects(() => createPush(other).push(), AgentError);
   assertEquals([error.status, error.isTransient], [401, false]);
   assertStringIncludes(error.message, "--token-file");
@@ -182,7 +182,7 @@ Deno.test("pushBundle() throws what the agent refuses as an import here would", 
 
 Deno.test("a plan counts what has come in part as room that is there", async () => {
   let free = Infinity;
-  await using site = await createAgentSite({ freeBytes: () => Promise.resolve(free) });
+  await using site = await createAgentHandlerFixture({ freeBytes: () => Promise.resolve(free) });
   const ingest = await site.store.openIngest(LAYER[0]);
   await ingest.write(LAYER[1].subarray(0, 390_000));
   ingest.keep();
@@ -199,7 +199,7 @@ const BLOBS: [what: string, range: string | undefined, bytes: Uint8Array<ArrayBu
 ];
 for (const [what, range, body, status] of BLOBS) {
   Deno.test(`PUT of a blob with ${what} that nobody planned is answered ${status}`, async () => {
-    await using site = await createAgentSite();
+    await using site = await createAgentHandlerFixture();
     const headers: Record<string, string> = range === undefined ? {} : { "content-range": range };
     const response = await site.ask(`/kubepkgs/blobs/${LAYER[0]}`, { method: "PUT", body, headers });
     assertEquals([response.status, await site.listFiles()], [status, []]);
@@ -207,7 +207,7 @@ for (const [what, range, body, status] of BLOBS) {
 }
 
 Deno.test("PUT of a blob takes it up at the next byte alone, by one sender at a time", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push } = createPush(site, { fault: ({ url }, bytes) => url.includes("/blobs/") ? undefined : bytes });
   await assertRejects(() => push());
   const [digest, bytes] = LAYER;
@@ -255,7 +255,7 @@ Deno.test("PUT of a blob takes it up at the next byte alone, by one sender at a 
 });
 
 Deno.test("pushBundle() of a delta whose base the agent lacks names what is missing before anything is sent", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, asked } = createPush(site);
   const delta = await makeBundle(NEW!, { version: "2.0.0", have: [LAYER[0]] });
   const { message } = await assertRejects(() => push(delta), IncompleteError);

@@ -2,21 +2,21 @@ import { type CrpeProcess, spawnCrpe, startCrpe } from "./crpe_process.ts";
 import { buildImage, type BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { type LargeBlob, makeLargeLayer } from "./large_blob.ts";
-import { createOffice } from "./office.ts";
+import { createPackFixture } from "./pack_fixture.ts";
 import { writeImage } from "./put_image.ts";
 
 /** The repository of a plant's images. */
-export const PLANT_REPO = "registry.test/app";
+export const IMAGE_REPO = "registry.test/app";
 
 /** An office that packs `<version>.tgz`, and a plant with an agent: `crpe agent`, with its data in `site`. */
-export async function createPlant() {
-  const office = await createOffice({});
-  const { folder, surroundings } = office;
+export async function createAgentFixture() {
+  const fixture = await createPackFixture({});
+  const { folder, processOptions } = fixture;
   const tokenFile = `${folder.path}/site/kubepkg/.token`;
   return {
     folder,
     tokenFile,
-    crpe: office.crpe,
+    crpe: fixture.crpe,
     /** Packs release `version`, of one image with a layer of so many bytes. */
     async pack(
       version: string,
@@ -25,17 +25,17 @@ export async function createPlant() {
     ): Promise<{ file: string; image: BuiltImage; layer: LargeBlob }> {
       const layer = makeLargeLayer(bytes);
       const image = buildImage({ files: { "version.txt": version }, largeLayer: layer });
-      await writeImage(office.store, PLANT_REPO, version, image);
-      const kubepkg = makeKubePkg({ [`${PLANT_REPO}:${version}`]: "" }, { version, data: { version } });
-      const { code, stderr } = await office.pack(kubepkg, version, ...flags);
+      await writeImage(fixture.store, IMAGE_REPO, version, image);
+      const kubepkg = makeKubePkg({ [`${IMAGE_REPO}:${version}`]: "" }, { version, data: { version } });
+      const { code, stderr } = await fixture.pack(kubepkg, version, ...flags);
       if (code !== 0) throw new Error(stderr);
       return { file: `${folder.path}/${version}.tgz`, image, layer };
     },
     /** Starts the agent. */
     startAgent: (...flags: string[]): Promise<CrpeProcess> =>
-      startCrpe(["agent", "--addr=127.0.0.1:0", "--data=site", "--manifests-dir=manifests", ...flags], surroundings),
+      startCrpe(["agent", "--addr=127.0.0.1:0", "--data=site", "--manifests-dir=manifests", ...flags], processOptions),
     push: (file: string, url: string, ...flags: string[]) =>
-      spawnCrpe(["push", file, `--to=${url}`, `--token-file=${tokenFile}`, ...flags], surroundings),
-    [Symbol.asyncDispose]: () => office[Symbol.asyncDispose](),
+      spawnCrpe(["push", file, `--to=${url}`, `--token-file=${tokenFile}`, ...flags], processOptions),
+    [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
   };
 }

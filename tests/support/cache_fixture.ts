@@ -14,7 +14,7 @@ export interface Received {
 }
 
 /** How a site is made. */
-export interface SiteOptions {
+export interface CacheFixtureOptions {
   readonly upstream?: FaultUpstreamOptions;
   /** Besides `--addr`, `--data` and `--upstream`. */
   readonly flags?: readonly string[];
@@ -32,14 +32,19 @@ export const PATH = "team/app";
 const GUARD_MILLISECONDS = 60_000;
 
 /** A real `crpe registry` before an upstream that fails as it is told to. */
-export class CacheSite implements AsyncDisposable {
+export class CacheFixture implements AsyncDisposable {
   readonly folder: TestFolder;
   readonly upstream: FaultUpstream;
   readonly data: string;
   readonly #args: readonly string[];
   #crpe: CrpeProcess | undefined;
 
-  private constructor(folder: TestFolder, upstream: FaultUpstream, options: SiteOptions, config: string | undefined) {
+  private constructor(
+    folder: TestFolder,
+    upstream: FaultUpstream,
+    options: CacheFixtureOptions,
+    config: string | undefined,
+  ) {
     this.folder = folder;
     this.upstream = upstream;
     this.data = options.data ?? `${folder.path}/data`;
@@ -52,17 +57,17 @@ export class CacheSite implements AsyncDisposable {
     ];
   }
 
-  static async start(options: SiteOptions = {}): Promise<CacheSite> {
+  static async start(options: CacheFixtureOptions = {}): Promise<CacheFixture> {
     const folder = await TestFolder.create();
     const upstream = new FaultUpstream(options.upstream ?? {});
     const config = options.config &&
       await folder.write("crpe.yaml", options.config.replaceAll("UPSTREAM", upstream.url));
-    const site = new CacheSite(folder, upstream, options, config);
+    const fixture = new CacheFixture(folder, upstream, options, config);
     try {
-      await site.restart();
-      return site;
+      await fixture.restart();
+      return fixture;
     } catch (error) {
-      await site[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
       throw error;
     }
   }

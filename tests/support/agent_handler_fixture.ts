@@ -28,7 +28,7 @@ export interface AskOptions {
 }
 
 /** An agent without a socket, and what it has done. */
-export async function createAgentSite(options: Partial<AgentOptions> = {}) {
+export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];

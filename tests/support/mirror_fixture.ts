@@ -64,7 +64,7 @@ export function suffixOf({ reference }: Situation): string {
 }
 
 /** An upstream of three registries, and a crpe before it. */
-export class MirrorSite implements AsyncDisposable {
+export class MirrorFixture implements AsyncDisposable {
   readonly folder: TestFolder;
   readonly crpe: CrpeProcess;
   readonly #upstream: Deno.HttpServer;
@@ -76,7 +76,7 @@ export class MirrorSite implements AsyncDisposable {
     this.#upstream = upstream;
   }
 
-  static async start(): Promise<MirrorSite> {
+  static async start(): Promise<MirrorFixture> {
     const folder = await TestFolder.create();
     const store = new MemoryStore();
     for (const [name, image] of Object.entries(IMAGES)) {
@@ -94,7 +94,7 @@ export class MirrorSite implements AsyncDisposable {
     const upstreams = HOSTS.map((host) => `--upstream=${host}=http://127.0.0.1:${upstream.addr.port}`);
     const args = ["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--tag-ttl=0", ...upstreams];
     const crpe = await startCrpe(args, { env: { HOME: folder.path } });
-    return new MirrorSite(folder, crpe, upstream);
+    return new MirrorFixture(folder, crpe, upstream);
   }
 
   /** Where crpe listens: `127.0.0.1:40123`. */

@@ -36,7 +36,7 @@ const MAX_MESSAGE = 4000;
  * Imports bundles into folders of its own, and checks what is there afterwards. Below its root there is, besides the data
  * folder and the folder of manifests, a folder that nobody may touch.
  */
-export class BundleSite {
+export class BundleFixture {
   readonly #root: string;
   /** What each seed is once it is installed, as JSON. */
   readonly #packages = new Map<string, string>();
@@ -49,17 +49,17 @@ export class BundleSite {
   }
 
   /** Installs what the cases want to be there before they come. */
-  static async create(root: string, { base, seeds }: BundleSeeds): Promise<BundleSite> {
-    const site = new BundleSite(root);
-    await site.#install(`${root}/before/base`, base, {});
+  static async create(root: string, { base, seeds }: BundleSeeds): Promise<BundleFixture> {
+    const fixture = new BundleFixture(root);
+    await fixture.#install(`${root}/before/base`, base, {});
     for (const seed of seeds) {
       const folder = `${root}/before/${seed.name}`;
       if (seed.needsBase) copyFolder(`${root}/before/base`, folder);
-      const { kubepkg } = await site.#install(folder, tarOf(seed), {});
-      site.#packages.set(seed.name, JSON.stringify(kubepkg));
+      const { kubepkg } = await fixture.#install(folder, tarOf(seed), {});
+      fixture.#packages.set(seed.name, JSON.stringify(kubepkg));
     }
-    site.#canary = site.#readCanary();
-    return site;
+    fixture.#canary = fixture.#readCanary();
+    return fixture;
   }
 
   /** @throws {FindingError} when something happened that must not */
