@@ -5,6 +5,7 @@ import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { mountSmall } from "../support/mount.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 import { rootTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
@@ -12,14 +13,7 @@ import { TestFolder } from "../support/test_folder.ts";
 const IMAGE = "registry.test/app:1";
 const image = buildImage();
 
-async function createPackFixture() {
-  const folder = await TestFolder.create();
-  await writeImage(new DiskStore(`${folder.path}/source`), "registry.test/app", "1", image);
-  const crpe = (...args: string[]) => runCrpe(args, { env: { HOME: folder.path }, cwd: folder.path });
-  return { folder, crpe, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
-}
-
-/** One line on standard error that begins with `crpe: `, nothing on standard output. */
+/** Checks that standard error has one line, which begins with `crpe: Cannot `, and standard output nothing. */
 function assertOneLine({ stdout, stderr }: { stdout: string; stderr: string }, ...parts: string[]): void {
   assertEquals(stdout, "");
   assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
@@ -27,39 +21,36 @@ function assertOneLine({ stdout, stderr }: { stdout: string; stderr: string }, .
 }
 
 const bad: [string, string, string[], number, string[]][] = [
-  ["a KubePkg that is not there", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
-  ["a bundle that is not there", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
-  ["a folder for a bundle", "", ["import", "."], 1, ["folder"]],
-  ["JSON cut short", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],
+  ["a missing KubePkg", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
+  ["a missing bundle", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
+  ["a folder in place of a bundle", "", ["import", "."], 1, ["folder"]],
+  ["JSON that is cut off", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],
   [
-    "a field that is missing",
+    "a missing field",
     '{"apiVersion":"octohelm.tech/v1alpha1","kind":"KubePkg","metadata":{"name":"a"}}',
-    [
-      "pack",
-      "input",
-    ],
+    ["pack", "input"],
     4,
     ["spec", "is missing"],
   ],
   ["[52] a package name that is a path", JSON.stringify(makeKubePkg({}, { name: "../../x" })), ["pack", "input"], 4, [
     "metadata.name",
   ]],
-  ["an image name that is none", JSON.stringify(makeKubePkg({ "a b": "" })), ["pack", "input"], 4, ["a b"]],
-  ["an image that nobody has", JSON.stringify(makeKubePkg({ "registry.test/none:1": "" })), ["pack", "input"], 1, [
+  ["an invalid image name", JSON.stringify(makeKubePkg({ "a b": "" })), ["pack", "input"], 4, ["a b"]],
+  ["an unknown image", JSON.stringify(makeKubePkg({ "registry.test/none:1": "" })), ["pack", "input"], 1, [
     "registry.test/none:1",
     "not found",
   ]],
-  ["[48] a bundle cut short", "\x1f\x8b", ["import", "input"], 4, []],
-  ["no bundle at all", "hello", ["import", "input"], 4, []],
+  ["[48] a bundle that is cut off", "\x1f\x8b", ["import", "input"], 4, []],
+  ["a file that is not a bundle", "hello", ["import", "input"], 4, []],
   ["an empty bundle", "", ["inspect", "input"], 4, []],
-  ["a reference that is none", "", ["pull", "UPPER/case"], 2, ["UPPER/case"]],
+  ["an invalid reference", "", ["pull", "UPPER/case"], 2, ["UPPER/case"]],
   ["a configuration with an unknown field", "uptsream: x", ["pull", IMAGE, "--config=input"], 2, ["upstream"]],
   ["an upstream with a password in its URL", "", ["pull", IMAGE, "--upstream=registry.test=http://u:p@h"], 2, [
     "configuration",
   ]],
 ];
 for (const [what, input, args, status, parts] of bad) {
-  Deno.test(`${what}: one line, exit status ${status}, and nothing is left behind`, async () => {
+  Deno.test(`${what} gives one line, exit status ${status}, and leaves no file behind`, async () => {
     await using folder = await TestFolder.create();
     await folder.write("input", input);
     const result = await runCrpe(
@@ -75,7 +66,7 @@ for (const [what, input, args, status, parts] of bad) {
   });
 }
 
-Deno.test("[21] an upstream that cannot be reached is named", async () => {
+Deno.test("[21] pull names an upstream that it cannot reach", async () => {
   await using folder = await TestFolder.create();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -89,8 +80,8 @@ Deno.test("[21] an upstream that cannot be reached is named", async () => {
   assertEquals((await folder.listFiles("data")).filter((name) => name.startsWith("docker")), []);
 });
 
-Deno.test("a port in use is said, and which flag chooses another", async () => {
-  await using fixture = await createPackFixture();
+Deno.test("registry reports a port that is in use, and the flag that chooses another", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
   const env = { HOME: fixture.folder.path };
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], { env });
   const result = await fixture.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
@@ -98,8 +89,8 @@ Deno.test("a port in use is said, and which flag chooses another", async () => {
   assertOneLine(result, "the port is in use", "--addr");
 });
 
-Deno.test("a data folder is served once; import and pack work beside the server", async () => {
-  await using fixture = await createPackFixture();
+Deno.test("a second server of one data folder is refused; import and pack work beside the first", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
   const { folder } = fixture;
   const env = { HOME: folder.path };
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/site`, "--offline"], {
@@ -114,12 +105,13 @@ Deno.test("a data folder is served once; import and pack work beside the server"
   assertEquals((await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`)).status, 404);
   assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
   const response = await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`, { method: "HEAD" });
-  assertEquals([response.status, response.headers.get("docker-content-digest")], [200, image.root.digest]);
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
   assertEquals((await fixture.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
 });
 
-Deno.test("a server ends with status 0 on SIGTERM", async () => {
-  await using fixture = await createPackFixture();
+Deno.test("a server exits with status 0 on SIGTERM", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
   const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], {
     env: { HOME: fixture.folder.path },
   });
@@ -128,9 +120,9 @@ Deno.test("a server ends with status 0 on SIGTERM", async () => {
 });
 
 rootTest(
-  "[32] a full disk during an import: the missing bytes are named, nothing is tagged, the space is given back",
+  "[32] an import to a full disk reports the missing bytes, writes no tag, and frees the space",
   async () => {
-    await using fixture = await createPackFixture();
+    await using fixture = await createPackFixture({ [IMAGE]: image });
     await using disk = await mountSmall(8 * 1024 * 1024);
     const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
     await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large", "1", large);
@@ -148,8 +140,8 @@ rootTest(
   },
 );
 
-rootTest("[33] a read-only folder: reads go on, imports say why not", async () => {
-  await using fixture = await createPackFixture();
+rootTest("[33] a read-only data folder is still served, and an import reports why it fails", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
   await using disk = await mountSmall(8 * 1024 * 1024);
   await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);
   await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));

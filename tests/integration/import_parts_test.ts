@@ -71,7 +71,7 @@ Deno.test("import names a foreign or damaged part, and still accepts the right o
   const alien = await packParts("alien", "1.0.0", { other: "pack" });
   assertEquals((await install(parts[0]!)).code, 0);
   const foreign = await install(alien[1]!);
-  assertEquals([foreign.code, foreign.stdout], [3, ""]);
+  assertEquals({ code: foreign.code, stdout: foreign.stdout }, { code: 3, stdout: "" });
   assertMatch(
     foreign.stderr,
     /^crpe: Cannot import alien\.part2of3\.tgz: it is part 2 of 3 of another pack of line4@1\.0\.0 \(sha256:[0-9a-f]{64}\); part 1 .*\n$/,

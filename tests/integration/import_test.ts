@@ -141,12 +141,13 @@ Deno.test("[25] import from a file restarts a blob whose partial file a power lo
       );
     }
     const { code, stdout, stderr } = await fixture.crpe("import", "1.tgz", ...args);
-    assertEquals([code, stdout.split("\n")[0]], [0, "install line4@1.0.0"], stderr);
+    assertEquals(code, 0, stderr);
+    assertEquals(stdout.split("\n")[0], "install line4@1.0.0");
     assertEquals((await fixture.crpe("verify", ...args)).code, 0);
   }
 });
 
-Deno.test("standard input can be one bundle only", async () => {
+Deno.test("import refuses standard input as more than one bundle", async () => {
   await using fixture = await createReleases();
   const { code, stderr } = await fixture.crpe("import", "-", "1.tgz", "-", "--data=site");
   assertEquals(code, 2);
@@ -154,7 +155,7 @@ Deno.test("standard input can be one bundle only", async () => {
   assertEquals(await fixture.folder.listFiles("site"), []);
 });
 
-Deno.test("every command names the file that it cannot read as a bundle", async () => {
+Deno.test("import, inspect and verify name a file that is not a bundle", async () => {
   await using fixture = await createReleases();
   const { folder, crpe } = fixture;
   await folder.write("web.json", JSON.stringify(makeKubePkg({})));
@@ -162,16 +163,17 @@ Deno.test("every command names the file that it cannot read as a bundle", async 
   for (const command of ["import", "inspect", "verify"]) {
     for (const [file, reason] of [["web.json", "it is not a bundle"], ["cut.tgz", ""]]) {
       const { code, stdout, stderr } = await crpe(command, file!, ...(command === "import" ? ["--data=site"] : []));
-      assertEquals([code, stdout], [4, ""]);
+      assertEquals({ code, stdout }, { code: 4, stdout: "" });
       assertMatch(stderr, new RegExp(`^crpe: Cannot \\w+ ${file}: ${reason}.*\n$`));
     }
   }
   const stdin = new TextEncoder().encode("no bundle");
   const { code, stderr } = await runCrpe(["import", "-", "--data=site"], { ...fixture.processOptions, stdin });
-  assertEquals([code, stderr.split(":")[1]], [4, " Cannot read standard input"]);
+  assertEquals(code, 4);
+  assertEquals(stderr.split(":")[1], " Cannot read standard input");
 });
 
-Deno.test("a manifests folder that cannot be written is named before anything is imported", async () => {
+Deno.test("import names a manifests folder that cannot be written before it imports anything", async () => {
   await using fixture = await createReleases();
   const { code, stderr } = await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=1.json/manifests");
   assertEquals(code, 1);

@@ -27,7 +27,7 @@ const [NAMESPACE, CRD, CLAIM, WIDGET, CONFIG, SECRET] = [
   object("v1", "Secret", "s"),
 ];
 
-/** A site with a kubectl, and bundles of line4 with one manifest more in 1.0.0 than in 2.0.0. */
+/** Creates a folder with a fake kubectl, and bundles of line4: 1.0.0 has more manifests than 2.0.0. */
 async function createFixture() {
   const fixture = await createPackFixture({ [IMAGE]: buildImage() });
   const kubectl = await FakeKubectl.create();
@@ -57,7 +57,7 @@ async function createFixture() {
   };
 }
 
-Deno.test("import --kubectl applies, and an upgrade deletes what left the package, but no data", async () => {
+Deno.test("import --kubectl applies the manifests, and an upgrade deletes the objects that left the package, but no data", async () => {
   await using fixture = await createFixture();
   const first = await fixture.run("import", "1.0.0.tgz", "--kubectl");
   assertEquals(first.code, 0, first.stderr);
@@ -80,7 +80,7 @@ Deno.test("import --kubectl applies, and an upgrade deletes what left the packag
   assertEquals(left, ["CustomResourceDefinition/widgets.example.com", "Namespace/shop", "PersistentVolumeClaim/data"]);
 });
 
-Deno.test("[26] import --kubectl that kubectl refuses says what it said, records nothing, and is done again", async () => {
+Deno.test("[26] import --kubectl prints kubectl's error and records nothing when kubectl fails, and succeeds when repeated", async () => {
   await using fixture = await createFixture();
   await fixture.kubectl.fail("apply", "Error from server (Forbidden): secrets is forbidden\nsecond line\n");
   const { code, stderr } = await fixture.run("import", "1.0.0.tgz", "--kubectl");
@@ -100,7 +100,7 @@ Deno.test("[26] import --kubectl that kubectl refuses says what it said, records
   assertStringIncludes((await fixture.run("packages")).stdout, "line4");
 });
 
-Deno.test("import --kubectl without a kubectl, or a cluster, says so before anything is written", async () => {
+Deno.test("import --kubectl reports a missing kubectl or cluster before anything is written", async () => {
   await using fixture = await createFixture();
   const env = { ...fixture.processOptions.env, PATH: "/nonexistent" };
   const missing = await runCrpe(["import", "1.0.0.tgz", "--kubectl", "--data=site"], {
@@ -121,14 +121,14 @@ Deno.test("import --kubectl without a kubectl, or a cluster, says so before anyt
   assertEquals(await fixture.folder.listFiles("site/kubepkg"), []);
 });
 
-Deno.test("a program without kubectl on its machine says nothing of it", async () => {
+Deno.test("a command that needs no kubectl does not mention a missing one", async () => {
   await using fixture = await createFixture();
   const env = { ...fixture.processOptions.env, PATH: "/nonexistent" };
   const { code, stderr } = await runCrpe(["images", "--data=site"], { ...fixture.processOptions, env });
-  assertEquals([code, stderr], [0, ""]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
 });
 
-Deno.test("kubectl runs in the environment of crpe, but for what a linker is told", async () => {
+Deno.test("kubectl runs with crpe's environment, except for the variables of the dynamic linker", async () => {
   await using fixture = await createFixture();
   const env = {
     ...fixture.processOptions.env,
@@ -147,7 +147,7 @@ Deno.test("kubectl runs in the environment of crpe, but for what a linker is tol
   );
 });
 
-Deno.test("rollback and remove use kubectl where the import did", async () => {
+Deno.test("rollback and remove use kubectl when the import did", async () => {
   await using fixture = await createFixture();
   for (const version of ["1.0.0", "2.0.0"]) {
     const { code, stderr } = await fixture.run("import", `${version}.tgz`, "--kubectl");
@@ -175,7 +175,7 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
   assertEquals(await fixture.folder.listFiles("site/kubepkg"), []);
 });
 
-Deno.test("a package that kubectl takes over leaves the folder of manifests", async () => {
+Deno.test("a package that moves to kubectl is removed from the manifests folder", async () => {
   await using fixture = await createFixture();
   assertEquals((await fixture.run("import", "1.0.0.tgz", "--manifests-dir=manifests")).code, 0);
   assertEquals(await fixture.folder.listFiles("manifests"), ["line4.yaml"]);

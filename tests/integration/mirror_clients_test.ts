@@ -20,19 +20,19 @@ import { CRIO_REQUESTS, DOCKER_REQUESTS, replayPull } from "../support/replayed_
 
 const ROUNDS = ["cold", "warm", "upstream gone"] as const;
 
-/** Pulls what a situation is about. @throws when that does not come out right */
+/** Pulls the image of a situation. @throws {Error} when the pull fails or gives other content */
 type Pull = (situation: Situation) => Promise<void>;
 
-/** A client, and how it pulls. */
+/** A client, the situations that it is tested in, and how it pulls. */
 interface Client {
   readonly name: string;
   readonly peers: readonly Peer[];
   readonly situations: readonly Situation[];
-  /** Sets the client up for one round, with nothing left of the one before. */
+  /** Sets the client up for one round, without any state of the round before. */
   readonly open: (fixture: MirrorFixture) => Promise<AsyncDisposable & { readonly pull: Pull }>;
 }
 
-/** What came of it: client → situation → a word a round. */
+/** The results: client → situation → one word for each round. */
 const outcomes = new Map<string, Map<string, string[]>>();
 
 function succeed({ code, stdout, stderr }: PeerResult): string {
@@ -40,7 +40,7 @@ function succeed({ code, stdout, stderr }: PeerResult): string {
   return stdout;
 }
 
-/** skopeo or podman, with the drop-in that crpe prints. */
+/** Sets skopeo and podman up with the drop-in file that crpe prints. */
 async function openContainerTools(fixture: MirrorFixture, ...flags: string[]): Promise<ContainerTools> {
   const tools = await ContainerTools.create();
   const folder = `${tools.home}/.config/containers/registries.conf.d`;
@@ -112,11 +112,11 @@ const containerdClients = [["all hosts", []], ["named hosts", HOSTS.map((host) =
       await fixture.mirrorConfig("containerd", ...flags!, "--write", `--path=${hosts}`);
       return {
         async pull(situation) {
-          // Each has to bring everything.
+          // A new containerd for each pull has to fetch everything.
           await using containerd = await Containerd.start();
           const { image } = situation;
           const children = image.root.mediaType === MEDIA_TYPE.ociIndex ? platformsOf(image) : [image.root];
-          // It cannot unpack the attestation of an index.
+          // containerd cannot unpack the attestation of an index.
           const platforms = ["linux/amd64", "linux/arm64"].slice(0, children.length).flatMap((
             name,
           ) => ["--platform", name]);
@@ -199,7 +199,7 @@ const crio: Client = {
 const docker: Client = {
   name: "docker (classic), replayed",
   peers: [],
-  // It completes the name itself, and has mirrors for docker.io alone.
+  // docker adds `library/` itself, and supports mirrors of docker.io only.
   situations: listSituations("docker.io").filter(({ host }) => host === "docker.io"),
   async open(fixture) {
     const [mirror] = JSON.parse(await fixture.mirrorConfig("docker"))["registry-mirrors"];
@@ -217,7 +217,7 @@ const CLIENTS = [...skopeoClients, ...podmanClients, ...containerdClients, distr
 
 for (const { name, peers, situations, open } of CLIENTS) {
   outcomes.set(name, new Map());
-  peerTest(`${name}: every situation, cold, warm and with the upstream gone`, peers, async () => {
+  peerTest(`${name} pulls in every situation: cold, warm and without the upstream`, peers, async () => {
     await using fixture = await MirrorFixture.start();
     const failures: string[] = [];
     for (const round of ROUNDS) {
@@ -234,7 +234,7 @@ for (const { name, peers, situations, open } of CLIENTS) {
   });
 }
 
-Deno.test("the table of clients and situations is whole", () => {
+Deno.test("every installed client pulled in every situation", () => {
   const names = listSituations().map(({ name }) => name);
   const rows = [
     ["", ...names],
@@ -244,11 +244,11 @@ Deno.test("the table of clients and situations is whole", () => {
     ]),
   ];
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  console.log(`client × situation; in each cell ${ROUNDS.join(", ")}; "-": the client has no such thing`);
+  console.log(`client × situation; in each cell ${ROUNDS.join(", ")}; "-": not applicable to the client`);
   for (const row of rows) console.log(row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd());
   for (const { name, situations } of CLIENTS) {
     const cells = outcomes.get(name)!;
-    // A client that is not installed has been told of by its own test.
+    // The test of a client that is not installed was skipped.
     if (cells.size > 0) assertEquals([...cells.values()].flat(), situations.flatMap(() => ["ok", "ok", "ok"]), name);
   }
 });

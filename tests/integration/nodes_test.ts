@@ -4,7 +4,7 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 
 const ENV = { env: { HOME: "/nonexistent" } };
 
-/** An agent on an address of this machine's own network, at a port that is free on it. */
+/** Starts a minimal agent on an address of 127.0.0.0/8; port 0 chooses a free one. */
 function startAgent(hostname: string, port: number, id: string, answer: () => Response) {
   return Deno.serve({ hostname, port, onListen() {} }, ({ method, url }) => {
     if (new URL(url).pathname !== "/kubepkgs") return new Response(null, { status: 404 });
@@ -14,7 +14,7 @@ function startAgent(hostname: string, port: number, id: string, answer: () => Re
   });
 }
 
-Deno.test("nodes finds the agents of a subnet, and what is installed there", async () => {
+Deno.test("nodes finds the agents of a subnet and their installed packages", async () => {
   await using first = startAgent(
     "127.0.0.77",
     0,
@@ -27,7 +27,7 @@ Deno.test("nodes finds the agents of a subnet, and what is installed there", asy
   await using _other = Deno.serve({ hostname: "127.0.0.90", port, onListen() {} }, () => new Response("not an agent"));
 
   const { code, stdout, stderr } = await runCrpe(["nodes", "--subnet=127.0.0.0/24", `--port=${port}`, "--json"], ENV);
-  assertEquals([code, stderr], [0, ""]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const platforms = ["linux/arm64", "linux/amd64"];
   assertEquals(JSON.parse(stdout), [
     {
@@ -46,7 +46,7 @@ Deno.test("nodes finds the agents of a subnet, and what is installed there", asy
   ]);
 });
 
-Deno.test("nodes asks the hosts that are named, and misses those that are silent", async () => {
+Deno.test("nodes asks the given hosts, and reports those without an agent", async () => {
   await using agent = startAgent("127.0.0.1", 0, "pi", () => Response.json([]));
   const address = `127.0.0.1:${agent.addr.port}`;
   const found = await runCrpe(["nodes", address], ENV);
@@ -54,11 +54,14 @@ Deno.test("nodes asks the hosts that are named, and misses those that are silent
   assertStringIncludes(found.stdout, address);
   const port = agent.addr.port;
   const both = await runCrpe(["nodes", "127.0.0.1", "127.0.0.3", `--port=${port}`, "--json"], ENV);
-  assertEquals([both.code, both.stderr], [1, `crpe: there is no agent at 127.0.0.3:${port}\n`]);
+  assertEquals({ code: both.code, stderr: both.stderr }, {
+    code: 1,
+    stderr: `crpe: there is no agent at 127.0.0.3:${port}\n`,
+  });
   assertEquals(JSON.parse(both.stdout).length, 1);
 });
 
-Deno.test("nodes is done when a network has no agents, and says so", async () => {
+Deno.test("nodes reports a subnet without agents", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, stdout, stderr } = await runCrpe(
     ["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`],
@@ -69,7 +72,7 @@ Deno.test("nodes is done when a network has no agents, and says so", async () =>
   assertEquals(JSON.parse(asJson.stdout), []);
 });
 
-Deno.test("nodes gives up on what accepts and never answers, and on an answer that does not end", async () => {
+Deno.test("nodes gives up on a host that never answers, and on an endless answer", async () => {
   using silent = Deno.listen({ hostname: "127.0.0.9", port: 0 });
   const { port } = silent.addr;
   await using _dripping = startAgent("127.0.0.10", port, "slow", () =>

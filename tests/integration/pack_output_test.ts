@@ -23,7 +23,7 @@ async function createPacker() {
   await Deno.remove(path);
   return {
     ...fixture,
-    /** Packs to some place. */
+    /** Packs to a path. */
     packTo: (output: string, ...flags: string[]) => {
       return fixture.crpe("pack", "a.json", `--output=${output}`, "--data=source", "--offline", ...flags);
     },
@@ -34,7 +34,7 @@ async function createPacker() {
   };
 }
 
-Deno.test("pack -o puts a bundle into a folder, through a link, into a pipe, and replaces none of them", async () => {
+Deno.test("pack -o writes into a folder, through a link and into a pipe, and replaces none of them", async () => {
   await using fixture = await createPacker();
   const { folder, packTo, check } = fixture;
   await Deno.mkdir(`${folder.path}/media`);
@@ -62,23 +62,23 @@ Deno.test("pack -o puts a bundle into a folder, through a link, into a pipe, and
   assertEquals((await folder.listFiles()).filter((name) => name.includes(".partial")), []);
 });
 
-Deno.test("pack -o - writes nothing but the bundle, so --json is refused with it", async () => {
+Deno.test("pack -o - refuses --json, because standard output carries the bundle", async () => {
   await using fixture = await createPacker();
   const { code, stdout, stderr } = await fixture.packTo("-", "--json");
-  assertEquals([code, stdout], [2, ""]);
+  assertEquals({ code, stdout }, { code: 2, stdout: "" });
   assertStringIncludes(stderr, "Cannot use --json with -o -");
 });
 
-Deno.test("pack -o - says so if whoever read the output has stopped", async () => {
+Deno.test("pack -o - reports that the reader of its output has stopped", async () => {
   await using fixture = await createPacker();
   const within = ["bash", "-c", '"$@" | head -c 1; exit ${PIPESTATUS[0]}', "bash"];
   const args = ["pack", "large.json", "-o", "-", "--data=source", "--offline", "--quiet"];
   const { code, stdout, stderr } = await runCrpe(args, { ...fixture.processOptions, within });
-  assertEquals([code, stdout], [1, "\x1f"]);
+  assertEquals({ code, stdout }, { code: 1, stdout: "\x1f" });
   assertEquals(stderr, "crpe: Cannot write to standard output: whoever read it has stopped\n");
 });
 
-Deno.test("pack --split writes parts of at most a size beside each other, and lists them", async () => {
+Deno.test("pack --split writes parts of at most the given size, and lists them", async () => {
   await using fixture = await createPacker();
   const { folder, crpe } = fixture;
   await Deno.mkdir(`${folder.path}/media`);
@@ -95,14 +95,15 @@ Deno.test("pack --split writes parts of at most a size beside each other, and li
   assertStringIncludes(stdout, "\n5 parts  4.0 MiB, 4 blobs of 1 images\n");
   const again = JSON.parse((await pack("--split=1MiB", "-o", "media", "--json")).stdout);
   assertEquals(again.parts.map(({ file }: { file: string }) => file), names);
-  assertEquals([again.resumed, again.file], [again.size, undefined]);
+  assertEquals(again.resumed, again.size);
+  assertEquals(again.file, undefined);
   assertEquals((await pack("--split=3M", "-o", "out.tgz")).code, 0);
   assertEquals(await list("out."), ["out.part1of2.tgz", "out.part2of2.tgz"]);
   assertEquals((await pack("--split=1G")).code, 0);
   assertEquals(await list("line4@1.0.0.part1of1"), ["line4@1.0.0.part1of1.tgz"]);
 });
 
-Deno.test("pack --split refuses a size that is too small, and says which one works", async () => {
+Deno.test("pack --split refuses a size that is too small, and names the smallest possible one", async () => {
   await using fixture = await createPacker();
   const pack = async (...flags: string[]) =>
     await fixture.crpe("pack", "large.json", "--data=source", "--offline", ...flags);
@@ -115,12 +116,12 @@ Deno.test("pack --split refuses a size that is too small, and says which one wor
   assertEquals(works.code, 0, works.stderr);
   for (const [size, ...flags] of [["much"], ["1M", "-o", "-"]]) {
     const { code, stdout, stderr } = await pack(`--split=${size}`, ...flags);
-    assertEquals([code, stdout], [2, ""]);
+    assertEquals({ code, stdout }, { code: 2, stdout: "" });
     assertStringIncludes(stderr, "Cannot use --split ");
   }
 });
 
-Deno.test("pack leaves what it has packed to the next one when it is ended, and one at a time writes a file", async () => {
+Deno.test("pack keeps its partial file when it is interrupted, and refuses a second pack to the same file", async () => {
   await using fixture = await createPacker();
   const { folder, packTo, check } = fixture;
   const registry = createRegistryHandler(fixture.store);
@@ -148,7 +149,7 @@ Deno.test("pack leaves what it has packed to the next one when it is ended, and 
     for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       const pack = await begin();
       const second = await packTo("out.tgz");
-      assertEquals([second.code, second.stdout], [1, ""]);
+      assertEquals({ code: second.code, stdout: second.stdout }, { code: 1, stdout: "" });
       assertEquals(
         second.stderr,
         "crpe: Cannot write out.tgz: another crpe is writing it; wait for its end, or choose another name\n",

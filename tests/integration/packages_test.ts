@@ -13,7 +13,7 @@ const IMAGES = [1, 2].map((version) => buildImage({ files: [{ "shared.txt": "x" 
 const OTHER = buildImage({ files: { "other.txt": "x" } });
 const [V1, V2] = IMAGES.map(({ root }) => root.digest) as [Digest, Digest];
 
-/** A site where line4 1.0.0 and then 2.0.0 were installed, and another package beside it. */
+/** Creates a folder with a data folder `site`, where line4 1.0.0 and then 2.0.0 were installed. */
 async function createFixture() {
   const fixture = await createPackFixture({ "registry.test/other:1": OTHER });
   const run = async (...args: string[]) => await fixture.crpe(...args, "--data=site");
@@ -51,7 +51,7 @@ async function historyOf(fixture: Awaited<ReturnType<typeof createFixture>>): Pr
   ) => `${kubepkg.spec.version}${installed ? " installed" : ""}`);
 }
 
-Deno.test("a package is rolled back, with its tags and manifests, and a second rollback returns", async () => {
+Deno.test("rollback restores the tags and manifests of the previous version, and a second rollback undoes it", async () => {
   await using fixture = await createFixture();
   assertEquals(await historyOf(fixture), ["2.0.0 installed", "1.0.0"]);
   const listed = await fixture.run("packages", "history", "line4");
@@ -71,7 +71,12 @@ Deno.test("a package is rolled back, with its tags and manifests, and a second r
 
   const again = await fixture.run("packages", "rollback", "line4", "--json");
   const report = JSON.parse(again.stdout);
-  assertEquals([report.name, report.from, report.to, report.rolledBack], ["line4", "1.0.0", "2.0.0", true]);
+  assertEquals({ name: report.name, from: report.from, to: report.to, rolledBack: report.rolledBack }, {
+    name: "line4",
+    from: "1.0.0",
+    to: "2.0.0",
+    rolledBack: true,
+  });
   assertEquals(report.handover, `${await Deno.realPath(fixture.folder.path)}/manifests/line4.yaml`);
   assertEquals(await fixture.resolve("1"), V2);
   assertStringIncludes(await fixture.manifest(), 'version: "2"');
@@ -84,14 +89,20 @@ Deno.test("a package is rolled back, with its tags and manifests, and a second r
     "manifests/line4.yaml has an earlier hand-over; remove it if the same cluster reads it",
   );
   const same = await fixture.run("packages", "rollback", "line4", "--to", "1.0.0");
-  assertEquals([same.code, same.stdout], [0, "line4@1.0.0 is installed already; nothing to do\n"]);
+  assertEquals({ code: same.code, stdout: same.stdout }, {
+    code: 0,
+    stdout: "line4@1.0.0 is installed already; nothing to do\n",
+  });
 });
 
-Deno.test("a rollback is refused when there is no such version, or content of it is lacking, and changes nothing", async () => {
+Deno.test("rollback is refused, and changes nothing, when the version or some of its content is missing", async () => {
   await using fixture = await createFixture();
   await fixture.install(makeKubePkg({ "registry.test/other:1": "" }, { name: "other" }));
   const none = await fixture.run("packages", "rollback", "other");
-  assertEquals([none.code, none.stderr], [3, "crpe: Cannot roll other back: 1.0.0 is the only version that is kept\n"]);
+  assertEquals({ code: none.code, stderr: none.stderr }, {
+    code: 3,
+    stderr: "crpe: Cannot roll other back: 1.0.0 is the only version that is kept\n",
+  });
   const unknown = await fixture.run("packages", "rollback", "line4", "--to=0.9.0");
   assertEquals(unknown.code, 3);
   assertStringIncludes(unknown.stderr, "Cannot roll line4 back to 0.9.0: it is not kept; there are 2.0.0, 1.0.0");
@@ -99,15 +110,16 @@ Deno.test("a rollback is refused when there is no such version, or content of it
   const lost = [...IMAGES[0]!.blobs.keys()].find((digest) => !IMAGES[1]!.blobs.has(digest))!;
   await Deno.remove(`${fixture.folder.path}/site/${blobPath(lost)}`);
   const before = await fixture.folder.listFiles("site/kubepkg");
-  const lacking = await fixture.run("packages", "rollback", "line4");
-  assertEquals(lacking.code, 1);
-  assertStringIncludes(lacking.stderr, lost);
-  assertStringIncludes(lacking.stderr, `needed by ${REPO}:1, ${REPO}:v1; nothing was changed`);
-  assertEquals([await fixture.resolve("1"), await fixture.folder.listFiles("site/kubepkg")], [V2, before]);
+  const incomplete = await fixture.run("packages", "rollback", "line4");
+  assertEquals(incomplete.code, 1);
+  assertStringIncludes(incomplete.stderr, lost);
+  assertStringIncludes(incomplete.stderr, `needed by ${REPO}:1, ${REPO}:v1; nothing was changed`);
+  assertEquals(await fixture.resolve("1"), V2);
+  assertEquals(await fixture.folder.listFiles("site/kubepkg"), before);
   assertStringIncludes(await fixture.manifest(), 'version: "2"');
 });
 
-Deno.test("[52] a package that is not installed is an error which names the nearest, and reaches no path", async () => {
+Deno.test("[52] an unknown package name is refused with the nearest installed one, and never used as a path", async () => {
   await using fixture = await createFixture();
   const record = await Deno.readTextFile(`${fixture.folder.path}/site/kubepkg/line4/current.json`);
   await fixture.folder.write("x/current.json", record);
@@ -124,29 +136,25 @@ Deno.test("[52] a package that is not installed is an error which names the near
   assertEquals((await fixture.folder.listFiles()).filter((name) => !before.includes(name)), []);
 });
 
-Deno.test("a package is removed: its file first emptied, its tags gone, the space freed, the other's content left", async () => {
+Deno.test("remove empties and then deletes the manifest file, untags the images, and keeps the content of other packages", async () => {
   await using fixture = await createFixture();
   await fixture.install(makeKubePkg({ "registry.test/other:1": "", [`${REPO}:v1`]: "" }, { name: "other" }));
   const { code, stdout, stderr } = await fixture.run("packages", "remove", "line4", "--wait=100ms", "--json");
   assertEquals(code, 0, stderr);
   assertStringIncludes(stderr, "waiting 0:01 for the cluster");
   const { name, version, untagged, left } = JSON.parse(stdout);
-  assertEquals([name, version, left], ["line4", "2.0.0", []]);
+  assertEquals({ name, version, left }, { name: "line4", version: "2.0.0", left: [] });
   assertEquals(untagged, [`${REPO}:1`, `${REPO}:v2`]);
   assertEquals(await fixture.folder.listFiles("manifests"), ["other.yaml"]);
   assertEquals(await fixture.folder.listFiles("site/kubepkg"), ["other/current.json", "other/handover.json"]);
-  assertEquals([await fixture.resolve("1"), await fixture.resolve("v1"), await fixture.resolve("v2")], [
-    undefined,
-    V1,
-    undefined,
-  ]);
+  assertEquals(await fixture.resolve("1"), undefined);
+  assertEquals(await fixture.resolve("v1"), V1);
+  assertEquals(await fixture.resolve("v2"), undefined);
 
   assertEquals((await fixture.run("gc")).code, 0);
-  assertEquals([await fixture.holds(V1), await fixture.holds(V2), await fixture.holds(OTHER.root.digest)], [
-    true,
-    false,
-    true,
-  ]);
+  assertEquals(await fixture.holds(V1), true);
+  assertEquals(await fixture.holds(V2), false);
+  assertEquals(await fixture.holds(OTHER.root.digest), true);
   for (const digest of IMAGES[0]!.blobs.keys()) assert(await fixture.holds(digest));
   for (const digest of IMAGES[1]!.blobs.keys()) assertEquals(await fixture.holds(digest), IMAGES[0]!.blobs.has(digest));
   const verified = await fixture.run("verify");
@@ -154,7 +162,7 @@ Deno.test("a package is removed: its file first emptied, its tags gone, the spac
   assertEquals((await fixture.run("packages", "remove", "line4")).code, 1);
 });
 
-Deno.test("[26] a removal that is killed while it waits is finished by the next one", async () => {
+Deno.test("[26] a removal that is killed while it waits is completed by the next one", async () => {
   await using fixture = await createFixture();
   const crpe = spawnCrpe(["packages", "remove", "line4", "--wait=10m", "--data=site"], fixture.processOptions);
   crpe.listening.catch(() => {});
@@ -167,13 +175,14 @@ Deno.test("[26] a removal that is killed while it waits is finished by the next 
   assertEquals(await fixture.resolve("1"), V2);
 
   const { code, stderr } = await fixture.run("packages", "remove", "line4", "--wait=0", "--quiet");
-  assertEquals([code, stderr], [0, ""]);
-  assertEquals([await fixture.folder.listFiles("manifests"), await fixture.folder.listFiles("site/kubepkg")], [[], []]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertEquals(await fixture.folder.listFiles("manifests"), []);
+  assertEquals(await fixture.folder.listFiles("site/kubepkg"), []);
   assertEquals((await fixture.run("gc")).code, 0);
   assertEquals(await fixture.folder.listFiles("site/docker"), []);
 });
 
-Deno.test("an import that does not hand over what was handed over before says so", async () => {
+Deno.test("import warns when it does not hand over a package that was handed over before", async () => {
   await using fixture = await createFixture();
   const packed = await fixture.pack(makeKubePkg({ [`${REPO}:1`]: "" }, { version: "3.0.0" }), "3");
   assertEquals(packed.code, 0, packed.stderr);

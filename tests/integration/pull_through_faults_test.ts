@@ -97,7 +97,7 @@ Deno.test("[3] a client that does not read delays no other client, and gets the 
 Deno.test("[4] a transfer that is cut off is resumed for every waiting client", async () => {
   const gate = Promise.withResolvers<void>();
   await using it = await startWith(large, { pause: { after: MiB, until: gate.promise }, cutAfter: 2 * MiB, times: 1 });
-  const { fixture, digest, blob } = it;
+  const { fixture, blob } = it;
   const answers = await Promise.all([1, 2, 3].map(() => fixture.open(blob)));
   gate.resolve();
   for (const received of await Promise.all(answers.map(receive))) assertSame(received, large);

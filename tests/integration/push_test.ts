@@ -7,7 +7,7 @@ import { startCountingProxy } from "../support/counting_proxy.ts";
 import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
-// What the buffers of two connections and of a request hold; sent, but not arrived.
+// The bytes in the buffers of two connections and a request: sent, but not received.
 const IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 
 type AgentFixture = Awaited<ReturnType<typeof createAgentFixture>>;
@@ -30,7 +30,7 @@ async function checkNothingVisible({ folder }: AgentFixture): Promise<void> {
 }
 
 for (const victim of ["push", "agent"] as const) {
-  Deno.test(`[26] push goes on where it was when the ${victim} was killed, and sends no more than was in flight again`, async () => {
+  Deno.test(`[26] push resumes after the ${victim} was killed, and sends only the bytes in flight again`, async () => {
     await using fixture = await createAgentFixture();
     const { file } = await fixture.pack("1.0.0", LAYER_BYTES);
     let sent = 0;
@@ -50,7 +50,8 @@ for (const victim of ["push", "agent"] as const) {
     const { code, stdout, stderr } = await fixture.push(file, proxy.url, "--json").finished;
     assertEquals(code, 0, stderr);
     const result = JSON.parse(stdout);
-    assertEquals([result.verdict, result.imported], ["install", true]);
+    assertEquals(result.verdict, "install");
+    assertEquals(result.imported, true);
     assertLess(result.sent.bytes, LAYER_BYTES / 2 + IN_FLIGHT_BYTES);
     sent += proxy.bytes;
     assertLess(sent, LAYER_BYTES + IN_FLIGHT_BYTES);
@@ -58,7 +59,7 @@ for (const victim of ["push", "agent"] as const) {
   });
 }
 
-Deno.test("push goes on by itself when the connection breaks", async () => {
+Deno.test("push resumes by itself when the connection breaks", async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", LAYER_BYTES);
   await using agent = await fixture.startAgent();
@@ -77,7 +78,7 @@ Deno.test("push goes on by itself when the connection breaks", async () => {
   await checkInstalled(fixture, "1.0.0");
 });
 
-Deno.test("several pushes at once end in one install, and an upgrade sends only what is new", async () => {
+Deno.test("concurrent pushes lead to one install, and an upgrade sends only new blobs", async () => {
   await using fixture = await createAgentFixture();
   const { file, image } = await fixture.pack("1.0.0", 4_000_000);
   await using agent = await fixture.startAgent();
@@ -97,12 +98,12 @@ Deno.test("several pushes at once end in one install, and an upgrade sends only 
   );
   await checkInstalled(fixture, "1.0.0");
   const upgrade = await fixture.push(newer.file, agent.url, "--quiet").finished;
-  assertEquals([upgrade.code, upgrade.stderr], [0, ""]);
+  assertEquals({ code: upgrade.code, stderr: upgrade.stderr }, { code: 0, stderr: "" });
   assertMatch(upgrade.stdout, /^upgrade line4@1\.0\.1 from 1\.0\.0 at .*\n.*\n {2}3 blobs sent \(\d.* KiB\)\n/);
   await checkInstalled(fixture, "1.0.1");
 
   const refused = await fixture.push(file, agent.url).finished;
-  assertEquals([refused.code, refused.stdout], [3, ""]);
+  assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 3, stdout: "" });
   assertStringIncludes(
     refused.stderr,
     "Cannot import line4@1.0.0: 1.0.1 is installed, which is higher; --force allows it",
@@ -111,7 +112,7 @@ Deno.test("several pushes at once end in one install, and an upgrade sends only 
   await checkInstalled(fixture, "1.0.0");
 });
 
-Deno.test("push says what is wrong, with its exit status", async () => {
+Deno.test("push reports what is wrong, with its exit status", async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", 100_000);
   await using agent = await fixture.startAgent();
@@ -134,13 +135,13 @@ Deno.test("push says what is wrong, with its exit status", async () => {
   ];
   for (const [args, code, message] of cases) {
     const result = await fixture.crpe("push", ...args);
-    assertEquals([result.code, result.stdout], [code, ""], result.stderr);
+    assertEquals({ code: result.code, stdout: result.stdout }, { code: code, stdout: "" }, result.stderr);
     assertStringIncludes(result.stderr, message);
     assert(!result.stderr.includes("secret") && !result.stderr.includes("other\n"), result.stderr);
   }
 });
 
-Deno.test("push trusts an https agent's authority with --ca-file, and nobody without it", async () => {
+Deno.test("push trusts an https agent only with its authority in --ca-file", async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", 1_000_000);
   await using agent = await fixture.startAgent();
@@ -167,7 +168,7 @@ Deno.test("push trusts an https agent's authority with --ca-file, and nobody wit
   await checkInstalled(fixture, "1.0.0");
 });
 
-Deno.test("push takes the parts of a package as they are, in any order; the last one installs", async () => {
+Deno.test("push accepts the parts of a package in any order, and the last one installs", async () => {
   await using fixture = await createAgentFixture();
   await fixture.pack("1.0.0", 5_000_000, "--split=2MiB");
   await using agent = await fixture.startAgent();
@@ -182,7 +183,8 @@ Deno.test("push takes the parts of a package as they are, in any order; the last
   assertEquals(await pushPart(0), `part 1 of 3 of line4@1.0.0 is at ${agent.url}; missing: 2\n`);
   assertEquals(await new PackageRecords(`${fixture.folder.path}/site`).list(), []);
   const last = JSON.parse(await pushPart(1, "--json"));
-  assertEquals([last.imported, last.part.missing], [true, []]);
+  assertEquals(last.imported, true);
+  assertEquals(last.part.missing, []);
   await checkInstalled(fixture, "1.0.0");
   assertMatch(agent.log(), /import of line4@1\.0\.0 \(install\): part, /);
 });

@@ -10,8 +10,8 @@ import { TestFolder } from "../support/test_folder.ts";
 const MIB = 1024 * 1024;
 const LAYERS = [6, 5, 7].map((size, i) => makeBytes(size * MIB + i, 40 + i));
 const TOTAL = LAYERS.reduce((sum, { length }) => sum + length, 0);
-// What a killed pack had not written yet: a buffer that is being filled, one that is being written, what was read ahead
-// and what the download holds back.
+// The bytes that a killed pack had received but not written yet: the buffer being filled, the buffer being written, the
+// read-ahead, and what the download holds back.
 const IN_FLIGHT = 5 * MIB;
 
 async function createFixture() {
@@ -34,10 +34,10 @@ async function createFixture() {
     pack,
     sizeOf,
     spawn: (data: string, ...flags: string[]) => spawnCrpe(args(data, ...flags), processOptions),
-    /** The requests that were made for a blob since `from` of all requests. */
+    /** The requests for a blob, without the first `from` requests of all. */
     asked: (digest: Digest, from: number) =>
       upstream.requests.slice(from).filter(({ kind, path }) => kind === "blob" && path.endsWith(digest)),
-    /** The bytes of the bundle's file, or files, that are there, whole or in part. */
+    /** How many bytes of the bundle's files are written, complete or partial. */
     async written() {
       const names = (await folder.listFiles()).filter((name) => /^\.?out\./.test(name));
       return (await Promise.all(names.map(sizeOf))).reduce((sum, size) => sum + size, 0);
@@ -54,11 +54,11 @@ async function createFixture() {
   };
 }
 
-type Desk = Awaited<ReturnType<typeof createFixture>>;
+type ResumeFixture = Awaited<ReturnType<typeof createFixture>>;
 
-/** Packs until so many bytes of a layer have come into the store and, all but the last, into the file; then kills it. */
+/** Kills a pack when `at` bytes of a layer are in the store and, except for the last `IN_FLIGHT`, in the bundle. */
 async function killAt(
-  fixture: Desk,
+  fixture: ResumeFixture,
   { layer, at, data, flags = [] }: { layer: number; at: number; data: string; flags?: readonly string[] },
 ) {
   const { digest } = fixture.layers[layer]!;
@@ -67,9 +67,9 @@ async function killAt(
   fixture.upstream.fail({ kind: "blob", method: "GET", path: digest, times: 1, stallAfter });
   await using crpe = fixture.spawn(data, "-o", "out.tgz", ...flags);
   const from = fixture.upstream.requests.length;
-  await until(`layer ${layer} is asked for`, () => fixture.asked(digest, from).length > 0);
-  await until(`byte ${at} of layer ${layer} has come`, async () => await fixture.sizeOf(download) >= at);
-  await until(`byte ${at} of layer ${layer} is in the file`, async () => {
+  await until(`layer ${layer} is requested`, () => fixture.asked(digest, from).length > 0);
+  await until(`byte ${at} of layer ${layer} is received`, async () => await fixture.sizeOf(download) >= at);
+  await until(`byte ${at} of layer ${layer} is in the bundle`, async () => {
     return await fixture.written() >= sizeBefore(layer) + at - IN_FLIGHT;
   });
   crpe.kill("SIGKILL");
@@ -81,7 +81,7 @@ function sizeBefore(layer: number): number {
   return LAYERS.slice(0, layer).reduce((sum, { length }) => sum + length, 0);
 }
 
-Deno.test("[8] a pack that is killed again and again goes on, asking the upstream for each byte once", async () => {
+Deno.test("[8] a pack that is killed repeatedly resumes, and requests each byte from the upstream once", async () => {
   await using fixture = await createFixture();
   const { upstream } = fixture;
   const [from, sent] = [upstream.requests.length, upstream.bodyBytes];
@@ -90,12 +90,12 @@ Deno.test("[8] a pack that is killed again and again goes on, asking the upstrea
     await killAt(fixture, { layer, at, data: "data" });
     assertEquals(await fixture.sizeOf("out.tgz"), 0);
   }
-  const there = await fixture.sizeOf(".out.tgz.partial");
-  assert(there >= TOTAL - MIB - IN_FLIGHT, `${there}`);
+  const partial = await fixture.sizeOf(".out.tgz.partial");
+  assert(partial >= TOTAL - MIB - IN_FLIGHT, `${partial}`);
   const { code, stdout, stderr } = await fixture.pack("data", "-o", "out.tgz", "--json");
   assertEquals(code, 0, stderr);
   const { resumed, size } = JSON.parse(stdout);
-  assert(resumed >= there - 13 && resumed <= there, `${resumed} of ${there}`);
+  assert(resumed >= partial - 13 && resumed <= partial, `${resumed} of ${partial}`);
   assertEquals(size, await fixture.sizeOf("out.tgz"));
   await fixture.check("out.tgz");
   assertLess(upstream.bodyBytes - sent, 1.01 * TOTAL);
@@ -105,7 +105,7 @@ Deno.test("[8] a pack that is killed again and again goes on, asking the upstrea
   assertEquals(gets, [3, 2, 3]);
 });
 
-Deno.test("[8] a pack that is gone on with does not ask for the blobs that are in the file", async () => {
+Deno.test("[8] a resumed pack does not request the blobs that its partial file contains", async () => {
   await using fixture = await createFixture();
   await killAt(fixture, { layer: 2, at: 6 * MIB, data: "data" });
   const from = fixture.upstream.requests.length;
@@ -117,13 +117,13 @@ Deno.test("[8] a pack that is gone on with does not ask for the blobs that are i
   assert(three! > 0);
 });
 
-Deno.test("a pack goes on from what is right in a damaged file, and not from another package's", async () => {
+Deno.test("a pack resumes from the intact start of a damaged partial file, and not from another package's", async () => {
   await using fixture = await createFixture();
   const { folder } = fixture;
   await killAt(fixture, { layer: 2, at: 6 * MIB, data: "data" });
   const partial = `${folder.path}/.out.tgz.partial`;
   const bytes = await Deno.readFile(partial);
-  // In the second layer.
+  // A byte of the second layer.
   bytes[8 * MIB]! ^= 1;
   await Deno.writeFile(partial, bytes);
   const from = fixture.upstream.requests.length;
@@ -136,17 +136,18 @@ Deno.test("a pack goes on from what is right in a damaged file, and not from ano
   await Deno.writeFile(partial, bytes);
   await folder.write("web.json", JSON.stringify(makeKubePkg({ "up.test/team/web:1": "" }, { version: "2.0.0" })));
   const other = await fixture.pack("fresh", "-o", "out.tgz", "--json");
-  assertEquals([other.code, JSON.parse(other.stdout).resumed], [0, 0]);
+  assertEquals(other.code, 0);
+  assertEquals(JSON.parse(other.stdout).resumed, 0);
   await fixture.pack("fresh", "-o", "undisturbed.tgz");
   await fixture.check("out.tgz");
 });
 
-Deno.test("[4] a pack whose upstream fails keeps what it has, says so, and goes on when the upstream is back", async () => {
+Deno.test("[4] a pack whose upstream fails keeps its partial file, reports it, and resumes when the upstream is back", async () => {
   await using fixture = await createFixture();
   const { digest } = fixture.layers[2]!;
   fixture.upstream.fail({ kind: "blob", path: digest, status: 403 });
   const failed = await fixture.pack("data", "-o", "out.tgz");
-  assertEquals([failed.code, failed.stdout], [1, ""]);
+  assertEquals({ code: failed.code, stdout: failed.stdout }, { code: 1, stdout: "" });
   assertStringIncludes(failed.stderr, "crpe: what is packed so far (1");
   assertEquals(failed.stderr.trim().split("\n").length, 2);
   assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("out.tgz")), [".out.tgz.partial"]);
@@ -157,7 +158,7 @@ Deno.test("[4] a pack whose upstream fails keeps what it has, says so, and goes 
   await fixture.check("out.tgz");
 });
 
-Deno.test("[10] a pack whose content is wrong leaves nothing", async () => {
+Deno.test("[10] a pack that receives wrong content leaves no file", async () => {
   await using fixture = await createFixture();
   const { digest } = fixture.layers[1]!;
   fixture.upstream.fail({ kind: "blob", path: digest, wrongBytes: true });
@@ -166,7 +167,7 @@ Deno.test("[10] a pack whose content is wrong leaves nothing", async () => {
   assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("out.tgz")), []);
 });
 
-Deno.test("[8] a pack into parts that is killed goes on in the part where it was, and leaves those before as they are", async () => {
+Deno.test("[8] a killed pack into parts resumes in the part that it was writing, and leaves the earlier parts alone", async () => {
   await using fixture = await createFixture();
   const { folder, pack } = fixture;
   const flags = ["--split=4MiB"];
@@ -178,8 +179,8 @@ Deno.test("[8] a pack into parts that is killed goes on in the part where it was
   for (const [layer, at] of [[0, 5 * MIB], [2, 3 * MIB]] as const) {
     await killAt(fixture, { layer, at, data: "data", flags });
   }
-  const there = (await folder.listFiles()).filter((name) => name.includes("out."));
-  assert(there.includes("out.part1of5.tgz") && there.includes("out.part2of5.tgz"), there.join());
+  const written = (await folder.listFiles()).filter((name) => name.includes("out."));
+  assert(written.includes("out.part1of5.tgz") && written.includes("out.part2of5.tgz"), written.join());
   const { ino } = await Deno.stat(`${folder.path}/out.part1of5.tgz`);
   const from = fixture.upstream.requests.length;
   const { code, stdout, stderr } = await pack("fresh", "-o", "out.tgz", ...flags, "--json");
