@@ -1,7 +1,7 @@
 import { constants, crc32, deflateRawSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { concat } from "../support/tar.ts";
 import type { SeedCompression } from "./bundle_seeds.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /** Compresses as one of the many programs does that write such files: every result is well formed. */
 export function compress(

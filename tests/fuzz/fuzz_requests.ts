@@ -8,7 +8,7 @@ import {
   makePrivateHostRequest,
   type RequestFacts,
 } from "./hostile_requests.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { FramingError, type RawAnswer, RawConnection } from "./raw_client.ts";
 import { REPOSITORY, RequestRegistry, SECRET } from "./request_registry.ts";
 

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /**
  * Names of this machine and of what is near to it, in the spellings that programs read as addresses.

@@ -1,5 +1,5 @@
 import { anyHost, BAD_HOSTS, GOOD_HOSTS } from "./hostile_hosts.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { formatDraft, type RequestDraft } from "./request_draft.ts";
 import { makeNoise } from "./request_noise.ts";
 

@@ -4,7 +4,7 @@ import { compress } from "./compress.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
 import { mutateJson } from "./mutate_json.ts";
 import { mutateTar } from "./mutate_tar.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { joinTar, makePart, type TarPart } from "./tar_parts.ts";
 
 /** A bundle that something was done to, and what is known of it. */

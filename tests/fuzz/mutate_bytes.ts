@@ -1,5 +1,5 @@
 import { concat } from "../support/tar.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /** Bytes that are not what they were, and what was done to them. */
 export interface MutatedBytes {

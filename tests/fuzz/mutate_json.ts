@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 type Json = unknown;
 type Place = { readonly holder: Record<string, Json> | Json[]; readonly key: string | number };

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { changeHead, makePart, type TarPart } from "./tar_parts.ts";
 
 const encoder = new TextEncoder();

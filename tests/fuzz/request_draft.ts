@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { latin1 } from "./request_noise.ts";
 
 /** A request before it is written down. */

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /**
  * What is no HTTP, or only nearly, for a connection of its own.

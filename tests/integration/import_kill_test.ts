@@ -9,6 +9,7 @@ import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
+import { Random } from "../support/random.ts";
 
 const MIB = 1024 * 1024;
 const KILLS = 50;
@@ -22,17 +23,6 @@ const IMAGES = Object.fromEntries(SIZES.map((size, i) => {
 const TOTAL = SIZES.reduce((a, b) => a + b, 0) * MIB;
 
 type PackFixture = Awaited<ReturnType<typeof createPackFixture>>;
-
-/** Creates a generator of numbers from 0 to 1 (xorshift); the same seed gives the same numbers. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
 
 /** Lists the content, the records and the handed-over manifests of an import: path → digest. */
 async function listTarget({ folder }: PackFixture, target: string): Promise<Record<string, string>> {
@@ -136,18 +126,18 @@ async function runLanes(fixture: PackFixture, files: readonly string[], kills: n
   let left = kills;
   let resumed = 0;
   const runLane = async (_: unknown, lane: number) => {
-    const random = createRandom(seed + lane * 7919);
+    const random = new Random(seed, lane);
     for (let round = 0; left > 0; round++) {
       const target = `target-${lane}-${round}`;
       const data = `${fixture.folder.path}/${target}/data`;
       for (let isDone = false; !isDone;) {
         const before = measure(data);
         // Half of the kills happen during the transfer, and half at its end.
-        const bytes = random() < 0.5 ? before + random() * (TOTAL - before) : TOTAL;
+        const bytes = random.fraction() < 0.5 ? before + random.fraction() * (TOTAL - before) : TOTAL;
         const isLast = left <= 0;
         isDone = await importKilled(fixture, target, files, {
           bytes: isLast ? Infinity : bytes,
-          milliseconds: random() * 40,
+          milliseconds: random.fraction() * 40,
         });
         if (isDone) break;
         left--;

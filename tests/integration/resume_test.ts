@@ -2,6 +2,7 @@ import { computeDigest } from "../../lib/oci/digest.ts";
 import { assert, assertEquals, assertGreater, assertLess } from "../support/assert.ts";
 import { CacheFixture, PATH, until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
+import { Random } from "../support/random.ts";
 
 const SIZE = 32 * 1024 * 1024 + 77;
 const CUTS = 10;
@@ -9,31 +10,20 @@ const KILLS = 2;
 // Cuts that follow each other at once leave no progress between them, and crpe gives up after a few of those.
 const MIN_GAP = 16 * 1024;
 
-/** Creates a generator of numbers from 0 to 1, exclusive (mulberry32); the same seed gives the same numbers. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = state + 0x6d2b79f5 >>> 0;
-    let mixed = Math.imul(state ^ state >>> 15, state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
-    return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Chooses positions in the blob, in ascending order, and which of them are kills. */
-function choosePoints(random: () => number): { at: number; isKill: boolean }[] {
+function choosePoints(random: Random): { at: number; isKill: boolean }[] {
   while (true) {
-    const points = Array.from({ length: CUTS + KILLS }, () => Math.floor(random() * SIZE)).sort((a, b) => a - b);
+    const points = Array.from({ length: CUTS + KILLS }, () => random.below(SIZE)).sort((a, b) => a - b);
     const gaps = [...points, SIZE].map((at, i) => at - (points[i - 1] ?? 0));
     if (gaps.some((gap) => gap < MIN_GAP)) continue;
-    const kills = new Set([Math.floor(random() * 6), 6 + Math.floor(random() * 6)]);
+    const kills = new Set([random.below(6), 6 + random.below(6)]);
     return points.map((at, i) => ({ at, isKill: kills.has(i) }));
   }
 }
 
 Deno.test("[8] a download that is cut ten times, with two kills of crpe in between, fetches at most 1.05 times its size", async () => {
   const seed = Number(Deno.env.get("CRPE_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-  const points = choosePoints(createRandom(seed));
+  const points = choosePoints(new Random(seed));
   console.log(`CRPE_TEST_SEED=${seed}`, points.map(({ at, isKill }) => isKill ? `${at} (kill)` : `${at}`).join(", "));
   await using fixture = await CacheFixture.start();
   const { upstream } = fixture;

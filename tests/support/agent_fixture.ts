@@ -5,10 +5,10 @@ import { type LargeBlob, makeLargeLayer } from "./large_blob.ts";
 import { createPackFixture } from "./pack_fixture.ts";
 import { writeImage } from "./put_image.ts";
 
-/** The repository of a plant's images. */
+/** The repository of the images. */
 export const IMAGE_REPO = "registry.test/app";
 
-/** An office that packs `<version>.tgz`, and a plant with an agent: `crpe agent`, with its data in `site`. */
+/** Creates a folder with bundles `<version>.tgz`, and an agent (`crpe agent`) with the data folder `site`. */
 export async function createAgentFixture() {
   const fixture = await createPackFixture({});
   const { folder, processOptions } = fixture;
@@ -17,7 +17,7 @@ export async function createAgentFixture() {
     folder,
     tokenFile,
     crpe: fixture.crpe,
-    /** Packs release `version`, of one image with a layer of so many bytes. */
+    /** Packs release `version` of one image with a layer of `bytes` bytes. */
     async pack(
       version: string,
       bytes: number,
@@ -31,7 +31,6 @@ export async function createAgentFixture() {
       if (code !== 0) throw new Error(stderr);
       return { file: `${folder.path}/${version}.tgz`, image, layer };
     },
-    /** Starts the agent. */
     startAgent: (...flags: string[]): Promise<CrpeProcess> =>
       startCrpe(["agent", "--addr=127.0.0.1:0", "--data=site", "--manifests-dir=manifests", ...flags], processOptions),
     push: (file: string, url: string, ...flags: string[]) =>

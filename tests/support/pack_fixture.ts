@@ -5,7 +5,7 @@ import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /**
- * A folder in which crpe packs and imports, with a store `office` that has images.
+ * Creates a folder in which crpe packs and imports. Its data folder `source` has the images.
  *
  * @param images by their references
  */
@@ -23,7 +23,7 @@ export async function createPackFixture(images: Readonly<Record<string, BuiltIma
     store,
     processOptions,
     crpe,
-    /** Packs into `<name>.tgz`. */
+    /** Packs the images of `source` into `<name>.tgz`. */
     async pack(kubepkg: unknown, name: string, ...flags: string[]) {
       await folder.write(`${name}.json`, JSON.stringify(kubepkg));
       return await crpe("pack", `${name}.json`, "-o", `${name}.tgz`, "--data=source", "--offline", ...flags);

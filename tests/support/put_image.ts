@@ -2,7 +2,7 @@ import type { ContentStore } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { BuiltImage } from "./images.ts";
 
-/** Files an image in a store: children first, the tag last. */
+/** Writes an image to a store: children first, the tag last. */
 export async function writeImage(store: ContentStore, repo: string, tag: string, image: BuiltImage): Promise<void> {
   for (const { digest, size, open } of blobsOf(image)) {
     await store.writeBlob(repo, { mediaType: "application/octet-stream", digest, size }, open());
@@ -11,13 +11,13 @@ export async function writeImage(store: ContentStore, repo: string, tag: string,
   await store.tag(repo, tag, image.root.digest);
 }
 
-/** Who pushes. */
+/** Options of a push. */
 export interface PushOptions {
   readonly auth?: { readonly user: string; readonly password: string };
 }
 
 /**
- * Pushes an image to a registry over HTTP, each blob with one POST and one PUT.
+ * Pushes an image to a registry over HTTP, with one POST and one PUT for each blob.
  *
  * @param registryUrl `http://127.0.0.1:5000`
  * @param path the repository on that registry
