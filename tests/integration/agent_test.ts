@@ -1,10 +1,10 @@
 import { PackageRecords } from "../../lib/install/package_records.ts";
+import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import type { CrpeProcess } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { mountSmall } from "../support/mount.ts";
 import { peerTest, rootTest, runPeer } from "../support/peers.ts";
-import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 
 const MIB = 1024 * 1024;
 // The memory that the agent and a push may use, whatever the size of a bundle.

@@ -7,8 +7,8 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 
-// An index with this machine's platform and others, an image for this machine only, and one in Docker's formats. Bundles
-// are packed without the third platform of the index.
+// An index with this machine's platform and others, an image for this machine only, and one in Docker's formats.
+// Bundles are packed without the third platform of the index.
 const ARCHITECTURE = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
 const platformImage = (platform: string) => buildImage({ platform, files: [{ "a.txt": platform }, { "b.txt": "b" }] });
 const IMAGES: Readonly<Record<string, BuiltImage>> = {

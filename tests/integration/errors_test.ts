@@ -89,7 +89,7 @@ Deno.test("registry reports a port that is in use, and the flag that chooses ano
   assertOneLine(result, "the port is in use", "--addr");
 });
 
-Deno.test("a second server of one data folder is refused; import and pack work beside the first", async () => {
+Deno.test("a second server of one data folder is refused; import and pack work while the first one runs", async () => {
   await using fixture = await createPackFixture({ [IMAGE]: image });
   const { folder } = fixture;
   const env = { HOME: folder.path };

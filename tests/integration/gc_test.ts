@@ -132,7 +132,7 @@ Deno.test("[35] gc is refused while an import runs, removes nothing of it, and r
   assert(await isComplete(new DiskStore(`${folder.path}/site`), REPO, app.root));
 });
 
-Deno.test("[35] every pull succeeds, and nothing is lost, while gc runs repeatedly beside the registry", async () => {
+Deno.test("[35] every pull succeeds, and nothing is lost, while gc runs repeatedly and the registry serves", async () => {
   await using fixture = await CacheFixture.start({ flags: ["--tag-ttl=0"] });
   const crpe = crpeIn(fixture.folder);
   const layers = Array.from({ length: 8 }, (_, i) => makeBytes(60 * KIB + i, 100 + i));

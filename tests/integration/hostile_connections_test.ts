@@ -16,7 +16,7 @@ const LIMITS: readonly [string, string[], boolean][] = [
 ];
 for (const [what, within, isEnough] of LIMITS) {
   peerTest(
-    `[57] [58] an image can be pulled beside 2,200 idle and slow connections, with ${what}`,
+    `[57] [58] an image can be pulled while 2,200 idle and slow connections are open, with ${what}`,
     ["skopeo"],
     async () => {
       await using folder = await TestFolder.create();

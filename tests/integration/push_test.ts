@@ -1,10 +1,10 @@
 import { isComplete } from "../../lib/cache/completeness.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
+import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
-import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // The bytes in the buffers of two connections and a request: sent, but not received.

@@ -12,8 +12,8 @@ export interface CountingProxy extends AsyncDisposable {
  *
  * @param target `http://127.0.0.1:5000`
  * @param port the port to listen on; by default any free one
- * @param pace the largest number of bytes forwarded at once. A pause of a millisecond precedes each larger block, so
- *   that a test can act in the middle of a transfer.
+ * @param pace the largest number of bytes forwarded at a time. Blocks of more than 4 KiB are delayed by a millisecond,
+ *   so that a test can act in the middle of a transfer.
  */
 export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 1024 } = {}): CountingProxy {
   const { hostname, port } = new URL(target);

@@ -7,7 +7,7 @@ export interface TarFile {
   readonly size: number;
 }
 
-/** Formats the header of a regular file, or of a folder, in the ustar format (POSIX.1): owned by root, dated to the epoch. */
+/** Formats the ustar header (POSIX.1) of a file or folder that root owns, dated to the epoch. */
 export function formatTarHeader({ path, size }: TarFile): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(BLOCK);
   const put = (at: number, text: string) => header.set(encoder.encode(text), at);

@@ -135,8 +135,8 @@ function foldersMissing(path: string): string[] {
 
 /**
  * Finds changes that a power loss could undo although the program reported them as done, or that could survive although
- * the changes they depend on are lost: a rename of unsynced bytes, or a rename or a new folder whose parent folder is not
- * synced before the next report or the next rename to a visible path.
+ * the changes they depend on are lost: a rename of unsynced bytes, or a rename or a new folder whose parent folder is
+ * not synced before the next report or the next rename to a visible path.
  *
  * @param isVisible whether the existence of a path implies that everything before it is done
  * @returns the problems in words
