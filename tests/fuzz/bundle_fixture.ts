@@ -73,7 +73,7 @@ export class BundleFixture {
       let outcome: BundleOutcome;
       try {
         const result = await withinTime(this.#install(folder, source.stream, bundle));
-        outcome = await this.#checkResult(folder, result, bundle, before);
+        outcome = await this.#checkResult(folder, result, { ...bundle, visible: before });
       } catch (error) {
         if (error instanceof FindingError) throw error;
         outcome = checkError(error);
@@ -111,11 +111,10 @@ export class BundleFixture {
   async #checkResult(
     folder: string,
     result: InstallResult,
-    { isSealed, seed }: BundleCase,
-    before: ReadonlyMap<string, string>,
+    { isSealed, seed, visible }: BundleCase & { readonly visible: ReadonlyMap<string, string> },
   ): Promise<BundleOutcome> {
     if (!result.isImported) {
-      expectSame(before, readVisible(folder), "although there was nothing to do");
+      expectSame(visible, readVisible(folder), "although there was nothing to do");
       return "nothing to do";
     }
     if (isSealed && JSON.stringify(result.kubepkg) !== this.#packages.get(seed.name)) {
@@ -131,7 +130,7 @@ export class BundleFixture {
     }
     const { name, text } = formatHandover(kubepkg);
     const files = listFiles(`${folder}/manifests`);
-    const others = files.filter((file) => file !== name && !before.has(`manifests/${file}`));
+    const others = files.filter((file) => file !== name && !visible.has(`manifests/${file}`));
     if (others.length > 0) fail(`the manifests folder has ${JSON.stringify(others)}`);
     if (Deno.readTextFileSync(`${folder}/manifests/${name}`) !== text) fail("the hand-over file differs");
     const store = new DiskStore(`${folder}/data`);

@@ -26,6 +26,14 @@ const LANES = 3;
 // In a file system in memory thousands of syncs cost nothing, and a kill has the same effect.
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
+/** When the process kills itself. */
+interface Kill {
+  /** The number of the change, counted from 1; 0 for none. */
+  readonly killAt: number;
+  /** Before the change, or when half of the bytes of a write are written. */
+  readonly mode: "before" | "half";
+}
+
 /** The recorded undisturbed run of a work, and how to start another one. */
 interface CrashScenario {
   readonly work: CrashWork;
@@ -50,7 +58,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
   };
   if (work === "upgrade") await doWork("import", { root: `${bundles}/installed`, bundles });
   await using folder = await createFolder();
-  const { success, stdout } = await runChild(work, { root: folder.path, bundles }, 0, "before");
+  const { success, stdout } = await runChild(work, { root: folder.path, bundles }, { killAt: 0, mode: "before" });
   assert(success);
   const operations = JSON.parse(new TextDecoder().decode(stdout), (key, value) => {
     return key === "ended" && value === null ? NaN : value;
@@ -58,7 +66,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
   return { work, operations, outcome: await listContent(folder), bundles, createFolder };
 }
 
-function runChild(work: CrashWork, { root, bundles }: CrashFolders, killAt: number, mode: "before" | "half") {
+function runChild(work: CrashWork, { root, bundles }: CrashFolders, { killAt, mode }: Kill) {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-lock", `--config=${CONFIG}`, CHILD, work, root, bundles, String(killAt), mode],
     stderr: "inherit",
@@ -151,11 +159,11 @@ async function listInodes(data: string): Promise<Map<Digest, { ino: number | nul
 }
 
 /** Kills the work at one of its changes, checks what is visible, and does the work again. */
-async function crash(scenario: CrashScenario, killAt: number, mode: "before" | "half"): Promise<void> {
+async function crash(scenario: CrashScenario, { killAt, mode }: Kill): Promise<void> {
   const { work, operations, outcome, bundles } = scenario;
   await using folder = await scenario.createFolder();
   const folders = { root: folder.path, bundles };
-  const { signal } = await runChild(work, folders, killAt, mode);
+  const { signal } = await runChild(work, folders, { killAt, mode });
   const { kind, to, path } = operations.filter(({ kind }) => kind !== "report")[killAt - 1]!;
   const where = `${work} killed at ${killAt}, ${mode} ${kind} of ${(to ?? path).replace(/^.*\/crpe-test-[^/]+\//, "")}`;
   try {
@@ -195,13 +203,14 @@ for (const work of WORKS) {
     await using bundles = await TestFolder.create(MEMORY);
     const scenario = await prepare(work, bundles.path);
     const changes = scenario.operations.filter(({ kind }) => kind !== "report");
-    const cases = changes.flatMap(({ kind }, i): [number, "before" | "half"][] => {
-      return kind === "write" ? [[i + 1, "before"], [i + 1, "half"]] : [[i + 1, "before"]];
+    const kills = changes.flatMap(({ kind }, i): Kill[] => {
+      const before: Kill = { killAt: i + 1, mode: "before" };
+      return kind === "write" ? [before, { killAt: i + 1, mode: "half" }] : [before];
     });
     const failures: unknown[] = [];
     const lane = async () => {
-      for (let next = cases.shift(); next !== undefined; next = cases.shift()) {
-        await crash(scenario, ...next).catch((error) => failures.push(error));
+      for (let next = kills.shift(); next !== undefined; next = kills.shift()) {
+        await crash(scenario, next).catch((error) => failures.push(error));
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));

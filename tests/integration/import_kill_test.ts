@@ -53,6 +53,15 @@ function measure(folder: string): number {
   return sum;
 }
 
+interface KilledImport {
+  /** The folder of the import, with its data folder and its manifests. */
+  readonly target: string;
+  readonly files: readonly string[];
+  /** It is killed `milliseconds` after this many bytes are in the data folder. */
+  readonly bytes: number;
+  readonly milliseconds: number;
+}
+
 /**
  * Runs an import, and kills it some milliseconds after it has written a number of bytes.
  *
@@ -60,17 +69,15 @@ function measure(folder: string): number {
  */
 async function importKilled(
   { folder, processOptions }: PackFixture,
-  target: string,
-  files: readonly string[],
-  moment: { bytes: number; milliseconds: number },
+  { target, files, bytes, milliseconds }: KilledImport,
 ): Promise<boolean> {
   const flags = [`--data=${target}/data`, `--manifests-dir=${target}/manifests`];
   const running = spawnCrpe(["import", ...files, ...flags], processOptions);
   running.listening.catch(() => {});
   let isOver = false;
   running.finished.finally(() => isOver = true);
-  while (!isOver && measure(`${folder.path}/${target}/data`) < moment.bytes) await pause(1);
-  await pause(moment.milliseconds);
+  while (!isOver && measure(`${folder.path}/${target}/data`) < bytes) await pause(1);
+  await pause(milliseconds);
   if (!isOver) running.kill("SIGKILL");
   const { code, stderr } = await running.finished;
   assert(code === 0 || code === 137, `${code}: ${stderr}`);
@@ -118,7 +125,7 @@ async function createBundles(...flags: string[]): Promise<PackFixture> {
 }
 
 async function runLanes(fixture: PackFixture, files: readonly string[], kills: number): Promise<void> {
-  const whole = await importKilled(fixture, "whole", files, { bytes: Infinity, milliseconds: 0 });
+  const whole = await importKilled(fixture, { target: "whole", files, bytes: Infinity, milliseconds: 0 });
   assert(whole);
   const expected = await listTarget(fixture, "whole");
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
@@ -135,7 +142,9 @@ async function runLanes(fixture: PackFixture, files: readonly string[], kills: n
         // Half of the kills happen during the transfer, and half at its end.
         const bytes = random.fraction() < 0.5 ? before + random.fraction() * (TOTAL - before) : TOTAL;
         const isLast = left <= 0;
-        isDone = await importKilled(fixture, target, files, {
+        isDone = await importKilled(fixture, {
+          target,
+          files,
           bytes: isLast ? Infinity : bytes,
           milliseconds: random.fraction() * 40,
         });

@@ -5,7 +5,10 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 const ENV = { env: { HOME: "/nonexistent" } };
 
 /** Starts a minimal agent on an address of 127.0.0.0/8; port 0 chooses a free one. */
-function startAgent(hostname: string, port: number, id: string, answer: () => Response) {
+function startAgent(
+  { hostname, port, id }: { hostname: string; port: number; id: string },
+  answer: () => Response,
+) {
   return Deno.serve({ hostname, port, onListen() {} }, ({ method, url }) => {
     if (new URL(url).pathname !== "/kubepkgs") return new Response(null, { status: 404 });
     const headers = { "x-node-agent": `${id}; platforms=linux/arm64,linux/amd64` };
@@ -16,14 +19,15 @@ function startAgent(hostname: string, port: number, id: string, answer: () => Re
 
 Deno.test("nodes finds the agents of a subnet and their installed packages", async () => {
   await using first = startAgent(
-    "127.0.0.77",
-    0,
-    "pi",
+    { hostname: "127.0.0.77", port: 0, id: "pi" },
     () => Response.json([makeKubePkg({}), makeKubePkg({}, { name: "b" })]),
   );
   const { port } = first.addr;
-  await using _second = startAgent("127.0.0.200", port, "laptop", () => new Response("hostile ".repeat(10)));
-  await using _elsewhere = startAgent("127.0.1.5", port, "elsewhere", () => Response.json([]));
+  await using _second = startAgent(
+    { hostname: "127.0.0.200", port, id: "laptop" },
+    () => new Response("hostile ".repeat(10)),
+  );
+  await using _elsewhere = startAgent({ hostname: "127.0.1.5", port, id: "elsewhere" }, () => Response.json([]));
   await using _other = Deno.serve({ hostname: "127.0.0.90", port, onListen() {} }, () => new Response("not an agent"));
 
   const { code, stdout, stderr } = await runCrpe(["nodes", "--subnet=127.0.0.0/24", `--port=${port}`, "--json"], ENV);
@@ -47,7 +51,7 @@ Deno.test("nodes finds the agents of a subnet and their installed packages", asy
 });
 
 Deno.test("nodes asks the given hosts, and reports those without an agent", async () => {
-  await using agent = startAgent("127.0.0.1", 0, "pi", () => Response.json([]));
+  await using agent = startAgent({ hostname: "127.0.0.1", port: 0, id: "pi" }, () => Response.json([]));
   const address = `127.0.0.1:${agent.addr.port}`;
   const found = await runCrpe(["nodes", address], ENV);
   assertEquals(found.code, 0, found.stderr);
@@ -75,7 +79,7 @@ Deno.test("nodes reports a subnet without agents", async () => {
 Deno.test("nodes gives up on a host that never answers, and on an endless answer", async () => {
   using silent = Deno.listen({ hostname: "127.0.0.9", port: 0 });
   const { port } = silent.addr;
-  await using _dripping = startAgent("127.0.0.10", port, "slow", () =>
+  await using _dripping = startAgent({ hostname: "127.0.0.10", port, id: "slow" }, () =>
     new Response(
       new ReadableStream({
         pull: async (controller) => {

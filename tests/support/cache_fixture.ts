@@ -31,6 +31,13 @@ export const PATH = "team/app";
 // Ends a request that hangs. Durations prove nothing, so the limit is generous.
 const GUARD_MILLISECONDS = 60_000;
 
+interface CacheFlags {
+  readonly data?: string;
+  /** The flag that names the upstream. */
+  readonly source: string;
+  readonly flags?: readonly string[];
+}
+
 /** A real `crpe registry` in front of an upstream whose faults a test controls. */
 export class CacheFixture implements AsyncDisposable {
   readonly folder: TestFolder;
@@ -39,30 +46,21 @@ export class CacheFixture implements AsyncDisposable {
   readonly #args: readonly string[];
   #crpe: CrpeProcess | undefined;
 
-  private constructor(
-    folder: TestFolder,
-    upstream: FaultUpstream,
-    options: CacheFixtureOptions,
-    config: string | undefined,
-  ) {
+  private constructor(folder: TestFolder, upstream: FaultUpstream, { data, source, flags = [] }: CacheFlags) {
     this.folder = folder;
     this.upstream = upstream;
-    this.data = options.data ?? `${folder.path}/data`;
-    this.#args = [
-      "registry",
-      "--addr=127.0.0.1:0",
-      `--data=${this.data}`,
-      ...(config === undefined ? [`--upstream=${HOST}=${upstream.url}`] : [`--config=${config}`]),
-      ...options.flags ?? [],
-    ];
+    this.data = data ?? `${folder.path}/data`;
+    this.#args = ["registry", "--addr=127.0.0.1:0", `--data=${this.data}`, source, ...flags];
   }
 
+  /** Starts the upstream, and crpe in front of it. */
   static async start(options: CacheFixtureOptions = {}): Promise<CacheFixture> {
     const folder = await TestFolder.create();
     const upstream = new FaultUpstream(options.upstream ?? {});
     const config = options.config &&
       await folder.write("crpe.yaml", options.config.replaceAll("UPSTREAM", upstream.url));
-    const fixture = new CacheFixture(folder, upstream, options, config);
+    const source = config === undefined ? `--upstream=${HOST}=${upstream.url}` : `--config=${config}`;
+    const fixture = new CacheFixture(folder, upstream, { ...options, source });
     try {
       await fixture.restart();
       return fixture;

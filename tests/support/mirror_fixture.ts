@@ -48,16 +48,17 @@ export interface Situation {
  * @param team the registry of the images that may be on any; docker supports mirrors of docker.io only
  */
 export function listSituations(team: "quay.io" | "docker.io" = "quay.io"): Situation[] {
-  const at = (name: Situation["name"], host: string, path: string, filed = path): Situation => (
-    { name, host, path, reference: "1", image: IMAGES[`${host}/${filed}:1`]! }
-  );
+  const at = (name: Situation["name"], host: string, path: string): Situation => {
+    const repository = path === "short" ? `library/${path}` : path;
+    return { name, host, path, reference: "1", image: IMAGES[`${host}/${repository}:1`]! };
+  };
   const digest = at("digest", team, "team/digest");
   return [
     at("tag", team, "team/tag"),
     { ...digest, reference: digest.image.root.digest },
     at("index", team, "team/index"),
     at("library/", "docker.io", "library/hub"),
-    at("no library/", "docker.io", "short", "library/short"),
+    at("no library/", "docker.io", "short"),
     at("host:port", "registry.test:5000", "team/app"),
   ];
 }

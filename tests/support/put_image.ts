@@ -32,11 +32,11 @@ export async function pushImage(
   const headers: Record<string, string> = options.auth === undefined
     ? {}
     : { authorization: `Basic ${btoa(`${options.auth.user}:${options.auth.password}`)}` };
-  const send = async (method: string, url: URL, body?: BodyInit, contentType?: string): Promise<Response> => {
+  const send = async (method: string, url: URL, content?: { body: BodyInit; type: string }): Promise<Response> => {
     const response = await fetch(url, {
       method,
-      headers: contentType === undefined ? headers : { ...headers, "content-type": contentType },
-      ...(body === undefined ? {} : { body }),
+      headers: content === undefined ? headers : { ...headers, "content-type": content.type },
+      ...(content === undefined ? {} : { body: content.body }),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`Cannot push: ${method} ${url} gave ${response.status} ${text}`);
@@ -46,13 +46,13 @@ export async function pushImage(
     const started = await send("POST", new URL(`/v2/${path}/blobs/uploads/`, registryUrl));
     const upload = new URL(started.headers.get("location")!, registryUrl);
     upload.searchParams.set("digest", digest);
-    await send("PUT", upload, open(), "application/octet-stream");
+    await send("PUT", upload, { body: open(), type: "application/octet-stream" });
   }
   for (const { descriptor: { mediaType, digest }, bytes } of image.manifests) {
-    await send("PUT", new URL(`/v2/${path}/manifests/${digest}`, registryUrl), bytes, mediaType);
+    await send("PUT", new URL(`/v2/${path}/manifests/${digest}`, registryUrl), { body: bytes, type: mediaType });
   }
   const { bytes, descriptor } = image.manifests.at(-1)!;
-  await send("PUT", new URL(`/v2/${path}/manifests/${tag}`, registryUrl), bytes, descriptor.mediaType);
+  await send("PUT", new URL(`/v2/${path}/manifests/${tag}`, registryUrl), { body: bytes, type: descriptor.mediaType });
 }
 
 function* blobsOf(

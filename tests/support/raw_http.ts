@@ -56,7 +56,7 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
     try {
       const request = await readRequest(connection);
       if (request !== undefined) {
-        await writeResponse(connection, request, await handler(request), context);
+        await writeResponse(connection, { ...await handler(request), method: request.method }, context);
       }
     } catch (error) {
       // Tests make clients disconnect, and refuse certificates.
@@ -129,8 +129,7 @@ interface ConnectionContext {
 
 async function writeResponse(
   connection: Deno.Conn,
-  request: RawRequest,
-  response: RawResponse,
+  { method, ...response }: RawResponse & { readonly method: string },
   { isOpen, ended, onBody }: ConnectionContext,
 ): Promise<void> {
   const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip, pause, hold } = response;
@@ -143,7 +142,7 @@ async function writeResponse(
     "Connection": "close",
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   await writeAll(connection, ENCODER.encode(`HTTP/1.1 ${status} Status\r\n${lines.join("")}\r\n`));
-  if (request.method === "HEAD") return;
+  if (method === "HEAD") return;
   const sent = bytes.subarray(0, Math.min(bytes.length, cutAfter ?? Infinity, stallAfter ?? Infinity));
   if (drip !== undefined) {
     for (let i = 0; i < sent.length && isOpen(); i++) {
