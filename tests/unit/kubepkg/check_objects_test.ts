@@ -3,7 +3,7 @@ import { findDuplicateKeys } from "../../../lib/kubepkg/find_duplicate_keys.ts";
 import { formatObjectFinding } from "../../../lib/kubepkg/object_finding.ts";
 import { packageObjects } from "../../../lib/kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { stripLiveFields } from "../../../lib/kubepkg/strip_live_fields.ts";
+import { stripLiveFields, stripPackage } from "../../../lib/kubepkg/strip_live_fields.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function check(...objects: object[]): string[] {
@@ -173,6 +173,32 @@ Deno.test("[83] stripLiveFields() keeps the status of a custom resource that was
   const object = { apiVersion: "example.org/v1", kind: "Thing", metadata: { name: "a" }, status: { level: 1 } };
   assertEquals(stripLiveFields(object), { object, stripped: [] });
   assertEquals(stripLiveFields({ ...object, metadata: { uid: "1" } }).stripped, ["status", "metadata.uid"]);
+});
+
+Deno.test("[83] stripPackage() strips every object, those in lists too, and names where they were", () => {
+  const exported = { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: [LIVE, null] };
+  const kubepkg = parseKubePkg({
+    apiVersion: "octohelm.tech/v1alpha1",
+    kind: "KubePkg",
+    metadata: { name: "web" },
+    spec: {
+      version: "1.0.0",
+      manifests: { l: exported, a: { apiVersion: "v1", kind: "ConfigMap", metadata: { uid: "1" } } },
+    },
+  });
+  const { kubepkg: result, stripped } = stripPackage(kubepkg);
+  assertEquals(stripped.map(({ object, fields }) => ({ object, fields: fields.length })), [
+    { object: "spec.manifests.l.items[0]", fields: 8 },
+    { object: "spec.manifests.a", fields: 1 },
+  ]);
+  const item = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a", annotations: { keep: "it" } } };
+  assertEquals(
+    result.spec.manifests,
+    {
+      l: { apiVersion: "v1", kind: "List", metadata: {}, items: [item, null] },
+      a: { apiVersion: "v1", kind: "ConfigMap", metadata: {} },
+    } as typeof result.spec.manifests,
+  );
 });
 
 const DUPLICATES: readonly [string, string[]][] = [
