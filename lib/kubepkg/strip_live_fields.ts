@@ -4,6 +4,7 @@ import { formatField } from "./field_path.ts";
 import { flattenObjects, listItems } from "./flatten_objects.ts";
 import type { KubeObject, KubePkg } from "./kubepkg.ts";
 import { groupOf } from "./object_identity.ts";
+import { stripExportedFields } from "./strip_exported_fields.ts";
 
 /** An object without the fields that a cluster sets, and what was removed. */
 export interface StrippedObject {
@@ -28,26 +29,31 @@ const METADATA_FIELDS = [
 const ANNOTATIONS = ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
 
 /**
- * Removes what only a live cluster gives an object (`kubectl get -o yaml` writes it): the server's fields of the
- * metadata, `status`, and the annotations that kubectl and controllers keep for themselves. `status` of a custom
- * resource is removed only where the object was exported from a cluster: without the status subresource it is data.
+ * Removes the fields that only a live cluster sets (`kubectl get -o yaml` writes them): the server's fields of the
+ * metadata, `status`, the annotations that kubectl and controllers keep for themselves, and, where the object was exported,
+ * addresses and names that the cluster chose.
+ *
+ * `status` of a custom resource is removed only where the object was exported: without the status subresource it is data.
  */
 export function stripLiveFields(object: KubeObject): StrippedObject {
   const stripped: string[] = [];
   const { metadata: given } = object;
-  let fields: Record<string, unknown> = object;
+  let fields: Record<string, unknown> = isExported(given)
+    ? stripExportedFields(object, (path) => stripped.push(formatField(path)))
+    : object;
   if ("status" in object && (isExported(given) || BUILT_IN_GROUPS.has(groupOf(object.apiVersion)))) {
     fields = without(fields, ["status"], (field) => stripped.push(field));
   }
-  if (isJsonObject(given)) {
-    let metadata = without(given, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
+  if (isJsonObject(fields.metadata)) {
+    const before = fields.metadata;
+    let metadata = without(before, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
     if (isJsonObject(metadata.annotations)) {
       const annotations = without(metadata.annotations, ANNOTATIONS, (field) => {
         stripped.push(`metadata.annotations[${JSON.stringify(field)}]`);
       });
       if (annotations !== metadata.annotations) metadata = { ...metadata, annotations };
     }
-    if (metadata !== given) fields = { ...fields, metadata };
+    if (metadata !== before) fields = { ...fields, metadata };
   }
   return { object: fields as KubeObject, stripped };
 }

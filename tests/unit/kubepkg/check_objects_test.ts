@@ -90,6 +90,11 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["over 1 MiB of data", [config({ data: { a: "x".repeat(1_100_000) } })], [
     "ConfigMap/default/a: data holds 1100001 bytes, a ConfigMap may hold 1048576",
   ]],
+  ["nothing in a Secret of 1,000,000 bytes", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_333_332) } })], []],
+  ["nothing in a ConfigMap of 600,000 lines", [config({ data: { a: "\n".repeat(600_000) } })], []],
+  ["a Secret of over 1 MiB", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_400_000) } })], [
+    "data holds 1050001",
+  ]],
   ["an object of over 1 MiB", [make("example.org/v1", "Thing", "a", { spec: { a: "é".repeat(600_000) } })], [
     "Thing/default/a: has 1200108 bytes",
   ]],
@@ -155,6 +160,29 @@ Deno.test("[83] stripLiveFields() removes what a cluster adds, and names it", ()
     ],
   });
 });
+
+const EXPORTED: readonly [string, string, object, object, string[]][] = [
+  ["v1", "Service", { clusterIP: "10.43.0.7", clusterIPs: ["10.43.0.7"], type: "ClusterIP" }, { type: "ClusterIP" }, [
+    "spec.clusterIP",
+    "spec.clusterIPs",
+  ]],
+  ["v1", "Service", { clusterIP: "None" }, { clusterIP: "None" }, []],
+  ["v1", "Pod", { nodeName: "n", containers: [] }, { containers: [] }, ["spec.nodeName"]],
+  ["v1", "PersistentVolumeClaim", { volumeName: "pvc-1" }, {}, ["spec.volumeName"]],
+  ["v1", "PersistentVolume", { claimRef: { name: "a", uid: "1" } }, { claimRef: { name: "a" } }, ["spec.claimRef.uid"]],
+  ["batch/v1", "Job", { selector: { matchLabels: {} }, template: {} }, { template: {} }, ["spec.selector"]],
+  ["batch/v1", "Job", { selector: {}, manualSelector: true }, { selector: {}, manualSelector: true }, []],
+];
+for (const [apiVersion, kind, spec, expected, fields] of EXPORTED) {
+  Deno.test(`[83] stripLiveFields() removes ${fields.join(", ") || "nothing"} of the spec of an exported ${kind}`, () => {
+    const object = { apiVersion, kind, metadata: { name: "a" }, spec };
+    assertEquals(stripLiveFields({ ...object, metadata: { name: "a", uid: "1" } }), {
+      object: { ...object, spec: expected },
+      stripped: [...fields, "metadata.uid"],
+    });
+    assertEquals(stripLiveFields(object), { object, stripped: [] });
+  });
+}
 
 Deno.test("[83] stripLiveFields() removes empty fields, as generators write them, without naming them", () => {
   const object = {
