@@ -76,11 +76,11 @@ function describeDuplicate(it: PackageObject, other: PackageObject): FieldProble
 
 function findSizeProblems({ identity: { group, kind }, object }: PackageObject): FieldProblem[] {
   if (group === "" && (kind === "ConfigMap" || kind === "Secret")) {
-    const size = dataSize(object.data) + dataSize(object.binaryData) + dataSize(object.stringData);
-    if (size > MAX_OBJECT) {
-      const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
-      return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
-    }
+    const isSecret = kind === "Secret";
+    const size = sizeOf(object.data, isSecret) + sizeOf(object.binaryData, true) + sizeOf(object.stringData, false);
+    if (size <= MAX_OBJECT) return [];
+    const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
+    return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
   }
   const size = new TextEncoder().encode(JSON.stringify(object)).length;
   if (size <= MAX_OBJECT) return [];
@@ -88,13 +88,11 @@ function findSizeProblems({ identity: { group, kind }, object }: PackageObject):
   return [{ path: [], problem, advice: "make the object smaller, or split it" }];
 }
 
-function dataSize(data: unknown): number {
+// Base64 counts as what it encodes.
+function sizeOf(data: unknown, isBase64: boolean): number {
   if (!isJsonObject(data)) return 0;
   return Object.entries(data).reduce((sum, [key, value]) => {
-    return sum + key.length + (typeof value === "string" ? byteLength(value) : 0);
+    if (typeof value !== "string") return sum + key.length;
+    return sum + key.length + (isBase64 ? Math.floor(value.length * 3 / 4) : new TextEncoder().encode(value).length);
   }, 0);
-}
-
-function byteLength(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

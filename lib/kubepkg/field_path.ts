@@ -1,9 +1,9 @@
 import { CorruptError } from "../oci/error.ts";
 
-/** The keys and positions that lead to a field. */
+/** The keys and indices that lead to a field. */
 export type FieldPath = readonly (string | number)[];
 
-/** A field's name as a person would write it: `spec.images["nginx:1"]`; "" for the whole document. */
+/** Formats a path for messages: `spec.images["nginx:1"]`. "" is the whole document. */
 export function formatField(path: FieldPath): string {
   return path.map((key, i) => {
     if (typeof key === "number") return `[${key}]`;
@@ -12,7 +12,7 @@ export function formatField(path: FieldPath): string {
   }).join("");
 }
 
-/** The error of a document whose field at `path` is wrong. */
+/** Creates the error for an invalid field of a document: `Cannot use WHAT: FIELD: REASON`. */
 export function fieldError(what: string, path: FieldPath, reason: string, cause?: unknown): CorruptError {
   const field = formatField(path);
   return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });

@@ -4,26 +4,26 @@ import { formatReference, parseReference, type Reference } from "../oci/referenc
 import { fieldError } from "./field_path.ts";
 import type { KubePkg } from "./kubepkg.ts";
 
-/** An image of a KubePkg with its name read. */
+/** An image of a KubePkg, with its name parsed. */
 export interface PackageImage {
-  /** The name as the package spells it. */
+  /** The name as spelled in the package. */
   readonly name: string;
-  /** Without its digest; `latest` is filled in where the name has neither tag nor digest. */
+  /** The reference without its digest if it has a tag; `latest` if it has neither tag nor digest. */
   readonly reference: Reference;
-  /** The digest that the name or the value gives; `undefined`: the tag has to be resolved. */
+  /** The digest given by the name or the value. `undefined` if the tag has to be resolved. */
   readonly digest?: Digest;
 }
 
 /**
- * The images of a package, sorted by reference, each once.
+ * Returns the images of a package, sorted by reference, without duplicates.
  *
- * @throws {CorruptError} for a name that is none, or two names of one image that disagree on its digest
+ * @throws {CorruptError} when a name is invalid, or two names of one image have different digests
  */
 export function imagesOf(kubepkg: KubePkg): PackageImage[] {
   return checkImages(kubepkg, "the KubePkg");
 }
 
-/** Fills in the digests of images, by the names that the package has for them. */
+/** Returns the package with the digest of each image filled in, under the names that the package uses. */
 export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImage) => Digest): KubePkg {
   const digests = new Map(imagesOf(kubepkg).map((image) => [formatReference(image.reference), digestOf(image)]));
   const images = Object.fromEntries(
@@ -34,7 +34,7 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
   return { ...kubepkg, spec: { ...kubepkg.spec, images } };
 }
 
-/** As `imagesOf`; `what` names the document in the error. */
+/** Like `imagesOf`; `what` names the document in the error. @throws {CorruptError} as `imagesOf` */
 export function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
   const found = new Map<string, PackageImage>();
   for (const [name, value] of Object.entries(kubepkg.spec.images)) {
@@ -43,7 +43,7 @@ export function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
     const key = formatReference(image.reference);
     const other = found.get(key);
     if (other?.digest !== undefined && image.digest !== undefined && other.digest !== image.digest) {
-      throw fieldError(what, path, `is the same image as ${JSON.stringify(other.name)}, with another digest`);
+      throw fieldError(what, path, `is the same image as ${JSON.stringify(other.name)}, with a different digest`);
     }
     if (other === undefined || other.digest === undefined) found.set(key, image);
   }
@@ -68,7 +68,7 @@ function readImage(
   return { name, reference: referenceOf(name), ...(digest === undefined ? {} : { digest }) };
 }
 
-// What tells two images apart. A tag wins over a digest in the name; one by digest alone is known by its digest.
+// The key of an image. A tag takes precedence over a digest in the name; without a tag the digest is the key.
 function referenceOf(name: string): Reference {
   const { host, path, tag, digest } = parseReference(name);
   if (tag !== undefined) return { host, path, tag };

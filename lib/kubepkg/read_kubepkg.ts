@@ -9,6 +9,9 @@ import { parseYamlDocuments } from "./read_yaml.ts";
 /** Largest KubePkg document, in bytes as it is given, and how deep it may be nested. */
 export const KUBEPKG_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 100 };
 
+/** The same for the `kubepkg.json` of a bundle, which also has what packing adds: digests, sizes and image digests. */
+export const PACKED_KUBEPKG_LIMITS: JsonLimits = { ...KUBEPKG_LIMITS, maxBytes: 80 * 1024 * 1024 };
+
 /**
  * Reads a KubePkg from JSON or YAML. YAML is read as kubectl reads it. A byte order mark is ignored; a key that is given
  * twice is an error in both.
@@ -34,12 +37,12 @@ export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 
-/** Reads a KubePkg that has to be JSON. @throws {CorruptError} as `readKubePkg` */
+/** Reads the KubePkg of a bundle, which has to be JSON. @throws {CorruptError} as `readKubePkg` */
 export function readKubePkgJson(bytes: Uint8Array, what: string): KubePkg {
   return parseKubePkg(parseExactJson(bytes, what), what);
 }
 
-/** Reads one KubePkg or a KubePkgList that has to be JSON. @throws {CorruptError} as `readKubePkg` */
+/** Reads the KubePkg or KubePkgList of a bundle, which has to be JSON. @throws {CorruptError} as `readKubePkg` */
 export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
   return parseKubePkgs(parseExactJson(bytes, what), what);
 }
@@ -76,7 +79,7 @@ export function isKubePkgDocument(document: unknown): boolean {
 }
 
 function parseExactJson(bytes: Uint8Array, what: string): unknown {
-  const value = parseJson(bytes, what, KUBEPKG_LIMITS);
+  const value = parseJson(bytes, what, PACKED_KUBEPKG_LIMITS);
   checkExactNumbers(new TextDecoder().decode(bytes), what);
   return value;
 }

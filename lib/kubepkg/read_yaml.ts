@@ -162,6 +162,7 @@ class Finisher {
   #visitMapping(mapping: Record<string, unknown>, depth: number): Record<string, unknown> {
     const finished: Record<string, unknown> = {};
     for (const [key, value] of Object.entries(mapping)) {
+      if (key === "[object Object]") throw new SyntaxError("a mapping cannot be a key");
       if (key === "__proto__") throw new SyntaxError("the key __proto__ is not allowed");
       if (key.startsWith(MERGE)) Object.assign(finished, ...this.#visitMerge(value, depth));
       else {

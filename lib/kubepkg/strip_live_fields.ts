@@ -1,7 +1,10 @@
 import { isJsonObject } from "../oci/json.ts";
 import { BUILT_IN_GROUPS } from "./cluster_kinds.ts";
-import type { KubeObject } from "./kubepkg.ts";
+import { formatField } from "./field_path.ts";
+import { flattenObjects, listItems } from "./flatten_objects.ts";
+import type { KubeObject, KubePkg } from "./kubepkg.ts";
 import { groupOf } from "./object_identity.ts";
+import { stripExportedFields } from "./strip_exported_fields.ts";
 
 /** An object without the fields that a cluster sets, and what was removed. */
 export interface StrippedObject {
@@ -26,28 +29,60 @@ const METADATA_FIELDS = [
 const ANNOTATIONS = ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
 
 /**
- * Removes what only a live cluster gives an object (`kubectl get -o yaml` writes it): the server's fields of the
- * metadata, `status`, and the annotations that kubectl and controllers keep for themselves. `status` of a custom
- * resource is removed only where the object was exported from a cluster: without the status subresource it is data.
+ * Removes the fields that only a live cluster sets (`kubectl get -o yaml` writes them): the server's fields of the
+ * metadata, `status`, the annotations that kubectl and controllers keep for themselves, and, where the object was exported,
+ * addresses and names that the cluster chose.
+ *
+ * `status` of a custom resource is removed only where the object was exported: without the status subresource it is data.
  */
 export function stripLiveFields(object: KubeObject): StrippedObject {
   const stripped: string[] = [];
   const { metadata: given } = object;
-  let fields: Record<string, unknown> = object;
+  let fields: Record<string, unknown> = isExported(given)
+    ? stripExportedFields(object, (path) => stripped.push(formatField(path)))
+    : object;
   if ("status" in object && (isExported(given) || BUILT_IN_GROUPS.has(groupOf(object.apiVersion)))) {
     fields = without(fields, ["status"], (field) => stripped.push(field));
   }
-  if (isJsonObject(given)) {
-    let metadata = without(given, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
+  if (isJsonObject(fields.metadata)) {
+    const before = fields.metadata;
+    let metadata = without(before, METADATA_FIELDS, (field) => stripped.push(`metadata.${field}`));
     if (isJsonObject(metadata.annotations)) {
       const annotations = without(metadata.annotations, ANNOTATIONS, (field) => {
         stripped.push(`metadata.annotations[${JSON.stringify(field)}]`);
       });
       if (annotations !== metadata.annotations) metadata = { ...metadata, annotations };
     }
-    if (metadata !== given) fields = { ...fields, metadata };
+    if (metadata !== before) fields = { ...fields, metadata };
   }
   return { object: fields as KubeObject, stripped };
+}
+
+/** A KubePkg whose objects are stripped, and the fields that were removed from each. */
+export interface StrippedPackage {
+  readonly kubepkg: KubePkg;
+  /** By the field of the KubePkg that holds the object: `spec.manifests["web"].items[0]`. */
+  readonly stripped: readonly { readonly object: string; readonly fields: readonly string[] }[];
+}
+
+/** Strips every object of a KubePkg, those in lists too. @throws {CorruptError} as `flattenObjects` */
+export function stripPackage(kubepkg: KubePkg): StrippedPackage {
+  const stripped = flattenObjects(kubepkg.spec.manifests).flatMap(({ object, path }) => {
+    const fields = stripLiveFields(object).stripped;
+    return fields.length === 0 ? [] : [{ object: formatField(path), fields }];
+  });
+  const manifests = Object.fromEntries(
+    Object.entries(kubepkg.spec.manifests).map(([key, object]) => [key, stripNested(object)]),
+  );
+  return { kubepkg: { ...kubepkg, spec: { ...kubepkg.spec, manifests } }, stripped };
+}
+
+// `flattenObjects` has checked that lists are not nested too deep.
+function stripNested(object: KubeObject): KubeObject {
+  const given = listItems(object);
+  if (given === undefined) return stripLiveFields(object).object;
+  const items = given.map((item) => isJsonObject(item) ? stripNested(item as KubeObject) : item);
+  return { ...stripLiveFields(object).object, items };
 }
 
 function isExported(metadata: unknown): boolean {

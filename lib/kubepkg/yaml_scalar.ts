@@ -71,7 +71,9 @@ export function readYamlNumber(text: string): number | InexactNumber | undefined
   const integer = readYamlInteger(text);
   if (integer !== undefined) return integer;
   if (!/^[-+.0-9]/.test(text) || TIMESTAMP.test(text)) return undefined;
-  const plain = text.startsWith(".") ? text : text.replaceAll("_", "");
+  // Behind a leading dot, `_` is allowed between digits only (Go's strconv.ParseFloat).
+  if (text.startsWith(".") && /_(?![0-9])|(?<![0-9])_/.test(text)) return undefined;
+  const plain = text.replaceAll("_", "");
   if (!FLOAT.test(plain)) return undefined;
   const value = Number(plain);
   if (!Number.isFinite(value)) return undefined;

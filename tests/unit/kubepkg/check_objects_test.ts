@@ -3,7 +3,7 @@ import { findDuplicateKeys } from "../../../lib/kubepkg/find_duplicate_keys.ts";
 import { formatObjectFinding } from "../../../lib/kubepkg/object_finding.ts";
 import { packageObjects } from "../../../lib/kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { stripLiveFields } from "../../../lib/kubepkg/strip_live_fields.ts";
+import { stripLiveFields, stripPackage } from "../../../lib/kubepkg/strip_live_fields.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function check(...objects: object[]): string[] {
@@ -90,6 +90,11 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["over 1 MiB of data", [config({ data: { a: "x".repeat(1_100_000) } })], [
     "ConfigMap/default/a: data holds 1100001 bytes, a ConfigMap may hold 1048576",
   ]],
+  ["nothing in a Secret of 1,000,000 bytes", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_333_332) } })], []],
+  ["nothing in a ConfigMap of 600,000 lines", [config({ data: { a: "\n".repeat(600_000) } })], []],
+  ["a Secret of over 1 MiB", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_400_000) } })], [
+    "data holds 1050001",
+  ]],
   ["an object of over 1 MiB", [make("example.org/v1", "Thing", "a", { spec: { a: "é".repeat(600_000) } })], [
     "Thing/default/a: has 1200108 bytes",
   ]],
@@ -156,6 +161,29 @@ Deno.test("[83] stripLiveFields() removes what a cluster adds, and names it", ()
   });
 });
 
+const EXPORTED: readonly [string, string, object, object, string[]][] = [
+  ["v1", "Service", { clusterIP: "10.43.0.7", clusterIPs: ["10.43.0.7"], type: "ClusterIP" }, { type: "ClusterIP" }, [
+    "spec.clusterIP",
+    "spec.clusterIPs",
+  ]],
+  ["v1", "Service", { clusterIP: "None" }, { clusterIP: "None" }, []],
+  ["v1", "Pod", { nodeName: "n", containers: [] }, { containers: [] }, ["spec.nodeName"]],
+  ["v1", "PersistentVolumeClaim", { volumeName: "pvc-1" }, {}, ["spec.volumeName"]],
+  ["v1", "PersistentVolume", { claimRef: { name: "a", uid: "1" } }, { claimRef: { name: "a" } }, ["spec.claimRef.uid"]],
+  ["batch/v1", "Job", { selector: { matchLabels: {} }, template: {} }, { template: {} }, ["spec.selector"]],
+  ["batch/v1", "Job", { selector: {}, manualSelector: true }, { selector: {}, manualSelector: true }, []],
+];
+for (const [apiVersion, kind, spec, expected, fields] of EXPORTED) {
+  Deno.test(`[83] stripLiveFields() removes ${fields.join(", ") || "nothing"} of the spec of an exported ${kind}`, () => {
+    const object = { apiVersion, kind, metadata: { name: "a" }, spec };
+    assertEquals(stripLiveFields({ ...object, metadata: { name: "a", uid: "1" } }), {
+      object: { ...object, spec: expected },
+      stripped: [...fields, "metadata.uid"],
+    });
+    assertEquals(stripLiveFields(object), { object, stripped: [] });
+  });
+}
+
 Deno.test("[83] stripLiveFields() removes empty fields, as generators write them, without naming them", () => {
   const object = {
     apiVersion: "apps/v1",
@@ -173,6 +201,32 @@ Deno.test("[83] stripLiveFields() keeps the status of a custom resource that was
   const object = { apiVersion: "example.org/v1", kind: "Thing", metadata: { name: "a" }, status: { level: 1 } };
   assertEquals(stripLiveFields(object), { object, stripped: [] });
   assertEquals(stripLiveFields({ ...object, metadata: { uid: "1" } }).stripped, ["status", "metadata.uid"]);
+});
+
+Deno.test("[83] stripPackage() strips every object, those in lists too, and names where they were", () => {
+  const exported = { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: [LIVE, null] };
+  const kubepkg = parseKubePkg({
+    apiVersion: "octohelm.tech/v1alpha1",
+    kind: "KubePkg",
+    metadata: { name: "web" },
+    spec: {
+      version: "1.0.0",
+      manifests: { l: exported, a: { apiVersion: "v1", kind: "ConfigMap", metadata: { uid: "1" } } },
+    },
+  });
+  const { kubepkg: result, stripped } = stripPackage(kubepkg);
+  assertEquals(stripped.map(({ object, fields }) => ({ object, fields: fields.length })), [
+    { object: "spec.manifests.l.items[0]", fields: 8 },
+    { object: "spec.manifests.a", fields: 1 },
+  ]);
+  const item = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a", annotations: { keep: "it" } } };
+  assertEquals(
+    result.spec.manifests,
+    {
+      l: { apiVersion: "v1", kind: "List", metadata: {}, items: [item, null] },
+      a: { apiVersion: "v1", kind: "ConfigMap", metadata: {} },
+    } as typeof result.spec.manifests,
+  );
 });
 
 const DUPLICATES: readonly [string, string[]][] = [
