@@ -184,13 +184,12 @@ export class BlobCache {
       const error = new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
       return { error, why: "limit" };
     }
-    return this.#follow(repo, ingest, { digest, ...opened }, reservation);
+    return this.#follow(ingest, { repo, digest, ...opened }, reservation);
   }
 
   #follow(
-    repo: string,
     ingest: Ingest,
-    { digest, size, body, host }: UpstreamBlob & { digest: Digest },
+    { repo, digest, size, body, host }: UpstreamBlob & { repo: string; digest: Digest },
     reservation: Disposable,
   ): Download {
     ingest.expectSize(size);

@@ -119,7 +119,7 @@ export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
     const path = (issue.path ?? []).map((item) => item.key as string | number);
     // valibot tells a field that is not there by the key's own issue, which has its own wording.
     const isAbsent = path.length > 0 && issue.received === "undefined";
-    throw fieldError(what, path, isAbsent ? "is missing" : issue.message);
+    throw fieldError({ what, path }, isAbsent ? "is missing" : issue.message);
   }
   // The input itself rather than what the schema gives back: its fields stay in their order.
   const input = document as KubePkg;

@@ -24,7 +24,7 @@ export interface Bar {
 }
 
 /** Compares a value with its limit. */
-export function createBar(what: string, value: number, sense: Bar["sense"], limit: number): Bar {
+export function createBar(what: string, value: number, { sense, limit }: Pick<Bar, "sense" | "limit">): Bar {
   return { what, value, sense, limit, isMet: sense === "at least" ? value >= limit : value <= limit };
 }
 
@@ -43,5 +43,5 @@ export function createRatioBars(
   const [ours, theirs] = [of, to].map((name) => series.find((each) => each.name === name));
   if (ours === undefined || theirs === undefined) return [];
   const value = isInverse ? theirs.median / ours.median : ours.median / theirs.median;
-  return [createBar(isInverse ? `× as fast as ${to}` : `× ${to}`, value, sense, limit)];
+  return [createBar(isInverse ? `× as fast as ${to}` : `× ${to}`, value, { sense, limit })];
 }
