@@ -88,7 +88,7 @@ export class FolderHandover implements Handover {
     // The temporary name is always the same, so the next write removes the file that a crash has left.
     const [path, temporary] = [`${this.#folder}/${name}`, this.#temporaryPath(name)];
     await removeIfPresent(temporary);
-    await writeFileDurably(temporary, path, new TextEncoder().encode(text));
+    await writeFileDurably(path, new TextEncoder().encode(text), { temporary });
     return path;
   }
 

@@ -46,7 +46,7 @@ export class HandoverRecords {
     const { status: _, ...rest } = kubepkg;
     const bytes = new TextEncoder().encode(`${JSON.stringify({ place, kubepkg: rest }, undefined, 2)}\n`);
     const path = this.#path(kubepkg.metadata.name);
-    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, path, bytes);
+    await writeFileDurably(path, bytes, { temporary: `${this.#ingest}/${this.#randomName()}.tmp` });
   }
 
   /** Removes the record of a package: nothing of it is handed over any more. */

@@ -38,8 +38,9 @@ async function packApp(version: string, image = IMAGE, have?: ReadonlySet<Digest
   await writeImage(store, REPO, "1", image);
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { version, data: { version } }));
-  const result = await packBundle(kubepkg, store, have === undefined ? {} : { have }, {
-    write: (bytes) => void pieces.push(bytes.slice()),
+  const result = await packBundle(kubepkg, store, {
+    ...(have === undefined ? {} : { have }),
+    output: { write: (bytes) => void pieces.push(bytes.slice()) },
   });
   const contents = new Map<Digest, Uint8Array>(image.blobs);
   for (const { descriptor, bytes } of image.manifests) contents.set(descriptor.digest, bytes);
