@@ -2,9 +2,9 @@
 //   deno run -A scripts/fuzz_bundles.ts --count=20000 --seed=1
 //   deno run -A scripts/fuzz_bundles.ts --seed=1 --case=4711 --write=case.tgz    only that case, and write its file
 import { parseArgs } from "@std/cli/parse-args";
-import { makeBundleSeeds } from "../tests/support/fuzz/bundle_seeds.ts";
-import { fuzzBundles } from "../tests/support/fuzz/fuzz_bundles.ts";
-import { mutateBundle } from "../tests/support/fuzz/mutate_bundle.ts";
+import { makeBundleSeeds } from "../tests/fuzz/bundle_seeds.ts";
+import { fuzzBundles } from "../tests/fuzz/fuzz_bundles.ts";
+import { mutateBundle } from "../tests/fuzz/mutate_bundle.ts";
 
 const flags = parseArgs(Deno.args, { string: ["count", "seed", "case", "write", "folder"] });
 const seed = Number(flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);

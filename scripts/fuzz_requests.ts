@@ -3,7 +3,7 @@
 // The registry runs from the sources, or is the executable $CRPE. If strace is installed, the script also checks every
 // file and connection that the registry opens.
 import { parseArgs } from "@std/cli/parse-args";
-import { fuzzRequests } from "../tests/support/fuzz/fuzz_requests.ts";
+import { fuzzRequests } from "../tests/fuzz/fuzz_requests.ts";
 
 const flags = parseArgs(Deno.args, { string: ["count", "seed", "minutes"] });
 const seed = Number(flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);

@@ -136,9 +136,9 @@ export const COMMANDS: readonly Command[] = [
     operands: "PKG.tgz…",
     summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
     details: [
-      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the agent's token file, whose path",
-      "the agent logs when it starts. A version lower than the installed one, or the same version with different content,",
-      "is refused (exit status 3) unless --force is given.",
+      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the agent's token file: the one",
+      "given to the agent, or else the one that it names in its log at the start. A version lower than the installed one,",
+      "or the same version with different content, is refused (exit status 3) unless --force is given.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [
@@ -252,7 +252,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "doctor",
     operands: "[IMAGE]",
-    summary: "find the first broken step: data folder, clock, upstreams, this machine's mirrors; or trace one image",
+    summary: "find the first broken step (data folder, clock, upstreams, mirrors), or trace one image",
     details: [
       "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
       "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",

@@ -40,8 +40,8 @@ export function createRatioBars(
     readonly isInverse?: boolean;
   },
 ): Bar[] {
-  const [ours, theirs] = [of, to].map((name) => series.find((each) => each.name === name));
-  if (ours === undefined || theirs === undefined) return [];
-  const value = isInverse ? theirs.median / ours.median : ours.median / theirs.median;
+  const [first, second] = [of, to].map((name) => series.find((each) => each.name === name));
+  if (first === undefined || second === undefined) return [];
+  const value = isInverse ? second.median / first.median : first.median / second.median;
   return [createBar(isInverse ? `× as fast as ${to}` : `× ${to}`, value, { sense, limit })];
 }

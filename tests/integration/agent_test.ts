@@ -1,20 +1,20 @@
 import { PackageRecords } from "../../lib/install/package_records.ts";
+import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import type { CrpeProcess } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { mountSmall } from "../support/mount.ts";
 import { peerTest, rootTest, runPeer } from "../support/peers.ts";
-import { createPlant, PLANT_REPO } from "../support/plant.ts";
 
 const MIB = 1024 * 1024;
-// engine.md, P7.
+// The memory that the agent and a push may use, whatever the size of a bundle.
 const MAX_RESIDENT_KIB = 160 * 1024;
 
 async function readToken(path: string): Promise<string> {
   return (await Deno.readTextFile(path)).trim();
 }
 
-/** Runs curl. @returns the status, and what came before it */
+/** Runs curl. @returns the status and the body of the response */
 async function curl(...args: string[]): Promise<{ status: number; body: string }> {
   const { stdout, stderr, code } = await runPeer("curl", ["-sS", "-w", "\n%{http_code}", ...args]);
   assertEquals(code, 0, stderr);
@@ -27,15 +27,15 @@ async function peakOf({ pid }: CrpeProcess): Promise<number> {
 }
 
 peerTest(
-  "[63] curl -T installs with the token alone, said or in chunks, and the token is nowhere in the log",
+  "[63] curl -T installs only with the token, with a Content-Length or chunked, and the token is not logged",
   ["curl"],
   async () => {
-    await using plant = await createPlant();
-    const [old, newer] = [await plant.pack("1.0.0", 3 * MIB), await plant.pack("2.0.0", 3 * MIB)];
-    await using agent = await plant.startAgent("--node-id=line-4", "--platform=linux/aarch64,linux/amd64");
+    await using fixture = await createAgentFixture();
+    const [old, newer] = [await fixture.pack("1.0.0", 3 * MIB), await fixture.pack("2.0.0", 3 * MIB)];
+    await using agent = await fixture.startAgent("--node-id=line-4", "--platform=linux/aarch64,linux/amd64");
     const url = `${agent.url}/kubepkgs`;
-    assertEquals((await Deno.stat(plant.tokenFile)).mode! & 0o777, 0o600);
-    const token = await readToken(plant.tokenFile);
+    assertEquals((await Deno.stat(fixture.tokenFile)).mode! & 0o777, 0o600);
+    const token = await readToken(fixture.tokenFile);
     assertMatch(token, /^[A-Za-z0-9_-]{43}$/);
     assertStringIncludes(
       agent.log(),
@@ -53,7 +53,7 @@ peerTest(
     assertEquals(await (await fetch(url)).json(), []);
 
     const dry = await curl("-T", old.file, ...auth, `${url}?dry-run=true`);
-    assertEquals([dry.status, JSON.parse(dry.body).verdict], [200, "install"]);
+    assertEquals({ status: dry.status, verdict: JSON.parse(dry.body).verdict }, { status: 200, verdict: "install" });
     const installed = await curl("-T", old.file, ...auth, url);
     assertEquals([installed.status, JSON.parse(installed.body).imported], [200, true]);
     const upgraded = await curl(
@@ -73,11 +73,11 @@ peerTest(
     assertEquals([refused.status, JSON.parse(refused.body).errors[0].code], [409, "CONFLICT"]);
     const damaged = await Deno.readFile(newer.file);
     damaged[damaged.length - MIB]! ^= 1;
-    const broken = await curl("-T", await plant.folder.write("x.tgz", damaged), ...auth, `${url}?force=true`);
-    // What is held already is not looked at again; the check sum over the whole is.
+    const broken = await curl("-T", await fixture.folder.write("x.tgz", damaged), ...auth, `${url}?force=true`);
+    // Blobs that the store already holds are not verified again, but the checksum of the whole bundle is.
     assertEquals([broken.status, JSON.parse(broken.body).errors[0].code], [422, "CORRUPT"]);
 
-    const root = await fetch(`${agent.url}/v2/${PLANT_REPO}/manifests/2.0.0`);
+    const root = await fetch(`${agent.url}/v2/${IMAGE_REPO}/manifests/2.0.0`);
     assertEquals([root.status, root.headers.get("docker-content-digest")], [200, newer.image.root.digest]);
     await root.body?.cancel();
     const inventory = await (await fetch(`${agent.url}/inventory`)).json();
@@ -100,28 +100,28 @@ peerTest(
   },
 );
 
-Deno.test("the agent keeps its token, and takes another's", async () => {
-  await using plant = await createPlant();
-  const { file } = await plant.pack("1.0.0", 1000);
+Deno.test("the agent keeps its own token across restarts, and accepts another one from --token-file", async () => {
+  await using fixture = await createAgentFixture();
+  const { file } = await fixture.pack("1.0.0", 1000);
   const push = async (url: string, tokenFile: string) =>
-    (await plant.crpe("push", file, `--to=${url}`, `--token-file=${tokenFile}`)).code;
+    (await fixture.crpe("push", file, `--to=${url}`, `--token-file=${tokenFile}`)).code;
   let own = "";
   for (let start = 0; start < 2; start++) {
-    await using agent = await plant.startAgent();
-    own ||= await readToken(plant.tokenFile);
-    assertEquals([await readToken(plant.tokenFile), await push(agent.url, plant.tokenFile)], [own, 0]);
+    await using agent = await fixture.startAgent();
+    own ||= await readToken(fixture.tokenFile);
+    assertEquals([await readToken(fixture.tokenFile), await push(agent.url, fixture.tokenFile)], [own, 0]);
   }
-  const tokenFile = await plant.folder.write("token", "  another-token\n");
+  const tokenFile = await fixture.folder.write("token", "  another-token\n");
   await Deno.chmod(tokenFile, 0o644);
   {
-    await using agent = await plant.startAgent(`--token-file=${tokenFile}`);
-    assertEquals([await push(agent.url, plant.tokenFile), await push(agent.url, tokenFile)], [1, 0]);
+    await using agent = await fixture.startAgent(`--token-file=${tokenFile}`);
+    assertEquals([await push(agent.url, fixture.tokenFile), await push(agent.url, tokenFile)], [1, 0]);
     assertStringIncludes(agent.log(), `warning: ${tokenFile} can be read by others`);
     assert(!agent.log().includes("another-token") && !agent.log().includes("--token-file FILE"));
   }
   for (const text of ["", "\n", "two words\n"]) {
-    await plant.folder.write("token", text);
-    const { code, stderr } = await plant.crpe(
+    await fixture.folder.write("token", text);
+    const { code, stderr } = await fixture.crpe(
       "agent",
       "--addr=127.0.0.1:0",
       "--data=site",
@@ -132,14 +132,14 @@ Deno.test("the agent keeps its token, and takes another's", async () => {
   }
 });
 
-Deno.test("the agent contacts no upstream that was not named", async () => {
-  await using plant = await createPlant();
+Deno.test("the agent contacts only the upstreams that are configured", async () => {
+  await using fixture = await createAgentFixture();
   await using upstream = startFaultUpstream();
   upstream.addBlob("team/app", new Uint8Array(100));
   const { digest } = upstream.addBlob("team/app", new Uint8Array(1000).fill(3));
   const path = `/v2/registry.test/team/app/blobs/${digest}`;
   {
-    await using agent = await plant.startAgent("--debug");
+    await using agent = await fixture.startAgent("--debug");
     for (const name of ["docker.io/library/nginx", "ghcr.io/a/b", "registry.test/team/app"]) {
       const response = await fetch(`${agent.url}/v2/${name}/manifests/1`);
       assertEquals(response.status, 404);
@@ -150,25 +150,25 @@ Deno.test("the agent contacts no upstream that was not named", async () => {
     assertMatch(agent.log(), / 404 /);
     assert(!/no response from|answered \d/.test(agent.log()), agent.log());
   }
-  await using agent = await plant.startAgent(`--upstream=registry.test=${upstream.url}`);
+  await using agent = await fixture.startAgent(`--upstream=registry.test=${upstream.url}`);
   assertEquals((await (await fetch(agent.url + path)).bytes()).length, 1000);
 });
 
 Deno.test({
-  name: "an agent that takes 200 MiB, and who pushes it, stay within the memory that is allowed",
+  name: "an agent and a push stay within their memory limit with a bundle of 200 MiB",
   ignore: Deno.build.os !== "linux",
   fn: async () => {
-    await using plant = await createPlant();
-    const { file } = await plant.pack("1.0.0", 200 * MIB);
-    await using agent = await plant.startAgent();
-    const push = plant.push(file, agent.url);
+    await using fixture = await createAgentFixture();
+    const { file } = await fixture.pack("1.0.0", 200 * MIB);
+    await using agent = await fixture.startAgent();
+    const push = fixture.push(file, agent.url);
     let peak = 0;
     const watch = setInterval(() => {
       try {
         const status = Deno.readTextFileSync(`/proc/${push.pid}/status`);
         peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
       } catch {
-        // It has ended.
+        // The process has ended.
       }
     }, 20);
     const { code, stderr } = await push.finished;
@@ -176,13 +176,13 @@ Deno.test({
     assertEquals(code, 0, stderr);
     assert(peak > 0);
     assertLess(peak, MAX_RESIDENT_KIB);
-    const token = await readToken(plant.tokenFile);
-    // Not by `fetch`: what it sends from a stream is chunked, which the server of Deno 2.9 is slow to read.
+    const token = await readToken(fixture.tokenFile);
+    // curl, because `fetch` sends a stream in chunks, which the server of Deno 2.9 reads slowly.
     const curl = await new Deno.Command("curl", {
       args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs?force=true`],
     }).output();
     assertEquals(curl.code, 0, new TextDecoder().decode(curl.stderr));
-    // What is installed already is taken to its end too: curl calls an early answer a failure.
+    // The body of an installed bundle is read to its end too, because curl reports an early response as a failure.
     const { code: same, stdout } = await new Deno.Command("curl", {
       args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs`],
     }).output();
@@ -191,25 +191,25 @@ Deno.test({
   },
 });
 
-rootTest("[32] an agent whose disk is full answers 507 with what is missing, and shows nothing", async () => {
-  await using plant = await createPlant();
-  const { file } = await plant.pack("1.0.0", 12 * MIB);
+rootTest("[32] an agent with a full disk answers 507 with the missing bytes, and nothing becomes visible", async () => {
+  await using fixture = await createAgentFixture();
+  const { file } = await fixture.pack("1.0.0", 12 * MIB);
   await using mount = await mountSmall(8 * MIB);
-  await Deno.symlink(mount.path, `${plant.folder.path}/site`);
-  await using agent = await plant.startAgent();
-  const { code, stderr } = await plant.push(file, agent.url).finished;
+  await Deno.symlink(mount.path, `${fixture.folder.path}/site`);
+  await using agent = await fixture.startAgent();
+  const { code, stderr } = await fixture.push(file, agent.url).finished;
   assertEquals(code, 1);
   assertStringIncludes(stderr, "are missing");
-  // Where nothing says before how large it will be.
-  const other = await plant.pack("2.0.0", 6 * MIB);
+  // A PUT does not announce the sizes of the blobs beforehand.
+  const other = await fixture.pack("2.0.0", 6 * MIB);
   const response = await fetch(`${agent.url}/kubepkgs`, {
     method: "PUT",
-    headers: { authorization: `Bearer ${await readToken(plant.tokenFile)}` },
+    headers: { authorization: `Bearer ${await readToken(fixture.tokenFile)}` },
     body: await Deno.readFile(file),
   });
   assertEquals(response.status, 507);
   assertMatch(await response.text(), /"NO_SPACE".* are missing/);
   assertEquals(await new PackageRecords(mount.path).list(), []);
-  // What fits is taken.
-  assertEquals((await plant.push(other.file, agent.url).finished).code, 0);
+  // A bundle that fits is still installed.
+  assertEquals((await fixture.push(other.file, agent.url).finished).code, 0);
 });

@@ -40,7 +40,7 @@ const logins: [string, (folder: TestFolder, host: string) => Promise<Record<stri
   }],
 ];
 for (const [what, login] of logins) {
-  peerTest(`an image comes over https with a token for the login of ${what}`, ["openssl"], async () => {
+  peerTest(`pull gets a token over https with the login of ${what}`, ["openssl"], async () => {
     await using folder = await TestFolder.create();
     await using upstream = await startUpstream();
     await folder.write("ca.pem", upstream.cert);
@@ -58,12 +58,12 @@ for (const [what, login] of logins) {
     ], { env });
     assertEquals(code, 0, stderr);
     const { digest, platforms } = JSON.parse(stdout);
-    assertEquals([digest, platforms], [image.root.digest, ["linux/amd64", "linux/arm64"]]);
+    assertEquals({ digest, platforms }, { digest: image.root.digest, platforms: ["linux/amd64", "linux/arm64"] });
     assertEquals(stderr.includes(LOGIN.password) || stderr.includes(AUTH), false);
   });
 }
 
-peerTest("[20] a certificate that nobody vouches for is refused with the reason", ["openssl"], async () => {
+peerTest("[20] pull refuses an untrusted certificate with the reason", ["openssl"], async () => {
   await using folder = await TestFolder.create();
   await using upstream = await startUpstream();
   const { code, stderr } = await runCrpe(
@@ -76,7 +76,7 @@ peerTest("[20] a certificate that nobody vouches for is refused with the reason"
   assertEquals(stderr.trim().split("\n").length, 1);
 });
 
-peerTest("a certificate is trusted by the authorities that --ca-file names for its host, and for no other", [
+peerTest("pull trusts the authorities of --ca-file for the named host, and for no other", [
   "openssl",
 ], async () => {
   await using folder = await TestFolder.create();

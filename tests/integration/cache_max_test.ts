@@ -14,7 +14,7 @@ async function sizeOfBlobs(folder: TestFolder): Promise<number> {
   return size;
 }
 
-Deno.test("[39] --cache-max is kept: the image used longest ago goes, the others are whole", async () => {
+Deno.test("[39] --cache-max evicts the least recently used image, and the others stay complete", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   for (const i of [1, 2, 3, 4, 5]) upstream.addImage("team/app", String(i), [makeBytes(2 * MIB, i)]);

@@ -32,7 +32,7 @@ function hostOf({ url }: CrpeProcess): string {
 }
 
 peerTest(
-  "skopeo and podman pull through crpe from a distribution registry with a password, also when that is gone",
+  "skopeo and podman pull through crpe from a registry with a password, also after that registry is gone",
   ["docker-registry", "skopeo", "podman"],
   async () => {
     await using folder = await TestFolder.create();
@@ -89,7 +89,7 @@ peerTest(
 );
 
 peerTest(
-  "a wrong password is one clear line of crpe pull, and nothing is left behind",
+  "pull reports a wrong password in one line, and leaves no file behind",
   ["docker-registry"],
   async () => {
     await using folder = await TestFolder.create();
@@ -108,7 +108,7 @@ peerTest(
       env: { HOME: folder.path },
     });
     const { code, stdout, stderr } = await finished;
-    assertEquals([code, stdout], [1, ""]);
+    assertEquals({ code, stdout }, { code: 1, stdout: "" });
     assertStringIncludes(stderr, "registry.test/team/app");
     assert(/login|password|credential/i.test(stderr), stderr);
     assertEquals(stderr.includes("wrong-and-secret"), false);
@@ -117,7 +117,7 @@ peerTest(
   },
 );
 
-peerTest("a config file's login pulls from a registry with a password", ["docker-registry"], async () => {
+peerTest("pull uses the login of the configuration file", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
   await pushImage(distribution.url, "team/app", "1.0", index, { auth: LOGIN });
@@ -137,10 +137,10 @@ peerTest("a config file's login pulls from a registry with a password", ["docker
   const { code, stdout, stderr } = await finished;
   assertEquals(code, 0, stderr);
   const { digest, platforms } = JSON.parse(stdout);
-  assertEquals([digest, platforms], [index.root.digest, ["linux/arm64"]]);
+  assertEquals({ digest, platforms }, { digest: index.root.digest, platforms: ["linux/arm64"] });
 });
 
-peerTest("REMOTE_DOCKER_ENDPOINT is one upstream for every name", ["docker-registry"], async () => {
+peerTest("REMOTE_DOCKER_ENDPOINT is the upstream of every image name", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
   await pushImage(distribution.url, "team/app", "1.0", single, { auth: LOGIN });
@@ -157,7 +157,7 @@ peerTest("REMOTE_DOCKER_ENDPOINT is one upstream for every name", ["docker-regis
   assertEquals(JSON.parse(stdout).digest, single.root.digest);
 });
 
-peerTest("distribution serves the folder that crpe wrote", ["docker-registry", "skopeo"], async () => {
+peerTest("distribution serves a data folder that crpe wrote", ["docker-registry", "skopeo"], async () => {
   await using folder = await TestFolder.create();
   await using tools = await ContainerTools.create();
   const data = `${folder.path}/data`;
@@ -187,7 +187,7 @@ peerTest("distribution serves the folder that crpe wrote", ["docker-registry", "
   assertEquals(JSON.parse(tags.stdout).Tags, ["1.0"]);
 });
 
-peerTest("crpe serves the folder that distribution wrote", ["docker-registry", "skopeo"], async () => {
+peerTest("crpe serves a data folder that distribution wrote", ["docker-registry", "skopeo"], async () => {
   await using folder = await TestFolder.create();
   await using tools = await ContainerTools.create();
   const data = `${folder.path}/data`;

@@ -22,25 +22,33 @@ import { type FileOperation, findUndurable } from "../support/watched_files.ts";
 const CHILD = new URL("../support/crash_child.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const WORKS: readonly CrashWork[] = ["pull", "import", "upgrade", "parts"];
-// So many processes are started, killed and looked after at a time.
+// How many processes are started, killed and checked at the same time.
 const LANES = 3;
-// Where there is a file system in memory, thousands of syncs cost nothing; a kill is the same there.
+// In a file system in memory thousands of syncs cost nothing, and a kill has the same effect.
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
-/** The undisturbed run of a work, and where the disturbed ones are to begin. */
-interface Scene {
-  readonly work: CrashWork;
-  readonly operations: readonly FileOperation[];
-  /** What the folders hold in the end: path → digest. */
-  readonly outcome: Readonly<Record<string, string>>;
-  readonly bundles: string;
-  /** Makes the folder in which the work is begun. */
-  begin(): Promise<TestFolder>;
+/** When the process kills itself. */
+interface Kill {
+  /** The number of the change, counted from 1; 0 for none. */
+  readonly killAt: number;
+  /** Before the change, or when half of the bytes of a write are written. */
+  readonly mode: "before" | "half";
 }
 
-async function prepare(work: CrashWork, bundles: string): Promise<Scene> {
+/** The recorded undisturbed run of a work, and how to start another one. */
+interface CrashScenario {
+  readonly work: CrashWork;
+  readonly operations: readonly FileOperation[];
+  /** The files at the end of the run: path → digest. */
+  readonly outcome: Readonly<Record<string, string>>;
+  readonly bundles: string;
+  /** Creates the folder in which the work starts. */
+  createFolder(): Promise<TestFolder>;
+}
+
+async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario> {
   await packBundles(bundles);
-  const begin = async () => {
+  const createFolder = async () => {
     const folder = await TestFolder.create(MEMORY);
     if (work === "upgrade") {
       const { success } = await new Deno.Command("cp", { args: ["-a", `${bundles}/installed/.`, folder.path] })
@@ -50,29 +58,29 @@ async function prepare(work: CrashWork, bundles: string): Promise<Scene> {
     return folder;
   };
   if (work === "upgrade") await doWork("import", { root: `${bundles}/installed`, bundles });
-  await using folder = await begin();
-  const { success, stdout } = await runChild(work, { root: folder.path, bundles }, 0, "before");
+  await using folder = await createFolder();
+  const { success, stdout } = await runChild(work, { root: folder.path, bundles }, { killAt: 0, mode: "before" });
   assert(success);
   const operations = JSON.parse(new TextDecoder().decode(stdout), (key, value) => {
     return key === "ended" && value === null ? NaN : value;
   });
-  return { work, operations, outcome: await listContent(folder), bundles, begin };
+  return { work, operations, outcome: await listContent(folder), bundles, createFolder };
 }
 
-function runChild(work: CrashWork, { root, bundles }: CrashFolders, killAt: number, mode: "before" | "half") {
+function runChild(work: CrashWork, { root, bundles }: CrashFolders, { killAt, mode }: Kill) {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-lock", `--config=${CONFIG}`, CHILD, work, root, bundles, String(killAt), mode],
     stderr: "inherit",
   }).output();
 }
 
-/** All files of the store, the package records and the hand-over. */
+/** Lists all files of the store, the package records and the hand-over: path → digest. */
 async function listContent(folder: TestFolder): Promise<Record<string, string>> {
   const names = (await folder.listFiles()).filter((name) => /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name));
   const found: Record<string, string> = {};
   for (const name of names) {
     const bytes = await Deno.readFile(`${folder.path}/${name}`);
-    // It says where the manifests were written to, which is another folder each time.
+    // This file contains the path of the manifests, which differs for each run.
     const isHandover = name.endsWith("/handover.json");
     found[name] = computeDigest(
       isHandover ? new TextDecoder().decode(bytes).replaceAll(await Deno.realPath(folder.path), "") : bytes,
@@ -81,13 +89,13 @@ async function listContent(folder: TestFolder): Promise<Record<string, string>> 
   return found;
 }
 
-/** What who looks from outside finds: only what is whole. */
+/** Checks that only complete content is visible. */
 async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> {
   const store = new DiskStore(`${path}/data`, { warn: (message) => assert(false, message) });
   const { broken, unread } = await verifyStore(`${path}/data`, store);
   assertEquals([...broken, ...unread], []);
   if (work === "pull") {
-    // A cache has a manifest before its blobs; what it may not do is to offer it without them.
+    // A cache stores a manifest before its blobs, but must not offer it without them.
     const root = await new PullThrough({ store }).resolve(PULLED.repo, PULLED.tag);
     assert(root === undefined || await isComplete(store, PULLED.repo, root));
     return;
@@ -100,16 +108,19 @@ async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> 
     assert(links.length <= 1 && links.every((link) => link.tag === tag));
     for (const { digest } of links) {
       const root = await store.resolve(repo, digest);
-      assert(root !== undefined && await isComplete(store, repo, root), `${reference} is not whole`);
+      assert(root !== undefined && await isComplete(store, repo, root), `${reference} is incomplete`);
     }
     const old = before && imagesOfBundle(before)[reference]?.root.digest;
     const isNew = links[0]?.digest === image.root.digest;
-    assert(isNew || links[0]?.digest === old, `${reference} is neither the old nor the new one`);
+    assert(isNew || links[0]?.digest === old, `${reference} is neither the old nor the new image`);
     tags.push(isNew);
   }
   if (tags.includes(true)) {
     for (const [reference, { root }] of Object.entries(imagesOfBundle(after))) {
-      assert(await isComplete(store, reference.split(":")[0]!, root), `a tag is visible, ${reference} is not whole`);
+      assert(
+        await isComplete(store, reference.split(":")[0]!, root),
+        `a tag is visible, but ${reference} is incomplete`,
+      );
     }
   }
   const record = (await new PackageRecords(`${path}/data`).read(PACKAGE))?.spec.version;
@@ -131,7 +142,7 @@ async function readHandover(path: string): Promise<1 | 2 | undefined> {
   }
 }
 
-/** The blobs in place: path → inode and size. */
+/** Lists the committed blobs: digest → inode and size. */
 async function listInodes(data: string): Promise<Map<Digest, { ino: number | null; size: number }>> {
   const found = new Map<Digest, { ino: number | null; size: number }>();
   for await (const digest of listBlobs(data)) {
@@ -141,19 +152,19 @@ async function listInodes(data: string): Promise<Map<Digest, { ino: number | nul
       const { ino, size } = await Deno.lstat(path);
       found.set(digest, { ino, size });
     } catch (error) {
-      // The folder is there, the file did not come to it.
+      // The folder exists, but the kill prevented the rename of the file.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
   return found;
 }
 
-/** Kills the work at one of its changes, looks at what is there, and does the work again. */
-async function crash(scene: Scene, killAt: number, mode: "before" | "half"): Promise<void> {
-  const { work, operations, outcome, bundles } = scene;
-  await using folder = await scene.begin();
+/** Kills the work at one of its changes, checks what is visible, and does the work again. */
+async function crash(scenario: CrashScenario, { killAt, mode }: Kill): Promise<void> {
+  const { work, operations, outcome, bundles } = scenario;
+  await using folder = await scenario.createFolder();
   const folders = { root: folder.path, bundles };
-  const { signal } = await runChild(work, folders, killAt, mode);
+  const { signal } = await runChild(work, folders, { killAt, mode });
   const { kind, to, path } = operations.filter(({ kind }) => kind !== "report")[killAt - 1]!;
   const where = `${work} killed at ${killAt}, ${mode} ${kind} of ${(to ?? path).replace(/^.*\/crpe-test-[^/]+\//, "")}`;
   try {
@@ -163,7 +174,7 @@ async function crash(scene: Scene, killAt: number, mode: "before" | "half"): Pro
     const result = await doWork(work, folders);
     const now = await listInodes(`${folder.path}/data`);
     for (const [digest, { ino }] of kept) assertEquals(now.get(digest)?.ino, ino, `${digest} was written again`);
-    if (result !== undefined) assertEquals(result.blobs.bytesWritten, bytesLacking(work, kept));
+    if (result !== undefined) assertEquals(result.blobs.bytesWritten, missingBytes(work, kept));
     assertEquals(differences(await listContent(folder), outcome), []);
     using _lock = await takeDataFolder(`${folder.path}/data`);
     assertEquals((await folder.listFiles("data/ingest")).filter((name) => !name.endsWith(".lock")), []);
@@ -172,14 +183,14 @@ async function crash(scene: Scene, killAt: number, mode: "before" | "half"): Pro
   }
 }
 
-/** The names of files that are not the same in both, or not in both. */
+/** Lists the files that differ, or that only one side has. */
 function differences(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]).map((name) => {
-    return `${a[name] === undefined ? "lacking" : b[name] === undefined ? "too many" : "other content"}: ${name}`;
+    return `${a[name] === undefined ? "missing" : b[name] === undefined ? "unexpected" : "other content"}: ${name}`;
   });
 }
 
-function bytesLacking(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): number {
+function missingBytes(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): number {
   const sizes = new Map<Digest, number>();
   for (const { blobs, manifests } of Object.values(imagesOfBundle(work === "import" ? 1 : 2))) {
     for (const [digest, { length }] of blobs) sizes.set(digest, length);
@@ -189,17 +200,18 @@ function bytesLacking(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): numb
 }
 
 for (const work of WORKS) {
-  Deno.test(`[24][26] ${work} is killed at every write, sync and rename, and done again`, async () => {
+  Deno.test(`[24] [26] ${work} is killed at every write, sync and rename, and completes when repeated`, async () => {
     await using bundles = await TestFolder.create(MEMORY);
-    const scene = await prepare(work, bundles.path);
-    const changes = scene.operations.filter(({ kind }) => kind !== "report");
-    const cases = changes.flatMap(({ kind }, i): [number, "before" | "half"][] => {
-      return kind === "write" ? [[i + 1, "before"], [i + 1, "half"]] : [[i + 1, "before"]];
+    const scenario = await prepare(work, bundles.path);
+    const changes = scenario.operations.filter(({ kind }) => kind !== "report");
+    const kills = changes.flatMap(({ kind }, i): Kill[] => {
+      const before: Kill = { killAt: i + 1, mode: "before" };
+      return kind === "write" ? [before, { killAt: i + 1, mode: "half" }] : [before];
     });
     const failures: unknown[] = [];
     const lane = async () => {
-      for (let next = cases.shift(); next !== undefined; next = cases.shift()) {
-        await crash(scene, ...next).catch((error) => failures.push(error));
+      for (let next = kills.shift(); next !== undefined; next = kills.shift()) {
+        await crash(scenario, next).catch((error) => failures.push(error));
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
@@ -210,12 +222,12 @@ for (const work of WORKS) {
     );
   });
 
-  Deno.test(`[25] ${work} syncs everything, in order, before it reports success`, async () => {
+  Deno.test(`[25] ${work} syncs all its files and folders, in order, before it reports success`, async () => {
     await using bundles = await TestFolder.create(MEMORY);
     const { operations } = await prepare(work, bundles.path);
     const bytes = operations.reduce((sum, operation) => sum + (operation.bytes ?? 0), 0);
     const renames = operations.filter(({ kind, to = "" }) => kind === "rename" && /\/(?:data|link)$/.test(to));
-    // Else there would be nothing that the order could be seen of.
+    // Enough operations were recorded for the order to mean something.
     assertGreater(bytes, 150_000);
     assertGreater(renames.length, 8);
     assertGreater(operations.filter(({ kind }) => kind === "report").length, 0);

@@ -22,7 +22,7 @@ interface Report {
   readonly image?: ImageTrace;
 }
 
-/** Runs `crpe doctor --json` in a folder that has the data folder and the clients' files. */
+/** Runs `crpe doctor --json` on a folder that contains the data folder and the clients' files. */
 async function doctor(folder: TestFolder, ...args: string[]): Promise<Report> {
   const flags = ["--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
   const { code, stdout, stderr } = await runCrpe(["doctor", ...args, ...flags], { env: { HOME: folder.path } });
@@ -33,7 +33,7 @@ async function doctor(folder: TestFolder, ...args: string[]): Promise<Report> {
   return report;
 }
 
-peerTest("doctor tells a login that is taken from one that is refused", ["docker-registry"], async () => {
+peerTest("doctor distinguishes an accepted login from a refused one", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
   await pushImage(distribution.url, "team/app", "1", index, { auth: LOGIN });
@@ -53,7 +53,7 @@ peerTest("doctor tells a login that is taken from one that is refused", ["docker
   }
 });
 
-peerTest("doctor names a certificate that nobody has vouched for [20]", ["openssl"], async () => {
+peerTest("[20] doctor names an untrusted certificate", ["openssl"], async () => {
   await using folder = await TestFolder.create();
   const certificate = await makeCertificate();
   await using upstream = new FaultUpstream({ tls: certificate });
@@ -69,33 +69,37 @@ peerTest("doctor names a certificate that nobody has vouched for [20]", ["openss
   assertEquals((await doctor(folder, `--config=${path}`)).status, "ok");
 });
 
-peerTest("doctor IMAGE follows it cold, held, and with its registry gone", ["docker-registry"], async () => {
-  await using folder = await TestFolder.create();
-  const distribution = await startDistribution();
-  let isUp = true;
-  try {
-    await pushImage(distribution.url, "team/app", "1", index);
-    const upstream = `--upstream=registry.test=${distribution.url}`;
-    const trace = async () => (await doctor(folder, "registry.test/team/app:1", upstream)).image?.content ?? [];
-    assertEquals((await trace()).map(({ isHere, isThere }) => [isHere, isThere]), Array(7).fill([false, true]));
-    // Nothing was stored by looking.
-    assertEquals(await folder.listFiles("data"), []);
-    const args = ["pull", "registry.test/team/app:1", `--data=${folder.path}/data`, upstream];
-    assertEquals((await runCrpe(args, { env: { HOME: folder.path } })).code, 0);
-    assertEquals((await trace()).map(({ isHere }) => isHere), Array(7).fill(true));
-    await distribution[Symbol.asyncDispose]();
-    isUp = false;
-    const gone = await doctor(folder, "registry.test/team/app:1", upstream);
-    assertEquals(gone.status, "ok");
-    assertEquals(gone.findings.find(({ step }) => step === "tag")?.status, "warning");
-    const unknown = await doctor(folder, "registry.test/team/none:1", upstream);
-    assertEquals([unknown.status, unknown.firstBroken?.step], ["broken", "tag"]);
-  } finally {
-    if (isUp) await distribution[Symbol.asyncDispose]();
-  }
-});
+peerTest(
+  "doctor IMAGE traces an image that is uncached, cached, or cached without its registry",
+  ["docker-registry"],
+  async () => {
+    await using folder = await TestFolder.create();
+    const distribution = await startDistribution();
+    let isUp = true;
+    try {
+      await pushImage(distribution.url, "team/app", "1", index);
+      const upstream = `--upstream=registry.test=${distribution.url}`;
+      const trace = async () => (await doctor(folder, "registry.test/team/app:1", upstream)).image?.content ?? [];
+      assertEquals((await trace()).map(({ isHere, isThere }) => [isHere, isThere]), Array(7).fill([false, true]));
+      // The trace stores nothing.
+      assertEquals(await folder.listFiles("data"), []);
+      const args = ["pull", "registry.test/team/app:1", `--data=${folder.path}/data`, upstream];
+      assertEquals((await runCrpe(args, { env: { HOME: folder.path } })).code, 0);
+      assertEquals((await trace()).map(({ isHere }) => isHere), Array(7).fill(true));
+      await distribution[Symbol.asyncDispose]();
+      isUp = false;
+      const gone = await doctor(folder, "registry.test/team/app:1", upstream);
+      assertEquals(gone.status, "ok");
+      assertEquals(gone.findings.find(({ step }) => step === "tag")?.status, "warning");
+      const unknown = await doctor(folder, "registry.test/team/none:1", upstream);
+      assertEquals([unknown.status, unknown.firstBroken?.step], ["broken", "tag"]);
+    } finally {
+      if (isUp) await distribution[Symbol.asyncDispose]();
+    }
+  },
+);
 
-Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
+Deno.test("doctor IMAGE names the missing blob in its text output", async () => {
   await using folder = await TestFolder.create();
   const image = buildImage();
   await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app", "1", image);
@@ -114,7 +118,7 @@ Deno.test("doctor IMAGE names the blob that is missing, in words", async () => {
   assertStringIncludes(stdout, "what to do: pull the image");
 });
 
-rootTest("doctor says that a data folder is full, or cannot be written [33]", async () => {
+rootTest("[33] doctor reports a data folder that is full or read-only", async () => {
   await using folder = await TestFolder.create();
   await using mount = await mountSmall(8 * 2 ** 20);
   const check = async () => {
@@ -129,7 +133,7 @@ rootTest("doctor says that a data folder is full, or cannot be written [33]", as
   assertEquals(await check(), [1, "rights", "space"]);
 });
 
-Deno.test("doctor asks the mirrors that this machine's clients have, and nobody when offline", async () => {
+Deno.test("doctor checks the mirrors that this machine's clients use, and skips them when offline", async () => {
   await using folder = await TestFolder.create();
   const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/other`, "--offline"], {
     env: { HOME: folder.path },

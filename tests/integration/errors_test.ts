@@ -5,6 +5,7 @@ import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { mountSmall } from "../support/mount.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 import { rootTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
@@ -12,14 +13,7 @@ import { TestFolder } from "../support/test_folder.ts";
 const IMAGE = "registry.test/app:1";
 const image = buildImage();
 
-async function createOffice() {
-  const folder = await TestFolder.create();
-  await writeImage(new DiskStore(`${folder.path}/office`), "registry.test/app", "1", image);
-  const crpe = (...args: string[]) => runCrpe(args, { env: { HOME: folder.path }, cwd: folder.path });
-  return { folder, crpe, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
-}
-
-/** One line on standard error that begins with `crpe: `, nothing on standard output. */
+/** Checks that standard error has one line, which begins with `crpe: Cannot `, and standard output nothing. */
 function assertOneLine({ stdout, stderr }: { stdout: string; stderr: string }, ...parts: string[]): void {
   assertEquals(stdout, "");
   assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
@@ -27,39 +21,36 @@ function assertOneLine({ stdout, stderr }: { stdout: string; stderr: string }, .
 }
 
 const bad: [string, string, string[], number, string[]][] = [
-  ["a KubePkg that is not there", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
-  ["a bundle that is not there", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
-  ["a folder for a bundle", "", ["import", "."], 1, ["folder"]],
-  ["JSON cut short", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],
+  ["a missing KubePkg", "", ["pack", "nowhere.json"], 1, ["nowhere.json", "no such file"]],
+  ["a missing bundle", "", ["import", "nowhere.tgz"], 1, ["nowhere.tgz", "no such file"]],
+  ["a folder in place of a bundle", "", ["import", "."], 1, ["folder"]],
+  ["JSON that is cut off", '{"apiVersion": "octo', ["pack", "input"], 4, ["input"]],
   [
-    "a field that is missing",
+    "a missing field",
     '{"apiVersion":"octohelm.tech/v1alpha1","kind":"KubePkg","metadata":{"name":"a"}}',
-    [
-      "pack",
-      "input",
-    ],
+    ["pack", "input"],
     4,
     ["spec", "is missing"],
   ],
   ["[52] a package name that is a path", JSON.stringify(makeKubePkg({}, { name: "../../x" })), ["pack", "input"], 4, [
     "metadata.name",
   ]],
-  ["an image name that is none", JSON.stringify(makeKubePkg({ "a b": "" })), ["pack", "input"], 4, ["a b"]],
-  ["an image that nobody has", JSON.stringify(makeKubePkg({ "registry.test/none:1": "" })), ["pack", "input"], 1, [
+  ["an invalid image name", JSON.stringify(makeKubePkg({ "a b": "" })), ["pack", "input"], 4, ["a b"]],
+  ["an unknown image", JSON.stringify(makeKubePkg({ "registry.test/none:1": "" })), ["pack", "input"], 1, [
     "registry.test/none:1",
     "not found",
   ]],
-  ["[48] a bundle cut short", "\x1f\x8b", ["import", "input"], 4, []],
-  ["no bundle at all", "hello", ["import", "input"], 4, []],
+  ["[48] a bundle that is cut off", "\x1f\x8b", ["import", "input"], 4, []],
+  ["a file that is not a bundle", "hello", ["import", "input"], 4, []],
   ["an empty bundle", "", ["inspect", "input"], 4, []],
-  ["a reference that is none", "", ["pull", "UPPER/case"], 2, ["UPPER/case"]],
+  ["an invalid reference", "", ["pull", "UPPER/case"], 2, ["UPPER/case"]],
   ["a configuration with an unknown field", "uptsream: x", ["pull", IMAGE, "--config=input"], 2, ["upstream"]],
   ["an upstream with a password in its URL", "", ["pull", IMAGE, "--upstream=registry.test=http://u:p@h"], 2, [
     "configuration",
   ]],
 ];
 for (const [what, input, args, status, parts] of bad) {
-  Deno.test(`${what}: one line, exit status ${status}, and nothing is left behind`, async () => {
+  Deno.test(`${what} gives one line, exit status ${status}, and leaves no file behind`, async () => {
     await using folder = await TestFolder.create();
     await folder.write("input", input);
     const result = await runCrpe(
@@ -75,7 +66,7 @@ for (const [what, input, args, status, parts] of bad) {
   });
 }
 
-Deno.test("[21] an upstream that cannot be reached is named", async () => {
+Deno.test("[21] pull names an upstream that it cannot reach", async () => {
   await using folder = await TestFolder.create();
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -89,57 +80,58 @@ Deno.test("[21] an upstream that cannot be reached is named", async () => {
   assertEquals((await folder.listFiles("data")).filter((name) => name.startsWith("docker")), []);
 });
 
-Deno.test("a port in use is said, and which flag chooses another", async () => {
-  await using office = await createOffice();
-  const env = { HOME: office.folder.path };
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], { env });
-  const result = await office.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
+Deno.test("registry reports a port that is in use, and the flag that chooses another", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
+  const env = { HOME: fixture.folder.path };
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], { env });
+  const result = await fixture.crpe("registry", `--addr=${new URL(crpe.url).host}`, "--data=b");
   assertEquals(result.code, 1);
   assertOneLine(result, "the port is in use", "--addr");
 });
 
-Deno.test("a data folder is served once; import and pack work beside the server", async () => {
-  await using office = await createOffice();
-  const { folder } = office;
+Deno.test("a second server of one data folder is refused; import and pack work while the first one runs", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
+  const { folder } = fixture;
   const env = { HOME: folder.path };
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/site`, "--offline"], {
     env,
   });
-  const second = await office.crpe("registry", "--addr=127.0.0.1:0", "--data=site");
+  const second = await fixture.crpe("registry", "--addr=127.0.0.1:0", "--data=site");
   assertEquals(second.code, 1);
   assertOneLine(second, "another crpe is serving it");
 
   await folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
-  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
   assertEquals((await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`)).status, 404);
-  assertEquals((await office.crpe("import", "a.tgz", "--data=site")).code, 0);
+  assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
   const response = await fetch(`${crpe.url}/v2/registry.test/app/manifests/1`, { method: "HEAD" });
-  assertEquals([response.status, response.headers.get("docker-content-digest")], [200, image.root.digest]);
-  assertEquals((await office.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "b.tgz", "--data=site", "--offline")).code, 0);
 });
 
-Deno.test("a server ends with status 0 on SIGTERM", async () => {
-  await using office = await createOffice();
-  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${office.folder.path}/a`], {
-    env: { HOME: office.folder.path },
+Deno.test("a server exits with status 0 on SIGTERM", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
+  const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${fixture.folder.path}/a`], {
+    env: { HOME: fixture.folder.path },
   });
   crpe.kill("SIGTERM");
   assertEquals((await crpe.finished).code, 0);
 });
 
 rootTest(
-  "[32] a full disk during an import: the missing bytes are named, nothing is tagged, the space is given back",
+  "[32] an import to a full disk reports the missing bytes, writes no tag, and frees the space",
   async () => {
-    await using office = await createOffice();
+    await using fixture = await createPackFixture({ [IMAGE]: image });
     await using disk = await mountSmall(8 * 1024 * 1024);
     const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
-    await writeImage(new DiskStore(`${office.folder.path}/office`), "registry.test/large", "1", large);
-    await office.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
-    assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
-    const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+    await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large", "1", large);
+    await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
+    assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
+    const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
     assertEquals(result.code, 1);
     assertOneLine(result, "bytes, ", "are missing");
-    const packed = await office.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=office", "--offline");
+    const packed = await fixture.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=source", "--offline");
     assertEquals(packed.code, 1);
     assertOneLine(packed, "no space left");
     const left = (await Array.fromAsync(Deno.readDir(`${disk.path}/data/ingest`))).map(({ name }) => name);
@@ -148,18 +140,18 @@ rootTest(
   },
 );
 
-rootTest("[33] a read-only folder: reads go on, imports say why not", async () => {
-  await using office = await createOffice();
+rootTest("[33] a read-only data folder is still served, and an import reports why it fails", async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
   await using disk = await mountSmall(8 * 1024 * 1024);
   await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);
-  await office.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
-  assertEquals((await office.crpe("pack", "a.json", "-o", "a.tgz", "--data=office", "--offline")).code, 0);
+  await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
   await disk.freeze();
-  const result = await office.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+  const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
   assertEquals(result.code, 1);
   assertOneLine(result, "read-only");
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${disk.path}/data`, "--offline"], {
-    env: { HOME: office.folder.path },
+    env: { HOME: fixture.folder.path },
   });
   assertStringIncludes(crpe.log(), "cannot be written");
   for (const what of ["manifests/1", `blobs/${[...image.blobs.keys()][0]}`]) {
@@ -167,5 +159,5 @@ rootTest("[33] a read-only folder: reads go on, imports say why not", async () =
     await response.arrayBuffer();
     assertEquals(response.status, 200);
   }
-  assert((await office.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
+  assert((await fixture.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
 });

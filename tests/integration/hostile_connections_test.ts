@@ -9,14 +9,14 @@ import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const image = buildImage();
-// The process that has not enough files for all of them closes those that have waited longest.
+// A process without enough open files for all connections closes those that have been idle longest.
 const LIMITS: readonly [string, string[], boolean][] = [
-  ["as many files as there are", [], true],
-  ["1,024 files", ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"], false],
+  ["the default limit of open files", [], true],
+  ["a limit of 1,024 open files", ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"], false],
 ];
 for (const [what, within, isEnough] of LIMITS) {
   peerTest(
-    `[57, 58] an image is pulled beside 2,200 idle and dripping connections, with ${what}`,
+    `[57] [58] an image can be pulled while 2,200 idle and slow connections are open, with ${what}`,
     ["skopeo"],
     async () => {
       await using folder = await TestFolder.create();
@@ -34,7 +34,7 @@ for (const [what, within, isEnough] of LIMITS) {
         assertEquals(await Deno.readFile(`${tools.home}/pulled-${i}/manifest.json`), image.manifests.at(-1)?.bytes);
       }
       assertEquals(hostile.open === 2200, isEnough);
-      // Nobody had to be told of an error.
+      // Closing connections is not logged as an error.
       assertEquals(crpe.log().split("\n").filter((line) => /error|warning/.test(line)), []);
     },
   );

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const MIB = 1024 * 1024;
 const [OLD, NEW] = ["registry.test/app:1", "registry.test/app:2"];
@@ -15,9 +15,9 @@ const images = {
   [NEW]: buildImage({ files: { "app.txt": "two" }, largeLayer }),
 };
 
-/** A desk with `one.tgz`, `two.tgz` and `delta.tgz`, which brings what is new in the second. */
-async function createDesk() {
-  const office = await createOffice(images);
+/** Creates a folder with `one.tgz`, `two.tgz`, and `delta.tgz`: the second release without the blobs of the first. */
+async function createFixture() {
+  const fixture = await createPackFixture(images);
   const releases = [
     ["one", OLD, "1.0.0"],
     ["two", NEW, "2.0.0"],
@@ -25,15 +25,15 @@ async function createDesk() {
   ] as const;
   for (const [name, image, version, ...flags] of releases) {
     const data = { version };
-    const { code, stderr } = await office.pack(makeKubePkg({ [image]: "" }, { version, data }), name, ...flags);
+    const { code, stderr } = await fixture.pack(makeKubePkg({ [image]: "" }, { version, data }), name, ...flags);
     assertEquals(code, 0, stderr);
   }
-  return office;
+  return fixture;
 }
 
-Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of the full one, and imports", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+Deno.test("a delta that changes one small layer has under 1 % of the full size, and imports as an upgrade", async () => {
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   const sizeOf = async (name: string) => (await Deno.stat(`${folder.path}/${name}`)).size;
   assertLess(await sizeOf("delta.tgz"), await sizeOf("two.tgz") / 100);
   const flags = ["--data=site", "--manifests-dir=manifests"];
@@ -52,7 +52,12 @@ Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of t
   const { code, stdout, stderr } = await crpe("import", "delta.tgz", ...flags, "--json");
   assertEquals(code, 0, stderr);
   const { verdict, blobs, imported } = JSON.parse(stdout);
-  assertEquals([verdict, imported, blobs.written, blobs.held], ["upgrade", true, 3, 1]);
+  assertEquals({ verdict, imported, written: blobs.written, held: blobs.held }, {
+    verdict: "upgrade",
+    imported: true,
+    written: 3,
+    held: 1,
+  });
   const site = new DiskStore(`${folder.path}/site`);
   for (const [reference, { root }] of Object.entries(images)) {
     assertEquals((await site.resolve(REPO, reference.slice(-1)))?.digest, root.digest);
@@ -61,14 +66,14 @@ Deno.test("an upgrade that changes one small layer makes a bundle under 1 % of t
   assertEquals((await crpe("verify", "--data=site")).code, 0);
 });
 
-Deno.test("a delta on a site that lacks its base is refused before anything is written, naming blobs and images", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+Deno.test("import refuses a delta without its base before anything is written, naming blobs and images", async () => {
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   const digest = largeLayer.digest;
   const reason =
     `Cannot import line4@2.0.0: a blob is neither in the bundle nor in the store, needed by ${NEW}: ${digest}`;
   const refused = await crpe("import", "delta.tgz", "--data=site", "--manifests-dir=manifests");
-  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
   assertStringIncludes(refused.stderr, reason);
   assertEquals((await folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
 
@@ -78,30 +83,28 @@ Deno.test("a delta on a site that lacks its base is refused before anything is w
   assertStringIncludes(dry.stderr, reason);
   const json = await crpe("import", "delta.tgz", "--data=nowhere", "--dry-run", "--json");
   const { error, blobs, freeBytes, manifests, dryRun, imported } = JSON.parse(json.stdout);
-  assertEquals([json.code, json.stderr], [1, `crpe: ${error}\n`]);
+  assertEquals({ code: json.code, stderr: json.stderr }, { code: 1, stderr: `crpe: ${error}\n` });
   assertStringIncludes(error, reason);
-  assertEquals([dryRun, imported, manifests], [
-    true,
-    false,
-    { added: ["ConfigMap/default/web"], changed: [], removed: [] },
-  ]);
+  assertEquals({ dryRun, imported, manifests }, {
+    dryRun: true,
+    imported: false,
+    manifests: { added: ["ConfigMap/default/web"], changed: [], removed: [] },
+  });
   assertEquals(blobs.missing, [{ digest, size: largeLayer.size, images: [NEW] }]);
   assert(Number.isSafeInteger(freeBytes));
   assertEquals(await folder.listFiles("nowhere"), []);
 });
 
-Deno.test("import --dry-run of a downgrade says what it would do, and is refused as the import is", async () => {
-  await using desk = await createDesk();
-  const { crpe, folder } = desk;
+Deno.test("import --dry-run of a downgrade reports the plan, and is refused like the import", async () => {
+  await using fixture = await createFixture();
+  const { crpe, folder } = fixture;
   assertEquals((await crpe("import", "two.tgz", "--data=site")).code, 0);
-  // A dry run needs the first entry alone.
+  // A dry run reads only the first entry.
   await folder.write("cut.tgz", (await Deno.readFile(`${folder.path}/one.tgz`)).subarray(0, 100_000));
   for (const flags of [["--dry-run"], ["--dry-run", "--json"]]) {
     const { code, stdout, stderr } = await crpe("import", "cut.tgz", "--data=site", ...flags);
-    assertEquals([code, stderr], [
-      3,
-      "crpe: Cannot import line4@1.0.0: 2.0.0 is installed, which is higher; --force allows it\n",
-    ]);
+    assertEquals(code, 3);
+    assertEquals(stderr, "crpe: Cannot import line4@1.0.0: 2.0.0 is installed, which is higher; --force allows it\n");
     if (flags.length === 1) assertMatch(stdout, /^would downgrade line4@1\.0\.0 from 2\.0\.0\n/);
     else assertEquals([JSON.parse(stdout).verdict, JSON.parse(stdout).blobs.toWrite], ["downgrade", 3]);
   }
@@ -109,5 +112,6 @@ Deno.test("import --dry-run of a downgrade says what it would do, and is refused
   assertEquals(forced.code, 0, forced.stderr);
   const several = await crpe("import", "two.tgz", "cut.tgz", "--data=site", "--dry-run", "--json");
   const verdicts = JSON.parse(several.stdout).map(({ verdict }: { verdict: string }) => verdict);
-  assertEquals([several.code, verdicts], [3, ["same", "downgrade"]]);
+  assertEquals(several.code, 3);
+  assertEquals(verdicts, ["same", "downgrade"]);
 });

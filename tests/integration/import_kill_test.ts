@@ -8,11 +8,12 @@ import { spawnCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
+import { Random } from "../support/random.ts";
 
 const MIB = 1024 * 1024;
 const KILLS = 50;
-// So many imports are killed and looked after at a time.
+// How many imports run, are killed and are checked at the same time.
 const LANES = 2;
 const SIZES = [26, 20, 14];
 const IMAGES = Object.fromEntries(SIZES.map((size, i) => {
@@ -21,34 +22,23 @@ const IMAGES = Object.fromEntries(SIZES.map((size, i) => {
 }));
 const TOTAL = SIZES.reduce((a, b) => a + b, 0) * MIB;
 
-type Office = Awaited<ReturnType<typeof createOffice>>;
+type PackFixture = Awaited<ReturnType<typeof createPackFixture>>;
 
-/** A generator of numbers from 0 to 1, always the same for a seed. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-/** What a site has: the content and the records, path → digest; and the manifests that were handed over. */
-async function listSite({ folder }: Office, site: string): Promise<Record<string, string>> {
-  const names = (await folder.listFiles(site)).filter((name) => !name.startsWith("data/ingest/"));
+/** Lists the content, the records and the handed-over manifests of an import: path → digest. */
+async function listTarget({ folder }: PackFixture, target: string): Promise<Record<string, string>> {
+  const names = (await folder.listFiles(target)).filter((name) => !name.startsWith("data/ingest/"));
   const found: Record<string, string> = {};
   for (const name of names) {
-    const bytes = await Deno.readFile(`${folder.path}/${site}/${name}`);
-    // It says where the manifests went, which is another folder for each site.
+    const bytes = await Deno.readFile(`${folder.path}/${target}/${name}`);
+    // This file contains the path of the manifests, which differs for each target.
     found[name] = name.endsWith("/handover.json")
-      ? new TextDecoder().decode(bytes).replace(`/${site}/`, "/site/")
+      ? new TextDecoder().decode(bytes).replace(`/${target}/`, "/site/")
       : computeDigest(bytes);
   }
   return found;
 }
 
-/** How many bytes of content there are, in their place or on their way. */
+/** Measures the content below a folder, committed or in progress, in bytes. */
 function measure(folder: string): number {
   let sum = 0;
   try {
@@ -57,26 +47,37 @@ function measure(folder: string): number {
       else sum += Deno.lstatSync(`${folder}/${name}`).size;
     }
   } catch (error) {
-    // It has got its name meanwhile.
+    // The file was renamed in the meantime.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return sum;
 }
 
-/** Imports, and kills it some time after so many bytes are there. @returns whether it came to its end before */
+interface KilledImport {
+  /** The folder of the import, with its data folder and its manifests. */
+  readonly target: string;
+  readonly files: readonly string[];
+  /** It is killed `milliseconds` after this many bytes are in the data folder. */
+  readonly bytes: number;
+  readonly milliseconds: number;
+}
+
+/**
+ * Runs an import, and kills it some milliseconds after it has written a number of bytes.
+ *
+ * @returns whether the import completed before it was killed
+ */
 async function importKilled(
-  { folder, surroundings }: Office,
-  site: string,
-  files: readonly string[],
-  moment: { bytes: number; milliseconds: number },
+  { folder, processOptions }: PackFixture,
+  { target, files, bytes, milliseconds }: KilledImport,
 ): Promise<boolean> {
-  const flags = [`--data=${site}/data`, `--manifests-dir=${site}/manifests`];
-  const running = spawnCrpe(["import", ...files, ...flags], surroundings);
+  const flags = [`--data=${target}/data`, `--manifests-dir=${target}/manifests`];
+  const running = spawnCrpe(["import", ...files, ...flags], processOptions);
   running.listening.catch(() => {});
   let isOver = false;
   running.finished.finally(() => isOver = true);
-  while (!isOver && measure(`${folder.path}/${site}/data`) < moment.bytes) await pause(1);
-  await pause(moment.milliseconds);
+  while (!isOver && measure(`${folder.path}/${target}/data`) < bytes) await pause(1);
+  await pause(milliseconds);
   if (!isOver) running.kill("SIGKILL");
   const { code, stderr } = await running.finished;
   assert(code === 0 || code === 137, `${code}: ${stderr}`);
@@ -87,9 +88,9 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** What who looks from outside finds: no tag without the whole, no record before all tags, and nothing broken. */
-async function checkSite({ folder }: Office, site: string): Promise<void> {
-  const data = `${folder.path}/${site}/data`;
+/** Checks what is visible after a kill: no tag of an incomplete image, no record before all tags, nothing broken. */
+async function checkTarget({ folder }: PackFixture, target: string): Promise<void> {
+  const data = `${folder.path}/${target}/data`;
   const store = new DiskStore(data, { warn: (message) => assert(false, message) });
   const { broken, unread } = await verifyStore(data, store);
   assertEquals([...broken, ...unread], []);
@@ -97,64 +98,69 @@ async function checkSite({ folder }: Office, site: string): Promise<void> {
   for (const repo of await store.listRepositories()) {
     for (const { digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
-      assert(root !== undefined && await isComplete(store, repo, root), `${repo} has a tag and is not whole`);
+      assert(root !== undefined && await isComplete(store, repo, root), `${repo} has a tag and is incomplete`);
       tags++;
     }
   }
   if (tags > 0) {
     for (const [reference, { root }] of Object.entries(IMAGES)) {
-      assert(await isComplete(store, reference.split(":")[0]!, root), `a tag is visible, ${reference} is not whole`);
+      assert(
+        await isComplete(store, reference.split(":")[0]!, root),
+        `a tag is visible, but ${reference} is incomplete`,
+      );
     }
   }
-  const isHandedOver = (await folder.listFiles(`${site}/manifests`)).includes("line4.yaml");
+  const isHandedOver = (await folder.listFiles(`${target}/manifests`)).includes("line4.yaml");
   const isRecorded = await new PackageRecords(data).read("line4") !== undefined;
   if (isHandedOver) assertEquals(tags, SIZES.length, "handed over before all tags are in place");
   if (isRecorded) assert(isHandedOver, "recorded before it was handed over");
 }
 
-async function createBundles(...flags: string[]): Promise<Office> {
-  const office = await createOffice(IMAGES);
+async function createBundles(...flags: string[]): Promise<PackFixture> {
+  const fixture = await createPackFixture(IMAGES);
   const names = Object.fromEntries(Object.keys(IMAGES).map((reference) => [reference, ""]));
-  const { code, stderr } = await office.pack(makeKubePkg(names), "app", ...flags);
+  const { code, stderr } = await fixture.pack(makeKubePkg(names), "app", ...flags);
   assertEquals(code, 0, stderr);
-  return office;
+  return fixture;
 }
 
-async function runLanes(office: Office, files: readonly string[], kills: number): Promise<void> {
-  const whole = await importKilled(office, "whole", files, { bytes: Infinity, milliseconds: 0 });
+async function runLanes(fixture: PackFixture, files: readonly string[], kills: number): Promise<void> {
+  const whole = await importKilled(fixture, { target: "whole", files, bytes: Infinity, milliseconds: 0 });
   assert(whole);
-  const expected = await listSite(office, "whole");
+  const expected = await listTarget(fixture, "whole");
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
-  console.log(`the moments of the kills are of seed ${seed}`);
+  console.log(`the seed of the kills: ${seed}`);
   let left = kills;
   let resumed = 0;
   const runLane = async (_: unknown, lane: number) => {
-    const random = createRandom(seed + lane * 7919);
+    const random = new Random(seed, lane);
     for (let round = 0; left > 0; round++) {
-      const site = `site-${lane}-${round}`;
-      const data = `${office.folder.path}/${site}/data`;
+      const target = `target-${lane}-${round}`;
+      const data = `${fixture.folder.path}/${target}/data`;
       for (let isDone = false; !isDone;) {
         const before = measure(data);
-        // At the end as often as on the way to it.
-        const bytes = random() < 0.5 ? before + random() * (TOTAL - before) : TOTAL;
+        // Half of the kills happen during the transfer, and half at its end.
+        const bytes = random.fraction() < 0.5 ? before + random.fraction() * (TOTAL - before) : TOTAL;
         const isLast = left <= 0;
-        isDone = await importKilled(office, site, files, {
+        isDone = await importKilled(fixture, {
+          target,
+          files,
           bytes: isLast ? Infinity : bytes,
-          milliseconds: random() * 40,
+          milliseconds: random.fraction() * 40,
         });
         if (isDone) break;
         left--;
         if (before > 0) resumed++;
-        await checkSite(office, site);
+        await checkTarget(fixture, target);
       }
-      assertEquals(await listSite(office, site), expected);
-      const { code, stdout, stderr } = await office.crpe("verify", `--data=${site}/data`);
+      assertEquals(await listTarget(fixture, target), expected);
+      const { code, stdout, stderr } = await fixture.crpe("verify", `--data=${target}/data`);
       assertEquals(code, 0, stdout + stderr);
-      const ingest = (await office.folder.listFiles(`${site}/data/ingest`)).filter((name) =>
+      const ingest = (await fixture.folder.listFiles(`${target}/data/ingest`)).filter((name) =>
         !/\.(lock|tmp)$/.test(name)
       );
       assertEquals(ingest, []);
-      await Deno.remove(`${office.folder.path}/${site}`, { recursive: true });
+      await Deno.remove(`${fixture.folder.path}/${target}`, { recursive: true });
     }
   };
   await Promise.all(Array.from({ length: LANES }, runLane));
@@ -162,15 +168,15 @@ async function runLanes(office: Office, files: readonly string[], kills: number)
   assertGreater(resumed, kills / 4);
 }
 
-Deno.test(`[26] an import that is killed at ${KILLS} moments breaks nothing, and ends as an undisturbed one`, async () => {
-  await using office = await createBundles();
-  await runLanes(office, ["app.tgz"], KILLS);
+Deno.test(`[26] an import that is killed ${KILLS} times breaks nothing, and completes like an undisturbed one`, async () => {
+  await using fixture = await createBundles();
+  await runLanes(fixture, ["app.tgz"], KILLS);
 });
 
-Deno.test("[26] an import of parts that is killed breaks nothing, and ends as an undisturbed one", async () => {
-  await using office = await createBundles("--split=11MiB");
-  const parts = (await office.folder.listFiles()).filter((name) => /\.part\d+of\d+\.tgz$/.test(name));
+Deno.test("[26] an import of parts that is killed breaks nothing, and completes like an undisturbed one", async () => {
+  await using fixture = await createBundles("--split=11MiB");
+  const parts = (await fixture.folder.listFiles()).filter((name) => /\.part\d+of\d+\.tgz$/.test(name));
   assertGreater(parts.length, 5);
-  // The last one first.
-  await runLanes(office, parts.reverse(), 12);
+  // The last part comes first.
+  await runLanes(fixture, parts.reverse(), 12);
 });

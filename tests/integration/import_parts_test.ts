@@ -2,31 +2,31 @@ import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes 
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const MIB = 1024 * 1024;
 const REPO = "registry.test/app";
 const image = buildImage({ files: { "app.txt": "one" }, largeLayer: makeLargeLayer(5 * MIB) });
 
-/** A desk with the parts of a release, of which one blob is in all of them. */
-async function createDesk() {
-  const office = await createOffice({ [`${REPO}:1`]: image });
+/** Creates a folder with the parts of a release; one large blob spans all of them. */
+async function createFixture() {
+  const fixture = await createPackFixture({ [`${REPO}:1`]: image });
   const packParts = async (name: string, version: string, data: Record<string, string>) => {
     const kubepkg = makeKubePkg({ [`${REPO}:1`]: "" }, { version, data });
-    const { code, stderr } = await office.pack(kubepkg, name, "--split=2MiB");
+    const { code, stderr } = await fixture.pack(kubepkg, name, "--split=2MiB");
     assertEquals(code, 0, stderr);
-    const parts = (await office.folder.listFiles()).filter((file) => file.startsWith(`${name}.part`)).sort();
+    const parts = (await fixture.folder.listFiles()).filter((file) => file.startsWith(`${name}.part`)).sort();
     assertEquals(parts.length, 3);
     return parts;
   };
   const parts = await packParts("app", "1.0.0", {});
-  const install = (...args: string[]) => office.crpe("import", ...args, "--data=site", "--manifests-dir=manifests");
-  return { ...office, packParts, parts, install, [Symbol.asyncDispose]: () => office[Symbol.asyncDispose]() };
+  const install = (...args: string[]) => fixture.crpe("import", ...args, "--data=site", "--manifests-dir=manifests");
+  return { ...fixture, packParts, parts, install, [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose]() };
 }
 
-Deno.test("import of parts says which part it was and which are missing, and installs with the last one", async () => {
-  await using desk = await createDesk();
-  const { folder, crpe, install, parts } = desk;
+Deno.test("import of a part reports the part and the missing ones, and the last part installs the package", async () => {
+  await using fixture = await createFixture();
+  const { folder, crpe, install, parts } = fixture;
   const dry = await install(parts[2]!, "--dry-run");
   assertMatch(dry.stdout, /^would import part 3 of 3 of line4@1\.0\.0, to install; parts 1 and 2 are missing\n/);
   assertEquals((await folder.listFiles("site")).length, 0);
@@ -38,14 +38,15 @@ Deno.test("import of parts says which part it was and which are missing, and ins
     /^imported part 3 of 3 of line4@1\.0\.0; parts 1 and 2 are missing\n {2}\d blobs written \(.*\), 0 already in the store\n$/,
   );
   const again = JSON.parse((await install(parts[2]!, "--json")).stdout);
-  assertEquals([again.imported, again.part.number, again.part.count, again.part.missing, again.blobs.written], [
-    false,
-    3,
-    3,
-    [1, 2],
-    0,
-  ]);
-  // Days later.
+  const { number, count, missing } = again.part;
+  assertEquals({ imported: again.imported, number, count, missing, written: again.blobs.written }, {
+    imported: false,
+    number: 3,
+    count: 3,
+    missing: [1, 2],
+    written: 0,
+  });
+  // Garbage collection keeps the content of a pending package.
   assertEquals((await crpe("gc", "--data=site", "--untagged")).code, 0);
   assertEquals(JSON.parse((await crpe("packages", "--data=site", "--json")).stdout), []);
   assertEquals(JSON.parse((await crpe("images", "--data=site", "--json")).stdout), []);
@@ -67,13 +68,13 @@ Deno.test("import of parts says which part it was and which are missing, and ins
   assertEquals((await crpe("verify", parts[1]!)).code, 0);
 });
 
-Deno.test("import names a part that is foreign or damaged, and goes on with the right one", async () => {
-  await using desk = await createDesk();
-  const { folder, install, parts, packParts } = desk;
+Deno.test("import names a foreign or damaged part, and still accepts the right one afterwards", async () => {
+  await using fixture = await createFixture();
+  const { folder, install, parts, packParts } = fixture;
   const alien = await packParts("alien", "1.0.0", { other: "pack" });
   assertEquals((await install(parts[0]!)).code, 0);
   const foreign = await install(alien[1]!);
-  assertEquals([foreign.code, foreign.stdout], [3, ""]);
+  assertEquals({ code: foreign.code, stdout: foreign.stdout }, { code: 3, stdout: "" });
   assertMatch(
     foreign.stderr,
     /^crpe: Cannot import alien\.part2of3\.tgz: it is part 2 of 3 of another pack of line4@1\.0\.0 \(sha256:[0-9a-f]{64}\); part 1 .*\n$/,

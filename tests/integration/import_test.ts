@@ -5,15 +5,15 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const REPO = "registry.test/app";
 const IMAGES = [1, 2].map((version) => buildImage({ files: [{ "shared.txt": "x" }, { "version.txt": `${version}` }] }));
 const ROUNDS = 12;
 
-/** An office with `1.tgz` and `2.tgz`, releases 1.0.0 and 2.0.0 that have other images under the same tag. */
+/** Creates a folder with `1.tgz` and `2.tgz`: releases 1.0.0 and 2.0.0, with different images under the same tag. */
 async function createReleases() {
-  const office = await createOffice({});
+  const fixture = await createPackFixture({});
   for (const [i, image] of IMAGES.entries()) {
     const version = i + 1;
     const kubepkg = makeKubePkg({ [`${REPO}:1`]: image.root.digest }, {
@@ -22,25 +22,25 @@ async function createReleases() {
     });
     for (const [digest, bytes] of image.blobs) {
       const expected = { mediaType: "application/octet-stream", digest, size: bytes.length };
-      await office.store.writeBlob(REPO, expected, new Blob([bytes]).stream());
+      await fixture.store.writeBlob(REPO, expected, new Blob([bytes]).stream());
     }
-    for (const { descriptor, bytes } of image.manifests) await office.store.writeManifest(REPO, descriptor, bytes);
-    const { code, stderr } = await office.pack(kubepkg, `${version}`);
+    for (const { descriptor, bytes } of image.manifests) await fixture.store.writeManifest(REPO, descriptor, bytes);
+    const { code, stderr } = await fixture.pack(kubepkg, `${version}`);
     assertEquals(code, 0, stderr);
   }
-  return office;
+  return fixture;
 }
 
-Deno.test("[38] of two imports at once of one package the higher version wins, with tags, manifests and record", async () => {
-  await using office = await createReleases();
-  const { folder } = office;
+Deno.test("[38] of two concurrent imports of one package the higher version wins, with its tags, manifests and record", async () => {
+  await using fixture = await createReleases();
+  const { folder } = fixture;
   const outcomes: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const site = `site-${round}`;
-    const flags = [`--data=${site}`, `--manifests-dir=${site}/manifests`];
+    const target = `site-${round}`;
+    const flags = [`--data=${target}`, `--manifests-dir=${target}/manifests`];
     const order = round % 2 === 0 ? [1, 2] : [2, 1];
     const results = await Promise.all(
-      order.map(async (version) => ({ version, ...await office.crpe("import", `${version}.tgz`, ...flags) })),
+      order.map(async (version) => ({ version, ...await fixture.crpe("import", `${version}.tgz`, ...flags) })),
     );
     for (const { version, code, stderr } of results) {
       if (version === 2) assertEquals(code, 0, stderr);
@@ -50,7 +50,7 @@ Deno.test("[38] of two imports at once of one package the higher version wins, w
         if (code === 3) assertStringIncludes(stderr, "2.0.0 is installed, which is higher");
       }
     }
-    const data = `${folder.path}/${site}`;
+    const data = `${folder.path}/${target}`;
     const [store, records] = [new DiskStore(data), new PackageRecords(data)];
     assertEquals((await records.read("line4"))?.spec.version, "2.0.0", `round ${round}`);
     assertEquals((await records.listHistory("line4")).length, outcomes.at(-1) === 0 ? 1 : 0);
@@ -61,11 +61,11 @@ Deno.test("[38] of two imports at once of one package the higher version wins, w
   }
 });
 
-Deno.test("import again repairs: a blob, a tag, the manifests; the record and its history stay", async () => {
-  await using office = await createReleases();
-  const { folder } = office;
+Deno.test("importing an installed bundle again repairs a blob, a tag or the manifests, and keeps the record and its history", async () => {
+  await using fixture = await createReleases();
+  const { folder } = fixture;
   const install = async (...flags: string[]) => {
-    const result = await office.crpe("import", "1.tgz", "--data=site", "--manifests-dir=manifests", ...flags);
+    const result = await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=manifests", ...flags);
     assertEquals(result.code, 0, result.stderr);
     return result.stdout;
   };
@@ -87,86 +87,96 @@ Deno.test("import again repairs: a blob, a tag, the manifests; the record and it
   }
   await Deno.remove(`${folder.path}/${losses[0]}`);
   const repaired = JSON.parse(await install("--json"));
-  assertEquals([repaired.verdict, repaired.repaired, repaired.blobs.written], ["same", true, 1]);
+  assertEquals({ verdict: repaired.verdict, isRepaired: repaired.repaired, written: repaired.blobs.written }, {
+    verdict: "same",
+    isRepaired: true,
+    written: 1,
+  });
   assertEquals(JSON.parse(await install("--json")).repaired, false);
   assertEquals(await Deno.readTextFile(`${folder.path}/site/kubepkg/line4/current.json`), record);
   assertEquals(await folder.listFiles("site/kubepkg/line4/history"), []);
 });
 
-Deno.test("import --json of several files tells what was done when one of them fails", async () => {
-  await using office = await createReleases();
-  await office.folder.write("bad.json", "{}");
+Deno.test("import --json of several files reports the completed ones when one of them fails", async () => {
+  await using fixture = await createReleases();
+  await fixture.folder.write("bad.json", "{}");
   const run = async (...args: string[]) => {
-    const { code, stdout, stderr } = await office.crpe("import", ...args, "--data=site", "--json");
+    const { code, stdout, stderr } = await fixture.crpe("import", ...args, "--data=site", "--json");
     return { code, stderr, document: stdout === "" ? undefined : JSON.parse(stdout) };
   };
   const failed = await run("1.tgz", "bad.json", "2.tgz");
   const reason = "Cannot read bad.json: it is not a bundle (neither gzip, zstd nor tar)";
-  assertEquals([failed.code, failed.stderr], [4, `crpe: ${reason}\n`]);
+  assertEquals({ code: failed.code, stderr: failed.stderr }, { code: 4, stderr: `crpe: ${reason}\n` });
   assertEquals(failed.document.length, 2);
-  assertEquals([failed.document[0].file, failed.document[0].imported], ["1.tgz", true]);
+  assertEquals(failed.document[0].file, "1.tgz");
+  assertEquals(failed.document[0].imported, true);
   assertEquals(failed.document[1], { file: "bad.json", error: reason });
 
   const refused = await run("2.tgz", "1.tgz");
-  assertEquals([refused.code, refused.document[0].verdict, refused.document[1].file], [3, "upgrade", "1.tgz"]);
+  assertEquals(refused.code, 3);
+  assertEquals(refused.document[0].verdict, "upgrade");
+  assertEquals(refused.document[1].file, "1.tgz");
   const absent = await run("nowhere.tgz", "1.tgz");
-  assertEquals([absent.code, absent.document.length], [1, 1]);
+  assertEquals(absent.code, 1);
+  assertEquals(absent.document.length, 1);
   assertEquals((await run("bad.json")).document, undefined);
   assertEquals((await run("2.tgz")).document.verdict, "same");
 });
 
-Deno.test("[25] import of a file begins a blob anew if what a power loss left of it is wrong; of a stream it says so", async () => {
-  await using office = await createReleases();
-  const { folder, surroundings } = office;
+Deno.test("[25] import from a file restarts a blob whose partial file a power loss corrupted; import from a stream reports it", async () => {
+  await using fixture = await createReleases();
+  const { folder, processOptions } = fixture;
   const [digest = "", bytes] = [...IMAGES[0]!.blobs][1]!;
   const partial = `ingest/${digest.replace(":", "-")}.partial`;
-  for (const site of ["file", "stream"]) {
-    await folder.write(`${site}/${partial}`, new Uint8Array(bytes!.length - 1));
-    const args = ["--data", site];
-    if (site === "stream") {
+  for (const input of ["file", "stream"]) {
+    await folder.write(`${input}/${partial}`, new Uint8Array(bytes!.length - 1));
+    const args = ["--data", input];
+    if (input === "stream") {
       const stdin = await Deno.readFile(`${folder.path}/1.tgz`);
-      const { code, stderr } = await runCrpe(["import", "-", ...args], { ...surroundings, stdin });
+      const { code, stderr } = await runCrpe(["import", "-", ...args], { ...processOptions, stdin });
       assertEquals(code, 1);
       assertMatch(
         stderr,
         /^crpe: Cannot accept \S+: .*; its first \d+ bytes were left by an interrupted import .*; import it again\n$/,
       );
     }
-    const { code, stdout, stderr } = await office.crpe("import", "1.tgz", ...args);
-    assertEquals([code, stdout.split("\n")[0]], [0, "install line4@1.0.0"], stderr);
-    assertEquals((await office.crpe("verify", ...args)).code, 0);
+    const { code, stdout, stderr } = await fixture.crpe("import", "1.tgz", ...args);
+    assertEquals(code, 0, stderr);
+    assertEquals(stdout.split("\n")[0], "install line4@1.0.0");
+    assertEquals((await fixture.crpe("verify", ...args)).code, 0);
   }
 });
 
-Deno.test("standard input can be one bundle only", async () => {
-  await using office = await createReleases();
-  const { code, stderr } = await office.crpe("import", "-", "1.tgz", "-", "--data=site");
+Deno.test("import refuses standard input as more than one bundle", async () => {
+  await using fixture = await createReleases();
+  const { code, stderr } = await fixture.crpe("import", "-", "1.tgz", "-", "--data=site");
   assertEquals(code, 2);
   assertStringIncludes(stderr, "Cannot import - twice");
-  assertEquals(await office.folder.listFiles("site"), []);
+  assertEquals(await fixture.folder.listFiles("site"), []);
 });
 
-Deno.test("every command names the file that it cannot read as a bundle", async () => {
-  await using office = await createReleases();
-  const { folder, crpe } = office;
+Deno.test("import, inspect and verify name a file that is not a bundle", async () => {
+  await using fixture = await createReleases();
+  const { folder, crpe } = fixture;
   await folder.write("web.json", JSON.stringify(makeKubePkg({})));
   await folder.write("cut.tgz", (await Deno.readFile(`${folder.path}/1.tgz`)).subarray(0, 300));
   for (const command of ["import", "inspect", "verify"]) {
     for (const [file, reason] of [["web.json", "it is not a bundle"], ["cut.tgz", ""]]) {
       const { code, stdout, stderr } = await crpe(command, file!, ...(command === "import" ? ["--data=site"] : []));
-      assertEquals([code, stdout], [4, ""]);
+      assertEquals({ code, stdout }, { code: 4, stdout: "" });
       assertMatch(stderr, new RegExp(`^crpe: Cannot \\w+ ${file}: ${reason}.*\n$`));
     }
   }
   const stdin = new TextEncoder().encode("no bundle");
-  const { code, stderr } = await runCrpe(["import", "-", "--data=site"], { ...office.surroundings, stdin });
-  assertEquals([code, stderr.split(":")[1]], [4, " Cannot read standard input"]);
+  const { code, stderr } = await runCrpe(["import", "-", "--data=site"], { ...fixture.processOptions, stdin });
+  assertEquals(code, 4);
+  assertEquals(stderr.split(":")[1], " Cannot read standard input");
 });
 
-Deno.test("a manifests folder that cannot be written is named before anything is imported", async () => {
-  await using office = await createReleases();
-  const { code, stderr } = await office.crpe("import", "1.tgz", "--data=site", "--manifests-dir=1.json/manifests");
+Deno.test("import names a manifests folder that cannot be written before it imports anything", async () => {
+  await using fixture = await createReleases();
+  const { code, stderr } = await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=1.json/manifests");
   assertEquals(code, 1);
   assertStringIncludes(stderr, "Cannot write manifests into 1.json/manifests: a part of the path is a file");
-  assertEquals((await office.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
+  assertEquals((await fixture.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
 });

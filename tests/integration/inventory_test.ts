@@ -4,21 +4,21 @@ import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts
 import { makeCertificate } from "../support/certificate.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
-Deno.test("inventory lists what a store holds, with and without --json", async () => {
-  await using office = await createOffice({ "registry.test/app:1": buildImage() });
-  const { code, stdout, stderr } = await office.crpe("inventory", "--data=office");
-  assertEquals([code, stderr], [0, ""]);
+Deno.test("inventory prints the digests of a store as JSON, with and without --json", async () => {
+  await using fixture = await createPackFixture({ "registry.test/app:1": buildImage() });
+  const { code, stdout, stderr } = await fixture.crpe("inventory", "--data=source");
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const { digests } = JSON.parse(stdout);
   assert(digests.length >= 3);
   assertEquals(stdout, formatInventory([...digests].sort()));
   for (const digest of digests) {
-    assertEquals(await office.store.statBlob("registry.test/app", digest) !== undefined, true);
+    assertEquals(await fixture.store.statBlob("registry.test/app", digest) !== undefined, true);
   }
-  assertEquals((await office.crpe("inventory", "--data=office", "--json")).stdout, stdout);
-  assertEquals(JSON.parse((await office.crpe("inventory", "--data=nowhere")).stdout), { digests: [] });
+  assertEquals((await fixture.crpe("inventory", "--data=source", "--json")).stdout, stdout);
+  assertEquals(JSON.parse((await fixture.crpe("inventory", "--data=nowhere")).stdout), { digests: [] });
 });
 
 const digests = [computeDigest("a"), computeDigest("b")];
@@ -43,12 +43,12 @@ async function ask(to: string, ...flags: string[]) {
   return await runCrpe(["inventory", "--to", to, ...flags], { env: { HOME: "/nonexistent" } });
 }
 
-Deno.test("inventory --to asks an agent, and says what is wrong with its answer", async () => {
+Deno.test("inventory --to reads the inventory of an agent, and reports a wrong answer", async () => {
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
   const url = `http://127.0.0.1:${server.addr.port}`;
   for (const to of [url, `${url}/`, `${url}/behind/proxy`]) {
     const { code, stdout, stderr } = await ask(to);
-    assertEquals([code, stderr, stdout], [0, "", formatInventory([...digests].sort())]);
+    assertEquals({ code, stderr, stdout }, { code: 0, stderr: "", stdout: formatInventory([...digests].sort()) });
   }
   for (
     const [to, status, message] of [
@@ -64,7 +64,7 @@ Deno.test("inventory --to asks an agent, and says what is wrong with its answer"
     ] as const
   ) {
     const { code, stdout, stderr } = await ask(to);
-    assertEquals([code, stdout], [status, ""], stderr);
+    assertEquals({ code, stdout }, { code: status, stdout: "" }, stderr);
     assertStringIncludes(stderr, message);
     assert(!stderr.includes("secret"), stderr);
     assertEquals(stderr.trim().split("\n").length, status === 2 ? 2 : 1);
@@ -72,7 +72,7 @@ Deno.test("inventory --to asks an agent, and says what is wrong with its answer"
   assertEquals((await ask(url, "--data=x")).code, 2);
 });
 
-Deno.test("[20] inventory --to asks an https agent whose authority is named, and no other", async () => {
+Deno.test("[20] inventory --to trusts an https agent only with its authority in --ca-file", async () => {
   await using folder = await TestFolder.create();
   const { cert, key } = await makeCertificate();
   const caFile = await folder.write("ca.pem", cert);
@@ -80,7 +80,7 @@ Deno.test("[20] inventory --to asks an https agent whose authority is named, and
   const url = `https://127.0.0.1:${server.addr.port}`;
   assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory([...digests].sort()));
   const refused = await ask(url);
-  assertEquals([refused.code, refused.stdout], [1, ""]);
+  assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
   assertStringIncludes(refused.stderr, "name its CA file with --ca-file");
   assertStringIncludes((await ask(url, "--ca-file=/nonexistent")).stderr, "/nonexistent: there is no such file");
 });

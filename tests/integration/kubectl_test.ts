@@ -4,7 +4,7 @@ import { runCrpe } from "../support/crpe_process.ts";
 import { FakeKubectl } from "../support/fake_kubectl.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const IMAGE = "registry.test/app:1";
 const APPLY = "apply --server-side --field-manager=crpe -f -";
@@ -27,23 +27,23 @@ const [NAMESPACE, CRD, CLAIM, WIDGET, CONFIG, SECRET] = [
   object("v1", "Secret", "s"),
 ];
 
-/** A site with a kubectl, and bundles of line4 with one manifest more in 1.0.0 than in 2.0.0. */
-async function createSite() {
-  const office = await createOffice({ [IMAGE]: buildImage() });
+/** Creates a folder with a fake kubectl, and bundles of line4: 1.0.0 has more manifests than 2.0.0. */
+async function createFixture() {
+  const fixture = await createPackFixture({ [IMAGE]: buildImage() });
   const kubectl = await FakeKubectl.create();
   const releases = { "1.0.0": [WIDGET, CONFIG, SECRET, CRD, CLAIM, NAMESPACE], "2.0.0": [CONFIG] };
   for (const [version, objects] of Object.entries(releases)) {
     const base = makeKubePkg({ [IMAGE]: "" }, { version });
     const manifests = Object.fromEntries(objects.map((object) => [`${object!.kind}.x`, object]));
-    const { code, stderr } = await office.pack({ ...base, spec: { ...base.spec, manifests } }, version);
+    const { code, stderr } = await fixture.pack({ ...base, spec: { ...base.spec, manifests } }, version);
     assertEquals(code, 0, stderr);
   }
   const run = async (...args: string[]) => {
-    const env = { ...office.surroundings.env, PATH: kubectl.path };
-    return await runCrpe([...args, "--data=site"], { ...office.surroundings, env });
+    const env = { ...fixture.processOptions.env, PATH: kubectl.path };
+    return await runCrpe([...args, "--data=site"], { ...fixture.processOptions, env });
   };
   return {
-    ...office,
+    ...fixture,
     run,
     kubectl,
     takeCalls: async () =>
@@ -51,39 +51,39 @@ async function createSite() {
         return [args, ...[...input.matchAll(/^kind: (.*)$/gm)].map((match) => match[1])].join(" ");
       }),
     async [Symbol.asyncDispose]() {
-      await office[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
       await kubectl[Symbol.asyncDispose]();
     },
   };
 }
 
-Deno.test("import --kubectl applies, and an upgrade deletes what left the package, but no data", async () => {
-  await using site = await createSite();
-  const first = await site.run("import", "1.0.0.tgz", "--kubectl");
+Deno.test("import --kubectl applies the manifests, and an upgrade deletes the objects that left the package, but no data", async () => {
+  await using fixture = await createFixture();
+  const first = await fixture.run("import", "1.0.0.tgz", "--kubectl");
   assertEquals(first.code, 0, first.stderr);
   assertStringIncludes(first.stdout, "handed over to the cluster, by kubectl");
-  assertEquals(await site.takeCalls(), [
+  assertEquals(await fixture.takeCalls(), [
     VERSION,
     `${APPLY} Namespace CustomResourceDefinition`,
     `${WAIT} CustomResourceDefinition`,
     `${APPLY} ConfigMap PersistentVolumeClaim Secret Widget`,
   ]);
-  const same = await site.run("import", "1.0.0.tgz", "--kubectl");
+  const same = await fixture.run("import", "1.0.0.tgz", "--kubectl");
   assertStringIncludes(same.stdout, "nothing to do");
-  assertEquals((await site.takeCalls()).map((call) => call.slice(0, DIFF.length)), [DIFF]);
+  assertEquals((await fixture.takeCalls()).map((call) => call.slice(0, DIFF.length)), [DIFF]);
 
-  const second = await site.run("import", "2.0.0.tgz", "--kubectl", "--json");
+  const second = await fixture.run("import", "2.0.0.tgz", "--kubectl", "--json");
   assertEquals(second.code, 0, second.stderr);
-  assertEquals(await site.takeCalls(), [VERSION, `${APPLY} ConfigMap`, `${DELETE} Widget Secret`]);
+  assertEquals(await fixture.takeCalls(), [VERSION, `${APPLY} ConfigMap`, `${DELETE} Widget Secret`]);
   const { handover, left } = JSON.parse(second.stdout);
   assertEquals(handover, "the cluster, by kubectl");
   assertEquals(left, ["CustomResourceDefinition/widgets.example.com", "Namespace/shop", "PersistentVolumeClaim/data"]);
 });
 
-Deno.test("[26] import --kubectl that kubectl refuses says what it said, records nothing, and is done again", async () => {
-  await using site = await createSite();
-  await site.kubectl.fail("apply", "Error from server (Forbidden): secrets is forbidden\nsecond line\n");
-  const { code, stderr } = await site.run("import", "1.0.0.tgz", "--kubectl");
+Deno.test("[26] import --kubectl prints kubectl's error and records nothing when kubectl fails, and succeeds when repeated", async () => {
+  await using fixture = await createFixture();
+  await fixture.kubectl.fail("apply", "Error from server (Forbidden): secrets is forbidden\nsecond line\n");
+  const { code, stderr } = await fixture.run("import", "1.0.0.tgz", "--kubectl");
   assertEquals(code, 1);
   assertStringIncludes(
     stderr,
@@ -93,92 +93,95 @@ Deno.test("[26] import --kubectl that kubectl refuses says what it said, records
     stderr,
     "\n  kubectl: Error from server (Forbidden): secrets is forbidden\n  kubectl: second line\n",
   );
-  assertEquals((await site.run("packages")).stdout.trim().split("\n").length, 1);
-  await site.kubectl.succeed("apply");
-  const again = await site.run("import", "1.0.0.tgz", "--kubectl", "--json");
+  assertEquals((await fixture.run("packages")).stdout.trim().split("\n").length, 1);
+  await fixture.kubectl.succeed("apply");
+  const again = await fixture.run("import", "1.0.0.tgz", "--kubectl", "--json");
   assertEquals(JSON.parse(again.stdout).blobs.written, 0);
-  assertStringIncludes((await site.run("packages")).stdout, "line4");
+  assertStringIncludes((await fixture.run("packages")).stdout, "line4");
 });
 
-Deno.test("import --kubectl without a kubectl, or a cluster, says so before anything is written", async () => {
-  await using site = await createSite();
-  const env = { ...site.surroundings.env, PATH: "/nonexistent" };
-  const missing = await runCrpe(["import", "1.0.0.tgz", "--kubectl", "--data=site"], { ...site.surroundings, env });
+Deno.test("import --kubectl reports a missing kubectl or cluster before anything is written", async () => {
+  await using fixture = await createFixture();
+  const env = { ...fixture.processOptions.env, PATH: "/nonexistent" };
+  const missing = await runCrpe(["import", "1.0.0.tgz", "--kubectl", "--data=site"], {
+    ...fixture.processOptions,
+    env,
+  });
   assertEquals(missing.code, 1);
   assertEquals(
     missing.stderr,
     "crpe: Cannot hand manifests over, nothing was changed: kubectl is not on $PATH; install it, or use " +
       "--manifests-dir\n",
   );
-  await site.kubectl.fail("version", "The connection to the server localhost:8080 was refused\n");
-  const silent = await site.run("import", "1.0.0.tgz", "--kubectl");
+  await fixture.kubectl.fail("version", "The connection to the server localhost:8080 was refused\n");
+  const silent = await fixture.run("import", "1.0.0.tgz", "--kubectl");
   assertEquals(silent.code, 1);
   assertStringIncludes(silent.stderr, "it does not reach the cluster");
-  assertEquals(await site.folder.listFiles("site/docker"), []);
-  assertEquals(await site.folder.listFiles("site/kubepkg"), []);
+  assertEquals(await fixture.folder.listFiles("site/docker"), []);
+  assertEquals(await fixture.folder.listFiles("site/kubepkg"), []);
 });
 
-Deno.test("a program without kubectl on its machine says nothing of it", async () => {
-  await using site = await createSite();
-  const env = { ...site.surroundings.env, PATH: "/nonexistent" };
-  const { code, stderr } = await runCrpe(["images", "--data=site"], { ...site.surroundings, env });
-  assertEquals([code, stderr], [0, ""]);
+Deno.test("a command that needs no kubectl does not mention a missing one", async () => {
+  await using fixture = await createFixture();
+  const env = { ...fixture.processOptions.env, PATH: "/nonexistent" };
+  const { code, stderr } = await runCrpe(["images", "--data=site"], { ...fixture.processOptions, env });
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
 });
 
-Deno.test("kubectl runs in the surroundings of crpe, but for what a linker is told", async () => {
-  await using site = await createSite();
+Deno.test("kubectl runs with crpe's environment, except for the variables of the dynamic linker", async () => {
+  await using fixture = await createFixture();
   const env = {
-    ...site.surroundings.env,
-    PATH: site.kubectl.path,
+    ...fixture.processOptions.env,
+    PATH: fixture.kubectl.path,
     KUBECONFIG: "/nonexistent/k3s.yaml",
     LD_LIBRARY_PATH: "/nonexistent",
   };
   const { code, stderr } = await runCrpe(["import", "1.0.0.tgz", "--kubectl", "--data=site"], {
-    ...site.surroundings,
+    ...fixture.processOptions,
     env,
   });
   assertEquals(code, 0, stderr);
   assertEquals(
-    new Set((await site.kubectl.takeCalls()).map(({ kubeconfig }) => kubeconfig)),
+    new Set((await fixture.kubectl.takeCalls()).map(({ kubeconfig }) => kubeconfig)),
     new Set([env.KUBECONFIG]),
   );
 });
 
-Deno.test("rollback and remove use kubectl where the import did", async () => {
-  await using site = await createSite();
+Deno.test("rollback and remove use kubectl when the import did", async () => {
+  await using fixture = await createFixture();
   for (const version of ["1.0.0", "2.0.0"]) {
-    const { code, stderr } = await site.run("import", `${version}.tgz`, "--kubectl");
+    const { code, stderr } = await fixture.run("import", `${version}.tgz`, "--kubectl");
     assertEquals(code, 0, stderr);
   }
-  await site.takeCalls();
-  const back = await site.run("packages", "rollback", "line4");
+  await fixture.takeCalls();
+  const back = await fixture.run("packages", "rollback", "line4");
   assertEquals(back.code, 0, back.stderr);
-  assertEquals((await site.takeCalls()).map((call) => call.split(" ")[0]), ["version", "apply", "wait", "apply"]);
+  assertEquals((await fixture.takeCalls()).map((call) => call.split(" ")[0]), ["version", "apply", "wait", "apply"]);
 
-  await site.kubectl.fail("delete", "error: timed out\n");
-  const failed = await site.run("packages", "remove", "line4");
+  await fixture.kubectl.fail("delete", "error: timed out\n");
+  const failed = await fixture.run("packages", "remove", "line4");
   assertEquals(failed.code, 1);
   assertStringIncludes(failed.stderr, "Cannot remove line4@1.0.0: kubectl failed");
-  assertStringIncludes((await site.run("packages")).stdout, "line4");
-  await site.kubectl.succeed("delete");
-  await site.takeCalls();
-  const removed = await site.run("packages", "remove", "line4");
+  assertStringIncludes((await fixture.run("packages")).stdout, "line4");
+  await fixture.kubectl.succeed("delete");
+  await fixture.takeCalls();
+  const removed = await fixture.run("packages", "remove", "line4");
   assertEquals(removed.code, 0, removed.stderr);
-  assertEquals(await site.takeCalls(), [
+  assertEquals(await fixture.takeCalls(), [
     `${DELETE} Widget Secret PersistentVolumeClaim ConfigMap`,
     `${DELETE} CustomResourceDefinition`,
     `${DELETE} Namespace`,
   ]);
-  assertEquals(await site.folder.listFiles("site/kubepkg"), []);
+  assertEquals(await fixture.folder.listFiles("site/kubepkg"), []);
 });
 
-Deno.test("a package that kubectl takes over leaves the folder of manifests", async () => {
-  await using site = await createSite();
-  assertEquals((await site.run("import", "1.0.0.tgz", "--manifests-dir=manifests")).code, 0);
-  assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
-  const { code, stderr } = await site.run("import", "2.0.0.tgz", "--kubectl");
+Deno.test("a package that moves to kubectl is removed from the manifests folder", async () => {
+  await using fixture = await createFixture();
+  assertEquals((await fixture.run("import", "1.0.0.tgz", "--manifests-dir=manifests")).code, 0);
+  assertEquals(await fixture.folder.listFiles("manifests"), ["line4.yaml"]);
+  const { code, stderr } = await fixture.run("import", "2.0.0.tgz", "--kubectl");
   assertEquals(code, 0, stderr);
   assertStringIncludes(stderr, "manifests/line4.yaml is removed, kubectl manages its objects now");
-  assertEquals(await site.folder.listFiles("manifests"), []);
-  assertEquals((await site.takeCalls()).at(-1), `${DELETE} Widget Secret`);
+  assertEquals(await fixture.folder.listFiles("manifests"), []);
+  assertEquals((await fixture.takeCalls()).at(-1), `${DELETE} Widget Secret`);
 });

@@ -9,7 +9,7 @@ async function metric(url: string, name: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
 
-Deno.test("/metrics counts requests, bytes and downloads; the log has a line a request", async () => {
+Deno.test("/metrics counts requests, bytes and downloads, and the log has a line for each request", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   const { digest, size } = upstream.addBlob("team/app", new Uint8Array(300_000).fill(7));

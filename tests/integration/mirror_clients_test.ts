@@ -7,25 +7,32 @@ import { Containerd } from "../support/containerd.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { startDistribution } from "../support/distribution.ts";
 import type { BuiltImage } from "../support/images.ts";
-import { checkCopied, HOSTS, listSituations, MirrorSite, type Situation, suffixOf } from "../support/mirror_site.ts";
+import {
+  checkCopied,
+  HOSTS,
+  listSituations,
+  MirrorFixture,
+  type Situation,
+  suffixOf,
+} from "../support/mirror_fixture.ts";
 import { type Peer, type PeerResult, peerTest } from "../support/peers.ts";
 import { CRIO_REQUESTS, DOCKER_REQUESTS, replayPull } from "../support/replayed_pull.ts";
 
 const ROUNDS = ["cold", "warm", "upstream gone"] as const;
 
-/** Pulls what a situation is about. @throws when that does not come out right */
+/** Pulls the image of a situation. @throws {Error} when the pull fails or gives other content */
 type Pull = (situation: Situation) => Promise<void>;
 
-/** A client, and how it pulls. */
+/** A client, the situations that it is tested in, and how it pulls. */
 interface Client {
   readonly name: string;
   readonly peers: readonly Peer[];
   readonly situations: readonly Situation[];
-  /** Sets the client up for one round, with nothing left of the one before. */
-  readonly open: (site: MirrorSite) => Promise<AsyncDisposable & { readonly pull: Pull }>;
+  /** Sets the client up for one round, without any state of the round before. */
+  readonly open: (fixture: MirrorFixture) => Promise<AsyncDisposable & { readonly pull: Pull }>;
 }
 
-/** What came of it: client → situation → a word a round. */
+/** The results: client → situation → one word for each round. */
 const outcomes = new Map<string, Map<string, string[]>>();
 
 function succeed({ code, stdout, stderr }: PeerResult): string {
@@ -33,13 +40,13 @@ function succeed({ code, stdout, stderr }: PeerResult): string {
   return stdout;
 }
 
-/** skopeo or podman, with the drop-in that crpe prints. */
-async function openContainerTools(site: MirrorSite, ...flags: string[]): Promise<ContainerTools> {
+/** Sets skopeo and podman up with the drop-in file that crpe prints. */
+async function openContainerTools(fixture: MirrorFixture, ...flags: string[]): Promise<ContainerTools> {
   const tools = await ContainerTools.create();
   const folder = `${tools.home}/.config/containers/registries.conf.d`;
   await Deno.mkdir(folder);
   const hosts = HOSTS.map((host) => `--host=${host}`);
-  await Deno.writeTextFile(`${folder}/50-crpe.conf`, await site.mirrorConfig("podman", ...hosts, ...flags));
+  await Deno.writeTextFile(`${folder}/50-crpe.conf`, await fixture.mirrorConfig("podman", ...hosts, ...flags));
   return tools;
 }
 
@@ -55,8 +62,8 @@ const skopeoClients = [["mirror", []], ["location", ["--only"]]].map(([style, fl
   name: `skopeo, ${style}`,
   peers: ["skopeo"],
   situations: listSituations(),
-  async open(site) {
-    const tools = await openContainerTools(site, ...flags!);
+  async open(fixture) {
+    const tools = await openContainerTools(fixture, ...flags!);
     return {
       pull: (situation) => pullBySkopeo(tools, nameOf(situation), situation),
       [Symbol.asyncDispose]: () => tools[Symbol.asyncDispose](),
@@ -68,8 +75,8 @@ const podmanClients = [["mirror", []], ["location", ["--only"]]].map(([style, fl
   name: `podman, ${style}`,
   peers: ["podman"],
   situations: listSituations(),
-  async open(site) {
-    const tools = await openContainerTools(site, ...flags!);
+  async open(fixture) {
+    const tools = await openContainerTools(fixture, ...flags!);
     return {
       async pull(situation) {
         succeed(await tools.podman(["pull", "-q", nameOf(situation)]));
@@ -100,16 +107,16 @@ const containerdClients = [["all hosts", []], ["named hosts", HOSTS.map((host) =
     name: `containerd, ${kind}`,
     peers: ["containerd", "ctr"],
     situations: listSituations(),
-    async open(site) {
-      const hosts = await Deno.makeTempDir({ dir: site.folder.path });
-      await site.mirrorConfig("containerd", ...flags!, "--write", `--path=${hosts}`);
+    async open(fixture) {
+      const hosts = await Deno.makeTempDir({ dir: fixture.folder.path });
+      await fixture.mirrorConfig("containerd", ...flags!, "--write", `--path=${hosts}`);
       return {
         async pull(situation) {
-          // Each has to bring everything.
+          // A new containerd for each pull has to fetch everything.
           await using containerd = await Containerd.start();
           const { image } = situation;
           const children = image.root.mediaType === MEDIA_TYPE.ociIndex ? platformsOf(image) : [image.root];
-          // It cannot unpack the attestation of an index.
+          // containerd cannot unpack the attestation of an index.
           const platforms = ["linux/amd64", "linux/arm64"].slice(0, children.length).flatMap((
             name,
           ) => ["--platform", name]);
@@ -131,8 +138,8 @@ const distribution: Client = {
   name: "distribution behind crpe",
   peers: ["docker-registry", "skopeo"],
   situations: listSituations(),
-  async open(site) {
-    const downstream = await startDistribution({ proxyRemote: site.crpe.url });
+  async open(fixture) {
+    const downstream = await startDistribution({ proxyRemote: fixture.crpe.url });
     const tools = await ContainerTools.create();
     return {
       pull: (situation) => {
@@ -151,11 +158,11 @@ const crpe: Client = {
   name: "crpe behind crpe",
   peers: ["skopeo"],
   situations: listSituations(),
-  async open(site) {
-    const data = await Deno.makeTempDir({ dir: site.folder.path });
-    const upstreams = HOSTS.map((host) => `--upstream=${host}=${site.crpe.url}`);
+  async open(fixture) {
+    const data = await Deno.makeTempDir({ dir: fixture.folder.path });
+    const upstreams = HOSTS.map((host) => `--upstream=${host}=${fixture.crpe.url}`);
     const behind = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, ...upstreams], {
-      env: { HOME: site.folder.path },
+      env: { HOME: fixture.folder.path },
     });
     const tools = await ContainerTools.create();
     return {
@@ -175,8 +182,8 @@ const crio: Client = {
   name: "CRI-O, replayed",
   peers: [],
   situations: listSituations(),
-  async open(site) {
-    const config = await site.mirrorConfig("crio", ...HOSTS.map((host) => `--host=${host}`));
+  async open(fixture) {
+    const config = await fixture.mirrorConfig("crio", ...HOSTS.map((host) => `--host=${host}`));
     const locations = new Map([...config.matchAll(/prefix = "(.*)"[^[]*\[\[registry\.mirror\]\]\nlocation = "(.*)"/g)]
       .map(([, prefix = "", location = ""]) => [prefix, location]));
     return {
@@ -192,10 +199,10 @@ const crio: Client = {
 const docker: Client = {
   name: "docker (classic), replayed",
   peers: [],
-  // It completes the name itself, and has mirrors for docker.io alone.
+  // docker adds `library/` itself, and supports mirrors of docker.io only.
   situations: listSituations("docker.io").filter(({ host }) => host === "docker.io"),
-  async open(site) {
-    const [mirror] = JSON.parse(await site.mirrorConfig("docker"))["registry-mirrors"];
+  async open(fixture) {
+    const [mirror] = JSON.parse(await fixture.mirrorConfig("docker"))["registry-mirrors"];
     return {
       async pull(situation) {
         const path = situation.path.includes("/") ? situation.path : `library/${situation.path}`;
@@ -210,12 +217,12 @@ const CLIENTS = [...skopeoClients, ...podmanClients, ...containerdClients, distr
 
 for (const { name, peers, situations, open } of CLIENTS) {
   outcomes.set(name, new Map());
-  peerTest(`${name}: every situation, cold, warm and with the upstream gone`, peers, async () => {
-    await using site = await MirrorSite.start();
+  peerTest(`${name} pulls in every situation: cold, warm and without the upstream`, peers, async () => {
+    await using fixture = await MirrorFixture.start();
     const failures: string[] = [];
     for (const round of ROUNDS) {
-      if (round === "upstream gone") await site.stopUpstream();
-      await using client = await open(site);
+      if (round === "upstream gone") await fixture.stopUpstream();
+      await using client = await open(fixture);
       for (const situation of situations) {
         const cells = outcomes.get(name)!;
         const failure = await client.pull(situation).then(() => undefined, (error: Error) => error.message);
@@ -223,11 +230,11 @@ for (const { name, peers, situations, open } of CLIENTS) {
         if (failure !== undefined) failures.push(`${round}, ${situation.name}: ${failure}`);
       }
     }
-    assertEquals(failures, [], site.crpe.log());
+    assertEquals(failures, [], fixture.crpe.log());
   });
 }
 
-Deno.test("the table of clients and situations is whole", () => {
+Deno.test("every installed client pulled in every situation", () => {
   const names = listSituations().map(({ name }) => name);
   const rows = [
     ["", ...names],
@@ -237,11 +244,11 @@ Deno.test("the table of clients and situations is whole", () => {
     ]),
   ];
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  console.log(`client × situation; in each cell ${ROUNDS.join(", ")}; "-": the client has no such thing`);
+  console.log(`client × situation; in each cell ${ROUNDS.join(", ")}; "-": not applicable to the client`);
   for (const row of rows) console.log(row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd());
   for (const { name, situations } of CLIENTS) {
     const cells = outcomes.get(name)!;
-    // A client that is not installed has been told of by its own test.
+    // The test of a client that is not installed was skipped.
     if (cells.size > 0) assertEquals([...cells.values()].flat(), situations.flatMap(() => ["ok", "ok", "ok"]), name);
   }
 });

@@ -4,8 +4,11 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 
 const ENV = { env: { HOME: "/nonexistent" } };
 
-/** An agent on an address of this machine's own network, at a port that is free on it. */
-function startAgent(hostname: string, port: number, id: string, answer: () => Response) {
+/** Starts a minimal agent on an address of 127.0.0.0/8; port 0 chooses a free one. */
+function startAgent(
+  { hostname, port, id }: { hostname: string; port: number; id: string },
+  answer: () => Response,
+) {
   return Deno.serve({ hostname, port, onListen() {} }, ({ method, url }) => {
     if (new URL(url).pathname !== "/kubepkgs") return new Response(null, { status: 404 });
     const headers = { "x-node-agent": `${id}; platforms=linux/arm64,linux/amd64` };
@@ -14,20 +17,21 @@ function startAgent(hostname: string, port: number, id: string, answer: () => Re
   });
 }
 
-Deno.test("nodes finds the agents of a subnet, and what is installed there", async () => {
+Deno.test("nodes finds the agents of a subnet and their installed packages", async () => {
   await using first = startAgent(
-    "127.0.0.77",
-    0,
-    "pi",
+    { hostname: "127.0.0.77", port: 0, id: "pi" },
     () => Response.json([makeKubePkg({}), makeKubePkg({}, { name: "b" })]),
   );
   const { port } = first.addr;
-  await using _second = startAgent("127.0.0.200", port, "laptop", () => new Response("hostile ".repeat(10)));
-  await using _elsewhere = startAgent("127.0.1.5", port, "elsewhere", () => Response.json([]));
+  await using _second = startAgent(
+    { hostname: "127.0.0.200", port, id: "laptop" },
+    () => new Response("hostile ".repeat(10)),
+  );
+  await using _elsewhere = startAgent({ hostname: "127.0.1.5", port, id: "elsewhere" }, () => Response.json([]));
   await using _other = Deno.serve({ hostname: "127.0.0.90", port, onListen() {} }, () => new Response("not an agent"));
 
   const { code, stdout, stderr } = await runCrpe(["nodes", "--subnet=127.0.0.0/24", `--port=${port}`, "--json"], ENV);
-  assertEquals([code, stderr], [0, ""]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const platforms = ["linux/arm64", "linux/amd64"];
   assertEquals(JSON.parse(stdout), [
     {
@@ -46,19 +50,22 @@ Deno.test("nodes finds the agents of a subnet, and what is installed there", asy
   ]);
 });
 
-Deno.test("nodes asks the hosts that are named, and misses those that are silent", async () => {
-  await using agent = startAgent("127.0.0.1", 0, "pi", () => Response.json([]));
+Deno.test("nodes asks the given hosts, and reports those without an agent", async () => {
+  await using agent = startAgent({ hostname: "127.0.0.1", port: 0, id: "pi" }, () => Response.json([]));
   const address = `127.0.0.1:${agent.addr.port}`;
   const found = await runCrpe(["nodes", address], ENV);
   assertEquals(found.code, 0, found.stderr);
   assertStringIncludes(found.stdout, address);
   const port = agent.addr.port;
   const both = await runCrpe(["nodes", "127.0.0.1", "127.0.0.3", `--port=${port}`, "--json"], ENV);
-  assertEquals([both.code, both.stderr], [1, `crpe: no agent at 127.0.0.3:${port}\n`]);
+  assertEquals({ code: both.code, stderr: both.stderr }, {
+    code: 1,
+    stderr: `crpe: no agent at 127.0.0.3:${port}\n`,
+  });
   assertEquals(JSON.parse(both.stdout).length, 1);
 });
 
-Deno.test("nodes is done when a network has no agents, and says so", async () => {
+Deno.test("nodes reports a subnet without agents", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, stdout, stderr } = await runCrpe(
     ["nodes", "--subnet=127.0.0.8/30", `--port=${listener.addr.port}`],
@@ -69,10 +76,10 @@ Deno.test("nodes is done when a network has no agents, and says so", async () =>
   assertEquals(JSON.parse(asJson.stdout), []);
 });
 
-Deno.test("nodes gives up on what accepts and never answers, and on an answer that does not end", async () => {
+Deno.test("nodes gives up on a host that never answers, and on an endless answer", async () => {
   using silent = Deno.listen({ hostname: "127.0.0.9", port: 0 });
   const { port } = silent.addr;
-  await using _dripping = startAgent("127.0.0.10", port, "slow", () =>
+  await using _dripping = startAgent({ hostname: "127.0.0.10", port, id: "slow" }, () =>
     new Response(
       new ReadableStream({
         pull: async (controller) => {

@@ -5,7 +5,7 @@ import { runCrpe, spawnCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const IMAGE = "registry.test/app:1";
 const image = buildImage();
@@ -14,29 +14,29 @@ const LARGE = "registry.test/large:1";
 const large = buildImage({ largeLayer });
 
 async function createPacker() {
-  const office = await createOffice({ [IMAGE]: image, [LARGE]: large });
-  await office.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
-  await office.folder.write("large.json", JSON.stringify(makeKubePkg({ [LARGE]: "" })));
-  assertEquals((await office.crpe("pack", "a.json", "--data=office", "--offline")).code, 0);
-  const path = `${office.folder.path}/line4@1.0.0.tgz`;
+  const fixture = await createPackFixture({ [IMAGE]: image, [LARGE]: large });
+  await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" })));
+  await fixture.folder.write("large.json", JSON.stringify(makeKubePkg({ [LARGE]: "" })));
+  assertEquals((await fixture.crpe("pack", "a.json", "--data=source", "--offline")).code, 0);
+  const path = `${fixture.folder.path}/line4@1.0.0.tgz`;
   const expected = computeDigest(await Deno.readFile(path));
   await Deno.remove(path);
   return {
-    ...office,
-    /** Packs to some place. */
+    ...fixture,
+    /** Packs to a path. */
     packTo: (output: string, ...flags: string[]) => {
-      return office.crpe("pack", "a.json", `--output=${output}`, "--data=office", "--offline", ...flags);
+      return fixture.crpe("pack", "a.json", `--output=${output}`, "--data=source", "--offline", ...flags);
     },
     /** Checks that a file below the folder is the bundle. */
     async check(name: string) {
-      assertEquals(computeDigest(await Deno.readFile(`${office.folder.path}/${name}`)), expected);
+      assertEquals(computeDigest(await Deno.readFile(`${fixture.folder.path}/${name}`)), expected);
     },
   };
 }
 
-Deno.test("pack -o puts a bundle into a folder, through a link, into a pipe, and replaces none of them", async () => {
-  await using office = await createPacker();
-  const { folder, packTo, check } = office;
+Deno.test("pack -o writes into a folder, through a link and into a pipe, and replaces none of them", async () => {
+  await using fixture = await createPacker();
+  const { folder, packTo, check } = fixture;
   await Deno.mkdir(`${folder.path}/media`);
   for (const output of ["media", "media/", "new/"]) {
     const { code, stdout, stderr } = await packTo(output);
@@ -62,27 +62,27 @@ Deno.test("pack -o puts a bundle into a folder, through a link, into a pipe, and
   assertEquals((await folder.listFiles()).filter((name) => name.includes(".partial")), []);
 });
 
-Deno.test("pack -o - writes nothing but the bundle, so --json is refused with it", async () => {
-  await using office = await createPacker();
-  const { code, stdout, stderr } = await office.packTo("-", "--json");
-  assertEquals([code, stdout], [2, ""]);
+Deno.test("pack -o - refuses --json, because standard output carries the bundle", async () => {
+  await using fixture = await createPacker();
+  const { code, stdout, stderr } = await fixture.packTo("-", "--json");
+  assertEquals({ code, stdout }, { code: 2, stdout: "" });
   assertStringIncludes(stderr, "Cannot use --json with -o -");
 });
 
-Deno.test("pack -o - reports that the reader has closed the pipe", async () => {
-  await using office = await createPacker();
+Deno.test("pack -o - reports that the reader of its output has stopped", async () => {
+  await using fixture = await createPacker();
   const within = ["bash", "-c", '"$@" | head -c 1; exit ${PIPESTATUS[0]}', "bash"];
-  const args = ["pack", "large.json", "-o", "-", "--data=office", "--offline", "--quiet"];
-  const { code, stdout, stderr } = await runCrpe(args, { ...office.surroundings, within });
-  assertEquals([code, stdout], [1, "\x1f"]);
+  const args = ["pack", "large.json", "-o", "-", "--data=source", "--offline", "--quiet"];
+  const { code, stdout, stderr } = await runCrpe(args, { ...fixture.processOptions, within });
+  assertEquals({ code, stdout }, { code: 1, stdout: "\x1f" });
   assertEquals(stderr, "crpe: Cannot write to standard output: the reader has closed the pipe\n");
 });
 
-Deno.test("pack --split writes parts of at most a size beside each other, and lists them", async () => {
-  await using office = await createPacker();
-  const { folder, crpe } = office;
+Deno.test("pack --split writes parts of at most the given size, and lists them", async () => {
+  await using fixture = await createPacker();
+  const { folder, crpe } = fixture;
   await Deno.mkdir(`${folder.path}/media`);
-  const pack = async (...flags: string[]) => await crpe("pack", "large.json", "--data=office", "--offline", ...flags);
+  const pack = async (...flags: string[]) => await crpe("pack", "large.json", "--data=source", "--offline", ...flags);
   const list = async (name: string) => (await folder.listFiles()).filter((file) => file.includes(name));
   const { code, stdout, stderr } = await pack("--split=1MiB", "-o", "media");
   assertEquals(code, 0, stderr);
@@ -95,35 +95,36 @@ Deno.test("pack --split writes parts of at most a size beside each other, and li
   assertStringIncludes(stdout, "\n5 parts  4.0 MiB, 4 blobs of 1 images\n");
   const again = JSON.parse((await pack("--split=1MiB", "-o", "media", "--json")).stdout);
   assertEquals(again.parts.map(({ file }: { file: string }) => file), names);
-  assertEquals([again.resumed, again.file], [again.size, undefined]);
+  assertEquals(again.resumed, again.size);
+  assertEquals(again.file, undefined);
   assertEquals((await pack("--split=3M", "-o", "out.tgz")).code, 0);
   assertEquals(await list("out."), ["out.part1of2.tgz", "out.part2of2.tgz"]);
   assertEquals((await pack("--split=1G")).code, 0);
   assertEquals(await list("line4@1.0.0.part1of1"), ["line4@1.0.0.part1of1.tgz"]);
 });
 
-Deno.test("pack --split refuses a size that is too small, and says which one works", async () => {
-  await using office = await createPacker();
+Deno.test("pack --split refuses a size that is too small, and names the smallest possible one", async () => {
+  await using fixture = await createPacker();
   const pack = async (...flags: string[]) =>
-    await office.crpe("pack", "large.json", "--data=office", "--offline", ...flags);
+    await fixture.crpe("pack", "large.json", "--data=source", "--offline", ...flags);
   const { code, stderr } = await pack("--split=2000", "-o", "out.tgz");
   assertEquals(code, 2);
   const smallest = /Cannot split into parts of 2000 bytes: the smallest size that works here is (\S+)/.exec(stderr)
     ?.[1];
-  assertEquals((await office.folder.listFiles()).filter((name) => name.includes("out.")), []);
+  assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("out.")), []);
   const works = await pack(`--split=${smallest}`, "-o", "out.tgz");
   assertEquals(works.code, 0, works.stderr);
   for (const [size, ...flags] of [["much"], ["1M", "-o", "-"]]) {
     const { code, stdout, stderr } = await pack(`--split=${size}`, ...flags);
-    assertEquals([code, stdout], [2, ""]);
+    assertEquals({ code, stdout }, { code: 2, stdout: "" });
     assertStringIncludes(stderr, "Cannot use --split ");
   }
 });
 
-Deno.test("pack leaves what it has packed to the next one when it is ended, and one at a time writes a file", async () => {
-  await using office = await createPacker();
-  const { folder, packTo, check } = office;
-  const registry = createRegistryHandler(office.store);
+Deno.test("pack keeps its partial file when it is interrupted, and refuses a second pack to the same file", async () => {
+  await using fixture = await createPacker();
+  const { folder, packTo, check } = fixture;
+  const registry = createRegistryHandler(fixture.store);
   const stalled = Promise.withResolvers<void>();
   let asked = Promise.withResolvers<void>();
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
@@ -139,7 +140,7 @@ Deno.test("pack leaves what it has packed to the next one when it is ended, and 
   const begin = async () => {
     asked = Promise.withResolvers<void>();
     const args = ["pack", "large.json", "-o", "out.tgz", "--data=empty", upstream, "--quiet"];
-    const pack = spawnCrpe(args, office.surroundings);
+    const pack = spawnCrpe(args, fixture.processOptions);
     await Promise.race([asked.promise, pack.finished.then(({ stderr }) => Promise.reject(new Error(stderr)))]);
     return pack;
   };
@@ -148,7 +149,7 @@ Deno.test("pack leaves what it has packed to the next one when it is ended, and 
     for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       const pack = await begin();
       const second = await packTo("out.tgz");
-      assertEquals([second.code, second.stdout], [1, ""]);
+      assertEquals({ code: second.code, stdout: second.stdout }, { code: 1, stdout: "" });
       assertEquals(
         second.stderr,
         "crpe: Cannot write out.tgz: another crpe is writing it; wait for it to finish, or choose another name\n",

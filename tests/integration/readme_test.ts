@@ -10,7 +10,7 @@ import { TestFolder } from "../support/test_folder.ts";
 const README = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
 const CI = Deno.readTextFileSync(new URL("../../.ci/run", import.meta.url));
 
-/** The fenced blocks of a language, with the heading that they stand under. */
+/** Finds the fenced code blocks of a language, and the heading above each of them. */
 function blocksOf(language: string): { heading: string; text: string }[] {
   const found: { heading: string; text: string }[] = [];
   let heading = "";
@@ -30,7 +30,7 @@ const DESK = ["At the desk", "Packing"];
 const SITE = ["At the site", "The next release", "Over the network of the site"];
 const isStory = (heading: string) => [...DESK, ...SITE].includes(heading);
 
-Deno.test("the README's commands outside the story are those that CI runs", () => {
+Deno.test("CI runs the README's commands outside of its story", () => {
   const outside = commands.filter(({ heading }) => !isStory(heading)).map(({ line }) => line);
   assertEquals(outside, [
     "deno task demo",
@@ -45,70 +45,74 @@ Deno.test("the README's commands outside the story are those that CI runs", () =
   }
 });
 
-peerTest("the README's story runs, command by command", ["docker-registry", "skopeo", "podman"], async () => {
-  await using folder = await TestFolder.create();
-  await using tools = await ContainerTools.create();
-  const login = { user: "engineer", password: TEST_PASSWORD };
-  await using distribution = await startDistribution({ htpasswd: login });
-  const image = buildIndex(["linux/amd64", "linux/arm64"].map((platform) => buildImage({ platform })));
-  await pushImage(distribution.url, "team/web", "1.0", image, { auth: login });
+peerTest(
+  "the commands of the README's story succeed one after the other",
+  ["docker-registry", "skopeo", "podman"],
+  async () => {
+    await using folder = await TestFolder.create();
+    await using tools = await ContainerTools.create();
+    const login = { user: "engineer", password: TEST_PASSWORD };
+    await using distribution = await startDistribution({ htpasswd: login });
+    const image = buildIndex(["linux/amd64", "linux/arm64"].map((platform) => buildImage({ platform })));
+    await pushImage(distribution.url, "team/web", "1.0", image, { auth: login });
 
-  await folder.write("password", `${TEST_PASSWORD}\n`);
-  const [config] = blocksOf("yaml").filter(({ text }) => text.startsWith("# crpe.yaml"));
-  await folder.write(
-    "crpe.yaml",
-    config!.text
-      .replace("/etc/crpe/password", `${folder.path}/password`)
-      .replace("http://192.168.1.5:5000", distribution.url),
-  );
-  await folder.write("line4.json", blocksOf("json")[0]!.text);
+    await folder.write("password", `${TEST_PASSWORD}\n`);
+    const [config] = blocksOf("yaml").filter(({ text }) => text.startsWith("# crpe.yaml"));
+    await folder.write(
+      "crpe.yaml",
+      config!.text
+        .replace("/etc/crpe/password", `${folder.path}/password`)
+        .replace("http://192.168.1.5:5000", distribution.url),
+    );
+    await folder.write("line4.json", blocksOf("json")[0]!.text);
 
-  // `./crpe` in the folder of the test is whatever is tested.
-  const words = crpeCommand().map((word) => `'${word}'`).join(" ");
-  await Deno.chmod(await folder.write("crpe", `#!/bin/sh\nexec ${words} "$@"\n`), 0o755);
+    // `./crpe` in the folder of the test runs the crpe under test.
+    const words = crpeCommand().map((word) => `'${word}'`).join(" ");
+    await Deno.chmod(await folder.write("crpe", `#!/bin/sh\nexec ${words} "$@"\n`), 0o755);
 
-  await Deno.mkdir(`${folder.path}/node`);
+    await Deno.mkdir(`${folder.path}/node`);
 
-  const servers = new Map<string, CrpeProcess>();
-  const options = { env: { HOME: folder.path }, cwd: folder.path };
-  try {
-    for (const { heading, line } of commands.filter(({ heading }) => isStory(heading))) {
-      const isDesk = DESK.includes(heading) || line.startsWith("./crpe pack ");
-      let command = line
-        .replaceAll("/srv/crpe", `${folder.path}/${isDesk ? "desk" : "site"}`)
-        .replaceAll("/srv/", `${folder.path}/`)
-        .replaceAll("/var/lib/rancher/k3s/server/manifests", `${folder.path}/manifests`)
-        .replaceAll("dir:web", `dir:${folder.path}/web`)
-        .replace("mirror-config k3s", `mirror-config k3s --root=${folder.path}/node`);
-      for (const [name, port] of [["registry", 6060], ["agent", 36060]] as const) {
-        const server = servers.get(name);
-        if (server !== undefined) command = command.replaceAll(`127.0.0.1:${port}`, new URL(server.url).host);
+    const servers = new Map<string, CrpeProcess>();
+    const options = { env: { HOME: folder.path }, cwd: folder.path };
+    try {
+      for (const { heading, line } of commands.filter(({ heading }) => isStory(heading))) {
+        const isDesk = DESK.includes(heading) || line.startsWith("./crpe pack ");
+        let command = line
+          .replaceAll("/srv/crpe", `${folder.path}/${isDesk ? "desk" : "site"}`)
+          .replaceAll("/srv/", `${folder.path}/`)
+          .replaceAll("/var/lib/rancher/k3s/server/manifests", `${folder.path}/manifests`)
+          .replaceAll("dir:web", `dir:${folder.path}/web`)
+          .replace("mirror-config k3s", `mirror-config k3s --root=${folder.path}/node`);
+        for (const [name, port] of [["registry", 6060], ["agent", 36060]] as const) {
+          const server = servers.get(name);
+          if (server !== undefined) command = command.replaceAll(`127.0.0.1:${port}`, new URL(server.url).host);
+        }
+        const [program, ...args] = command.split(" ");
+        const [name = ""] = args;
+        if (program === "./crpe" && ["registry", "agent"].includes(name)) {
+          await servers.get(name)?.[Symbol.asyncDispose]();
+          servers.set(name, await startCrpe([...args, "--addr=127.0.0.1:0"], options));
+          continue;
+        }
+        const result = program === "skopeo"
+          ? await tools.skopeo(args.filter((arg) => !arg.includes("tls-verify")))
+          : program === "podman"
+          ? await tools.podman(args.filter((arg) => !arg.includes("tls-verify")))
+          : await runShell(command, options);
+        assertEquals(result.code, 0, `${line}: ${result.stderr}`);
       }
-      const [program, ...args] = command.split(" ");
-      const [name = ""] = args;
-      if (program === "./crpe" && ["registry", "agent"].includes(name)) {
-        await servers.get(name)?.[Symbol.asyncDispose]();
-        servers.set(name, await startCrpe([...args, "--addr=127.0.0.1:0"], options));
-        continue;
-      }
-      const result = program === "skopeo"
-        ? await tools.skopeo(args.filter((arg) => !arg.includes("tls-verify")))
-        : program === "podman"
-        ? await tools.podman(args.filter((arg) => !arg.includes("tls-verify")))
-        : await runShell(command, options);
-      assertEquals(result.code, 0, `${line}: ${result.stderr}`);
+      const registry = servers.get("registry");
+      assert(registry !== undefined);
+      const response = await fetch(`${registry.url}/v2/registry.lan/team/web/manifests/1.0`, { method: "HEAD" });
+      assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
+      assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
+      const [installed] = JSON.parse((await runShell("./crpe packages --data=site --json", options)).stdout);
+      assertEquals(installed.spec.version, "1.0.0");
+    } finally {
+      for (const server of servers.values()) await server[Symbol.asyncDispose]();
     }
-    const registry = servers.get("registry");
-    assert(registry !== undefined);
-    const response = await fetch(`${registry.url}/v2/registry.lan/team/web/manifests/1.0`, { method: "HEAD" });
-    assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
-    assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
-    const [installed] = JSON.parse((await runShell("./crpe packages --data=site --json", options)).stdout);
-    assertEquals(installed.spec.version, "1.0.0");
-  } finally {
-    for (const server of servers.values()) await server[Symbol.asyncDispose]();
-  }
-});
+  },
+);
 
 async function runShell(command: string, { env, cwd }: { env: Record<string, string>; cwd: string }) {
   const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", command], env, cwd }).output();

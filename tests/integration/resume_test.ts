@@ -1,42 +1,32 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { assert, assertEquals, assertGreater, assertLess } from "../support/assert.ts";
-import { CacheSite, PATH, until } from "../support/cache_site.ts";
+import { CacheFixture, PATH, until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
+import { Random } from "../support/random.ts";
 
 const SIZE = 32 * 1024 * 1024 + 77;
 const CUTS = 10;
 const KILLS = 2;
-// A cut that follows another at once is no progress, and in the end given up.
+// Cuts that follow each other at once leave no progress between them, and crpe gives up after a few of those.
 const MIN_GAP = 16 * 1024;
 
-/** Random numbers from 0 up to, not with, 1; the same for the same seed (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = state + 0x6d2b79f5 >>> 0;
-    let mixed = Math.imul(state ^ state >>> 15, state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
-    return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Positions in the blob, in their order, and which of them are kills. */
-function choosePoints(random: () => number): { at: number; isKill: boolean }[] {
+/** Chooses positions in the blob, in ascending order, and which of them are kills. */
+function choosePoints(random: Random): { at: number; isKill: boolean }[] {
   while (true) {
-    const points = Array.from({ length: CUTS + KILLS }, () => Math.floor(random() * SIZE)).sort((a, b) => a - b);
+    const points = Array.from({ length: CUTS + KILLS }, () => random.below(SIZE)).sort((a, b) => a - b);
     const gaps = [...points, SIZE].map((at, i) => at - (points[i - 1] ?? 0));
     if (gaps.some((gap) => gap < MIN_GAP)) continue;
-    const kills = new Set([Math.floor(random() * 6), 6 + Math.floor(random() * 6)]);
+    const kills = new Set([random.below(6), 6 + random.below(6)]);
     return points.map((at, i) => ({ at, isKill: kills.has(i) }));
   }
 }
 
-Deno.test("[8] a download that is cut ten times, crpe killed twice in between, costs at most 1.05 of its size", async () => {
+Deno.test("[8] a download that is cut ten times, with two kills of crpe in between, fetches at most 1.05 times its size", async () => {
   const seed = Number(Deno.env.get("CRPE_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-  const points = choosePoints(createRandom(seed));
+  const points = choosePoints(new Random(seed));
   console.log(`CRPE_TEST_SEED=${seed}`, points.map(({ at, isKill }) => isKill ? `${at} (kill)` : `${at}`).join(", "));
-  await using site = await CacheSite.start();
-  const { upstream } = site;
+  await using fixture = await CacheFixture.start();
+  const { upstream } = fixture;
   const bytes = makeBytes(SIZE, 21);
   const { digest } = upstream.addBlob(PATH, bytes);
   points.forEach(({ at, isKill }, i) => {
@@ -48,25 +38,25 @@ Deno.test("[8] a download that is cut ten times, crpe killed twice in between, c
       ...(isKill ? { stallAfter: length } : { cutAfter: length }),
     });
   });
-  const partial = `${site.data}/ingest/${digest.replace(":", "-")}.partial`;
+  const partial = `${fixture.data}/ingest/${digest.replace(":", "-")}.partial`;
   const written = async () => (await Deno.stat(partial).catch(() => undefined))?.size ?? 0;
 
   for (const { at } of points.filter(({ isKill }) => isKill)) {
-    const asking = site.get(`blobs/${digest}`);
-    // What has come is in the file by then, so that nothing of it has to come again.
+    const request = fixture.get(`blobs/${digest}`);
+    // By then all received bytes are in the partial file, so none of them is fetched again.
     await until(`byte ${at} is reached`, async () => await written() >= at);
-    await site.kill();
-    const { isComplete, bytes: part } = await asking;
+    await fixture.kill();
+    const { isComplete, bytes: part } = await request;
     assert(!isComplete);
     assertLess(part.length, SIZE);
     assertEquals(computeDigest(part), computeDigest(bytes.subarray(0, part.length)));
-    await site.restart();
+    await fixture.restart();
   }
-  const { isComplete, bytes: all } = await site.get(`blobs/${digest}`);
+  const { isComplete, bytes: all } = await fixture.get(`blobs/${digest}`);
   assert(isComplete);
   assertEquals(computeDigest(all), digest);
-  assert(await site.holds(digest));
-  assertEquals(await site.listTemporary(), []);
+  assert(await fixture.holds(digest));
+  assertEquals(await fixture.listTemporary(), []);
 
   assertEquals(upstream.count("blob", "GET"), 1 + CUTS + KILLS);
   const ratio = upstream.bodyBytes / SIZE;

@@ -13,7 +13,7 @@ async function writeCertificate(folder: TestFolder, { cert, key }: Certificate) 
   return { cert: await folder.write("tls/cert.pem", cert), key: await folder.write("tls/key.pem", key) };
 }
 
-/** The status that curl gets, and the version of HTTP; `0` where it trusts nobody. */
+/** Runs curl. @returns the status and the HTTP version, `000 0` when curl does not trust the certificate */
 async function curl(url: string, ca: string, ...args: string[]): Promise<string> {
   const { stdout } = await new Deno.Command("curl", {
     args: ["-s", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", "--cacert", ca, ...args, url],
@@ -22,7 +22,7 @@ async function curl(url: string, ca: string, ...args: string[]): Promise<string>
 }
 
 peerTest(
-  "crpe registry serves https, and a renewed certificate without ending anything",
+  "registry serves https, and reloads a renewed certificate without closing connections",
   ["openssl", "curl"],
   async () => {
     await using folder = await TestFolder.create();
@@ -43,7 +43,7 @@ peerTest(
     assertEquals(await curl(manifest, ca, "--http1.1"), "200 1.1");
     assertEquals(await curl(manifest, renewedCa), "000 0");
 
-    // A connection that is open all the while.
+    // This connection stays open during the whole test.
     using open = await Deno.connectTls({
       hostname: "127.0.0.1",
       port: Number(new URL(crpe.url).port),
@@ -60,7 +60,7 @@ peerTest(
       while (!crpe.log().includes(text)) await new Promise((resolve) => setTimeout(resolve, 10));
     };
 
-    // The certificate is there before its key is: the pair in use stays.
+    // The certificate was renewed but its key was not: crpe keeps the pair in use.
     await folder.write("tls/cert.pem", second.cert);
     await untilLogged("the renewed one cannot be used");
     assertEquals(await curl(manifest, ca), "200 2");
@@ -76,20 +76,20 @@ const MISUSES: readonly [string, (folder: string) => string[], number, string][]
   ["no key", (folder) => [`--tls-cert=${folder}/cert.pem`], 2, "--tls-key is missing"],
   ["no certificate", (folder) => [`--tls-key=${folder}/key.pem`], 2, "--tls-cert is missing"],
   [
-    "a file that is not there",
+    "a missing file",
     (folder) => [`--tls-cert=${folder}/none.pem`, `--tls-key=${folder}/key.pem`],
     1,
     "none.pem: there is no such file",
   ],
   [
-    "a key for a certificate",
+    "a key in place of a certificate",
     (folder) => [`--tls-cert=${folder}/key.pem`, `--tls-key=${folder}/key.pem`],
     1,
     "it holds no certificate in PEM",
   ],
 ];
 for (const [what, flags, status, words] of MISUSES) {
-  peerTest(`crpe registry does not start with ${what}, and says why`, ["openssl"], async () => {
+  peerTest(`registry does not start with ${what}, and reports why`, ["openssl"], async () => {
     await using folder = await TestFolder.create();
     await writeCertificate(folder, await makeCertificate());
     const { code, stderr } = await runCrpe([

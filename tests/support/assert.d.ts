@@ -1,4 +1,4 @@
-/** What the tests use of `@std/assert`. */
+/** The types of the part of `@std/assert` that the tests use. */
 type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
 export function assert(condition: unknown, message?: string): asserts condition;
 export function assertEquals<T>(actual: T, expected: T, message?: string): void;

@@ -6,7 +6,7 @@ export interface Login {
   readonly password: string;
 }
 
-/** Puts a registry behind a token server of its own (distribution's "Token Authentication"), which wants a login. */
+/** Requires tokens for a registry, and issues them for a login at `/token` (distribution's "Token Authentication"). */
 export function withBearerAuth(handler: Handler, { username, password }: Login): Handler {
   const tokens = new Set<string>();
   return (request) => {

@@ -5,20 +5,20 @@ import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { concat } from "./tar.ts";
 
-/** What a part carries: content whole, or a piece of it. */
+/** An item of a part: a whole blob, or a piece of one. */
 export type PartItem = readonly [digest: Digest] | readonly [digest: Digest, start: number, length: number];
 
-/** How parts are made. */
+/** Options of the parts. */
 export interface PartsOptions {
-  /** Of all digests. */
+  /** The content of all digests. */
   readonly contents: ReadonlyMap<Digest, Uint8Array>;
-  /** Changes an entry's bytes before they are written: the part is well-formed, and wrong. */
+  /** Changes or drops the bytes of an entry: the part stays well-formed, but its content is wrong. */
   readonly spoil?: (name: string, bytes: Uint8Array) => Uint8Array | undefined;
-  /** `ours`: the layout that can be jumped in. */
+  /** `ours` is the layout of stored blocks, which allows seeking. */
   readonly compression?: "ours" | "gzip" | "none";
 }
 
-/** The parts of a package, each as a file. */
+/** Makes the parts of a package, each as the bytes of a file. */
 export async function makeParts(
   kubepkg: KubePkg,
   items: readonly (readonly PartItem[])[],
@@ -38,8 +38,8 @@ export async function makeParts(
       }`;
       const all = options.contents.get(digest)!;
       const bytes = start === undefined ? all : all.slice(start, start + length!);
-      const spoilt = options.spoil === undefined ? bytes : options.spoil(name, bytes);
-      return spoilt === undefined ? [] : [formatEntry(name, spoilt)];
+      const spoiled = options.spoil === undefined ? bytes : options.spoil(name, bytes);
+      return spoiled === undefined ? [] : [formatEntry(name, spoiled)];
     });
     const rest = concat([...body, new Uint8Array(2 * BLOCK_BYTES)]);
     switch (options.compression ?? "ours") {

@@ -1,17 +1,17 @@
 import { type PeerResult, runPeer } from "./peers.ts";
 
-/** What skopeo and podman are set up with. */
+/** Options of skopeo and podman. */
 export interface ContainerToolsOptions {
-  /** Content of `registries.conf`; without it there are no mirrors and no short names. */
+  /** The content of `registries.conf`; by default there are no mirrors and no short names. */
   readonly registriesConf?: string;
 }
 
 /**
- * skopeo and podman with a home, a configuration and a storage of their own, which go when this is disposed of. They
- * accept plain HTTP and unsigned images.
+ * skopeo and podman with a home, configuration and storage of their own, which are removed when this is disposed of.
+ * They accept plain HTTP and unsigned images.
  */
 export class ContainerTools implements AsyncDisposable {
-  /** A folder of this instance, for whatever a test wants to put there. */
+  /** The home of this instance; tests may write files there. */
   readonly home: string;
 
   private constructor(home: string) {
@@ -23,9 +23,9 @@ export class ContainerTools implements AsyncDisposable {
     const config = `${home}/.config/containers`;
     await Deno.mkdir(config, { recursive: true });
     await Deno.mkdir(`${home}/run`, { mode: 0o700 });
-    // podman wants the file that it is pointed at to exist.
+    // podman fails when its auth file does not exist.
     await Deno.writeTextFile(`${home}/auth.json`, "{}");
-    // A user's files are read in place of those below /etc, also for root (containers-registries.conf(5)).
+    // A user's files replace those below /etc, also for root (containers-registries.conf(5)).
     await Deno.writeTextFile(`${config}/policy.json`, '{"default":[{"type":"insecureAcceptAnything"}]}');
     await Deno.writeTextFile(
       `${config}/registries.conf`,
@@ -34,7 +34,7 @@ export class ContainerTools implements AsyncDisposable {
     return new ContainerTools(home);
   }
 
-  /** Runs skopeo; `--tls-verify=false` is added to the subcommands that know it. */
+  /** Runs skopeo; `--tls-verify=false` is added to the subcommands that support it. */
   skopeo(args: readonly string[]): Promise<PeerResult> {
     const [command = "", ...rest] = args;
     const flags = command === "copy" || command === "sync"
@@ -46,7 +46,7 @@ export class ContainerTools implements AsyncDisposable {
     return runPeer("skopeo", [...global, command, ...flags, ...rest], { env: this.#env() });
   }
 
-  /** Runs podman; `--tls-verify=false` is added to the subcommands that know it. */
+  /** Runs podman; `--tls-verify=false` is added to the subcommands that support it. */
   podman(args: readonly string[]): Promise<PeerResult> {
     const [command = "", ...rest] = args;
     const flags = ["login", "pull", "push", "run", "search"].includes(command) ? ["--tls-verify=false"] : [];
@@ -54,7 +54,7 @@ export class ContainerTools implements AsyncDisposable {
       `--root=${this.home}/storage`,
       `--runroot=${this.home}/run/containers`,
       `--tmpdir=${this.home}/run/libpod`,
-      // Overlay needs a kernel module or FUSE, systemd a session: a container that tests run in has neither.
+      // Overlay needs a kernel module or FUSE, and systemd needs a session. A container that tests run in has neither.
       "--storage-driver=vfs",
       "--cgroup-manager=cgroupfs",
       "--events-backend=none",
@@ -76,16 +76,4 @@ export class ContainerTools implements AsyncDisposable {
       TMPDIR: this.home,
     };
   }
-}
-
-/** Runs skopeo once, with nothing kept. */
-export async function skopeo(args: readonly string[]): Promise<PeerResult> {
-  await using tools = await ContainerTools.create();
-  return await tools.skopeo(args);
-}
-
-/** Runs podman once, with nothing kept. */
-export async function podman(args: readonly string[]): Promise<PeerResult> {
-  await using tools = await ContainerTools.create();
-  return await tools.podman(args);
 }

@@ -2,7 +2,7 @@ import { findPeer, type PeerResult, runPeer } from "./peers.ts";
 
 const START_TRIES = 500;
 
-/** A containerd of its own, with an empty store, which goes when it is disposed of. Needs root, as containerd does. */
+/** A private containerd with an empty store, stopped and removed when it is disposed of. containerd needs root. */
 export class Containerd implements AsyncDisposable {
   readonly #folder: string;
   readonly #process: Deno.ChildProcess;
@@ -14,7 +14,7 @@ export class Containerd implements AsyncDisposable {
     this.#log = new Response(process.stderr).text();
   }
 
-  /** Starts Debian's containerd, and waits until it answers. */
+  /** Starts Debian's containerd, and waits until it responds. */
   static async start(): Promise<Containerd> {
     const path = findPeer("containerd");
     if (path === undefined) throw new Error("Cannot start containerd: it is not installed");
@@ -44,7 +44,7 @@ disabled_plugins = [
     }).spawn();
     const containerd = new Containerd(folder, process);
     try {
-      await containerd.#waitUntilItAnswers();
+      await containerd.#waitUntilReady();
       return containerd;
     } catch (error) {
       await containerd[Symbol.asyncDispose]();
@@ -52,7 +52,7 @@ disabled_plugins = [
     }
   }
 
-  /** Runs `ctr` on it. */
+  /** Runs `ctr` against it. */
   ctr(args: readonly string[]): Promise<PeerResult> {
     return runPeer("ctr", ["--address", `${this.#folder}/containerd.sock`, ...args], { env: { HOME: this.#folder } });
   }
@@ -61,13 +61,13 @@ disabled_plugins = [
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The process has ended already.
     }
     await Promise.all([this.#process.status, this.#log]);
     await Deno.remove(this.#folder, { recursive: true });
   }
 
-  async #waitUntilItAnswers(): Promise<void> {
+  async #waitUntilReady(): Promise<void> {
     let last: PeerResult | undefined;
     const ended = this.#process.status.then(() => "ended" as const);
     for (let tries = 0; tries < START_TRIES; tries++) {

@@ -2,13 +2,13 @@ import type { OpenedBlob } from "../../lib/content/source.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
 
-/** Some content and what points at it. */
+/** A blob or manifest, and its descriptor. */
 export interface Content {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly descriptor: Descriptor;
 }
 
-/** Bytes that look random but are the same every time. */
+/** Makes pseudo-random bytes (xorshift); the same seed gives the same bytes. */
 export function makeBytes(size: number, seed = 1): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   let state = (seed * 2654435761) >>> 0 || 1;
@@ -21,14 +21,14 @@ export function makeBytes(size: number, seed = 1): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A blob of `size` bytes. */
+/** Makes a blob of `size` pseudo-random bytes. */
 export function makeBlob(size: number, seed = 1, algorithm: "sha256" | "sha512" = "sha256"): Content {
   const bytes = makeBytes(size, seed);
   const digest = computeDigest(bytes, algorithm);
   return { bytes, descriptor: { mediaType: "application/octet-stream", digest, size } };
 }
 
-/** A manifest over a config and layers, without the content being that of a real image. */
+/** Makes a manifest of a config and layers, which need not be those of a real image. */
 export function makeManifest(config: Content, layers: readonly Content[], subject?: Content): Content {
   return makeJson(MEDIA_TYPE.ociManifest, {
     schemaVersion: 2,
@@ -39,7 +39,7 @@ export function makeManifest(config: Content, layers: readonly Content[], subjec
   });
 }
 
-/** An index over manifests. */
+/** Makes an index of manifests. */
 export function makeIndex(manifests: readonly Content[]): Content {
   return makeJson(MEDIA_TYPE.ociIndex, {
     schemaVersion: 2,
@@ -48,7 +48,7 @@ export function makeIndex(manifests: readonly Content[]): Content {
   });
 }
 
-/** A stream of bytes in chunks. */
+/** Opens a stream of the bytes in chunks. */
 export function streamOf(bytes: Uint8Array<ArrayBuffer>, chunkSize = 64 * 1024): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream({
@@ -59,14 +59,14 @@ export function streamOf(bytes: Uint8Array<ArrayBuffer>, chunkSize = 64 * 1024):
   }, { highWaterMark: 0 });
 }
 
-/** All bytes of an opened blob. */
+/** Reads an opened blob to its end. @throws {Error} when it is undefined */
 export async function readAll(opened: OpenedBlob | undefined): Promise<Uint8Array> {
   if (opened === undefined) throw new Error("there is no such blob");
   return new Uint8Array(await new Response(opened.body as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }
 
-/** A digest that nothing has. */
-export const UNKNOWN_DIGEST: Digest = computeDigest("nobody has this");
+/** A digest that no content has. */
+export const UNKNOWN_DIGEST: Digest = computeDigest("missing content");
 
 function makeJson(mediaType: string, value: unknown): Content {
   const bytes = new TextEncoder().encode(JSON.stringify(value));

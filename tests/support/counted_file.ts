@@ -1,11 +1,11 @@
 import type { SeekableFile } from "../../lib/bytes/file_source.ts";
 
-/** A file in memory that counts what is read of it. */
+/** A file in memory that counts the bytes that are read. */
 export class CountedFile implements SeekableFile {
   readonly #bytes: Uint8Array;
-  /** How many bytes were read, those that were read twice twice. */
+  /** How many bytes were read in total, including repeated reads. */
   bytesRead = 0;
-  /** Where the last byte that was read is, and one more. */
+  /** The end of the furthest read. */
   end = 0;
   isClosed = false;
 

@@ -1,19 +1,19 @@
 /** A TCP proxy on 127.0.0.1 that counts what clients send. */
 export interface CountingProxy extends AsyncDisposable {
   readonly url: string;
-  /** Bytes that clients sent, heads of requests too. */
+  /** How many bytes clients have sent, including request headers. */
   readonly bytes: number;
-  /** Resolves when clients have sent so many bytes in all. */
+  /** Resolves when clients have sent this many bytes in total. */
   reached(bytes: number): Promise<void>;
 }
 
 /**
- * Starts a proxy before a server.
+ * Starts a proxy in front of a server.
  *
  * @param target `http://127.0.0.1:5000`
- * @param port where it listens; any that is free by default
- * @param pace most bytes that go through at a time, each followed by a pause of a millisecond; so that something can
- *   happen in the middle
+ * @param port the port to listen on; by default any free one
+ * @param pace the largest number of bytes forwarded at a time. Blocks of more than 4 KiB are delayed by a millisecond,
+ *   so that a test can act in the middle of a transfer.
  */
 export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 1024 } = {}): CountingProxy {
   const { hostname, port } = new URL(target);
@@ -26,7 +26,7 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
     try {
       connection.close();
     } catch {
-      // It is closed.
+      // It is closed already.
     }
   };
   const count = (size: number) => {
@@ -41,7 +41,7 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
         for (let at = 0; at < got;) at += await to.write(buffer.subarray(at, got));
       }
     } catch {
-      // One of the two has gone.
+      // One of the two sides has disconnected.
     } finally {
       close(from);
       close(to);

@@ -1,5 +1,5 @@
 // The process that crash_test.ts kills: crash_child.ts WORK ROOT BUNDLES KILL-AT before|half
-// What it did is printed as JSON if it lives to its end.
+// Prints its file operations as JSON if it is not killed.
 import { type CrashWork, doWork } from "./crash_work.ts";
 import { WatchedFiles } from "./watched_files.ts";
 

@@ -15,14 +15,14 @@ import { buildImage, buildIndex, type BuiltImage } from "./images.ts";
 import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 
-/** What a process does until it is killed. */
+/** The work of a process that is killed. */
 export type CrashWork = "pull" | "import" | "upgrade" | "parts";
 
-/** Where it does it. */
+/** The folders of the work. */
 export interface CrashFolders {
-  /** Holds the data folder and the folder of hand-over files. */
+  /** Contains the data folder and the folder of hand-over files. */
   readonly root: string;
-  /** Holds the bundles. */
+  /** Contains the bundles. */
   readonly bundles: string;
 }
 
@@ -43,7 +43,7 @@ const IMAGES = [1, 2].map((version) => ({
   "registry.test/team/tool:2": single(version),
 }));
 
-/** The images that a version's bundle has, by their references. */
+/** The images of a version's bundle, by their references. */
 export function imagesOfBundle(version: 1 | 2): Readonly<Record<string, BuiltImage>> {
   return IMAGES[version - 1]!;
 }
@@ -52,7 +52,7 @@ export function imagesOfBundle(version: 1 | 2): Readonly<Record<string, BuiltIma
 export async function packBundles(folder: string): Promise<void> {
   for (const version of [1, 2] as const) {
     const images = imagesOfBundle(version);
-    const store = new DiskStore(`${folder}/office-${version}`);
+    const store = new DiskStore(`${folder}/source-${version}`);
     for (const [reference, image] of Object.entries(images)) {
       const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
       await writeImage(store, repo, tag, image);
@@ -92,9 +92,9 @@ async function writeParts(
 }
 
 /**
- * Does the work, or what is left of it.
+ * Does the work, or the rest of it after a kill.
  *
- * @param report told of all that is said to be done
+ * @param report called for each result that is reported to a client or user
  */
 export async function doWork(
   work: CrashWork,
@@ -108,7 +108,7 @@ export async function doWork(
   if (work === "parts") {
     for (const number of [1, 2]) {
       await install(root, `${bundles}/1.part${number}.tgz`);
-      report(`part ${number} is in`);
+      report(`part ${number} is imported`);
     }
     return undefined;
   }
@@ -128,14 +128,14 @@ async function pull(data: string, report: (what: string) => void): Promise<void>
   using _lock = await takeDataFolder(data);
   const cache = new PullThrough({ store: new DiskStore(data), upstream });
   await cache.resolve(PULLED.repo, PULLED.tag);
-  report("the tag is answered");
+  report("the tag is served");
   for (const { descriptor: { digest } } of manifests.toReversed()) {
     await cache.readManifest(PULLED.repo, digest);
-    report(`manifest ${digest} is answered`);
+    report(`manifest ${digest} is served`);
   }
   for (const { descriptor: { digest } } of blobs) {
     await readAll(await cache.openBlob(PULLED.repo, digest));
-    report(`blob ${digest} is answered`);
+    report(`blob ${digest} is served`);
   }
 }
 

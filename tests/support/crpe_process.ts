@@ -1,34 +1,34 @@
-/** What a process printed, and how it ended. */
+/** The exit status and output of a process. */
 export interface ProcessResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A running crpe. Disposing of it ends it. */
+/** A running crpe. It is stopped when this is disposed of. */
 export interface CrpeProcess extends AsyncDisposable {
-  /** Where it listens. */
+  /** The URL of its server. */
   readonly url: string;
   readonly pid: number;
   readonly finished: Promise<ProcessResult>;
-  /** Everything printed to standard error so far. */
+  /** Everything that it has printed to standard error so far. */
   readonly log: () => string;
   kill(signal: Deno.Signal): void;
 }
 
-/** How to run it. */
+/** Options of a crpe process. */
 export interface CrpeOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly cwd?: string;
-  /** Words before crpe's own: a program that starts it in other surroundings. */
+  /** Words before crpe's own: a program that starts crpe in another environment. */
   readonly within?: readonly string[];
 }
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const PROJECT = new URL("../../deno.json", import.meta.url);
 
-/** The words that run crpe: `$CRPE` (an executable), or the sources with the permissions of the task `crpe`. */
+/** Gives the command that runs crpe: the executable `$CRPE`, or the sources with the permissions of the task `crpe`. */
 export function crpeCommand(): string[] {
   const executable = Deno.env.get("CRPE");
   if (executable) return [executable];
@@ -37,7 +37,7 @@ export function crpeCommand(): string[] {
   return [Deno.execPath(), ...words, `--config=${PROJECT.pathname}`, MAIN];
 }
 
-/** Starts a crpe that serves, and waits until it listens. */
+/** Starts a crpe server, and waits until it listens. */
 export async function startCrpe(args: readonly string[], options: CrpeOptions = {}): Promise<CrpeProcess> {
   const crpe = spawnCrpe(args, options);
   return { ...crpe, url: await crpe.listening };
@@ -48,7 +48,7 @@ export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Pro
   return spawnCrpe(args, options).finished;
 }
 
-/** Starts crpe, whatever it is to do. */
+/** Starts crpe without waiting. `listening` resolves to the URL of a server. */
 export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   const [command, ...words] = [...options.within ?? [], ...crpeCommand()];
   const child = new Deno.Command(command!, {
@@ -62,7 +62,7 @@ export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   }).spawn();
   if (options.stdin !== undefined) {
     const body = options.stdin instanceof Uint8Array ? new Blob([options.stdin]).stream() : options.stdin;
-    // It may end before it has read everything.
+    // crpe may end before it has read everything.
     body.pipeTo(child.stdin).catch(() => {});
   }
   let log = "";
@@ -90,14 +90,16 @@ export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
       try {
         child.kill("SIGTERM");
       } catch {
-        // It has ended.
+        // The process has ended already.
       }
       await ended;
     },
   };
 }
 
-// The tests give crpe a home of its own; what Deno has downloaded lies in ours.
-function denoFolder(): string {
+/**
+ * Gives the folder of Deno's downloads. The tests give crpe a home of its own, so that it would not find the folder.
+ */
+export function denoFolder(): string {
   return Deno.env.get("DENO_DIR") ?? `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
 }

@@ -1,21 +1,21 @@
 import { findPeer } from "./peers.ts";
 
-/** The one password that a registry with `htpasswd` accepts. */
+/** The only password that a registry with `htpasswd` accepts. */
 export const TEST_PASSWORD = "correct horse";
 
-// Its bcrypt hash, the only one that distribution reads; what makes such a hash is not installed everywhere.
+// The bcrypt hash of the password. distribution reads no other kind, and not every machine has a tool that makes one.
 const TEST_PASSWORD_BCRYPT = "$2y$05$crpetestsaltcrpetestsudfVMxHphLuxR0znThMzSLix7UN2INBS";
 
-/** How a distribution registry is to run. */
+/** Options of a distribution registry. */
 export interface DistributionOptions {
-  /** Where it keeps its data; a folder that goes with it when absent. */
+  /** The data folder; by default a temporary one. */
   readonly dataDir?: string;
-  /** Asks for this user with Basic authentication; the password has to be `TEST_PASSWORD`. */
+  /** Requires this user with Basic authentication; the password has to be `TEST_PASSWORD`. */
   readonly htpasswd?: { readonly user: string; readonly password: string };
   /** Makes it a pull-through cache of the registry at this URL. */
   readonly proxyRemote?: string;
   readonly readonly?: boolean;
-  /** The address to listen on, 127.0.0.1 when absent. */
+  /** The address to listen on, by default 127.0.0.1. */
   readonly host?: string;
 }
 
@@ -26,9 +26,9 @@ export interface Distribution extends AsyncDisposable {
   /** `http://127.0.0.1:40123` */
   readonly url: string;
   readonly dataDir: string;
-  /** Process id, for measuring it. */
+  /** The process id, for measurements. */
   readonly pid: number;
-  /** What it has logged, its access log among it. */
+  /** Everything that it has logged, including its access log. */
   log(): string;
 }
 
@@ -61,7 +61,7 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
     try {
       process.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has ended already.
     }
     await Promise.all([process.status, followed]);
     await Deno.remove(folder, { recursive: true });
@@ -70,7 +70,7 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
     await followed;
     throw new Error(`Cannot start docker-registry: it ended with ${code}: ${log}`);
   });
-  ended.catch(() => {}); // It ends some time, and by then nobody waits for it to start.
+  ended.catch(() => {}); // It rejects when the registry is stopped, too; by then nothing awaits it.
   try {
     const host = await Promise.race([listening.promise, ended]);
     return { host, url: `http://${host}`, dataDir, pid: process.pid, log: () => log, [Symbol.asyncDispose]: stop };
@@ -88,7 +88,7 @@ async function writeConfig(folder: string, dataDir: string, options: Distributio
   }
   const config = {
     version: "0.1",
-    // Its port is known only from the line that is logged at this level.
+    // The chosen port is logged at this level.
     log: { level: "info", formatter: "text" },
     storage: {
       filesystem: { rootdirectory: dataDir, maxthreads: 100 },

@@ -1,14 +1,14 @@
 import { TestFolder } from "./test_folder.ts";
 
-/** One run of the program. */
+/** A call of the fake kubectl. */
 export interface KubectlCall {
   readonly args: string;
   readonly input: string;
-  /** `$KUBECONFIG` as it had it. */
+  /** The value of `$KUBECONFIG`. */
   readonly kubeconfig: string;
 }
 
-/** A program `kubectl` in a folder of its own, which notes what it is told. */
+/** An executable `kubectl` that records its calls. */
 export class FakeKubectl implements AsyncDisposable {
   readonly #folder: TestFolder;
 
@@ -36,24 +36,24 @@ exit 0
     return new FakeKubectl(folder);
   }
 
-  /** An environment in which this is the kubectl. */
+  /** A value of `$PATH` that finds this kubectl first. */
   get path(): string {
     return `${this.#folder.path}/bin:${Deno.env.get("PATH")}`;
   }
 
-  /** From now on a command (`apply`) fails, and says this. */
+  /** Makes a command such as `apply` fail with a message from now on. */
   async fail(command: string, says: string): Promise<void> {
     await this.#folder.write(`fails-${command}`, "");
     await this.#folder.write(`says-${command}`, says);
   }
 
-  /** From now on it succeeds again. */
+  /** Makes a command succeed again. */
   async succeed(command: string): Promise<void> {
     await Deno.remove(`${this.#folder.path}/fails-${command}`);
     await Deno.remove(`${this.#folder.path}/says-${command}`);
   }
 
-  /** What it was told since it was asked last. */
+  /** Returns the calls since the last `takeCalls()`. */
   async takeCalls(): Promise<KubectlCall[]> {
     const folder = `${this.#folder.path}/calls`;
     const calls: KubectlCall[] = [];

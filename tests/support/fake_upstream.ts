@@ -5,16 +5,16 @@ import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
 import { type Content, streamOf } from "./content.ts";
 
-/** Who sends the blobs. */
+/** The host that sends the blobs. */
 export const UPSTREAM_HOST = "sender.example:5000";
 
-/** An upstream without a network, which counts what it is asked for and does as it is told. */
+/** An upstream without a network. It records its calls, and a test controls its failures. */
 export class FakeUpstream implements Upstream {
   readonly tags = new Map<string, Digest>();
   readonly content = new Map<Digest, Content>();
-  /** What was asked, in order: `blob sha256:…`, `head 1.0`. */
+  /** The calls, in order: `blob sha256:…`, `head 1.0`. */
   readonly asked: string[] = [];
-  /** Thrown at every request. */
+  /** Thrown by every call. */
   failure: Error | undefined;
   /** Awaited before each chunk of a blob. */
   beforeChunk: (sent: number) => Promise<void> = () => Promise.resolve();
@@ -80,7 +80,7 @@ export class FakeUpstream implements Upstream {
   }
 }
 
-/** The failure of an upstream that cannot be reached. */
+/** Makes the error of an upstream that cannot be reached. */
 export function unreachable(): RegistryError {
   return new RegistryError("UNAVAILABLE", "Cannot reach registry.example: connection refused");
 }

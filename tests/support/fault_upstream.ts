@@ -2,9 +2,10 @@ import { gzipSync } from "node:zlib";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../lib/oci/manifest.ts";
 import { type RawRequest, type RawResponse, type RawServer, serveRaw } from "./raw_http.ts";
-import { basic, errorBody, kindOf, notFound, rangeOf, type RequestKind, text } from "./upstream_answer.ts";
+import { errorBody, kindOf, notFound, rangeOf, type RequestKind, text } from "./upstream_answer.ts";
+import { type UpstreamAuth, UpstreamLogin } from "./upstream_login.ts";
 
-/** A request that came, in the order in which they did. */
+/** A received request. */
 export interface SeenRequest {
   readonly kind: RequestKind;
   readonly method: string;
@@ -16,58 +17,39 @@ export interface SeenRequest {
   readonly body: string;
 }
 
-/** Something that goes wrong. All that is set holds for each request that the fault is for. */
+/** A fault. Everything that is set applies to each request that the fault is for. */
 export interface Fault extends Partial<Omit<RawResponse, "status">> {
-  /** Which requests it is for. Absent: all but those for tokens. */
+  /** The requests that it is for; by default all except those for tokens. */
   readonly kind?: RequestKind;
   readonly method?: string;
-  /** Text that is part of the path. */
+  /** Only requests whose path contains this text. */
   readonly path?: string;
-  /** For so many requests; absent: for ever. */
+  /** How many requests it is for; by default every one. */
   readonly times?: number;
-  /** An answer of this status instead of the right one. */
+  /** Answers with this status and no body. */
   readonly status?: number;
-  /** The first byte is another one. */
+  /** Changes the first byte of the body. */
   readonly wrongBytes?: boolean;
-  /** A range is answered 200 with the whole. */
+  /** Answers a Range request with 200 and the whole blob. */
   readonly ignoreRange?: boolean;
-  /** A redirect there (`{path}` stands for the path that was asked for). */
+  /** Redirects to this URL; `{path}` in it is replaced with the requested path. */
   readonly redirectTo?: string;
-  /** The body is sent gzipped, with the header that says so. */
+  /** Sends the body gzipped, with `Content-Encoding`. */
   readonly gzip?: boolean;
 }
 
-/** How clients have to log in. */
-export type UpstreamAuth =
-  | { readonly type: "basic"; readonly username: string; readonly password: string }
-  | {
-    readonly type: "bearer";
-    /** Absent: anybody gets a token. */
-    readonly username?: string;
-    readonly password?: string;
-    /** A token server somewhere else; absent: `/token` here. */
-    readonly realm?: string;
-    readonly expiresIn?: number;
-    /** Left out of the challenge. */
-    readonly omit?: readonly ("scope" | "service")[];
-    /** An identity token that `POST` takes. */
-    readonly identityToken?: string;
-  }
-  /** Every login is refused, though tokens are given. */
-  | { readonly type: "never" };
-
-/** How an upstream is started. */
+/** Options of an upstream. */
 export interface FaultUpstreamOptions {
   readonly auth?: UpstreamAuth;
-  /** PEM; absent: plain http. */
+  /** Certificate and key in PEM; by default it serves plain HTTP. */
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** Pages of `tags/list` have so many tags. */
+  /** The number of tags in a page of `tags/list`; by default unlimited. */
   readonly tagsPerPage?: number;
-  /** Whether there is a referrers API. */
+  /** Whether it has a referrers API. */
   readonly referrersApi?: boolean;
 }
 
-/** An image that was added. */
+/** The descriptors of an added image. */
 export interface AddedImage {
   readonly manifest: Descriptor;
   readonly manifestBytes: Uint8Array;
@@ -85,7 +67,7 @@ interface Repository {
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 
-/** Starts a registry in this process, on 127.0.0.1, that holds its images in memory and fails as it is told to. */
+/** Starts a registry in this process, on 127.0.0.1, with its images in memory and with the faults that a test sets. */
 export function startFaultUpstream(options: FaultUpstreamOptions = {}): FaultUpstream {
   return new FaultUpstream(options);
 }
@@ -100,8 +82,8 @@ export class FaultUpstream implements AsyncDisposable {
   readonly #options: FaultUpstreamOptions;
   readonly #repositories = new Map<string, Repository>();
   readonly #server: RawServer;
+  readonly #login: UpstreamLogin;
   #faults: { fault: Fault; left: number }[] = [];
-  #tokens = 0;
   #isEnded = false;
 
   constructor(options: FaultUpstreamOptions) {
@@ -110,6 +92,7 @@ export class FaultUpstream implements AsyncDisposable {
     this.#server = server;
     this.host = `127.0.0.1:${server.port}`;
     this.url = `${options.tls === undefined ? "http" : "https"}://${this.host}`;
+    this.#login = new UpstreamLogin(this, options.auth);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,29 +101,29 @@ export class FaultUpstream implements AsyncDisposable {
     await this.#server[Symbol.asyncDispose]();
   }
 
-  /** From now on this goes wrong, besides what does already. Of several faults that fit, the first is used. */
+  /** Adds a fault. Of several that match a request, the first one applies. */
   fail(fault: Fault): void {
     this.#faults.push({ fault, left: fault.times ?? Infinity });
   }
 
-  /** From now on nothing goes wrong. */
+  /** Removes all faults. */
   heal(): void {
     this.#faults = [];
   }
 
-  /** How many bytes of bodies were handed to the connections so far. */
+  /** How many bytes of bodies were written to connections so far. */
   get bodyBytes(): number {
     return this.#server.bodyBytes;
   }
 
-  /** How many requests of a kind came, of any method unless one is named. */
+  /** Counts the received requests of a kind and a method; by default of any. */
   count(kind?: RequestKind, method?: string): number {
     return this.requests.filter((seen) =>
       (kind === undefined || seen.kind === kind) && (method === undefined || seen.method === method)
     ).length;
   }
 
-  /** Adds an image with these layers (default: one small one) and gives it a tag. */
+  /** Adds an image with these layers, by default a single small one, and tags it. */
   addImage(repo: string, tag: string, layers: readonly Uint8Array[] = [text(`layer of ${repo}:${tag}`)]): AddedImage {
     const config = {
       ...this.addBlob(repo, text(JSON.stringify({ architecture: "amd64", os: "linux", of: repo, tag }))),
@@ -181,7 +164,7 @@ export class FaultUpstream implements AsyncDisposable {
     return { mediaType: LAYER_TYPE, digest, size: bytes.length };
   }
 
-  /** Takes a tag away. */
+  /** Removes a tag. */
   removeTag(repo: string, tag: string): void {
     this.#repository(repo).tags.delete(tag);
   }
@@ -237,8 +220,8 @@ export class FaultUpstream implements AsyncDisposable {
   }
 
   #answer(request: RawRequest, kind: RequestKind): (isRangeIgnored: boolean) => RawResponse {
-    if (kind === "token") return () => this.#giveToken(request);
-    const challenge = this.#challenge(request);
+    if (kind === "token") return () => this.#login.giveToken(request);
+    const challenge = this.#login.challenge(request);
     if (challenge !== undefined) {
       return () => ({
         status: 401,
@@ -287,45 +270,5 @@ export class FaultUpstream implements AsyncDisposable {
       headers: { "Content-Type": "application/json", ...headers },
       body: JSON.stringify({ name, tags }),
     };
-  }
-
-  #challenge({ headers, url }: RawRequest): string | undefined {
-    const { auth } = this.#options;
-    const sent = headers.get("authorization") ?? "";
-    if (auth === undefined) return undefined;
-    if (auth.type === "basic") {
-      return sent === basic(auth) ? undefined : `Basic realm="fault upstream"`;
-    }
-    if (auth.type === "bearer" && this.#isToken(sent)) return undefined;
-    const omit = auth.type === "bearer" ? auth.omit ?? [] : [];
-    const realm = auth.type === "bearer" && auth.realm !== undefined ? auth.realm : `${this.url}/token`;
-    const name = /^\/v2\/(.+)\/[^/]+\/[^/]+$/.exec(url.pathname)?.[1];
-    return [
-      `Bearer realm="${realm}"`,
-      ...(omit.includes("service") ? [] : [`service="${this.host}"`]),
-      ...(omit.includes("scope") || name === undefined ? [] : [`scope="repository:${name}:pull"`]),
-    ].join(",");
-  }
-
-  #isToken(authorization: string): boolean {
-    return /^Bearer token-\d+$/.test(authorization);
-  }
-
-  #giveToken({ method, headers, body }: RawRequest): RawResponse {
-    const { auth } = this.#options;
-    const answer = {
-      token: `token-${++this.#tokens}`,
-      expires_in: auth?.type === "bearer" ? auth.expiresIn : undefined,
-    };
-    if (auth?.type !== "bearer") return { status: 200, body: JSON.stringify(answer) };
-    if (method === "POST") {
-      if (auth.identityToken === undefined) return { status: 405 };
-      const isRight = new URLSearchParams(body).get("refresh_token") === auth.identityToken;
-      return isRight
-        ? { status: 200, body: JSON.stringify({ ...answer, access_token: answer.token, token: undefined }) }
-        : { status: 401 };
-    }
-    if (auth.username !== undefined && headers.get("authorization") !== basic(auth)) return { status: 401 };
-    return { status: 200, body: JSON.stringify(answer) };
   }
 }

@@ -1,4 +1,4 @@
-/** Connections that ask for nothing, and others that never come to the end of their question. Disposing of it ends them. */
+/** Idle connections, and connections whose request never ends. They are closed when this is disposed of. */
 export interface HostileConnections extends AsyncDisposable {
   /** How many are still open. */
   readonly open: number;
@@ -7,7 +7,7 @@ export interface HostileConnections extends AsyncDisposable {
 const DRIP_MILLISECONDS = 200;
 const AT_A_TIME = 50;
 
-/** Opens connections to a server on this machine, and keeps them open for as long as the server lets it. */
+/** Opens connections to a server on this machine, and keeps them open for as long as the server allows. */
 export async function openHostileConnections(
   { port, idle, dripping }: { port: number; idle: number; dripping: number },
 ): Promise<HostileConnections> {
@@ -21,7 +21,7 @@ export async function openHostileConnections(
       try {
         while (await connection.read(new Uint8Array(1024)) !== null);
       } catch {
-        // It was reset, or we closed it.
+        // The server reset the connection, or it was closed below.
       }
       connections.delete(connection);
     };

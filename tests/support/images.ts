@@ -8,7 +8,7 @@ import { concat, makeTar } from "./tar.ts";
 /** The files of a layer: path → content. */
 export type Files = Readonly<Record<string, string | Uint8Array>>;
 
-/** A manifest's bytes and what points at them. */
+/** A manifest's bytes and descriptor. */
 export interface BuiltManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -16,29 +16,29 @@ export interface BuiltManifest {
 
 /** An image, an index or an artifact, complete. */
 export interface BuiltImage {
-  /** Children before the manifests that name them; `root` is the last. */
+  /** Children before the manifests that name them; the last one is `root`. */
   readonly manifests: readonly BuiltManifest[];
   /** Configs and layers. */
   readonly blobs: ReadonlyMap<Digest, Uint8Array<ArrayBuffer>>;
-  /** Layers that are too large to be in memory. */
+  /** Layers that are too large for memory. */
   readonly largeBlobs: ReadonlyMap<Digest, LargeBlob>;
   readonly root: Descriptor;
 }
 
-/** What an image is made of; it is the same, byte for byte, each time. */
+/** Options of an image. The same options give the same bytes. */
 export interface ImageOptions {
-  /** Files of the one layer, or of each. One file when absent. */
+  /** The files of the only layer, or of each layer; by default one file. */
   readonly files?: Files | readonly Files[];
-  /** `linux/amd64` when absent. */
+  /** By default `linux/amd64`. */
   readonly platform?: string;
   readonly layerCompression?: "gzip" | "zstd" | "none";
-  /** Of every digest in the image but the `diff_ids`, which are always sha256. */
+  /** The algorithm of every digest in the image except the `diff_ids`, which are always sha256. */
   readonly algorithm?: Algorithm;
   readonly format?: "oci" | "docker";
   readonly annotations?: Readonly<Record<string, string>>;
-  /** What the image runs; it has no shell. */
+  /** The command of the image, which has no shell. */
   readonly entrypoint?: readonly string[];
-  /** One more layer, the topmost. */
+  /** An additional layer on top. */
   readonly largeLayer?: LargeBlob;
 }
 
@@ -48,7 +48,7 @@ const LAYER_TYPES = {
   docker: "application/vnd.docker.image.rootfs.diff.tar",
 };
 
-/** Makes an image of real layers that container tools accept. */
+/** Builds an image of real layers that container tools accept. */
 export function buildImage(options: ImageOptions = {}): BuiltImage {
   const { algorithm = "sha256", format = "oci", layerCompression = "gzip", annotations } = options;
   const platform = parsePlatform(options.platform ?? "linux/amd64");
@@ -90,15 +90,15 @@ export function buildImage(options: ImageOptions = {}): BuiltImage {
   return { manifests: [manifest], blobs, largeBlobs, root: { ...manifest.descriptor, platform } };
 }
 
-/** What an index is, besides its images. */
+/** Options of an index. */
 export interface IndexOptions {
-  /** Adds what BuildKit adds: a manifest for `unknown/unknown` that attests the first image. */
+  /** Adds an attestation of the first image, for the platform `unknown/unknown`, like BuildKit. */
   readonly attestation?: boolean;
   readonly format?: "oci" | "docker";
   readonly algorithm?: Algorithm;
 }
 
-/** Makes an index over images of several platforms, or over indexes. */
+/** Builds an index of images for several platforms, or of indexes. */
 export function buildIndex(images: readonly BuiltImage[], options: IndexOptions = {}): BuiltImage {
   const { format = "oci", algorithm = "sha256" } = options;
   const [first] = images;
@@ -107,7 +107,7 @@ export function buildIndex(images: readonly BuiltImage[], options: IndexOptions 
   return combine(all, makeManifest({ schemaVersion: 2, mediaType, manifests: all.map(({ root }) => root) }, algorithm));
 }
 
-/** Makes an artifact that refers to something else (a signature, a bill of materials). */
+/** Builds an artifact that refers to a subject: a signature, or a bill of materials. */
 export function buildArtifact(subject: Descriptor, artifactType: string, content = "an artifact"): BuiltImage {
   const layer = encoder.encode(content);
   const empty = encoder.encode("{}");
@@ -159,7 +159,7 @@ function buildAttestation(subject: Descriptor): BuiltImage {
 }
 
 function combine(parts: readonly BuiltImage[], top: BuiltManifest): BuiltImage {
-  // Two images may share a manifest (an architecture under two names).
+  // Two images may share a manifest, such as one architecture under two names.
   const manifests = new Map(parts.flatMap((part) => part.manifests).map((each) => [each.descriptor.digest, each]));
   return {
     manifests: [...manifests.values(), top],
@@ -189,7 +189,7 @@ function compress(tar: Uint8Array<ArrayBuffer>, compression: "gzip" | "zstd" | "
   return compression === "gzip" ? new Uint8Array(gzipSync(tar)) : storeAsZstd(tar);
 }
 
-// One frame of raw blocks (RFC 8878, 3.1.1): a valid zstd file without a compressor.
+// One frame of raw blocks (RFC 8878, 3.1.1) is a valid zstd file, and needs no compressor.
 function storeAsZstd(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);

@@ -1,4 +1,4 @@
-/** A KubePkg with these images (name → digest or "") and a ConfigMap. */
+/** Makes a KubePkg with a ConfigMap and these images: name → digest, or "" for none. */
 export function makeKubePkg(
   images: Readonly<Record<string, string>>,
   { name = "line4", version = "1.0.0", data = { line: "4" } }: {

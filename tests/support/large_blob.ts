@@ -4,20 +4,20 @@ import { formatTarHeader, TAR_END, tarPadding } from "./tar.ts";
 
 const CHUNK = 1024 * 1024;
 
-/** A blob that is made while it is read, so that it is never in memory as a whole. */
+/** A blob that is generated while it is read, so that it is never in memory as a whole. */
 export interface LargeBlob {
   readonly digest: Digest;
   /** Size in bytes. */
   readonly size: number;
-  /** The same bytes each time. */
+  /** Opens the blob; the bytes are the same each time. */
   open(): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /**
  * Makes a layer (a tar of one file) whose content cannot be compressed.
  *
- * @param contentSize bytes of the file; the layer is some 1.5 KiB larger
- * @param seed another number, other bytes
+ * @param contentSize the size of the file in bytes; the layer is some 1.5 KiB larger
+ * @param seed another seed gives other bytes
  */
 export function makeLargeLayer(contentSize: number, seed = 1): LargeBlob {
   const hash = createHash("sha256");
@@ -44,7 +44,7 @@ export function makeLargeLayer(contentSize: number, seed = 1): LargeBlob {
 
 function* generate(contentSize: number, seed: number): Generator<Uint8Array<ArrayBuffer>, undefined> {
   yield formatTarHeader({ path: "large.bin", size: contentSize });
-  // The key stream of a cipher in counter mode: random to any compressor, and made faster than it can be hashed.
+  // The key stream of a cipher in counter mode cannot be compressed, and is generated faster than it is hashed.
   const key = new Uint8Array(16);
   new DataView(key.buffer).setUint32(0, seed);
   const cipher = createCipheriv("aes-128-ctr", key, new Uint8Array(16));

@@ -11,17 +11,17 @@ interface Repository {
   readonly tags: Map<string, Digest>;
 }
 
-/** A store without a disk. It counts the bodies it has given out, so that a test can see that none is left open. */
+/** A store in memory. It counts its open bodies, so that a test can check that none is leaked. */
 export class MemoryStore implements ContentStore, ContentCatalog {
-  /** Bodies that have been neither read to their end nor cancelled. */
+  /** How many bodies have been neither read to their end nor cancelled. */
   openBodies = 0;
-  /** Bodies that were cancelled. */
+  /** How many bodies were cancelled. */
   cancelledBodies = 0;
-  /** What was asked, in order, by method: `["resolve", "openBlob"]`. */
+  /** The methods called, in order: `["resolve", "openBlob"]`. */
   readonly asked: string[] = [];
-  /** Size of the chunks that a body comes in, in bytes. */
+  /** The size of the chunks of a body, in bytes. */
   chunkSize = 64 * 1024;
-  /** Thrown in place of the chunk that starts at this position, or after it. */
+  /** Fails a body with this error at the first chunk that starts at or after this position. */
   failAt: { readonly position: number; readonly error: Error } | undefined;
   /** Thrown by every method. */
   failure: unknown;
@@ -118,9 +118,9 @@ export class MemoryStore implements ContentStore, ContentCatalog {
   #open(repo: string): Repository {
     const known = this.#repositories.get(repo);
     if (known !== undefined) return known;
-    const made = { manifests: new Map(), tags: new Map() };
-    this.#repositories.set(repo, made);
-    return made;
+    const created = { manifests: new Map(), tags: new Map() };
+    this.#repositories.set(repo, created);
+    return created;
   }
 
   #stream(bytes: Uint8Array, start: number, end: number): ReadableStream<Uint8Array> {

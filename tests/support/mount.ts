@@ -1,7 +1,7 @@
-/** A file system of its own in memory; it goes when this is disposed of. */
+/** A file system in memory, unmounted when this is disposed of. */
 export interface Mount extends AsyncDisposable {
   readonly path: string;
-  /** Makes it read-only. */
+  /** Remounts it read-only. */
   freeze(): Promise<void>;
 }
 
@@ -13,7 +13,7 @@ async function run(command: string, ...args: string[]): Promise<boolean> {
   }
 }
 
-/** Mounts a file system of `size` bytes. @throws where this user may not */
+/** Mounts a file system of `size` bytes. @throws {Error} when the user may not mount */
 export async function mountSmall(size: number): Promise<Mount> {
   const path = await Deno.makeTempDir({ prefix: "crpe-mount-" });
   if (!await run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", path)) {

@@ -1,4 +1,4 @@
-/** A program other than ours that tests run against; the name is that of its executable. */
+/** The executable of a real client, registry or tool that tests run against. */
 export type Peer =
   | "docker-registry"
   | "containerd"
@@ -15,16 +15,16 @@ export type Peer =
   | "curl"
   | "zstd";
 
-/** What a program that has ended left behind. */
+/** The exit status and output of a program. */
 export interface PeerResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** The path of a peer, or `undefined` where it is not installed. */
+/** Finds the path of a peer, or `undefined` when it is not installed. */
 export function findPeer(name: Peer): string | undefined {
-  // Servers are in sbin, which is not on everybody's PATH.
+  // Servers are in sbin, which is not on the PATH of every user.
   const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
   return folders.map((folder) => `${folder}/${name}`).find((path) => {
     try {
@@ -35,23 +35,18 @@ export function findPeer(name: Peer): string | undefined {
   });
 }
 
-/** Tells whether a peer is installed. */
-export function hasPeer(name: Peer): boolean {
-  return findPeer(name) !== undefined;
-}
-
 /**
- * Registers a test that needs peers. Where one is missing the test is skipped, and its name says why; in CI
- * (`CI=true`) it fails instead, so that a skip cannot go unseen.
+ * Registers a test that needs peers. When one is missing, the test is skipped and its name says why. In CI (`CI=true`)
+ * it fails instead, so that a skip is noticed.
  */
 export function peerTest(name: string, peers: readonly Peer[], fn: () => Promise<void>): void {
   const missing = peers.flatMap((peer) =>
-    !hasPeer(peer) ? [peer] : peer === "containerd" && !isRoot() ? ["root for containerd"] : []
+    findPeer(peer) === undefined ? [peer] : peer === "containerd" && !isRoot() ? ["root for containerd"] : []
   );
   testWith(missing, name, fn);
 }
 
-/** As `peerTest`, for a test that takes root: it mounts file systems, or makes network namespaces. */
+/** Registers a test that needs root, because it mounts file systems or creates network namespaces; see `peerTest`. */
 export function rootTest(name: string, fn: () => Promise<void>): void {
   testWith(isRoot() ? [] : ["root"], name, fn);
 }
@@ -69,7 +64,7 @@ function testWith(missing: readonly string[], name: string, fn: () => Promise<vo
   });
 }
 
-/** Runs a peer to its end. It sees only the environment given, and PATH. */
+/** Runs a peer to its end, with PATH and the given environment only. */
 export async function runPeer(
   name: Peer,
   args: readonly string[],

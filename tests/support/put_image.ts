@@ -2,7 +2,7 @@ import type { ContentStore } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { BuiltImage } from "./images.ts";
 
-/** Files an image in a store: children first, the tag last. */
+/** Writes an image to a store: children first, the tag last. */
 export async function writeImage(store: ContentStore, repo: string, tag: string, image: BuiltImage): Promise<void> {
   for (const { digest, size, open } of blobsOf(image)) {
     await store.writeBlob(repo, { mediaType: "application/octet-stream", digest, size }, open());
@@ -11,13 +11,13 @@ export async function writeImage(store: ContentStore, repo: string, tag: string,
   await store.tag(repo, tag, image.root.digest);
 }
 
-/** Who pushes. */
+/** Options of a push. */
 export interface PushOptions {
   readonly auth?: { readonly user: string; readonly password: string };
 }
 
 /**
- * Pushes an image to a registry over HTTP, each blob with one POST and one PUT.
+ * Pushes an image to a registry over HTTP, with one POST and one PUT for each blob.
  *
  * @param registryUrl `http://127.0.0.1:5000`
  * @param path the repository on that registry
@@ -32,11 +32,11 @@ export async function pushImage(
   const headers: Record<string, string> = options.auth === undefined
     ? {}
     : { authorization: `Basic ${btoa(`${options.auth.user}:${options.auth.password}`)}` };
-  const send = async (method: string, url: URL, body?: BodyInit, contentType?: string): Promise<Response> => {
+  const send = async (method: string, url: URL, content?: { body: BodyInit; type: string }): Promise<Response> => {
     const response = await fetch(url, {
       method,
-      headers: contentType === undefined ? headers : { ...headers, "content-type": contentType },
-      ...(body === undefined ? {} : { body }),
+      headers: content === undefined ? headers : { ...headers, "content-type": content.type },
+      ...(content === undefined ? {} : { body: content.body }),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`Cannot push: ${method} ${url} gave ${response.status} ${text}`);
@@ -46,13 +46,13 @@ export async function pushImage(
     const started = await send("POST", new URL(`/v2/${path}/blobs/uploads/`, registryUrl));
     const upload = new URL(started.headers.get("location")!, registryUrl);
     upload.searchParams.set("digest", digest);
-    await send("PUT", upload, open(), "application/octet-stream");
+    await send("PUT", upload, { body: open(), type: "application/octet-stream" });
   }
   for (const { descriptor: { mediaType, digest }, bytes } of image.manifests) {
-    await send("PUT", new URL(`/v2/${path}/manifests/${digest}`, registryUrl), bytes, mediaType);
+    await send("PUT", new URL(`/v2/${path}/manifests/${digest}`, registryUrl), { body: bytes, type: mediaType });
   }
   const { bytes, descriptor } = image.manifests.at(-1)!;
-  await send("PUT", new URL(`/v2/${path}/manifests/${tag}`, registryUrl), bytes, descriptor.mediaType);
+  await send("PUT", new URL(`/v2/${path}/manifests/${tag}`, registryUrl), { body: bytes, type: descriptor.mediaType });
 }
 
 function* blobsOf(

@@ -1,4 +1,4 @@
-/** A request as it came over the wire. */
+/** A request as received. */
 export interface RawRequest {
   readonly method: string;
   readonly url: URL;
@@ -6,29 +6,29 @@ export interface RawRequest {
   readonly body: string;
 }
 
-/** An answer, written as it is said, whether or not that is right. */
+/** A response that is written exactly as specified, even if it is invalid. */
 export interface RawResponse {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string;
-  /** What `Content-Length` says: a number that may be a lie, or `null` for none. Absent: the truth. */
+  /** The value of `Content-Length`, which may be wrong; `null` for no header. By default the right one. */
   readonly contentLength?: number | null;
-  /** After so many bytes of the body the connection is cut. */
+  /** Closes the connection after this many bytes of the body. */
   readonly cutAfter?: number;
-  /** After so many bytes of the body nothing more comes, and the connection stays open. */
+  /** Sends nothing more after this many bytes of the body, but leaves the connection open. */
   readonly stallAfter?: number;
-  /** One byte is sent every so many milliseconds. */
+  /** Sends one byte at a time, with a pause of this many milliseconds after each. */
   readonly drip?: number;
-  /** After so many bytes of the body the rest waits for this. */
+  /** Pauses after this many bytes of the body, until the promise resolves. */
   readonly pause?: { readonly after: number; readonly until: Promise<unknown> };
-  /** Not even the head is sent before this. */
+  /** Sends nothing, not even the head, before this resolves. */
   readonly hold?: Promise<unknown>;
 }
 
-/** A listener, and how it is told to end. */
+/** A running server. It is stopped when this is disposed of. */
 export interface RawServer extends AsyncDisposable {
   readonly port: number;
-  /** How many bytes of bodies were handed to the connections so far. */
+  /** How many bytes of bodies were written to connections so far. */
   readonly bodyBytes: number;
 }
 
@@ -36,7 +36,7 @@ type Handler = (request: RawRequest) => RawResponse | Promise<RawResponse>;
 
 const ENCODER = new TextEncoder();
 
-/** Serves HTTP/1.1 on 127.0.0.1, one request a connection, with all the freedom that a real server does not give. */
+/** Serves HTTP/1.1 on 127.0.0.1, one request per connection, without the checks of a real server. */
 export function serveRaw(handler: Handler, tls?: { cert: string; key: string }): RawServer {
   const at = { hostname: "127.0.0.1", port: 0 };
   const listener = tls === undefined ? Deno.listen(at) : Deno.listenTls({ ...at, ...tls });
@@ -45,7 +45,7 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
   const ended = Promise.withResolvers<void>();
   let isOpen = true;
   let bodyBytes = 0;
-  const surroundings: Surroundings = {
+  const context: ConnectionContext = {
     isOpen: () => isOpen,
     ended: ended.promise,
     onBody: (bytes) => bodyBytes += bytes,
@@ -56,10 +56,10 @@ export function serveRaw(handler: Handler, tls?: { cert: string; key: string }):
     try {
       const request = await readRequest(connection);
       if (request !== undefined) {
-        await writeResponse(connection, request, await handler(request), surroundings);
+        await writeResponse(connection, { ...await handler(request), method: request.method }, context);
       }
     } catch (error) {
-      // Clients go away, and do not trust certificates, as the tests want them to.
+      // Tests make clients disconnect, and refuse certificates.
       if (!(error instanceof Deno.errors.Http || isConnectionError(error))) throw error;
     } finally {
       connections.delete(connection);
@@ -120,7 +120,7 @@ async function readRequest(connection: Deno.Conn): Promise<RawRequest | undefine
   return { method, url, headers, body: text.slice(headEnd + 4) };
 }
 
-interface Surroundings {
+interface ConnectionContext {
   readonly isOpen: () => boolean;
   /** Resolves when the server ends. */
   readonly ended: Promise<void>;
@@ -129,9 +129,8 @@ interface Surroundings {
 
 async function writeResponse(
   connection: Deno.Conn,
-  request: RawRequest,
-  response: RawResponse,
-  { isOpen, ended, onBody }: Surroundings,
+  { method, ...response }: RawResponse & { readonly method: string },
+  { isOpen, ended, onBody }: ConnectionContext,
 ): Promise<void> {
   const { status, headers = {}, body = "", contentLength, cutAfter, stallAfter, drip, pause, hold } = response;
   if (hold !== undefined) await Promise.race([hold, ended]);
@@ -143,7 +142,7 @@ async function writeResponse(
     "Connection": "close",
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   await writeAll(connection, ENCODER.encode(`HTTP/1.1 ${status} Status\r\n${lines.join("")}\r\n`));
-  if (request.method === "HEAD") return;
+  if (method === "HEAD") return;
   const sent = bytes.subarray(0, Math.min(bytes.length, cutAfter ?? Infinity, stallAfter ?? Infinity));
   if (drip !== undefined) {
     for (let i = 0; i < sent.length && isOpen(); i++) {
@@ -156,7 +155,7 @@ async function writeResponse(
     await Promise.race([until, ended]);
     await writeAll(connection, sent.subarray(after), onBody);
   }
-  // Until the client goes away, or the server ends.
+  // The read ends when the client disconnects or the server stops.
   if (stallAfter !== undefined) await connection.read(new Uint8Array(1));
 }
 

@@ -4,29 +4,29 @@ import { buildArtifact, buildImage, buildIndex } from "./images.ts";
 import { MemoryStore } from "./memory_store.ts";
 import { writeImage } from "./put_image.ts";
 
-/** The repository that has all of what follows. */
+/** The repository that holds the content below. */
 export const REPO = "docker.io/library/app";
 /** An image with an uncompressed layer. */
 export const image = buildImage({ files: { "a.txt": "a".repeat(5000) }, layerCompression: "none" });
-/** An image of another platform, in Docker's types. */
+/** An image for another platform, with Docker's media types. */
 export const arm = buildImage({ platform: "linux/arm64", format: "docker" });
 /** An index over both. */
 export const index = buildIndex([image, arm], { attestation: true });
-/** What refers to the image. */
+/** An artifact that refers to the image. */
 export const artifact = buildArtifact(image.root, "application/vnd.example.sbom");
-/** What refers to the image too. */
+/** A second artifact that refers to the image. */
 export const signature = buildArtifact(image.root, "application/vnd.example.signature");
 const [largest] = [...image.blobs].sort((a, b) => b[1].length - a[1].length);
 /** The image's layer. */
 export const [layerDigest, layer] = largest!;
 /** The index's own manifest. */
 export const manifest = index.manifests.at(-1)!;
-/** Where the layer is. */
+/** The path of the layer. */
 export const blob = `/v2/app/blobs/${layerDigest}`;
-/** The body of an answer that has none. */
+/** The body of a response that has none. */
 export const noBody = new Uint8Array();
 
-/** A store that holds it, and the image in two other places. */
+/** Creates a store with the content above, and with the image in two more repositories. */
 export async function makeStore(): Promise<MemoryStore> {
   const store = new MemoryStore();
   await writeImage(store, REPO, "1.0", index);
@@ -39,26 +39,28 @@ export async function makeStore(): Promise<MemoryStore> {
   return store;
 }
 
-/** A request and what has to be answered. */
+/** A request and the expected response. */
 export interface AnswerCase {
   readonly what: string;
   readonly path: string;
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly status: number;
-  /** Headers that the answer has; `undefined` for those that it must not have. */
+  /** Headers of the response; `undefined` for a header that must be missing. */
   readonly has?: Record<string, string | undefined>;
   readonly body?: Uint8Array | string | Record<string, unknown>;
-  /** The code in the body. */
+  /** The error code in the body. */
   readonly code?: string;
-  /** What the catalog was asked for. */
+  /** The expected calls of the catalog. */
   readonly asked?: string[];
 }
 
-/** Registers a test a case; each also sees to it that no body is left open. */
+/** Registers a test for each case. Each test also checks that no body is left open. */
 export function testAnswers(cases: readonly AnswerCase[]): void {
   for (const { what, path, method = "GET", headers = {}, status, has = {}, body, code, asked } of cases) {
-    Deno.test(`createRegistryHandler() answers ${what}`, async () => {
+    // Fault numbers come first in the name of a test.
+    const [, faults = "", criterion] = /^((?:\[\d+\] )*)(.*)$/.exec(what) ?? [];
+    Deno.test(`${faults}createRegistryHandler() answers ${criterion}`, async () => {
       const store = await makeStore();
       const response = await createRegistryHandler(store)(
         new Request(`http://crpe${path}`, { method, headers }),
@@ -77,7 +79,7 @@ export function testAnswers(cases: readonly AnswerCase[]): void {
   }
 }
 
-/** The body of an error. */
+/** The body of an error response. */
 export interface ErrorBody {
   readonly errors: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[];
 }

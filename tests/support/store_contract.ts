@@ -6,19 +6,22 @@ import { makeBlob, makeIndex, makeManifest, readAll, streamOf, UNKNOWN_DIGEST } 
 
 const REPO = "docker.io/library/app";
 
-/** What every store has to do, whatever it is made of. */
+/** Registers the tests that every store has to pass, whatever it is made of. */
 export function testStoreContract(name: string, open: () => Promise<ContentStore & ContentCatalog & AsyncDisposable>) {
-  const test = (what: string, fn: (store: ContentStore & ContentCatalog) => Promise<void>) =>
-    Deno.test(`${name} ${what}`, async () => {
+  const test = (what: string, fn: (store: ContentStore & ContentCatalog) => Promise<void>) => {
+    // Fault numbers come first in the name of a test.
+    const [, faults = "", criterion] = /^((?:\[\d+\] )*)(.*)$/.exec(what) ?? [];
+    Deno.test(`${faults}${name} ${criterion}`, async () => {
       await using store = await open();
       await fn(store);
     });
+  };
   const layer = makeBlob(3 * 1024 * 1024 + 17, 2);
   const config = makeBlob(100, 3);
   const manifest = makeManifest(config, [layer]);
   const index = makeIndex([manifest]);
 
-  test("gives back what was written, by tag and by digest", async (store) => {
+  test("returns written content by tag and by digest", async (store) => {
     await store.writeBlob(REPO, config.descriptor, streamOf(config.bytes));
     await store.writeBlob(REPO, layer.descriptor, streamOf(layer.bytes));
     await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
@@ -31,7 +34,7 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     assertEquals(await readAll(await store.openBlob(REPO, layer.descriptor.digest)), layer.bytes);
   });
 
-  test("gives undefined for what it does not have", async (store) => {
+  test("returns undefined for missing content", async (store) => {
     assertEquals(await store.resolve(REPO, "1.0"), undefined);
     assertEquals(await store.resolve(REPO, UNKNOWN_DIGEST), undefined);
     assertEquals(await store.readManifest(REPO, UNKNOWN_DIGEST), undefined);
@@ -47,25 +50,29 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     ["in the middle", { start: 1_000_000, end: 2_999_999 }, 1_000_000, 3_000_000],
     ["to the end", { start: 3 * 1024 * 1024 }, 3 * 1024 * 1024, layer.bytes.length],
     ["past the end", { start: 10, end: 1e12 }, 10, layer.bytes.length],
-    ["the last bytes", { suffix: 5 }, layer.bytes.length - 5, layer.bytes.length],
-    ["more last bytes than there are", { suffix: 1e12 }, 0, layer.bytes.length],
+    ["of the last bytes", { suffix: 5 }, layer.bytes.length - 5, layer.bytes.length],
+    ["with a suffix longer than the blob", { suffix: 1e12 }, 0, layer.bytes.length],
   ];
   for (const [what, range, start, end] of ranges) {
-    test(`openBlob() gives a range ${what}`, async (store) => {
+    test(`openBlob() returns a range ${what}`, async (store) => {
       await store.writeBlob(REPO, layer.descriptor, streamOf(layer.bytes));
       const opened = await store.openBlob(REPO, layer.descriptor.digest, range);
-      assertEquals([opened?.size, opened?.start, opened?.length], [layer.bytes.length, start, end - start]);
+      assertEquals({ size: opened?.size, start: opened?.start, length: opened?.length }, {
+        size: layer.bytes.length,
+        start,
+        length: end - start,
+      });
       assertEquals(await readAll(opened), layer.bytes.slice(start, end));
     });
   }
 
-  test("openBlob() refuses a range outside", async (store) => {
+  test("openBlob() refuses a range that starts past the end", async (store) => {
     await store.writeBlob(REPO, config.descriptor, streamOf(config.bytes));
     const error = await assertRejects(
       () => store.openBlob(REPO, config.descriptor.digest, { start: 100 }),
       RegistryError,
     );
-    assertEquals([error.code, error.detail], ["RANGE_INVALID", { size: 100 }]);
+    assertEquals({ code: error.code, detail: error.detail }, { code: "RANGE_INVALID", detail: { size: 100 } });
   });
 
   const wrong: [string, Uint8Array<ArrayBuffer>][] = [
@@ -75,18 +82,18 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     ["no bytes", new Uint8Array()],
   ];
   for (const [what, bytes] of wrong) {
-    test(`writeBlob() refuses ${what} [10][11][12]`, async (store) => {
+    test(`[10] [11] [12] writeBlob() refuses ${what}`, async (store) => {
       await assertRejects(() => store.writeBlob(REPO, config.descriptor, streamOf(bytes)), DigestMismatchError);
       assertEquals(await store.statBlob(REPO, config.descriptor.digest), undefined);
     });
   }
 
-  test("writeManifest() refuses other bytes [13]", async (store) => {
+  test("[13] writeManifest() refuses other bytes", async (store) => {
     await assertRejects(() => store.writeManifest(REPO, manifest.descriptor, index.bytes), DigestMismatchError);
     assertEquals(await store.resolve(REPO, manifest.descriptor.digest), undefined);
   });
 
-  test("keeps sha512 apart from sha256 [45]", async (store) => {
+  test("[45] keeps sha512 apart from sha256", async (store) => {
     const blob = makeBlob(1000, 4, "sha512");
     await store.writeBlob(REPO, blob.descriptor, streamOf(blob.bytes));
     assertEquals(await readAll(await store.openBlob(REPO, blob.descriptor.digest)), blob.bytes);
@@ -116,7 +123,7 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     assertEquals(await store.listTags("quay.io/b"), ["B", "a", "b"]);
   });
 
-  test("listReferrers() finds what names a subject, also one that is not there", async (store) => {
+  test("listReferrers() finds the manifests that name a subject, even a missing subject", async (store) => {
     const referrer = makeManifest(config, [], index);
     await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
     await store.writeManifest(REPO, referrer.descriptor, referrer.bytes);

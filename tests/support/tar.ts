@@ -1,13 +1,13 @@
 const BLOCK = 512;
 const encoder = new TextEncoder();
 
-/** A file of a tar; its content, or only how long that is. */
+/** The name and size of a file in a tar. */
 export interface TarFile {
   readonly path: string;
   readonly size: number;
 }
 
-/** The header of a regular file as a POSIX tar (ustar) has it: owned by root, of the epoch. */
+/** Formats the ustar header (POSIX.1) of a file or folder that root owns, dated to the epoch. */
 export function formatTarHeader({ path, size }: TarFile): Uint8Array<ArrayBuffer> {
   const header = new Uint8Array(BLOCK);
   const put = (at: number, text: string) => header.set(encoder.encode(text), at);
@@ -28,15 +28,15 @@ export function formatTarHeader({ path, size }: TarFile): Uint8Array<ArrayBuffer
   return header;
 }
 
-/** How many zero bytes follow the content of a file of `size` bytes. */
+/** The number of zero bytes after the content of a file of `size` bytes. */
 export function tarPadding(size: number): number {
   return (BLOCK - size % BLOCK) % BLOCK;
 }
 
-/** The two empty blocks at the end. */
+/** The two empty blocks at the end of a tar. */
 export const TAR_END = new Uint8Array(2 * BLOCK);
 
-/** A whole tar, with the folders that its files are in. */
+/** Makes a tar of files, with an entry for each folder. */
 export function makeTar(files: Readonly<Record<string, string | Uint8Array>>): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   const folders = new Set<string>();
@@ -52,13 +52,13 @@ export function makeTar(files: Readonly<Record<string, string | Uint8Array>>): U
   return concat([...parts, TAR_END]);
 }
 
-/** Puts bytes one behind the other. */
+/** Joins byte arrays. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  const joined = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
   let at = 0;
   for (const part of parts) {
-    whole.set(part, at);
+    joined.set(part, at);
     at += part.length;
   }
-  return whole;
+  return joined;
 }

@@ -1,4 +1,4 @@
-/** A folder of a test, which goes when it is disposed of. */
+/** A temporary folder of a test, removed when it is disposed of. */
 export class TestFolder implements AsyncDisposable {
   readonly path: string;
 
@@ -6,7 +6,7 @@ export class TestFolder implements AsyncDisposable {
     this.path = path;
   }
 
-  /** @param dir the folder to make it in, if not the usual one */
+  /** Creates the folder. @param dir its parent, by default the system's folder for temporary files */
   static async create(dir?: string): Promise<TestFolder> {
     return new TestFolder(await Deno.makeTempDir({ prefix: "crpe-test-", ...(dir === undefined ? {} : { dir }) }));
   }
@@ -19,7 +19,7 @@ export class TestFolder implements AsyncDisposable {
     return path;
   }
 
-  /** Names of all files below a folder, relative to it, sorted; none where there is no such folder. */
+  /** Lists all files below a folder, relative to it and sorted. A missing folder has none. */
   async listFiles(name = ""): Promise<string[]> {
     const found: string[] = [];
     const walk = async (folder: string, prefix: string) => {
@@ -41,7 +41,7 @@ export class TestFolder implements AsyncDisposable {
       await Deno.remove(this.path, { recursive: true });
     } catch (error) {
       if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-      // A folder that a test has made read-only cannot be emptied.
+      // A test may have made a folder read-only.
       await new Deno.Command("chmod", { args: ["-R", "u+rwX", this.path] }).output();
       await Deno.remove(this.path, { recursive: true });
     }

@@ -1,12 +1,12 @@
 import type { Io } from "../../lib/cli/console/io.ts";
 
-/** An `Io` that keeps what is written. */
+/** An `Io` that keeps its output. */
 export interface TestIo extends Io {
   outText: string;
   errText: string;
 }
 
-/** Surroundings of a command in a test: an environment, a standard input, a terminal's width. */
+/** Creates the `Io` of a command in a test: an environment, a standard input, a terminal's width. */
 export function createTestIo(
   { env = {}, stdin = new Uint8Array(), columns }: {
     env?: Record<string, string>;

@@ -1,9 +1,9 @@
 import type { RawResponse } from "./raw_http.ts";
 
-/** What a request asks for. */
+/** The kind of a request. */
 export type RequestKind = "ping" | "manifest" | "blob" | "tags" | "referrers" | "token" | "other";
 
-/** What a path asks for. */
+/** Finds the kind of a request by its path. */
 export function kindOf(path: string): RequestKind {
   if (path === "/v2/" || path === "/v2") return "ping";
   if (path === "/token") return "token";
@@ -13,7 +13,7 @@ export function kindOf(path: string): RequestKind {
   return what === "tags" || what === "referrers" ? what : "other";
 }
 
-/** A blob, or the part of it that a `Range` names. */
+/** Answers with a blob, or with the part of it that a `Range` header names. */
 export function rangeOf(blob: Uint8Array, header: string | null): RawResponse {
   const headers = { "Content-Type": "application/octet-stream" };
   const [, first, end] = /^bytes=(\d+)-(\d*)$/.exec(header ?? "") ?? [];
@@ -25,22 +25,22 @@ export function rangeOf(blob: Uint8Array, header: string | null): RawResponse {
   return { status: 206, headers: { ...headers, ...range }, body: blob.subarray(start, last + 1) };
 }
 
-/** A 404 with an error code. */
+/** Makes a 404 with an error code. */
 export function notFound(code: string): RawResponse {
   return { status: 404, headers: { "Content-Type": "application/json" }, body: errorBody(code, "not found") };
 }
 
-/** The distribution specification's error. */
+/** Formats an error body of the distribution specification. */
 export function errorBody(code: string, message: string): string {
   return JSON.stringify({ errors: [{ code, message }] });
 }
 
-/** The `Authorization` of a login. */
+/** Formats the `Authorization` header of a login. */
 export function basic({ username = "", password = "" }: { username?: string; password?: string }): string {
   return `Basic ${btoa(`${username}:${password}`)}`;
 }
 
-/** UTF-8. */
+/** Encodes text as UTF-8. */
 export function text(value: string): Uint8Array {
   return new TextEncoder().encode(value);
 }

@@ -2,21 +2,22 @@ import { createEndpointSelector, type UpstreamEntry } from "../../lib/upstream/e
 import type { UpstreamEvent } from "../../lib/upstream/transport/events.ts";
 import { type UpstreamOptions, UpstreamSource } from "../../lib/upstream/upstream_source.ts";
 
-/** A source whose waits take no time, and what it did meanwhile. */
+/** An upstream source that does not sleep, and a record of its waits and events. */
 export interface TestSource {
   readonly source: UpstreamSource;
-  /** How long it would have waited each time, in milliseconds. */
+  /** The requested waits, in milliseconds. */
   readonly waits: number[];
   readonly events: UpstreamEvent[];
 }
 
-/** The registry's name in the tests' image references, and a repository there. */
+/** The registry's name in the tests' image references. */
 export const REGISTRY = "registry.example.com";
+/** A repository of the registry. */
 export const REPO = `${REGISTRY}/team/app`;
-/** The same repository, as the registry knows it. */
+/** The repository's name on the registry itself. */
 export const PATH = "team/app";
 
-/** Makes a source that asks `url` for what belongs to `REGISTRY`. */
+/** Creates a source that uses `url` as the endpoint of `REGISTRY`. */
 export function createTestSource(
   url: string | readonly UpstreamEntry[],
   options: Partial<UpstreamOptions> = {},
@@ -37,14 +38,14 @@ export function createTestSource(
   return { source, waits, events };
 }
 
-/** Bytes that do not repeat at any power of two. */
+/** Makes bytes that do not repeat at any power of two. */
 export function patternBytes(length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 31) & 0xff;
   return bytes;
 }
 
-/** Reads a stream whole. */
+/** Reads a stream to its end. */
 export async function readAll(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(body as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }

@@ -1,26 +1,26 @@
-/** One change to a file or folder below the one that is watched, or a report of the program between them. */
+/** A change to a file or folder below the watched folder, or a report of the program between the changes. */
 export interface FileOperation {
   readonly kind: "write" | "sync" | "truncate" | "rename" | "mkdir" | "remove" | "other" | "report";
-  /** The file that is changed; of a rename its name before; of a report what it says. */
+  /** The changed file; for a rename its old name; for a report its text. */
   readonly path: string;
-  /** Of a rename: its name after. */
+  /** For a rename: the new name. */
   readonly to?: string;
-  /** Of a write: how many bytes. */
+  /** For a write: the number of bytes. */
   readonly bytes?: number;
-  /** Of a mkdir: the folders that were not there before. */
+  /** For a mkdir: the folders that it creates. */
   readonly made?: readonly string[];
-  /** When it began, and when it was done, on one counter for all. */
+  /** When it started, on a counter that is shared by all operations; `ended` is when it was done. */
   readonly began: number;
   ended: number;
 }
 
-/** What is done to a program at one of its changes to files. */
+/** Which changes are watched, and at which one the process kills itself. */
 export interface WatchOptions {
-  /** Only what lies below counts. */
+  /** Only changes below this folder count. */
   readonly folder: string;
-  /** The process kills itself at the change of this number, counted from 1; 0 lets it live. */
+  /** The number of the change at which the process kills itself, counted from 1; 0 for none. */
   readonly killAt: number;
-  /** Half of the write at which it dies is written first. */
+  /** Whether half of the bytes are written before the process kills itself at a write. */
   readonly isHalfWritten: boolean;
 }
 
@@ -29,8 +29,8 @@ type Owner = Record<string, Call>;
 type Description = Pick<FileOperation, "kind" | "path" | "to" | "bytes" | "made">;
 
 /**
- * Takes the place of all functions of Deno that change files in this process, notes each call, and ends the process, as
- * a power switch would, at the one that is asked for.
+ * Wraps all functions of Deno that change files in this process, records each call, and kills the process with SIGKILL
+ * at a chosen one.
  */
 export class WatchedFiles {
   readonly operations: FileOperation[] = [];
@@ -67,7 +67,7 @@ export class WatchedFiles {
     }
   }
 
-  /** Notes that the program says that something is done. */
+  /** Records that the program has reported something as done. */
   report(path: string): void {
     this.operations.push({ kind: "report", path, began: this.#clock, ended: this.#clock++ });
   }
@@ -105,14 +105,14 @@ export class WatchedFiles {
     if (++this.#changes === killAt) {
       if (isHalfWritten && description.kind === "write") {
         const bytes = args[0] as Uint8Array;
-        // The half is written past the wrapper: the next change would else be this one again.
+        // The wrapped write is called again for the half; it must not count as the fatal change once more.
         this.#changes = Infinity;
         (self as Deno.FsFile).writeSync(bytes.subarray(0, Math.ceil(bytes.length / 2)));
       }
       Deno.kill(Deno.pid, "SIGKILL");
       while (true);
     }
-    // One that fails or never ends has happened at no time.
+    // `ended` stays NaN for a call that fails or never ends.
     const operation = { ...description, began: this.#clock++, ended: NaN };
     this.operations.push(operation);
     return operation;
@@ -134,11 +134,12 @@ function foldersMissing(path: string): string[] {
 }
 
 /**
- * What a power loss could undo although the program has said that it is done, or which could stay although what it
- * stands on is undone: a rename of unsynced bytes, a rename or a new folder that is not synced in the folder that holds
- * it before the next report, or before a name is given that makes something visible.
+ * Finds changes that a power loss could undo although the program reported them as done, or that could survive although
+ * the changes they depend on are lost: a rename of unsynced bytes, or a rename or a new folder whose parent folder is
+ * not synced before the next report or the next rename to a visible path.
  *
- * @param isVisible tells of a path whether who finds it relies on all that was done before
+ * @param isVisible whether the existence of a path implies that everything before it is done
+ * @returns the problems in words
  */
 export function findUndurable(
   operations: readonly FileOperation[],
@@ -157,14 +158,14 @@ export function findUndurable(
   };
   for (const operation of done) {
     const { kind, path, to, made = [], began } = operation;
-    if (kind === "other") problems.push(`${path} is written in a way whose order cannot be seen`);
+    if (kind === "other") problems.push(`${path} is written by a function whose order is unknown`);
     for (const folder of made) checkSynced(parentOf(folder), operation, `the new folder ${folder}`);
     if (kind !== "rename" || to === undefined) continue;
     const write = done.findLast((each) => each.kind === "write" && each.path === path && each.began < began);
     const isSynced = syncs.some((sync) => {
       return sync.path === path && sync.began > (write?.ended ?? -1) && sync.ended < began;
     });
-    if (!isSynced) problems.push(`the bytes of ${to} are not synced before it gets its name`);
+    if (!isSynced) problems.push(`the bytes of ${to} are not synced before the rename`);
     checkSynced(parentOf(to), operation, `the name ${to}`);
   }
   return problems;

@@ -1,3 +1,4 @@
+import { OLDEST_DENO } from "../../lib/cli/console/version.ts";
 import { type AgentRoute, matchAgentRoute } from "../../lib/agent/route.ts";
 import { type Command, COMMON_FLAGS } from "../../lib/cli/command_line/command.ts";
 import { parseConfigFile } from "../../lib/cli/command_line/config_file.ts";
@@ -145,9 +146,12 @@ Deno.test("the complete example of the configuration parses and has every field"
   assertEquals(Object.keys(parseConfigFile(readme!, "crpe.yaml").hosts), ["registry.lan"]);
 });
 
+Deno.test("the README names the oldest Deno that CI checks", () => {
+  assert(README.includes(`${OLDEST_DENO} is the oldest`));
+});
+
 Deno.test("every environment variable that crpe may read is documented", () => {
-  const [, list = ""] = /--allow-env=([A-Z_,]+)/.exec(project.tasks.crpe) ?? [];
-  const names = list.split(",");
+  const names: string[] = project.permissions.default.env;
   assert(names.length > 1);
   assertEquals(names.filter((name) => !CONFIGURATION.includes(`\`${name}\``)), []);
 });

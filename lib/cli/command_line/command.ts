@@ -44,6 +44,6 @@ export interface Command {
 /** The flags of every command. */
 export const COMMON_FLAGS: readonly Flag[] = [
   { name: "help", short: "h", summary: "show this help" },
-  { name: "quiet", short: "q", summary: "no progress, and no access log" },
+  { name: "quiet", short: "q", summary: "suppress progress and the access log" },
   { name: "debug", summary: "print the stack trace of an error, and log debug messages" },
 ];

@@ -16,7 +16,7 @@ export interface Settings {
   readonly offline: boolean;
   /** Upstreams as `HOST[=URL]`, as given. */
   readonly upstreams: readonly string[];
-  /** Whether only named upstreams are contacted. Otherwise, when none is named, the well-known registries are too. */
+  /** Whether only named upstreams are contacted. If not, and `upstreams` is empty, the well-known registries are too. */
   readonly isClosed?: boolean;
   /** The chosen platforms; `undefined` when none were named. */
   readonly platforms: readonly Platform[] | undefined;

@@ -21,8 +21,8 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     splitDigest(digest).hex.slice(0, 12),
     platforms.join(",") || "-",
     formatSize(size),
-    isComplete ? "yes" : "in part",
+    isComplete ? "yes" : "no",
   ]);
-  io.out(formatTable(["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "HELD"], rows));
+  io.out(formatTable(["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "COMPLETE"], rows));
   return 0;
 }

@@ -1,11 +1,11 @@
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
-import { createAgentSite } from "../../support/agent_site.ts";
+import { createAgentHandlerFixture } from "../../support/agent_handler_fixture.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 
 Deno.test("PUT /kubepkgs/blobs accepts a blob whose size one of several pending packages declares", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const digest = computeDigest("abc");
   for (const [name, size] of [["a", 7], ["b", 3]] as const) {
     const status = { digests: [{ type: "blob", name: "registry.test/app", digest, size }] };

@@ -1,5 +1,5 @@
 import { CoalescedResponses } from "../../../lib/agent/coalesced_responses.ts";
-import { createAgentSite } from "../../support/agent_site.ts";
+import { createAgentHandlerFixture } from "../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 
 Deno.test("CoalescedResponses runs one computation at a time, which starts after the request that it answers", async () => {
@@ -36,7 +36,7 @@ Deno.test("CoalescedResponses rejects all waiting requests after a failure, and 
 
 Deno.test("[58] GET /inventory lists the store once for concurrent requests", async () => {
   let [running, most, counted] = [0, 0, 0];
-  await using site = await createAgentSite({
+  await using site = await createAgentHandlerFixture({
     listInventory: async () => {
       counted++;
       most = Math.max(most, ++running);

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { NoSpaceError } from "../../../lib/oci/error.ts";
-import { type AskOptions, createAgentSite, makeBundle, TOKEN } from "../../support/agent_site.ts";
+import { type AskOptions, createAgentHandlerFixture, makeBundle, TOKEN } from "../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { makeBytes } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
@@ -21,7 +21,7 @@ async function linesOf(response: Response): Promise<Record<string, unknown>[]> {
 }
 
 Deno.test("the agent answers with its identity and the installed packages", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const head = await site.ask("/kubepkgs", { method: "HEAD" });
   assertEquals([head.status, head.body], [200, null]);
   assertEquals(head.headers.get("x-node-agent"), "node-7; platforms=linux/arm64,linux/amd64");
@@ -123,7 +123,7 @@ for (const [what, path, options, status, code] of REFUSED) {
   for (const headers of options.body === undefined ? [{}] : [{}, NDJSON]) {
     const how = headers === NDJSON ? ", with NDJSON" : "";
     Deno.test(`${what.startsWith("[") ? what.slice(0, 5) : ""}the agent refuses ${what.replace(/^\[\d+\] /, "")}${how}`, async () => {
-      await using site = await createAgentSite();
+      await using site = await createAgentHandlerFixture();
       const response = await site.ask(path, { ...options, headers: { ...headers, ...options.headers } });
       if (response.status === 200) {
         // The failure was detected after the answer had started.
@@ -150,7 +150,7 @@ for (const [what, path, options, status, code] of REFUSED) {
 }
 
 Deno.test("the agent answers web pages of its own origin", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   assertEquals((await site.ask("/kubepkgs", { headers: { origin: "http://agent.test:36060" } })).status, 200);
 });
 
@@ -166,7 +166,7 @@ for (
   ] as const
 ) {
   Deno.test(`PUT /kubepkgs verifies a Content-Digest ${what}`, async () => {
-    await using site = await createAgentSite();
+    await using site = await createAgentHandlerFixture();
     const put = (digest: string) =>
       site.ask("/kubepkgs", { method: "PUT", body: BUNDLE, headers: { "content-digest": digest } });
     assertEquals((await put(value)).status, 200);
@@ -176,7 +176,7 @@ for (
 }
 
 Deno.test("PUT /kubepkgs includes bytes after the tar in the Content-Digest", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   // gzip allows trailing zero bytes.
   const body = Buffer.concat([BUNDLE, new Uint8Array(5000)]);
   const put = (digest: string) =>
@@ -187,7 +187,7 @@ Deno.test("PUT /kubepkgs includes bytes after the tar in the Content-Digest", as
 });
 
 Deno.test("PUT /kubepkgs answers with the result, as one document or as lines", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const planned = await (await site.ask("/kubepkgs?dry-run=true", { method: "PUT", body: BUNDLE })).json();
   assertEquals([planned.verdict, planned.dryRun, planned.imported], ["install", true, false]);
   assertEquals((await site.listFiles()).filter((name) => name.startsWith("data/docker")), []);
@@ -208,7 +208,7 @@ Deno.test("PUT /kubepkgs answers with the result, as one document or as lines", 
 });
 
 Deno.test("PUT /kubepkgs refuses a downgrade with 409 unless forced", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const put = (path: string, body: Uint8Array<ArrayBuffer>, headers = {}) =>
     site.ask(path, { method: "PUT", body, headers });
   assertEquals((await put("/kubepkgs", NEWER)).status, 200);
@@ -224,7 +224,7 @@ Deno.test("PUT /kubepkgs refuses a downgrade with 409 unless forced", async () =
 
 Deno.test("[38] PUT /kubepkgs of two concurrent versions of a package installs the higher one completely", async () => {
   for (let round = 0; round < 6; round++) {
-    await using site = await createAgentSite();
+    await using site = await createAgentHandlerFixture();
     const put = (body: Uint8Array<ArrayBuffer>) => site.ask("/kubepkgs", { method: "PUT", body });
     const bundles = round % 2 === 0 ? [BUNDLE, NEWER] : [NEWER, BUNDLE];
     const statuses = await Promise.all(bundles.map(async (bundle) => [bundle, (await put(bundle)).status] as const));
@@ -239,13 +239,13 @@ Deno.test("[38] PUT /kubepkgs of two concurrent versions of a package installs t
 });
 
 Deno.test("[32] PUT /kubepkgs answers 507 with the missing bytes, and when the disk becomes full", async () => {
-  await using site = await createAgentSite({ freeBytes: () => Promise.resolve(1000) });
+  await using site = await createAgentHandlerFixture({ freeBytes: () => Promise.resolve(1000) });
   for (const headers of [{}, NDJSON]) {
     const response = await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE, headers });
     assertEquals(response.status, 507);
     assertMatch((await response.json()).errors[0].message, /it needs \d+ bytes, 1000 are free, \d+ are missing/);
   }
-  await using full = await createAgentSite();
+  await using full = await createAgentHandlerFixture();
   full.store.openIngest = () => Promise.reject(new NoSpaceError("Cannot write: no space left on the device"));
   const response = await full.ask("/kubepkgs", { method: "PUT", body: BUNDLE });
   assertEquals([response.status, full.reports[0]?.outcome], [507, "no-space"]);
@@ -253,7 +253,7 @@ Deno.test("[32] PUT /kubepkgs answers 507 with the missing bytes, and when the d
 });
 
 Deno.test("PUT /kubepkgs answers 413 to a body over the limit, with and without Content-Length", async () => {
-  await using site = await createAgentSite({ maxBundle: 100_000 });
+  await using site = await createAgentHandlerFixture({ maxBundle: 100_000 });
   const declared = await site.ask("/kubepkgs", {
     method: "PUT",
     body: BUNDLE,
@@ -266,7 +266,7 @@ Deno.test("PUT /kubepkgs answers 413 to a body over the limit, with and without 
 });
 
 Deno.test("[26] PUT /kubepkgs keeps partial files when the client disconnects or stalls, and nothing is visible", async () => {
-  await using site = await createAgentSite({ stallTimeout: 50 });
+  await using site = await createAgentHandlerFixture({ stallTimeout: 50 });
   const half = BUNDLE.slice(0, BUNDLE.length - 50_000);
   const cut = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(half),
@@ -284,7 +284,7 @@ Deno.test("[26] PUT /kubepkgs keeps partial files when the client disconnects or
 });
 
 Deno.test("PUT /kubepkgs answers 503 if the data folder is not writable", async () => {
-  await using site = await createAgentSite({ token: undefined });
+  await using site = await createAgentHandlerFixture({ token: undefined });
   assertEquals((await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE })).status, 503);
   assertEquals((await site.ask("/kubepkgs")).status, 200);
 });

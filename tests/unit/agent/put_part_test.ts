@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
-import { createAgentSite, makeBundle } from "../../support/agent_site.ts";
+import { createAgentHandlerFixture, makeBundle } from "../../support/agent_handler_fixture.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { makeParts } from "../../support/bundle_parts.ts";
 import { makeBytes } from "../../support/content.ts";
@@ -17,7 +17,7 @@ const contents = new Map<Digest, Uint8Array>([
 const PARTS = await makeParts(kubepkg, [[[first!]], others.map((digest) => [digest] as const)], { contents });
 
 Deno.test("PUT /kubepkgs accepts parts with their Content-Digest, and reports the missing ones", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const outcomes: unknown[] = [];
   for (const body of PARTS) {
     const headers = { "content-digest": `sha256:${createHash("sha256").update(body).digest("hex")}` };
@@ -30,7 +30,7 @@ Deno.test("PUT /kubepkgs accepts parts with their Content-Digest, and reports th
 });
 
 Deno.test("PUT /kubepkgs does not record a part with a wrong Content-Digest", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const headers = { "content-digest": `sha256:${"0".repeat(64)}` };
   const response = await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]!, headers });
   assertEquals([response.status, site.reports.at(-1)?.outcome], [422, "corrupt"]);

@@ -1,6 +1,6 @@
 import { isAuthority, refuseBadHost } from "../../../lib/server/check_host.ts";
 import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
-import { BAD_HOSTS, GOOD_HOSTS } from "../../support/fuzz/hostile_hosts.ts";
+import { BAD_HOSTS, GOOD_HOSTS } from "../../fuzz/hostile_hosts.ts";
 
 for (const host of GOOD_HOSTS) {
   Deno.test(`isAuthority() accepts ${host}`, () => assertEquals(isAuthority(host), true));

@@ -4,7 +4,7 @@ import { pushBundle, type PushOptions } from "../../../../lib/agent/client/push_
 import { collectPackageDigests } from "../../../../lib/install/package_records.ts";
 import type { Digest } from "../../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../../lib/oci/error.ts";
-import { createAgentSite, makeBundle, TOKEN } from "../../../support/agent_site.ts";
+import { createAgentHandlerFixture, makeBundle, TOKEN } from "../../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeBytes, streamOf } from "../../../support/content.ts";
 import { buildImage } from "../../../support/images.ts";
@@ -14,7 +14,7 @@ const [OLD, NEW] = [1, 2].map((version) => buildImage({ files: [SHARED, { "versi
 const [BUNDLE, NEWER] = [await makeBundle(OLD!), await makeBundle(NEW!, { version: "2.0.0" })];
 const LAYER = [...OLD!.blobs].find(([, bytes]) => bytes.length > 300_000)!;
 
-type Site = Awaited<ReturnType<typeof createAgentSite>>;
+type Site = Awaited<ReturnType<typeof createAgentHandlerFixture>>;
 type Fault = (request: AgentRequest, bytes: Uint8Array) => Uint8Array | undefined;
 
 /**
@@ -75,7 +75,7 @@ function createPush(site: Site, { fault = (_, bytes) => bytes }: { fault?: Fault
 }
 
 Deno.test("pushBundle() sends only the missing blobs, and the agent installs", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, asked, blobBytes } = createPush(site);
   const planned = await push(BUNDLE, { dryRun: true });
   assertEquals([planned.document.verdict, planned.sent.blobs, asked], ["install", 4, [
@@ -102,7 +102,7 @@ Deno.test("pushBundle() sends only the missing blobs, and the agent installs", a
 });
 
 Deno.test("pushBundle() resumes an interrupted blob at its next byte, and its content is not collected", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   let left = 350_000;
   const wire = createPush(site, {
     fault: ({ url }, bytes) => !url.includes("/blobs/") || (left -= bytes.length) > 0 ? bytes : undefined,
@@ -126,7 +126,7 @@ Deno.test("pushBundle() resumes an interrupted blob at its next byte, and its co
 });
 
 Deno.test("pushBundle() starts a blob over if its bytes were changed in transit", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   let isSpoiled = false;
   const { push, waits } = createPush(site, {
     fault: ({ url }, bytes) => {
@@ -142,7 +142,7 @@ Deno.test("pushBundle() starts a blob over if its bytes were changed in transit"
 });
 
 Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and never sends it completely", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const damaged = BUNDLE.slice();
   damaged[damaged.length - 200_000]! ^= 1;
   const { push } = createPush(site);
@@ -153,7 +153,7 @@ Deno.test("pushBundle() refuses a blob that is damaged in the bundle, and never 
 });
 
 Deno.test("pushBundle() of concurrent pushes of a package installs it once", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const pushes = [1, 2, 3, 4].map(() => createPush(site));
   // A push that waits for another one must give it time.
   const sleep = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
@@ -166,18 +166,18 @@ Deno.test("pushBundle() of concurrent pushes of a package installs it once", asy
 });
 
 Deno.test("pushBundle() throws the same error as an import for a bundle that the agent refuses", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, waits } = createPush(site);
   await push(NEWER);
   await assertRejects(() => push(BUNDLE), RefusedError, "2.0.0 is installed, which is higher");
   assertEquals((await push(BUNDLE, { force: true })).document.verdict, "downgrade");
   await assertRejects(() => push(new Uint8Array(500)), CorruptError);
 
-  await using small = await createAgentSite({ freeBytes: () => Promise.resolve(1000) });
+  await using small = await createAgentHandlerFixture({ freeBytes: () => Promise.resolve(1000) });
   await assertRejects(() => createPush(small).push(), NoSpaceError, "are missing");
-  await using strict = await createAgentSite({ maxBundle: 1000 });
+  await using strict = await createAgentHandlerFixture({ maxBundle: 1000 });
   await assertRejects(() => createPush(strict).push(), RefusedError, "1000 are allowed");
-  await using other = await createAgentSite({ token: "another" });
+  await using other = await createAgentHandlerFixture({ token: "another" });
   const error = await assertRejects(() => createPush(other).push(), AgentError);
   assertEquals([error.status, error.isTransient], [401, false]);
   assertStringIncludes(error.message, "--token-file");
@@ -186,7 +186,7 @@ Deno.test("pushBundle() throws the same error as an import for a bundle that the
 
 Deno.test("POST /kubepkgs/plan does not need space for bytes that were received before", async () => {
   let free = Infinity;
-  await using site = await createAgentSite({ freeBytes: () => Promise.resolve(free) });
+  await using site = await createAgentHandlerFixture({ freeBytes: () => Promise.resolve(free) });
   const ingest = await site.store.openIngest(LAYER[0]);
   await ingest.write(LAYER[1].subarray(0, 390_000));
   ingest.keep();
@@ -203,7 +203,7 @@ const BLOBS: [what: string, range: string | undefined, bytes: Uint8Array<ArrayBu
 ];
 for (const [what, range, body, status] of BLOBS) {
   Deno.test(`PUT of a blob without a plan, with ${what}, is answered with ${status}`, async () => {
-    await using site = await createAgentSite();
+    await using site = await createAgentHandlerFixture();
     const headers: Record<string, string> = range === undefined ? {} : { "content-range": range };
     const response = await site.ask(`/kubepkgs/blobs/${LAYER[0]}`, { method: "PUT", body, headers });
     assertEquals([response.status, await site.listFiles()], [status, []]);
@@ -211,7 +211,7 @@ for (const [what, range, body, status] of BLOBS) {
 }
 
 Deno.test("PUT of a blob resumes only at the next byte, for one client at a time", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push } = createPush(site, { fault: ({ url }, bytes) => url.includes("/blobs/") ? undefined : bytes });
   await assertRejects(() => push());
   const [digest, bytes] = LAYER;
@@ -259,7 +259,7 @@ Deno.test("PUT of a blob resumes only at the next byte, for one client at a time
 });
 
 Deno.test("pushBundle() names omitted blobs that the agent does not hold, before it sends anything", async () => {
-  await using site = await createAgentSite();
+  await using site = await createAgentHandlerFixture();
   const { push, asked } = createPush(site);
   const delta = await makeBundle(NEW!, { version: "2.0.0", have: [LAYER[0]] });
   const { message } = await assertRejects(() => push(delta), IncompleteError);

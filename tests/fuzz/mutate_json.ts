@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 type Json = unknown;
 type Place = { readonly holder: Record<string, Json> | Json[]; readonly key: string | number };
@@ -6,7 +6,7 @@ type Place = { readonly holder: Record<string, Json> | Json[]; readonly key: str
 const DIGEST = /^sha(?:256|512):[0-9a-f]+$/;
 const HEX = "0123456789abcdef".repeat(8);
 
-/** Values that a reader of JSON may trip over. */
+/** Values that readers of JSON often handle wrongly. */
 const HOSTILE: readonly ((random: Random) => Json)[] = [
   () => null,
   () => true,
@@ -50,7 +50,7 @@ const HOSTILE: readonly ((random: Random) => Json)[] = [
   () => Array.from({ length: 500 }, () => ({})),
 ];
 
-/** Does one thing to a JSON text that its writer would not, and says what. */
+/** Applies one random mutation to a JSON text. @returns the text, and the mutation in words */
 export function mutateJson(text: string, random: Random): { readonly text: string; readonly what: string } {
   if (random.chance(0.12)) return mutateText(text, random);
   const document = { root: JSON.parse(text) as Json };
@@ -69,7 +69,7 @@ function mutatePlace({ holder, key }: Place, places: readonly Place[], random: R
       else delete here[key];
       return "a field removed";
     case 1: {
-      // Of digests and numbers the document has others that would do.
+      // Another value of the same kind, such as another digest, keeps the document plausible.
       const alike = places.map((place) => (place.holder as Record<string | number, Json>)[place.key])
         .filter((other) => typeof other === typeof value && (typeof value !== "string" || isAlike(other, value)));
       here[key] = structuredClone(random.pick(alike));
@@ -116,7 +116,7 @@ function mutatePlace({ holder, key }: Place, places: readonly Place[], random: R
   }
 }
 
-// What only the text of a document can have.
+// Mutates the text itself, in ways that a parsed document cannot express.
 function mutateText(text: string, random: Random): { text: string; what: string } {
   const brace = text.indexOf("{") + 1;
   const insert = (what: string, more: string) => ({ what, text: text.slice(0, brace) + more + text.slice(brace) });
@@ -134,7 +134,7 @@ function mutateText(text: string, random: Random): { text: string; what: string 
     case 5:
       return { what: "a byte order mark", text: `\ufeff${text}` };
     case 6:
-      return { what: "cut short", text: text.slice(0, random.below(text.length)) };
+      return { what: "cut off", text: text.slice(0, random.below(text.length)) };
     default: {
       const field = /"(?:name|version|digest|size|images|digests)":/.exec(text.slice(random.below(text.length)));
       return insert("the same key twice", `${field?.[0] ?? '"kind":'}"other",`);

@@ -9,10 +9,10 @@ interface Described {
 }
 
 /**
- * Checks a data folder by its files alone, without the code that is under test: every blob has the hash that it is named
- * by, and every tag leads to an image that is whole.
+ * Checks the files of a data folder without the code under test: the hash of each blob matches its name, and each tag
+ * leads to a complete image.
  *
- * @param fail throws what it is told
+ * @param fail throws an error with a message
  */
 export function checkStore(data: string, fail: (message: string) => never): void {
   const files = listFiles(data);
@@ -30,18 +30,18 @@ export function checkStore(data: string, fail: (message: string) => never): void
     return Deno.readTextFileSync(`${data}/${BLOBS}/${algorithm}/${hex.slice(0, 2)}/${hex}/data`);
   };
   const checkWhole = (digest: string, what: string): void => {
-    if (!sizes.has(digest)) fail(`${what} lacks ${digest}`);
+    if (!sizes.has(digest)) fail(`${what} is missing ${digest}`);
     const manifest = JSON.parse(readBlob(digest));
     const children: readonly Described[] = manifest.manifests ?? [];
     const carried = children.filter((child) => sizes.has(child.digest));
     if (children.length > 0 && carried.length === 0) fail(`${what} has no child of ${digest}`);
     for (const child of carried) {
-      // Of a platform that is not carried the store may have the manifest by chance: as a blob, and of no repository.
+      // The store may have the manifest of a platform that is not carried as a plain blob, outside of any repository.
       if (sizes.get(child.digest) !== child.size) fail(`${what} has ${child.digest} with another size`);
       checkWhole(child.digest, what);
     }
     for (const blob of children.length > 0 ? [] : [manifest.config, ...manifest.layers ?? []] as Described[]) {
-      if (sizes.get(blob.digest) !== blob.size) fail(`${what} lacks ${blob.digest}, or it has another size`);
+      if (sizes.get(blob.digest) !== blob.size) fail(`${what} is missing ${blob.digest}, or it has another size`);
     }
   };
   for (const file of files) {
@@ -49,12 +49,12 @@ export function checkStore(data: string, fail: (message: string) => never): void
     if (repo === undefined || !repo.startsWith(`${REPOSITORIES}/`)) continue;
     const digest = Deno.readTextFileSync(`${data}/${file}`);
     const revision = `${repo}/_manifests/revisions/${digest.replace(":", "/")}/link`;
-    if (!files.includes(revision)) fail(`${repo}:${tag} has a tag, and no manifest`);
+    if (!files.includes(revision)) fail(`${repo}:${tag} has a tag but no manifest`);
     checkWhole(digest, `${repo}:${tag}`);
   }
 }
 
-/** Names of all files below a folder; none where there is no such folder. Links are files. */
+/** Lists all files below a folder, including links. A missing folder has none. */
 export function listFiles(folder: string, prefix = ""): string[] {
   const found: string[] = [];
   try {
@@ -68,7 +68,7 @@ export function listFiles(folder: string, prefix = ""): string[] {
   return found;
 }
 
-/** In hex. */
+/** Hashes a file. @returns the hash in hex */
 export function hashOfFile(path: string, algorithm = "sha256"): string {
   return createHash(algorithm).update(Deno.readFileSync(path)).digest("hex");
 }

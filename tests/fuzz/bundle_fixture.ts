@@ -1,17 +1,17 @@
-import { describeError } from "../../../lib/cli/console/describe_error.ts";
-import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts";
-import { formatHandover } from "../../../lib/install/handover/manifest_file.ts";
-import { installBundle, type InstallResult } from "../../../lib/install/install_bundle.ts";
-import { PackageRecords } from "../../../lib/install/package_records.ts";
-import { formatCanonicalJson } from "../../../lib/kubepkg/version.ts";
-import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
-import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { streamOf } from "../content.ts";
+import { describeError } from "../../lib/cli/console/describe_error.ts";
+import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
+import { formatHandover } from "../../lib/install/handover/manifest_file.ts";
+import { installBundle, type InstallResult } from "../../lib/install/install_bundle.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
+import { formatCanonicalJson } from "../../lib/kubepkg/version.ts";
+import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../lib/oci/error.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { streamOf } from "../support/content.ts";
 import { type BundleSeeds, tarOf } from "./bundle_seeds.ts";
 import { checkStore, hashOfFile, listFiles } from "./check_store.ts";
 import type { BundleCase } from "./mutate_bundle.ts";
 
-/** How a case ended, where it ended as it may. */
+/** The allowed outcomes of a case. */
 export type BundleOutcome =
   | "imported"
   | "nothing to do"
@@ -20,25 +20,25 @@ export type BundleOutcome =
   | "NoSpaceError"
   | "RefusedError";
 
-/** Says what a case has shown to be wrong. */
+/** A fault of crpe that a case has revealed. */
 export class FindingError extends Error {
   override readonly name = "FindingError";
 }
 
 const ERRORS = [CorruptError, IncompleteError, NoSpaceError, RefusedError];
 const HANG_MILLISECONDS = 20_000;
-/** What may stay in the folder of temporary files: locks, and what can be gone on with. */
+/** The files that may remain in the ingest folder: locks, and partial files that can be resumed. */
 const KEPT = /^(?:[a-z]+\.lock|sha(?:256|512)-[0-9a-f]+\.(?:partial|pieces|pieces\.json))$/;
-/** Longest line that is still one that somebody reads. */
+/** The longest allowed error message, in characters. */
 const MAX_MESSAGE = 4000;
 
 /**
- * Imports bundles into folders of its own, and checks what is there afterwards. Below its root there is, besides the data
- * folder and the folder of manifests, a folder that nobody may touch.
+ * Imports bundles into a temporary data folder and manifests folder, and checks the result. Its root also contains a
+ * canary folder, which must never change.
  */
-export class BundleSite {
+export class BundleFixture {
   readonly #root: string;
-  /** What each seed is once it is installed, as JSON. */
+  /** The package of each installed seed, as JSON. */
   readonly #packages = new Map<string, string>();
   #canary: ReadonlyMap<string, string> = new Map();
 
@@ -48,39 +48,39 @@ export class BundleSite {
     for (const name of ["planted", "other"]) Deno.writeTextFileSync(`${root}/canary/${name}`, "untouched");
   }
 
-  /** Installs what the cases want to be there before they come. */
-  static async create(root: string, { base, seeds }: BundleSeeds): Promise<BundleSite> {
-    const site = new BundleSite(root);
-    await site.#install(`${root}/before/base`, base, {});
+  /** Creates the fixture, and installs the bundles that some cases start from. */
+  static async create(root: string, { base, seeds }: BundleSeeds): Promise<BundleFixture> {
+    const fixture = new BundleFixture(root);
+    await fixture.#install(`${root}/before/base`, base, {});
     for (const seed of seeds) {
       const folder = `${root}/before/${seed.name}`;
       if (seed.needsBase) copyFolder(`${root}/before/base`, folder);
-      const { kubepkg } = await site.#install(folder, tarOf(seed), {});
-      site.#packages.set(seed.name, JSON.stringify(kubepkg));
+      const { kubepkg } = await fixture.#install(folder, tarOf(seed), {});
+      fixture.#packages.set(seed.name, JSON.stringify(kubepkg));
     }
-    site.#canary = site.#readCanary();
-    return site;
+    fixture.#canary = fixture.#readCanary();
+    return fixture;
   }
 
-  /** @throws {FindingError} when something happened that must not */
+  /** Imports a bundle, and checks everything afterwards. @throws {FindingError} when crpe has a fault */
   async run(bundle: BundleCase): Promise<BundleOutcome> {
     const folder = `${this.#root}/case`;
-    const there = { nothing: undefined, base: "base", itself: bundle.seed.name }[bundle.before];
-    if (there !== undefined) copyFolder(`${this.#root}/before/${there}`, folder);
+    const installed = { nothing: undefined, base: "base", itself: bundle.seed.name }[bundle.before];
+    if (installed !== undefined) copyFolder(`${this.#root}/before/${installed}`, folder);
     const before = readVisible(folder);
     const source = watchStream(bundle.bytes, bundle.chunkBytes);
     try {
       let outcome: BundleOutcome;
       try {
         const result = await withinTime(this.#install(folder, source.stream, bundle));
-        outcome = await this.#checkResult(folder, result, bundle, before);
+        outcome = await this.#checkResult(folder, result, { ...bundle, visible: before });
       } catch (error) {
         if (error instanceof FindingError) throw error;
         outcome = checkError(error);
         expectSame(before, readVisible(folder), `after ${String(error)}`);
       }
       if (!source.isOver()) throw new FindingError("the stream was neither read to its end nor cancelled");
-      this.#checkAround(folder);
+      this.#checkOutside(folder);
       checkStore(`${folder}/data`, fail);
       if (outcome !== "imported" && outcome !== "nothing to do") await this.#checkRetry(folder, bundle);
       return outcome;
@@ -89,7 +89,7 @@ export class BundleSite {
     }
   }
 
-  /** Checks what cannot be told to be one case's doing. @throws {FindingError} */
+  /** Checks the files that no case may change. @throws {FindingError} when one has changed */
   checkCanary(): void {
     expectSame(this.#canary, this.#readCanary(), "outside of the data folder");
   }
@@ -111,27 +111,28 @@ export class BundleSite {
   async #checkResult(
     folder: string,
     result: InstallResult,
-    { isSealed, seed }: BundleCase,
-    before: ReadonlyMap<string, string>,
+    { isSealed, seed, visible }: BundleCase & { readonly visible: ReadonlyMap<string, string> },
   ): Promise<BundleOutcome> {
     if (!result.isImported) {
-      expectSame(before, readVisible(folder), "although there was nothing to do");
+      expectSame(visible, readVisible(folder), "although there was nothing to do");
       return "nothing to do";
     }
     if (isSealed && JSON.stringify(result.kubepkg) !== this.#packages.get(seed.name)) {
-      fail("another package was imported than the one that the check sum is of");
+      fail("the imported package differs from the one that the checksum covers");
     }
-    // Where only what was lacking came, the record stays what it was.
+    // A repair adds missing content, and leaves the record alone.
     const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata.name);
     const kubepkg = result.plan.isRepair && kept !== undefined ? kept : result.kubepkg;
     const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata.name);
-    // A field that was filled in stands in another place once it was read again.
-    if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) fail("the record is not what was imported");
+    // Filled-in fields may have another position after they are read again, so the canonical forms are compared.
+    if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) {
+      fail("the record differs from the imported package");
+    }
     const { name, text } = formatHandover(kubepkg);
     const files = listFiles(`${folder}/manifests`);
-    const others = files.filter((file) => file !== name && !before.has(`manifests/${file}`));
-    if (others.length > 0) fail(`the folder of manifests has ${JSON.stringify(others)}`);
-    if (Deno.readTextFileSync(`${folder}/manifests/${name}`) !== text) fail("the hand-over file is another");
+    const others = files.filter((file) => file !== name && !visible.has(`manifests/${file}`));
+    if (others.length > 0) fail(`the manifests folder has ${JSON.stringify(others)}`);
+    if (Deno.readTextFileSync(`${folder}/manifests/${name}`) !== text) fail("the hand-over file differs");
     const store = new DiskStore(`${folder}/data`);
     for (const { reference, digest } of result.images) {
       const [, repo = "", tag] = /^(.*?)(?::([^:/@]+))?(?:@.*)?$/.exec(reference) ?? [];
@@ -144,14 +145,14 @@ export class BundleSite {
     return "imported";
   }
 
-  // What a bad bundle has left (the start of a blob, to be gone on with) must not spoil the good one.
+  // The partial files of a bad bundle must not prevent the import of the good one.
   async #checkRetry(folder: string, { seed, before, isRetried }: BundleCase): Promise<void> {
     if (!isRetried && listNames(`${folder}/data/ingest`).every((name) => name.endsWith(".lock"))) return;
     if (seed.needsBase && before === "nothing") return;
     const install = () => withinTime(this.#install(folder, tarOf(seed), { force: true }));
     try {
       const result = await install().catch((error) => {
-        // That the start of a blob was a bad one's is only known at the blob's end, when a stream is past it.
+        // A wrong partial file is detected only at the end of the blob, when a stream cannot go back.
         if (error instanceof Error && error.name === "StalePartialError") return install();
         throw error;
       });
@@ -162,14 +163,14 @@ export class BundleSite {
     checkStore(`${folder}/data`, fail);
   }
 
-  #checkAround(folder: string): void {
+  #checkOutside(folder: string): void {
     const expected = ["before", "canary", "case"];
     const found = [...Deno.readDirSync(this.#root)].map(({ name }) => name).filter((name) => !expected.includes(name));
-    if (found.length > 0) fail(`${JSON.stringify(found)} came beside the folder of the case`);
+    if (found.length > 0) fail(`${JSON.stringify(found)} appeared outside of the folder of the case`);
     const inside = listNames(folder).filter((name) => name !== "data" && name !== "manifests");
-    if (inside.length > 0) fail(`${JSON.stringify(inside)} came beside the data folder`);
+    if (inside.length > 0) fail(`${JSON.stringify(inside)} appeared outside of the data folder`);
     const left = listNames(`${folder}/data/ingest`).filter((name) => !KEPT.test(name));
-    if (left.length > 0) fail(`${JSON.stringify(left)} were left in the folder of temporary files`);
+    if (left.length > 0) fail(`${JSON.stringify(left)} remained in the ingest folder`);
   }
 
   #readCanary(): Map<string, string> {
@@ -191,19 +192,21 @@ function checkError(error: unknown): BundleOutcome {
   const name = ERRORS.find((kind) => error instanceof kind)?.name;
   const text = error instanceof Error ? error.stack ?? error.message : String(error);
   if (name === undefined || !(error instanceof Error)) {
-    return fail(`it failed with an error that nobody knows: ${text}`);
+    return fail(`it failed with an unexpected error: ${text}`);
   }
   const message = describeError(error);
   // deno-lint-ignore no-control-regex
   const isLine = /^Cannot [^\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+$/.test(message);
-  if (!isLine || message.length > MAX_MESSAGE) fail(`its message is no line to be shown: ${JSON.stringify(message)}`);
+  if (!isLine || message.length > MAX_MESSAGE) {
+    fail(`its message cannot be printed as one line: ${JSON.stringify(message)}`);
+  }
   return name as BundleOutcome;
 }
 
-// All that a client, the cluster or a command that lists would see.
+// Hashes everything that a client, the cluster or a listing command sees.
 function readVisible(folder: string): Map<string, string> {
   const isVisible = (name: string) => {
-    // A package of which only some parts came is known, and not seen.
+    // A pending package is recorded, but not visible.
     if (name.endsWith("/pending.json")) return false;
     return name.startsWith("manifests/") || name.startsWith("data/kubepkg/") || name.includes("/_manifests/");
   };
@@ -237,7 +240,7 @@ function watchStream(bytes: Uint8Array<ArrayBuffer>, chunkBytes: number) {
 
 async function withinTime<T>(work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new FindingError("it did not end")), HANG_MILLISECONDS);
+  const timer = setTimeout(() => reject(new FindingError("the import timed out")), HANG_MILLISECONDS);
   try {
     return await Promise.race([work, promise]);
   } finally {

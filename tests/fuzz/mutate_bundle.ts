@@ -1,39 +1,39 @@
-import { computeDigest, type Digest, isDigest, splitDigest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest, isDigest, splitDigest } from "../../lib/oci/digest.ts";
 import type { BundleSeed, BundleSeeds } from "./bundle_seeds.ts";
 import { compress } from "./compress.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
 import { mutateJson } from "./mutate_json.ts";
 import { mutateTar } from "./mutate_tar.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { joinTar, makePart, type TarPart } from "./tar_parts.ts";
 
-/** A bundle that something was done to, and what is known of it. */
+/** A mutated bundle, and the conditions of its import. */
 export interface BundleCase {
   readonly seed: BundleSeed;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Where it was changed: in the file, the tar, its entries, a document; or not at all. */
+  /** What was changed: the file, the tar, its entries, a document, or nothing. */
   readonly level: "none" | "file" | "tar" | "entries" | "document";
-  /** What was done, in words. */
+  /** The mutation in words. */
   readonly what: string;
-  /** What it holds, if it can be read at all, is the seed's: a check sum is over all of it. */
+  /** Whether a checksum covers everything: if it can be read at all, its content is that of the seed. */
   readonly isSealed: boolean;
-  /** What is installed before: nothing, an earlier version, or the very bundle that this one was made of. */
+  /** What is installed before: nothing, an earlier version, or the seed itself. */
   readonly before: "nothing" | "base" | "itself";
   readonly force: boolean;
   readonly freeBytes: number;
-  /** Where it fails, the good bundle has to be imported after it. */
+  /** Whether the good bundle is imported after a failure of this one. */
   readonly isRetried: boolean;
-  /** Bytes of each chunk that it comes in. */
+  /** The size of the chunks of its stream, in bytes. */
   readonly chunkBytes: number;
 }
 
 const ENDS = [0, 512, 1024, 1536, 10_240, 2 * 1024 * 1024];
 
-/** Makes one case; the same number gives the same. */
+/** Makes a case; the same seed and number give the same case. */
 export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number: number): BundleCase {
   const random = new Random(seedNumber, number);
   const seed = random.pick(seeds);
-  const surroundings = {
+  const context = {
     seed,
     before: random.pick<BundleCase["before"]>(
       seed.needsBase ? ["base", "base", "base", "itself", "nothing"] : ["nothing", "nothing", "base", "itself"],
@@ -52,33 +52,33 @@ export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number:
       ...Array(7).fill("document"),
     ] as BundleCase["level"][],
   );
-  const said: string[] = [];
+  const mutations: string[] = [];
   let parts = seed.parts;
   let end: Uint8Array<ArrayBuffer> | undefined;
   const times = random.chance(0.8) ? 1 : 2 + random.below(2);
   if (level === "document") {
     for (let i = 0; i < times; i++) {
       const mutated = mutateDocument(parts, random);
-      said.push(mutated.what);
+      mutations.push(mutated.what);
       parts = mutated.parts;
     }
   }
   if (level === "entries" || (level === "document" && random.chance(0.1))) {
     for (let i = 0; i < times; i++) {
       const mutated = mutateTar(parts, random);
-      said.push(mutated.what);
+      mutations.push(mutated.what);
       parts = mutated.parts;
     }
     if (random.chance(0.1)) {
       end = new Uint8Array(random.pick(ENDS));
-      said.push(`an end of ${end.length} bytes`);
+      mutations.push(`an end of ${end.length} bytes`);
     }
   }
   let tar = joinTar(parts, end);
   if (level === "tar") {
     for (let i = 0; i < times; i++) {
       const mutated = mutateBytes(tar, random);
-      said.push(mutated.what);
+      mutations.push(mutated.what);
       tar = mutated.bytes;
     }
   }
@@ -88,15 +88,15 @@ export function mutateBundle({ seeds }: BundleSeeds, seedNumber: number, number:
   if (level === "file") {
     for (let i = 0; i < times; i++) {
       const mutated = mutateBytes(bytes, random);
-      said.push(mutated.what);
+      mutations.push(mutated.what);
       bytes = mutated.bytes;
     }
   }
   const isSealed = level === "none" || (level === "file" && seed.compression !== "none");
-  return { ...surroundings, bytes, level, isSealed, what: said.join(", ") || "nothing" };
+  return { ...context, bytes, level, isSealed, what: mutations.join(", ") || "nothing" };
 }
 
-// Half of the changes to what a digest is of are made known to all that name it: else the digest would say it all.
+// In most mutated blobs the digests that name them are updated as well. Otherwise the digest alone would reveal them.
 function mutateDocument(parts: readonly TarPart[], random: Random): { parts: TarPart[]; what: string } {
   const documents = parts.filter(({ content }) => content[0] === 0x7b);
   const target = random.chance(0.5) ? documents[0] : random.pick(documents);
@@ -106,7 +106,7 @@ function mutateDocument(parts: readonly TarPart[], random: Random): { parts: Tar
   try {
     mutated = mutateJson(text, random);
   } catch {
-    return { parts: [...parts], what: "a document that is none any more" };
+    return { parts: [...parts], what: "a document that is no longer JSON" };
   }
   const content = new TextEncoder().encode(mutated.text);
   const isNamedByDigest = target.name.startsWith("blobs/");
@@ -114,7 +114,7 @@ function mutateDocument(parts: readonly TarPart[], random: Random): { parts: Tar
   if (!isNamedByDigest || random.chance(0.3)) {
     return { what, parts: parts.map((part) => part === target ? makePart(part.name, content) : part) };
   }
-  return { what: `${what}, digests put right`, parts: replaceBlob(parts, target, content) };
+  return { what: `${what}, digests updated`, parts: replaceBlob(parts, target, content) };
 }
 
 function replaceBlob(parts: readonly TarPart[], target: TarPart, content: Uint8Array<ArrayBuffer>): TarPart[] {
@@ -128,8 +128,8 @@ function replaceBlob(parts: readonly TarPart[], target: TarPart, content: Uint8A
     if (part === undefined || part.content[0] !== 0x7b || name === nameOf(digest)) continue;
     const text = new TextDecoder().decode(part.content);
     if (!text.includes(old)) continue;
-    const changed = new TextEncoder().encode(pointElsewhere(text, old, { digest, size: content.length }));
-    // A manifest that names it has another digest now, too.
+    const changed = new TextEncoder().encode(replaceDigest(text, old, { digest, size: content.length }));
+    // The digest of a manifest that names it changes, too.
     all = name.startsWith("blobs/")
       ? replaceBlob(all, part, changed)
       : all.map((it) => it === part ? makePart(name, changed) : it);
@@ -137,7 +137,7 @@ function replaceBlob(parts: readonly TarPart[], target: TarPart, content: Uint8A
   return all;
 }
 
-function pointElsewhere(text: string, old: string, now: { digest: Digest; size: number }): string {
+function replaceDigest(text: string, old: string, now: { digest: Digest; size: number }): string {
   try {
     return JSON.stringify(JSON.parse(text, (_, value) => {
       if (value === old) return now.digest;

@@ -1,9 +1,9 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /**
- * What is no HTTP, or only nearly, for a connection of its own.
+ * Makes bytes that are not HTTP, or not quite, for a connection of its own.
  *
- * @param path what a good request would ask for
+ * @param path the path of a valid request
  */
 export function makeNoise(random: Random, path: string): Uint8Array<ArrayBuffer> {
   const good = `GET ${path} HTTP/1.1\r\nHost: crpe\r\n`;
@@ -38,7 +38,7 @@ export function makeNoise(random: Random, path: string): Uint8Array<ArrayBuffer>
   return latin1(text);
 }
 
-/** Text as bytes, each character one. */
+/** Encodes text as latin1, one byte for each character. */
 export function latin1(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

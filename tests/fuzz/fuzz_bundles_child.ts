@@ -1,9 +1,8 @@
-// The process that imports the bundles, with leave to write below one folder alone:
+// The process that imports the bundles, with permission to write below one folder only:
 // fuzz_bundles_child.ts FOLDER SEED FIRST COUNT
-// Prints the number of each case before it begins, what it finds, and at the end a table and the bytes of memory that are
-// still in use. Then it waits to be looked at
-// until its standard input ends.
-import { BundleSite, FindingError } from "./bundle_site.ts";
+// Prints the number of each case before it starts, the findings, and at the end a table and the memory in use. Then it
+// waits until its standard input ends, so that the parent can inspect it.
+import { BundleFixture, FindingError } from "./bundle_fixture.ts";
 import { makeBundleSeeds } from "./bundle_seeds.ts";
 import { mutateBundle } from "./mutate_bundle.ts";
 
@@ -12,12 +11,12 @@ const [seed = 0, first = 0, count = 0] = numbers.map(Number);
 const encoder = new TextEncoder();
 const say = (line: string) => Deno.stdout.writeSync(encoder.encode(`${line}\n`));
 const seeds = await makeBundleSeeds();
-const site = await BundleSite.create(folder, seeds);
-const stray: unknown[] = [];
-// Not before: it would be told of what goes wrong up to here, too.
+const fixture = await BundleFixture.create(folder, seeds);
+const rejections: unknown[] = [];
+// Added only now, so that rejections during the preparation still end the process.
 globalThis.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
-  stray.push(event.reason);
+  rejections.push(event.reason);
 });
 const table: Record<string, number> = {};
 for (let number = first; number < first + count; number++) {
@@ -25,25 +24,27 @@ for (let number = first; number < first + count; number++) {
   const bundle = mutateBundle(seeds, seed, number);
   let outcome: string;
   try {
-    outcome = await site.run(bundle);
-    // What nobody waited for fails in a turn of its own.
+    outcome = await fixture.run(bundle);
+    // Unhandled rejections are reported in a later turn of the event loop.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (stray.length > 0) throw new FindingError(`nobody caught ${String(stray.splice(0).map(textOf))}`);
-    const isWell = outcome === "imported" || (outcome === "nothing to do" && bundle.before === "itself") ||
+    if (rejections.length > 0) {
+      throw new FindingError(`unhandled rejection: ${String(rejections.splice(0).map(textOf))}`);
+    }
+    const isExpected = outcome === "imported" || (outcome === "nothing to do" && bundle.before === "itself") ||
       bundle.freeBytes < 1_000_000 || (bundle.seed.needsBase && bundle.before === "nothing");
-    if (bundle.level === "none" && !isWell) throw new FindingError(`nothing was changed, and it ended with ${outcome}`);
+    if (bundle.level === "none" && !isExpected) throw new FindingError(`an unchanged bundle ended with ${outcome}`);
   } catch (error) {
     outcome = "FINDING";
     say(`finding ${JSON.stringify({ number, seed: bundle.seed.name, what: bundle.what, message: textOf(error) })}`);
   }
-  // So that the largest size is that of single cases, and not of the garbage of many.
+  // Keeps the garbage of many cases out of the peak memory.
   if (number % 50 === 49) gc();
   for (const key of [`${bundle.level}\t${outcome}`, `${bundle.seed.name}\t${outcome}`]) {
     table[key] = (table[key] ?? 0) + 1;
   }
 }
 try {
-  site.checkCanary();
+  fixture.checkCanary();
 } catch (error) {
   say(`finding ${JSON.stringify({ number: first, seed: "all", what: "all cases", message: textOf(error) })}`);
 }
@@ -56,7 +57,7 @@ function textOf(error: unknown): string {
   return error instanceof Error && !(error instanceof FindingError) ? error.stack ?? error.message : String(error);
 }
 
-// V8's own, with --expose-gc.
+// V8's garbage collector, exposed by --expose-gc.
 function gc(): void {
   (globalThis as { gc?: () => void }).gc?.();
 }

@@ -1,8 +1,8 @@
-/** Numbers that look random and are the same for the same seed; not for secrets. */
+/** A generator of pseudo-random numbers (mulberry32); the same seeds give the same numbers. */
 export class Random {
   #state: number;
 
-  /** @param seeds whole numbers; each combination gives a sequence of its own */
+  /** @param seeds integers; each combination gives its own sequence */
   constructor(...seeds: readonly number[]) {
     this.#state = 0x9e3779b9;
     for (const seed of seeds) {
@@ -12,7 +12,7 @@ export class Random {
     }
   }
 
-  /** A whole number below 2³² (mulberry32). */
+  /** Gives an integer below 2³². */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let t = this.#state;
@@ -21,22 +21,27 @@ export class Random {
     return (t ^ (t >>> 14)) >>> 0;
   }
 
-  /** A whole number from 0 to `end` without it; 0 where there is none. */
+  /** Gives a number from 0 to 1, exclusive. */
+  fraction(): number {
+    return this.next() / 2 ** 32;
+  }
+
+  /** Gives an integer from 0 to `end`, exclusive; 0 when `end` is not positive. */
   below(end: number): number {
-    return end <= 0 ? 0 : Math.floor(this.next() / 2 ** 32 * end);
+    return end <= 0 ? 0 : Math.floor(this.fraction() * end);
   }
 
-  /** True in so many of all cases: 0.25 is every fourth. */
+  /** Gives true with a probability from 0 to 1. */
   chance(share: number): boolean {
-    return this.next() / 2 ** 32 < share;
+    return this.fraction() < share;
   }
 
-  /** One of a list that is not empty. */
+  /** Gives an element of a list that is not empty. */
   pick<T>(list: readonly T[]): T {
     return list[this.below(list.length)]!;
   }
 
-  /** So many bytes. */
+  /** Gives `length` bytes. */
   bytes(length: number): Uint8Array<ArrayBuffer> {
     return Uint8Array.from({ length }, () => this.next() & 0xff);
   }

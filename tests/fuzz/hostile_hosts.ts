@@ -1,9 +1,9 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 /**
- * Names of this machine and of what is near to it, in the spellings that programs read as addresses.
+ * Lists names of this machine and of private networks, in the spellings that programs accept as addresses.
  *
- * @param port somebody listens there, on all loopback addresses, who must not be called
+ * @param port the port of a listener on all loopback addresses that must receive no connection
  */
 export function privateHosts(port: number): string[] {
   const loopback = [
@@ -33,7 +33,7 @@ export function privateHosts(port: number): string[] {
   ];
 }
 
-/** `Host` headers that are no host. */
+/** `Host` headers that are not a valid host. */
 export const BAD_HOSTS: readonly string[] = [
   ...[
     "a b",
@@ -69,13 +69,13 @@ export const BAD_HOSTS: readonly string[] = [
   ...["a".repeat(300), "a\tb", "*", "a|b", "a^b", "`a`", "$(id)", "a&b", "a=b", "", "a:99999"],
 ];
 
-/** Hosts as clients send them. */
+/** Valid `Host` headers of real clients. */
 export const GOOD_HOSTS: readonly string[] = [
   ...["crpe", "crpe:6060", "127.0.0.1:6060", "[::1]:6060", "my_registry:5000", "registry.lan.", "A.B-c.d", "10.0.0.1"],
   ...["xn--bcher-kva.example", "[fe80::1]", "a:"],
 ];
 
-/** Something that stands where a host should. */
+/** Chooses text for the place of a host: private, invalid, public or a path. */
 export function anyHost(random: Random, privates: readonly string[]): string {
   return random.pick([
     () => random.pick(privates),

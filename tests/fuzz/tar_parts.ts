@@ -1,22 +1,22 @@
-import { formatTarHeader, paddedSize } from "../../../lib/archive/tar_header.ts";
-import { concat } from "../tar.ts";
+import { formatTarHeader, paddedSize } from "../../lib/archive/tar_header.ts";
+import { concat } from "../support/tar.ts";
 
 const BLOCK = 512;
 
-/** An entry of a tar: its headers as they are, and what it holds. */
+/** An entry of a tar: its raw headers, and its content. */
 export interface TarPart {
   readonly name: string;
-  /** With the extended header before it, if there is one. */
+  /** The header, including an extended header before it. */
   readonly head: Uint8Array<ArrayBuffer>;
   readonly content: Uint8Array<ArrayBuffer>;
 }
 
-/** An entry with a header that is right. */
+/** Makes an entry with a valid header. */
 export function makePart(name: string, content: Uint8Array<ArrayBuffer>): TarPart {
   return { name, head: new Uint8Array(formatTarHeader(name, content.length)), content };
 }
 
-/** Takes a tar of ours apart. */
+/** Splits a tar that crpe wrote into its entries. */
 export function splitTar(tar: Uint8Array<ArrayBuffer>): TarPart[] {
   const parts: TarPart[] = [];
   const text = (at: number, length: number) =>
@@ -38,7 +38,7 @@ export function splitTar(tar: Uint8Array<ArrayBuffer>): TarPart[] {
   return parts;
 }
 
-/** Puts a tar together; `end` is what follows the last entry. */
+/** Joins entries into a tar. @param end the bytes after the last entry */
 export function joinTar(parts: readonly TarPart[], end = new Uint8Array(2 * BLOCK)): Uint8Array<ArrayBuffer> {
   return concat([
     ...parts.flatMap(({ head, content }) => {
@@ -48,7 +48,7 @@ export function joinTar(parts: readonly TarPart[], end = new Uint8Array(2 * BLOC
   ]);
 }
 
-/** The same header with a field changed, and a check sum that fits. */
+/** Changes a field of a header, and updates its checksum. */
 export function changeHead(head: Uint8Array<ArrayBuffer>, at: number, field: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = head.slice();
   const block = copy.subarray(copy.length - BLOCK);

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { changeHead, makePart, type TarPart } from "./tar_parts.ts";
 
 const encoder = new TextEncoder();
@@ -13,7 +13,7 @@ const NAMES: readonly string[] = [
   ...["pieces/sha256/x/0", "blobs\\sha256\\x", "manifest.json", "repositories", "a\nb", "\u001b[2J", "blobs/", "con"],
 ];
 
-// POSIX.1, pax, "ustar Interchange Format": the place and the length of each field.
+// The offset and length of each field (POSIX.1, pax, "ustar Interchange Format").
 const FIELDS: readonly (readonly [name: string, at: number, length: number])[] = [
   ["name", 0, 100],
   ["mode", 100, 8],
@@ -28,7 +28,7 @@ const FIELDS: readonly (readonly [name: string, at: number, length: number])[] =
   ["magic", 257, 8],
   ["owner's name", 265, 32],
   ["prefix", 345, 155],
-  ["check sum", 148, 8],
+  ["checksum", 148, 8],
 ];
 
 const VALUES: readonly ((random: Random, length: number) => Uint8Array)[] = [
@@ -38,7 +38,7 @@ const VALUES: readonly ((random: Random, length: number) => Uint8Array)[] = [
   (_, length) => encoder.encode("1".padStart(length - 1, "0") + "\0"),
   (_, length) => encoder.encode(" ".repeat(length)),
   (_, length) => encoder.encode("-1".padEnd(length, "\0")),
-  // GNU's numbers in base 256: some TiB, and one below zero.
+  // GNU's base-256 numbers: some TiB, and a negative one.
   (_, length) => new Uint8Array(length).fill(0x80, 0, 1).fill(1, 5, 6),
   (_, length) => new Uint8Array(length).fill(0x80, 0, 1).fill(0x7f, length - 3),
   (random, length) => random.bytes(length),
@@ -129,9 +129,9 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
-/** Rearranges the entries of a tar, or writes headers that no packer would, with check sums that fit. */
+/** Rearranges the entries of a tar, or changes headers and updates their checksums. */
 export function mutateTar(parts: readonly TarPart[], random: Random): { parts: TarPart[]; what: string } {
-  // What costs a hundred times the others is wanted a tenth as often.
+  // Mutations that cost a hundred times as much are used a tenth as often.
   const names = Object.keys(MUTATIONS);
   const first = random.pick(names);
   const what = first.includes("many") && random.chance(0.9) ? random.pick(names.slice(0, 12)) : first;
@@ -145,7 +145,7 @@ function changeField(parts: readonly TarPart[], random: Random): TarPart[] {
     : random.pick(VALUES)(random, length);
   return change(parts, random, (part) => {
     const head = changeHead(part.head, at, field.subarray(0, length));
-    if (name === "check sum") head.set(field.subarray(0, length), head.length - 512 + at);
+    if (name === "checksum") head.set(field.subarray(0, length), head.length - 512 + at);
     return { ...part, head };
   });
 }

@@ -1,30 +1,30 @@
 import { gunzipSync } from "node:zlib";
-import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
-import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
-import { makeBytes } from "../content.ts";
-import { buildImage, buildIndex, type BuiltImage } from "../images.ts";
-import { makeKubePkg } from "../kubepkg.ts";
-import { MemoryStore } from "../memory_store.ts";
-import { writeImage } from "../put_image.ts";
-import { concat } from "../tar.ts";
+import { packBundle } from "../../lib/bundle/pack_bundle.ts";
+import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
+import { makeBytes } from "../support/content.ts";
+import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { MemoryStore } from "../support/memory_store.ts";
+import { writeImage } from "../support/put_image.ts";
+import { concat } from "../support/tar.ts";
 import { joinTar, makePart, splitTar, type TarPart } from "./tar_parts.ts";
 
-/** How a bundle's tar is compressed. */
+/** The compression of a bundle's tar. */
 export type SeedCompression = "gzip" | "zstd" | "none";
 
-/** A good bundle that mutated ones are made of. */
+/** A valid bundle that mutated ones are derived from. */
 export interface BundleSeed {
   readonly name: string;
   readonly parts: readonly TarPart[];
   readonly compression: SeedCompression;
-  /** The file as the packer writes it; absent: the tar compressed by other means. */
+  /** The file as the packer wrote it; missing when the tar is compressed in another way. */
   readonly file?: Uint8Array<ArrayBuffer>;
-  /** It is a delta: without the base it lacks blobs. */
+  /** Whether it is a delta, which needs the blobs of the base bundle. */
   readonly needsBase: boolean;
 }
 
-/** The seeds, and the bundle that is installed before some of them come. */
+/** The seeds, and the bundle that is installed before some of them. */
 export interface BundleSeeds {
   readonly base: Uint8Array<ArrayBuffer>;
   readonly seeds: readonly BundleSeed[];
@@ -42,7 +42,7 @@ const two = buildIndex([
 const old = buildIndex([buildImage({ files: [shared, { "app.bin": makeBytes(200, 5) }] })], { format: "docker" });
 const long = buildImage({ files: { "app.bin": makeBytes(200, 6) }, algorithm: "sha512" });
 
-/** Makes them; they are the same each time. */
+/** Packs the seeds; they are the same each time. */
 export async function makeBundleSeeds(): Promise<BundleSeeds> {
   const base = await pack({ [`${REPO}:1`]: old }, "0.9.0");
   const single = await pack({ [`${REPO}:1`]: one }, "1.0.0");
@@ -91,7 +91,8 @@ function partsOf(file: Uint8Array): TarPart[] {
   return splitTar(new Uint8Array(gunzipSync(file)));
 }
 
-// No files of an image layout; either no digests in the status at all, or digests there and none in the spec.
+// A bundle of the earlier generation has no files of an OCI image layout. Its digests are either in the status and not
+// in the spec, or nowhere.
 function makeEarlier([first, ...rest]: readonly TarPart[], hasDigests: boolean): TarPart[] {
   const kubepkg = JSON.parse(new TextDecoder().decode(first!.content));
   if (hasDigests) {
@@ -105,7 +106,7 @@ function digestsOf({ manifests, blobs }: BuiltImage): Digest[] {
   return [...manifests.map(({ descriptor }) => descriptor.digest), ...blobs.keys()];
 }
 
-/** The tar of a seed. */
+/** Joins the parts of a seed into a tar. */
 export function tarOf({ parts }: Pick<BundleSeed, "parts">): Uint8Array<ArrayBuffer> {
   return joinTar(parts);
 }

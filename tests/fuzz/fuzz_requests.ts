@@ -1,6 +1,6 @@
-import { computeDigest } from "../../../lib/oci/digest.ts";
-import { findPeer } from "../peers.ts";
-import { concat } from "../tar.ts";
+import { computeDigest } from "../../lib/oci/digest.ts";
+import { findPeer } from "../support/peers.ts";
+import { concat } from "../support/tar.ts";
 import { privateHosts } from "./hostile_hosts.ts";
 import {
   type HostileRequest,
@@ -8,49 +8,49 @@ import {
   makePrivateHostRequest,
   type RequestFacts,
 } from "./hostile_requests.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 import { FramingError, type RawAnswer, RawConnection } from "./raw_client.ts";
 import { REPOSITORY, RequestRegistry, SECRET } from "./request_registry.ts";
 
-/** What is sent. */
+/** Which requests to send, and how many. */
 export interface FuzzRequestsOptions {
   readonly seed: number;
-  /** How many requests are answered, or refused by closing the connection. */
+  /** How many requests to send; one that is refused by closing the connection counts. */
   readonly count: number;
-  /** Exists and is empty. */
+  /** The folder of the registry; it exists and is empty. */
   readonly folder: string;
-  /** No more is sent after so long, in milliseconds. */
+  /** The time after which no more requests are sent, in milliseconds. */
   readonly maxTime: number;
   readonly onProgress?: (done: number) => void;
 }
 
-/** What a run has shown. */
+/** The result of a run. */
 export interface FuzzRequestsResult {
   readonly findings: readonly string[];
-  /** How many requests were answered with a status, or by hanging up (`closed`). */
+  /** The number of requests by response status, or `closed` for a closed connection. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly done: number;
   /** The largest resident memory of the registry, in bytes. */
   readonly peakMemory: number;
-  /** Whether every file that it opened, and every connection that it made, was seen. */
+  /** Whether strace watched all files that the registry opened, and all connections that it made. */
   readonly isTraced: boolean;
 }
 
-/** Most resident memory of the registry, in bytes. */
+/** The limit of the registry's resident memory, in bytes. */
 export const MAX_REGISTRY_MEMORY = 320 * 1024 * 1024;
 const WORKERS = 6;
 const MAX_FINDINGS = 30;
-/** The share that asks for hosts of this machine where every public one is allowed. */
+/** The share of requests that name private hosts while every public upstream is allowed. */
 const ANY_SHARE = 0.15;
 
-/** Sends hostile requests to a real registry on this machine, over connections that are kept. */
+/** Sends hostile requests to a real registry on this machine, over persistent connections. */
 export async function fuzzRequests(options: FuzzRequestsOptions): Promise<FuzzRequestsResult> {
   const { seed, count, folder } = options;
   const strace = findPeer("strace");
   const findings = new Set<string>();
   const run = new RequestRun(options, (message) => void (findings.size < MAX_FINDINGS && findings.add(message)));
-  using canary = listenQuietly((address) => findings.add(`somebody was called: ${address}`));
-  await using upstream = serveNothing((path) => findings.add(`the upstream was asked for ${path}`));
+  using canary = listenQuietly((address) => findings.add(`a connection was made to ${address}`));
+  await using upstream = serveNothing((path) => findings.add(`the upstream received a request for ${path}`));
   const privates = privateHosts(canary.port);
   let peakMemory = 0;
   for (const allowsAny of [false, true]) {
@@ -88,14 +88,14 @@ class RequestRun {
     this.#onFinding = onFinding;
   }
 
-  /** Sends one batch after the other. */
+  /** Sends batches until `until` requests are done or the time is over. */
   async work(port: number, until: number, make: () => HostileRequest): Promise<void> {
     let batch: HostileRequest[] = [];
     while (this.done < until && performance.now() < this.#end) {
       if (batch.length === 0) batch = takeBatch(make);
       try {
         using connection = await RawConnection.open(port);
-        // Kept, until the other side will have no more of it.
+        // The connection is reused until the registry closes it.
         while (batch.length > 0) {
           const isAlone = !batch[0]!.isFramed;
           const answered = await this.#exchange(connection, batch);
@@ -116,10 +116,10 @@ class RequestRun {
     using connection = await RawConnection.open(port);
     await connection.send(new TextEncoder().encode(`GET /v2/${name}/manifests/${tag} HTTP/1.1\r\nHost: crpe\r\n\r\n`));
     const answer = await connection.receive("GET");
-    if (answer?.status !== 200) this.#onFinding(`afterwards an image is answered with ${answer?.status}`);
+    if (answer?.status !== 200) this.#onFinding(`afterwards a manifest is answered with ${answer?.status}`);
   }
 
-  // How many were dealt with: all, or up to the one that ended the connection.
+  // Gives the number of completed requests: all, or those up to the one that closed the connection.
   async #exchange(connection: RawConnection, batch: readonly HostileRequest[]): Promise<number> {
     const isAlone = !batch[0]!.isFramed;
     connection.send(concat(batch.map(({ bytes }) => bytes)));
@@ -127,7 +127,7 @@ class RequestRun {
     for (const [i, request] of batch.entries()) {
       const answer = await connection.receive(request.method);
       this.#count(answer === undefined ? "closed" : `${answer.status}`);
-      // Where nothing is said, the one before may have ended the connection: then it is this one's turn again.
+      // Without an answer, the request before may have closed the connection: this one is sent again.
       if (answer === undefined) return Math.max(i, 1);
       this.#check(request, answer);
       if (/^connection: *close/mi.test(answer.head)) return i + 1;
@@ -140,16 +140,18 @@ class RequestRun {
     const sent = `; sent: ${show(request)}`;
     if (status >= 500) this.#onFinding(`${status} ${text.slice(0, 300)}${sent}`);
     if (request.expected !== undefined && status !== 400 && !request.expected.includes(status)) {
-      this.#onFinding(`${status}, and not ${request.expected.join(" or ")}${sent}`);
+      this.#onFinding(`${status} instead of ${request.expected.join(" or ")}${sent}`);
     }
     if (request.expected !== undefined && status === 400 && !request.expected.includes(400)) {
-      this.#onFinding(`400 ${text.slice(0, 200)}, and not ${request.expected.join(" or ")}${sent}`);
+      this.#onFinding(`400 ${text.slice(0, 200)} instead of ${request.expected.join(" or ")}${sent}`);
     }
-    if (text.includes(SECRET) || text.includes("root:x:0:0")) this.#onFinding(`a file from outside was sent${sent}`);
-    if (/^x-injected:/mi.test(head)) this.#onFinding(`a header came out of the request${sent}`);
+    if (text.includes(SECRET) || text.includes("root:x:0:0")) {
+      this.#onFinding(`a file outside of the store was served${sent}`);
+    }
+    if (/^x-injected:/mi.test(head)) this.#onFinding(`a header was injected by the request${sent}`);
     const digest = /^docker-content-digest: *(\S+)\r$/mi.exec(head)?.[1];
     if (status === 200 && digest !== undefined && request.method === "GET" && computeDigest(body) !== digest) {
-      this.#onFinding(`the bytes are not those of ${digest}${sent}`);
+      this.#onFinding(`the bytes do not match ${digest}${sent}`);
     }
   }
 
@@ -161,7 +163,7 @@ class RequestRun {
   }
 }
 
-// What does not say where it ends has a connection to itself.
+// A request without framing gets a connection of its own.
 function takeBatch(make: () => HostileRequest): HostileRequest[] {
   const batch: HostileRequest[] = [];
   while (batch.length < 12) {
@@ -177,7 +179,7 @@ function show({ bytes }: HostileRequest): string {
   return JSON.stringify(bytes.length > 600 ? `${text}…` : text);
 }
 
-// On all addresses of this machine, and nobody should ever come.
+// Listens on all addresses of this machine; any connection is a finding.
 function listenQuietly(onCall: (address: string) => void): Disposable & { readonly port: number } {
   const listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -185,7 +187,7 @@ function listenQuietly(onCall: (address: string) => void): Disposable & { readon
   try {
     listeners.push(Deno.listen({ hostname: "::1", port }));
   } catch {
-    // There is no IPv6.
+    // The machine has no IPv6.
   }
   const accept = async (each: Deno.Listener) => {
     for await (const connection of each) {
@@ -197,7 +199,7 @@ function listenQuietly(onCall: (address: string) => void): Disposable & { readon
   return { port, [Symbol.dispose]: () => listeners.forEach((each) => each.close()) };
 }
 
-// Has nothing; and is asked only for what follows the grammar of the distribution specification.
+// Answers 404 to everything. A path outside of the grammar of the distribution specification is a finding.
 function serveNothing(onStrange: (path: string) => void): AsyncDisposable & { readonly port: number } {
   const grammar =
     /^\/v2\/(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\/)+(?:manifests\/(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha(?:256|512):[0-9a-f]+)|blobs\/sha(?:256|512):[0-9a-f]+|tags\/list|referrers\/sha(?:256|512):[0-9a-f]+)(?:\?.*)?$/;

@@ -1,7 +1,7 @@
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { latin1 } from "./request_noise.ts";
 
-/** A request before it is written down. */
+/** A request before it is formatted. */
 export interface RequestDraft {
   method: string;
   target: string;
@@ -11,12 +11,12 @@ export interface RequestDraft {
   expected?: readonly number[];
 }
 
-/** Writes one so that it ends where it says; its body in one of the two ways. */
+/** Formats a request with valid framing: a Content-Length, or chunks. */
 export function formatDraft(
   { method, target, host, headers, ...draft }: RequestDraft,
   random: Random,
 ): Uint8Array<ArrayBuffer> {
-  // What follows a CONNECT is for a tunnel (RFC 9110, 9.3.6), or the next request.
+  // The bytes after a CONNECT belong to the tunnel (RFC 9110, 9.3.6), or to the next request.
   const body = method === "CONNECT" ? "" : draft.body;
   const lines = [...(host === undefined ? [] : [["Host", host] as const]), ...headers];
   // White space and control characters would end the target, or the line.

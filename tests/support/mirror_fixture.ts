@@ -15,7 +15,7 @@ const platforms = (name: string) =>
 const named = (name: string, options: ImageOptions = {}) =>
   buildImage({ files: { "etc/name": `${name}\n` }, ...options });
 
-/** The images of the upstream, by the names that they are filed under; one a situation, so that each begins cold. */
+/** The images of the upstream, by name. Each situation has its own, so that its first pull is uncached. */
 const IMAGES: Readonly<Record<string, BuiltImage>> = {
   "quay.io/team/tag:1": named("tag", { format: "docker" }),
   "quay.io/team/digest:1": named("digest"),
@@ -28,43 +28,48 @@ const IMAGES: Readonly<Record<string, BuiltImage>> = {
   "registry.test:5000/team/app:1": named("port"),
 };
 
-/** The registries that they are on. */
+/** The registries of the images. */
 export const HOSTS: readonly string[] = ["docker.io", "quay.io", "registry.test:5000"];
 
-/** What each client has to manage, cold, warm and without the upstream. */
+/** An image reference that each client has to pull: cold, warm and without the upstream. */
 export interface Situation {
   readonly name: "tag" | "digest" | "index" | "library/" | "no library/" | "host:port";
   readonly host: string;
-  /** As a person writes it, without the host. */
+  /** As a user writes it, without the host. */
   readonly path: string;
   /** A tag or a digest. */
   readonly reference: string;
   readonly image: BuiltImage;
 }
 
-/** The situations. @param team where the images are that may be anywhere; docker has mirrors for docker.io alone */
+/**
+ * Lists the situations.
+ *
+ * @param team the registry of the images that may be on any; docker supports mirrors of docker.io only
+ */
 export function listSituations(team: "quay.io" | "docker.io" = "quay.io"): Situation[] {
-  const at = (name: Situation["name"], host: string, path: string, filed = path): Situation => (
-    { name, host, path, reference: "1", image: IMAGES[`${host}/${filed}:1`]! }
-  );
+  const at = (name: Situation["name"], host: string, path: string): Situation => {
+    const repository = path === "short" ? `library/${path}` : path;
+    return { name, host, path, reference: "1", image: IMAGES[`${host}/${repository}:1`]! };
+  };
   const digest = at("digest", team, "team/digest");
   return [
     at("tag", team, "team/tag"),
     { ...digest, reference: digest.image.root.digest },
     at("index", team, "team/index"),
     at("library/", "docker.io", "library/hub"),
-    at("no library/", "docker.io", "short", "library/short"),
+    at("no library/", "docker.io", "short"),
     at("host:port", "registry.test:5000", "team/app"),
   ];
 }
 
-/** What stands behind a name: `:1` or `@sha256:…`. */
+/** Formats what follows the name in a reference: `:1` or `@sha256:…`. */
 export function suffixOf({ reference }: Situation): string {
   return `${reference.includes(":") ? "@" : ":"}${reference}`;
 }
 
-/** An upstream of three registries, and a crpe before it. */
-export class MirrorSite implements AsyncDisposable {
+/** An upstream that plays three registries, and a crpe in front of it. */
+export class MirrorFixture implements AsyncDisposable {
   readonly folder: TestFolder;
   readonly crpe: CrpeProcess;
   readonly #upstream: Deno.HttpServer;
@@ -76,14 +81,14 @@ export class MirrorSite implements AsyncDisposable {
     this.#upstream = upstream;
   }
 
-  static async start(): Promise<MirrorSite> {
+  static async start(): Promise<MirrorFixture> {
     const folder = await TestFolder.create();
     const store = new MemoryStore();
     for (const [name, image] of Object.entries(IMAGES)) {
       const [repo = "", tag = ""] = name.split(/:(?=[^:]*$)/);
       await writeImage(store, repo, tag, image);
     }
-    // crpe says in `ns` which of the three it means.
+    // crpe names one of the three registries in `ns`.
     const options = {
       hostname: "127.0.0.1",
       port: 0,
@@ -94,15 +99,15 @@ export class MirrorSite implements AsyncDisposable {
     const upstreams = HOSTS.map((host) => `--upstream=${host}=http://127.0.0.1:${upstream.addr.port}`);
     const args = ["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--tag-ttl=0", ...upstreams];
     const crpe = await startCrpe(args, { env: { HOME: folder.path } });
-    return new MirrorSite(folder, crpe, upstream);
+    return new MirrorFixture(folder, crpe, upstream);
   }
 
-  /** Where crpe listens: `127.0.0.1:40123`. */
+  /** crpe's address: `127.0.0.1:40123`. */
   get address(): string {
     return new URL(this.crpe.url).host;
   }
 
-  /** What `crpe mirror-config` prints for this crpe. */
+  /** Runs `crpe mirror-config` for this crpe. @returns its output */
   async mirrorConfig(client: string, ...flags: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await runCrpe(["mirror-config", client, `--to=${this.crpe.url}`, ...flags], {
       env: { HOME: this.folder.path },
@@ -111,7 +116,7 @@ export class MirrorSite implements AsyncDisposable {
     return stdout;
   }
 
-  /** Ends the upstream: its connections are refused from then on. */
+  /** Stops the upstream; it refuses connections from then on. */
   async stopUpstream(): Promise<void> {
     if (this.#isUp) await this.#upstream.shutdown();
     this.#isUp = false;
@@ -124,15 +129,19 @@ export class MirrorSite implements AsyncDisposable {
   }
 }
 
-/** Throws unless a folder that skopeo has copied an image to (`dir:`) holds all of it, byte for byte. */
+/**
+ * Checks that a folder which skopeo wrote (`dir:`) contains a whole image, byte for byte.
+ *
+ * @throws {Error} when a blob or manifest differs
+ */
 export async function checkCopied(folder: string, { root, manifests, blobs }: BuiltImage): Promise<void> {
   const digests = [...blobs.keys(), ...manifests.slice(0, -1).map(({ descriptor }) => descriptor.digest)];
   for (const digest of digests) {
-    // Manifests below an index have a suffix.
+    // skopeo adds a suffix to the manifests below an index.
     const name = `${folder}/${digest.slice(digest.indexOf(":") + 1)}`;
     const bytes = await Deno.readFile(name).catch(() => Deno.readFile(`${name}.manifest.json`));
-    if (computeDigest(bytes) !== digest) throw new Error(`${digest} is not what was pulled`);
+    if (computeDigest(bytes) !== digest) throw new Error(`the content of ${digest} differs`);
   }
   const digest = computeDigest(await Deno.readFile(`${folder}/manifest.json`));
-  if (digest !== root.digest) throw new Error(`${digest} was pulled in place of ${root.digest}`);
+  if (digest !== root.digest) throw new Error(`${digest} was pulled instead of ${root.digest}`);
 }

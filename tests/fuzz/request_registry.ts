@@ -1,29 +1,29 @@
-import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { crpeCommand } from "../crpe_process.ts";
-import { buildImage } from "../images.ts";
-import { writeImage } from "../put_image.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
+import { crpeCommand, denoFolder } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { writeImage } from "../support/put_image.ts";
 import { readProcess } from "./read_process.ts";
 import { findForeignCalls } from "./traced_calls.ts";
 
-/** How the registry runs. */
+/** Options of the registry. */
 export interface RequestRegistryOptions {
-  /** Holds its data folder, its home, and what it must not read; exists and is empty. */
+  /** Contains its data folder, its home, and a file that it must not read; exists and is empty. */
   readonly folder: string;
-  /** Where its only upstream listens. */
+  /** The port of its only upstream. */
   readonly upstreamPort: number;
-  /** Whether every public host is allowed, too. */
+  /** Whether every public host is allowed as an upstream. */
   readonly allowsAny: boolean;
-  /** The path of strace, to watch all that it opens and connects to. */
+  /** The path of strace, which watches all files and connections of the registry. */
   readonly strace?: string | undefined;
   readonly onFinding: (message: string) => void;
 }
 
-/** What no answer may contain: it is in a file beside the data folder. */
-export const SECRET = "what-nobody-may-read-7391";
-/** The repository that the registry has. */
+/** The content of a file outside of the data folder, which no response may contain. */
+export const SECRET = "secret-file-content-7391";
+/** The repository of the registry. */
 export const REPOSITORY = "registry.test/team/app";
 
-/** A real `crpe registry`, from the sources with leave to read only what it has to, or the executable of `$CRPE`. */
+/** A real `crpe registry`: the executable `$CRPE`, or the sources with narrowed read permissions. */
 export class RequestRegistry implements AsyncDisposable {
   readonly port: number;
   readonly blob: string;
@@ -62,7 +62,7 @@ export class RequestRegistry implements AsyncDisposable {
     const child = new Deno.Command(words[0]!, {
       args: words.slice(1),
       clearEnv: true,
-      // The sources' runtime would ask its makers for a newer one.
+      // Deno would otherwise check for a newer version of itself.
       env: { ...ENV, PATH: Deno.env.get("PATH") ?? "", HOME: home, DENO_DIR: denoFolder() },
       stdin: "null",
       stdout: "null",
@@ -70,12 +70,12 @@ export class RequestRegistry implements AsyncDisposable {
     }).spawn();
     const listening = Promise.withResolvers<number>();
     const log = readLog(child, listening.resolve, onFinding).finally(() => {
-      listening.reject(new Error("the registry has ended"));
+      listening.reject(new Error("Cannot start the registry: it has exited"));
     });
     return new RequestRegistry(options, { child, log, port: await listening.promise, blob });
   }
 
-  /** Its largest resident memory so far, in bytes. */
+  /** The largest resident memory of the registry so far, in bytes. */
   get peakMemory(): number {
     const { pid } = this.#child;
     if (this.#options.strace === undefined) return readProcess(pid).peak;
@@ -96,10 +96,10 @@ export class RequestRegistry implements AsyncDisposable {
       modules: Deno.env.get("CRPE") ? undefined : denoFolder(),
       port: upstreamPort,
     });
-    for (const call of found) onFinding(`a system call that it has no reason for: ${call}`);
+    for (const call of found) onFinding(`an unexpected system call: ${call}`);
   }
 
-  // strace passes on what it is told; its child may have ended already.
+  // With strace, the signal goes to the traced child, which may have exited already.
   #stop(signal: Deno.Signal): void {
     try {
       const { pid } = this.#child;
@@ -108,14 +108,14 @@ export class RequestRegistry implements AsyncDisposable {
         : Number(Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).trim().split(" ")[0]);
       Deno.kill(traced, signal);
     } catch {
-      // It has ended.
+      // The process has exited already.
     }
   }
 }
 
 const ENV = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
 
-// Only the calls that are looked at stop the process.
+// With --seccomp-bpf only the traced calls stop the process.
 const STRACE_OPTIONS = ["-f", "--seccomp-bpf", "-qq", "-e", "trace=%file,connect", "-e", "signal=none"];
 
 async function readLog(
@@ -132,13 +132,9 @@ async function readLog(
       if (port !== undefined) onPort(Number(port));
       // deno-lint-ignore no-control-regex
       if (/[\0-\x08\x0b-\x1f\x7f-\x9f]/.test(line)) {
-        onFinding(`a line of the log is not to be shown: ${JSON.stringify(line)}`);
+        onFinding(`a log line has control characters: ${JSON.stringify(line)}`);
       }
-      if (/ error: |\bat .*\.ts:[0-9]+/.test(line)) onFinding(`the log has an error: ${line.slice(0, 500)}`);
+      if (/ error: |\bat .*\.ts:[0-9]+/.test(line)) onFinding(`the log contains an error: ${line.slice(0, 500)}`);
     }
   }
-}
-
-function denoFolder(): string {
-  return Deno.env.get("DENO_DIR") ?? `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
 }

@@ -1,18 +1,18 @@
 import { readProcess } from "./read_process.ts";
 
-/** Which cases are run. */
+/** Which cases to run, and where. */
 export interface FuzzBundlesOptions {
-  /** What all cases are made of. */
+  /** The seed of all cases. */
   readonly seed: number;
   /** The number of the first case. */
   readonly first?: number;
   readonly count: number;
-  /** Where it may write: a folder that exists and is empty. */
+  /** The only folder that is written to; it exists and is empty. */
   readonly folder: string;
   readonly onCase?: (number: number) => void;
 }
 
-/** Something that must not have happened. */
+/** A fault of crpe, and the case that revealed it. */
 export interface Finding {
   readonly number: number;
   readonly seed: string;
@@ -20,31 +20,31 @@ export interface Finding {
   readonly message: string;
 }
 
-/** What a run has shown. */
+/** The result of a run. */
 export interface FuzzBundlesResult {
   readonly findings: readonly Finding[];
-  /** How many cases ended how: `<level or seed>\t<outcome>` → number. */
+  /** The number of cases by outcome: `<level or seed>\t<outcome>` → number. */
   readonly table: Readonly<Record<string, number>>;
-  /** The largest resident memory of the process that made the bundles and imported them, in bytes. */
+  /** The largest resident memory of the importing process, in bytes. */
   readonly peakMemory: number;
 }
 
-/** Largest heap of the process that imports, in MiB: V8 ends it where that is not enough. */
+/** The heap limit of the importing process, in MiB; V8 aborts above it. */
 const MAX_HEAP = 192;
-/** Most resident memory of it, in bytes: Deno itself, the heap, and what is outside of it. */
+/** The limit of its resident memory, in bytes: Deno itself, the heap, and memory outside of the heap. */
 export const MAX_MEMORY = 400 * 1024 * 1024;
-/** Most that may be left of it when all is done and swept up, in bytes: more of it would be a leak. */
+/** The limit of the memory in use after a final garbage collection, in bytes. More would be a leak. */
 const MAX_LEFT = 48 * 1024 * 1024;
 const SILENCE_MILLISECONDS = 60_000;
 
 /**
- * Imports mutated bundles, in a process that may write below one folder and may do nothing else: no network, no
- * environment, no programs. One case that takes too long is a finding, and ends the run.
+ * Imports mutated bundles in a process whose permissions allow reading and writing one folder, and nothing else: no
+ * network, no environment, no programs. A case that takes too long is a finding, and ends the run.
  */
 export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBundlesResult> {
   const { seed, first = 0, count, folder, onCase } = options;
   const script = new URL("./fuzz_bundles_child.ts", import.meta.url).pathname;
-  const config = new URL("../../../deno.json", import.meta.url).pathname;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...[
@@ -80,12 +80,12 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
     else if (kind === "done") {
       const done = JSON.parse(rest) as { table: Record<string, number>; left: number };
       table = done.table;
-      if (done.left > MAX_LEFT) findings.push(ofAll(number, `${done.left} bytes were not given back`));
+      if (done.left > MAX_LEFT) findings.push(ofAll(number, `${done.left} bytes were not freed`));
       const { peak, openFiles } = readProcess(child.pid);
       peakMemory = peak;
       const left = openFiles.filter((path) => path.startsWith(folder));
       if (left.length > 0) {
-        findings.push(ofAll(number, `open: ${left.join(", ")}`));
+        findings.push(ofAll(number, `files are still open: ${left.join(", ")}`));
       }
       await child.stdin.close();
     }
@@ -93,7 +93,7 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
   clearTimeout(timer);
   const { code } = await child.status;
   if (table === undefined || code !== 0) {
-    const message = `the process ended with ${code}: ${(await errors).slice(0, 4000)}`;
+    const message = `the process exited with ${code}: ${(await errors).slice(0, 4000)}`;
     findings.push({ number, seed: "unknown", what: "unknown", message });
   }
   if (peakMemory > MAX_MEMORY) {

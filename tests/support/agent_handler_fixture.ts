@@ -13,22 +13,22 @@ import { writeImage } from "./put_image.ts";
 import { concat } from "./tar.ts";
 import { TestFolder } from "./test_folder.ts";
 
-/** The token of the agents of tests. */
+/** The token of the agents in tests. */
 export const TOKEN = "a-token-of-a-test";
 
 const BASE = "http://agent.test:36060";
 
-/** How a request of a test is made; a body is sent with the token unless `token` says otherwise. */
+/** Options of a request. Every method except GET and HEAD sends the token, unless `token` is given. */
 export interface AskOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: BodyInit;
-  /** `undefined`: without. */
+  /** Another token; `undefined` sends none. */
   readonly token?: string | undefined;
 }
 
-/** An agent without a socket, and what it has done. */
-export async function createAgentSite(options: Partial<AgentOptions> = {}) {
+/** Creates an agent without a socket, and records its reports and errors. */
+export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
@@ -62,7 +62,7 @@ export async function createAgentSite(options: Partial<AgentOptions> = {}) {
     records,
     reports,
     errors,
-    /** Leases that are held. */
+    /** How many leases are held. */
     leases: () => leases,
     ask(path: string, { method = "GET", headers = {}, body, ...rest }: AskOptions = {}): Promise<Response> {
       const token = "token" in rest ? rest.token : method === "GET" || method === "HEAD" ? undefined : TOKEN;
@@ -75,19 +75,19 @@ export async function createAgentSite(options: Partial<AgentOptions> = {}) {
         }),
       );
     },
-    /** Names of all files that have content or say something of it. */
+    /** Lists all files except locks. */
     listFiles: async () => (await folder.listFiles()).filter((name) => !name.endsWith(".lock")),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
 
-/** A bundle of one image. */
+/** Packs a bundle of one image. */
 export async function makeBundle(
   image: BuiltImage,
   { version = "1.0.0", repo = "registry.test/app", have = [] }: {
     version?: string;
     repo?: string;
-    /** What is left out. */
+    /** Digests to leave out. */
     have?: readonly Digest[];
   } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,20 +1,20 @@
-/** Which calls a process is expected to make. */
+/** The calls that a process is allowed to make. */
 export interface TraceOptions {
-  /** Where in the file the calls begin that count, in bytes. */
+  /** The offset in the trace file of the first call to check, in bytes. */
   readonly begin: number;
-  /** The only folder whose files it may look at. */
+  /** The only folder whose files it may open or inspect. */
   readonly folder: string;
-  /** Where the runtime keeps the modules of a program that runs from its sources. */
+  /** The folder of the runtime's modules, for a program that runs from its sources. */
   readonly modules?: string | undefined;
-  /** The only port that it may connect to, of 127.0.0.1. */
+  /** The only port of 127.0.0.1 that it may connect to. */
   readonly port: number;
 }
 
-// What the runtime and the C library look at by themselves.
+// Files that the runtime and the C library read on their own.
 const RUNTIME =
   /^\/(?:proc\/self\/|proc\/[0-9]+\/(?:stat|task)|proc\/(?:meminfo|stat|sys\/vm\/overcommit_memory)|sys\/fs\/cgroup\/|sys\/devices\/system\/cpu\/|dev\/(?:urandom|null)|etc\/localtime$|usr\/share\/zoneinfo\/)/;
 
-/** Finds the calls in what strace has written (`-f -e trace=%file,connect`) that reach outside, each once. */
+/** Finds the unexpected calls in the output of strace (`-f -e trace=%file,connect`), each once, at most 20. */
 export async function findForeignCalls(path: string, options: TraceOptions): Promise<string[]> {
   using file = await Deno.open(path);
   await file.seek(options.begin, Deno.SeekMode.Start);
@@ -24,7 +24,7 @@ export async function findForeignCalls(path: string, options: TraceOptions): Pro
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      // The name of a process may come first; the end of a call that was begun above says nothing new.
+      // A process id may precede the call. The end of an interrupted call (`<...`) repeats nothing that matters.
       const call = line.replace(/^\s*(?:\[pid\s+)?[0-9]+\]?\s+/, "");
       if (call.startsWith("<...") || call.startsWith("+++") || call.startsWith("---")) continue;
       if (!isExpected(call, options)) found.add(call.slice(0, 300));
@@ -38,7 +38,7 @@ function isExpected(call: string, { folder, modules, port }: TraceOptions): bool
   if (call.startsWith("connect(")) {
     return call.includes(`sin_port=htons(${port}), sin_addr=inet_addr("127.0.0.1")`);
   }
-  // Deno's own check of permissions asks whether a folder above is a link.
+  // Deno's permission check reads whether a parent folder is a link.
   const asked = /^(?:readlink|readlinkat)\((?:AT_FDCWD, )?"([^"]*)",/.exec(call)?.[1];
   if (asked !== undefined && folder.startsWith(`${asked}/`)) return true;
   const paths = [...call.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((match) => match[1]!);

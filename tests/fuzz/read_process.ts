@@ -1,19 +1,19 @@
-/** What the kernel says of a process. */
+/** The state of a process. */
 export interface ProcessState {
-  /** Largest resident memory so far, in bytes. */
+  /** The largest resident memory so far, in bytes. */
   readonly peak: number;
-  /** The paths of the files that it has open, as it has named them. */
+  /** The paths of its open files. */
   readonly openFiles: readonly string[];
 }
 
-/** Reads it from `/proc`. */
+/** Reads the state of a process from `/proc`. */
 export function readProcess(pid: number): ProcessState {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   const openFiles = [...Deno.readDirSync(`/proc/${pid}/fd`)].flatMap(({ name }) => {
     try {
       return [Deno.readLinkSync(`/proc/${pid}/fd/${name}`)];
     } catch {
-      // It was closed meanwhile.
+      // The file was closed in the meantime.
       return [];
     }
   });

@@ -5,28 +5,28 @@ import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /**
- * A folder in which crpe packs and imports, with a store `office` that has images.
+ * Creates a folder in which crpe packs and imports. Its data folder `source` has the images.
  *
  * @param images by their references
  */
-export async function createOffice(images: Readonly<Record<string, BuiltImage>>) {
+export async function createPackFixture(images: Readonly<Record<string, BuiltImage>>) {
   const folder = await TestFolder.create();
-  const store = new DiskStore(`${folder.path}/office`);
+  const store = new DiskStore(`${folder.path}/source`);
   for (const [reference, image] of Object.entries(images)) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
     await writeImage(store, repo, tag, image);
   }
-  const surroundings = { env: { HOME: folder.path }, cwd: folder.path };
-  const crpe = async (...args: string[]) => await runCrpe(args, surroundings);
+  const processOptions = { env: { HOME: folder.path }, cwd: folder.path };
+  const crpe = async (...args: string[]) => await runCrpe(args, processOptions);
   return {
     folder,
     store,
-    surroundings,
+    processOptions,
     crpe,
-    /** Packs into `<name>.tgz`. */
+    /** Packs the images of `source` into `<name>.tgz`. */
     async pack(kubepkg: unknown, name: string, ...flags: string[]) {
       await folder.write(`${name}.json`, JSON.stringify(kubepkg));
-      return await crpe("pack", `${name}.json`, "-o", `${name}.tgz`, "--data=office", "--offline", ...flags);
+      return await crpe("pack", `${name}.json`, "-o", `${name}.tgz`, "--data=source", "--offline", ...flags);
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };

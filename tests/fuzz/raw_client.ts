@@ -1,6 +1,6 @@
-import { concat } from "../tar.ts";
+import { concat } from "../support/tar.ts";
 
-/** An answer as it came. */
+/** A response as received. */
 export interface RawAnswer {
   readonly status: number;
   /** The status line and the headers, in latin1. */
@@ -8,7 +8,7 @@ export interface RawAnswer {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** Says that what came is no HTTP. */
+/** A response that is not valid HTTP, or is late. */
 export class FramingError extends Error {
   override readonly name = "FramingError";
 }
@@ -16,7 +16,7 @@ export class FramingError extends Error {
 const MAX_HEAD_BYTES = 64 * 1024;
 const PATIENCE_MILLISECONDS = 10_000;
 
-/** A connection on which anything can be sent. */
+/** A connection that can send arbitrary bytes. */
 export class RawConnection implements Disposable {
   readonly #connection: Deno.TcpConn;
   readonly #buffer = new Uint8Array(64 * 1024);
@@ -32,36 +32,37 @@ export class RawConnection implements Disposable {
     return new RawConnection(await Deno.connect({ hostname: "127.0.0.1", port }));
   }
 
-  /** Sends without waiting: the other side may answer, or hang up, before it has read all. */
+  /** Sends bytes. The caller need not wait, because the server may answer or close before it has read everything. */
   send(bytes: Uint8Array): Promise<void> {
     const sending = this.#sendAll(bytes);
     sending.catch(() => {});
     return sending;
   }
 
-  /** Says that nothing more comes. */
+  /** Closes the sending side. */
   async finish(): Promise<void> {
     await this.#connection.closeWrite().catch(() => {});
   }
 
   /**
-   * The next answer; `undefined` where the other side has hung up instead. What answers before the last (100) is passed over.
+   * Receives the next response, or `undefined` when the server has closed the connection. Interim responses (1xx) are
+   * skipped.
    *
-   * @throws {FramingError} when it is none, or too late
+   * @throws {FramingError} when the response is not valid HTTP, or is late
    */
   async receive(method: string): Promise<RawAnswer | undefined> {
     for (;;) {
       let end = this.#findEnd();
       while (end < 0) {
-        if (this.#rest.length > MAX_HEAD_BYTES) throw new FramingError("the head of an answer has no end");
+        if (this.#rest.length > MAX_HEAD_BYTES) throw new FramingError("the head of a response has no end");
         if (!await this.#fill()) return undefined;
         end = this.#findEnd();
       }
       const head = new TextDecoder("latin1").decode(this.#take(end + 4));
       const [, code] = /^HTTP\/1\.[01] ([1-5][0-9]{2})[ \r]/.exec(head) ?? [];
-      if (code === undefined) throw new FramingError(`an answer begins with ${JSON.stringify(head.slice(0, 200))}`);
+      if (code === undefined) throw new FramingError(`a response begins with ${JSON.stringify(head.slice(0, 200))}`);
       const status = Number(code);
-      if (status === 101) throw new FramingError("the protocol was changed");
+      if (status === 101) throw new FramingError("the protocol was switched");
       if (status < 200) continue;
       const hasBody = method !== "HEAD" && status !== 204 && status !== 304;
       const body = hasBody ? await this.#readBody(head) : new Uint8Array(0);
@@ -75,11 +76,11 @@ export class RawConnection implements Disposable {
 
   async #readBody(head: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const length = /^content-length: *([0-9]+)\r$/mi.exec(head)?.[1];
-    if (length === undefined) throw new FramingError(`an answer does not say its length: ${JSON.stringify(head)}`);
+    if (length === undefined) throw new FramingError(`a response has no Content-Length: ${JSON.stringify(head)}`);
     while (this.#rest.length < Number(length)) {
       if (await this.#fill()) continue;
       if (this.#isReset) return undefined;
-      throw new FramingError(`the body of an answer ends early: ${JSON.stringify(head)}`);
+      throw new FramingError(`the body of a response ends early: ${JSON.stringify(head)}`);
     }
     return this.#take(Number(length));
   }
@@ -106,9 +107,9 @@ export class RawConnection implements Disposable {
       count = await this.#connection.read(this.#buffer);
     } catch (error) {
       if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
-        throw new FramingError(`nothing came for ${PATIENCE_MILLISECONDS / 1000} s`);
+        throw new FramingError(`no response for ${PATIENCE_MILLISECONDS / 1000} s`);
       }
-      // Who hangs up on what it has not read resets the connection, and what was on its way is lost.
+      // A server that closes a connection with unread bytes resets it, and the bytes in flight are lost.
       this.#isReset = true;
     } finally {
       clearTimeout(timer);

@@ -1,9 +1,9 @@
 import { constants, crc32, deflateRawSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { concat } from "../tar.ts";
+import { concat } from "../support/tar.ts";
 import type { SeedCompression } from "./bundle_seeds.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
-/** Compresses as one of the many programs does that write such files: every result is well formed. */
+/** Compresses in one of the ways of real programs: with several members, optional fields, or other levels. */
 export function compress(
   bytes: Uint8Array<ArrayBuffer>,
   compression: SeedCompression,
@@ -12,12 +12,12 @@ export function compress(
   if (compression === "none") return bytes;
   const pieces = random.chance(0.7) ? [bytes] : cutUp(bytes, random);
   const parts = pieces.flatMap((piece) => compression === "gzip" ? [member(piece, random)] : frame(piece, random));
-  // Padding to gzip; to zstd it would be something else.
+  // gzip readers accept trailing zero bytes as padding; zstd readers do not.
   if (compression === "gzip" && random.chance(0.1)) parts.push(new Uint8Array(random.below(1000)));
   return concat(parts);
 }
 
-// RFC 1952, 2.3.
+// A gzip member (RFC 1952, 2.3).
 function member(bytes: Uint8Array<ArrayBuffer>, random: Random): Uint8Array {
   const level = random.pick([0, 1, 6, 9]);
   if (random.chance(0.6)) return gzipSync(bytes, { level });
@@ -38,7 +38,7 @@ function member(bytes: Uint8Array<ArrayBuffer>, random: Random): Uint8Array {
   ]);
 }
 
-// RFC 8878, 3.1; without a check sum a flipped bit would not always be seen.
+// A zstd frame (RFC 8878, 3.1), with a checksum, because otherwise a flipped bit could go unnoticed.
 function frame(bytes: Uint8Array<ArrayBuffer>, random: Random): Uint8Array[] {
   const params = {
     [constants.ZSTD_c_checksumFlag]: 1,

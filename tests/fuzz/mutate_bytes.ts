@@ -1,7 +1,7 @@
-import { concat } from "../tar.ts";
-import type { Random } from "./random.ts";
+import { concat } from "../support/tar.ts";
+import type { Random } from "../support/random.ts";
 
-/** Bytes that are not what they were, and what was done to them. */
+/** Changed bytes, and the mutation in words. */
 export interface MutatedBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly what: string;
@@ -44,10 +44,10 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
     const at = placeIn(bytes, random);
     return concat([bytes.subarray(0, at), random.bytes(1 + random.below(600)), bytes.subarray(at)]);
   },
-  "bytes behind the end": (bytes, random) => concat([bytes, random.bytes(1 + random.below(40))]),
+  "bytes after the end": (bytes, random) => concat([bytes, random.bytes(1 + random.below(40))]),
   "bytes before the start": (bytes, random) => concat([random.bytes(1 + random.below(20)), bytes]),
-  "put behind itself": (bytes) => concat([bytes, bytes]),
-  "two numbers that count something": (bytes, random) => {
+  "repeated": (bytes) => concat([bytes, bytes]),
+  "a binary number changed": (bytes, random) => {
     const copy = bytes.slice();
     const view = new DataView(copy.buffer);
     const value = random.pick([0, 1, 0xff, 0xffff, 0x7fff, 0xffffffff, 0x80000000, random.next()]);
@@ -57,13 +57,13 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
-/** Does one thing to bytes that no writer of them would. */
+/** Applies one random mutation to bytes. */
 export function mutateBytes(bytes: Uint8Array<ArrayBuffer>, random: Random): MutatedBytes {
   const what = random.pick(Object.keys(MUTATIONS));
   return { bytes: bytes.length === 0 ? random.bytes(3) : MUTATIONS[what]!(bytes, random), what };
 }
 
-// Formats say what matters at their start and their end, and at the borders of their blocks.
+// Chooses a position, preferably at the start, the end, or a block boundary, where formats have their fields.
 function placeIn(bytes: Uint8Array, random: Random): number {
   const { length } = bytes;
   switch (random.below(6)) {

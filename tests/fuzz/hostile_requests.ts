@@ -1,69 +1,36 @@
 import { anyHost, BAD_HOSTS, GOOD_HOSTS } from "./hostile_hosts.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 import { formatDraft, type RequestDraft } from "./request_draft.ts";
 import { makeNoise } from "./request_noise.ts";
 
-/** What the registry that is asked has. */
+/** The content of the registry that receives the requests. */
 export interface RequestFacts {
-  /** The name of a repository, as clients ask for it: `registry.test/team/app`. */
+  /** The name of a repository in request paths: `registry.test/team/app`. */
   readonly name: string;
   readonly tag: string;
   readonly blob: string;
-  /** Hosts that must not be called. */
+  /** Hosts that must receive no connection. */
   readonly privates: readonly string[];
 }
 
-/** A request as its bytes. */
+/** The bytes of a request, and the expected result. */
 export interface HostileRequest {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly method: string;
-  /** The statuses that may answer it; absent: any that is not the server's own fault. */
+  /** The allowed response statuses; by default any below 500. */
   readonly expected?: readonly number[];
-  /** Whether it ends where it says; else it needs a connection of its own. */
+  /** Whether its framing is valid; otherwise it needs a connection of its own. */
   readonly isFramed: boolean;
 }
 
 const UP = [
-  ...["..", "../..", "../../../../etc/passwd", "..%2f..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "%2E%2E/%2e%2e"],
-  ...[
-    "%252e%252e%252f",
-    "..%5c..",
-    "..\\..",
-    "....//",
-    ".%2e",
-    "%c0%ae%c0%ae",
-    "%e0%80%ae",
-    "..;",
-    "..%00",
-    "%uff0e%uff0e",
-  ],
-  ...[
-    "_manifests",
-    "_layers",
-    ".",
-    "%00",
-    "~root",
-    "*",
-    "$HOME",
-    "%0d%0aX-Injected:%201",
-    "..%0a",
-    "../secret",
-    "secret",
-  ],
+  ...".. ../.. ../../../../etc/passwd ..%2f.. %2e%2e %2e%2e%2f%2e%2e%2fetc%2fpasswd".split(" "),
+  ..."%2E%2E/%2e%2e %252e%252e%252f ..%5c.. ..\\.. ....// .%2e %c0%ae%c0%ae %e0%80%ae ..;".split(" "),
+  ..."..%00 %uff0e%uff0e _manifests _layers . %00 ~root * $HOME %0d%0aX-Injected:%201 ..%0a".split(" "),
+  ..."../secret secret".split(" "),
 ];
 const NAMES = [
-  "a",
-  "team/app",
-  "library/nginx",
-  "quay.io/a/b",
-  "a/manifests/b",
-  "v2",
-  "A",
-  "a//b",
-  "a/",
-  "a__b",
-  "a_-b",
-  "é",
+  ..."a team/app library/nginx quay.io/a/b a/manifests/b v2 A a//b a/ a__b a_-b é".split(" "),
 ];
 const RANGES = [
   ...[
@@ -89,21 +56,9 @@ const RANGES = [
   ...["bytes=0-18446744073709551616", "bytes= 0-1", "bytes=0 - 1", "bytes=--1", "bytes=1-\t2", "none", "bytes=0-,-1"],
 ];
 const METHODS = [
-  ...[
-    "POST",
-    "PUT",
-    "PATCH",
-    "DELETE",
-    "OPTIONS",
-    "TRACE",
-    "PROPFIND",
-    "BREW",
-    "get",
-    "GET2",
-    "M-SEARCH",
-    "Q".repeat(300),
-  ],
-  ...["CONNECT", "__proto__", "constructor", "QUERY"],
+  ..."POST PUT PATCH DELETE OPTIONS TRACE PROPFIND BREW get GET2 M-SEARCH CONNECT __proto__".split(" "),
+  ..."constructor QUERY".split(" "),
+  ...["Q".repeat(300)],
 ];
 const NUMBERS = [
   "-1",
@@ -122,36 +77,27 @@ const NUMBERS = [
   "[]",
 ];
 
-/** Makes one request that a stranger might try. */
+/** Makes a hostile request of any kind. */
 export function makeHostileRequest(random: Random, facts: RequestFacts): HostileRequest {
   if (random.chance(0.04)) {
     return { bytes: makeNoise(random, `/v2/${facts.name}/manifests/${facts.tag}`), method: "GET", isFramed: false };
   }
-  const draft = random.pick([climb, climb, askHost, range, badHost, absolute, list, method, wild, wild, wild])(
-    random,
-    facts,
-  );
-  return {
-    bytes: formatDraft(draft, random),
-    isFramed: true,
-    method: draft.method,
-    ...(draft.expected && { expected: draft.expected }),
-  };
+  const make = random.pick([traverse, traverse, askHost, range, badHost, absolute, list, method, wild, wild, wild]);
+  return formatRequest(make(random, facts), random);
 }
 
-/** Makes one that names an upstream on this machine, or beside it. */
+/** Makes a request that names an upstream on this machine or on a private network. */
 export function makePrivateHostRequest(random: Random, facts: RequestFacts): HostileRequest {
-  const draft = askHost(random, facts);
-  return {
-    bytes: formatDraft(draft, random),
-    isFramed: true,
-    method: draft.method,
-    ...(draft.expected && { expected: draft.expected }),
-  };
+  return formatRequest(askHost(random, facts), random);
 }
 
-// [54] A way out of the folder, in a name, a reference or a digest.
-function climb(random: Random, { name }: RequestFacts): RequestDraft {
+function formatRequest(draft: RequestDraft, random: Random): HostileRequest {
+  const { method, expected } = draft;
+  return { bytes: formatDraft(draft, random), isFramed: true, method, ...(expected && { expected }) };
+}
+
+// Path traversal in a name, a reference or a digest (fault 54).
+function traverse(random: Random, { name }: RequestFacts): RequestDraft {
   const up = random.pick(UP);
   const target = random.pick([
     () => `/v2/${up}/manifests/1`,
@@ -167,11 +113,11 @@ function climb(random: Random, { name }: RequestFacts): RequestDraft {
     () => `/v2/${up}`,
     () => `/v2/${up}/../${up}/blobs/sha256:${"0".repeat(64)}`,
   ])();
-  // What is left of some of them is a name that nobody has.
+  // Some of them resolve to a valid but unknown name.
   return { ...plain(random), target, expected: [400, 404] };
 }
 
-// [59] An upstream that is this machine, or one beside it.
+// An upstream on this machine or on the local network (fault 59).
 function askHost(random: Random, { privates }: RequestFacts): RequestDraft {
   const host = random.pick(privates);
   const target = random.pick([
@@ -183,11 +129,11 @@ function askHost(random: Random, { privates }: RequestFacts): RequestDraft {
     () => `/v2/${host}/team/app/manifests/latest`,
     () => `/v2/${host}/team/app/manifests/latest?ns=${host}`,
   ])();
-  // A list of referrers of what is not there is empty (distribution specification, "Listing Referrers").
+  // The referrers of an unknown digest are an empty list (distribution specification, "Listing Referrers").
   return { ...plain(random), target, expected: target.includes("referrers") ? [200, 400, 404] : [400, 404] };
 }
 
-// [56]
+// Range headers (fault 56).
 function range(random: Random, { name, blob }: RequestFacts): RequestDraft {
   const many = `bytes=${Array.from({ length: random.pick([3, 100, 1500]) }, (_, i) => `${i * 2}-${i * 2}`).join(",")}`;
   const headers: RequestDraft["headers"] = [["Range", random.chance(0.1) ? many : random.pick(RANGES)]];
@@ -206,7 +152,7 @@ function badHost(random: Random, { name, tag }: RequestFacts): RequestDraft {
   return { ...plain(random), target, host: random.pick(BAD_HOSTS), expected: [400] };
 }
 
-// RFC 9112, 3.2.2 and 3.2.3.
+// Targets in absolute and authority form (RFC 9112, 3.2.2 and 3.2.3).
 function absolute(random: Random, facts: RequestFacts): RequestDraft {
   const { name, tag, privates } = facts;
   const path = `/v2/${name}/manifests/${tag}`;
@@ -316,7 +262,7 @@ function plain(random: Random): RequestDraft {
     target: "/v2/",
     host: random.pick(GOOD_HOSTS),
     headers: [],
-    body: random.chance(0.05) ? "a body that nobody asked for" : "",
+    body: random.chance(0.05) ? "an unexpected body" : "",
   };
 }
 
