@@ -11,12 +11,16 @@ const MAX_PARAMETERS = 3;
 // A reason alone, which the catcher completes, begins in lower case. The verb may be a value: `Cannot ${verb} …`.
 const ERROR_TEXT = /^(?:Cannot(?: [a-z]| ?$)|[a-z]|$)/;
 
+// An argument before the message that a program reads: `BAD_GATEWAY`, `timeout`.
+const ERROR_CODE = /^(?:[A-Z_]+|[a-z_-]+)$/;
+
 /** Words and phrases that docs/GLOSSARY.md replaces. */
 export const AVOIDED_WORDS: readonly string[] = [
   ...["whoever", "nobody", "somebody", "anybody", "lacking", "what came", "on its way", "on their way"],
   ...["go on with", "goes on with", "gone on with", "going on with", "went on with", "is to be had", "for want of"],
 ];
-const AVOIDED = new RegExp(`\\b(?:${AVOIDED_WORDS.join("|").replaceAll(" ", "\\s+(?:\\*\\s+|//\\s+)?")})\\b`, "i");
+// A phrase may contain a line break, with the mark of a comment at the start of the next line.
+const AVOIDED = new RegExp(`\\b(?:${AVOIDED_WORDS.join("|").replaceAll(" ", "\\s+(?:(?:\\*|//)\\s+)?")})\\b`, "i");
 
 type FunctionNode =
   | Deno.lint.FunctionDeclaration
@@ -59,11 +63,11 @@ const plugin: Deno.lint.Plugin = {
     },
     "error-wording": {
       create(context) {
-        if (!/\/lib\//.test(context.filename)) return {};
+        if (!/(?:^|\/)lib\//.test(context.filename)) return {};
         return {
           NewExpression(node) {
             if (node.callee.type !== "Identifier" || !/^(?:[A-Z]\w*)?Error$/.test(node.callee.name)) return;
-            const start = node.arguments.map(textAtStart).find((text) => text !== undefined && !/^[A-Z_]+$/.test(text));
+            const start = node.arguments.map(textAtStart).find((text) => text !== undefined && !ERROR_CODE.test(text));
             if (start === undefined || ERROR_TEXT.test(start)) return;
             context.report({
               node,
@@ -76,11 +80,12 @@ const plugin: Deno.lint.Plugin = {
     "glossary": {
       create(context) {
         return {
-          Program(node) {
-            for (const comment of context.sourceCode.getAllComments()) {
-              const [found] = AVOIDED.exec(comment.value) ?? [];
+          Program() {
+            for (const { range, text } of listComments(context.sourceCode)) {
+              const [found] = AVOIDED.exec(text) ?? [];
               if (found === undefined) continue;
-              context.report({ node: comment ?? node, message: `docs/GLOSSARY.md has a better word than "${found}"` });
+              const words = found.replace(/\s+(?:(?:\*|\/\/)\s+)?/g, " ");
+              context.report({ range, message: `docs/GLOSSARY.md has a better word than "${words}"` });
             }
           },
         };
@@ -90,6 +95,19 @@ const plugin: Deno.lint.Plugin = {
 };
 
 export default plugin;
+
+// The comments of a file. Line comments on consecutive lines are one comment, because a phrase may span them.
+function listComments(code: Deno.lint.SourceCode): { range: Deno.lint.Range; text: string }[] {
+  const joined: { type: "Line" | "Block"; range: Deno.lint.Range }[] = [];
+  for (const { type, range } of code.getAllComments()) {
+    const before = joined.at(-1);
+    const isNext = type === "Line" && before?.type === type &&
+      /^[ \t]*\r?\n[ \t]*$/.test(code.text.slice(before.range[1], range[0]));
+    if (isNext) before.range = [before.range[0], range[1]];
+    else joined.push({ type, range });
+  }
+  return joined.map(({ range }) => ({ range, text: code.text.slice(...range) }));
+}
 
 // The text that an argument begins with; `undefined` where it is no text, or begins with a value.
 function textAtStart(node: Deno.lint.Expression | Deno.lint.SpreadElement): string | undefined {

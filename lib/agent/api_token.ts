@@ -48,7 +48,7 @@ export async function ensureToken(
   }
   const token = Buffer.from(randomBytes(TOKEN_BYTES)).toString("base64url");
   const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
-  await writeFileDurably(temporary, path, new TextEncoder().encode(`${token}\n`), { mode: 0o600 });
+  await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
   return await readTokenFile(path);
 }
 

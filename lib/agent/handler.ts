@@ -28,7 +28,7 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
       if (!isRead) checkToken(request.headers, options.token);
       const response = await (isRead
         ? answerRead(route, request, { options, uploads, shared })
-        : answerWrite(route, request, options, uploads));
+        : answerWrite(route, request, { options, uploads }));
       if (request.method !== "HEAD") {
         return response;
       }
@@ -95,8 +95,7 @@ async function answerRead(
 async function answerWrite(
   route: AgentRoute,
   request: Request,
-  options: AgentOptions,
-  uploads: BlobUploads,
+  { options, uploads }: { options: AgentOptions; uploads: BlobUploads },
 ): Promise<Response> {
   switch (route.kind) {
     case "packages":

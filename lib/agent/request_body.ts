@@ -56,11 +56,6 @@ export class RequestBody {
     return this.#received;
   }
 
-  /** Whether the request has a `Content-Digest` to verify. */
-  get hasDigest(): boolean {
-    return this.#digest.isWanted;
-  }
-
   /**
    * Reads the next bytes; `undefined` at the end.
    *

@@ -44,8 +44,7 @@ const MAX_NESTING = 8;
  * @throws {CorruptError} when a manifest is malformed, or the size of content differs from its descriptor
  */
 export async function readImageGraph(
-  kubepkg: KubePkg,
-  image: PackageImage,
+  { kubepkg, image }: { readonly kubepkg: KubePkg; readonly image: PackageImage },
   content: ImportedContent,
   missing: Set<Digest>,
 ): Promise<ImageGraph> {
@@ -107,7 +106,7 @@ export async function readImageGraphs(
 ): Promise<{ graphs: ImageGraph[]; missing: Digest[] }> {
   const missing = new Set<Digest>();
   const graphs: ImageGraph[] = [];
-  for (const image of imagesOf(kubepkg)) graphs.push(await readImageGraph(kubepkg, image, content, missing));
+  for (const image of imagesOf(kubepkg)) graphs.push(await readImageGraph({ kubepkg, image }, content, missing));
   return { graphs, missing: [...missing] };
 }
 

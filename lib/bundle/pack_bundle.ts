@@ -12,6 +12,12 @@ export type { BundleProgress } from "./write_bundle.ts";
 /** Options for packing a bundle. */
 export interface PackOptions extends PackChoice, Omit<WriteOptions, "check"> {}
 
+/** Options of `packBundle`. */
+export interface PackBundleOptions extends PackOptions {
+  /** Receives the bytes of the file. */
+  readonly output: BundleOutput;
+}
+
 /** Summary of what was packed. */
 export interface PackSummary {
   readonly name: string;
@@ -53,8 +59,7 @@ export interface PackResult extends PackSummary {
 export async function packBundle(
   kubepkg: KubePkg,
   source: ContentSource,
-  options: PackOptions,
-  output: BundleOutput,
+  { output, ...options }: PackBundleOptions,
 ): Promise<PackResult> {
   return await writePrepared(await preparePack(kubepkg, source, options), options, output);
 }
@@ -65,7 +70,7 @@ export async function writePrepared(
   options: Omit<WriteOptions, "check">,
   output: BundleOutput,
 ): Promise<PackResult> {
-  const { check: _, ...written } = await writeBundle(layOutBundle(pack), pack, output, options);
+  const { check: _, ...written } = await writeBundle({ layout: layOutBundle(pack), pack }, output, options);
   return { ...summarizePack(pack), ...written, kubepkg: pack.kubepkg };
 }
 

@@ -7,7 +7,7 @@ import { type PackSummary, summarizePack } from "./pack_bundle.ts";
 import { type PreparedPack, WrongContentError } from "./prepare_pack.ts";
 import { checkWhole } from "./resume_pack.ts";
 import { layOutParts } from "./split_bundle.ts";
-import { writeBundle, type WriteOptions, type WrittenFile } from "./write_bundle.ts";
+import { type PackFile, writeBundle, type WriteOptions, type WrittenFile } from "./write_bundle.ts";
 import { createPartialFile, writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
 
 /** Options for packing a bundle in parts. */
@@ -55,7 +55,7 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
     };
     try {
       const check = written.at(-1)?.check ?? new EntryVerifier();
-      written.push(await packPart(layouts[i]!, paths[i]!, pack, { ...options, onProgress, check }));
+      written.push(await packPart({ layout: layouts[i]!, pack }, paths[i]!, { ...options, onProgress, check }));
     } catch (error) {
       const first = error instanceof WrongContentError
         ? layouts.findIndex((part) => hasContent(part, error.digest))
@@ -81,13 +81,12 @@ export async function packParts(pack: PreparedPack, options: PackPartsOptions): 
 }
 
 async function packPart(
-  layout: BundleFile,
+  part: PackFile,
   path: string,
-  pack: PreparedPack,
   options: WriteOptions & WriteBundleOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile> {
-  return await reusePart(layout, path, options) ??
-    await writeBundleFile(path, (output) => writeBundle(layout, pack, output, options), options);
+  return await reusePart(part.layout, path, options) ??
+    await writeBundleFile(path, (output) => writeBundle(part, output, options), options);
 }
 
 // Returns a part that already exists with the right bytes.

@@ -130,7 +130,7 @@ class BundleCheck {
     for (const image of imagesOf(this.#kubepkg)) {
       const missingOfImage = new Set<Digest>();
       try {
-        await readImageGraph(this.#kubepkg, image, this.#content(), missingOfImage);
+        await readImageGraph({ kubepkg: this.#kubepkg, image }, this.#content(), missingOfImage);
       } catch (error) {
         this.#record(error, formatReference(image.reference));
       }

@@ -35,6 +35,12 @@ export interface WriteOptions {
   readonly onProgress?: (progress: BundleProgress) => void;
 }
 
+/** A file of a pack. */
+export interface PackFile {
+  readonly layout: BundleFile;
+  readonly pack: PreparedPack;
+}
+
 /** A bundle file that was written. */
 export interface WrittenFile {
   /** Size of the file, in bytes. */
@@ -53,8 +59,7 @@ export interface WrittenFile {
  * @throws {WrongContentError} when content does not match its digest
  */
 export async function writeBundle(
-  layout: BundleFile,
-  pack: PreparedPack,
+  { layout, pack }: PackFile,
   output: BundleOutput,
   options: WriteOptions = {},
 ): Promise<WrittenFile> {
@@ -79,9 +84,7 @@ export async function writeBundle(
 /** A resumed entry does not match its digest: the beginning that was already in the file may be damaged. */
 class CorruptResumeError extends Error {}
 
-interface WriteJob {
-  readonly layout: BundleFile;
-  readonly pack: PreparedPack;
+interface WriteJob extends PackFile {
   readonly resumePoint: ResumePoint;
 }
 

@@ -1,16 +1,23 @@
+/** What is reported about a body while it is read. */
+export interface BodyEvents {
+  /**
+   * Called once with the number of bytes read. `isWhole` is true after the last byte and at the end of the body, false
+   * when the body fails or is cancelled before that.
+   */
+  readonly onEnd: (bytes: number, isWhole: boolean) => void;
+  /** Called with true when a chunk waits for the client to read it, with false when the body is read. */
+  readonly onBackpressure?: (waitsForClient: boolean) => void;
+}
+
 /**
  * Wraps a body and counts its bytes as they are read.
  *
  * @param length the number of bytes that the body should have
- * @param onEnd called once with the number of bytes read. `isWhole` is true after the last byte and at the end of the
- *   body, false when the body fails or is cancelled before that
- * @param onBackpressure called with true when a chunk waits for the client to read it, with false when the body is read
  */
 export function countBody(
   body: ReadableStream<Uint8Array>,
   length: number,
-  onEnd: (bytes: number, isWhole: boolean) => void,
-  onBackpressure: (waitsForClient: boolean) => void = () => {},
+  { onEnd, onBackpressure = () => {} }: BodyEvents,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;

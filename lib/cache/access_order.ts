@@ -47,6 +47,6 @@ export class AccessOrder {
     if (this.#isSaved) return;
     this.#isSaved = true;
     const bytes = new TextEncoder().encode(JSON.stringify([...this.#ranks.keys()]));
-    await writeFileDurably(`${root}/${INGEST}/${randomName()}.tmp`, `${root}/${FILE}`, bytes);
+    await writeFileDurably(`${root}/${FILE}`, bytes, { temporary: `${root}/${INGEST}/${randomName()}.tmp` });
   }
 }

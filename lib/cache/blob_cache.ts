@@ -8,7 +8,7 @@ import { NoSpaceError, RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { isNotWritable } from "../store/data_folder.ts";
 import type { Ingest } from "../store/ingest.ts";
-import { Download } from "./shared_download.ts";
+import { SharedDownload } from "./shared_download.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
 
@@ -76,8 +76,8 @@ export class BlobCache {
   readonly #onEvent: (event: CacheEvent) => void;
   readonly #onDownloadEnd: () => Promise<void>;
   readonly #warn: (message: string) => void;
-  readonly #starts = new SingleFlight<Download | Uncached | undefined>();
-  readonly #downloads = new Map<Digest, Download>();
+  readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
+  readonly #downloads = new Map<Digest, SharedDownload>();
 
   constructor(options: BlobCacheOptions) {
     this.#store = options.store;
@@ -104,12 +104,15 @@ export class BlobCache {
     const held = await this.#store.openBlob(repo, digest, range);
     if (held !== undefined || this.#upstream === undefined) return held;
     const download = await this.#download(repo, digest);
-    const followed = download instanceof Download ? await download.follow(range) : undefined;
+    const followed = download instanceof SharedDownload ? await download.follow(range) : undefined;
     if (followed !== undefined) return followed;
     // A download that cannot be followed has been committed to the store in the meantime, or has no space.
     const kept = await this.#store.openBlob(repo, digest, range);
     if (kept !== undefined || download === undefined) return kept;
-    return await this.#passThrough({ repo, digest, why: download instanceof Download ? "disk" : download.why }, range);
+    return await this.#passThrough(
+      { repo, digest, why: download instanceof SharedDownload ? "disk" : download.why },
+      range,
+    );
   }
 
   /**
@@ -128,7 +131,7 @@ export class BlobCache {
     // A download that resumed from a corrupt partial file is retried once, from the start.
     for (let attempt = 1; !await isHeld() && this.#upstream !== undefined; attempt++) {
       const download = await this.#download(repo, digest, size);
-      if (download !== undefined && !(download instanceof Download)) throw download.error;
+      if (download !== undefined && !(download instanceof SharedDownload)) throw download.error;
       try {
         await download?.watch(onProgress);
         break;
@@ -141,7 +144,7 @@ export class BlobCache {
   }
 
   /** @param size expected size of the blob; a stored file of another size is downloaded again */
-  async #download(repo: string, digest: Digest, size?: number): Promise<Download | Uncached | undefined> {
+  async #download(repo: string, digest: Digest, size?: number): Promise<SharedDownload | Uncached | undefined> {
     const running = this.#downloads.get(digest);
     if (running !== undefined) {
       this.#onEvent({ type: "shared", repo });
@@ -155,7 +158,7 @@ export class BlobCache {
     });
   }
 
-  async #startDownload(repo: string, digest: Digest): Promise<Download | Uncached | undefined> {
+  async #startDownload(repo: string, digest: Digest): Promise<SharedDownload | Uncached | undefined> {
     let ingest: Ingest;
     try {
       ingest = await this.#store.openIngest(digest);
@@ -184,18 +187,17 @@ export class BlobCache {
       const error = new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
       return { error, why: "limit" };
     }
-    return this.#follow(repo, ingest, { digest, ...opened }, reservation);
+    return this.#follow(ingest, { repo, digest, ...opened }, reservation);
   }
 
   #follow(
-    repo: string,
     ingest: Ingest,
-    { digest, size, body, host }: UpstreamBlob & { digest: Digest },
+    { repo, digest, size, body, host }: UpstreamBlob & { repo: string; digest: Digest },
     reservation: Disposable,
-  ): Download {
+  ): SharedDownload {
     ingest.expectSize(size);
     this.#onEvent({ type: "download", repo, size });
-    const download = new Download(ingest, { digest, size, body }, (bytes) => {
+    const download = new SharedDownload(ingest, { digest, size, body }, (bytes) => {
       this.#onEvent({ type: "received", repo, bytes });
     });
     this.#downloads.set(digest, download);

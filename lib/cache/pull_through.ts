@@ -160,7 +160,7 @@ export class PullThrough implements ContentCatalog {
     const usable = await this.#ifComplete(repo, cached) ?? await this.#ifComplete(repo, held);
     let fresh: Descriptor | undefined;
     try {
-      fresh = await this.#askUpstream(repo, tagOrDigest, cached, { isUrgent: usable !== undefined });
+      fresh = await this.#askUpstream(repo, tagOrDigest, { cached, isUrgent: usable !== undefined });
     } catch (error) {
       if (usable === undefined) throw error;
       this.#warn(`${repo}:${tagOrDigest} is served from the store: ${(error as Error).message}`);
@@ -184,8 +184,7 @@ export class PullThrough implements ContentCatalog {
   async #askUpstream(
     repo: string,
     tagOrDigest: string,
-    cached: Descriptor | undefined,
-    options: AskOptions,
+    { cached, ...options }: AskOptions & { cached: Descriptor | undefined },
   ): Promise<Descriptor | undefined> {
     const upstream = this.#upstream!;
     const fresh = cached === undefined

@@ -36,7 +36,7 @@ const READER_TIMEOUT_MILLISECONDS = 30_000;
  * If the disk fills up during the download, the blob is not cached. The readers receive the rest from memory, at the
  * pace of the slowest one, and the blob is still verified.
  */
-export class Download {
+export class SharedDownload {
   readonly digest: Digest;
   readonly size: number;
   /** Resolves when the blob is committed to the store; rejects when the download fails. */

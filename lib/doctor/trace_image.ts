@@ -5,7 +5,7 @@ import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import type { UpstreamSource } from "../upstream/upstream_source.ts";
 import { adviseOn } from "./advice.ts";
-import { type Finding, reasonOf } from "./finding.ts";
+import { type Finding, type FindingStatus, reasonOf } from "./finding.ts";
 
 /** Where an image is searched. */
 export interface TraceSources {
@@ -83,12 +83,12 @@ class Trace {
     const { host } = reference;
     if (this.#upstream !== undefined) this.#find("upstream", "ok", `${host} may be contacted`);
     else if (upstream === undefined) this.#find("upstream", "skipped", `${host} is not contacted (offline)`);
-    else {this.#find(
-        "upstream",
-        "warning",
-        `${host} may not be contacted: only content in the store is served`,
-        `allow it with --upstream ${host}`,
-      );}
+    else {
+      this.#find("upstream", "warning", {
+        message: `${host} may not be contacted: only content in the store is served`,
+        advice: `allow it with --upstream ${host}`,
+      });
+    }
   }
 
   async run(): Promise<ImageTrace> {
@@ -115,7 +115,10 @@ class Trace {
     const here = held === undefined ? "it is not in the store" : `the store has ${short(held.digest)}`;
     if (failure !== undefined) {
       const status = held === undefined ? "broken" : "warning";
-      this.#find(step, status, `${here}; asking ${host} failed: ${failure}`, adviseOn(failure));
+      this.#find(step, status, {
+        message: `${here}; asking ${host} failed: ${failure}`,
+        advice: adviseOn(failure),
+      });
     } else if (found !== undefined) {
       const isSame = held?.digest === found.digest;
       const there = isSame ? `the same as ${host}` : `${host} has ${short(found.digest)}, which the next pull fetches`;
@@ -127,7 +130,7 @@ class Trace {
       const there = this.#upstream === undefined ? "" : `, and ${host} does not have it`;
       const advice =
         `check the name and the ${step}; import a bundle with the image, or allow its registry with --upstream`;
-      this.#find(step, "broken", `${here}${there}`, advice);
+      this.#find(step, "broken", { message: `${here}${there}`, advice });
     }
     return found ?? held;
   }
@@ -145,7 +148,7 @@ class Trace {
       const manifest = await this.#readManifest(descriptor, platform);
       if (typeof manifest === "string") {
         if (depth === 0) {
-          this.#find("manifest", "broken", manifest, OBTAIN_IT);
+          this.#find("manifest", "broken", { message: manifest, advice: OBTAIN_IT });
           return false;
         }
         missing.push(`${platform ?? short(descriptor.digest)}: ${manifest}`);
@@ -169,8 +172,9 @@ class Trace {
     const many = `${read} ${read === 1 ? "manifest" : "manifests"} can be read`;
     // A bundle contains only the chosen platforms, so missing manifests are a warning if one image can be read.
     if (missing.length > 0 && images > 0) this.#find("manifest", "warning", `${many}; not ${missing.join("; not ")}`);
-    else if (missing.length > 0) this.#find("manifest", "broken", missing.join("; "), OBTAIN_IT);
-    else this.#find("manifest", "ok", many);
+    else if (missing.length > 0) {
+      this.#find("manifest", "broken", { message: missing.join("; "), advice: OBTAIN_IT });
+    } else this.#find("manifest", "ok", many);
     return images > 0 || missing.length === 0;
   }
 
@@ -225,7 +229,9 @@ class Trace {
     const reason = failures.slice(0, 3).join("; ") + (failures.length > 3 ? `; and ${failures.length - 3} more` : "");
     if (complete.size > 0) {
       this.#find("blobs", "warning", `${counts}; complete for ${[...complete].join(", ")}; ${reason}`);
-    } else this.#find("blobs", "broken", `${counts}; ${reason}`, OBTAIN_IT);
+    } else {
+      this.#find("blobs", "broken", { message: `${counts}; ${reason}`, advice: OBTAIN_IT });
+    }
   }
 
   async #statBlob({ descriptor, platforms }: NamedBlob): Promise<TracedContent & { readonly failure?: string }> {
@@ -251,8 +257,8 @@ class Trace {
     }
   }
 
-  #find(step: string, status: Finding["status"], message: string, advice?: string): void {
-    this.findings.push({ step, status, message, ...(advice === undefined ? {} : { advice }) });
+  #find(step: string, status: FindingStatus, result: string | Pick<Finding, "message" | "advice">): void {
+    this.findings.push({ step, status, ...(typeof result === "string" ? { message: result } : result) });
   }
 }
 

@@ -61,10 +61,9 @@ export interface Ownership {
  * @param ownership owner and permissions; by default those of any new file
  */
 export async function writeFileDurably(
-  temporary: string,
   path: string,
   bytes: Uint8Array,
-  ownership?: Ownership,
+  { temporary, ownership }: { readonly temporary: string; readonly ownership?: Ownership | undefined },
 ): Promise<void> {
   await createFolder(parentOf(temporary));
   // A file with restricted permissions must not be readable by others before its first byte is written.

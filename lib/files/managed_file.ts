@@ -119,7 +119,8 @@ export class ManagedFile {
   }
 
   #write(path: string, text: string, ownership?: Ownership): Promise<void> {
-    return writeFileDurably(`${path}.${this.#token()}.tmp`, path, new TextEncoder().encode(text), ownership);
+    const temporary = `${path}.${this.#token()}.tmp`;
+    return writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership });
   }
 }
 

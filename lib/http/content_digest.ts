@@ -39,11 +39,6 @@ export class ContentDigest {
     this.#hashes = digests.map((digest) => ({ digest, hash: createHash(splitDigest(digest).algorithm) }));
   }
 
-  /** Whether there is a digest to check. */
-  get isWanted(): boolean {
-    return this.#hashes.length > 0;
-  }
-
   /** Adds content to the hashes. */
   update(bytes: Uint8Array): void {
     for (const { hash } of this.#hashes) hash.update(bytes);

@@ -122,7 +122,7 @@ export class PackageRecords {
 
   async #writeRecord(path: string, kubepkg: KubePkg): Promise<void> {
     const bytes = new TextEncoder().encode(formatRecord(kubepkg));
-    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, `${this.#root}/${path}`, bytes);
+    await writeFileDurably(`${this.#root}/${path}`, bytes, { temporary: `${this.#ingest}/${this.#randomName()}.tmp` });
   }
 }
 

@@ -57,7 +57,7 @@ export class PendingPackages {
   async write(pending: PendingPackage): Promise<void> {
     const bytes = new TextEncoder().encode(`${JSON.stringify(pending, undefined, 2)}\n`);
     const path = this.#path(pending.kubepkg.metadata.name);
-    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, path, bytes);
+    await writeFileDurably(path, bytes, { temporary: `${this.#ingest}/${this.#randomName()}.tmp` });
   }
 
   /** Removes the record of a package, and the pieces of blobs that no other pending package needs. */

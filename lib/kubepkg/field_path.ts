@@ -12,8 +12,16 @@ export function formatField(path: FieldPath): string {
   }).join("");
 }
 
-/** Creates the error for an invalid field of a document: `Cannot use WHAT: FIELD: REASON`. */
-export function fieldError(what: string, path: FieldPath, reason: string, cause?: unknown): CorruptError {
+/**
+ * Creates the error of a document with a wrong field.
+ *
+ * @param field `what` is the name of the document
+ */
+export function fieldError(
+  { what, path }: { readonly what: string; readonly path: FieldPath },
+  reason: string,
+  cause?: unknown,
+): CorruptError {
   const field = formatField(path);
   return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });
 }

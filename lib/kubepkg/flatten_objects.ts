@@ -28,7 +28,7 @@ export function flattenObjects(manifests: Readonly<Record<string, unknown>>, wha
   const add = (object: KubeObject, path: FieldPath, depth: number) => {
     const items = listItems(object);
     if (items === undefined) {
-      if (found.length === MAX_OBJECTS) throw fieldError(what, path, `more than ${MAX_OBJECTS} objects`);
+      if (found.length === MAX_OBJECTS) throw fieldError({ what, path }, `more than ${MAX_OBJECTS} objects`);
       found.push({ object, path });
       return;
     }
@@ -101,7 +101,7 @@ function walkGroups(manifests: Readonly<Record<string, unknown>>, what: string):
   const visit = (value: unknown, path: FieldPath, depth: number) => {
     if (value === null || value === undefined) return;
     if (isJsonObject(value) && isTyped(value)) {
-      if (found.length === MAX_OBJECTS) throw fieldError(what, path, `more than ${MAX_OBJECTS} objects`);
+      if (found.length === MAX_OBJECTS) throw fieldError({ what, path }, `more than ${MAX_OBJECTS} objects`);
       found.push({ object: toKubeObject(what, value, path), path });
     } else if (Array.isArray(value) || isJsonObject(value)) {
       checkNesting(what, path, depth);
@@ -109,23 +109,25 @@ function walkGroups(manifests: Readonly<Record<string, unknown>>, what: string):
       for (const [key, inner] of Object.entries(value)) {
         visit(inner, [...path, isList ? Number(key) : key], depth + 1);
       }
-    } else throw fieldError(what, path, "must be an object");
+    } else throw fieldError({ what, path }, "must be an object");
   };
   for (const [key, value] of Object.entries(manifests)) visit(value, [...MANIFESTS, key], 0);
   return found;
 }
 
 function toKubeObject(what: string, value: unknown, path: FieldPath): KubeObject {
-  if (!isJsonObject(value)) throw fieldError(what, path, "must be an object");
+  if (!isJsonObject(value)) throw fieldError({ what, path }, "must be an object");
   for (const field of ["apiVersion", "kind"]) {
     const it = value[field];
-    if (it === undefined || it === null) throw fieldError(what, [...path, field], "is missing");
-    if (typeof it !== "string") throw fieldError(what, [...path, field], "must be text");
-    if (it === "") throw fieldError(what, [...path, field], "must not be empty");
+    if (it === undefined || it === null) throw fieldError({ what, path: [...path, field] }, "is missing");
+    if (typeof it !== "string") throw fieldError({ what, path: [...path, field] }, "must be text");
+    if (it === "") throw fieldError({ what, path: [...path, field] }, "must not be empty");
   }
   return value as KubeObject;
 }
 
 function checkNesting(what: string, path: FieldPath, depth: number): void {
-  if (depth >= MAX_NESTING) throw fieldError(what, path, `groups and lists nested deeper than ${MAX_NESTING} levels`);
+  if (depth >= MAX_NESTING) {
+    throw fieldError({ what, path }, `groups and lists nested deeper than ${MAX_NESTING} levels`);
+  }
 }

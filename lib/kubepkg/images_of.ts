@@ -38,12 +38,12 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
 export function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
   const found = new Map<string, PackageImage>();
   for (const [name, value] of Object.entries(kubepkg.spec.images)) {
-    const path = ["spec", "images", name];
-    const image = readImage(name, value, (reason, cause) => fieldError(what, path, reason, cause));
+    const field = { what, path: ["spec", "images", name] };
+    const image = readImage(name, value, (reason, cause) => fieldError(field, reason, cause));
     const key = formatReference(image.reference);
     const other = found.get(key);
     if (other?.digest !== undefined && image.digest !== undefined && other.digest !== image.digest) {
-      throw fieldError(what, path, `is the same image as ${JSON.stringify(other.name)}, with a different digest`);
+      throw fieldError(field, `is the same image as ${JSON.stringify(other.name)}, with a different digest`);
     }
     if (other === undefined || other.digest === undefined) found.set(key, image);
   }

@@ -134,11 +134,13 @@ export function parseKubePkg(value: unknown, what = "the KubePkg"): KubePkg {
  */
 export function parseKubePkgs(value: unknown, what = "the KubePkg"): KubePkg[] {
   if (!isJsonObject(value) || value.kind !== LIST_KIND) return [parseOne(value, what)];
-  if (value.apiVersion !== API_VERSION) throw fieldError(what, ["apiVersion"], `must be ${API_VERSION}`);
+  if (value.apiVersion !== API_VERSION) throw fieldError({ what, path: ["apiVersion"] }, `must be ${API_VERSION}`);
   const { items } = value;
-  if (!Array.isArray(items) || items.length === 0) throw fieldError(what, ["items"], "must be a list of KubePkgs");
+  if (!Array.isArray(items) || items.length === 0) {
+    throw fieldError({ what, path: ["items"] }, "must be a list of KubePkgs");
+  }
   if (items.length > MAX_ITEMS) {
-    throw fieldError(what, ["items"], `has ${items.length} packages, ${MAX_ITEMS} are allowed`);
+    throw fieldError({ what, path: ["items"] }, `has ${items.length} packages, ${MAX_ITEMS} are allowed`);
   }
   return items.map((item, i) => {
     const typed = isJsonObject(item) ? { apiVersion: API_VERSION, kind: "KubePkg", ...item } : item;
@@ -155,7 +157,7 @@ function parseOne(value: unknown, what: string): KubePkg {
     const path = (issue.path ?? []).map((item) => item.key as string | number);
     // valibot reports a missing field by an issue of its key, which has a wording of its own.
     const isAbsent = path.length > 0 && issue.received === "undefined";
-    throw fieldError(what, path, isAbsent ? "is missing" : issue.message);
+    throw fieldError({ what, path }, isAbsent ? "is missing" : issue.message);
   }
   // The input itself, not the output of the schema: its fields keep their order.
   const input = document as KubePkg;

@@ -68,7 +68,7 @@ export function createRegistryHandler<Context = unknown>(
         throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
-      answer = await answerRoute(catalog, route, request, checkHealth);
+      answer = await answerRoute(route, request, { catalog, checkHealth });
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
       answer = answerError(error instanceof RegistryError ? error : hideError(error, request, onError));
@@ -77,7 +77,7 @@ export function createRegistryHandler<Context = unknown>(
     if (route !== undefined && "ns" in route && route.ns !== undefined) answer.headers["oci-namespace"] = route.ns;
     const body = method === "HEAD" ? null : answer.body;
     const length = body === null ? 0 : answer.length;
-    const end = (bytes: number) =>
+    const onEnd = (bytes: number) =>
       onResponse?.({
         method,
         kind: route?.kind,
@@ -87,10 +87,13 @@ export function createRegistryHandler<Context = unknown>(
         isAborted: bytes < length,
       }, context);
     if (onResponse !== undefined && body instanceof ReadableStream) {
-      const counted = countBody(body, length, end, (waitsForClient) => onBackpressure?.(waitsForClient, context));
+      const counted = countBody(body, length, {
+        onEnd,
+        onBackpressure: (waitsForClient) => onBackpressure?.(waitsForClient, context),
+      });
       return new Response(counted as BodyInit, answer);
     }
-    end(length);
+    onEnd(length);
     return new Response(body as BodyInit | null, answer);
   };
 }
@@ -101,10 +104,9 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
 }
 
 function answerRoute(
-  catalog: ContentCatalog,
   route: Route | undefined,
   request: Request,
-  checkHealth: RegistryHandlerOptions["checkHealth"],
+  { catalog, checkHealth }: { catalog: ContentCatalog; checkHealth: RegistryHandlerOptions["checkHealth"] },
 ): Promise<Answer> | Answer {
   switch (route?.kind) {
     case "manifest":

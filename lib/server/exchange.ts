@@ -87,9 +87,12 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
       return response;
     }
     const length = headers.has("content-length") ? Number(headers.get("content-length")) : undefined;
-    const counted = countBody(body, length ?? Infinity, (bytes, isWhole) => {
-      this.end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
-    }, (waitsForClient) => this.reportBackpressure(waitsForClient));
+    const counted = countBody(body, length ?? Infinity, {
+      onEnd: (bytes, isWhole) => {
+        this.end({ status, bytes, isAborted: !isWhole || (length !== undefined && bytes < length) });
+      },
+      onBackpressure: (waitsForClient) => this.reportBackpressure(waitsForClient),
+    });
     return new Response(counted as BodyInit, response);
   }
 }

@@ -103,11 +103,8 @@ export class BlobPieces {
     const known = all.filter(({ start, length }, i) => {
       return i === all.findIndex((other) => other.start === start && other.length === length);
     });
-    await writeFileDurably(
-      temporaryPath(),
-      listPath,
-      new TextEncoder().encode(`${JSON.stringify({ ranges: known })}\n`),
-    );
+    const bytes = new TextEncoder().encode(`${JSON.stringify({ ranges: known })}\n`);
+    await writeFileDurably(listPath, bytes, { temporary: temporaryPath() });
   }
 
   /**

@@ -217,7 +217,7 @@ export class DiskStore implements PieceStore {
 
   async #fileManifest(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
     if (!await this.#holdsIntact(descriptor)) {
-      await writeFileDurably(this.#temporaryPath(), this.#path(blobPath(descriptor.digest)), bytes);
+      await writeFileDurably(this.#path(blobPath(descriptor.digest)), bytes, { temporary: this.#temporaryPath() });
     }
     const manifest = parseManifest(bytes, descriptor.mediaType);
     // A link does not mean that the blob exists: a cache stores a manifest before its blobs.

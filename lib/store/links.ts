@@ -78,7 +78,7 @@ export class Links {
   async write(path: string, digest: Digest): Promise<void> {
     if (this.read(path) === digest) return;
     const { root, temporaryPath } = this.#options;
-    await writeFileDurably(temporaryPath(), `${root}/${path}`, encoder.encode(digest));
+    await writeFileDurably(`${root}/${path}`, encoder.encode(digest), { temporary: temporaryPath() });
   }
 }
 

@@ -28,44 +28,59 @@ export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]>
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
       if (root === undefined) continue;
-      const sizes = new Map<Digest, number>();
-      const platforms = new Set<string>();
-      const isComplete = await measure(store, repo, root, sizes, platforms);
-      const size = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
-      const { mediaType } = root;
-      images.push({ reference: `${repo}:${tag}`, digest, mediaType, platforms: [...platforms], size, isComplete });
+      const measure = new ImageMeasure(store, repo);
+      const isComplete = await measure.add(root);
+      const { size, platforms } = measure;
+      images.push({ reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, isComplete });
     }
   }
   return images;
 }
 
-async function measure(
-  store: DiskStore,
-  repo: string,
-  root: Descriptor,
-  sizes: Map<Digest, number>,
-  platforms: Set<string>,
-): Promise<boolean> {
-  const bytes = await store.readManifest(repo, root.digest);
-  if (bytes === undefined) return false;
-  sizes.set(root.digest, bytes.length);
-  const manifest = parseManifest(bytes, root.mediaType);
-  const successors = successorsOf(manifest);
-  const results: boolean[] = [];
-  for (const child of successors) {
-    if (isIndexType(root.mediaType)) {
-      results.push(await measure(store, repo, child, sizes, platforms));
-    } else {
-      const size = await store.statBlob(repo, child.digest);
-      if (size !== undefined) sizes.set(child.digest, size);
-      results.push(size === child.size);
-    }
+/** Measures the content of one image that the store has. */
+class ImageMeasure {
+  readonly #store: DiskStore;
+  readonly #repo: string;
+  readonly #sizes = new Map<Digest, number>();
+  readonly #platforms = new Set<string>();
+
+  constructor(store: DiskStore, repo: string) {
+    this.#store = store;
+    this.#repo = repo;
   }
-  const isComplete = isIndexType(root.mediaType) ? results.includes(true) : !results.includes(false);
-  if (!isComplete || manifest.kind === "index") return isComplete;
-  const platform = root.platform ?? await readPlatform(store, repo, manifest.config);
-  if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
-  return isComplete;
+
+  /** Size of the content, each blob counted once, in bytes. */
+  get size(): number {
+    return [...this.#sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** Platforms whose content is complete. */
+  get platforms(): string[] {
+    return [...this.#platforms];
+  }
+
+  /** Adds a manifest or index with the content below it. @returns whether it is complete */
+  async add(root: Descriptor): Promise<boolean> {
+    const bytes = await this.#store.readManifest(this.#repo, root.digest);
+    if (bytes === undefined) return false;
+    this.#sizes.set(root.digest, bytes.length);
+    const manifest = parseManifest(bytes, root.mediaType);
+    const results: boolean[] = [];
+    for (const child of successorsOf(manifest)) {
+      results.push(isIndexType(root.mediaType) ? await this.add(child) : await this.#addBlob(child));
+    }
+    const isComplete = isIndexType(root.mediaType) ? results.includes(true) : !results.includes(false);
+    if (!isComplete || manifest.kind === "index") return isComplete;
+    const platform = root.platform ?? await readPlatform(this.#store, this.#repo, manifest.config);
+    if (platform !== undefined && !isUnknownPlatform(platform)) this.#platforms.add(formatPlatform(platform));
+    return isComplete;
+  }
+
+  async #addBlob({ digest, size: expected }: Descriptor): Promise<boolean> {
+    const size = await this.#store.statBlob(this.#repo, digest);
+    if (size !== undefined) this.#sizes.set(digest, size);
+    return size === expected;
+  }
 }
 
 /** Reads the platform from the config of an image; `undefined` if the config is missing or names none. */

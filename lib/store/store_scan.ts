@@ -1,9 +1,11 @@
+import { listFolder } from "../files/read_if_present.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
 import {
   blobPath,
+  BLOBS,
   layersPath,
   REPOSITORIES,
   repositoryPath,
@@ -15,7 +17,6 @@ import {
 } from "./layout.ts";
 import { readLinkText } from "./links.ts";
 import type { ManifestLinks } from "./reachable.ts";
-import { listBlobs } from "./verify_store.ts";
 
 /** A tag, and a manifest that it refers or once referred to. */
 export interface TagLink {
@@ -50,6 +51,18 @@ export async function listRepositoryContents(root: string): Promise<RepositoryCo
   };
   await walk("");
   return found;
+}
+
+/** Lists the digests of all files under `blobs`, intact or not. */
+export async function* listBlobs(root: string): AsyncGenerator<Digest> {
+  for (const algorithm of await listBlobFolders(`${root}/${BLOBS}`)) {
+    for (const prefix of await listBlobFolders(`${root}/${BLOBS}/${algorithm}`)) {
+      for (const hex of await listBlobFolders(`${root}/${BLOBS}/${algorithm}/${prefix}`)) {
+        const digest = `${algorithm}:${hex}`;
+        if (isDigest(digest)) yield digest;
+      }
+    }
+  }
 }
 
 /** Lists the sizes of all blobs in a store, in bytes. */
@@ -190,4 +203,9 @@ async function listFolders(path: string): Promise<string[]> {
     throw error;
   }
   return names.sort();
+}
+
+// Skips symbolic links. `listFolders` refuses them, because the folder behind one could reference any blob.
+async function listBlobFolders(path: string): Promise<string[]> {
+  return (await listFolder(path) ?? []).filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
 }

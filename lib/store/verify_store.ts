@@ -1,11 +1,11 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
-import { listFolder } from "../files/read_if_present.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { DiskStore } from "./disk_store.ts";
-import { blobPath, BLOBS } from "./layout.ts";
+import { blobPath } from "./layout.ts";
+import { listBlobs } from "./store_scan.ts";
 
 /** A corrupt or missing blob, and the images that it affects. */
 export interface BrokenBlob {
@@ -72,18 +72,6 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   return { blobs, bytes, broken, unread };
 }
 
-/** Lists the digests of all files under `blobs`, intact or not. */
-export async function* listBlobs(root: string): AsyncGenerator<Digest> {
-  for (const algorithm of await namesIn(`${root}/${BLOBS}`)) {
-    for (const prefix of await namesIn(`${root}/${BLOBS}/${algorithm}`)) {
-      for (const hex of await namesIn(`${root}/${BLOBS}/${algorithm}/${prefix}`)) {
-        const digest = `${algorithm}:${hex}`;
-        if (isDigest(digest)) yield digest;
-      }
-    }
-  }
-}
-
 async function checkBlob(
   path: string,
   verifier: Verifier,
@@ -141,8 +129,4 @@ function withoutRepeats(users: Map<Digest, Set<string>>): Map<Digest, Set<string
     if (tagged.length > 0) users.set(digest, new Set(tagged));
   }
   return users;
-}
-
-async function namesIn(path: string): Promise<string[]> {
-  return (await listFolder(path) ?? []).filter((entry) => entry.isDirectory).map(({ name }) => name).sort();
 }

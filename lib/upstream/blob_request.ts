@@ -23,6 +23,8 @@ export interface BlobName {
 
 /** Options for opening a blob. */
 export interface OpenBlobOptions {
+  /** The part of the blob to open; absent for the whole blob. */
+  readonly range?: ByteRange | undefined;
   /** The size of the blob in bytes, if a manifest states it. A response with another size is an error. */
   readonly size?: number | undefined;
   /** Aborts the transfer. */
@@ -86,7 +88,7 @@ export async function fetchBlobSize(
 export async function openUpstreamBlob(
   client: EndpointClient,
   name: BlobName,
-  options: OpenBlobOptions & { readonly range?: ByteRange | undefined },
+  options: OpenBlobOptions,
 ): Promise<OpenedBlob | undefined> {
   return await new BlobRequest(client, name, options).open(options.range);
 }

@@ -51,7 +51,7 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
   }, { maxBytes: MAX_MANIFEST_BYTES, what });
   if (answer === undefined) return undefined;
   const { bytes, headers } = answer;
-  const digest = verifyManifest(bytes, headers, tagOrDigest, `${what} from ${client.host}`);
+  const digest = verifyManifest(answer, tagOrDigest, `${what} from ${client.host}`);
   try {
     const manifest = parseManifest(bytes, headers.get("content-type") ?? undefined);
     return { descriptor: { mediaType: manifest.mediaType, digest, size: bytes.length }, bytes, manifest };
@@ -91,7 +91,11 @@ export async function headManifest(
   return isKnown ? { mediaType, digest, size } : "unknown";
 }
 
-function verifyManifest(bytes: Uint8Array, headers: Headers, tagOrDigest: string, what: string): Digest {
+function verifyManifest(
+  { bytes, headers }: { readonly bytes: Uint8Array; readonly headers: Headers },
+  tagOrDigest: string,
+  what: string,
+): Digest {
   const requested = isDigest(tagOrDigest) ? tagOrDigest : undefined;
   if (requested !== undefined) {
     const actual = computeDigest(bytes, splitDigest(requested).algorithm);

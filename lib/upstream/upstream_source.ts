@@ -58,6 +58,12 @@ export interface ManifestOptions {
   readonly isUrgent?: boolean;
 }
 
+/** A blob that is being received. */
+export interface HostedBlob extends OpenedBlob {
+  /** Host that sends it. */
+  readonly host: string;
+}
+
 const DEFAULT_TIMEOUTS: Timeouts = { connect: 30_000, stall: 30_000 };
 const MAX_CLIENTS = 500;
 const MAX_RECENT_MANIFESTS = 64;
@@ -166,14 +172,14 @@ export class UpstreamSource implements ContentSource {
    *
    * @throws {RegistryError} as `resolve`, and `RANGE_INVALID` when the range is outside the blob
    */
-  async openBlob(
-    repo: string,
-    digest: Digest,
-    range?: ByteRange,
-    options: OpenBlobOptions = {},
-  ): Promise<OpenedBlob & { readonly host: string } | undefined> {
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<HostedBlob | undefined> {
+    return await this.openBlobWith(repo, digest, { range });
+  }
+
+  /** As `openBlob`, for a caller that knows the size of the blob or may abort the transfer. */
+  async openBlobWith(repo: string, digest: Digest, options: OpenBlobOptions): Promise<HostedBlob | undefined> {
     return await this.#query(repo, async (client, path) => {
-      const opened = await openUpstreamBlob(client, { repo, path, digest }, { ...options, range });
+      const opened = await openUpstreamBlob(client, { repo, path, digest }, options);
       return opened && { ...opened, host: client.host };
     });
   }

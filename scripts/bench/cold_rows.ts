@@ -20,7 +20,7 @@ export async function measureColdPull(bench: Bench): Promise<Row[]> {
   const series = await measureInTurns(rounds, [
     {
       name: "crpe",
-      measure: () => withCrpe(bench, upstream, { work: "P3 registry", image: large }, (url) => pull(url, large)),
+      measure: () => withCrpe(bench, { work: "P3 registry", upstream, image: large }, (url) => pull(url, large)),
     },
     {
       name: PROXY,
@@ -65,7 +65,7 @@ export async function measureManyClients(bench: Bench): Promise<Row[]> {
       name: `crpe, ${CLIENTS} clients cold`,
       measure: () =>
         fetched("crpe", () =>
-          withCrpe(bench, upstream, { work: "P4 registry", image: small }, async (url) => {
+          withCrpe(bench, { work: "P4 registry", upstream, image: small }, async (url) => {
             const cold = await pull(url, small, CLIENTS);
             warm.push(await pull(url, small, CLIENTS));
             return cold;
@@ -91,7 +91,7 @@ export async function measureManyClients(bench: Bench): Promise<Row[]> {
       work: what,
       unit: "upstream bytes / unique bytes",
       series: asked,
-      bars: [createBar("crpe", asked[0]!.max, "at most", 1)],
+      bars: [createBar("crpe", asked[0]!.max, { sense: "at most", limit: 1 })],
       notes: ["counted in the upstream's access log; the bar is for the worst round"],
     },
     {
@@ -112,8 +112,7 @@ function pull(repository: string, { layer }: BenchImage, clients = 1): Promise<n
 /** Runs `measure` with the URL of the image's repository on a crpe with an empty store. */
 async function withCrpe(
   bench: Bench,
-  upstream: Distribution,
-  { work, image }: { work: string; image: BenchImage },
+  { work, upstream, image }: { work: string; upstream: Distribution; image: BenchImage },
   measure: (url: string) => Promise<number>,
 ): Promise<number> {
   const data = bench.newPath("cold");

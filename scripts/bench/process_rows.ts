@@ -37,7 +37,7 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
     work: "resident memory, idle",
     unit: "MiB",
     series: idle,
-    bars: [createBar("crpe", idle[0]!.median, "at most", 64)],
+    bars: [createBar("crpe", idle[0]!.median, { sense: "at most", limit: 64 })],
     notes,
   }];
   const peaks = [...bench.peaks].filter(([work]) => /^P[3-6] /.test(work));
@@ -48,7 +48,7 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
     work: `resident memory, the largest of all rounds, with ${size} MiB`,
     unit: "MiB",
     series: peaks.map(([work, peak]) => createSeries(`crpe, ${work}`, [peak / MIB])),
-    bars: [createBar("crpe", Math.max(...peaks.map(([, peak]) => peak)) / MIB, "at most", 160)],
+    bars: [createBar("crpe", Math.max(...peaks.map(([, peak]) => peak)) / MIB, { sense: "at most", limit: 160 })],
     notes: size === 2048 ? [] : ["the bar is for --size=2GiB; scripts/memory.ts measures that too"],
   }];
 }
@@ -70,7 +70,7 @@ export async function measureStart(bench: Bench): Promise<Row[]> {
     work: "start to the first answer",
     unit: "ms",
     series,
-    bars: [createBar("crpe", series[0]!.median, "at most", 100)],
+    bars: [createBar("crpe", series[0]!.median, { sense: "at most", limit: 100 })],
     notes: describeHow(bench),
   }];
 }

@@ -24,7 +24,7 @@ export interface Bar {
 }
 
 /** Compares a value with its limit. */
-export function createBar(what: string, value: number, sense: Bar["sense"], limit: number): Bar {
+export function createBar(what: string, value: number, { sense, limit }: Pick<Bar, "sense" | "limit">): Bar {
   return { what, value, sense, limit, isMet: sense === "at least" ? value >= limit : value <= limit };
 }
 
@@ -43,5 +43,5 @@ export function createRatioBars(
   const [first, second] = [of, to].map((name) => series.find((each) => each.name === name));
   if (first === undefined || second === undefined) return [];
   const value = isInverse ? second.median / first.median : first.median / second.median;
-  return [createBar(isInverse ? `× as fast as ${to}` : `× ${to}`, value, sense, limit)];
+  return [createBar(isInverse ? `× as fast as ${to}` : `× ${to}`, value, { sense, limit })];
 }

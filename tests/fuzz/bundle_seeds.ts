@@ -80,8 +80,9 @@ async function pack(
   const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg(names, { version, data: { version } }));
-  await packBundle(kubepkg, store, have === undefined ? {} : { have }, {
-    write: (bytes) => void parts.push(bytes.slice()),
+  await packBundle(kubepkg, store, {
+    ...(have === undefined ? {} : { have }),
+    output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
   return concat(parts);
 }

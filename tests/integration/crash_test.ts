@@ -4,7 +4,8 @@ import { PackageRecords } from "../../lib/install/package_records.ts";
 import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
-import { listBlobs, verifyStore } from "../../lib/store/verify_store.ts";
+import { listBlobs } from "../../lib/store/store_scan.ts";
+import { verifyStore } from "../../lib/store/verify_store.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import {
   type CrashFolders,

@@ -95,6 +95,9 @@ export async function makeBundle(
   await writeImage(store, repo, "1", image);
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${repo}:1`]: "" }, { version, data: { line: version } }));
-  await packBundle(kubepkg, store, { have: new Set(have) }, { write: (bytes) => void parts.push(bytes.slice()) });
+  await packBundle(kubepkg, store, {
+    have: new Set(have),
+    output: { write: (bytes) => void parts.push(bytes.slice()) },
+  });
   return concat(parts);
 }

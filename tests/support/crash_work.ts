@@ -63,7 +63,7 @@ export async function packBundles(folder: string): Promise<void> {
     const write = async (bytes: Uint8Array) => {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     };
-    const { kubepkg: packed } = await packBundle(parseKubePkg(kubepkg), store, {}, { write });
+    const { kubepkg: packed } = await packBundle(parseKubePkg(kubepkg), store, { output: { write } });
     if (version === 1) await writeParts(folder, packed, images);
   }
 }

@@ -66,7 +66,11 @@ export function parseAddress(text: string, what = "--addr"): Address {
 }
 
 /** Reads where a server listens: `--addr`, else the configuration, else all addresses on `$PORT` or the default port. */
-export function readAddress(invocation: Invocation, io: Io, config: ConfigFile, defaultPort: number): Address {
+export function readAddress(
+  invocation: Invocation,
+  io: Io,
+  { config, defaultPort }: { readonly config: ConfigFile; readonly defaultPort: number },
+): Address {
   const named = invocation.flag("addr");
   if (named !== undefined) return parseAddress(named);
   const { hostname, port } = parseAddress(config.addr ?? `:${defaultPort}`, "addr");

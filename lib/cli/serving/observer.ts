@@ -146,7 +146,7 @@ export class Observer {
     if (this.#bypassed.size >= MAX_REPORTED) this.#bypassed.clear();
     this.#bypassed.add(digest);
     const warn = (reason: string) =>
-      this.#log.write("warning", `${digest} of ${repo}, ${formatSize(size)}, is served but not cached: ${reason}`);
+      this.#log.write("warning", `${digest} of ${repo}, ${formatSize(size)}, is served, but not cached: ${reason}`);
     const { cacheMax, freeBytes } = this.#options;
     if (why === "limit") {
       return warn(`it does not fit within --cache-max ${cacheMax === undefined ? "" : formatSize(cacheMax)}`);

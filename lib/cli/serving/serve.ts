@@ -63,7 +63,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     limits: LIMITS,
   });
   shutdown = () => server.shutdown();
-  using watch = options.tls && identity && watchTls(server, options.tls, identity, options);
+  using watch = options.tls && identity && watchTls(server, { files: options.tls, identity }, options);
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
@@ -71,7 +71,11 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   await server.finished;
 }
 
-function watchTls(server: HttpServer, files: TlsFiles, identity: TlsIdentity, options: ServeOptions): TlsFilesWatch {
+function watchTls(
+  server: HttpServer,
+  { files, identity }: { files: TlsFiles; identity: TlsIdentity },
+  options: ServeOptions,
+): TlsFilesWatch {
   return new TlsFilesWatch(files, identity, {
     interval: TLS_CHECK_MILLISECONDS,
     onChange(renewed) {

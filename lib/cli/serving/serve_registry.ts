@@ -56,7 +56,7 @@ export async function serveRegistry(
 ): Promise<number> {
   const read = await readSettings(invocation, io);
   const settings = adjust?.(read) ?? read;
-  const address = readAddress(invocation, io, settings.config, defaultPort);
+  const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
   using folder = await takeDataFolder(settings.data);

@@ -176,7 +176,7 @@ export class FolderHandover implements Handover {
     const slash = path.lastIndexOf("/");
     const temporary = `${path.slice(0, slash)}/.${path.slice(slash + 1)}.tmp`;
     await removeIfPresent(temporary);
-    await writeFileDurably(temporary, path, new TextEncoder().encode(text), { mode: 0o600 });
+    await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: 0o600 } });
   }
 }
 

@@ -62,7 +62,8 @@ export class HandoverRecords {
     const { kubepkg, attempted, ...rest } = handedOver;
     const document = { ...rest, kubepkg: withoutStatus(kubepkg), attempted: withoutStatus(attempted) };
     const bytes = new TextEncoder().encode(`${JSON.stringify(document)}\n`);
-    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, this.#path(name), bytes, { mode: 0o600 });
+    const temporary = `${this.#ingest}/${this.#randomName()}.tmp`;
+    await writeFileDurably(this.#path(name), bytes, { temporary, ownership: { mode: 0o600 } });
   }
 
   /** Removes the record of a package: nothing of it is handed over any more. */

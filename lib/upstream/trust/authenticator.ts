@@ -22,6 +22,13 @@ export interface AuthOptions {
   readonly onEvent?: OnUpstreamEvent | undefined;
 }
 
+/** What a request needs authorization for. */
+interface AuthTarget {
+  readonly url: URL;
+  /** The repository; empty for a request outside a repository. */
+  readonly repository: string;
+}
+
 /** A token, or the pending request for one. */
 interface TokenEntry {
   readonly promise: Promise<Token>;
@@ -55,9 +62,9 @@ export class Authenticator {
   /** The middleware. It sends each request at most twice, and returns the 401 if the second try fails as well. */
   readonly middleware: Middleware = (next) => async (request) => {
     const url = new URL(request.url);
-    const name = REPOSITORY.exec(url.pathname)?.[1] ?? "";
+    const target = { url, repository: REPOSITORY.exec(url.pathname)?.[1] ?? "" };
     const known = this.#challenges.get(url.origin);
-    const first = known === undefined ? undefined : await this.#answer(known, url, name, undefined);
+    const first = known === undefined ? undefined : await this.#answer(known, target, undefined);
     const response = await next(withAuthorization(request, first));
     if (response.status !== 401) return response;
 
@@ -65,7 +72,7 @@ export class Authenticator {
       await this.#ping(next, url, request.signal);
     if (challenge === undefined) return response;
     this.#challenges.set(url.origin, withoutScope(challenge));
-    const second = await this.#answer(challenge, url, name, first).catch(async (error) => {
+    const second = await this.#answer(challenge, target, first).catch(async (error) => {
       await response.body?.cancel();
       throw error;
     });
@@ -82,22 +89,22 @@ export class Authenticator {
    */
   async #answer(
     challenge: Challenge,
-    url: URL,
-    name: string,
+    target: AuthTarget,
     refused: string | undefined,
   ): Promise<string | undefined> {
-    if (challenge.scheme === "bearer") return await this.#bearer(challenge, url, name, refused);
-    const { username, password } = this.#credentialFor(url) ?? {};
+    if (challenge.scheme === "bearer") return await this.#bearer(challenge, target, refused);
+    const { username, password } = this.#credentialFor(target.url) ?? {};
     return password === undefined ? undefined : formatBasic(username ?? "", password);
   }
 
-  async #bearer(challenge: Challenge, url: URL, name: string, refused: string | undefined): Promise<string> {
+  async #bearer(challenge: Challenge, target: AuthTarget, refused: string | undefined): Promise<string> {
+    const { url, repository } = target;
     const registryToken = this.#credentialFor(url)?.registryToken;
     if (registryToken !== undefined) return `Bearer ${registryToken}`;
-    const key = `${url.origin} ${name}`;
+    const key = `${url.origin} ${repository}`;
     let entry = this.#tokens.get(key);
     if (entry === undefined || this.#isStale(entry, refused)) {
-      entry = { promise: this.#requestToken(challenge, url, name) };
+      entry = { promise: this.#requestToken(challenge, target) };
       this.#keep(key, entry);
     }
     return `Bearer ${(await entry.promise).value}`;
@@ -117,7 +124,7 @@ export class Authenticator {
     });
   }
 
-  async #requestToken(challenge: Challenge, url: URL, name: string): Promise<Token> {
+  async #requestToken(challenge: Challenge, { url, repository }: AuthTarget): Promise<Token> {
     const { registry, isPrivate, onEvent, tokenFetch: fetch, stallTimeout, now } = this.#options;
     const realm = new URL(challenge.parameters.get("realm")!);
     const asker = url.origin === registry.origin ? registry : new URL(url.origin);
@@ -139,7 +146,8 @@ export class Authenticator {
       credential = undefined;
     }
     // An empty scope means the same as no scope: the client must determine it.
-    const scope = challenge.parameters.get("scope") || (name === "" ? undefined : `repository:${name}:pull`);
+    const scope = challenge.parameters.get("scope") ||
+      (repository === "" ? undefined : `repository:${repository}:pull`);
     const service = challenge.parameters.get("service") || undefined;
     return await requestToken({ realm, service, scope, credential, registryHost: asker.host }, {
       fetch,

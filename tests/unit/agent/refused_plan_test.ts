@@ -21,7 +21,10 @@ async function packApp(version: string, image = IMAGE, isDelta = false) {
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { version, data: { version } }));
   const have = new Set(isDelta ? image.blobs.keys() : []);
-  const result = await packBundle(kubepkg, source, { have }, { write: (bytes) => void pieces.push(bytes.slice()) });
+  const result = await packBundle(kubepkg, source, {
+    have,
+    output: { write: (bytes) => void pieces.push(bytes.slice()) },
+  });
   return { kubepkg: result.kubepkg, bundle: concat(pieces) };
 }
 

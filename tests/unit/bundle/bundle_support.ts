@@ -108,7 +108,10 @@ export async function pack(
   options: PackOptions = {},
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; result: PackResult }> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  const result = await packBundle(kubepkg, store, options, { write: (bytes) => void parts.push(bytes.slice()) });
+  const result = await packBundle(kubepkg, store, {
+    ...options,
+    output: { write: (bytes) => void parts.push(bytes.slice()) },
+  });
   return { bytes: await joinBytes(parts), result };
 }
 

@@ -287,6 +287,6 @@ Deno.test("packBundle() stops when the disk is full, and leaves nothing open", a
     write: (bytes: Uint8Array) =>
       (left -= bytes.length) < 0 ? Promise.reject(new NoSpaceError("full")) : Promise.resolve(),
   };
-  await assertRejects(() => packBundle(makeKubePkg({ "app:1": "" }), store, {}, sink), NoSpaceError);
+  await assertRejects(() => packBundle(makeKubePkg({ "app:1": "" }), store, { output: sink }), NoSpaceError);
   assertEquals(store.openBodies, 0);
 });

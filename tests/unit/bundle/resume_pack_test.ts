@@ -70,7 +70,10 @@ async function createStore(): Promise<CountingStore> {
 }
 
 async function resume(file: MemoryFile, store: MemoryStore, options: PackOptions = {}) {
-  return await packBundle(KUBEPKG, store, options, { write: (bytes) => file.write(bytes), partial: file });
+  return await packBundle(KUBEPKG, store, {
+    ...options,
+    output: { write: (bytes) => file.write(bytes), partial: file },
+  });
 }
 
 const WHOLE = (await pack(KUBEPKG, await createStore(), { hashOutput: true })).bytes;

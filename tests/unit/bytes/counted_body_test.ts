@@ -31,7 +31,8 @@ for (const [what, chunks, length, expected] of wholes) {
   Deno.test(`countBody() reports the end once for a body of ${what}`, async () => {
     const reported: [number, boolean][] = [];
     const { body } = makeBody(chunks, "close");
-    const got = await new Response(countBody(body, length, (...end) => reported.push(end)) as BodyInit).bytes();
+    const got = await new Response(countBody(body, length, { onEnd: (...end) => reported.push(end) }) as BodyInit)
+      .bytes();
     assertEquals([got.length, reported], [expected[0], [expected]]);
   });
 }
@@ -39,7 +40,7 @@ for (const [what, chunks, length, expected] of wholes) {
 Deno.test("countBody() reports the end with the last bytes, before the end of the stream is read", async () => {
   const reported: number[] = [];
   const { body } = makeBody([3, 4], "close");
-  const reader = countBody(body, 7, (bytes) => reported.push(bytes)).getReader();
+  const reader = countBody(body, 7, { onEnd: (bytes) => reported.push(bytes) }).getReader();
   await reader.read();
   assertEquals(reported, []);
   await reader.read();
@@ -52,7 +53,7 @@ Deno.test("countBody() reports a body that fails, and fails itself", async () =>
   const reported: [number, boolean][] = [];
   const { body } = makeBody([3, 4], "error");
   await assertRejects(
-    () => new Response(countBody(body, 12, (...end) => reported.push(end)) as BodyInit).bytes(),
+    () => new Response(countBody(body, 12, { onEnd: (...end) => reported.push(end) }) as BodyInit).bytes(),
     Error,
     "cut",
   );
@@ -62,7 +63,7 @@ Deno.test("countBody() reports a body that fails, and fails itself", async () =>
 Deno.test("countBody() reports a cancelled read, cancels the body, and does not read ahead", async () => {
   const reported: [number, boolean][] = [];
   const { body, state } = makeBody([3, 4, 5], "close");
-  const counted = countBody(body, 12, (...end) => reported.push(end));
+  const counted = countBody(body, 12, { onEnd: (...end) => reported.push(end) });
   const reader = counted.getReader();
   await reader.read();
   assertEquals([state.pulls, reported], [1, []]);

@@ -41,7 +41,7 @@ Deno.test("importBundle() of an installed release restores a missing blob", asyn
   const { isImported, plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED });
   assertEquals([isImported, plan.verdict, plan.isRepair, plan.blobs.toWrite], [true, "same", true, 1]);
   assertEquals(store.blobs, [LAYER]);
-  await checkImage(store, REPO, "1", IMAGE);
+  await checkImage(store, `${REPO}:1`, IMAGE);
 });
 
 Deno.test("importBundle() of an installed release restores a tag that was moved", async () => {
@@ -50,7 +50,7 @@ Deno.test("importBundle() of an installed release restores a tag that was moved"
   store.blobs.length = 0;
   const { plan } = await importBundle(streamOf(BUNDLE), store, { installed: INSTALLED });
   assertEquals([plan.isRepair, store.blobs], [true, []]);
-  await checkImage(store, REPO, "1", IMAGE);
+  await checkImage(store, `${REPO}:1`, IMAGE);
 });
 
 Deno.test("importBundle() of an installed release restores a blob of a bundle without status.digests", async () => {

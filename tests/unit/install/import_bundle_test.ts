@@ -23,9 +23,9 @@ Deno.test("importBundle() writes blobs, manifests and tags into the store", asyn
       progress.push(bytes);
     },
   });
-  await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
-  await checkImage(store, "docker.io/library/nginx", "1", OTHER);
-  await checkImage(store, "docker.io/library/nginx", "also", OTHER);
+  await checkImage(store, "registry.lan:5000/team/app:1.2", IMAGE);
+  await checkImage(store, "docker.io/library/nginx:1", OTHER);
+  await checkImage(store, "docker.io/library/nginx:also", OTHER);
   // Each digest is counted once: 2 images with 2 configs, 2 own layers, 2 manifests and an index each, and a shared
   // layer.
   const contents = [...IMAGE.blobs, ...OTHER.blobs, ...IMAGE.manifests, ...OTHER.manifests];
@@ -67,7 +67,7 @@ Deno.test("[26] importBundle() resumes an interrupted import and skips the blobs
     await importBundle(streamOf(BUNDLE), store);
     assertEquals(store.blobs.length, new Set(store.blobs).size, "a blob was written twice");
     assertEquals([...done].every((digest) => store.blobs.indexOf(digest) < done.size), true);
-    await checkImage(store, "docker.io/library/nginx", "1", OTHER);
+    await checkImage(store, "docker.io/library/nginx:1", OTHER);
   }
 });
 
@@ -107,8 +107,8 @@ Deno.test("importBundle() links the blobs of a DiskStore into every repository",
   await withFolder(async (folder) => {
     const store = new DiskStore(folder);
     await importBundle(streamOf(BUNDLE), store);
-    await checkImage(store, "registry.lan:5000/team/app", "1.2", IMAGE);
-    await checkImage(store, "docker.io/library/nginx", "1", OTHER);
+    await checkImage(store, "registry.lan:5000/team/app:1.2", IMAGE);
+    await checkImage(store, "docker.io/library/nginx:1", OTHER);
     const { descriptor } = IMAGE.blobs.find(({ bytes }) => bytes.length === 5000)!;
     for (const repo of ["registry.lan:5000/team/app", "docker.io/library/nginx"]) {
       const link = `docker/registry/v2/repositories/${repo}/_layers/${descriptor.digest.replace(":", "/")}/link`;

@@ -149,7 +149,7 @@ Deno.test("[53] importBundle() refuses a bundle if a blob of status.digests is n
   assertEquals(store.visible, []);
   await store.writeBlob("elsewhere", LAYER.descriptor, streamOf(LAYER.bytes));
   await importBundle(streamOf(bytes), store);
-  await checkImage(store, "docker.io/library/app", "1", single(GOOD));
+  await checkImage(store, "docker.io/library/app:1", single(GOOD));
 });
 Deno.test("importBundle() checks the free space for blobs that the package does not declare", async () => {
   const store = new WatchedStore();

@@ -67,8 +67,8 @@ Deno.test("importBundle() of a bundle with omitted blobs refuses it before it wr
       await importBundle(streamOf(first.bytes), store);
       const { blobs } = await importBundle(streamOf(delta.bytes), store, { installed: first.result.kubepkg });
       assertEquals([blobs.skipped, blobs.written], [0, delta.result.blobs.count]);
-      await checkImage(store, "docker.io/library/app", "1", IMAGE);
-      await checkImage(store, "docker.io/library/app", "2", OTHER);
+      await checkImage(store, "docker.io/library/app:1", IMAGE);
+      await checkImage(store, "docker.io/library/app:2", OTHER);
     }
   });
 });
@@ -85,7 +85,7 @@ Deno.test("importBundle() of a bundle with omitted blobs imports an image that t
   const store = new WatchedStore();
   await importBundle(streamOf(first.bytes), store);
   await importBundle(streamOf(delta.bytes), store, { force: true });
-  await checkImage(store, "b.lan/moved", "1", IMAGE);
+  await checkImage(store, "b.lan/moved:1", IMAGE);
 });
 
 const OLD: readonly [string, object, (files: TestFile[]) => TestFile[]][] = [
@@ -104,7 +104,7 @@ for (const [title, images, arrange] of OLD) {
     for (const bytes of [tar, new Uint8Array(gzipSync(tar))]) {
       const store = new WatchedStore();
       const { images } = await importBundle(streamOf(bytes), store);
-      await checkImage(store, "docker.io/library/app", "1", IMAGE);
+      await checkImage(store, "docker.io/library/app:1", IMAGE);
       assertEquals(images[0]?.platforms, ["linux/amd64", "linux/arm64"]);
     }
   });
@@ -117,7 +117,7 @@ Deno.test("importBundle() reads a bundle that has the digests of tags only in it
   const files = filesOf(makeKubePkg({ "app:1": "" }, "1.0.0", { status: { digests } }), IMAGE);
   const store = new WatchedStore();
   const { kubepkg } = await importBundle(streamOf(await makeTgz(files)), store);
-  await checkImage(store, "docker.io/library/app", "1", IMAGE);
+  await checkImage(store, "docker.io/library/app:1", IMAGE);
   assertEquals(kubepkg.spec.images, { "app:1": IMAGE.root.descriptor.digest });
   assertEquals(
     (await importBundle(streamOf(await makeTgz(files)), store, { installed: kubepkg })).plan.verdict,
@@ -143,7 +143,7 @@ Deno.test("importBundle() writes a layer that looks like a manifest as a layer",
         streamOf(await makeTgz(filesOf(makeKubePkg({ "app:1": image.root.descriptor.digest }, "1.0.0", more), image))),
         store,
       );
-      await checkImage(store, "docker.io/library/app", "1", image);
+      await checkImage(store, "docker.io/library/app:1", image);
     }
   }
 });

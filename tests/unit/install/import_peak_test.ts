@@ -37,7 +37,9 @@ async function packImage() {
   await writeImage(store, REPO, "1", IMAGE);
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
-  const result = await packBundle(kubepkg, store, {}, { write: (bytes) => void pieces.push(bytes.slice()) });
+  const result = await packBundle(kubepkg, store, {
+    output: { write: (bytes) => void pieces.push(bytes.slice()) },
+  });
   return { bundle: concat(pieces), kubepkg: result.kubepkg };
 }
 const { bundle: BUNDLE, kubepkg: KUBEPKG } = await packImage();

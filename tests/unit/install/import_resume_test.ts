@@ -72,7 +72,7 @@ for (const [what, bytes] of [["a crpe bundle", TGZ], ["a plain tar", TAR]] as co
     assertEquals([blobs.written, blobs.skipped], [3, 2]);
     assertEquals(progress.bytes, progress.total);
     assertLess(file.bytesRead, 4_000_000 - second + 1_000_000 + AHEAD);
-    await checkImage(store, REPO, "1", IMAGE);
+    await checkImage(store, `${REPO}:1`, IMAGE);
     assertEquals(await site.listIngest(), []);
   });
 }
@@ -98,7 +98,7 @@ for (const [what, left, isGood] of partialFiles) {
       assertEquals(await site.store.resolve(REPO, "1"), undefined);
     }
     await run();
-    await checkImage(site.store, REPO, "1", IMAGE);
+    await checkImage(site.store, `${REPO}:1`, IMAGE);
     assertEquals(await site.listIngest(), []);
   });
 }

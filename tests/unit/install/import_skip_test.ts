@@ -64,7 +64,7 @@ for (const [what, bytes, isSkipped] of ways) {
       await importBundle(new FileSource(file), store);
       const expected: Digest[] = missing.map((i) => LAYERS[i]!.descriptor.digest);
       assertEquals(store.blobs.filter((digest) => LAYERS.some((it) => it.descriptor.digest === digest)), expected);
-      await checkImage(store, REPO, "1", IMAGE);
+      await checkImage(store, `${REPO}:1`, IMAGE);
       assert(file.isClosed);
       if (isSkipped) assertLess(file.bytesRead, need + missing.length * AHEAD + (SIZES.length + 1) * SLACK);
       else assert(file.bytesRead >= bytes.length);

@@ -27,9 +27,12 @@ export class WatchedStore extends MemoryStore {
     return this.asked.filter((method) => method === "writeManifest" || method === "tag");
   }
 }
-/** Checks that a store holds a complete image under its tag. */
-export async function checkImage(store: ContentStore, repo: string, tag: string, image: TestImage): Promise<void> {
-  const root = await store.resolve(repo, tag);
+
+/** Checks that a store holds a complete image under its name, `REPOSITORY:TAG`. */
+export async function checkImage(store: ContentStore, name: string, image: TestImage): Promise<void> {
+  const colon = name.lastIndexOf(":");
+  const repo = name.slice(0, colon);
+  const root = await store.resolve(repo, name.slice(colon + 1));
   assertEquals(root?.digest, image.root.descriptor.digest);
   assert(await isComplete(store, repo, root!));
   for (const { bytes, descriptor } of image.manifests) {

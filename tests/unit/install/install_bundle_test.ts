@@ -21,7 +21,7 @@ async function makeBundle(): Promise<Uint8Array<ArrayBuffer>> {
   await writeImage(store, REPO, "1", image);
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
-  await packBundle(kubepkg, store, {}, { write: (bytes) => void parts.push(bytes.slice()) });
+  await packBundle(kubepkg, store, { output: { write: (bytes) => void parts.push(bytes.slice()) } });
   return concat(parts);
 }
 const BUNDLE = await makeBundle();

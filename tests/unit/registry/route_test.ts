@@ -1,13 +1,16 @@
 import { RegistryError } from "../../../lib/oci/error.ts";
-import { matchRoute, type Route, splitUrl } from "../../../lib/registry/route.ts";
+import { type ManifestRoute, matchRoute, type Route, splitUrl } from "../../../lib/registry/route.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 const SHA256 = `sha256:${"a".repeat(64)}` as const;
 const SHA512 = `sha512:${"b".repeat(128)}` as const;
 
-const manifest = (repo: string, name: string, reference: string, ns?: string): Route => (
-  { kind: "manifest", repo, name, reference, ...(ns === undefined ? {} : { ns }) }
-);
+const manifest = (repo: string, name: string, reference: string): ManifestRoute => ({
+  kind: "manifest",
+  repo,
+  name,
+  reference,
+});
 
 const routes: [string, string, Route | undefined][] = [
   ["finds the ping", "/v2/", { kind: "ping" }],
@@ -66,42 +69,48 @@ const routes: [string, string, Route | undefined][] = [
     manifest("docker.io/library/my.app", "my.app", "1"),
   ],
 
-  ["prefers ns to docker.io", "/v2/a/b/manifests/1?ns=quay.io", manifest("quay.io/a/b", "a/b", "1", "quay.io")],
+  ["prefers ns to docker.io", "/v2/a/b/manifests/1?ns=quay.io", {
+    ...manifest("quay.io/a/b", "a/b", "1"),
+    ns: "quay.io",
+  }],
   [
     "prefers ns to the first segment",
     "/v2/ghcr.io/a/manifests/1?ns=quay.io",
-    manifest("quay.io/ghcr.io/a", "ghcr.io/a", "1", "quay.io"),
+    { ...manifest("quay.io/ghcr.io/a", "ghcr.io/a", "1"), ns: "quay.io" },
   ],
   [
     "prefers ns to the prefix before /v2",
     "/mirrors/ghcr.io/v2/a/b/manifests/1?ns=quay.io",
-    manifest("quay.io/a/b", "a/b", "1", "quay.io"),
+    { ...manifest("quay.io/a/b", "a/b", "1"), ns: "quay.io" },
   ],
   [
     "removes the host from the name when it equals ns",
     "/v2/quay.io/a/b/manifests/1?ns=quay.io",
-    manifest("quay.io/a/b", "quay.io/a/b", "1", "quay.io"),
+    { ...manifest("quay.io/a/b", "quay.io/a/b", "1"), ns: "quay.io" },
   ],
   [
     "removes the host from the name when it is another name of ns",
     "/v2/docker.io/library/a/manifests/1?ns=registry-1.docker.io",
-    manifest("docker.io/library/a", "docker.io/library/a", "1", "registry-1.docker.io"),
+    { ...manifest("docker.io/library/a", "docker.io/library/a", "1"), ns: "registry-1.docker.io" },
   ],
   [
     "keeps a segment that equals ns but is not a host",
     "/v2/reg/a/manifests/1?ns=reg",
-    manifest("reg/reg/a", "reg/a", "1", "reg"),
+    { ...manifest("reg/reg/a", "reg/a", "1"), ns: "reg" },
   ],
-  ["accepts an encoded port in ns", "/v2/a/manifests/1?ns=reg%3A5000", manifest("reg:5000/a", "a", "1", "reg:5000")],
+  ["accepts an encoded port in ns", "/v2/a/manifests/1?ns=reg%3A5000", {
+    ...manifest("reg:5000/a", "a", "1"),
+    ns: "reg:5000",
+  }],
   [
     "accepts ns=docker.io",
     "/v2/library/nginx/manifests/1?ns=docker.io",
-    manifest("docker.io/library/nginx", "library/nginx", "1", "docker.io"),
+    { ...manifest("docker.io/library/nginx", "library/nginx", "1"), ns: "docker.io" },
   ],
   [
     "accepts a link-local address in ns, which is only a name here [59]",
     "/v2/a/manifests/1?ns=169.254.169.254",
-    manifest("169.254.169.254/a", "a", "1", "169.254.169.254"),
+    { ...manifest("169.254.169.254/a", "a", "1"), ns: "169.254.169.254" },
   ],
 
   [

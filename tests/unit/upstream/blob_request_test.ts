@@ -195,7 +195,7 @@ Deno.test("[11] UpstreamSource yields no more bytes than a Content-Length that i
   const opened = await source.openBlob(REPO, digest);
   const bytes = await readAll(opened!.body);
   assertEquals([opened?.size, bytes.length], [1000, 1000]);
-  const error = await assertRejects(() => source.openBlob(REPO, digest, undefined, { size: SIZE }), RegistryError);
+  const error = await assertRejects(() => source.openBlobWith(REPO, digest, { size: SIZE }), RegistryError);
   assertEquals(error.code, "BAD_GATEWAY");
   assertStringIncludes(error.message, `the response has 1000 bytes, expected ${SIZE}`);
 });
@@ -209,7 +209,7 @@ Deno.test("[11] UpstreamSource errors when more bytes than promised are received
     contentLength: null,
     body: new Uint8Array([...BLOB.subarray(0, 999), 1]),
   });
-  const opened = await createTestSource(upstream.url).source.openBlob(REPO, digest, undefined, { size: 999 });
+  const opened = await createTestSource(upstream.url).source.openBlobWith(REPO, digest, { size: 999 });
   const error = await assertRejects(() => readAll(opened!.body), RegistryError, "more than the 999 bytes promised");
   assertEquals(error.code, "BAD_GATEWAY");
 });
@@ -252,7 +252,7 @@ Deno.test("[12] UpstreamSource rejects a large blob when neither the registry no
   upstream.fail(NO_SIZE);
   const { source } = createTestSource(upstream.url);
   await assertRejects(() => source.openBlob(REPO, digest), RegistryError, "whose size the registry does not report");
-  const opened = await source.openBlob(REPO, digest, undefined, { size: large.length });
+  const opened = await source.openBlobWith(REPO, digest, { size: large.length });
   verifyBytes(await readAll(opened!.body), digest, large.length);
 });
 
@@ -330,7 +330,7 @@ Deno.test("UpstreamSource ends the transfer when its reader cancels and when its
   await reader.read();
   await reader.cancel();
   const abort = new AbortController();
-  const second = await source.openBlob(REPO, digest, undefined, { signal: abort.signal });
+  const second = await source.openBlobWith(REPO, digest, { signal: abort.signal });
   const reading = readAll(second!.body);
   setTimeout(() => abort.abort(new Error("enough")), 20);
   await assertRejects(() => reading, Error, "enough");

@@ -57,9 +57,12 @@ for (
 Deno.test("readAddress() changes only the port to $PORT, and ignores $PORT with --addr", () => {
   const io = createTestIo({ env: { PORT: "7000" } });
   const config = { upstream: [], hosts: {} };
-  assertEquals(readAddress(parseCommandLine(registry, []), io, config, 6060).port, 7000);
-  assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, config, 6060).port, 1);
-  const { hostname, port } = readAddress(parseCommandLine(registry, []), io, { ...config, addr: "a:2" }, 6060);
+  assertEquals(readAddress(parseCommandLine(registry, []), io, { config, defaultPort: 6060 }).port, 7000);
+  assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, { config, defaultPort: 6060 }).port, 1);
+  const { hostname, port } = readAddress(parseCommandLine(registry, []), io, {
+    config: { ...config, addr: "a:2" },
+    defaultPort: 6060,
+  });
   assertEquals({ hostname, port }, { hostname: "a", port: 7000 });
 });
 

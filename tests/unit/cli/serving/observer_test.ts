@@ -48,13 +48,13 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
   [
     "a blob over the limit",
     { type: "bypass", ...given, why: "limit" },
-    `warning: ${digest} of ${repo}, 1.5 MiB, is served but not cached: it does not fit within --cache-max 7 MiB`,
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not cached: it does not fit within --cache-max 7 MiB`,
     "crpe_blobs_unkept_total 1",
   ],
   [
     "a blob that does not fit on the disk",
     { type: "bypass", ...given, why: "disk" },
-    `warning: ${digest} of ${repo}, 1.5 MiB, is served but not cached: no space left on the device, 12 KiB free`,
+    `warning: ${digest} of ${repo}, 1.5 MiB, is served, but not cached: no space left on the device, 12 KiB free`,
     "crpe_blobs_unkept_total 1",
   ],
   [
@@ -86,7 +86,7 @@ Deno.test("Observer logs each uncached blob once, and counts every time", async 
 Deno.test("Observer logs a full disk also when the free space is unknown", async () => {
   const { observer, lines } = start({ free: undefined });
   observer.onCacheEvent({ type: "bypass", ...given, why: "disk" });
-  assert((await lines())[0]?.includes("is served but not cached: no space left on the device"));
+  assert((await lines())[0]?.includes("is served, but not cached: no space left on the device"));
 });
 
 Deno.test("Observer does not count a local failure as an upstream error", async () => {

@@ -11,11 +11,13 @@ import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 
-const object = (apiVersion: string, kind: string, name = "x", namespace?: string): KubeObject => {
-  return { apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } };
+const object = (apiVersion: string, kind: string, name: string): KubeObject => {
+  return { apiVersion, kind, metadata: { name } };
 };
-const identity = ([apiVersion = "", kind = "", name, namespace]: readonly string[]) =>
-  identifyObject(object(apiVersion, kind, name, namespace), "key");
+const identity = ([apiVersion = "", kind = "", name = "x", namespace]: readonly string[]) => {
+  const metadata = { name, ...(namespace === undefined ? {} : { namespace }) };
+  return identifyObject({ apiVersion, kind, metadata }, "key");
+};
 
 for (
   const [args, rank, isUnsafe] of [

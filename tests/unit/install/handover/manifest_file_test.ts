@@ -15,22 +15,20 @@ function make(manifests: Record<string, KubeObject>, name = "demo"): KubePkg {
   });
 }
 
-const object = (kind: string, name: string, more: object = {}, apiVersion = "v1"): KubeObject => {
-  return { apiVersion, kind, metadata: { name, namespace: "shop" }, ...more };
+const object = (kind: string, name: string, more: Partial<KubeObject> = {}): KubeObject => {
+  return { apiVersion: "v1", kind, metadata: { name, namespace: "shop" }, ...more };
 };
 
 Deno.test("formatHandover() puts Namespaces and CRDs first, sorts the others by key, and adds nothing", () => {
   const manifests = {
-    "web.deployment": object(
-      "Deployment",
-      "web",
-      { spec: { replicas: 1, empty: {}, none: [], nothing: null } },
-      "apps/v1",
-    ),
+    "web.deployment": object("Deployment", "web", {
+      apiVersion: "apps/v1",
+      spec: { replicas: 1, empty: {}, none: [], nothing: null },
+    }),
     "a.service": object("Service", "a"),
-    "z.crd": object("CustomResourceDefinition", "z", {}, "apiextensions.k8s.io/v1"),
+    "z.crd": object("CustomResourceDefinition", "z", { apiVersion: "apiextensions.k8s.io/v1" }),
     "zz.namespace": object("Namespace", "shop"),
-    "b.namespace": object("Namespace", "b", {}, "example.com/v1"),
+    "b.namespace": object("Namespace", "b", { apiVersion: "example.com/v1" }),
   };
   const { name, text } = formatHandover(make(manifests));
   assertEquals(name, "demo.yaml");
@@ -184,14 +182,14 @@ list:
 Deno.test("diffManifests() identifies objects by group, kind, namespace and name", () => {
   const before = make({
     a: object("Service", "a", { spec: 1 }),
-    b: object("Deployment", "b", {}, "apps/v1beta1"),
+    b: object("Deployment", "b", { apiVersion: "apps/v1beta1" }),
     c: object("ConfigMap", "c"),
     d: { apiVersion: "v1", kind: "Node" },
   });
   const after = make({
     renamed: object("Service", "a", { spec: 1 }),
-    b: object("Deployment", "b", {}, "apps/v1"),
-    e: object("Service", "a", {}, "serving.knative.dev/v1"),
+    b: object("Deployment", "b", { apiVersion: "apps/v1" }),
+    e: object("Service", "a", { apiVersion: "serving.knative.dev/v1" }),
     f: { apiVersion: "v1", kind: "Namespace", metadata: { name: "x" } },
   });
   assertEquals(diffManifests(before, after), {
