@@ -15,6 +15,8 @@ export function formatYaml(value: unknown): string {
 // It begins with a letter or a slash, so it is no number, date or indicator. It has no space, so no ": " and no " #".
 const BARE = /^[A-Za-z/][A-Za-z0-9_./:@+=-]*$/;
 const MAX_BARE = 128;
+// YAML (1.1, 9.3.2 "Flow Mappings") allows 1,024 characters in front of the ":"; a longer key begins with "?".
+const MAX_SIMPLE_KEY = 1000;
 // The words of the YAML 1.1 types "bool" and "null" (yaml.org/type), which include those of YAML 1.2.
 const RESERVED = new Set(["y", "n", "yes", "no", "on", "off", "true", "false", "null"]);
 // JSON does not escape these characters, but YAML (1.2, 5.1 "Character Set") or one of its readers does not accept
@@ -26,7 +28,7 @@ const NOT_LITERAL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\ud800-
 function formatObject(object: Record<string, unknown>, indent: string): string {
   return Object.entries(object)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${indent}${formatKey(key)}:${formatInside(value, indent, " ")}`)
+    .map(([key, value]) => `${indent}${formatKey(key, indent)}:${formatInside(value, indent, " ")}`)
     .join("");
 }
 
@@ -51,8 +53,9 @@ function formatScalar(value: unknown, indent: string): string {
   return JSON.stringify(value) ?? "null";
 }
 
-function formatKey(key: string): string {
-  return key.includes(":") ? quoteAlways(key) : quote(key);
+function formatKey(key: string, indent: string): string {
+  const text = key.includes(":") ? quoteAlways(key) : quote(key);
+  return text.length > MAX_SIMPLE_KEY ? `? ${text}\n${indent}` : text;
 }
 
 function quote(text: string): string {
@@ -60,8 +63,12 @@ function quote(text: string): string {
   return isBare && !RESERVED.has(text.toLowerCase()) ? text : quoteAlways(text);
 }
 
+// Half of a surrogate pair is no character, and readers refuse the whole file for it.
 function quoteAlways(text: string): string {
-  return JSON.stringify(text).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(text.toWellFormed()).replace(
+    UNSAFE,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 // YAML detects the indentation of a block by its first line, which therefore must not be empty or begin with a space.
