@@ -40,6 +40,7 @@ export async function probeMirror(
 ): Promise<Verdict> {
   const { url, path, caFile, client } = mirror;
   const where = `${url}, named in ${path}`;
+  if (!URL.canParse(url)) return { status: "broken", message: `${where}, is not a URL`, advice: `correct ${path}` };
   const caAdvice = `run crpe mirror-config ${client.name} --to=${url} --ca-file=FILE --write`;
   const named = caFile === undefined ? undefined : resolvePath(path, caFile);
   const certificates = named === undefined ? undefined : await readReadable(reader, named);
@@ -63,7 +64,7 @@ export async function probeMirror(
     }
     return {
       status: "broken",
-      message: `${where}, has a certificate that ${client.name} does not trust`,
+      message: `${where}, has a certificate that its clients do not trust`,
       advice: caAdvice,
     };
   }
@@ -102,7 +103,11 @@ function resolvePath(path: string, caFile: string): string {
 }
 
 async function isCrpe(url: string, fetch: (request: Request) => Promise<Response>): Promise<boolean> {
-  const request = new Request(`${url}/healthz`, { redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT) });
+  // The URL may have a path, such as /v2.
+  const request = new Request(new URL("/healthz", url), {
+    redirect: "manual",
+    signal: AbortSignal.timeout(PROBE_TIMEOUT),
+  });
   const response = await fetch(request);
   const text = response.headers.get("content-type") === "application/json" ? (await response.text()).trim() : "";
   if (!response.bodyUsed) await response.body?.cancel();

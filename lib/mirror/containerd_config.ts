@@ -116,13 +116,13 @@ export interface ContainerdReleases {
 
 /**
  * The supported releases. Up to 1.7 a plugin's table in an imported file replaces that of the main file. Later ones merge
- * them, and rename tables of older versions: 2.0 to 2.2 after the merge, by the version that is merged last, and 2.4
- * file by file. A file of version 1 is renamed to version 2 only, and counts as one of version 3.
+ * them, and rename tables of older versions: 2.0 to 2.2 after the merge, by the version that is merged last, and 2.3 and
+ * later file by file. A file of version 1 is renamed to version 2 only, and counts as one of version 3.
  */
 export const CONTAINERD_RELEASES: readonly ContainerdReleases[] = [
   { name: "1.6 and 1.7", maxVersion: 2, readsLists: true, readRegistry: readLastTable },
   { name: "2.0 to 2.2", maxVersion: 3, readsLists: false, readRegistry: readMerged },
-  { name: "2.4", maxVersion: 4, readsLists: false, readRegistry: readMigrated },
+  { name: "2.3 and later", maxVersion: 4, readsLists: false, readRegistry: readMigrated },
 ];
 
 /** Returns the version of a configuration file, which is 1 when it names none. */

@@ -203,6 +203,12 @@ const uses: readonly UseCase[] = [
     part: "has rewrite, which k3s applies to every endpoint",
   },
   {
+    what: "an endpoint of k3s that is not a URL",
+    files: { [K3S_FILE]: "mirrors: {a.io: {endpoint: [crpe]}}" },
+    expected: ["broken"],
+    part: "is not a URL",
+  },
+  {
     what: "a CA file of k3s that is missing",
     files: {
       [K3S_FILE]: 'mirrors: {a.io: {endpoint: ["https://crpe:1"]}}\nconfigs: {"crpe:1": {tls: {ca_file: /none}}}',
@@ -273,7 +279,7 @@ Deno.test("checkMirrors() trusts the certificates of the client, and names a CA 
     });
   const [untrusted] = await check();
   assertEquals(untrusted?.status as string, "broken");
-  assertStringIncludes(untrusted!.message, "has a certificate that docker does not trust");
+  assertStringIncludes(untrusted!.message, "has a certificate that its clients do not trust");
   assertStringIncludes(untrusted!.advice!, "crpe mirror-config docker --to=https://crpe.lan:1 --ca-file=FILE --write");
   await folder.write("etc/docker/certs.d/crpe.lan:1/ca.crt", "PEM");
   assertEquals((await check()).map(({ status }) => status as string), ["ok"]);
