@@ -39,6 +39,8 @@ interface Row {
 }
 
 const rows: readonly Row[] = [
+  { what: "no file", peer: "containerd", files: {} },
+  { what: "no file", peer: "containerd2", files: {} },
   { what: "version 2", peer: "containerd", files: { "config.toml": `version = 2\n${CRI_2}` } },
   {
     what: "version 1",
@@ -88,6 +90,7 @@ for (const { what, peer, files, isTls = false } of rows) {
     async () => {
       await using folder = await TestFolder.create();
       await writeImage(new DiskStore(`${folder.path}/data`), IMAGE, "1.0", buildImage(PLATFORM));
+      await Deno.mkdir(`${folder.path}/root/etc/containerd`, { recursive: true });
       for (const [name, text] of Object.entries(files)) await folder.write(`root/etc/containerd/${name}`, text);
       const certificate = isTls ? await makeCertificate() : undefined;
       const tls = certificate === undefined ? [] : [
