@@ -100,7 +100,7 @@ async function checkFolder(reader: FolderReader): Promise<Omit<Finding, "step"> 
       message: unread.reason,
       advice: lines === undefined
         ? "change containerd's configuration as described, and restart containerd"
-        : `run crpe mirror-config containerd --write, or add ${lines}, and restart containerd`,
+        : `run crpe mirror-config containerd --write, or set ${lines}, and restart containerd`,
     };
   } catch (error) {
     const isDenied = error instanceof Deno.errors.PermissionDenied;

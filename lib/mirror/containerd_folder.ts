@@ -18,7 +18,7 @@ export interface UnreadFolder {
   readonly reason: string;
   /** Whether no release reads it. If not, some do. */
   readonly isNever: boolean;
-  /** The lines that are missing in containerd's configuration; absent when other changes are necessary first. */
+  /** The lines to have in containerd's configuration; absent when other changes are necessary first. */
   readonly lines?: string;
 }
 

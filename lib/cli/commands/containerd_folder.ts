@@ -64,7 +64,7 @@ export async function listConfigFiles(target: ContainerdPlace): Promise<string[]
 
 function formatAdvice(reason: string, lines: string | undefined, path = CONTAINERD_CONFIG): string {
   if (lines === undefined) return reason;
-  return `${reason}\nadd these lines to ${path}, and restart containerd:\n\n${lines}`;
+  return `${reason}\nset this in ${path}, in the table if there is one already, and restart containerd:\n\n${lines}`;
 }
 
 /** Reads containerd's configuration, or explains why it cannot be read. */
