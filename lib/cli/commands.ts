@@ -245,6 +245,11 @@ export const COMMANDS: readonly Command[] = [
         summary: "pull this registry's images from crpe [all; the well-known ones for crio and podman]",
       },
       { name: "only", summary: "never fall back to the registry itself (containerd, crio, podman)" },
+      {
+        name: "ca-file",
+        value: "FILE",
+        summary: "CA certificates (PEM) that the client must trust for an https address",
+      },
       { name: "write", summary: "merge it into the client's files, and keep a backup of them" },
       { name: "remove", summary: "restore the files as they were before the first --write" },
       { name: "root", value: "DIR", summary: "root folder of the client's file system [/]" },

@@ -1,21 +1,19 @@
-import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
-import { CONTAINERD, CONTAINERD_CONFIG, whyFolderUnread } from "../mirror/containerd.ts";
+import { createFolderReader, type FolderReader } from "../files/folder_reader.ts";
+import { CONTAINERD } from "../mirror/containerd.ts";
+import { readContainerdConfig } from "../mirror/containerd_config.ts";
+import { whyFolderUnread } from "../mirror/containerd_folder.ts";
 import { CRIO } from "../mirror/containers_conf.ts";
 import { DOCKER } from "../mirror/docker_daemon.ts";
 import { K3S } from "../mirror/k3s.ts";
-import type { MirrorClient } from "../mirror/mirror.ts";
-import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
+import { folderOf, type MirrorClient } from "../mirror/mirror.ts";
 import type { Finding } from "./finding.ts";
+import { probeMirror, type ProbeOptions, type UsedMirror } from "./probe_mirror.ts";
 
 /** The options of `checkMirrors`. */
-export interface MirrorsOptions {
+export interface MirrorsOptions extends ProbeOptions {
   /** The root folder, which contains `etc`. */
   readonly root: string;
-  /** Sends requests to the mirrors; no mirror is contacted when absent. */
-  readonly fetch?: RuntimeFetch | undefined;
 }
-
-const PROBE_TIMEOUT = 5000;
 
 // podman and CRI-O share their configuration files.
 const CLIENTS: readonly (readonly [name: string, client: MirrorClient])[] = [
@@ -25,84 +23,106 @@ const CLIENTS: readonly (readonly [name: string, client: MirrorClient])[] = [
   ["docker", DOCKER],
 ];
 
-/** Checks which clients of this machine use a mirror, and whether each mirror is a crpe that answers. */
-export async function checkMirrors(options: MirrorsOptions): Promise<Finding[]> {
-  const root = options.root.replace(/\/+$/, "");
-  const findings = (await Promise.all(CLIENTS.map(([name, client]) => checkClient(name, client, { ...options, root }))))
-    .flat();
+// k3s writes it at each start.
+const K3S_GENERATED = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+
+/** Checks which clients of this machine use a mirror, whether it is a crpe that answers, and whether they really use it. */
+export async function checkMirrors({ root, ...options }: MirrorsOptions): Promise<Finding[]> {
+  const prefix = root.replace(/\/+$/, "");
+  const checks = CLIENTS.map(([name, client]) =>
+    checkClient(client, { step: `mirror of ${name}`, prefix, ...options })
+  );
+  const findings = (await Promise.all(checks)).flat();
   if (findings.length > 0) return findings;
   const message = "no client on this machine is configured to use a mirror";
   return [{ step: "mirror", status: "ok", message, advice: "to configure one, run crpe mirror-config CLIENT --write" }];
 }
 
-async function checkClient(name: string, client: MirrorClient, { root, fetch }: MirrorsOptions): Promise<Finding[]> {
-  const step = `mirror of ${name}`;
-  const mirrors = new Map<string, string>();
+interface ClientOptions extends ProbeOptions {
+  readonly step: string;
+  /** What to put in front of the paths of the machine. */
+  readonly prefix: string;
+}
+
+async function checkClient(client: MirrorClient, { step, prefix, ...options }: ClientOptions): Promise<Finding[]> {
+  const reader = createFolderReader(prefix);
+  const mirrors = new Map<string, UsedMirror>();
   const findings: Finding[] = [];
-  for (const path of await listFiles(client, `${root}${client.path}`)) {
+  for (const path of await listFiles(client, reader)) {
     try {
-      const text = await readTextIfPresent(path);
-      for (const url of text === undefined ? [] : client.listMirrors(text)) {
-        if (!mirrors.has(url)) mirrors.set(url, path);
+      const text = await reader.readText(path);
+      for (const mirror of text === undefined ? [] : client.listMirrors(text)) {
+        const known = mirrors.get(mirror.url);
+        if (known === undefined || known.problem === undefined && mirror.problem !== undefined) {
+          mirrors.set(mirror.url, { ...mirror, client, path });
+        }
       }
     } catch (error) {
-      const reason = error instanceof Deno.errors.PermissionDenied ? "permission denied" : (error as Error).message;
-      const status = error instanceof Deno.errors.PermissionDenied ? "skipped" : "broken";
+      const isDenied = error instanceof Deno.errors.PermissionDenied;
       findings.push({
         step,
-        status,
-        message: `${path} cannot be read: ${reason}`,
+        status: isDenied ? "skipped" : "broken",
+        message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : (error as Error).message}`,
         advice: "correct the file, or run crpe doctor as root",
       });
     }
   }
-  for (const [url, path] of mirrors) findings.push(await checkMirror(step, { url, path }, fetch));
-  if (client === CONTAINERD && mirrors.size > 0) {
-    const why = whyFolderUnread(await readTextIfPresent(`${root}${CONTAINERD_CONFIG}`).catch(() => ""), client.path);
-    if (why !== undefined) findings.push({ step, status: "warning", message: why });
-  }
-  return findings;
+  const verdicts = await Promise.all([...mirrors.values()].map((mirror) => probeMirror(mirror, reader, options)));
+  findings.push(...verdicts.map((verdict) => ({ step, ...verdict })));
+  if (mirrors.size === 0) return findings;
+  const use = client === CONTAINERD
+    ? await checkFolder(reader)
+    : client === K3S
+    ? await checkRestart(prefix, [...mirrors.keys()])
+    : undefined;
+  return use === undefined ? findings : [...findings, { step, ...use }];
 }
 
 /** Lists the configuration files of a client. */
-async function listFiles(client: MirrorClient, place: string): Promise<string[]> {
+async function listFiles(client: MirrorClient, reader: FolderReader): Promise<string[]> {
   if (client === CONTAINERD) {
-    return (await listFolder(place) ?? []).map(({ name }) => `${place}/${name}/hosts.toml`).sort();
+    return (await reader.listNames(client.path)).map((name) => `${client.path}/${name}/hosts.toml`);
   }
-  if (client !== CRIO) return [place];
-  const folder = place.slice(0, place.lastIndexOf("/"));
-  const names = (await listFolder(folder) ?? []).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
-  return [folder.replace(/\.d$/, ""), ...names.sort().map((name) => `${folder}/${name}`)];
+  if (client !== CRIO) return [client.path];
+  const folder = folderOf(client.path);
+  const names = (await reader.listNames(folder)).filter((name) => name.endsWith(".conf"));
+  return [folder.replace(/\.d$/, ""), ...names.map((name) => `${folder}/${name}`)];
 }
 
-async function checkMirror(
-  step: string,
-  { url, path }: { url: string; path: string },
-  fetch: RuntimeFetch | undefined,
-): Promise<Finding> {
-  const where = `${url}, named in ${path}`;
-  if (fetch === undefined) return { step, status: "skipped", message: `${where}, is not contacted` };
+/** Checks whether containerd reads its folder of registries. */
+async function checkFolder(reader: FolderReader): Promise<Omit<Finding, "step"> | undefined> {
   try {
-    if (await isCrpe(url, fetch)) return { step, status: "ok", message: `${where}, is a crpe, and answers` };
-    return { step, status: "ok", message: `${where}, answers; it is not a crpe` };
-  } catch {
-    const message = `${where}, does not answer`;
+    const unread = whyFolderUnread(await readContainerdConfig(reader), CONTAINERD.path);
+    if (unread === undefined) return undefined;
+    const lines = unread.lines?.trim().replaceAll(/\s+/g, " ");
     return {
-      step,
-      status: "broken",
-      message,
-      advice: "start it (crpe registry), or correct the address (crpe mirror-config --to)",
+      status: unread.isNever ? "broken" : "warning",
+      message: unread.reason,
+      advice: lines === undefined
+        ? "change containerd's configuration as described, and restart containerd"
+        : `run crpe mirror-config containerd --write, or set ${lines}, and restart containerd`,
+    };
+  } catch (error) {
+    const isDenied = error instanceof Deno.errors.PermissionDenied;
+    const reason = isDenied ? "permission denied" : (error as Error).message;
+    return {
+      status: isDenied ? "skipped" : "broken",
+      message: `containerd's configuration cannot be checked: ${reason}`,
+      advice: "correct the file, or run crpe doctor as root",
     };
   }
 }
 
-async function isCrpe(url: string, fetch: RuntimeFetch): Promise<boolean> {
-  const get = async (path: string) => {
-    const request = new Request(`${url}${path}`, { redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT) });
-    const response = await fetch(request);
-    const text = response.headers.get("content-type") === "application/json" ? (await response.text()).trim() : "";
-    if (!response.bodyUsed) await response.body?.cancel();
-    return text;
+/** Checks whether k3s was started after its file was changed. */
+async function checkRestart(prefix: string, urls: readonly string[]): Promise<Omit<Finding, "step"> | undefined> {
+  const [configured, generated] = await Promise.all(
+    [K3S.path, K3S_GENERATED].map((path) => Deno.stat(prefix + path).then(({ mtime }) => mtime, () => null)),
+  );
+  // k3s has never run here, or this user must not see its folder.
+  if (!configured || !generated || configured <= generated) return undefined;
+  return {
+    status: "warning",
+    message: `k3s does not use ${urls.join(", ")} yet: ${prefix}${K3S.path} was changed after its last start`,
+    advice: K3S.restart,
   };
-  return /^\{\s*"status"\s*:\s*"ok"\s*\}$/.test(await get("/healthz"));
 }

@@ -1,4 +1,7 @@
-import { describeFallback, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
+import { parse } from "smol-toml";
+import { planCaFile } from "./ca_file.ts";
+import { asTable } from "./containerd_config.ts";
+import { describeFallback, type ListedMirror, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
 
 // containerd's name for all hosts without a folder of their own ("Registry Configuration", `_default`).
 const ALL = "_default";
@@ -11,40 +14,65 @@ export const CONTAINERD: MirrorClient = {
   name: "containerd",
   path: "/etc/containerd/certs.d",
   restart: "not needed; containerd reads the folder at every pull",
-  plan: (mirror) =>
-    (mirror.hosts ?? [ALL]).map((host) => ({
-      name: `${host}/hosts.toml`,
-      merge: (current) => mergeHostsToml(mirror, host, current),
-    })),
-  listMirrors: (text) =>
-    [...text.matchAll(/^[ \t]*\[[ \t]*host[ \t]*\.[ \t]*(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*\]/gm)]
-      .map(([, double, single]) => (double ?? single ?? "").replace(/\/+$/, "")),
+  plan: (mirror, { place }) =>
+    (mirror.hosts ?? [ALL]).flatMap((host) => {
+      const caFile = `${place}/${host}/ca.crt`;
+      const hosts = {
+        path: `${place}/${host}/hosts.toml`,
+        merge: (current?: string) => mergeHostsToml({ ...mirror, host, caFile }, current),
+      };
+      return mirror.caCertificates === undefined ? [hosts] : [planCaFile(caFile, mirror.caCertificates), hosts];
+    }),
+  listPaths: (place) => [`${place}/*/hosts.toml`, `${place}/*/ca.crt`],
+  listMirrors(text) {
+    const hosts = parseHosts(text);
+    return listHosts(text).map((header): ListedMirror => {
+      const [caFile] = [asTable(hosts[header]).ca].flat().filter((file) => typeof file === "string");
+      return { url: trimSlashes(header), ...(caFile === undefined ? {} : { caFile }) };
+    });
+  },
 };
 
 // The header of a table. A line of an array of arrays may begin with a bracket too.
 const TABLE = /^[ \t]*\[[ \t]*[A-Za-z_][^,\n]*\][ \t]*(?:#.*)?$/m;
+const HOST = /^[ \t]*\[[ \t]*host[ \t]*\.[ \t]*(?:"([^"\n]*)"|'([^'\n]*)')[ \t]*\]/gm;
 const SERVER = /^[ \t]*server[ \t]*=.*$/m;
 
-function mergeHostsToml(mirror: Mirror, host: string, current: string | undefined): MergedFile {
-  const block = `[host."${mirror.url}"]\n  capabilities = ["pull", "resolve"]\n`;
-  const server = mirror.isOnly ? `server = "${mirror.url}"\n` : "";
+/** The mirror of one folder. */
+interface FolderMirror extends Mirror {
+  readonly host: string;
+  /** The path of the file with the mirror's certificates, if it has any. */
+  readonly caFile: string;
+}
+
+function mergeHostsToml(mirror: FolderMirror, current: string | undefined): MergedFile {
+  const { host, url, isOnly } = mirror;
+  const ca = mirror.caCertificates === undefined ? "" : `ca = ${JSON.stringify(mirror.caFile)}\n`;
+  const block = `[host."${url}"]\n  capabilities = ["pull", "resolve"]\n${ca && `  ${ca}`}`;
+  const server = isOnly ? `server = "${url}"\n${ca}` : "";
   if (current === undefined) {
     const whose = host === ALL ? "Images of every registry that has no folder of its own" : `Images of ${host}`;
     const head = `# ${whose} are pulled from crpe, ${describeFallback(mirror)}.\n`;
     return { text: `${head}${server}${server === "" ? "" : "\n"}${block}`, notes: [] };
   }
-  const others = CONTAINERD.listMirrors(current).filter((url) => url !== mirror.url);
-  const isFirst = CONTAINERD.listMirrors(current)[0] === mirror.url;
-  if (!isFirst && CONTAINERD.listMirrors(current).includes(mirror.url)) {
-    throw new Error(`it lists ${others[0]} before ${mirror.url}; move crpe's table to the front by hand`);
+  const urls = listHosts(current).map(trimSlashes);
+  const others = urls.filter((other) => other !== url);
+  const isFirst = urls[0] === url;
+  if (!isFirst && urls.includes(url)) {
+    throw new Error(`it lists ${others[0]} before ${url}; move crpe's table to the front by hand`);
   }
   // The lines before the first table apply to the whole file. Hosts are tried in the order of their tables.
   const at = TABLE.exec(current)?.index ?? current.length;
   const head = withServer(current.slice(0, at), server);
   const gap = isFirst || head === "" || head.endsWith("\n\n") ? "" : head.endsWith("\n") ? "\n" : "\n\n";
-  const rest = current.slice(at);
+  const rest = isFirst ? withCa(current.slice(at), mirror, ca) : current.slice(at);
+  const text = `${head}${gap}${isFirst ? "" : block}${isFirst || rest === "" ? "" : "\n"}${rest}`;
+  const known = CONTAINERD.listMirrors(text)[0]?.caFile;
+  if (ca !== "" && known !== mirror.caFile && known !== "ca.crt") {
+    throw new Error(`it names other certificates for ${url}; add those of --ca-file to them by hand`);
+  }
   return {
-    text: `${head}${gap}${isFirst ? "" : block}${isFirst || rest === "" ? "" : "\n"}${rest}`,
+    text,
     notes: isFirst || others.length === 0 ? [] : [`${others.join(", ")} of ${host} is kept, and is tried after crpe`],
   };
 }
@@ -54,19 +82,28 @@ function withServer(head: string, server: string): string {
   return SERVER.test(head) ? head.replace(SERVER, server.trimEnd()) : `${server}${head}`;
 }
 
-/** containerd's main configuration file, which sets the folder of registries (`config_path`). */
-export const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
+/** @param tables the text from the first table on, which is crpe's */
+function withCa(tables: string, { url }: FolderMirror, ca: string): string {
+  const known = CONTAINERD.listMirrors(tables)[0];
+  if (ca === "" || known?.url !== url || known.caFile !== undefined) return tables;
+  const end = tables.indexOf("\n");
+  return end < 0 ? `${tables}\n  ${ca}` : `${tables.slice(0, end + 1)}  ${ca}${tables.slice(end + 1)}`;
+}
 
-/**
- * Explains what to change so that containerd reads the folder of registries; `undefined` when its configuration already
- * names the folder. From release 2.0 on containerd reads the folder by default.
- *
- * @param config the text of containerd's configuration, if any
- */
-export function whyFolderUnread(config: string | undefined, folder: string): string | undefined {
-  const paths = [...(config ?? "").matchAll(/^[ \t]*config_path[ \t]*=[ \t]*["']([^"'\n]*)["']/gm)]
-    .flatMap(([, value = ""]) => value.split(":"));
-  if (paths.some((path) => path.replace(/\/+$/, "") === folder)) return undefined;
-  return `containerd before 2.0 reads ${folder} only if ${CONTAINERD_CONFIG} names it: ` +
-    `[plugins."io.containerd.grpc.v1.cri".registry] with config_path = "${folder}"; restart containerd afterwards`;
+// containerd tries the hosts in the order of the text, which the parsed document does not have.
+function listHosts(text: string): string[] {
+  return [...text.matchAll(HOST)].map(([, double, single]) => double ?? single ?? "");
+}
+
+function parseHosts(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return asTable(parse(text).host);
+  } catch {
+    // containerd ignores such a file, and doctor reports its hosts nevertheless.
+    return {};
+  }
+}
+
+function trimSlashes(url: string): string {
+  return url.replace(/\/+$/, "");
 }

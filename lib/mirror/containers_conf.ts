@@ -1,5 +1,6 @@
 import { formatHostSegment } from "../oci/reference.ts";
-import { addressOf, describeFallback, type Mirror, type MirrorClient } from "./mirror.ts";
+import { planCaFile } from "./ca_file.ts";
+import { addressOf, describeFallback, folderOf, type ListedMirror, type Mirror, type MirrorClient } from "./mirror.ts";
 
 const FOLDER = "/etc/containers/registries.conf.d";
 
@@ -8,16 +9,25 @@ export const CRIO: MirrorClient = {
   name: "crio",
   path: `${FOLDER}/50-crpe.conf`,
   restart: "systemctl reload crio",
-  plan(mirror, wellKnown) {
+  plan(mirror, { place, wellKnown }) {
     const hosts = mirror.hosts ?? wellKnown;
     const unnameable = hosts.find((host) => host.startsWith("["));
     if (unnameable !== undefined) {
       throw new TypeError(`Cannot configure ${unnameable}: an IPv6 address cannot be part of a mirror's location`);
     }
-    return [{ name: "", merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) }];
+    const file = { path: place, merge: () => ({ text: formatRegistriesConf(mirror, hosts), notes: [] }) };
+    if (mirror.caCertificates === undefined) return [file];
+    return [planCaFile(`${certificatesFolder(place)}/${addressOf(mirror)}/ca.crt`, mirror.caCertificates), file];
   },
+  listPaths: (place) => [place, `${certificatesFolder(place)}/*/ca.crt`],
   listMirrors: listLocations,
+  certificatesFolder,
 };
+
+// containers-certs.d(5): next to `registries.conf.d`, also in a user's folder.
+function certificatesFolder(place: string): string {
+  return `${folderOf(folderOf(place))}/certs.d`;
+}
 
 /** podman. The file also applies to buildah and skopeo. */
 export const PODMAN: MirrorClient = {
@@ -42,14 +52,14 @@ function formatRegistriesConf(mirror: Mirror, hosts: readonly string[]): string 
 }
 
 // Considers only entries as crpe writes them, with the host in the location's path. Others need not be mirrors.
-function listLocations(text: string): string[] {
+function listLocations(text: string): ListedMirror[] {
   const found = new Set<string>();
   for (const table of text.split(/^(?=[ \t]*\[\[)/m)) {
     const location = /^[ \t]*location[ \t]*=[ \t]*["']([^"'/\n]+)\/[^"'\n]+["']/m.exec(table)?.[1];
     const isInsecure = /^[ \t]*insecure[ \t]*=[ \t]*true\b/m.test(table);
     if (location !== undefined) found.add(`${isInsecure ? "http" : "https"}://${location}`);
   }
-  return [...found];
+  return [...found].map((url) => ({ url }));
 }
 
 /** Lists the registries for which a `registries.conf` or a drop-in of it has entries. */

@@ -1,13 +1,17 @@
 import { isJsonObject } from "../oci/json.ts";
 import { DEFAULT_HOST } from "../oci/reference.ts";
-import type { MergedFile, Mirror, MirrorClient } from "./mirror.ts";
+import { planCaFile } from "./ca_file.ts";
+import { addressOf, folderOf, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
 
-/** docker's `daemon.json` (`registry-mirrors`). Its mirrors apply to Docker Hub's images only. */
+/**
+ * docker's `daemon.json`. Its mirrors (`registry-mirrors`) apply to Docker Hub's images only. Other images are named by
+ * crpe's address, and by plain HTTP only if `insecure-registries` lists it.
+ */
 export const DOCKER: MirrorClient = {
   name: "docker",
   path: "/etc/docker/daemon.json",
   restart: "systemctl reload docker",
-  plan(mirror) {
+  plan(mirror, { place }) {
     if (mirror.isOnly) {
       throw new TypeError(`Cannot keep docker from asking ${DEFAULT_HOST} after its mirrors: it always does`);
     }
@@ -17,25 +21,51 @@ export const DOCKER: MirrorClient = {
         `Cannot make docker pull ${other}'s images from a mirror: it supports mirrors of ${DEFAULT_HOST} only; name images as ADDRESS/${other}/…`,
       );
     }
-    return [{ name: "", merge: (current) => mergeDaemonJson(mirror, current) }];
+    const file = { path: place, merge: (current?: string) => mergeDaemonJson(mirror, current) };
+    if (mirror.caCertificates === undefined) return [file];
+    return [planCaFile(`${certificatesFolder(place)}/${addressOf(mirror)}/ca.crt`, mirror.caCertificates), file];
   },
-  listMirrors(text) {
-    const json = parseDaemonJson(text);
-    return readMirrors(json).map((url) => url.replace(/\/+$/, ""));
-  },
+  listPaths: (place) => [place, `${certificatesFolder(place)}/*/ca.crt`],
+  listMirrors: (text) =>
+    readList(parseDaemonJson(text), "registry-mirrors").map((url) => ({ url: url.replace(/\/+$/, "") })),
+  certificatesFolder,
 };
+
+// Next to daemon.json, also in the folder of a rootless docker.
+function certificatesFolder(place: string): string {
+  return `${folderOf(place)}/certs.d`;
+}
 
 function mergeDaemonJson(mirror: Mirror, current: string | undefined): MergedFile {
   const json = parseDaemonJson(current ?? "");
-  const mirrors = readMirrors(json);
+  const mirrors = readList(json, "registry-mirrors");
+  const insecure = readList(json, "insecure-registries");
+  const address = addressOf(mirror);
   const isOurs = (url: string) => url.replace(/\/+$/, "") === mirror.url;
-  if (current !== undefined && mirrors[0] !== undefined && isOurs(mirrors[0])) return { text: current, notes: [] };
+  const isListed = !isInsecure(mirror) || insecure.includes(address);
+  const notes = isInsecure(mirror)
+    ? [`insecure-registries has ${address}, so that docker pulls ${address}/quay.io/… by plain HTTP`]
+    : [];
+  if (current !== undefined && mirrors[0] !== undefined && isOurs(mirrors[0]) && isListed) {
+    return { text: current, notes };
+  }
   const others = mirrors.filter((url) => !isOurs(url));
   const indent = /\n([ \t]+)"/.exec(current ?? "")?.[1] ?? "  ";
-  return {
-    text: `${JSON.stringify({ ...json, "registry-mirrors": [mirror.url, ...others] }, undefined, indent)}\n`,
-    notes: others.length === 0 ? [] : [`${others.join(", ")} is kept, and is tried after crpe`],
+  const merged = {
+    ...json,
+    "registry-mirrors": [mirror.url, ...others],
+    ...(isListed ? {} : { "insecure-registries": [...insecure, address] }),
   };
+  return {
+    text: `${JSON.stringify(merged, undefined, indent)}\n`,
+    notes: [...others.length === 0 ? [] : [`${others.join(", ")} is kept, and is tried after crpe`], ...notes],
+  };
+}
+
+// docker uses plain HTTP for 127.0.0.0/8 without being configured to.
+function isInsecure({ url }: Mirror): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === "http:" && hostname !== "localhost" && !/^127\.\d+\.\d+\.\d+$/.test(hostname);
 }
 
 function parseDaemonJson(text: string): Record<string, unknown> {
@@ -50,8 +80,8 @@ function parseDaemonJson(text: string): Record<string, unknown> {
   return json;
 }
 
-function readMirrors(json: Record<string, unknown>): string[] {
-  const mirrors = json["registry-mirrors"] ?? [];
-  if (Array.isArray(mirrors) && mirrors.every((url) => typeof url === "string")) return mirrors;
-  throw new Error("registry-mirrors is not a list of addresses");
+function readList(json: Record<string, unknown>, name: string): string[] {
+  const list = json[name] ?? [];
+  if (Array.isArray(list) && list.every((item) => typeof item === "string")) return list;
+  throw new Error(`${name} is not a list of addresses`);
 }

@@ -1,8 +1,17 @@
 // @ts-types="../std/yaml.d.ts"
 import { parse } from "@std/yaml";
 import { isJsonObject } from "../oci/json.ts";
-import { insertEndpoint } from "./k3s_text.ts";
-import { describeFallback, type MergedFile, type Mirror, type MirrorClient } from "./mirror.ts";
+import { planCaFile } from "./ca_file.ts";
+import { insertEndpoint, setNestedValue } from "./k3s_text.ts";
+import {
+  addressOf,
+  describeFallback,
+  folderOf,
+  type ListedMirror,
+  type MergedFile,
+  type Mirror,
+  type MirrorClient,
+} from "./mirror.ts";
 
 // All registries without an entry of their own (k3s, "Private Registry Configuration").
 const ALL = "*";
@@ -14,19 +23,41 @@ export const K3S: MirrorClient = {
   name: "k3s",
   path: "/etc/rancher/k3s/registries.yaml",
   restart: "systemctl restart k3s (on an agent node: k3s-agent)",
-  plan(mirror) {
+  plan(mirror, { place }) {
     if (mirror.isOnly) {
       throw new TypeError(
         "Cannot keep k3s from asking the registry itself in registries.yaml: start it with --disable-default-registry-endpoint",
       );
     }
-    return [{ name: "", merge: (current) => mergeRegistries(mirror, current) }];
+    const caFile = caFileIn(folderOf(place));
+    const file = {
+      path: place,
+      merge(current?: string) {
+        const merged = mergeRegistries(mirror, current);
+        return mirror.caCertificates === undefined ? merged : mergeCaFile(mirror, caFile, merged);
+      },
+    };
+    return mirror.caCertificates === undefined ? [file] : [planCaFile(caFile, mirror.caCertificates), file];
   },
+  listPaths: (place) => [place, caFileIn(folderOf(place))],
   listMirrors(text) {
-    const found = Object.values(readMirrors(parseYaml(text))).flatMap(readEndpoints);
-    return [...new Set(found.map((url) => url.replace(/\/+$/, "")))];
+    const registries = parseYaml(text);
+    const found = new Map<string, ListedMirror>();
+    for (const [host, entry] of Object.entries(readMirrors(registries))) {
+      const problem = explainRewrite(host, entry);
+      for (const url of readEndpoints(entry).map((url) => url.replace(/\/+$/, ""))) {
+        if (found.get(url)?.problem !== undefined) continue;
+        const caFile = readCaFile(registries, url);
+        found.set(url, { url, ...(caFile && { caFile }), ...(problem && { problem }) });
+      }
+    }
+    return [...found.values()];
   },
 };
+
+function caFileIn(folder: string): string {
+  return `${folder}/crpe-ca.crt`;
+}
 
 type Yaml = Readonly<Record<string, unknown>>;
 
@@ -45,6 +76,8 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
   for (const host of hosts) {
     const before = parseYaml(text);
     const endpoints = readEndpoints(readMirrors(before)[host]);
+    const problem = explainRewrite(host, readMirrors(before)[host]);
+    if (problem !== undefined) throw new Error(problem);
     if (isSameUrl(endpoints[0], mirror.url)) continue;
     const changed = insertEndpoint(text, host, mirror.url);
     if (changed === undefined || !parsesTo(changed, withEndpoint(before, host, mirror.url))) {
@@ -56,6 +89,53 @@ function mergeRegistries(mirror: Mirror, current: string | undefined): MergedFil
     if (endpoints.length > 0) notes.push(`${endpoints.join(", ")} of ${host} is kept, and is tried after crpe`);
   }
   return { text, notes: [...notes, ...listUncovered(parseYaml(start), mirror)] };
+}
+
+// k3s copies the rewrite rules of an entry to each of its endpoints. crpe cannot undo them, and would look for images
+// under names that its store and its upstreams do not have.
+function explainRewrite(host: string, entry: unknown): string | undefined {
+  const rewrite = isJsonObject(entry) ? entry.rewrite : undefined;
+  if (!isJsonObject(rewrite) || Object.keys(rewrite).length === 0) return undefined;
+  const name = host === ALL ? "HOST" : host;
+  return `${
+    JSON.stringify(host)
+  } has rewrite, which k3s applies to every endpoint, so that crpe would be asked for other ` +
+    `names; remove rewrite and the endpoint it is for, and start crpe with --upstream=${name}=URL/PATH, which puts PATH ` +
+    "in front of the names instead";
+}
+
+/** Names the file of certificates that k3s must trust for the mirror. */
+function mergeCaFile(mirror: Mirror, caFile: string, { text, notes }: MergedFile): MergedFile {
+  const before = parseYaml(text);
+  const host = addressOf(mirror);
+  const known = readCaFile(before, mirror.url);
+  if (known === caFile) return { text, notes };
+  const changed = known === undefined ? setNestedValue(text, ["configs", host, "tls", "ca_file"], caFile) : undefined;
+  if (changed === undefined || !parsesTo(changed, withCaFile(before, host, caFile))) {
+    const reason = known === undefined ? "it is written in a way that crpe cannot change safely" : `it names ${known}`;
+    const advice = `set ca_file of tls of configs ${JSON.stringify(host)} to ${caFile} by hand`;
+    throw new Error(`${reason}; ${advice}, or run this again without --ca-file`);
+  }
+  return { text: changed, notes };
+}
+
+function withCaFile(registries: Yaml, host: string, caFile: string): Yaml {
+  const configs = asMapping(registries.configs);
+  const config = asMapping(configs[host]);
+  const tls = { ...asMapping(config.tls), ca_file: caFile };
+  return { ...registries, configs: { ...configs, [host]: { ...config, tls } } };
+}
+
+function readCaFile(registries: Yaml, url: string): string | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { host, hostname } = new URL(url);
+  const configs = asMapping(registries.configs);
+  const tls = asMapping(asMapping(configs[host] ?? configs[hostname]).tls);
+  return typeof tls.ca_file === "string" && tls.ca_file !== "" ? tls.ca_file : undefined;
+}
+
+function asMapping(value: unknown): Yaml {
+  return isJsonObject(value) ? value : {};
 }
 
 function parsesTo(text: string, expected: Yaml): boolean {

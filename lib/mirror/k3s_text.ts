@@ -18,6 +18,37 @@ export function insertEndpoint(text: string, host: string, url: string): string 
   return insertIntoEntry(lines, at, url);
 }
 
+/**
+ * Sets a value below nested mappings in the text of a `registries.yaml`, such as that of `configs`, a host, `tls` and
+ * `ca_file`, and preserves every other line. It supports the usual block layout, and returns `undefined` for others. The
+ * caller must parse the result to check its meaning.
+ */
+export function setNestedValue(text: string, path: readonly string[], value: string): string | undefined {
+  const lines = text === "" || text.endsWith("\n") ? text.split("\n").slice(0, -1) : text.split("\n");
+  let [start, end, indent] = [0, lines.length, ""];
+  for (const [depth, key] of path.entries()) {
+    const at = lines.findIndex((line, i) => i >= start && i < end && keyOf(line, indent) === key);
+    if (at < 0) {
+      // At the top, the end of the file is the safe place.
+      lines.splice(depth === 0 ? end : start, 0, ...nestedLines(path.slice(depth), indent, value));
+      return join(lines);
+    }
+    const rest = lines[at]!.replace(/^.*?:(?=\s|$)/, "").trim();
+    if (depth === path.length - 1 || !/^(?:\{\s*\}|null|~)?\s*(?:#.*)?$/.test(rest)) return undefined;
+    lines[at] = lines[at]!.replace(/:\s*(?:\{\s*\}|null|~)/, ":");
+    [start, end] = [at + 1, endOfBlock(lines, at)];
+    indent = indentOfChildren(lines, at, end) ?? `${indent}  `;
+  }
+  return undefined;
+}
+
+function nestedLines(path: readonly string[], indent: string, value: string): string[] {
+  return path.map((key, i) => {
+    const name = /^[a-z0-9][a-z0-9._-]*$/.test(key) ? key : quote(key);
+    return `${indent}${"  ".repeat(i)}${name}:${i === path.length - 1 ? ` ${quote(value)}` : ""}`;
+  });
+}
+
 /** @param at the index of the line with the host's key */
 function insertIntoEntry(lines: readonly string[], at: number, url: string): string | undefined {
   const rest = lines[at]!.replace(/^.*?:(?=\s|$)/, "").trim();

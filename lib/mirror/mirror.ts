@@ -8,6 +8,8 @@ export interface Mirror {
   readonly hosts: readonly string[] | undefined;
   /** Whether clients must not fall back to the registry itself if the mirror fails. */
   readonly isOnly?: boolean;
+  /** The certificates in PEM that clients must trust for `url`; see `parseCaCertificates`. */
+  readonly caCertificates?: string;
 }
 
 /** The result of merging the mirror into a file. */
@@ -19,8 +21,8 @@ export interface MergedFile {
 
 /** One file of a client's configuration. */
 export interface MirrorFile {
-  /** The path below the client's folder; empty when the client has one file only. */
-  readonly name: string;
+  /** The path on the client's machine. */
+  readonly path: string;
   /**
    * Merges the mirror into the text of the file.
    *
@@ -28,6 +30,24 @@ export interface MirrorFile {
    * @throws {Error} when the text cannot be changed safely
    */
   readonly merge: (current?: string) => MergedFile;
+}
+
+/** Where a client's files are, and what to name in them. */
+export interface PlanOptions {
+  /** The path of the client's file, or of the folder with its files: `MirrorClient.path`, or another one. */
+  readonly place: string;
+  /** The hosts to name if the client cannot configure "all hosts". */
+  readonly wellKnown: readonly string[];
+}
+
+/** A mirror in a client's configuration. */
+export interface ListedMirror {
+  /** Scheme, host and port, without a trailing slash: `http://127.0.0.1:6060`. */
+  readonly url: string;
+  /** The file of certificates that the configuration names for it. */
+  readonly caFile?: string;
+  /** Why the client cannot pull through it, if it is a crpe. */
+  readonly problem?: string;
 }
 
 /** A kind of client, and the format of its mirror configuration. */
@@ -40,12 +60,19 @@ export interface MirrorClient {
   /**
    * Plans the files that configure the mirror.
    *
-   * @param wellKnown the hosts to name if the client cannot configure "all hosts"
    * @throws {TypeError} when the client cannot use a mirror for one of the hosts, or cannot do without the fall-back
    */
-  readonly plan: (mirror: Mirror, wellKnown: readonly string[]) => readonly MirrorFile[];
-  /** Lists the URLs of the mirrors in the text of one of its files, in their order: `http://127.0.0.1:6060`. */
-  readonly listMirrors: (text: string) => string[];
+  readonly plan: (mirror: Mirror, options: PlanOptions) => readonly MirrorFile[];
+  /**
+   * Lists the paths of all files that `plan` may return. A segment may be `*`.
+   *
+   * @param place as in `PlanOptions`
+   */
+  readonly listPaths: (place: string) => readonly string[];
+  /** Lists the mirrors in the text of one of its files, in their order. */
+  readonly listMirrors: (text: string) => ListedMirror[];
+  /** The folder whose `HOST/*.crt` it trusts for HOST without naming them, if it has one. */
+  readonly certificatesFolder?: (place: string) => string;
 }
 
 /**
@@ -74,6 +101,11 @@ export function parseMirroredHost(text: string): string {
 /** Returns host and port of a mirror's URL. */
 export function addressOf({ url }: Mirror): string {
   return new URL(url).host;
+}
+
+/** Returns the folder of a path. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
 }
 
 /** Describes, for the comment at the head of a file, what a client does if the mirror fails. */

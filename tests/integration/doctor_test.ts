@@ -133,7 +133,7 @@ rootTest("[33] doctor reports a data folder that is full or read-only", async ()
   assertEquals(await check(), [1, "rights", "space"]);
 });
 
-Deno.test("doctor checks the mirrors that this machine's clients use, and skips them when offline", async () => {
+Deno.test("doctor checks the mirrors that this machine's clients use, also when offline", async () => {
   await using folder = await TestFolder.create();
   const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/other`, "--offline"], {
     env: { HOME: folder.path },
@@ -146,10 +146,24 @@ Deno.test("doctor checks the mirrors that this machine's clients use, and skips 
     assertEquals((await runCrpe(args, { env: { HOME: folder.path } })).code, 0);
     const report = await doctor(folder, upstream);
     assertEquals([report.status, mirrorsOf(report)], ["ok", ["ok"]], JSON.stringify(report));
+    const offline = await doctor(folder, upstream, "--offline");
+    assertEquals([offline.status, mirrorsOf(offline)], ["ok", ["ok"]], JSON.stringify(offline));
   } finally {
     await crpe[Symbol.asyncDispose]();
   }
   assertEquals(mirrorsOf(await doctor(folder, upstream)), ["broken"]);
   const offline = await doctor(folder, upstream, "--offline");
-  assertEquals([offline.status, mirrorsOf(offline)], ["ok", ["skipped"]]);
+  assertEquals([offline.status, mirrorsOf(offline)], ["broken", ["broken"]]);
+});
+
+rootTest("doctor reports a closed site once, and not as broken, when no upstream is configured", async () => {
+  await using folder = await TestFolder.create();
+  const flags = ["doctor", "--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
+  // The network namespace has not even a loopback device that is up.
+  const { stdout, stderr } = await runCrpe(flags, { env: { HOME: folder.path }, within: ["unshare", "--net"] });
+  assert(stdout !== "", stderr);
+  const report: Report = JSON.parse(stdout);
+  const upstreams = report.findings.filter(({ step }) => step.startsWith("upstream"));
+  assertEquals([report.status, ...upstreams.map(({ status }) => status as string)], ["ok", "warning"], stdout);
+  assertStringIncludes(upstreams[0]!.message, "there is no network");
 });

@@ -34,8 +34,34 @@ disabled_plugins = [
   address = "${folder}/containerd.sock.ttrpc"
 `,
     );
-    const process = new Deno.Command(path, {
-      args: ["--config", `${folder}/config.toml`],
+    return await Containerd.#spawn(folder, [path, "--config", `${folder}/config.toml`], {
+      isReady: (containerd) => containerd.ctr(["version"]),
+    });
+  }
+
+  /**
+   * Starts a containerd with its CRI plugin, as Kubernetes uses it, and waits until that responds.
+   *
+   * @param peer which containerd: `containerd` is Debian's, `containerd2` is built from Go
+   * @param etc the folder that it has as `/etc/containerd`, in a mount namespace of its own
+   */
+  static async startCri(peer: "containerd" | "containerd2", etc: string): Promise<Containerd> {
+    const path = findPeer(peer);
+    if (path === undefined) throw new Error(`Cannot start ${peer}: it is not installed`);
+    const folder = await Deno.makeTempDir({ prefix: "crpe-containerd-" });
+    const script = 'mount --bind "$1" /etc/containerd && shift && exec "$@"';
+    const flags = ["--root", `${folder}/root`, "--state", `${folder}/state`, "--address", `${folder}/containerd.sock`];
+    const command = ["unshare", "--mount", "sh", "-c", script, "sh", etc, path, ...flags];
+    return await Containerd.#spawn(folder, command, { isReady: (containerd) => containerd.crictl(["version"]) });
+  }
+
+  static async #spawn(
+    folder: string,
+    [command = "", ...args]: readonly string[],
+    { isReady }: { isReady: (containerd: Containerd) => Promise<PeerResult> },
+  ): Promise<Containerd> {
+    const process = new Deno.Command(command, {
+      args,
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -44,7 +70,7 @@ disabled_plugins = [
     }).spawn();
     const containerd = new Containerd(folder, process);
     try {
-      await containerd.#waitUntilReady();
+      await containerd.#waitUntil(isReady);
       return containerd;
     } catch (error) {
       await containerd[Symbol.asyncDispose]();
@@ -57,6 +83,18 @@ disabled_plugins = [
     return runPeer("ctr", ["--address", `${this.#folder}/containerd.sock`, ...args], { env: { HOME: this.#folder } });
   }
 
+  /** Runs `crictl` against it. */
+  crictl(args: readonly string[]): Promise<PeerResult> {
+    const endpoint = `unix://${this.#folder}/containerd.sock`;
+    const flags = [
+      "--timeout=60s",
+      "--max-retries=0",
+      `--runtime-endpoint=${endpoint}`,
+      `--image-endpoint=${endpoint}`,
+    ];
+    return runPeer("crictl", [...flags, ...args], { env: { HOME: this.#folder } });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#process.kill("SIGKILL");
@@ -67,11 +105,11 @@ disabled_plugins = [
     await Deno.remove(this.#folder, { recursive: true });
   }
 
-  async #waitUntilReady(): Promise<void> {
+  async #waitUntil(isReady: (containerd: Containerd) => Promise<PeerResult>): Promise<void> {
     let last: PeerResult | undefined;
     const ended = this.#process.status.then(() => "ended" as const);
     for (let tries = 0; tries < START_TRIES; tries++) {
-      last = await this.ctr(["version"]);
+      last = await isReady(this);
       if (last.code === 0) return;
       const pause = new Promise<"again">((resolve) => setTimeout(() => resolve("again"), 20));
       if (await Promise.race([ended, pause]) === "ended") break;

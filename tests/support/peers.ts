@@ -2,9 +2,12 @@
 export type Peer =
   | "docker-registry"
   | "containerd"
+  | "containerd2"
+  | "crictl"
   | "ctr"
   | "go"
   | "jq"
+  | "k3s_registries"
   | "nginx"
   | "openssl"
   | "podman"
@@ -22,11 +25,25 @@ export interface PeerResult {
   readonly stderr: string;
 }
 
+// Peers that are built from Go, in the folder that $CRPE_PEERS names, and the names of their files there. The system may
+// have other versions of them.
+const BUILT: Readonly<Partial<Record<Peer, string>>> = {
+  containerd2: "containerd",
+  crictl: "crictl",
+  k3s_registries: "k3s_registries",
+};
+
 /** Finds the path of a peer, or `undefined` when it is not installed. */
 export function findPeer(name: Peer): string | undefined {
+  const built = BUILT[name];
+  const folder = Deno.env.get("CRPE_PEERS");
   // Servers are in sbin, which is not on the PATH of every user.
-  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
-  return folders.map((folder) => `${folder}/${name}`).find((path) => {
+  const folders = built === undefined
+    ? [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"]
+    : folder
+    ? [folder]
+    : [];
+  return folders.map((folder) => `${folder}/${built ?? name}`).find((path) => {
     try {
       return Deno.statSync(path).isFile;
     } catch {
@@ -41,7 +58,7 @@ export function findPeer(name: Peer): string | undefined {
  */
 export function peerTest(name: string, peers: readonly Peer[], fn: () => Promise<void>): void {
   const missing = peers.flatMap((peer) =>
-    findPeer(peer) === undefined ? [peer] : peer === "containerd" && !isRoot() ? ["root for containerd"] : []
+    findPeer(peer) === undefined ? [peer] : peer.startsWith("containerd") && !isRoot() ? [`root for ${peer}`] : []
   );
   testWith(missing, name, fn);
 }

@@ -9,7 +9,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   files: ["oci", "node:fs/promises"],
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
   kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
-  mirror: ["oci", "@std/yaml"],
+  mirror: ["oci", "@std/yaml", "smol-toml"],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
   store: ["oci", "content", "files", "bytes"],

@@ -8,13 +8,13 @@ import { traceImage } from "../../doctor/trace_image.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { RELEASE_DATE } from "../console/version.ts";
-import { openUpstream } from "../wiring/open_store.ts";
+import { type OpenedUpstream, openUpstream } from "../wiring/open_store.ts";
 
 // In milliseconds. Shorter than in a pull, because the user is waiting for the findings.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };
@@ -32,10 +32,13 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
   const data = await checkDataFolder(settings.data, options);
   // When tracing an image only its own registry is asked.
   const isWanted = upstream !== undefined && image === undefined;
-  const upstreams = isWanted ? await checkUpstreams({ ...upstream, record }) : [];
+  const upstreams = isWanted
+    ? await checkUpstreams({ ...upstream, record, isDefault: isUnconfigured(settings, upstream) })
+    : [];
   const mirrors = await checkMirrors({
     root: invocation.flag("root") ?? "/",
-    fetch: settings.offline ? undefined : (request) => fetch(request),
+    fetch: (request, init) => fetch(request, init),
+    isOffline: settings.offline,
   });
   const store = new DiskStore(settings.data, { warn });
   const trace = image === undefined ? undefined : await traceImage(image, { store, upstream: upstream?.source });
@@ -57,6 +60,12 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     }));
   } else io.out(formatFindings(findings, first));
   return first === undefined ? 0 : 1;
+}
+
+// Only the public registries are asked then.
+function isUnconfigured({ upstreams, config }: Settings, { hosts }: OpenedUpstream): boolean {
+  return hosts !== undefined && upstreams.length === 0 &&
+    Object.values(config.hosts).every(({ url }) => url === undefined);
 }
 
 function formatFindings(findings: readonly Finding[], first: Finding | undefined): string {

@@ -154,16 +154,153 @@ Deno.test("checkMirrors() contacts the mirror of every client once", async () =>
   assertEquals(summarize(findings), [
     "mirror of k3s: ok",
     "mirror of containerd: broken",
-    "mirror of containerd: warning",
+    "mirror of containerd: broken",
     "mirror of podman and CRI-O: ok",
     "mirror of docker: ok",
   ]);
   assertStringIncludes(findings[0]!.message, "is a crpe");
   assertStringIncludes(findings[1]!.message, "does not answer");
-  assertStringIncludes(findings[2]!.message, "config_path");
+  assertStringIncludes(findings[2]!.message, "there is no /etc/containerd/config.toml");
+  assertStringIncludes(findings[2]!.advice!, "config_path");
   assertStringIncludes(findings[4]!.message, "it is not a crpe");
   const offline = await checkMirrors({ root: folder.path });
   assertEquals(offline.filter(({ status }) => status === "skipped").length, 4);
+});
+
+Deno.test("checkMirrors() contacts mirrors of the site when offline, and no public ones", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write(
+    "etc/rancher/k3s/registries.yaml",
+    'mirrors: {"*": {endpoint: ["http://127.0.0.1:1", "http://10.0.0.2:1", "http://crpe.lan", "https://m.example.com"]}}',
+  );
+  const asked: string[] = [];
+  const findings = await checkMirrors({
+    root: folder.path,
+    isOffline: true,
+    fetch: ({ url }) => {
+      asked.push(new URL(url).host);
+      return Promise.resolve(Response.json({ status: "ok" }));
+    },
+  });
+  assertEquals(asked, ["127.0.0.1:1", "10.0.0.2:1", "crpe.lan"]);
+  assertEquals(findings.map(({ status }) => status as string), ["ok", "ok", "ok", "skipped"]);
+});
+
+interface UseCase {
+  readonly what: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly expected: readonly string[];
+  readonly part: string;
+}
+
+const K3S_FILE = "etc/rancher/k3s/registries.yaml";
+const HOSTS_FILE = "etc/containerd/certs.d/_default/hosts.toml";
+const uses: readonly UseCase[] = [
+  {
+    what: "a crpe behind rewrite rules of k3s",
+    files: { [K3S_FILE]: 'mirrors: {a.io: {endpoint: ["http://crpe:1"], rewrite: {x: y}}}' },
+    expected: ["broken"],
+    part: "has rewrite, which k3s applies to every endpoint",
+  },
+  {
+    what: "an endpoint of k3s that is not a URL",
+    files: { [K3S_FILE]: "mirrors: {a.io: {endpoint: [crpe]}}" },
+    expected: ["broken"],
+    part: "is not a URL",
+  },
+  {
+    what: "a CA file of k3s that is missing",
+    files: {
+      [K3S_FILE]: 'mirrors: {a.io: {endpoint: ["https://crpe:1"]}}\nconfigs: {"crpe:1": {tls: {ca_file: /none}}}',
+    },
+    expected: ["broken"],
+    part: "needs the certificates in /none, which does not exist",
+  },
+  {
+    what: "a CA file of containerd that is missing",
+    files: {
+      [HOSTS_FILE]: '[host."https://crpe:1"]\n  ca = "ca.crt"\n',
+      "etc/containerd/config.toml":
+        'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n',
+    },
+    expected: ["broken"],
+    part: "needs the certificates in /etc/containerd/certs.d/_default/ca.crt, which does not exist",
+  },
+  {
+    what: "a list of folders of containerd 2",
+    files: {
+      [HOSTS_FILE]: '[host."http://crpe:1"]\n',
+      "etc/containerd/config.toml":
+        'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc/containerd/certs.d:/x"\n',
+    },
+    expected: ["ok", "broken"],
+    part: 'config_path is the list "/etc/containerd/certs.d:/x"',
+  },
+  {
+    what: "a table that only some releases of containerd read",
+    files: {
+      [HOSTS_FILE]: '[host."http://crpe:1"]\n',
+      "etc/containerd/config.toml":
+        'version = 2\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/etc/containerd/certs.d"\n',
+    },
+    expected: ["ok", "warning"],
+    part: "/etc/containerd/certs.d is not read by containerd 1.6 and 1.7: ",
+  },
+];
+for (const { what, files, expected, part } of uses) {
+  Deno.test(`checkMirrors() names ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    for (const [name, text] of Object.entries(files)) await folder.write(name, text);
+    const findings = await checkMirrors({
+      root: folder.path,
+      fetch: () => Promise.resolve(Response.json({ status: "ok" })),
+    });
+    assertEquals(findings.map(({ status }) => status as string), expected, JSON.stringify(findings));
+    assertStringIncludes(findings.at(-1)!.message, part);
+    assert(findings.at(-1)!.advice !== undefined);
+  });
+}
+
+Deno.test("checkMirrors() trusts the certificates of the client, and names a CA that is missing", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write("etc/docker/daemon.json", '{"registry-mirrors": ["https://crpe.lan:1"]}');
+  const given: string[][] = [];
+  const check = () =>
+    checkMirrors({
+      root: folder.path,
+      createHttpClient: ({ caCerts }) => {
+        given.push(caCerts);
+        return undefined as unknown as Deno.HttpClient;
+      },
+      fetch: () =>
+        given.at(-1)!.length > 0
+          ? Promise.resolve(Response.json({ status: "ok" }))
+          : Promise.reject(new TypeError("invalid peer certificate: UnknownIssuer")),
+    });
+  const [untrusted] = await check();
+  assertEquals(untrusted?.status as string, "broken");
+  assertStringIncludes(untrusted!.message, "has a certificate that its clients do not trust");
+  assertStringIncludes(untrusted!.advice!, "crpe mirror-config docker --to=https://crpe.lan:1 --ca-file=FILE --write");
+  await folder.write("etc/docker/certs.d/crpe.lan:1/ca.crt", "PEM");
+  assertEquals((await check()).map(({ status }) => status as string), ["ok"]);
+  assertEquals(given, [[], ["PEM"]]);
+});
+
+Deno.test("checkMirrors() names a k3s that has not been restarted", async () => {
+  await using folder = await TestFolder.create();
+  const file = await folder.write("etc/rancher/k3s/registries.yaml", 'mirrors: {"*": {endpoint: ["http://crpe:1"]}}');
+  const check = () =>
+    checkMirrors({ root: folder.path, fetch: () => Promise.resolve(Response.json({ status: "ok" })) });
+  assertEquals((await check()).length, 1);
+  const generated = await folder.write("var/lib/rancher/k3s/agent/etc/containerd/config.toml", "");
+  for (const [seconds, expected] of [[10, ["ok"]], [-10, ["ok", "warning"]]] as const) {
+    const { mtime } = await Deno.stat(file);
+    const time = new Date(mtime!.getTime() + seconds * 1000);
+    await Deno.utime(generated, time, time);
+    const findings = await check();
+    assertEquals(findings.map(({ status }) => status as string), [...expected]);
+    if (findings.length > 1) assertStringIncludes(findings[1]!.advice!, "systemctl restart k3s");
+  }
 });
 
 Deno.test("checkMirrors() names a configuration file that cannot be read", async () => {

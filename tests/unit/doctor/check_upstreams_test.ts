@@ -7,7 +7,7 @@ import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 type Answer = (request: Request) => Response | Promise<Response>;
 
 /** Checks upstreams whose answers are given by host. */
-async function check(answers: Record<string, Answer>, hosts = Object.keys(answers)) {
+async function check(answers: Record<string, Answer>, hosts = Object.keys(answers), isDefault = false) {
   const asked: string[] = [];
   const record = new AnswerRecord((request) => {
     const { host, pathname } = new URL(request.url);
@@ -23,7 +23,7 @@ async function check(answers: Record<string, Answer>, hosts = Object.keys(answer
       ...host === "login.test" ? { credential: { username: "robot", password: "secret" } } : {},
     }))),
   });
-  return { findings: await checkUpstreams({ source, hosts, record }), asked };
+  return { findings: await checkUpstreams({ source, hosts, record, isDefault }), asked };
 }
 
 const unauthorized = () => new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } });
@@ -112,6 +112,17 @@ Deno.test("checkUpstreams() joins upstreams that fail for the same reason", asyn
   const { findings } = await check({ "ok.test": () => new Response("{}") }, ["ok.test", "a.test", "b.test", "c.test"]);
   assertEquals(findings.map(({ step, status }) => `${step} ${status}`), ["upstream ok.test ok", "upstreams broken"]);
   assertStringIncludes(findings[1]!.message, "a.test, b.test, c.test: ");
+});
+
+Deno.test("checkUpstreams() reports once, as a warning, that there is no network and none is configured", async () => {
+  const { findings } = await check({}, ["a.test", "b.test"], true);
+  assertEquals(findings.map(({ step, status }) => `${step} ${status}`), ["upstreams warning"]);
+  assertStringIncludes(findings[0]!.message, "there is no network: none of the 2 public registries can be reached");
+  assertStringIncludes(findings[0]!.advice!, "--offline");
+  const one = await check({ "ok.test": () => new Response("{}") }, ["ok.test", "a.test"], true);
+  assertEquals(one.findings.map(({ status }) => status as string), ["ok", "broken"]);
+  const named = await check({}, ["a.test"]);
+  assertEquals(named.findings.map(({ status }) => status as string), ["broken"]);
 });
 
 Deno.test("checkUpstreams() reports that no upstream is named, or that any is allowed", async () => {

@@ -1,8 +1,14 @@
-import { CONTAINERD, whyFolderUnread } from "../../../lib/mirror/containerd.ts";
+import { CONTAINERD } from "../../../lib/mirror/containerd.ts";
 import { CRIO, listRegistries, PODMAN } from "../../../lib/mirror/containers_conf.ts";
 import { DOCKER } from "../../../lib/mirror/docker_daemon.ts";
 import { K3S } from "../../../lib/mirror/k3s.ts";
-import { type Mirror, type MirrorClient, parseMirroredHost, parseMirrorUrl } from "../../../lib/mirror/mirror.ts";
+import {
+  type Mirror,
+  type MirrorClient,
+  parseMirroredHost,
+  parseMirrorUrl,
+  type PlanOptions,
+} from "../../../lib/mirror/mirror.ts";
 import { MIRROR_CLIENTS } from "../../../lib/mirror/mirror_clients.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 
@@ -10,9 +16,11 @@ const URL = "http://192.168.1.20:6060";
 const ALL: Mirror = { url: URL, hosts: undefined };
 const QUAY: Mirror = { url: URL, hosts: ["quay.io"] };
 
+const options = ({ path }: MirrorClient): PlanOptions => ({ place: path, wellKnown: ["docker.io", "quay.io"] });
+
+/** Merges the mirror into the client's main file. */
 function merge(client: MirrorClient, mirror: Mirror, current?: string): { text: string; notes: readonly string[] } {
-  const [file] = client.plan(mirror, ["docker.io", "quay.io"]);
-  return file!.merge(current);
+  return client.plan(mirror, options(client)).at(-1)!.merge(current);
 }
 
 interface MergeCase {
@@ -85,8 +93,8 @@ configs:
     what: "k3s: a host without endpoints",
     client: K3S,
     mirror: QUAY,
-    current: "mirrors:\n  quay.io:\n    rewrite:\n      a: b\n",
-    text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n    rewrite:\n      a: b\n`,
+    current: "mirrors:\n  quay.io:\n    rewrite: {}\n",
+    text: `mirrors:\n  quay.io:\n    endpoint:\n      - "${URL}"\n    rewrite: {}\n`,
   },
   {
     what: "k3s: an empty entry",
@@ -200,25 +208,33 @@ location = "crpe.lan/registry.lan__5000"
     what: "docker: a new file",
     client: DOCKER,
     mirror: ALL,
-    text: `{\n  "registry-mirrors": [\n    "${URL}"\n  ]\n}\n`,
+    text:
+      `{\n  "registry-mirrors": [\n    "${URL}"\n  ],\n  "insecure-registries": [\n    "192.168.1.20:6060"\n  ]\n}\n`,
+    note: "docker pulls 192.168.1.20:6060/quay.io/… by plain HTTP",
   },
   {
     what: "docker: a file with other settings",
     client: DOCKER,
     mirror: { url: URL, hosts: ["docker.io"] },
     current:
-      `{\n    "log-driver": "journald",\n    "registry-mirrors": ["https://m.example", "${URL}/"],\n    "debug": true\n}`,
+      `{\n    "insecure-registries": ["r.lan:5000"],\n    "registry-mirrors": ["https://m.example", "${URL}/"],\n    "debug": true\n}`,
     text:
-      `{\n    "log-driver": "journald",\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}\n`,
+      `{\n    "insecure-registries": [\n        "r.lan:5000",\n        "192.168.1.20:6060"\n    ],\n    "registry-mirrors": [\n        "${URL}",\n        "https://m.example"\n    ],\n    "debug": true\n}\n`,
     note: "https://m.example is kept",
   },
   {
     what: "docker: an unchanged file that has the mirror already",
     client: DOCKER,
     mirror: ALL,
-    current: `{"registry-mirrors":["${URL}/"]}`,
-    text: `{"registry-mirrors":["${URL}/"]}`,
+    current: `{"registry-mirrors":["${URL}/"],"insecure-registries":["192.168.1.20:6060"]}`,
+    text: `{"registry-mirrors":["${URL}/"],"insecure-registries":["192.168.1.20:6060"]}`,
   },
+  ...["http://127.8.0.1:6060", "http://localhost:6060", "https://crpe.lan"].map((url): MergeCase => ({
+    what: `docker: no insecure registry for ${url}`,
+    client: DOCKER,
+    mirror: { url, hosts: undefined },
+    text: `{\n  "registry-mirrors": [\n    "${url}"\n  ]\n}\n`,
+  })),
   { what: "docker: an empty file", client: DOCKER, mirror: ALL, current: "", text: merge(DOCKER, ALL).text },
 ];
 
@@ -229,7 +245,7 @@ for (const { what, client, mirror, current, text, note } of cases) {
     if (note !== undefined) assertStringIncludes(merged.notes.join("\n"), note);
     // Merging again changes nothing.
     assertEquals(merge(client, mirror, merged.text).text, text);
-    assertEquals(client.listMirrors(merged.text)[0], mirror.url);
+    assertEquals(client.listMirrors(merged.text)[0]?.url, mirror.url);
   });
 }
 
@@ -243,6 +259,7 @@ const refused: readonly (readonly [what: string, client: MirrorClient, current: 
   ["k3s: two documents", K3S, "a: b\n---\nc: d\n", "it is not YAML"],
   ["docker: text that is not JSON", DOCKER, "{,}", "it is not JSON"],
   ["docker: a list", DOCKER, "[]", "it is not a JSON object"],
+  ["docker: insecure registries of the wrong type", DOCKER, '{"insecure-registries": 1}', "insecure-registries is not"],
   ["docker: mirrors of the wrong type", DOCKER, '{"registry-mirrors": "x"}', "registry-mirrors is not a list"],
 ];
 for (const [what, client, current, message] of refused) {
@@ -256,16 +273,45 @@ Deno.test("merge() refuses a containerd file that lists another host before crpe
   assertThrows(() => merge(CONTAINERD, QUAY, current), Error, "it lists https://other.example before");
 });
 
+for (
+  const [host, current] of [
+    [
+      "docker.io",
+      "mirrors:\n  docker.io:\n    endpoint: [https://harbor.lan]\n    rewrite:\n      ^library/(.*): proxy/$1\n",
+    ],
+    [undefined, `mirrors:\n  "*":\n    endpoint: ["${URL}"]\n    rewrite: {"^(.*)$": "x/$1"}\n`],
+  ] as const
+) {
+  Deno.test(`merge() refuses an entry of k3s with rewrite, and names the way out: ${host ?? "*"}`, () => {
+    const mirror: Mirror = { url: URL, hosts: host === undefined ? undefined : [host] };
+    const { message } = assertThrows(
+      () => merge(K3S, mirror, current),
+      Error,
+      "has rewrite, which k3s applies to every",
+    );
+    assertStringIncludes(message, `--upstream=${host ?? "HOST"}=URL/PATH`);
+    assertEquals(K3S.listMirrors(current)[0]?.problem, message);
+  });
+}
+
 Deno.test("plan() returns one file per host for containerd", () => {
-  const files = CONTAINERD.plan({ url: URL, hosts: ["docker.io", "registry.lan:5000"] }, []);
-  assertEquals(files.map(({ name }) => name), ["docker.io/hosts.toml", "registry.lan:5000/hosts.toml"]);
-  assertEquals(CONTAINERD.plan(ALL, []).map(({ name }) => name), ["_default/hosts.toml"]);
+  const pathsOf = (mirror: Mirror) =>
+    CONTAINERD.plan(mirror, { place: "/certs.d", wellKnown: [] }).map(({ path }) => path);
+  assertEquals(pathsOf({ url: URL, hosts: ["docker.io", "registry.lan:5000"] }), [
+    "/certs.d/docker.io/hosts.toml",
+    "/certs.d/registry.lan:5000/hosts.toml",
+  ]);
+  assertEquals(pathsOf(ALL), ["/certs.d/_default/hosts.toml"]);
 });
 
 Deno.test("plan() refuses what a client does not support", () => {
-  assertThrows(() => DOCKER.plan(QUAY, []), TypeError, "it supports mirrors of docker.io only");
-  assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, []), TypeError, "it always does");
-  assertThrows(() => K3S.plan({ ...ALL, isOnly: true }, []), TypeError, "--disable-default-registry-endpoint");
+  assertThrows(() => DOCKER.plan(QUAY, options(DOCKER)), TypeError, "it supports mirrors of docker.io only");
+  assertThrows(() => DOCKER.plan({ ...ALL, isOnly: true }, options(DOCKER)), TypeError, "it always does");
+  assertThrows(
+    () => K3S.plan({ ...ALL, isOnly: true }, options(K3S)),
+    TypeError,
+    "--disable-default-registry-endpoint",
+  );
 });
 
 for (const text of ["127.0.0.1:6060", "ftp://a", "http://a/b", "http://u:secret@a", "http://a?b", "http://a#b", ""]) {
@@ -280,19 +326,6 @@ Deno.test("parseMirrorUrl() and parseMirroredHost() normalize the spelling", () 
   assertEquals(parseMirrorUrl("https://crpe.lan:443"), "https://crpe.lan");
   assertEquals(parseMirroredHost("Index.Docker.io"), "docker.io");
   assertThrows(() => parseMirroredHost("a/b"), TypeError, "write it as in an image's name");
-});
-
-Deno.test("whyFolderUnread() is undefined only if containerd's configuration names the folder", () => {
-  const folder = CONTAINERD.path;
-  for (
-    const config of [
-      `version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "${folder}"\n`,
-      `version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '${folder}/:/etc/docker/certs.d'\n`,
-    ]
-  ) assertEquals(whyFolderUnread(config, folder), undefined);
-  for (const config of [undefined, "", `# config_path = "${folder}"`, 'config_path = "/elsewhere"']) {
-    assertStringIncludes(whyFolderUnread(config, folder) ?? "", `config_path = "${folder}"`);
-  }
 });
 
 Deno.test("listRegistries() returns the registries that have entries", () => {

@@ -80,6 +80,7 @@ Deno.test("mirror-config --remove keeps later edits of the file in a copy", asyn
     debug: true,
     experimental: true,
     "registry-mirrors": ["http://crpe.lan:6060", "http://127.0.0.1:6060"],
+    "insecure-registries": ["crpe.lan:6060"],
   });
   assertEquals(second[`${DAEMON}.before-crpe`], '{"debug":true}');
   await folder.write(DAEMON, edited);
@@ -150,6 +151,135 @@ Deno.test("mirror-config names other files that configure the same registries", 
   assertStringIncludes(err, "99-ours.conf also configures docker.io: it takes precedence over crpe's file");
 });
 
+const TABLE_2 = '[plugins."io.containerd.grpc.v1.cri".registry]';
+const TABLE_3 = '[plugins."io.containerd.cri.v1.images".registry]';
+const configs: [what: string, files: Record<string, string>, changed: string | undefined, part: string][] = [
+  ["no file", {}, "config.toml", `version = 2\n\n${TABLE_2}\n  config_path = "/etc/containerd/certs.d"\n`],
+  [
+    "version 3",
+    { "config.toml": "version = 3\n" },
+    "config.toml",
+    `version = 3\n\n${TABLE_3}\n  config_path = "/etc/containerd/certs.d"\n`,
+  ],
+  [
+    "a list of two folders",
+    {
+      "config.toml":
+        "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\n  config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n",
+    },
+    "config.toml",
+    `.registry]\n  config_path = "/etc/containerd/certs.d"\n`,
+  ],
+  [
+    "an imported folder",
+    { "config.toml": 'version = 3\nimports = ["conf.d/*.toml"]\n' },
+    "conf.d/99-crpe.toml",
+    `version = 3\n\n${TABLE_3}`,
+  ],
+  [
+    "registry.mirrors",
+    { "config.toml": `version = 2\n${TABLE_2.replace("]", '.mirrors."a.io"]')}\n  endpoint = ["http://a"]\n` },
+    undefined,
+    "registry.mirrors, which cannot be combined with config_path",
+  ],
+  ["another folder", { "config.toml": `version = 2\n${TABLE_2}\nconfig_path = "/x"\n` }, undefined, "--path=/x"],
+  ["a file that is not TOML", { "config.toml": "version = \n" }, undefined, "config.toml: it is not TOML"],
+];
+for (const [what, files, changed, part] of configs) {
+  Deno.test(`mirror-config containerd makes containerd read the folder, or says what to do: ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    for (const [name, text] of Object.entries(files)) await folder.write(`etc/containerd/${name}`, text);
+    const before = await readAll(folder);
+    const flags = ["containerd", `--root=${folder.path}`];
+    const printed = await mirrorConfig(...flags);
+    assertEquals(await readAll(folder), before);
+    const written = await mirrorConfig(...flags, "--write");
+    assertEquals([printed.status, written.status], [0, 0], written.err);
+    const after = await readAll(folder);
+    if (changed === undefined) {
+      assertStringIncludes(written.err, part);
+      for (const [name, text] of Object.entries(before)) assertEquals(after[name], text);
+    } else {
+      assertStringIncludes(printed.err, 'config_path = "/etc/containerd/certs.d"');
+      assertStringIncludes(printed.err, `with --write, crpe changes ${folder.path}/etc/containerd/${changed}`);
+      assertStringIncludes(after[`etc/containerd/${changed}`]!, part);
+      assertStringIncludes(written.err, "restart: systemctl restart containerd");
+      const again = await mirrorConfig(...flags, "--write");
+      assertEquals([await readAll(folder), again.err], [after, ""]);
+    }
+    await mirrorConfig(...flags, "--remove");
+    assertEquals(await readAll(folder), before);
+  });
+}
+
+Deno.test("mirror-config containerd leaves a list whose other folder is in use to the administrator", async () => {
+  await using folder = await TestFolder.create();
+  const config = `version = 2\n${TABLE_2}\nconfig_path = "/etc/containerd/certs.d:/etc/docker/certs.d"\n`;
+  await folder.write("etc/containerd/config.toml", config);
+  await folder.write("etc/docker/certs.d/r.lan/ca.crt", "x");
+  const { err } = await mirrorConfig("containerd", `--root=${folder.path}`, "--write");
+  assertStringIncludes(err, "which releases since 2.1 take as one folder");
+  assertStringIncludes(err, "containerd also uses /etc/docker/certs.d: move its folders first");
+  assertEquals((await readAll(folder))["etc/containerd/config.toml"], config);
+});
+
+const CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const CONTAINERS = "etc/containers/certs.d/crpe.lan:6060/ca.crt";
+const authorities: [client: string, caFile: string, file: string, part: string][] = [
+  [
+    "k3s",
+    "etc/rancher/k3s/crpe-ca.crt",
+    K3S,
+    '"crpe.lan:6060":\n    tls:\n      ca_file: "/etc/rancher/k3s/crpe-ca.crt"\n',
+  ],
+  [
+    "containerd",
+    "etc/containerd/certs.d/_default/ca.crt",
+    "etc/containerd/certs.d/_default/hosts.toml",
+    'ca = "/etc/containerd/certs.d/_default/ca.crt"\n',
+  ],
+  ["crio", CONTAINERS, DROP_IN, "crpe.lan:6060/quay.io"],
+  ["podman", CONTAINERS, DROP_IN, "crpe.lan:6060/quay.io"],
+  ["docker", "etc/docker/certs.d/crpe.lan:6060/ca.crt", DAEMON, "https://crpe.lan:6060"],
+];
+for (const [client, caFile, file, part] of authorities) {
+  Deno.test(`mirror-config ${client} --ca-file makes the client trust a private CA, and --remove restores all`, async () => {
+    await using folder = await TestFolder.create();
+    await using source = await TestFolder.create();
+    const flags = [client, `--root=${folder.path}`, "--to=https://crpe.lan:6060"];
+    assertStringIncludes((await mirrorConfig(...flags)).err, "with a private CA, run this again with --ca-file=FILE");
+    const named = `--ca-file=${await source.write("ca.pem", `# private\n${CA.replaceAll("\n", "\r\n")}`)}`;
+    const printed = await mirrorConfig(...flags, named);
+    assertStringIncludes(printed.out, `# ${folder.path}/${caFile}\n${CA}`);
+    const written = await mirrorConfig(...flags, named, "--write");
+    assertEquals(written.status, 0, written.err);
+    const files = await readAll(folder);
+    assertEquals(files[caFile], CA);
+    assertStringIncludes(files[file]!, part);
+    assertEquals(`${written.err}${printed.err}`.includes("with a private CA"), false);
+    const again = await mirrorConfig(...flags, named, "--write");
+    assertEquals([again.status, await readAll(folder)], [0, files]);
+    await mirrorConfig(...flags, "--remove");
+    assertEquals(await readAll(folder), {});
+  });
+}
+
+Deno.test("mirror-config names at once what --write would refuse", async () => {
+  await using folder = await TestFolder.create();
+  await folder.write(
+    K3S,
+    'mirrors:\n  docker.io:\n    endpoint: [https://h.lan]\n    rewrite:\n      "^(.*)$": "proxy/$1"\n',
+  );
+  const flags = ["k3s", "--host=docker.io", `--root=${folder.path}`];
+  assertStringIncludes(
+    (await mirrorConfig(...flags)).err,
+    `--write cannot change ${folder.path}/${K3S}: "docker.io" has`,
+  );
+  const { status, err } = await mirrorConfig(...flags, "--write");
+  assertEquals(status, 1);
+  assertStringIncludes(err, "start crpe with --upstream=docker.io=URL/PATH");
+});
+
 Deno.test("mirror-config --json prints one JSON document", async () => {
   await using folder = await TestFolder.create();
   const flags = ["containerd", `--root=${folder.path}`, "--json"];
@@ -158,9 +288,11 @@ Deno.test("mirror-config --json prints one JSON document", async () => {
   assertEquals([printed.client, printed.files.length, printed.files[0].path], ["containerd", 1, path]);
   assertStringIncludes(printed.notes.join(), "config_path");
   const written = JSON.parse((await mirrorConfig(...flags, "--write")).out);
-  assertEquals(written.files, [{ path, action: "written" }]);
+  const config = `${folder.path}/etc/containerd/config.toml`;
+  assertEquals(written.files, [{ path, action: "written" }, { path: config, action: "written" }]);
+  assertStringIncludes(written.restart, "systemctl restart containerd");
   const removed = JSON.parse((await mirrorConfig(...flags, "--remove")).out);
-  assertEquals(removed.files, [{ path, action: "removed" }]);
+  assertEquals(removed.files, [{ path, action: "removed" }, { path: config, action: "removed" }]);
 });
 
 for (
@@ -170,6 +302,9 @@ for (
     ["a bad host", ["k3s", "--host=a/b"], 'Cannot use the host "a/b"'],
     ["--write with --remove", ["k3s", "--write", "--remove"], "choose one"],
     ["--root with --path", ["k3s", "--root=/a", "--path=/b"], "Cannot use --root together with --path"],
+    ["--ca-file with a plain address", ["k3s", "--ca-file=/etc/hosts"], "without an https address"],
+    ["a missing CA file", ["k3s", "--to=https://a", "--ca-file=/none"], "it does not exist"],
+    ["a CA file without certificates", ["k3s", "--to=https://a", "--ca-file=/etc/hosts"], "it has no certificate"],
     ["docker for another host", ["docker", "--host=quay.io"], "it supports mirrors of docker.io only"],
   ] as const
 ) {
