@@ -9,6 +9,8 @@ export type Peer =
   | "openssl"
   | "podman"
   | "skopeo"
+  | "k3s_registries"
+  | "kube_yaml"
   | "strace"
   | "tar"
   | "umoci"
@@ -25,7 +27,11 @@ export interface PeerResult {
 /** Finds the path of a peer, or `undefined` when it is not installed. */
 export function findPeer(name: Peer): string | undefined {
   // Servers are in sbin, which is not on the PATH of every user.
-  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
+  const folders = [
+    Deno.env.get("CRPE_PEERS") ?? "",
+    ...(Deno.env.get("PATH") ?? "").split(":"),
+    ...["/usr/sbin", "/sbin"],
+  ].filter((folder) => folder !== "");
   return folders.map((folder) => `${folder}/${name}`).find((path) => {
     try {
       return Deno.statSync(path).isFile;
