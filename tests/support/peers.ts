@@ -12,6 +12,7 @@ export type Peer =
   | "openssl"
   | "podman"
   | "skopeo"
+  | "kube_yaml"
   | "strace"
   | "tar"
   | "umoci"
@@ -31,6 +32,7 @@ const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   containerd2: "containerd",
   crictl: "crictl",
   k3s_registries: "k3s_registries",
+  kube_yaml: "kube_yaml",
 };
 
 /** Finds the path of a peer, or `undefined` when it is not installed. */
