@@ -1,12 +1,20 @@
 import { BUILT_IN_GROUPS } from "../../kubepkg/cluster_kinds.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
-import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
+import { identityKey } from "../../kubepkg/object_identity.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { failureLinesOf } from "./kubectl_advice.ts";
 import { type KubectlCall, KubectlError, type KubectlResult, type RunKubectl } from "./kubectl_error.ts";
 import { formatObjects } from "./manifest_file.ts";
+import {
+  COLUMNS,
+  isInEveryNamespace,
+  isTransient,
+  parsePresentObjects,
+  type PresentObject,
+  selectPresent,
+} from "./present_objects.ts";
 
 /** How a `KubectlCluster` asks. */
 export interface KubectlClusterOptions {
@@ -23,11 +31,8 @@ export interface KubectlClusterOptions {
 const WRITE_TIMEOUT = "--request-timeout=60s";
 const READ_TIMEOUT = "--request-timeout=15s";
 const APPLY = ["apply", "--server-side", "--field-manager=crpe"];
-// The name comes last: names of roles may have spaces.
-const COLUMNS = "A:.apiVersion,K:.kind,NS:.metadata.namespace,U:.metadata.uid,N:.metadata.name";
 const VERSION: KubectlCall = { args: ["version", READ_TIMEOUT], timeLimit: 20 };
 const GET = ["get", "--ignore-not-found", "--no-headers", READ_TIMEOUT];
-const UNSET = "<none>";
 // A finalizer without a controller never ends. The limit keeps it from holding the lock, and so blocking every import.
 const DELETE_TIME_LIMIT = 5 * 60_000;
 const POLL_MILLISECONDS = 2000;
@@ -38,12 +43,6 @@ const JSON_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 128 };
 
 // kubectl sends one request after the other, and at least one for each object. Seconds.
 const timeLimitFor = (seconds: number, objects: readonly PackageObject[]) => seconds + Math.ceil(objects.length / 4);
-
-/** An object as it is in the cluster. */
-interface PresentObject {
-  readonly identity: ObjectIdentity;
-  readonly uid: string;
-}
 
 /** A cluster as kubectl reaches it. */
 export class KubectlCluster {
@@ -110,7 +109,7 @@ export class KubectlCluster {
   /** Reports whether the objects are in the cluster as they are here. If kubectl fails, the answer is false. */
   async isApplied(objects: readonly PackageObject[]): Promise<boolean> {
     if (objects.length === 0) return true;
-    const args = ["diff", "--server-side", "--field-manager=crpe", READ_TIMEOUT, "-f", "-"];
+    const args = ["diff", "--server-side", "--field-manager=crpe", WRITE_TIMEOUT, "-f", "-"];
     const result = await this.#runKubectl({ args, input: format(objects), timeLimit: timeLimitFor(60, objects) });
     return result?.code === 0;
   }
@@ -166,22 +165,17 @@ export class KubectlCluster {
       timeLimit: 30,
     });
     if (kinds?.code !== 0) return undefined;
-    const names = kinds.stdout.split(/\s+/).filter((name) => name !== "" && !TRANSIENT.has(name));
-    const columns = `-o=custom-columns=O:.metadata.ownerReferences[*].kind,${COLUMNS}`;
+    const names = kinds.stdout.split(/\s+/).filter((name) => name !== "" && !isTransient(name));
+    if (names.length === 0) return [];
     const result = await this.#runKubectl({
-      args: [...GET, names.join(","), `--namespace=${namespace}`, columns],
+      args: [...GET, `-o=custom-columns=${COLUMNS}`, `--namespace=${namespace}`, names.join(",")],
       timeLimit: 120,
     });
     if (result?.code !== 0) return undefined;
     const known = new Set(own.map(({ identity }) => identityKey(identity)));
-    return result.stdout.split("\n").flatMap((line) => {
-      const [owner = "", rest = ""] = line.trim().split(/\s+(.*)/);
-      if (owner !== UNSET) return [];
-      return parseColumns(rest).flatMap(({ identity }) => {
-        const { kind, name } = identity;
-        return known.has(identityKey(identity)) || isInEveryNamespace(identity) ? [] : [`${kind}/${name}`];
-      });
-    });
+    return parsePresentObjects(result.stdout)
+      .filter(({ identity, isOwned }) => !isOwned && !known.has(identityKey(identity)) && !isInEveryNamespace(identity))
+      .map(({ identity: { kind, name } }) => `${kind}/${name}`);
   }
 
   /** Reads an object, or a list, as JSON; `undefined`: it does not exist, or the cluster cannot be asked. */
@@ -205,7 +199,7 @@ export class KubectlCluster {
       input: format(objects),
       timeLimit: timeLimitFor(20, objects),
     });
-    return result?.code === 0 || isOfUnknownKind(result) ? parseColumns(result!.stdout) : result;
+    return result?.code === 0 || isOfUnknownKind(result) ? parsePresentObjects(result!.stdout) : result;
   }
 
   async #run(what: string, call: KubectlCall): Promise<void> {
@@ -230,42 +224,6 @@ function isOfUnknownKind(result: KubectlResult | undefined): boolean {
   const lines = failureLinesOf({ ...result, stdout: "" });
   return lines.length > 0 && lines.every((line) => {
     return /no matches for kind|ensure CRDs are installed first/.test(line) && !line.includes("Error from server");
-  });
-}
-
-// Resources that controllers make for other objects, often without naming an owner.
-const TRANSIENT = new Set([
-  ...["events", "events.events.k8s.io", "endpoints", "endpointslices.discovery.k8s.io", "leases.coordination.k8s.io"],
-  ...["pods.metrics.k8s.io", "controllerrevisions.apps"],
-]);
-
-// The control plane (of OpenShift and Istio too) makes these in each Namespace.
-const EVERYWHERE = new Set([
-  ...["ConfigMap/kube-root-ca.crt", "ConfigMap/openshift-service-ca.crt", "ConfigMap/istio-ca-root-cert"],
-  ...["ServiceAccount/default", "ServiceAccount/builder", "ServiceAccount/deployer"],
-]);
-
-function isInEveryNamespace({ kind, name }: ObjectIdentity): boolean {
-  return EVERYWHERE.has(`${kind}/${name}`) || kind === "RoleBinding" && /^system:(?:image|deployer)/.test(name) ||
-    kind === "Secret" && /^(?:default|builder|deployer)-(?:token|dockercfg)-/.test(name);
-}
-
-// The output of `get` with COLUMNS.
-function parseColumns(text: string): PresentObject[] {
-  return text.split("\n").flatMap((line) => {
-    const match = /^\s*(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*\S)\s*$/.exec(line);
-    if (match === null) return [];
-    const [, apiVersion = "", kind = "", namespace = "", uid = "", name = ""] = match;
-    const metadata = { name, ...(namespace === UNSET ? {} : { namespace }) };
-    return [{ identity: identifyObject({ apiVersion, kind, metadata }), uid }];
-  });
-}
-
-// A kind that is not known counts as namespaced, but the cluster may know better: then it names no namespace.
-function selectPresent(objects: readonly PackageObject[], present: readonly PresentObject[]): PackageObject[] {
-  const found = new Set(present.map(({ identity }) => identityKey(identity)));
-  return objects.filter(({ identity }) => {
-    return found.has(identityKey(identity)) || found.has(identityKey({ ...identity, namespace: "" }));
   });
 }
 
