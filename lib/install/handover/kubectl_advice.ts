@@ -9,7 +9,7 @@ type Advice = string | ((match: RegExpExecArray) => string);
 
 const CONFLICT = /Apply failed with \d+ conflict|conflicts? with "/;
 const VOLUME =
-  /immutable after creation except resources|persistentvolumesource is immutable|The PersistentVolume(?:Claim)? "[^"]*" is invalid: .*(?:immutable|Forbidden)|can ?not be less than (?:previous value|status\.capacity)|only dynamically provisioned pvc can be resized/;
+  /immutable after creation except resources|persistentvolumesource is immutable|PersistentVolume(?:Claim)? "[^"]*" is invalid: .*(?:immutable|Forbidden)|can ?not be less than (?:previous value|status\.capacity)|only dynamically provisioned pvc can be resized/;
 const IMMUTABLE =
   /is immutable|updates to statefulset spec|Forbidden: updates to|may not change once set|cannot change roleRef|can ?not be (?:changed|unset)|may not be (?:changed|updated)|pod updates may not change|Forbidden: may not (?:change|update)|cannot be updated/;
 
