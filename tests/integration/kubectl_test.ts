@@ -1,5 +1,5 @@
 import type { KubeObject } from "../../lib/kubepkg/kubepkg.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { FakeKubectl } from "../support/fake_kubectl.ts";
 import { buildImage } from "../support/images.ts";
@@ -7,10 +7,12 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 import { createOffice } from "../support/office.ts";
 
 const IMAGE = "registry.test/app:1";
-const APPLY = "apply --server-side --field-manager=crpe -f -";
-const DELETE = "delete --ignore-not-found --timeout=5m -f -";
-const VERSION = "version --request-timeout=20s";
-const DIFF = "diff --server-side --field-manager=crpe --request-timeout=20s -f -";
+const APPLY = "apply --server-side --field-manager=crpe --request-timeout=60s -f -";
+const TRY = `${APPLY} --dry-run=server`;
+const DELETE = "delete --ignore-not-found --wait=false --request-timeout=60s -f -";
+const VERSION = "version --request-timeout=15s";
+const DIFF = "diff --server-side --field-manager=crpe --request-timeout=60s -f -";
+const GET = "get --ignore-not-found --no-headers --request-timeout=15s -f -";
 const WAIT = "wait --for=condition=Established --timeout=60s -f -";
 
 const object = (apiVersion: string, kind: string, name: string): KubeObject => ({
@@ -48,7 +50,10 @@ async function createSite() {
     kubectl,
     takeCalls: async () =>
       (await kubectl.takeCalls()).map(({ args, input }) => {
-        return [args, ...[...input.matchAll(/^kind: (.*)$/gm)].map((match) => match[1])].join(" ");
+        return [
+          args.replace(/-o=custom-columns=\S+ /, ""),
+          ...[...input.matchAll(/^kind: (.*)$/gm)].map((match) => match[1]),
+        ].join(" ");
       }),
     async [Symbol.asyncDispose]() {
       await office[Symbol.asyncDispose]();
@@ -63,21 +68,29 @@ Deno.test("import --kubectl applies, and an upgrade deletes what left the packag
   assertEquals(first.code, 0, first.stderr);
   assertStringIncludes(first.stdout, "handed over to the cluster, by kubectl");
   assertEquals(await site.takeCalls(), [
+    ...[VERSION, `${TRY} Namespace CustomResourceDefinition Secret ConfigMap PersistentVolumeClaim Widget`],
     VERSION,
     `${APPLY} Namespace CustomResourceDefinition`,
     `${WAIT} CustomResourceDefinition`,
-    `${APPLY} ConfigMap PersistentVolumeClaim Secret Widget`,
+    `${APPLY} Secret ConfigMap PersistentVolumeClaim Widget`,
+    `${GET} Namespace CustomResourceDefinition Secret ConfigMap PersistentVolumeClaim Widget`,
   ]);
   const same = await site.run("import", "1.0.0.tgz", "--kubectl");
   assertStringIncludes(same.stdout, "nothing to do");
-  assertEquals((await site.takeCalls()).map((call) => call.slice(0, DIFF.length)), [DIFF]);
+  assertEquals((await site.takeCalls()).map((call) => call.split(" ")[0]), ["version", "apply", "diff"]);
 
   const second = await site.run("import", "2.0.0.tgz", "--kubectl", "--json");
   assertEquals(second.code, 0, second.stderr);
-  assertEquals(await site.takeCalls(), [VERSION, `${APPLY} ConfigMap`, `${DELETE} Widget Secret`]);
-  const { handover, left } = JSON.parse(second.stdout);
+  assertEquals(await site.takeCalls(), [
+    ...[VERSION, `${TRY} ConfigMap`, VERSION, `${APPLY} ConfigMap`],
+    ...[`${GET} Widget Secret`, `${DELETE} Widget`, `${GET} Widget`, `${DELETE} Secret`, `${GET} Secret`],
+    `${GET} ConfigMap`,
+  ]);
+  const { handover, manifests: { kept } } = JSON.parse(second.stdout);
   assertEquals(handover, "the cluster, by kubectl");
-  assertEquals(left, ["CustomResourceDefinition/widgets.example.com", "Namespace/shop", "PersistentVolumeClaim/data"]);
+  assertEquals(kept.map(({ object }: { object: string }) => object), [
+    ...["Namespace/shop", "CustomResourceDefinition/widgets.example.com", "PersistentVolumeClaim/default/data"],
+  ]);
 });
 
 Deno.test("[26] import --kubectl that kubectl refuses says what it said, records nothing, and is done again", async () => {
@@ -144,6 +157,21 @@ Deno.test("kubectl runs in the surroundings of crpe, but for what a linker is to
   );
 });
 
+Deno.test("[95] a kubectl that waits for a login is ended, and named", async () => {
+  await using site = await createSite();
+  assertEquals((await site.run("import", "1.0.0.tgz", "--kubectl")).code, 0);
+  await site.kubectl.hang("version", "Visit https://login.example to log in\n");
+  const start = performance.now();
+  const { code, stderr } = await site.run("packages", "remove", "line4");
+  assertEquals(code, 1);
+  assertStringIncludes(
+    stderr,
+    "nothing was changed: kubectl did not answer in 20 s; check that the API server answers",
+  );
+  assertStringIncludes(stderr, "\n  kubectl: Visit https://login.example to log in");
+  assert(performance.now() - start < 40_000, "each call has its limit");
+});
+
 Deno.test("rollback and remove use kubectl where the import did", async () => {
   await using site = await createSite();
   for (const version of ["1.0.0", "2.0.0"]) {
@@ -153,7 +181,9 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
   await site.takeCalls();
   const back = await site.run("packages", "rollback", "line4");
   assertEquals(back.code, 0, back.stderr);
-  assertEquals((await site.takeCalls()).map((call) => call.split(" ")[0]), ["version", "apply", "wait", "apply"]);
+  assertEquals((await site.takeCalls()).map((call) => call.split(" ")[0]), [
+    ...["version", "version", "apply", "apply", "wait", "apply", "get"],
+  ]);
 
   await site.kubectl.fail("delete", "error: timed out\n");
   const failed = await site.run("packages", "remove", "line4");
@@ -162,11 +192,10 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
   assertStringIncludes((await site.run("packages")).stdout, "line4");
   await site.kubectl.succeed("delete");
   await site.takeCalls();
-  const removed = await site.run("packages", "remove", "line4");
+  const removed = await site.run("packages", "remove", "line4", "--prune-data");
   assertEquals(removed.code, 0, removed.stderr);
-  assertEquals(await site.takeCalls(), [
-    `${DELETE} Widget Secret PersistentVolumeClaim ConfigMap`,
-    `${DELETE} CustomResourceDefinition`,
+  assertEquals((await site.takeCalls()).filter((call) => call.startsWith("delete")), [
+    ...[`${DELETE} Widget`, `${DELETE} PersistentVolumeClaim ConfigMap Secret`, `${DELETE} CustomResourceDefinition`],
     `${DELETE} Namespace`,
   ]);
   assertEquals(await site.folder.listFiles("site/kubepkg"), []);
@@ -174,11 +203,14 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
 
 Deno.test("a package that kubectl takes over leaves the folder of manifests", async () => {
   await using site = await createSite();
+  await Deno.mkdir(`${site.folder.path}/manifests`);
   assertEquals((await site.run("import", "1.0.0.tgz", "--manifests-dir=manifests")).code, 0);
   assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
   const { code, stderr } = await site.run("import", "2.0.0.tgz", "--kubectl");
   assertEquals(code, 0, stderr);
   assertStringIncludes(stderr, "manifests/line4.yaml is removed, kubectl manages its objects now");
   assertEquals(await site.folder.listFiles("manifests"), []);
-  assertEquals((await site.takeCalls()).at(-1), `${DELETE} Widget Secret`);
+  assertEquals((await site.takeCalls()).filter((call) => call.startsWith("delete")), [
+    ...[`${DELETE} Widget`, `${DELETE} Secret`],
+  ]);
 });

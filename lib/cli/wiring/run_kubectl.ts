@@ -35,7 +35,8 @@ export async function runKubectl(call: KubectlCall): Promise<KubectlResult | und
   const isRead = await withinTime(Promise.all([stdout.done, stderr.done]), status === undefined ? 0 : GRACE);
   if (isRead === undefined) await Promise.all([stdout.cancel(), stderr.cancel()]);
   stopWriting.abort();
-  await writing;
+  // A child that holds the standard input open, and does not read it, would let the write wait.
+  if (writing !== undefined) await withinTime(writing, GRACE);
   const output = { stdout: stdout.text(), stderr: stderr.text() };
   if (status === undefined) return { code: 1, ...output, timedOutAfter: call.timeLimit };
   if (!stdout.isCut) return { code: status.code, ...output };
