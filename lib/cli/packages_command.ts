@@ -54,7 +54,11 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
-        { name: "wait", value: "DURATION", summary: "how long to wait for k3s to notice the emptied file [20s]" },
+        {
+          name: "wait",
+          value: "DURATION",
+          summary: "how long to wait until the objects are gone [20s; 5m with kubectl]",
+        },
         ...HANDOVER_OF_INSTALLED,
         { name: "dry-run", summary: "list what would be deleted and kept, change nothing" },
         FLAG.pruneData,

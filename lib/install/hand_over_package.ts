@@ -1,5 +1,6 @@
-import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { packageObjects } from "../kubepkg/package_objects.ts";
+import type { KubeObject, KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
+import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import { FolderHandover } from "./handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover/handover.ts";
 import { type HandedOver, handedOverObjects, isSamePlace } from "./handover/handover_records.ts";
@@ -51,7 +52,7 @@ export async function handOverPackage(
   await records.handovers.write(name, {
     place,
     kubepkg,
-    kept: plan.changes.kept.map(({ object }) => object.object),
+    kept: listKept(plan, result),
     files: plan.file === undefined ? [] : [{ path: plan.file.path, digests: [plan.file.digest] }],
     repeats: plan.repeats,
   });
@@ -106,14 +107,34 @@ async function createRequest(
   };
 }
 
-function recordAttempt({ request, file }: HandoverPlan, place: HandoverPlace): HandedOver {
+// What leaves the package and stays in the cluster: by decision, or because it was not seen to go. The next hand-over
+// deletes the latter again.
+function listKept({ changes: { kept, deleted } }: HandoverPlan, { remaining = [] }: HandoverResult): KubeObject[] {
+  const isRemaining = ({ identity }: PackageObject) => remaining.includes(formatIdentity(identity));
+  return [...kept.map(({ object }) => object), ...deleted.filter(isRemaining)].map(({ object }) => object);
+}
+
+// Several hand-overs may fail one after the other, each with other objects.
+function listEarlierAttempts({ request: { before, package: kubepkg } }: HandoverPlan): KubeObject[] {
+  if (before === undefined) return [];
+  const { kubepkg: last, ...attempts } = before;
+  const recorded = new Set([kubepkg, ...last === undefined ? [] : [last]].flatMap(packageObjects).map(keyOf));
+  return handedOverObjects(attempts).filter((it) => !recorded.has(keyOf(it))).map(({ object }) => object);
+}
+
+function keyOf({ identity }: PackageObject): string {
+  return identityKey(identity);
+}
+
+function recordAttempt(plan: HandoverPlan, place: HandoverPlace): HandedOver {
+  const { request, file } = plan;
   const { before, package: kubepkg, isRemoval } = request;
   const files = before?.files ?? [];
   const digests = files.find(({ path }) => path === file?.path)?.digests ?? [];
   return {
     ...before,
     place: before?.place ?? place,
-    ...(isRemoval ? {} : { attempted: kubepkg }),
+    ...(isRemoval ? {} : { attempted: kubepkg, kept: listEarlierAttempts(plan) }),
     files: file === undefined ? files : [
       ...files.filter(({ path }) => path !== file.path),
       { path: file.path, digests: [...new Set([...digests, file.digest])] },

@@ -27,6 +27,7 @@ printf '%s' "$*" > "$folder/calls/$number.args"
 printf '%s' "$KUBECONFIG" > "$folder/calls/$number.kubeconfig"
 cat > "$folder/calls/$number.stdin"
 test -f "$folder/says-$1" && cat "$folder/says-$1" >&2
+test -f "$folder/hangs-$1" && sleep 600
 test -f "$folder/fails-$1" && exit 1
 exit 0
 `,
@@ -44,6 +45,12 @@ exit 0
   /** Makes a command such as `apply` fail with a message from now on. */
   async fail(command: string, says: string): Promise<void> {
     await this.#folder.write(`fails-${command}`, "");
+    await this.#folder.write(`says-${command}`, says);
+  }
+
+  /** From now on a command says this, and does not end. */
+  async hang(command: string, says: string): Promise<void> {
+    await this.#folder.write(`hangs-${command}`, "");
     await this.#folder.write(`says-${command}`, says);
   }
 

@@ -8,6 +8,7 @@ export type Peer =
   | "go"
   | "jq"
   | "k3s_registries"
+  | "kubectl"
   | "nginx"
   | "openssl"
   | "podman"
@@ -45,13 +46,23 @@ export function findPeer(name: Peer): string | undefined {
     : folder
     ? [folder]
     : [];
-  return folders.map((folder) => `${folder}/${built ?? name}`).find((path) => {
+  const paths = folders.map((folder) => `${folder}/${built ?? name}`);
+  if (name === "kubectl") paths.unshift(...fetchedKubectl());
+  return paths.find((path) => {
     try {
       return Deno.statSync(path).isFile;
     } catch {
       return false;
     }
   });
+}
+
+// $KUBECTL, or the one that scripts/peers/kubectl has fetched.
+function fetchedKubectl(): string[] {
+  const given = Deno.env.get("KUBECTL");
+  if (given) return [given];
+  const cache = `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/crpe-tools`;
+  return [`${cache}/kubectl-1.37.1/kubectl`];
 }
 
 /**

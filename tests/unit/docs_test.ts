@@ -25,6 +25,7 @@ const REFERENCE = [README, ...DOCS.map(read)].join("\n");
 
 // Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
 const FOREIGN_FLAGS = [
+  "cascade",
   "data-binary",
   "filter",
   "import-map",

@@ -13,6 +13,8 @@ import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 const POLL_MILLISECONDS = 1000;
+// k3s reads its folder every 15 seconds.
+const WATCHER_WAIT = 20_000;
 
 /** `crpe packages remove` */
 export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
@@ -20,7 +22,10 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   const records = new PackageRecords(data);
   const [name = ""] = invocation.arguments;
   const given = readHandoverPlace(invocation);
-  const wait = parseDuration(invocation.flag("wait") ?? "20s", "--wait");
+  const deleteTimeLimit = invocation.flag("wait") === undefined
+    ? undefined
+    : parseDuration(invocation.flag("wait")!, "--wait");
+  const wait = deleteTimeLimit ?? WATCHER_WAIT;
   const [dryRun, forget] = [invocation.isSet("dry-run"), invocation.isSet("forget")];
   if (forget && given !== undefined) {
     throw new UsageError("Cannot use --forget with --manifests-dir or --kubectl: it leaves the cluster alone");
@@ -45,7 +50,9 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {
       const place = given ?? recorded;
-      return place === undefined ? undefined : createHandover(place, { waitForWatcher, forceConflicts });
+      return place === undefined
+        ? undefined
+        : createHandover(place, { waitForWatcher, deleteTimeLimit, forceConflicts });
     },
     forgetImages: (images, keep) => forgetImages(data, images, keep),
   });

@@ -25,6 +25,8 @@ export function formatHandedOver({ where, isConfirmed, remaining = [] }: Handove
     ? "; k3s applies it within 15 s (crpe packages status shows it)"
     : isConfirmed
     ? "; all objects are there"
+    : remaining.length === 0
+    ? "; that all objects are there could not be confirmed"
     : "";
   return [
     `  handed over to ${where}${seen}`,

@@ -3,15 +3,18 @@ import type { Handover, HandoverPlace } from "../../install/handover/handover.ts
 import { K3sAddons } from "../../install/handover/k3s_addons.ts";
 import { listDisabledAddons } from "../../install/handover/k3s_config.ts";
 import { KubectlCluster } from "../../install/handover/kubectl_cluster.ts";
-import type { KubectlResult } from "../../install/handover/kubectl_error.ts";
 import { KubectlHandover } from "../../install/handover/kubectl_handover.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { runKubectl } from "./run_kubectl.ts";
 
 /** The dependencies of a hand-over. */
 export interface HandoverContext {
   readonly waitForWatcher?: FolderHandoverOptions["waitForWatcher"];
+  /** See `KubectlHandover`. */
   readonly forceConflicts?: boolean;
+  /** How long kubectl waits until deleted objects are gone, in milliseconds; see `KubectlCluster`. */
+  readonly deleteTimeLimit?: number | undefined;
 }
 
 /**
@@ -32,9 +35,9 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
 /** Creates the hand-over for a place. */
 export function createHandover(
   place: HandoverPlace,
-  { waitForWatcher, forceConflicts }: HandoverContext = {},
+  { waitForWatcher, forceConflicts, deleteTimeLimit }: HandoverContext = {},
 ): Handover {
-  const cluster = new KubectlCluster({ runKubectl });
+  const cluster = new KubectlCluster({ runKubectl, deleteTimeLimit });
   if ("kubectl" in place) return new KubectlHandover(cluster, { forceConflicts });
   return new FolderHandover(place.manifestsDir, {
     addons: new K3sAddons(cluster),
@@ -46,40 +49,4 @@ export function createHandover(
 /** The objects in the place of `--kubectl` and of a k3s folder, as far as kubectl can see them. */
 export function openAddons(): K3sAddons {
   return new K3sAddons(new KubectlCluster({ runKubectl }));
-}
-
-// These variables of the dynamic linker are cleared, because Deno starts a program with them only if crpe may run any
-// program. Termux always sets LD_PRELOAD; kubectl does not need it.
-const LINKER = { LD_PRELOAD: "", LD_LIBRARY_PATH: "" };
-
-// Every call has time-outs of its own; this one ends a kubectl that ignores them, such as a login plugin that waits.
-const KUBECTL_TIMEOUT = 10 * 60_000;
-
-/** Runs the kubectl on `$PATH` in crpe's environment. @returns `undefined` when there is no kubectl */
-export async function runKubectl(args: readonly string[], input?: string): Promise<KubectlResult | undefined> {
-  let child: Deno.ChildProcess;
-  try {
-    child = new Deno.Command("kubectl", {
-      args: [...args],
-      env: LINKER,
-      stdin: input === undefined ? "null" : "piped",
-      stdout: "piped",
-      stderr: "piped",
-      signal: AbortSignal.timeout(KUBECTL_TIMEOUT),
-    }).spawn();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    // The permission to run kubectl is resolved to a path when crpe starts.
-    throw new Error("Cannot run kubectl: it was installed or moved after crpe started; restart crpe", {
-      cause: error,
-    });
-  }
-  const [{ code, stdout, stderr }] = await Promise.all([
-    child.output(),
-    // kubectl may exit before it has read all input; its own output then explains why.
-    input === undefined ? undefined : new Blob([input]).stream().pipeTo(child.stdin).catch(() => {}),
-  ]);
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }

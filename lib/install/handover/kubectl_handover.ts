@@ -1,8 +1,14 @@
 import { packageObjects } from "../../kubepkg/package_objects.ts";
+import { identityOf } from "../../kubepkg/version.ts";
+import { RefusedError } from "../../oci/error.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
 import { handedOverObjects } from "./handover_records.ts";
+import { adviseOn, selectLasting, shortenLine } from "./kubectl_advice.ts";
 import type { KubectlCluster } from "./kubectl_cluster.ts";
 import { labelsOf, planObjects } from "./plan_objects.ts";
+
+// Failures that a refusal quotes, and the characters at each end of them.
+const [MAX_QUOTES, MAX_END] = [5, 200];
 
 /**
  * Hands packages over with `kubectl apply --server-side`. kubectl prunes nothing, so objects that left a package are deleted
@@ -11,6 +17,8 @@ import { labelsOf, planObjects } from "./plan_objects.ts";
 export class KubectlHandover implements Handover {
   readonly #cluster: KubectlCluster;
   readonly #forceConflicts: boolean;
+  // The release that was tried last and can be applied: a plan is made several times for one hand-over.
+  #tried: string | undefined;
 
   /** @param forceConflicts takes over fields that others manage, also where nothing else is forced */
   constructor(cluster: KubectlCluster, { forceConflicts = false } = {}) {
@@ -40,7 +48,9 @@ export class KubectlHandover implements Handover {
       }
     }
     const changes = planObjects({ ...options, isOccupied: (namespace) => occupied.has(namespace) });
-    return { request, objects, changes, repeats: before?.repeats ?? 0 };
+    const plan = { request, objects, changes, repeats: before?.repeats ?? 0 };
+    const refusal = await this.#refuse(plan);
+    return refusal === undefined ? plan : { ...plan, refusal };
   }
 
   /** Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the reason. */
@@ -49,9 +59,9 @@ export class KubectlHandover implements Handover {
   }
 
   async apply({ request, objects, changes }: HandoverPlan): Promise<HandoverResult> {
-    const { package: { metadata: { name }, spec: { version } }, isRemoval, force } = request;
-    const what = `Cannot ${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
-    await this.#cluster.apply(what, objects, { force: force || this.#forceConflicts });
+    this.#tried = undefined;
+    const what = describe(request);
+    await this.#cluster.apply(what, objects, { force: this.#isForced(request) });
     const remaining = await this.#cluster.delete(what, changes.deleted);
     const present = await this.#cluster.listPresent(objects);
     return {
@@ -60,4 +70,31 @@ export class KubectlHandover implements Handover {
       ...(remaining.length === 0 ? {} : { remaining: labelsOf(remaining) }),
     };
   }
+
+  #isForced({ force }: HandoverRequest): boolean {
+    return force || this.#forceConflicts;
+  }
+
+  // kubectl applies what it can, so a release that cannot be applied as a whole would be applied by halves. A dry run shows
+  // that beforehand. Its other failures are left to the hand-over itself.
+  async #refuse({ request, objects }: HandoverPlan): Promise<RefusedError | undefined> {
+    if (request.isRemoval) return undefined;
+    const force = this.#isForced(request);
+    const release = `${force} ${identityOf(request.package)}`;
+    if (release === this.#tried) return undefined;
+    const lasting = selectLasting(await this.#cluster.findApplyFailures(objects, { force }));
+    if (lasting.length === 0) {
+      this.#tried = release;
+      return undefined;
+    }
+    const quotes = lasting.slice(0, MAX_QUOTES).map((line) => shortenLine(line, MAX_END));
+    const more = lasting.length > MAX_QUOTES ? `; and ${lasting.length - MAX_QUOTES} more` : "";
+    return new RefusedError(
+      `${describe(request)}, nothing was changed: ${adviseOn(lasting)} (kubectl: ${quotes.join("; ")}${more})`,
+    );
+  }
+}
+
+function describe({ package: { metadata: { name }, spec: { version } }, isRemoval }: HandoverRequest): string {
+  return `Cannot ${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
 }

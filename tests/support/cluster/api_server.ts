@@ -35,14 +35,15 @@ interface Target {
 
 /**
  * An API server of Kubernetes as kubectl sees it, in memory: discovery, server-side apply with field managers and
- * conflicts, get, list, delete (a Namespace with what is in it), and kinds that CustomResourceDefinitions add. It
- * records what it is asked.
+ * conflicts, get, list, delete (a Namespace with what is in it; an object with finalizers stays), and kinds that
+ * CustomResourceDefinitions add. It records what it is asked.
  */
 export class ApiServer implements AsyncDisposable {
   readonly requests: ApiRequest[] = [];
   /** Asked before each request; what it returns is answered instead. */
   fault: (request: ApiRequest) => ApiFault | undefined = () => undefined;
   readonly #objects = new Map<string, ManagedObject>();
+  #made = 0;
   readonly #watches = new Set<ReadableStreamDefaultController<Uint8Array>>();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
@@ -131,6 +132,7 @@ export class ApiServer implements AsyncDisposable {
     if (fault !== undefined) return failure(fault);
     const discovered = this.#discover(url.pathname);
     if (discovered !== undefined) return Response.json(discovered);
+    if (url.pathname === "/openapi/v2") return EMPTY_OPENAPI.clone();
     const target = this.#parsePath(url.pathname);
     if (target === undefined) {
       return failure({ code: 404, reason: "NotFound", message: "the server could not find the requested resource" });
@@ -235,6 +237,11 @@ export class ApiServer implements AsyncDisposable {
   #remove({ resource, namespace, name = "" }: Target): Response {
     const found = this.#objects.get(keyOf(resource, namespace, name));
     if (found === undefined) return notFound(resource, name);
+    const metadata = found.object.metadata as Json;
+    if (Array.isArray(metadata.finalizers) && metadata.finalizers.length > 0) {
+      metadata.deletionTimestamp = new Date().toISOString();
+      return Response.json(found.object);
+    }
     this.#objects.delete(keyOf(resource, namespace, name));
     if (resource.kind === "Namespace") this.#deleteNamespace(name);
     return Response.json({
@@ -286,7 +293,7 @@ export class ApiServer implements AsyncDisposable {
     const live = this.#objects.get(key) ?? new ManagedObject({});
     live.apply(body, manager);
     const object = live.object as { metadata: Json; status?: unknown };
-    object.metadata = { uid: `uid-${this.#objects.size}`, resourceVersion: "1", ...object.metadata };
+    object.metadata = { uid: `uid-${this.#made++}`, resourceVersion: "1", ...object.metadata };
     if (namespace !== undefined) object.metadata.namespace = namespace;
     if (resource.kind === "CustomResourceDefinition") {
       object.status = { conditions: [{ type: "Established", status: "True" }] };
@@ -295,6 +302,11 @@ export class ApiServer implements AsyncDisposable {
     return live.object;
   }
 }
+
+// What kubectl reads about kinds that the other documents do not have: an empty message of protocol buffers.
+const EMPTY_OPENAPI = new Response(new Uint8Array(), {
+  headers: { "content-type": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" },
+});
 
 function keyOf({ group, kind }: ApiResource, namespace: string | undefined, name: string): string {
   return [group, kind, namespace ?? "", name].join(" ");
