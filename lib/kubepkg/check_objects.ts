@@ -2,7 +2,7 @@ import { isJsonObject } from "../oci/json.ts";
 import { findFieldProblems } from "./check_fields.ts";
 import { findUnsafeText, formatSafeField } from "./check_text.ts";
 import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
-import type { FieldProblem, ObjectFinding } from "./object_finding.ts";
+import type { FieldProblem, ObjectFinding, ObjectFindingCode } from "./object_finding.ts";
 import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
 import type { PackageObject } from "./package_objects.ts";
 import { formatCanonicalJson } from "./version.ts";
@@ -26,17 +26,19 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const { identity } = it;
     const object = identity.name === "" ? `${identity.kind} (${formatSafeField(it.path)})` : formatIdentity(identity);
     const other = seen.get(identityKey(identity));
-    const problems = [
-      ...findNamingProblems(it),
-      ...(other === undefined ? [] : [describeDuplicate(it, other)]),
-      ...findFieldProblems(it.object),
-      ...findUnsafeText(it.object).map((found) => ({
+    const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
+      name: findNamingProblems(it),
+      "duplicate-object": other === undefined ? [] : [describeDuplicate(it, other)],
+      "field-type": findFieldProblems(it.object),
+      "control-character": findUnsafeText(it.object).map((found) => ({
         ...found,
         advice: "remove the character, or keep the text as base64 in binaryData",
       })),
-      ...findSizeProblems(it),
-    ];
-    findings.push(...problems.map(({ path, ...rest }) => ({ object, field: formatSafeField(path), ...rest })));
+      "object-size": findSizeProblems(it),
+    };
+    for (const [code, found] of Object.entries(problems) as [ObjectFindingCode, readonly FieldProblem[]][]) {
+      findings.push(...found.map(({ path, ...rest }) => ({ code, object, field: formatSafeField(path), ...rest })));
+    }
     if (identity.name !== "") seen.set(identityKey(identity), other ?? it);
   }
   return findings.slice(0, MAX_FINDINGS);

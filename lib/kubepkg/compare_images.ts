@@ -48,13 +48,30 @@ export function formatImageMismatch({ image, problem, listedDigest, uses, refere
     `${listedDigest}${where}`;
 }
 
-/** Adds the images that `spec.images` does not list, pinned where the objects pin them. */
-export function addMissingImages(kubepkg: KubePkg, mismatches: Iterable<ImageMismatch>): KubePkg {
+/** A package with images added, and the names that `spec.images` has gained. */
+export interface AddedImages {
+  readonly kubepkg: KubePkg;
+  readonly added: readonly { readonly name: string; readonly mismatch: ImageMismatch }[];
+}
+
+/**
+ * Adds the images that `spec.images` does not provide, pinned where the objects pin them. One tag has one digest in a
+ * package: an image that objects pin to another one is added by its digest alone, by which clients ask for it.
+ */
+export function addMissingImages(kubepkg: KubePkg, mismatches: Iterable<ImageMismatch>): AddedImages {
   const images: Record<string, Digest | ""> = { ...kubepkg.spec.images };
-  for (const { image, problem, reference } of mismatches) {
-    if (problem === "unlisted") images[image] = reference.digest ?? "";
+  const tags = new Set(imagesOf(kubepkg).map(({ reference }) => formatReference(reference)));
+  const added: { name: string; mismatch: ImageMismatch }[] = [];
+  for (const mismatch of mismatches) {
+    const { tag, digest, ...repository } = mismatch.reference;
+    const isTaken = tag !== undefined && digest !== undefined && tags.has(formatReference({ ...repository, tag }));
+    if (tag !== undefined) tags.add(formatReference({ ...repository, tag }));
+    const name = isTaken ? formatReference({ ...repository, digest }) : mismatch.image;
+    if (Object.hasOwn(images, name)) continue;
+    images[name] = digest ?? "";
+    added.push({ name, mismatch });
   }
-  return { ...kubepkg, spec: { ...kubepkg.spec, images } };
+  return { kubepkg: { ...kubepkg, spec: { ...kubepkg.spec, images } }, added };
 }
 
 function compare(

@@ -73,6 +73,22 @@ export function uniqueKey(key: string, isTaken: (key: string) => boolean): strin
   return unique;
 }
 
+/** Replaces every object of `spec.manifests`, those in lists too. The lists and keys stay. */
+export function mapObjects(
+  manifests: Readonly<Record<string, KubeObject>>,
+  change: (object: KubeObject) => KubeObject,
+): Record<string, KubeObject> {
+  const map = (object: KubeObject, depth: number): KubeObject => {
+    const items = depth < MAX_NESTING ? itemsOf(object) : undefined;
+    if (items === undefined || object.items === undefined) return change(object);
+    return {
+      ...change(object),
+      items: items.map((item) => isJsonObject(item) ? map(withTypeOf(object, item) as KubeObject, depth + 1) : item),
+    };
+  };
+  return Object.fromEntries(Object.entries(manifests).map(([key, object]) => [key, map(object, 0)]));
+}
+
 /** Tells whether a value says what it is: it has an `apiVersion` or a `kind` of its own. */
 function isTyped(value: Record<string, unknown>): boolean {
   return typeof value.apiVersion === "string" || typeof value.kind === "string";
