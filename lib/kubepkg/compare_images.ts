@@ -60,13 +60,19 @@ export interface AddedImages {
  */
 export function addMissingImages(kubepkg: KubePkg, mismatches: Iterable<ImageMismatch>): AddedImages {
   const images: Record<string, Digest | ""> = { ...kubepkg.spec.images };
-  const tags = new Set(imagesOf(kubepkg).map(({ reference }) => formatReference(reference)));
+  const tags = new Map(imagesOf(kubepkg).map(({ reference, digest }) => [formatReference(reference), digest]));
   const added: { name: string; mismatch: ImageMismatch }[] = [];
   for (const mismatch of mismatches) {
     const { tag, digest, ...repository } = mismatch.reference;
-    const isTaken = tag !== undefined && digest !== undefined && tags.has(formatReference({ ...repository, tag }));
-    if (tag !== undefined) tags.add(formatReference({ ...repository, tag }));
-    const name = isTaken ? formatReference({ ...repository, digest }) : mismatch.image;
+    let isTaken = mismatch.problem === "otherDigest";
+    if (tag !== undefined && !isTaken) {
+      const key = formatReference({ ...repository, tag });
+      isTaken = tags.has(key);
+      // Whether the tag has this digest is known when it is resolved.
+      if (isTaken && tags.get(key) === undefined) continue;
+      tags.set(key, digest);
+    }
+    const name = isTaken && digest !== undefined ? formatReference({ ...repository, digest }) : mismatch.image;
     if (Object.hasOwn(images, name)) continue;
     images[name] = digest ?? "";
     added.push({ name, mismatch });

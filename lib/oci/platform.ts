@@ -90,7 +90,7 @@ export function listRunnablePlatforms(platform: Platform): Platform[] {
 }
 
 function listFallbacks(architecture: string, variant: string | undefined): string[] {
-  const [, major = 0, minor = 0] = /^v([0-9]{1,2})(?:\.([0-9]))?$/.exec(variant ?? "")?.map(Number) ?? [];
+  const [major = 0, minor = 0] = /^v([0-9]{1,2}(?:\.[0-9])?)$/.exec(variant ?? "")?.[1]?.split(".").map(Number) ?? [];
   if (architecture === "amd64") return [...countDown(major - 1, 1).map((version) => `amd64/v${version}`), "386"];
   if (architecture === "arm") return countDown(major - 1, 5).map((version) => `arm/v${version}`);
   if (architecture !== "arm64" || variant !== undefined && major < 8) return [];
