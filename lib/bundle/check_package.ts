@@ -9,13 +9,13 @@ import { packageObjects } from "../kubepkg/package_objects.ts";
 import { stripLiveFields } from "../kubepkg/strip_live_fields.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import type { CarriedManifest } from "./bundle_plan.ts";
+import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
 /**
  * What a warning is about: the codes of `checkObjects`; `unlisted-image` and `other-digest` (what objects use and
- * `spec.images` does not provide), `foreign-layer` (a layer outside of registries), `unavailable-platform`, `live-field`
- * (removed, since only the cluster that the object was exported from has it).
+ * `spec.images` does not provide), `foreign-layer` (a layer outside of registries), `unavailable-platform`,
+ * `empty-package`, `live-field` (removed, since only the cluster that the object was exported from has it).
  */
 export type WarningCode =
   | ObjectFindingCode
@@ -23,6 +23,7 @@ export type WarningCode =
   | "other-digest"
   | "foreign-layer"
   | "unavailable-platform"
+  | "empty-package"
   | "live-field";
 
 /** Something that will not work at the site, or not as the package says it. */
@@ -107,19 +108,29 @@ export function describeMissingImages(mismatches: readonly ImageMismatch[]): Pac
   });
 }
 
+/** Warns about a package that installs nothing. */
+export function describeEmptyPackage({ kubepkg }: PreparedPack): PackageWarning[] {
+  const { metadata: { name }, spec: { version, images, manifests } } = kubepkg;
+  if (Object.keys(images).length + Object.keys(manifests).length > 0) return [];
+  const message = `${name}@${version} is empty: spec.manifests has no object and spec.images no image`;
+  return [{ code: "empty-package", object: name, field: "spec", message }];
+}
+
+/** Warns about the layers of an image that its manifest locates outside of registries. */
+export function describeForeignLayers({ reference, root }: ResolvedImage): PackageWarning[] {
+  const object = formatReference(reference);
+  return [...listForeignLayers(root)].map(([digest, { mediaType, urls }]) => ({
+    code: "foreign-layer",
+    object,
+    field: digest,
+    message: `${object}: its layer ${digest} (${mediaType}) is not in any registry, only at ${urls?.[0]}: it is not ` +
+      `carried, and the site cannot pull the image; build the image with the layer in it`,
+  }));
+}
+
 /** Warns about images that the site will not have whole: foreign layers, and platforms that an image does not have. */
 export function describeIncompleteImages({ images, unavailable }: PreparedPack): PackageWarning[] {
-  const foreign = images.flatMap(({ reference, root }): PackageWarning[] => {
-    const object = formatReference(reference);
-    return [...listForeignLayers(root)].map(([digest, { mediaType, urls }]) => ({
-      code: "foreign-layer",
-      object,
-      field: digest,
-      message:
-        `${object}: its layer ${digest} (${mediaType}) is not in any registry, only at ${urls?.[0]}: the bundle ` +
-        `does not carry it and the site cannot pull the image; build the image with the layer in it`,
-    }));
-  });
+  const foreign = images.flatMap(describeForeignLayers);
   const missing = unavailable.map(({ image, platforms }): PackageWarning => ({
     code: "unavailable-platform",
     object: image,

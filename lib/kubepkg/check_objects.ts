@@ -9,6 +9,8 @@ import { formatCanonicalJson } from "./version.ts";
 
 // The API server's limit for the data of a ConfigMap or Secret, and a safe one for objects: etcd takes 1.5 MiB.
 const MAX_OBJECT = 1024 * 1024;
+// apimachinery, validation.TotalAnnotationSizeLimitB.
+const MAX_ANNOTATIONS = 256 * 1024;
 const MAX_FINDINGS = 1000;
 
 /**
@@ -29,7 +31,7 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
       name: findNamingProblems(it),
       "duplicate-object": other === undefined ? [] : [describeDuplicate(it, other)],
-      "field-type": findFieldProblems(it.object),
+      "field-value": findFieldProblems(it.object),
       "control-character": findUnsafeText(it.object).map((found) => ({
         ...found,
         advice: "remove the character, or keep the text as base64 in binaryData",
@@ -77,12 +79,18 @@ function describeDuplicate(it: PackageObject, other: PackageObject): FieldProble
 }
 
 function findSizeProblems({ identity: { group, kind }, object }: PackageObject): FieldProblem[] {
+  const annotations = dataSize(metadataOf(object).annotations, "text");
+  if (annotations > MAX_ANNOTATIONS) {
+    const problem = `has ${annotations} bytes, ${MAX_ANNOTATIONS} are allowed`;
+    return [{ path: ["metadata", "annotations"], problem, advice: "keep the text in a ConfigMap" }];
+  }
   if (group === "" && (kind === "ConfigMap" || kind === "Secret")) {
-    const size = dataSize(object.data) + dataSize(object.binaryData) + dataSize(object.stringData);
-    if (size > MAX_OBJECT) {
-      const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
-      return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
-    }
+    // The cluster counts, and stores, the bytes that base64 stands for.
+    const size = dataSize(object.data, kind === "Secret" ? "base64" : "text") + dataSize(object.binaryData, "base64") +
+      dataSize(object.stringData, "text");
+    if (size <= MAX_OBJECT) return [];
+    const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
+    return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
   }
   const size = new TextEncoder().encode(JSON.stringify(object)).length;
   if (size <= MAX_OBJECT) return [];
@@ -90,10 +98,12 @@ function findSizeProblems({ identity: { group, kind }, object }: PackageObject):
   return [{ path: [], problem, advice: "make the object smaller, or split it" }];
 }
 
-function dataSize(data: unknown): number {
+function dataSize(data: unknown, encoding: "text" | "base64"): number {
   if (!isJsonObject(data)) return 0;
   return Object.entries(data).reduce((sum, [key, value]) => {
-    return sum + key.length + (typeof value === "string" ? byteLength(value) : 0);
+    if (typeof value !== "string") return sum + key.length;
+    const size = encoding === "text" ? byteLength(value) : Math.floor(value.replace(/[\r\n]|=+$/g, "").length * 3 / 4);
+    return sum + key.length + size;
   }, 0);
 }
 

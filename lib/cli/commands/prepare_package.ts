@@ -1,5 +1,6 @@
 import {
   checkPackage,
+  describeEmptyPackage,
   describeIncompleteImages,
   describeMissingImages,
   listMissingImages,
@@ -79,7 +80,8 @@ export async function preparePackage(given: KubePkg, options: PrepareOptions, io
     // Which digests the tags have is known only now.
     if (addsImages && addMissing(listMissingInPack(pack, checked))) pack = await prepare(kubepkg);
     const images = describeMissingImages(listMissingInPack(pack, checked));
-    return { pack, warnings: [...images, ...describeIncompleteImages(pack), ...checked.warnings], added };
+    const warnings = [...describeEmptyPackage(pack), ...images, ...describeIncompleteImages(pack), ...checked.warnings];
+    return { pack, warnings, added };
   } catch (error) {
     const warnings = [...describeMissingImages(listMissingImages(kubepkg, checked)), ...checked.warnings];
     if (!isStrict || warnings.length === 0) {

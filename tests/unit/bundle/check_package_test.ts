@@ -49,8 +49,8 @@ const ROWS: readonly [title: string, object[], [WarningCode, object: string, fie
   ["generateName", [config({ name: undefined, generateName: "a-" })], [
     ["name", "ConfigMap (spec.manifests.m0)", "metadata.generateName"],
   ]],
-  ["a numeric label", [config({ labels: { v: 1 } })], [["field-type", "ConfigMap/default/a", "metadata.labels.v"]]],
-  ["numeric data", [config({}, { a: 1 })], [["field-type", "ConfigMap/default/a", "data.a"]]],
+  ["a numeric label", [config({ labels: { v: 1 } })], [["field-value", "ConfigMap/default/a", "metadata.labels.v"]]],
+  ["numeric data", [config({}, { a: 1 })], [["field-value", "ConfigMap/default/a", "data.a"]]],
   ["1.1 MB of data", [config({}, { a: "x".repeat(1_100_000) })], [["object-size", "ConfigMap/default/a", "data"]]],
   ["a control character", [config({}, { a: "\u007f" })], [["control-character", "ConfigMap/default/a", "data.a"]]],
   ["live fields", [config(LIVE)], [

@@ -46,6 +46,13 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["an RBAC name with a slash", [make(RBAC, "Role", "a/b")], ['must not contain "/"']],
   ["no APIService with dots", [make("apiregistration.k8s.io/v1", "APIService", "v1.metrics.k8s.io")], []],
   ["a numeric label", [config({}, { labels: { v: 1 } })], ["metadata.labels.v is the number 1"]],
+  ["a label that is none", [config({}, { labels: { a: "x y", b: "", c: "a".repeat(64), d: "v1.0_a" } })], [
+    "ConfigMap/default/a: metadata.labels.a is no label",
+    "ConfigMap/default/a: metadata.labels.c is no label",
+  ]],
+  ["no annotation with spaces", [config({}, { annotations: { a: "x y" } })], []],
+  ["large annotations", [config({}, { annotations: { a: "x".repeat(262_144) } })], ["annotations has 262145 bytes"]],
+  ["no 1 MB of base64", [config({ binaryData: { a: "AAAA".repeat(333_333) } })], []],
   ["a boolean annotation", [config({}, { annotations: { "a/b": true } })], ['annotations["a/b"] is the boolean true']],
   [
     "numbers in a Pod template",
