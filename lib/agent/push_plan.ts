@@ -2,7 +2,7 @@ import { formatPackageTar } from "../bundle/bundle_layout.ts";
 import { declaredSizes } from "../bundle/read_bundle.ts";
 import { installBundle } from "../install/install_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
+import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
@@ -29,7 +29,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
   const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
   let kubepkg: KubePkg;
   try {
-    kubepkg = readKubePkgJson(await body.readAll(KUBEPKG_LIMITS.maxBytes), "kubepkg.json");
+    kubepkg = readKubePkgJson(await body.readAll(PACKED_LIMITS.maxBytes), "kubepkg.json");
   } finally {
     await body.close();
   }

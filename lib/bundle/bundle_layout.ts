@@ -7,7 +7,7 @@ import {
 } from "../archive/gzip_writer.ts";
 import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { KUBEPKG_LIMITS } from "../kubepkg/read_kubepkg.ts";
+import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
@@ -110,10 +110,11 @@ function formatFiles(documents: readonly (readonly [BundleEntryNames, unknown])[
 }
 
 function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
-  const bytes = encoder.encode(`${JSON.stringify(value, undefined, 2)}\n`);
+  // Without indentation: it would multiply the size of deep objects such as CustomResourceDefinitions.
+  const bytes = encoder.encode(`${JSON.stringify(value)}\n`);
   // A reader has the same limit. A document that could not be read again must not be written.
-  if (bytes.length > KUBEPKG_LIMITS.maxBytes) {
-    throw new Error(`Cannot pack: ${name} would have ${bytes.length} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`);
+  if (bytes.length > PACKED_LIMITS.maxBytes) {
+    throw new Error(`Cannot pack: ${name} would have ${bytes.length} bytes, ${PACKED_LIMITS.maxBytes} are allowed`);
   }
   return bytes;
 }

@@ -11,6 +11,8 @@ export interface CarriedManifest {
   readonly platform?: string;
   /** Config and layers; empty for an index. */
   readonly blobs: readonly Descriptor[];
+  /** Layers that the manifest locates by URLs, outside of any registry. They are not carried. */
+  readonly foreignLayers?: readonly Descriptor[];
   /** The carried manifests of an index, in the order of the index. */
   readonly children: readonly CarriedManifest[];
 }
@@ -19,6 +21,10 @@ export interface CarriedManifest {
 export interface ResolvedImage {
   readonly reference: Reference;
   readonly root: CarriedManifest;
+  /** Requested platforms that the image does not have, and the one that a machine of that platform takes instead. */
+  readonly substitutes?: readonly { readonly requested: string; readonly taken: string }[];
+  /** Requested platforms for which the image has nothing. */
+  readonly missing?: readonly string[];
 }
 
 /** A file `blobs/<alg>/<hash>` of a bundle. */

@@ -3,7 +3,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { formatReference } from "../oci/reference.ts";
 import { layOutBundle } from "./bundle_layout.ts";
-import { platformsOf } from "./bundle_plan.ts";
+import { platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "./prepare_pack.ts";
 import { type BundleOutput, writeBundle, type WriteOptions } from "./write_bundle.ts";
 
@@ -26,6 +26,8 @@ export interface PackSummary {
     readonly reference: string;
     readonly digest: Digest;
     readonly platforms: readonly string[];
+    /** Requested platforms that the image does not have, and those that were taken instead. */
+    readonly substitutes?: ResolvedImage["substitutes"];
   }[];
   readonly platforms: readonly string[];
   /** Number of carried and omitted blobs and manifests; sizes in bytes. */
@@ -79,10 +81,11 @@ export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack
   return {
     name: kubepkg.metadata.name,
     version: kubepkg.spec.version,
-    images: images.map(({ reference, root }) => ({
+    images: images.map(({ reference, root, substitutes }) => ({
       reference: formatReference(reference),
       digest: root.descriptor.digest,
       platforms: platformsOf(root),
+      ...(substitutes === undefined ? {} : { substitutes }),
     })),
     platforms,
     blobs: {

@@ -26,6 +26,8 @@ export interface PreparedPack {
   readonly platforms: readonly string[];
   readonly plan: BundlePlan;
   readonly source: ContentSource;
+  /** Platforms that the release asks for by its annotation, and that an image does not have. */
+  readonly unavailable: readonly { readonly image: string; readonly platforms: readonly string[] }[];
   /** The bytes of all manifests. */
   readonly manifests: ReadonlyMap<Digest, Uint8Array>;
 }
@@ -47,6 +49,8 @@ export async function preparePack(kubepkg: KubePkg, source: ContentSource, choic
     );
   }
   const plan = planBundle(images, choice.have);
+  // The annotation of an earlier pack lists the platforms of all images together.
+  const isRequest = kubepkg.status?.digests === undefined && kubepkg.metadata.annotations?.[PLATFORMS_ANNOTATION];
   const platforms = [...new Set(images.flatMap(({ root }) => platformsOf(root)))].sort();
   return {
     kubepkg: describePackage(kubepkg, { images, platforms, plan }),
@@ -54,6 +58,11 @@ export async function preparePack(kubepkg: KubePkg, source: ContentSource, choic
     platforms,
     plan,
     source,
+    unavailable: isRequest
+      ? images.flatMap(({ reference, missing: platforms }) => {
+        return platforms === undefined ? [] : [{ image: formatReference(reference), platforms }];
+      })
+      : [],
     manifests: resolver.manifests,
   };
 }
@@ -88,11 +97,12 @@ function hasBlob({ blobs, children }: CarriedManifest, digest: Digest): boolean 
 }
 
 function choosePlatforms(kubepkg: KubePkg, { platforms, devicePlatforms }: PackChoice): PlatformChoice {
+  if (platforms !== undefined && platforms.length > 0) return { platforms, isNamed: true };
+  // An earlier pack writes the platforms of all images together: not every image has each of them.
   const annotated = parsePlatforms(kubepkg.metadata.annotations?.[PLATFORMS_ANNOTATION] ?? "");
-  for (const named of [platforms ?? [], annotated, devicePlatforms ?? []]) {
-    if (named.length > 0) return { platforms: named, isNamed: true };
-  }
-  return { platforms: DEFAULT_PLATFORMS, isNamed: false };
+  if (annotated.length > 0) return { platforms: annotated, isNamed: false };
+  if (devicePlatforms !== undefined && devicePlatforms.length > 0) return { platforms: devicePlatforms, isNamed: true };
+  return { platforms: DEFAULT_PLATFORMS, isNamed: false, isExact: true };
 }
 
 function describePackage(
@@ -100,7 +110,6 @@ function describePackage(
   { images, platforms, plan }: Pick<PreparedPack, "images" | "platforms" | "plan">,
 ): KubePkg {
   const digests = new Map(images.map(({ reference, root }) => [formatReference(reference), root.descriptor.digest]));
-  const { tgzDigest: _, omitted: __, part: ___, ...status } = kubepkg.status ?? {};
   const filled = withImageDigests(kubepkg, ({ reference }) => digests.get(formatReference(reference)) as Digest);
   const annotations = platforms.length === 0
     ? kubepkg.metadata.annotations
@@ -108,6 +117,7 @@ function describePackage(
   return {
     ...filled,
     metadata: { ...filled.metadata, ...(annotations === undefined ? {} : { annotations }) },
-    status: { ...status, digests: plan.digests, ...(plan.omitted.length === 0 ? {} : { omitted: plan.omitted }) },
+    // The status of an earlier pack describes another bundle.
+    status: { digests: plan.digests, ...(plan.omitted.length === 0 ? {} : { omitted: plan.omitted }) },
   };
 }

@@ -3,7 +3,7 @@ import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
-import { KUBEPKG_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
+import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
@@ -47,12 +47,12 @@ export async function readBundle(
         : `its first entry is ${JSON.stringify(first.name.slice(0, 200))}`;
       throw new CorruptError(`Cannot use ${what}: ${found}, not ${ENTRY_NAME.kubepkg}`);
     }
-    if (first.size > KUBEPKG_LIMITS.maxBytes) {
+    if (first.size > PACKED_LIMITS.maxBytes) {
       throw new TooLargeError(
-        `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${KUBEPKG_LIMITS.maxBytes} are allowed`,
+        `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${PACKED_LIMITS.maxBytes} are allowed`,
       );
     }
-    const bytes = await first.readAll(KUBEPKG_LIMITS.maxBytes);
+    const bytes = await first.readAll(PACKED_LIMITS.maxBytes);
     const kubepkg = readKubePkgJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
     return new BundleReader(tar, kubepkg, { what, onProblem });
   } catch (error) {
@@ -147,7 +147,7 @@ export class BundleReader {
     }
     if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) {
       // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
-      parseJson(await entry.readAll(KUBEPKG_LIMITS.maxBytes), `${name} of ${this.what}`, KUBEPKG_LIMITS);
+      parseJson(await entry.readAll(PACKED_LIMITS.maxBytes), `${name} of ${this.what}`, PACKED_LIMITS);
       return undefined;
     }
     if (this.#carries !== undefined) return this.#checkCarried(entry);

@@ -5,11 +5,18 @@ import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, isIndexType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
+import {
+  type Descriptor,
+  foreignLayersOf,
+  isIndexType,
+  type Manifest,
+  parseManifest,
+  successorsOf,
+} from "../oci/manifest.ts";
 import {
   formatPlatform,
-  isSamePlatform,
   isUnknownPlatform,
+  listRunnablePlatforms,
   normalizePlatform,
   type Platform,
 } from "../oci/platform.ts";
@@ -19,8 +26,13 @@ import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
 /** The platforms of an image to select. */
 export interface PlatformChoice {
   readonly platforms: readonly Platform[] | "all";
-  /** Whether the platforms were requested by name, so that each must exist. Otherwise one of them is enough. */
+  /** Whether each platform must exist. Otherwise one of them is enough. */
   readonly isNamed: boolean;
+  /**
+   * Whether only these platforms count. Otherwise, a platform that the image does not have is replaced by the one that
+   * containerd takes on such a machine: `linux/arm/v6` for `linux/arm/v7`.
+   */
+  readonly isExact?: boolean;
 }
 
 /** Largest config that is read to find an image's platform, in bytes. */
@@ -63,34 +75,71 @@ export class ImageResolver {
         `Cannot ${this.#action} ${name}: ${digest === undefined ? "the image" : digest} was not found ${WHERE}`,
       );
     }
-    const root = await this.#survey({ ...found, digest: digest ?? found.digest }, { name, repository, depth: 0 });
-    const carried = prune(root, this.#choose(name, root));
+    const place = { name, repository, depth: 0 };
+    const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);
+    const { isWanted, ...choice } = this.#choose(name, root);
+    const carried = await this.#carry(root, isWanted, place);
     if (carried === undefined) throw new Error(`Cannot ${this.#action} ${name}: its index has no usable manifests`);
-    return { reference, root: carried };
+    return { reference, root: carried, ...choice };
   }
 
-  // An index entry with a platform is read only when the platform is selected. Otherwise the upstream would have to serve
+  // A manifest whose index gives its platform is read only when it is chosen. Otherwise the upstream would have to serve
   // the manifests of platforms that are not needed.
   async #survey(descriptor: Descriptor, at: Place): Promise<Surveyed> {
     if (at.depth > MAX_NESTING) {
       throw new CorruptError(`Cannot ${this.#action} ${at.name}: its indexes are nested too deeply`);
     }
-    const { bytes, manifest } = await this.#load(descriptor, at);
-    const exact: Descriptor = { mediaType: manifest.mediaType, digest: descriptor.digest, size: bytes.length };
+    const loaded = await this.#load(descriptor, at);
+    const { manifest } = loaded;
     if (manifest.kind === "manifest") {
       const platform = descriptor.platform ?? await this.#platformOfConfig(manifest.config, at);
-      return { descriptor: exact, blobs: successorsOf(manifest), children: [], ...namePlatform(platform) };
+      return { descriptor, loaded, children: [], ...namePlatform(platform) };
     }
     const children: Surveyed[] = [];
     for (const child of manifest.manifests) {
-      if (child.platform !== undefined && !isIndexType(child.mediaType) && !this.#wants(child.platform)) {
-        children.push({ descriptor: child, blobs: [], children: [], ...namePlatform(child.platform) });
-      } else children.push(await this.#survey(child, { ...at, depth: at.depth + 1 }));
+      children.push(
+        child.platform !== undefined && !isIndexType(child.mediaType)
+          ? { descriptor: child, children: [], ...namePlatform(child.platform) }
+          : await this.#survey(child, { ...at, depth: at.depth + 1 }),
+      );
     }
-    return { descriptor: exact, blobs: [], children };
+    return { descriptor, loaded, children };
   }
 
-  async #load(descriptor: Descriptor, { name, repository }: Place): Promise<{ bytes: Uint8Array; manifest: Manifest }> {
+  async #carry(
+    node: Surveyed,
+    isWanted: (leaf: Surveyed) => boolean,
+    at: Place,
+  ): Promise<CarriedManifest | undefined> {
+    const { descriptor: { digest }, platform, isUnknown } = node;
+    const isLeaf = node.loaded?.manifest.kind !== "index";
+    if (isLeaf && !isWanted(node)) return undefined;
+    const { bytes, manifest } = node.loaded ?? await this.#load(node.descriptor, at);
+    const below = { ...at, depth: at.depth + 1 };
+    // An index may be listed with the media type of an image.
+    if (isLeaf && manifest.kind === "index") {
+      return await this.#carry(await this.#survey(node.descriptor, below), isWanted, below);
+    }
+    const descriptor: Descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
+    if (isLeaf) {
+      const foreignLayers = foreignLayersOf(manifest);
+      return {
+        descriptor,
+        blobs: successorsOf(manifest),
+        ...(foreignLayers.length === 0 ? {} : { foreignLayers }),
+        children: [],
+        ...(platform === undefined || isUnknown ? {} : { platform }),
+      };
+    }
+    const children: CarriedManifest[] = [];
+    for (const child of node.children) {
+      const carried = await this.#carry(child, isWanted, below);
+      if (carried !== undefined) children.push(carried);
+    }
+    return children.length === 0 ? undefined : { descriptor, blobs: [], children };
+  }
+
+  async #load(descriptor: Descriptor, { name, repository }: Place): Promise<LoadedManifest> {
     const { digest, size, mediaType, platform } = descriptor;
     const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
     if (bytes === undefined) {
@@ -117,29 +166,38 @@ export class ImageResolver {
     return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
   }
 
-  #wants(platform: Platform): boolean {
-    const { platforms } = this.#choice;
-    return platforms === "all" || platforms.some((wanted) => isSamePlatform(wanted, platform));
-  }
-
-  #choose(name: string, root: Surveyed): (leaf: Surveyed) => boolean {
-    if (this.#choice.platforms === "all") return () => true;
-    const requested = this.#choice.platforms.map(formatPlatform);
-    const wants = (platform: string) => requested.includes(platform);
+  #choose(name: string, root: Surveyed): Chosen {
+    const { platforms, isNamed, isExact } = this.#choice;
+    if (platforms === "all") return { isWanted: () => true };
+    const requested = platforms.map(formatPlatform);
     const leaves = leavesOf(root);
     const available = new Set(leaves.filter((leaf) => !leaf.isUnknown).map((leaf) => leaf.platform).filter(isText));
     // An artifact has no platform: all of it is carried.
-    if (available.size === 0) return ({ platform }) => platform === undefined || wants(platform);
+    if (available.size === 0) {
+      return { isWanted: ({ platform }) => platform === undefined || requested.includes(platform) };
+    }
     const unknown = leaves.filter((leaf) => leaf.isUnknown).map((leaf) => leaf.platform);
-    const missing = requested.filter((platform) => !available.has(platform) && !unknown.includes(platform));
-    if (this.#choice.isNamed ? missing.length > 0 : missing.length === requested.length) {
+    const taken = new Map(platforms.map((platform, i) => {
+      const runnable = isExact ? [requested[i]!] : listRunnablePlatforms(platform).map(formatPlatform);
+      return [requested[i]!, runnable.find((it) => available.has(it) || unknown.includes(it))];
+    }));
+    const missing = requested.filter((platform) => taken.get(platform) === undefined);
+    if (isNamed ? missing.length > 0 : missing.length === requested.length) {
       throw new Error(
         `Cannot ${this.#action} ${name}: it is not available for ${missing.join(", ")}, only for ${
           [...available].sort().join(", ")
         }`,
       );
     }
-    return ({ platform }) => platform !== undefined && wants(platform);
+    const wanted = new Set(taken.values());
+    const substitutes = [...taken].flatMap(([platform, it]) => {
+      return it === undefined || it === platform ? [] : [{ requested: platform, taken: it }];
+    });
+    return {
+      isWanted: ({ platform }) => platform !== undefined && wanted.has(platform),
+      ...(substitutes.length === 0 ? {} : { substitutes }),
+      ...(missing.length === 0 ? {} : { missing }),
+    };
   }
 }
 
@@ -149,12 +207,23 @@ interface Place {
   readonly depth: number;
 }
 
+interface LoadedManifest {
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+}
+
+interface Chosen extends Pick<ResolvedImage, "substitutes" | "missing"> {
+  readonly isWanted: (leaf: Surveyed) => boolean;
+}
+
 interface Surveyed {
+  /** As the index lists it. */
   readonly descriptor: Descriptor;
+  /** Absent for a manifest that was not read yet. */
+  readonly loaded?: LoadedManifest;
   readonly platform?: string;
   /** Whether the platform is `unknown/unknown`, as that of an attestation. */
   readonly isUnknown?: boolean;
-  readonly blobs: readonly Descriptor[];
   readonly children: readonly Surveyed[];
 }
 
@@ -164,17 +233,7 @@ function namePlatform(platform: Platform | undefined): { platform?: string; isUn
 }
 
 function leavesOf(node: Surveyed): Surveyed[] {
-  return isIndexType(node.descriptor.mediaType) ? node.children.flatMap(leavesOf) : [node];
-}
-
-function prune(node: Surveyed, isWanted: (leaf: Surveyed) => boolean): CarriedManifest | undefined {
-  const { descriptor, blobs, platform, isUnknown } = node;
-  if (!isIndexType(descriptor.mediaType)) {
-    if (!isWanted(node)) return undefined;
-    return { descriptor, blobs, children: [], ...(platform === undefined || isUnknown ? {} : { platform }) };
-  }
-  const children = node.children.map((child) => prune(child, isWanted)).filter((child) => child !== undefined);
-  return children.length === 0 ? undefined : { descriptor, blobs: [], children };
+  return node.loaded?.manifest.kind === "index" ? node.children.flatMap(leavesOf) : [node];
 }
 
 function isText(value: string | undefined): value is string {

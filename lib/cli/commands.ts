@@ -1,8 +1,7 @@
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
-
-const PLATFORM_DETAILS = `Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.`;
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
@@ -53,49 +52,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
     run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
   },
-  {
-    name: "pack",
-    operands: "KUBEPKG",
-    summary: "pack a release into a bundle: its manifests and every blob of its images",
-    details: [
-      "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML.",
-      "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else linux/amd64 and",
-      "linux/arm64, as far as the image has them.",
-      PLATFORM_DETAILS,
-      "Run the same command again to resume an interrupted pack. Parts can be imported in any order.",
-    ].join("\n"),
-    arity: [1, 1],
-    flags: [
-      {
-        name: "output",
-        short: "o",
-        value: "FILE",
-        summary: "the bundle, or a folder for it [./<name>@<version>.tgz]; - for standard output",
-      },
-      {
-        name: "have",
-        value: "FILE",
-        isRepeatable: true,
-        summary: "leave out the content listed in FILE: the output of crpe inventory, or one digest per line",
-      },
-      {
-        name: "since",
-        value: "PKG.tgz",
-        isRepeatable: true,
-        summary: "leave out the content of this earlier bundle, which the site has imported",
-      },
-      {
-        name: "split",
-        value: "SIZE",
-        summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
-      },
-      FLAG.data,
-      FLAG.platform,
-      ...UPSTREAM_FLAGS,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/pack.ts")).runPack(invocation, io),
-  },
+  PACK_COMMAND,
   {
     name: "inspect",
     operands: "PKG.tgz",

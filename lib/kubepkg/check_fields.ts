@@ -10,6 +10,8 @@ const MAX_FOUND = 50;
 const QUOTES = "put the value in quotes";
 // RFC 4648 with padding, as Go's base64.StdEncoding reads it: line breaks are allowed.
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+// apimachinery, validation.IsValidLabelValue.
+const LABEL_VALUE = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const DATA_KEY = /^[-._a-zA-Z0-9]{1,253}$/;
 
 /**
@@ -45,7 +47,10 @@ function walk(value: unknown, path: FieldPath, context: Walk): void {
   if (!isJsonObject(value)) return;
   for (const [key, inner] of Object.entries(value)) {
     const innerPath = [...path, key];
-    if (isTextMap(innerPath, context.isBuiltIn)) context.found.push(...findNonText(inner, innerPath));
+    if (isTextMap(innerPath, context.isBuiltIn)) {
+      context.found.push(...findNonText(inner, innerPath));
+      if (key !== "annotations") context.found.push(...findWrongLabels(inner, innerPath));
+    }
     if (context.isBuiltIn && key === "env" && Array.isArray(inner)) {
       inner.forEach((item, i) => {
         if (!isJsonObject(item) || !isNonText(item.value)) return;
@@ -70,6 +75,17 @@ function findNonText(map: unknown, path: FieldPath): FieldProblem[] {
     problem: describe(value),
     advice: QUOTES,
   }));
+}
+
+function findWrongLabels(map: unknown, path: FieldPath): FieldProblem[] {
+  if (!isJsonObject(map)) return [];
+  return Object.entries(map).filter(([, value]) => typeof value === "string" && !LABEL_VALUE.test(value)).map(
+    ([key]) => ({
+      path: [...path, key],
+      problem: 'is no label: letters, digits, "-", "_" and "." only, at most 63, a letter or digit at both ends',
+      advice: "shorten it, or make it an annotation",
+    }),
+  );
 }
 
 function findDataProblems(object: KubeObject, field: string, encoding: "text" | "base64"): FieldProblem[] {

@@ -2,13 +2,15 @@ import { isJsonObject } from "../oci/json.ts";
 import { findFieldProblems } from "./check_fields.ts";
 import { findUnsafeText, formatSafeField } from "./check_text.ts";
 import { formatIdentity, identityKey, metadataOf } from "./object_identity.ts";
-import type { FieldProblem, ObjectFinding } from "./object_finding.ts";
+import type { FieldProblem, ObjectFinding, ObjectFindingCode } from "./object_finding.ts";
 import { findNameProblem, findNamespaceProblem } from "./object_name.ts";
 import type { PackageObject } from "./package_objects.ts";
 import { formatCanonicalJson } from "./version.ts";
 
 // The API server's limit for the data of a ConfigMap or Secret, and a safe one for objects: etcd takes 1.5 MiB.
 const MAX_OBJECT = 1024 * 1024;
+// apimachinery, validation.TotalAnnotationSizeLimitB.
+const MAX_ANNOTATIONS = 256 * 1024;
 const MAX_FINDINGS = 1000;
 
 /**
@@ -26,17 +28,19 @@ export function checkObjects(objects: readonly PackageObject[]): ObjectFinding[]
     const { identity } = it;
     const object = identity.name === "" ? `${identity.kind} (${formatSafeField(it.path)})` : formatIdentity(identity);
     const other = seen.get(identityKey(identity));
-    const problems = [
-      ...findNamingProblems(it),
-      ...(other === undefined ? [] : [describeDuplicate(it, other)]),
-      ...findFieldProblems(it.object),
-      ...findUnsafeText(it.object).map((found) => ({
+    const problems: Readonly<Record<ObjectFindingCode, readonly FieldProblem[]>> = {
+      name: findNamingProblems(it),
+      "duplicate-object": other === undefined ? [] : [describeDuplicate(it, other)],
+      "field-value": findFieldProblems(it.object),
+      "control-character": findUnsafeText(it.object).map((found) => ({
         ...found,
         advice: "remove the character, or keep the text as base64 in binaryData",
       })),
-      ...findSizeProblems(it),
-    ];
-    findings.push(...problems.map(({ path, ...rest }) => ({ object, field: formatSafeField(path), ...rest })));
+      "object-size": findSizeProblems(it),
+    };
+    for (const [code, found] of Object.entries(problems) as [ObjectFindingCode, readonly FieldProblem[]][]) {
+      findings.push(...found.map(({ path, ...rest }) => ({ code, object, field: formatSafeField(path), ...rest })));
+    }
     if (identity.name !== "") seen.set(identityKey(identity), other ?? it);
   }
   return findings.slice(0, MAX_FINDINGS);
@@ -75,9 +79,15 @@ function describeDuplicate(it: PackageObject, other: PackageObject): FieldProble
 }
 
 function findSizeProblems({ identity: { group, kind }, object }: PackageObject): FieldProblem[] {
+  const annotations = dataSize(metadataOf(object).annotations, "text");
+  if (annotations > MAX_ANNOTATIONS) {
+    const problem = `has ${annotations} bytes, ${MAX_ANNOTATIONS} are allowed`;
+    return [{ path: ["metadata", "annotations"], problem, advice: "keep the text in a ConfigMap" }];
+  }
   if (group === "" && (kind === "ConfigMap" || kind === "Secret")) {
-    const isSecret = kind === "Secret";
-    const size = sizeOf(object.data, isSecret) + sizeOf(object.binaryData, true) + sizeOf(object.stringData, false);
+    // The cluster counts, and stores, the bytes that base64 stands for.
+    const size = dataSize(object.data, kind === "Secret" ? "base64" : "text") + dataSize(object.binaryData, "base64") +
+      dataSize(object.stringData, "text");
     if (size <= MAX_OBJECT) return [];
     const problem = `holds ${size} bytes, a ${kind} may hold ${MAX_OBJECT}`;
     return [{ path: ["data"], problem, advice: "split it, or put the data into an image" }];
@@ -88,11 +98,15 @@ function findSizeProblems({ identity: { group, kind }, object }: PackageObject):
   return [{ path: [], problem, advice: "make the object smaller, or split it" }];
 }
 
-// Base64 counts as what it encodes.
-function sizeOf(data: unknown, isBase64: boolean): number {
+function dataSize(data: unknown, encoding: "text" | "base64"): number {
   if (!isJsonObject(data)) return 0;
   return Object.entries(data).reduce((sum, [key, value]) => {
     if (typeof value !== "string") return sum + key.length;
-    return sum + key.length + (isBase64 ? Math.floor(value.length * 3 / 4) : new TextEncoder().encode(value).length);
+    const size = encoding === "text" ? byteLength(value) : Math.floor(value.replace(/[\r\n]|=+$/g, "").length * 3 / 4);
+    return sum + key.length + size;
   }, 0);
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

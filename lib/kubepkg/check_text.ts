@@ -1,4 +1,4 @@
-import { type FieldPath, formatField } from "./field_path.ts";
+import { fieldError, type FieldPath, formatField } from "./field_path.ts";
 
 /** A character that a cluster does not take, or not as it is. */
 export interface TextProblem {
@@ -36,6 +36,37 @@ export function findUnsafeText(value: unknown): TextProblem[] {
   };
   visit(value, []);
   return found;
+}
+
+/**
+ * Checks that all texts and keys of a document are Unicode. JSON and YAML can spell half of a surrogate pair (`\\ud83d`),
+ * but UTF-8 does not have it: Go replaces it in JSON, and go-yaml refuses the whole hand-over file for it.
+ *
+ * @param what names the document in the error
+ * @throws {CorruptError} that names the field
+ */
+export function checkWellFormed(value: unknown, what: string): void {
+  const path: (string | number)[] = [];
+  const check = (text: string, subject: string) => {
+    if (text.isWellFormed()) return;
+    const shown = path.map((key) => typeof key === "string" ? key.toWellFormed() : key);
+    throw fieldError(
+      { what, path: shown },
+      `${subject} half of a surrogate pair, a character that was cut in two; mend the text`,
+    );
+  };
+  const visit = (inner: unknown) => {
+    if (typeof inner === "string") check(inner, "has");
+    if (typeof inner !== "object" || inner === null) return;
+    const isList = Array.isArray(inner);
+    for (const [key, it] of Object.entries(inner)) {
+      path.push(isList ? Number(key) : key);
+      if (!isList) check(key, "its key has");
+      visit(it);
+      path.pop();
+    }
+  };
+  visit(value);
 }
 
 function describe(text: string): string | undefined {

@@ -48,13 +48,36 @@ export function formatImageMismatch({ image, problem, listedDigest, uses, refere
     `${listedDigest}${where}`;
 }
 
-/** Adds the images that `spec.images` does not list, pinned where the objects pin them. */
-export function addMissingImages(kubepkg: KubePkg, mismatches: Iterable<ImageMismatch>): KubePkg {
+/** A package with images added, and the names that `spec.images` has gained. */
+export interface AddedImages {
+  readonly kubepkg: KubePkg;
+  readonly added: readonly { readonly name: string; readonly mismatch: ImageMismatch }[];
+}
+
+/**
+ * Adds the images that `spec.images` does not provide, pinned where the objects pin them. One tag has one digest in a
+ * package: an image that objects pin to another one is added by its digest alone, by which clients ask for it.
+ */
+export function addMissingImages(kubepkg: KubePkg, mismatches: Iterable<ImageMismatch>): AddedImages {
   const images: Record<string, Digest | ""> = { ...kubepkg.spec.images };
-  for (const { image, problem, reference } of mismatches) {
-    if (problem === "unlisted") images[image] = reference.digest ?? "";
+  const tags = new Map(imagesOf(kubepkg).map(({ reference, digest }) => [formatReference(reference), digest]));
+  const added: { name: string; mismatch: ImageMismatch }[] = [];
+  for (const mismatch of mismatches) {
+    const { tag, digest, ...repository } = mismatch.reference;
+    let isTaken = mismatch.problem === "otherDigest";
+    if (tag !== undefined && !isTaken) {
+      const key = formatReference({ ...repository, tag });
+      isTaken = tags.has(key);
+      // Whether the tag has this digest is known when it is resolved.
+      if (isTaken && tags.get(key) === undefined) continue;
+      tags.set(key, digest);
+    }
+    const name = isTaken && digest !== undefined ? formatReference({ ...repository, digest }) : mismatch.image;
+    if (Object.hasOwn(images, name)) continue;
+    images[name] = digest ?? "";
+    added.push({ name, mismatch });
   }
-  return { ...kubepkg, spec: { ...kubepkg.spec, images } };
+  return { kubepkg: { ...kubepkg, spec: { ...kubepkg.spec, images } }, added };
 }
 
 function compare(

@@ -26,7 +26,7 @@ const MANIFESTS: FieldPath = ["spec", "manifests"];
 export function flattenObjects(manifests: Readonly<Record<string, unknown>>, what = "the KubePkg"): FlatObject[] {
   const found: FlatObject[] = [];
   const add = (object: KubeObject, path: FieldPath, depth: number) => {
-    const items = listItems(object);
+    const items = itemsOf(object);
     if (items === undefined) {
       if (found.length === MAX_OBJECTS) throw fieldError({ what, path }, `more than ${MAX_OBJECTS} objects`);
       found.push({ object, path });
@@ -36,7 +36,7 @@ export function flattenObjects(manifests: Readonly<Record<string, unknown>>, wha
     items.forEach((item, i) => {
       if (item === null || item === undefined) return;
       const itemPath = [...path, "items", i];
-      add(toKubeObject(what, item, itemPath), itemPath, depth + 1);
+      add(toKubeObject(what, withTypeOf(object, item), itemPath), itemPath, depth + 1);
     });
   };
   for (const { object, path } of walkGroups(manifests, what)) add(object, path, 0);
@@ -73,25 +73,23 @@ export function uniqueKey(key: string, isTaken: (key: string) => boolean): strin
   return unique;
 }
 
-/**
- * The items of a list (`kind: List`, or a typed list such as `ConfigMapList`), each with the `apiVersion` and kind that the
- * list gives it; `undefined` for an object that is no list.
- */
-export function listItems(object: KubeObject): readonly unknown[] | undefined {
-  const { kind, items, metadata } = object;
-  // A custom resource may have a kind that ends with "List" and a field `items`, but then it also has a name.
-  if (!kind.endsWith("List") || isJsonObject(metadata) && metadata.name !== undefined) return undefined;
-  if (Array.isArray(items)) return items.map((item) => withTypeOf(object, item));
-  return items === null || items === undefined && kind === "List" ? [] : undefined;
+/** Replaces every object of `spec.manifests`, those in lists too. The lists and keys stay. */
+export function mapObjects(
+  manifests: Readonly<Record<string, KubeObject>>,
+  change: (object: KubeObject) => KubeObject,
+): Record<string, KubeObject> {
+  const map = (object: KubeObject, depth: number): KubeObject => {
+    const items = depth < MAX_NESTING ? itemsOf(object) : undefined;
+    if (items === undefined || object.items === undefined) return change(object);
+    return {
+      ...change(object),
+      items: items.map((item) => isJsonObject(item) ? map(withTypeOf(object, item) as KubeObject, depth + 1) : item),
+    };
+  };
+  return Object.fromEntries(Object.entries(manifests).map(([key, object]) => [key, map(object, 0)]));
 }
 
-function withTypeOf(list: KubeObject, item: unknown): unknown {
-  if (!isJsonObject(item) || list.kind === "List") return item;
-  if (typeof item.apiVersion === "string" && typeof item.kind === "string") return item;
-  return { ...item, apiVersion: item.apiVersion ?? list.apiVersion, kind: item.kind ?? list.kind.slice(0, -4) };
-}
-
-// An object says what it is; a group does not.
+/** Tells whether a value says what it is: it has an `apiVersion` or a `kind` of its own. */
 function isTyped(value: Record<string, unknown>): boolean {
   return typeof value.apiVersion === "string" || typeof value.kind === "string";
 }
@@ -113,6 +111,21 @@ function walkGroups(manifests: Readonly<Record<string, unknown>>, what: string):
   };
   for (const [key, value] of Object.entries(manifests)) visit(value, [...MANIFESTS, key], 0);
   return found;
+}
+
+// A custom resource may have a kind that ends with "List" and a field `items`, but then it also has a name.
+function itemsOf(object: KubeObject): readonly unknown[] | undefined {
+  const { kind, items, metadata } = object;
+  if (!kind.endsWith("List") || isJsonObject(metadata) && metadata.name !== undefined) return undefined;
+  if (Array.isArray(items)) return items;
+  return items === null || items === undefined && kind === "List" ? [] : undefined;
+}
+
+// An item of a typed list need not say what it is: `items` of a ConfigMapList are ConfigMaps.
+function withTypeOf(list: KubeObject, item: unknown): unknown {
+  if (!isJsonObject(item) || list.kind === "List") return item;
+  if (typeof item.apiVersion === "string" && typeof item.kind === "string") return item;
+  return { ...item, apiVersion: item.apiVersion ?? list.apiVersion, kind: item.kind ?? list.kind.slice(0, -4) };
 }
 
 function toKubeObject(what: string, value: unknown, path: FieldPath): KubeObject {

@@ -1,7 +1,14 @@
 import type { FieldPath } from "./field_path.ts";
 
+/**
+ * What is wrong: `name` (missing, generated or not valid), `duplicate-object`, `field-value` (a value that is not text,
+ * base64, a label or a valid key where it has to be), `control-character`, `object-size`.
+ */
+export type ObjectFindingCode = "name" | "duplicate-object" | "field-value" | "control-character" | "object-size";
+
 /** Something about an object that a cluster does not take, or takes otherwise than it is written. */
 export interface ObjectFinding {
+  readonly code: ObjectFindingCode;
   /** `kind/namespace/name` of the object; the field it comes from where it has no name. */
   readonly object: string;
   /** The field of the object; "" for the object as a whole. */
@@ -12,9 +19,9 @@ export interface ObjectFinding {
 }
 
 /** What is wrong at a field of one object. */
-export type FieldProblem = Omit<ObjectFinding, "object" | "field"> & { readonly path: FieldPath };
+export type FieldProblem = Omit<ObjectFinding, "code" | "object" | "field"> & { readonly path: FieldPath };
 
 /** One sentence about a finding. */
-export function formatObjectFinding({ object, field, problem, advice }: ObjectFinding): string {
+export function formatObjectFinding({ object, field, problem, advice }: Omit<ObjectFinding, "code">): string {
   return `${object}: ${field === "" ? "" : `${field} `}${problem}; ${advice}`;
 }

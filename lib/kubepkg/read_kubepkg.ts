@@ -1,5 +1,6 @@
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
+import { checkWellFormed } from "./check_text.ts";
 import { checkExactNumbers } from "./exact_numbers.ts";
 import { findDuplicateKeys } from "./find_duplicate_keys.ts";
 import type { KubePkg } from "./kubepkg.ts";
@@ -9,8 +10,14 @@ import { parseYamlDocuments } from "./read_yaml.ts";
 /** Largest KubePkg document, in bytes as it is given, and how deep it may be nested. */
 export const KUBEPKG_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 100 };
 
-/** The same for the `kubepkg.json` of a bundle, which also has what packing adds: digests, sizes and image digests. */
-export const PACKED_KUBEPKG_LIMITS: JsonLimits = { ...KUBEPKG_LIMITS, maxBytes: 80 * 1024 * 1024 };
+/**
+ * Limits of the `kubepkg.json` of a bundle: a document within `KUBEPKG_LIMITS` fits in with what packing adds, written as
+ * JSON without indentation.
+ */
+export const PACKED_LIMITS: JsonLimits = { maxBytes: 80 * 1024 * 1024, maxDepth: 110 };
+
+/** What a JSON text has that spells half of a surrogate pair. */
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
 /**
  * Reads a KubePkg from JSON or YAML. YAML is read as kubectl reads it. A byte order mark is ignored; a key that is given
@@ -37,12 +44,12 @@ export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 
-/** Reads the KubePkg of a bundle, which has to be JSON. @throws {CorruptError} as `readKubePkg` */
+/** Reads the `kubepkg.json` of a bundle. @throws {CorruptError} as `readKubePkg` */
 export function readKubePkgJson(bytes: Uint8Array, what: string): KubePkg {
   return parseKubePkg(parseExactJson(bytes, what), what);
 }
 
-/** Reads the KubePkg or KubePkgList of a bundle, which has to be JSON. @throws {CorruptError} as `readKubePkg` */
+/** Reads the `kubepkg.json` of a bundle that may hold a KubePkgList. @throws {CorruptError} as `readKubePkg` */
 export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
   return parseKubePkgs(parseExactJson(bytes, what), what);
 }
@@ -55,19 +62,19 @@ export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
  */
 export function readDocuments(bytes: Uint8Array, what: string): unknown[] {
   const text = withoutMark(bytes);
-  if (!startsWithBrace(text)) return parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+  if (!startsWithBrace(text)) return readYamlDocuments(text, what);
   let document: unknown;
   try {
     document = parseJson(text, what, KUBEPKG_LIMITS);
   } catch (error) {
     try {
-      return parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+      return readYamlDocuments(text, what);
     } catch {
       throw error;
     }
   }
   const source = new TextDecoder().decode(text);
-  checkExactNumbers(source, what);
+  checkJsonSource(source, document, what);
   const [duplicate] = findDuplicateKeys(source);
   if (duplicate === undefined) return [document];
   throw new CorruptError(`Cannot use ${what}: ${duplicate} is given twice; only the last one would count`);
@@ -79,9 +86,20 @@ export function isKubePkgDocument(document: unknown): boolean {
 }
 
 function parseExactJson(bytes: Uint8Array, what: string): unknown {
-  const value = parseJson(bytes, what, PACKED_KUBEPKG_LIMITS);
-  checkExactNumbers(new TextDecoder().decode(bytes), what);
+  const value = parseJson(bytes, what, PACKED_LIMITS);
+  checkJsonSource(new TextDecoder().decode(bytes), value, what);
   return value;
+}
+
+function checkJsonSource(source: string, value: unknown, what: string): void {
+  checkExactNumbers(source, what);
+  if (SURROGATE_ESCAPE.test(source)) checkWellFormed(value, what);
+}
+
+function readYamlDocuments(text: Uint8Array, what: string): unknown[] {
+  const documents = parseYamlDocuments(text, what, KUBEPKG_LIMITS);
+  documents.forEach((document) => checkWellFormed(document, what));
+  return documents;
 }
 
 function withoutMark(bytes: Uint8Array): Uint8Array {

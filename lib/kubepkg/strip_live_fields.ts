@@ -1,8 +1,7 @@
 import { isJsonObject } from "../oci/json.ts";
 import { BUILT_IN_GROUPS } from "./cluster_kinds.ts";
 import { formatField } from "./field_path.ts";
-import { flattenObjects, listItems } from "./flatten_objects.ts";
-import type { KubeObject, KubePkg } from "./kubepkg.ts";
+import type { KubeObject } from "./kubepkg.ts";
 import { groupOf } from "./object_identity.ts";
 import { stripExportedFields } from "./strip_exported_fields.ts";
 
@@ -56,33 +55,6 @@ export function stripLiveFields(object: KubeObject): StrippedObject {
     if (metadata !== before) fields = { ...fields, metadata };
   }
   return { object: fields as KubeObject, stripped };
-}
-
-/** A KubePkg whose objects are stripped, and the fields that were removed from each. */
-export interface StrippedPackage {
-  readonly kubepkg: KubePkg;
-  /** By the field of the KubePkg that holds the object: `spec.manifests["web"].items[0]`. */
-  readonly stripped: readonly { readonly object: string; readonly fields: readonly string[] }[];
-}
-
-/** Strips every object of a KubePkg, those in lists too. @throws {CorruptError} as `flattenObjects` */
-export function stripPackage(kubepkg: KubePkg): StrippedPackage {
-  const stripped = flattenObjects(kubepkg.spec.manifests).flatMap(({ object, path }) => {
-    const fields = stripLiveFields(object).stripped;
-    return fields.length === 0 ? [] : [{ object: formatField(path), fields }];
-  });
-  const manifests = Object.fromEntries(
-    Object.entries(kubepkg.spec.manifests).map(([key, object]) => [key, stripNested(object)]),
-  );
-  return { kubepkg: { ...kubepkg, spec: { ...kubepkg.spec, manifests } }, stripped };
-}
-
-// `flattenObjects` has checked that lists are not nested too deep.
-function stripNested(object: KubeObject): KubeObject {
-  const given = listItems(object);
-  if (given === undefined) return stripLiveFields(object).object;
-  const items = given.map((item) => isJsonObject(item) ? stripNested(item as KubeObject) : item);
-  return { ...stripLiveFields(object).object, items };
 }
 
 function isExported(metadata: unknown): boolean {

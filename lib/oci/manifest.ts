@@ -125,6 +125,11 @@ export function successorsOf(manifest: Manifest): Descriptor[] {
   return manifest.config === undefined ? layers : [manifest.config, ...layers];
 }
 
+/** Returns the layers that `successorsOf` leaves out: a client has to get them from the URLs that the manifest gives. */
+export function foreignLayersOf(manifest: Manifest): Descriptor[] {
+  return manifest.kind === "index" ? [] : manifest.layers.filter(isForeignLayer);
+}
+
 /** Removes the parameters of a Content-Type: `application/json; charset=utf-8` → `application/json`. */
 export function stripParameters(contentType: string | null | undefined): string | undefined {
   const type = contentType?.split(";", 1)[0]?.trim().toLowerCase();

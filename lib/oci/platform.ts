@@ -30,6 +30,7 @@ export function normalizePlatform(platform: Platform): Platform {
   let variant: string | undefined = platform.variant?.toLowerCase() || impliedVariant;
   if (variant !== undefined && /^[0-9]+$/.test(variant)) variant = `v${variant}`;
   if (architecture === "arm" && variant === undefined) variant = "v7";
+  if (architecture === "arm64") variant = variant?.replace(/^(v?[0-9]+)\.0$/, "$1").replace(/^(?=[0-9])/, "v");
   if (variant === DEFAULT_VARIANTS[architecture]) variant = undefined;
   return {
     os,
@@ -73,6 +74,39 @@ export function parsePlatforms(text: string): Platform[] {
 export function formatPlatform(platform: Platform): string {
   const { os, architecture, variant } = normalizePlatform(platform);
   return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;
+}
+
+/**
+ * Lists the platforms whose images run on a machine, in the order in which containerd prefers them (platforms.Only of
+ * github.com/containerd/platforms, which `platforms.Default` uses): `arm/v7` also runs v6 and v5, `amd64/v3` also v2, v1
+ * and 386, `arm64` also 32-bit ARM, `arm64/v9` also `v8.5` and lower. The first is the platform itself.
+ *
+ * @returns normalized platforms, without the operating system's version
+ */
+export function listRunnablePlatforms(platform: Platform): Platform[] {
+  const { os, architecture, variant } = normalizePlatform(platform);
+  const own: Platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  return [own, ...listFallbacks(architecture, variant).map((name) => parsePlatform(`${os}/${name}`))];
+}
+
+function listFallbacks(architecture: string, variant: string | undefined): string[] {
+  const [major = 0, minor = 0] = /^v([0-9]{1,2}(?:\.[0-9])?)$/.exec(variant ?? "")?.[1]?.split(".").map(Number) ?? [];
+  if (architecture === "amd64") return [...countDown(major - 1, 1).map((version) => `amd64/v${version}`), "386"];
+  if (architecture === "arm") return countDown(major - 1, 5).map((version) => `arm/v${version}`);
+  if (architecture !== "arm64" || variant !== undefined && major < 8) return [];
+  const arm = countDown(8, 5).map((version) => `arm/v${version}`);
+  // Arm v9.x has what v8.(x+5) has.
+  const below = major === 9
+    ? [
+      ...countDown(minor - 1, 0).map((it) => `arm64/v9.${it}`),
+      ...countDown(minor + 5, 0).map((it) => `arm64/v8.${it}`),
+    ]
+    : countDown(minor - 1, 0).map((it) => `arm64/v${major}.${it}`);
+  return [...below, ...arm];
+}
+
+function countDown(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, from - to + 1) }, (_, i) => from - i);
 }
 
 /** Reports whether two platforms are the same after normalization. The operating system's version is ignored. */

@@ -70,7 +70,7 @@ Deno.test("every flag of every command is documented", () => {
 Deno.test("every flag that a document mentions exists", () => {
   const known = new Set([...FLAGS.map(({ flag }) => flag.name), "version", ...FOREIGN_FLAGS]);
   const unknown = PAGES.flatMap((path) =>
-    [...read(path).matchAll(/(?<![\w-])--([a-z][a-z-]*)/g)].filter(([, flag]) => !known.has(flag!))
+    [...read(path).matchAll(/(?<![\w-])--([a-z][a-z0-9-]*)/g)].filter(([, flag]) => !known.has(flag!))
       .map(([flag]) => `${path}: ${flag}`)
   );
   assertEquals(unknown, []);
@@ -86,7 +86,7 @@ Deno.test("every flag in a command line of a document belongs to its command", (
       if (found === undefined) return [];
       checked++;
       const own = [...found.command.flags, ...COMMON_FLAGS].map(({ name }) => name);
-      return [...words.matchAll(/(?<![\w-])--([a-z][a-z-]*)/g)].filter(([, flag]) => !own.includes(flag!))
+      return [...words.matchAll(/(?<![\w-])--([a-z][a-z0-9-]*)/g)].filter(([, flag]) => !own.includes(flag!))
         .map(([flag]) => `${path}: ${flag} in ${line}`);
     })
   );

@@ -1,7 +1,6 @@
-import { listBundleDigests } from "../../bundle/list_digests.ts";
 import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
-import { type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
+import { type PackChoice, type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
 import { SplitTooSmallError } from "../../bundle/split_bundle.ts";
 import type { WriteOptions } from "../../bundle/write_bundle.ts";
 import {
@@ -10,13 +9,9 @@ import {
   writeBundleFile,
   type WriteBundleOptions,
 } from "../../bundle/write_bundle_file.ts";
-import { readBounded } from "../../bytes/read_bounded.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
-import { KUBEPKG_LIMITS, readKubePkg } from "../../kubepkg/read_kubepkg.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { INVENTORY_LIMITS, parseInventory } from "../../store/inventory.ts";
+import { CorruptError } from "../../oci/error.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import { redactText, textOf } from "../../upstream/transport/redact.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -26,37 +21,99 @@ import { createProgress } from "../console/progress.ts";
 import { formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { nameOfBundle, openBundle, openFile } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
+import { readExclusions } from "../wiring/read_exclusions.ts";
+import { readK3sImages } from "../wiring/read_k3s_images.ts";
+import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
+import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings } from "./prepare_package.ts";
 
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
-  const output = invocation.flag("output");
-  const asJson = invocation.isSet("json");
-  const split = invocation.flag("split");
+  const options = readPackOptions(invocation);
+  const flags = readPackageFlags(invocation);
+  const have = await readExclusions(invocation, io);
+  const k3s = await readK3sImages(invocation, settings, io);
+  const where = invocation.arguments[0];
+  const { packages, isPlain } = where === undefined
+    ? { packages: [makeImagePackage(k3s, flags)], isPlain: false }
+    : await readRelease(where, flags, io);
+  if (packages.length > 1 && k3s !== undefined) {
+    throw new UsageError(`Cannot use --k3s with ${packages.length} packages: the images would be in each of them`);
+  }
+  const paths = await choosePaths(packages, options.output);
+  using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
+  const { source } = await openStore(settings, io, { warn: createWarning(io) });
+  const named = readPlatforms(invocation.flag("platform"), "--platform");
+  const choice: PackChoice = {
+    ...(named === undefined ? {} : { platforms: named }),
+    ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+    ...(have === undefined ? {} : { have }),
+  };
+  const prepared: PreparedPackage[] = [];
+  for (const kubepkg of packages) {
+    const checks = { addsImages: isPlain || invocation.isSet("add-images"), isStrict: invocation.isSet("strict"), k3s };
+    prepared.push(await preparePackage(kubepkg, { ...checks, prepare: (it) => preparePack(it, source, choice) }, io));
+  }
+  refuseWarnings(prepared, invocation.isSet("strict"), io);
+  const results: object[] = [];
+  for (const [i, { pack, warnings, added }] of prepared.entries()) {
+    const result = await writePack(pack, { ...options, path: paths[i]!, isQuiet: invocation.isSet("quiet") }, io);
+    const { kubepkg: _, ...summary } = result;
+    results.push({ ...summary, ...(added.length === 0 ? {} : { addedImages: added }), warnings });
+    if (paths[i] !== "-" && !options.asJson) report(result, { hasLeftOut: have !== undefined }, io);
+  }
+  if (options.asJson) io.out(formatJson(results.length === 1 ? results[0] : results));
+  return 0;
+}
+
+interface OutputOptions {
+  readonly output: string | undefined;
+  readonly maxBytes: number | undefined;
+  readonly asJson: boolean;
+}
+
+function readPackOptions(invocation: Invocation): OutputOptions {
+  const [output, asJson, split] = [invocation.flag("output"), invocation.isSet("json"), invocation.flag("split")];
   const maxBytes = split === undefined ? undefined : parseSize(split, "--split");
   if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output carries the bundle");
   if (output === "-" && split !== undefined) {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
   }
-  const have = await readExclusions(invocation, io);
-  const kubepkg = await loadKubePkg(invocation.arguments[0]!, io);
-  const fileName = `${kubepkg.metadata.name}@${kubepkg.spec.version}.tgz`;
-  const path = output === "-" ? output : await chooseBundlePath(output ?? fileName, fileName);
-  using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-  const { source } = await openStore(settings, io, { warn: createWarning(io) });
-  const named = readPlatforms(invocation.flag("platform"), "--platform");
-  const pack = await preparePack(kubepkg, source, {
-    ...(named === undefined ? {} : { platforms: named }),
-    ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
-    ...(have === undefined ? {} : { have }),
-  });
-  const progress = createProgress(io, "pack", { quiet: invocation.isSet("quiet") });
+  const inputs = [...invocation.arguments, ...["have", "since"].flatMap((flag) => invocation.flags(flag))];
+  if ([...inputs, invocation.flag("k3s-images")].filter((file) => file === "-").length > 1) {
+    throw new UsageError("Cannot pack with - twice: standard input can be read once");
+  }
+  return { output, maxBytes, asJson };
+}
+
+async function choosePaths(packages: readonly KubePkg[], output: string | undefined): Promise<string[]> {
+  const names = packages.map(({ metadata, spec }) => `${metadata.name}@${spec.version}.tgz`);
+  const paths = await Promise.all(names.map(async (name) => {
+    return output === "-" ? output : await chooseBundlePath(output ?? name, name);
+  }));
+  if (packages.length > 1 && paths.some((path) => path === output)) {
+    throw new UsageError(
+      `Cannot write ${packages.length} packages to ${output}: each is a bundle of its own; name a folder, such as out/`,
+    );
+  }
+  const twice = paths.find((path, i) => paths.indexOf(path) !== i);
+  if (twice !== undefined) {
+    throw new CorruptError(`Cannot pack the list: two of its packages would be ${twice}; pack them one at a time`);
+  }
+  return paths;
+}
+
+/** Writes one bundle, with its progress. */
+async function writePack(
+  pack: PreparedPack,
+  { path, maxBytes, asJson, isQuiet }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
+  io: Io,
+): Promise<Packed> {
+  const progress = createProgress(io, "pack", { quiet: isQuiet });
   using interruption = new Interruption(() => progress.finish());
-  let result: Packed;
   try {
-    result = await write(pack, { path, maxBytes }, {
+    return await write(pack, { path, maxBytes }, {
       hashOutput: asJson,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
       onBegin: once(() => interruption.watch(() => reportKept(io))),
@@ -68,12 +125,6 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   } finally {
     progress.finish();
   }
-  if (path === "-") return 0;
-  if (asJson) {
-    const { kubepkg: _, ...summary } = result;
-    io.out(formatJson(summary));
-  } else report(result, { hasLeftOut: have !== undefined }, io);
-  return 0;
 }
 
 /** The result of a pack: its content and its files. */
@@ -105,8 +156,10 @@ function report(
   { hasLeftOut }: { hasLeftOut: boolean },
   io: Io,
 ): void {
-  for (const { reference, digest, platforms } of images) {
-    io.out(`${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}\n`);
+  for (const { reference, digest, platforms, substitutes = [] } of images) {
+    const instead = substitutes.map(({ requested, taken }) => `${taken} for ${requested}`).join(", ");
+    const line = [`${reference}@${digest}`, platforms.join(","), instead && `(${instead})`].filter(Boolean).join("  ");
+    io.out(`${line}\n`);
   }
   for (const part of parts ?? []) io.out(`${part.file}  ${formatSize(part.size)}\n`);
   const what = file ?? `${parts?.length} parts`;
@@ -128,53 +181,4 @@ function once(action: () => void): () => void {
     if (!isDone) action();
     isDone = true;
   };
-}
-
-/**
- * Reads the digests of the content that the site already has, from `--have` and `--since`; `undefined` when neither is
- * given.
- *
- * @throws {UsageError} when standard input is used twice
- * @throws {CorruptError} when a file is not an inventory or a bundle
- */
-export async function readExclusions(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
-  const [files, bundles] = [invocation.flags("have"), invocation.flags("since")];
-  if (files.length === 0 && bundles.length === 0) return undefined;
-  if ([...invocation.arguments, ...files, ...bundles].filter((file) => file === "-").length > 1) {
-    throw new UsageError("Cannot pack with - twice: standard input can be read once");
-  }
-  const have = new Set<Digest>();
-  const add = (digests: Iterable<Digest>) => {
-    for (const digest of digests) have.add(digest);
-  };
-  for (const file of files) {
-    // The limit also bounds the read when a bundle is given by mistake.
-    const [stream, name] = [await openFile(file, io), nameOfBundle(file)];
-    add(parseInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name));
-  }
-  for (const bundle of bundles) add(await listBundleDigests(await openBundle(bundle, io), nameOfBundle(bundle)));
-  return have;
-}
-
-/** Reads a KubePkg from a file, an `http(s)` URL, or standard input (`-`). @throws {Error} when it cannot be read */
-export async function loadKubePkg(where: string, io: Io): Promise<KubePkg> {
-  const limit = KUBEPKG_LIMITS.maxBytes;
-  if (where === "-") return readKubePkg(await readBounded(io.stdin, "standard input", limit), "standard input");
-  if (!/^https?:\/\//.test(where)) {
-    using file = await Deno.open(where);
-    return readKubePkg(await readBounded(file.readable, where, limit), where);
-  }
-  // A URL may contain a password, or a signature that grants access: errors show it redacted.
-  const shown = redactText(where);
-  let response: Response;
-  try {
-    response = await fetch(where);
-  } catch (error) {
-    throw new Error(`Cannot read ${shown}: ${redactText(textOf(error))}`);
-  }
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new Error(`Cannot read ${shown}: it answered ${response.status} ${response.statusText}`.trimEnd());
-  }
-  return readKubePkg(await readBounded(response.body, shown, limit), shown);
 }

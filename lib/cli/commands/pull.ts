@@ -1,4 +1,5 @@
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
+import { describeForeignLayers } from "../../bundle/check_package.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
@@ -13,6 +14,7 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { printWarnings } from "../console/warning_text.ts";
 import { openStore } from "../wiring/open_store.ts";
 
 const BLOBS_AT_A_TIME = 3;
@@ -32,6 +34,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const pulled: unknown[] = [];
   for (const wanted of references) {
     const image = await resolver.resolve(toPackageImage(wanted));
+    printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
     const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;

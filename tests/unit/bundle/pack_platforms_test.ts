@@ -29,6 +29,12 @@ const MANY = makeMultiImage([
   [undefined, makeMultiImage([[undefined, makeImage("linux/s390x")], ["linux/ppc64le", makeImage("linux/ppc64le")]])],
 ]);
 const ARM = makeImage("linux/arm/v7");
+const OLD_ARM = makeMultiImage(["v5", "v6"].map((variant) => {
+  return [`linux/arm/${variant}`, makeImage(`linux/arm/${variant}`)];
+}));
+const ALL_ARM = makeMultiImage(["v5", "v6", "v7", "v8"].map((variant) => {
+  return [`linux/arm/${variant}`, makeImage(`linux/arm/${variant}`)];
+}));
 const ARTIFACT: TestImage = (() => {
   const layer = makeBlob(100, 9);
   const config = makeDocument("application/vnd.cncf.helm.config.v1+json", { name: "chart" });
@@ -70,7 +76,15 @@ const CHOICES: readonly [string, TestImage, PackOptions, string | undefined, str
     undefined,
     "Cannot pack docker.io/library/app:1: it is not available for linux/riscv64, only for linux/amd64, linux/arm/v7, linux/arm64, linux/ppc64le, linux/s390x, windows/amd64",
   ],
-  ["a platform by annotation that is not there", MANY, {}, "linux/amd64,linux/386", "not available for linux/386"],
+  // An earlier pack writes the platforms of all images together into the annotation [87].
+  ["the platforms of the annotation that are there", MANY, {}, "linux/amd64,linux/386", ["linux/amd64"]],
+  [
+    "none of the platforms of the annotation",
+    MANY,
+    {},
+    "linux/386,linux/riscv64",
+    "for linux/386, linux/riscv64, only",
+  ],
   [
     "a platform of the device that is not there",
     MANY,
@@ -84,6 +98,22 @@ const CHOICES: readonly [string, TestImage, PackOptions, string | undefined, str
     { platforms: PLATFORM("linux/amd64,linux/arm64") },
     undefined,
     "not available for linux/arm64, only for linux/amd64",
+  ],
+  ["a lower variant, by name", OLD_ARM, { platforms: PLATFORM("linux/arm/v7") }, undefined, ["linux/arm/v6"]],
+  ["a lower variant, by annotation", OLD_ARM, {}, "linux/arm,linux/arm64", ["linux/arm/v6"]],
+  ["the highest variant", ALL_ARM, { platforms: PLATFORM("linux/arm/v7") }, undefined, ["linux/arm/v7"]],
+  ["32-bit ARM for a 64-bit machine", OLD_ARM, { platforms: PLATFORM("arm64") }, undefined, ["linux/arm/v6"]],
+  ["two variants by name", ALL_ARM, { platforms: PLATFORM("linux/arm/v7,linux/arm/v6") }, undefined, [
+    "linux/arm/v6",
+    "linux/arm/v7",
+  ]],
+  ["386 for amd64", makeImage("linux/386"), { platforms: PLATFORM("linux/amd64/v2") }, undefined, ["linux/386"]],
+  [
+    "a higher variant than requested",
+    ARM,
+    { platforms: PLATFORM("linux/arm/v6") },
+    undefined,
+    "not available for linux/arm/v6, only for linux/arm/v7",
   ],
   ["none of the defaults", ARM, {}, undefined, "not available for linux/amd64, linux/arm64, only for linux/arm/v7"],
 ];
@@ -109,3 +139,23 @@ for (const [title, image, options, annotation, expected] of CHOICES) {
     assertEquals(store.openBodies, 0);
   });
 }
+
+Deno.test("[87] packBundle() reports which platform is carried instead of a requested one", async () => {
+  const store = await fillStore(new MemoryStore(), { "old:1": OLD_ARM, "new:1": ALL_ARM });
+  const kubepkg = makeKubePkg({ "old:1": "", "new:1": "" });
+  const { result } = await pack(kubepkg, store, { platforms: PLATFORM("linux/arm/v7") });
+  assertEquals(result.images.map(({ platforms, substitutes }) => ({ platforms, substitutes })), [
+    { platforms: ["linux/arm/v7"], substitutes: undefined },
+    { platforms: ["linux/arm/v6"], substitutes: [{ requested: "linux/arm/v7", taken: "linux/arm/v6" }] },
+  ]);
+});
+
+Deno.test("[87] packBundle() does not read manifests of platforms that are not carried", async () => {
+  const store = await fillStore(new MemoryStore(), { "app:1": ALL_ARM });
+  const isOther = (digest: string) =>
+    ALL_ARM.manifests.slice(0, -1).some((it, i) => i !== 2 && it.descriptor.digest === digest);
+  const read = store.readManifest.bind(store);
+  store.readManifest = async (repository, digest) => isOther(digest) ? undefined : await read(repository, digest);
+  const { result } = await pack(makeKubePkg({ "app:1": "" }), store, { platforms: PLATFORM("linux/arm/v7") });
+  assertEquals([...result.platforms], ["linux/arm/v7"]);
+});

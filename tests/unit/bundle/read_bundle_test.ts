@@ -60,9 +60,9 @@ const REFUSED: readonly [string, readonly TestFile[], string][] = [
     "Cannot read kubepkg.json of the bundle as JSON",
   ],
   [
-    "[51] kubepkg.json has 65 MiB",
-    [["kubepkg.json", new Uint8Array(65 << 20)]],
-    '"kubepkg.json" has 68157440 bytes, 67108864 are allowed',
+    "[51] kubepkg.json has 81 MiB",
+    [["kubepkg.json", new Uint8Array(81 << 20)]],
+    '"kubepkg.json" has 84934656 bytes, 83886080 are allowed',
   ],
   ["[51] kubepkg.json is 10,000 levels deep", [["kubepkg.json", `{"a":${"[".repeat(10_000)}`]], "nested deeper than"],
   ["[51] kubepkg.json has __proto__", [["kubepkg.json", '{"__proto__":{}}']], "__proto__"],

@@ -3,7 +3,7 @@ import { findDuplicateKeys } from "../../../lib/kubepkg/find_duplicate_keys.ts";
 import { formatObjectFinding } from "../../../lib/kubepkg/object_finding.ts";
 import { packageObjects } from "../../../lib/kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { stripLiveFields, stripPackage } from "../../../lib/kubepkg/strip_live_fields.ts";
+import { stripLiveFields } from "../../../lib/kubepkg/strip_live_fields.ts";
 import { assertEquals } from "../../support/assert.ts";
 
 function check(...objects: object[]): string[] {
@@ -46,6 +46,13 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["an RBAC name with a slash", [make(RBAC, "Role", "a/b")], ['must not contain "/"']],
   ["no APIService with dots", [make("apiregistration.k8s.io/v1", "APIService", "v1.metrics.k8s.io")], []],
   ["a numeric label", [config({}, { labels: { v: 1 } })], ["metadata.labels.v is the number 1"]],
+  ["a label that is none", [config({}, { labels: { a: "x y", b: "", c: "a".repeat(64), d: "v1.0_a" } })], [
+    "ConfigMap/default/a: metadata.labels.a is no label",
+    "ConfigMap/default/a: metadata.labels.c is no label",
+  ]],
+  ["no annotation with spaces", [config({}, { annotations: { a: "x y" } })], []],
+  ["large annotations", [config({}, { annotations: { a: "x".repeat(262_144) } })], ["annotations has 262145 bytes"]],
+  ["no 1 MB of base64", [config({ binaryData: { a: "AAAA".repeat(333_333) } })], []],
   ["a boolean annotation", [config({}, { annotations: { "a/b": true } })], ['annotations["a/b"] is the boolean true']],
   [
     "numbers in a Pod template",
@@ -202,33 +209,6 @@ Deno.test("[83] stripLiveFields() keeps the status of a custom resource that was
   assertEquals(stripLiveFields(object), { object, stripped: [] });
   assertEquals(stripLiveFields({ ...object, metadata: { uid: "1" } }).stripped, ["status", "metadata.uid"]);
 });
-
-Deno.test("[83] stripPackage() strips every object, those in lists too, and names where they were", () => {
-  const exported = { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: [LIVE, null] };
-  const kubepkg = parseKubePkg({
-    apiVersion: "octohelm.tech/v1alpha1",
-    kind: "KubePkg",
-    metadata: { name: "web" },
-    spec: {
-      version: "1.0.0",
-      manifests: { l: exported, a: { apiVersion: "v1", kind: "ConfigMap", metadata: { uid: "1" } } },
-    },
-  });
-  const { kubepkg: result, stripped } = stripPackage(kubepkg);
-  assertEquals(stripped.map(({ object, fields }) => ({ object, fields: fields.length })), [
-    { object: "spec.manifests.l.items[0]", fields: 8 },
-    { object: "spec.manifests.a", fields: 1 },
-  ]);
-  const item = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a", annotations: { keep: "it" } } };
-  assertEquals(
-    result.spec.manifests,
-    {
-      l: { apiVersion: "v1", kind: "List", metadata: {}, items: [item, null] },
-      a: { apiVersion: "v1", kind: "ConfigMap", metadata: {} },
-    } as typeof result.spec.manifests,
-  );
-});
-
 const DUPLICATES: readonly [string, string[]][] = [
   ['{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]}', []],
   ['{"a":1,"a":2}', ["a"]],

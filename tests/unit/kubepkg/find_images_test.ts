@@ -349,10 +349,11 @@ Deno.test("[83] addMissingImages() adds what objects use, pinned as they pin it"
     { problem: "unlisted", uses: 1 },
   ]);
   assertEquals(
-    addMissingImages(kubepkg, mismatches).spec.images,
+    addMissingImages(kubepkg, mismatches).kubepkg.spec.images,
     {
       "nginx:1": A,
       "docker.io/library/app:2": "",
+      [`docker.io/library/nginx@${B}`]: B,
       [`reg.test/x@${B}`]: B,
     } as typeof kubepkg.spec.images,
   );

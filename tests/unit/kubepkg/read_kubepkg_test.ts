@@ -85,3 +85,17 @@ Deno.test("[84] readKubePkg() reads 20 MiB of JSON", () => {
   const bytes = encoder.encode(JSON.stringify(makeDocument((it) => it.spec.manifests = manifests)));
   assertEquals(Object.keys(readKubePkg(bytes).spec.manifests).length, 20);
 });
+
+const SURROGATES: readonly [title: string, text: string, field: string | undefined][] = [
+  ["half of a surrogate pair in JSON", JSON_TEXT.replace('"demo"', '"demo","labels":{"a":"\\ud83d"}'), "labels.a: has"],
+  ["the other half in YAML", `${YAML_TEXT}status: {note: "x\\ude00"}\n`, "status.note: has"],
+  ["half of a pair in a key", JSON_TEXT.replace('"demo"', '"demo","labels":{"a\\ud83d":"b"}'), "its key has"],
+  ["a whole pair", JSON_TEXT.replace('"demo"', '"demo","labels":{"a":"\\ud83d\\ude00"}'), undefined],
+];
+for (const [title, text, field] of SURROGATES) {
+  Deno.test(`[84] readKubePkg() ${field === undefined ? "reads" : "refuses"} ${title}`, () => {
+    const read = () => readKubePkg(encoder.encode(text));
+    if (field === undefined) assertEquals(read().metadata.labels, { a: "😀" });
+    else assertStringIncludes(assertThrows(read, CorruptError).message, field);
+  });
+}

@@ -3,6 +3,7 @@ import {
   formatPlatform,
   isSamePlatform,
   isUnknownPlatform,
+  listRunnablePlatforms,
   normalizePlatform,
   parsePlatform,
   parsePlatforms,
@@ -78,3 +79,28 @@ Deno.test("isUnknownPlatform() finds attestations", () => {
   assertEquals(isUnknownPlatform({ os: "linux", architecture: "unknown" }), true);
   assertEquals(isUnknownPlatform({ os: "linux", architecture: "amd64" }), false);
 });
+
+// The table of containerd's own test of platforms.Only.
+const RUNNABLE: readonly [string, string[]][] = [
+  ["linux/amd64", ["linux/amd64", "linux/386"]],
+  ["linux/amd64/v3", ["linux/amd64/v3", "linux/amd64/v2", "linux/amd64", "linux/386"]],
+  ["linux/386", ["linux/386"]],
+  ["windows/amd64", ["windows/amd64", "windows/386"]],
+  ["linux/arm/v8", ["linux/arm/v8", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]],
+  ["linux/arm", ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]],
+  ["linux/arm/v5", ["linux/arm/v5"]],
+  ["linux/arm/v4", ["linux/arm/v4"]],
+  ["linux/arm64/v8.1", ["linux/arm64/v8.1", "linux/arm64", ..."8765".split("").map((it) => `linux/arm/v${it}`)]],
+  ["linux/arm64/v9.0", [
+    "linux/arm64/v9",
+    ...[5, 4, 3, 2, 1].map((it) => `linux/arm64/v8.${it}`),
+    "linux/arm64",
+    ..."8765".split("").map((it) => `linux/arm/v${it}`),
+  ]],
+  ["linux/s390x", ["linux/s390x"]],
+];
+for (const [given, expected] of RUNNABLE) {
+  Deno.test(`[87] listRunnablePlatforms() of ${given}`, () => {
+    assertEquals(listRunnablePlatforms(parsePlatform(given)).map(formatPlatform), expected);
+  });
+}

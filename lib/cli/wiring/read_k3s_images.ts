@@ -1,0 +1,73 @@
+import { parseImageList } from "../../bundle/image_list.ts";
+import { readBounded } from "../../bytes/read_bounded.ts";
+import { CorruptError } from "../../oci/error.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openFile } from "./open_bundle.ts";
+import { isUrl, nameOfInput, readUrl } from "./read_url.ts";
+
+/** The system images of a k3s release. */
+export interface K3sImages {
+  /** `v1.34.1+k3s1` */
+  readonly version: string;
+  readonly images: readonly string[];
+}
+
+const K3S_VERSION = /^v?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.]+)?\+k3s[0-9]+)$/;
+const RELEASES = "https://github.com/k3s-io/k3s/releases/download";
+const MAX_BYTES = 1024 * 1024;
+
+/** The address at which the k3s project publishes the list of the images of a release. */
+export function formatK3sImagesUrl(version: string): string {
+  return `${RELEASES}/${encodeURIComponent(version)}/k3s-images.txt`;
+}
+
+/**
+ * Reads a version of k3s.
+ *
+ * @returns with its leading `v`
+ * @throws {UsageError} when the text is none
+ */
+export function parseK3sVersion(text: string): string {
+  const [, version] = K3S_VERSION.exec(text) ?? [];
+  if (version !== undefined) return `v${version}`;
+  throw new UsageError(`Cannot use --k3s ${JSON.stringify(text)}: write a release of k3s, like v1.34.1+k3s1`);
+}
+
+/**
+ * Reads the system images of the k3s release that `--k3s` names, from `--k3s-images` or else from the k3s project;
+ * `undefined` without `--k3s`.
+ *
+ * @throws {UsageError} when the flags do not fit together
+ * @throws {CorruptError} when the list is none
+ */
+export async function readK3sImages(
+  invocation: Invocation,
+  { offline }: { offline: boolean },
+  io: Io,
+): Promise<K3sImages | undefined> {
+  const [given, list] = [invocation.flag("k3s"), invocation.flag("k3s-images")];
+  if (given === undefined) {
+    if (list === undefined) return undefined;
+    throw new UsageError("Cannot use --k3s-images without --k3s: name the release of k3s");
+  }
+  const version = parseK3sVersion(given);
+  if (list === undefined && offline) {
+    throw new UsageError("Cannot use --k3s with --offline alone: give the list of its images with --k3s-images FILE");
+  }
+  const where = list ?? formatK3sImagesUrl(version);
+  const what = nameOfInput(where);
+  const bytes = isUrl(where)
+    ? await readUrl(where, MAX_BYTES)
+    : await readBounded(await openFile(where, io), what, MAX_BYTES);
+  return { version, images: parseImageList(decodeText(bytes, what), what) };
+}
+
+function decodeText(bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new CorruptError(`Cannot read ${what}: it is not text`, { cause });
+  }
+}

@@ -1,0 +1,113 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
+import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubepkg/kubepkg.ts";
+import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
+import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
+import { parseKubePkgs } from "../../kubepkg/parse_kubepkg.ts";
+import { isKubePkgDocument, KUBEPKG_LIMITS, readDocuments } from "../../kubepkg/read_kubepkg.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { isJsonObject } from "../../oci/json.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { readManifestFolder } from "./read_manifest_folder.ts";
+import { isUrl, nameOfInput, readUrl } from "./read_url.ts";
+
+/** What a package is called, from the flags. */
+export interface PackageFlags {
+  readonly name?: string;
+  readonly version?: string;
+  readonly namespace?: string;
+}
+
+/** The releases of an input. */
+export interface ReleaseInput {
+  readonly packages: readonly KubePkg[];
+  /** Whether the input is plain Kubernetes objects, which list no images. */
+  readonly isPlain: boolean;
+}
+
+/**
+ * Reads `--name`, `--version` and `--namespace`.
+ *
+ * @throws {UsageError} when one is not valid
+ */
+export function readPackageFlags(invocation: Invocation): PackageFlags {
+  const [name, version, namespace] = ["name", "version", "namespace"].map((flag) => invocation.flag(flag));
+  if (name !== undefined && !isPackageName(name)) {
+    throw new UsageError(`Cannot use --name ${JSON.stringify(name)}: write a DNS name, like web or web.shop`);
+  }
+  if (version !== undefined && !isVersion(version)) {
+    throw new UsageError(`Cannot use --version ${JSON.stringify(version)}: write a semantic version, like 1.2.3`);
+  }
+  if (namespace !== undefined && findNamespaceProblem(namespace) !== undefined) {
+    throw new UsageError(`Cannot use --namespace ${JSON.stringify(namespace)}: write a DNS label, like shop`);
+  }
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(version === undefined ? {} : { version }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+}
+
+/**
+ * Reads releases from a file, a folder, an `http(s)` URL, or standard input (`-`): KubePkgs, or plain Kubernetes objects
+ * that become one package by the name and version of the flags.
+ *
+ * @throws {UsageError} when the flags do not fit to what the input holds
+ * @throws {CorruptError} when the input is neither
+ */
+export async function readRelease(where: string, flags: PackageFlags, io: Io): Promise<ReleaseInput> {
+  const sources = await readSources(where, io);
+  const documents = sources.flatMap(({ documents }) => documents);
+  const isNamed = Object.keys(flags).length > 0;
+  const shown = nameOfInput(where);
+  if (documents.some(isKubePkgDocument) || !isNamed && !(documents.length > 0 && documents.every(isPlainObject))) {
+    if (isNamed) {
+      throw new UsageError(
+        `Cannot use --${Object.keys(flags)[0]} with ${shown}: it holds a KubePkg, which says this itself`,
+      );
+    }
+    return { packages: sources.flatMap(parseSource), isPlain: false };
+  }
+  const { name, version, namespace } = flags;
+  if (name === undefined || version === undefined) {
+    throw new UsageError(
+      `Cannot pack ${shown}: it holds Kubernetes objects and no KubePkg; give the package a name and a version with ` +
+        `--name and --version`,
+    );
+  }
+  for (const { what, documents } of sources) documents.forEach((document) => refuseKustomization(document, what));
+  const header = { name, version, ...(namespace === undefined ? {} : { namespace }) };
+  return { packages: [kubePkgFromManifests(sources, header)], isPlain: true };
+}
+
+async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
+  const { maxBytes } = KUBEPKG_LIMITS;
+  const what = nameOfInput(where);
+  const read = (bytes: Uint8Array, what: string) => ({ what, documents: readDocuments(bytes, what) });
+  if (where === "-") return [read(await readBounded(io.stdin, what, maxBytes), what)];
+  if (isUrl(where)) return [read(await readUrl(where, maxBytes), what)];
+  if ((await Deno.stat(where)).isDirectory) {
+    return (await readManifestFolder(where, maxBytes)).map(({ path, bytes }) => read(bytes, path));
+  }
+  using file = await Deno.open(where);
+  return [read(await readBounded(file.readable, what, maxBytes), what)];
+}
+
+function parseSource({ what, documents }: ManifestSource): KubePkg[] {
+  if (documents.length <= 1) return parseKubePkgs(documents[0] ?? null, what);
+  return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
+}
+
+function isPlainObject(document: unknown): boolean {
+  return isJsonObject(document) && typeof document.apiVersion === "string" && typeof document.kind === "string" &&
+    document.apiVersion !== API_VERSION;
+}
+
+// kubectl reads these files itself, and no cluster has such objects.
+function refuseKustomization(document: unknown, what: string): void {
+  if (!isJsonObject(document) || !String(document.apiVersion).startsWith("kustomize.config.k8s.io/")) return;
+  throw new CorruptError(
+    `Cannot use ${what}: it is an input of kustomize and not an object; pack the output of kubectl kustomize`,
+  );
+}

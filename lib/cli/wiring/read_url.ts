@@ -1,0 +1,49 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
+import { redactText, textOf } from "../../upstream/transport/redact.ts";
+
+/** How long a server may take until it begins to answer, in milliseconds. */
+const ANSWER_TIMEOUT = 60_000;
+
+/** Whether an operand is an `http(s)` URL. */
+export function isUrl(where: string): boolean {
+  return /^https?:\/\//.test(where);
+}
+
+/** Returns the name of a file, URL or `-` (standard input) for messages. */
+export function nameOfInput(where: string): string {
+  // A URL may contain a password, or a signature that grants access.
+  return where === "-" ? "standard input" : isUrl(where) ? redactText(where) : where;
+}
+
+/**
+ * Reads what a URL answers.
+ *
+ * @param limit in bytes
+ * @throws {Error} when it cannot be read
+ * @throws {CorruptError} when it has more bytes
+ */
+export async function readUrl(url: string, limit: number): Promise<Uint8Array> {
+  const shown = nameOfInput(url);
+  const aborter = new AbortController();
+  const timer = setTimeout(() => aborter.abort(), ANSWER_TIMEOUT);
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: aborter.signal });
+  } catch (error) {
+    const reason = aborter.signal.aborted
+      ? `no answer within ${ANSWER_TIMEOUT / 1000} seconds`
+      : redactText(textOf(error));
+    throw new Error(`Cannot read ${shown}: ${reason}`);
+  } finally {
+    clearTimeout(timer);
+  }
+  const isDowngraded = url.startsWith("https:") && !response.url.startsWith("https:");
+  if (!response.ok || response.body === null || isDowngraded) {
+    await response.body?.cancel();
+    const reason = isDowngraded
+      ? "it redirects to an address without https"
+      : `it answered ${response.status} ${response.statusText}`.trimEnd();
+    throw new Error(`Cannot read ${shown}: ${reason}`);
+  }
+  return await readBounded(response.body, shown, limit);
+}
