@@ -2,12 +2,15 @@ import { declaredSizes } from "../bundle/read_bundle.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
-import { compareRelease, type Verdict } from "../kubepkg/version.ts";
+import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { planObjects } from "./handover/plan_objects.ts";
+
+/** Length of a digest in a message: `sha256:` and 12 hexadecimal digits. */
+const SHOWN_DIGEST = 19;
 
 /** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
@@ -80,7 +83,7 @@ export function checkRelease(
   { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
 ): ReleaseComparison {
   const comparison = compareWithInstalled(kubepkg, { installed });
-  const refusal = refuseVersion(kubepkg, comparison, { force });
+  const refusal = refuseVersion(kubepkg, comparison, { installed, force });
   if (refusal !== undefined) throw refusal;
   return comparison;
 }
@@ -97,16 +100,17 @@ function compareWithInstalled(
 }
 
 function refuseVersion(
-  { metadata: { name }, spec: { version } }: KubePkg,
+  kubepkg: KubePkg,
   { verdict, installedVersion }: Pick<ReleaseComparison, "verdict" | "installedVersion">,
-  { force }: { force?: boolean | undefined },
+  { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
 ): RefusedError | undefined {
-  if (force || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
-  return new RefusedError(
-    verdict === "downgrade"
-      ? `Cannot import ${name}@${version}: ${installedVersion} is installed, which is higher; --force allows it`
-      : `Cannot import ${name}@${version}: that version is installed with other content; --force replaces it`,
-  );
+  if (force || installed === undefined || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
+  const { metadata: { name }, spec: { version } } = kubepkg;
+  const refuse = (reason: string) => new RefusedError(`Cannot import ${name}@${version}: ${reason}`);
+  if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher; --force allows it`);
+  const [old, candidate] = [installed, kubepkg].map((it) => digestOfIdentity(it).slice(0, SHOWN_DIGEST));
+  const what = installedVersion === version ? "that version" : `${installedVersion}, which is the same version,`;
+  return refuse(`${what} is installed with other content (${old}, this is ${candidate}); --force replaces it`);
 }
 
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
