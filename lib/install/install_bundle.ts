@@ -2,7 +2,9 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
-import { importBundle, type ImportOptions, type ImportResult } from "./import_bundle.ts";
+import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle.ts";
+import type { ImportOptions, ImportResult } from "./import_package.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
@@ -30,8 +32,8 @@ export interface InstallResult extends ImportResult {
 }
 
 /**
- * Imports a bundle's content, hands its manifests over, and records the package. In this order an interrupted
- * installation can be repeated and resumes where it stopped.
+ * Imports the content of a bundle of one package, hands its manifests over, and records the package. In this order an
+ * interrupted installation can be repeated and resumes where it stopped.
  *
  * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again
  * against the result of the one before.
@@ -41,13 +43,35 @@ export interface InstallResult extends ImportResult {
  */
 export async function installBundle(
   source: BundleSource,
-  { store, records, handover, ...options }: InstallOptions,
+  options: InstallOptions,
 ): Promise<InstallResult> {
-  let handedOver: HandoverResult | undefined;
+  return onlyResult(await installAll(source, options, true));
+}
+
+/**
+ * Installs all packages of a bundle, each by itself: one may be refused while another is installed.
+ *
+ * @returns how each package ended, in the order of the bundle
+ * @throws as `importPackages` does
+ */
+export async function installPackages(
+  source: BundleSource,
+  options: InstallOptions,
+): Promise<PackageOutcome<InstallResult>[]> {
+  return await installAll(source, options, false);
+}
+
+async function installAll(
+  source: BundleSource,
+  { store, records, handover, ...options }: InstallOptions,
+  isSingle: boolean,
+): Promise<PackageOutcome<InstallResult>[]> {
+  const handedOver = new Map<KubePkg, HandoverResult>();
   const { force, pruneData } = options;
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
-  const result = await importBundle(source, store, {
+  const outcomes = await importPackages(source, store, {
     ...options,
+    isSingle,
     pending: records.pending,
     planManifests: handing && (async (kubepkg) => {
       const { changes, refusal } = await planHandover(kubepkg, handing);
@@ -61,7 +85,7 @@ export async function installBundle(
       finish: async (kubepkg, { isRepair }) => {
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
-          handedOver = (await handOverPackage(kubepkg, handing)).result;
+          handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
@@ -69,15 +93,28 @@ export async function installBundle(
       },
     },
   });
-  const { plan, kubepkg } = result;
-  // An installation that was interrupted right before its end has left its pending record.
-  if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
-    await records.pending.removeRelease(kubepkg);
+  const done: PackageOutcome<InstallResult>[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.result === undefined) {
+      done.push(outcome);
+      continue;
+    }
+    const { plan, kubepkg, isImported } = outcome.result;
+    // An installation that was interrupted right before its end has left its pending record.
+    if (plan.verdict === "same" && !isImported && !plan.isRepair && !options.dryRun) {
+      await records.pending.removeRelease(kubepkg);
+    }
+    done.push({ ...outcome, result: { ...outcome.result, ...describeHandover(handedOver.get(kubepkg)) } });
   }
-  if (handedOver === undefined) return result;
+  return done;
+}
+
+function describeHandover(
+  handedOver: HandoverResult | undefined,
+): Pick<InstallResult, "handover" | "isConfirmed" | "remaining" | "handoverNote"> {
+  if (handedOver === undefined) return {};
   const { where, isConfirmed, remaining, note } = handedOver;
   return {
-    ...result,
     handover: where,
     isConfirmed,
     ...(remaining === undefined ? {} : { remaining }),

@@ -1,4 +1,4 @@
-import { declaredSizes } from "../bundle/read_bundle.ts";
+import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";

@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
-import { importBundle, type ImportOptions } from "../../../lib/install/import_bundle.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import type { ImportOptions } from "../../../lib/install/import_package.ts";
 import { CorruptError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
