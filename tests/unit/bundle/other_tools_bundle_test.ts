@@ -6,30 +6,10 @@ import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { makeBlob, streamOf } from "../../support/content.ts";
+import { streamOf } from "../../support/content.ts";
 import { linesOf } from "../install/import_support.ts";
-import { fileOf, filesOf, makeImage, makeKubePkg, makeTar, type TestFile } from "./bundle_support.ts";
-
-// What the packer of octohelm/kubepkg writes: a plain tar; each line of `status.digests` as a blob; then, for each package,
-// `index.json` and `oci-layout`.
-const SHARED = makeBlob(900);
-const [A, B] = [makeImage("linux/amd64", [SHARED]), makeImage("linux/arm64", [SHARED, makeBlob(50)])];
-const PACKAGE_A = packageOf("a", A);
-const PACKAGE_B = packageOf("b", B);
-const LIST = { apiVersion: "octohelm.tech/v1alpha1", kind: "KubePkgList", items: [PACKAGE_A, PACKAGE_B] };
-const LAYOUT: TestFile[] = [["index.json", '{"schemaVersion":2,"manifests":[]}\n'], ["oci-layout", "{}\n"]];
-
-function packageOf(name: string, image: typeof A) {
-  const reference = `reg.test/${name}:1`;
-  const kubepkg = makeKubePkg({ [reference]: image.root.descriptor.digest }, "1.0.0", {
-    status: { digests: linesOf(image, `reg.test/${name}`) },
-  });
-  return { ...kubepkg, metadata: { ...kubepkg.metadata, name } };
-}
-
-function blobsOf(image: typeof A): TestFile[] {
-  return [...image.blobs, ...image.manifests].map(fileOf);
-}
+import { fileOf, filesOf, makeTar, type TestFile } from "./bundle_support.ts";
+import { A, B, LAYOUT, LIST, LIST_FILES, PACKAGE_A, PACKAGE_B } from "./list_bundle.ts";
 
 /** The digests of the blobs of a bundle, as a reader sees them. */
 async function read(bytes: Uint8Array<ArrayBuffer>): Promise<Digest[]> {
@@ -39,13 +19,6 @@ async function read(bytes: Uint8Array<ArrayBuffer>): Promise<Digest[]> {
   return found;
 }
 
-const LIST_FILES: readonly TestFile[] = [
-  ["kubepkg.json", JSON.stringify(LIST)],
-  ...blobsOf(A),
-  ...LAYOUT,
-  ...blobsOf(B),
-  ...LAYOUT,
-];
 const [DOCUMENT, ...BLOBS] = filesOf(PACKAGE_A, A);
 const UNDECLARED: TestFile = ["kubepkg.json", JSON.stringify({ ...PACKAGE_A, status: undefined })];
 const MANY_LINES: TestFile = [
