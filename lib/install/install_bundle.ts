@@ -2,6 +2,7 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
+import { type ImageFileResult, ImageFiles, type ImageFilesOptions } from "./image_files.ts";
 import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle.ts";
 import type { ImportOptions, ImportResult } from "./import_package.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -17,6 +18,8 @@ export interface InstallOptions
   readonly handover?: Handover | undefined;
   /** Deletes data that left the package; see `HandoverRequest`. */
   readonly pruneData?: boolean | undefined;
+  /** The folder for an archive with the images of each package; see `ImageFiles`. */
+  readonly images?: Pick<ImageFilesOptions, "folder" | "platforms"> | undefined;
 }
 
 /** The result of an installation. */
@@ -29,6 +32,8 @@ export interface InstallResult extends ImportResult {
   readonly remaining?: readonly string[];
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly handoverNote?: string;
+  /** The archive with the images of the package. */
+  readonly imageFile?: ImageFileResult;
 }
 
 /**
@@ -63,11 +68,13 @@ export async function installPackages(
 
 async function installAll(
   source: BundleSource,
-  { store, records, handover, ...options }: InstallOptions,
+  { store, records, handover, images, ...options }: InstallOptions,
   isSingle: boolean,
 ): Promise<PackageOutcome<InstallResult>[]> {
   const handedOver = new Map<KubePkg, HandoverResult>();
+  const imageFiles = new Map<KubePkg, ImageFileResult | undefined>();
   const { force, pruneData } = options;
+  const files = new ImageFiles({ ...images, store, records: records.images, force });
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
   const outcomes = await importPackages(source, store, {
     ...options,
@@ -77,12 +84,20 @@ async function installAll(
       const { changes, refusal } = await planHandover(kubepkg, handing);
       return { manifests: describeChanges(changes), ...(refusal === undefined ? {} : { refusal }) };
     }),
+    findRefusal: (kubepkg, bytesToWrite) => files.findRefusal(kubepkg, bytesToWrite),
     installation: {
       findInstalled: (name) => records.read(name),
-      prepare: async () => await handover?.prepare(),
+      prepare: async () => {
+        await handover?.prepare();
+        await files.prepare();
+      },
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => handing === undefined || await isPackageHandedOver(kubepkg, handing),
+      isFinished: async (kubepkg) => {
+        return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
+      },
       finish: async (kubepkg, { isRepair }) => {
+        // Before the manifests: what they run is then ready for the next start of k3s.
+        if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
@@ -104,7 +119,15 @@ async function installAll(
     if (plan.verdict === "same" && !isImported && !plan.isRepair && !options.dryRun) {
       await records.pending.removeRelease(kubepkg);
     }
-    done.push({ ...outcome, result: { ...outcome.result, ...describeHandover(handedOver.get(kubepkg)) } });
+    const imageFile = imageFiles.get(kubepkg);
+    done.push({
+      ...outcome,
+      result: {
+        ...outcome.result,
+        ...describeHandover(handedOver.get(kubepkg)),
+        ...(imageFile === undefined ? {} : { imageFile }),
+      },
+    });
   }
   return done;
 }

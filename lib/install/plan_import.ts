@@ -31,6 +31,8 @@ export interface PlanImportOptions {
   readonly isInPlace?: () => Promise<boolean>;
   /** Plans the hand-over; without it the objects are compared with those of the installed release. */
   readonly planManifests?: ((kubepkg: KubePkg) => Promise<ManifestPlan>) | undefined;
+  /** Returns another reason why the import is not possible; called with the bytes that it writes into the store. */
+  readonly findRefusal?: ((kubepkg: KubePkg, bytesToWrite: number) => Promise<Error | undefined>) | undefined;
 }
 
 /** What an import would do to the objects in the cluster. */
@@ -124,6 +126,7 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
   const { manifests, refusal: refusedHandover } = await planManifests(kubepkg, options);
   const refusal = refuseVersion(kubepkg, comparison, options) ??
     (isSame && !isRepair ? undefined : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
+      await options.findRefusal?.(kubepkg, blobs.bytesToWrite) ??
       (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
   return {
     name,

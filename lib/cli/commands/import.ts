@@ -9,7 +9,7 @@ import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { ownPlatform, readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
@@ -26,7 +26,11 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   if (files.filter((file) => file === "-").length > 1) {
     throw new UsageError("Cannot import - twice: standard input can be read once");
   }
-  const { data } = await readSettings(invocation, io);
+  const { data, platforms = [ownPlatform()] } = await readSettings(invocation, io);
+  const folder = invocation.flag("images-dir");
+  if (folder === undefined && invocation.flag("platform") !== undefined) {
+    throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
+  }
   const warn = createWarning(io);
   const store = new DiskStore(data, { warn });
   const records = new PackageRecords(data);
@@ -61,6 +65,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         handover,
         force: invocation.isSet("force"),
         pruneData: invocation.isSet("prune-data"),
+        images: { folder, platforms },
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
@@ -74,7 +79,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     for (const { result } of outcomes) {
       if (result === undefined) continue;
       if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
-      if (result.handoverNote !== undefined) warn(result.handoverNote);
+      for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
     }
     // The error of a file's only package is reported below, as that of a file that cannot be read.
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
@@ -118,7 +123,7 @@ function summarizeOutcome(file: string, outcome: PackageOutcome<InstallResult>, 
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part } = result;
+  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile } = result;
   const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
@@ -131,6 +136,7 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     images,
     blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
+    ...(imageFile === undefined || imageFile.note !== undefined ? {} : { imageFile: imageFile.path }),
   };
 }
 
@@ -158,8 +164,14 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       }), ${plan.blobs.held} already in the store`,
   );
   if (!isImported) lines.push(...formatNeeds(plan));
-  if (isImported) lines.push(...formatHandover(result));
+  if (isImported) lines.push(...formatImageFile(result), ...formatHandover(result));
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatImageFile({ imageFile }: InstallResult): string[] {
+  return imageFile === undefined || imageFile.note !== undefined
+    ? []
+    : [`  images written to ${imageFile.path}; k3s loads them when it starts`];
 }
 
 function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallResult): string[] {
