@@ -2,7 +2,7 @@ import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.
 import type { ContentSource } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
-import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { CorruptError } from "../oci/error.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
@@ -18,6 +18,8 @@ import type { ImageGraph } from "./image_graph.ts";
 export interface ImageArchive {
   /** The references of the images. */
   readonly images: readonly string[];
+  /** The references of images that are not available for any of the platforms, and are left out. */
+  readonly skipped: readonly string[];
   /** Size of the file, in bytes. */
   readonly size: number;
   /**
@@ -40,24 +42,21 @@ const encoder = new TextEncoder();
 
 /**
  * Plans an archive of images, for some platforms. Where the images' index lists other platforms too, the archive has the
- * manifest of the one platform under the image's name, or an index of those that it carries: k3s before 1.29 (containerd
- * 1.6) does not import an index of which a manifest is missing.
+ * manifest of the one platform under the image's name, or an index of those that it carries: k3s imports all platforms,
+ * and containerd 1.6 then refuses an index of which a manifest is missing.
  *
  * @param graphs the images, with all manifests that `store` has
- * @throws {IncompleteError} when an image is not available for any of the platforms
  */
 export function planImageArchive(
   graphs: readonly ImageGraph[],
   store: Pick<ContentSource, "openBlob">,
   platforms: readonly Platform[],
 ): ImageArchive {
-  const images = graphs.map((graph) => {
+  const images = graphs.flatMap((graph) => {
     const selected = selectPlatforms(graph, platforms);
-    if (selected !== undefined) return { graph, ...selected };
-    const [name, wanted] = [formatReference(graph.reference), platforms.map(formatName).join(", ")];
-    const found = graph.platforms.join(", ") || "no platform that is named";
-    throw new IncompleteError(`Cannot write ${name} into an archive: it is for ${found}, not for ${wanted}`, []);
+    return selected === undefined ? [] : [{ graph, ...selected }];
   });
+  const written = new Set(images.map(({ graph }) => graph));
   const blobs = new Map<Digest, ArchivedBlob>();
   for (const { graph: { repository }, content, manifests } of images) {
     for (const descriptor of content) blobs.set(descriptor.digest, { descriptor, repository, bytes: undefined });
@@ -67,6 +66,7 @@ export function planImageArchive(
   const entries = [...blobs.values()];
   return {
     images: images.map(({ graph }) => formatReference(graph.reference)),
+    skipped: graphs.filter((graph) => !written.has(graph)).map(({ reference }) => formatReference(reference)),
     size: entries.reduce((sum, { descriptor }) => sum + sizeOfEntry(descriptor), head.length + END_BYTES),
     head,
     readBody: () => readBody(entries, store),
@@ -141,8 +141,4 @@ async function* readBody(
     if (size % BLOCK_BYTES !== 0) yield new Uint8Array(paddedSize(size) - size);
   }
   yield new Uint8Array(END_BYTES);
-}
-
-function formatName({ os, architecture, variant }: Platform): string {
-  return [os, architecture, variant].filter((part) => part !== undefined).join("/");
 }

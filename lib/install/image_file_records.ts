@@ -24,6 +24,8 @@ export interface ImageFileRecord {
   readonly platforms: readonly string[];
   /** The archive of the installed release; after an interruption also an earlier or a later one. */
   readonly files: readonly OwnedArchive[];
+  /** The identity of the release in the archive (`digestOfIdentity`); absent while the archive is being written. */
+  readonly release?: Digest;
 }
 
 const LIMITS = { maxBytes: 1024 * 1024, maxDepth: 16 };
@@ -74,12 +76,12 @@ export class ImageFileRecords {
 }
 
 function parseRecord(json: unknown, path: string): ImageFileRecord {
-  const { folder, platforms, files } = isJsonObject(json) ? json : {};
+  const { folder, platforms, files, release } = isJsonObject(json) ? json : {};
   const isText = (value: unknown): value is string => typeof value === "string";
   if (
     isText(folder) && Array.isArray(platforms) && platforms.every(isText) && Array.isArray(files) &&
     files.every(isOwnedArchive)
-  ) return { folder, platforms, files };
+  ) return { folder, platforms, files, ...(isDigest(release) ? { release } : {}) };
   throw new CorruptError(`Cannot use ${path}: it is not valid; remove it, and import the package with --images-dir`);
 }
 

@@ -3,6 +3,7 @@ import type { ContentStore } from "../content/source.ts";
 import { commitFile, parentOf, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { digestOfIdentity } from "../kubepkg/version.ts";
 import { computeDigest } from "../oci/digest.ts";
 import { NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
@@ -26,6 +27,8 @@ export interface ImageFilesOptions {
 /** An archive that was written or removed. */
 export interface ImageFileResult {
   readonly path: string;
+  /** The references of images that are not in the archive, because they are for other platforms. */
+  readonly skipped?: readonly string[];
   /** Set if nothing was done; the reason, for a warning. */
   readonly note?: string;
 }
@@ -89,19 +92,21 @@ export class ImageFiles {
   async isWritten(kubepkg: KubePkg): Promise<boolean> {
     const place = this.#options.folder === undefined ? undefined : await this.#placeOf(kubepkg);
     if (place === undefined) return true;
-    const [file, ...others] = place.record?.files ?? [];
-    const isRecorded = file !== undefined && others.length === 0 && file.path === pathOf(kubepkg, place.folder) &&
-      place.record?.platforms.join() === place.platforms.map(formatPlatform).join();
-    return isRecorded && await isFile(file);
+    const { release, folder, platforms, files } = place.record ?? {};
+    const isRecorded = release === digestOfIdentity(kubepkg) && folder === place.folder &&
+      platforms?.join() === place.platforms.map(formatPlatform).join();
+    for (const file of files ?? []) if (!await isFile(file)) return false;
+    return isRecorded;
   }
 
   /**
-   * Writes the archive of an installed package from the content of the store, and removes that of an earlier release.
+   * Writes the archive of an installed package from the content of the store, and removes that of an earlier release. A
+   * package without images for the platforms has no archive.
    *
    * @returns `undefined` if the package has no archive
    * @throws {RefusedError} when a file of that name was not written by crpe
    * @throws {NoSpaceError} when there is not enough space
-   * @throws {IncompleteError} when an image is not available for the platforms, or the store misses content
+   * @throws {IncompleteError} when the store misses content
    */
   async write(kubepkg: KubePkg): Promise<ImageFileResult | undefined> {
     const place = await this.#placeOf(kubepkg);
@@ -120,20 +125,20 @@ export class ImageFiles {
     const archive = planImageArchive(graphs, store, place.platforms);
     const refusal = await this.#refuseSpace(kubepkg, place, archive.size);
     if (refusal !== undefined) throw refusal;
-    const file: OwnedArchive = {
-      path,
-      size: archive.size,
-      headSize: archive.head.length,
-      headDigest: headDigestOf(archive),
-    };
+    const file = { path, size: archive.size, headSize: archive.head.length, headDigest: headDigestOf(archive) };
+    const files: OwnedArchive[] = archive.images.length === 0 ? [] : [file];
     const record = { folder: place.folder, platforms: place.platforms.map(formatPlatform) };
     const earlier = place.record?.files ?? [];
     // Recorded before and after, so that the files of an interrupted import are known.
-    await records.write(kubepkg, { ...record, files: [...earlier, file] });
-    await writeArchive(path, archive);
-    for (const old of earlier) if (old.path !== path && await isFile(old)) await removeIfPresent(old.path);
-    await records.write(kubepkg, { ...record, files: [file] });
-    return { path };
+    await records.write(kubepkg, { ...record, files: [...earlier, ...files] });
+    if (files.length > 0) await writeArchive(path, archive);
+    for (const old of earlier) {
+      if ((files.length === 0 || old.path !== path) && await isFile(old)) await removeIfPresent(old.path);
+    }
+    await records.write(kubepkg, { ...record, files, release: digestOfIdentity(kubepkg) });
+    const { skipped } = archive;
+    if (files.length > 0) return { path, skipped };
+    return skipped.length === 0 ? undefined : { path, note: `no image of ${name}@${version} is for this platform` };
   }
 
   async #placeOf(kubepkg: KubePkg): Promise<Place | undefined> {

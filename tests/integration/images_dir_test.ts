@@ -18,22 +18,25 @@ const IMAGES: Readonly<Record<string, BuiltImage>> = {
   "registry.test/team/single:1.0": platformImage(OWN, "single"),
   "docker.io/library/plain:3": buildImage({ platform: OWN, format: "docker" }),
 };
+const FOREIGN = buildIndex([platformImage(`linux/${OTHER}`, "other")]);
+const ALL = "--platform=linux/amd64,linux/arm64,linux/arm/v7";
 /** The manifest of each image for this machine. */
 const MANIFESTS = Object.fromEntries(
   Object.entries(IMAGES).map(([name, image]) => [name, image === INDEX ? INDEX.manifests[0]! : image.manifests[0]!]),
 );
 
 /** A folder with `<version>.tgz` of the images, and the folder `images`. */
-async function createFixture(images: Readonly<Record<string, BuiltImage>>, versions: readonly string[]) {
+async function createFixture(
+  images: Readonly<Record<string, BuiltImage>>,
+  versions: readonly string[] = ["1.0.0"],
+  ...flags: string[]
+) {
   const fixture = await createPackFixture(images);
   await Deno.mkdir(`${fixture.folder.path}/images`);
   for (const version of versions) {
     const kubepkg = makeKubePkg(Object.fromEntries(Object.keys(images).map((name) => [name, ""])), { version });
-    const packed = await fixture.pack(kubepkg, version, "--platform=linux/amd64,linux/arm64,linux/arm/v7");
-    if (packed.code !== 0) {
-      const { code, stderr } = await fixture.pack(kubepkg, version);
-      assertEquals(code, 0, stderr);
-    }
+    const { code, stderr } = await fixture.pack(kubepkg, version, ...flags);
+    assertEquals(code, 0, stderr);
   }
   return {
     ...fixture,
@@ -45,7 +48,7 @@ async function createFixture(images: Readonly<Record<string, BuiltImage>>, versi
 }
 
 peerTest("containerd imports the archive of --images-dir", ["containerd", "ctr"], async () => {
-  await using fixture = await createFixture(IMAGES, ["1.0.0"]);
+  await using fixture = await createFixture(IMAGES);
   const imported = await fixture.import("1.0.0");
   assertEquals(imported.code, 0, imported.stderr);
   assertStringIncludes(imported.stdout, `images written to ${await Deno.realPath(fixture.archive("1.0.0"))}`);
@@ -65,7 +68,7 @@ peerTest("containerd imports the archive of --images-dir", ["containerd", "ctr"]
 });
 
 peerTest("podman loads all images of the archive, and skopeo finds each", ["podman", "skopeo"], async () => {
-  await using fixture = await createFixture(IMAGES, ["1.0.0"]);
+  await using fixture = await createFixture(IMAGES);
   assertEquals((await fixture.import("1.0.0", "--quiet")).code, 0);
   await using tools = await ContainerTools.create();
   const loaded = await tools.podman(["load", "--input", fixture.archive("1.0.0")]);
@@ -87,9 +90,9 @@ peerTest("podman loads all images of the archive, and skopeo finds each", ["podm
 
 Deno.test("--images-dir: several platforms, an upgrade, a rollback and a removal replace the archive", async () => {
   const images = { "registry.test/team/index:1.0": INDEX };
-  await using fixture = await createFixture(images, ["1.0.0", "1.1.0"]);
+  await using fixture = await createFixture(images, ["1.0.0", "1.1.0"], ALL);
   const files = () => fixture.folder.listFiles("images");
-  assertEquals((await fixture.import("1.0.0", "--platform=linux/amd64,linux/arm64,linux/arm/v7")).code, 0);
+  assertEquals((await fixture.import("1.0.0", ALL)).code, 0);
   const text = new TextDecoder().decode((await Deno.readFile(fixture.archive("1.0.0"))).subarray(0, 4096));
   assertStringIncludes(text, INDEX.root.digest);
   const both = await fixture.import("1.0.0", "--platform=linux/amd64,linux/arm64");
@@ -114,6 +117,18 @@ Deno.test("--images-dir: several platforms, an upgrade, a rollback and a removal
   const removed = await fixture.crpe("packages", "remove", "line4", "--data=site");
   assertEquals([removed.code, await files()], [0, []], removed.stderr);
   assertEquals((await fixture.folder.listFiles("site/kubepkg")).filter((name) => name.includes(".images")), []);
+});
+
+Deno.test("--images-dir leaves out an image for other platforms, and writes no file without images", async () => {
+  const images = { "registry.test/team/index:1.0": INDEX, "registry.test/team/other:1.0": FOREIGN };
+  await using fixture = await createFixture(images);
+  const imported = await fixture.import("1.0.0");
+  assertEquals(imported.code, 0, imported.stderr);
+  assertMatch(imported.stderr, /warning: registry\.test\/team\/other:1\.0 is not in .*tar: it is for other platforms/);
+  const none = await fixture.import("1.0.0", "--platform=linux/s390x");
+  assertMatch(none.stderr, /warning: no image of line4@1\.0\.0 is for this platform/);
+  assertEquals([none.code, await fixture.folder.listFiles("images")], [0, []]);
+  assertMatch((await fixture.import("1.0.0", "--platform=linux/s390x")).stdout, /nothing to do/);
 });
 
 Deno.test("[77] --images-dir refuses a file that crpe did not write, and a folder that does not exist", async () => {

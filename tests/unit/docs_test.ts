@@ -25,7 +25,9 @@ const REFERENCE = [README, ...DOCS.map(read)].join("\n");
 
 // Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
 const FOREIGN_FLAGS = [
+  "all-platforms",
   "data-binary",
+  "disable",
   "filter",
   "import-map",
   "no-lock",

@@ -80,6 +80,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       if (result === undefined) continue;
       if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
       for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
+      for (const name of result.imageFile?.skipped ?? []) {
+        warn(`${name} is not in ${result.imageFile?.path}: it is for other platforms`);
+      }
     }
     // The error of a file's only package is reported below, as that of a file that cannot be read.
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;

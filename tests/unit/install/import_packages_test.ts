@@ -1,7 +1,7 @@
 import { importBundle, importPackages, type PackageOutcome } from "../../../lib/install/import_bundle.ts";
 import { installPackages } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
-import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
+import { CorruptError, type IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
