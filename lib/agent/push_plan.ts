@@ -1,5 +1,5 @@
 import { formatPackageTar } from "../bundle/bundle_layout.ts";
-import { declaredSizes } from "../bundle/read_bundle.ts";
+import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { installBundle } from "../install/install_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";

@@ -1,5 +1,6 @@
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
-import { installBundle, type InstallResult } from "../install/install_bundle.ts";
+import type { PackageOutcome } from "../install/import_bundle.ts";
+import { installPackages, type InstallResult } from "../install/install_bundle.ts";
 import type { ImportPlan } from "../install/plan_import.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
@@ -13,7 +14,8 @@ const PROGRESS_MILLISECONDS = 250;
 /**
  * `PUT /kubepkgs`: installs a bundle while its bytes, the body of the request, are received.
  *
- * The answer is the result as JSON. A client that accepts `application/x-ndjson` receives progress lines
+ * The answer is the result as JSON; for a bundle of several packages `{"packages":[…]}` with a result for each. If one of
+ * these fails, the answer is the error with the highest status, and its `detail.packages` says how each ended. A client that accepts `application/x-ndjson` receives progress lines
  * `{"bytes","total","entry"}`, and the result as the last line. A failure before the first blob has its own status. A
  * later failure is the last line, `{"error":{"code","message"}}`, because the status was already sent.
  *
@@ -47,8 +49,8 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
   work.catch(() => {});
   await Promise.race([begun.promise, work]);
   work.then((result) => lines.end(result), (error) => {
-    const { code, message } = toApiError(error, options.describeError);
-    lines.end({ error: { code, message } });
+    const { code, message, detail } = toApiError(error, options.describeError);
+    lines.end({ error: { code, message, ...(detail === undefined ? {} : { detail }) } });
   });
   return new Response(lines.readable as BodyInit, {
     headers: { "content-type": NDJSON, "cache-control": "no-store, no-transform" },
@@ -71,6 +73,12 @@ export function describeInstall(result: InstallResult, dryRun: boolean): Record<
   };
 }
 
+interface FailedImport {
+  readonly error?: unknown;
+  /** The package that failed, where the bundle could be read. */
+  readonly named?: string;
+}
+
 interface InstallFlags {
   readonly force: boolean;
   readonly dryRun: boolean;
@@ -81,7 +89,7 @@ class PackageImport {
   readonly #body: RequestBody;
   readonly #options: AgentOptions;
   readonly #flags: InstallFlags;
-  #plan: ImportPlan | undefined;
+  readonly #plans: ImportPlan[] = [];
 
   constructor(request: Request, options: AgentOptions, flags: InstallFlags) {
     const { maxBundle: limit, stallTimeout } = options;
@@ -92,8 +100,9 @@ class PackageImport {
 
   async run(onProgress?: (progress: BundleProgress) => void): Promise<Record<string, unknown>> {
     const started = this.#options.now();
-    const report = (outcome: ImportOutcome, result?: InstallResult, error?: unknown) => {
-      const { name, version, verdict, installedVersion } = result?.plan ?? this.#plan ?? {};
+    const report = (outcome: ImportOutcome, result?: InstallResult, { error, named }: FailedImport = {}) => {
+      const plan = result?.plan ?? this.#plans.find(({ name }) => named === undefined || name === named);
+      const { name = named, version, verdict, installedVersion } = plan ?? {};
       this.#options.onImport({
         outcome,
         ...(name === undefined ? {} : { name, version, verdict, installedVersion }),
@@ -104,37 +113,68 @@ class PackageImport {
       });
     };
     try {
-      const result = await this.#install(onProgress);
-      if (!this.#flags.dryRun) report(outcomeOfResult(result), result);
-      return describeInstall(result, this.#flags.dryRun);
-    } catch (error) {
-      report(outcomeOf(error), undefined, error);
-      throw error;
+      const outcomes = await this.#install(onProgress).catch((error) => {
+        report(outcomeOf(error), undefined, { error });
+        throw error;
+      });
+      for (const { name, result, error } of outcomes) {
+        const failure = result === undefined ? error : result.plan.refusal;
+        if (failure !== undefined) report(outcomeOf(failure), undefined, { error: failure, named: name });
+        else if (result !== undefined && !this.#flags.dryRun) report(outcomeOfResult(result), result);
+      }
+      return this.#describe(outcomes);
     } finally {
       await this.#body.close();
     }
   }
 
-  async #install(onProgress?: (progress: BundleProgress) => void): Promise<InstallResult> {
+  #describe(outcomes: readonly PackageOutcome<InstallResult>[]): Record<string, unknown> {
+    const { dryRun } = this.#flags;
+    const { describeError } = this.#options;
+    const packages = outcomes.map(({ result, error, ...name }) => {
+      const failure = result === undefined ? error : result.plan.refusal;
+      const document = result === undefined ? { ...name, dryRun, imported: false } : describeInstall(result, dryRun);
+      return { document, failure };
+    });
+    const failures = packages.map(({ failure }) => failure).filter((failure) => failure !== undefined);
+    const [only, ...others] = packages;
+    if (only !== undefined && others.length === 0) {
+      if (failures.length > 0) throw failures[0];
+      return only.document;
+    }
+    const documents = packages.map(({ document, failure }) => {
+      if (failure === undefined) return document;
+      const { code, message } = toApiError(failure, describeError);
+      return { ...document, error: { code, message } };
+    });
+    if (failures.length === 0) return { packages: documents };
+    const errors = failures.map((failure) => toApiError(failure, describeError));
+    const worst = errors.reduce((a, b) => b.status > a.status ? b : a);
+    const messages = errors.map(({ message }) => message).join("; ");
+    throw new RegistryError(worst.code, messages, { detail: { packages: documents } });
+  }
+
+  async #install(onProgress?: (progress: BundleProgress) => void): Promise<PackageOutcome<InstallResult>[]> {
     const { store, records, handover, freeBytes, takeLease } = this.#options;
     const body = this.#body;
     using _lease = this.#flags.dryRun ? undefined : await takeLease();
-    const result = await installBundle(body.stream, {
+    const outcomes = await installPackages(body.stream, {
       ...this.#flags,
       store,
       records,
       handover,
       freeBytes,
-      onPlan: (plan) => this.#plan = plan,
+      onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),
     });
-    if (result.plan.refusal !== undefined) throw result.plan.refusal;
+    if (outcomes.some(({ result }) => result === undefined || result.plan.refusal !== undefined)) return outcomes;
     // If there was nothing to install, and in a dry run, only the start of the body was read. The rest is read now,
     // because a client that receives an answer in the middle of its request may report a failure, as curl does, and
     // because a `Content-Digest` is then verified.
-    if (!result.isImported && (result.part === undefined || this.#flags.dryRun)) await body.finish();
-    return result;
+    const isRead = outcomes.some(({ result }) => result?.isImported || result?.part !== undefined);
+    if (!isRead || this.#flags.dryRun) await body.finish();
+    return outcomes;
   }
 }
 

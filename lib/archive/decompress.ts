@@ -11,6 +11,11 @@ export type Compression = "gzip" | "zstd" | "none";
 export interface Decompressed {
   readonly compression: Compression;
   readonly reader: ByteReader;
+  /**
+   * Whether the first member has the extra field in which crpe writes the size of the documents. Known once the first bytes
+   * were read.
+   */
+  readonly hasDocumentSize: () => boolean;
 }
 
 /**
@@ -26,12 +31,14 @@ export async function decompress(source: BundleSource, what = "the bundle"): Pro
   try {
     const compression = detectCompression(await input.peek(4));
     switch (compression) {
-      case "gzip":
-        return { compression, reader: new ByteReader(new GzipSource(input, what), what) };
+      case "gzip": {
+        const gzip = new GzipSource(input, what);
+        return { compression, reader: new ByteReader(gzip, what), hasDocumentSize: () => gzip.hasDocumentSize };
+      }
       case "zstd":
-        return { compression, reader: new ByteReader(new ZstdSource(input, what), what) };
+        return { compression, reader: new ByteReader(new ZstdSource(input, what), what), hasDocumentSize: () => false };
       case "none":
-        return { compression, reader: input };
+        return { compression, reader: input, hasDocumentSize: () => false };
     }
   } catch (error) {
     await input.cancel(error);

@@ -29,6 +29,7 @@ export class GzipSource implements ByteSource {
   #crc = 0;
   #size = 0;
   #isSkipped = false;
+  #hasDocumentSize = false;
 
   /** @param what name of the input in errors */
   constructor(input: ByteReader, what: string) {
@@ -63,6 +64,11 @@ export class GzipSource implements ByteSource {
     return skipped;
   }
 
+  /** Whether the first member has the extra field in which crpe writes the size of the documents. */
+  get hasDocumentSize(): boolean {
+    return this.#hasDocumentSize;
+  }
+
   async cancel(reason?: unknown): Promise<void> {
     await this.#member?.cancel(reason);
     await this.#input.cancel(reason);
@@ -86,6 +92,7 @@ export class GzipSource implements ByteSource {
     if (flags & FLAG.name) await this.#skipText();
     if (flags & FLAG.comment) await this.#skipText();
     if (flags & FLAG.headerCrc) await this.#input.skip(2);
+    if (this.#isFirst) this.#hasDocumentSize = head !== undefined;
     this.#isFirst = false;
     this.#crc = this.#size = 0;
     this.#isSkipped = false;

@@ -9,7 +9,7 @@ import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
-import { formatReference } from "../oci/reference.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
 import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
@@ -87,7 +87,10 @@ export function formatPartHead(kubepkg: KubePkg): GzipHead {
 
 // The documents that describe the bundle. They come first, and take a few kilobytes that compress well.
 function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[]): GzipHead {
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: images.map(formatIndexEntry) };
+  const manifests = formatIndexEntries(
+    images.map(({ reference, root }) => ({ reference, descriptor: root.descriptor })),
+  );
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests };
   return formatGzipHead(formatFiles([
     [ENTRY_NAME.kubepkg, kubepkg],
     [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
@@ -119,17 +122,29 @@ function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
   return bytes;
 }
 
-function formatIndexEntry({ reference, root }: ResolvedImage): Descriptor {
-  const { mediaType, digest, size } = root.descriptor;
-  return {
-    mediaType,
-    digest,
-    size,
-    annotations: {
-      ...(reference.tag === undefined ? {} : { "org.opencontainers.image.ref.name": reference.tag }),
-      "io.containerd.image.name": formatReference(reference),
-    },
-  };
+/**
+ * The entries of an `index.json` for images. `io.containerd.image.name` is the full reference. skopeo and podman choose an
+ * image of an archive by `org.opencontainers.image.ref.name`, and take the first of several equal names. So that is the
+ * tag where only one image has it, and the full reference elsewhere.
+ */
+export function formatIndexEntries(
+  images: readonly { readonly reference: Reference; readonly descriptor: Descriptor }[],
+): Descriptor[] {
+  const counts = new Map<string | undefined, number>();
+  for (const { reference: { tag } } of images) counts.set(tag, (counts.get(tag) ?? 0) + 1);
+  return images.map(({ reference, descriptor: { mediaType, digest, size } }) => {
+    const name = formatReference(reference);
+    const refName = counts.get(reference.tag) === 1 ? reference.tag : name;
+    return {
+      mediaType,
+      digest,
+      size,
+      annotations: {
+        ...(reference.tag === undefined ? {} : { "org.opencontainers.image.ref.name": refName as string }),
+        "io.containerd.image.name": name,
+      },
+    };
+  });
 }
 
 /** Formats a bundle with `kubepkg.json` alone, for a store that already holds all content of the package. */

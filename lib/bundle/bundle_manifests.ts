@@ -18,12 +18,12 @@ export class BundleManifests {
   readonly #kept = new Map<Digest, Uint8Array>();
   #bytes = 0;
 
-  constructor(kubepkg: KubePkg, { what, declared }: BundleReader) {
+  constructor(packages: readonly KubePkg[], { what, declared }: BundleReader) {
     this.#what = what;
     this.#isDeclared = declared !== undefined;
     this.#types = new Map([
-      ...(kubepkg.status?.digests ?? []).map(({ digest, type }) => [digest, type] as const),
-      ...rootDigests(kubepkg).map((digest) => [digest, "manifest"] as const),
+      ...packages.flatMap(({ status }) => status?.digests ?? []).map(({ digest, type }) => [digest, type] as const),
+      ...packages.flatMap(rootDigests).map((digest) => [digest, "manifest"] as const),
     ]);
   }
 

@@ -4,9 +4,10 @@ import type { KubePkg, StatusDigest } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import { declaredSizes, readBundle } from "./read_bundle.ts";
+import { declaredSizes } from "./declared_sizes.ts";
+import { readBundle } from "./read_bundle.ts";
 
-/** The description of a bundle, from its `kubepkg.json`. */
+/** The description of a package of a bundle, from its `kubepkg.json`. */
 export interface BundleInfo {
   readonly name: string;
   readonly namespace: string;
@@ -38,15 +39,15 @@ export interface ImageInfo {
 }
 
 /**
- * Describes a bundle. Reads only its first entry.
+ * Describes the packages of a bundle, in its order; one unless the bundle holds a list. Reads only its first entry.
  *
  * @param what name of the bundle in errors
  * @throws {CorruptError} when the file is not a bundle
  */
-export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo> {
+export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo[]> {
   const bundle = await readBundle(source, { what });
   await bundle.cancel();
-  return describeBundle(bundle.kubepkg);
+  return bundle.packages.map(describeBundle);
 }
 
 /** Describes the package of a bundle. */

@@ -14,7 +14,7 @@ import { readBundle } from "./read_bundle.ts";
 export async function listBundleDigests(source: BundleSource, what?: string): Promise<Set<Digest>> {
   const bundle = await readBundle(source, { what });
   try {
-    const { part } = bundle.kubepkg.status ?? {};
+    const { part } = bundle;
     if (part !== undefined) {
       throw new RefusedError(
         `Cannot use ${bundle.what}: it is part ${part.number} of ${part.count}, and whether the site has the other parts is unknown; use the site's inventory (--have)`,

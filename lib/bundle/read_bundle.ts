@@ -2,11 +2,13 @@ import { decompress } from "../archive/decompress.ts";
 import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
+import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
-import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
+import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
+import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
@@ -21,13 +23,23 @@ export interface ReadBundleOptions {
   /** Name of the file in errors. */
   readonly what?: string | undefined;
   /** Receives the error of an invalid entry, which is then skipped. Without it the error is thrown. */
-  readonly onProblem?: (error: CorruptError) => void;
+  readonly onProblem?: ((error: CorruptError) => void) | undefined;
+}
+
+interface BundleReaderOptions extends ReadBundleOptions {
+  /** Whether the file has the extra field of a bundle that crpe packed. */
+  readonly isSealed?: boolean;
 }
 
 /** Most entries of a bundle that does not declare its content. */
 const MAX_ENTRIES = 100_000;
 /** Most pieces of one blob in one part. A part that crpe packed has one. */
 const MAX_PIECES = 16;
+/** How often a blob may occur in a bundle of another tool that does not declare its content. */
+const MAX_REPEATS = 1000;
+const PIECE_BYTES = 1024 * 1024;
+/** Documents that other tools add for docker. They are not used. */
+const DOCUMENTS_OF_OTHER_TOOLS: ReadonlySet<string> = new Set(["manifest.json", "repositories"]);
 
 /**
  * Opens a bundle and reads its first entry, `kubepkg.json`. The rest of the source is read on demand.
@@ -38,7 +50,8 @@ export async function readBundle(
   source: BundleSource,
   { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
-  const tar = new TarReader(await openTar(source, what), what);
+  const { reader, isSealed } = await openTar(source, what);
+  const tar = new TarReader(reader, what);
   try {
     const first = await tar.next();
     if (first?.name !== ENTRY_NAME.kubepkg) {
@@ -53,8 +66,8 @@ export async function readBundle(
       );
     }
     const bytes = await first.readAll(PACKED_LIMITS.maxBytes);
-    const kubepkg = readKubePkgJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
-    return new BundleReader(tar, kubepkg, { what, onProblem });
+    const packages = readKubePkgsJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
+    return new BundleReader(tar, packages, { what, onProblem, isSealed });
   } catch (error) {
     await tar.cancel(error);
     throw error;
@@ -62,29 +75,16 @@ export async function readBundle(
 }
 
 /**
- * Returns the digests that a package declares in `status.digests`, with their sizes in bytes; `undefined` when it declares
- * none.
+ * A bundle after its `kubepkg.json` was read.
  *
- * @param what name of the bundle in errors
- * @throws {CorruptError} when a digest is declared with two sizes
+ * A bundle that crpe packed has each entry once, and no others. Tools of the earlier generation write a blob once for each
+ * line of `status.digests`, so that a blob of two images is in the tar twice; `index.json` and `oci-layout` once for each
+ * package; and a `manifest.json` for docker. Such files are read too: a repeated blob is verified and skipped.
  */
-export function declaredSizes(kubepkg: KubePkg, what = "the bundle"): Map<Digest, number> | undefined {
-  const digests = kubepkg.status?.digests;
-  if (digests === undefined || digests.length === 0) return undefined;
-  const sizes = new Map<Digest, number>();
-  for (const { digest, size } of digests) {
-    if ((sizes.get(digest) ?? size) !== size) {
-      throw new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg} of ${what}: status.digests has two sizes for ${digest}`);
-    }
-    sizes.set(digest, size);
-  }
-  return sizes;
-}
-
-/** A bundle after its `kubepkg.json` was read. */
 export class BundleReader {
-  readonly kubepkg: KubePkg;
-  /** The digests that the package declares, with their sizes in bytes. */
+  /** The packages of the bundle, in its order; at least one. */
+  readonly packages: readonly KubePkg[];
+  /** The digests that the packages declare, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
   /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
@@ -93,17 +93,34 @@ export class BundleReader {
   /** The entry names that a part declares, with their sizes in bytes. */
   readonly #carries: ReadonlyMap<string, number> | undefined;
   readonly #tar: TarReader;
-  readonly #onProblem: ((error: CorruptError) => void) | undefined;
-  readonly #seen = new Set<string>([ENTRY_NAME.kubepkg]);
+  readonly #options: BundleReaderOptions;
+  /** How often each entry occurred. */
+  readonly #seen = new Map<string, number>([[ENTRY_NAME.kubepkg, 1]]);
+  /** How often each digest may occur. */
+  readonly #lines = new Map<Digest, number>();
+  #entries = 1;
 
-  constructor(tar: TarReader, kubepkg: KubePkg, { what = "the bundle", onProblem }: ReadBundleOptions = {}) {
+  constructor(tar: TarReader, packages: readonly KubePkg[], options: BundleReaderOptions = {}) {
+    const { what = "the bundle" } = options;
     this.#tar = tar;
-    this.kubepkg = kubepkg;
+    this.#options = options;
+    this.packages = packages;
     this.what = what;
-    this.declared = declaredSizes(kubepkg, what);
-    this.part = kubepkg.status?.part;
-    this.#onProblem = onProblem;
+    this.#checkPackages();
+    this.declared = declaredSizesOfAll(packages, what);
+    this.part = packages[0]?.status?.part;
     this.#carries = this.part && this.#listCarried(this.part);
+    for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
+      this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
+    }
+  }
+
+  /** The only package of the bundle. @throws {CorruptError} when it has several */
+  get kubepkg(): KubePkg {
+    const [kubepkg, ...others] = this.packages;
+    if (kubepkg !== undefined && others.length === 0) return kubepkg;
+    const names = this.packages.slice(0, 10).map(({ metadata }) => metadata.name).join(", ");
+    throw this.#refuse(`it holds ${this.packages.length} packages (${names}), one is expected`);
   }
 
   /**
@@ -139,27 +156,81 @@ export class BundleReader {
   }
 
   async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start"> | undefined> {
-    const { name, size } = entry;
-    if (this.#seen.has(name)) throw this.#refuse(`it has ${name} twice`);
-    this.#seen.add(name);
-    if (this.#seen.size > MAX_ENTRIES && this.declared === undefined) {
+    const { name } = entry;
+    const times = (this.#seen.get(name) ?? 0) + 1;
+    this.#seen.set(name, times);
+    if (++this.#entries > MAX_ENTRIES && this.declared === undefined) {
       throw this.#refuse(`it has more than ${MAX_ENTRIES} entries`);
     }
-    if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) {
-      // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
-      parseJson(await entry.readAll(PACKED_LIMITS.maxBytes), `${name} of ${this.what}`, PACKED_LIMITS);
-      return undefined;
-    }
+    if (times > 1) return await this.#checkRepeated(entry, times);
+    if (this.#isDocument(name)) return await this.#checkDocument(entry);
     if (this.#carries !== undefined) return this.#checkCarried(entry);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
     }
-    if (this.declared === undefined) return { digest };
+    this.#checkSize(digest, entry.size);
+    return { digest };
+  }
+
+  #checkSize(digest: Digest, size: number): void {
+    if (this.declared === undefined) return;
     const declared = this.declared.get(digest);
     if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
-    return { digest };
+  }
+
+  // Only files of other tools have an entry more than once.
+  async #checkRepeated(entry: TarEntry, times: number): Promise<undefined> {
+    const { name, size } = entry;
+    const digest = parseBlobEntryName(name);
+    const allowed = this.#isStrict
+      ? 1
+      : digest !== undefined
+      ? this.declared === undefined ? MAX_REPEATS : this.#lines.get(digest) ?? 1
+      : this.#isDocument(name)
+      ? this.packages.length
+      : 1;
+    if (times > allowed) throw this.#refuse(`it has ${name} twice`);
+    if (digest === undefined) return await this.#checkDocument(entry);
+    this.#checkSize(digest, size);
+    const verifier = new Verifier(digest, size);
+    try {
+      for (let piece = await entry.read(PIECE_BYTES); piece !== undefined; piece = await entry.read(PIECE_BYTES)) {
+        verifier.update(piece);
+      }
+      verifier.finish();
+    } catch (cause) {
+      if (!(cause instanceof DigestMismatchError)) throw cause;
+      throw new CorruptError(`Cannot use ${this.what}: it has ${name} twice, with different bytes`, { cause });
+    }
+  }
+
+  // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
+  async #checkDocument(entry: TarEntry): Promise<undefined> {
+    parseJson(await entry.readAll(PACKED_LIMITS.maxBytes), `${entry.name} of ${this.what}`, PACKED_LIMITS);
+  }
+
+  #isDocument(name: string): boolean {
+    if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) return true;
+    return !this.#isStrict && DOCUMENTS_OF_OTHER_TOOLS.has(name);
+  }
+
+  get #isStrict(): boolean {
+    return this.#options.isSealed === true || this.part !== undefined;
+  }
+
+  #checkPackages(): void {
+    if (this.packages.length === 1) return;
+    const seen = new Set<string>();
+    for (const { metadata: { name, namespace }, status } of this.packages) {
+      if (status?.part !== undefined) {
+        throw this.#refuse(`${name} is a part of a split bundle, which cannot hold other packages`);
+      }
+      const key = `${namespace}/${name}`;
+      if (seen.has(key)) throw this.#refuse(`it holds the package ${key} twice`);
+      seen.add(key);
+    }
   }
 
   #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {
@@ -193,8 +264,9 @@ export class BundleReader {
   }
 
   #report(error: unknown): void {
-    if (this.#onProblem === undefined || !(error instanceof CorruptError)) throw error;
-    this.#onProblem(error);
+    const { onProblem } = this.#options;
+    if (onProblem === undefined || !(error instanceof CorruptError)) throw error;
+    onProblem(error);
   }
 
   #refuse(reason: string): CorruptError {
@@ -202,11 +274,11 @@ export class BundleReader {
   }
 }
 
-async function openTar(source: BundleSource, what: string): Promise<ByteReader> {
-  const { compression, reader } = await decompress(source, what);
+async function openTar(source: BundleSource, what: string): Promise<{ reader: ByteReader; isSealed: boolean }> {
+  const { compression, reader, hasDocumentSize } = await decompress(source, what);
   try {
     const head = await reader.peek(BLOCK_BYTES);
-    if (isTarHead(head)) return reader;
+    if (isTarHead(head)) return { reader, isSealed: hasDocumentSize() };
     const reason = compression !== "none"
       ? `it is not a bundle (the ${compression} data is not a tar)`
       : head.length === 0

@@ -22,8 +22,8 @@ export interface BundleProblem {
 
 /** The result of verifying a bundle. */
 export interface BundleVerification {
-  readonly name: string;
-  readonly version: string;
+  /** The packages of the bundle; one unless it holds a list. */
+  readonly packages: readonly { readonly name: string; readonly version: string }[];
   /** Number and total size in bytes of the blobs and manifests that were read. */
   readonly blobs: { readonly count: number; readonly size: number };
   /** Empty when the bundle is intact. */
@@ -55,7 +55,8 @@ export async function verifyBundle(
   bundle.readThrough();
   try {
     const { blobs, problems: found } = await new BundleCheck(bundle, problems).run(onProgress);
-    return { name: bundle.kubepkg.metadata.name, version: bundle.kubepkg.spec.version, blobs, problems: found };
+    const packages = bundle.packages.map(({ metadata: { name }, spec: { version } }) => ({ name, version }));
+    return { packages, blobs, problems: found };
   } finally {
     await bundle.cancel();
   }
@@ -63,7 +64,6 @@ export async function verifyBundle(
 
 class BundleCheck {
   readonly #bundle: BundleReader;
-  readonly #kubepkg: KubePkg;
   readonly #problems: BundleProblem[];
   readonly #manifests: BundleManifests;
   readonly #omitted: ReadonlySet<Digest>;
@@ -72,17 +72,16 @@ class BundleCheck {
 
   constructor(bundle: BundleReader, problems: BundleProblem[]) {
     this.#bundle = bundle;
-    this.#kubepkg = bundle.kubepkg;
     this.#problems = problems;
     const carried = new Set(
       bundle.part?.carries.filter(({ start }) => start === undefined).map(({ digest }) => digest),
     );
     this.#omitted = new Set([
-      ...bundle.kubepkg.status?.omitted ?? [],
+      ...bundle.packages.flatMap(({ status }) => status?.omitted ?? []),
       // Content that other parts carry, wholly or in part.
       ...bundle.part === undefined ? [] : [...bundle.declared?.keys() ?? []].filter((digest) => !carried.has(digest)),
     ]);
-    this.#manifests = new BundleManifests(bundle.kubepkg, bundle);
+    this.#manifests = new BundleManifests(bundle.packages, bundle);
   }
 
   async run(onProgress: VerifyBundleOptions["onProgress"]): Promise<Pick<BundleVerification, "blobs" | "problems">> {
@@ -112,25 +111,25 @@ class BundleCheck {
       else await hash(blob);
     } catch (error) {
       if (!(error instanceof DigestMismatchError)) throw error;
-      this.#report(error.message, digest, imagesNeeding(this.#kubepkg, digest));
+      this.#report(error.message, digest, this.#imagesNeeding(digest));
     }
   }
 
   #findMissing(): void {
     const { declared } = this.#bundle;
     // A bundle that does not declare its content must at least have the manifests of its images.
-    for (const digest of declared?.keys() ?? imagesOf(this.#kubepkg).map(({ digest }) => digest)) {
+    for (const digest of declared?.keys() ?? this.#images().map(({ image }) => image.digest)) {
       if (digest === undefined || this.#sizes.has(digest) || this.#omitted.has(digest)) continue;
-      this.#reportMissing(digest, imagesNeeding(this.#kubepkg, digest));
+      this.#reportMissing(digest, this.#imagesNeeding(digest));
     }
   }
 
   async #checkImages(): Promise<void> {
     const missing = new Map<Digest, string[]>();
-    for (const image of imagesOf(this.#kubepkg)) {
+    for (const { kubepkg, image } of this.#images()) {
       const missingOfImage = new Set<Digest>();
       try {
-        await readImageGraph({ kubepkg: this.#kubepkg, image }, this.#content(), missingOfImage);
+        await readImageGraph({ kubepkg, image }, this.#content(), missingOfImage);
       } catch (error) {
         this.#record(error, formatReference(image.reference));
       }
@@ -139,6 +138,14 @@ class BundleCheck {
       }
     }
     for (const [digest, images] of missing) this.#reportMissing(digest, images);
+  }
+
+  #images() {
+    return this.#bundle.packages.flatMap((kubepkg) => imagesOf(kubepkg).map((image) => ({ kubepkg, image })));
+  }
+
+  #imagesNeeding(digest: Digest): string[] {
+    return [...new Set(this.#bundle.packages.flatMap((kubepkg) => imagesNeeding(kubepkg, digest)))];
   }
 
   #content() {

@@ -83,6 +83,8 @@ export const COMMANDS: readonly Command[] = [
       FLAG.data,
       ...HANDOVER_FLAGS,
       FLAG.pruneData,
+      FLAG.imagesDir,
+      { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },
       { name: "dry-run", summary: "print what would be done, write nothing" },
       {
         name: "force",

@@ -1,4 +1,5 @@
 import { BundleManifests } from "../bundle/bundle_manifests.ts";
+import { declaredSizes, declaredSizesOfAll } from "../bundle/declared_sizes.ts";
 import { type ImageGraph, readImageGraphs, rootDigest } from "../bundle/image_graph.ts";
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
@@ -24,12 +25,21 @@ export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"
 
 const ANY_TYPE = "application/octet-stream";
 
-/** Writes the blobs of a bundle into a store, in the bundle's order, and tracks which content of the package it has. */
+/** Counts of blobs and manifests; those that the store already held are skipped. */
+export interface BlobCounts {
+  readonly written: number;
+  readonly skipped: number;
+  readonly bytesWritten: number;
+}
+
+/** Writes the blobs of a bundle into a store, in the bundle's order, and tracks which content of its packages it has. */
 export class BlobImporter {
-  /** Counts blobs and manifests; those that the store already held are skipped. */
-  readonly counts = { written: 0, skipped: 0, bytesWritten: 0 };
+  readonly #counts = { written: 0, skipped: 0, bytesWritten: 0 };
+  readonly #written = new Set<Digest>();
   readonly #bundle: BundleReader;
-  readonly #kubepkg: KubePkg;
+  readonly #packages: readonly KubePkg[];
+  /** What the packages declare, with sizes in bytes; of a bundle with one package, all that the bundle declares. */
+  readonly #declared: ReadonlyMap<Digest, number> | undefined;
   readonly #store: ImportStore;
   readonly #part: PartImport | undefined;
   readonly #options: BlobImporterOptions;
@@ -39,26 +49,44 @@ export class BlobImporter {
   readonly #total: number | undefined;
   #done = 0;
 
-  /** @param kubepkg the release, with the digests of its images filled in */
-  constructor(bundle: BundleReader, kubepkg: KubePkg, options: BlobImporterOptions) {
+  /** @param packages those of the bundle that are imported, with the digests of their images filled in; at least one */
+  constructor(bundle: BundleReader, packages: readonly KubePkg[], options: BlobImporterOptions) {
     this.#bundle = bundle;
-    this.#kubepkg = kubepkg;
+    this.#packages = packages;
+    // Packages that declare nothing have no images, if others of the bundle declare theirs.
+    this.#declared = bundle.declared && (declaredSizesOfAll(packages, bundle.what) ?? new Map());
     this.#store = options.store;
     this.#part = options.part;
     this.#options = options;
-    this.#manifests = new BundleManifests(kubepkg, bundle);
-    const images = imagesOf(kubepkg);
-    const lines = kubepkg.status?.digests ?? [];
-    const ours = new Set(images.map(({ reference }) => repositoryOf(reference)));
-    this.#repositories = new Map(lines.filter(({ name }) => ours.has(name)).map(({ digest, name }) => [digest, name]));
+    this.#manifests = new BundleManifests(packages, bundle);
+    this.#repositories = new Map(packages.flatMap((kubepkg) => {
+      const own = new Set(imagesOf(kubepkg).map(({ reference }) => repositoryOf(reference)));
+      const lines = (kubepkg.status?.digests ?? []).filter(({ name }) => own.has(name));
+      return lines.map(({ digest, name }) => [digest, name] as const);
+    }));
     this.#total = this.#bytesInFile();
   }
 
   /** Reads the bundle to its end and writes its blobs. Manifests are kept in memory. */
   async importAll(): Promise<void> {
     for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
-      await this.#importBlob(blob);
+      // Of a bundle with several packages, some may be refused. Their content is skipped.
+      if (this.#declared?.has(blob.digest) ?? true) await this.#importBlob(blob);
     }
+  }
+
+  /** The counts for one of the packages. A blob that several need was written for the first of them. */
+  countsOf(kubepkg: KubePkg): BlobCounts {
+    if (this.#packages.length === 1) return { ...this.#counts };
+    const own = declaredSizes(kubepkg) ?? new Map<Digest, number>();
+    const users = this.#firstUsers();
+    const written = [...own].filter(([digest]) => this.#written.has(digest) && users.get(digest) === kubepkg);
+    const carried = [...own.keys()].filter((digest) => this.#inPlace.has(digest));
+    return {
+      written: written.length,
+      skipped: carried.length - written.length,
+      bytesWritten: written.reduce((sum, [, size]) => sum + size, 0),
+    };
   }
 
   async #importBlob(blob: BundleBlob): Promise<void> {
@@ -76,11 +104,10 @@ export class BlobImporter {
     // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
     this.#inPlace.set(digest, size);
-    if (isHeld) this.counts.skipped++;
+    if (isHeld) this.#counts.skipped++;
     else {
-      if (this.#bundle.declared === undefined) await checkSpace(this.#kubepkg, size, this.#options);
-      this.counts.written++;
-      this.counts.bytesWritten += size;
+      if (this.#declared === undefined) await checkSpace(this.#packages[0]!, size, this.#options);
+      this.#countWritten(digest, size);
       // A manifest is written only after all content that it names. Until then it stays in memory.
       if (bytes === undefined) {
         await writeBundleBlob(this.#store, blob, { repository: this.repositoryOf(digest), onBytes: report });
@@ -94,12 +121,24 @@ export class BlobImporter {
   async #importPiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
     const isHeld = await this.statHeld(blob.digest) === this.#bundle.declared?.get(blob.digest);
     if (!isHeld && await this.#part?.writePiece(blob, report)) {
-      this.counts.written++;
-      this.counts.bytesWritten += blob.size;
+      this.#countWritten(blob.digest, blob.size);
     } else {
-      this.counts.skipped++;
+      this.#counts.skipped++;
       report(blob.size);
     }
+  }
+
+  #countWritten(digest: Digest, size: number): void {
+    this.#counts.written++;
+    this.#counts.bytesWritten += size;
+    this.#written.add(digest);
+  }
+
+  #firstUsers(): Map<Digest, KubePkg> {
+    const lines = this.#packages.flatMap((kubepkg) =>
+      (kubepkg.status?.digests ?? []).map(({ digest }) => ({ digest, kubepkg }))
+    );
+    return new Map(lines.reverse().map(({ digest, kubepkg }) => [digest, kubepkg]));
   }
 
   async #writeBytes(digest: Digest, bytes: Uint8Array): Promise<void> {
@@ -108,15 +147,14 @@ export class BlobImporter {
   }
 
   /**
-   * Checks that the store and the bundle together have all content of the package.
+   * Checks that the store and the bundle together have all content of one of the packages.
    *
    * @returns the images of the package, with their manifests
    * @throws {IncompleteError} when content is missing
    * @throws {CorruptError} when a manifest is not valid
    */
-  async checkComplete(): Promise<ImageGraph[]> {
-    const kubepkg = this.#kubepkg;
-    const undelivered = await this.listMissing();
+  async checkComplete(kubepkg: KubePkg): Promise<ImageGraph[]> {
+    const undelivered = await this.listMissing(kubepkg);
     if (undelivered.length > 0) throw missingError(kubepkg, undelivered);
     const { graphs, missing } = await readImageGraphs(kubepkg, {
       what: this.#bundle.what,
@@ -127,10 +165,10 @@ export class BlobImporter {
     return graphs;
   }
 
-  /** Lists the declared content that neither the bundle has brought nor the store holds. */
-  async listMissing(): Promise<Digest[]> {
+  /** Lists the declared content of a package that neither the bundle has brought nor the store holds. */
+  async listMissing(kubepkg: KubePkg): Promise<Digest[]> {
     const missing: Digest[] = [];
-    for (const [digest, size] of this.#bundle.declared ?? []) {
+    for (const [digest, size] of declaredSizes(kubepkg) ?? []) {
       if (!this.#inPlace.has(digest) && await this.statHeld(digest) !== size) missing.push(digest);
     }
     return missing;
@@ -158,11 +196,11 @@ export class BlobImporter {
     return await this.#store.statBlob(this.repositoryOf(digest), digest);
   }
 
-  /** Returns a repository of the package that has the digest. @throws {CorruptError} when the package has no images */
+  /** Returns a repository of the packages that has the digest. @throws {CorruptError} when they have no images */
   repositoryOf(digest: Digest): string {
     const repository = this.#repositories.get(digest);
     if (repository !== undefined) return repository;
-    const [image] = imagesOf(this.#kubepkg);
+    const [image] = this.#packages.flatMap(imagesOf);
     if (image === undefined) {
       throw new CorruptError(`Cannot use ${this.#bundle.what}: it contains ${digest}, but names no images`);
     }
@@ -170,12 +208,13 @@ export class BlobImporter {
   }
 
   #bytesInFile(): number | undefined {
-    const { declared, part } = this.#bundle;
+    const { part } = this.#bundle;
+    const declared = this.#declared;
     if (declared === undefined) return undefined;
     if (part !== undefined) {
       return part.carries.reduce((sum, { digest, length }) => sum + (length ?? declared.get(digest) ?? 0), 0);
     }
-    const omitted = new Set(this.#kubepkg.status?.omitted ?? []);
+    const omitted = new Set(this.#packages.flatMap(({ status }) => status?.omitted ?? []));
     let sum = 0;
     for (const [digest, size] of declared) sum += omitted.has(digest) ? 0 : size;
     return sum;
@@ -183,16 +222,17 @@ export class BlobImporter {
 }
 
 /**
- * Reports whether a store has all content of a bundle: its blobs, and every image under its tag. Blobs are compared by
+ * Reports whether a store has all content of a package: its blobs, and every image under its tag. Blobs are compared by
  * size only; they are not read.
  *
  * @param statBlob the size in bytes of a blob that the store holds
  */
 export async function holdsAll(
-  { kubepkg, declared, what }: Pick<BundleReader, "kubepkg" | "declared" | "what">,
+  { kubepkg, what }: { readonly kubepkg: KubePkg; readonly what: string },
   store: ContentStore,
   statBlob: (digest: Digest) => Promise<number | undefined>,
 ): Promise<boolean> {
+  const declared = declaredSizes(kubepkg, what);
   for (const [digest, size] of declared ?? []) {
     if (await statBlob(digest) !== size) return false;
   }

@@ -1,89 +1,33 @@
-import { type ImageGraph, rootDigest } from "../bundle/image_graph.ts";
-import { describeBundle } from "../bundle/inspect_bundle.ts";
-import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { ImageGraph } from "../bundle/image_graph.ts";
 import { type BundleReader, readBundle } from "../bundle/read_bundle.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { withImageDigests } from "../kubepkg/images_of.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, RefusedError } from "../oci/error.ts";
-import { formatReference } from "../oci/reference.ts";
-import { BlobImporter, holdsAll } from "./blob_importer.ts";
-import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
-import { writeImages } from "./package_images.ts";
-import { withoutPart } from "./pending_packages.ts";
-import {
-  checkRelease,
-  type ImportPlan,
-  planImport,
-  type PlanImportOptions,
-  planManifests,
-  type ReleaseComparison,
-} from "./plan_import.ts";
+import { CorruptError } from "../oci/error.ts";
+import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
+import { type ImportOptions, type ImportResult, PackageImport, type PlannedContent } from "./import_package.ts";
+import type { PartImport } from "./import_part.ts";
+import type { ImportPlan } from "./plan_import.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
-/** The steps of an installation other than writing content into the store. */
-export interface Installation {
-  /** Returns the installed release of a package. Called for the plan, and again while the lock is held. */
-  findInstalled?(name: string): Promise<KubePkg | undefined>;
-  /** Checks, before anything is written, that `finish` can succeed. */
-  prepare?(): Promise<void>;
-  /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
-  lock?(): Promise<Disposable>;
-  /** Reports whether `finish` is complete for an installed release. */
-  isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /** Hands the package over, and records it. */
-  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
-}
-
-/** Options of `importBundle`. */
-export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "countBytes" | "isInPlace"> {
-  /** Names the file in errors. */
-  readonly what?: string | undefined;
-  readonly installation?: Installation;
-  /** The records of pending packages; without them parts are refused. */
-  readonly pending?: PendingStore;
-  /** Plans the import only; reads nothing but the first entry of the bundle. */
-  readonly dryRun?: boolean;
-  readonly onPlan?: (plan: ImportPlan) => void;
-  /**
-   * Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused.
-   */
-  readonly onRead?: (() => Promise<void>) | undefined;
-  readonly onProgress?: (progress: BundleProgress) => void;
-}
-
-/** An image of a bundle. */
-export interface ImportedImage {
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly platforms: readonly string[];
-}
-
-/** The result of an import. */
-export interface ImportResult {
-  readonly plan: ImportPlan;
-  /** False if it was a dry run, if there was nothing to do, or if other parts are missing. */
-  readonly isImported: boolean;
-  readonly images: readonly ImportedImage[];
-  /** Counts of blobs and manifests; those that the store already held are skipped. */
-  readonly blobs: { readonly written: number; readonly skipped: number; readonly bytesWritten: number };
-  /** Set if the file is one part of several. */
-  readonly part?: PartState;
-  /** The release of the bundle with the digests of its images filled in, as it is handed over and recorded. */
-  readonly kubepkg: KubePkg;
-}
+/** How the import of one package of a bundle ended: it has a result, or it failed. */
+export type PackageOutcome<Result extends ImportResult = ImportResult> =
+  & { readonly name: string; readonly namespace: string; readonly version: string }
+  & ({ readonly result: Result; readonly error?: undefined } | {
+    readonly result?: undefined;
+    readonly error: unknown;
+  });
 
 /**
- * Imports a bundle's content into a store. Blobs are written in the order of the bundle. When all content that the
- * package needs is in the store, the manifests and the tags are written, and then the installation is finished. A
- * failure before that changes nothing visible, and a retry skips the content that was written.
+ * Imports a bundle of one package. Blobs are written in the order of the bundle. When all content that the package needs
+ * is in the store, the manifests and the tags are written, and then the installation is finished. A failure before that
+ * changes nothing visible, and a retry skips the content that was written.
  *
  * One part of several writes only its own content; the part that completes the content finishes the installation. If
  * the same release is already installed, only its missing content is restored.
  *
- * @throws {CorruptError} when the bundle is damaged, or content does not match its digest
+ * @throws {CorruptError} when the bundle is damaged or has several packages, or content does not match its digest
  * @throws {RefusedError} when the version rule forbids the import
  * @throws {IncompleteError} when content is missing
  * @throws {NoSpaceError} when there is not enough space
@@ -95,71 +39,78 @@ export async function importBundle(
   store: ImportStore,
   options: ImportOptions = {},
 ): Promise<ImportResult> {
+  return onlyResult(await importPackages(source, store, { ...options, isSingle: true }));
+}
+
+/**
+ * Imports all packages of a bundle, each by itself: one may be refused while another is installed. The bundle is read once,
+ * and only if at least one package has to be imported.
+ *
+ * @returns how each package ended, in the order of the bundle
+ * @throws as `importBundle` does, when the file is not a bundle, or must have one package and has several
+ */
+export async function importPackages(
+  source: BundleSource,
+  store: ImportStore,
+  options: ImportOptions & { readonly isSingle?: boolean } = {},
+): Promise<PackageOutcome[]> {
   const { what } = options;
   const bundle = await readBundle(source, { what });
-  let work: BundleImport | undefined;
+  const work = new BundleImport(bundle, store, options);
   try {
-    work = new BundleImport(bundle, store, options);
-    return await work.run();
-  } catch (error) {
-    if (!(error instanceof DigestMismatchError)) throw error;
-    const { metadata: { name }, spec: { version } } = bundle.kubepkg;
-    const from = what === undefined ? "" : ` from ${what}`;
-    throw new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
+    return await work.run(options.isSingle ? [bundle.kubepkg] : bundle.packages);
   } finally {
-    await work?.close();
+    await work.close();
     await bundle.cancel();
   }
 }
 
+/** Returns the result of the only package. @throws the error of the package */
+export function onlyResult<Result extends ImportResult>([outcome]: readonly PackageOutcome<Result>[]): Result {
+  if (outcome?.result === undefined) throw outcome?.error;
+  return outcome.result;
+}
+
+interface PlannedPackage {
+  readonly work: PackageImport;
+  readonly plan: ImportPlan;
+}
+
+const NO_COUNTS: BlobCounts = { written: 0, skipped: 0, bytesWritten: 0 };
+
 class BundleImport {
   readonly #bundle: BundleReader;
-  readonly #kubepkg: KubePkg;
   readonly #store: ImportStore;
   readonly #options: ImportOptions;
-  readonly #part: PartImport | undefined;
-  readonly #content: BlobImporter;
+  readonly #outcomes = new Map<KubePkg, PackageOutcome>();
+  #part: PartImport | undefined;
 
   constructor(bundle: BundleReader, store: ImportStore, options: ImportOptions) {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
-    // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
-    // release.
-    const whole = withoutPart(bundle.kubepkg);
-    this.#kubepkg = withImageDigests(whole, (image) => rootDigest(whole, image, bundle.what));
-    this.#part = this.#createPart();
-    this.#content = new BlobImporter(bundle, this.#kubepkg, { ...options, store, part: this.#part });
   }
 
-  async run(): Promise<ImportResult> {
-    const { force, dryRun, onPlan, installation } = this.#options;
-    const plan = await this.#plan();
-    onPlan?.(plan);
-    if (dryRun) return this.#result(plan);
-    if (plan.refusal !== undefined) throw plan.refusal;
-    if (plan.verdict === "same" && !plan.isRepair && !force) return this.#result(plan);
-
-    await installation?.prepare?.();
-    const content = this.#content;
-    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
-    await this.#part?.begin(isHeld);
-    await content.importAll();
-    await this.#options.onRead?.();
-    using _lockOfPart = this.#part && await installation?.lock?.();
-    // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
-    if (this.#part !== undefined) await this.#checkRelease();
-    await this.#part?.finish(isHeld, async (digest) => {
-      await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
-    });
-    if (this.#part !== undefined && this.#part.state.count > 1 && (await content.listMissing()).length > 0) {
-      await this.#part.keepPending();
-      return this.#result(plan);
+  async run(packages: readonly KubePkg[]): Promise<PackageOutcome[]> {
+    const wanted = new Map<KubePkg, PlannedPackage>();
+    const planned: PlannedContent = { digests: new Set(), bytes: 0 };
+    for (const kubepkg of packages) {
+      await this.#attempt(kubepkg, async () => {
+        const found = await this.#plan(kubepkg, planned);
+        if ("work" in found) wanted.set(kubepkg, found);
+        else return found;
+      });
     }
-    const graphs = await content.checkComplete();
-    await content.writeNonManifests(graphs);
-    using _lock = this.#part === undefined ? await installation?.lock?.() : undefined;
-    return await this.#install(plan, graphs);
+    if (wanted.size > 0) {
+      try {
+        await this.#importContent(wanted);
+      } catch (error) {
+        for (const kubepkg of wanted.keys()) {
+          if (!this.#outcomes.has(kubepkg)) this.#fail(kubepkg, error);
+        }
+      }
+    }
+    return packages.map((kubepkg) => this.#outcomes.get(kubepkg)!);
   }
 
   /** Closes what the import has opened, after success and after failure. */
@@ -167,97 +118,96 @@ class BundleImport {
     await this.#part?.close();
   }
 
-  async #plan(): Promise<ImportPlan> {
-    const plan = await planImport(this.#kubepkg, {
+  // Returns the result if there is nothing to import.
+  async #plan(kubepkg: KubePkg, planned: PlannedContent): Promise<PlannedPackage | ImportResult> {
+    const { force, dryRun, onPlan } = this.#options;
+    const work = new PackageImport(kubepkg, { bundle: this.#bundle, store: this.#store, options: this.#options });
+    this.#part = work.part;
+    const plan = await work.plan(planned);
+    onPlan?.(plan);
+    if (dryRun) return work.result(plan, NO_COUNTS);
+    if (plan.refusal !== undefined) throw plan.refusal;
+    if (plan.verdict === "same" && !plan.isRepair && !force) return work.result(plan, NO_COUNTS);
+    return { work, plan };
+  }
+
+  async #importContent(wanted: ReadonlyMap<KubePkg, PlannedPackage>): Promise<void> {
+    const { installation, onRead } = this.#options;
+    await installation?.prepare?.();
+    const releases = [...wanted.values()].map(({ work }) => work.kubepkg);
+    const content = new BlobImporter(this.#bundle, releases, {
       ...this.#options,
-      ...await this.#findInstalled(),
-      statBlob: (digest) => this.#content.statHeld(digest),
-      countBytes: (digest, size) => this.#countBytes(digest, size),
-      isInPlace: () => this.#isInPlace(),
+      store: this.#store,
+      part: this.#part,
     });
-    if (this.#part === undefined || plan.refusal instanceof RefusedError) return plan;
-    try {
-      await this.#part.check();
-      return plan;
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-      return { ...plan, refusal: error };
+    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
+    await this.#part?.begin(isHeld);
+    await content.importAll();
+    await onRead?.();
+    if (this.#part === undefined) return await this.#installAll(wanted, content);
+    const [[kubepkg, { work, plan }]] = wanted as unknown as [[KubePkg, PlannedPackage]];
+    await this.#attempt(kubepkg, async () => await this.#installPart(this.#part!, { work, plan }, content));
+  }
+
+  async #installAll(wanted: ReadonlyMap<KubePkg, PlannedPackage>, content: BlobImporter): Promise<void> {
+    const graphs = new Map<KubePkg, ImageGraph[]>();
+    for (const [kubepkg, { work }] of wanted) {
+      await this.#attempt(kubepkg, async () => void graphs.set(kubepkg, await content.checkComplete(work.kubepkg)));
+    }
+    if (graphs.size > 0) await content.writeNonManifests([...graphs.values()].flat());
+    for (const [kubepkg, images] of graphs) {
+      const { work, plan } = wanted.get(kubepkg)!;
+      await this.#attempt(kubepkg, async () => {
+        using _lock = await this.#options.installation?.lock?.();
+        return await work.install(plan, images, content.countsOf(work.kubepkg));
+      });
     }
   }
 
-  #createPart(): PartImport | undefined {
-    const { part, what } = this.#bundle;
-    const { pending, force, installation } = this.#options;
-    if (part === undefined) return undefined;
-    if (pending === undefined) throw new Error(`Cannot import ${what}: parts of a bundle are not supported here`);
-    return new PartImport(this.#bundle as BundleReader & { part: PackagePart }, this.#kubepkg, {
-      store: this.#store,
-      pending,
-      force,
-      lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
+  async #installPart(
+    part: PartImport,
+    { work, plan }: PlannedPackage,
+    content: BlobImporter,
+  ): Promise<ImportResult> {
+    const { kubepkg } = work;
+    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
+    using _lock = await this.#options.installation?.lock?.();
+    // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
+    await work.checkRelease();
+    await part.finish(isHeld, async (digest) => {
+      await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
     });
+    if (part.state.count > 1 && (await content.listMissing(kubepkg)).length > 0) {
+      await part.keepPending();
+      return work.result(plan, content.countsOf(kubepkg));
+    }
+    const graphs = await content.checkComplete(kubepkg);
+    await content.writeNonManifests(graphs);
+    return await work.install(plan, graphs, content.countsOf(kubepkg));
   }
 
-  async #countBytes(digest: Digest, size: number): Promise<number | undefined> {
-    const bytes = this.#part === undefined ? size : await this.#part.countBytes(digest, size);
-    if (bytes !== size) return bytes;
-    return Math.max(0, size - (await this.#store.statIngest?.(digest) ?? 0));
+  /** Runs a step for one package, and records its result, if there is one, or its error. */
+  async #attempt(kubepkg: KubePkg, step: () => Promise<ImportResult | void>): Promise<void> {
+    try {
+      const result = await step();
+      if (result !== undefined) this.#outcomes.set(kubepkg, { ...nameOf(kubepkg), result });
+    } catch (error) {
+      this.#fail(kubepkg, error);
+    }
   }
 
-  // Another release may have been installed since the plan was made, so the version rule is checked again.
-  async #install(planned: ImportPlan, graphs: readonly ImageGraph[]): Promise<ImportResult> {
-    const { force, installation } = this.#options;
-    const comparison = await this.#checkRelease();
-    const isSame = comparison.verdict === "same" && !force;
-    const { manifests } = await planManifests(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
-    const plan = {
-      ...planned,
-      ...comparison,
-      manifests,
-      isRepair: isSame && (planned.isRepair || !await this.#isInPlace()),
-    };
-    if (isSame && !plan.isRepair) return this.#result(plan);
-    await writeImages(this.#store, graphs);
-    await installation?.finish?.(this.#kubepkg, plan);
-    return this.#result(plan, graphs);
+  #fail(kubepkg: KubePkg, error: unknown): void {
+    this.#outcomes.set(kubepkg, { ...nameOf(kubepkg), error: this.#withPackage(kubepkg, error) });
   }
 
-  async #checkRelease(): Promise<ReleaseComparison> {
-    return checkRelease(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
-  }
-
-  async #findInstalled(): Promise<{ installed?: KubePkg }> {
-    const installed = await this.#options.installation?.findInstalled?.(this.#kubepkg.metadata.name);
-    return installed === undefined ? {} : { installed };
-  }
-
-  async #isInPlace(): Promise<boolean> {
-    return await holdsAll(this.#bundle, this.#store, (digest) => this.#content.statHeld(digest)) &&
-      (await this.#options.installation?.isFinished?.(this.#kubepkg) ?? true);
-  }
-
-  #result(plan: ImportPlan, graphs?: readonly ImageGraph[]): ImportResult {
-    // When the package is installed, no part is missing, even if another bundle brought its content.
-    const isComplete = graphs !== undefined || (plan.verdict === "same" && !plan.isRepair && !this.#options.force);
-    return {
-      plan,
-      isImported: graphs !== undefined,
-      images: graphs?.map(describeImage) ?? this.#describeImages(),
-      blobs: { ...this.#content.counts },
-      ...(this.#part === undefined
-        ? {}
-        : { part: isComplete ? { ...this.#part.state, missing: [] } : this.#part.state }),
-      kubepkg: this.#kubepkg,
-    };
-  }
-
-  #describeImages(): ImportedImage[] {
-    return describeBundle(this.#kubepkg).images.map(({ reference, digest, platforms }) => {
-      return { reference, digest: digest as Digest, platforms };
-    });
+  #withPackage({ metadata: { name }, spec: { version } }: KubePkg, error: unknown): unknown {
+    if (!(error instanceof DigestMismatchError)) return error;
+    const { what } = this.#options;
+    const from = what === undefined ? "" : ` from ${what}`;
+    return new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
   }
 }
 
-function describeImage({ reference, digest, platforms }: ImageGraph): ImportedImage {
-  return { reference: formatReference(reference), digest, platforms };
+function nameOf({ metadata: { name, namespace }, spec: { version } }: KubePkg) {
+  return { name, namespace, version };
 }

@@ -30,6 +30,7 @@ export interface PartState {
 
 /** Options of a `PartImport`. */
 export interface PartImportOptions {
+  readonly part: PackagePart;
   readonly store: ImportStore;
   readonly pending: PendingStore;
   readonly force?: boolean | undefined;
@@ -51,10 +52,10 @@ export class PartImport {
   #received: readonly number[] = [];
 
   /** @param kubepkg the release, without `status.part` */
-  constructor(bundle: BundleReader & { part: PackagePart }, kubepkg: KubePkg, options: PartImportOptions) {
+  constructor(bundle: BundleReader, kubepkg: KubePkg, options: PartImportOptions) {
     this.#bundle = bundle;
     this.#kubepkg = kubepkg;
-    this.#part = bundle.part;
+    this.#part = options.part;
     this.#options = options;
     this.#carried = Map.groupBy(this.#part.carries, ({ digest }) => digest);
   }

@@ -2,7 +2,10 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
-import { importBundle, type ImportOptions, type ImportResult } from "./import_bundle.ts";
+import { type ImageFileResult, ImageFiles, type ImageFilesOptions } from "./image_files.ts";
+import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle.ts";
+import type { ImportOptions, ImportResult } from "./import_package.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
@@ -15,6 +18,8 @@ export interface InstallOptions
   readonly handover?: Handover | undefined;
   /** Deletes data that left the package; see `HandoverRequest`. */
   readonly pruneData?: boolean | undefined;
+  /** The folder for an archive with the images of each package; see `ImageFiles`. */
+  readonly images?: Pick<ImageFilesOptions, "folder" | "platforms"> | undefined;
 }
 
 /** The result of an installation. */
@@ -27,11 +32,13 @@ export interface InstallResult extends ImportResult {
   readonly remaining?: readonly string[];
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly handoverNote?: string;
+  /** The archive with the images of the package. */
+  readonly imageFile?: ImageFileResult;
 }
 
 /**
- * Imports a bundle's content, hands its manifests over, and records the package. In this order an interrupted
- * installation can be repeated and resumes where it stopped.
+ * Imports the content of a bundle of one package, hands its manifests over, and records the package. In this order an
+ * interrupted installation can be repeated and resumes where it stopped.
  *
  * Of concurrent installations only one at a time changes anything visible, and the version rule is checked again
  * against the result of the one before.
@@ -41,27 +48,59 @@ export interface InstallResult extends ImportResult {
  */
 export async function installBundle(
   source: BundleSource,
-  { store, records, handover, ...options }: InstallOptions,
+  options: InstallOptions,
 ): Promise<InstallResult> {
-  let handedOver: HandoverResult | undefined;
+  return onlyResult(await installAll(source, options, true));
+}
+
+/**
+ * Installs all packages of a bundle, each by itself: one may be refused while another is installed.
+ *
+ * @returns how each package ended, in the order of the bundle
+ * @throws as `importPackages` does
+ */
+export async function installPackages(
+  source: BundleSource,
+  options: InstallOptions,
+): Promise<PackageOutcome<InstallResult>[]> {
+  return await installAll(source, options, false);
+}
+
+async function installAll(
+  source: BundleSource,
+  { store, records, handover, images, ...options }: InstallOptions,
+  isSingle: boolean,
+): Promise<PackageOutcome<InstallResult>[]> {
+  const handedOver = new Map<KubePkg, HandoverResult>();
+  const imageFiles = new Map<KubePkg, ImageFileResult | undefined>();
   const { force, pruneData } = options;
+  const files = new ImageFiles({ ...images, store, records: records.images, force });
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
-  const result = await importBundle(source, store, {
+  const outcomes = await importPackages(source, store, {
     ...options,
+    isSingle,
     pending: records.pending,
     planManifests: handing && (async (kubepkg) => {
       const { changes, refusal } = await planHandover(kubepkg, handing);
       return { manifests: describeChanges(changes), ...(refusal === undefined ? {} : { refusal }) };
     }),
+    findRefusal: (kubepkg, bytesToWrite) => files.findRefusal(kubepkg, bytesToWrite),
     installation: {
       findInstalled: (name) => records.read(name),
-      prepare: async () => await handover?.prepare(),
+      prepare: async () => {
+        await handover?.prepare();
+        await files.prepare();
+      },
       lock: () => records.lock(),
-      isFinished: async (kubepkg) => handing === undefined || await isPackageHandedOver(kubepkg, handing),
+      isFinished: async (kubepkg) => {
+        return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
+      },
       finish: async (kubepkg, { isRepair }) => {
+        // Before the manifests: what they run is then ready for the next start of k3s.
+        if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
-          handedOver = (await handOverPackage(kubepkg, handing)).result;
+          handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
@@ -69,15 +108,36 @@ export async function installBundle(
       },
     },
   });
-  const { plan, kubepkg } = result;
-  // An installation that was interrupted right before its end has left its pending record.
-  if (plan.verdict === "same" && !result.isImported && !plan.isRepair && !options.dryRun) {
-    await records.pending.removeRelease(kubepkg);
+  const done: PackageOutcome<InstallResult>[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.result === undefined) {
+      done.push(outcome);
+      continue;
+    }
+    const { plan, kubepkg, isImported } = outcome.result;
+    // An installation that was interrupted right before its end has left its pending record.
+    if (plan.verdict === "same" && !isImported && !plan.isRepair && !options.dryRun) {
+      await records.pending.removeRelease(kubepkg);
+    }
+    const imageFile = imageFiles.get(kubepkg);
+    done.push({
+      ...outcome,
+      result: {
+        ...outcome.result,
+        ...describeHandover(handedOver.get(kubepkg)),
+        ...(imageFile === undefined ? {} : { imageFile }),
+      },
+    });
   }
-  if (handedOver === undefined) return result;
+  return done;
+}
+
+function describeHandover(
+  handedOver: HandoverResult | undefined,
+): Pick<InstallResult, "handover" | "isConfirmed" | "remaining" | "handoverNote"> {
+  if (handedOver === undefined) return {};
   const { where, isConfirmed, remaining, note } = handedOver;
   return {
-    ...result,
     handover: where,
     isConfirmed,
     ...(remaining === undefined ? {} : { remaining }),

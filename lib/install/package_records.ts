@@ -6,6 +6,7 @@ import type { Digest } from "../oci/digest.ts";
 import { parseJson } from "../oci/json.ts";
 import { INGEST } from "../store/layout.ts";
 import { HandoverRecords } from "./handover/handover_records.ts";
+import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 
 /** The records of installed packages and of their earlier releases, one folder for each package in `<data>/kubepkg`. */
@@ -14,6 +15,8 @@ export class PackageRecords {
   readonly handovers: HandoverRecords;
   /** The records of pending packages. */
   readonly pending: PendingPackages;
+  /** The records of archives with the images of packages. */
+  readonly images: ImageFileRecords;
   readonly #root: string;
   readonly #ingest: string;
   readonly #randomName: () => string;
@@ -25,6 +28,7 @@ export class PackageRecords {
     this.#randomName = randomName;
     this.handovers = new HandoverRecords(data, randomName);
     this.pending = new PendingPackages(data, randomName);
+    this.images = new ImageFileRecords(data, randomName);
   }
 
   /** Returns the installed release of a package. @throws {CorruptError} when its record is not valid */

@@ -1,7 +1,6 @@
-// @ts-types="../std/semver.d.ts"
-import { compare, parse } from "@std/semver";
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { listFolder } from "../files/read_if_present.ts";
+import { compareVersions } from "../kubepkg/compare_versions.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
 import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
@@ -157,7 +156,7 @@ export function checkPart(
   const isSame = id === part.id && part.count === pending.part.count &&
     formatCanonicalJson(kubepkg) === formatCanonicalJson(pending.kubepkg);
   if (isSame) return received;
-  const order = compare(parse(version), parse(other));
+  const order = compareVersions(version, other);
   if (force || order > 0 || received.length === 0) return [];
   const packed = order === 0 ? `, packed as ${id},` : "";
   const verb = received.length === 1 ? "was" : "were";

@@ -1,13 +1,16 @@
-import { declaredSizes } from "../bundle/read_bundle.ts";
+import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
-import { compareRelease, type Verdict } from "../kubepkg/version.ts";
+import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { planObjects } from "./handover/plan_objects.ts";
+
+/** Length of a digest in a message: `sha256:` and 12 hexadecimal digits. */
+const SHOWN_DIGEST = 19;
 
 /** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
@@ -28,6 +31,8 @@ export interface PlanImportOptions {
   readonly isInPlace?: () => Promise<boolean>;
   /** Plans the hand-over; without it the objects are compared with those of the installed release. */
   readonly planManifests?: ((kubepkg: KubePkg) => Promise<ManifestPlan>) | undefined;
+  /** Returns another reason why the import is not possible; called with the bytes that it writes into the store. */
+  readonly findRefusal?: ((kubepkg: KubePkg, bytesToWrite: number) => Promise<Error | undefined>) | undefined;
 }
 
 /** What an import would do to the objects in the cluster. */
@@ -80,7 +85,7 @@ export function checkRelease(
   { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
 ): ReleaseComparison {
   const comparison = compareWithInstalled(kubepkg, { installed });
-  const refusal = refuseVersion(kubepkg, comparison, { force });
+  const refusal = refuseVersion(kubepkg, comparison, { installed, force });
   if (refusal !== undefined) throw refusal;
   return comparison;
 }
@@ -97,16 +102,17 @@ function compareWithInstalled(
 }
 
 function refuseVersion(
-  { metadata: { name }, spec: { version } }: KubePkg,
+  kubepkg: KubePkg,
   { verdict, installedVersion }: Pick<ReleaseComparison, "verdict" | "installedVersion">,
-  { force }: { force?: boolean | undefined },
+  { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
 ): RefusedError | undefined {
-  if (force || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
-  return new RefusedError(
-    verdict === "downgrade"
-      ? `Cannot import ${name}@${version}: ${installedVersion} is installed, which is higher; --force allows it`
-      : `Cannot import ${name}@${version}: that version is installed with other content; --force replaces it`,
-  );
+  if (force || installed === undefined || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
+  const { metadata: { name }, spec: { version } } = kubepkg;
+  const refuse = (reason: string) => new RefusedError(`Cannot import ${name}@${version}: ${reason}`);
+  if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher; --force allows it`);
+  const [old, candidate] = [installed, kubepkg].map((it) => digestOfIdentity(it).slice(0, SHOWN_DIGEST));
+  const what = installedVersion === version ? "that version" : `${installedVersion}, which is the same version,`;
+  return refuse(`${what} is installed with other content (${old}, this is ${candidate}); --force replaces it`);
 }
 
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
@@ -120,6 +126,7 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
   const { manifests, refusal: refusedHandover } = await planManifests(kubepkg, options);
   const refusal = refuseVersion(kubepkg, comparison, options) ??
     (isSame && !isRepair ? undefined : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
+      await options.findRefusal?.(kubepkg, blobs.bytesToWrite) ??
       (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
   return {
     name,

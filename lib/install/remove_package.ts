@@ -7,6 +7,7 @@ import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { planHandover, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
+import { type ImageFileResult, removeImageFile } from "./image_files.ts";
 import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
 
 /** An image of a removed package. */
@@ -26,7 +27,7 @@ export interface RemoveOptions {
   readonly force?: boolean | undefined;
   /** Only says what would happen. */
   readonly dryRun?: boolean | undefined;
-  /** Leaves the cluster alone, and removes the records and images of the package. */
+  /** Leaves the cluster and the archive of images alone, and removes the records and images of the package. */
   readonly forget?: boolean | undefined;
   /**
    * Removes images from the store, except for content in `keep`.
@@ -48,6 +49,8 @@ export interface RemoveResult {
   readonly handedOver?: HandoverResult;
   /** What happens to the objects in the cluster; `undefined` if the package was not handed over. */
   readonly manifests?: ManifestDiff;
+  /** The archive with the images of the package. */
+  readonly imageFile?: ImageFileResult;
   /** The removed tags, as `repository:tag`. */
   readonly untagged: readonly string[];
 }
@@ -69,15 +72,20 @@ export async function removePackage(name: string, options: RemoveOptions): Promi
   if (!dryRun) await checkWritable(records, name);
   const inCluster = forget ? {} : await removeObjects(installed, options);
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
-  if (dryRun || !isGone) return { name, version, isRemoved: false, untagged: [], ...inCluster };
+  if (dryRun || !isGone) {
+    const imageFile = await removeImageFile(records.images, installed, { dryRun: true });
+    return { name, version, isRemoved: false, untagged: [], ...inCluster, ...(imageFile && { imageFile }) };
+  }
   const own = [installed, ...await records.listHistory(name)];
   const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
   });
   const untagged = await forgetImages(images, await collectPackageDigests(records, name));
+  const imageFile = forget ? undefined : await removeImageFile(records.images, installed);
+  if (forget) await records.images.remove(installed);
   await records.remove(name);
-  return { name, version, isRemoved: true, untagged, ...inCluster };
+  return { name, version, isRemoved: true, untagged, ...inCluster, ...(imageFile && { imageFile }) };
 }
 
 async function removeObjects(

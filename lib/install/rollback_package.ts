@@ -5,6 +5,7 @@ import { RefusedError } from "../oci/error.ts";
 import { handOverPackage, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
+import { type ImageFileResult, ImageFiles } from "./image_files.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
 
@@ -31,6 +32,8 @@ export interface RollbackResult {
   /** False if that version was already installed. */
   readonly isChanged: boolean;
   readonly handedOver?: HandoverResult;
+  /** The archive with the images of the package. */
+  readonly imageFile?: ImageFileResult;
   /** What the rollback did to the objects in the cluster. */
   readonly manifests?: ManifestDiff;
 }
@@ -61,9 +64,11 @@ export async function rollBackPackage(name: string, options: RollbackOptions): P
   const refusal = handing && (await planHandover(target, handing)).refusal;
   if (refusal !== undefined) throw refusal;
   await writeImages(store, graphs);
+  const imageFile = await new ImageFiles({ store, records: records.images, force }).write(target);
   const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
   await records.write(target);
-  return { name, from, to: version, isChanged: true, ...describeHandover(handedOver) };
+  const described = { ...describeHandover(handedOver), ...(imageFile === undefined ? {} : { imageFile }) };
+  return { name, from, to: version, isChanged: true, ...described };
 }
 
 function describeHandover(

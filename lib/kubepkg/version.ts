@@ -1,3 +1,4 @@
+import { computeDigest, type Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
 import { compareVersions } from "./compare_versions.ts";
@@ -21,9 +22,8 @@ export interface ReleaseComparison {
 }
 
 /**
- * Compares versions by semver's precedence (semver.org, 11), and content where the versions are equal. Build metadata has
- * no precedence: `1.22.2+k0s.2` after `1.22.2+k0s.1` is the same version, `same` with equal content and `changed` with
- * other content.
+ * Compares versions as `compareVersions` does, and content where the versions are equal: `1.22.2+k0s.2` is an upgrade of
+ * `1.22.2+k0s.1`. `1.22.2` and `1.22.2+k0s.1` are equal: `same` with equal content, `changed` with other content.
  */
 export function compareRelease(installed: KubePkg | undefined, candidate: KubePkg): ReleaseComparison {
   const candidateVersion = candidate.spec.version;
@@ -48,6 +48,11 @@ export function identityOf(kubepkg: KubePkg): string {
   return formatCanonicalJson({ metadata: kubepkg.metadata, spec: { ...kubepkg.spec, images } });
 }
 
+/** The digest of `identityOf`: a short name for what a package installs. */
+export function digestOfIdentity(kubepkg: KubePkg): Digest {
+  return computeDigest(identityOf(kubepkg));
+}
+
 /** JSON with the keys of every object sorted, so that equal values give equal texts. */
 export function formatCanonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner) => {
@@ -62,7 +67,7 @@ function decide(installed: KubePkg, candidate: KubePkg): Verdict {
   return contentOf(candidate) === contentOf(installed) ? "same" : "changed";
 }
 
-// Versions of equal precedence may be spelled differently: with a leading `v`, or with other build metadata.
+// Equal versions may be spelled differently: with a leading `v`, or with build metadata on one side only.
 function contentOf(kubepkg: KubePkg): string {
   return identityOf({ ...kubepkg, spec: { ...kubepkg.spec, version: "0.0.0" } });
 }

@@ -1,8 +1,11 @@
 import { describeError } from "../../lib/cli/console/describe_error.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
-import { formatHandover } from "../../lib/install/handover/manifest_file.ts";
+import { HandoverRecords } from "../../lib/install/handover/handover_records.ts";
+import { formatManifestFile, handoverFileName } from "../../lib/install/handover/manifest_file.ts";
 import { installBundle, type InstallResult } from "../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
+import { identifyObject } from "../../lib/kubepkg/object_identity.ts";
+import { packageObjects } from "../../lib/kubepkg/package_objects.ts";
 import { formatCanonicalJson } from "../../lib/kubepkg/version.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../lib/oci/error.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
@@ -54,7 +57,7 @@ export class BundleFixture {
     await fixture.#install(`${root}/before/base`, base, {});
     for (const seed of seeds) {
       const folder = `${root}/before/${seed.name}`;
-      if (seed.needsBase) copyFolder(`${root}/before/base`, folder);
+      if (seed.needsBase) copyInstalled(`${root}/before/base`, folder);
       const { kubepkg } = await fixture.#install(folder, tarOf(seed), {});
       fixture.#packages.set(seed.name, JSON.stringify(kubepkg));
     }
@@ -66,7 +69,7 @@ export class BundleFixture {
   async run(bundle: BundleCase): Promise<BundleOutcome> {
     const folder = `${this.#root}/case`;
     const installed = { nothing: undefined, base: "base", itself: bundle.seed.name }[bundle.before];
-    if (installed !== undefined) copyFolder(`${this.#root}/before/${installed}`, folder);
+    if (installed !== undefined) copyInstalled(`${this.#root}/before/${installed}`, folder);
     const before = readVisible(folder);
     const source = watchStream(bundle.bytes, bundle.chunkBytes);
     try {
@@ -99,6 +102,8 @@ export class BundleFixture {
     input: ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer>,
     { force, freeBytes }: Partial<BundleCase>,
   ): Promise<InstallResult> {
+    // The folder of a cluster exists; crpe does not create it.
+    Deno.mkdirSync(`${folder}/manifests`, { recursive: true });
     return await installBundle(input instanceof ReadableStream ? input : streamOf(input), {
       store: new DiskStore(`${folder}/data`),
       records: new PackageRecords(`${folder}/data`),
@@ -128,7 +133,15 @@ export class BundleFixture {
     if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) {
       fail("the record differs from the imported package");
     }
-    const { name, text } = formatHandover(kubepkg);
+    const name = handoverFileName(kubepkg);
+    const handedOver = await new HandoverRecords(`${folder}/data`).read(kubepkg.metadata.name);
+    const { repeats = 0 } = handedOver ?? {};
+    const keptObjects = (handedOver?.kept ?? []).map((object) => ({
+      identity: identifyObject(object),
+      object,
+      path: [],
+    }));
+    const text = formatManifestFile(packageObjects(kubepkg), keptObjects, repeats);
     const files = listFiles(`${folder}/manifests`);
     const others = files.filter((file) => file !== name && !visible.has(`manifests/${file}`));
     if (others.length > 0) fail(`the manifests folder has ${JSON.stringify(others)}`);
@@ -245,6 +258,18 @@ async function withinTime<T>(work: Promise<T>): Promise<T> {
     return await Promise.race([work, promise]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+// The record of a hand-over has the absolute path of the file.
+function copyInstalled(from: string, to: string): void {
+  copyFolder(from, to);
+  for (const name of listFiles(to).filter((name) => name.endsWith("/handover.json"))) {
+    const record = Deno.readTextFileSync(`${to}/${name}`);
+    Deno.writeTextFileSync(
+      `${to}/${name}`,
+      record.replaceAll(`${Deno.realPathSync(from)}/`, `${Deno.realPathSync(to)}/`),
+    );
   }
 }
 

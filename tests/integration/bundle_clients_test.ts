@@ -104,3 +104,29 @@ peerTest("skopeo copies the images of a bundle with unchanged manifests", ["skop
     }
   }
 });
+
+// app:1.0 and worker:1.0: `ref.name` is the full reference of each.
+const SAME_TAG = { "registry.test/team/app:1.0": "a", "registry.test/team/worker:1.0": "b" };
+
+peerTest("[87] clients find each of two images with one tag by its name", ["skopeo", "containerd", "ctr"], async () => {
+  const images = Object.fromEntries(
+    Object.entries(SAME_TAG).map(([name, text]) => {
+      return [name, buildImage({ platform: `linux/${ARCHITECTURE}`, files: [{ "a.txt": text }] })];
+    }),
+  );
+  await using office = await createOffice(images);
+  const packed = await office.pack(makeKubePkg(Object.fromEntries(Object.keys(images).map((name) => [name, ""]))), "a");
+  assertEquals(packed.code, 0, packed.stderr);
+  assert((await new Deno.Command("gunzip", { args: ["-k", "a.tgz"], cwd: office.folder.path }).output()).success);
+  const path = `${office.folder.path}/a.tar`;
+  await using tools = await ContainerTools.create();
+  for (const [name, image] of Object.entries(images)) {
+    const inspected = await tools.skopeo(["inspect", "--raw", `oci-archive:${path}:${name}`]);
+    assertEquals(computeDigest(inspected.stdout), image.root.digest, inspected.stderr);
+  }
+  await using containerd = await Containerd.start();
+  const imported = await containerd.ctr(["image", "import", "--no-unpack", path]);
+  assertEquals(imported.code, 0, imported.stderr);
+  const listed = await containerd.ctr(["image", "ls", "--quiet"]);
+  assertEquals(listed.stdout.trim().split("\n").sort(), Object.keys(images).sort());
+});

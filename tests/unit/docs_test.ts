@@ -25,8 +25,10 @@ const REFERENCE = [README, ...DOCS.map(read)].join("\n");
 
 // Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
 const FOREIGN_FLAGS = [
+  "all-platforms",
   "cascade",
   "data-binary",
+  "disable",
   "filter",
   "import-map",
   "insecure-registry",

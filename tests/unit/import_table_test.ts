@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   server: ["oci", "registry", "bytes"],
   bundle: ["oci", "content", "kubepkg", "archive", "files", "bytes", "node:crypto", "node:zlib"],
   "install/handover": ["oci", "content", "kubepkg", "bundle", "store", "files", "bytes"],
-  install: ["install/handover", "oci", "content", "kubepkg", "bundle", "store", "files", "bytes", "@std/semver"],
+  install: ["install/handover", "oci", "content", "kubepkg", "bundle", "store", "files", "bytes"],
   agent: ["oci", "content", "kubepkg", "bundle", "install", "store", "files", "http", "bytes", ...[
     "node:buffer",
     "node:crypto",

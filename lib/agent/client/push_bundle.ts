@@ -29,7 +29,10 @@ export interface PushOptions {
 
 /** The result of a push. */
 export interface PushResult {
-  /** The agent's description of the installation, with the fields of an import's result. */
+  /**
+   * The agent's description of the installation, with the fields of an import's result; for a bundle of several packages, a
+   * list of these in `packages`.
+   */
   readonly document: Record<string, unknown>;
   /** What was sent, or with `dryRun` what would be sent. Bytes that the agent had received before are not counted. */
   readonly sent: { readonly blobs: number; readonly bytes: number };
@@ -47,7 +50,8 @@ const LOCKED = 423;
  * asks the agent to install. The agent keeps partial files, so that this push or a later one resumes an interrupted
  * blob at its next byte. While another client sends a blob, this push waits for it.
  *
- * A part of a split bundle, and a bundle of earlier tools that does not list its digests, are sent whole.
+ * A part of a split bundle, a bundle of several packages, and a bundle of earlier tools that does not list its digests, are
+ * sent whole.
  *
  * @throws {AgentError} when the agent cannot be reached, or the connection fails repeatedly without progress
  * @throws {CorruptError} when the bundle is damaged
@@ -95,11 +99,12 @@ class Push {
     const { client, what, open, dryRun } = this.#options;
     const bundle = await readBundle(await open(), { what });
     try {
-      const { kubepkg, declared } = bundle;
-      if (declared === undefined || kubepkg.status?.part !== undefined) {
+      const { packages, declared, part } = bundle;
+      if (declared === undefined || part !== undefined || packages.length > 1) {
         await bundle.cancel();
         return await this.#sendWhole();
       }
+      const { kubepkg } = bundle;
       // In a crpe bundle a checksum covers everything up to the first blob. It is read before the plan is sent, so that
       // the agent never records a damaged package.
       const first = await bundle.next();

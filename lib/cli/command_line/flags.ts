@@ -48,6 +48,11 @@ export const FLAG = {
     value: "DIR",
     summary: "write the release's manifests into DIR, where k3s picks them up",
   },
+  imagesDir: {
+    name: "images-dir",
+    value: "DIR",
+    summary: "write the images as an archive into DIR, from which k3s loads them when it starts",
+  },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {

@@ -44,6 +44,12 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
   };
 }
 
+/** The platform of this machine. Containers on Android are Linux containers. */
+export function ownPlatform(): Platform {
+  const { os, arch } = Deno.build;
+  return { os: os === "android" ? "linux" : os, architecture: arch };
+}
+
 function readSize(text: string | undefined, what: string): number | undefined {
   return text === undefined ? undefined : parseSize(text, what);
 }

@@ -3,7 +3,7 @@ import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { Invocation } from "../command_line/command.ts";
-import type { Settings } from "../command_line/settings.ts";
+import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -65,12 +65,6 @@ function formatHint(url: string, path: string): string {
 
 function platformsOf({ platforms }: Settings): string[] {
   return (platforms ?? [ownPlatform()]).map(formatPlatform);
-}
-
-// Containers on Android are Linux containers.
-function ownPlatform() {
-  const { os, arch } = Deno.build;
-  return { os: os === "android" ? "linux" : os, architecture: arch };
 }
 
 // The node id is sent in a header, where a `;` would begin a parameter.

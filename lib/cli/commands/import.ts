@@ -1,6 +1,7 @@
 import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
-import { installBundle, type InstallResult } from "../../install/install_bundle.ts";
+import type { PackageOutcome } from "../../install/import_bundle.ts";
+import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
@@ -8,8 +9,8 @@ import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
-import { createWarning, describeError } from "../console/describe_error.ts";
+import { ownPlatform, readSettings } from "../command_line/settings.ts";
+import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -25,7 +26,11 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   if (files.filter((file) => file === "-").length > 1) {
     throw new UsageError("Cannot import - twice: standard input can be read once");
   }
-  const { data } = await readSettings(invocation, io);
+  const { data, platforms = [ownPlatform()] } = await readSettings(invocation, io);
+  const folder = invocation.flag("images-dir");
+  if (folder === undefined && invocation.flag("platform") !== undefined) {
+    throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
+  }
   const warn = createWarning(io);
   const store = new DiskStore(data, { warn });
   const records = new PackageRecords(data);
@@ -38,6 +43,8 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
+  let isList = files.length > 1;
+  const printJson = () => io.out(formatJson(isList ? summaries : summaries[0]));
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name);
@@ -51,46 +58,75 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
     const source = await openBundle(where, io);
     const install = (from: BundleSource) =>
-      installBundle(from, {
+      installPackages(from, {
         what: nameOfBundle(where),
         store,
         records,
         handover,
         force: invocation.isSet("force"),
         pruneData: invocation.isSet("prune-data"),
+        images: { folder, platforms },
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
       });
-    const result = await install(source).catch(async (error) => {
+    const outcomes = await install(source).then(async (outcomes) => {
       // A stale partial blob was discarded: a file is read again from the start, which a stream does not allow.
-      if (!(error instanceof StalePartialError) || source instanceof ReadableStream) throw error;
-      return await install(await openBundle(where, io));
+      const isStale = outcomes.some(({ error }) => error instanceof StalePartialError);
+      return isStale && !(source instanceof ReadableStream) ? await install(await openBundle(where, io)) : outcomes;
     }).finally(() => progress.finish());
-    if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
-    if (result.handoverNote !== undefined) warn(result.handoverNote);
-    summaries.push(summarize(where, result, isDryRun));
-    if (!asJson) io.out(formatSummary(result, isDryRun));
+    isList ||= outcomes.length > 1;
+    for (const { result } of outcomes) {
+      if (result === undefined) continue;
+      if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
+      for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
+      for (const name of result.imageFile?.skipped ?? []) {
+        warn(`${name} is not in ${result.imageFile?.path}: it is for other platforms`);
+      }
+    }
+    // The error of a file's only package is reported below, as that of a file that cannot be read.
+    const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
+    summaries.push(...reported.map((outcome) => summarizeOutcome(where, outcome, isDryRun)));
+    if (!asJson) {
+      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
+    }
     // A dry run prints everything it found out, and then fails as the import would.
-    if (result.plan.refusal !== undefined) throw result.plan.refusal;
+    const errors = outcomes.map(({ result, error }) => result === undefined ? error : result.plan.refusal);
+    throwWorst(errors.filter((error) => error !== undefined), io);
   };
-  for (const [i, where] of files.entries()) {
+  for (const where of files) {
+    const before = summaries.length;
     try {
       await importOne(where);
     } catch (error) {
       // Earlier files stay imported, and are reported.
-      const isReported = summaries.length > i;
+      const isReported = summaries.length > before;
       if (!isReported) summaries.push({ file: where, error: describeError(error) });
-      if (asJson && (files.length > 1 || isReported)) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+      if (asJson && (isList || isReported)) printJson();
       throw error;
     }
   }
-  if (asJson) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
+  if (asJson) printJson();
   return 0;
 }
 
+/** Throws the error with the highest exit status, after the others are printed. */
+function throwWorst(errors: readonly unknown[], io: Io): void {
+  if (errors.length === 0) return;
+  const worst = Math.max(...errors.map(exitStatusOf));
+  const thrown = errors.findLastIndex((error) => exitStatusOf(error) === worst);
+  for (const [i, error] of errors.entries()) if (i !== thrown) io.err(`crpe: ${describeError(error)}\n`);
+  throw errors[thrown];
+}
+
+function summarizeOutcome(file: string, outcome: PackageOutcome<InstallResult>, dryRun: boolean): unknown {
+  if (outcome.result !== undefined) return summarize(file, outcome.result, dryRun);
+  const { name, namespace, version, error } = outcome;
+  return { file, name, namespace, version, dryRun, imported: false, error: describeError(error) };
+}
+
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part } = result;
+  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile } = result;
   const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
@@ -103,6 +139,7 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     images,
     blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
+    ...(imageFile === undefined || imageFile.note !== undefined ? {} : { imageFile: imageFile.path }),
   };
 }
 
@@ -130,8 +167,14 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
       }), ${plan.blobs.held} already in the store`,
   );
   if (!isImported) lines.push(...formatNeeds(plan));
-  if (isImported) lines.push(...formatHandover(result));
+  if (isImported) lines.push(...formatImageFile(result), ...formatHandover(result));
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatImageFile({ imageFile }: InstallResult): string[] {
+  return imageFile === undefined || imageFile.note !== undefined
+    ? []
+    : [`  images written to ${imageFile.path}; k3s loads them when it starts`];
 }
 
 function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallResult): string[] {

@@ -8,8 +8,10 @@ import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 /** `crpe inspect` */
 export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
-  const info = await inspectBundle(await openBundle(where, io), nameOfBundle(where));
-  io.out(invocation.isSet("json") ? formatJson(info) : formatInfo(info));
+  const infos = await inspectBundle(await openBundle(where, io), nameOfBundle(where));
+  io.out(
+    invocation.isSet("json") ? formatJson(infos.length === 1 ? infos[0] : infos) : infos.map(formatInfo).join("\n"),
+  );
   return 0;
 }
 

@@ -57,15 +57,17 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     forgetImages: (images, keep) => forgetImages(data, images, keep),
   });
   if (invocation.isSet("json")) {
-    const { isRemoved, handedOver, ...what } = result;
+    const { isRemoved, handedOver, imageFile, ...what } = result;
     const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
-    io.out(formatJson({ ...what, dryRun, removed: isRemoved, handover, confirmed, remaining }));
+    io.out(
+      formatJson({ ...what, dryRun, removed: isRemoved, handover, confirmed, remaining, imageFile: imageFile?.path }),
+    );
   } else io.out(formatResult(result, { dryRun, forget }));
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
 function formatResult(
-  { name, version, isRemoved, handedOver, manifests, untagged }: RemoveResult,
+  { name, version, isRemoved, handedOver, manifests, untagged, imageFile }: RemoveResult,
   { dryRun, forget }: { dryRun: boolean; forget: boolean },
 ): string {
   const what = `${name}@${version}`;
@@ -84,6 +86,9 @@ function formatResult(
       }`,
       "  the record stays until then: run this again, or drop the record with --forget",
     );
+  }
+  if (imageFile !== undefined && (dryRun || isRemoved)) {
+    lines.push(imageFile.note === undefined ? `  - ${imageFile.path}` : `  = ${imageFile.note}`);
   }
   lines.push(...untagged.map((reference) => `  - ${reference}`));
   if (isRemoved) lines.push("  crpe gc frees the space of its images");

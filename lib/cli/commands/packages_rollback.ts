@@ -32,24 +32,26 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       return place === undefined ? undefined : createHandover(place, { forceConflicts });
     },
   });
-  if (result.handedOver?.note !== undefined) warn(result.handedOver.note);
+  for (const note of [result.handedOver?.note, result.imageFile?.note]) if (note !== undefined) warn(note);
   if (invocation.isSet("json")) {
-    const { isChanged, handedOver, ...what } = result;
+    const { isChanged, handedOver, imageFile, ...what } = result;
     io.out(formatJson({
       ...what,
       rolledBack: isChanged,
       handover: handedOver?.where,
       confirmed: handedOver?.isConfirmed,
       remaining: handedOver?.remaining,
+      imageFile: imageFile?.note === undefined ? imageFile?.path : undefined,
     }));
   } else io.out(formatResult(result));
   return 0;
 }
 
-function formatResult({ name, from, to, isChanged, handedOver, manifests }: RollbackResult): string {
+function formatResult({ name, from, to, isChanged, handedOver, manifests, imageFile }: RollbackResult): string {
   if (!isChanged) return `${name}@${to} is installed already; nothing to do\n`;
   const lines = [`rolled ${name} back from ${from} to ${to}`];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
+  if (imageFile?.note === undefined && imageFile !== undefined) lines.push(`  images written to ${imageFile.path}`);
   if (handedOver === undefined) {
     lines.push("  not handed over: no earlier hand-over is recorded; choose --manifests-dir or --kubectl");
   } else lines.push(...formatHandedOver(handedOver));

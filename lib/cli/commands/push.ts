@@ -3,6 +3,7 @@ import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
+import { isJsonObject } from "../../oci/json.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
@@ -55,7 +56,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
     }).finally(() => progress.finish());
     summaries.push({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
-    if (!asJson) io.out(formatSummary(result, url, dryRun));
+    if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
   };
   for (const file of files) {
     try {
@@ -103,6 +104,12 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
 function describeAgentError(error: AgentError, file: string, url: string): Error {
   const advice = error.isTransient ? "; run the same command again to resume" : "";
   return new Error(`Cannot push ${file} to ${url}: ${error.message}${advice}`, { cause: error });
+}
+
+// A bundle of several packages was sent whole; what was sent is not known for each.
+function resultsOf({ document, sent }: PushResult): PushResult[] {
+  if (!Array.isArray(document.packages)) return [{ document, sent }];
+  return document.packages.filter(isJsonObject).map((one) => ({ document: one, sent }));
 }
 
 function formatSummary({ document, sent }: PushResult, url: string, dryRun: boolean): string {

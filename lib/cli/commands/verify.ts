@@ -62,15 +62,18 @@ async function verifyFile(
     what: nameOfBundle(bundle),
     onProgress: ({ bytes }) => progress.update(bytes),
   }).finally(() => progress.finish());
-  if (invocation.isSet("json")) io.out(formatJson(report));
-  else {
-    for (const { message, images = [] } of report.problems) {
+  const { packages, blobs, problems } = report;
+  if (invocation.isSet("json")) {
+    const [only, ...others] = packages;
+    io.out(formatJson({ ...(others.length === 0 ? only : { packages }), blobs, problems }));
+  } else {
+    for (const { message, images = [] } of problems) {
       io.out(`${message}${images.length === 0 ? "" : `; needed by ${images.join(", ")}`}\n`);
     }
-    const { name, version, blobs, problems } = report;
-    io.out(`${name}@${version}: ${blobs.count} blobs, ${formatSize(blobs.size)}: ${countBroken(problems.length)}\n`);
+    const names = packages.map(({ name, version }) => `${name}@${version}`).join(", ");
+    io.out(`${names}: ${blobs.count} blobs, ${formatSize(blobs.size)}: ${countBroken(problems.length)}\n`);
   }
-  return report.problems.length === 0 ? 0 : CORRUPT;
+  return problems.length === 0 ? 0 : CORRUPT;
 }
 
 function countBroken(count: number): string {

@@ -1,4 +1,5 @@
-import { importBundle, type Installation } from "../../../lib/install/import_bundle.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import type { Installation } from "../../../lib/install/import_package.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";

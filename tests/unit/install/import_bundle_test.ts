@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
-import { importBundle, type ImportOptions } from "../../../lib/install/import_bundle.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import type { ImportOptions } from "../../../lib/install/import_package.ts";
 import { CorruptError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
@@ -125,7 +126,14 @@ const VERSIONS: readonly [string, string, object, ImportOptions, string | undefi
     "1.0.0",
     { metadata: { name: "demo", labels: { a: "b" } } },
     {},
-    "that version is installed with other content",
+    "that version is installed with other content (sha256:",
+  ],
+  [
+    "[86] a changed re-issue with build metadata",
+    "1.0.0+k3s1",
+    { metadata: { name: "demo", labels: { a: "b" } } },
+    {},
+    "demo@1.0.0+k3s1: 1.0.0, which is the same version, is installed with other content",
   ],
   ["a forced downgrade", "0.9.0", {}, { force: true }, undefined],
   [
@@ -203,7 +211,7 @@ Deno.test("importBundle() with dryRun returns the plan and reads only the first 
       inOtherParts: 0,
       missing: [],
     },
-    manifests: { added: ["Service/web"], changed: [], removed: [] },
+    manifests: { added: ["Service/default/web"], changed: [], removed: [], kept: [] },
   });
   assertEquals([store.blobs, store.visible], [[], []]);
   assert(given < 20_000, `${given} bytes were taken`);

@@ -1,6 +1,7 @@
 import { gunzipSync } from "node:zlib";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
-import { importBundle, type ImportResult } from "../../../lib/install/import_bundle.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import type { ImportResult } from "../../../lib/install/import_package.ts";
 import { StalePartialError } from "../../../lib/install/write_bundle_blob.ts";
 import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";

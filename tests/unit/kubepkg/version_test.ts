@@ -56,14 +56,17 @@ const CASES: readonly [string, KubePkg | undefined, KubePkg, Verdict, boolean][]
     "changed",
     true,
   ],
+  ["[86] a later build", make("1.22.2+k0s.1"), make("1.22.2+k0s.2", { manifests: {} }), "upgrade", false],
+  ["[86] a later build with the same content", make("1.0.0+1"), make("1.0.0+2"), "upgrade", false],
+  ["[86] an earlier build", make("v1.34.1+k3s10"), make("v1.34.1+k3s9"), "downgrade", true],
   [
-    "[86] other build metadata and other content",
-    make("1.22.2+k0s.1"),
-    make("1.22.2+k0s.2", { manifests: {} }),
+    "[86] build metadata on one side, other content",
+    make("1.0.0"),
+    make("1.0.0+1", { manifests: {} }),
     "changed",
     true,
   ],
-  ["[86] other build metadata with the same content", make("1.0.0+1"), make("1.0.0+2"), "same", false],
+  ["[86] build metadata on one side, the same content", make("1.0.0"), make("1.0.0+1"), "same", false],
   ["[86] a leading v with the same content", make("1.0.0"), make("v1.0.0"), "same", false],
   ["[86] higher build metadata of a lower version", make("1.0.1+1"), make("1.0.0+9"), "downgrade", true],
   [
@@ -104,7 +107,16 @@ const ASCENDING = [
   "1.0.0-beta.2",
   "1.0.0-beta.11",
   "1.0.0-rc.1",
+  "1.0.0+7",
   "1.0.0+build-with-a-dash.1",
+  "1.0.0+k0s.1",
+  "v1.0.0+k0s.2",
+  "1.0.0+k0s.2.1",
+  "1.0.0+k0s.10",
+  "1.0.0+k3s9",
+  "1.0.0+k3s10",
+  "1.0.0+rke2r1",
+  "1.0.0+rke2r2-rc1",
   "1.0.2",
   "1.0.10",
   "1.10.0",
@@ -112,11 +124,11 @@ const ASCENDING = [
   "10.0.0",
 ];
 
-Deno.test("[86] compareVersions() orders by precedence, with numbers of any length", () => {
+Deno.test("[86] compareVersions() orders by precedence and then by build, with numbers of any length", () => {
   ASCENDING.forEach((version, i) => {
     assert(isVersion(version), version);
     const orders = ASCENDING.map((other) => Math.sign(compareVersions(version, other)));
     assertEquals(orders, ASCENDING.map((_, j) => Math.sign(i - j)), version);
   });
-  assertEquals(compareVersions("v1.0.0+a", "1.0.0+b"), 0);
+  assertEquals([compareVersions("v1.0.0+a", "1.0.0"), compareVersions("1.0.0", "1.0.0+b")], [0, 0]);
 });

@@ -1,0 +1,144 @@
+import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
+import type { ContentSource } from "../content/source.ts";
+import { Verifier } from "../content/verifier.ts";
+import { computeDigest, type Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
+import type { Platform } from "../oci/platform.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
+import { type ArchivedImage, selectPlatforms } from "./archive_images.ts";
+import { END_BYTES, formatIndexEntries } from "./bundle_layout.ts";
+import { blobEntryName, ENTRY_NAME } from "./entry_names.ts";
+import type { ImageGraph } from "./image_graph.ts";
+
+/**
+ * Images as one uncompressed tar that `ctr image import`, k3s (`agent/images`), `docker load`, `podman load` and skopeo
+ * read: an OCI image layout that also has the `manifest.json` of docker.
+ */
+export interface ImageArchive {
+  /** The references of the images. */
+  readonly images: readonly string[];
+  /** The references of images that are not available for any of the platforms, and are left out. */
+  readonly skipped: readonly string[];
+  /** Size of the file, in bytes. */
+  readonly size: number;
+  /**
+   * The first bytes of the file: its documents, which name all content by digest. With the size they identify the file,
+   * since the same images and platforms give the same bytes.
+   */
+  readonly head: Uint8Array;
+  /** The bytes after the head. @throws {CorruptError} when content of the store is missing or damaged */
+  readBody(): AsyncGenerator<Uint8Array>;
+}
+
+interface ArchivedBlob {
+  readonly descriptor: Descriptor;
+  /** A repository that has the blob; `undefined` if its bytes are in memory. */
+  readonly repository: string | undefined;
+  readonly bytes: Uint8Array | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/**
+ * Plans an archive of images, for some platforms. Where the images' index lists other platforms too, the archive has the
+ * manifest of the one platform under the image's name, or an index of those that it carries: k3s imports all platforms,
+ * and containerd 1.6 then refuses an index of which a manifest is missing.
+ *
+ * @param graphs the images, with all manifests that `store` has
+ */
+export function planImageArchive(
+  graphs: readonly ImageGraph[],
+  store: Pick<ContentSource, "openBlob">,
+  platforms: readonly Platform[],
+): ImageArchive {
+  const images = graphs.flatMap((graph) => {
+    const selected = selectPlatforms(graph, platforms);
+    return selected === undefined ? [] : [{ graph, ...selected }];
+  });
+  const written = new Set(images.map(({ graph }) => graph));
+  const blobs = new Map<Digest, ArchivedBlob>();
+  for (const { graph: { repository }, content, manifests } of images) {
+    for (const descriptor of content) blobs.set(descriptor.digest, { descriptor, repository, bytes: undefined });
+    for (const { descriptor, bytes } of manifests) blobs.set(descriptor.digest, { descriptor, repository, bytes });
+  }
+  const head = formatHead(images.map(({ graph: { reference }, ...image }) => ({ reference, ...image })));
+  const entries = [...blobs.values()];
+  return {
+    images: images.map(({ graph }) => formatReference(graph.reference)),
+    skipped: graphs.filter((graph) => !written.has(graph)).map(({ reference }) => formatReference(reference)),
+    size: entries.reduce((sum, { descriptor }) => sum + sizeOfEntry(descriptor), head.length + END_BYTES),
+    head,
+    readBody: () => readBody(entries, store),
+  };
+}
+
+/** The digest of an archive's head, by which the file is recognized. */
+export function headDigestOf({ head }: Pick<ImageArchive, "head">): Digest {
+  return computeDigest(head);
+}
+
+function formatHead(images: readonly (ArchivedImage & { readonly reference: Reference })[]): Uint8Array {
+  const index = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociIndex,
+    manifests: formatIndexEntries(images.map(({ reference, root }) => ({ reference, descriptor: root }))),
+  };
+  const docker = images.flatMap(formatDockerEntry);
+  const documents: [string, unknown][] = [
+    [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
+    [ENTRY_NAME.index, index],
+    // An archive of artifacts alone has nothing that docker loads.
+    ...(docker.length === 0 ? [] : [["manifest.json", docker] satisfies [string, unknown]]),
+  ];
+  const parts = documents.flatMap(([name, value]) => formatEntry(name, encoder.encode(`${JSON.stringify(value)}\n`)));
+  const head = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    head.set(part, at);
+    at += part.length;
+  }
+  return head;
+}
+
+// docker names one image for each entry: that of the first platform. An image without a tag has no name for it.
+function formatDockerEntry({ reference, image }: ArchivedImage & { readonly reference: Reference }): unknown[] {
+  if (reference.tag === undefined || image?.config === undefined) return [];
+  return [{
+    Config: blobEntryName(image.config.digest),
+    RepoTags: [formatReference({ ...reference, tag: reference.tag })],
+    Layers: image.layers.map(({ digest }) => blobEntryName(digest)),
+  }];
+}
+
+function formatEntry(name: string, bytes: Uint8Array): Uint8Array[] {
+  return [formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)];
+}
+
+function sizeOfEntry({ digest, size }: Descriptor): number {
+  return formatTarHeader(blobEntryName(digest), size).length + paddedSize(size);
+}
+
+async function* readBody(
+  entries: readonly ArchivedBlob[],
+  store: Pick<ContentSource, "openBlob">,
+): AsyncGenerator<Uint8Array> {
+  for (const { descriptor, repository, bytes } of entries) {
+    const { digest, size } = descriptor;
+    if (bytes !== undefined) {
+      yield* formatEntry(blobEntryName(digest), bytes);
+      continue;
+    }
+    yield formatTarHeader(blobEntryName(digest), size);
+    const opened = await store.openBlob(repository!, digest);
+    if (opened === undefined) throw new CorruptError(`Cannot read ${digest}: it is missing in the store`);
+    const verifier = new Verifier(digest, size);
+    for await (const piece of opened.body) {
+      verifier.update(piece);
+      yield piece;
+    }
+    verifier.finish();
+    if (size % BLOCK_BYTES !== 0) yield new Uint8Array(paddedSize(size) - size);
+  }
+  yield new Uint8Array(END_BYTES);
+}

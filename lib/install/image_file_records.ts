@@ -1,0 +1,91 @@
+import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { INGEST } from "../store/layout.ts";
+
+/** An archive of images that crpe wrote. */
+export interface OwnedArchive {
+  /** Absolute. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** The number of bytes of its documents, and their digest. With the size they identify the file. */
+  readonly headSize: number;
+  readonly headDigest: Digest;
+}
+
+/** What is recorded of the archive with a package's images. */
+export interface ImageFileRecord {
+  /** The folder that archives of the package are written into. Absolute. */
+  readonly folder: string;
+  /** The platforms of the images, as `linux/arm64`. */
+  readonly platforms: readonly string[];
+  /** The archive of the installed release; after an interruption also an earlier or a later one. */
+  readonly files: readonly OwnedArchive[];
+  /** The identity of the release in the archive (`digestOfIdentity`); absent while the archive is being written. */
+  readonly release?: Digest;
+}
+
+const LIMITS = { maxBytes: 1024 * 1024, maxDepth: 16 };
+
+/** The records of image archives, in `<data>/kubepkg/.images/<namespace>/<name>/record.json`. */
+export class ImageFileRecords {
+  readonly #data: string;
+  readonly #randomName: () => string;
+
+  /** @param data the data folder */
+  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+    this.#data = data;
+    this.#randomName = randomName;
+  }
+
+  /** Returns the record of a package; `undefined` if it has no archive. @throws {CorruptError} when it is not valid */
+  async read(kubepkg: KubePkg): Promise<ImageFileRecord | undefined> {
+    const path = this.#path(kubepkg);
+    try {
+      return parseRecord(parseJson(await Deno.readFile(path), path, LIMITS), path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    }
+  }
+
+  /** Writes a record durably. */
+  async write(kubepkg: KubePkg, record: ImageFileRecord): Promise<void> {
+    await writeFileDurably(this.#path(kubepkg), new TextEncoder().encode(`${JSON.stringify(record)}\n`), {
+      temporary: `${this.#data}/${INGEST}/${this.#randomName()}.tmp`,
+      ownership: { mode: 0o600 },
+    });
+  }
+
+  /** Removes the record of a package. */
+  async remove(kubepkg: KubePkg): Promise<void> {
+    const path = this.#path(kubepkg);
+    await removeIfPresent(path);
+    // The folder of the namespace stays if it has other packages.
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    await removeIfPresent(folder).catch(() => {});
+    await removeIfPresent(folder.slice(0, folder.lastIndexOf("/"))).catch(() => {});
+  }
+
+  #path({ metadata: { name, namespace } }: KubePkg): string {
+    return `${this.#data}/kubepkg/.images/${namespace}/${name}/record.json`;
+  }
+}
+
+function parseRecord(json: unknown, path: string): ImageFileRecord {
+  const { folder, platforms, files, release } = isJsonObject(json) ? json : {};
+  const isText = (value: unknown): value is string => typeof value === "string";
+  if (
+    isText(folder) && Array.isArray(platforms) && platforms.every(isText) && Array.isArray(files) &&
+    files.every(isOwnedArchive)
+  ) return { folder, platforms, files, ...(isDigest(release) ? { release } : {}) };
+  throw new CorruptError(`Cannot use ${path}: it is not valid; remove it, and import the package with --images-dir`);
+}
+
+function isOwnedArchive(value: unknown): value is OwnedArchive {
+  return isJsonObject(value) && typeof value.path === "string" && isDigest(value.headDigest) &&
+    [value.size, value.headSize].every((size) => Number.isSafeInteger(size) && (size as number) >= 0);
+}
