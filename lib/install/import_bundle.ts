@@ -209,7 +209,10 @@ class BundleImport {
     const { force, installation } = this.#options;
     const comparison = await this.#checkRelease();
     const isSame = comparison.verdict === "same" && !force;
-    const { manifests } = await planManifests(this.#kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const { manifests, refusal } = await planManifests(this.#kubepkg, {
+      ...this.#options,
+      ...await this.#findInstalled(),
+    });
     const plan = {
       ...planned,
       ...comparison,
@@ -217,6 +220,7 @@ class BundleImport {
       isRepair: isSame && (planned.isRepair || !await this.#isInPlace()),
     };
     if (isSame && !plan.isRepair) return this.#result(plan);
+    if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.#kubepkg, plan);
     return this.#result(plan, graphs);

@@ -50,8 +50,8 @@ export async function installBundle(
     ...options,
     pending: records.pending,
     planManifests: handing && (async (kubepkg) => {
-      const { changes, refusal } = await planHandover(kubepkg, handing);
-      return { manifests: describeChanges(changes), ...(refusal === undefined ? {} : { refusal }) };
+      const { plan: { changes, refusal }, warnings } = await planHandover(kubepkg, handing);
+      return { manifests: describeChanges(changes), warnings, ...(refusal === undefined ? {} : { refusal }) };
     }),
     installation: {
       findInstalled: (name) => records.read(name),

@@ -40,8 +40,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const summaries: unknown[] = [];
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
-    const before = await records.handovers.read(name);
-    if (before?.kubepkg === undefined) return;
+    // A record that is not valid is the next hand-over's to report.
+    const before = await records.handovers.read(name).catch(() => undefined);
+    if (before?.kubepkg === undefined || before.isRemoving) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     warn(
       `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
@@ -68,6 +69,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
     if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
+    for (const warning of result.plan.warnings ?? []) warn(warning);
     if (result.handoverNote !== undefined) warn(result.handoverNote);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));

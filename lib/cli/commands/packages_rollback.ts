@@ -32,6 +32,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       return place === undefined ? undefined : createHandover(place, { forceConflicts });
     },
   });
+  for (const warning of result.warnings ?? []) warn(warning);
   if (result.handedOver?.note !== undefined) warn(result.handedOver.note);
   if (invocation.isSet("json")) {
     const { isChanged, handedOver, ...what } = result;

@@ -11,8 +11,11 @@ export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubec
 export interface OwnedFile {
   /** Absolute. */
   readonly path: string;
-  /** The digests that its content may have: one, or two while it is being replaced. */
-  readonly digests: readonly Digest[];
+  /**
+   * The digests that its content may have: one, or several while it is being replaced, the new one last. `undefined`: any,
+   * because crpe 0.1.0 did not note it.
+   */
+  readonly digests?: readonly Digest[];
 }
 
 /** What a hand-over, or a removal from the cluster, is asked for. */
@@ -25,6 +28,8 @@ export interface HandoverRequest {
   readonly before: HandedOver | undefined;
   /** The objects of all other packages. */
   readonly others: readonly PackageObject[];
+  /** False if the record of another package cannot be read: then nothing is deleted that it might need. */
+  readonly areOthersKnown: boolean;
   /** Absolute paths of the files of all other packages. */
   readonly takenFiles: ReadonlySet<string>;
   /** Overwrites files of others and files that were changed by hand, takes over fields that others manage, and makes the cluster apply equal content again. */
@@ -41,9 +46,9 @@ export interface HandoverPlan {
   readonly changes: ObjectChanges;
   /** The file that is written, and its new text. */
   readonly file?: { readonly path: string; readonly text: string; readonly digest: Digest };
-  /** How often equal content was handed over again by force. */
-  readonly repeats: number;
-  /** Why it must not be done. */
+  /** See `HandedOver`. */
+  readonly revision: number;
+  /** Why it must not, or cannot, be done. */
   readonly refusal?: Error;
 }
 
@@ -58,6 +63,8 @@ export interface HandoverResult {
   readonly isConfirmed: boolean;
   /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
   readonly remaining?: readonly string[];
+  /** Why the cluster did not do it, in its own words. */
+  readonly failure?: string;
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly note?: string;
 }

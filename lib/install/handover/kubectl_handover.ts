@@ -28,9 +28,9 @@ export class KubectlHandover implements Handover {
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, isRemoval, pruneData } = request;
+    const { before, others, areOthersKnown, isRemoval, pruneData } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
-    const options = { before: handedOverObjects(before), after: objects, others, pruneData };
+    const options = { before: handedOverObjects(before), after: objects, others, areOthersKnown, pruneData };
     const occupied = new Set<string>();
     if (pruneData) {
       for (const { identity } of planObjects(options).deleted) {
@@ -40,7 +40,7 @@ export class KubectlHandover implements Handover {
       }
     }
     const changes = planObjects({ ...options, isOccupied: (namespace) => occupied.has(namespace) });
-    return { request, objects, changes, repeats: before?.repeats ?? 0 };
+    return { request, objects, changes, revision: before?.revision ?? 0 };
   }
 
   /** Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the reason. */
