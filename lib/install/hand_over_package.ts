@@ -1,4 +1,6 @@
-import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { KubeObject, KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
+import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import type {
@@ -78,7 +80,7 @@ export async function handOverPackage(
   await records.handovers.write(name, {
     place,
     kubepkg,
-    kept: plan.changes.kept.map(({ object }) => object.object),
+    kept: listKept(plan, result),
     files: plan.file === undefined ? files : [...files, { path: plan.file.path, digests: [plan.file.digest] }],
     revision: plan.revision,
   });
@@ -135,7 +137,10 @@ export async function readHandedOver(
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     if (force) return "lost";
-    throw new CorruptError(`${error.message}; --force goes by the installed release instead`, { cause: error });
+    const advice = "--force goes by the installed release instead";
+    throw new CorruptError(`Cannot use the record of the hand-over of ${name}: ${error.message}; ${advice}`, {
+      cause: error,
+    });
   }
 }
 
@@ -153,8 +158,28 @@ async function readBefore(
   return known && place && { place, kubepkg: known, files: [] };
 }
 
+// What leaves the package and stays in the cluster: by decision, or because it was not seen to go. The next hand-over
+// deletes the latter again.
+function listKept({ changes: { kept, deleted } }: HandoverPlan, { remaining = [] }: HandoverResult): KubeObject[] {
+  const isRemaining = ({ identity }: PackageObject) => remaining.includes(formatIdentity(identity));
+  return [...kept.map(({ object }) => object), ...deleted.filter(isRemaining)].map(({ object }) => object);
+}
+
+// Several hand-overs may fail one after the other, each with other objects.
+function listEarlierAttempts({ request: { before, package: kubepkg } }: HandoverPlan): KubeObject[] {
+  if (before === undefined) return [];
+  const { kubepkg: last, ...attempts } = before;
+  const recorded = new Set([kubepkg, ...last === undefined ? [] : [last]].flatMap(packageObjects).map(keyOf));
+  return handedOverObjects(attempts).filter((it) => !recorded.has(keyOf(it))).map(({ object }) => object);
+}
+
+function keyOf({ identity }: PackageObject): string {
+  return identityKey(identity);
+}
+
 // What the cluster may have from now on: what it has, what it is given, or a part of either.
-function recordAttempt({ request, file }: HandoverPlan, place: HandoverPlace): HandedOver {
+function recordAttempt(plan: HandoverPlan, place: HandoverPlace): HandedOver {
+  const { request, file } = plan;
   const { before, package: kubepkg, isRemoval } = request;
   const { isRemoving: _, ...known } = before ?? { place, files: [] };
   const own = known.files.find(({ path }) => path === file?.path);
@@ -163,7 +188,7 @@ function recordAttempt({ request, file }: HandoverPlan, place: HandoverPlace): H
     // An interrupted removal is repeated at the place that it was told; an interrupted move begins again.
     place: isRemoval ? place : known.place,
     files: file === undefined ? known.files : [...known.files.filter((it) => it !== own), addDigest(own, file)],
-    ...(isRemoval ? { isRemoving: true } : { attempted: kubepkg }),
+    ...(isRemoval ? { isRemoving: true } : { attempted: kubepkg, kept: listEarlierAttempts(plan) }),
   };
 }
 

@@ -1,7 +1,9 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { identifyObject } from "../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type HandedOver, handedOverObjects } from "./handover/handover_records.ts";
+import { holdsData } from "./handover/plan_objects.ts";
 import type { PackageRecords } from "./package_records.ts";
 
 /** What packages have in the cluster and in manifest folders. */
@@ -24,17 +26,19 @@ export async function readOtherPackages(records: PackageRecords, except: string)
   const files = new Set<string>();
   const warnings: string[] = [];
   let isComplete = true;
-  const attempt = async <T>(read: () => Promise<T | undefined>): Promise<T | "unreadable" | undefined> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
-      warnings.push(error.message);
-      return "unreadable";
-    }
-  };
   for (const name of await records.listNames()) {
     if (name === except) continue;
+    const attempt = async <T>(read: () => Promise<T>): Promise<T | "unreadable"> => {
+      try {
+        return await read();
+      } catch (error) {
+        if (!(error instanceof CorruptError)) throw error;
+        warnings.push(
+          `a record of the package ${name} is not valid, so nothing is deleted that it may need: ${error.message}`,
+        );
+        return "unreadable";
+      }
+    };
     const installed = await attempt(async () => readObjects(await records.read(name)));
     const handedOver = await attempt(async () => readHandedOver(await records.handovers.read(name)));
     if (handedOver === "unreadable" || installed === "unreadable" && handedOver === undefined) isComplete = false;
@@ -53,6 +57,10 @@ function readObjects(kubepkg: KubePkg | undefined): readonly PackageObject[] | u
 function readHandedOver(
   handedOver: HandedOver | undefined,
 ): { objects: readonly PackageObject[]; files: readonly string[] } | undefined {
-  return handedOver &&
-    { objects: handedOverObjects(handedOver), files: handedOver.files.map(({ path }) => path) };
+  if (handedOver === undefined) return undefined;
+  const { kept = [], files } = handedOver;
+  // What a package no longer has, it keeps for its data, or because another package has it. The latter must not keep two
+  // packages waiting for each other.
+  const data = kept.filter((object) => holdsData(identifyObject(object)));
+  return { objects: handedOverObjects({ ...handedOver, kept: data }), files: files.map(({ path }) => path) };
 }

@@ -32,6 +32,7 @@ export async function createAgentSite(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  await Deno.mkdir(`${folder.path}/manifests`);
   const reports: ImportReport[] = [];
   const errors: unknown[] = [];
   let leases = 0;

@@ -1,9 +1,10 @@
 import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { isPackageName, type KubeObject, type KubePkg } from "../../kubepkg/kubepkg.ts";
-import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
+import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
+import { scopeOf } from "../../kubepkg/scope_of.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
@@ -100,7 +101,7 @@ export function handedOverObjects(handedOver: HandedOver | undefined): PackageOb
   const objects = [
     ...kubepkg === undefined ? [] : packageObjects(kubepkg),
     ...attempted === undefined ? [] : packageObjects(attempted),
-    ...kept.map((object): PackageObject => ({ identity: identifyObject(object), object, path: ["kept"] })),
+    ...kept.map((object): PackageObject => ({ identity: identifyKept(object), object, path: ["kept"] })),
   ];
   const found = new Map<string, PackageObject>();
   for (const object of objects) {
@@ -108,6 +109,12 @@ export function handedOverObjects(handedOver: HandedOver | undefined): PackageOb
     if (!found.has(key)) found.set(key, object);
   }
   return [...found.values()].sort((a, b) => installRank(a.identity) - installRank(b.identity));
+}
+
+// As packageObjects identifies them: the namespace of a cluster-scoped object does not count.
+function identifyKept(object: KubeObject): ObjectIdentity {
+  const identity = identifyObject(object);
+  return scopeOf(object) === "Cluster" ? { ...identity, namespace: "" } : identity;
 }
 
 // The list of digests is left out; the record of the package has it.

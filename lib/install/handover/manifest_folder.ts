@@ -80,16 +80,20 @@ export interface RivalFiles {
  *
  * @throws {Error} when the folder has too many files
  */
-export async function findRivalFiles(folder: string, path: string): Promise<RivalFiles> {
+export async function findRivalFiles(
+  folder: string,
+  path: string,
+  maxEntries: number = MAX_ENTRIES,
+): Promise<RivalFiles> {
   const fileName = baseNameOf(path);
   const stem = stemOf(fileName);
   const sameStem: string[] = [];
   const skips: string[] = [];
-  let left = MAX_ENTRIES;
+  let left = maxEntries;
   for (const pending = [{ below: "", isLinked: false }]; pending.length > 0;) {
     const { below, isLinked } = pending.pop()!;
     for (const { name, isDirectory, isSymlink } of await listFolder(`${folder}/${below}`) ?? []) {
-      if (left-- === 0) throw new Error(`Cannot check ${folder}: it has more than ${MAX_ENTRIES} files`);
+      if (left-- === 0) throw new Error(`Cannot check ${folder}: it has more than ${maxEntries} files`);
       const relative = below === "" ? name : `${below}/${name}`;
       if (isDirectory) pending.push({ below: relative, isLinked });
       else if (isSymlink && !isLinked && await isFolder(`${folder}/${relative}`)) {
