@@ -65,7 +65,7 @@ export interface RemoveResult {
  */
 export async function removePackage(name: string, options: RemoveOptions): Promise<RemoveResult> {
   const { records, forgetImages, dryRun, forget } = options;
-  using _lock = await records.lock();
+  using _lock = dryRun ? undefined : await records.lock();
   const installed = await records.read(name);
   if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
   const { version } = installed.spec;

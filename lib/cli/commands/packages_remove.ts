@@ -89,6 +89,7 @@ function formatUnconfirmed({ where, remaining, failure }: HandoverResult): strin
   return [
     ...(remaining ?? []).map((object) => `  still in the cluster: ${object}`),
     `  the removal is handed over to ${where}; ${state}`,
+    ...(remaining !== undefined && where.startsWith("/") ? ["  what k3s does not delete, kubectl delete does"] : []),
     "  the package stays recorded until its objects are seen to be gone, which needs kubectl: run this again then, or",
     "  drop the record with --forget",
   ];
