@@ -1,22 +1,11 @@
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import type { HandedOver } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
 
-/** A place that packages are handed over to, as it is recorded. */
-export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubectl: true };
-
-/** A file that crpe wrote into a manifest folder. */
-export interface OwnedFile {
-  /** Absolute. */
-  readonly path: string;
-  /**
-   * The digests that its content may have: one, or several while it is being replaced, the new one last. `undefined`: any,
-   * because crpe 0.1.0 did not note it.
-   */
-  readonly digests?: readonly Digest[];
-}
+export type { HandoverPlace, OwnedFile };
 
 /** What a hand-over, or a removal from the cluster, is asked for. */
 export interface HandoverRequest {

@@ -9,7 +9,7 @@ import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
-import type { HandoverPlace, OwnedFile } from "./handover.ts";
+import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import { handoverFileName } from "./manifest_file.ts";
 
 /** What is recorded of the hand-over of a package. */
