@@ -71,6 +71,7 @@ async function importKilled(
   moment: { bytes: number; milliseconds: number },
 ): Promise<boolean> {
   const flags = [`--data=${site}/data`, `--manifests-dir=${site}/manifests`];
+  await Deno.mkdir(`${folder.path}/${site}/manifests`, { recursive: true });
   const running = spawnCrpe(["import", ...files, ...flags], surroundings);
   running.listening.catch(() => {});
   let isOver = false;

@@ -1,8 +1,7 @@
 import type { Digest } from "../../lib/oci/digest.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { blobPath } from "../../lib/store/layout.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { spawnCrpe } from "../support/crpe_process.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createOffice } from "../support/office.ts";
@@ -16,6 +15,7 @@ const [V1, V2] = IMAGES.map(({ root }) => root.digest) as [Digest, Digest];
 /** A site where line4 1.0.0 and then 2.0.0 were installed, and another package beside it. */
 async function createSite() {
   const office = await createOffice({ "registry.test/other:1": OTHER });
+  await Deno.mkdir(`${office.folder.path}/elsewhere`);
   const run = async (...args: string[]) => await office.crpe(...args, "--data=site");
   const install = async (kubepkg: ReturnType<typeof makeKubePkg>, ...flags: string[]) => {
     const name = `${kubepkg.metadata.name}-${kubepkg.spec.version}`;
@@ -81,7 +81,7 @@ Deno.test("a package is rolled back, with its tags and manifests, and a second r
   for (const folder of ["manifests", "elsewhere"]) assertEquals(await site.folder.listFiles(folder), ["line4.yaml"]);
   assertStringIncludes(
     to.stderr,
-    "manifests/line4.yaml has an earlier hand-over; remove it if the same cluster reads it",
+    "manifests/line4.yaml has an earlier hand-over (2.0.0); remove it if the same cluster reads it",
   );
   const same = await site.run("packages", "rollback", "line4", "--to", "1.0.0");
   assertEquals([same.code, same.stdout], [0, "line4@1.0.0 is installed already; nothing to do\n"]);
@@ -124,15 +124,33 @@ Deno.test("[52] a package that is not installed is an error which names the near
   assertEquals((await site.folder.listFiles()).filter((name) => !before.includes(name)), []);
 });
 
-Deno.test("a package is removed: its file first emptied, its tags gone, the space freed, the other's content left", async () => {
+Deno.test("[78] a removal that nothing confirms leaves the package; --forget drops it, its tags and its space, not the other's", async () => {
   await using site = await createSite();
   await site.install(makeKubePkg({ "registry.test/other:1": "", [`${REPO}:v1`]: "" }, { name: "other" }));
-  const { code, stdout, stderr } = await site.run("packages", "remove", "line4", "--wait=100ms", "--json");
-  assertEquals(code, 0, stderr);
-  assertStringIncludes(stderr, "waiting 0:01 for the cluster");
-  const { name, version, untagged, left } = JSON.parse(stdout);
-  assertEquals([name, version, left], ["line4", "2.0.0", []]);
-  assertEquals(untagged, [`${REPO}:1`, `${REPO}:v2`]);
+  const { code, stdout, stderr } = await site.run("packages", "remove", "line4", "--json");
+  assertEquals([code, stderr], [0, ""]);
+  const { name, version, removed, confirmed, untagged, manifests } = JSON.parse(stdout);
+  assertEquals([name, version, removed, confirmed, untagged], ["line4", "2.0.0", false, false, []]);
+  assertEquals(manifests.kept, [{ object: "ConfigMap/default/web", reason: "shared" }]);
+  assertEquals([await site.resolve("1"), await historyOf(site)], [V2, ["2.0.0 installed", "1.0.0"]]);
+  const listed = await site.run("packages");
+  assertMatch(listed.stdout, /^PACKAGE .* STATE\nline4 .* being removed\nother [^\n]*[0-9]\n$/);
+  assertEquals(
+    JSON.parse((await site.run("packages", "--json")).stdout).map((it: { removing?: true }) => it.removing),
+    [
+      true,
+      undefined,
+    ],
+  );
+  const again = await site.run("packages", "remove", "line4", "--wait=0");
+  assertStringIncludes(again.stdout, "line4@2.0.0 is not removed yet\n");
+  assertStringIncludes(again.stdout, "manifests/line4.yaml; nothing confirms it yet\n");
+  assertEquals((await site.run("packages", "status", "line4")).code, 1);
+
+  const forgotten = await site.run("packages", "remove", "line4", "--forget", "--json");
+  assertEquals(forgotten.code, 0, forgotten.stderr);
+  const report = JSON.parse(forgotten.stdout);
+  assertEquals([report.removed, report.untagged, report.leftFiles], [true, [`${REPO}:1`, `${REPO}:v2`], []]);
   assertEquals(await site.folder.listFiles("manifests"), ["other.yaml"]);
   assertEquals(await site.folder.listFiles("site/kubepkg"), ["other/current.json", "other/handover.json"]);
   assertEquals([await site.resolve("1"), await site.resolve("v1"), await site.resolve("v2")], [
@@ -150,23 +168,44 @@ Deno.test("a package is removed: its file first emptied, its tags gone, the spac
   assertEquals((await site.run("packages", "remove", "line4")).code, 1);
 });
 
-Deno.test("[26] a removal that is killed while it waits is finished by the next one", async () => {
+Deno.test("[78] a package whose removal is not confirmed is restored by its import", async () => {
   await using site = await createSite();
-  const crpe = spawnCrpe(["packages", "remove", "line4", "--wait=10m", "--data=site"], site.surroundings);
-  crpe.listening.catch(() => {});
-  while (!crpe.log().includes("waiting 10:00")) await new Promise((resolve) => setTimeout(resolve, 20));
+  const manifest = await site.manifest();
+  await site.run("packages", "remove", "line4");
   assertEquals(await site.manifest(), "");
-  crpe.kill("SIGKILL");
-  await crpe.finished;
-  assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
-  assertEquals(await historyOf(site), ["2.0.0 installed", "1.0.0"]);
-  assertEquals(await site.resolve("1"), V2);
+  const { code, stdout } = await site.run("import", "line4-2.0.0.tgz", "--manifests-dir=manifests");
+  assertEquals([code, stdout.split("\n")[0]], [0, "repaired line4@2.0.0"]);
+  // The number of the hand-over is another.
+  assertEquals((await site.manifest()).replace(/^#.*\n/, ""), manifest.replace(/^#.*\n/, ""));
+  assertEquals((await site.run("packages")).stdout.includes("being removed"), false);
+});
 
-  const { code, stderr } = await site.run("packages", "remove", "line4", "--wait=0", "--quiet");
-  assertEquals([code, stderr], [0, ""]);
-  assertEquals([await site.folder.listFiles("manifests"), await site.folder.listFiles("site/kubepkg")], [[], []]);
-  assertEquals((await site.run("gc")).code, 0);
-  assertEquals(await site.folder.listFiles("site/docker"), []);
+Deno.test("[78] packages remove --dry-run lists what goes, and --forget leaves the file; neither changes the cluster", async () => {
+  await using site = await createSite();
+  const [files, manifest] = [await site.folder.listFiles("site"), await site.manifest()];
+  const dry = await site.run("packages", "remove", "line4", "--dry-run");
+  assertEquals([dry.code, dry.stdout], [0, "would remove line4@2.0.0\n  - ConfigMap/default/web\n"]);
+  assertEquals([await site.folder.listFiles("site"), await site.manifest()], [files, manifest]);
+  const both = await site.run("packages", "remove", "line4", "--forget", "--kubectl");
+  assertEquals(both.code, 2);
+  const { code, stdout } = await site.run("packages", "remove", "line4", "--forget");
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, "  the cluster was not changed\n");
+  assertStringIncludes(stdout, "/manifests/line4.yaml stays: the cluster keeps applying it\n");
+  assertEquals(await site.manifest(), manifest);
+});
+
+Deno.test("[77] a rollback and a removal leave a file that was changed by hand, with exit status 3", async () => {
+  await using site = await createSite();
+  await site.folder.write("manifests/line4.yaml", "# mine\n");
+  for (const args of [["rollback", "line4"], ["remove", "line4"], ["remove", "line4", "--dry-run"]]) {
+    const { code, stderr } = await site.run("packages", ...args);
+    assertEquals(code, 3);
+    assertStringIncludes(stderr, "/manifests/line4.yaml was changed by hand since crpe wrote it, and is left alone");
+  }
+  assertEquals([await site.manifest(), await site.resolve("1")], ["# mine\n", V2]);
+  assertEquals((await site.run("packages", "rollback", "line4", "--force")).code, 0);
+  assertStringIncludes(await site.manifest(), 'version: "1"');
 });
 
 Deno.test("an import that does not hand over what was handed over before says so", async () => {
