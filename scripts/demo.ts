@@ -123,6 +123,7 @@ try {
   );
 
   say("5. crpe import on a second machine, with an empty data folder:");
+  await Deno.mkdir(`${root}/manifests`);
   const imported = await run("import", bundle, `--data=${site}`, `--manifests-dir=${root}/manifests`);
   say(imported.trimEnd().replaceAll(/^/gm, "   "));
 

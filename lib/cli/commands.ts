@@ -88,7 +88,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "dry-run", summary: "print what would be done, write nothing" },
       {
         name: "force",
-        summary: "allow a downgrade, the same version with different content, and replacing a manifest file of others",
+        summary: "allow a downgrade, a changed version, and replacing a manifest file of others",
       },
       FLAG.json,
     ],
@@ -112,7 +112,7 @@ export const COMMANDS: readonly Command[] = [
       { name: "dry-run", summary: "print what would be done, send nothing" },
       {
         name: "force",
-        summary: "allow a downgrade, the same version with different content, and replacing a manifest file of others",
+        summary: "allow a downgrade, a changed version, and replacing a manifest file of others",
       },
       FLAG.json,
     ],

@@ -11,7 +11,7 @@ const HANDOVER_OF_INSTALLED: readonly Flag[] = [
 export const PACKAGES_COMMAND: Command = {
   name: "packages",
   operands: "",
-  summary: "list the installed packages; roll one back, or remove it",
+  summary: "list the installed packages; show the status of one, roll it back, or remove it",
   arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [
@@ -22,6 +22,22 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [FLAG.data, FLAG.json],
       run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
+    },
+    {
+      name: "status",
+      operands: "NAME",
+      summary: "show whether the cluster has applied a package: applied, failed, pending or unknown",
+      details: [
+        "For a manifest folder this reads what k3s notes of the file (Addon objects and their events), with kubectl. The exit",
+        "status is 0 if the package is applied, else 1.",
+      ].join("\n"),
+      arity: [1, 1],
+      flags: [
+        FLAG.data,
+        { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
+        FLAG.json,
+      ],
+      run: async (invocation, io) => (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
     },
     {
       name: "rollback",
@@ -48,8 +64,8 @@ export const PACKAGES_COMMAND: Command = {
       summary: "remove a package: its objects from the cluster, its tags, its record and its history",
       details: [
         "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",
-        "emptied first, and deleted after --wait. The package is removed when the objects are seen to be gone, which needs",
-        "kubectl; until then its record stays. Data is kept, unless --prune-data is given. Then crpe gc frees the space.",
+        "emptied first. The package is removed, and the file deleted, when the objects are seen to be gone, which needs",
+        "kubectl; until then both stay, and the command can be repeated. Data is kept, unless --prune-data is given.",
       ].join("\n"),
       arity: [1, 1],
       flags: [

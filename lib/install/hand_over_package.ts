@@ -1,10 +1,21 @@
 import type { KubeObject, KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
-import { FolderHandover } from "./handover/folder_handover.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover/handover.ts";
-import { type HandedOver, handedOverObjects, isSamePlace } from "./handover/handover_records.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import type {
+  Handover,
+  HandoverPlace,
+  HandoverPlan,
+  HandoverRequest,
+  HandoverResult,
+  OwnedFile,
+} from "./handover/handover.ts";
+import { type HandedOver, handedOverObjects, isCompleted, isSamePlace } from "./handover/handover_records.ts";
+import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
+import { labelsOf } from "./handover/plan_objects.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { readOtherPackages } from "./read_other_packages.ts";
 
 /** How a package is handed over. */
 export interface HandOverOptions {
@@ -15,12 +26,32 @@ export interface HandOverOptions {
   readonly pruneData?: boolean | undefined;
 }
 
+/** A plan, and what is to be said about it. */
+export interface PlannedHandover {
+  readonly plan: HandoverPlan;
+  /** Records of other packages that cannot be read, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
 /** Decides what handing a package over, or removing it from the cluster, does; writes nothing. */
 export async function planHandover(
   kubepkg: KubePkg,
   options: HandOverOptions & { readonly isRemoval?: boolean },
-): Promise<HandoverPlan> {
-  return await options.handover.plan(await createRequest(kubepkg, options));
+): Promise<PlannedHandover> {
+  const { handover, records, force = false, pruneData = false, isRemoval = false } = options;
+  const { name } = kubepkg.metadata;
+  const others = await readOtherPackages(records, name);
+  const request: HandoverRequest = {
+    package: kubepkg,
+    isRemoval,
+    before: await readBefore(kubepkg, options),
+    others: others.objects,
+    areOthersKnown: others.isComplete,
+    takenFiles: others.files,
+    force,
+    pruneData,
+  };
+  return { plan: await handover.plan(request), warnings: others.warnings };
 }
 
 /**
@@ -40,21 +71,18 @@ export async function handOverPackage(
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
   const { name } = kubepkg.metadata;
-  const plan = await planHandover(kubepkg, options);
+  const { plan } = await planHandover(kubepkg, options);
   if (plan.refusal !== undefined) throw plan.refusal;
-  const { before } = plan.request;
   const place = await handover.place();
   await records.handovers.write(name, recordAttempt(plan, place));
   const result = await handover.apply(plan);
-  const note = before === undefined || isSamePlace(before.place, place)
-    ? undefined
-    : await leavePreviousPlace(before, place);
+  const { files, note } = await leavePreviousPlace(plan, place);
   await records.handovers.write(name, {
     place,
     kubepkg,
     kept: listKept(plan, result),
-    files: plan.file === undefined ? [] : [{ path: plan.file.path, digests: [plan.file.digest] }],
-    repeats: plan.repeats,
+    files: plan.file === undefined ? files : [...files, { path: plan.file.path, digests: [plan.file.digest] }],
+    revision: plan.revision,
   });
   return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
 }
@@ -69,42 +97,65 @@ export async function removeFromCluster(
   options: HandOverOptions,
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
-  const plan = await planHandover(kubepkg, { ...options, isRemoval: true });
+  const { plan } = await planHandover(kubepkg, { ...options, isRemoval: true });
   if (plan.refusal !== undefined) throw plan.refusal;
-  const record = recordAttempt(plan, await handover.place());
-  await records.handovers.write(kubepkg.metadata.name, { ...record, isRemoving: true });
-  return { plan, result: await handover.apply(plan) };
+  const place = await handover.place();
+  await records.handovers.write(kubepkg.metadata.name, recordAttempt(plan, place));
+  const result = await handover.apply(plan);
+  const { note } = await leavePreviousPlace(plan, place);
+  return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
 }
 
 /** Reports whether exactly this release is handed over, and recorded at the place of `handover`. */
 export async function isPackageHandedOver(kubepkg: KubePkg, options: HandOverOptions): Promise<boolean> {
   const { handover } = options;
   // What --force changes is not asked for.
-  const plan = await planHandover(kubepkg, { ...options, force: false });
+  const { plan } = await planHandover(kubepkg, { ...options, force: false });
   const { before } = plan.request;
-  if (before?.kubepkg === undefined || before.attempted !== undefined || before.isRemoving) return false;
-  if (plan.changes.added.length > 0 || plan.changes.changed.length > 0 || plan.changes.deleted.length > 0) return false;
-  return isSamePlace(before.place, await handover.place()) && await handover.isHandedOver(plan);
+  const { changes: { added, changed, deleted } } = plan;
+  if (!isCompleted(before) || added.length > 0 || changed.length > 0 || deleted.length > 0) return false;
+  // Where the folder does not exist, the hand-over that follows reports it.
+  const place = await handover.place().catch(() => undefined);
+  return place !== undefined && isSamePlace(before.place, place) && await handover.isHandedOver(plan);
 }
 
-async function createRequest(
+/**
+ * Reads the record of the last hand-over of a package.
+ *
+ * @param force gives "lost" for a record that is not valid
+ * @throws {CorruptError} when the record is not valid
+ */
+export async function readHandedOver(
+  name: string,
+  { records, force }: { records: PackageRecords; force?: boolean | undefined },
+): Promise<HandedOver | "lost" | undefined> {
+  try {
+    const handedOver = await records.handovers.read(name);
+    // The objects are needed in any case.
+    handedOverObjects(handedOver);
+    return handedOver;
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    if (force) return "lost";
+    const advice = "--force goes by the installed release instead";
+    throw new CorruptError(`Cannot use the record of the hand-over of ${name}: ${error.message}; ${advice}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readBefore(
   kubepkg: KubePkg,
-  { records, force = false, pruneData = false, isRemoval = false }: HandOverOptions & { isRemoval?: boolean },
-): Promise<HandoverRequest> {
+  { handover, records, force, isRemoval = false }: HandOverOptions & { readonly isRemoval?: boolean },
+): Promise<HandedOver | undefined> {
   const { name } = kubepkg.metadata;
-  const before = await records.handovers.read(name);
-  const others = (await records.list()).filter(({ metadata }) => metadata.name !== name);
-  const handedOver = await Promise.all(others.map(({ metadata }) => records.handovers.read(metadata.name)));
-  return {
-    package: kubepkg,
-    isRemoval,
-    // The hand-over of a removed package need not be recorded: its objects are those of the release.
-    before: before ?? (isRemoval ? { place: { kubectl: true }, kubepkg } : undefined),
-    others: [...others.flatMap(packageObjects), ...handedOver.flatMap(handedOverObjects)],
-    takenFiles: new Set(handedOver.flatMap((it) => it?.files ?? []).map(({ path }) => path)),
-    force,
-    pruneData,
-  };
+  const before = await readHandedOver(name, { records, force });
+  if (before !== undefined && before !== "lost") return before;
+  // A package that was imported without a hand-over need not be in the cluster, but the user wants it out of there.
+  const known = isRemoval ? kubepkg : before === "lost" ? await records.read(name) : undefined;
+  // Where the folder does not exist, the plan says so.
+  const place = known && await handover.place().catch(() => undefined);
+  return known && place && { place, kubepkg: known, files: [] };
 }
 
 // What leaves the package and stays in the cluster: by decision, or because it was not seen to go. The next hand-over
@@ -126,37 +177,57 @@ function keyOf({ identity }: PackageObject): string {
   return identityKey(identity);
 }
 
+// What the cluster may have from now on: what it has, what it is given, or a part of either.
 function recordAttempt(plan: HandoverPlan, place: HandoverPlace): HandedOver {
   const { request, file } = plan;
   const { before, package: kubepkg, isRemoval } = request;
-  const files = before?.files ?? [];
-  const digests = files.find(({ path }) => path === file?.path)?.digests ?? [];
+  const { isRemoving: _, ...known } = before ?? { place, files: [] };
+  const own = known.files.find(({ path }) => path === file?.path);
   return {
-    ...before,
-    place: before?.place ?? place,
-    ...(isRemoval ? {} : { attempted: kubepkg, kept: listEarlierAttempts(plan) }),
-    files: file === undefined ? files : [
-      ...files.filter(({ path }) => path !== file.path),
-      { path: file.path, digests: [...new Set([...digests, file.digest])] },
-    ],
+    ...known,
+    // An interrupted removal is repeated at the place that it was told; an interrupted move begins again.
+    place: isRemoval ? place : known.place,
+    files: file === undefined ? known.files : [...known.files.filter((it) => it !== own), addDigest(own, file)],
+    ...(isRemoval ? { isRemoving: true } : { attempted: kubepkg, kept: listEarlierAttempts(plan) }),
   };
 }
 
+function addDigest(own: OwnedFile | undefined, { path, digest }: { path: string; digest: Digest }): OwnedFile {
+  if (own === undefined) return { path, digests: [digest] };
+  return own.digests === undefined ? own : { path, digests: [...own.digests.filter((it) => it !== digest), digest] };
+}
+
+/** @returns the files that stay, and what the user has to know about the place that was left */
 async function leavePreviousPlace(
-  { place: old, files = [], kubepkg }: HandedOver,
+  { request: { before, isRemoval }, file, changes: { deleted } }: HandoverPlan,
   place: HandoverPlace,
-): Promise<string | undefined> {
-  if (!("manifestsDir" in old)) return undefined;
-  const handover = new FolderHandover(old.manifestsDir);
-  for (const { path } of files) {
-    if ("kubectl" in place) {
-      if (await handover.removeFileOnly(path)) return `${path} is removed, kubectl manages its objects now`;
-    } else if (await handover.hasFile(path)) {
-      return `${path} has an earlier hand-over${
-        kubepkg === undefined ? "" : ` (${kubepkg.spec.version})`
-      }; remove it if ` +
-        "the same cluster reads it, which deletes nothing in the cluster";
+): Promise<{ files: readonly OwnedFile[]; note?: string }> {
+  const files: OwnedFile[] = [];
+  const notes: string[] = [];
+  for (const old of before?.files ?? []) {
+    if (old.path === file?.path) continue;
+    const state = "kubectl" in place ? await removeOwnedFile(old) : await checkOwnedFile(old);
+    if (state === "missing") continue;
+    if (state === "own" && "kubectl" in place) notes.push(`${old.path} is removed, kubectl manages its objects now`);
+    else {
+      files.push(old);
+      notes.push(
+        `${old.path} ${describeOld(before, state)}; remove it if the same cluster reads it, ` +
+          "which deletes nothing in the cluster",
+      );
     }
   }
-  return undefined;
+  if (before !== undefined && "kubectl" in before.place && "manifestsDir" in place && deleted.length > 0) {
+    notes.push(
+      `kubectl applied ${labelsOf(deleted).join(", ")}, which k3s therefore does not delete; delete them by hand`,
+    );
+  }
+  // Later hand-overs to the same place do not repeat it.
+  const isNews = isRemoval || before !== undefined && !isSamePlace(before.place, place);
+  return { files, ...(isNews && notes.length > 0 ? { note: notes.join(". ") } : {}) };
+}
+
+function describeOld(before: HandedOver | undefined, state: "own" | "changed"): string {
+  if (state === "changed") return "was changed by hand since an earlier hand-over";
+  return `has an earlier hand-over${before?.kubepkg === undefined ? "" : ` (${before.kubepkg.spec.version})`}`;
 }

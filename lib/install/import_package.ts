@@ -154,7 +154,10 @@ export class PackageImport {
     const { force, installation } = this.#options;
     const comparison = await this.checkRelease();
     const isSame = comparison.verdict === "same" && !force;
-    const { manifests } = await planManifests(this.kubepkg, { ...this.#options, ...await this.#findInstalled() });
+    const { manifests, refusal } = await planManifests(this.kubepkg, {
+      ...this.#options,
+      ...await this.#findInstalled(),
+    });
     const plan = {
       ...planned,
       ...comparison,
@@ -162,6 +165,7 @@ export class PackageImport {
       isRepair: isSame && (planned.isRepair || !await this.#isInPlace()),
     };
     if (isSame && !plan.isRepair) return this.result(plan, counts);
+    if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.kubepkg, plan);
     return this.result(plan, counts, graphs);

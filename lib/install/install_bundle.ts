@@ -81,8 +81,8 @@ async function installAll(
     isSingle,
     pending: records.pending,
     planManifests: handing && (async (kubepkg) => {
-      const { changes, refusal } = await planHandover(kubepkg, handing);
-      return { manifests: describeChanges(changes), ...(refusal === undefined ? {} : { refusal }) };
+      const { plan: { changes, refusal }, warnings } = await planHandover(kubepkg, handing);
+      return { manifests: describeChanges(changes), warnings, ...(refusal === undefined ? {} : { refusal }) };
     }),
     findRefusal: (kubepkg, bytesToWrite) => files.findRefusal(kubepkg, bytesToWrite),
     installation: {

@@ -46,6 +46,11 @@ export class PackageRecords {
     return found;
   }
 
+  /** Lists the names of all packages that have a record of any kind, also those that are not installed; sorted. */
+  async listNames(): Promise<string[]> {
+    return (await namesIn(this.#root)).filter(isPackageName).sort();
+  }
+
   /** Lists the releases that were installed before the current one, the oldest first. */
   async listHistory(name: string): Promise<KubePkg[]> {
     if (!isPackageName(name)) return [];

@@ -40,6 +40,8 @@ export interface ManifestPlan {
   readonly manifests: ManifestDiff;
   /** Why the objects cannot be handed over. */
   readonly refusal?: Error;
+  /** Records of other packages that cannot be read, a sentence each. */
+  readonly warnings?: readonly string[];
 }
 
 /** What an import would do, known from the first entry of a bundle. */
@@ -57,6 +59,8 @@ export interface ImportPlan {
   /** The free space in bytes, if it is known. */
   readonly freeBytes?: number;
   readonly manifests: ManifestDiff;
+  /** Records of other packages that cannot be read, a sentence each. */
+  readonly warnings?: readonly string[];
   /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
   readonly refusal?: Error;
 }
@@ -123,7 +127,7 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
   const isSame = comparison.verdict === "same" && !options.force;
   const isRepair = isSame && !(await options.isInPlace?.() ?? true);
   const freeBytes = await options.freeBytes?.();
-  const { manifests, refusal: refusedHandover } = await planManifests(kubepkg, options);
+  const { manifests, refusal: refusedHandover, warnings = [] } = await planManifests(kubepkg, options);
   const refusal = refuseVersion(kubepkg, comparison, options) ??
     (isSame && !isRepair ? undefined : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
       await options.findRefusal?.(kubepkg, blobs.bytesToWrite) ??
@@ -138,6 +142,7 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
     blobs,
     ...(freeBytes === undefined ? {} : { freeBytes }),
     manifests,
+    ...(warnings.length === 0 ? {} : { warnings }),
     ...(refusal === undefined ? {} : { refusal }),
   };
 }

@@ -4,10 +4,11 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
-import { planHandover, removeFromCluster } from "./hand_over_package.ts";
+import { planHandover, readHandedOver, removeFromCluster } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, removeImageFile } from "./image_files.ts";
+import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
 import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
 
 /** An image of a removed package. */
@@ -53,6 +54,8 @@ export interface RemoveResult {
   readonly imageFile?: ImageFileResult;
   /** The removed tags, as `repository:tag`. */
   readonly untagged: readonly string[];
+  /** Manifest files of the package that stay where they are, because crpe forgets it. */
+  readonly leftFiles: readonly string[];
 }
 
 /**
@@ -60,49 +63,84 @@ export interface RemoveResult {
  * history. An interrupted removal can be repeated; it starts over.
  *
  * @throws {Error} when the package is not installed, or the data folder is not writable
+ * @throws {CorruptError} when a record is not valid, because what other packages need is not known then
  * @throws {RefusedError} when the package's file was changed by hand
  */
 export async function removePackage(name: string, options: RemoveOptions): Promise<RemoveResult> {
   const { records, forgetImages, dryRun, forget } = options;
-  using _lock = await records.lock();
+  using _lock = dryRun ? undefined : await records.lock();
   const installed = await records.read(name);
   if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
   const { version } = installed.spec;
   // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
   if (!dryRun) await checkWritable(records, name);
+  await collectPackageDigests(records, name);
+  const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
+  const own = [installed, ...await records.listHistory(name)];
   const inCluster = forget ? {} : await removeObjects(installed, options);
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {
     const imageFile = await removeImageFile(records.images, installed, { dryRun: true });
-    return { name, version, isRemoved: false, untagged: [], ...inCluster, ...(imageFile && { imageFile }) };
+    return {
+      name,
+      version,
+      isRemoved: false,
+      untagged: [],
+      leftFiles: [],
+      ...inCluster,
+      ...(imageFile && { imageFile }),
+    };
   }
-  const own = [installed, ...await records.listHistory(name)];
-  const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
   });
+  // Packages may have become pending while the cluster was waited for.
   const untagged = await forgetImages(images, await collectPackageDigests(records, name));
   const imageFile = forget ? undefined : await removeImageFile(records.images, installed);
   if (forget) await records.images.remove(installed);
+  const leftFiles = forget ? await leaveFiles(name, records) : [];
   await records.remove(name);
-  return { name, version, isRemoved: true, untagged, ...inCluster, ...(imageFile && { imageFile }) };
+  return { name, version, isRemoved: true, untagged, leftFiles, ...inCluster, ...(imageFile && { imageFile }) };
 }
 
 async function removeObjects(
   installed: KubePkg,
   { records, openHandover, force, pruneData, dryRun }: RemoveOptions,
 ): Promise<Pick<RemoveResult, "handedOver" | "manifests">> {
-  const handover = openHandover((await records.handovers.read(installed.metadata.name))?.place);
+  const before = await readHandedOver(installed.metadata.name, { records, force });
+  const handover = openHandover(before === "lost" ? undefined : before?.place);
   if (handover === undefined) return {};
   const options = { handover, records, force, pruneData };
   if (dryRun) {
-    const { changes, refusal } = await planHandover(installed, { ...options, isRemoval: true });
+    const { plan: { changes, refusal } } = await planHandover(installed, { ...options, isRemoval: true });
     if (refusal !== undefined) throw refusal;
     return { manifests: describeChanges(changes) };
   }
   await handover.prepare();
   const { plan, result } = await removeFromCluster(installed, options);
   return { handedOver: result, manifests: describeChanges(plan.changes) };
+}
+
+/**
+ * Removes the manifest files that a removal has emptied before. A file that still has the package's objects stays, since
+ * the cluster is left alone.
+ *
+ * @returns the files that stay
+ */
+async function leaveFiles(name: string, records: PackageRecords): Promise<string[]> {
+  const before = await readHandedOver(name, { records, force: true });
+  if (before === undefined || before === "lost") return [];
+  const left: string[] = [];
+  for (const file of before.files) {
+    const { path, digests } = file;
+    const isEmptied = before.isRemoving && "manifestsDir" in before.place &&
+      path.startsWith(`${before.place.manifestsDir}/`);
+    const state = isEmptied
+      ? await removeOwnedFile({ path, digests: digests?.slice(-1) ?? [] })
+      : await checkOwnedFile(file);
+    if (state === "changed" || state === "own" && !isEmptied) left.push(path);
+  }
+  return left;
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

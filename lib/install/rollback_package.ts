@@ -2,7 +2,7 @@ import type { ContentStore } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import { RefusedError } from "../oci/error.ts";
-import { handOverPackage, planHandover } from "./hand_over_package.ts";
+import { handOverPackage, planHandover, readHandedOver } from "./hand_over_package.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, ImageFiles } from "./image_files.ts";
@@ -36,6 +36,8 @@ export interface RollbackResult {
   readonly imageFile?: ImageFileResult;
   /** What the rollback did to the objects in the cluster. */
   readonly manifests?: ManifestDiff;
+  /** Records of other packages that cannot be read, a sentence each. */
+  readonly warnings?: readonly string[];
 }
 
 /**
@@ -43,7 +45,8 @@ export interface RollbackResult {
  * manifests, tags, hand-over, record. The version that was installed goes into the history.
  *
  * @throws {Error} when the package is not installed
- * @throws {RefusedError} when the version is not in the history
+ * @throws {RefusedError} when the version is not in the history, or something in the cluster or the folder belongs to
+ *   others
  * @throws {IncompleteError} when content of the version is missing; nothing was changed
  */
 export async function rollBackPackage(name: string, options: RollbackOptions): Promise<RollbackResult> {
@@ -56,19 +59,28 @@ export async function rollBackPackage(name: string, options: RollbackOptions): P
   if (target === installed) return { name, from, to: from, isChanged: false };
   const version = target.spec.version;
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);
-  const handover = options.openHandover((await records.handovers.read(name))?.place);
-  await handover?.prepare();
   const { force, pruneData } = options;
+  const before = await readHandedOver(name, { records, force });
+  const handover = options.openHandover(before === "lost" ? undefined : before?.place);
+  await handover?.prepare();
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
   // A refusal comes before the first tag is written.
-  const refusal = handing && (await planHandover(target, handing)).refusal;
-  if (refusal !== undefined) throw refusal;
+  const planned = handing && await planHandover(target, handing);
+  if (planned?.plan.refusal !== undefined) throw planned.plan.refusal;
   await writeImages(store, graphs);
   const imageFile = await new ImageFiles({ store, records: records.images, force }).write(target);
   const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
   await records.write(target);
-  const described = { ...describeHandover(handedOver), ...(imageFile === undefined ? {} : { imageFile }) };
-  return { name, from, to: version, isChanged: true, ...described };
+  const warnings = planned?.warnings ?? [];
+  return {
+    name,
+    from,
+    to: version,
+    isChanged: true,
+    ...describeHandover(handedOver),
+    ...(imageFile === undefined ? {} : { imageFile }),
+    ...(warnings.length === 0 ? {} : { warnings }),
+  };
 }
 
 function describeHandover(

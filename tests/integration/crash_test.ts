@@ -21,7 +21,13 @@ import { type FileOperation, findUndurable } from "../support/watched_files.ts";
 
 const CHILD = new URL("../support/crash_child.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
-const WORKS: readonly CrashWork[] = ["pull", "import", "upgrade", "parts"];
+const WORKS: readonly CrashWork[] = ["pull", "import", "upgrade", "parts", "rollback", "remove"];
+/** The releases that are installed before a work begins. */
+const INSTALLED: Readonly<Partial<Record<CrashWork, readonly ("import" | "upgrade")[]>>> = {
+  upgrade: ["import"],
+  rollback: ["import", "upgrade"],
+  remove: ["import", "upgrade"],
+};
 // How many processes are started, killed and checked at the same time.
 const LANES = 3;
 // In a file system in memory thousands of syncs cost nothing, and a kill has the same effect.
@@ -50,14 +56,21 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
   await packBundles(bundles);
   const createFolder = async () => {
     const folder = await TestFolder.create(MEMORY);
-    if (work === "upgrade") {
+    await Deno.mkdir(`${folder.path}/manifests`);
+    if (INSTALLED[work] !== undefined) {
       const { success } = await new Deno.Command("cp", { args: ["-a", `${bundles}/installed/.`, folder.path] })
         .output();
       assert(success);
+      const [from, to] = [await Deno.realPath(`${bundles}/installed`), await Deno.realPath(folder.path)];
+      const record = `${to}/data/kubepkg/${PACKAGE}/handover.json`;
+      await Deno.writeTextFile(record, (await Deno.readTextFile(record)).replaceAll(from, to));
     }
     return folder;
   };
-  if (work === "upgrade") await doWork("import", { root: `${bundles}/installed`, bundles });
+  await Deno.mkdir(`${bundles}/installed/manifests`, { recursive: true });
+  for (const before of INSTALLED[work] ?? []) {
+    await doWork(before, { root: `${bundles}/installed`, bundles });
+  }
   await using folder = await createFolder();
   const { success, stdout } = await runChild(work, { root: folder.path, bundles }, { killAt: 0, mode: "before" });
   assert(success);
@@ -89,6 +102,25 @@ async function listContent(folder: TestFolder): Promise<Record<string, string>> 
   return found;
 }
 
+/** The version before a work, and the one after it. */
+const CHANGES = {
+  import: [undefined, 1],
+  parts: [undefined, 1],
+  upgrade: [1, 2],
+  rollback: [2, 1],
+} as const;
+
+/** As long as the record is there, all else may be there; without it nothing is. */
+async function checkRemoval(path: string, store: DiskStore): Promise<void> {
+  const record = await new PackageRecords(`${path}/data`).read(PACKAGE);
+  const links = await store.listTagLinks("registry.test/team/app");
+  const file = await Deno.readTextFile(`${path}/manifests/${PACKAGE}.yaml`).catch(() => undefined);
+  if (record === undefined) assertEquals([links, file], [[], undefined]);
+  // Tags go only after the objects have gone.
+  if (links.length === 0) assertEquals(file, undefined);
+  assert(file === undefined || file.includes("kind: PersistentVolumeClaim"), "data is not kept");
+}
+
 /** Checks that only complete content is visible. */
 async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> {
   const store = new DiskStore(`${path}/data`, { warn: (message) => assert(false, message) });
@@ -100,7 +132,8 @@ async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> 
     assert(root === undefined || await isComplete(store, PULLED.repo, root));
     return;
   }
-  const [before, after] = work === "import" || work === "parts" ? [undefined, 1 as const] : [1 as const, 2 as const];
+  if (work === "remove") return await checkRemoval(path, store);
+  const [before, after] = CHANGES[work];
   const tags: unknown[] = [];
   for (const [reference, image] of Object.entries(imagesOfBundle(after))) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);

@@ -72,6 +72,7 @@ async function importKilled(
   { target, files, bytes, milliseconds }: KilledImport,
 ): Promise<boolean> {
   const flags = [`--data=${target}/data`, `--manifests-dir=${target}/manifests`];
+  await Deno.mkdir(`${folder.path}/${target}/manifests`, { recursive: true });
   const running = spawnCrpe(["import", ...files, ...flags], processOptions);
   running.listening.catch(() => {});
   let isOver = false;

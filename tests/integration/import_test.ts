@@ -38,6 +38,7 @@ Deno.test("[38] of two concurrent imports of one package the higher version wins
   for (let round = 0; round < ROUNDS; round++) {
     const target = `site-${round}`;
     const flags = [`--data=${target}`, `--manifests-dir=${target}/manifests`];
+    await Deno.mkdir(`${folder.path}/${target}/manifests`, { recursive: true });
     const order = round % 2 === 0 ? [1, 2] : [2, 1];
     const results = await Promise.all(
       order.map(async (version) => ({ version, ...await fixture.crpe("import", `${version}.tgz`, ...flags) })),
@@ -173,10 +174,85 @@ Deno.test("import, inspect and verify name a file that is not a bundle", async (
   assertEquals(stderr.split(":")[1], " Cannot read standard input");
 });
 
-Deno.test("import names a manifests folder that cannot be written before it imports anything", async () => {
+Deno.test("[78] a manifests folder that cannot be written, or does not exist, is named before anything is imported", async () => {
   await using fixture = await createReleases();
-  const { code, stderr } = await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=1.json/manifests");
-  assertEquals(code, 1);
-  assertStringIncludes(stderr, "Cannot write manifests into 1.json/manifests: a part of the path is a file");
-  assertEquals((await fixture.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
+  for (
+    const [folder, reason] of [
+      ["1.json/manifests", "a part of the path is a file"],
+      ["missing", "the folder does not exist, so no cluster reads it"],
+    ]
+  ) {
+    for (const flags of [["--dry-run"], []]) {
+      const { code, stderr } = await fixture.crpe(
+        "import",
+        "1.tgz",
+        "--data=site",
+        `--manifests-dir=${folder}`,
+        ...flags,
+      );
+      assertEquals(code, 1);
+      assertStringIncludes(stderr, `Cannot write manifests into ${folder}: ${reason}`);
+      assertEquals((await fixture.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
+    }
+  }
+});
+
+Deno.test("[77] an import leaves a foreign manifest file alone with exit status 3, also in a dry run, and names it", async () => {
+  await using fixture = await createReleases();
+  const path = await fixture.folder.write("manifests/line4.yaml", "kind: Theirs\n");
+  for (const flags of [["--dry-run"], []]) {
+    const { code, stderr } = await fixture.crpe(
+      "import",
+      "1.tgz",
+      "--data=site",
+      "--manifests-dir=manifests",
+      ...flags,
+    );
+    assertEquals(code, 3);
+    assertStringIncludes(stderr, `${await Deno.realPath(path)} was not written by crpe`);
+  }
+  assertEquals(await Deno.readTextFile(path), "kind: Theirs\n");
+  assertEquals((await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=manifests", "--force")).code, 0);
+});
+
+Deno.test("[78] an import without a hand-over says that nothing was applied", async () => {
+  await using fixture = await createReleases();
+  const { code, stdout } = await fixture.crpe("import", "1.tgz", "--data=site");
+  assertEquals(code, 0);
+  assertStringIncludes(
+    stdout,
+    "  nothing was applied to a cluster: --manifests-dir or --kubectl hands the manifests over\n",
+  );
+});
+
+Deno.test("[77] an import lists what leaves the package: deleted, or kept in its file", async () => {
+  await using fixture = await createReleases();
+  const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: { name: "db" } };
+  const install = async (version: string, manifests: Record<string, unknown>, ...flags: string[]) => {
+    const base = makeKubePkg({}, { name: "shop", version });
+    const packed = await fixture.pack({ ...base, spec: { ...base.spec, manifests } }, version);
+    assertEquals(packed.code, 0, packed.stderr);
+    const { code, stdout, stderr } = await fixture.crpe(
+      "import",
+      `${version}.tgz`,
+      "--data=site",
+      "--manifests-dir=manifests",
+      ...flags,
+    );
+    assertEquals(code, 0, stderr);
+    return stdout.split("\n").filter((line) => /^ {2}[-+~=] /.test(line));
+  };
+  const config = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "a" } };
+  assertEquals(await install("1.1.0", { claim, config }), [
+    "  + ConfigMap/default/a",
+    "  + PersistentVolumeClaim/default/db",
+  ]);
+  assertEquals(await install("1.2.0", {}), [
+    "  - ConfigMap/default/a",
+    "  = PersistentVolumeClaim/default/db is kept, because deleting it can delete data; --prune-data deletes it",
+  ]);
+  const path = `${fixture.folder.path}/manifests/shop.yaml`;
+  assertStringIncludes(await Deno.readTextFile(path), "kind: PersistentVolumeClaim");
+  assertEquals(await install("1.3.0", {}, "--prune-data"), ["  - PersistentVolumeClaim/default/db"]);
+  assertEquals((await Deno.readTextFile(path)).includes("PersistentVolumeClaim"), false);
 });

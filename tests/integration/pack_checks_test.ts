@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 const IMAGE = "registry.test/app:1";
 const INIT = "registry.test/init:1";
@@ -27,12 +27,12 @@ function makePackage(manifests: object, images: Record<string, string> = {}) {
 }
 
 async function createDesk() {
-  const office = await createOffice({ [IMAGE]: image, [INIT]: image, [PAUSE]: image });
-  const { folder, crpe } = office;
+  const fixture = await createPackFixture({ [IMAGE]: image, [INIT]: image, [PAUSE]: image });
+  const { folder, crpe } = fixture;
   return {
-    ...office,
+    ...fixture,
     /** Packs what is in a file or a folder. */
-    packFile: (path: string, ...flags: string[]) => crpe("pack", path, "--data=office", "--offline", ...flags),
+    packFile: (path: string, ...flags: string[]) => crpe("pack", path, "--data=fixture", "--offline", ...flags),
     /** The names of the bundles. */
     listBundles: async () => (await folder.listFiles()).filter((name) => name.endsWith(".tgz")).sort(),
   };
@@ -146,8 +146,8 @@ Deno.test("[84] pack takes plain objects from a file and from standard input, an
   const result = JSON.parse(stdout);
   assertEquals([result.name, result.version, result.file], ["web", "1.0.0", "web@1.0.0.tgz"]);
   assertEquals(result.addedImages, [IMAGE, INIT]);
-  const args = ["pack", "-", ...named, "--data=office", "--offline"];
-  const piped = await runCrpe(args, { ...desk.surroundings, stdin: new TextEncoder().encode(YAML) });
+  const args = ["pack", "-", ...named, "--data=fixture", "--offline"];
+  const piped = await runCrpe(args, { ...desk.processOptions, stdin: new TextEncoder().encode(YAML) });
   assertEquals(JSON.parse(piped.stdout), result);
   const info = JSON.parse((await desk.crpe("inspect", "web@1.0.0.tgz", "--json")).stdout);
   assertEquals(info.namespace, "shop");
@@ -237,10 +237,10 @@ Deno.test("pack --k3s adds the images of a k3s release, from a file, a URL and s
   }
   const missing = await desk.packFile("k.json", "--k3s=v1.34.1+k3s1", `--k3s-images=${base}/none.txt`);
   assertEquals([missing.code, missing.stderr], [1, `crpe: Cannot read ${base}/none.txt: it answered 404 Not Found\n`]);
-  const args = ["pack", "--k3s=v1.34.1+k3s1", "--k3s-images=k3s.txt", "--data=office", "--offline", "--json"];
+  const args = ["pack", "--k3s=v1.34.1+k3s1", "--k3s-images=k3s.txt", "--data=fixture", "--offline", "--json"];
   const alone = await crpe(...args);
   assertEquals(alone.code, 0, alone.stderr);
   const { name, version, file } = JSON.parse(alone.stdout);
   assertEquals([name, version, file], ["k3s-images", "v1.34.1+k3s1", "k3s-images@v1.34.1+k3s1.tgz"]);
-  assertEquals((await crpe("pack", "--data=office", "--offline")).code, 2);
+  assertEquals((await crpe("pack", "--data=fixture", "--offline")).code, 2);
 });

@@ -2,7 +2,7 @@ import { isJsonObject } from "../../lib/oci/json.ts";
 import { readDocuments } from "../../lib/kubepkg/read_kubepkg.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { buildImage } from "../support/images.ts";
-import { createOffice } from "../support/office.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 
 type Objects = Record<string, Record<string, unknown>>;
 
@@ -66,7 +66,7 @@ function listObjects(documents: readonly unknown[], namespace: string): Objects 
   return objects;
 }
 
-const office = await createOffice(
+const fixture = await createPackFixture(
   Object.fromEntries(
     PUBLIC.flatMap(([, , images]) => images.map((name) => [name.replace(/@.*/, ":any"), image])),
   ),
@@ -74,11 +74,20 @@ const office = await createOffice(
 
 for (const [name, namespace, images] of PUBLIC) {
   Deno.test(`[83][84] the manifests of ${name} are packed with their images, and handed over as they are`, async () => {
-    const { folder, crpe } = office;
+    const { folder, crpe } = fixture;
     const text = await readFixture(name);
     await folder.write(`${name}.yaml`, text);
     await folder.write(`${name}-out/keep`, "");
-    const flags = ["--name", name, "--version=1.0.0", "--namespace", namespace, "--data=office", "--offline", "--json"];
+    const flags = [
+      "--name",
+      name,
+      "--version=1.0.0",
+      "--namespace",
+      namespace,
+      "--data=fixture",
+      "--offline",
+      "--json",
+    ];
     const packed = await crpe("pack", `${name}.yaml`, ...flags);
     assertEquals(packed.code, 0, packed.stderr);
     const { addedImages, warnings, images: carried } = JSON.parse(packed.stdout);
@@ -101,11 +110,11 @@ for (const [name, namespace, images] of PUBLIC) {
 }
 
 Deno.test("[83] a folder of manifests is one package", async () => {
-  const { folder, crpe } = office;
+  const { folder, crpe } = fixture;
   for (const [name] of PUBLIC) await folder.write(`all/${name}/${name}.yml`, await readFixture(name));
   await folder.write("all/README.md", "# not a manifest");
   await folder.write("all/.git/config.yaml", "not: [yaml");
-  const flags = ["--name=all", "--version=2.0.0", "--data=office", "--offline", "--json"];
+  const flags = ["--name=all", "--version=2.0.0", "--data=fixture", "--offline", "--json"];
   const { code, stdout, stderr } = await crpe("pack", "all", ...flags);
   assertEquals(code, 0, stderr);
   assertEquals(
@@ -114,4 +123,4 @@ Deno.test("[83] a folder of manifests is one package", async () => {
   );
 });
 
-globalThis.addEventListener("unload", () => Deno.removeSync(office.folder.path, { recursive: true }));
+globalThis.addEventListener("unload", () => Deno.removeSync(fixture.folder.path, { recursive: true }));

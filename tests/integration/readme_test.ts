@@ -70,7 +70,7 @@ peerTest(
     const words = crpeCommand().map((word) => `'${word}'`).join(" ");
     await Deno.chmod(await folder.write("crpe", `#!/bin/sh\nexec ${words} "$@"\n`), 0o755);
 
-    await Deno.mkdir(`${folder.path}/node`);
+    for (const name of ["node", "k3s"]) await Deno.mkdir(`${folder.path}/${name}`);
 
     const servers = new Map<string, CrpeProcess>();
     const options = { env: { HOME: folder.path }, cwd: folder.path };
@@ -80,7 +80,7 @@ peerTest(
         let command = line
           .replaceAll("/srv/crpe", `${folder.path}/${isDesk ? "desk" : "site"}`)
           .replaceAll("/srv/", `${folder.path}/`)
-          .replaceAll("/var/lib/rancher/k3s/server/manifests", `${folder.path}/manifests`)
+          .replaceAll("/var/lib/rancher/k3s/server/manifests", `${folder.path}/k3s`)
           .replaceAll("dir:web", `dir:${folder.path}/web`)
           .replace("mirror-config k3s", `mirror-config k3s --root=${folder.path}/node`);
         for (const [name, port] of [["registry", 6060], ["agent", 36060]] as const) {
@@ -105,7 +105,7 @@ peerTest(
       assert(registry !== undefined);
       const response = await fetch(`${registry.url}/v2/registry.lan/team/web/manifests/1.0`, { method: "HEAD" });
       assertEquals(response.headers.get("docker-content-digest"), image.root.digest);
-      assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
+      for (const name of ["k3s", "manifests"]) assertEquals(await folder.listFiles(name), ["line4.yaml"]);
       const [installed] = JSON.parse((await runShell("./crpe packages --data=site --json", options)).stdout);
       assertEquals(installed.spec.version, "1.0.0");
     } finally {

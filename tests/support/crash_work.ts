@@ -3,11 +3,14 @@ import { PullThrough } from "../../lib/cache/pull_through.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
 import { installBundle, type InstallResult } from "../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
+import { removePackage } from "../../lib/install/remove_package.ts";
+import { rollBackPackage } from "../../lib/install/rollback_package.ts";
 import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
+import { forgetImages } from "../../lib/store/forget_images.ts";
 import { makeParts, type PartItem } from "./bundle_parts.ts";
 import { makeBytes, readAll } from "./content.ts";
 import { FakeUpstream } from "./fake_upstream.ts";
@@ -16,7 +19,7 @@ import { makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 
 /** The work of a process that is killed. */
-export type CrashWork = "pull" | "import" | "upgrade" | "parts";
+export type CrashWork = "pull" | "import" | "upgrade" | "parts" | "rollback" | "remove";
 
 /** The folders of the work. */
 export interface CrashFolders {
@@ -63,6 +66,9 @@ export async function packBundles(folder: string): Promise<void> {
     const write = async (bytes: Uint8Array) => {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     };
+    // Data that leaves the package stays in the hand-over file.
+    const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: { name: "data" } };
+    if (version === 1) Object.assign(kubepkg.spec.manifests, { claim });
     const { kubepkg: packed } = await packBundle(parseKubePkg(kubepkg), store, { output: { write } });
     if (version === 1) await writeParts(folder, packed, images);
   }
@@ -112,6 +118,11 @@ export async function doWork(
     }
     return undefined;
   }
+  if (work === "rollback" || work === "remove") {
+    await change(root, work);
+    report(`${work} is done`);
+    return undefined;
+  }
   const result = await install(root, `${bundles}/${work === "import" ? 1 : 2}.tgz`);
   report(`${work} is done`);
   return result;
@@ -147,4 +158,19 @@ async function install(root: string, bundle: string): Promise<InstallResult> {
     records: new PackageRecords(data),
     handover: new FolderHandover(`${root}/manifests`),
   });
+}
+
+async function change(root: string, work: "rollback" | "remove"): Promise<void> {
+  const data = `${root}/data`;
+  const records = new PackageRecords(data);
+  // After a removal that was interrupted at its end, nothing is left to do.
+  if (await records.read(PACKAGE) === undefined) return;
+  const handover = new FolderHandover(`${root}/manifests`, {
+    addons: { readState: () => Promise.resolve({ state: "applied" }), listPresent: () => Promise.resolve([]) },
+  });
+  const options = { records, openHandover: () => handover };
+  if (work === "rollback") await rollBackPackage(PACKAGE, { ...options, store: new DiskStore(data), to: "1.0.0" });
+  else {
+    await removePackage(PACKAGE, { ...options, forgetImages: (images, keep) => forgetImages(data, images, keep) });
+  }
 }

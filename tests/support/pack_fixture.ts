@@ -11,6 +11,7 @@ import { TestFolder } from "./test_folder.ts";
  */
 export async function createPackFixture(images: Readonly<Record<string, BuiltImage>>) {
   const folder = await TestFolder.create();
+  await Deno.mkdir(`${folder.path}/manifests`);
   const store = new DiskStore(`${folder.path}/source`);
   for (const [reference, image] of Object.entries(images)) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);

@@ -47,8 +47,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const printJson = () => io.out(formatJson(isList ? summaries : summaries[0]));
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
-    const before = await records.handovers.read(name);
-    if (before?.kubepkg === undefined) return;
+    // A record that is not valid is the next hand-over's to report.
+    const before = await records.handovers.read(name).catch(() => undefined);
+    if (before?.kubepkg === undefined || before.isRemoving) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     warn(
       `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
@@ -79,6 +80,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     for (const { result } of outcomes) {
       if (result === undefined) continue;
       if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
+      for (const warning of result.plan.warnings ?? []) warn(warning);
       for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
       for (const name of result.imageFile?.skipped ?? []) {
         warn(`${name} is not in ${result.imageFile?.path}: it is for other platforms`);

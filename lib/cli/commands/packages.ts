@@ -10,20 +10,34 @@ import { formatJson, formatTable } from "../console/table.ts";
 /** `crpe packages` */
 export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const packages = await new PackageRecords(data).list();
+  const records = new PackageRecords(data);
+  const packages = await records.list();
+  const removing = await listRemoving(records, packages);
   if (invocation.isSet("json")) {
-    io.out(formatJson(packages));
+    io.out(formatJson(packages.map((it) => removing.has(it) ? { ...it, removing: true } : it)));
     return 0;
   }
-  const rows = packages.map(({ metadata, spec }) => [
-    metadata.name,
-    spec.version,
-    metadata.namespace,
-    String(Object.keys(spec.images).length),
-    String(Object.keys(spec.manifests).length),
+  const rows = packages.map((it) => [
+    it.metadata.name,
+    it.spec.version,
+    it.metadata.namespace,
+    String(Object.keys(it.spec.images).length),
+    String(Object.keys(it.spec.manifests).length),
+    removing.has(it) ? "being removed" : "",
   ]);
-  io.out(formatTable(["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS"], rows));
+  const headings = ["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS"];
+  io.out(formatTable([...headings, removing.size === 0 ? "" : "STATE"], rows));
   return 0;
+}
+
+// Packages whose removal was handed over and is not confirmed yet.
+async function listRemoving(records: PackageRecords, packages: readonly KubePkg[]): Promise<Set<KubePkg>> {
+  const found = new Set<KubePkg>();
+  for (const kubepkg of packages) {
+    const handedOver = await records.handovers.read(kubepkg.metadata.name).catch(() => undefined);
+    if (handedOver?.isRemoving) found.add(kubepkg);
+  }
+  return found;
 }
 
 /** `crpe packages history` */

@@ -1,9 +1,11 @@
+import type { HandoverResult } from "../../install/handover/handover.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
 import { forgetImages } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import { formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { formatTime, parseDuration } from "../console/quantity.ts";
@@ -15,6 +17,7 @@ import { findInstalledPackage } from "./packages.ts";
 const POLL_MILLISECONDS = 1000;
 // k3s reads its folder every 15 seconds.
 const WATCHER_WAIT = 20_000;
+const NOT_HANDED_OVER = ": the package was not handed over";
 
 /** `crpe packages remove` */
 export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
@@ -30,13 +33,15 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   if (forget && given !== undefined) {
     throw new UsageError("Cannot use --forget with --manifests-dir or --kubectl: it leaves the cluster alone");
   }
-  const waitForWatcher = async (isDone: () => Promise<boolean>) => {
+  const waitForWatcher = async (isOver: () => Promise<boolean>) => {
+    const end = performance.now() + wait;
+    if (wait === 0 || await isOver()) return;
     if (!invocation.isSet("quiet")) {
       io.err(`waiting up to ${formatTime(wait)} for the cluster to notice that the manifests of ${name} are gone\n`);
     }
-    const end = performance.now() + wait;
-    for (let left = wait; left > 0 && !await isDone(); left = end - performance.now()) {
+    for (let left = wait; left > 0; left = end - performance.now()) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MILLISECONDS, left)));
+      if (await isOver()) return;
     }
   };
   const forceConflicts = invocation.isSet("force-conflicts");
@@ -56,41 +61,47 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     },
     forgetImages: (images, keep) => forgetImages(data, images, keep),
   });
+  const note = result.handedOver?.note;
+  if (note !== undefined) createWarning(io)(note);
   if (invocation.isSet("json")) {
     const { isRemoved, handedOver, imageFile, ...what } = result;
-    const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
-    io.out(
-      formatJson({ ...what, dryRun, removed: isRemoved, handover, confirmed, remaining, imageFile: imageFile?.path }),
-    );
+    const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
+    const removal = { removed: isRemoved, handover, confirmed, remaining, failure, imageFile: imageFile?.path };
+    io.out(formatJson({ ...what, dryRun, ...removal }));
   } else io.out(formatResult(result, { dryRun, forget }));
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
-function formatResult(
-  { name, version, isRemoved, handedOver, manifests, untagged, imageFile }: RemoveResult,
-  { dryRun, forget }: { dryRun: boolean; forget: boolean },
-): string {
+function formatResult(result: RemoveResult, { dryRun, forget }: { dryRun: boolean; forget: boolean }): string {
+  const { name, version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
   const what = `${name}@${version}`;
   const lines = [dryRun ? `would remove ${what}` : isRemoved ? `removed ${what}` : `${what} is not removed yet`];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
   if (isRemoved && handedOver !== undefined) {
     lines.push(`  its objects are gone from the cluster (${handedOver.where})`);
-  } else if (isRemoved) {
-    lines.push(`  the cluster was not changed${forget ? "" : ": the package was not handed over"}`);
-  } else if (handedOver !== undefined) {
-    const { remaining, where } = handedOver;
-    lines.push(
-      ...(remaining ?? []).map((object) => `  still in the cluster: ${object}`),
-      `  the removal is handed over to ${where}, and ${
-        remaining === undefined ? "nothing confirms it: kubectl does not reach the cluster" : "not complete"
-      }`,
-      "  the record stays until then: run this again, or drop the record with --forget",
-    );
-  }
+  } else if (isRemoved || dryRun && manifests === undefined) {
+    lines.push(`  the cluster ${dryRun ? "would not be" : "was not"} changed${forget ? "" : NOT_HANDED_OVER}`);
+  } else if (handedOver !== undefined) lines.push(...formatUnconfirmed(handedOver));
   if (imageFile !== undefined && (dryRun || isRemoved)) {
     lines.push(imageFile.note === undefined ? `  - ${imageFile.path}` : `  = ${imageFile.note}`);
   }
+  lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
   lines.push(...untagged.map((reference) => `  - ${reference}`));
   if (isRemoved) lines.push("  crpe gc frees the space of its images");
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatUnconfirmed({ where, remaining, failure }: HandoverResult): string[] {
+  const state = failure !== undefined
+    ? `k3s fails to apply it: ${failure}`
+    : remaining === undefined
+    ? "nothing confirms it yet"
+    : "it is not complete";
+  return [
+    ...(remaining ?? []).map((object) => `  still in the cluster: ${object}`),
+    `  the removal is handed over to ${where}; ${state}`,
+    ...(remaining !== undefined && where.startsWith("/") ? ["  what k3s does not delete, kubectl delete does"] : []),
+    "  the package stays recorded until its objects are seen to be gone, which needs kubectl: run this again then, or",
+    "  drop the record with --forget",
+  ];
 }

@@ -32,6 +32,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       return place === undefined ? undefined : createHandover(place, { forceConflicts });
     },
   });
+  for (const warning of result.warnings ?? []) warn(warning);
   for (const note of [result.handedOver?.note, result.imageFile?.note]) if (note !== undefined) warn(note);
   if (invocation.isSet("json")) {
     const { isChanged, handedOver, imageFile, ...what } = result;

@@ -5,8 +5,10 @@ import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
+import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
+import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -129,11 +131,12 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
       installedVersion === undefined ? "" : ` from ${installedVersion}`
     } at ${url}`,
   ];
-  const { added = [], changed = [], removed = [] } = (manifests ?? {}) as Record<string, string[]>;
-  for (const [sign, names] of [["+", added], ["~", changed], ["-", removed]] as const) {
-    lines.push(...names.map((name) => `  ${sign} ${name}`));
-  }
+  const { added = [], changed = [], removed = [], kept = [] } = (manifests ?? {}) as Partial<ManifestDiff>;
+  lines.push(...formatManifestDiff({ added, changed, removed, kept }));
   lines.push(`  ${sent.blobs} blobs ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})`);
-  if (typeof handover === "string") lines.push(`  handed over to ${handover}`);
+  if (typeof handover === "string") {
+    const { confirmed, remaining } = document as { confirmed?: boolean; remaining?: string[] };
+    lines.push(...formatHandedOver({ where: handover, isConfirmed: confirmed === true, remaining }));
+  }
   return lines.map((line) => `${line}\n`).join("");
 }

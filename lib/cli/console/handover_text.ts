@@ -6,6 +6,7 @@ const KEPT: Readonly<Record<KeepReason, string>> = {
   data: "kept, because deleting it can delete data; --prune-data deletes it",
   shared: "kept, because another package has it too",
   "in use": "kept, because other objects need it",
+  unknown: "kept, because crpe cannot see whether others need it",
 };
 
 /** What changes in the cluster, a line an object: `+` added, `~` changed, `-` deleted, `=` kept. */

@@ -26,7 +26,7 @@ export function openAgentApi(
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (name: string) => {
     const before = await records.handovers.read(name).catch(() => undefined);
-    if (before?.kubepkg === undefined) return;
+    if (before?.kubepkg === undefined || before.isRemoving) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     log.write(
       "warning",

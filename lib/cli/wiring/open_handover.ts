@@ -41,12 +41,12 @@ export function createHandover(
   if ("kubectl" in place) return new KubectlHandover(cluster, { forceConflicts });
   return new FolderHandover(place.manifestsDir, {
     addons: new K3sAddons(cluster),
-    listDisabled: () => listDisabledAddons(place.manifestsDir),
+    listDisabled: () => listDisabledAddons(),
     ...(waitForWatcher === undefined ? {} : { waitForWatcher }),
   });
 }
 
-/** The objects in the place of `--kubectl` and of a k3s folder, as far as kubectl can see them. */
-export function openAddons(): K3sAddons {
-  return new K3sAddons(new KubectlCluster({ runKubectl }));
+/** Opens the cluster that kubectl reaches. */
+export function openCluster(): KubectlCluster {
+  return new KubectlCluster({ runKubectl });
 }

@@ -1,25 +1,34 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
-import { packageObjects } from "../../kubepkg/package_objects.ts";
-import { computeDigest, type Digest } from "../../oci/digest.ts";
+import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
+import { computeDigest } from "../../oci/digest.ts";
 import { RefusedError } from "../../oci/error.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
-import { handedOverObjects } from "./handover_records.ts";
+import { handedOverObjects, isCompleted } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
-import { formatManifestFile, handoverFileName } from "./manifest_file.ts";
-import { findSameStem, isReservedStem, stemOf } from "./manifest_folder.ts";
+import { formatManifestFile, handoverFileName, withoutPruning } from "./manifest_file.ts";
+import {
+  baseNameOf,
+  findRivalFiles,
+  isReservedStem,
+  type ManifestFile,
+  readManifestFile,
+  readWriteTime,
+  stemOf,
+  watchedFolderOf,
+} from "./manifest_folder.ts";
+import { ownerOf } from "./owned_file.ts";
 import { labelsOf, planObjects } from "./plan_objects.ts";
 
 /** Dependencies of a `FolderHandover`. */
 export interface FolderHandoverOptions {
   /**
-   * Waits as long as the cluster may take to notice that a file was changed, before the file is removed.
+   * Waits until the cluster has noticed that a file was emptied, or until no more time is left.
    *
-   * @param isDone whether the cluster was seen to have done it, so that the wait may end early
+   * @param isOver whether there is nothing more to wait for: the cluster has done it, or it cannot be asked
    */
-  readonly waitForWatcher?: (isDone: () => Promise<boolean>) => Promise<void>;
+  readonly waitForWatcher?: (isOver: () => Promise<boolean>) => Promise<void>;
   /** What k3s can be seen to have done; without it nothing is confirmed. */
-  readonly addons?: Pick<K3sAddons, "listRemaining"> | undefined;
+  readonly addons?: Pick<K3sAddons, "readState" | "listPresent"> | undefined;
   /** Names that k3s is told to disable (`--disable`): it deletes a file of that name, and its objects. */
   readonly listDisabled?: () => Promise<readonly string[]>;
 }
@@ -29,7 +38,8 @@ export interface FolderHandoverOptions {
  * under a name with a leading dot, which watchers ignore, and then renamed.
  *
  * The watcher deletes objects that leave a file from the cluster, but keeps the objects of a file that is removed. A file is
- * therefore emptied first, and removed after the watcher has seen the empty file. What must not be deleted stays in it.
+ * therefore emptied first, and removed after the watcher was seen to have deleted the objects. Until then it stays, so that
+ * a watcher that does not run deletes them when it starts. What must not be deleted stays in the file.
  */
 export class FolderHandover implements Handover {
   readonly #folder: string;
@@ -50,147 +60,181 @@ export class FolderHandover implements Handover {
       (await Deno.open(path, { write: true, create: true })).close();
       await removeIfPresent(path);
     } catch (cause) {
-      throw new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was changed`, {
-        cause,
-      });
+      throw this.#unusableError(cause);
     }
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, isRemoval, force, pruneData } = request;
+    const { before, others, areOthersKnown, isRemoval, force, pruneData } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
     // A folder does not tell what else lives in a Namespace.
-    const isOccupied = () => true;
-    const changes = planObjects({ before: handedOverObjects(before), after: objects, others, pruneData, isOccupied });
+    const isOccupied = () => undefined;
+    const options = {
+      before: handedOverObjects(before),
+      after: objects,
+      others,
+      areOthersKnown,
+      pruneData,
+      isOccupied,
+    };
+    const changes = planObjects(options);
     const path = await this.#pathOf(request);
-    const current = await readTextIfPresent(path);
-    let repeats = isRemoval ? 0 : before?.repeats ?? 0;
-    const format = () => formatManifestFile(objects, changes.kept.map(({ object }) => object), repeats);
-    let text = format();
-    if (force && !isRemoval && text === current) {
-      repeats++;
-      text = format();
-    }
-    const refusal = force ? undefined : await this.#refuse(request, { path, current, text });
+    const { text, revision } = formatFile(request, { path, objects, kept: changes.kept.map(({ object }) => object) });
+    const refusal = await this.#findObstacle(path) ?? (force ? undefined : await this.#refuse(request, { path, text }));
     return {
       request,
       objects,
       changes,
       file: { path, text, digest: computeDigest(text) },
-      repeats,
+      revision,
       ...(refusal === undefined ? {} : { refusal }),
     };
   }
 
   /** Compares the file byte for byte. */
   async isHandedOver({ file }: HandoverPlan): Promise<boolean> {
-    return file !== undefined && await readTextIfPresent(file.path) === file.text;
+    return file !== undefined && (await readManifestFile(file.path))?.digest === file.digest;
   }
 
-  async apply({ request, file, changes }: HandoverPlan): Promise<HandoverResult> {
-    const { path, text } = file!;
+  async apply(plan: HandoverPlan): Promise<HandoverResult> {
+    const { path, text } = plan.file!;
     await this.#write(path, text);
-    if (!request.isRemoval) return { where: path, isConfirmed: false };
-    let remaining: readonly string[] | undefined;
-    const isDone = async () => {
-      const present = await this.#options.addons?.listRemaining(file!, changes.deleted);
-      remaining = present && labelsOf(present);
-      return remaining?.length === 0;
+    return plan.request.isRemoval ? await this.#finishRemoval(plan) : { where: path, isConfirmed: false };
+  }
+
+  async #finishRemoval({ file, changes: { deleted } }: HandoverPlan): Promise<HandoverResult> {
+    const { path, digest } = file!;
+    const { addons, waitForWatcher } = this.#options;
+    let remaining: readonly PackageObject[] | undefined;
+    let failure: string | undefined;
+    const isOver = async () => {
+      const state = await addons?.readState({ path, digest, writtenAt: await readWriteTime(path) });
+      failure = state?.state === "failed" ? state.reason : undefined;
+      remaining = state?.state === "applied" ? await addons?.listPresent(deleted) : undefined;
+      return state === undefined || remaining?.length === 0;
     };
-    await this.#options.waitForWatcher?.(isDone);
-    // The file stays as long as k3s is seen not to have deleted everything.
-    if (!await isDone() && remaining !== undefined) return { where: path, isConfirmed: false, remaining };
+    await waitForWatcher?.(isOver);
+    if (remaining === undefined) await isOver();
+    if (remaining?.length !== 0) {
+      return {
+        where: path,
+        isConfirmed: false,
+        ...(remaining === undefined ? {} : { remaining: labelsOf(remaining) }),
+        ...(failure === undefined ? {} : { failure }),
+      };
+    }
     await removeIfPresent(path);
     await syncFolder(this.#folder);
-    return { where: path, isConfirmed: remaining !== undefined };
-  }
-
-  /**
-   * Removes the file without emptying it first: its objects stay in the cluster, and this folder no longer manages them.
-   *
-   * @returns whether there was such a file
-   */
-  async removeFileOnly(path: string): Promise<boolean> {
-    if (await readTextIfPresent(path) === undefined) return false;
-    await removeIfPresent(path);
-    await syncFolder(this.#folder);
-    return true;
-  }
-
-  /** Reports whether a file of this folder exists. */
-  async hasFile(path: string): Promise<boolean> {
-    return await readTextIfPresent(path) !== undefined;
+    return { where: path, isConfirmed: true };
   }
 
   // A package keeps the file that it has in this folder.
   async #pathOf({ package: kubepkg, before, takenFiles }: HandoverRequest): Promise<string> {
     const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
-    const own = before?.files?.find(({ path }) => path.slice(0, path.lastIndexOf("/")) === folder);
+    const own = before?.files.find(({ path }) => folderOf(path) === folder);
     if (own !== undefined) return own.path;
-    return `${folder}/${handoverFileName(kubepkg, (name) => takenFiles.has(`${folder}/${name}`))}`;
+    // k3s goes through subfolders, so a file above or below is taken for the same one.
+    const isNear = (path: string) =>
+      `${folderOf(path)}/`.startsWith(`${folder}/`) || folder.startsWith(`${folderOf(path)}/`);
+    const taken = new Set([...takenFiles].filter(isNear).map((path) => stemOf(baseNameOf(path))));
+    return `${folder}/${handoverFileName(kubepkg, (name) => taken.has(stemOf(name)))}`;
   }
 
-  async #refuse(
-    { package: kubepkg, before, isRemoval }: HandoverRequest,
-    { path, current, text }: { path: string; current: string | undefined; text: string },
-  ): Promise<RefusedError | undefined> {
-    const { metadata: { name }, spec: { version } } = kubepkg;
-    const what = isRemoval ? `Cannot remove ${name}` : `Cannot hand over ${name}@${version}`;
-    const refuse = (reason: string) => new RefusedError(`${what}: ${reason}`);
-    const fileName = path.slice(path.lastIndexOf("/") + 1);
-    if (current !== undefined && current !== text) {
-      const digest = computeDigest(current);
-      const owner = ownerOf(path, digest, { before, place: await this.place().catch(() => undefined) });
-      if (owner === "another program") {
-        return refuse(
-          `${path} was not written by crpe, and the cluster deletes what leaves it; rename the package, move the ` +
-            "file away, or replace it with --force",
-        );
-      }
-      if (owner === "changed by hand") {
-        return refuse(`${path} was changed by hand since crpe wrote it, and is left alone; replace it with --force`);
-      }
+  /** Why the folder cannot be used at all. */
+  async #findObstacle(path: string): Promise<Error | undefined> {
+    try {
+      const { isDirectory } = await Deno.stat(this.#folder);
+      if (!isDirectory) return this.#unusableError(new Deno.errors.NotADirectory());
+    } catch (error) {
+      return this.#unusableError(error);
     }
-    if (isRemoval) return undefined;
-    const stem = stemOf(fileName);
-    const same = await findSameStem(this.#folder, fileName);
-    if (same.length > 0) {
-      return refuse(
-        `k3s takes ${fileName} and ${same.join(", ")} in ${this.#folder} for one Addon, and each would delete ` +
-          "the objects of the other; rename the package, or write it all the same with --force",
-      );
-    }
-    const isDisabled = (await this.#options.listDisabled?.() ?? []).includes(stem);
-    if (isReservedStem(stem) || isDisabled) {
-      return refuse(
-        `k3s itself ${isDisabled ? "deletes" : "writes"} files named ${fileName}${
-          isDisabled ? " (--disable)" : ""
-        }; rename the package, or write it all the same with --force`,
-      );
+    if ((await readManifestFile(path))?.isFolder) {
+      return new Error(`Cannot write manifests to ${path}: it is a folder; remove it, or rename the package`);
     }
     return undefined;
   }
 
+  #unusableError(cause: unknown): Error {
+    return new Error(`Cannot write manifests into ${this.#folder}: ${reasonOf(cause)}; nothing was changed`, { cause });
+  }
+
+  async #refuse(
+    { package: { metadata: { name }, spec: { version } }, before, isRemoval }: HandoverRequest,
+    { path, text }: { path: string; text: string },
+  ): Promise<RefusedError | undefined> {
+    const what = isRemoval ? `Cannot remove ${name}` : `Cannot hand over ${name}@${version}`;
+    const current = await readManifestFile(path);
+    const reason = refuseContent(path, current?.text === text ? undefined : current, before) ??
+      (isRemoval ? undefined : await this.#refuseName(path));
+    return reason === undefined ? undefined : new RefusedError(`${what}: ${reason}`);
+  }
+
+  async #refuseName(path: string): Promise<string | undefined> {
+    const fileName = baseNameOf(path);
+    const stem = stemOf(fileName);
+    const folder = watchedFolderOf(folderOf(path));
+    const { sameStem, skips } = await findRivalFiles(folder, path);
+    const advice = "rename the package, or write it all the same with --force";
+    if (sameStem.length > 0) {
+      return `k3s takes ${fileName} and ${sameStem.join(", ")} in ${folder} for one Addon, and each would delete ` +
+        `the objects of the other; ${advice}`;
+    }
+    if (skips.length > 0) return `k3s ignores ${fileName} because of ${skips.join(", ")} in ${folder}; ${advice}`;
+    // k3s also compares the folders of the path.
+    const folders = folderOf(path).slice(folder.length + 1).split("/").map((_, i, all) =>
+      all.slice(0, i + 1).join("/")
+    );
+    const disabled = await this.#options.listDisabled?.() ?? [];
+    const found = disabled.find((name) => name === stem || folders.includes(name));
+    if (found !== undefined) {
+      return `k3s deletes ${fileName} and its objects, because it is told to disable ${found}; ${advice}`;
+    }
+    return isReservedStem(stem) ? `k3s itself writes files named ${fileName}; ${advice}` : undefined;
+  }
+
   async #write(path: string, text: string): Promise<void> {
+    const bytes = new TextEncoder().encode(text);
+    // An unchanged file is left alone; its folder may not be synced yet after an interruption.
+    if ((await readManifestFile(path))?.digest === computeDigest(bytes)) return await syncFolder(folderOf(path));
     // The temporary name is always the same, so that the file of a crash does not stay.
-    const slash = path.lastIndexOf("/");
-    const temporary = `${path.slice(0, slash)}/.${path.slice(slash + 1)}.tmp`;
+    const temporary = `${folderOf(path)}/.${baseNameOf(path)}.tmp`;
     await removeIfPresent(temporary);
-    await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: 0o600 } });
+    await writeFileDurably(path, bytes, { temporary, ownership: { mode: 0o600 } });
   }
 }
 
-// crpe 0.1.0 recorded the folder, but not what it wrote there.
-function ownerOf(
+// A file changes whenever it is handed over again, and stays as it is when nothing changes.
+function formatFile(
+  { before, isRemoval, force }: HandoverRequest,
+  { path, objects, kept }: { path: string; objects: readonly PackageObject[]; kept: readonly PackageObject[] },
+): { text: string; revision: number } {
+  const last = before?.revision ?? 0;
+  // The file is removed later, and no record is left that would tell what has to be kept.
+  if (isRemoval) return { text: formatManifestFile([], kept.map(withoutPruning), 0), revision: last };
+  const text = formatManifestFile(objects, kept, last);
+  const digests = before?.files.find((file) => file.path === path)?.digests ?? [];
+  const isSame = isCompleted(before) && digests.length === 1 && digests[0] === computeDigest(text);
+  if (before?.kubepkg === undefined || isSame && !force) return { text, revision: last };
+  return { text: formatManifestFile(objects, kept, last + 1), revision: last + 1 };
+}
+
+function refuseContent(
   path: string,
-  digest: Digest,
-  { before, place }: { before: HandoverRequest["before"]; place: HandoverPlace | undefined },
-): "crpe" | "changed by hand" | "another program" {
-  const recorded = before?.files?.find((file) => file.path === path);
-  if (recorded !== undefined) return recorded.digests.includes(digest) ? "crpe" : "changed by hand";
-  const isOfOldRecord = before !== undefined && before.files === undefined && place !== undefined &&
-    "manifestsDir" in before.place && "manifestsDir" in place && before.place.manifestsDir === place.manifestsDir;
-  return isOfOldRecord ? "crpe" : "another program";
+  current: ManifestFile | undefined,
+  before: HandoverRequest["before"],
+): string | undefined {
+  if (current === undefined) return undefined;
+  const owner = ownerOf(path, current.digest, before?.files ?? []);
+  if (owner === "another program") {
+    return `${path} was not written by crpe, and the cluster deletes what leaves it; rename the package, move the ` +
+      "file away, or replace it with --force";
+  }
+  if (owner === "crpe") return undefined;
+  return `${path} was changed by hand since crpe wrote it, and is left alone; replace it with --force`;
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
 }
 
 // Deno's messages name the call and the path behind the number.

@@ -1,19 +1,11 @@
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import type { HandedOver } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
 
-/** A place that packages are handed over to, as it is recorded. */
-export type HandoverPlace = { readonly manifestsDir: string } | { readonly kubectl: true };
-
-/** A file that crpe wrote into a manifest folder. */
-export interface OwnedFile {
-  /** Absolute. */
-  readonly path: string;
-  /** The digests that its content may have: one, or two while it is being replaced. */
-  readonly digests: readonly Digest[];
-}
+export type { HandoverPlace, OwnedFile };
 
 /** What a hand-over, or a removal from the cluster, is asked for. */
 export interface HandoverRequest {
@@ -25,6 +17,8 @@ export interface HandoverRequest {
   readonly before: HandedOver | undefined;
   /** The objects of all other packages. */
   readonly others: readonly PackageObject[];
+  /** False if the record of another package cannot be read: then nothing is deleted that it might need. */
+  readonly areOthersKnown: boolean;
   /** Absolute paths of the files of all other packages. */
   readonly takenFiles: ReadonlySet<string>;
   /** Overwrites files of others and files that were changed by hand, takes over fields that others manage, and makes the cluster apply equal content again. */
@@ -41,9 +35,9 @@ export interface HandoverPlan {
   readonly changes: ObjectChanges;
   /** The file that is written, and its new text. */
   readonly file?: { readonly path: string; readonly text: string; readonly digest: Digest };
-  /** How often equal content was handed over again by force. */
-  readonly repeats: number;
-  /** Why it must not be done. */
+  /** See `HandedOver`. */
+  readonly revision: number;
+  /** Why it must not, or cannot, be done. */
   readonly refusal?: Error;
 }
 
@@ -58,6 +52,8 @@ export interface HandoverResult {
   readonly isConfirmed: boolean;
   /** Objects, as `kind/namespace/name`, that were to be deleted and were seen in the cluster afterwards. */
   readonly remaining?: readonly string[];
+  /** Why the cluster did not do it, in its own words. */
+  readonly failure?: string;
   /** What happened to the place of the previous hand-over, if it was another one; one sentence. */
   readonly note?: string;
 }

@@ -9,7 +9,8 @@ import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
-import type { HandoverPlace, OwnedFile } from "./handover.ts";
+import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
+import { handoverFileName } from "./manifest_file.ts";
 
 /** What is recorded of the hand-over of a package. */
 export interface HandedOver {
@@ -23,10 +24,13 @@ export interface HandedOver {
   readonly attempted?: KubePkg | undefined;
   /** Objects that left the package and stayed in the cluster. */
   readonly kept?: readonly KubeObject[];
-  /** Files that crpe wrote. `undefined` in a record of crpe 0.1.0, which wrote one file and did not note its digest. */
-  readonly files?: readonly OwnedFile[] | undefined;
-  /** How often equal content was handed over again by force. */
-  readonly repeats?: number;
+  /** Files that crpe wrote and did not remove, in this place and in earlier ones. */
+  readonly files: readonly OwnedFile[];
+  /**
+   * Counts the hand-overs that followed the first one. It is part of a manifest file, so that no two of them are equal: k3s
+   * would not apply a release again after the next one has failed.
+   */
+  readonly revision?: number;
   /** The removal of the package was handed over, and not confirmed yet. */
   readonly isRemoving?: boolean;
 }
@@ -77,6 +81,11 @@ export class HandoverRecords {
   }
 }
 
+/** Reports whether the last hand-over of a package was completed, and is not being taken back. */
+export function isCompleted(handedOver: HandedOver | undefined): handedOver is HandedOver & { kubepkg: KubePkg } {
+  return handedOver?.kubepkg !== undefined && handedOver.attempted === undefined && !handedOver.isRemoving;
+}
+
 /** Reports whether two places are the same. */
 export function isSamePlace(a: HandoverPlace, b: HandoverPlace): boolean {
   if ("kubectl" in a || "kubectl" in b) return "kubectl" in a && "kubectl" in b;
@@ -118,17 +127,25 @@ function withoutStatus(kubepkg: KubePkg | undefined): KubePkg | undefined {
 
 function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
   const json = parseJson(bytes, path, LIMITS);
-  const { place, kubepkg, attempted, kept, files, repeats, isRemoving } = isJsonObject(json) ? json : {};
+  const { place: where, kubepkg, attempted, kept, files, revision, isRemoving } = isJsonObject(json) ? json : {};
   if (kubepkg === undefined && attempted === undefined) throw invalid(path);
+  const place = parsePlace(where, path);
+  const release = kubepkg === undefined ? undefined : parseKubePkg(kubepkg, path);
   return {
-    place: parsePlace(place, path),
-    ...(kubepkg === undefined ? {} : { kubepkg: parseKubePkg(kubepkg, path) }),
+    place,
+    files: files === undefined ? listFormerFiles(place, release) : parseList(files, isOwnedFile, path),
+    ...(release === undefined ? {} : { kubepkg: release }),
     ...(attempted === undefined ? {} : { attempted: parseKubePkg(attempted, path) }),
     ...(kept === undefined ? {} : { kept: parseList(kept, isKubeObject, path) }),
-    ...(files === undefined ? {} : { files: parseList(files, isOwnedFile, path) }),
-    ...(Number.isSafeInteger(repeats) ? { repeats: repeats as number } : {}),
+    ...(Number.isSafeInteger(revision) && revision as number >= 0 ? { revision: revision as number } : {}),
     ...(isRemoving === true ? { isRemoving } : {}),
   };
+}
+
+// crpe 0.1.0 wrote one file for a package and did not note it.
+function listFormerFiles(place: HandoverPlace, kubepkg: KubePkg | undefined): OwnedFile[] {
+  if (!("manifestsDir" in place) || kubepkg === undefined) return [];
+  return [{ path: `${place.manifestsDir}/${handoverFileName(kubepkg)}` }];
 }
 
 function parsePlace(place: unknown, path: string): HandoverPlace {
@@ -149,8 +166,9 @@ function isKubeObject(value: unknown): value is KubeObject {
 }
 
 function isOwnedFile(value: unknown): value is OwnedFile {
-  return isJsonObject(value) && typeof value.path === "string" && Array.isArray(value.digests) &&
-    value.digests.every((digest: unknown): digest is Digest => isDigest(digest));
+  if (!isJsonObject(value) || typeof value.path !== "string") return false;
+  const { digests } = value;
+  return digests === undefined || Array.isArray(digests) && digests.every((it: unknown): it is Digest => isDigest(it));
 }
 
 function invalid(path: string): CorruptError {

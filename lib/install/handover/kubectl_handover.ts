@@ -36,9 +36,9 @@ export class KubectlHandover implements Handover {
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, isRemoval, pruneData } = request;
+    const { before, others, areOthersKnown, isRemoval, pruneData } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
-    const options = { before: handedOverObjects(before), after: objects, others, pruneData };
+    const options = { before: handedOverObjects(before), after: objects, others, areOthersKnown, pruneData };
     const occupied = new Set<string>();
     if (pruneData) {
       for (const { identity } of planObjects(options).deleted) {
@@ -48,7 +48,7 @@ export class KubectlHandover implements Handover {
       }
     }
     const changes = planObjects({ ...options, isOccupied: (namespace) => occupied.has(namespace) });
-    const plan = { request, objects, changes, repeats: before?.repeats ?? 0 };
+    const plan = { request, objects, changes, revision: before?.revision ?? 0 };
     const refusal = await this.#refuse(plan);
     return refusal === undefined ? plan : { ...plan, refusal };
   }

@@ -1,7 +1,8 @@
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import { computeDigest, splitDigest } from "../../oci/digest.ts";
-import { formatIdentity } from "../../kubepkg/object_identity.ts";
+import { formatIdentity, metadataOf } from "../../kubepkg/object_identity.ts";
+import { isJsonObject } from "../../oci/json.ts";
 import { type KeepReason, labelsOf, type ObjectChanges } from "./plan_objects.ts";
 import { formatYaml } from "./yaml.ts";
 
@@ -15,24 +16,37 @@ export interface ManifestDiff {
 }
 
 const MAX_DNS_LABEL = 63;
+const PRUNE_LABEL = "objectset.rio.cattle.io/prune";
 
 /**
  * The text of the file that a cluster's watcher applies: the objects of a package in their order, then those that left it
  * and are kept, since the watcher deletes what leaves the file.
  *
- * @param repeats makes the file differ from one with equal content: k3s applies a file again only when it changes
+ * @param revision makes the file differ from every earlier one, even if its objects are the same: k3s skips a file whose
+ *   checksum is that of the last one that it applied completely
  */
 export function formatManifestFile(
   objects: readonly PackageObject[],
   kept: readonly PackageObject[],
-  repeats: number,
+  revision: number,
 ): string {
   return [
-    repeats === 0 ? "" : `# applied again: ${repeats}\n`,
+    revision === 0 ? "" : `# hand-over ${revision + 1}\n`,
     formatObjects(objects.map(({ object }) => object)),
     kept.length === 0 ? "" : "# No longer in the package. Kept, because deleting them can delete data.\n",
     formatObjects(kept.map(({ object }) => object)),
   ].join("");
+}
+
+/**
+ * An object with the label that keeps k3s from deleting it when it leaves its file, also after another file of that name
+ * was written. The label goes when the object is handed over again.
+ */
+export function withoutPruning(it: PackageObject): PackageObject {
+  const metadata = metadataOf(it.object);
+  const labels = isJsonObject(metadata.labels) ? metadata.labels : {};
+  const object = { ...it.object, metadata: { ...metadata, labels: { ...labels, [PRUNE_LABEL]: "false" } } };
+  return { ...it, object };
 }
 
 /** Objects as one multi-document YAML, in their order. */

@@ -1,4 +1,5 @@
 import { listFolder } from "../../files/read_if_present.ts";
+import { computeDigest, type Digest } from "../../oci/digest.ts";
 
 /** File names that k3s or RKE2 write into their manifest folder themselves, up to the first dot. */
 const RESERVED_STEMS: ReadonlySet<string> = new Set([
@@ -12,13 +13,45 @@ const RESERVED_STEMS: ReadonlySet<string> = new Set([
   "rke2-snapshot-validation-webhook",
 ]);
 
-const MANIFEST_FILE = /\.(?:ya?ml|json)(?:\.skip)?$/i;
-const MAX_DEPTH = 8;
+const MANIFEST_FILE = /\.(?:ya?ml|json)$/i;
 const MAX_ENTRIES = 20_000;
+/** More than crpe writes for the largest package. */
+const MAX_FILE_BYTES = 512 * 1024 * 1024;
+
+/** What is at the path of a manifest file. */
+export interface ManifestFile {
+  /** Both are `undefined` for what crpe does not write: a folder, a link, a device, a file that is too large. */
+  readonly text?: string;
+  readonly digest?: Digest;
+  readonly isFolder: boolean;
+}
+
+/** Reads a manifest file; `undefined` if there is none. */
+export async function readManifestFile(path: string): Promise<ManifestFile | undefined> {
+  try {
+    const { isFile, isDirectory, size } = await Deno.lstat(path);
+    if (!isFile || size > MAX_FILE_BYTES) return { isFolder: isDirectory };
+    const bytes = await Deno.readFile(path);
+    return { text: new TextDecoder().decode(bytes), digest: computeDigest(bytes), isFolder: false };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    throw error;
+  }
+}
+
+/** When a file was written last; `undefined` if it does not exist, or if that is not known. */
+export async function readWriteTime(path: string): Promise<Date | undefined> {
+  return (await Deno.lstat(path).catch(() => undefined))?.mtime ?? undefined;
+}
 
 /** Tells whether k3s or RKE2 claim a file name for themselves; `stem` is the name up to its first dot. */
 export function isReservedStem(stem: string): boolean {
   return RESERVED_STEMS.has(stem);
+}
+
+/** The name of a file without its folder. */
+export function baseNameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 /** The part of a file name by which k3s names the Addon that the file brings: up to the first dot. */
@@ -26,28 +59,54 @@ export function stemOf(fileName: string): string {
   return fileName.split(".", 1)[0]!;
 }
 
+/** The folder that k3s polls, for a folder in it. */
+export function watchedFolderOf(folder: string): string {
+  return /^.*?\/server\/manifests(?=\/|$)/.exec(folder)?.[0] ?? folder;
+}
+
+/** Files in a manifest folder that get in the way of another one; paths relative to the folder, sorted. */
+export interface RivalFiles {
+  /** k3s takes them for the same Addon. */
+  readonly sameStem: readonly string[];
+  /** k3s ignores the file because of them. */
+  readonly skips: readonly string[];
+}
+
 /**
- * Lists the manifest files, in the folder and below it, that k3s takes for the same Addon as `fileName`, `fileName` itself
- * left out: the deploy controller goes through subfolders and names an Addon by the file's base name up to the first dot,
- * so that `web.yml`, `web.json`, `web.extra.yaml` and `apps/web.yaml` prune each other's objects. A file with a leading dot
- * is ignored by k3s, and so is what a symbolic link to a folder leads to.
+ * Finds the files, in the folder and below it, that get in the way of the manifest file `path`. The deploy controller goes
+ * through subfolders and names an Addon by the file's base name up to the first dot, so that `web.yml`, `web.json`,
+ * `web.extra.yaml` and `apps/web.yaml` prune each other's objects, and it ignores `web.yaml` if there is a `web.yaml.skip`.
+ * It ignores files (not folders) with a leading dot, and follows a symbolic link to a folder, but none below it.
  *
- * @returns paths relative to the folder, sorted
+ * @throws {Error} when the folder has too many files
  */
-export async function findSameStem(folder: string, fileName: string): Promise<string[]> {
+export async function findRivalFiles(
+  folder: string,
+  path: string,
+  maxEntries: number = MAX_ENTRIES,
+): Promise<RivalFiles> {
+  const fileName = baseNameOf(path);
   const stem = stemOf(fileName);
-  const found: string[] = [];
-  let left = MAX_ENTRIES;
-  const visit = async (below: string, depth: number) => {
-    for (const { name, isDirectory } of await listFolder(`${folder}/${below}`) ?? []) {
-      if (left-- === 0) throw new Error(`Cannot check ${folder}: it has more than ${MAX_ENTRIES} files`);
-      if (name.startsWith(".")) continue;
-      const path = below === "" ? name : `${below}/${name}`;
-      if (isDirectory) {
-        if (depth < MAX_DEPTH) await visit(path, depth + 1);
-      } else if (MANIFEST_FILE.test(name) && stemOf(name) === stem && path !== fileName) found.push(path);
+  const sameStem: string[] = [];
+  const skips: string[] = [];
+  let left = maxEntries;
+  for (const pending = [{ below: "", isLinked: false }]; pending.length > 0;) {
+    const { below, isLinked } = pending.pop()!;
+    for (const { name, isDirectory, isSymlink } of await listFolder(`${folder}/${below}`) ?? []) {
+      if (left-- === 0) throw new Error(`Cannot check ${folder}: it has more than ${maxEntries} files`);
+      const relative = below === "" ? name : `${below}/${name}`;
+      if (isDirectory) pending.push({ below: relative, isLinked });
+      else if (isSymlink && !isLinked && await isFolder(`${folder}/${relative}`)) {
+        pending.push({ below: relative, isLinked: true });
+      } else if (name === `${fileName}.skip`) skips.push(relative);
+      else if (MANIFEST_FILE.test(name) && stemOf(name) === stem && `${folder}/${relative}` !== path) {
+        sameStem.push(relative);
+      }
     }
-  };
-  await visit("", 0);
-  return found.sort();
+  }
+  return { sameStem: sameStem.sort(), skips: skips.sort() };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await Deno.stat(path).catch(() => undefined))?.isDirectory === true;
 }

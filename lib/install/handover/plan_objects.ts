@@ -5,12 +5,13 @@ import { isJsonObject } from "../../oci/json.ts";
 
 /**
  * Why an object that a package no longer has stays in the cluster: data goes with it; another package has it too;
- * objects of another package, of this one, or of others in the cluster live in it.
+ * objects of another package, of this one, or of others in the cluster live in it; nothing tells whether others need it.
  */
-export type KeepReason = "data" | "shared" | "in use";
+export type KeepReason = "data" | "shared" | "in use" | "unknown";
 
 /** An object that left a package and stays in the cluster. */
 export interface KeptObject {
+  /** A shared object as the other package has it. */
   readonly object: PackageObject;
   readonly reason: KeepReason;
 }
@@ -33,13 +34,15 @@ export interface PlanObjectsOptions {
   readonly after: readonly PackageObject[];
   /** The objects of all other packages. */
   readonly others: readonly PackageObject[];
+  /** False if there may be more objects of other packages: then nothing is deleted. */
+  readonly areOthersKnown?: boolean;
   /** Deletes data too: PersistentVolumeClaims, PersistentVolumes, StorageClasses, definitions, Namespaces. */
   readonly pruneData: boolean;
   /**
-   * Namespaces that must stay because objects of others are in them, or because nothing tells which are. Only asked for
-   * Namespaces that `pruneData` would delete.
+   * Reports whether objects of others are in a Namespace; `undefined`: nothing tells. Only called for Namespaces that
+   * `pruneData` would delete.
    */
-  readonly isOccupied?: (namespace: string) => boolean;
+  readonly isOccupied?: (namespace: string) => boolean | undefined;
 }
 
 const DATA: ReadonlySet<string> = new Set([
@@ -57,20 +60,22 @@ export function holdsData({ group, kind }: Pick<ObjectIdentity, "group" | "kind"
 
 /** Decides what is added, changed, deleted and kept when a package goes from `before` to `after`. */
 export function planObjects(options: PlanObjectsOptions): ObjectChanges {
-  const { before, after } = options;
-  const [old, now] = [indexObjects(before), indexObjects(after)];
+  const { before, after, others } = options;
+  const [old, now, foreign] = [indexObjects(before), indexObjects(after), indexObjects(others)];
+  const needed = new Needs([...others, ...after]);
   const kept: KeptObject[] = [];
   const deleted: PackageObject[] = [];
   for (const [key, object] of old) {
     if (now.has(key)) continue;
-    const reason = keepReason(object, options);
-    if (reason === undefined) deleted.unshift(object);
-    else kept.push({ object, reason });
+    const shared = foreign.get(key);
+    const reason = shared === undefined ? keepReason(object, needed, options) : "shared";
+    if (reason === undefined) deleted.push(object);
+    else kept.push({ object: shared ?? object, reason });
   }
   return {
     added: [...now].filter(([key]) => !old.has(key)).map(([, it]) => it),
     changed: [...now].filter(([key, it]) => old.has(key) && !isSameContent(old.get(key)!, it)).map(([, it]) => it),
-    deleted,
+    deleted: deleted.reverse(),
     kept,
   };
 }
@@ -80,28 +85,39 @@ export function labelsOf(objects: Iterable<PackageObject>): string[] {
   return Array.from(objects, ({ identity }) => formatIdentity(identity)).sort();
 }
 
-/**
- * Tells whether an object is deleted with another: what is in a Namespace with the Namespace, the objects of a kind with
- * the definition of the kind.
- */
-export function isDeletedWith({ identity }: PackageObject, host: PackageObject): boolean {
-  const { group, kind, name } = host.identity;
-  if (group === "" && kind === "Namespace") return identity.namespace === name;
-  if (group !== "apiextensions.k8s.io" || kind !== "CustomResourceDefinition") return false;
-  const spec = isJsonObject(host.object.spec) ? host.object.spec : {};
-  const names = isJsonObject(spec.names) ? spec.names : {};
-  return identity.group === spec.group && identity.kind === names.kind;
+function keepReason(object: PackageObject, needs: Needs, options: PlanObjectsOptions): KeepReason | undefined {
+  const { pruneData, areOthersKnown = true, isOccupied = () => false } = options;
+  if (needs.has(object)) return "in use";
+  if (holdsData(object.identity) && !pruneData) return "data";
+  if (!areOthersKnown) return "unknown";
+  if (!isNamespace(object)) return undefined;
+  const isUsed = isOccupied(object.identity.name);
+  return isUsed === undefined ? "unknown" : isUsed ? "in use" : undefined;
 }
 
-function keepReason(object: PackageObject, options: PlanObjectsOptions): KeepReason | undefined {
-  const { after, others, pruneData, isOccupied = () => false } = options;
-  const key = identityKey(object.identity);
-  if (others.some(({ identity }) => identityKey(identity) === key)) return "shared";
-  if ([...others, ...after].some((other) => isDeletedWith(other, object))) return "in use";
-  if (!holdsData(object.identity)) return undefined;
-  if (!pruneData) return "data";
-  const { kind, name } = object.identity;
-  return kind === "Namespace" && isOccupied(name) ? "in use" : undefined;
+/** What objects would be deleted with: the objects in a Namespace with the Namespace, those of a kind with its definition. */
+class Needs {
+  readonly #namespaces: ReadonlySet<string>;
+  readonly #kinds: ReadonlySet<string>;
+
+  constructor(objects: readonly PackageObject[]) {
+    this.#namespaces = new Set(objects.map(({ identity }) => identity.namespace));
+    this.#kinds = new Set(objects.map(({ identity: { group, kind } }) => `${group}/${kind}`));
+  }
+
+  /** Reports whether one of the objects would be deleted with a Namespace or a definition. */
+  has(host: PackageObject): boolean {
+    if (isNamespace(host)) return this.#namespaces.has(host.identity.name);
+    const { group, kind } = host.identity;
+    if (group !== "apiextensions.k8s.io" || kind !== "CustomResourceDefinition") return false;
+    const spec = isJsonObject(host.object.spec) ? host.object.spec : {};
+    const names = isJsonObject(spec.names) ? spec.names : {};
+    return this.#kinds.has(`${spec.group}/${names.kind}`);
+  }
+}
+
+function isNamespace({ identity: { group, kind } }: PackageObject): boolean {
+  return group === "" && kind === "Namespace";
 }
 
 // The first of two objects with one identity counts.

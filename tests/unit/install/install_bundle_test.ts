@@ -3,6 +3,7 @@ import { FolderHandover } from "../../../lib/install/handover/folder_handover.ts
 import { installBundle, type InstallOptions } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { RefusedError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
@@ -30,6 +31,7 @@ async function createSite() {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
+  await Deno.mkdir(`${folder.path}/manifests`);
   const handover = new FolderHandover(`${folder.path}/manifests`);
   const install = async (options: Partial<InstallOptions> = {}) => {
     return await installBundle(streamOf(BUNDLE), { store, records, handover, ...options });
@@ -37,7 +39,7 @@ async function createSite() {
   return { folder, store, records, install, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
-Deno.test("installBundle() of an installed release restores a missing or changed hand-over file, and writes no record", async () => {
+Deno.test("installBundle() of an installed release restores a missing hand-over file, and writes no record", async () => {
   await using site = await createSite();
   const first = await site.install();
   assert(first.handover !== undefined);
@@ -45,14 +47,55 @@ Deno.test("installBundle() of an installed release restores a missing or changed
   const again = await site.install();
   assertEquals([again.isImported, again.handover], [false, undefined]);
 
-  for (const spoil of [() => Deno.remove(first.handover!), () => Deno.writeTextFile(first.handover!, `${text}\n`)]) {
-    await spoil();
-    const repaired = await site.install();
-    assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
-    assertEquals(repaired.blobs.written, 0);
-    assertEquals(await Deno.readTextFile(first.handover), text);
-    assertEquals([await site.records.read("line4"), await site.records.listHistory("line4")], [record, []]);
-  }
+  await Deno.remove(first.handover);
+  const repaired = await site.install();
+  assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
+  assertEquals(repaired.blobs.written, 0);
+  assertEquals(await Deno.readTextFile(first.handover), text);
+  assertEquals([await site.records.read("line4"), await site.records.listHistory("line4")], [record, []]);
+});
+
+Deno.test("[77] installBundle() refuses to replace a file that was changed by hand or is foreign, before it writes anything", async () => {
+  await using site = await createSite();
+  await site.folder.write("manifests/line4.yaml", "# theirs\n");
+  const refused = async () => {
+    const { plan: { refusal } } = await site.install({ dryRun: true });
+    const error = await assertRejects(() => site.install(), RefusedError);
+    assertEquals(error.message, refusal?.message);
+    return error.message;
+  };
+  assertStringIncludes(await refused(), "line4.yaml was not written by crpe");
+  assertEquals(await site.folder.listFiles(), ["manifests/line4.yaml"]);
+  const { handover } = await site.install({ force: true });
+  const text = await Deno.readTextFile(handover!);
+  await site.folder.write("manifests/line4.yaml", `${text}# mine\n`);
+  assertStringIncludes(await refused(), "line4.yaml was changed by hand");
+  assertEquals(await Deno.readTextFile(handover!), `${text}# mine\n`);
+  assertEquals((await site.install({ force: true })).isImported, true);
+});
+
+Deno.test("[77] installBundle() writes no tag if the folder gets a file of the same stem while the blobs are written", async () => {
+  await using site = await createSite();
+  const progress: unknown[] = [];
+  await assertRejects(
+    () =>
+      site.install({
+        onProgress: () => {
+          if (progress.push(0) === 1) Deno.writeTextFileSync(`${site.folder.path}/manifests/line4.yml`, "");
+        },
+      }),
+    RefusedError,
+    "line4.yml",
+  );
+  assertEquals(await site.store.resolve(REPO, "1"), undefined);
+  assertEquals(await site.records.list(), []);
+});
+
+Deno.test("[92] installBundle() names the broken record of another package, and imports", async () => {
+  await using site = await createSite();
+  await site.folder.write("data/kubepkg/other/handover.json", "{");
+  const { isImported, plan } = await site.install();
+  assertEquals([isImported, plan.warnings?.length], [true, 1]);
 });
 
 Deno.test("installBundle() does not rewrite an unchanged hand-over file when it repairs the store", async () => {
@@ -73,12 +116,24 @@ Deno.test("installBundle() fails before it imports anything if the manifests fol
   await site.folder.write("file", "");
   for (const there of ["file", "file/deeper"]) {
     const manifestsDir = `${site.folder.path}/${there}`;
-    const { message } = await assertRejects(() => site.install({ handover: new FolderHandover(manifestsDir) }), Error);
+    const handover = new FolderHandover(manifestsDir);
+    const { message } = await assertRejects(() => site.install({ handover }), Error);
+    assertEquals((await site.install({ handover, dryRun: true })).plan.refusal?.message, message);
     assertStringIncludes(message, `Cannot write manifests into ${manifestsDir}: a part of the path is a file`);
     assertEquals(await site.folder.listFiles(), ["file"]);
   }
-  const handover = new FolderHandover(`${site.folder.path}/file`);
-  assertEquals((await site.install({ handover, dryRun: true })).isImported, false);
+});
+
+Deno.test("[78] installBundle() into a folder that does not exist fails before it imports anything, also in a dry run", async () => {
+  await using site = await createSite();
+  const handover = new FolderHandover(`${site.folder.path}/missing`);
+  const message = `Cannot write manifests into ${site.folder.path}/missing: the folder does not exist, so no cluster`;
+  await assertRejects(() => site.install({ handover }), Error, message);
+  assertStringIncludes((await site.install({ handover, dryRun: true })).plan.refusal?.message ?? "", message);
+  assertEquals(await site.folder.listFiles(), []);
+  // Also where the release is installed already.
+  await site.install();
+  await assertRejects(() => site.install({ handover }), Error, message);
 });
 
 Deno.test("installBundle() leaves only its own file in the manifests folder", async () => {

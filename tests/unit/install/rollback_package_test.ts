@@ -29,10 +29,13 @@ async function createSite() {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-  const handover = new FolderHandover(`${folder.path}/manifests`);
+  await Deno.mkdir(`${folder.path}/manifests`);
+  const handover = new FolderHandover(`${folder.path}/manifests`, {
+    addons: { readState: () => Promise.resolve({ state: "applied" }), listPresent: () => Promise.resolve([]) },
+  });
   for (const number of [1, 2]) {
     await writeImage(store, REPO, "1", IMAGES[number - 1]!);
-    await handOverPackage(handover, records, release(number));
+    await handOverPackage(release(number), { handover, records });
     await records.write(release(number));
   }
   return {
@@ -40,9 +43,10 @@ async function createSite() {
     data,
     records,
     handover,
-    rollBack: async (options: { to?: string; handover?: Handover } = {}) => {
-      const openHandover = () => options.handover ?? handover;
-      return await rollBackPackage("line4", { store, records, openHandover, to: options.to });
+    rollBack: async (
+      { handover: other = handover, ...options }: { to?: string; handover?: Handover; force?: boolean } = {},
+    ) => {
+      return await rollBackPackage("line4", { store, records, openHandover: () => other, ...options });
     },
     remove: async (forget: typeof forgetImages = forgetImages) => {
       return await removePackage("line4", {
@@ -70,10 +74,10 @@ function failing(handover: Handover, when: "before" | "after"): Handover {
   return {
     place: () => handover.place(),
     prepare: () => handover.prepare(),
-    isHandedOver: (kubepkg) => handover.isHandedOver(kubepkg),
-    remove: (kubepkg) => handover.remove(kubepkg),
-    async handOver(kubepkg, previous) {
-      if (when === "after") await handover.handOver(kubepkg, previous);
+    plan: (request) => handover.plan(request),
+    isHandedOver: (plan) => handover.isHandedOver(plan),
+    async apply(plan) {
+      if (when === "after") await handover.apply(plan);
       throw new Error("the power went");
     },
   };
@@ -120,6 +124,36 @@ Deno.test("rollBackPackage() refuses a version that is not in the history, and o
     Error,
     "Cannot roll other back: it is not installed",
   );
+});
+
+Deno.test("[77] rollBackPackage() leaves a file that was changed by hand, and changes no tag; force replaces it", async () => {
+  await using site = await createSite();
+  await site.folder.write("manifests/line4.yaml", 'number: "2" # mine\n');
+  await assertRejects(() => site.rollBack(), RefusedError, "line4.yaml was changed by hand");
+  assertEquals(await site.state(), ["2.0.0", 2, 2]);
+  await site.rollBack({ force: true });
+  assertEquals(await site.state(), ["1.0.0", 1, 1]);
+});
+
+Deno.test("[77] rollBackPackage() keeps data that the earlier version does not have", async () => {
+  await using site = await createSite();
+  const base = release(1, "3.0.0");
+  const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata: { name: "db" } };
+  const kubepkg = { ...base, spec: { ...base.spec, manifests: { ...base.spec.manifests, claim } } };
+  await handOverPackage(kubepkg, { handover: site.handover, records: site.records });
+  await site.records.write(kubepkg);
+  const { manifests } = await site.rollBack({ to: "1.0.0" });
+  assertEquals(manifests?.kept, [{ object: "PersistentVolumeClaim/default/db", reason: "data" }]);
+  const text = await Deno.readTextFile(`${site.folder.path}/manifests/line4.yaml`);
+  assertEquals(text.includes("kind: PersistentVolumeClaim"), true);
+});
+
+Deno.test("[92] rollBackPackage() names the broken record of another package, and goes on", async () => {
+  await using site = await createSite();
+  await site.folder.write("data/kubepkg/other/handover.json", "{");
+  const { to, warnings } = await site.rollBack();
+  assertEquals([to, warnings?.length], ["1.0.0", 1]);
+  assertEquals(warnings![0]!.includes("the package other"), true);
 });
 
 Deno.test("listVersions() lists each release once, the latest first, and two releases of one version", () => {

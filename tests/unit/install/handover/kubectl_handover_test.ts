@@ -38,6 +38,7 @@ function createSite({ forceConflicts = false } = {}) {
     isRemoval: false,
     before: undefined,
     others: [],
+    areOthersKnown: true,
     takenFiles: new Set(),
     force: false,
     pruneData: false,
@@ -46,7 +47,7 @@ function createSite({ forceConflicts = false } = {}) {
   return { kubectl, handover, request };
 }
 
-const before = (kubepkg: KubePkg) => ({ before: { place: { kubectl: true }, kubepkg } as const });
+const before = (kubepkg: KubePkg) => ({ before: { place: { kubectl: true }, kubepkg, files: [] } as const });
 
 Deno.test("KubectlHandover.plan() decides by the record, and only tries the release out", async () => {
   const { kubectl, handover, request } = createSite();

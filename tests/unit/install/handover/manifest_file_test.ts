@@ -1,48 +1,48 @@
 // @ts-types="../../../../lib/std/yaml.d.ts"
 import { parse, parseAll } from "@std/yaml";
-import { diffManifests, formatHandover, handoverFileName } from "../../../../lib/install/handover/manifest_file.ts";
+import {
+  formatManifestFile,
+  handoverFileName,
+  withoutPruning,
+} from "../../../../lib/install/handover/manifest_file.ts";
 import { formatYaml } from "../../../../lib/install/handover/yaml.ts";
-import type { KubeObject, KubePkg } from "../../../../lib/kubepkg/kubepkg.ts";
-import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
-import { assert, assertEquals, assertMatch, assertNotEquals } from "../../../support/assert.ts";
+import { packageObjects } from "../../../../lib/kubepkg/package_objects.ts";
+import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "../../../support/assert.ts";
+import { makeObject, makeRelease } from "../../../support/cluster/folder_site.ts";
 
-function make(manifests: Record<string, KubeObject>, name = "demo"): KubePkg {
-  return parseKubePkg({
-    apiVersion: "octohelm.tech/v1alpha1",
-    kind: "KubePkg",
-    metadata: { name },
-    spec: { version: "1.0.0", manifests },
-  });
-}
+const named = (name: string, namespace?: string) =>
+  makeRelease([], { name, ...(namespace === undefined ? {} : { namespace }) });
 
-const object = (kind: string, name: string, more: Partial<KubeObject> = {}): KubeObject => {
-  return { apiVersion: "v1", kind, metadata: { name, namespace: "shop" }, ...more };
-};
-
-Deno.test("formatHandover() puts Namespaces and CRDs first, sorts the others by key, and adds nothing", () => {
-  const manifests = {
-    "web.deployment": object("Deployment", "web", {
-      apiVersion: "apps/v1",
-      spec: { replicas: 1, empty: {}, none: [], nothing: null },
-    }),
-    "a.service": object("Service", "a"),
-    "z.crd": object("CustomResourceDefinition", "z", { apiVersion: "apiextensions.k8s.io/v1" }),
-    "zz.namespace": object("Namespace", "shop"),
-    "b.namespace": object("Namespace", "b", { apiVersion: "example.com/v1" }),
-  };
-  const { name, text } = formatHandover(make(manifests));
-  assertEquals(name, "demo.yaml");
-  assertEquals(parseAll(text), [
-    manifests["zz.namespace"],
-    manifests["z.crd"],
-    manifests["a.service"],
-    manifests["b.namespace"],
-    manifests["web.deployment"],
-  ]);
+Deno.test("formatManifestFile() has the objects in their order, then those that are kept, and adds nothing", () => {
+  const objects = packageObjects(makeRelease([
+    makeObject("Deployment/shop/web", { spec: { replicas: 1, empty: {}, none: [], nothing: null } }),
+    makeObject("Service/shop/a"),
+    makeObject("Namespace/shop"),
+  ]));
+  const kept = packageObjects(makeRelease([makeObject("PersistentVolumeClaim/shop/db")]));
+  const text = formatManifestFile(objects, kept, 0);
+  assertEquals(parseAll(text), [...objects, ...kept].map(({ object }) => object));
+  assertEquals(objects.map(({ identity: { kind } }) => kind), ["Namespace", "Service", "Deployment"]);
+  assertStringIncludes(text, "# No longer in the package. Kept");
 });
 
-Deno.test("formatHandover() without manifests returns an empty file", () => {
-  assertEquals(formatHandover(make({})).text, "");
+Deno.test("formatManifestFile() of a later hand-over differs from the first in a comment", () => {
+  const objects = packageObjects(makeRelease([makeObject("ConfigMap/a")]));
+  const [first, second] = [formatManifestFile(objects, [], 0), formatManifestFile(objects, [], 1)];
+  assertEquals([first.startsWith("---\n"), second], [true, `# hand-over 2\n${first}`]);
+});
+
+Deno.test("formatManifestFile() without objects returns an empty file", () => {
+  assertEquals(formatManifestFile([], [], 0), "");
+});
+
+Deno.test("[77] withoutPruning() adds the label by which k3s does not delete an object", () => {
+  const [object] = packageObjects(makeRelease([makeObject("ConfigMap/shop/a", { data: { a: "1" } })]));
+  const labelled = withoutPruning(object!);
+  const labels = { "objectset.rio.cattle.io/prune": "false" };
+  assertEquals(labelled.object, { ...object!.object, metadata: { name: "a", namespace: "shop", labels } });
+  const own = { ...object!, object: { ...object!.object, metadata: { name: "a", labels: { app: "a" } } } };
+  assertEquals(withoutPruning(own).object.metadata, { name: "a", labels: { app: "a", ...labels } });
 });
 
 Deno.test("handoverFileName() returns a DNS label that is unique for every package name", () => {
@@ -59,12 +59,19 @@ Deno.test("handoverFileName() returns a DNS label that is unique for every packa
     "a.b.c",
     `${"a.".repeat(120)}b`,
   ];
-  const files = names.map(handoverFileName);
+  const files = names.map((name) => handoverFileName(named(name)));
   for (const file of files) assertMatch(file, /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.yaml$/);
   assertEquals(new Set(files).size, names.length);
   assertEquals(files[0], "web.yaml");
   assertEquals(files[5], `${long}.yaml`);
   assertMatch(files[2] ?? "", /^web-a-[0-9a-f]{10}\.yaml$/);
+});
+
+Deno.test("[77] handoverFileName() gives a package another name than the file of another package has", () => {
+  const isTaken = (name: string) => name === "web.yaml";
+  const [shop, lab] = ["shop", "lab"].map((namespace) => handoverFileName(named("web", namespace), isTaken));
+  for (const file of [shop, lab]) assertMatch(file ?? "", /^web-[0-9a-f]{10}\.yaml$/);
+  assertNotEquals(shop, lab);
 });
 
 // Strings that a reader of YAML 1.1 (go-yaml in kubectl and k3s, PyYAML) or of 1.2 may take for another type.
@@ -177,28 +184,4 @@ list:
   - "yes"
 `.replace('"run.sh"', "run.sh"),
   );
-});
-
-Deno.test("diffManifests() identifies objects by group, kind, namespace and name", () => {
-  const before = make({
-    a: object("Service", "a", { spec: 1 }),
-    b: object("Deployment", "b", { apiVersion: "apps/v1beta1" }),
-    c: object("ConfigMap", "c"),
-    d: { apiVersion: "v1", kind: "Node" },
-  });
-  const after = make({
-    renamed: object("Service", "a", { spec: 1 }),
-    b: object("Deployment", "b", { apiVersion: "apps/v1" }),
-    e: object("Service", "a", { apiVersion: "serving.knative.dev/v1" }),
-    f: { apiVersion: "v1", kind: "Namespace", metadata: { name: "x" } },
-  });
-  assertEquals(diffManifests(before, after), {
-    added: ["Namespace/x", "Service/shop/a"],
-    changed: ["Deployment/shop/b"],
-    removed: ["ConfigMap/shop/c", "Node/d"],
-  });
-  assertEquals(diffManifests(undefined, before).added.length, 4);
-  assertEquals(diffManifests(before, before), { added: [], changed: [], removed: [] });
-  assertNotEquals(diffManifests(before, undefined).removed, []);
-  assert(diffManifests(before, undefined).added.length === 0);
 });
