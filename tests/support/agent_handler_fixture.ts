@@ -33,7 +33,6 @@ export async function createAgentHandlerFixture(options: Partial<AgentOptions> =
   await Deno.mkdir(`${folder.path}/manifests`);
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-  await Deno.mkdir(`${folder.path}/manifests`);
   const reports: ImportReport[] = [];
   const errors: unknown[] = [];
   let leases = 0;
