@@ -39,8 +39,7 @@ export async function handOverPackage(
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
   const { name } = kubepkg.metadata;
-  const plan = await planHandover(kubepkg, options);
-  if (plan.refusal !== undefined) throw plan.refusal;
+  const plan = await claimPlan(await planHandover(kubepkg, options));
   const { before } = plan.request;
   const place = await handover.place();
   await records.handovers.write(name, recordAttempt(plan, place));
@@ -54,6 +53,7 @@ export async function handOverPackage(
     kept: plan.changes.kept.map(({ object }) => object.object),
     files: plan.file === undefined ? [] : [{ path: plan.file.path, digests: [plan.file.digest] }],
     repeats: plan.repeats,
+    ...("manifestsDir" in place ? markShared(plan) : {}),
   });
   return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
 }
@@ -68,8 +68,7 @@ export async function removeFromCluster(
   options: HandOverOptions,
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
-  const plan = await planHandover(kubepkg, { ...options, isRemoval: true });
-  if (plan.refusal !== undefined) throw plan.refusal;
+  const plan = await claimPlan(await planHandover(kubepkg, { ...options, isRemoval: true }));
   const record = recordAttempt(plan, await handover.place());
   await records.handovers.write(kubepkg.metadata.name, { ...record, isRemoving: true });
   return { plan, result: await handover.apply(plan) };
@@ -86,6 +85,17 @@ export async function isPackageHandedOver(kubepkg: KubePkg, options: HandOverOpt
   return isSamePlace(before.place, await handover.place()) && await handover.isHandedOver(plan);
 }
 
+async function claimPlan(plan: HandoverPlan): Promise<HandoverPlan> {
+  if (plan.refusal !== undefined) throw plan.refusal;
+  return await plan.claim?.() ?? plan;
+}
+
+// A hand-over that nothing was claimed for, of a package that other servers have too, is compared with theirs later.
+function markShared({ request: { before }, shared }: HandoverPlan): Pick<HandedOver, "shared"> {
+  if (shared !== undefined) return { shared };
+  return before?.shared === undefined ? {} : { shared: { ...before.shared, isUnpublished: true } };
+}
+
 async function createRequest(
   kubepkg: KubePkg,
   { records, force = false, pruneData = false, isRemoval = false }: HandOverOptions & { isRemoval?: boolean },
@@ -93,7 +103,9 @@ async function createRequest(
   const { name } = kubepkg.metadata;
   const before = await records.handovers.read(name);
   const others = (await records.list()).filter(({ metadata }) => metadata.name !== name);
-  const handedOver = await Promise.all(others.map(({ metadata }) => records.handovers.read(metadata.name)));
+  // Also those that other servers installed, and that are only handed over here.
+  const names = (await records.handovers.list()).filter((other) => other !== name);
+  const handedOver = await Promise.all(names.map((other) => records.handovers.read(other)));
   return {
     package: kubepkg,
     isRemoval,

@@ -4,12 +4,14 @@ import { forgetImages } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import { formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 const POLL_MILLISECONDS = 1000;
@@ -34,6 +36,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
       await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MILLISECONDS, left)));
     }
   };
+  const warn = createWarning(io);
   const forceConflicts = invocation.isSet("force-conflicts");
   await findInstalledPackage(records, name);
   using _lease = dryRun ? undefined : await takeWriteLease(data);
@@ -45,7 +48,11 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {
       const place = given ?? recorded;
-      return place === undefined ? undefined : createHandover(place, { waitForWatcher, forceConflicts });
+      return place === undefined ? undefined : createHandover(place, {
+        waitForWatcher,
+        forceConflicts,
+        shared: openSharedHandover(place, invocation, { io, warn }),
+      });
     },
     forgetImages: (images, keep) => forgetImages(data, images, keep),
   });

@@ -1,3 +1,4 @@
+import { SharedHandover, type SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { FolderHandover, type FolderHandoverOptions } from "../../install/handover/folder_handover.ts";
 import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
 import { K3sAddons } from "../../install/handover/k3s_addons.ts";
@@ -12,6 +13,8 @@ import { UsageError } from "../console/usage_error.ts";
 export interface HandoverContext {
   readonly waitForWatcher?: FolderHandoverOptions["waitForWatcher"];
   readonly forceConflicts?: boolean;
+  /** The releases that the servers of the cluster share, for a hand-over in a folder. */
+  readonly shared?: SharedHandoverOptions | undefined;
 }
 
 /**
@@ -32,13 +35,21 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
 /** Creates the hand-over for a place. */
 export function createHandover(
   place: HandoverPlace,
-  { waitForWatcher, forceConflicts }: HandoverContext = {},
+  { waitForWatcher, forceConflicts, shared }: HandoverContext = {},
 ): Handover {
-  const cluster = new KubectlCluster({ runKubectl });
-  if ("kubectl" in place) return new KubectlHandover(cluster, { forceConflicts });
-  return new FolderHandover(place.manifestsDir, {
-    addons: new K3sAddons(cluster),
-    listDisabled: () => listDisabledAddons(place.manifestsDir),
+  if ("kubectl" in place) return new KubectlHandover(new KubectlCluster({ runKubectl }), { forceConflicts });
+  const folder = createFolderHandover(place.manifestsDir, { waitForWatcher });
+  return shared === undefined ? folder : new SharedHandover(folder, shared);
+}
+
+/** Creates the hand-over into a folder of this machine alone. */
+export function createFolderHandover(
+  manifestsDir: string,
+  { waitForWatcher }: Pick<HandoverContext, "waitForWatcher"> = {},
+): FolderHandover {
+  return new FolderHandover(manifestsDir, {
+    addons: new K3sAddons(new KubectlCluster({ runKubectl })),
+    listDisabled: () => listDisabledAddons(manifestsDir),
     ...(waitForWatcher === undefined ? {} : { waitForWatcher }),
   });
 }

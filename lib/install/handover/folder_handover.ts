@@ -1,14 +1,16 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
 import { readTextIfPresent } from "../../files/read_if_present.ts";
-import { packageObjects } from "../../kubepkg/package_objects.ts";
+import type { KubeObject } from "../../kubepkg/kubepkg.ts";
+import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
+import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { RefusedError } from "../../oci/error.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
+import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult, OwnedFile } from "./handover.ts";
 import { handedOverObjects } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
 import { formatManifestFile, handoverFileName } from "./manifest_file.ts";
 import { findSameStem, isReservedStem, stemOf } from "./manifest_folder.ts";
-import { labelsOf, planObjects } from "./plan_objects.ts";
+import { labelsOf, type ObjectChanges, planObjects } from "./plan_objects.ts";
 
 /** Dependencies of a `FolderHandover`. */
 export interface FolderHandoverOptions {
@@ -57,14 +59,15 @@ export class FolderHandover implements Handover {
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, isRemoval, force, pruneData } = request;
+    const { before, others, isRemoval, force, pruneData, copy } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
     // A folder does not tell what else lives in a Namespace.
     const isOccupied = () => true;
-    const changes = planObjects({ before: handedOverObjects(before), after: objects, others, pruneData, isOccupied });
+    const planned = planObjects({ before: handedOverObjects(before), after: objects, others, pruneData, isOccupied });
+    const changes = copy === undefined ? planned : keepAsCopied(planned, copy.kept);
     const path = await this.#pathOf(request);
     const current = await readTextIfPresent(path);
-    let repeats = isRemoval ? 0 : before?.repeats ?? 0;
+    let repeats = isRemoval ? 0 : copy?.repeats ?? before?.repeats ?? 0;
     const format = () => formatManifestFile(objects, changes.kept.map(({ object }) => object), repeats);
     let text = format();
     if (force && !isRemoval && text === current) {
@@ -122,9 +125,29 @@ export class FolderHandover implements Handover {
     return await readTextIfPresent(path) !== undefined;
   }
 
-  // A package keeps the file that it has in this folder.
-  async #pathOf({ package: kubepkg, before, takenFiles }: HandoverRequest): Promise<string> {
+  /**
+   * Removes files of this folder that crpe wrote, without emptying them first, as `removeFileOnly`.
+   *
+   * @returns those that stay, because they were changed by hand
+   */
+  async removeOwnFiles(files: readonly OwnedFile[]): Promise<readonly OwnedFile[]> {
     const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
+    const left: OwnedFile[] = [];
+    for (const file of files) {
+      if (!file.path.startsWith(`${folder}/`)) continue;
+      const text = await readTextIfPresent(file.path);
+      if (text === undefined) continue;
+      if (file.digests.includes(computeDigest(text))) await this.removeFileOnly(file.path);
+      else left.push(file);
+    }
+    return left;
+  }
+
+  // The name that other servers use counts, because k3s names an Addon after it. Else a package keeps the file that it has
+  // in this folder.
+  async #pathOf({ package: kubepkg, before, takenFiles, fileName }: HandoverRequest): Promise<string> {
+    const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
+    if (fileName !== undefined) return `${folder}/${fileName}`;
     const own = before?.files?.find(({ path }) => path.slice(0, path.lastIndexOf("/")) === folder);
     if (own !== undefined) return own.path;
     return `${folder}/${handoverFileName(kubepkg, (name) => takenFiles.has(`${folder}/${name}`))}`;
@@ -178,6 +201,16 @@ export class FolderHandover implements Handover {
     await removeIfPresent(temporary);
     await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: 0o600 } });
   }
+}
+
+function keepAsCopied(planned: ObjectChanges, kept: readonly KubeObject[]): ObjectChanges {
+  const copied = kept.map((object): PackageObject => ({ identity: identifyObject(object), object, path: ["kept"] }));
+  const keys = new Set(copied.map(({ identity }) => identityKey(identity)));
+  return {
+    ...planned,
+    deleted: planned.deleted.filter(({ identity }) => !keys.has(identityKey(identity))),
+    kept: copied.map((object) => ({ object, reason: "data" })),
+  };
 }
 
 // crpe 0.1.0 recorded the folder, but not what it wrote there.

@@ -1,7 +1,7 @@
-import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
-import type { HandedOver } from "./handover_records.ts";
+import type { HandedOver, SharedMark } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
 
 /** A place that packages are handed over to, as it is recorded. */
@@ -31,6 +31,10 @@ export interface HandoverRequest {
   readonly force: boolean;
   /** Deletes data that left the package. */
   readonly pruneData: boolean;
+  /** The name that the package's file has on other servers of the cluster. */
+  readonly fileName?: string | undefined;
+  /** Makes the file equal to that of another server, instead of deciding what is kept. */
+  readonly copy?: { readonly kept: readonly KubeObject[]; readonly repeats: number } | undefined;
 }
 
 /** What a hand-over will do. */
@@ -45,6 +49,16 @@ export interface HandoverPlan {
   readonly repeats: number;
   /** Why it must not be done. */
   readonly refusal?: Error;
+  /**
+   * Makes what is planned the newest release in the cluster, before anything of it is done here. If another server was
+   * faster, the plan is made again.
+   *
+   * @returns the plan to follow
+   * @throws {RefusedError} when the cluster has a release that this one must not replace
+   */
+  readonly claim?: () => Promise<HandoverPlan>;
+  /** What is recorded of the release in the cluster when the plan was followed. */
+  readonly shared?: SharedMark | undefined;
 }
 
 /** The result of handing a package over, or of removing it from the cluster. */

@@ -1,4 +1,5 @@
 import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
+import { listFolder } from "../../files/read_if_present.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { isPackageName, type KubeObject, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
@@ -9,6 +10,18 @@ import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 import type { HandoverPlace, OwnedFile } from "./handover.ts";
+
+/** How a hand-over relates to the release that all servers of a cluster share. */
+export interface SharedMark {
+  /** The generation of the cluster's release that this hand-over was compared with. */
+  readonly generation: number;
+  /** Taken over from another server: the content of its images need not be in this store. */
+  readonly isSynced?: boolean | undefined;
+  /** Changed here since, while the cluster could not be asked. */
+  readonly isUnpublished?: boolean | undefined;
+  /** The file was removed, because it was older than the cluster's release, whose content the cluster does not have. */
+  readonly isSetAside?: boolean | undefined;
+}
 
 /** What is recorded of the hand-over of a package. */
 export interface HandedOver {
@@ -28,8 +41,11 @@ export interface HandedOver {
   readonly repeats?: number;
   /** The removal of the package was handed over, and not confirmed yet. */
   readonly isRemoving?: boolean;
+  /** Set once the hand-over was compared with the release in the cluster. */
+  readonly shared?: SharedMark | undefined;
 }
 
+const FILE = "handover.json";
 const LIMITS = { maxBytes: 128 * 1024 * 1024, maxDepth: 128 };
 
 /** The records of hand-overs, one for each package, in `<data>/kubepkg/<name>/handover.json`. */
@@ -57,6 +73,17 @@ export class HandoverRecords {
     }
   }
 
+  /** Lists the names of the packages that have a record of a hand-over, sorted. */
+  async list(): Promise<string[]> {
+    const folders = (await listFolder(this.#root) ?? []).filter(({ name, isDirectory }) =>
+      isDirectory && isPackageName(name)
+    );
+    const found = await Promise.all(folders.map(async ({ name }) => {
+      return (await listFolder(`${this.#root}/${name}`) ?? []).some((file) => file.name === FILE) ? [name] : [];
+    }));
+    return found.flat().sort();
+  }
+
   /** Records a hand-over durably, readable by its owner alone: the manifests may hold Secrets. */
   async write(name: string, handedOver: HandedOver): Promise<void> {
     const { kubepkg, attempted, ...rest } = handedOver;
@@ -72,7 +99,7 @@ export class HandoverRecords {
   }
 
   #path(name: string): string {
-    return `${this.#root}/${name}/handover.json`;
+    return `${this.#root}/${name}/${FILE}`;
   }
 }
 
@@ -111,7 +138,7 @@ function withoutStatus(kubepkg: KubePkg | undefined): KubePkg | undefined {
 
 function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
   const json = parseJson(bytes, path, LIMITS);
-  const { place, kubepkg, attempted, kept, files, repeats, isRemoving } = isJsonObject(json) ? json : {};
+  const { place, kubepkg, attempted, kept, files, repeats, isRemoving, shared } = isJsonObject(json) ? json : {};
   if (kubepkg === undefined && attempted === undefined) throw invalid(path);
   return {
     place: parsePlace(place, path),
@@ -121,6 +148,21 @@ function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
     ...(files === undefined ? {} : { files: parseList(files, isOwnedFile, path) }),
     ...(Number.isSafeInteger(repeats) ? { repeats: repeats as number } : {}),
     ...(isRemoving === true ? { isRemoving } : {}),
+    ...parseShared(shared),
+  };
+}
+
+// A mark that is not valid counts as none: the hand-over is compared with the cluster as if for the first time.
+function parseShared(value: unknown): Pick<HandedOver, "shared"> {
+  if (!isJsonObject(value) || !Number.isSafeInteger(value.generation)) return {};
+  const { generation, isSynced, isUnpublished, isSetAside } = value;
+  return {
+    shared: {
+      generation: generation as number,
+      ...(isSynced === true ? { isSynced } : {}),
+      ...(isUnpublished === true ? { isUnpublished } : {}),
+      ...(isSetAside === true ? { isSetAside } : {}),
+    },
   };
 }
 
