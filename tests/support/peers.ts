@@ -5,6 +5,7 @@ export type Peer =
   | "ctr"
   | "go"
   | "jq"
+  | "kubectl"
   | "nginx"
   | "openssl"
   | "podman"
@@ -26,13 +27,23 @@ export interface PeerResult {
 export function findPeer(name: Peer): string | undefined {
   // Servers are in sbin, which is not on the PATH of every user.
   const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
-  return folders.map((folder) => `${folder}/${name}`).find((path) => {
+  const paths = folders.map((folder) => `${folder}/${name}`);
+  if (name === "kubectl") paths.unshift(...fetchedKubectl());
+  return paths.find((path) => {
     try {
       return Deno.statSync(path).isFile;
     } catch {
       return false;
     }
   });
+}
+
+// $KUBECTL, or the one that scripts/peers/kubectl has fetched.
+function fetchedKubectl(): string[] {
+  const given = Deno.env.get("KUBECTL");
+  if (given) return [given];
+  const cache = `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/crpe-tools`;
+  return [`${cache}/kubectl-1.37.1/kubectl`];
 }
 
 /**
