@@ -1,4 +1,7 @@
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { ClusterUnreachableError, type Secret } from "../../lib/install/cluster/cluster_api.ts";
+import { KubectlApi } from "../../lib/install/cluster/kubectl_api.ts";
+import { RELEASE_ANNOTATION } from "../../lib/install/cluster/release_secret.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { ApiServer } from "../support/cluster/api_server.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
@@ -24,6 +27,68 @@ peerTest("scripts/service/crpe-agent.yaml passes kubectl apply --dry-run=client"
     "daemonset.apps/crpe-agent created (dry run)",
   ]);
 });
+
+peerTest(
+  "KubectlApi writes a Secret only over the version that was read, and lists by label",
+  ["kubectl"],
+  async () => {
+    await using folder = await TestFolder.create();
+    await using api = new ApiServer();
+    const source = `${await Deno.realPath(folder.path)}/coredns.yaml`;
+    const addon = {
+      apiVersion: "k3s.cattle.io/v1",
+      kind: "Addon",
+      metadata: { name: "coredns", namespace: "kube-system" },
+    };
+    api.put({ ...addon, spec: { source } }, "k3s");
+    const KUBECONFIG = await folder.write("kubeconfig", api.kubeconfig("other"));
+    const runKubectl = async (args: readonly string[], input = "") => {
+      const child = new Deno.Command(findPeer("kubectl")!, {
+        args: [...args],
+        env: { KUBECONFIG, HOME: folder.path },
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      await new Blob([input]).stream().pipeTo(child.stdin);
+      const { code, stdout, stderr } = await child.output();
+      const decoder = new TextDecoder();
+      return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+    };
+    const cluster = new KubectlApi({ runKubectl, namespace: "crpe", folder: folder.path });
+    const secret = (resourceVersion?: string): Secret => ({
+      metadata: {
+        name: "a",
+        labels: { app: "crpe" },
+        annotations: { [RELEASE_ANNOTATION]: '{"a":"b c\\t"}' },
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      },
+      type: "crpe.octohelm.tech/release",
+      data: { release: "AA==" },
+    });
+    await assertRejects(() => cluster.writeSecret(secret()), ClusterUnreachableError, 'namespaces "crpe" not found');
+    api.put({ apiVersion: "v1", kind: "Namespace", metadata: { name: "crpe" } }, "test");
+    assertEquals(await cluster.readSecret("a"), undefined);
+    assertEquals([await cluster.writeSecret(secret()), await cluster.writeSecret(secret())], [true, false]);
+    const found = await cluster.readSecret("a");
+    assertEquals([found?.data, found?.type], [{ release: "AA==" }, "crpe.octohelm.tech/release"]);
+    const version = found?.metadata.resourceVersion;
+    assertEquals([await cluster.writeSecret(secret(version)), await cluster.writeSecret(secret(version))], [
+      true,
+      false,
+    ]);
+    const [listed, ...more] = await cluster.listSecrets("app=crpe");
+    assertEquals([listed?.annotations, more], [{ [RELEASE_ANNOTATION]: '{"a":"b c\\t"}' }, []]);
+    assertEquals(await cluster.listSecrets("app=other"), []);
+    for (const [key, manager] of [["a", "crpe-a"], ["b", "crpe-b"]] as const) {
+      await cluster.applyConfigMap("index", { [key]: "1" }, manager);
+    }
+    assertEquals(api.get("ConfigMap/crpe/index")?.data, { a: "1", b: "1" });
+    await cluster.deleteSecret("a");
+    await cluster.deleteSecret("a");
+    assertEquals(await cluster.writeSecret(secret(version)), false);
+  },
+);
 
 /** Servers with an agent each, whose kubectl reaches one cluster that reads the manifest folders of all of them. */
 async function createServers(names: readonly string[]) {

@@ -1,4 +1,4 @@
-import { secretNameOf } from "../../lib/install/cluster/release_secret.ts";
+import { RELEASE_ANNOTATION, secretNameOf } from "../../lib/install/cluster/release_secret.ts";
 import type { KubeObject, KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import { RefusedError } from "../../lib/oci/error.ts";
@@ -153,21 +153,7 @@ Deno.test("a writer that was slower plans again with the release that was faster
     if (request.method !== "PUT" || !isFirst) return undefined;
     isFirst = false;
     // The Secret changes between reading and writing it.
-    api.put({
-      ...api.get(SECRET)!,
-      metadata: {
-        ...api.get(SECRET)!.metadata as object,
-        annotations: {
-          "crpe.octohelm.tech/release": JSON.stringify({
-            ...JSON.parse(annotationOf(api)),
-            version: "1.5.0",
-            identity: `sha256:${"5".repeat(64)}`,
-            generation: 7,
-            content: undefined,
-          }),
-        },
-      },
-    }, "crpe");
+    change(api, { version: "1.5.0", identity: `sha256:${"5".repeat(64)}`, generation: 7, content: undefined });
     return undefined;
   };
   await assertRejects(() => b.install(release("1.2.0")), RefusedError, "the cluster has 1.5.0");
@@ -190,6 +176,38 @@ Deno.test("without the cluster both servers work as alone, and agree when it is 
   cluster.advance(60_000);
   for (const server of [a, b, a]) await server.sync();
   assertEquals([await versionIn(a), await versionIn(b)], ["1.2.0", "1.2.0"]);
+});
+
+Deno.test("a release that is larger than a Secret is split, and its parts go with its successor", async () => {
+  await using cluster = await createCluster();
+  const { api, a, b } = cluster;
+  const bytes = new Uint8Array(700 * 1024);
+  for (let at = 0; at < bytes.length; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+  const large = ["x", "y"].map((name): KubeObject => {
+    return { apiVersion: "v1", kind: `Noise${name}`, metadata: { name }, data: bytes.toHex() + name };
+  });
+  await a.install(release("1.0.0", large));
+  const parts = () => api.list().filter((label) => label.startsWith("Secret/"));
+  assertEquals(parts().length, 2);
+  await b.sync();
+  assertEquals(await b.files(), await a.files());
+  await a.install(release("1.1.0"));
+  assertEquals(parts(), [SECRET]);
+});
+
+Deno.test("a stale file is removed when the cluster has no content of the newer release, and its objects stay known", async () => {
+  await using cluster = await createCluster();
+  const { api, a, b } = cluster;
+  await a.install(release("1.0.0", [CLAIM]));
+  await b.sync();
+  await a.install(release("1.2.0"));
+  change(api, { content: undefined });
+  assertEquals(actionsOf(await b.sync()), ["set aside 1.2.0"]);
+  assertEquals([await b.files(), actionsOf(await b.sync())], [{}, []]);
+  await a.install(release("1.3.0"));
+  await b.sync();
+  assertEquals(await b.files(), await a.files());
+  assertStringIncludes((await b.files())["web.yaml"]!, "PersistentVolumeClaim");
 });
 
 Deno.test("a file that was changed by hand, and a file of others, are left alone and named", async () => {
@@ -217,15 +235,7 @@ Deno.test("a Secret that was damaged is named, and the other packages are compar
   await a.install(release("1.0.0"));
   const other = parseKubePkg(makeKubePkg({}, { name: "other", version: "1.0.0" }));
   await a.install(other);
-  api.put({
-    ...api.get(SECRET)!,
-    metadata: {
-      ...api.get(SECRET)!.metadata as object,
-      annotations: {
-        "crpe.octohelm.tech/release": '{"name":"../../x"}',
-      },
-    },
-  }, "crpe");
+  change(api, { name: "../../x" });
   const reports = actionsOf(await b.sync());
   assertEquals(reports.length, 2);
   assertStringIncludes(reports[0]!, "delete the Secret");
@@ -233,7 +243,10 @@ Deno.test("a Secret that was damaged is named, and the other packages are compar
   assertEquals(Object.keys(await b.files()), ["other.yaml"]);
 });
 
-function annotationOf(api: ApiServer): string {
-  const { annotations } = api.get(SECRET)!.metadata as { annotations: Record<string, string> };
-  return annotations["crpe.octohelm.tech/release"]!;
+/** Changes what the Secret of the package says of its release. */
+function change(api: ApiServer, facts: Record<string, unknown>): void {
+  const secret = api.get(SECRET)!;
+  const metadata = secret.metadata as { annotations: Record<string, string> };
+  const annotation = JSON.stringify({ ...JSON.parse(metadata.annotations[RELEASE_ANNOTATION]!), ...facts });
+  api.put({ ...secret, metadata: { ...metadata, annotations: { [RELEASE_ANNOTATION]: annotation } } }, "test");
 }

@@ -31,10 +31,14 @@ export interface SyncReport {
   readonly error?: unknown;
 }
 
-interface Compared {
+interface Known {
+  readonly key: PackageKey;
   readonly record: HandedOver | undefined;
-  readonly own: OwnRelease | undefined;
   readonly release: ClusterRelease | undefined;
+}
+
+interface Compared extends Pick<Known, "record" | "release"> {
+  readonly own: OwnRelease | undefined;
   readonly action: SyncAction;
 }
 
@@ -53,36 +57,37 @@ export async function syncReleases(options: SyncOptions): Promise<SyncReport[]> 
     action: "nothing",
     error,
   }));
-  const found = new Map<string, { key: PackageKey; release: ClusterRelease | undefined }>();
+  const found = new Map<string, Known>();
   for (const name of await records.handovers.list()) {
     try {
       const record = await records.handovers.read(name);
       const metadata = (record?.kubepkg ?? record?.attempted)?.metadata;
-      if (metadata !== undefined) found.set(labelOf(metadata), { key: keyOf(metadata), release: undefined });
+      if (metadata !== undefined) found.set(labelOf(metadata), { key: keyOf(metadata), record, release: undefined });
     } catch (error) {
       reports.push({ package: { namespace: "", name }, action: "nothing", error });
     }
   }
-  for (const release of releases) found.set(labelOf(release.package), { key: release.package, release });
-  for (const { key, release } of found.values()) {
-    const report = await syncPackage(key, release, options);
+  for (const release of releases) {
+    const label = labelOf(release.package);
+    found.set(label, { key: release.package, record: found.get(label)?.record, release });
+  }
+  for (const known of found.values()) {
+    const report = await syncPackage(known, options);
     if (report !== undefined) reports.push(report);
   }
   return reports;
 }
 
-async function syncPackage(
-  key: PackageKey,
-  listed: ClusterRelease | undefined,
-  options: SyncOptions,
-): Promise<SyncReport | undefined> {
+async function syncPackage(known: Known, options: SyncOptions): Promise<SyncReport | undefined> {
   const { records, releases } = options;
+  const { key } = known;
   let action: SyncAction = "nothing";
   try {
     // Without the lock: an import may hold it for long, and mostly there is nothing to do.
-    if ((await compare(key, listed, options)).action === "nothing") return undefined;
+    if ((await compare(known, options)).action === "nothing") return undefined;
     using _lock = await records.lock();
-    const compared = await compare(key, await releases.read(key), options);
+    const record = await records.handovers.read(key.name);
+    const compared = await compare({ key, record, release: await releases.read(key) }, options);
     action = compared.action;
     return action === "nothing" ? undefined : await act(key, compared, options);
   } catch (error) {
@@ -91,12 +96,7 @@ async function syncPackage(
   }
 }
 
-async function compare(
-  { name, namespace }: PackageKey,
-  release: ClusterRelease | undefined,
-  { records, handover }: SyncOptions,
-): Promise<Compared> {
-  const record = await records.handovers.read(name);
+async function compare({ key: { namespace }, record, release }: Known, { handover }: SyncOptions): Promise<Compared> {
   const { kubepkg = record?.attempted, isRemoving = false, shared } = record ?? {};
   const place = await handover.place();
   // What is handed over in another folder, or by kubectl, is not this agent's.
