@@ -37,6 +37,11 @@ export const COMMANDS: readonly Command[] = [
       },
       { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
       { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
+      {
+        name: "sync-interval",
+        value: "DURATION",
+        summary: "how often manifests are compared with the releases of the cluster's other servers; 0: never [60s]",
+      },
       { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,

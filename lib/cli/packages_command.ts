@@ -3,6 +3,7 @@ import { FLAG } from "./command_line/flags.ts";
 
 const HANDOVER_OF_INSTALLED: readonly Flag[] = [
   { ...FLAG.manifestsDir, summary: "the folder of the manifests, if not the one used by the import" },
+  FLAG.releaseNamespace,
   { ...FLAG.kubectl, summary: "use kubectl, if the import did not" },
   FLAG.forceConflicts,
 ];

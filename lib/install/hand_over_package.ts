@@ -71,8 +71,7 @@ export async function handOverPackage(
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
   const { name } = kubepkg.metadata;
-  const { plan } = await planHandover(kubepkg, options);
-  if (plan.refusal !== undefined) throw plan.refusal;
+  const plan = await claimPlan((await planHandover(kubepkg, options)).plan);
   const place = await handover.place();
   await records.handovers.write(name, recordAttempt(plan, place));
   const result = await handover.apply(plan);
@@ -83,6 +82,7 @@ export async function handOverPackage(
     kept: listKept(plan, result),
     files: plan.file === undefined ? files : [...files, { path: plan.file.path, digests: [plan.file.digest] }],
     revision: plan.revision,
+    ...("manifestsDir" in place ? markShared(plan) : {}),
   });
   return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
 }
@@ -97,8 +97,7 @@ export async function removeFromCluster(
   options: HandOverOptions,
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
-  const { plan } = await planHandover(kubepkg, { ...options, isRemoval: true });
-  if (plan.refusal !== undefined) throw plan.refusal;
+  const plan = await claimPlan((await planHandover(kubepkg, { ...options, isRemoval: true })).plan);
   const place = await handover.place();
   await records.handovers.write(kubepkg.metadata.name, recordAttempt(plan, place));
   const result = await handover.apply(plan);
@@ -117,6 +116,17 @@ export async function isPackageHandedOver(kubepkg: KubePkg, options: HandOverOpt
   // Where the folder does not exist, the hand-over that follows reports it.
   const place = await handover.place().catch(() => undefined);
   return place !== undefined && isSamePlace(before.place, place) && await handover.isHandedOver(plan);
+}
+
+async function claimPlan(plan: HandoverPlan): Promise<HandoverPlan> {
+  if (plan.refusal !== undefined) throw plan.refusal;
+  return await plan.claim?.() ?? plan;
+}
+
+// A hand-over that nothing was claimed for, of a package that other servers have too, is compared with theirs later.
+function markShared({ request: { before }, shared }: HandoverPlan): Pick<HandedOver, "shared"> {
+  if (shared !== undefined) return { shared };
+  return before?.shared === undefined ? {} : { shared: { ...before.shared, isUnpublished: true } };
 }
 
 /**

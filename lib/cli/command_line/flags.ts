@@ -53,6 +53,11 @@ export const FLAG = {
     value: "DIR",
     summary: "write the images as an archive into DIR, from which k3s loads them when it starts",
   },
+  releaseNamespace: {
+    name: "release-namespace",
+    value: "NAME",
+    summary: "namespace of the cluster where several servers share their releases (with --manifests-dir) [crpe]",
+  },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
@@ -77,4 +82,9 @@ export const SERVE_FLAGS: readonly Flag[] = [
 ];
 
 /** The flags that choose how manifests are handed over to the cluster. */
-export const HANDOVER_FLAGS: readonly Flag[] = [FLAG.manifestsDir, FLAG.kubectl, FLAG.forceConflicts];
+export const HANDOVER_FLAGS: readonly Flag[] = [
+  FLAG.manifestsDir,
+  FLAG.releaseNamespace,
+  FLAG.kubectl,
+  FLAG.forceConflicts,
+];

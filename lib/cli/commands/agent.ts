@@ -2,10 +2,11 @@ import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
+import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { parseSize } from "../console/quantity.ts";
+import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
@@ -20,6 +21,10 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const tokenFile = invocation.flag("token-file");
   // Conflicting hand-over flags are an error at the start, not at the first request.
   if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
+  if (invocation.flag("release-namespace") !== undefined) {
+    (await import("../wiring/open_releases.ts")).readReleaseNamespace(invocation);
+  }
+  const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
   let token: ApiToken | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
@@ -29,10 +34,15 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
       const node = { id, platforms: platformsOf(context.settings) };
+      const sync = interval === 0 || context.isReadOnly
+        ? undefined
+        : openSync({ invocation, io, node: id, interval }, context);
+      // A failure is seen by the first request for the API.
+      sync?.catch(() => {});
       // The API is loaded at the first request for it, to keep the start short.
       const load = async () => {
         const { openAgentApi } = await import("../serving/agent_api.ts");
-        return openAgentApi(invocation, context, { node, maxBundle, token: token?.token });
+        return openAgentApi(invocation, context, { node, maxBundle, token: token?.token, shared: await sync });
       };
       let api: ReturnType<typeof load> | undefined;
       const answer: Handler = async (request, exchange) =>
@@ -41,6 +51,17 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     },
     announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
   });
+}
+
+// Loaded beside the start, which does not wait for it.
+async function openSync(
+  { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
+  { settings: { data }, log }: ServerContext,
+): Promise<SharedHandoverOptions | undefined> {
+  const manifestsDir = invocation.flag("manifests-dir");
+  if (manifestsDir === undefined) return undefined;
+  const { startReleaseSync } = await import("../serving/start_release_sync.ts");
+  return startReleaseSync(invocation, io, { data, log, manifestsDir, node, interval });
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.

@@ -18,6 +18,7 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
 import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 
 /** `crpe import` */
@@ -35,9 +36,10 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const store = new DiskStore(data, { warn });
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
-  const handover = place === undefined
-    ? undefined
-    : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts") });
+  const handover = place === undefined ? undefined : createHandover(place, {
+    forceConflicts: invocation.isSet("force-conflicts"),
+    shared: openSharedHandover(place, invocation, { io, warn }),
+  });
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);

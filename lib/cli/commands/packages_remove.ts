@@ -12,6 +12,7 @@ import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 const POLL_MILLISECONDS = 1000;
@@ -44,6 +45,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
       if (await isOver()) return;
     }
   };
+  const warn = createWarning(io);
   const forceConflicts = invocation.isSet("force-conflicts");
   await findInstalledPackage(records, name);
   using _lease = dryRun ? undefined : await takeWriteLease(data);
@@ -55,9 +57,12 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {
       const place = given ?? recorded;
-      return place === undefined
-        ? undefined
-        : createHandover(place, { waitForWatcher, deleteTimeLimit, forceConflicts });
+      return place === undefined ? undefined : createHandover(place, {
+        waitForWatcher,
+        deleteTimeLimit,
+        forceConflicts,
+        shared: openSharedHandover(place, invocation, { io, warn }),
+      });
     },
     forgetImages: (images, keep) => forgetImages(data, images, keep),
   });

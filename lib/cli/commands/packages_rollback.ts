@@ -9,6 +9,7 @@ import { formatHandedOver, formatManifestDiff } from "../console/handover_text.t
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages rollback` */
@@ -29,7 +30,9 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {
       const place = given ?? recorded;
-      return place === undefined ? undefined : createHandover(place, { forceConflicts });
+      return place === undefined
+        ? undefined
+        : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
     },
   });
   for (const warning of result.warnings ?? []) warn(warning);

@@ -8,7 +8,7 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatSize } from "../console/quantity.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ServerContext } from "./serve_registry.ts";
@@ -19,7 +19,7 @@ const STALL_MILLISECONDS = 30_000;
 export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
-  given: Pick<AgentOptions, "node" | "maxBundle" | "token">,
+  { shared, ...given }: Pick<AgentOptions, "node" | "maxBundle" | "token"> & { shared?: HandoverContext["shared"] },
 ): (request: Request) => Promise<Response> {
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
@@ -39,7 +39,7 @@ export function openAgentApi(
     records,
     handover: place === undefined
       ? undefined
-      : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts") }),
+      : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts"), shared }),
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
     listInventory: () => listInventory(data),

@@ -1,3 +1,4 @@
+import { SharedHandover, type SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { FolderHandover, type FolderHandoverOptions } from "../../install/handover/folder_handover.ts";
 import type { Handover, HandoverPlace } from "../../install/handover/handover.ts";
 import { K3sAddons } from "../../install/handover/k3s_addons.ts";
@@ -15,6 +16,8 @@ export interface HandoverContext {
   readonly forceConflicts?: boolean;
   /** How long kubectl waits until deleted objects are gone, in milliseconds; see `KubectlCluster`. */
   readonly deleteTimeLimit?: number | undefined;
+  /** The releases that the servers of the cluster share, for a hand-over in a folder. */
+  readonly shared?: SharedHandoverOptions | undefined;
 }
 
 /**
@@ -35,12 +38,22 @@ export function readHandoverPlace(invocation: Invocation): HandoverPlace | undef
 /** Creates the hand-over for a place. */
 export function createHandover(
   place: HandoverPlace,
-  { waitForWatcher, forceConflicts, deleteTimeLimit }: HandoverContext = {},
+  { waitForWatcher, forceConflicts, deleteTimeLimit, shared }: HandoverContext = {},
 ): Handover {
-  const cluster = new KubectlCluster({ runKubectl, deleteTimeLimit });
-  if ("kubectl" in place) return new KubectlHandover(cluster, { forceConflicts });
-  return new FolderHandover(place.manifestsDir, {
-    addons: new K3sAddons(cluster),
+  if ("kubectl" in place) {
+    return new KubectlHandover(new KubectlCluster({ runKubectl, deleteTimeLimit }), { forceConflicts });
+  }
+  const folder = createFolderHandover(place.manifestsDir, { waitForWatcher });
+  return shared === undefined ? folder : new SharedHandover(folder, shared);
+}
+
+/** Creates the hand-over into a folder of this machine alone. */
+export function createFolderHandover(
+  manifestsDir: string,
+  { waitForWatcher }: Pick<HandoverContext, "waitForWatcher"> = {},
+): FolderHandover {
+  return new FolderHandover(manifestsDir, {
+    addons: new K3sAddons(new KubectlCluster({ runKubectl })),
     listDisabled: () => listDisabledAddons(),
     ...(waitForWatcher === undefined ? {} : { waitForWatcher }),
   });

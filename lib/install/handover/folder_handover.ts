@@ -1,8 +1,10 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import type { KubeObject } from "../../kubepkg/kubepkg.ts";
+import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { RefusedError } from "../../oci/error.ts";
-import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
+import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult, OwnedFile } from "./handover.ts";
 import { handedOverObjects, isCompleted } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
 import { formatManifestFile, handoverFileName, withoutPruning } from "./manifest_file.ts";
@@ -16,8 +18,8 @@ import {
   stemOf,
   watchedFolderOf,
 } from "./manifest_folder.ts";
-import { ownerOf } from "./owned_file.ts";
-import { labelsOf, planObjects } from "./plan_objects.ts";
+import { ownerOf, removeOwnedFiles } from "./owned_file.ts";
+import { labelsOf, type ObjectChanges, planObjects } from "./plan_objects.ts";
 
 /** Dependencies of a `FolderHandover`. */
 export interface FolderHandoverOptions {
@@ -65,7 +67,7 @@ export class FolderHandover implements Handover {
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, areOthersKnown, isRemoval, force, pruneData } = request;
+    const { before, others, areOthersKnown, isRemoval, force, pruneData, copy } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
     // A folder does not tell what else lives in a Namespace.
     const isOccupied = () => undefined;
@@ -77,7 +79,8 @@ export class FolderHandover implements Handover {
       pruneData,
       isOccupied,
     };
-    const changes = planObjects(options);
+    const planned = planObjects(options);
+    const changes = copy === undefined ? planned : keepAsCopied(planned, copy.kept);
     const path = await this.#pathOf(request);
     const { text, revision } = formatFile(request, { path, objects, kept: changes.kept.map(({ object }) => object) });
     const refusal = await this.#findObstacle(path) ?? (force ? undefined : await this.#refuse(request, { path, text }));
@@ -128,9 +131,16 @@ export class FolderHandover implements Handover {
     return { where: path, isConfirmed: true };
   }
 
-  // A package keeps the file that it has in this folder.
-  async #pathOf({ package: kubepkg, before, takenFiles }: HandoverRequest): Promise<string> {
+  /** Removes files of this folder that have crpe's content, without emptying them first; see `removeOwnedFiles`. */
+  removeOwnFiles(files: readonly OwnedFile[]): Promise<readonly OwnedFile[]> {
+    return removeOwnedFiles(this.#folder, files);
+  }
+
+  // The name that other servers use counts, because k3s names an Addon after it. Else a package keeps the file that it has
+  // in this folder.
+  async #pathOf({ package: kubepkg, before, takenFiles, fileName }: HandoverRequest): Promise<string> {
     const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
+    if (fileName !== undefined) return `${folder}/${fileName}`;
     const own = before?.files.find(({ path }) => folderOf(path) === folder);
     if (own !== undefined) return own.path;
     // k3s goes through subfolders, so a file above or below is taken for the same one.
@@ -203,14 +213,26 @@ export class FolderHandover implements Handover {
   }
 }
 
+function keepAsCopied(planned: ObjectChanges, kept: readonly KubeObject[]): ObjectChanges {
+  const copied = kept.map((object): PackageObject => ({ identity: identifyObject(object), object, path: ["kept"] }));
+  const keys = new Set(copied.map(({ identity }) => identityKey(identity)));
+  return {
+    ...planned,
+    deleted: planned.deleted.filter(({ identity }) => !keys.has(identityKey(identity))),
+    kept: copied.map((object) => ({ object, reason: "data" })),
+  };
+}
+
 // A file changes whenever it is handed over again, and stays as it is when nothing changes.
 function formatFile(
-  { before, isRemoval, force }: HandoverRequest,
+  { before, isRemoval, force, copy }: HandoverRequest,
   { path, objects, kept }: { path: string; objects: readonly PackageObject[]; kept: readonly PackageObject[] },
 ): { text: string; revision: number } {
   const last = before?.revision ?? 0;
   // The file is removed later, and no record is left that would tell what has to be kept.
   if (isRemoval) return { text: formatManifestFile([], kept.map(withoutPruning), 0), revision: last };
+  // The servers of a cluster write the same bytes: k3s applies a file only if it differs from the last one.
+  if (copy !== undefined) return { text: formatManifestFile(objects, kept, copy.revision), revision: copy.revision };
   const text = formatManifestFile(objects, kept, last);
   const digests = before?.files.find((file) => file.path === path)?.digests ?? [];
   const isSame = isCompleted(before) && digests.length === 1 && digests[0] === computeDigest(text);

@@ -1,8 +1,8 @@
-import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
-import type { HandedOver } from "./handover_records.ts";
+import type { HandedOver, SharedMark } from "./handover_records.ts";
 import type { ObjectChanges } from "./plan_objects.ts";
 
 export type { HandoverPlace, OwnedFile };
@@ -25,6 +25,10 @@ export interface HandoverRequest {
   readonly force: boolean;
   /** Deletes data that left the package. */
   readonly pruneData: boolean;
+  /** The name that the package's file has on other servers of the cluster. */
+  readonly fileName?: string | undefined;
+  /** Makes the file equal to that of another server, instead of deciding what is kept. */
+  readonly copy?: { readonly kept: readonly KubeObject[]; readonly revision: number } | undefined;
 }
 
 /** What a hand-over will do. */
@@ -39,6 +43,16 @@ export interface HandoverPlan {
   readonly revision: number;
   /** Why it must not, or cannot, be done. */
   readonly refusal?: Error;
+  /**
+   * Makes what is planned the newest release in the cluster, before anything of it is done here. If another server was
+   * faster, the plan is made again.
+   *
+   * @returns the plan to follow
+   * @throws {RefusedError} when the cluster has a release that this one must not replace
+   */
+  readonly claim?: () => Promise<HandoverPlan>;
+  /** What is recorded of the release in the cluster when the plan was followed. */
+  readonly shared?: SharedMark | undefined;
 }
 
 /** The result of handing a package over, or of removing it from the cluster. */

@@ -1,4 +1,5 @@
 import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
+import { listFolder } from "../../files/read_if_present.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import { isPackageName, type KubeObject, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
@@ -11,6 +12,18 @@ import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import { handoverFileName } from "./manifest_file.ts";
+
+/** How a hand-over relates to the release that all servers of a cluster share. */
+export interface SharedMark {
+  /** The generation of the cluster's release that this hand-over was compared with. */
+  readonly generation: number;
+  /** Taken over from another server: the content of its images need not be in this store. */
+  readonly isSynced?: boolean | undefined;
+  /** Changed here since, while the cluster could not be asked. */
+  readonly isUnpublished?: boolean | undefined;
+  /** The file was removed, because it was older than the cluster's release, whose content the cluster does not have. */
+  readonly isSetAside?: boolean | undefined;
+}
 
 /** What is recorded of the hand-over of a package. */
 export interface HandedOver {
@@ -33,8 +46,11 @@ export interface HandedOver {
   readonly revision?: number;
   /** The removal of the package was handed over, and not confirmed yet. */
   readonly isRemoving?: boolean;
+  /** Set once the hand-over was compared with the release in the cluster. */
+  readonly shared?: SharedMark | undefined;
 }
 
+const FILE = "handover.json";
 const LIMITS = { maxBytes: 128 * 1024 * 1024, maxDepth: 128 };
 
 /** The records of hand-overs, one for each package, in `<data>/kubepkg/<name>/handover.json`. */
@@ -62,6 +78,17 @@ export class HandoverRecords {
     }
   }
 
+  /** Lists the names of the packages that have a record of a hand-over, sorted. */
+  async list(): Promise<string[]> {
+    const folders = (await listFolder(this.#root) ?? []).filter(({ name, isDirectory }) =>
+      isDirectory && isPackageName(name)
+    );
+    const found = await Promise.all(folders.map(async ({ name }) => {
+      return (await listFolder(`${this.#root}/${name}`) ?? []).some((file) => file.name === FILE) ? [name] : [];
+    }));
+    return found.flat().sort();
+  }
+
   /** Records a hand-over durably, readable by its owner alone: the manifests may hold Secrets. */
   async write(name: string, handedOver: HandedOver): Promise<void> {
     const { kubepkg, attempted, ...rest } = handedOver;
@@ -77,7 +104,7 @@ export class HandoverRecords {
   }
 
   #path(name: string): string {
-    return `${this.#root}/${name}/handover.json`;
+    return `${this.#root}/${name}/${FILE}`;
   }
 }
 
@@ -127,7 +154,8 @@ function withoutStatus(kubepkg: KubePkg | undefined): KubePkg | undefined {
 
 function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
   const json = parseJson(bytes, path, LIMITS);
-  const { place: where, kubepkg, attempted, kept, files, revision, isRemoving } = isJsonObject(json) ? json : {};
+  const fields = isJsonObject(json) ? json : {};
+  const { place: where, kubepkg, attempted, kept, files, revision, isRemoving, shared } = fields;
   if (kubepkg === undefined && attempted === undefined) throw invalid(path);
   const place = parsePlace(where, path);
   const release = kubepkg === undefined ? undefined : parseKubePkg(kubepkg, path);
@@ -139,6 +167,21 @@ function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
     ...(kept === undefined ? {} : { kept: parseList(kept, isKubeObject, path) }),
     ...(Number.isSafeInteger(revision) && revision as number >= 0 ? { revision: revision as number } : {}),
     ...(isRemoving === true ? { isRemoving } : {}),
+    ...parseShared(shared),
+  };
+}
+
+// A mark that is not valid counts as none: the hand-over is compared with the cluster as if for the first time.
+function parseShared(value: unknown): Pick<HandedOver, "shared"> {
+  if (!isJsonObject(value) || !Number.isSafeInteger(value.generation)) return {};
+  const { generation, isSynced, isUnpublished, isSetAside } = value;
+  return {
+    shared: {
+      generation: generation as number,
+      ...(isSynced === true ? { isSynced } : {}),
+      ...(isUnpublished === true ? { isUnpublished } : {}),
+      ...(isSetAside === true ? { isSetAside } : {}),
+    },
   };
 }
 

@@ -46,10 +46,14 @@ export class ApiServer implements AsyncDisposable {
   #made = 0;
   readonly #watches = new Set<ReadableStreamDefaultController<Uint8Array>>();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #tls: { readonly cert: string; readonly key: string } | undefined;
+  #version = 0;
 
-  constructor() {
+  /** @param tls serves https with this certificate */
+  constructor(tls?: { readonly cert: string; readonly key: string }) {
+    this.#tls = tls;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      { hostname: "127.0.0.1", port: 0, onListen: () => {}, ...tls },
       (request) => this.#answer(request),
     );
     for (const name of ["default", "kube-system"]) {
@@ -58,7 +62,7 @@ export class ApiServer implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#server.addr.port}`;
+    return `http${this.#tls === undefined ? "" : "s"}://127.0.0.1:${this.#server.addr.port}`;
   }
 
   /** A kubeconfig that names this server, and the namespace that its context has. */
@@ -139,12 +143,18 @@ export class ApiServer implements AsyncDisposable {
     }
     switch (request.method) {
       case "GET":
-        return this.#read(target, url.searchParams);
+        return this.#read(target, url.searchParams, request.headers.get("accept") ?? "");
       case "DELETE":
         return this.#remove(target);
-      case "PATCH":
-      case "POST":
       case "PUT":
+        return this.#replace(target, record.body ?? {});
+      case "POST":
+        if (this.#objects.has(keyOf(target.resource, target.namespace, nameIn(record.body)))) {
+          const message = `${target.resource.plural} ${JSON.stringify(nameIn(record.body))} already exists`;
+          return failure({ code: 409, reason: "AlreadyExists", message });
+        }
+        return this.#write(target, record.body ?? {}, url.searchParams);
+      case "PATCH":
         return this.#write(target, record.body ?? {}, url.searchParams);
       default:
         return failure({ code: 405, reason: "MethodNotAllowed", message: "the method is not allowed" });
@@ -199,22 +209,29 @@ export class ApiServer implements AsyncDisposable {
     return { resource, name, namespace: resource.isNamespaced ? namespace : undefined };
   }
 
-  #read({ resource, namespace, name }: Target, query: URLSearchParams): Response {
+  #read({ resource, namespace, name }: Target, query: URLSearchParams, accept: string): Response {
     if (name !== undefined) {
       const found = this.#objects.get(keyOf(resource, namespace, name));
       return found === undefined ? notFound(resource, name) : Response.json(found.object);
     }
     const selected = query.get("fieldSelector")?.split(",").map((term) => term.split(/==?/) as [string, string]) ?? [];
+    const labels = query.get("labelSelector")?.split(",").map((term) => term.split("=") as [string, string]) ?? [];
     const items = [...this.#objects].filter(([key, { object }]) => {
       const [group, kind, inNamespace] = key.split(" ");
       return group === resource.group && kind === resource.kind &&
         (namespace === undefined || inNamespace === namespace) &&
+        labels.every(([label, value]) => ((object.metadata as Json).labels as Json | undefined)?.[label] === value) &&
         selected.every(([field, value]) =>
           String(field.split(".").reduce<unknown>((at, step) => (at as Json)?.[step], object)) === value
         );
     }).map(([, { object }]) => object);
     if (query.get("watch") === "true") return this.#watch(resource, items, query.has("sendInitialEvents"));
-    const metadata = { resourceVersion: "1" };
+    const metadata = { resourceVersion: String(this.#version) };
+    if (accept.includes("as=PartialObjectMetadataList")) {
+      const kind = "PartialObjectMetadata";
+      const partial = items.map(({ metadata }) => ({ kind, apiVersion: "meta.k8s.io/v1", metadata }));
+      return Response.json({ kind: `${kind}List`, apiVersion: "meta.k8s.io/v1", metadata, items: partial });
+    }
     return Response.json({ kind: `${resource.kind}List`, apiVersion: groupVersionOf(resource), metadata, items });
   }
 
@@ -256,12 +273,31 @@ export class ApiServer implements AsyncDisposable {
     for (const key of [...this.#objects.keys()]) if (key.split(" ")[2] === name) this.#objects.delete(key);
   }
 
+  // Replaces the version that the client has read, if it names one.
+  #replace({ resource, namespace, name = "" }: Target, body: Json): Response {
+    const live = this.#objects.get(keyOf(resource, namespace, name));
+    if (live === undefined) return notFound(resource, name);
+    const { resourceVersion } = body.metadata as Json;
+    const { resourceVersion: now, uid } = live.object.metadata as Json;
+    if (resourceVersion !== undefined && resourceVersion !== now) {
+      const message = `Operation cannot be fulfilled on ${resource.plural} ${
+        JSON.stringify(name)
+      }: the object has been modified; please apply your changes to the latest version and try again`;
+      return failure({ code: 409, reason: "Conflict", message });
+    }
+    const next = new ManagedObject({});
+    next.apply(body, "update");
+    next.object.metadata = { ...next.object.metadata as Json, uid, resourceVersion: String(++this.#version) };
+    this.#objects.set(keyOf(resource, namespace, name), next);
+    return Response.json(next.object);
+  }
+
   #write(target: Target, body: Json, query: URLSearchParams): Response {
     const { resource, namespace } = target;
     if (namespace !== undefined && !this.#objects.has(` Namespace  ${namespace}`)) {
       return failure({ code: 404, reason: "NotFound", message: `namespaces ${JSON.stringify(namespace)} not found` });
     }
-    const name = target.name ?? String((body.metadata as Json | undefined)?.name);
+    const name = target.name ?? nameIn(body);
     const live = this.#objects.get(keyOf(resource, namespace, name));
     const manager = query.get("fieldManager") ?? "unknown";
     const isForced = query.get("force") === "true";
@@ -293,7 +329,8 @@ export class ApiServer implements AsyncDisposable {
     const live = this.#objects.get(key) ?? new ManagedObject({});
     live.apply(body, manager);
     const object = live.object as { metadata: Json; status?: unknown };
-    object.metadata = { uid: `uid-${this.#made++}`, resourceVersion: "1", ...object.metadata };
+    const resourceVersion = String(++this.#version);
+    object.metadata = { uid: `uid-${this.#made++}`, ...object.metadata, resourceVersion };
     if (namespace !== undefined) object.metadata.namespace = namespace;
     if (resource.kind === "CustomResourceDefinition") {
       object.status = { conditions: [{ type: "Established", status: "True" }] };
@@ -310,6 +347,10 @@ const EMPTY_OPENAPI = new Response(new Uint8Array(), {
 
 function keyOf({ group, kind }: ApiResource, namespace: string | undefined, name: string): string {
   return [group, kind, namespace ?? "", name].join(" ");
+}
+
+function nameIn(body: Json | undefined): string {
+  return String((body?.metadata as Json | undefined)?.name);
 }
 
 function labelOf(key: string): string {

@@ -1,0 +1,31 @@
+import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { createFolderHandover } from "../wiring/open_handover.ts";
+import { openReleases } from "../wiring/open_releases.ts";
+import type { Log } from "./log.ts";
+import { ReleaseSync } from "./release_sync.ts";
+
+/** The server that the comparisons belong to. */
+export interface SyncedServer {
+  readonly data: string;
+  readonly log: Log;
+  readonly manifestsDir: string;
+  readonly node: string;
+  /** Between two comparisons, in milliseconds. */
+  readonly interval: number;
+}
+
+/** Starts to compare an agent's manifest folder with the cluster. @returns what its hand-over shares with other servers */
+export function startReleaseSync(
+  invocation: Invocation,
+  io: Pick<Io, "env">,
+  { data, log, manifestsDir, node, interval }: SyncedServer,
+): SharedHandoverOptions {
+  const releases = openReleases(invocation, io, { manifestsDir, node });
+  const handover = createFolderHandover(manifestsDir);
+  const sync = new ReleaseSync({ records: new PackageRecords(data), handover, releases, log, interval });
+  sync.start();
+  return { releases, onUnreachable: (error) => sync.reportUnreachable(error) };
+}

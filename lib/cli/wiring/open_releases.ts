@@ -1,0 +1,79 @@
+import type { ClusterApi, ClusterUnreachableError } from "../../install/cluster/cluster_api.ts";
+import { ClusterReleases } from "../../install/cluster/cluster_releases.ts";
+import { KubectlApi } from "../../install/cluster/kubectl_api.ts";
+import { PodCluster } from "../../install/cluster/pod_cluster.ts";
+import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
+import type { HandoverPlace } from "../../install/handover/handover.ts";
+import { formatHost } from "../../server/listen.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { runKubectl } from "./run_kubectl.ts";
+
+/** Which releases are opened. */
+export interface OpenReleasesOptions {
+  /** The manifest folder of this server. */
+  readonly manifestsDir: string;
+  /** The node id of this server; default: the host name. */
+  readonly node?: string;
+}
+
+const DEFAULT_NAMESPACE = "crpe";
+const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/**
+ * Opens the releases that the servers of a cluster share: by the API of the cluster in a pod, else by kubectl. Nothing is
+ * contacted before they are used.
+ *
+ * @throws {UsageError} when `--release-namespace` is no name of a namespace
+ */
+export function openReleases(
+  invocation: Invocation,
+  io: Pick<Io, "env">,
+  { manifestsDir, node = Deno.hostname() }: OpenReleasesOptions,
+): ClusterReleases {
+  const namespace = readReleaseNamespace(invocation);
+  const [host, port] = [io.env("KUBERNETES_SERVICE_HOST"), io.env("KUBERNETES_SERVICE_PORT") ?? "443"];
+  const api: ClusterApi = host === undefined
+    ? new KubectlApi({ runKubectl, namespace, folder: manifestsDir })
+    : new PodCluster({ url: `https://${formatHost(host)}:${port}`, namespace });
+  return new ClusterReleases(api, { node });
+}
+
+/** Reads `--release-namespace`. @throws {UsageError} when it is no name of a namespace */
+export function readReleaseNamespace(invocation: Invocation): string {
+  const namespace = invocation.flag("release-namespace") ?? DEFAULT_NAMESPACE;
+  if (LABEL.test(namespace)) return namespace;
+  throw new UsageError(
+    `Cannot use --release-namespace ${JSON.stringify(namespace)}: it must be lower-case letters, digits and "-"`,
+  );
+}
+
+/**
+ * The shared releases for a command that hands over once. It warns if the cluster should answer and does not; without a
+ * cluster there is nothing to warn of.
+ *
+ * @returns `undefined` for a hand-over that is not into a folder
+ */
+export function openSharedHandover(
+  place: HandoverPlace,
+  invocation: Invocation,
+  { io, warn }: { io: Pick<Io, "env">; warn: (message: string) => void },
+): SharedHandoverOptions | undefined {
+  if (!("manifestsDir" in place)) return undefined;
+  const { manifestsDir } = place;
+  const warned = new Set<string>();
+  return {
+    releases: openReleases(invocation, io, { manifestsDir }),
+    onUnreachable: ({ isExpected, message }) => {
+      if (!isExpected || warned.has(message)) return;
+      warned.add(message);
+      warn(formatUnreachable(message));
+    },
+  };
+}
+
+/** The warning that the cluster cannot be asked. */
+export function formatUnreachable(reason: ClusterUnreachableError["message"]): string {
+  return `the cluster's releases are not known, so other servers are not kept at the same release: ${reason}; see docs/kubernetes.md, "Several servers"`;
+}
