@@ -114,11 +114,14 @@ peerTest("[87] clients find each of two images with one tag by its name", ["skop
       return [name, buildImage({ platform: `linux/${ARCHITECTURE}`, files: [{ "a.txt": text }] })];
     }),
   );
-  await using office = await createOffice(images);
-  const packed = await office.pack(makeKubePkg(Object.fromEntries(Object.keys(images).map((name) => [name, ""]))), "a");
+  await using fixture = await createPackFixture(images);
+  const packed = await fixture.pack(
+    makeKubePkg(Object.fromEntries(Object.keys(images).map((name) => [name, ""]))),
+    "a",
+  );
   assertEquals(packed.code, 0, packed.stderr);
-  assert((await new Deno.Command("gunzip", { args: ["-k", "a.tgz"], cwd: office.folder.path }).output()).success);
-  const path = `${office.folder.path}/a.tar`;
+  assert((await new Deno.Command("gunzip", { args: ["-k", "a.tgz"], cwd: fixture.folder.path }).output()).success);
+  const path = `${fixture.folder.path}/a.tar`;
   await using tools = await ContainerTools.create();
   for (const [name, image] of Object.entries(images)) {
     const inspected = await tools.skopeo(["inspect", "--raw", `oci-archive:${path}:${name}`]);

@@ -32,7 +32,7 @@ async function listTarget({ folder }: PackFixture, target: string): Promise<Reco
     const bytes = await Deno.readFile(`${folder.path}/${target}/${name}`);
     // This file contains the path of the manifests, which differs for each target.
     found[name] = name.endsWith("/handover.json")
-      ? new TextDecoder().decode(bytes).replace(`/${target}/`, "/site/")
+      ? new TextDecoder().decode(bytes).replaceAll(`/${target}/`, "/site/")
       : computeDigest(bytes);
   }
   return found;
@@ -72,6 +72,7 @@ async function importKilled(
   { target, files, bytes, milliseconds }: KilledImport,
 ): Promise<boolean> {
   const flags = [`--data=${target}/data`, `--manifests-dir=${target}/manifests`];
+  await Deno.mkdir(`${folder.path}/${target}/manifests`, { recursive: true });
   const running = spawnCrpe(["import", ...files, ...flags], processOptions);
   running.listening.catch(() => {});
   let isOver = false;

@@ -10,7 +10,6 @@ async function createFixture() {
   const fixture = await createAgentFixture();
   await fixture.folder.write("list.tar", await makeTar(LIST_FILES));
   await fixture.folder.write("next.tar", await makeTar(NEXT));
-  await Deno.mkdir(`${fixture.folder.path}/manifests`);
   return fixture;
 }
 

@@ -38,6 +38,7 @@ Deno.test("[38] of two concurrent imports of one package the higher version wins
   for (let round = 0; round < ROUNDS; round++) {
     const target = `site-${round}`;
     const flags = [`--data=${target}`, `--manifests-dir=${target}/manifests`];
+    await Deno.mkdir(`${folder.path}/${target}/manifests`, { recursive: true });
     const order = round % 2 === 0 ? [1, 2] : [2, 1];
     const results = await Promise.all(
       order.map(async (version) => ({ version, ...await fixture.crpe("import", `${version}.tgz`, ...flags) })),

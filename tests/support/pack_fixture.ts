@@ -5,12 +5,14 @@ import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /**
- * Creates a folder in which crpe packs and imports. Its data folder `source` has the images.
+ * Creates a folder in which crpe packs and imports, with an empty folder `manifests`. Its data folder `source` has the
+ * images.
  *
  * @param images by their references
  */
 export async function createPackFixture(images: Readonly<Record<string, BuiltImage>>) {
   const folder = await TestFolder.create();
+  await Deno.mkdir(`${folder.path}/manifests`);
   const store = new DiskStore(`${folder.path}/source`);
   for (const [reference, image] of Object.entries(images)) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);

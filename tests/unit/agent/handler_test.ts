@@ -83,11 +83,11 @@ const REFUSED: [what: string, path: string, options: AskOptions, status: number,
   ["[43] a damaged bundle", "/kubepkgs", { method: "PUT", body: DAMAGED }, 422, "CORRUPT"],
   ["[48] half a bundle", "/kubepkgs", { method: "PUT", body: BUNDLE.slice(0, 200_000) }, 422, "CORRUPT"],
   [
-    "[51] a kubepkg.json of 65 MiB",
+    "[51] a kubepkg.json of 81 MiB",
     "/kubepkgs",
     {
       method: "PUT",
-      body: new Uint8Array(gzipSync(makeTar({ "kubepkg.json": new Uint8Array(65 << 20) }), { level: 1 })),
+      body: new Uint8Array(gzipSync(makeTar({ "kubepkg.json": new Uint8Array(81 << 20) }), { level: 1 })),
     },
     413,
     "TOO_LARGE",
