@@ -1,6 +1,6 @@
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { type Descriptor, type Manifest, MEDIA_TYPE, parseManifest, successorsOf } from "../oci/manifest.ts";
-import { isSamePlatform, isUnknownPlatform, normalizePlatform, type Platform } from "../oci/platform.ts";
+import { isSamePlatform, listRunnablePlatforms, type Platform } from "../oci/platform.ts";
 import type { GraphManifest, ImageGraph } from "./image_graph.ts";
 
 /** An image for some platforms. */
@@ -22,7 +22,7 @@ interface Leaf extends GraphManifest {
 
 /**
  * Selects the manifests of an image that run on some platforms. An image that is no index is taken as it is, since
- * packing has checked its platform. A variant falls back to the next lower one: `linux/arm/v6` runs on `linux/arm/v7`.
+ * packing has checked its platform. A platform falls back to another one that the machine runs, as for containerd.
  *
  * @returns `undefined` when the image is not available for any of the platforms
  */
@@ -80,16 +80,11 @@ function listLeaves(
 }
 
 function findBest(leaves: readonly Leaf[], wanted: Platform): Leaf | undefined {
-  const exact = leaves.find(({ platform }) => platform !== undefined && isSamePlatform(platform, wanted));
-  if (exact !== undefined) return exact;
-  const own = normalizePlatform(wanted);
-  const candidates = leaves.flatMap((leaf) => {
-    if (leaf.platform === undefined || isUnknownPlatform(leaf.platform)) return [];
-    const { os, architecture, variant = "" } = normalizePlatform(leaf.platform);
-    const isLower = os === own.os && architecture === own.architecture && variant < (own.variant ?? "");
-    return isLower ? [{ leaf, variant }] : [];
-  });
-  return candidates.sort((a, b) => a.variant < b.variant ? 1 : -1)[0]?.leaf;
+  for (const runnable of listRunnablePlatforms(wanted)) {
+    const found = leaves.find(({ platform }) => platform !== undefined && isSamePlatform(platform, runnable));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function formatIndex(leaves: readonly Leaf[]): GraphManifest {

@@ -88,7 +88,7 @@ Deno.test("import refuses a delta without its base before anything is written, n
   assertEquals({ dryRun, imported, manifests }, {
     dryRun: true,
     imported: false,
-    manifests: { added: ["ConfigMap/default/web"], changed: [], removed: [] },
+    manifests: { added: ["ConfigMap/default/web"], changed: [], removed: [], kept: [] },
   });
   assertEquals(blobs.missing, [{ digest, size: largeLayer.size, images: [NEW] }]);
   assert(Number.isSafeInteger(freeBytes));

@@ -32,7 +32,7 @@ async function listTarget({ folder }: PackFixture, target: string): Promise<Reco
     const bytes = await Deno.readFile(`${folder.path}/${target}/${name}`);
     // This file contains the path of the manifests, which differs for each target.
     found[name] = name.endsWith("/handover.json")
-      ? new TextDecoder().decode(bytes).replace(`/${target}/`, "/site/")
+      ? new TextDecoder().decode(bytes).replaceAll(`/${target}/`, "/site/")
       : computeDigest(bytes);
   }
   return found;

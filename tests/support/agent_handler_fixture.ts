@@ -30,7 +30,7 @@ export interface AskOptions {
 /** Creates an agent without a socket, and records its reports and errors. */
 export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
-  await Deno.mkdir(`${folder.path}/manifests`);
+  await Deno.mkdir(`${folder.path}/manifests`, { recursive: true });
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const reports: ImportReport[] = [];

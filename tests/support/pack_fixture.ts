@@ -5,7 +5,8 @@ import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /**
- * Creates a folder in which crpe packs and imports. Its data folder `source` has the images.
+ * Creates a folder in which crpe packs and imports, with an empty folder `manifests`. Its data folder `source` has the
+ * images.
  *
  * @param images by their references
  */
