@@ -40,7 +40,7 @@ export const COMMANDS: readonly Command[] = [
       {
         name: "sync-interval",
         value: "DURATION",
-        summary: "how often manifests are compared with the releases of the cluster's other servers; 0: never [60s]",
+        summary: "how often the manifests are compared with other servers; 0: never [60s]",
       },
       { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
       ...UPSTREAM_FLAGS,

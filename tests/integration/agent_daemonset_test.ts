@@ -134,11 +134,11 @@ async function createServers(names: readonly string[]) {
         "--sync-interval=500ms",
         ...flags,
       ], options),
-    async push(version: string, url: string, name: string, ...query: string[]) {
+    async push(version: string, { name, url }: { name: string; url: string }, query = "") {
       const token = (await Deno.readTextFile(`${folder.path}/${name}/data/kubepkg/.token`)).trim();
       const body = await Deno.readFile(`${folder.path}/${version}.tgz`);
       const headers = { authorization: `Bearer ${token}` };
-      const response = await fetch(`${url}/kubepkgs?${query.join("&")}`, { method: "PUT", body, headers });
+      const response = await fetch(`${url}/kubepkgs?${query}`, { method: "PUT", body, headers });
       return { status: response.status, text: await response.text() };
     },
     read: (name: string) => Deno.readTextFile(`${folder.path}/${name}/manifests/line4.yaml`).catch(() => ""),
@@ -167,7 +167,7 @@ peerTest("two agents, with kubectl, keep their folders at the release of the new
   await using a = await servers.start("a");
   {
     await using b = await servers.start("b");
-    const { status, text } = await servers.push("1.0.0", a.url, "a");
+    const { status, text } = await servers.push("1.0.0", { name: "a", url: a.url });
     assertEquals(status, 200, text);
     await waitFor(() => servers.read("b"), "1.0.0");
     await waitFor(
@@ -175,18 +175,18 @@ peerTest("two agents, with kubectl, keep their folders at the release of the new
       "line4@1.0.0, which server a installed, is handed over here too; its images are not copied",
     );
   }
-  assertEquals((await servers.push("1.2.0", a.url, "a")).status, 200);
+  assertEquals((await servers.push("1.2.0", { name: "a", url: a.url })).status, 200);
   assertStringIncludes(await servers.read("b"), "1.0.0");
   await using b = await servers.start("b");
   await waitFor(() => servers.read("b"), "1.2.0");
   assertEquals(await servers.read("b"), await servers.read("a"));
-  const refused = await servers.push("1.1.0", b.url, "b");
+  const refused = await servers.push("1.1.0", { name: "b", url: b.url });
   assertEquals(
     [refused.status, /cluster has 1\.2\.0, installed on server a/.test(refused.text)],
     [409, true],
     refused.text,
   );
-  assertEquals((await servers.push("1.1.0", b.url, "b", "force")).status, 200);
+  assertEquals((await servers.push("1.1.0", { name: "b", url: b.url }, "force")).status, 200);
   await waitFor(() => servers.read("a"), "1.1.0");
 });
 
@@ -197,7 +197,7 @@ peerTest(
     await using servers = await createServers(["a"]);
     servers.api.delete("Addon/kube-system/coredns-a");
     await using a = await servers.start("a");
-    const { status, text } = await servers.push("1.0.0", a.url, "a");
+    const { status, text } = await servers.push("1.0.0", { name: "a", url: a.url });
     assertEquals(status, 200, text);
     assertStringIncludes(await servers.read("a"), "1.0.0");
     await new Promise((resolve) => setTimeout(resolve, 1500));

@@ -35,7 +35,7 @@ export const FLAG = {
   cacheMax: {
     name: "cache-max",
     value: "SIZE",
-    summary: "size limit of the store, such as 20GiB; evicts the least recently used images [unlimited]",
+    summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
   },
   tlsCert: {
     name: "tls-cert",
@@ -56,7 +56,7 @@ export const FLAG = {
   releaseNamespace: {
     name: "release-namespace",
     value: "NAME",
-    summary: "namespace of the cluster where several servers share their releases (with --manifests-dir) [crpe]",
+    summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
   },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
