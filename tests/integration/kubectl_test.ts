@@ -11,7 +11,6 @@ const APPLY = "apply --server-side --field-manager=crpe --request-timeout=60s -f
 const TRY = `${APPLY} --dry-run=server`;
 const DELETE = "delete --ignore-not-found --wait=false --request-timeout=60s -f -";
 const VERSION = "version --request-timeout=15s";
-const DIFF = "diff --server-side --field-manager=crpe --request-timeout=60s -f -";
 const GET = "get --ignore-not-found --no-headers --request-timeout=15s -f -";
 const WAIT = "wait --for=condition=Established --timeout=60s -f -";
 
@@ -203,7 +202,6 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
 
 Deno.test("a package that kubectl takes over leaves the folder of manifests", async () => {
   await using site = await createSite();
-  await Deno.mkdir(`${site.folder.path}/manifests`);
   assertEquals((await site.run("import", "1.0.0.tgz", "--manifests-dir=manifests")).code, 0);
   assertEquals(await site.folder.listFiles("manifests"), ["line4.yaml"]);
   const { code, stderr } = await site.run("import", "2.0.0.tgz", "--kubectl");
