@@ -62,7 +62,7 @@ export const FLAG = {
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
     name: "prune-data",
-    summary: "delete PersistentVolume(Claim)s, StorageClasses, CRDs and Namespaces that leave the package",
+    summary: "delete volumes, claims, StorageClasses, CRDs and Namespaces that leave the package",
   },
   forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
   forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
