@@ -93,10 +93,10 @@ class PackageImport {
   async run(onProgress?: (progress: BundleProgress) => void): Promise<Record<string, unknown>> {
     const started = this.#options.now();
     const report = (outcome: ImportOutcome, result?: InstallResult, error?: unknown) => {
-      const { name, version, verdict, installedVersion } = result?.plan ?? this.#plan ?? {};
+      const { name, namespace, version, verdict, installedVersion } = result?.plan ?? this.#plan ?? {};
       this.#options.onImport({
         outcome,
-        ...(name === undefined ? {} : { name, version, verdict, installedVersion }),
+        ...(name === undefined ? {} : { name, namespace, version, verdict, installedVersion }),
         received: this.#body.received,
         written: result?.blobs.bytesWritten ?? 0,
         duration: this.#options.now() - started,

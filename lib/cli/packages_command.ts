@@ -17,7 +17,7 @@ export const PACKAGES_COMMAND: Command = {
   subcommands: [
     {
       name: "history",
-      operands: "NAME",
+      operands: "[NAMESPACE/]NAME",
       summary: "list the kept versions of a package, newest first",
       arity: [1, 1],
       flags: [FLAG.data, FLAG.json],
@@ -25,7 +25,7 @@ export const PACKAGES_COMMAND: Command = {
     },
     {
       name: "rollback",
-      operands: "NAME",
+      operands: "[NAMESPACE/]NAME",
       summary: "reinstall the previously installed version",
       details: [
         "Nothing is changed unless all content of that version is in the store. The replaced version is kept, so that a second",
@@ -44,7 +44,7 @@ export const PACKAGES_COMMAND: Command = {
     },
     {
       name: "remove",
-      operands: "NAME",
+      operands: "[NAMESPACE/]NAME",
       summary: "remove a package: its objects from the cluster, its tags, its record and its history",
       details: [
         "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",

@@ -1,9 +1,13 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
+import { RefusedError } from "../oci/error.ts";
 import { FolderHandover } from "./handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover/handover.ts";
 import { type HandedOver, handedOverObjects, isSamePlace } from "./handover/handover_records.ts";
+import { handoverFileName } from "./handover/manifest_file.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { absentIfBroken, RecordError } from "./records/record_file.ts";
 
 /** How a package is handed over. */
 export interface HandOverOptions {
@@ -19,7 +23,17 @@ export async function planHandover(
   kubepkg: KubePkg,
   options: HandOverOptions & { readonly isRemoval?: boolean },
 ): Promise<HandoverPlan> {
-  return await options.handover.plan(await createRequest(kubepkg, options));
+  const plan = await options.handover.plan(await createRequest(kubepkg, options));
+  const { unreadable, isRemoval, force } = plan.request;
+  if (unreadable === undefined || !isRemoval || force || plan.refusal !== undefined) return plan;
+  const refusal = new RefusedError(
+    `Cannot remove ${
+      formatPackageId(packageIdOf(kubepkg))
+    }: objects that it shares with another package are not known ` +
+      `(${unreadable.message}); --force removes them too`,
+    { cause: unreadable },
+  );
+  return { ...plan, refusal };
 }
 
 /**
@@ -38,17 +52,17 @@ export async function handOverPackage(
   options: HandOverOptions,
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
-  const { name } = kubepkg.metadata;
+  const id = packageIdOf(kubepkg);
   const plan = await planHandover(kubepkg, options);
   if (plan.refusal !== undefined) throw plan.refusal;
   const { before } = plan.request;
   const place = await handover.place();
-  await records.handovers.write(name, recordAttempt(plan, place));
+  await records.handovers.write(id, recordAttempt(plan, place));
   const result = await handover.apply(plan);
   const note = before === undefined || isSamePlace(before.place, place)
     ? undefined
     : await leavePreviousPlace(before, place);
-  await records.handovers.write(name, {
+  await records.handovers.write(id, {
     place,
     kubepkg,
     kept: plan.changes.kept.map(({ object }) => object.object),
@@ -71,7 +85,7 @@ export async function removeFromCluster(
   const plan = await planHandover(kubepkg, { ...options, isRemoval: true });
   if (plan.refusal !== undefined) throw plan.refusal;
   const record = recordAttempt(plan, await handover.place());
-  await records.handovers.write(kubepkg.metadata.name, { ...record, isRemoving: true });
+  await records.handovers.write(packageIdOf(kubepkg), { ...record, isRemoving: true });
   return { plan, result: await handover.apply(plan) };
 }
 
@@ -90,20 +104,47 @@ async function createRequest(
   kubepkg: KubePkg,
   { records, force = false, pruneData = false, isRemoval = false }: HandOverOptions & { isRemoval?: boolean },
 ): Promise<HandoverRequest> {
-  const { name } = kubepkg.metadata;
-  const before = await records.handovers.read(name);
-  const others = (await records.list()).filter(({ metadata }) => metadata.name !== name);
-  const handedOver = await Promise.all(others.map(({ metadata }) => records.handovers.read(metadata.name)));
+  const id = packageIdOf(kubepkg);
+  const before = await records.handovers.read(id).catch((error) => {
+    if (!force) throw error;
+    return absentIfBroken(error);
+  });
+  const { packages, handedOver, problem } = await readOthers(id, records);
   return {
     package: kubepkg,
     isRemoval,
+    unreadable: problem,
     // The hand-over of a removed package need not be recorded: its objects are those of the release.
     before: before ?? (isRemoval ? { place: { kubectl: true }, kubepkg } : undefined),
-    others: [...others.flatMap(packageObjects), ...handedOver.flatMap(handedOverObjects)],
-    takenFiles: new Set(handedOver.flatMap((it) => it?.files ?? []).map(({ path }) => path)),
+    others: [...packages.flatMap(packageObjects), ...handedOver.flatMap(handedOverObjects)],
+    takenFiles: new Set(handedOver.flatMap(filesOf)),
     force,
     pruneData,
   };
+}
+
+// An interrupted first installation has a hand-over and no record.
+async function readOthers(id: PackageId, records: PackageRecords) {
+  const { packages, problems } = await records.scan();
+  const handedOver: HandedOver[] = [];
+  let problem: RecordError | undefined = problems.find((it) => !isSamePackage(it.id, id))?.error;
+  for (const other of await records.listIds()) {
+    if (isSamePackage(other, id)) continue;
+    try {
+      const found = await records.handovers.read(other);
+      if (found !== undefined) handedOver.push(found);
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      problem ??= error;
+    }
+  }
+  return { packages: packages.filter((kubepkg) => !isSamePackage(packageIdOf(kubepkg), id)), handedOver, problem };
+}
+
+// crpe 0.1.0 did not record which file it wrote: there was one for each name.
+function filesOf({ place, kubepkg, files }: HandedOver): string[] {
+  if (files !== undefined) return files.map(({ path }) => path);
+  return "manifestsDir" in place && kubepkg !== undefined ? [`${place.manifestsDir}/${handoverFileName(kubepkg)}`] : [];
 }
 
 function recordAttempt({ request, file }: HandoverPlan, place: HandoverPlace): HandedOver {

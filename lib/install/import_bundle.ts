@@ -6,6 +6,7 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { withImageDigests } from "../kubepkg/images_of.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -26,7 +27,7 @@ import type { ImportStore } from "./write_bundle_blob.ts";
 /** The steps of an installation other than writing content into the store. */
 export interface Installation {
   /** Returns the installed release of a package. Called for the plan, and again while the lock is held. */
-  findInstalled?(name: string): Promise<KubePkg | undefined>;
+  findInstalled?(id: PackageId): Promise<KubePkg | undefined>;
   /** Checks, before anything is written, that `finish` can succeed. */
   prepare?(): Promise<void>;
   /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
@@ -103,9 +104,8 @@ export async function importBundle(
     return await work.run();
   } catch (error) {
     if (!(error instanceof DigestMismatchError)) throw error;
-    const { metadata: { name }, spec: { version } } = bundle.kubepkg;
     const from = what === undefined ? "" : ` from ${what}`;
-    throw new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
+    throw new CorruptError(`Cannot import ${formatRelease(bundle.kubepkg)}${from}: ${error.message}`, { cause: error });
   } finally {
     await work?.close();
     await bundle.cancel();
@@ -227,7 +227,7 @@ class BundleImport {
   }
 
   async #findInstalled(): Promise<{ installed?: KubePkg }> {
-    const installed = await this.#options.installation?.findInstalled?.(this.#kubepkg.metadata.name);
+    const installed = await this.#options.installation?.findInstalled?.(packageIdOf(this.#kubepkg));
     return installed === undefined ? {} : { installed };
   }
 

@@ -1,6 +1,7 @@
 import { declaredSizes } from "../bundle/read_bundle.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatRelease } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import { compareRelease, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -11,7 +12,7 @@ import { planObjects } from "./handover/plan_objects.ts";
 
 /** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
-  /** The release that is installed under the package's name. */
+  /** The installed release of the package. */
   readonly installed?: KubePkg;
   /** Allows a downgrade and a changed re-issue, and imports a release again that is already installed. */
   readonly force?: boolean;
@@ -97,15 +98,16 @@ function compareWithInstalled(
 }
 
 function refuseVersion(
-  { metadata: { name }, spec: { version } }: KubePkg,
+  kubepkg: KubePkg,
   { verdict, installedVersion }: Pick<ReleaseComparison, "verdict" | "installedVersion">,
   { force }: { force?: boolean | undefined },
 ): RefusedError | undefined {
   if (force || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
+  const release = formatRelease(kubepkg);
   return new RefusedError(
     verdict === "downgrade"
-      ? `Cannot import ${name}@${version}: ${installedVersion} is installed, which is higher; --force allows it`
-      : `Cannot import ${name}@${version}: that version is installed with other content; --force replaces it`,
+      ? `Cannot import ${release}: ${installedVersion} is installed, which is higher; --force allows it`
+      : `Cannot import ${release}: that version is installed with other content; --force replaces it`,
   );
 }
 
@@ -169,13 +171,13 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
 
 /** Creates the error for blobs that neither the bundle nor the store has. */
 export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): IncompleteError {
-  const { metadata: { name }, spec: { version }, status } = kubepkg;
+  const { status } = kubepkg;
   const images = imagesThatNeed(kubepkg, new Set(missing));
   const shown = missing.slice(0, 10).join(", ") + (missing.length > 10 ? ` and ${missing.length - 10} more` : "");
   const isDelta = missing.some((digest) => status?.omitted?.includes(digest));
   const blobs = missing.length === 1 ? "a blob is" : `${missing.length} blobs are`;
   return new IncompleteError(
-    `Cannot import ${name}@${version}: ${blobs} neither in the bundle nor in the store, needed by ${
+    `Cannot import ${formatRelease(kubepkg)}: ${blobs} neither in the bundle nor in the store, needed by ${
       images.join(", ")
     }: ${shown}${isDelta ? "; pack it without --have or --since" : ""}`,
     missing,
@@ -213,12 +215,12 @@ export async function checkSpace(
 }
 
 function refuseSpace(
-  { metadata: { name }, spec: { version } }: KubePkg,
+  kubepkg: KubePkg,
   needed: number,
   free: number | undefined,
 ): NoSpaceError | undefined {
   if (free === undefined || needed <= free) return undefined;
   return new NoSpaceError(
-    `Cannot import ${name}@${version}: it needs ${needed} bytes, ${free} are free, ${needed - free} are missing`,
+    `Cannot import ${formatRelease(kubepkg)}: it needs ${needed} bytes, ${free} are free, ${needed - free} are missing`,
   );
 }

@@ -4,12 +4,14 @@ import { installBundle, type InstallResult } from "../../install/install_bundle.
 import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
+import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
+import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -17,7 +19,6 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
-import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
@@ -39,12 +40,12 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
   // Without a hand-over the cluster keeps running the version that was handed over last.
-  const warnOfStaleHandover = async (name: string) => {
-    const before = await records.handovers.read(name);
+  const warnOfStaleHandover = async (id: PackageId) => {
+    const before = await records.handovers.read(id);
     if (before?.kubepkg === undefined) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     warn(
-      `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
+      `the cluster still runs ${formatRelease(before.kubepkg)}: this import was not handed over; use ${flag} to do it`,
     );
   };
   const importOne = async (where: string) => {
@@ -67,7 +68,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       if (!(error instanceof StalePartialError) || source instanceof ReadableStream) throw error;
       return await install(await openBundle(where, io));
     }).finally(() => progress.finish());
-    if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
+    if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan);
+    if (result.sameNameIn !== undefined) warn(formatSameName(result.plan, result.sameNameIn));
+    for (const path of result.setAside ?? []) warn(`a record that could not be read is now ${path}`);
     if (result.handoverNote !== undefined) warn(result.handoverNote);
     summaries.push(summarize(where, result, isDryRun));
     if (!asJson) io.out(formatSummary(result, isDryRun));
@@ -90,7 +93,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part } = result;
+  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, sameNameIn, setAside } = result;
   const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
@@ -103,13 +106,15 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     images,
     blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
+    sameNameIn,
+    setAside,
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
   const { plan, images, blobs, isImported, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
-    return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
+    return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
   const lines = [formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
@@ -152,19 +157,20 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
   ];
 }
 
-function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: boolean): string {
-  const { name, version, installedVersion, isRepair, verdict } = plan;
+function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {
+  const { installedVersion, isRepair, verdict } = plan;
+  const release = formatRelease(kubepkg);
   if (part !== undefined && !isImported) {
     const { number, count, missing } = part;
     const left = missing.filter((it) => !isDryRun || it !== number);
     const rest = left.length === 0
       ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
-    const what = `part ${number} of ${count} of ${name}@${version}`;
+    const what = `part ${number} of ${count} of ${release}`;
     const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
     return `${outcome}; ${rest}`;
   }
-  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
+  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${release}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;
+  return `${isDryRun ? "would " : ""}${verdict} ${release}${from}`;
 }

@@ -1,3 +1,4 @@
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import type { HandoverResult } from "../../install/handover/handover.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { KeepReason } from "../../install/handover/plan_objects.ts";
@@ -6,6 +7,7 @@ const KEPT: Readonly<Record<KeepReason, string>> = {
   data: "kept, because deleting it can delete data; --prune-data deletes it",
   shared: "kept, because another package has it too",
   "in use": "kept, because other objects need it",
+  unknown: "kept, because the record of another package, which may have it too, cannot be read",
 };
 
 /** What changes in the cluster, a line an object: `+` added, `~` changed, `-` deleted, `=` kept. */
@@ -30,4 +32,10 @@ export function formatHandedOver({ where, isConfirmed, remaining = [] }: Handove
     `  handed over to ${where}${seen}`,
     ...remaining.map((object) => `  still in the cluster: ${object}`),
   ];
+}
+
+/** Says that packages of the same name in other namespaces are packages of their own. */
+export function formatSameName({ namespace, name }: PackageId, others: readonly string[]): string {
+  const where = `${others.length === 1 ? "namespace" : "namespaces"} ${others.join(", ")}`;
+  return `a package named ${name} is also installed in the ${where}; it stays, and this one is of the namespace ${namespace}`;
 }

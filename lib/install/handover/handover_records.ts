@@ -1,13 +1,15 @@
-import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent } from "../../files/durable.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
-import { isPackageName, type KubeObject, type KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
-import { isJsonObject, parseJson } from "../../oci/json.ts";
-import { INGEST } from "../../store/layout.ts";
+import { isJsonObject } from "../../oci/json.ts";
+import { PackageFolders, RECORD } from "../records/package_folders.ts";
+import { formatRecord, readRecordFile, RecordWriter } from "../records/record_file.ts";
 import type { HandoverPlace, OwnedFile } from "./handover.ts";
 
 /** What is recorded of the hand-over of a package. */
@@ -32,46 +34,38 @@ export interface HandedOver {
 
 const LIMITS = { maxBytes: 128 * 1024 * 1024, maxDepth: 128 };
 
-/** The records of hand-overs, one for each package, in `<data>/kubepkg/<name>/handover.json`. */
+/** The records of hand-overs, one for each package, in the file `handover.json` of its folder. */
 export class HandoverRecords {
-  readonly #root: string;
-  readonly #ingest: string;
-  readonly #randomName: () => string;
+  readonly #folders: PackageFolders;
+  readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
-    this.#root = `${data}/kubepkg`;
-    this.#ingest = `${data}/${INGEST}`;
-    this.#randomName = randomName;
+  constructor(data: string, randomName?: () => string) {
+    this.#folders = new PackageFolders(data);
+    this.#writer = new RecordWriter(data, randomName);
   }
 
-  /** Returns the last hand-over of a package. @throws {CorruptError} when the record is not valid */
-  async read(name: string): Promise<HandedOver | undefined> {
-    if (!isPackageName(name)) return undefined;
-    const path = this.#path(name);
-    try {
-      return parseHandedOver(await Deno.readFile(path), path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+  /** Returns the last hand-over of a package. @throws {RecordError} when the record cannot be read */
+  async read(id: PackageId): Promise<HandedOver | undefined> {
+    for (const folder of await this.#folders.placesOf(id)) {
+      const path = `${folder}/${RECORD.handover}`;
+      const found = await readRecordFile(path, LIMITS, (document) => parseHandedOver(document, path));
+      if (found !== undefined) return found;
     }
+    return undefined;
   }
 
-  /** Records a hand-over durably, readable by its owner alone: the manifests may hold Secrets. */
-  async write(name: string, handedOver: HandedOver): Promise<void> {
+  /** Records a hand-over durably. The caller holds the installation lock. */
+  async write(id: PackageId, handedOver: HandedOver): Promise<void> {
     const { kubepkg, attempted, ...rest } = handedOver;
     const document = { ...rest, kubepkg: withoutStatus(kubepkg), attempted: withoutStatus(attempted) };
-    const bytes = new TextEncoder().encode(`${JSON.stringify(document)}\n`);
-    await writeFileDurably(`${this.#ingest}/${this.#randomName()}.tmp`, this.#path(name), bytes, { mode: 0o600 });
+    await this.#folders.settle(id.name);
+    await this.#writer.write(`${this.#folders.pathOf(id)}/${RECORD.handover}`, formatRecord(document));
   }
 
   /** Removes the record of a package: nothing of it is handed over any more. */
-  async remove(name: string): Promise<void> {
-    await removeIfPresent(this.#path(name));
-  }
-
-  #path(name: string): string {
-    return `${this.#root}/${name}/handover.json`;
+  async remove(id: PackageId): Promise<void> {
+    for (const folder of await this.#folders.placesOf(id)) await removeIfPresent(`${folder}/${RECORD.handover}`);
   }
 }
 
@@ -108,8 +102,7 @@ function withoutStatus(kubepkg: KubePkg | undefined): KubePkg | undefined {
   return rest;
 }
 
-function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
-  const json = parseJson(bytes, path, LIMITS);
+function parseHandedOver(json: unknown, path: string): HandedOver {
   const { place, kubepkg, attempted, kept, files, repeats, isRemoving } = isJsonObject(json) ? json : {};
   if (kubepkg === undefined && attempted === undefined) throw invalid(path);
   return {
@@ -146,5 +139,5 @@ function isOwnedFile(value: unknown): value is OwnedFile {
 }
 
 function invalid(path: string): CorruptError {
-  return new CorruptError(`Cannot use ${path}: it does not say where the package was handed over to; import it again`);
+  return new CorruptError(`Cannot use ${path}: it does not say where the package was handed over to`);
 }
