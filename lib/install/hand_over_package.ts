@@ -1,13 +1,12 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
-import { RefusedError } from "../oci/error.ts";
 import { FolderHandover } from "./handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover/handover.ts";
 import { type HandedOver, handedOverObjects, isSamePlace } from "./handover/handover_records.ts";
 import { handoverFileName } from "./handover/manifest_file.ts";
 import type { PackageRecords } from "./package_records.ts";
-import { absentIfBroken, RecordError } from "./records/record_file.ts";
+import { absentIfBroken } from "./records/record_file.ts";
 
 /** How a package is handed over. */
 export interface HandOverOptions {
@@ -23,17 +22,7 @@ export async function planHandover(
   kubepkg: KubePkg,
   options: HandOverOptions & { readonly isRemoval?: boolean },
 ): Promise<HandoverPlan> {
-  const plan = await options.handover.plan(await createRequest(kubepkg, options));
-  const { unreadable, isRemoval, force } = plan.request;
-  if (unreadable === undefined || !isRemoval || force || plan.refusal !== undefined) return plan;
-  const refusal = new RefusedError(
-    `Cannot remove ${
-      formatPackageId(packageIdOf(kubepkg))
-    }: objects that it shares with another package are not known ` +
-      `(${unreadable.message}); --force removes them too`,
-    { cause: unreadable },
-  );
-  return { ...plan, refusal };
+  return await options.handover.plan(await createRequest(kubepkg, options));
 }
 
 /**
@@ -102,49 +91,56 @@ export async function isPackageHandedOver(kubepkg: KubePkg, options: HandOverOpt
 
 async function createRequest(
   kubepkg: KubePkg,
-  { records, force = false, pruneData = false, isRemoval = false }: HandOverOptions & { isRemoval?: boolean },
+  { handover, records, force = false, pruneData = false, isRemoval = false }: HandOverOptions & { isRemoval?: boolean },
 ): Promise<HandoverRequest> {
   const id = packageIdOf(kubepkg);
   const before = await records.handovers.read(id).catch((error) => {
     if (!force) throw error;
     return absentIfBroken(error);
   });
-  const { packages, handedOver, problem } = await readOthers(id, records);
+  const { packages, handedOver, unreadable } = await readOthers(id, records);
+  const place = unreadable.length === 0 ? undefined : await handover.place().catch(() => undefined);
   return {
     package: kubepkg,
     isRemoval,
-    unreadable: problem,
     // The hand-over of a removed package need not be recorded: its objects are those of the release.
     before: before ?? (isRemoval ? { place: { kubectl: true }, kubepkg } : undefined),
     others: [...packages.flatMap(packageObjects), ...handedOver.flatMap(handedOverObjects)],
-    takenFiles: new Set(handedOver.flatMap(filesOf)),
+    takenFiles: new Set([
+      ...handedOver.flatMap(filesOf),
+      ...unreadable.flatMap((metadata) => fileIn(place, { metadata })),
+    ]),
     force,
     pruneData,
   };
 }
 
-// An interrupted first installation has a hand-over and no record.
+// An interrupted first installation has a hand-over and no record. A record that cannot be read is left out.
 async function readOthers(id: PackageId, records: PackageRecords) {
-  const { packages, problems } = await records.scan();
+  const packages: KubePkg[] = [];
   const handedOver: HandedOver[] = [];
-  let problem: RecordError | undefined = problems.find((it) => !isSamePackage(it.id, id))?.error;
+  const unreadable: PackageId[] = [];
+  const note = (other: PackageId) => (error: unknown) => {
+    unreadable.push(other);
+    return absentIfBroken(error);
+  };
   for (const other of await records.listIds()) {
     if (isSamePackage(other, id)) continue;
-    try {
-      const found = await records.handovers.read(other);
-      if (found !== undefined) handedOver.push(found);
-    } catch (error) {
-      if (!(error instanceof RecordError)) throw error;
-      problem ??= error;
-    }
+    const installed = await records.read(other).catch(absentIfBroken);
+    if (installed !== undefined) packages.push(installed);
+    const found = await records.handovers.read(other).catch(note(other));
+    if (found !== undefined) handedOver.push(found);
   }
-  return { packages: packages.filter((kubepkg) => !isSamePackage(packageIdOf(kubepkg), id)), handedOver, problem };
+  return { packages, handedOver, unreadable };
 }
 
 // crpe 0.1.0 did not record which file it wrote: there was one for each name.
 function filesOf({ place, kubepkg, files }: HandedOver): string[] {
-  if (files !== undefined) return files.map(({ path }) => path);
-  return "manifestsDir" in place && kubepkg !== undefined ? [`${place.manifestsDir}/${handoverFileName(kubepkg)}`] : [];
+  return files?.map(({ path }) => path) ?? (kubepkg === undefined ? [] : fileIn(place, kubepkg));
+}
+
+function fileIn(place: HandoverPlace | undefined, kubepkg: Pick<KubePkg, "metadata">): string[] {
+  return place !== undefined && "manifestsDir" in place ? [`${place.manifestsDir}/${handoverFileName(kubepkg)}`] : [];
 }
 
 function recordAttempt({ request, file }: HandoverPlan, place: HandoverPlace): HandedOver {

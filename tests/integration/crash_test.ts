@@ -5,6 +5,7 @@ import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { listBlobs, verifyStore } from "../../lib/store/verify_store.ts";
+import { idOf } from "../support/kubepkg.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import {
   type CrashFolders,
@@ -111,7 +112,7 @@ async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> 
       assert(await isComplete(store, reference.split(":")[0]!, root), `a tag is visible, ${reference} is not whole`);
     }
   }
-  const record = (await new PackageRecords(`${path}/data`).read(PACKAGE))?.spec.version;
+  const record = (await new PackageRecords(`${path}/data`).read(idOf(PACKAGE)))?.spec.version;
   const handover = await readHandover(path);
   assert([before, after].includes(handover), `the hand-over file is of ${handover}`);
   assert([before, after].map((version) => version && `${version}.0.0`).includes(record as "1.0.0"));

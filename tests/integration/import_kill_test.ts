@@ -6,7 +6,7 @@ import { verifyStore } from "../../lib/store/verify_store.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import { spawnCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
-import { makeKubePkg } from "../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { createOffice } from "../support/office.ts";
 
@@ -107,7 +107,7 @@ async function checkSite({ folder }: Office, site: string): Promise<void> {
     }
   }
   const isHandedOver = (await folder.listFiles(`${site}/manifests`)).includes("line4.yaml");
-  const isRecorded = await new PackageRecords(data).read("line4") !== undefined;
+  const isRecorded = await new PackageRecords(data).read(idOf("line4")) !== undefined;
   if (isHandedOver) assertEquals(tags, SIZES.length, "handed over before all tags are in place");
   if (isRecorded) assert(isHandedOver, "recorded before it was handed over");
 }

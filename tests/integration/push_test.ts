@@ -5,6 +5,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { createPlant, PLANT_REPO } from "../support/plant.ts";
+import { idOf } from "../support/kubepkg.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // What the buffers of two connections and of a request hold; sent, but not arrived.
@@ -15,7 +16,7 @@ type Plant = Awaited<ReturnType<typeof createPlant>>;
 async function checkInstalled({ folder }: Plant, version: string): Promise<void> {
   const data = `${folder.path}/site`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-  assertEquals((await records.read("line4"))?.spec.version, version);
+  assertEquals((await records.read(idOf("line4")))?.spec.version, version);
   const root = await store.resolve(PLANT_REPO, version);
   assert(root !== undefined && await isComplete(store, PLANT_REPO, root));
   assertStringIncludes(await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`), `version: "${version}"`);

@@ -31,6 +31,7 @@ export interface AskOptions {
 export async function createAgentSite(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
+  await Deno.mkdir(`${folder.path}/manifests`);
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const reports: ImportReport[] = [];
   const errors: unknown[] = [];
@@ -41,6 +42,7 @@ export async function createAgentSite(options: Partial<AgentOptions> = {}) {
     handover: new FolderHandover(`${folder.path}/manifests`),
     node: { id: "node-7", platforms: ["linux/arm64", "linux/amd64"] },
     token: TOKEN,
+    isOwnHost: (host) => host === new URL(BASE).hostname,
     maxBundle: undefined,
     freeBytes: () => Promise.resolve(undefined),
     takeLease: () => {

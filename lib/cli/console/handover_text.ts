@@ -7,7 +7,6 @@ const KEPT: Readonly<Record<KeepReason, string>> = {
   data: "kept, because deleting it can delete data; --prune-data deletes it",
   shared: "kept, because another package has it too",
   "in use": "kept, because other objects need it",
-  unknown: "kept, because the record of another package, which may have it too, cannot be read",
 };
 
 /** What changes in the cluster, a line an object: `+` added, `~` changed, `-` deleted, `=` kept. */

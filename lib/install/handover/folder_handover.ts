@@ -1,6 +1,5 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
 import { readTextIfPresent } from "../../files/read_if_present.ts";
-import { formatPackageId, formatRelease, packageIdOf } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { RefusedError } from "../../oci/error.ts";
@@ -62,14 +61,7 @@ export class FolderHandover implements Handover {
     const objects = isRemoval ? [] : packageObjects(request.package);
     // A folder does not tell what else lives in a Namespace.
     const isOccupied = () => true;
-    const changes = planObjects({
-      before: handedOverObjects(before),
-      after: objects,
-      others,
-      pruneData,
-      isOccupied,
-      isUncertain: request.unreadable !== undefined && !force,
-    });
+    const changes = planObjects({ before: handedOverObjects(before), after: objects, others, pruneData, isOccupied });
     const path = await this.#pathOf(request);
     const current = await readTextIfPresent(path);
     let repeats = isRemoval ? 0 : before?.repeats ?? 0;
@@ -142,9 +134,8 @@ export class FolderHandover implements Handover {
     { package: kubepkg, before, isRemoval }: HandoverRequest,
     { path, current, text }: { path: string; current: string | undefined; text: string },
   ): Promise<RefusedError | undefined> {
-    const what = isRemoval
-      ? `Cannot remove ${formatPackageId(packageIdOf(kubepkg))}`
-      : `Cannot hand over ${formatRelease(kubepkg)}`;
+    const { metadata: { name }, spec: { version } } = kubepkg;
+    const what = isRemoval ? `Cannot remove ${name}` : `Cannot hand over ${name}@${version}`;
     const refuse = (reason: string) => new RefusedError(`${what}: ${reason}`);
     const fileName = path.slice(path.lastIndexOf("/") + 1);
     if (current !== undefined && current !== text) {

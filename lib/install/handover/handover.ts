@@ -27,8 +27,6 @@ export interface HandoverRequest {
   readonly others: readonly PackageObject[];
   /** Absolute paths of the files of all other packages. */
   readonly takenFiles: ReadonlySet<string>;
-  /** Set if the record of another package cannot be read: which objects both have is not known then. */
-  readonly unreadable?: Error | undefined;
   /** Overwrites files of others and files that were changed by hand, takes over fields that others manage, and makes the cluster apply equal content again. */
   readonly force: boolean;
   /** Deletes data that left the package. */

@@ -1,4 +1,3 @@
-import { formatRelease } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "./handover.ts";
 import { handedOverObjects } from "./handover_records.ts";
@@ -29,10 +28,9 @@ export class KubectlHandover implements Handover {
   }
 
   async plan(request: HandoverRequest): Promise<HandoverPlan> {
-    const { before, others, isRemoval, pruneData, force, unreadable } = request;
+    const { before, others, isRemoval, pruneData } = request;
     const objects = isRemoval ? [] : packageObjects(request.package);
-    const isUncertain = unreadable !== undefined && !force;
-    const options = { before: handedOverObjects(before), after: objects, others, pruneData, isUncertain };
+    const options = { before: handedOverObjects(before), after: objects, others, pruneData };
     const occupied = new Set<string>();
     if (pruneData) {
       for (const { identity } of planObjects(options).deleted) {
@@ -51,8 +49,8 @@ export class KubectlHandover implements Handover {
   }
 
   async apply({ request, objects, changes }: HandoverPlan): Promise<HandoverResult> {
-    const { package: kubepkg, isRemoval, force } = request;
-    const what = `Cannot ${isRemoval ? "remove" : "hand over"} ${formatRelease(kubepkg)}`;
+    const { package: { metadata: { name }, spec: { version } }, isRemoval, force } = request;
+    const what = `Cannot ${isRemoval ? "remove" : "hand over"} ${name}@${version}`;
     await this.#cluster.apply(what, objects, { force: force || this.#forceConflicts });
     const remaining = await this.#cluster.delete(what, changes.deleted);
     const present = await this.#cluster.listPresent(objects);

@@ -47,7 +47,7 @@ export function formatObjects(objects: readonly KubeObject[]): string {
  * @param isTaken whether another package has a file of that name, as packages of one name in two namespaces would
  */
 export function handoverFileName(
-  { metadata: { name, namespace } }: KubePkg,
+  { metadata: { name, namespace } }: Pick<KubePkg, "metadata">,
   isTaken: (fileName: string) => boolean = () => false,
 ): string {
   const label = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");

@@ -5,10 +5,9 @@ import { isJsonObject } from "../../oci/json.ts";
 
 /**
  * Why an object that a package no longer has stays in the cluster: data goes with it; another package has it too;
- * objects of another package, of this one, or of others in the cluster live in it; the record of another package, which
- * may have it too, cannot be read.
+ * objects of another package, of this one, or of others in the cluster live in it.
  */
-export type KeepReason = "data" | "shared" | "in use" | "unknown";
+export type KeepReason = "data" | "shared" | "in use";
 
 /** An object that left a package and stays in the cluster. */
 export interface KeptObject {
@@ -34,8 +33,6 @@ export interface PlanObjectsOptions {
   readonly after: readonly PackageObject[];
   /** The objects of all other packages. */
   readonly others: readonly PackageObject[];
-  /** `others` is not complete, so that everything that leaves the package is kept. */
-  readonly isUncertain?: boolean;
   /** Deletes data too: PersistentVolumeClaims, PersistentVolumes, StorageClasses, definitions, Namespaces. */
   readonly pruneData: boolean;
   /**
@@ -101,7 +98,6 @@ function keepReason(object: PackageObject, options: PlanObjectsOptions): KeepRea
   const key = identityKey(object.identity);
   if (others.some(({ identity }) => identityKey(identity) === key)) return "shared";
   if ([...others, ...after].some((other) => isDeletedWith(other, object))) return "in use";
-  if (options.isUncertain) return "unknown";
   if (!holdsData(object.identity)) return undefined;
   if (!pruneData) return "data";
   const { kind, name } = object.identity;

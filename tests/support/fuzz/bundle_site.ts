@@ -122,9 +122,9 @@ export class BundleSite {
       fail("another package was imported than the one that the check sum is of");
     }
     // Where only what was lacking came, the record stays what it was.
-    const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata.name);
+    const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata);
     const kubepkg = result.plan.isRepair && kept !== undefined ? kept : result.kubepkg;
-    const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata.name);
+    const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata);
     // A field that was filled in stands in another place once it was read again.
     if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) fail("the record is not what was imported");
     const { name, text } = formatHandover(kubepkg);

@@ -203,7 +203,7 @@ Deno.test("importBundle() with dryRun returns the plan and reads only the first 
       inOtherParts: 0,
       missing: [],
     },
-    manifests: { added: ["Service/web"], changed: [], removed: [] },
+    manifests: { added: ["Service/web"], changed: [], removed: [], kept: [] },
   });
   assertEquals([store.blobs, store.visible], [[], []]);
   assert(given < 20_000, `${given} bytes were taken`);

@@ -2,7 +2,8 @@ import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import { FileSource } from "../../../lib/bytes/file_source.ts";
 import { installBundle, type InstallOptions, type InstallResult } from "../../../lib/install/install_bundle.ts";
-import { collectPackageDigests, PackageRecords } from "../../../lib/install/package_records.ts";
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
@@ -15,7 +16,7 @@ import { makeParts, type PartItem, type PartsOptions } from "../../support/bundl
 import { makeBytes, streamOf } from "../../support/content.ts";
 import { CountedFile } from "../../support/counted_file.ts";
 import { buildImage } from "../../support/images.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { concat } from "../../support/tar.ts";
@@ -25,6 +26,7 @@ import { TestFolder } from "../../support/test_folder.ts";
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 const REPO = "registry.test/app";
 const NAME = "line4";
+const ID = idOf(NAME);
 const makeApp = (seed: number) => {
   const files: Record<string, Uint8Array>[] = [{ "large.bin": makeBytes(900_000, seed) }, {
     "small.bin": makeBytes(5000, seed + 1),
@@ -90,7 +92,7 @@ async function createSite() {
       assertEquals(await store.listRepositories(), []);
     },
     async checkInstalled(version = "1.0.0") {
-      assertEquals((await records.read(NAME))?.spec.version, version);
+      assertEquals((await records.read(ID))?.spec.version, version);
       assertEquals((await store.resolve(REPO, "1"))?.digest, IMAGE.root.digest);
       assertEquals(await records.pending.list(), []);
       assertEquals(await this.listIngest(), []);
@@ -121,7 +123,7 @@ for (const [i, order] of ORDERS.entries()) {
       assertEquals(part?.missing, [1, 2, 3].filter((each) => !received.has(each)));
       if (isLast) continue;
       await site.checkHidden();
-      const pending = await site.records.pending.read(NAME);
+      const pending = await site.records.pending.read(ID);
       assertEquals([pending?.part?.received, pending?.part?.count], [[...received].sort(), 3]);
       assertEquals(pending?.kubepkg.status?.part, undefined);
       // Garbage collection between the parts removes nothing.
@@ -155,7 +157,7 @@ Deno.test("installBundle() refuses a part of another pack; a higher version, or 
   await using site = await createSite();
   await site.install(PARTS[0]!);
   const alien = await parts({ ...APP.kubepkg, metadata: { ...APP.kubepkg.metadata, labels: { other: "pack" } } });
-  const before = await site.records.pending.read(NAME);
+  const before = await site.records.pending.read(ID);
   const foreign = await assertRejects(() => site.install(alien[1]!), RefusedError);
   assertStringIncludes(foreign.message, "Cannot import the.tgz: it is part 2 of 3 of another pack of line4@1.0.0");
   assertStringIncludes(foreign.message, `part 1 of line4@1.0.0, packed as ${before?.part?.id}`);
@@ -168,7 +170,7 @@ Deno.test("installBundle() refuses a part of another pack; a higher version, or 
     message,
     "Cannot import line4@0.9.0: part 1 of line4@1.0.0 was imported before, which is higher",
   );
-  assertEquals(await site.records.pending.read(NAME), before);
+  assertEquals(await site.records.pending.read(ID), before);
   assertEquals((await site.install(alien[1]!, { dryRun: true })).plan.refusal?.message, foreign.message);
 
   const higher = await makeParts((await packApp("1.1.0")).kubepkg, LAYOUT, { contents: APP.contents });
@@ -194,7 +196,7 @@ Deno.test("[48] installBundle() refuses a damaged or truncated part, names it, a
     for (const _ of [1, 2]) {
       const error = await assertRejects(() => site.install(bytes), CorruptError);
       assertStringIncludes(error.message, message, what);
-      assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
+      assertEquals((await site.records.pending.read(ID))?.part?.received, [1]);
       assertEquals((await site.store.listPieces(LARGE)).length, 1, what);
     }
     await site.install(PARTS[2]!);
@@ -229,7 +231,7 @@ Deno.test("[43] installBundle() deletes pieces that do not make the blob, and na
   assertStringIncludes(message, `Cannot import line4@1.0.0: Cannot accept ${LARGE}: the content has digest`);
   assertStringIncludes(message, "it was assembled from parts 1, 2 and 3; import these again");
   await site.checkHidden();
-  assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.received], [[], []]);
+  assertEquals([await site.listIngest(), (await site.records.pending.read(ID))?.part?.received], [[], []]);
   for (const part of PARTS) await site.install(part);
   await site.checkInstalled();
 });
@@ -252,7 +254,7 @@ Deno.test("[53] installBundle() refuses a part whose content differs from the li
     const [first] = await parts(APP.kubepkg, spoil === undefined ? {} : { spoil });
     const error = await assertRejects(() => site.install(first!), CorruptError);
     assertStringIncludes(error.message, message);
-    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(NAME))?.part?.received], [
+    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(ID))?.part?.received], [
       [],
       [],
     ]);
@@ -417,9 +419,9 @@ Deno.test("installBundle() of a repair keeps the parts of a pending release", as
   await site.install(first!);
   await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
   assert((await site.install(APP.bundle)).plan.isRepair);
-  assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
+  assertEquals((await site.records.pending.read(ID))?.part?.received, [1]);
   assert((await site.install(second!)).isImported);
-  assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
+  assertEquals((await site.records.read(ID))?.spec.version, "1.1.0");
 });
 
 Deno.test("[38] installBundle() does not record a part during whose import another version was installed", async () => {
@@ -452,7 +454,7 @@ Deno.test("[38] installBundle() of concurrent parts installs the package once", 
     if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
     await site.checkInstalled();
     assertEquals(await site.list(), WHOLE);
-    assertEquals((await site.records.listHistory(NAME)).length, 0);
+    assertEquals((await site.records.listHistory(ID)).length, 0);
   }
 });
 
