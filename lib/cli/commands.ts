@@ -146,9 +146,10 @@ export const COMMANDS: readonly Command[] = [
     operands: "PKG.tgz…",
     summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
     details: [
-      "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy of the agent's token file: the one",
-      "given to the agent, or else the one that it names in its log at the start. A version lower than the installed one,",
-      "or the same version with different content, is refused (exit status 3) unless --force is given.",
+      "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
+      "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
+      "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
+      "given.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [

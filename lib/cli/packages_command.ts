@@ -12,12 +12,13 @@ export const PACKAGES_COMMAND: Command = {
   name: "packages",
   operands: "",
   summary: "list the installed packages; roll one back, or remove it",
+  details: "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name.",
   arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [
     {
       name: "history",
-      operands: "[NAMESPACE/]NAME",
+      operands: "NAME",
       summary: "list the kept versions of a package, newest first",
       arity: [1, 1],
       flags: [FLAG.data, FLAG.json],
@@ -25,7 +26,7 @@ export const PACKAGES_COMMAND: Command = {
     },
     {
       name: "rollback",
-      operands: "[NAMESPACE/]NAME",
+      operands: "NAME",
       summary: "reinstall the previously installed version",
       details: [
         "Nothing is changed unless all content of that version is in the store. The replaced version is kept, so that a second",
@@ -44,7 +45,7 @@ export const PACKAGES_COMMAND: Command = {
     },
     {
       name: "remove",
-      operands: "[NAMESPACE/]NAME",
+      operands: "NAME",
       summary: "remove a package: its objects from the cluster, its tags, its record and its history",
       details: [
         "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",

@@ -139,7 +139,7 @@ function filesOf({ place, kubepkg, files }: HandedOver): string[] {
   return files?.map(({ path }) => path) ?? (kubepkg === undefined ? [] : fileIn(place, kubepkg));
 }
 
-function fileIn(place: HandoverPlace | undefined, kubepkg: Pick<KubePkg, "metadata">): string[] {
+function fileIn(place: HandoverPlace | undefined, kubepkg: { readonly metadata: PackageId }): string[] {
   return place !== undefined && "manifestsDir" in place ? [`${place.manifestsDir}/${handoverFileName(kubepkg)}`] : [];
 }
 

@@ -40,9 +40,9 @@ async function listSite({ folder }: Office, site: string): Promise<Record<string
   const found: Record<string, string> = {};
   for (const name of names) {
     const bytes = await Deno.readFile(`${folder.path}/${site}/${name}`);
-    // It says where the manifests went, which is another folder for each site.
+    // It says where the manifests went, which is another folder for each site; so its checksum differs too.
     found[name] = name.endsWith("/handover.json")
-      ? new TextDecoder().decode(bytes).replace(`/${site}/`, "/site/")
+      ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(`/${site}/`, "/site/")
       : computeDigest(bytes);
   }
   return found;
@@ -71,6 +71,7 @@ async function importKilled(
   moment: { bytes: number; milliseconds: number },
 ): Promise<boolean> {
   const flags = [`--data=${site}/data`, `--manifests-dir=${site}/manifests`];
+  await Deno.mkdir(`${folder.path}/${site}/manifests`, { recursive: true });
   const running = spawnCrpe(["import", ...files, ...flags], surroundings);
   running.listening.catch(() => {});
   let isOver = false;

@@ -38,6 +38,7 @@ Deno.test("[38] of two imports at once of one package the higher version wins, w
   for (let round = 0; round < ROUNDS; round++) {
     const site = `site-${round}`;
     const flags = [`--data=${site}`, `--manifests-dir=${site}/manifests`];
+    await Deno.mkdir(`${folder.path}/${site}/manifests`, { recursive: true });
     const order = round % 2 === 0 ? [1, 2] : [2, 1];
     const results = await Promise.all(
       order.map(async (version) => ({ version, ...await office.crpe("import", `${version}.tgz`, ...flags) })),

@@ -5,12 +5,13 @@ import { writeImage } from "./put_image.ts";
 import { TestFolder } from "./test_folder.ts";
 
 /**
- * A folder in which crpe packs and imports, with a store `office` that has images.
+ * A folder in which crpe packs and imports, with an empty folder `manifests`, and with a store `office` that has images.
  *
  * @param images by their references
  */
 export async function createOffice(images: Readonly<Record<string, BuiltImage>>) {
   const folder = await TestFolder.create();
+  await Deno.mkdir(`${folder.path}/manifests`);
   const store = new DiskStore(`${folder.path}/office`);
   for (const [reference, image] of Object.entries(images)) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
