@@ -73,7 +73,7 @@ export class BlobUploads {
 
   async #checkWanted(digest: Digest, size: number): Promise<void> {
     let other: number | undefined;
-    for (const { kubepkg } of await this.#options.records.pending.list()) {
+    for (const { kubepkg } of (await this.#options.records.pending.scan()).pending) {
       const wanted = kubepkg.status?.digests?.find((line) => line.digest === digest);
       // A package that declares a wrong size must not block the others.
       if (wanted?.size === size) return;

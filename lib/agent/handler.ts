@@ -1,9 +1,9 @@
-import { isPackageName } from "../kubepkg/kubepkg.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerError, answerJson, toApiError } from "./answer.ts";
 import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
 import { CoalescedResponses } from "./coalesced_responses.ts";
+import { answerManifests, describePackage, describePackages, findPackage } from "./installed_packages.ts";
 import type { AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
@@ -16,16 +16,20 @@ import { type AgentRoute, matchAgentRoute } from "./route.ts";
  *
  * The handler never throws. Errors have the same form as those of the registry.
  */
-export function createAgentHandler(options: AgentOptions): (request: Request) => Promise<Response> {
+export function createAgentHandler(
+  options: AgentOptions,
+): (request: Request, localAddress?: string) => Promise<Response> {
   const uploads = new BlobUploads(options);
   const shared = new CoalescedResponses();
-  return async (request) => {
+  return async (request, localAddress) => {
     try {
       const url = new URL(request.url);
+      checkHost(request.headers, url, (hostname) => options.isOwnHost(hostname, localAddress));
       checkOrigin(request.headers, url);
       const route = matchAgentRoute(request.method, url);
       const isRead = request.method === "GET" || request.method === "HEAD";
-      if (!isRead) checkToken(request.headers, options.token);
+      // Manifests may hold Secrets.
+      if (!isRead || route.kind === "manifests") checkToken(request.headers, options.token, isRead ? "show" : "import");
       const response = await (isRead
         ? answerRead(route, request, { options, uploads, shared })
         : answerWrite(route, request, { options, uploads }));
@@ -42,6 +46,21 @@ export function createAgentHandler(options: AgentOptions): (request: Request) =>
   };
 }
 
+// DNS rebinding: a web page makes its own name mean the agent's address, and the browser then sends requests for that name
+// with the origin of the page.
+function checkHost(headers: Headers, url: URL, isOwnHost: (hostname: string) => boolean): void {
+  const host = headers.get("host");
+  const named = [url.hostname, ...(host === null ? [] : [URL.parse(`http://${host}`)?.hostname ?? host])];
+  const foreign = named.find((hostname) => !isOwnHost(hostname));
+  if (foreign === undefined) return;
+  throw new RegistryError(
+    "DENIED",
+    `Cannot answer: ${
+      JSON.stringify(foreign)
+    } is not a name or an address of this agent; start it with --host-name to allow it`,
+  );
+}
+
 // A web page of another origin can send requests from the browser of a user on the agent's network. It must not even
 // read the list of installed packages. Programs other than browsers send no Origin.
 function checkOrigin(headers: Headers, url: URL): void {
@@ -50,22 +69,23 @@ function checkOrigin(headers: Headers, url: URL): void {
   throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
 }
 
-function checkToken(headers: Headers, token: string | undefined): void {
+function checkToken(headers: Headers, token: string | undefined, verb: "import" | "show"): void {
+  const what = verb === "import" ? "Cannot import" : "Cannot show manifests";
   if (token === undefined) {
-    throw new RegistryError("UNAVAILABLE", "Cannot import: the agent's data folder is not writable");
+    throw new RegistryError("UNAVAILABLE", `${what}: the agent's data folder is not writable, so it has no token`);
   }
   if (hasToken(headers, token)) return;
   throw new RegistryError(
     "UNAUTHORIZED",
     headers.has("authorization")
-      ? "Cannot import: the token is not the agent's"
-      : "Cannot import: the agent's token is required, as Authorization: Bearer TOKEN",
+      ? `${what}: the token is not the agent's`
+      : `${what}: the agent's token is required, as Authorization: Bearer TOKEN`,
   );
 }
 
 async function answerRead(
   route: AgentRoute,
-  { method }: Request,
+  { method, headers: asked }: Request,
   { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: CoalescedResponses },
 ): Promise<Response> {
   const { node: { id, platforms }, records } = options;
@@ -75,14 +95,14 @@ async function answerRead(
       // A search for agents needs only the header, and must also find an agent that cannot read one of its records.
       return method === "HEAD"
         ? answerJson([], headers)
-        : await shared.answer("packages", () => records.list(), headers);
+        : await shared.answer("packages", async () => describePackages(await records.scan()), headers);
     }
     case "package":
-      return await shared.answer(`package ${route.name}`, async () => {
-        const installed = isPackageName(route.name) ? await records.read(route.name) : undefined;
-        if (installed !== undefined) return installed;
-        throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(route.name)}: no such package is installed`);
+      return await shared.answer(`package ${route.namespace ?? ""}/${route.name}`, async () => {
+        return describePackage(await findPackage(records, route));
       });
+    case "manifests":
+      return answerManifests(await findPackage(records, route), asked);
     case "blob":
       return await uploads.getState(route.digest);
     case "inventory":

@@ -9,6 +9,7 @@ export interface ImportReport {
   readonly outcome: ImportOutcome;
   /** Absent if the import failed before the first entry of the bundle was read. */
   readonly name?: string;
+  readonly namespace?: string;
   readonly version?: string;
   readonly verdict?: string;
   readonly installedVersion?: string;
@@ -32,6 +33,12 @@ export interface AgentOptions {
    * The token that write requests must have. `undefined` if the data folder is not writable: all of them are refused.
    */
   readonly token: string | undefined;
+  /**
+   * Reports whether a host name, or an IP address as in a URL, is the agent's own.
+   *
+   * @param localAddress the address at which the connection was accepted, if it is known
+   */
+  readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
   /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;
   /** Returns the free space in bytes; `undefined` if it is not known. */

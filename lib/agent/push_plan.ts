@@ -1,10 +1,12 @@
 import { formatPackageTar } from "../bundle/bundle_layout.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { installBundle } from "../install/install_bundle.ts";
+import { absentIfBroken } from "../install/records/record_file.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { packageIdOf } from "../kubepkg/package_id.ts";
 import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
-import { CorruptError, RegistryError, TooLargeError } from "../oci/error.ts";
+import { RegistryError, TooLargeError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
 import type { AgentOptions } from "./options.ts";
 import type { MissingBlob } from "./protocol.ts";
@@ -81,11 +83,8 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
 // If parts of the same release were imported before, the record of them is kept.
 async function recordPending(kubepkg: KubePkg, { records, takeLease }: AgentOptions): Promise<void> {
   using _lease = await takeLease();
-  const pending = await records.pending.read(kubepkg.metadata.name).catch((error) => {
-    // A record that is not valid is replaced.
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  });
+  // A record that cannot be read is replaced.
+  const pending = await records.pending.read(packageIdOf(kubepkg)).catch(absentIfBroken);
   if (pending?.part !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) return;
   await records.pending.write({ kubepkg });
 }

@@ -4,13 +4,14 @@ import { RegistryError } from "../oci/error.ts";
 /** The target of a request to the agent. */
 export type AgentRoute =
   | { readonly kind: "packages" }
-  | { readonly kind: "package"; readonly name: string }
+  | { readonly kind: "package" | "manifests"; readonly name: string; readonly namespace: string | undefined }
   | { readonly kind: "plan" }
   | { readonly kind: "blob"; readonly digest: Digest }
   | { readonly kind: "inventory" };
 
 const PACKAGES = "/kubepkgs";
 const INVENTORY = "/inventory";
+const MANIFESTS = "manifests";
 const READ = ["GET", "HEAD"];
 
 /** Reports whether a path, with or without a query, belongs to the agent's API. */
@@ -28,16 +29,20 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
   const path = url.pathname.replace(/\/$/, "");
   if (path === PACKAGES) return allow(method, [...READ, "PUT"], { kind: "packages" });
   if (path === INVENTORY) return allow(method, READ, { kind: "inventory" });
-  const [name, digest, ...more] = path.startsWith(`${PACKAGES}/`) ? path.slice(PACKAGES.length + 1).split("/") : [];
-  if (name === undefined || name === "" || more.length > 0 || (digest !== undefined && name !== "blobs")) {
+  const [name, below, ...more] = path.startsWith(`${PACKAGES}/`) ? path.slice(PACKAGES.length + 1).split("/") : [];
+  const isKnown = below === undefined || below === MANIFESTS || name === "blobs";
+  if (name === undefined || name === "" || more.length > 0 || !isKnown) {
     throw new RegistryError("NOT_FOUND", "Cannot find the page: the agent has no such path");
   }
-  if (digest !== undefined) {
-    return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decode(digest)) });
+  const namespace = url.searchParams.get("namespace") ?? undefined;
+  // A digest has a colon, so this is also the manifests of a package named "blobs".
+  if (below === MANIFESTS) return allow(method, READ, { kind: "manifests", name: decode(name), namespace });
+  if (below !== undefined) {
+    return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decode(below)) });
   }
   // A package may be named "plan" as well: reading is for the package, and POST for the plan.
   if (name === "plan" && !READ.includes(method)) return allow(method, [...READ, "POST"], { kind: "plan" });
-  return allow(method, READ, { kind: "package", name: decode(name) });
+  return allow(method, READ, { kind: "package", name: decode(name), namespace });
 }
 
 function allow(method: string, methods: readonly string[], route: AgentRoute): AgentRoute {

@@ -1,4 +1,4 @@
-import { removeIfPresent } from "../files/durable.ts";
+import { removeIfPresent, restrictToOwner } from "../files/durable.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BundleFile } from "./bundle_layout.ts";
@@ -103,6 +103,7 @@ async function reusePart(
   using file = await Deno.open(path);
   const found = await checkWhole(createPartialFile(file), layout, options);
   if (found === undefined) return undefined;
+  await restrictToOwner(path, file);
   options.onProgress?.({ bytes: layout.size, entry: "" });
   const { hash, check } = found;
   return {

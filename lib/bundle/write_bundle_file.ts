@@ -1,6 +1,6 @@
 import type { ByteSink } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, parentOf, removeIfPresent, restrictToOwner } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
@@ -30,7 +30,8 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 /**
  * Writes a file atomically: it exists complete and synced, or not at all. The bytes go to a locked `.<name>.partial` in
  * the same folder. The partial file remains when the process ends or writing fails, so that the next call can resume it.
- * It is removed when its content is wrong or the disk is full. A symbolic link is kept, and its target is written. A pipe
+ * It is removed when its content is wrong or the disk is full. Only the owner can read the file, because manifests may hold
+ * Secrets. A symbolic link is kept, and its target is written. A pipe
  * or device is written directly.
  *
  * @param write writes the content, after what it keeps of `partial`. The file is committed when it returns
@@ -117,7 +118,7 @@ export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, 
 
 async function openTemporary(temporary: string, path: string): Promise<Deno.FsFile> {
   for (let tries = 1; tries <= OPEN_TRIES; tries++) {
-    const file = await Deno.open(temporary, { read: true, write: true, create: true });
+    const file = await Deno.open(temporary, { read: true, write: true, create: true, mode: 0o600 });
     try {
       if (await lockFile(file) === "taken") {
         throw new Error(
@@ -129,7 +130,11 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
         throw new Error(`Cannot write ${path}: ${temporary} is not a regular file; remove it`);
       }
       // Between opening and locking, the previous lock holder may have renamed the file to its final name.
-      if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) return file;
+      if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) {
+        // The partial file of an earlier release of crpe may be readable by all.
+        await restrictToOwner(temporary, file);
+        return file;
+      }
     } catch (error) {
       file.close();
       throw error;

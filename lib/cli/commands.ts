@@ -35,6 +35,12 @@ export const COMMANDS: readonly Command[] = [
         value: "FILE",
         summary: "file with the token that imports need [generated at the first start, in the data folder]",
       },
+      {
+        name: "host-name",
+        value: "NAME",
+        isRepeatable: true,
+        summary: "answer requests for this name or address too [this machine's names and addresses]",
+      },
       { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
       { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
       {
@@ -104,15 +110,17 @@ export const COMMANDS: readonly Command[] = [
     operands: "PKG.tgz…",
     summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
     details: [
-      "URL is the agent's address, such as http://192.168.1.20:36060. FILE is a copy of the agent's token file: the one",
-      "given to the agent, or else the one that it names in its log at the start. A version lower than the installed one,",
-      "or the same version with different content, is refused (exit status 3) unless --force is given.",
+      "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
+      "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
+      "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
+      "given.",
     ].join("\n"),
     arity: [1, Infinity],
     flags: [
       { name: "to", value: "URL", summary: "the agent" },
       { name: "token-file", value: "FILE", summary: "the agent's token" },
       { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+      { name: "insecure-http", summary: "send the token unencrypted to another machine" },
       FLAG.pruneData,
       { name: "dry-run", summary: "print what would be done, send nothing" },
       {

@@ -13,6 +13,7 @@ export const PACKAGES_COMMAND: Command = {
   name: "packages",
   operands: "",
   summary: "list the installed packages; show the status of one, roll it back, or remove it",
+  details: "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name.",
   arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [

@@ -1,4 +1,5 @@
 const COMMIT_TRIES = 5;
+const OWNER_ONLY = 0o600;
 
 /**
  * Creates a folder and its missing parents so that they survive a power loss: a new folder is only as durable as its
@@ -67,7 +68,7 @@ export async function writeFileDurably(
 ): Promise<void> {
   await createFolder(parentOf(temporary));
   // A file with restricted permissions must not be readable by others before its first byte is written.
-  const mode = ownership === undefined ? {} : { mode: 0o600 };
+  const mode = ownership === undefined ? {} : { mode: OWNER_ONLY };
   const file = await Deno.open(temporary, { write: true, createNew: true, ...mode });
   try {
     try {
@@ -87,7 +88,19 @@ export async function writeFileDurably(
 async function setOwnership(path: string, { mode, uid, gid }: Ownership): Promise<void> {
   const now = await Deno.stat(path);
   if (uid !== undefined && gid !== undefined && (now.uid !== uid || now.gid !== gid)) await Deno.chown(path, uid, gid);
+  // The file was created with this mode. A file system without permissions (FAT) would refuse to set it.
+  if (mode === OWNER_ONLY) return;
   await Deno.chmod(path, mode);
+}
+
+/**
+ * Makes an open file readable by its owner alone, as far as its file system has permissions.
+ *
+ * @param path the path of the file
+ */
+export async function restrictToOwner(path: string, file: Deno.FsFile): Promise<void> {
+  const { mode } = await file.stat();
+  if (mode !== null && (mode & 0o077) !== 0) await Deno.chmod(path, OWNER_ONLY).catch(() => {});
 }
 
 /** Removes a file. A missing file is not an error. */

@@ -1,5 +1,6 @@
 import type { KubeObject, KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
+import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -14,7 +15,9 @@ import type {
 import { type HandedOver, handedOverObjects, isCompleted, isSamePlace } from "./handover/handover_records.ts";
 import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
 import { labelsOf } from "./handover/plan_objects.ts";
+import { handoverFileName } from "./handover/manifest_file.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { absentIfBroken, RecordError } from "./records/record_file.ts";
 import { readOtherPackages } from "./read_other_packages.ts";
 
 /** How a package is handed over. */
@@ -39,19 +42,25 @@ export async function planHandover(
   options: HandOverOptions & { readonly isRemoval?: boolean },
 ): Promise<PlannedHandover> {
   const { handover, records, force = false, pruneData = false, isRemoval = false } = options;
-  const { name } = kubepkg.metadata;
-  const others = await readOtherPackages(records, name);
+  const others = await readOtherPackages(records, packageIdOf(kubepkg));
   const request: HandoverRequest = {
     package: kubepkg,
     isRemoval,
     before: await readBefore(kubepkg, options),
     others: others.objects,
     areOthersKnown: others.isComplete,
-    takenFiles: others.files,
+    takenFiles: new Set([...others.files, ...await likelyFiles(others.unreadable, handover)]),
     force,
     pruneData,
   };
   return { plan: await handover.plan(request), warnings: others.warnings };
+}
+
+// A package whose record cannot be read has its file under the name that a package gets first.
+async function likelyFiles(unreadable: readonly PackageId[], handover: Handover): Promise<string[]> {
+  const place = unreadable.length === 0 ? undefined : await handover.place().catch(() => undefined);
+  if (place === undefined || !("manifestsDir" in place)) return [];
+  return unreadable.map((metadata) => `${place.manifestsDir}/${handoverFileName({ metadata })}`);
 }
 
 /**
@@ -70,13 +79,13 @@ export async function handOverPackage(
   options: HandOverOptions,
 ): Promise<{ plan: HandoverPlan; result: HandoverResult }> {
   const { handover, records } = options;
-  const { name } = kubepkg.metadata;
+  const id = packageIdOf(kubepkg);
   const plan = await claimPlan((await planHandover(kubepkg, options)).plan);
   const place = await handover.place();
-  await records.handovers.write(name, recordAttempt(plan, place));
+  await records.handovers.write(id, recordAttempt(plan, place));
   const result = await handover.apply(plan);
   const { files, note } = await leavePreviousPlace(plan, place);
-  await records.handovers.write(name, {
+  await records.handovers.write(id, {
     place,
     kubepkg,
     kept: listKept(plan, result),
@@ -99,7 +108,7 @@ export async function removeFromCluster(
   const { handover, records } = options;
   const plan = await claimPlan((await planHandover(kubepkg, { ...options, isRemoval: true })).plan);
   const place = await handover.place();
-  await records.handovers.write(kubepkg.metadata.name, recordAttempt(plan, place));
+  await records.handovers.write(packageIdOf(kubepkg), recordAttempt(plan, place));
   const result = await handover.apply(plan);
   const { note } = await leavePreviousPlace(plan, place);
   return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
@@ -132,25 +141,31 @@ function markShared({ request: { before }, shared }: HandoverPlan): Pick<HandedO
 /**
  * Reads the record of the last hand-over of a package.
  *
- * @param force gives "lost" for a record that is not valid
- * @throws {CorruptError} when the record is not valid
+ * @param force gives "lost" for a record that cannot be read
+ * @returns "lost" also for a record that was set aside because it could not be read
+ * @throws {CorruptError} when the record cannot be read
  */
 export async function readHandedOver(
-  name: string,
+  id: PackageId,
   { records, force }: { records: PackageRecords; force?: boolean | undefined },
 ): Promise<HandedOver | "lost" | undefined> {
   try {
-    const handedOver = await records.handovers.read(name);
+    const handedOver = await records.handovers.read(id);
+    if (handedOver === undefined && await records.handovers.isSetAside(id)) return "lost";
     // The objects are needed in any case.
     handedOverObjects(handedOver);
     return handedOver;
   } catch (error) {
     if (!(error instanceof CorruptError)) throw error;
     if (force) return "lost";
+    if (error instanceof RecordError) throw error;
     const advice = "--force goes by the installed release instead";
-    throw new CorruptError(`Cannot use the record of the hand-over of ${name}: ${error.message}; ${advice}`, {
-      cause: error,
-    });
+    throw new CorruptError(
+      `Cannot use the record of the hand-over of ${formatPackageId(id)}: ${error.message}; ${advice}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -158,11 +173,11 @@ async function readBefore(
   kubepkg: KubePkg,
   { handover, records, force, isRemoval = false }: HandOverOptions & { readonly isRemoval?: boolean },
 ): Promise<HandedOver | undefined> {
-  const { name } = kubepkg.metadata;
-  const before = await readHandedOver(name, { records, force });
+  const id = packageIdOf(kubepkg);
+  const before = await readHandedOver(id, { records, force });
   if (before !== undefined && before !== "lost") return before;
   // A package that was imported without a hand-over need not be in the cluster, but the user wants it out of there.
-  const known = isRemoval ? kubepkg : before === "lost" ? await records.read(name) : undefined;
+  const known = isRemoval ? kubepkg : before === "lost" ? await records.read(id).catch(absentIfBroken) : undefined;
   // Where the folder does not exist, the plan says so.
   const place = known && await handover.place().catch(() => undefined);
   return known && place && { place, kubepkg: known, files: [] };

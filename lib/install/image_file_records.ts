@@ -1,5 +1,6 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -43,7 +44,7 @@ export class ImageFileRecords {
 
   /** Returns the record of a package; `undefined` if it has no archive. @throws {CorruptError} when it is not valid */
   async read(kubepkg: KubePkg): Promise<ImageFileRecord | undefined> {
-    const path = this.#path(kubepkg);
+    const path = this.#path(packageIdOf(kubepkg));
     try {
       return parseRecord(parseJson(await Deno.readFile(path), path, LIMITS), path);
     } catch (error) {
@@ -54,15 +55,15 @@ export class ImageFileRecords {
 
   /** Writes a record durably. */
   async write(kubepkg: KubePkg, record: ImageFileRecord): Promise<void> {
-    await writeFileDurably(this.#path(kubepkg), new TextEncoder().encode(`${JSON.stringify(record)}\n`), {
+    await writeFileDurably(this.#path(packageIdOf(kubepkg)), new TextEncoder().encode(`${JSON.stringify(record)}\n`), {
       temporary: `${this.#data}/${INGEST}/${this.#randomName()}.tmp`,
       ownership: { mode: 0o600 },
     });
   }
 
   /** Removes the record of a package. */
-  async remove(kubepkg: KubePkg): Promise<void> {
-    const path = this.#path(kubepkg);
+  async remove(id: PackageId): Promise<void> {
+    const path = this.#path(id);
     await removeIfPresent(path);
     // The folder of the namespace stays if it has other packages.
     const folder = path.slice(0, path.lastIndexOf("/"));
@@ -70,7 +71,7 @@ export class ImageFileRecords {
     await removeIfPresent(folder.slice(0, folder.lastIndexOf("/"))).catch(() => {});
   }
 
-  #path({ metadata: { name, namespace } }: KubePkg): string {
+  #path({ name, namespace }: PackageId): string {
     return `${this.#data}/kubepkg/.images/${namespace}/${name}/record.json`;
   }
 }

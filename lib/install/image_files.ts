@@ -3,6 +3,7 @@ import type { ContentStore } from "../content/source.ts";
 import { commitFile, parentOf, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { packageIdOf } from "../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../kubepkg/version.ts";
 import { computeDigest } from "../oci/digest.ts";
 import { NoSpaceError, RefusedError } from "../oci/error.ts";
@@ -191,7 +192,7 @@ export async function removeImageFile(
       result = { path, note: `${path} was changed since crpe wrote it, and is left alone` };
     }
   }
-  if (!dryRun) await records.remove(kubepkg);
+  if (!dryRun) await records.remove(packageIdOf(kubepkg));
   return result;
 }
 

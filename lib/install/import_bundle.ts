@@ -3,6 +3,7 @@ import { type BundleReader, readBundle } from "../bundle/read_bundle.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
@@ -200,11 +201,11 @@ class BundleImport {
     this.#outcomes.set(kubepkg, { ...nameOf(kubepkg), error: this.#withPackage(kubepkg, error) });
   }
 
-  #withPackage({ metadata: { name }, spec: { version } }: KubePkg, error: unknown): unknown {
+  #withPackage(kubepkg: KubePkg, error: unknown): unknown {
     if (!(error instanceof DigestMismatchError)) return error;
     const { what } = this.#options;
     const from = what === undefined ? "" : ` from ${what}`;
-    return new CorruptError(`Cannot import ${name}@${version}${from}: ${error.message}`, { cause: error });
+    return new CorruptError(`Cannot import ${formatRelease(kubepkg)}${from}: ${error.message}`, { cause: error });
   }
 }
 

@@ -4,6 +4,7 @@ import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleReader } from "../bundle/read_bundle.ts";
 import { withImageDigests } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -24,7 +25,7 @@ import type { ImportStore } from "./write_bundle_blob.ts";
 /** The steps of an installation other than writing content into the store. */
 export interface Installation {
   /** Returns the installed release of a package. Called for the plan, and again while the lock is held. */
-  findInstalled?(name: string): Promise<KubePkg | undefined>;
+  findInstalled?(id: PackageId): Promise<KubePkg | undefined>;
   /** Checks, before anything is written, that `finish` can succeed. */
   prepare?(): Promise<void>;
   /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
@@ -211,7 +212,7 @@ export class PackageImport {
   }
 
   async #findInstalled(): Promise<{ installed?: KubePkg }> {
-    const installed = await this.#options.installation?.findInstalled?.(this.kubepkg.metadata.name);
+    const installed = await this.#options.installation?.findInstalled?.(packageIdOf(this.kubepkg));
     return installed === undefined ? {} : { installed };
   }
 

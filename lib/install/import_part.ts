@@ -1,16 +1,18 @@
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { KubePkg, PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
+import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../store/blob_pieces.ts";
 import type { PieceStore } from "../store/blob_store.ts";
 import { checkPart, formatParts, missingParts, type PendingPackage } from "./pending_packages.ts";
+import { absentIfBroken } from "./records/record_file.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** The records of pending packages. */
 export interface PendingStore {
-  read(name: string): Promise<PendingPackage | undefined>;
+  read(id: PackageId): Promise<PendingPackage | undefined>;
   /** Durable when the promise resolves. */
   write(pending: PendingPackage): Promise<void>;
 }
@@ -159,10 +161,11 @@ export class PartImport {
     this.#received = [...received].filter((number) => !bad.has(number)).sort((a, b) => a - b);
     await this.#record(this.#received);
     if (broken.length === 0) return;
-    const { metadata: { name }, spec: { version } } = this.#kubepkg;
     const parts = formatParts([...bad].sort((a, b) => a - b));
     throw new CorruptError(
-      `Cannot import ${name}@${version}: ${broken.join("; ")}; it was assembled from ${parts}; import these again`,
+      `Cannot import ${formatRelease(this.#kubepkg)}: ${
+        broken.join("; ")
+      }; it was assembled from ${parts}; import these again`,
     );
   }
 
@@ -183,8 +186,11 @@ export class PartImport {
   }
 
   async #checkPart(): Promise<readonly number[]> {
-    const pending = await this.#options.pending.read(this.#kubepkg.metadata.name);
     const { force } = this.#options;
+    const pending = await this.#options.pending.read(packageIdOf(this.#kubepkg)).catch((error) => {
+      if (!force) throw error;
+      return absentIfBroken(error);
+    });
     return checkPart(this.#kubepkg, this.#part, { pending, force, what: this.#bundle.what });
   }
 

@@ -1,4 +1,5 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
+import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
@@ -7,6 +8,7 @@ import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle
 import type { ImportOptions, ImportResult } from "./import_package.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { absentIfBroken } from "./records/record_file.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** Options of `installBundle`. */
@@ -34,6 +36,10 @@ export interface InstallResult extends ImportResult {
   readonly handoverNote?: string;
   /** The archive with the images of the package. */
   readonly imageFile?: ImageFileResult;
+  /** Other namespaces in which a package of the same name is installed, which is another package; sorted. */
+  readonly sameNameIn?: readonly string[];
+  /** Records of the package that could not be read, and were renamed to these paths. */
+  readonly setAside?: readonly string[];
 }
 
 /**
@@ -73,6 +79,7 @@ async function installAll(
 ): Promise<PackageOutcome<InstallResult>[]> {
   const handedOver = new Map<KubePkg, HandoverResult>();
   const imageFiles = new Map<KubePkg, ImageFileResult | undefined>();
+  const setAside = new Map<KubePkg, readonly string[]>();
   const { force, pruneData } = options;
   const files = new ImageFiles({ ...images, store, records: records.images, force });
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
@@ -86,7 +93,7 @@ async function installAll(
     }),
     findRefusal: (kubepkg, bytesToWrite) => files.findRefusal(kubepkg, bytesToWrite),
     installation: {
-      findInstalled: (name) => records.read(name),
+      findInstalled: (id) => force ? records.read(id).catch(absentIfBroken) : records.read(id),
       prepare: async () => {
         await handover?.prepare();
         await files.prepare();
@@ -96,6 +103,7 @@ async function installAll(
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },
       finish: async (kubepkg, { isRepair }) => {
+        if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
         if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
@@ -120,12 +128,16 @@ async function installAll(
       await records.pending.removeRelease(kubepkg);
     }
     const imageFile = imageFiles.get(kubepkg);
+    const aside = setAside.get(kubepkg) ?? [];
+    const sameNameIn = await listSameName(packageIdOf(kubepkg), records);
     done.push({
       ...outcome,
       result: {
         ...outcome.result,
         ...describeHandover(handedOver.get(kubepkg)),
         ...(imageFile === undefined ? {} : { imageFile }),
+        ...(sameNameIn.length === 0 ? {} : { sameNameIn }),
+        ...(aside.length === 0 ? {} : { setAside: aside }),
       },
     });
   }
@@ -143,4 +155,15 @@ function describeHandover(
     ...(remaining === undefined ? {} : { remaining }),
     ...(note === undefined ? {} : { handoverNote: note }),
   };
+}
+
+// A package whose record cannot be read counts as installed.
+async function listSameName({ namespace, name }: PackageId, records: PackageRecords): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of await records.listIds()) {
+    if (id.name !== name || id.namespace === namespace) continue;
+    const isInstalled = await records.read(id).then((it) => it !== undefined, () => true);
+    if (isInstalled) found.push(id.namespace);
+  }
+  return found;
 }

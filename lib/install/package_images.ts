@@ -2,6 +2,7 @@ import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
@@ -31,7 +32,7 @@ export async function readInstalledImages(
   // For other platforms the store may hold some content from elsewhere; it does not belong to the package.
   const own = new Set(lines.filter(({ type }) => type === "manifest").map(({ digest }) => digest));
   const found = await readImageGraphs(kubepkg, {
-    what: `${kubepkg.metadata.name}@${kubepkg.spec.version}`,
+    what: formatRelease(kubepkg),
     readManifest: async (repository, digest) => {
       return own.size > 0 && !own.has(digest) ? undefined : await store.readManifest(repository, digest);
     },

@@ -1,13 +1,30 @@
-import { createFolder, removeIfPresent, syncFolder, writeFileDurably } from "../files/durable.ts";
-import { imagesOf } from "../kubepkg/images_of.ts";
-import { isPackageName, type KubePkg } from "../kubepkg/kubepkg.ts";
+import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
-import type { Digest } from "../oci/digest.ts";
-import { parseJson } from "../oci/json.ts";
 import { INGEST } from "../store/layout.ts";
 import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
+import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
+
+/** A package whose record cannot be read. */
+export interface RecordProblem {
+  readonly id: PackageId;
+  readonly error: RecordError;
+}
+
+/** What a scan of the records has found. */
+export interface PackageScan {
+  /** The installed packages whose record can be read, sorted by name and namespace. */
+  readonly packages: readonly KubePkg[];
+  readonly problems: readonly RecordProblem[];
+}
+
+const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
+const INDENT = 2;
 
 /** The records of installed packages and of their earlier releases, one folder for each package in `<data>/kubepkg`. */
 export class PackageRecords {
@@ -17,13 +34,15 @@ export class PackageRecords {
   readonly pending: PendingPackages;
   /** The records of archives with the images of packages. */
   readonly images: ImageFileRecords;
-  readonly #root: string;
+  readonly #folders: PackageFolders;
+  readonly #writer: RecordWriter;
   readonly #ingest: string;
   readonly #randomName: () => string;
 
   /** @param data the data folder */
   constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
-    this.#root = `${data}/kubepkg`;
+    this.#folders = new PackageFolders(data);
+    this.#writer = new RecordWriter(data, randomName);
     this.#ingest = `${data}/${INGEST}`;
     this.#randomName = randomName;
     this.handovers = new HandoverRecords(data, randomName);
@@ -31,63 +50,120 @@ export class PackageRecords {
     this.images = new ImageFileRecords(data, randomName);
   }
 
-  /** Returns the installed release of a package. @throws {CorruptError} when its record is not valid */
-  async read(name: string): Promise<KubePkg | undefined> {
-    return isPackageName(name) ? await readRecord(`${this.#root}/${name}/current.json`) : undefined;
-  }
-
-  /** Lists all installed packages, sorted by name. @throws {CorruptError} when a record is not valid */
-  async list(): Promise<KubePkg[]> {
-    const found: KubePkg[] = [];
-    for (const name of (await namesIn(this.#root)).sort()) {
-      const record = await this.read(name);
-      if (record !== undefined) found.push(record);
+  /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
+  async read(id: PackageId): Promise<KubePkg | undefined> {
+    for (const folder of await this.#folders.placesOf(id)) {
+      const found = await readRelease(`${folder}/${RECORD.current}`);
+      if (found !== undefined && isSamePackage(packageIdOf(found), id)) return found;
     }
-    return found;
+    return undefined;
   }
 
-  /** Lists the names of all packages that have a record of any kind, also those that are not installed; sorted. */
-  async listNames(): Promise<string[]> {
-    return (await namesIn(this.#root)).filter(isPackageName).sort();
+  /** Lists the packages that have a folder, sorted by name and namespace; not every one is installed. */
+  async listIds(): Promise<PackageId[]> {
+    return await this.#folders.list();
   }
 
-  /** Lists the releases that were installed before the current one, the oldest first. */
-  async listHistory(name: string): Promise<KubePkg[]> {
-    if (!isPackageName(name)) return [];
-    const found: KubePkg[] = [];
-    for (const file of await this.#historyFiles(name)) {
-      const record = await readRecord(`${this.#root}/${name}/history/${file}`);
-      if (record !== undefined) found.push(record);
+  /** Lists all installed packages whose record can be read, sorted by name and namespace. */
+  async list(): Promise<readonly KubePkg[]> {
+    return (await this.scan()).packages;
+  }
+
+  /** Lists all installed packages, and the records that cannot be read. */
+  async scan(): Promise<PackageScan> {
+    const packages: KubePkg[] = [];
+    const problems: RecordProblem[] = [];
+    for (const id of await this.listIds()) {
+      try {
+        const record = await this.read(id);
+        if (record !== undefined) packages.push(record);
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error;
+        problems.push({ id, error });
+      }
     }
-    return found;
+    return { packages, problems };
+  }
+
+  /** Lists the readable releases that were installed before the current one, the oldest first. */
+  async listHistory(id: PackageId): Promise<readonly KubePkg[]> {
+    return (await this.scanHistory(id)).packages.filter((kubepkg) => isSamePackage(packageIdOf(kubepkg), id));
+  }
+
+  /**
+   * Lists everything in the history of a package, the oldest first, and the records that cannot be read. crpe 0.1.0 also kept
+   * releases of the same name and another namespace there.
+   */
+  async scanHistory(id: PackageId): Promise<PackageScan> {
+    const packages: KubePkg[] = [];
+    const problems: RecordProblem[] = [];
+    // A folder that counts first has the later releases.
+    for (const folder of (await this.#folders.placesOf(id)).reverse()) {
+      for (const path of await this.#folders.listHistoryFiles(folder)) {
+        try {
+          const record = await readRelease(path);
+          if (record !== undefined) packages.push(record);
+        } catch (error) {
+          if (!(error instanceof RecordError)) throw error;
+          problems.push({ id, error });
+        }
+      }
+    }
+    return { packages, problems };
   }
 
   /**
    * Records a package as installed. The release that was installed before goes into the history. Any release of the
-   * package that was pending is pending no longer.
+   * package that was pending is pending no longer. The caller holds the installation lock.
    */
   async write(kubepkg: KubePkg): Promise<void> {
-    const { name } = kubepkg.metadata;
-    const installed = await this.read(name);
+    const id = packageIdOf(kubepkg);
+    const installed = await this.read(id);
+    await this.#folders.settle(id.name);
     if (installed !== undefined) await this.#addToHistory(installed);
-    await this.#writeRecord(`${name}/current.json`, kubepkg);
-    await this.pending.remove(name);
+    await this.#writer.write(`${this.#folders.pathOf(id)}/${RECORD.current}`, formatRecord(kubepkg, INDENT));
+    await this.pending.remove(id);
   }
 
   /**
-   * Removes the records of a package and of its history. The record of the installed release is removed last, so that
-   * an interrupted removal can be repeated. A pending release stays pending.
+   * Removes the records of a package and of its history, also those that cannot be read. The record of the installed
+   * release is removed last, so that an interrupted removal can be repeated. A pending release stays pending.
    */
-  async remove(name: string): Promise<void> {
-    if (!isPackageName(name)) return;
-    const folder = `${this.#root}/${name}`;
-    for (const file of await namesIn(`${folder}/history`)) await removeIfPresent(`${folder}/history/${file}`);
-    await removeIfPresent(`${folder}/history`);
-    await this.handovers.remove(name);
-    await removeIfPresent(`${folder}/current.json`);
+  async remove(id: PackageId): Promise<void> {
+    // An invalid name must not become part of a path.
+    if (!isPackageId(id)) return;
+    await this.#folders.settle(id.name);
+    const folder = this.#folders.pathOf(id);
+    const last = [RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
+    for (const path of await this.#listHistoryFolder(folder)) await removeIfPresent(path);
+    await removeIfPresent(`${folder}/${RECORD.history}`);
+    for (const file of last) await removeIfPresent(`${folder}/${file}`);
     // The folder stays if it has other files of the package, or if one is written at this moment.
     await removeIfPresent(folder).catch(() => {});
-    await syncFolder(this.#root);
+    await syncFolder(this.#folders.root);
+  }
+
+  /** Lists every record of a package that cannot be read. */
+  async listProblems(id: PackageId): Promise<readonly RecordError[]> {
+    const found = await Promise.all([
+      findProblem(() => this.read(id)),
+      findProblem(() => this.handovers.read(id)),
+      findProblem(() => this.pending.read(id)),
+    ]);
+    const { problems } = await this.scanHistory(id);
+    return [...found.filter((error) => error !== undefined), ...problems.map(({ error }) => error)];
+  }
+
+  /**
+   * Renames every record of a package that cannot be read to `<file>.broken`, so that the package can be installed again.
+   * The caller holds the installation lock.
+   *
+   * @returns the new names
+   */
+  async setAsideBroken(id: PackageId): Promise<string[]> {
+    const paths: string[] = [];
+    for (const { path } of await this.listProblems(id)) paths.push(await setRecordAside(path));
+    return paths;
   }
 
   /**
@@ -117,68 +193,30 @@ export class PackageRecords {
 
   // An interrupted installation may have added the release to the history already; it is not added twice.
   async #addToHistory(installed: KubePkg): Promise<void> {
-    const { name } = installed.metadata;
-    const last = (await this.#historyFiles(name)).at(-1);
-    const record = formatRecord(installed);
-    if (last !== undefined && await Deno.readTextFile(`${this.#root}/${name}/history/${last}`) === record) return;
-    const number = last === undefined ? 1 : Number.parseInt(last) + 1;
-    await this.#writeRecord(`${name}/history/${String(number).padStart(6, "0")}.json`, installed);
+    const folder = this.#folders.pathOf(packageIdOf(installed));
+    const last = (await this.#folders.listHistoryFiles(folder)).at(-1);
+    const record = formatRecord(installed, INDENT);
+    if (last !== undefined && await readTextIfPresent(last) === record) return;
+    await this.#writer.write(await this.#folders.nextHistoryFile(folder), record);
   }
 
-  async #historyFiles(name: string): Promise<string[]> {
-    return (await namesIn(`${this.#root}/${name}/history`)).filter((file) => /^[0-9]{6,}\.json$/.test(file)).sort();
-  }
-
-  async #writeRecord(path: string, kubepkg: KubePkg): Promise<void> {
-    const bytes = new TextEncoder().encode(formatRecord(kubepkg));
-    await writeFileDurably(`${this.#root}/${path}`, bytes, { temporary: `${this.#ingest}/${this.#randomName()}.tmp` });
+  async #listHistoryFolder(folder: string): Promise<string[]> {
+    const history = `${folder}/${RECORD.history}`;
+    const entries = await listFolder(history) ?? [];
+    return entries.map(({ name }) => `${history}/${name}`);
   }
 }
 
-function formatRecord(kubepkg: KubePkg): string {
-  return `${JSON.stringify(kubepkg, undefined, 2)}\n`;
+async function readRelease(path: string): Promise<KubePkg | undefined> {
+  return await readRecordFile(path, LIMITS, (document) => parseKubePkg(document, path));
 }
 
-const RECORD_LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
-
-async function readRecord(path: string): Promise<KubePkg | undefined> {
+async function findProblem(read: () => Promise<unknown>): Promise<RecordError | undefined> {
   try {
-    return parseKubePkg(parseJson(await Deno.readFile(path), path, RECORD_LIMITS), path);
+    await read();
+    return undefined;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof RecordError) return error;
     throw error;
   }
-}
-
-async function namesIn(path: string): Promise<string[]> {
-  try {
-    return (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name).filter((name) => !name.startsWith("."));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-/**
- * Collects the digests of all content that packages need: the installed releases, their history (for a rollback), and
- * the pending releases (so that content which was received is not transferred again).
- *
- * @param except the name of an installed package to leave out
- * @throws {CorruptError} when a record is not valid, because the content that it needs is not known then
- */
-export async function collectPackageDigests(records: PackageRecords, except?: string): Promise<Set<Digest>> {
-  const found = new Set<Digest>();
-  for (const installed of await records.list()) {
-    if (installed.metadata.name === except) continue;
-    for (const kubepkg of [installed, ...await records.listHistory(installed.metadata.name)]) {
-      addDigests(kubepkg, found);
-    }
-  }
-  for (const { kubepkg } of await records.pending.list()) addDigests(kubepkg, found);
-  return found;
-}
-
-function addDigests(kubepkg: KubePkg, found: Set<Digest>): void {
-  for (const { digest } of kubepkg.status?.digests ?? []) found.add(digest);
-  for (const { digest } of imagesOf(kubepkg)) if (digest !== undefined) found.add(digest);
 }

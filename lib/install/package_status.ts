@@ -1,4 +1,5 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
 import { readHandedOver } from "./hand_over_package.ts";
@@ -17,6 +18,7 @@ export type PackageState = "applied" | "failed" | "pending" | "unknown" | "not h
 /** What the cluster is seen to have of a package. */
 export interface PackageStatus {
   readonly name: string;
+  readonly namespace: string;
   /** The installed version. */
   readonly version: string;
   /** The version that was handed over last. */
@@ -45,10 +47,11 @@ type Finding = Pick<PackageStatus, "state" | "reason" | "where" | "isRetried"> &
 
 /** Reads what the cluster has of an installed package. @throws {CorruptError} when its record is not valid */
 export async function readPackageStatus(installed: KubePkg, options: StatusOptions): Promise<PackageStatus> {
-  const { metadata: { name }, spec: { version } } = installed;
-  const found = await readHandedOver(name, options);
+  const { version } = installed.spec;
+  const id = packageIdOf(installed);
+  const found = await readHandedOver(id, options);
   if (found === undefined || found === "lost") {
-    return { name, version, state: "not handed over", isRemoving: false };
+    return { ...id, version, state: "not handed over", isRemoving: false };
   }
   const isRemoving = found.isRemoving === true;
   const objects = isRemoving
@@ -58,7 +61,7 @@ export async function readPackageStatus(installed: KubePkg, options: StatusOptio
   const present = isAsked ? await options.cluster.listPresent(objects) : undefined;
   const seen = new Set(present);
   return {
-    name,
+    ...id,
     version,
     handedOver: found.kubepkg?.spec.version,
     isRemoving,

@@ -1,106 +1,154 @@
-import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { removeIfPresent } from "../files/durable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { compareVersions } from "../kubepkg/compare_versions.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import {
+  comparePackageIds,
+  DEFAULT_NAMESPACE,
+  formatRelease,
+  isSamePackage,
+  type PackageId,
+  packageIdOf,
+} from "../kubepkg/package_id.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
 import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
-import { isJsonObject, parseJson } from "../oci/json.ts";
+import { isJsonObject } from "../oci/json.ts";
 import { sweepPieces } from "../store/data_folder.ts";
-import { INGEST } from "../store/layout.ts";
+import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import {
+  absentIfBroken,
+  formatRecord,
+  readRecordFile,
+  RecordError,
+  RecordWriter,
+  setRecordAside,
+} from "./records/record_file.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
 
+/** What a scan of the pending packages has found. */
+export interface PendingScan {
+  /** Sorted by name and namespace. */
+  readonly pending: readonly PendingPackage[];
+  readonly problems: readonly RecordError[];
+}
+
 /**
- * The records of pending packages, at most one release of each name, in `<data>/kubepkg/<name>/pending.json`. Garbage
- * collection and eviction keep the content that they name, although nothing else refers to it yet.
+ * The records of pending packages, at most one release of each, in the file `pending.json` of its folder. Garbage collection
+ * and eviction keep the content that they name, although nothing else refers to it yet.
  */
 export class PendingPackages {
   readonly #data: string;
-  readonly #root: string;
-  readonly #ingest: string;
-  readonly #randomName: () => string;
+  readonly #folders: PackageFolders;
+  readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+  constructor(data: string, randomName?: () => string) {
     this.#data = data;
-    this.#root = `${data}/kubepkg`;
-    this.#ingest = `${data}/${INGEST}`;
-    this.#randomName = randomName;
+    this.#folders = new PackageFolders(data);
+    this.#writer = new RecordWriter(data, randomName);
   }
 
-  /** Reads the record of a pending package. @throws {CorruptError} when the record is not valid */
-  async read(name: string): Promise<PendingPackage | undefined> {
-    const path = this.#path(name);
-    try {
-      return parsePending(await Deno.readFile(path), path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+  /** Reads the record of a pending package. @throws {RecordError} when the record cannot be read */
+  async read(id: PackageId): Promise<PendingPackage | undefined> {
+    return (await this.#find(id))?.pending;
+  }
+
+  /** Lists all pending packages, sorted by name and namespace. @throws {RecordError} when a record cannot be read */
+  async list(): Promise<readonly PendingPackage[]> {
+    const { pending, problems: [problem] } = await this.scan();
+    if (problem !== undefined) throw problem;
+    return pending;
+  }
+
+  /** Lists the pending packages whose record can be read, and the records that cannot. */
+  async scan(): Promise<PendingScan> {
+    const pending: PendingPackage[] = [];
+    const problems: RecordError[] = [];
+    const folders = (await listFolder(this.#folders.root) ?? []).filter(({ isDirectory, name }) =>
+      isDirectory && !name.startsWith(".")
+    );
+    for (const { name } of folders) {
+      try {
+        const found = await readPending(`${this.#folders.root}/${name}/${RECORD.pending}`);
+        if (found !== undefined) pending.push(found);
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error;
+        problems.push(error);
+      }
     }
+    const compare = (a: PendingPackage, b: PendingPackage) =>
+      comparePackageIds(packageIdOf(a.kubepkg), packageIdOf(b.kubepkg));
+    return { pending: pending.sort(compare), problems };
   }
 
-  /** Lists all pending packages, sorted by name. @throws {CorruptError} when a record is not valid */
-  async list(): Promise<PendingPackage[]> {
-    const found: PendingPackage[] = [];
-    const folders = (await listFolder(this.#root) ?? []).filter(({ isDirectory }) => isDirectory);
-    for (const { name } of folders.sort((a, b) => a.name < b.name ? -1 : 1)) {
-      const pending = await this.read(name);
-      if (pending !== undefined) found.push(pending);
-    }
-    return found;
-  }
-
-  /** Writes the record of a pending package durably. It replaces an earlier record of the same name. */
+  /**
+   * Writes the record of a pending package durably. It replaces an earlier record of the same package; one that cannot be
+   * read is kept as `pending.json.broken`.
+   */
   async write(pending: PendingPackage): Promise<void> {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(pending, undefined, 2)}\n`);
-    const path = this.#path(pending.kubepkg.metadata.name);
-    await writeFileDurably(path, bytes, { temporary: `${this.#ingest}/${this.#randomName()}.tmp` });
+    const id = packageIdOf(pending.kubepkg);
+    const path = `${this.#folders.pathOf(id)}/${RECORD.pending}`;
+    await this.#folders.settlePending(id.name);
+    await readPending(path).catch(async (error) => {
+      absentIfBroken(error);
+      await setRecordAside(path);
+    });
+    await this.#writer.write(path, formatRecord(pending, 2));
   }
 
   /** Removes the record of a package, and the pieces of blobs that no other pending package needs. */
-  async remove(name: string): Promise<void> {
-    const pending = await this.read(name).catch(undefinedIfCorrupt);
-    await removeIfPresent(this.#path(name));
-    if (pending === undefined) return;
-    const digests = digestsOf(pending);
-    const others = await this.list().catch(undefinedIfCorrupt);
+  async remove(id: PackageId): Promise<void> {
+    const found = await this.#find(id).catch(absentIfBroken);
+    await removeIfPresent(found?.path ?? `${this.#folders.pathOf(id)}/${RECORD.pending}`);
+    if (found === undefined) return;
+    const digests = digestsOf(found.pending);
+    const { pending: others, problems } = await this.scan();
     // A record is not readable, so the pieces that it needs are not known. They are left to garbage collection.
-    if (others === undefined) return;
+    if (problems.length > 0) return;
     const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
     await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
   }
 
   /** Removes the record of a package as `remove` does, unless another release of it is pending. */
   async removeRelease(kubepkg: KubePkg): Promise<void> {
-    const { name } = kubepkg.metadata;
-    const pending = await this.read(name).catch(undefinedIfCorrupt);
-    if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(name);
+    const id = packageIdOf(kubepkg);
+    const pending = await this.read(id).catch(absentIfBroken);
+    if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(id);
   }
 
-  #path(name: string): string {
-    return `${this.#root}/${name}/pending.json`;
+  // crpe 0.1.0 wrote the record of every namespace into the folder `<name>`, which is the one of the namespace `default`.
+  async #find(id: PackageId): Promise<{ path: string; pending: PendingPackage } | undefined> {
+    const own = `${this.#folders.pathOf(id)}/${RECORD.pending}`;
+    const shared = `${this.#folders.pathOf({ ...id, namespace: DEFAULT_NAMESPACE })}/${RECORD.pending}`;
+    if (own !== shared) {
+      const pending = await readPending(shared).catch(absentIfBroken);
+      if (pending !== undefined && isSamePackage(packageIdOf(pending.kubepkg), id)) return { path: shared, pending };
+    }
+    const pending = await readPending(own);
+    if (pending === undefined || !isSamePackage(packageIdOf(pending.kubepkg), id)) return undefined;
+    return { path: own, pending };
   }
+}
+
+async function readPending(path: string): Promise<PendingPackage | undefined> {
+  return await readRecordFile(path, LIMITS, (document) => parsePending(document, path));
 }
 
 function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {
   return new Set((kubepkg.status?.digests ?? []).map(({ digest }) => digest));
 }
 
-function undefinedIfCorrupt(error: unknown): undefined {
-  if (!(error instanceof CorruptError)) throw error;
-}
-
-function parsePending(bytes: Uint8Array, path: string): PendingPackage {
-  const json = parseJson(bytes, path, LIMITS);
+function parsePending(json: unknown, path: string): PendingPackage {
   const { kubepkg, part } = isJsonObject(json) ? json : {};
   const parsed = { kubepkg: parseKubePkg(kubepkg, path) };
   if (part === undefined) return parsed;
   const { id, count, came, received = came } = isJsonObject(part) ? part : {}; // crpe 0.1.0 wrote `came`
   const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
   if (!isDigest(id) || !isNumber(count) || !Array.isArray(received) || !received.every(isNumber)) {
-    throw new CorruptError(`Cannot use ${path}: the field part is not valid; remove the file to start over`);
+    throw new CorruptError(`Cannot use ${path}: the field part is not valid`);
   }
   return { ...parsed, part: { id, count, received } };
 }
@@ -150,8 +198,8 @@ export function checkPart(
 ): readonly number[] {
   // A pending push has no parts that could conflict.
   if (pending?.part === undefined) return [];
-  const { name } = kubepkg.metadata;
   const [version, other] = [kubepkg.spec.version, pending.kubepkg.spec.version];
+  const release = formatRelease(kubepkg);
   const { id, received } = pending.part;
   const isSame = id === part.id && part.count === pending.part.count &&
     formatCanonicalJson(kubepkg) === formatCanonicalJson(pending.kubepkg);
@@ -160,11 +208,11 @@ export function checkPart(
   if (force || order > 0 || received.length === 0) return [];
   const packed = order === 0 ? `, packed as ${id},` : "";
   const verb = received.length === 1 ? "was" : "were";
-  const earlier = `${formatParts(received)} of ${name}@${other}${packed} ${verb} imported before`;
+  const earlier = `${formatParts(received)} of ${formatRelease(pending.kubepkg)}${packed} ${verb} imported before`;
   throw new RefusedError(
     order < 0
-      ? `Cannot import ${name}@${version}: ${earlier}, which is higher; --force discards the earlier parts`
-      : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${name}@${version} ` +
+      ? `Cannot import ${release}: ${earlier}, which is higher; --force discards the earlier parts`
+      : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${release} ` +
         `(${part.id}); ${earlier}; import the parts of one pack, or discard the earlier parts with --force`,
   );
 }

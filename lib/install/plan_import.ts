@@ -1,6 +1,7 @@
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatRelease } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -14,7 +15,7 @@ const SHOWN_DIGEST = 19;
 
 /** The facts that `planImport` decides by. */
 export interface PlanImportOptions {
-  /** The release that is installed under the package's name. */
+  /** The installed release of the package. */
   readonly installed?: KubePkg;
   /** Allows a downgrade and a changed re-issue, and imports a release again that is already installed. */
   readonly force?: boolean;
@@ -111,8 +112,8 @@ function refuseVersion(
   { installed, force }: Pick<PlanImportOptions, "installed" | "force">,
 ): RefusedError | undefined {
   if (force || installed === undefined || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
-  const { metadata: { name }, spec: { version } } = kubepkg;
-  const refuse = (reason: string) => new RefusedError(`Cannot import ${name}@${version}: ${reason}`);
+  const { version } = kubepkg.spec;
+  const refuse = (reason: string) => new RefusedError(`Cannot import ${formatRelease(kubepkg)}: ${reason}`);
   if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher; --force allows it`);
   const [old, candidate] = [installed, kubepkg].map((it) => digestOfIdentity(it).slice(0, SHOWN_DIGEST));
   const what = installedVersion === version ? "that version" : `${installedVersion}, which is the same version,`;
@@ -181,13 +182,13 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
 
 /** Creates the error for blobs that neither the bundle nor the store has. */
 export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): IncompleteError {
-  const { metadata: { name }, spec: { version }, status } = kubepkg;
+  const { status } = kubepkg;
   const images = imagesThatNeed(kubepkg, new Set(missing));
   const shown = missing.slice(0, 10).join(", ") + (missing.length > 10 ? ` and ${missing.length - 10} more` : "");
   const isDelta = missing.some((digest) => status?.omitted?.includes(digest));
   const blobs = missing.length === 1 ? "a blob is" : `${missing.length} blobs are`;
   return new IncompleteError(
-    `Cannot import ${name}@${version}: ${blobs} neither in the bundle nor in the store, needed by ${
+    `Cannot import ${formatRelease(kubepkg)}: ${blobs} neither in the bundle nor in the store, needed by ${
       images.join(", ")
     }: ${shown}${isDelta ? "; pack it without --have or --since" : ""}`,
     missing,
@@ -225,12 +226,12 @@ export async function checkSpace(
 }
 
 function refuseSpace(
-  { metadata: { name }, spec: { version } }: KubePkg,
+  kubepkg: KubePkg,
   needed: number,
   free: number | undefined,
 ): NoSpaceError | undefined {
   if (free === undefined || needed <= free) return undefined;
   return new NoSpaceError(
-    `Cannot import ${name}@${version}: it needs ${needed} bytes, ${free} are free, ${needed - free} are missing`,
+    `Cannot import ${formatRelease(kubepkg)}: it needs ${needed} bytes, ${free} are free, ${needed - free} are missing`,
   );
 }

@@ -1,5 +1,6 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { identifyObject } from "../kubepkg/object_identity.ts";
+import { formatPackageId, isSamePackage, type PackageId } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type HandedOver, handedOverObjects } from "./handover/handover_records.ts";
@@ -13,6 +14,8 @@ export interface OtherPackages {
   readonly files: ReadonlySet<string>;
   /** False if a record cannot be read that would tell which objects a package has. */
   readonly isComplete: boolean;
+  /** The packages whose record of the hand-over cannot be read. */
+  readonly unreadable: readonly PackageId[];
   /** What is wrong with the records that cannot be read, a sentence each. */
   readonly warnings: readonly string[];
 }
@@ -21,33 +24,37 @@ export interface OtherPackages {
  * Reads what all packages but one have: those that are installed, and those whose first hand-over was not completed. A
  * record that is not valid does not get in the way; it is named.
  */
-export async function readOtherPackages(records: PackageRecords, except: string): Promise<OtherPackages> {
+export async function readOtherPackages(records: PackageRecords, except: PackageId): Promise<OtherPackages> {
   const objects: PackageObject[] = [];
   const files = new Set<string>();
   const warnings: string[] = [];
+  const unreadable: PackageId[] = [];
   let isComplete = true;
-  for (const name of await records.listNames()) {
-    if (name === except) continue;
+  for (const id of await records.listIds()) {
+    if (isSamePackage(id, except)) continue;
     const attempt = async <T>(read: () => Promise<T>): Promise<T | "unreadable"> => {
       try {
         return await read();
       } catch (error) {
         if (!(error instanceof CorruptError)) throw error;
         warnings.push(
-          `a record of the package ${name} is not valid, so nothing is deleted that it may need: ${error.message}`,
+          `a record of the package ${
+            formatPackageId(id)
+          } is not valid, so nothing is deleted that it may need: ${error.message}`,
         );
         return "unreadable";
       }
     };
-    const installed = await attempt(async () => readObjects(await records.read(name)));
-    const handedOver = await attempt(async () => readHandedOver(await records.handovers.read(name)));
+    const installed = await attempt(async () => readObjects(await records.read(id)));
+    const handedOver = await attempt(async () => readHandedOver(await records.handovers.read(id)));
     if (handedOver === "unreadable" || installed === "unreadable" && handedOver === undefined) isComplete = false;
     if (installed !== "unreadable" && installed !== undefined) { for (const object of installed) objects.push(object); }
+    if (handedOver === "unreadable") unreadable.push(id);
     if (handedOver === "unreadable" || handedOver === undefined) continue;
     for (const object of handedOver.objects) objects.push(object);
     for (const path of handedOver.files) files.add(path);
   }
-  return { objects, files, isComplete, warnings };
+  return { objects, files, isComplete, unreadable, warnings };
 }
 
 function readObjects(kubepkg: KubePkg | undefined): readonly PackageObject[] | undefined {

@@ -1,6 +1,8 @@
 import { rootDigest } from "../bundle/image_graph.ts";
+import { removeIfPresent } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
@@ -9,7 +11,10 @@ import type { Handover, HandoverPlace, HandoverResult } from "./handover/handove
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, removeImageFile } from "./image_files.ts";
 import { checkOwnedFile, removeOwnedFile } from "./handover/owned_file.ts";
-import { collectPackageDigests, type PackageRecords } from "./package_records.ts";
+import { collectPackageDigests } from "./package_digests.ts";
+import type { PackageRecords } from "./package_records.ts";
+import { RECORD } from "./records/package_folders.ts";
+import { absentIfBroken, type RecordError } from "./records/record_file.ts";
 
 /** An image of a removed package. */
 export interface ReleasedImage {
@@ -41,7 +46,9 @@ export interface RemoveOptions {
 /** The result of a removal. */
 export interface RemoveResult {
   readonly name: string;
-  readonly version: string;
+  readonly namespace: string;
+  /** The version that was installed; absent if the record could not be read. */
+  readonly version?: string;
   /**
    * Whether the package is removed. False for a dry run, and while nothing confirms that its objects are gone from the
    * cluster: its record, tags and manifests stay until then.
@@ -62,52 +69,53 @@ export interface RemoveResult {
  * Removes a package: its objects from the cluster, its tags and manifests from the store, and last its record and its
  * history. An interrupted removal can be repeated; it starts over.
  *
+ * With `forget`, records that cannot be read are removed as well. While the record of any package cannot be read, all images
+ * stay in the store.
+ *
  * @throws {Error} when the package is not installed, or the data folder is not writable
  * @throws {CorruptError} when a record is not valid, because what other packages need is not known then
  * @throws {RefusedError} when the package's file was changed by hand
+ * @throws {RecordError} when a record of the package cannot be read
  */
-export async function removePackage(name: string, options: RemoveOptions): Promise<RemoveResult> {
-  const { records, forgetImages, dryRun, forget } = options;
+export async function removePackage(id: PackageId, options: RemoveOptions): Promise<RemoveResult> {
+  const { records, dryRun, forget } = options;
   using _lock = dryRun ? undefined : await records.lock();
-  const installed = await records.read(name);
-  if (installed === undefined) throw new Error(`Cannot remove ${name}: it is not installed`);
-  const { version } = installed.spec;
+  const problems = forget ? await records.listProblems(id) : [];
+  const installed = await readInstalled(id, records, problems);
+  const result = { ...id, ...(installed === undefined ? {} : { version: installed.spec.version }) };
   // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
-  if (!dryRun) await checkWritable(records, name);
-  await collectPackageDigests(records, name);
-  const named = new Set((await listOthers(records, name)).flatMap(referencesOf));
-  const own = [installed, ...await records.listHistory(name)];
-  const inCluster = forget ? {} : await removeObjects(installed, options);
+  if (!dryRun) await checkWritable(records, formatPackageId(id));
+  const inCluster = forget || installed === undefined ? {} : await removeObjects(installed, options);
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {
-    const imageFile = await removeImageFile(records.images, installed, { dryRun: true });
-    return {
-      name,
-      version,
-      isRemoved: false,
-      untagged: [],
-      leftFiles: [],
-      ...inCluster,
-      ...(imageFile && { imageFile }),
-    };
+    const imageFile = installed && await removeImageFile(records.images, installed, { dryRun: true });
+    return { ...result, isRemoved: false, untagged: [], leftFiles: [], ...inCluster, ...(imageFile && { imageFile }) };
   }
-  const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
-    return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
-  });
-  // Packages may have become pending while the cluster was waited for.
-  const untagged = await forgetImages(images, await collectPackageDigests(records, name));
-  const imageFile = forget ? undefined : await removeImageFile(records.images, installed);
-  if (forget) await records.images.remove(installed);
-  const leftFiles = forget ? await leaveFiles(name, records) : [];
-  await records.remove(name);
-  return { name, version, isRemoved: true, untagged, leftFiles, ...inCluster, ...(imageFile && { imageFile }) };
+  const untagged = problems.length > 0 || installed === undefined ? [] : await releaseImages(installed, options);
+  const imageFile = forget || installed === undefined ? undefined : await removeImageFile(records.images, installed);
+  if (forget) await records.images.remove(id);
+  const leftFiles = forget ? await leaveFiles(id, records) : [];
+  // The record of the installed release is removed last.
+  for (const { path } of problems) if (!path.endsWith(`/${RECORD.current}`)) await removeIfPresent(path);
+  await records.remove(id);
+  return { ...result, isRemoved: true, untagged, leftFiles, ...inCluster, ...(imageFile && { imageFile }) };
+}
+
+async function readInstalled(
+  id: PackageId,
+  records: PackageRecords,
+  problems: readonly RecordError[],
+): Promise<KubePkg | undefined> {
+  const installed = problems.length > 0 ? await records.read(id).catch(absentIfBroken) : await records.read(id);
+  if (installed !== undefined || problems.length > 0) return installed;
+  throw new Error(`Cannot remove ${formatPackageId(id)}: it is not installed`);
 }
 
 async function removeObjects(
   installed: KubePkg,
   { records, openHandover, force, pruneData, dryRun }: RemoveOptions,
 ): Promise<Pick<RemoveResult, "handedOver" | "manifests">> {
-  const before = await readHandedOver(installed.metadata.name, { records, force });
+  const before = await readHandedOver(packageIdOf(installed), { records, force });
   const handover = openHandover(before === "lost" ? undefined : before?.place);
   if (handover === undefined) return {};
   const options = { handover, records, force, pruneData };
@@ -127,8 +135,8 @@ async function removeObjects(
  *
  * @returns the files that stay
  */
-async function leaveFiles(name: string, records: PackageRecords): Promise<string[]> {
-  const before = await readHandedOver(name, { records, force: true });
+async function leaveFiles(id: PackageId, records: PackageRecords): Promise<string[]> {
+  const before = await readHandedOver(id, { records, force: true });
   if (before === undefined || before === "lost") return [];
   const left: string[] = [];
   for (const file of before.files) {
@@ -143,6 +151,25 @@ async function leaveFiles(name: string, records: PackageRecords): Promise<string
   return left;
 }
 
+// What a package with an unreadable record needs is not known, so that nothing is released then.
+async function releaseImages(
+  installed: KubePkg,
+  { records, forgetImages }: RemoveOptions,
+): Promise<readonly string[]> {
+  const id = packageIdOf(installed);
+  const keep = await collectPackageDigests(records, id).catch((error) => {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  });
+  if (keep === undefined) return [];
+  const named = new Set((await listOthers(records, id)).flatMap(referencesOf));
+  const own = [installed, ...await records.listHistory(id)];
+  const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
+    return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
+  });
+  return await forgetImages(images, keep);
+}
+
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {
   await records.checkWritable().catch((cause) => {
     throw new Error(
@@ -152,10 +179,12 @@ async function checkWritable(records: PackageRecords, name: string): Promise<voi
   });
 }
 
-async function listOthers(records: PackageRecords, name: string): Promise<KubePkg[]> {
-  const others = (await records.list()).filter(({ metadata }) => metadata.name !== name);
-  const histories = await Promise.all(others.map(({ metadata }) => records.listHistory(metadata.name)));
-  return [...others, ...histories.flat()];
+async function listOthers(records: PackageRecords, id: PackageId): Promise<KubePkg[]> {
+  const others = (await records.list()).map(packageIdOf).filter((other) => !isSamePackage(other, id));
+  const releases = await Promise.all(others.map(async (other) => {
+    return [await records.read(other), ...await records.listHistory(other)].filter((it) => it !== undefined);
+  }));
+  return releases.flat();
 }
 
 function referencesOf(kubepkg: KubePkg): string[] {

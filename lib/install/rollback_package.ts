@@ -1,5 +1,6 @@
 import type { ContentStore } from "../content/source.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import { RefusedError } from "../oci/error.ts";
 import { handOverPackage, planHandover, readHandedOver } from "./hand_over_package.ts";
@@ -25,6 +26,7 @@ export interface RollbackOptions {
 /** The result of a rollback. */
 export interface RollbackResult {
   readonly name: string;
+  readonly namespace: string;
   /** The version that was installed; it stays in the history. */
   readonly from: string;
   /** The version that is installed now. */
@@ -49,18 +51,19 @@ export interface RollbackResult {
  *   others
  * @throws {IncompleteError} when content of the version is missing; nothing was changed
  */
-export async function rollBackPackage(name: string, options: RollbackOptions): Promise<RollbackResult> {
+export async function rollBackPackage(id: PackageId, options: RollbackOptions): Promise<RollbackResult> {
   const { store, records, to } = options;
   using _lock = await records.lock();
-  const installed = await records.read(name);
+  const name = formatPackageId(id);
+  const installed = await records.read(id);
   if (installed === undefined) throw new Error(`Cannot roll ${name} back: it is not installed`);
   const from = installed.spec.version;
-  const target = chooseVersion(installed, await records.listHistory(name), to);
-  if (target === installed) return { name, from, to: from, isChanged: false };
+  const target = chooseVersion(installed, await records.listHistory(id), to);
+  if (target === installed) return { ...id, from, to: from, isChanged: false };
   const version = target.spec.version;
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);
   const { force, pruneData } = options;
-  const before = await readHandedOver(name, { records, force });
+  const before = await readHandedOver(id, { records, force });
   const handover = options.openHandover(before === "lost" ? undefined : before?.place);
   await handover?.prepare();
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
@@ -73,7 +76,7 @@ export async function rollBackPackage(name: string, options: RollbackOptions): P
   await records.write(target);
   const warnings = planned?.warnings ?? [];
   return {
-    name,
+    ...id,
     from,
     to: version,
     isChanged: true,
@@ -106,7 +109,7 @@ function chooseVersion(installed: KubePkg, history: readonly KubePkg[], to: stri
   const target = others.find(({ spec: { version } }) => to === undefined || version === to);
   if (target !== undefined) return target;
   if (to === installed.spec.version) return installed;
-  const { name } = installed.metadata;
+  const name = formatPackageId(packageIdOf(installed));
   if (to === undefined) {
     throw new RefusedError(`Cannot roll ${name} back: ${installed.spec.version} is the only version that is kept`);
   }

@@ -1,4 +1,5 @@
 import { countBody } from "../bytes/counted_body.ts";
+import type { ConnectionInfo } from "./http_server.ts";
 
 /** A response that was sent to a client. */
 export interface SentAnswer {
@@ -27,17 +28,17 @@ export interface ExchangeOptions {
 }
 
 /** A request and its response. It also has the runtime's information about the request. */
-export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
+export class Exchange implements ConnectionInfo {
   /** Whether the handler counts the bytes of the response itself and calls `end`. */
   isCounted = false;
-  readonly #info: Deno.ServeHandlerInfo<Deno.NetAddr>;
+  readonly #info: ConnectionInfo;
   readonly #onBackpressure: ((waitsForClient: boolean) => void) | undefined;
   readonly #onSent: ((answer: SentAnswer) => void) | undefined;
   readonly #began: Pick<SentAnswer, "method" | "path" | "client"> & { readonly at: number } | undefined;
 
   constructor(
     request: Request,
-    info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+    info: ConnectionInfo,
     { onBackpressure, onSent }: ExchangeOptions = {},
   ) {
     this.#info = info;
@@ -56,6 +57,11 @@ export class Exchange implements Deno.ServeHandlerInfo<Deno.NetAddr> {
   /** The address of the client. */
   get remoteAddr(): Deno.NetAddr {
     return this.#info.remoteAddr;
+  }
+
+  /** The IP address at which the connection was accepted. */
+  get localAddress(): string {
+    return this.#info.localAddress;
   }
 
   /** Settles when the response was sent. Releases of Deno differ in whether it fulfils or rejects, so ignore that. */

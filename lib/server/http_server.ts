@@ -1,7 +1,10 @@
 import type { Listener } from "./listen.ts";
 
 /** Information about the connection of a request. */
-export type ConnectionInfo = Deno.ServeHandlerInfo<Deno.NetAddr>;
+export interface ConnectionInfo extends Deno.ServeHandlerInfo<Deno.NetAddr> {
+  /** The IP address at which the connection was accepted. */
+  readonly localAddress: string;
+}
 
 /** The maximum number of connections, and their time-outs in milliseconds. */
 export interface ConnectionLimits {
@@ -52,7 +55,7 @@ interface ServedConnection {
 type ServeOnConnection = (
   connection: Deno.Conn,
   signal: AbortSignal,
-  handler: (request: Request, info: ConnectionInfo) => Response | Promise<Response>,
+  handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Response | Promise<Response>,
   onError: (error: unknown) => Response,
   onListen: () => void,
 ) => Deno.HttpServer;
@@ -143,12 +146,13 @@ export class HttpServer {
     }
     const abort = new AbortController();
     const { handler, onError } = this.#options;
+    const { hostname: localAddress } = accepted.localAddr as Deno.NetAddr;
     const connection: ServedConnection = {
       abort,
       served: this.#serveOn(
         accepted,
         abort.signal,
-        (request, info) => handler(request, info, this.#begin(connection, info)),
+        (request, info) => handler(request, withLocalAddress(info, localAddress), this.#begin(connection, info)),
         onError,
         () => {},
       ),
@@ -165,7 +169,7 @@ export class HttpServer {
     connection.served.finished.then(end, end);
   }
 
-  #begin(connection: ServedConnection, { completed }: ConnectionInfo): OnBackpressure {
+  #begin(connection: ServedConnection, { completed }: Pick<ConnectionInfo, "completed">): OnBackpressure {
     connection.active++;
     let isWaiting = false;
     const onBackpressure = (waitsForClient: boolean) => {
@@ -220,6 +224,19 @@ export class HttpServer {
     clearInterval(this.#sweeper);
     this.#finish.resolve();
   }
+}
+
+// The runtime computes the remote address when it is read.
+function withLocalAddress(info: Deno.ServeHandlerInfo<Deno.NetAddr>, localAddress: string): ConnectionInfo {
+  return {
+    localAddress,
+    get remoteAddr() {
+      return info.remoteAddr;
+    },
+    get completed() {
+      return info.completed;
+    },
+  };
 }
 
 // Connections without a request are closed before those with a response in progress.

@@ -124,9 +124,9 @@ export class BundleFixture {
       fail("the imported package differs from the one that the checksum covers");
     }
     // A repair adds missing content, and leaves the record alone.
-    const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata.name);
+    const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata);
     const kubepkg = result.plan.isRepair && kept !== undefined ? kept : result.kubepkg;
-    const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata.name);
+    const recorded = await new PackageRecords(`${folder}/data`).read(kubepkg.metadata);
     // Filled-in fields may have another position after they are read again, so the canonical forms are compared.
     if (formatCanonicalJson(recorded) !== formatCanonicalJson(kubepkg)) {
       fail("the record differs from the imported package");

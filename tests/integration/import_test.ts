@@ -4,7 +4,7 @@ import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
-import { makeKubePkg } from "../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
 
 const REPO = "registry.test/app";
@@ -53,8 +53,8 @@ Deno.test("[38] of two concurrent imports of one package the higher version wins
     }
     const data = `${folder.path}/${target}`;
     const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-    assertEquals((await records.read("line4"))?.spec.version, "2.0.0", `round ${round}`);
-    assertEquals((await records.listHistory("line4")).length, outcomes.at(-1) === 0 ? 1 : 0);
+    assertEquals((await records.read(idOf("line4")))?.spec.version, "2.0.0", `round ${round}`);
+    assertEquals((await records.listHistory(idOf("line4"))).length, outcomes.at(-1) === 0 ? 1 : 0);
     const root = await store.resolve(REPO, "1");
     assertEquals(root?.digest, IMAGES[1]!.root.digest);
     assert(await isComplete(store, REPO, root!));

@@ -5,6 +5,7 @@ import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
+import { idOf } from "../support/kubepkg.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // The bytes in the buffers of two connections and a request: sent, but not received.
@@ -15,7 +16,7 @@ type AgentFixture = Awaited<ReturnType<typeof createAgentFixture>>;
 async function checkInstalled({ folder }: AgentFixture, version: string): Promise<void> {
   const data = `${folder.path}/site`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
-  assertEquals((await records.read("line4"))?.spec.version, version);
+  assertEquals((await records.read(idOf("line4")))?.spec.version, version);
   const root = await store.resolve(IMAGE_REPO, version);
   assert(root !== undefined && await isComplete(store, IMAGE_REPO, root));
   assertStringIncludes(await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`), `version: "${version}"`);

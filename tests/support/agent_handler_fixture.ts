@@ -30,7 +30,7 @@ export interface AskOptions {
 /** Creates an agent without a socket, and records its reports and errors. */
 export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}) {
   const folder = await TestFolder.create();
-  await Deno.mkdir(`${folder.path}/manifests`, { recursive: true });
+  await Deno.mkdir(`${folder.path}/manifests`);
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const reports: ImportReport[] = [];
@@ -42,6 +42,7 @@ export async function createAgentHandlerFixture(options: Partial<AgentOptions> =
     handover: new FolderHandover(`${folder.path}/manifests`),
     node: { id: "node-7", platforms: ["linux/arm64", "linux/amd64"] },
     token: TOKEN,
+    isOwnHost: (host) => host === new URL(BASE).hostname,
     maxBundle: undefined,
     freeBytes: () => Promise.resolve(undefined),
     takeLease: () => {

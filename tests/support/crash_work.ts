@@ -15,7 +15,7 @@ import { makeParts, type PartItem } from "./bundle_parts.ts";
 import { makeBytes, readAll } from "./content.ts";
 import { FakeUpstream } from "./fake_upstream.ts";
 import { buildImage, buildIndex, type BuiltImage } from "./images.ts";
-import { makeKubePkg } from "./kubepkg.ts";
+import { idOf, makeKubePkg } from "./kubepkg.ts";
 import { writeImage } from "./put_image.ts";
 
 /** The work of a process that is killed. */
@@ -164,13 +164,17 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
   const data = `${root}/data`;
   const records = new PackageRecords(data);
   // After a removal that was interrupted at its end, nothing is left to do.
-  if (await records.read(PACKAGE) === undefined) return;
+  if (await records.read(idOf(PACKAGE)) === undefined) return;
   const handover = new FolderHandover(`${root}/manifests`, {
     addons: { readState: () => Promise.resolve({ state: "applied" }), listPresent: () => Promise.resolve([]) },
   });
   const options = { records, openHandover: () => handover };
-  if (work === "rollback") await rollBackPackage(PACKAGE, { ...options, store: new DiskStore(data), to: "1.0.0" });
-  else {
-    await removePackage(PACKAGE, { ...options, forgetImages: (images, keep) => forgetImages(data, images, keep) });
+  if (work === "rollback") {
+    await rollBackPackage(idOf(PACKAGE), { ...options, store: new DiskStore(data), to: "1.0.0" });
+  } else {
+    await removePackage(idOf(PACKAGE), {
+      ...options,
+      forgetImages: (images, keep) => forgetImages(data, images, keep),
+    });
   }
 }

@@ -178,6 +178,7 @@ const AGENT_ROUTES: Readonly<Record<AgentRoute["kind"], readonly { request: stri
     { request: "PUT /kubepkgs", heading: "PUT /kubepkgs" },
   ],
   package: [{ request: "GET /kubepkgs/web", heading: "GET /kubepkgs/NAME" }],
+  manifests: [{ request: "GET /kubepkgs/web/manifests", heading: "GET /kubepkgs/NAME/manifests" }],
   plan: [{ request: "POST /kubepkgs/plan", heading: "POST /kubepkgs/plan" }],
   blob: ["GET", "PUT"].map((method) => ({
     request: `${method} /kubepkgs/blobs/sha256:${"0".repeat(64)}`,

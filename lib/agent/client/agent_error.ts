@@ -1,5 +1,6 @@
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
+import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
 
 /** The limits of a response body. */
 export const ANSWER_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
@@ -11,12 +12,21 @@ export class AgentError extends Error {
   readonly status: number | undefined;
   /** Whether a retry may succeed. */
   readonly isTransient: boolean;
+  /** Why no response was received; `undefined` if one was. */
+  readonly failure: TransportFailure | undefined;
 
-  constructor(message: string, options: { status?: number; isTransient: boolean; cause?: unknown }) {
+  constructor(message: string, options: AgentErrorOptions) {
     super(message, { cause: options.cause });
     this.status = options.status;
     this.isTransient = options.isTransient;
+    this.failure = options.failure;
   }
+}
+
+interface AgentErrorOptions extends ErrorOptions {
+  readonly status?: number;
+  readonly isTransient: boolean;
+  readonly failure?: TransportFailure;
 }
 
 /**

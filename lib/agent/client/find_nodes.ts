@@ -1,4 +1,5 @@
 import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
+import { DEFAULT_NAMESPACE, isNamespace } from "../../kubepkg/package_id.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 
@@ -10,7 +11,15 @@ export interface FoundNode {
   /** The platforms that the agent is configured for, or runs on. */
   readonly platforms: readonly string[];
   /** The installed packages; `undefined` if the agent did not list them. */
-  readonly packages: readonly { readonly name: string; readonly version: string }[] | undefined;
+  readonly packages: readonly FoundPackage[] | undefined;
+}
+
+/** An installed package of an agent. */
+export interface FoundPackage {
+  readonly name: string;
+  /** Absent for the namespace `default`. */
+  readonly namespace?: string;
+  readonly version: string;
 }
 
 /** Dependencies of `findNodes`. */
@@ -116,12 +125,14 @@ async function readBody(response: Response): Promise<Uint8Array> {
   return buffer.subarray(0, size);
 }
 
-function readPackage(value: unknown): { name: string; version: string }[] {
+function readPackage(value: unknown): FoundPackage[] {
   const { metadata, spec } = isJsonObject(value) ? value : {};
-  const name = isJsonObject(metadata) ? metadata.name : undefined;
+  const { name, namespace = DEFAULT_NAMESPACE } = isJsonObject(metadata) ? metadata : {};
   const version = isJsonObject(spec) ? spec.version : undefined;
   const isText = (text: unknown): text is string => typeof text === "string" && text.length <= 256;
-  return isText(name) && isText(version) && isPackageName(name) && isVersion(version) ? [{ name, version }] : [];
+  if (!isText(name) || !isText(version) || !isPackageName(name) || !isVersion(version)) return [];
+  const isOther = isText(namespace) && namespace !== DEFAULT_NAMESPACE && isNamespace(namespace);
+  return [{ name, ...(isOther ? { namespace } : {}), version }];
 }
 
 async function mapBounded<T, R>(items: readonly T[], most: number, work: (item: T) => Promise<R>): Promise<R[]> {

@@ -28,7 +28,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 // A retry does not change these failures.
-const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http"];
+const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http", "not-tls"];
 
 /**
  * Creates the function that sends requests to an agent. It does not use `fetch`, which cannot declare the length of a
@@ -129,6 +129,7 @@ function toAgentError(cause: unknown, url: string): unknown {
     `${message.replace("name its CA file in the configuration", "name its CA file with --ca-file")}${hint}`,
     {
       isTransient: !PERMANENT.includes(failure),
+      failure,
       cause,
     },
   );

@@ -1,8 +1,10 @@
 import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
+import { isAuthority } from "../../server/check_host.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
+import { findDomains, isLoopback, listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -19,6 +21,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
   const tokenFile = invocation.flag("token-file");
+  const given = invocation.flags("host-name").map(readHostName);
   // Conflicting hand-over flags are an error at the start, not at the first request.
   if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
   if (invocation.flag("release-namespace") !== undefined) {
@@ -42,11 +45,21 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       // The API is loaded at the first request for it, to keep the start short.
       const load = async () => {
         const { openAgentApi } = await import("../serving/agent_api.ts");
-        return openAgentApi(invocation, context, { node, maxBundle, token: token?.token, shared: await sync });
+        const hosts = await readOwnHosts(given);
+        const isOwnHost = (host: string, localAddress?: string) => hosts.has(host, localAddress);
+        return openAgentApi(invocation, context, {
+          node,
+          maxBundle,
+          token: token?.token,
+          isOwnHost,
+          shared: await sync,
+        });
       };
       let api: ReturnType<typeof load> | undefined;
       const answer: Handler = async (request, exchange) =>
-        isAgentPath(pathOf(request)) ? await (await (api ??= load()))(request) : await registry(request, exchange);
+        isAgentPath(pathOf(request))
+          ? await (await (api ??= load()))(request, exchange)
+          : await registry(request, exchange);
       return answer;
     },
     announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
@@ -62,6 +75,21 @@ async function openSync(
   if (manifestsDir === undefined) return undefined;
   const { startReleaseSync } = await import("../serving/start_release_sync.ts");
   return startReleaseSync(invocation, io, { data, log, manifestsDir, node, interval });
+}
+
+function readHostName(text: string): string {
+  const host = text.includes(":") && !text.startsWith("[") ? `[${text}]` : text;
+  const isHost = isAuthority(host) && URL.parse(`http://${host}`)?.port === "" && !/:[0-9]*$/.test(host);
+  if (isHost) return host;
+  throw new UsageError(`Cannot use --host-name ${JSON.stringify(text)}: write a name or an IP address, without a port`);
+}
+
+async function readOwnHosts(given: readonly string[]): Promise<OwnHosts> {
+  const hostname = Deno.hostname();
+  const read = async (path: string) => await Deno.readTextFile(path).catch(() => "");
+  const [resolvConf, hosts] = await Promise.all([read("/etc/resolv.conf"), read("/etc/hosts")]);
+  const domains = findDomains(hostname, { resolvConf, hosts });
+  return new OwnHosts({ hostname, domains, listAddresses: listOwnAddresses }, given);
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.
@@ -81,7 +109,9 @@ async function openToken(file: string | undefined, context: ServerContext): Prom
 function formatHint(url: string, path: string): string {
   const at = new URL(url);
   if (at.hostname === "0.0.0.0") at.hostname = Deno.hostname();
-  return `importing needs the token in ${path}; copy that file to the sender: crpe push PKG.tgz --to ${at.origin} --token-file FILE`;
+  const isOpen = at.protocol === "http:" && !isLoopback(at.hostname);
+  return `importing needs the token in ${path}; copy that file to the sender: crpe push PKG.tgz --to ${at.origin} ` +
+    `--token-file FILE${isOpen ? " --insecure-http" : ""}`;
 }
 
 function platformsOf({ platforms }: Settings): string[] {

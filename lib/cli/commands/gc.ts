@@ -1,4 +1,5 @@
-import { collectPackageDigests, PackageRecords } from "../../install/package_records.ts";
+import { collectPackageDigests } from "../../install/package_digests.ts";
+import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage } from "../../store/gc.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";

@@ -5,12 +5,14 @@ import { installPackages, type InstallResult } from "../../install/install_bundl
 import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
+import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
+import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -19,7 +21,6 @@ import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
-import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
@@ -48,13 +49,13 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   let isList = files.length > 1;
   const printJson = () => io.out(formatJson(isList ? summaries : summaries[0]));
   // Without a hand-over the cluster keeps running the version that was handed over last.
-  const warnOfStaleHandover = async (name: string) => {
+  const warnOfStaleHandover = async (id: PackageId) => {
     // A record that is not valid is the next hand-over's to report.
-    const before = await records.handovers.read(name).catch(() => undefined);
+    const before = await records.handovers.read(id).catch(() => undefined);
     if (before?.kubepkg === undefined || before.isRemoving) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     warn(
-      `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; use ${flag} to do it`,
+      `the cluster still runs ${formatRelease(before.kubepkg)}: this import was not handed over; use ${flag} to do it`,
     );
   };
   const importOne = async (where: string) => {
@@ -81,7 +82,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     isList ||= outcomes.length > 1;
     for (const { result } of outcomes) {
       if (result === undefined) continue;
-      if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan.name);
+      if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan);
+      if (result.sameNameIn !== undefined) warn(formatSameName(result.plan, result.sameNameIn));
+      for (const path of result.setAside ?? []) warn(`a record that could not be read is now ${path}`);
       for (const warning of result.plan.warnings ?? []) warn(warning);
       for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
       for (const name of result.imageFile?.skipped ?? []) {
@@ -130,7 +133,8 @@ function summarizeOutcome(file: string, outcome: PackageOutcome<InstallResult>, 
 }
 
 function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile } = result;
+  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile, sameNameIn, setAside } =
+    result;
   const { blobs: planned, isRepair, refusal, ...what } = plan;
   return {
     file,
@@ -144,13 +148,15 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
     ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
     ...(imageFile === undefined || imageFile.note !== undefined ? {} : { imageFile: imageFile.path }),
+    sameNameIn,
+    setAside,
   };
 }
 
 function formatSummary(result: InstallResult, isDryRun: boolean): string {
   const { plan, images, blobs, isImported, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
-    return `${plan.name}@${plan.version} is installed already; nothing to do\n`;
+    return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
   const lines = [formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
@@ -199,19 +205,20 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
   ];
 }
 
-function formatOutcome({ plan, part, isImported }: InstallResult, isDryRun: boolean): string {
-  const { name, version, installedVersion, isRepair, verdict } = plan;
+function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {
+  const { installedVersion, isRepair, verdict } = plan;
+  const release = formatRelease(kubepkg);
   if (part !== undefined && !isImported) {
     const { number, count, missing } = part;
     const left = missing.filter((it) => !isDryRun || it !== number);
     const rest = left.length === 0
       ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
-    const what = `part ${number} of ${count} of ${name}@${version}`;
+    const what = `part ${number} of ${count} of ${release}`;
     const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
     return `${outcome}; ${rest}`;
   }
-  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${name}@${version}`;
+  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${release}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${isDryRun ? "would " : ""}${verdict} ${name}@${version}${from}`;
+  return `${isDryRun ? "would " : ""}${verdict} ${release}${from}`;
 }

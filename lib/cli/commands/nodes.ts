@@ -1,5 +1,6 @@
 import { findNodes, type FoundNode } from "../../agent/client/find_nodes.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
+import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { parseAddress } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -65,6 +66,8 @@ function parseHost(text: string, defaultPort: number): string {
 }
 
 function formatRow({ id, address, platforms, packages }: FoundNode): string[] {
-  const installed = packages?.map(({ name, version }) => `${name}@${version}`).join(",");
+  const installed = packages?.map(({ name, namespace = DEFAULT_NAMESPACE, version }) => {
+    return `${formatPackageId({ name, namespace })}@${version}`;
+  }).join(",");
   return [id, address, platforms.join(",") || "-", installed === undefined ? "?" : installed || "-"];
 }

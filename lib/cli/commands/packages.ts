@@ -1,9 +1,19 @@
 import { PackageRecords } from "../../install/package_records.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import {
+  comparePackageIds,
+  formatFullPackageId,
+  formatPackageId,
+  isSamePackage,
+  type PackageId,
+  packageIdOf,
+  parsePackageId,
+} from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
 import { readSettings } from "../command_line/settings.ts";
+import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 
@@ -11,10 +21,16 @@ import { formatJson, formatTable } from "../console/table.ts";
 export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const records = new PackageRecords(data);
-  const packages = await records.list();
+  const { packages, problems } = await records.scan();
   const removing = await listRemoving(records, packages);
+  const warn = createWarning(io);
+  for (const { error } of problems) warn(error.message);
   if (invocation.isSet("json")) {
-    io.out(formatJson(packages.map((it) => removing.has(it) ? { ...it, removing: true } : it)));
+    const unreadable = problems.map(({ id: { namespace, name }, error: { message } }) => {
+      return { kind: "KubePkg", metadata: { name, namespace }, error: toOneLine(message) };
+    });
+    const found = packages.map((it) => removing.has(it) ? { ...it, removing: true } : it);
+    io.out(formatJson([...found, ...unreadable]));
     return 0;
   }
   const rows = packages.map((it) => [
@@ -25,8 +41,9 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
     String(Object.keys(it.spec.manifests).length),
     removing.has(it) ? "being removed" : "",
   ]);
+  const unreadable = problems.map(({ id: { namespace, name } }) => [name, "(unreadable)", namespace, "?", "?", ""]);
   const headings = ["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS"];
-  io.out(formatTable([...headings, removing.size === 0 ? "" : "STATE"], rows));
+  io.out(formatTable([...headings, removing.size === 0 ? "" : "STATE"], [...rows, ...unreadable]));
   return 0;
 }
 
@@ -34,7 +51,7 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
 async function listRemoving(records: PackageRecords, packages: readonly KubePkg[]): Promise<Set<KubePkg>> {
   const found = new Set<KubePkg>();
   for (const kubepkg of packages) {
-    const handedOver = await records.handovers.read(kubepkg.metadata.name).catch(() => undefined);
+    const handedOver = await records.handovers.read(packageIdOf(kubepkg)).catch(() => undefined);
     if (handedOver?.isRemoving) found.add(kubepkg);
   }
   return found;
@@ -44,14 +61,17 @@ async function listRemoving(records: PackageRecords, packages: readonly KubePkg[
 export async function runPackageHistory(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const records = new PackageRecords(data);
-  const [name = ""] = invocation.arguments;
-  const installed = await findInstalledPackage(records, name);
-  const versions = listVersions(installed, await records.listHistory(name));
+  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
+  const installed = (await records.read(id))!;
+  const { packages, problems } = await records.scanHistory(id);
+  const warn = createWarning(io);
+  for (const { error } of problems) warn(error.message);
+  const versions = listVersions(installed, packages.filter((kubepkg) => isSamePackage(packageIdOf(kubepkg), id)));
   if (invocation.isSet("json")) {
     io.out(formatJson(versions.map((kubepkg) => ({ installed: kubepkg === installed, kubepkg }))));
     return 0;
   }
-  const rows = versions.map((kubepkg) => [
+  const rows = versions.map((kubepkg: KubePkg) => [
     kubepkg.spec.version,
     kubepkg === installed ? "yes" : "",
     String(Object.keys(kubepkg.spec.images).length),
@@ -61,12 +81,28 @@ export async function runPackageHistory(invocation: Invocation, io: Io): Promise
   return 0;
 }
 
-/** Finds an installed package by name. @throws {Error} when it is not installed; it suggests the nearest name */
-export async function findInstalledPackage(records: PackageRecords, name: string): Promise<KubePkg> {
-  const installed = await records.list();
-  const found = installed.find(({ metadata }) => metadata.name === name);
-  if (found !== undefined) return found;
-  const names = installed.map(({ metadata }) => metadata.name);
-  const nearest = names.length === 0 ? "no package is" : didYouMean(name, names);
-  throw new Error(`Cannot use the package ${JSON.stringify(name)}: it is not installed; ${nearest}`);
+/**
+ * Finds an installed package by `NAME` or `NAMESPACE/NAME`. A package whose record cannot be read counts as installed.
+ *
+ * @throws {Error} when it is not installed, with the nearest name; when it is installed in several namespaces, with all of
+ *   them
+ */
+export async function findInstalledPackage(records: PackageRecords, text: string): Promise<PackageId> {
+  const { packages, problems } = await records.scan();
+  const ids = [...packages.map(packageIdOf), ...problems.map(({ id }) => id)].sort(comparePackageIds);
+  const selector = parsePackageId(text);
+  const found = ids.filter(({ namespace, name }) => {
+    return name === selector?.name && (selector.namespace ?? namespace) === namespace;
+  });
+  const [first, second] = found;
+  if (second !== undefined) {
+    throw new Error(
+      `Cannot use the package ${JSON.stringify(text)}: it is installed in ${found.length} namespaces; name one of ${
+        found.map(formatFullPackageId).join(", ")
+      }`,
+    );
+  }
+  if (first !== undefined) return first;
+  const nearest = ids.length === 0 ? "no package is" : didYouMean(text, ids.map(formatPackageId));
+  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed; ${nearest}`);
 }

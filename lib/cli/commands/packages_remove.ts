@@ -1,6 +1,7 @@
 import type { HandoverResult } from "../../install/handover/handover.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
+import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
 import { forgetImages } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -24,7 +25,7 @@ const NOT_HANDED_OVER = ": the package was not handed over";
 export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const records = new PackageRecords(data);
-  const [name = ""] = invocation.arguments;
+  const [named = ""] = invocation.arguments;
   const given = readHandoverPlace(invocation);
   const deleteTimeLimit = invocation.flag("wait") === undefined
     ? undefined
@@ -38,7 +39,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     const end = performance.now() + wait;
     if (wait === 0 || await isOver()) return;
     if (!invocation.isSet("quiet")) {
-      io.err(`waiting up to ${formatTime(wait)} for the cluster to notice that the manifests of ${name} are gone\n`);
+      io.err(`waiting up to ${formatTime(wait)} for the cluster to notice that the manifests of ${named} are gone\n`);
     }
     for (let left = wait; left > 0; left = end - performance.now()) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(POLL_MILLISECONDS, left)));
@@ -47,9 +48,9 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   };
   const warn = createWarning(io);
   const forceConflicts = invocation.isSet("force-conflicts");
-  await findInstalledPackage(records, name);
+  const id = forget ? await findPackageToForget(records, named) : await findInstalledPackage(records, named);
   using _lease = dryRun ? undefined : await takeWriteLease(data);
-  const result = await removePackage(name, {
+  const result = await removePackage(id, {
     records,
     dryRun,
     forget,
@@ -77,9 +78,20 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
+// A package of which only a record is left that cannot be read, such as that of a pending release, is dropped too.
+async function findPackageToForget(records: PackageRecords, named: string): Promise<PackageId> {
+  const ids = await records.listIds();
+  const selector = parsePackageId(named);
+  const [first, second] = ids.filter(({ namespace, name }) => {
+    return name === selector?.name && (selector.namespace ?? namespace) === namespace;
+  });
+  const isBroken = first !== undefined && second === undefined && (await records.listProblems(first)).length > 0;
+  return isBroken ? first : await findInstalledPackage(records, named);
+}
+
 function formatResult(result: RemoveResult, { dryRun, forget }: { dryRun: boolean; forget: boolean }): string {
-  const { name, version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
-  const what = `${name}@${version}`;
+  const { version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
+  const what = `${formatPackageId(result)}${version === undefined ? "" : `@${version}`}`;
   const lines = [dryRun ? `would remove ${what}` : isRemoved ? `removed ${what}` : `${what} is not removed yet`];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
   if (isRemoved && handedOver !== undefined) {

@@ -1,5 +1,6 @@
 import { PackageRecords } from "../../install/package_records.ts";
 import { rollBackPackage, type RollbackResult } from "../../install/rollback_package.ts";
+import { formatPackageId } from "../../kubepkg/package_id.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -16,13 +17,12 @@ import { findInstalledPackage } from "./packages.ts";
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const records = new PackageRecords(data);
-  const [name = ""] = invocation.arguments;
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
-  await findInstalledPackage(records, name);
+  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   using _lease = await takeWriteLease(data);
   const warn = createWarning(io);
-  const result = await rollBackPackage(name, {
+  const result = await rollBackPackage(id, {
     store: new DiskStore(data, { warn }),
     records,
     to: invocation.flag("to"),
@@ -51,7 +51,10 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
   return 0;
 }
 
-function formatResult({ name, from, to, isChanged, handedOver, manifests, imageFile }: RollbackResult): string {
+function formatResult(
+  { from, to, isChanged, handedOver, manifests, imageFile, ...id }: RollbackResult,
+): string {
+  const name = formatPackageId(id);
   if (!isChanged) return `${name}@${to} is installed already; nothing to do\n`;
   const lines = [`rolled ${name} back from ${from} to ${to}`];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));

@@ -1,5 +1,6 @@
 import { PackageRecords } from "../../install/package_records.ts";
 import { type PackageStatus, readPackageStatus, waitForPackage } from "../../install/package_status.ts";
+import { formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { toOneLine } from "../console/describe_error.ts";
@@ -15,7 +16,10 @@ export async function runPackageStatus(invocation: Invocation, io: Io): Promise<
   const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
   const records = new PackageRecords(data);
   const [name = ""] = invocation.arguments;
-  const installed = await findInstalledPackage(records, name);
+  const id = await findInstalledPackage(records, name);
+  // It was found installed a moment ago.
+  const installed = await records.read(id);
+  if (installed === undefined) throw new Error(`Cannot read the status of ${formatPackageId(id)}: it is not installed`);
   const cluster = openCluster();
   const status = await waitForPackage(() => readPackageStatus(installed, { records, cluster }), {
     wait,
@@ -30,8 +34,9 @@ export async function runPackageStatus(invocation: Invocation, io: Io): Promise<
 }
 
 function formatStatus(
-  { name, version, handedOver, where, state, reason, isRemoving, missing = [], present = [] }: PackageStatus,
+  { version, handedOver, where, state, reason, isRemoving, missing = [], present = [], ...id }: PackageStatus,
 ): string {
+  const name = formatPackageId(id);
   const what = `${name}@${handedOver ?? version}${isRemoving ? ", which is being removed," : ""}`;
   const lines = [
     `${what} ${state === "failed" ? "has failed" : `is ${state}`}${where === undefined ? "" : `: ${where}`}`,

@@ -4,20 +4,20 @@ import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
 import { isJsonObject } from "../../oci/json.ts";
+import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
+import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
-import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
+import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
-
-// The default port of an agent.
-const AGENT_PORT = 36060;
 
 const STALL_MILLISECONDS = 30_000;
 // The agent may have to write gigabytes to a slow card, and to wait for the cluster.
@@ -29,13 +29,21 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   if (files.includes("-")) {
     throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
   }
-  const url = readAgentUrl(invocation.flag("to"));
+  const address = parseAgentAddress(invocation.flag("to"));
   const warn = createWarning(io);
   const caFile = invocation.flag("ca-file");
+  const token = await readToken(invocation.flag("token-file"), warn);
+  const send = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
+  const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
+  const url = await chooseAgentUrl(address, {
+    send,
+    isInsecureAllowed: invocation.isSet("insecure-http"),
+    isThisMachine: (host) => own.has(host),
+  });
   const client = new AgentClient({
     url,
-    token: await readToken(invocation.flag("token-file"), warn),
-    send: createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile)),
+    token,
+    send,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
@@ -57,6 +65,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       sleep: sleepByTimer,
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
     }).finally(() => progress.finish());
+    warnOfSameName(result.document, warn);
     summaries.push({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
     if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
   };
@@ -75,25 +84,6 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   return 0;
 }
 
-/**
- * Parses the address of an agent: an http(s) URL, or `HOST[:PORT]`. The result has no trailing slash.
- *
- * @throws {UsageError} when the address is missing or not valid
- */
-export function readAgentUrl(text: string | undefined): string {
-  if (text === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
-  const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
-  const url = URL.parse(hasScheme ? text : `http://${text}`);
-  const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
-  if (!isGood || url.username !== "" || url.password !== "") {
-    // The part before an @ may be a password.
-    const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-    throw new UsageError(`Cannot use --to ${shown}: write http://HOST:PORT, such as http://192.168.1.20:${AGENT_PORT}`);
-  }
-  if (!hasScheme && url.port === "" && !/:80(?:\/|$)/.test(text)) url.port = `${AGENT_PORT}`;
-  return url.href.replace(/\/+$/, "");
-}
-
 async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {
   if (file === undefined) {
     throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
@@ -101,6 +91,15 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
   const { token, isReadableByOthers } = await readTokenFile(file);
   if (isReadableByOthers) warn(`${file} can be read by others than its owner; chmod 600 it`);
   return token;
+}
+
+// Agents of crpe 0.1.0 do not report it.
+function warnOfSameName(
+  { name, namespace, sameNameIn }: PushResult["document"],
+  warn: (message: string) => void,
+): void {
+  if (!Array.isArray(sameNameIn)) return;
+  warn(formatSameName({ name: `${name}`, namespace: `${namespace}` }, sameNameIn.map(String)));
 }
 
 function describeAgentError(error: AgentError, file: string, url: string): Error {
@@ -116,7 +115,8 @@ function resultsOf({ document, sent }: PushResult): PushResult[] {
 
 function formatSummary({ document, sent }: PushResult, url: string, dryRun: boolean): string {
   const { name, version, verdict, installedVersion, imported, repaired, handover, manifests, part } = document;
-  const what = `${name}@${version}`;
+  const { namespace = DEFAULT_NAMESPACE } = document;
+  const what = `${formatPackageId({ name: `${name}`, namespace: `${namespace}` })}@${version}`;
   if (part !== undefined && !imported && !dryRun) {
     const { number, count, missing = [] } = part as { number: number; count: number; missing?: number[] };
     const rest = missing.length === 0 ? "" : `; missing: ${missing.join(", ")}`;

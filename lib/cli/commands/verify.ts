@@ -1,5 +1,6 @@
 import { verifyBundle } from "../../bundle/verify_bundle.ts";
 import { PackageRecords } from "../../install/package_records.ts";
+import type { RecordError } from "../../install/records/record_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -29,22 +30,32 @@ async function verifyData(invocation: Invocation, io: Io, progress: Progress): P
   const { data } = await readSettings(invocation, io);
   if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   let done = 0;
-  const report = await verifyStore(data, new DiskStore(data), {
-    required: (await new PackageRecords(data).list()).flatMap(requirementsOf),
+  const records = new PackageRecords(data);
+  const problems: RecordError[] = [];
+  for (const id of await records.listIds()) problems.push(...await records.listProblems(id));
+  const verified = await verifyStore(data, new DiskStore(data), {
+    required: (await records.list()).flatMap(requirementsOf),
     onProgress: (bytes) => progress.update(done += bytes),
   }).finally(() => progress.finish());
-  const { broken, unread } = report;
+  const report = {
+    ...verified,
+    records: problems.map(({ path, message }) => ({ path: path.slice(data.length + 1), reason: toOneLine(message) })),
+  };
+  const { broken, unread } = verified;
   if (invocation.isSet("json")) io.out(formatJson(report));
   else {
     for (const { digest, path, reason, images } of broken) {
       const users = images.length === 0 ? "no image needs it" : `needed by ${images.join(", ")}`;
       io.out(`${digest}: ${reason}; ${users}; remove ${data}/${path} if it exists, then pull or import it again\n`);
     }
+    for (const { reason } of report.records) io.out(`${reason}\n`);
     for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
     const rest = unread.length === 0 ? "" : `, ${unread.length} not read`;
-    io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${countBroken(broken.length)}${rest}\n`);
+    io.out(
+      `${report.blobs} blobs, ${formatSize(report.bytes)}: ${countBroken(broken.length + problems.length)}${rest}\n`,
+    );
   }
-  return broken.length > 0 ? CORRUPT : unread.length > 0 ? FAILED : 0;
+  return broken.length + problems.length > 0 ? CORRUPT : unread.length > 0 ? FAILED : 0;
 }
 
 function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; image: string }[] {

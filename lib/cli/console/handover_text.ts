@@ -1,3 +1,4 @@
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import type { HandoverResult } from "../../install/handover/handover.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { KeepReason } from "../../install/handover/plan_objects.ts";
@@ -33,4 +34,10 @@ export function formatHandedOver({ where, isConfirmed, remaining = [] }: Handove
     `  handed over to ${where}${seen}`,
     ...remaining.map((object) => `  still in the cluster: ${object}`),
   ];
+}
+
+/** Says that packages of the same name in other namespaces are packages of their own. */
+export function formatSameName({ namespace, name }: PackageId, others: readonly string[]): string {
+  const where = `${others.length === 1 ? "namespace" : "namespaces"} ${others.join(", ")}`;
+  return `a package named ${name} is also installed in the ${where}; it stays, and this one is of the namespace ${namespace}`;
 }

@@ -2,6 +2,7 @@ import { createAgentHandler } from "../../agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
+import { DEFAULT_NAMESPACE, formatPackageId, formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
 import { pathOf } from "../../server/exchange.ts";
 import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -11,6 +12,7 @@ import { formatSize } from "../console/quantity.ts";
 import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 const STALL_MILLISECONDS = 30_000;
@@ -19,18 +21,22 @@ const STALL_MILLISECONDS = 30_000;
 export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
-  { shared, ...given }: Pick<AgentOptions, "node" | "maxBundle" | "token"> & { shared?: HandoverContext["shared"] },
-): (request: Request) => Promise<Response> {
+  { shared, ...given }:
+    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "isOwnHost">
+    & { shared?: HandoverContext["shared"] },
+): Handler {
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
   // Without a hand-over the cluster keeps running the version that was handed over last.
-  const warnOfStaleHandover = async (name: string) => {
-    const before = await records.handovers.read(name).catch(() => undefined);
+  const warnOfStaleHandover = async (id: PackageId) => {
+    const before = await records.handovers.read(id).catch(() => undefined);
     if (before?.kubepkg === undefined || before.isRemoving) return;
     const flag = "kubectl" in before.place ? "--kubectl" : `--manifests-dir ${before.place.manifestsDir}`;
     log.write(
       "warning",
-      `the cluster still runs ${name}@${before.kubepkg.spec.version}: this import was not handed over; start with ${flag} to do it`,
+      `the cluster still runs ${
+        formatRelease(before.kubepkg)
+      }: this import was not handed over; start with ${flag} to do it`,
     );
   };
   const answer = createAgentHandler({
@@ -46,27 +52,41 @@ export function openAgentApi(
     describeError,
     onImport: (report) => {
       reportImport(report, log, metrics);
-      if (place === undefined && report.outcome === "imported") warnOfStaleHandover(report.name ?? "");
+      const { name, namespace = DEFAULT_NAMESPACE } = report;
+      if (place === undefined && report.outcome === "imported" && name !== undefined) {
+        warnOfStaleHandover({ name, namespace });
+      }
     },
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
     onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
     now: () => performance.now(),
     stallTimeout: STALL_MILLISECONDS,
   });
-  return async (request) => {
+  return async (request, { localAddress }) => {
     // Read now, because the runtime discards a request once it is answered.
     const { method } = request;
-    const response = await answer(request);
+    const response = await answer(request, localAddress);
     metrics.add("crpe_requests_total", 1, { kind: "agent", method, status: String(response.status) });
     return response;
   };
 }
 
 function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {
-  const { outcome, name, version, verdict, installedVersion, received, written, duration, error } = report;
+  const {
+    outcome,
+    name,
+    namespace = DEFAULT_NAMESPACE,
+    version,
+    verdict,
+    installedVersion,
+    received,
+    written,
+    duration,
+    error,
+  } = report;
   metrics.add("crpe_imports_total", 1, { outcome });
   metrics.add("crpe_import_received_bytes_total", received);
-  const what = name === undefined ? "a bundle" : `${name}@${version}`;
+  const what = name === undefined ? "a bundle" : `${formatPackageId({ name, namespace })}@${version}`;
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
   const how = verdict === undefined ? "" : ` (${verdict}${from})`;
   const amount = `${formatSize(received)} received, ${formatSize(written)} written, ${(duration / 1000).toFixed(1)} s`;

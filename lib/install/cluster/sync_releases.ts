@@ -58,13 +58,13 @@ export async function syncReleases(options: SyncOptions): Promise<SyncReport[]> 
     error,
   }));
   const found = new Map<string, Known>();
-  for (const name of await records.handovers.list()) {
+  for (const id of await records.listIds()) {
     try {
-      const record = await records.handovers.read(name);
+      const record = await records.handovers.read(id);
       const metadata = (record?.kubepkg ?? record?.attempted)?.metadata;
       if (metadata !== undefined) found.set(labelOf(metadata), { key: keyOf(metadata), record, release: undefined });
     } catch (error) {
-      reports.push({ package: { namespace: "", name }, action: "nothing", error });
+      reports.push({ package: id, action: "nothing", error });
     }
   }
   for (const release of releases) {
@@ -86,7 +86,7 @@ async function syncPackage(known: Known, options: SyncOptions): Promise<SyncRepo
     // Without the lock: an import may hold it for long, and mostly there is nothing to do.
     if ((await compare(known, options)).action === "nothing") return undefined;
     using _lock = await records.lock();
-    const record = await records.handovers.read(key.name);
+    const record = await records.handovers.read(key);
     const compared = await compare({ key, record, release: await releases.read(key) }, options);
     action = compared.action;
     return action === "nothing" ? undefined : await act(key, compared, options);
@@ -124,7 +124,7 @@ async function act(key: PackageKey, compared: Compared, options: SyncOptions): P
         ? { package: key, action, ...(own === undefined ? {} : { version: own.version }) }
         : undefined;
     case "adopt":
-      await options.records.handovers.write(key.name, {
+      await options.records.handovers.write(key, {
         ...compared.record!,
         shared: { ...compared.record!.shared, generation: release!.generation, isUnpublished: false },
       });
@@ -141,14 +141,14 @@ async function writeFile(release: ClusterRelease, { records, handover, releases 
   if (content === undefined) return undefined;
   await handover.prepare();
   await handOverPackage(content.kubepkg, { handover: new FollowingHandover(handover, release, content), records });
-  const installed = await records.read(key.name).catch(() => undefined);
+  const installed = await records.read(key).catch(() => undefined);
   const isWithoutImages = Object.keys(content.kubepkg.spec.images).length > 0 &&
     (installed === undefined || identityDigest(installed) !== release.identity);
   return { package: key, action: "write file", version, node, isWithoutImages } satisfies SyncReport;
 }
 
 async function removeFile(
-  { name }: PackageKey,
+  key: PackageKey,
   { action, record, release }: Compared,
   { records, handover }: SyncOptions,
 ): Promise<Pick<SyncReport, "error">> {
@@ -165,10 +165,10 @@ async function removeFile(
       ),
     };
   }
-  if (action === "remove file") await records.handovers.remove(name);
+  if (action === "remove file") await records.handovers.remove(key);
   else {
     const shared = { generation: release!.generation, isSynced: true, isSetAside: true };
-    await records.handovers.write(name, { ...record!, files: [], shared });
+    await records.handovers.write(key, { ...record!, files: [], shared });
   }
   return {};
 }
@@ -187,7 +187,7 @@ async function publish(
   // Another server was faster: the next comparison has its release.
   if (written === undefined) return false;
   const { isSynced } = shared ?? {};
-  await records.handovers.write(key.name, {
+  await records.handovers.write(key, {
     ...record!,
     shared: { generation: written.generation, ...(isSynced ? { isSynced } : {}) },
   });

@@ -1,15 +1,17 @@
-import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent } from "../../files/durable.ts";
 import { listFolder } from "../../files/read_if_present.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
-import { isPackageName, type KubeObject, type KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { scopeOf } from "../../kubepkg/scope_of.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
-import { isJsonObject, parseJson } from "../../oci/json.ts";
-import { INGEST } from "../../store/layout.ts";
+import { isJsonObject } from "../../oci/json.ts";
+import { PackageFolders, RECORD } from "../records/package_folders.ts";
+import { formatRecord, readRecordFile, RecordWriter, SET_ASIDE } from "../records/record_file.ts";
 import type { HandoverPlace, OwnedFile } from "./handover_place.ts";
 import { handoverFileName } from "./manifest_file.ts";
 
@@ -50,61 +52,50 @@ export interface HandedOver {
   readonly shared?: SharedMark | undefined;
 }
 
-const FILE = "handover.json";
 const LIMITS = { maxBytes: 128 * 1024 * 1024, maxDepth: 128 };
 
-/** The records of hand-overs, one for each package, in `<data>/kubepkg/<name>/handover.json`. */
+/** The records of hand-overs, one for each package, in the file `handover.json` of its folder. */
 export class HandoverRecords {
-  readonly #root: string;
-  readonly #ingest: string;
-  readonly #randomName: () => string;
+  readonly #folders: PackageFolders;
+  readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
-    this.#root = `${data}/kubepkg`;
-    this.#ingest = `${data}/${INGEST}`;
-    this.#randomName = randomName;
+  constructor(data: string, randomName?: () => string) {
+    this.#folders = new PackageFolders(data);
+    this.#writer = new RecordWriter(data, randomName);
   }
 
-  /** Returns the last hand-over of a package. @throws {CorruptError} when the record is not valid */
-  async read(name: string): Promise<HandedOver | undefined> {
-    if (!isPackageName(name)) return undefined;
-    const path = this.#path(name);
-    try {
-      return parseHandedOver(await Deno.readFile(path), path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+  /** Returns the last hand-over of a package. @throws {RecordError} when the record cannot be read */
+  async read(id: PackageId): Promise<HandedOver | undefined> {
+    for (const folder of await this.#folders.placesOf(id)) {
+      const path = `${folder}/${RECORD.handover}`;
+      const found = await readRecordFile(path, LIMITS, (document) => parseHandedOver(document, path));
+      if (found !== undefined) return found;
     }
+    return undefined;
   }
 
-  /** Lists the names of the packages that have a record of a hand-over, sorted. */
-  async list(): Promise<string[]> {
-    const folders = (await listFolder(this.#root) ?? []).filter(({ name, isDirectory }) =>
-      isDirectory && isPackageName(name)
-    );
-    const found = await Promise.all(folders.map(async ({ name }) => {
-      return (await listFolder(`${this.#root}/${name}`) ?? []).some((file) => file.name === FILE) ? [name] : [];
-    }));
-    return found.flat().sort();
-  }
-
-  /** Records a hand-over durably, readable by its owner alone: the manifests may hold Secrets. */
-  async write(name: string, handedOver: HandedOver): Promise<void> {
+  /** Records a hand-over durably. The caller holds the installation lock. */
+  async write(id: PackageId, handedOver: HandedOver): Promise<void> {
     const { kubepkg, attempted, ...rest } = handedOver;
     const document = { ...rest, kubepkg: withoutStatus(kubepkg), attempted: withoutStatus(attempted) };
-    const bytes = new TextEncoder().encode(`${JSON.stringify(document)}\n`);
-    const temporary = `${this.#ingest}/${this.#randomName()}.tmp`;
-    await writeFileDurably(this.#path(name), bytes, { temporary, ownership: { mode: 0o600 } });
+    await this.#folders.settle(id.name);
+    await this.#writer.write(`${this.#folders.pathOf(id)}/${RECORD.handover}`, formatRecord(document));
+  }
+
+  /** Reports whether a record of a package was set aside because it could not be read. */
+  async isSetAside(id: PackageId): Promise<boolean> {
+    const folders = await this.#folders.placesOf(id);
+    for (const folder of folders) {
+      const entries = await listFolder(folder) ?? [];
+      if (entries.some(({ name }) => name === `${RECORD.handover}${SET_ASIDE}`)) return true;
+    }
+    return false;
   }
 
   /** Removes the record of a package: nothing of it is handed over any more. */
-  async remove(name: string): Promise<void> {
-    await removeIfPresent(this.#path(name));
-  }
-
-  #path(name: string): string {
-    return `${this.#root}/${name}/${FILE}`;
+  async remove(id: PackageId): Promise<void> {
+    for (const folder of await this.#folders.placesOf(id)) await removeIfPresent(`${folder}/${RECORD.handover}`);
   }
 }
 
@@ -152,8 +143,7 @@ function withoutStatus(kubepkg: KubePkg | undefined): KubePkg | undefined {
   return rest;
 }
 
-function parseHandedOver(bytes: Uint8Array, path: string): HandedOver {
-  const json = parseJson(bytes, path, LIMITS);
+function parseHandedOver(json: unknown, path: string): HandedOver {
   const fields = isJsonObject(json) ? json : {};
   const { place: where, kubepkg, attempted, kept, files, revision, isRemoving, shared } = fields;
   if (kubepkg === undefined && attempted === undefined) throw invalid(path);
@@ -215,5 +205,5 @@ function isOwnedFile(value: unknown): value is OwnedFile {
 }
 
 function invalid(path: string): CorruptError {
-  return new CorruptError(`Cannot use ${path}: it does not say where the package was handed over to; import it again`);
+  return new CorruptError(`Cannot use ${path}: it does not say where the package was handed over to`);
 }

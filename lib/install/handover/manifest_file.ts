@@ -1,4 +1,5 @@
-import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubeObject } from "../../kubepkg/kubepkg.ts";
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import type { PackageObject } from "../../kubepkg/package_objects.ts";
 import { computeDigest, splitDigest } from "../../oci/digest.ts";
 import { formatIdentity, metadataOf } from "../../kubepkg/object_identity.ts";
@@ -61,7 +62,7 @@ export function formatObjects(objects: readonly KubeObject[]): string {
  * @param isTaken whether another package has a file of that name, as packages of one name in two namespaces would
  */
 export function handoverFileName(
-  { metadata: { name, namespace } }: KubePkg,
+  { metadata: { name, namespace } }: { readonly metadata: PackageId },
   isTaken: (fileName: string) => boolean = () => false,
 ): string {
   const label = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");

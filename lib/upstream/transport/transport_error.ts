@@ -8,6 +8,7 @@ export type TransportFailure =
   | "cut"
   | "dns"
   | "not-http"
+  | "not-tls"
   | "other"
   | "refused"
   | "stall"
@@ -55,10 +56,10 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
   [
     /received corrupt message|InvalidContentType|wrong version number/i,
-    "certificate",
+    "not-tls",
     "it does not speak TLS on this port; if it speaks plain HTTP, write http:// in its URL",
   ],
-  [/tls|handshake/i, "certificate", "the TLS handshake failed"],
+  [/tls|handshake/i, "not-tls", "the TLS handshake failed"],
   [
     /dns error|failed to lookup|name or service not known|name resolution|nodename nor servname|no such host/i,
     "dns",

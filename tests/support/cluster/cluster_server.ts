@@ -48,7 +48,7 @@ export class ClusterServer {
   /** Removes a package: k3s, which nothing stands for here, is taken to have seen the emptied file. */
   async remove(kubepkg: KubePkg, { force = false } = {}): Promise<void> {
     await removeFromCluster(kubepkg, { handover: this.#shared, records: this.records, force });
-    await this.records.remove(kubepkg.metadata.name);
+    await this.records.remove(kubepkg.metadata);
   }
 
   /** Compares once with the cluster, as an agent does every minute. */

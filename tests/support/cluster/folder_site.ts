@@ -10,6 +10,7 @@ import { TestFolder } from "../test_folder.ts";
 import { ApiServer } from "./api_server.ts";
 import { DeployController } from "./deploy_controller.ts";
 import { MemoryCluster } from "./memory_cluster.ts";
+import { idOf } from "../kubepkg.ts";
 
 /** A release without images. */
 export function makeRelease(
@@ -97,7 +98,7 @@ export class FolderSite implements AsyncDisposable {
         await isOver();
       },
     });
-    return await removePackage(name, {
+    return await removePackage(idOf(name), {
       records: this.records,
       openHandover: () => handover,
       forgetImages: () => Promise.resolve([]),

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../s
 import { makeBytes } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
 import { makeTar } from "../../support/tar.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 const IMAGE = buildImage({ files: [{ "a.txt": "a" }, { "b.bin": makeBytes(300_000) }] });
 const BUNDLE = await makeBundle(IMAGE);
@@ -221,7 +222,7 @@ Deno.test("PUT /kubepkgs refuses a downgrade with 409 unless forced", async () =
     assertStringIncludes((await refused.json()).errors[0].message, "2.0.0 is installed, which is higher");
   }
   assertEquals((await put("/kubepkgs?force=true", BUNDLE)).status, 200);
-  assertEquals((await site.records.read("line4"))?.spec.version, "1.0.0");
+  assertEquals((await site.records.read(idOf("line4")))?.spec.version, "1.0.0");
   assertEquals(site.reports.map(({ outcome }) => outcome), ["imported", "refused", "refused", "imported"]);
 });
 
@@ -234,9 +235,9 @@ Deno.test("[38] PUT /kubepkgs of two concurrent versions of a package installs t
     for (const [bundle, status] of statuses) {
       assert(status === 200 || (bundle === BUNDLE && status === 409), `${status}`);
     }
-    assertEquals((await site.records.read("line4"))?.spec.version, "2.0.0");
+    assertEquals((await site.records.read(idOf("line4")))?.spec.version, "2.0.0");
     const tag = await site.store.resolve("registry.test/app", "1");
-    assertEquals(tag?.digest, Object.values((await site.records.read("line4"))!.spec.images)[0]);
+    assertEquals(tag?.digest, Object.values((await site.records.read(idOf("line4")))!.spec.images)[0]);
     assertStringIncludes(await Deno.readTextFile(`${site.folder.path}/manifests/line4.yaml`), 'line: "2.0.0"');
   }
 });

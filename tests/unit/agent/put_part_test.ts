@@ -6,6 +6,7 @@ import { assert, assertEquals } from "../../support/assert.ts";
 import { makeParts } from "../../support/bundle_parts.ts";
 import { makeBytes } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 const IMAGE = buildImage({ files: [{ "a.txt": "a" }, { "b.bin": makeBytes(300_000) }] });
 const { kubepkg } = await readBundle(new Blob([await makeBundle(IMAGE)]).stream());
@@ -34,5 +35,5 @@ Deno.test("PUT /kubepkgs does not record a part with a wrong Content-Digest", as
   const headers = { "content-digest": `sha256:${"0".repeat(64)}` };
   const response = await site.ask("/kubepkgs", { method: "PUT", body: PARTS[0]!, headers });
   assertEquals([response.status, site.reports.at(-1)?.outcome], [422, "corrupt"]);
-  assert(!(await site.records.pending.read("line4"))?.part?.received.length);
+  assert(!(await site.records.pending.read(idOf("line4")))?.part?.received.length);
 });

@@ -46,6 +46,7 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
       handover: undefined,
       node: { id: "node", platforms: [] },
       token: TOKEN,
+      isOwnHost: () => true,
       maxBundle: undefined,
       freeBytes: () => Promise.resolve(room.bytes),
       takeLease: () => Promise.resolve({ [Symbol.dispose]() {} }),

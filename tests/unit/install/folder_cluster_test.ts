@@ -3,6 +3,7 @@ import type { HandOverOptions } from "../../../lib/install/hand_over_package.ts"
 import type { KubeObject } from "../../../lib/kubepkg/kubepkg.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { FolderSite, makeObject, makeRelease, THINGS } from "../../support/cluster/folder_site.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 type Given = readonly (string | KubeObject)[];
 
@@ -67,13 +68,19 @@ Deno.test("[77] data that comes back in a later release is the package's again",
   assertEquals(it.site.server.get("PersistentVolumeClaim/default/db")?.spec, { size: 2 });
 });
 
-Deno.test("[77] the Namespace that crpe added is kept when the package moves to another one", async () => {
+Deno.test("[77] a package of the same name in another namespace is another package, and leaves the objects of the first alone", async () => {
   await using it = await createSite();
   await it.install(["ConfigMap/a"], { namespace: "shop" });
   assertEquals(it.site.objects(), ["ConfigMap/shop/a", "Namespace/shop"]);
   it.site.server.put({ apiVersion: "v1", kind: "Secret", metadata: { name: "mine", namespace: "shop" } }, "kubectl");
   await it.install(["ConfigMap/lab/a"], { namespace: "lab" });
-  assertEquals(it.site.objects(), ["ConfigMap/lab/a", "Namespace/lab", "Namespace/shop", "Secret/shop/mine"]);
+  assertEquals(it.site.objects(), [
+    "ConfigMap/lab/a",
+    "ConfigMap/shop/a",
+    "Namespace/lab",
+    "Namespace/shop",
+    "Secret/shop/mine",
+  ]);
 });
 
 for (const pruneData of [false, true]) {
@@ -85,7 +92,7 @@ for (const pruneData of [false, true]) {
     const left = pruneData ? ["Namespace/shop"] : DATA_LABELS;
     assertEquals([it.site.objects(), await it.site.read()], [left, undefined]);
     assertEquals(manifests?.kept.map(({ object }) => object).sort(), left);
-    assertEquals(await it.site.records.listNames(), []);
+    assertEquals(await it.site.records.listIds(), []);
     // The name of the file, and so the Addon, is the same. A kind that is in both is pruned by k3s.
     await it.install(["PersistentVolumeClaim/other", "ConfigMap/b"]);
     assertEquals(it.site.objects(), ["ConfigMap/default/b", ...left, "PersistentVolumeClaim/default/other"].sort());
@@ -202,11 +209,11 @@ Deno.test("[77] two packages whose files would have one name do not prune each o
   await using it = await createSite();
   await it.install(["ConfigMap/a"], { name: "web" });
   const { manifests } = it.site;
-  const record = (await it.site.records.handovers.read("web"))!;
+  const record = (await it.site.records.handovers.read(idOf("web")))!;
   // As another package that has the file name which crpe would give to web.
-  await it.site.records.handovers.remove("web");
-  await it.site.records.remove("web");
-  await it.site.records.handovers.write("other", record);
+  await it.site.records.handovers.remove(idOf("web"));
+  await it.site.records.remove(idOf("web"));
+  await it.site.records.handovers.write(idOf("other"), record);
   const { plan } = await it.install(["ConfigMap/b"], { name: "web" });
   assert(plan.file!.path !== `${manifests}/web.yaml`);
   assertEquals(it.site.objects(), ["ConfigMap/default/a", "ConfigMap/default/b"]);

@@ -7,7 +7,7 @@ import { labelsOf } from "../../../lib/install/handover/plan_objects.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { namesIn, RecordedKubectl } from "../../support/recorded_kubectl.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -50,7 +50,7 @@ async function createSite() {
     now: () => time,
   });
   const options = { handover: new KubectlHandover(cluster), records };
-  const listRecorded = async () => labelsOf(handedOverObjects(await records.handovers.read("line4")));
+  const listRecorded = async () => labelsOf(handedOverObjects(await records.handovers.read(idOf("line4"))));
   return { options, present, held, refused, listRecorded, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 

@@ -21,6 +21,7 @@ import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeObject, makeRelease } from "../../support/cluster/folder_site.ts";
 import { TestFolder } from "../../support/test_folder.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 const release = (version: string, name = "web", objects = ["ConfigMap/a"]) => {
   return makeRelease(objects.map((label) => makeObject(label, { data: { version } })), { version, name });
@@ -72,7 +73,7 @@ Deno.test("handOverPackage() goes by the release that was handed over before, no
   await site.records.write(release("2.0.0", "web", ["ConfigMap/b"]));
   await site.hand(handover, release("3.0.0", "web", ["ConfigMap/c"]));
   assertEquals(handover.calls, ["undefined → 1.0.0, deletes ", "1.0.0 → 3.0.0, deletes ConfigMap/default/a"]);
-  assertEquals((await site.records.handovers.read("web"))?.place, { kubectl: true });
+  assertEquals((await site.records.handovers.read(idOf("web")))?.place, { kubectl: true });
 });
 
 Deno.test("[78] objects of hand-overs that failed are deleted by the next one that succeeds", async () => {
@@ -83,13 +84,13 @@ Deno.test("[78] objects of hand-overs that failed are deleted by the next one th
   for (const [version, label] of [["2.0.0", "ConfigMap/b"], ["3.0.0", "ConfigMap/c"]] as const) {
     await assertRejects(() => site.hand(handover, release(version, "web", ["ConfigMap/a", label])), Error, "no");
   }
-  const failed = await site.records.handovers.read("web");
+  const failed = await site.records.handovers.read(idOf("web"));
   assertEquals([failed?.kubepkg?.spec.version, failed?.attempted?.spec.version], ["1.0.0", "3.0.0"]);
   assertEquals(await isPackageHandedOver(release("3.0.0"), { handover, records: site.records }), false);
   handover.failure = undefined;
   await site.hand(handover, release("4.0.0", "web", ["ConfigMap/a"]));
   assertEquals(handover.calls.at(-1), "1.0.0 → 4.0.0, deletes ConfigMap/default/b,ConfigMap/default/c");
-  const { attempted, kept } = (await site.records.handovers.read("web"))!;
+  const { attempted, kept } = (await site.records.handovers.read(idOf("web")))!;
   assertEquals([attempted, kept], [undefined, []]);
 });
 
@@ -129,7 +130,7 @@ Deno.test("[77] data that was kept is known to later hand-overs, and goes with c
   await site.hand(handover, release("1.4.0"));
   const { plan } = await site.hand(handover, release("1.5.0"), { pruneData: true });
   assertEquals(labelsOf(plan.changes.deleted), ["PersistentVolumeClaim/default/db"]);
-  assertEquals((await site.records.handovers.read("web"))?.kept, []);
+  assertEquals((await site.records.handovers.read(idOf("web")))?.kept, []);
 });
 
 Deno.test("handOverPackage() to another folder keeps the file in the previous one, notes it, and can go back", async () => {
@@ -231,7 +232,7 @@ Deno.test("[77] objects and files of another package's first hand-over that fail
     attempted: release("1.0.0", "other"),
     files: [{ path: `${site.root}/a/web.yaml` }],
   };
-  await site.records.handovers.write("other", other);
+  await site.records.handovers.write(idOf("other"), other);
   const { plan } = await planHandover(release("1.0.0"), { handover: site.a, records: site.records });
   assertEquals(labelsOf(plan.request.others), ["ConfigMap/default/a"]);
   assertEquals(/\/a\/web-[0-9a-f]{10}\.yaml$/.test(plan.file!.path), true);
@@ -245,11 +246,11 @@ Deno.test("[92] a package's own record that is not valid is an error which says 
   await site.folder.write("data/kubepkg/web/handover.json", "{}");
   const error = await assertRejects(() => site.hand(site.a, release("1.1.0")), CorruptError);
   assertStringIncludes(error.message, "web/handover.json");
-  assertStringIncludes(error.message, "; --force goes by the installed release instead");
-  assertEquals(await readHandedOver("web", { records, force: true }), "lost");
+  assertStringIncludes(error.message, "import the package again with --force");
+  assertEquals(await readHandedOver(idOf("web"), { records, force: true }), "lost");
   const { plan } = await site.hand(site.a, release("1.1.0"), { force: true });
   assertEquals(plan.changes.kept.map(({ reason }) => reason), ["data"]);
-  assertEquals((await records.handovers.read("web"))?.kubepkg?.spec.version, "1.1.0");
+  assertEquals((await records.handovers.read(idOf("web")))?.kubepkg?.spec.version, "1.1.0");
 });
 
 Deno.test("[26] the record names the new content before the file has it, and a refusal leaves both as they are", async () => {
@@ -262,7 +263,7 @@ Deno.test("[26] the record names the new content before the file has it, and a r
     isHandedOver: (plan) => site.a.isHandedOver(plan),
     plan: (request) => site.a.plan(request),
     async apply({ file }) {
-      const { files, attempted } = (await site.records.handovers.read("web"))!;
+      const { files, attempted } = (await site.records.handovers.read(idOf("web")))!;
       seen.push(files[0]!.digests!.length, files[0]!.digests!.at(-1) === file!.digest, attempted?.spec.version);
       throw new Error("interrupted");
     },

@@ -7,6 +7,7 @@ import type { PartItem, PartsOptions } from "../../support/bundle_parts.ts";
 import { streamOf } from "../../support/content.ts";
 import { CountedFile } from "../../support/counted_file.ts";
 import { APP, createSite, LARGE, LARGE_SIZE, LAYOUT, NAME, PARTS, parts, REST, WHOLE } from "./import_parts_support.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 Deno.test("[48] installBundle() refuses a damaged or truncated part, names it, and does not record its pieces", async () => {
   const flipped = PARTS[1]!.slice();
@@ -23,7 +24,7 @@ Deno.test("[48] installBundle() refuses a damaged or truncated part, names it, a
     for (const _ of [1, 2]) {
       const error = await assertRejects(() => site.install(bytes), CorruptError);
       assertStringIncludes(error.message, message, what);
-      assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
+      assertEquals((await site.records.pending.read(idOf(NAME)))?.part?.received, [1]);
       assertEquals((await site.store.listPieces(LARGE)).length, 1, what);
     }
     await site.install(PARTS[2]!);
@@ -58,7 +59,7 @@ Deno.test("[43] installBundle() deletes pieces that do not make the blob, and na
   assertStringIncludes(message, `Cannot import line4@1.0.0: Cannot accept ${LARGE}: the content has digest`);
   assertStringIncludes(message, "it was assembled from parts 1, 2 and 3; import these again");
   await site.checkHidden();
-  assertEquals([await site.listIngest(), (await site.records.pending.read(NAME))?.part?.received], [[], []]);
+  assertEquals([await site.listIngest(), (await site.records.pending.read(idOf(NAME)))?.part?.received], [[], []]);
   for (const part of PARTS) await site.install(part);
   await site.checkInstalled();
 });
@@ -81,7 +82,7 @@ Deno.test("[53] installBundle() refuses a part whose content differs from the li
     const [first] = await parts(APP.kubepkg, spoil === undefined ? {} : { spoil });
     const error = await assertRejects(() => site.install(first!), CorruptError);
     assertStringIncludes(error.message, message);
-    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(NAME))?.part?.received], [
+    assertEquals([await site.store.listPieces(LARGE), (await site.records.pending.read(idOf(NAME)))?.part?.received], [
       [],
       [],
     ]);

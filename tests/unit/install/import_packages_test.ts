@@ -1,3 +1,4 @@
+import type { PackageId } from "../../../lib/kubepkg/package_id.ts";
 import { importBundle, importPackages, type PackageOutcome } from "../../../lib/install/import_bundle.ts";
 import { installPackages } from "../../../lib/install/install_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
@@ -38,7 +39,7 @@ Deno.test("[80] importPackages() imports all packages of a list, and writes a sh
 
 Deno.test("[80] importPackages() refuses one package of a list, and skips its content", async () => {
   const store = new WatchedStore();
-  const findInstalled = (name: string) => Promise.resolve(name === "a" ? packageOf("a", A, "2.0.0") : undefined);
+  const findInstalled = ({ name }: PackageId) => Promise.resolve(name === "a" ? packageOf("a", A, "2.0.0") : undefined);
   const outcomes = await importPackages(streamOf(LIST), store, { installation: { findInstalled } });
   assertEquals(summarize(outcomes), ["a: RefusedError", "b: install"]);
   await checkImage(store, "reg.test/b:1", B);
@@ -49,7 +50,7 @@ Deno.test("[80] importPackages() refuses one package of a list, and skips its co
 Deno.test("[80] importPackages() reads no blob if all packages are refused or installed", async () => {
   const store = new WatchedStore();
   const installed: Record<string, unknown> = { a: packageOf("a", A, "2.0.0"), b: packageOf("b", B, "1.0.1") };
-  const findInstalled = (name: string) => Promise.resolve(installed[name] as typeof PACKAGE_A);
+  const findInstalled = ({ name }: PackageId) => Promise.resolve(installed[name] as typeof PACKAGE_A);
   const outcomes = await importPackages(streamOf(LIST), store, { installation: { findInstalled } });
   assertEquals(summarize(outcomes), ["a: RefusedError", "b: RefusedError"]);
   assertEquals([store.blobs, store.visible], [[], []]);

@@ -1,11 +1,12 @@
 import type { InstallResult } from "../../../lib/install/install_bundle.ts";
-import { collectPackageDigests } from "../../../lib/install/package_records.ts";
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
 import { pieceListPath, piecesPath } from "../../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
 import { APP, createSite, LARGE, LARGE_SIZE, NAME, packApp, PARTS, REPO, WHOLE } from "./import_parts_support.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 Deno.test("[32] installBundle() reports a disk that is full in the middle of a piece, and frees what it has written", async () => {
   await using site = await createSite();
@@ -108,6 +109,6 @@ Deno.test("[38] installBundle() of concurrent parts installs the package once", 
     if (!results.some(({ isImported }) => isImported)) await site.install(PARTS[0]!);
     await site.checkInstalled();
     assertEquals(await site.list(), WHOLE);
-    assertEquals((await site.records.listHistory(NAME)).length, 0);
+    assertEquals((await site.records.listHistory(idOf(NAME))).length, 0);
   }
 });

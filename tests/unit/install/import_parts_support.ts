@@ -11,7 +11,7 @@ import { makeParts, type PartItem, type PartsOptions } from "../../support/bundl
 import { makeBytes } from "../../support/content.ts";
 import { CountedFile } from "../../support/counted_file.ts";
 import { buildImage } from "../../support/images.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { concat } from "../../support/tar.ts";
@@ -24,6 +24,7 @@ const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefine
 export const REPO = "registry.test/app";
 /** The name of the package. */
 export const NAME = "line4";
+export const ID = idOf(NAME);
 
 /** Makes an image with a large layer and a small one. */
 export function makeApp(seed: number) {
@@ -100,7 +101,7 @@ export async function createSite() {
       assertEquals(await store.listRepositories(), []);
     },
     async checkInstalled(version = "1.0.0") {
-      assertEquals((await records.read(NAME))?.spec.version, version);
+      assertEquals((await records.read(idOf(NAME)))?.spec.version, version);
       assertEquals((await store.resolve(REPO, "1"))?.digest, IMAGE.root.digest);
       assertEquals(await records.pending.list(), []);
       assertEquals(await this.listIngest(), []);

@@ -1,6 +1,6 @@
 import { FileSource } from "../../../lib/bytes/file_source.ts";
 import { installBundle } from "../../../lib/install/install_bundle.ts";
-import { collectPackageDigests } from "../../../lib/install/package_records.ts";
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
@@ -11,6 +11,7 @@ import { CountedFile } from "../../support/counted_file.ts";
 import {
   APP,
   createSite,
+  ID,
   IMAGE,
   LARGE,
   LAYOUT,
@@ -39,7 +40,7 @@ for (const [i, order] of ORDERS.entries()) {
       assertEquals(part?.missing, [1, 2, 3].filter((each) => !received.has(each)));
       if (isLast) continue;
       await site.checkHidden();
-      const pending = await site.records.pending.read(NAME);
+      const pending = await site.records.pending.read(ID);
       assertEquals([pending?.part?.received, pending?.part?.count], [[...received].sort(), 3]);
       assertEquals(pending?.kubepkg.status?.part, undefined);
       // Garbage collection between the parts removes nothing.
@@ -73,7 +74,7 @@ Deno.test("installBundle() refuses a part of another pack; a higher version, or 
   await using site = await createSite();
   await site.install(PARTS[0]!);
   const alien = await parts({ ...APP.kubepkg, metadata: { ...APP.kubepkg.metadata, labels: { other: "pack" } } });
-  const before = await site.records.pending.read(NAME);
+  const before = await site.records.pending.read(ID);
   const foreign = await assertRejects(() => site.install(alien[1]!), RefusedError);
   assertStringIncludes(foreign.message, "Cannot import the.tgz: it is part 2 of 3 of another pack of line4@1.0.0");
   assertStringIncludes(foreign.message, `part 1 of line4@1.0.0, packed as ${before?.part?.id}`);
@@ -86,7 +87,7 @@ Deno.test("installBundle() refuses a part of another pack; a higher version, or 
     message,
     "Cannot import line4@0.9.0: part 1 of line4@1.0.0 was imported before, which is higher",
   );
-  assertEquals(await site.records.pending.read(NAME), before);
+  assertEquals(await site.records.pending.read(ID), before);
   assertEquals((await site.install(alien[1]!, { dryRun: true })).plan.refusal?.message, foreign.message);
 
   const higher = await makeParts((await packApp("1.1.0")).kubepkg, LAYOUT, { contents: APP.contents });
@@ -153,7 +154,7 @@ Deno.test("installBundle() of a repair keeps the parts of a pending release", as
   await site.install(first!);
   await Deno.remove(`${site.data}/${blobPath(LARGE)}`);
   assert((await site.install(APP.bundle)).plan.isRepair);
-  assertEquals((await site.records.pending.read(NAME))?.part?.received, [1]);
+  assertEquals((await site.records.pending.read(ID))?.part?.received, [1]);
   assert((await site.install(second!)).isImported);
-  assertEquals((await site.records.read(NAME))?.spec.version, "1.1.0");
+  assertEquals((await site.records.read(ID))?.spec.version, "1.1.0");
 });

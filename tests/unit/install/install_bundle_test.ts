@@ -8,7 +8,7 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { streamOf } from "../../support/content.ts";
 import { buildImage } from "../../support/images.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { concat } from "../../support/tar.ts";
@@ -43,7 +43,7 @@ Deno.test("installBundle() of an installed release restores a missing hand-over 
   await using site = await createSite();
   const first = await site.install();
   assert(first.handover !== undefined);
-  const [text, record] = [await Deno.readTextFile(first.handover), await site.records.read("line4")];
+  const [text, record] = [await Deno.readTextFile(first.handover), await site.records.read(idOf("line4"))];
   const again = await site.install();
   assertEquals([again.isImported, again.handover], [false, undefined]);
 
@@ -52,7 +52,7 @@ Deno.test("installBundle() of an installed release restores a missing hand-over 
   assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
   assertEquals(repaired.blobs.written, 0);
   assertEquals(await Deno.readTextFile(first.handover), text);
-  assertEquals([await site.records.read("line4"), await site.records.listHistory("line4")], [record, []]);
+  assertEquals([await site.records.read(idOf("line4")), await site.records.listHistory(idOf("line4"))], [record, []]);
 });
 
 Deno.test("[77] installBundle() refuses to replace a file that was changed by hand or is foreign, before it writes anything", async () => {

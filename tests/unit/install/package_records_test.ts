@@ -1,8 +1,10 @@
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
+import { formatRecord, RecordError } from "../../../lib/install/records/record_file.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const release = (version: string, name = "line4") => parseKubePkg(makeKubePkg({}, { version, name }));
@@ -11,8 +13,8 @@ Deno.test("PackageRecords lists nothing in an empty folder", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);
   assertEquals(await records.list(), []);
-  assertEquals(await records.read("line4"), undefined);
-  assertEquals(await records.listHistory("line4"), []);
+  assertEquals(await records.read(idOf("line4")), undefined);
+  assertEquals(await records.listHistory(idOf("line4")), []);
 });
 
 Deno.test("PackageRecords keeps the releases that a package replaced, the oldest first", async () => {
@@ -20,8 +22,8 @@ Deno.test("PackageRecords keeps the releases that a package replaced, the oldest
   const records = new PackageRecords(folder.path);
   for (const version of ["1.0.0", "1.1.0", "2.0.0"]) await records.write(release(version));
   await records.write(release("0.1.0", "another"));
-  assertEquals((await records.read("line4"))?.spec.version, "2.0.0");
-  assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "1.1.0"]);
+  assertEquals((await records.read(idOf("line4")))?.spec.version, "2.0.0");
+  assertEquals((await records.listHistory(idOf("line4"))).map(({ spec }) => spec.version), ["1.0.0", "1.1.0"]);
   assertEquals((await records.list()).map(({ metadata }) => metadata.name), ["another", "line4"]);
   assertEquals(await folder.listFiles("ingest"), []);
 });
@@ -34,11 +36,11 @@ Deno.test("PackageRecords adds a release to the history once if a write was inte
   await records.write(release("2.0.0"));
   await folder.write("kubepkg/line4/current.json", current);
   await records.write(release("2.0.0"));
-  assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0"]);
+  assertEquals((await records.listHistory(idOf("line4"))).map(({ spec }) => spec.version), ["1.0.0"]);
   // Installing the earlier release again, and then the later one, adds both to the history.
   await records.write(release("1.0.0"));
   await records.write(release("2.0.0"));
-  assertEquals((await records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "2.0.0", "1.0.0"]);
+  assertEquals((await records.listHistory(idOf("line4"))).map(({ spec }) => spec.version), ["1.0.0", "2.0.0", "1.0.0"]);
 });
 
 Deno.test("[38] PackageRecords.lock() is exclusive", async () => {
@@ -62,8 +64,68 @@ Deno.test("PackageRecords.lock() resolves without a lock if the folder is not wr
   assertEquals(typeof lock[Symbol.dispose], "function");
 });
 
-Deno.test("PackageRecords names a record that is not valid", async () => {
+Deno.test("[92] PackageRecords names a record that cannot be read, and lists the others", async () => {
+  const broken: Record<string, string> = {
+    "cut": '{"apiVersion":',
+    "not an object": "[]",
+    "another kind": '{"apiVersion":"v1","kind":"List"}',
+    "a changed byte": formatRecord(release("1.0.0")).replace('"1.0.0"', '"1.0.1"'),
+    "a wrong checksum": formatRecord(release("1.0.0")).replace(/sha256:../, "sha256:00"),
+  };
+  for (const [what, text] of Object.entries(broken)) {
+    await using folder = await TestFolder.create();
+    const records = new PackageRecords(folder.path);
+    await records.write(release("1.0.0", "web"));
+    await folder.write("kubepkg/line4/current.json", text);
+    const { packages, problems } = await records.scan();
+    assertEquals(packages.map(({ metadata }) => metadata.name), ["web"], what);
+    assertEquals(problems.map(({ id }) => id), [idOf("line4")], what);
+    const { message } = await assertRejects(() => records.read(idOf("line4")), RecordError, "line4/current.json");
+    assertStringIncludes(message, "crpe packages remove line4 --forget");
+    assertStringIncludes(message, "--force");
+  }
+});
+
+Deno.test("[92] a folder in the place of a record, and a record that is not readable, are named too", async () => {
   await using folder = await TestFolder.create();
-  await folder.write("kubepkg/line4/current.json", '{"apiVersion":');
-  await assertRejects(() => new PackageRecords(folder.path).list(), CorruptError, "line4/current.json");
+  const records = new PackageRecords(folder.path);
+  await records.write(release("1.0.0", "web"));
+  await Deno.mkdir(`${folder.path}/kubepkg/line4/current.json`, { recursive: true });
+  const { packages, problems } = await records.scan();
+  assertEquals([packages.length, problems.map(({ id }) => id)], [1, [idOf("line4")]]);
+});
+
+Deno.test("[92] while a record cannot be read, the content that packages need is not known", async () => {
+  for (const file of ["current.json", "history/000001.json", "pending.json"]) {
+    await using folder = await TestFolder.create();
+    const records = new PackageRecords(folder.path);
+    for (const version of ["1.0.0", "2.0.0"]) await records.write(release(version));
+    await folder.write(`kubepkg/line4/${file}`, "{torn");
+    await assertRejects(() => collectPackageDigests(records), CorruptError, `kubepkg/line4/${file}`);
+    assertEquals((await records.listProblems(idOf("line4"))).map(({ path }) => path), [
+      `${folder.path}/kubepkg/line4/${file}`,
+    ]);
+    assertEquals(await records.setAsideBroken(idOf("line4")), [`${folder.path}/kubepkg/line4/${file}.broken`]);
+    assertEquals((await collectPackageDigests(records)).size, 0);
+  }
+});
+
+Deno.test("[79] records are readable by their owner alone, also those of crpe 0.1.0 when they are written again", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  await folder.write("kubepkg/line4/current.json", JSON.stringify(release("1.0.0")));
+  await Deno.chmod(`${folder.path}/kubepkg/line4/current.json`, 0o644);
+  await Deno.chmod(`${folder.path}/kubepkg`, 0o755);
+  await records.write(release("2.0.0"));
+  await records.pending.write({ kubepkg: release("3.0.0") });
+  await records.handovers.write(idOf("line4"), { place: { kubectl: true }, kubepkg: release("2.0.0"), files: [] });
+  const files = await folder.listFiles("kubepkg");
+  assertEquals(
+    files,
+    ["current.json", "handover.json", "history/000001.json", "pending.json"].map((it) => `line4/${it}`),
+  );
+  for (const file of files) {
+    assertEquals((await Deno.stat(`${folder.path}/kubepkg/${file}`)).mode! & 0o777, 0o600, file);
+  }
+  assertEquals((await Deno.stat(`${folder.path}/kubepkg`)).mode! & 0o777, 0o700);
 });

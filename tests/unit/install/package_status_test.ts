@@ -3,6 +3,7 @@ import { type PackageStatus, readPackageStatus, waitForPackage } from "../../../
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { FolderSite, makeObject, makeRelease, THINGS } from "../../support/cluster/folder_site.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 const ONE = makeRelease([makeObject("ConfigMap/a"), makeObject("Deployment/w")], { version: "1.0.0" });
 const TWO = makeRelease([makeObject("ConfigMap/b"), makeObject("Deployment/w")], { version: "2.0.0" });
@@ -15,6 +16,7 @@ Deno.test("[78] readPackageStatus() of a folder: pending, applied, failed with t
   await site.install(ONE, { isPolled: false });
   assertEquals(await statusOf(site), {
     name: "web",
+    namespace: "default",
     version: "1.0.0",
     handedOver: "1.0.0",
     where: `${await Deno.realPath(site.manifests)}/web.yaml`,
@@ -114,17 +116,23 @@ Deno.test("[78] readPackageStatus() of a removal lists what is still in the clus
 Deno.test("readPackageStatus() of a package that was not handed over, and of an interrupted hand-over", async () => {
   await using site = await FolderSite.create();
   await site.records.write(ONE);
-  assertEquals(await statusOf(site), { name: "web", version: "1.0.0", state: "not handed over", isRemoving: false });
+  assertEquals(await statusOf(site), {
+    name: "web",
+    namespace: "default",
+    version: "1.0.0",
+    state: "not handed over",
+    isRemoving: false,
+  });
   await site.install(ONE);
-  const record = (await site.records.handovers.read("web"))!;
-  await site.records.handovers.write("web", { ...record, attempted: TWO });
+  const record = (await site.records.handovers.read(idOf("web")))!;
+  await site.records.handovers.write(idOf("web"), { ...record, attempted: TWO });
   const { state, reason } = await statusOf(site);
   assertEquals([state, reason], ["failed", "the hand-over of 2.0.0 was interrupted, or failed; import it again"]);
 });
 
 Deno.test("[78] readPackageStatus() of kubectl: applied, changed, missing, unknown", async () => {
   await using site = await FolderSite.create();
-  await site.records.handovers.write("web", { place: { kubectl: true }, kubepkg: ONE, files: [] });
+  await site.records.handovers.write(idOf("web"), { place: { kubectl: true }, kubepkg: ONE, files: [] });
   const where = "the cluster, by kubectl";
   const read = async () => {
     const { state, reason, where: place, missing } = await statusOf(site);
@@ -185,7 +193,7 @@ Deno.test("[78] K3sAddons.readState() counts only failures since the file was wr
 });
 
 const status = (state: PackageStatus["state"], more: Partial<PackageStatus> = {}): PackageStatus => {
-  return { name: "web", version: "1.0.0", state, isRemoving: false, ...more };
+  return { name: "web", namespace: "default", version: "1.0.0", state, isRemoving: false, ...more };
 };
 
 for (

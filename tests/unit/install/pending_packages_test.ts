@@ -1,5 +1,6 @@
 import { CacheLimit } from "../../../lib/cache/cache_limit.ts";
-import { collectPackageDigests, PackageRecords } from "../../../lib/install/package_records.ts";
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
+import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { type PendingPackage, PendingPackages } from "../../../lib/install/pending_packages.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
@@ -7,7 +8,7 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { collectGarbage } from "../../../lib/store/gc.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.test/app";
@@ -25,17 +26,17 @@ function makePending(name = "line4", version = "1.0.0"): PendingPackage {
 Deno.test("PendingPackages lists the records that were written, sorted by name", async () => {
   await using folder = await TestFolder.create();
   const pending = new PendingPackages(folder.path);
-  assertEquals([await pending.read("line4"), await pending.list()], [undefined, []]);
+  assertEquals([await pending.read(idOf("line4")), await pending.list()], [undefined, []]);
   const { kubepkg } = makePending("line4");
   await pending.write(makePending("web"));
   await pending.write({ kubepkg });
-  assertEquals(await pending.read("line4"), { kubepkg });
+  assertEquals(await pending.read(idOf("line4")), { kubepkg });
   assertEquals(await pending.list(), [{ kubepkg }, makePending("web")]);
   await pending.write(makePending("line4", "2.0.0"));
-  assertEquals((await pending.read("line4"))?.kubepkg.spec.version, "2.0.0");
+  assertEquals((await pending.read(idOf("line4")))?.kubepkg.spec.version, "2.0.0");
   assertEquals(await folder.listFiles(), ["kubepkg/line4/pending.json", "kubepkg/web/pending.json"]);
-  await pending.remove("line4");
-  await pending.remove("line4");
+  await pending.remove(idOf("line4"));
+  await pending.remove(idOf("line4"));
   assertEquals(await pending.list(), [makePending("web")]);
 });
 
@@ -94,6 +95,6 @@ Deno.test("[35][39] the content of a pending package is neither collected nor ev
     SIZE,
     undefined,
   ]);
-  await records.pending.remove("line4");
+  await records.pending.remove(idOf("line4"));
   assertEquals((await collectGarbage(root, { readKeep, untagged: true })).blobs, 1);
 });

@@ -2,6 +2,7 @@ import { removePackage } from "../../../lib/install/remove_package.ts";
 import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { FolderSite, makeObject, makeRelease } from "../../support/cluster/folder_site.ts";
+import { idOf } from "../../support/kubepkg.ts";
 
 const RELEASE = makeRelease([makeObject("ConfigMap/a"), makeObject("PersistentVolumeClaim/db")]);
 const KEPT = { object: "PersistentVolumeClaim/default/db", reason: "data" } as const;
@@ -16,12 +17,12 @@ Deno.test("[78] removePackage() that nothing confirms leaves the record and the 
     assertEquals(manifests, { added: [], changed: [], removed: ["ConfigMap/default/a"], kept: [KEPT] });
     const text = await site.read() ?? "";
     assert(text.includes("PersistentVolumeClaim") && !text.includes("ConfigMap"));
-    assertEquals((await site.records.handovers.read("web"))?.isRemoving, true);
+    assertEquals((await site.records.handovers.read(idOf("web")))?.isRemoving, true);
   }
   assertEquals(site.objects(), [KEPT.object]);
   site.cluster.isReachable = true;
   assertEquals((await site.remove("web")).isRemoved, true);
-  assertEquals([await site.read(), await site.records.listNames(), site.objects()], [undefined, [], [KEPT.object]]);
+  assertEquals([await site.read(), await site.records.listIds(), site.objects()], [undefined, [], [KEPT.object]]);
 });
 
 Deno.test("[78] removePackage() names what stays in the cluster, and why k3s does not delete it", async () => {
@@ -38,13 +39,13 @@ Deno.test("[78] removePackage() names what stays in the cluster, and why k3s doe
 Deno.test("[78] a package that is imported again while its removal is not confirmed is as before", async () => {
   await using site = await FolderSite.create();
   await site.install(RELEASE);
-  const first = await site.records.handovers.read("web");
+  const first = await site.records.handovers.read(idOf("web"));
   site.cluster.isReachable = false;
   await site.remove("web");
   const { plan } = await site.install(RELEASE);
   assertEquals(plan.changes.kept, []);
   assertEquals(site.objects(), ["ConfigMap/default/a", KEPT.object]);
-  const { isRemoving, kubepkg } = (await site.records.handovers.read("web"))!;
+  const { isRemoving, kubepkg } = (await site.records.handovers.read(idOf("web")))!;
   assertEquals([isRemoving, kubepkg], [undefined, first?.kubepkg]);
 });
 
@@ -54,7 +55,7 @@ Deno.test("[78] --forget drops the record: an emptied file goes too, a file with
   const manifest = await site.read();
   const { isRemoved, leftFiles } = await site.remove("web", { forget: true });
   assertEquals([isRemoved, leftFiles], [true, [`${await Deno.realPath(site.manifests)}/web.yaml`]]);
-  assertEquals([await site.read(), await site.records.listNames()], [manifest, []]);
+  assertEquals([await site.read(), await site.records.listIds()], [manifest, []]);
 
   await site.install(RELEASE, { force: true });
   site.cluster.isReachable = false;
@@ -67,11 +68,11 @@ Deno.test("[77] removePackage() leaves a file that was changed by hand, names it
   await using site = await FolderSite.create();
   await site.install(RELEASE);
   await site.folder.write("manifests/web.yaml", "# mine\n");
-  const record = await site.records.handovers.read("web");
+  const record = await site.records.handovers.read(idOf("web"));
   await assertRejects(() => site.remove("web"), RefusedError, "web.yaml was changed by hand");
-  assertEquals([await site.records.handovers.read("web"), await site.read()], [record, "# mine\n"]);
+  assertEquals([await site.records.handovers.read(idOf("web")), await site.read()], [record, "# mine\n"]);
   await site.remove("web", { force: true });
-  assertEquals(await site.records.listNames(), []);
+  assertEquals(await site.records.listIds(), []);
 });
 
 Deno.test("[78] a dry run of removePackage() lists what goes and what is kept, and changes nothing", async () => {
@@ -95,13 +96,13 @@ Deno.test("[78] removePackage() where the recorded folder does not exist is an e
     const { message } = await assertRejects(() => site.remove("web", { dryRun }), Error);
     assertStringIncludes(message, "the folder does not exist, so no cluster reads it; nothing was changed");
   }
-  assertEquals((await site.records.handovers.read("web"))?.isRemoving, undefined);
+  assertEquals((await site.records.handovers.read(idOf("web")))?.isRemoving, undefined);
 });
 
 Deno.test("removePackage() of a package that was not handed over leaves the cluster alone", async () => {
   await using site = await FolderSite.create();
   await site.records.write(RELEASE);
-  const { isRemoved, handedOver, manifests } = await removePackage("web", {
+  const { isRemoved, handedOver, manifests } = await removePackage(idOf("web"), {
     records: site.records,
     openHandover: () => undefined,
     forgetImages: () => Promise.resolve([]),
@@ -115,7 +116,10 @@ Deno.test("[92] removePackage() with a broken record of another package stops be
   await site.folder.write("data/kubepkg/other/current.json", "{");
   const manifest = await site.read();
   await assertRejects(() => site.remove("web"), CorruptError, "other/current.json");
-  assertEquals([await site.read(), (await site.records.handovers.read("web"))?.isRemoving], [manifest, undefined]);
+  assertEquals([await site.read(), (await site.records.handovers.read(idOf("web")))?.isRemoving], [
+    manifest,
+    undefined,
+  ]);
 });
 
 Deno.test("[92] removePackage() with a broken record of the hand-over needs --force or --forget", async () => {
@@ -123,7 +127,7 @@ Deno.test("[92] removePackage() with a broken record of the hand-over needs --fo
     await using site = await FolderSite.create();
     await site.install(RELEASE);
     await site.folder.write("data/kubepkg/web/handover.json", "{");
-    await assertRejects(() => site.remove("web"), CorruptError, "--force goes by the installed release");
+    await assertRejects(() => site.remove("web"), CorruptError, "crpe packages remove web --forget");
     assertEquals((await site.remove("web", options)).isRemoved, true);
     assertEquals(site.objects().length, "force" in options ? 1 : 2);
   }

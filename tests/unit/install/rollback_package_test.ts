@@ -12,7 +12,7 @@ import { forgetImages } from "../../../lib/store/forget_images.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { buildImage } from "../../support/images.ts";
-import { makeKubePkg } from "../../support/kubepkg.ts";
+import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -46,10 +46,10 @@ async function createSite() {
     rollBack: async (
       { handover: other = handover, ...options }: { to?: string; handover?: Handover; force?: boolean } = {},
     ) => {
-      return await rollBackPackage("line4", { store, records, openHandover: () => other, ...options });
+      return await rollBackPackage(idOf("line4"), { store, records, openHandover: () => other, ...options });
     },
     remove: async (forget: typeof forgetImages = forgetImages) => {
-      return await removePackage("line4", {
+      return await removePackage(idOf("line4"), {
         records,
         openHandover: () => handover,
         forgetImages: (images, keep) => forget(data, images, keep),
@@ -60,7 +60,7 @@ async function createSite() {
       const digest = (await new DiskStore(data).resolve(REPO, "1"))?.digest;
       const file = await Deno.readTextFile(`${folder.path}/manifests/line4.yaml`).catch(() => undefined);
       return [
-        (await records.read("line4"))?.spec.version,
+        (await records.read(idOf("line4")))?.spec.version,
         IMAGES.findIndex(({ root }) => root.digest === digest) + 1,
         Number(/number: "([12])"/.exec(file ?? "")?.[1] ?? 0),
       ];
@@ -90,7 +90,7 @@ for (const when of ["before", "after"] as const) {
     assertEquals(await site.state(), ["2.0.0", 1, when === "after" ? 1 : 2]);
     const { from, to } = await site.rollBack();
     assertEquals([from, to, await site.state()], ["2.0.0", "1.0.0", ["1.0.0", 1, 1]]);
-    assertEquals((await site.records.listHistory("line4")).map(({ spec }) => spec.version), ["1.0.0", "2.0.0"]);
+    assertEquals((await site.records.listHistory(idOf("line4"))).map(({ spec }) => spec.version), ["1.0.0", "2.0.0"]);
   });
 }
 
@@ -110,13 +110,13 @@ Deno.test("rollBackPackage() refuses a version that is not in the history, and o
     await Deno.rename(path, `${path}.away`);
     // A new store has no cached knowledge of the blob that was moved away.
     const options = { store: new DiskStore(site.data), records: site.records, openHandover: () => site.handover };
-    await assertRejects(() => rollBackPackage("line4", options), IncompleteError, digest);
+    await assertRejects(() => rollBackPackage(idOf("line4"), options), IncompleteError, digest);
     await Deno.rename(`${path}.away`, path);
   }
   assertEquals(await site.state(), ["2.0.0", 2, 2]);
   await assertRejects(
     () =>
-      rollBackPackage("other", {
+      rollBackPackage(idOf("other"), {
         store: new DiskStore(site.data),
         records: site.records,
         openHandover: () => undefined,

@@ -7,6 +7,7 @@ function start(request = new Request("http://crpe/kubepkgs?x=1", { method: "PUT"
   const info = {
     remoteAddr: { transport: "tcp" as const, hostname: "::ffff:10.0.0.7", port: 1 },
     completed: completed.promise,
+    localAddress: "127.0.0.1",
   };
   const exchange = new Exchange(request, info, { onSent: (answer) => sent.push(answer) });
   const reported = () => sent.map(({ duration: _, ...rest }) => rest);

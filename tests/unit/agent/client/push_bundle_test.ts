@@ -1,13 +1,14 @@
 import { AgentClient, type AgentRequest } from "../../../../lib/agent/client/agent_client.ts";
 import { AgentError } from "../../../../lib/agent/client/agent_error.ts";
 import { pushBundle, type PushOptions } from "../../../../lib/agent/client/push_bundle.ts";
-import { collectPackageDigests } from "../../../../lib/install/package_records.ts";
+import { collectPackageDigests } from "../../../../lib/install/package_digests.ts";
 import type { Digest } from "../../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../../../lib/oci/error.ts";
 import { createAgentHandlerFixture, makeBundle, TOKEN } from "../../../support/agent_handler_fixture.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeBytes, streamOf } from "../../../support/content.ts";
 import { buildImage } from "../../../support/images.ts";
+import { idOf } from "../../../support/kubepkg.ts";
 
 const SHARED = { "shared.bin": makeBytes(400_000) };
 const [OLD, NEW] = [1, 2].map((version) => buildImage({ files: [SHARED, { "version.txt": `${version}` }] }));
@@ -91,7 +92,7 @@ Deno.test("pushBundle() sends only the missing blobs, and the agent installs", a
   // The result is the same as of an import on that machine.
   const { digest } = OLD!.root;
   assertEquals((await site.store.resolve("registry.test/app", "1"))?.digest, digest);
-  assertEquals((await site.records.read("line4"))?.status?.omitted, undefined);
+  assertEquals((await site.records.read(idOf("line4")))?.status?.omitted, undefined);
 
   const before = blobBytes();
   const upgrade = await push(NEWER);
@@ -122,7 +123,7 @@ Deno.test("pushBundle() resumes an interrupted blob at its next byte, and its co
   const total = [...OLD!.blobs.values()].reduce((sum, bytes) => sum + bytes.length, 0) +
     OLD!.manifests[0]!.bytes.length;
   assert(sent.bytes <= total - offset);
-  assertEquals((await site.records.read("line4"))?.spec.version, "1.0.0");
+  assertEquals((await site.records.read(idOf("line4")))?.spec.version, "1.0.0");
 });
 
 Deno.test("pushBundle() starts a blob over if its bytes were changed in transit", async () => {
@@ -161,7 +162,7 @@ Deno.test("pushBundle() of concurrent pushes of a package installs it once", asy
   assertEquals(results.filter(({ document }) => document.imported).length, 1);
   assertEquals(results.filter(({ document }) => document.verdict === "same").length, 3);
   assertEquals(results.reduce((sum, { sent }) => sum + sent.blobs, 0), 4);
-  assertEquals((await site.records.listHistory("line4")).length, 0);
+  assertEquals((await site.records.listHistory(idOf("line4"))).length, 0);
   assertEquals(site.leases(), 0);
 });
 

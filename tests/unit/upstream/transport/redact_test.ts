@@ -46,7 +46,7 @@ const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   [`${prefix}invalid peer certificate: Expired`, "clock", "expired"],
   [`${prefix}invalid peer certificate: certificate expired: verification time 200 (UNIX)`, "clock", "expired"],
   [`${prefix}invalid peer certificate: certificate not valid for name "a.b"`, "certificate", "another name"],
-  [`${prefix}received corrupt message of type InvalidContentType`, "certificate", "does not speak TLS"],
+  [`${prefix}received corrupt message of type InvalidContentType`, "not-tls", "does not speak TLS"],
   ["client error (SendRequest): connection closed before message completed", "cut", "cut"],
   ["client error (SendRequest): invalid HTTP version parsed", "not-http", "does not speak HTTP"],
   ["error reading a body from connection", "cut", "cut"],

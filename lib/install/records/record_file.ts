@@ -1,0 +1,135 @@
+import { parentOf, removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { computeDigest } from "../../oci/digest.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { type JsonLimits, parseJson } from "../../oci/json.ts";
+import { INGEST } from "../../store/layout.ts";
+
+/** What is added to the name of a record that is set aside. */
+export const SET_ASIDE = ".broken";
+
+const OWNER_ONLY = 0o600;
+const FOLDER_MODE = 0o700;
+// A record begins with the checksum of the bytes that remain when this field is taken out.
+const CHECKSUM = /^\{"checksum":"(sha256:[0-9a-f]{64})",/;
+const CHECKSUM_BYTES = `{"checksum":"sha256:${"0".repeat(64)}",`.length;
+
+/** A record that cannot be read. The message names the file, and how the package is repaired. */
+export class RecordError extends CorruptError {
+  /** The file of the record. */
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const reason = message.includes(path) ? message : `Cannot read ${path}: ${message}`;
+    super(
+      `${reason}; import the package again with --force, or drop its record with crpe packages remove ${
+        packageOf(path)
+      } --forget`,
+      { cause },
+    );
+    this.path = path;
+  }
+}
+
+// The folder `<name>@<namespace>` as a user names the package.
+function packageOf(path: string): string {
+  const folder = /\/kubepkg\/([^/]+)\//.exec(path)?.[1] ?? "NAME";
+  return folder.split("@").reverse().join("/");
+}
+
+/** Returns `undefined` for a `RecordError`. Throws any other error. */
+export function absentIfBroken(error: unknown): undefined {
+  if (!(error instanceof RecordError)) throw error;
+}
+
+/**
+ * Reads a record and verifies its checksum. Records of crpe 0.1.0 have none.
+ *
+ * @param parse converts the document, without the checksum
+ * @returns `undefined` when the file is missing
+ * @throws {RecordError} when the file cannot be read, or is damaged
+ */
+export async function readRecordFile<T>(
+  path: string,
+  limits: JsonLimits,
+  parse: (document: unknown) => T,
+): Promise<T | undefined> {
+  try {
+    const { size } = await Deno.stat(path);
+    if (size > limits.maxBytes) {
+      throw new CorruptError(`Cannot read ${path}: it has ${size} bytes, ${limits.maxBytes} are allowed`);
+    }
+    return parse(parseJson(verifyChecksum(await Deno.readFile(path), path), path, limits));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new RecordError(path, error);
+  }
+}
+
+function verifyChecksum(bytes: Uint8Array, path: string): Uint8Array {
+  const checksum = CHECKSUM.exec(new TextDecoder().decode(bytes.subarray(0, CHECKSUM_BYTES)))?.[1];
+  if (checksum === undefined) return bytes;
+  const body = bytes.subarray(CHECKSUM_BYTES - 1);
+  body[0] = "{".charCodeAt(0);
+  if (computeDigest(body) === checksum) return body;
+  throw new CorruptError(`Cannot use ${path}: its checksum is wrong, so it was damaged or changed by hand`);
+}
+
+/** Reports whether a file begins as a record with a checksum does; false when it is missing. */
+export async function hasChecksum(path: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(path);
+    const start = new Uint8Array(CHECKSUM_BYTES);
+    let filled = 0;
+    for (let got: number | null = 1; got && filled < start.length; filled += got ?? 0) {
+      got = await file.read(start.subarray(filled));
+    }
+    return CHECKSUM.test(new TextDecoder().decode(start.subarray(0, filled)));
+  } catch {
+    // The reader of the record reports why it cannot be read.
+    return false;
+  }
+}
+
+/** Formats a record, with its checksum in front. @param indent the number of spaces for a level; 0 for one line */
+export function formatRecord(document: object, indent = 0): string {
+  const body = `${JSON.stringify(document, undefined, indent)}\n`;
+  return `{"checksum":"${computeDigest(body)}",${body.slice(1)}`;
+}
+
+/** Writes the records of a data folder. */
+export class RecordWriter {
+  readonly #data: string;
+  readonly #randomName: () => string;
+
+  /** @param data the data folder */
+  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+    this.#data = data;
+    this.#randomName = randomName;
+  }
+
+  /**
+   * Writes a record durably. Manifests may hold Secrets, so only the owner can read the file, and only the owner can
+   * enter the folder of all records.
+   */
+  async write(path: string, text: string): Promise<void> {
+    const temporary = `${this.#data}/${INGEST}/${this.#randomName()}.tmp`;
+    await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: OWNER_ONLY } });
+    await restrictFolder(`${this.#data}/kubepkg`);
+  }
+}
+
+// A file system without permissions refuses this, and so does a folder of another user.
+async function restrictFolder(path: string): Promise<void> {
+  const { mode } = await Deno.stat(path);
+  if (mode !== null && (mode & 0o777) !== FOLDER_MODE) await Deno.chmod(path, FOLDER_MODE).catch(() => {});
+}
+
+/** Renames a record that cannot be read to `<file>.broken`. @returns the new name */
+export async function setRecordAside(path: string): Promise<string> {
+  const aside = `${path}${SET_ASIDE}`;
+  await removeIfPresent(aside);
+  await Deno.rename(path, aside);
+  await syncFolder(parentOf(path));
+  return aside;
+}
