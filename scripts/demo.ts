@@ -68,7 +68,7 @@ try {
   const host = `127.0.0.1:${upstream.addr.port}`;
   for (const [name, image] of Object.entries(IMAGES)) {
     const [path = "", tag = ""] = name.split(":");
-    await writeImage(store, `registry.demo/${path}`, tag, image);
+    await writeImage(store, `registry.demo/${path}:${tag}`, image);
   }
   say(`1. a registry at ${host} has ${Object.keys(IMAGES).join(" and ")}, and requires a login (Bearer)`);
 

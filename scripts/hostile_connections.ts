@@ -29,7 +29,7 @@ const [idle, dripping, rounds] = [option("idle", "2000"), option("dripping", "20
 await using folder = await TestFolder.create();
 const store = new DiskStore(`${folder.path}/data`);
 const image = buildImage({ largeLayer: makeLargeLayer(option("size", "64MiB")) });
-await writeImage(store, "registry.test/team/app", "1.0", image);
+await writeImage(store, "registry.test/team/app:1.0", image);
 await using tools = await ContainerTools.create();
 await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--offline", `--data=${folder.path}/data`]);
 const port = Number(new URL(crpe.url).port);

@@ -40,7 +40,7 @@ try {
   const image = buildImage({ largeLayer: makeLargeLayer(size) });
   const [layer] = image.largeBlobs.values();
   const store = new MemoryStore();
-  await writeImage(store, "registry.test/large", "1", { ...image, largeBlobs: new Map() });
+  await writeImage(store, "registry.test/large:1", { ...image, largeBlobs: new Map() });
   const handler = createRegistryHandler(store);
   await using upstream = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     if (!request.url.includes(layer!.digest)) return handler(request);

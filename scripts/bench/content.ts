@@ -45,7 +45,7 @@ export async function createContent(root: string, size: number): Promise<BenchCo
   const store = new DiskStore(dataDir);
   const write = async (path: string, image: BuiltImage): Promise<BenchImage> => {
     const repo = `${HOST}/${path}`;
-    for (const name of [path, repo]) await writeImage(store, name, TAG, image);
+    for (const name of [path, repo]) await writeImage(store, `${name}:${TAG}`, image);
     const [layer] = image.largeBlobs.values();
     const { digest, size } = layer!;
     return { path, repo, manifest: image.root, layer: { digest, size, file: `${dataDir}/${blobPath(digest)}` } };

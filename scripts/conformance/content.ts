@@ -47,5 +47,5 @@ export type Content = typeof CONTENT;
 /** Writes all content to a store. */
 export async function fillStore(store: ContentStore): Promise<void> {
   const repo = `${REPOSITORY.host}/${REPOSITORY.path}`;
-  for (const [tag, built] of Object.entries(TAGGED)) await writeImage(store, repo, tag, built);
+  for (const [tag, built] of Object.entries(TAGGED)) await writeImage(store, `${repo}:${tag}`, built);
 }

@@ -74,8 +74,7 @@ async function pack(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
   for (const [reference, image] of Object.entries(images)) {
-    const colon = reference.lastIndexOf(":");
-    await writeImage(store, reference.slice(0, colon), reference.slice(colon + 1), image);
+    await writeImage(store, reference, image);
   }
   const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
   const parts: Uint8Array[] = [];

@@ -51,7 +51,7 @@ export class RequestRegistry implements AsyncDisposable {
     await Deno.writeTextFile(`${folder}/secret`, SECRET);
     const image = buildImage();
     const [blob = ""] = [...image.blobs.keys()];
-    await writeImage(new DiskStore(data), REPOSITORY, "1", image);
+    await writeImage(new DiskStore(data), `${REPOSITORY}:1`, image);
     const narrow: Readonly<Record<string, string>> = { "--allow-read": `--allow-read=${data},${home}` };
     const words = [
       ...(strace === undefined ? [] : [strace, ...STRACE_OPTIONS, "-o", `${folder}/trace`]),

@@ -16,7 +16,7 @@ const image = buildIndex([buildImage({ platform: "linux/amd64" }), buildImage({ 
 async function startUpstream() {
   const { cert, key } = await makeCertificate();
   const store = new MemoryStore();
-  await writeImage(store, "registry.test/team/app", "1.0", image);
+  await writeImage(store, "registry.test/team/app:1.0", image);
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, cert, key, onListen() {} },
     withBearerAuth(createRegistryHandler(store), LOGIN),

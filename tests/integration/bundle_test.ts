@@ -171,7 +171,7 @@ peerTest(
   async () => {
     await using fixture = await createFixture();
     await using distribution = await startDistribution();
-    await pushImage(distribution.url, "new/app", "1", index);
+    await pushImage(distribution.url, "new/app:1", { image: index });
     await fixture.folder.write(
       "a.json",
       JSON.stringify(makeKubePkg({ "up.test/new/app:no-such-tag": index.root.digest })),

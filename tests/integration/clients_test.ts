@@ -40,8 +40,8 @@ peerTest(
     const distribution = await startDistribution({ htpasswd: LOGIN });
     let isUp = true;
     try {
-      await pushImage(distribution.url, "team/app", "1.0", index, { auth: LOGIN });
-      await pushImage(distribution.url, "team/single", "2", single, { auth: LOGIN });
+      await pushImage(distribution.url, "team/app:1.0", { image: index, auth: LOGIN });
+      await pushImage(distribution.url, "team/single:2", { image: single, auth: LOGIN });
       const env = await writeLogin(folder, distribution.host);
       await using crpe = await startCrpe([
         "registry",
@@ -94,7 +94,7 @@ peerTest(
   async () => {
     await using folder = await TestFolder.create();
     await using distribution = await startDistribution({ htpasswd: LOGIN });
-    await pushImage(distribution.url, "team/app", "1.0", index, { auth: LOGIN });
+    await pushImage(distribution.url, "team/app:1.0", { image: index, auth: LOGIN });
     const config = await folder.write(
       "config.yaml",
       `hosts: {registry.test: {url: "${distribution.url}", username: engineer, password: wrong-and-secret}}`,
@@ -120,7 +120,7 @@ peerTest(
 peerTest("pull uses the login of the configuration file", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
-  await pushImage(distribution.url, "team/app", "1.0", index, { auth: LOGIN });
+  await pushImage(distribution.url, "team/app:1.0", { image: index, auth: LOGIN });
   await folder.write("password", `${LOGIN.password}\n`);
   const config = await folder.write(
     "config.yaml",
@@ -143,7 +143,7 @@ peerTest("pull uses the login of the configuration file", ["docker-registry"], a
 peerTest("REMOTE_DOCKER_ENDPOINT is the upstream of every image name", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
-  await pushImage(distribution.url, "team/app", "1.0", single, { auth: LOGIN });
+  await pushImage(distribution.url, "team/app:1.0", { image: single, auth: LOGIN });
   const finished = runCrpe(["pull", "quay.io/team/app:1.0", `--data=${folder.path}/data`, "--json"], {
     env: {
       HOME: folder.path,
@@ -163,7 +163,7 @@ peerTest("distribution serves a data folder that crpe wrote", ["docker-registry"
   const data = `${folder.path}/data`;
   {
     await using upstream = await startDistribution();
-    await pushImage(upstream.url, "team/app", "1.0", index);
+    await pushImage(upstream.url, "team/app:1.0", { image: index });
     const finished = runCrpe([
       "pull",
       "registry.test/team/app:1.0",
@@ -194,7 +194,7 @@ peerTest("crpe serves a data folder that distribution wrote", ["docker-registry"
   const names = ["registry.test/team/app", "team/app", "library/app", "app"];
   {
     await using distribution = await startDistribution({ dataDir: data });
-    for (const name of names) await pushImage(distribution.url, name, "1.0", index);
+    for (const name of names) await pushImage(distribution.url, `${name}:1.0`, { image: index });
   }
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${data}`, "--offline"], {
     env: { HOME: folder.path },

@@ -89,7 +89,7 @@ for (const { what, peer, files, isTls = false } of rows) {
     [peer, "crictl", ...isTls ? ["openssl" as const] : []],
     async () => {
       await using folder = await TestFolder.create();
-      await writeImage(new DiskStore(`${folder.path}/data`), IMAGE, "1.0", buildImage(PLATFORM));
+      await writeImage(new DiskStore(`${folder.path}/data`), `${IMAGE}:1.0`, buildImage(PLATFORM));
       await Deno.mkdir(`${folder.path}/root/etc/containerd`, { recursive: true });
       for (const [name, text] of Object.entries(files)) await folder.write(`root/etc/containerd/${name}`, text);
       const certificate = isTls ? await makeCertificate() : undefined;

@@ -36,7 +36,7 @@ async function doctor(folder: TestFolder, ...args: string[]): Promise<Report> {
 peerTest("doctor distinguishes an accepted login from a refused one", ["docker-registry"], async () => {
   await using folder = await TestFolder.create();
   await using distribution = await startDistribution({ htpasswd: LOGIN });
-  await pushImage(distribution.url, "team/app", "1", index, { auth: LOGIN });
+  await pushImage(distribution.url, "team/app:1", { image: index, auth: LOGIN });
   for (const [password, part] of [[LOGIN.password, "accepts the login"], ["wrong-and-secret", "refuses the login"]]) {
     const host = { url: distribution.url, username: LOGIN.user, password };
     const config = await folder.write(
@@ -77,7 +77,7 @@ peerTest(
     const distribution = await startDistribution();
     let isUp = true;
     try {
-      await pushImage(distribution.url, "team/app", "1", index);
+      await pushImage(distribution.url, "team/app:1", { image: index });
       const upstream = `--upstream=registry.test=${distribution.url}`;
       const trace = async () => (await doctor(folder, "registry.test/team/app:1", upstream)).image?.content ?? [];
       assertEquals((await trace()).map(({ isHere, isThere }) => [isHere, isThere]), Array(7).fill([false, true]));
@@ -102,7 +102,7 @@ peerTest(
 Deno.test("doctor IMAGE names the missing blob in its text output", async () => {
   await using folder = await TestFolder.create();
   const image = buildImage();
-  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app", "1", image);
+  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app:1", image);
   const [digest = ""] = image.blobs.keys();
   const hex = digest.slice("sha256:".length);
   await Deno.remove(`${folder.path}/data/docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);

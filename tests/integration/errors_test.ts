@@ -125,7 +125,7 @@ rootTest(
     await using fixture = await createPackFixture({ [IMAGE]: image });
     await using disk = await mountSmall(8 * 1024 * 1024);
     const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
-    await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large", "1", large);
+    await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large:1", large);
     await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
     assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
     const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
@@ -143,7 +143,7 @@ rootTest(
 rootTest("[33] a read-only data folder is still served, and an import reports why it fails", async () => {
   await using fixture = await createPackFixture({ [IMAGE]: image });
   await using disk = await mountSmall(8 * 1024 * 1024);
-  await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app", "1", image);
+  await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app:1", image);
   await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
   assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
   await disk.freeze();

@@ -22,7 +22,7 @@ Deno.test("[65] the target of a symbolic link in the store is not served", async
   await using folder = await TestFolder.create();
   const [data, repo] = [`${folder.path}/data`, "registry.test/team/app"];
   const image = buildImage();
-  await writeImage(new DiskStore(data), repo, "1", image);
+  await writeImage(new DiskStore(data), `${repo}:1`, image);
   const secret = await folder.write("secret", "a secret file");
   const store = `${data}/docker/registry/v2`;
   const links = [...image.blobs.keys()].map((digest) => {
@@ -48,7 +48,7 @@ Deno.test("[65] the target of a symbolic link in the store is not served", async
 
 Deno.test("a request with an absolute target is routed by its path, and an invalid Host is refused", async () => {
   await using folder = await TestFolder.create();
-  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app", "1", buildImage());
+  await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app:1", buildImage());
   await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline"], {
     env: { HOME: folder.path },
   });

@@ -27,8 +27,8 @@ Deno.test("gc --dry-run reports what gc then removes, and a second gc removes no
   const crpe = crpeIn(folder);
   const store = new DiskStore(`${folder.path}/data`);
   const [kept, untagged] = [buildImage({ files: { a: "kept" } }), buildImage({ files: { b: "not kept" } })];
-  await writeImage(store, REPO, "1", untagged);
-  await writeImage(store, REPO, "1", kept);
+  await writeImage(store, `${REPO}:1`, untagged);
+  await writeImage(store, `${REPO}:1`, kept);
   const blob = makeBytes(2000, 5);
   const stray = makeApp(1).blobs.keys().next().value!;
   await folder.write(`data/docker/registry/v2/blobs/sha256/${stray.slice(7, 9)}/${stray.slice(7)}/data`, blob);
@@ -52,7 +52,7 @@ Deno.test("[39] gc keeps the content of installed packages and of the versions t
   const crpe = crpeIn(folder);
   const images = [1, 2].map((version) => buildImage({ files: { version: `${version}` } }));
   for (const [i, image] of images.entries()) {
-    await writeImage(new DiskStore(`${folder.path}/source`), REPO, `${i + 1}`, image);
+    await writeImage(new DiskStore(`${folder.path}/source`), `${REPO}:${i + 1}`, image);
     const kubepkg = makeKubePkg({ [`${REPO}:${i + 1}`]: "" }, { version: `${i + 1}.0.0` });
     await folder.write(`${i}.json`, JSON.stringify(kubepkg));
     const packed = await crpe("pack", `${i}.json`, "-o", `${i}.tgz`, "--data=source", "--offline");
@@ -60,7 +60,7 @@ Deno.test("[39] gc keeps the content of installed packages and of the versions t
     assertEquals((await crpe("import", `${i}.tgz`, "--data=site")).code, 0);
   }
   const other = buildImage({ files: { other: "one" } });
-  await writeImage(new DiskStore(`${folder.path}/site`), REPO, "other", other);
+  await writeImage(new DiskStore(`${folder.path}/site`), `${REPO}:other`, other);
   await Deno.remove(`${folder.path}/site/docker/registry/v2/repositories/${REPO}/_manifests/tags`, { recursive: true });
   const { code, stdout, stderr } = await crpe("gc", "--data=site", "--untagged", "--json");
   assertEquals(code, 0, stderr);
@@ -79,7 +79,7 @@ Deno.test("[35] gc is refused while an import runs, removes nothing of it, and r
   await using folder = await TestFolder.create();
   const crpe = crpeIn(folder);
   const app = makeApp(1);
-  await writeImage(new DiskStore(`${folder.path}/source`), REPO, "1", app);
+  await writeImage(new DiskStore(`${folder.path}/source`), `${REPO}:1`, app);
   await folder.write("app.json", JSON.stringify(makeKubePkg({ [`${REPO}:1`]: "" })));
   assertEquals((await crpe("pack", "app.json", "-o", "app.tgz", "--data=source", "--offline")).code, 0);
   const bundle = await Deno.readFile(`${folder.path}/app.tgz`);

@@ -20,7 +20,7 @@ for (const [what, within, isEnough] of LIMITS) {
     ["skopeo"],
     async () => {
       await using folder = await TestFolder.create();
-      await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app", "1.0", image);
+      await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app:1.0", image);
       await using tools = await ContainerTools.create();
       const args = ["registry", "--addr=127.0.0.1:0", "--offline", `--data=${folder.path}/data`];
       await using crpe = await startCrpe(args, { within });

@@ -14,7 +14,7 @@ peerTest(
   async () => {
     await using folder = await TestFolder.create();
     await using tools = await ContainerTools.create();
-    await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app", "1.0", buildImage());
+    await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app:1.0", buildImage());
     const { cert, key } = await makeCertificate();
     const ca = await folder.write("cert.pem", cert);
     const tls = [`--tls-cert=${ca}`, `--tls-key=${await folder.write("key.pem", key)}`];

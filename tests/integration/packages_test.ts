@@ -27,8 +27,8 @@ async function createSite() {
   };
   for (const [i, image] of IMAGES.entries()) {
     const version = i + 1;
-    await writeImage(fixture.store, REPO, "1", image);
-    await writeImage(fixture.store, REPO, `v${version}`, image);
+    await writeImage(fixture.store, `${REPO}:1`, image);
+    await writeImage(fixture.store, `${REPO}:v${version}`, image);
     const data = { version: `${version}` };
     await install(makeKubePkg({ [`${REPO}:1`]: "", [`${REPO}:v${version}`]: "" }, { version: `${version}.0.0`, data }));
   }

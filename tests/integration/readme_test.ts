@@ -54,7 +54,7 @@ peerTest(
     const login = { user: "engineer", password: TEST_PASSWORD };
     await using distribution = await startDistribution({ htpasswd: login });
     const image = buildIndex(["linux/amd64", "linux/arm64"].map((platform) => buildImage({ platform })));
-    await pushImage(distribution.url, "team/web", "1.0", image, { auth: login });
+    await pushImage(distribution.url, "team/web:1.0", { image, auth: login });
 
     await folder.write("password", `${TEST_PASSWORD}\n`);
     const [config] = blocksOf("yaml").filter(({ text }) => text.startsWith("# crpe.yaml"));

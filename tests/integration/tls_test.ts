@@ -27,7 +27,7 @@ peerTest(
   async () => {
     await using folder = await TestFolder.create();
     const [first, second] = [await makeCertificate(), await makeCertificate()];
-    await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app", "1.0", image);
+    await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/team/app:1.0", image);
     const tls = await writeCertificate(folder, first);
     const [ca, renewedCa] = [
       await folder.write("first.pem", first.cert),

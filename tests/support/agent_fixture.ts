@@ -25,7 +25,7 @@ export async function createAgentFixture() {
     ): Promise<{ file: string; image: BuiltImage; layer: LargeBlob }> {
       const layer = makeLargeLayer(bytes);
       const image = buildImage({ files: { "version.txt": version }, largeLayer: layer });
-      await writeImage(fixture.store, IMAGE_REPO, version, image);
+      await writeImage(fixture.store, `${IMAGE_REPO}:${version}`, image);
       const kubepkg = makeKubePkg({ [`${IMAGE_REPO}:${version}`]: "" }, { version, data: { version } });
       const { code, stderr } = await fixture.pack(kubepkg, version, ...flags);
       if (code !== 0) throw new Error(stderr);

@@ -94,7 +94,7 @@ export async function makeBundle(
   } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
-  await writeImage(store, repo, "1", image);
+  await writeImage(store, `${repo}:1`, image);
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${repo}:1`]: "" }, { version, data: { line: version } }));
   await packBundle(kubepkg, store, {

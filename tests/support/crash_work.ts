@@ -58,7 +58,7 @@ export async function packBundles(folder: string): Promise<void> {
     const store = new DiskStore(`${folder}/source-${version}`);
     for (const [reference, image] of Object.entries(images)) {
       const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
-      await writeImage(store, repo, tag, image);
+      await writeImage(store, `${repo}:${tag}`, image);
     }
     const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
     const kubepkg = makeKubePkg(names, { name: PACKAGE, version: `${version}.0.0`, data: { line: `${version}` } });

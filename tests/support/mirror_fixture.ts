@@ -86,7 +86,7 @@ export class MirrorFixture implements AsyncDisposable {
     const store = new MemoryStore();
     for (const [name, image] of Object.entries(IMAGES)) {
       const [repo = "", tag = ""] = name.split(/:(?=[^:]*$)/);
-      await writeImage(store, repo, tag, image);
+      await writeImage(store, `${repo}:${tag}`, image);
     }
     // crpe names one of the three registries in `ns`.
     const options = {

@@ -16,7 +16,7 @@ export async function createPackFixture(images: Readonly<Record<string, BuiltIma
   const store = new DiskStore(`${folder.path}/source`);
   for (const [reference, image] of Object.entries(images)) {
     const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
-    await writeImage(store, repo, tag, image);
+    await writeImage(store, `${repo}:${tag}`, image);
   }
   const processOptions = { env: { HOME: folder.path }, cwd: folder.path };
   const crpe = async (...args: string[]) => await runCrpe(args, processOptions);

@@ -2,8 +2,13 @@ import type { ContentStore } from "../../lib/content/source.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { BuiltImage } from "./images.ts";
 
-/** Writes an image to a store: children first, the tag last. */
-export async function writeImage(store: ContentStore, repo: string, tag: string, image: BuiltImage): Promise<void> {
+/**
+ * Writes an image to a store: children first, the tag last.
+ *
+ * @param reference `registry.test/app:1.0`
+ */
+export async function writeImage(store: ContentStore, reference: string, image: BuiltImage): Promise<void> {
+  const [repo, tag] = splitTag(reference);
   for (const { digest, size, open } of blobsOf(image)) {
     await store.writeBlob(repo, { mediaType: "application/octet-stream", digest, size }, open());
   }
@@ -11,8 +16,9 @@ export async function writeImage(store: ContentStore, repo: string, tag: string,
   await store.tag(repo, tag, image.root.digest);
 }
 
-/** Options of a push. */
-export interface PushOptions {
+/** What a push sends, and as which user. */
+export interface Push {
+  readonly image: BuiltImage;
   readonly auth?: { readonly user: string; readonly password: string };
 }
 
@@ -20,18 +26,13 @@ export interface PushOptions {
  * Pushes an image to a registry over HTTP, with one POST and one PUT for each blob.
  *
  * @param registryUrl `http://127.0.0.1:5000`
- * @param path the repository on that registry
+ * @param reference the repository on that registry and the tag: `team/app:1.0`
  */
-export async function pushImage(
-  registryUrl: string,
-  path: string,
-  tag: string,
-  image: BuiltImage,
-  options: PushOptions = {},
-): Promise<void> {
-  const headers: Record<string, string> = options.auth === undefined
+export async function pushImage(registryUrl: string, reference: string, { image, auth }: Push): Promise<void> {
+  const [path, tag] = splitTag(reference);
+  const headers: Record<string, string> = auth === undefined
     ? {}
-    : { authorization: `Basic ${btoa(`${options.auth.user}:${options.auth.password}`)}` };
+    : { authorization: `Basic ${btoa(`${auth.user}:${auth.password}`)}` };
   const send = async (method: string, url: URL, content?: { body: BodyInit; type: string }): Promise<Response> => {
     const response = await fetch(url, {
       method,
@@ -53,6 +54,11 @@ export async function pushImage(
   }
   const { bytes, descriptor } = image.manifests.at(-1)!;
   await send("PUT", new URL(`/v2/${path}/manifests/${tag}`, registryUrl), { body: bytes, type: descriptor.mediaType });
+}
+
+function splitTag(reference: string): [repo: string, tag: string] {
+  const colon = reference.lastIndexOf(":");
+  return [reference.slice(0, colon), reference.slice(colon + 1)];
 }
 
 function* blobsOf(

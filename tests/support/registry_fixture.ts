@@ -29,12 +29,12 @@ export const noBody = new Uint8Array();
 /** Creates a store with the content above, and with the image in two more repositories. */
 export async function makeStore(): Promise<MemoryStore> {
   const store = new MemoryStore();
-  await writeImage(store, REPO, "1.0", index);
-  await writeImage(store, REPO, "docker", arm);
-  await writeImage(store, REPO, "sbom", artifact);
-  await writeImage(store, REPO, "sig", signature);
-  await writeImage(store, "quay.io/team/app", "1.0", image);
-  await writeImage(store, "reg.lan:5000/x", "1.0", image);
+  await writeImage(store, `${REPO}:1.0`, index);
+  await writeImage(store, `${REPO}:docker`, arm);
+  await writeImage(store, `${REPO}:sbom`, artifact);
+  await writeImage(store, `${REPO}:sig`, signature);
+  await writeImage(store, "quay.io/team/app:1.0", image);
+  await writeImage(store, "reg.lan:5000/x:1.0", image);
   store.asked.length = 0;
   return store;
 }

@@ -17,7 +17,7 @@ const IMAGE = buildImage({ files: { a: "b" } });
 
 async function packApp(version: string, image = IMAGE, isDelta = false) {
   const source = new MemoryStore();
-  await writeImage(source, REPO, "1", image);
+  await writeImage(source, `${REPO}:1`, image);
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { version, data: { version } }));
   const have = new Set(isDelta ? image.blobs.keys() : []);

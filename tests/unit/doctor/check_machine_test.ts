@@ -51,7 +51,7 @@ const RELEASED = Date.UTC(2026, 8, 1);
 const DAY = 24 * 60 * 60 * 1000;
 Deno.test("checkClock() compares the clock with the release, the store and the registries", async () => {
   await using folder = await TestFolder.create();
-  await writeImage(new DiskStore(folder.path), "quay.io/app", "1", buildImage());
+  await writeImage(new DiskStore(folder.path), "quay.io/app:1", buildImage());
   const now = Date.now();
   const cases: [what: string, at: number, offsets: number[], status: string, part: string][] = [
     ["a plausible time", now, [], "ok", "it shows 20"],

@@ -13,7 +13,7 @@ const index = buildIndex([amd64, arm64], { attestation: true });
 
 async function storeOf(image?: BuiltImage): Promise<MemoryStore> {
   const store = new MemoryStore();
-  if (image !== undefined) await writeImage(store, REPO, "1", image);
+  if (image !== undefined) await writeImage(store, `${REPO}:1`, image);
   return store;
 }
 
@@ -34,7 +34,7 @@ function upstreamOf(
 
 /** Writes the index and only one of its images, as the import of a bundle does. */
 async function writePart(store: ContentStore, { withBlobs }: { withBlobs: boolean }): Promise<void> {
-  if (withBlobs) await writeImage(store, REPO, "part", amd64);
+  if (withBlobs) await writeImage(store, `${REPO}:part`, amd64);
   else for (const { descriptor, bytes } of amd64.manifests) await store.writeManifest(REPO, descriptor, bytes);
   const { descriptor, bytes } = index.manifests.at(-1)!;
   await store.writeManifest(REPO, descriptor, bytes);

@@ -39,7 +39,7 @@ export const IMAGE = makeApp(1);
 /** Packs a version of the package into one bundle. */
 export async function packApp(version: string, image = IMAGE, have?: ReadonlySet<Digest>) {
   const store = new MemoryStore();
-  await writeImage(store, REPO, "1", image);
+  await writeImage(store, `${REPO}:1`, image);
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { version, data: { version } }));
   const result = await packBundle(kubepkg, store, {

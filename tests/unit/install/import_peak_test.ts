@@ -34,7 +34,7 @@ const RECORDS = 64 * KIB;
 
 async function packImage() {
   const store = new MemoryStore();
-  await writeImage(store, REPO, "1", IMAGE);
+  await writeImage(store, `${REPO}:1`, IMAGE);
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
   const result = await packBundle(kubepkg, store, {

@@ -19,7 +19,7 @@ const image = buildImage();
 
 async function makeBundle(): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
-  await writeImage(store, REPO, "1", image);
+  await writeImage(store, `${REPO}:1`, image);
   const parts: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }));
   await packBundle(kubepkg, store, { output: { write: (bytes) => void parts.push(bytes.slice()) } });

@@ -34,7 +34,7 @@ async function createSite() {
     addons: { readState: () => Promise.resolve({ state: "applied" }), listPresent: () => Promise.resolve([]) },
   });
   for (const number of [1, 2]) {
-    await writeImage(store, REPO, "1", IMAGES[number - 1]!);
+    await writeImage(store, `${REPO}:1`, IMAGES[number - 1]!);
     await handOverPackage(release(number), { handover, records });
     await records.write(release(number));
   }

@@ -37,7 +37,7 @@ for (const [what, make] of makers) {
     }
     assertEquals(image.manifests.at(-1)!.descriptor.digest, image.root.digest);
     // The store hashes each blob.
-    await writeImage(new MemoryStore(), "docker.io/library/app", "1", image);
+    await writeImage(new MemoryStore(), "docker.io/library/app:1", image);
   });
 }
 

@@ -26,7 +26,7 @@ const images: [string, BuiltImage][] = [
 /** Serves the images as tags of `quay.io/team/app`. */
 async function serve(): Promise<{ host: string } & AsyncDisposable> {
   const store = new MemoryStore();
-  for (const [tag, image] of images) await writeImage(store, "quay.io/team/app", tag, image);
+  for (const [tag, image] of images) await writeImage(store, `quay.io/team/app:${tag}`, image);
   const options = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
   const server = Deno.serve(options, createRegistryHandler(store));
   const { port } = server.addr as Deno.NetAddr;
@@ -97,7 +97,7 @@ peerTest("podman pulls images that were pushed to distribution", ["docker-regist
   await using registry = await startDistribution();
   await using tools = await ContainerTools.create();
   for (const [tag, image] of images) {
-    await pushImage(registry.url, "team/app", tag, image);
+    await pushImage(registry.url, `team/app:${tag}`, { image });
     check(await tools.podman(["pull", `${registry.host}/team/app:${tag}`]));
   }
 });
@@ -105,7 +105,7 @@ peerTest("podman pulls images that were pushed to distribution", ["docker-regist
 peerTest("distribution runs with a password, as a cache and read-only", ["docker-registry", "skopeo"], async () => {
   const auth = { user: "robot", password: TEST_PASSWORD };
   await using upstream = await startDistribution({ htpasswd: auth });
-  await pushImage(upstream.url, "team/app", "1", amd64, { auth });
+  await pushImage(upstream.url, "team/app:1", { image: amd64, auth });
   const anonymous = await fetch(`${upstream.url}/v2/`);
   await anonymous.body?.cancel();
   assertEquals(anonymous.status, 401);
@@ -113,7 +113,7 @@ peerTest("distribution runs with a password, as a cache and read-only", ["docker
   const creds = `--creds=${auth.user}:${auth.password}`;
   check(await tools.skopeo(["inspect", creds, `docker://${upstream.host}/team/app:1`]));
   await using open = await startDistribution();
-  await pushImage(open.url, "team/app", "1", amd64);
+  await pushImage(open.url, "team/app:1", { image: amd64 });
   await using cache = await startDistribution({ proxyRemote: open.url });
   check(await tools.skopeo(["inspect", `docker://${cache.host}/team/app:1`]));
   await using readonly = await startDistribution({ dataDir: open.dataDir, readonly: true });

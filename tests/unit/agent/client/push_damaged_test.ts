@@ -19,7 +19,11 @@ const HEADER_BYTES = 24;
 
 async function packApp(): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
-  await writeImage(store, REPO, "1", buildImage({ files: { "a.bin": makeBytes(300_000) }, layerCompression: "none" }));
+  await writeImage(
+    store,
+    `${REPO}:1`,
+    buildImage({ files: { "a.bin": makeBytes(300_000) }, layerCompression: "none" }),
+  );
   const pieces: Uint8Array[] = [];
   const kubepkg = parseKubePkg(makeKubePkg({ [`${REPO}:1`]: "" }, { data: { port: "8080" } }));
   await packBundle(kubepkg, store, { output: { write: (bytes) => void pieces.push(bytes.slice()) } });
