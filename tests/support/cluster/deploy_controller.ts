@@ -33,8 +33,8 @@ const CLUSTER_KINDS =
  * Does with a folder what the deploy controller of k3s does (k3s: pkg/deploy/controller.go, wrangler: pkg/apply), one pass
  * for each `poll`: files sorted by path, subfolders too; an Addon by the base name up to the first dot; a file is read again
  * when it was modified, and applied when its checksum is not that of the last one that was applied completely; objects that
- * left the file are deleted by the label of their owner, of the kinds that the last complete apply had; whoever applies an
- * object last owns it. Objects go in their order in the file, and one that fails stops no other.
+ * left the file are deleted by the label of their owner, of the kinds that the last complete apply had; the Addon that
+ * applies an object last owns it. Objects go in their order in the file, and one that fails stops no other.
  */
 export class DeployController {
   /** Tells why the cluster refuses an object, where it does. */

@@ -213,7 +213,7 @@ for (
     assertEquals(plan.changes.kept.map(({ reason }) => reason), ["unknown"]);
     await site.hand(handover, release("1.1.0"));
     await Deno.remove(`${site.root}/data/kubepkg/other`, { recursive: true });
-    // What was kept for want of knowledge is deleted once it is known.
+    // What was kept as unknown is deleted once it is known.
     assertEquals(labelsOf((await site.hand(handover, release("1.2.0"))).plan.changes.deleted), ["ConfigMap/default/z"]);
   });
 }

@@ -153,7 +153,7 @@ Deno.test("[78] K3sAddons.readState() counts only failures since the file was wr
   await using site = await FolderSite.create();
   const digest = computeDigest("content");
   const path = "/manifests/web.yaml";
-  const event = (number: number, reason: string, time: string, more = {}) =>
+  const event = (number: number, reason: string, more: { lastTimestamp: string } & Record<string, unknown>) =>
     site.server.put({
       apiVersion: "v1",
       kind: "Event",
@@ -161,7 +161,6 @@ Deno.test("[78] K3sAddons.readState() counts only failures since the file was wr
       involvedObject: { kind: "Addon", name: "web" },
       reason,
       message: `${reason} ${number}`,
-      lastTimestamp: time,
       ...more,
     }, "k3s");
   const addon = (checksum: string) =>
@@ -177,17 +176,20 @@ Deno.test("[78] K3sAddons.readState() counts only failures since the file was wr
   assertEquals(await read(), { state: "pending" });
   addon("of other content");
   assertEquals(await read(), { state: "pending" });
-  event(1, "ApplyManifestFailed", "2026-01-01T00:00:10Z");
-  event(2, "ApplyingManifest", "2026-01-01T00:00:20Z");
+  event(1, "ApplyManifestFailed", { lastTimestamp: "2026-01-01T00:00:10Z" });
+  event(2, "ApplyingManifest", { lastTimestamp: "2026-01-01T00:00:20Z" });
   assertEquals(await read("2026-01-01T00:00:10.900Z"), { state: "failed", reason: "ApplyManifestFailed 1" });
   assertEquals(await read("2026-01-01T00:00:11Z"), { state: "pending" });
-  event(3, "ParseManifestFailed", "2026-01-01T00:00:05Z", { series: { lastObservedTime: "2026-01-01T00:00:30Z" } });
+  event(3, "ParseManifestFailed", {
+    lastTimestamp: "2026-01-01T00:00:05Z",
+    series: { lastObservedTime: "2026-01-01T00:00:30Z" },
+  });
   assertEquals(await read("2026-01-01T00:00:11Z"), { state: "failed", reason: "ParseManifestFailed 3" });
-  event(4, "AppliedManifest", "2026-01-01T00:00:30Z");
+  event(4, "AppliedManifest", { lastTimestamp: "2026-01-01T00:00:30Z" });
   addon(digest.slice("sha256:".length));
   assertEquals(await read("2026-01-01T00:00:11Z"), { state: "applied" });
   // After a restart k3s applies everything again.
-  event(5, "ApplyManifestFailed", "2026-01-01T00:01:00Z", { message: undefined });
+  event(5, "ApplyManifestFailed", { lastTimestamp: "2026-01-01T00:01:00Z", message: undefined });
   assertEquals(await read("2026-01-01T00:00:11Z"), { state: "failed", reason: "k3s gives no reason" });
   assertEquals(await read(), { state: "applied" });
 });

@@ -23,11 +23,10 @@ const config = (data: object, metadata: object = {}) => ({
   metadata: { name: "a", ...metadata },
   ...data,
 });
-const make = (apiVersion: string, kind: string, name: unknown, more: object = {}) => ({
+const make = (apiVersion: string, kind: string, name: unknown) => ({
   apiVersion,
   kind,
   metadata: { name },
-  ...more,
 });
 const RBAC = "rbac.authorization.k8s.io/v1";
 
@@ -56,7 +55,8 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["a boolean annotation", [config({}, { annotations: { "a/b": true } })], ['annotations["a/b"] is the boolean true']],
   [
     "numbers in a Pod template",
-    [make("apps/v1", "Deployment", "d", {
+    [{
+      ...make("apps/v1", "Deployment", "d"),
       spec: {
         selector: { matchLabels: { v: 1 } },
         template: {
@@ -64,7 +64,7 @@ const ROWS: readonly [string, object[], string[]][] = [
           spec: { nodeSelector: { ssd: true }, containers: [{ name: "c", env: [{ name: "A", value: 3 }] }] },
         },
       },
-    })],
+    }],
     [
       "spec.selector.matchLabels.v is the number 1",
       "spec.template.metadata.labels.v is the number 2",
@@ -72,37 +72,42 @@ const ROWS: readonly [string, object[], string[]][] = [
       "spec.template.spec.containers[0].env[0].value is the number 3",
     ],
   ],
-  ["a numeric selector of a Service", [make("v1", "Service", "s", { spec: { selector: { v: 1 } } })], [
+  ["a numeric selector of a Service", [{ ...make("v1", "Service", "s"), spec: { selector: { v: 1 } } }], [
     "spec.selector.v is the number 1",
   ]],
   ["nothing in the schema of a definition", [
-    make("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.b", {
+    {
+      ...make("apiextensions.k8s.io/v1", "CustomResourceDefinition", "a.b"),
       spec: { versions: [{ schema: { properties: { metadata: { labels: { default: 1 } } } } }] },
-    }),
+    },
   ], []],
   ["nothing in a custom resource's own fields", [
-    make("example.org/v1", "Thing", "a", { spec: { metadata: { labels: { a: 1 } }, matchLabels: { b: 2 } } }),
+    { ...make("example.org/v1", "Thing", "a"), spec: { metadata: { labels: { a: 1 } }, matchLabels: { b: 2 } } },
   ], []],
   ["numeric data", [config({ data: { port: 80, b: { c: "d" } } })], [
     "data.port is the number 80",
     "data.b is not text",
   ]],
   ["a key of data with a slash", [config({ data: { "a/b": "" } })], ['data["a/b"] is not a valid key']],
-  ["Secret data that is not base64", [make("v1", "Secret", "s", { data: { a: "YQ==", b: "abc", c: "YQ\n==" } })], [
+  ["Secret data that is not base64", [{ ...make("v1", "Secret", "s"), data: { a: "YQ==", b: "abc", c: "YQ\n==" } }], [
     "Secret/default/s: data.b is not base64",
   ]],
-  ["a numeric stringData", [make("v1", "Secret", "s", { stringData: { pin: 1234 } })], [
+  ["a numeric stringData", [{ ...make("v1", "Secret", "s"), stringData: { pin: 1234 } }], [
     "stringData.pin is the number",
   ]],
   ["over 1 MiB of data", [config({ data: { a: "x".repeat(1_100_000) } })], [
     "ConfigMap/default/a: data holds 1100001 bytes, a ConfigMap may hold 1048576",
   ]],
-  ["nothing in a Secret of 1,000,000 bytes", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_333_332) } })], []],
+  [
+    "nothing in a Secret of 1,000,000 bytes",
+    [{ ...make("v1", "Secret", "s"), data: { a: "A".repeat(1_333_332) } }],
+    [],
+  ],
   ["nothing in a ConfigMap of 600,000 lines", [config({ data: { a: "\n".repeat(600_000) } })], []],
-  ["a Secret of over 1 MiB", [make("v1", "Secret", "s", { data: { a: "A".repeat(1_400_000) } })], [
+  ["a Secret of over 1 MiB", [{ ...make("v1", "Secret", "s"), data: { a: "A".repeat(1_400_000) } }], [
     "data holds 1050001",
   ]],
-  ["an object of over 1 MiB", [make("example.org/v1", "Thing", "a", { spec: { a: "é".repeat(600_000) } })], [
+  ["an object of over 1 MiB", [{ ...make("example.org/v1", "Thing", "a"), spec: { a: "é".repeat(600_000) } }], [
     "Thing/default/a: has 1200108 bytes",
   ]],
   ["one object twice, by key and namespace", [config({ data: { a: "1" } }), config({}, { namespace: "default" })], [
@@ -118,7 +123,7 @@ const ROWS: readonly [string, object[], string[]][] = [
   ["[84] half of a surrogate pair", [config({ data: { a: "cut \ud83d" } })], [
     "data.a has half of a surrogate pair",
   ]],
-  ["[84] half of a surrogate pair in a key", [make("example.org/v1", "T", "a", { spec: { "\ude00": 1 } })], [
+  ["[84] half of a surrogate pair in a key", [{ ...make("example.org/v1", "T", "a"), spec: { "\ude00": 1 } }], [
     'spec["\\ude00"] the key has half of a surrogate pair',
   ]],
   ["[84] characters that go-yaml refuses", [

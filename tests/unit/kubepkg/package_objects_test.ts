@@ -4,7 +4,11 @@ import { packageObjects, removalObjects } from "../../../lib/kubepkg/package_obj
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-const make = (kind: string, name: string, namespace?: string, apiVersion = "v1") => ({
+const make = (
+  kind: string,
+  name: string,
+  { namespace, apiVersion = "v1" }: { namespace?: string; apiVersion?: string } = {},
+) => ({
   apiVersion,
   kind,
   metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
@@ -23,7 +27,7 @@ const names = (kubepkg: KubePkg) =>
   packageObjects(kubepkg).map(({ identity, isAdded }) => `${formatIdentity(identity)}${isAdded ? " added" : ""}`);
 
 const definition = {
-  ...make("CustomResourceDefinition", "wides.example.org", undefined, "apiextensions.k8s.io/v1"),
+  ...make("CustomResourceDefinition", "wides.example.org", { apiVersion: "apiextensions.k8s.io/v1" }),
   spec: { group: "example.org", names: { kind: "Wide" }, scope: "Cluster" },
 };
 
@@ -37,26 +41,26 @@ const ROWS: readonly [string, string | undefined, Record<string, unknown>, strin
     l: { apiVersion: "v1", kind: "List", items: [make("Namespace", "shop")] },
   }, ["Namespace/shop", "ConfigMap/shop/a"]],
   ["adds no Namespace that no object uses", "shop", {
-    a: make("ConfigMap", "a", "other"),
-    r: make("ClusterRole", "r", undefined, "rbac.authorization.k8s.io/v1"),
+    a: make("ConfigMap", "a", { namespace: "other" }),
+    r: make("ClusterRole", "r", { apiVersion: "rbac.authorization.k8s.io/v1" }),
   }, ["ConfigMap/other/a", "ClusterRole/r"]],
   ["fills in default, and does not add it", undefined, { a: make("ConfigMap", "a") }, ["ConfigMap/default/a"]],
   ["adds none of the cluster's own Namespaces", "kube-system", { a: make("ConfigMap", "a") }, [
     "ConfigMap/kube-system/a",
   ]],
-  ["takes an empty namespace for none", "shop", { a: make("ConfigMap", "a", "") }, [
+  ["takes an empty namespace for none", "shop", { a: make("ConfigMap", "a", { namespace: "" }) }, [
     "Namespace/shop added",
     "ConfigMap/shop/a",
   ]],
   ["leaves cluster-scoped custom resources alone", "shop", {
     c: definition,
-    w: make("Wide", "w", undefined, "example.org/v1"),
-    i: make("ClusterIssuer", "i", undefined, "cert-manager.io/v1"),
+    w: make("Wide", "w", { apiVersion: "example.org/v1" }),
+    i: make("ClusterIssuer", "i", { apiVersion: "cert-manager.io/v1" }),
   }, ["CustomResourceDefinition/wides.example.org", "ClusterIssuer/i", "Wide/w"]],
   ["sorts by rank, then by key", "default", {
     z: make("ConfigMap", "1"),
-    hook: make("ValidatingWebhookConfiguration", "h", undefined, "admissionregistration.k8s.io/v1"),
-    d: make("Deployment", "d", undefined, "apps/v1"),
+    hook: make("ValidatingWebhookConfiguration", "h", { apiVersion: "admissionregistration.k8s.io/v1" }),
+    d: make("Deployment", "d", { apiVersion: "apps/v1" }),
     b: make("ConfigMap", "2"),
     n: make("Namespace", "n"),
   }, [
@@ -85,6 +89,9 @@ Deno.test("[81] packageObjects() writes the namespace into the object, and does 
 });
 
 Deno.test("[82] removalObjects() is the order of installation, reversed", () => {
-  const kubepkg = makePackage("shop", { a: make("ConfigMap", "a"), d: make("Deployment", "d", "x", "apps/v1") });
+  const kubepkg = makePackage("shop", {
+    a: make("ConfigMap", "a"),
+    d: make("Deployment", "d", { namespace: "x", apiVersion: "apps/v1" }),
+  });
   assertEquals(removalObjects(kubepkg), packageObjects(kubepkg).reverse());
 });
