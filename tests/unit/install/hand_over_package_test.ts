@@ -253,6 +253,24 @@ Deno.test("[92] a package's own record that is not valid is an error which says 
   assertEquals((await records.handovers.read(idOf("web")))?.kubepkg?.spec.version, "1.1.0");
 });
 
+Deno.test("[38] a file that a concurrent import writes while a plan is made is not taken for a foreign one", async () => {
+  await using site = await createSite();
+  let isFirst = true;
+  const racing: Handover = {
+    place: () => site.a.place(),
+    prepare: () => site.a.prepare(),
+    isHandedOver: (plan) => site.a.isHandedOver(plan),
+    apply: (plan) => site.a.apply(plan),
+    async plan(request) {
+      if (isFirst) await site.hand(site.a, release("1.0.0"));
+      isFirst = false;
+      return await site.a.plan(request);
+    },
+  };
+  const { plan } = await planHandover(release("2.0.0"), { handover: racing, records: site.records });
+  assertEquals([plan.refusal, plan.request.before?.kubepkg?.spec.version], [undefined, "1.0.0"]);
+});
+
 Deno.test("[26] the record names the new content before the file has it, and a refusal leaves both as they are", async () => {
   await using site = await createSite();
   await site.hand(site.a, release("1.0.0"));
