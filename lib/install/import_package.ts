@@ -4,7 +4,7 @@ import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleReader } from "../bundle/read_bundle.ts";
 import { withImageDigests } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
 import { formatReference } from "../oci/reference.ts";

@@ -95,7 +95,6 @@ async function listContent(folder: TestFolder): Promise<Record<string, string>> 
   for (const name of names) {
     const bytes = await Deno.readFile(`${folder.path}/${name}`);
     // This file contains the path of the manifests, which differs for each run.
-    const isHandover = name.endsWith("/handover.json");
     found[name] = computeDigest(
       name.endsWith("/handover.json")
         ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(

@@ -16,7 +16,6 @@ import {
   LARGE,
   LAYOUT,
   makeApp,
-  NAME,
   packApp,
   PARTS,
   parts,
