@@ -144,7 +144,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
     const isEmptied = before.isRemoving && "manifestsDir" in before.place &&
       path.startsWith(`${before.place.manifestsDir}/`);
     const state = isEmptied
-      ? await removeOwnedFile({ path, digests: digests?.slice(-1) ?? [] })
+      ? await removeOwnedFile(digests === undefined ? file : { path, digests: digests.slice(-1) })
       : await checkOwnedFile(file);
     if (state === "changed" || state === "own" && !isEmptied) left.push(path);
   }
