@@ -254,14 +254,17 @@ async function withinTime<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-// The record of a hand-over has the absolute path of the file.
+// The record of a hand-over has the absolute path of the file. Without its checksum the changed record is valid.
 function copyInstalled(from: string, to: string): void {
   copyFolder(from, to);
   for (const name of listFiles(to).filter((name) => name.endsWith("/handover.json"))) {
     const record = Deno.readTextFileSync(`${to}/${name}`);
     Deno.writeTextFileSync(
       `${to}/${name}`,
-      record.replaceAll(`${Deno.realPathSync(from)}/`, `${Deno.realPathSync(to)}/`),
+      record.replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(
+        `${Deno.realPathSync(from)}/`,
+        `${Deno.realPathSync(to)}/`,
+      ),
     );
   }
 }

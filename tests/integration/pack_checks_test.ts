@@ -32,7 +32,7 @@ async function createDesk() {
   return {
     ...fixture,
     /** Packs what is in a file or a folder. */
-    packFile: (path: string, ...flags: string[]) => crpe("pack", path, "--data=fixture", "--offline", ...flags),
+    packFile: (path: string, ...flags: string[]) => crpe("pack", path, "--data=source", "--offline", ...flags),
     /** The names of the bundles. */
     listBundles: async () => (await folder.listFiles()).filter((name) => name.endsWith(".tgz")).sort(),
   };
@@ -146,7 +146,7 @@ Deno.test("[84] pack takes plain objects from a file and from standard input, an
   const result = JSON.parse(stdout);
   assertEquals([result.name, result.version, result.file], ["web", "1.0.0", "web@1.0.0.tgz"]);
   assertEquals(result.addedImages, [IMAGE, INIT]);
-  const args = ["pack", "-", ...named, "--data=fixture", "--offline"];
+  const args = ["pack", "-", ...named, "--data=source", "--offline"];
   const piped = await runCrpe(args, { ...desk.processOptions, stdin: new TextEncoder().encode(YAML) });
   assertEquals(JSON.parse(piped.stdout), result);
   const info = JSON.parse((await desk.crpe("inspect", "web@1.0.0.tgz", "--json")).stdout);
@@ -237,10 +237,10 @@ Deno.test("pack --k3s adds the images of a k3s release, from a file, a URL and s
   }
   const missing = await desk.packFile("k.json", "--k3s=v1.34.1+k3s1", `--k3s-images=${base}/none.txt`);
   assertEquals([missing.code, missing.stderr], [1, `crpe: Cannot read ${base}/none.txt: it answered 404 Not Found\n`]);
-  const args = ["pack", "--k3s=v1.34.1+k3s1", "--k3s-images=k3s.txt", "--data=fixture", "--offline", "--json"];
+  const args = ["pack", "--k3s=v1.34.1+k3s1", "--k3s-images=k3s.txt", "--data=source", "--offline", "--json"];
   const alone = await crpe(...args);
   assertEquals(alone.code, 0, alone.stderr);
   const { name, version, file } = JSON.parse(alone.stdout);
   assertEquals([name, version, file], ["k3s-images", "v1.34.1+k3s1", "k3s-images@v1.34.1+k3s1.tgz"]);
-  assertEquals((await crpe("pack", "--data=fixture", "--offline")).code, 2);
+  assertEquals((await crpe("pack", "--data=source", "--offline")).code, 2);
 });

@@ -84,7 +84,7 @@ for (const [name, namespace, images] of PUBLIC) {
       "--version=1.0.0",
       "--namespace",
       namespace,
-      "--data=fixture",
+      "--data=source",
       "--offline",
       "--json",
     ];
@@ -114,7 +114,7 @@ Deno.test("[83] a folder of manifests is one package", async () => {
   for (const [name] of PUBLIC) await folder.write(`all/${name}/${name}.yml`, await readFixture(name));
   await folder.write("all/README.md", "# not a manifest");
   await folder.write("all/.git/config.yaml", "not: [yaml");
-  const flags = ["--name=all", "--version=2.0.0", "--data=fixture", "--offline", "--json"];
+  const flags = ["--name=all", "--version=2.0.0", "--data=source", "--offline", "--json"];
   const { code, stdout, stderr } = await crpe("pack", "all", ...flags);
   assertEquals(code, 0, stderr);
   assertEquals(

@@ -45,9 +45,10 @@ export class ClusterServer {
     await this.records.write(kubepkg);
   }
 
-  /** Removes a package: k3s, which nothing stands for here, is taken to have seen the emptied file. */
+  /** Removes a package: k3s, which nothing stands for here, is taken to have seen the emptied file, which then goes. */
   async remove(kubepkg: KubePkg, { force = false } = {}): Promise<void> {
     await removeFromCluster(kubepkg, { handover: this.#shared, records: this.records, force });
+    await this.#own.removeOwnFiles((await this.records.handovers.read(kubepkg.metadata))?.files ?? []);
     await this.records.remove(kubepkg.metadata);
   }
 
