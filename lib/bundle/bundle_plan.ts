@@ -9,7 +9,7 @@ export interface CarriedManifest {
   readonly descriptor: Descriptor;
   /** Normalized `os/architecture[/variant]`; absent for an index or an artifact. */
   readonly platform?: string;
-  /** Config and layers; empty for an index. */
+  /** Config and layers, or the entries of an index that are no manifests. */
   readonly blobs: readonly Descriptor[];
   /** Layers that the manifest locates by URLs, outside of any registry. They are not carried. */
   readonly foreignLayers?: readonly Descriptor[];

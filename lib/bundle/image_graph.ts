@@ -2,7 +2,7 @@ import { imagesOf, type PackageImage } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { type Descriptor, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Descriptor, isManifestType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 
@@ -53,6 +53,13 @@ export async function readImageGraph(
   const manifests = new Map<Digest, GraphManifest>();
   const platforms = new Set<string>();
 
+  const visitBlobs = async (blobs: readonly Descriptor[]) => {
+    for (const blob of blobs) {
+      const size = await content.statBlob(blob.digest);
+      if (size !== undefined) checkSize(blob, size, content.what);
+      else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
+    }
+  };
   // Returns whether the manifest exists.
   const visit = async (
     expected: { digest: Digest; size?: number; platform?: Descriptor["platform"] },
@@ -70,16 +77,14 @@ export async function readImageGraph(
     checkSize(expected, bytes.length, content.what);
     const manifest = readManifest(image, expected.digest, bytes);
     if (manifest.kind === "index") {
-      let isAnyPresent = manifest.manifests.length === 0;
-      for (const child of manifest.manifests) isAnyPresent = await visit(child, depth + 1) || isAnyPresent;
+      const children = manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType));
+      let isAnyPresent = children.length === 0;
+      for (const child of children) isAnyPresent = await visit(child, depth + 1) || isAnyPresent;
       // The manifests of other platforms may be missing, but not those of all platforms.
-      if (!isAnyPresent) manifest.manifests.forEach((child) => missing.add(child.digest));
+      if (!isAnyPresent) children.forEach((child) => missing.add(child.digest));
+      await visitBlobs(manifest.manifests.filter(({ mediaType }) => !isManifestType(mediaType)));
     } else {
-      for (const blob of successorsOf(manifest)) {
-        const size = await content.statBlob(blob.digest);
-        if (size !== undefined) checkSize(blob, size, content.what);
-        else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
-      }
+      await visitBlobs(successorsOf(manifest));
       const { platform } = expected;
       if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
     }

@@ -9,6 +9,7 @@ import {
   type Descriptor,
   foreignLayersOf,
   isIndexType,
+  isManifestType,
   type Manifest,
   parseManifest,
   successorsOf,
@@ -96,7 +97,7 @@ export class ImageResolver {
       return { descriptor, loaded, children: [], ...namePlatform(platform) };
     }
     const children: Surveyed[] = [];
-    for (const child of manifest.manifests) {
+    for (const child of manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType))) {
       children.push(
         child.platform !== undefined && !isIndexType(child.mediaType)
           ? { descriptor: child, children: [], ...namePlatform(child.platform) }
@@ -136,7 +137,10 @@ export class ImageResolver {
       const carried = await this.#carry(child, isWanted, below);
       if (carried !== undefined) children.push(carried);
     }
-    return children.length === 0 ? undefined : { descriptor, blobs: [], children };
+    // An empty index, or one of blobs alone, is carried; one without a chosen manifest is not.
+    if (children.length === 0 && node.children.length > 0) return undefined;
+    const blobs = successorsOf(manifest).filter(({ mediaType }) => !isManifestType(mediaType));
+    return { descriptor, blobs, children };
   }
 
   async #load(descriptor: Descriptor, { name, repository }: Place): Promise<LoadedManifest> {

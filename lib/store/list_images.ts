@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, isIndexType, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
 import type { DiskStore } from "./disk_store.ts";
 
@@ -65,11 +65,13 @@ class ImageMeasure {
     if (bytes === undefined) return false;
     this.#sizes.set(root.digest, bytes.length);
     const manifest = parseManifest(bytes, root.mediaType);
-    const results: boolean[] = [];
+    const [images, blobs]: [boolean[], boolean[]] = [[], []];
     for (const child of successorsOf(manifest)) {
-      results.push(isIndexType(root.mediaType) ? await this.add(child) : await this.#addBlob(child));
+      const isImage = isIndexType(root.mediaType) && isManifestType(child.mediaType);
+      if (isImage) images.push(await this.add(child));
+      else blobs.push(await this.#addBlob(child));
     }
-    const isComplete = isIndexType(root.mediaType) ? results.includes(true) : !results.includes(false);
+    const isComplete = !blobs.includes(false) && (images.length === 0 || images.includes(true));
     if (!isComplete || manifest.kind === "index") return isComplete;
     const platform = root.platform ?? await readPlatform(this.#store, this.#repo, manifest.config);
     if (platform !== undefined && !isUnknownPlatform(platform)) this.#platforms.add(formatPlatform(platform));
