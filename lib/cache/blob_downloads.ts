@@ -1,0 +1,317 @@
+import { drain } from "../bytes/file_stream.ts";
+import { SingleFlight } from "../content/single_flight.ts";
+import { isNoSpace } from "../files/no_space.ts";
+import type { Digest } from "../oci/digest.ts";
+import { NoSpaceError, RegistryError } from "../oci/error.ts";
+import { splitRepository } from "../oci/reference.ts";
+import type { IngestStore } from "../store/blob_store.ts";
+import { isNotWritable } from "../store/data_folder.ts";
+import type { Ingest } from "../store/ingest.ts";
+import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import { SharedDownload } from "./shared_download.ts";
+import type { SpaceManager } from "./space_manager.ts";
+import type { Upstream, UpstreamBlob } from "./upstream.ts";
+
+/** Options of `BlobDownloads`. */
+export interface BlobDownloadsOptions {
+  readonly store: IngestStore;
+  readonly upstream: Upstream;
+  readonly space?: SpaceManager | undefined;
+  readonly onEvent: (event: CacheEvent) => void;
+  /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
+  readonly onEnd: () => Promise<void>;
+  readonly warn: (message: string) => void;
+}
+
+/** A blob to download for a repository. */
+export interface WantedBlob {
+  readonly digest: Digest;
+  /** The size that a manifest states, in bytes; `undefined` if it is not known. */
+  readonly size: number | undefined;
+  /** Whether no client requested it: the download then waits while clients download, and evicts no incomplete image. */
+  readonly isBackground?: boolean;
+}
+
+/** The reason why a blob cannot be cached. */
+export interface Uncached {
+  readonly error: unknown;
+  readonly why: BypassReason;
+}
+
+interface Running {
+  /** The registry that it comes from. */
+  readonly origin: string;
+  readonly download: SharedDownload;
+  readonly isBackground: boolean;
+}
+
+const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
+// How long a repository waits for another one of the same registry that has just requested the blob, in milliseconds.
+const START_MILLISECONDS = 1000;
+// A blob of unknown size is stored before it is served. Space for it is reserved in steps of this size, in bytes.
+const STEP_BYTES = 64 * 1024 * 1024;
+const MAX_UNKNOWN_STEPS = 64;
+
+/**
+ * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry. Registries do not share
+ * downloads, because one that is slow, or sends wrong bytes, must not hold up the clients of another one. The first
+ * download to be committed ends the other ones of the same blob.
+ */
+export class BlobDownloads {
+  readonly #options: BlobDownloadsOptions;
+  readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
+  // The latest start at a registry, by the registry and the digest.
+  readonly #starting = new Map<string, Promise<unknown>>();
+  readonly #running = new Set<Running>();
+
+  constructor(options: BlobDownloadsOptions) {
+    this.#options = options;
+  }
+
+  /** Reports whether a download of a blob is in progress. */
+  has(digest: Digest): boolean {
+    for (const { download } of this.#running) if (download.digest === digest) return true;
+    return false;
+  }
+
+  /** Reports whether clients download blobs. */
+  get isBusy(): boolean {
+    return this.#isBusyExcept(undefined);
+  }
+
+  /** Returns the download in progress that a repository can share. */
+  find(repo: string, { digest, size }: WantedBlob): SharedDownload | undefined {
+    const origin = originOf(repo);
+    for (const { origin: other, download } of this.#running) {
+      const isShared = other === origin && download.digest === digest && !download.isCancelled;
+      if (isShared && (size ?? download.size) === download.size) return download;
+    }
+    return undefined;
+  }
+
+  /**
+   * Joins or starts the download of a blob.
+   *
+   * @returns `undefined` when the store has the blob by now, or the upstream does not have it
+   * @throws {RegistryError} `BAD_GATEWAY` when the upstream has the blob with another size
+   */
+  async get(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
+    const running = this.find(repo, blob);
+    if (running !== undefined) {
+      if (!blob.isBackground) this.#options.onEvent({ type: "shared", repo });
+      return running;
+    }
+    return await this.#starts.run(`${repo} ${blob.digest}`, async () => {
+      const key = `${originOf(repo)} ${blob.digest}`;
+      await settleWithin(this.#starting.get(key), START_MILLISECONDS);
+      // Checked again: a download of the same blob may have ended since the store was checked.
+      const held = await this.#options.store.statBlob(repo, blob.digest);
+      if (held !== undefined && held === (blob.size ?? held)) return undefined;
+      const other = this.find(repo, blob);
+      if (other !== undefined) return other;
+      const start = this.#start(repo, blob);
+      this.#starting.set(key, start);
+      return await start.finally(() => {
+        if (this.#starting.get(key) === start) this.#starting.delete(key);
+      });
+    });
+  }
+
+  /** Ends the downloads that no client requested. Their partial files are kept. */
+  stop(): void {
+    for (const { download, isBackground } of this.#running) {
+      if (isBackground && !download.isFollowed) download.cancel(new Error("Cannot download: crpe is stopping"), false);
+    }
+  }
+
+  #isBusyExcept(except: SharedDownload | undefined): boolean {
+    for (const { download, isBackground } of this.#running) {
+      if (download !== except && (!isBackground || download.isFollowed)) return true;
+    }
+    return false;
+  }
+
+  async #start(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
+    const { digest, isBackground = false } = blob;
+    let ingest: Ingest;
+    try {
+      ingest = await this.#options.store.openIngest(digest);
+    } catch (error) {
+      const why = bypassReasonOf(error);
+      if (why === undefined) throw error;
+      return { error, why };
+    }
+    const aborter = new AbortController();
+    let opened: UpstreamBlob | undefined;
+    let reservation: Disposable | undefined;
+    try {
+      opened = await this.#openRest(repo, blob, { ingest, signal: aborter.signal });
+      if (opened?.size !== undefined) reservation = await this.#reserve(opened.size, { digest, isBackground });
+    } catch (error) {
+      await opened?.body.cancel(error);
+      if (ingest.written === 0) await ingest.abort();
+      else ingest.keep();
+      throw error;
+    }
+    if (opened === undefined) {
+      await ingest.abort();
+      return undefined;
+    }
+    const { size } = opened;
+    if (size === undefined) return await this.#store(repo, { ...opened, digest, isBackground }, ingest);
+    if (reservation === undefined) {
+      await opened.body.cancel();
+      await ingest.abort();
+      return { error: noSpaceFor(repo, digest), why: "limit" };
+    }
+    const abort = (reason: unknown) => aborter.abort(reason);
+    return this.#run(ingest, { ...opened, repo, digest, isBackground, size, abort }, reservation);
+  }
+
+  #run(
+    ingest: Ingest,
+    { repo, digest, isBackground, host, ...blob }: UpstreamBlob & {
+      repo: string;
+      digest: Digest;
+      isBackground: boolean;
+      size: number;
+      abort: (reason: unknown) => void;
+    },
+    reservation: Disposable,
+  ): SharedDownload {
+    const { store, onEvent, onEnd, warn } = this.#options;
+    const { size } = blob;
+    ingest.expectSize(size);
+    onEvent({ type: "download", repo, size });
+    const download: SharedDownload = new SharedDownload(ingest, { ...blob, digest }, {
+      onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
+      openHeld: (range) => store.openBlob(repo, digest, range),
+      ...(isBackground ? { mustPause: () => this.#isBusyExcept(download) } : {}),
+    });
+    const running: Running = { origin: originOf(repo), download, isBackground };
+    this.#running.add(running);
+    const forget = () => {
+      this.#running.delete(running);
+      reservation[Symbol.dispose]();
+    };
+    download.done.then(() => this.#endOthers(download), (error) => {
+      if (!download.isCancelled) this.reportFailure({ repo, digest, size, host }, error);
+    });
+    download.done.then(forget, forget).then(() => onEnd()).catch((error) => warn((error as Error).message));
+    return download;
+  }
+
+  #endOthers({ digest }: SharedDownload): void {
+    for (const { download } of this.#running) {
+      if (download.digest === digest) download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
+    }
+  }
+
+  /** Opens the rest of a blob in the upstream, from byte `ingest.written`. */
+  async #openRest(
+    repo: string,
+    { digest, size: expected }: WantedBlob,
+    { ingest, signal }: { ingest: Ingest; signal: AbortSignal },
+  ): Promise<UpstreamBlob | undefined> {
+    const { upstream } = this.#options;
+    const start = ingest.written;
+    const size = start === 0 ? expected : expected ?? await upstream.statBlob(repo, digest);
+    if (start > 0 && size === undefined) return undefined;
+    if (size !== undefined && start > 0 && start >= size) {
+      return { size, start: size, length: 0, body: ReadableStream.from<Uint8Array>([]) };
+    }
+    const range = start === 0 ? undefined : { start };
+    const opened = await upstream.openBlobWith(repo, digest, { range, size, signal });
+    if (opened?.size === undefined || size === undefined || opened.size === size) {
+      return opened && { ...opened, size: opened.size ?? size };
+    }
+    await opened.body.cancel();
+    throw wrongSize(repo, digest, { size: opened.size, expected: size });
+  }
+
+  async #reserve(bytes: number, { digest, isBackground = false }: Omit<WantedBlob, "size">) {
+    const { space } = this.#options;
+    return space === undefined ? NO_RESERVATION : await space.reserve(bytes, digest, { isOptional: isBackground });
+  }
+
+  /**
+   * Stores a blob whose size neither a manifest nor the upstream states. Its clients wait for it, because a response has
+   * to state its size.
+   */
+  async #store(
+    repo: string,
+    { digest, isBackground, body, host }: UpstreamBlob & Omit<WantedBlob, "size">,
+    ingest: Ingest,
+  ): Promise<undefined> {
+    const reservations: Disposable[] = [];
+    this.#options.onEvent({ type: "download", repo, size: 0 });
+    try {
+      await drain(body, async (chunk) => {
+        this.#options.onEvent({ type: "received", repo, bytes: chunk.length });
+        if (ingest.written + chunk.length > reservations.length * STEP_BYTES) {
+          const reservation = reservations.length < MAX_UNKNOWN_STEPS
+            ? await this.#reserve(STEP_BYTES, { digest, isBackground })
+            : undefined;
+          if (reservation === undefined) throw noSpaceFor(repo, digest);
+          reservations.push(reservation);
+        }
+        await ingest.write(chunk);
+      });
+      await ingest.commit();
+    } catch (error) {
+      await ingest.abort();
+      this.reportFailure({ repo, digest, size: 0, host }, error);
+      if (bypassReasonOf(error) === undefined) throw error;
+      throw new RegistryError("UNAVAILABLE", `Cannot serve ${digest} of ${repo}: its size is unknown until it is stored`, {
+        cause: error,
+      });
+    } finally {
+      for (const reservation of reservations) reservation[Symbol.dispose]();
+    }
+    await this.#options.onEnd();
+  }
+
+  /** Reports that the bytes of a blob could not be received, or not be cached. */
+  reportFailure(
+    { repo, digest, size, host }: { repo: string; digest: Digest; size: number; host: string | undefined },
+    error: unknown,
+  ): void {
+    const why = bypassReasonOf(error);
+    if (why === undefined) this.#options.onEvent({ type: "failed", repo, digest, host, error });
+    else this.#options.onEvent({ type: "bypass", repo, digest, size, why });
+  }
+}
+
+function originOf(repo: string): string {
+  return splitRepository(repo).host;
+}
+
+function noSpaceFor(repo: string, digest: Digest): NoSpaceError {
+  return new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
+}
+
+/** Creates the error of a blob that the upstream has with another size than the manifests state. */
+export function wrongSize(
+  repo: string,
+  digest: Digest,
+  { size, expected }: { size: number; expected: number },
+): RegistryError {
+  return new RegistryError(
+    "BAD_GATEWAY",
+    `Cannot serve ${digest} of ${repo}: the upstream has ${size} bytes in its place, the manifest says ${expected}`,
+  );
+}
+
+async function settleWithin(promise: Promise<unknown> | undefined, milliseconds: number): Promise<void> {
+  if (promise === undefined) return;
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(timeout.resolve, milliseconds);
+  await Promise.race([promise.catch(() => {}), timeout.promise]);
+  clearTimeout(timer);
+}
+
+/** Returns why the store cannot accept content now, so that it is served uncached; `undefined` for any other error. */
+export function bypassReasonOf(error: unknown): BypassReason | undefined {
+  if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
+  return isNotWritable(error) ? "read-only" : undefined;
+}
