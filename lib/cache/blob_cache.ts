@@ -4,10 +4,11 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { BlobDownloads, bypassReasonOf, type Uncached, type WantedBlob, wrongSize } from "./blob_downloads.ts";
+import { BlobDownloads, type Uncached, type WantedBlob, wrongSize } from "./blob_downloads.ts";
+import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
-import { KnownBlobs } from "./known_blobs.ts";
 import { DistantRanges } from "./distant_ranges.ts";
+import { KnownBlobs } from "./known_blobs.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import type { Upstream } from "./upstream.ts";
@@ -180,7 +181,10 @@ export class BlobCache {
     try {
       const size = opened.size ?? expected;
       if (size === undefined) {
-        throw new RegistryError("BAD_GATEWAY", `Cannot serve ${digest} of ${repo}: the upstream does not state its size`);
+        throw new RegistryError(
+          "BAD_GATEWAY",
+          `Cannot serve ${digest} of ${repo}: the upstream does not state its size`,
+        );
       }
       if (size !== (expected ?? size)) throw wrongSize(repo, digest, { size, expected: expected! });
       this.#onEvent({ type: "bypass", repo, digest, size, why });

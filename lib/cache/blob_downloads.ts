@@ -1,15 +1,14 @@
-import { drain } from "../bytes/file_stream.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError, RegistryError } from "../oci/error.ts";
+import { RegistryError } from "../oci/error.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { isNotWritable } from "../store/data_folder.ts";
 import type { Ingest } from "../store/ingest.ts";
+import { beyondLimit, bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
+import { storeUnsized } from "./store_unsized.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
 
 /** Options of `BlobDownloads`. */
@@ -48,9 +47,6 @@ interface Running {
 const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 // How long a repository waits for another one of the same registry that has just requested the blob, in milliseconds.
 const START_MILLISECONDS = 1000;
-// A blob of unknown size is stored before it is served. Space for it is reserved in steps of this size, in bytes.
-const STEP_BYTES = 64 * 1024 * 1024;
-const MAX_UNKNOWN_STEPS = 64;
 
 /**
  * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry. Registries do not share
@@ -162,7 +158,7 @@ export class BlobDownloads {
     if (reservation === undefined) {
       await opened.body.cancel();
       await ingest.abort();
-      return { error: noSpaceFor(repo, digest), why: "limit" };
+      return { error: beyondLimit(repo, digest), why: "limit" };
     }
     const abort = (reason: unknown) => aborter.abort(reason);
     return this.#run(ingest, { ...opened, repo, digest, isBackground, size, abort }, reservation);
@@ -203,7 +199,9 @@ export class BlobDownloads {
 
   #endOthers({ digest }: SharedDownload): void {
     for (const { download } of this.#running) {
-      if (download.digest === digest) download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
+      if (download.digest === digest) {
+        download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
+      }
     }
   }
 
@@ -234,41 +232,28 @@ export class BlobDownloads {
     return space === undefined ? NO_RESERVATION : await space.reserve(bytes, digest, { isOptional: isBackground });
   }
 
-  /**
-   * Stores a blob whose size neither a manifest nor the upstream states. Its clients wait for it, because a response has
-   * to state its size.
-   */
+  /** Stores a blob of unknown size. The clients are then served from the store. */
   async #store(
     repo: string,
     { digest, isBackground, body, host }: UpstreamBlob & Omit<WantedBlob, "size">,
     ingest: Ingest,
   ): Promise<undefined> {
-    const reservations: Disposable[] = [];
-    this.#options.onEvent({ type: "download", repo, size: 0 });
+    const { onEvent, onEnd } = this.#options;
+    onEvent({ type: "download", repo, size: 0 });
     try {
-      await drain(body, async (chunk) => {
-        this.#options.onEvent({ type: "received", repo, bytes: chunk.length });
-        if (ingest.written + chunk.length > reservations.length * STEP_BYTES) {
-          const reservation = reservations.length < MAX_UNKNOWN_STEPS
-            ? await this.#reserve(STEP_BYTES, { digest, isBackground })
-            : undefined;
-          if (reservation === undefined) throw noSpaceFor(repo, digest);
-          reservations.push(reservation);
-        }
-        await ingest.write(chunk);
+      await storeUnsized(ingest, {
+        body,
+        onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
+        reserve: (bytes) => this.#reserve(bytes, { digest, isBackground }),
+        noSpace: () => beyondLimit(repo, digest),
       });
-      await ingest.commit();
-    } catch (error) {
-      await ingest.abort();
-      this.reportFailure({ repo, digest, size: 0, host }, error);
-      if (bypassReasonOf(error) === undefined) throw error;
-      throw new RegistryError("UNAVAILABLE", `Cannot serve ${digest} of ${repo}: its size is unknown until it is stored`, {
-        cause: error,
-      });
-    } finally {
-      for (const reservation of reservations) reservation[Symbol.dispose]();
+    } catch (cause) {
+      this.reportFailure({ repo, digest, size: 0, host }, cause);
+      if (bypassReasonOf(cause) === undefined) throw cause;
+      const reason = "its size is unknown, and there is no space to store it first";
+      throw new RegistryError("UNAVAILABLE", `Cannot serve ${digest} of ${repo}: ${reason}`, { cause });
     }
-    await this.#options.onEnd();
+    await onEnd();
   }
 
   /** Reports that the bytes of a blob could not be received, or not be cached. */
@@ -284,10 +269,6 @@ export class BlobDownloads {
 
 function originOf(repo: string): string {
   return splitRepository(repo).host;
-}
-
-function noSpaceFor(repo: string, digest: Digest): NoSpaceError {
-  return new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
 }
 
 /** Creates the error of a blob that the upstream has with another size than the manifests state. */
@@ -308,10 +289,4 @@ async function settleWithin(promise: Promise<unknown> | undefined, milliseconds:
   const timer = setTimeout(timeout.resolve, milliseconds);
   await Promise.race([promise.catch(() => {}), timeout.promise]);
   clearTimeout(timer);
-}
-
-/** Returns why the store cannot accept content now, so that it is served uncached; `undefined` for any other error. */
-export function bypassReasonOf(error: unknown): BypassReason | undefined {
-  if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
-  return isNotWritable(error) ? "read-only" : undefined;
 }

@@ -69,7 +69,10 @@ export class DistantRanges {
       this.#onEvent({ type: "received", repo, bytes });
     };
     try {
-      const opened = await this.#upstream.openBlobWith(repo, digest, { range: { start, end: start + length - 1 }, size });
+      const opened = await this.#upstream.openBlobWith(repo, digest, {
+        range: { start, end: start + length - 1 },
+        size,
+      });
       if (opened?.start === start && opened.length === length) {
         this.#onEvent({ type: "range", repo });
         return { size, start, length, body: countBody(opened.body, length, { onEnd: end }) };

@@ -26,6 +26,8 @@ const MAX_BLOBS = 200_000;
 const MAX_DATA_BYTES = 16 * 1024 * 1024;
 // Manifests that are read for one blob, the first time that a repository's blob is missing.
 const MAX_MANIFESTS = 2000;
+// Blobs of one manifest that are stored when it is. Each is synced; the other ones are served from the manifest.
+const MAX_INLINE = 64;
 
 /**
  * The sizes of blobs, and the content that descriptors carry, as the stored manifests of each repository state them. A
@@ -43,10 +45,10 @@ export class KnownBlobs {
     this.#store = store;
   }
 
-  /** Records what a manifest of a repository says. Returns the blobs whose content it carries. */
+  /** Records what a manifest of a repository says. Returns the first blobs whose content it carries. */
   learn(repo: string, bytes: Uint8Array): InlineBlob[] {
     const known = this.#open(repo);
-    const inline: InlineBlob[] = [];
+    const inline = new Map<Digest, InlineBlob>();
     let successors: Descriptor[];
     try {
       successors = successorsOf(parseManifest(bytes));
@@ -59,7 +61,7 @@ export class KnownBlobs {
       const before = known.get(digest);
       const data = before?.data ?? inlineDataOf(descriptor);
       if (before === undefined) this.#blobCount++;
-      if (data !== undefined) inline.push({ digest, data });
+      if (data !== undefined && inline.size < MAX_INLINE) inline.set(digest, { digest, data });
       if (data !== before?.data) this.#dataBytes += data!.length;
       known.set(digest, {
         size: before === undefined || before.size === size ? size : data?.length,
@@ -67,7 +69,7 @@ export class KnownBlobs {
       });
     }
     this.#trim(repo);
-    return inline;
+    return [...inline.values()];
   }
 
   /** Returns what the manifests of a repository say about a blob; `undefined` if none of them refers to it. */

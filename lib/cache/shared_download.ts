@@ -250,7 +250,9 @@ export class SharedDownload {
       if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
       if (follower.at < end) {
         const bytes = held === undefined ? await this.#read(chunks, follower.at, end) : (await held.read()).value;
-        if (bytes === undefined) throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
+        if (bytes === undefined) {
+          throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
+        }
         follower.at += bytes.length;
         controller.enqueue(bytes);
         this.#relay.notify();

@@ -1,5 +1,5 @@
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";
-import type { CacheEvent } from "../../../lib/cache/blob_cache.ts";
+import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";

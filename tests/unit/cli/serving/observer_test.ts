@@ -1,4 +1,4 @@
-import type { CacheEvent } from "../../../../lib/cache/blob_cache.ts";
+import type { CacheEvent } from "../../../../lib/cache/cache_event.ts";
 import { Log } from "../../../../lib/cli/serving/log.ts";
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { Observer } from "../../../../lib/cli/serving/observer.ts";
