@@ -9,8 +9,9 @@ import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import { DistantRanges } from "./distant_ranges.ts";
 import { KnownBlobs } from "./known_blobs.ts";
-import { SharedDownload } from "./shared_download.ts";
+import { SharedDownload, START_BYTES } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
+import { waitForStart } from "./started_stream.ts";
 import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
 
@@ -191,9 +192,10 @@ export class BlobCache {
       const onFailure = (error: unknown) => this.#downloads!.reportFailure({ repo, digest, size, host }, error);
       const part = resolveRange(size, range);
       const onBytes = (bytes: number) => this.#onEvent({ type: "received", repo, bytes });
-      return { size, ...part, body: verifyStream(body, { digest, size, onFailure, onBytes }, part) };
+      const verified = verifyStream(body, { digest, size, onFailure, onBytes }, part);
+      return { size, ...part, body: range === undefined ? await waitForStart(verified, START_BYTES) : verified };
     } catch (error) {
-      await body.cancel();
+      if (!body.locked) await body.cancel();
       throw error;
     }
   }

@@ -99,13 +99,7 @@ export class BlobDownloads {
     }
     return await this.#starts.run(`${repo} ${blob.digest}`, async () => {
       const key = `${originOf(repo)} ${blob.digest}`;
-      await settleWithin(this.#starting.get(key), START_MILLISECONDS);
-      // Checked again: a download of the same blob may have ended since the store was checked.
-      const held = await this.#options.store.statBlob(repo, blob.digest);
-      if (held !== undefined && held === (blob.size ?? held)) return undefined;
-      const other = this.find(repo, blob);
-      if (other !== undefined) return other;
-      const start = this.#start(repo, blob);
+      const start = this.#startAfter(this.#starting.get(key), repo, blob);
       this.#starting.set(key, start);
       return await start.finally(() => {
         if (this.#starting.get(key) === start) this.#starting.delete(key);
@@ -125,6 +119,18 @@ export class BlobDownloads {
       if (download !== except && (!isBackground || download.isFollowed)) return true;
     }
     return false;
+  }
+
+  async #startAfter(
+    other: Promise<unknown> | undefined,
+    repo: string,
+    blob: WantedBlob,
+  ): Promise<SharedDownload | Uncached | undefined> {
+    await settleWithin(other, START_MILLISECONDS);
+    // Checked again: a download of the same blob may have started or ended in the meantime.
+    const held = await this.#options.store.statBlob(repo, blob.digest);
+    if (held !== undefined && held === (blob.size ?? held)) return undefined;
+    return this.find(repo, blob) ?? await this.#start(repo, blob);
   }
 
   async #start(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {

@@ -1,5 +1,6 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import type { OpenedBlob } from "../content/source.ts";
+import { prependChunks } from "./started_stream.ts";
 
 /** A reader of a download that has failed, or has become superfluous. */
 export interface InterruptedReader {
@@ -30,7 +31,8 @@ export async function continueFromStore(
   try {
     if (held.length === end - start) {
       const rest = await skipSame(reader, { file, start, at });
-      if (rest !== undefined) return withFirst(rest, reader);
+      if (rest?.length === 0) return reader;
+      if (rest !== undefined) return prependChunks([rest], reader).getReader();
     }
   } catch (error) {
     await reader.cancel(error).catch(() => {});
@@ -66,20 +68,4 @@ async function startsWith(file: Deno.FsFile, expected: Uint8Array): Promise<bool
     filled += count;
   }
   return buffer.every((byte, i) => byte === expected[i]);
-}
-
-function withFirst(
-  first: Uint8Array,
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-): ReadableStreamDefaultReader<Uint8Array> {
-  if (first.length === 0) return reader;
-  return new ReadableStream<Uint8Array>({
-    start: (controller) => controller.enqueue(first),
-    async pull(controller) {
-      const { value } = await reader.read();
-      if (value === undefined) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 }).getReader();
 }

@@ -11,6 +11,9 @@ import { type Follower, Relay } from "./relay.ts";
 /** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;
 
+/** Received before a response starts. A page in place of a blob is shorter, and its length need not be stated. */
+export const START_BYTES = 256 * 1024;
+
 // How often a paused download checks whether it may continue, in milliseconds.
 const PAUSE_MILLISECONDS = 100;
 
@@ -106,8 +109,8 @@ export class SharedDownload {
   }
 
   /**
-   * Opens a reader of the file as it grows. It waits for the first bytes, which a blob of up to 64 KiB has when it is
-   * verified: an upstream that sends none, or a wrong blob, is an error and not the start of a response.
+   * Opens a reader of the file as it grows. It waits for the first 256 KiB, which a smaller blob has when it is verified:
+   * an upstream that sends less, or a wrong blob, is an error and not the start of a response.
    *
    * @returns `undefined` when the download can no longer be followed: it was committed, or the disk is full
    * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob
@@ -121,7 +124,7 @@ export class SharedDownload {
     let file: Deno.FsFile | undefined;
     try {
       file = await this.#ingest.openReader();
-      while (this.#available < Math.min(1, this.size)) {
+      while (this.#available < Math.min(START_BYTES, this.size)) {
         if (this.#failure !== undefined) throw this.#failure.error;
         await this.#progress.promise;
       }
