@@ -18,7 +18,7 @@ export class FakeUpstream implements Upstream {
   /** Thrown by every call. */
   failure: Error | undefined;
   /** Awaited before each chunk of a blob. */
-  beforeChunk: (sent: number) => Promise<void> = () => Promise.resolve();
+  beforeChunk: (sent: number, digest: Digest) => Promise<void> = () => Promise.resolve();
   /** Whether it states the sizes of blobs. */
   statesSizes = true;
 
@@ -61,7 +61,7 @@ export class FakeUpstream implements Upstream {
       aborted.catch(() => {});
       const body = new ReadableStream<Uint8Array>({
         pull: async (controller) => {
-          await Promise.race([this.beforeChunk(sent), aborted]);
+          await Promise.race([this.beforeChunk(sent, digest), aborted]);
           const { value } = await reader.read();
           if (value === undefined) return controller.close();
           sent += value.length;
