@@ -100,7 +100,7 @@ export class TagResolver {
     const revalidation = this.#revalidations.get(key) ??
       this.#revalidate(key, () => this.#lookUp(repo, tagOrDigest, { cached, held, isAwaited: false }));
     const fresh = revalidation && await Promise.race([revalidation.result, revalidation.timeout]);
-    return fresh ?? { ...usable.manifest, isStale: true };
+    return fresh ?? { ...this.#serve(repo, tagOrDigest, usable)!, isStale: true };
   }
 
   /** Moves the tags whose new image is complete by now. */

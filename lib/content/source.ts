@@ -17,7 +17,7 @@ export interface OpenedBlob {
 export interface ResolvedManifest extends Descriptor {
   /** Set when the upstream did not answer yet, or could not be reached, to revalidate the tag, which may have moved. */
   readonly isStale?: true;
-  /** Set when blobs of the image are missing, and no upstream can be asked for them. The client may have them. */
+  /** Set when blobs of the image are missing, and no upstream answers. The client may have them. */
   readonly isIncomplete?: true;
 }
 

@@ -13,6 +13,7 @@ const METRICS = {
     "Byte ranges far ahead of a download that were requested separately, by the host in the image's name.",
   crpe_completed_images_total: "Images whose blobs that no client requested were downloaded in the background.",
   crpe_completed_bytes_total: "Bytes of blobs that were downloaded in the background.",
+  crpe_completions_failed_total: "Images whose blobs could not be downloaded in the background.",
   crpe_manifests_incomplete_total: "Manifests served although blobs are missing and no upstream can be asked for them.",
   crpe_blobs_unkept_total: "Blobs served without caching them, for lack of space.",
   crpe_tags_stale_total: "Stale tags served from the store because the upstream request failed.",

@@ -102,7 +102,8 @@ export class Observer {
         );
         break;
       case "uncompleted":
-        this.#log.write("debug", `cannot complete ${event.digest} of ${event.repo}: ${describeError(event.error)}`);
+        metrics.add("crpe_completions_failed_total", 1);
+        this.#log.write("info", `cannot complete ${event.digest} of ${event.repo}: ${describeError(event.error)}`);
         break;
       case "stale":
         metrics.add("crpe_tags_stale_total", 1, { host });
