@@ -100,7 +100,10 @@ export class TagResolver {
     const revalidation = this.#revalidations.get(key) ??
       this.#revalidate(key, () => this.#lookUp(repo, tagOrDigest, { cached, held, isAwaited: false }));
     const fresh = revalidation && await Promise.race([revalidation.result, revalidation.timeout]);
-    return fresh ?? { ...this.#serve(repo, tagOrDigest, usable)!, isStale: true };
+    if (fresh !== undefined) return fresh;
+    // Checked again: blobs may have been stored in the meantime.
+    const latest = await this.#findUsable(repo, [cached, held]) ?? usable;
+    return { ...this.#serve(repo, tagOrDigest, latest)!, isStale: true };
   }
 
   /** Moves the tags whose new image is complete by now. */
@@ -137,8 +140,10 @@ export class TagResolver {
         this.#failing.delete(splitRepository(repo).host);
       } catch (error) {
         this.#noteFailure(repo);
-        if (usable === undefined) throw error;
-        return this.#serveStale(repo, tagOrDigest, { usable, reason: (error as Error).message });
+        // Checked again: blobs may have been stored in the meantime.
+        const latest = await this.#findUsable(repo, [cached, held]) ?? usable;
+        if (latest === undefined) throw error;
+        return this.#serveStale(repo, tagOrDigest, { usable: latest, reason: (error as Error).message });
       }
       if (fresh !== undefined) return this.#remember(repo, tagOrDigest, fresh);
       if (usable === undefined) return undefined;

@@ -217,8 +217,10 @@ Deno.test("[75] a repository that does not have a blob does not refuse it to ano
     return repo === REPO ? undefined : await open(repo, digest, ask);
   };
   const { digest } = layer.descriptor;
-  const [missing, found] = await Promise.all([it.cache.openBlob(REPO, digest), it.cache.openBlob("a.test/x", digest)]);
-  assertEquals([missing, await readAll(found)], [undefined, layer.bytes]);
+  const [first, found] = await Promise.all([it.cache.openBlob(REPO, digest), it.cache.openBlob("a.test/x", digest)]);
+  // The first repository may find it in the store by now.
+  await first?.body.cancel();
+  assertEquals(await readAll(found), layer.bytes);
 });
 
 /** [what, start, length, bytes received, whether it is requested separately]; the blob has 12 MiB */
