@@ -12,6 +12,7 @@ import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { removeFolder } from "../../support/remove_folder.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "a.test/team/app";
@@ -59,7 +60,7 @@ async function openCache() {
     listTemporary: () => folder.listFiles("ingest"),
     async [Symbol.asyncDispose]() {
       await settle();
-      await folder[Symbol.asyncDispose]();
+      await removeFolder(folder.path);
     },
   };
 }

@@ -8,6 +8,7 @@ import { assertEquals, assertLess } from "../../support/assert.ts";
 import { until } from "../../support/cache_fixture.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll } from "../../support/content.ts";
 import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { removeFolder } from "../../support/remove_folder.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.example/team/app";
@@ -45,7 +46,7 @@ async function openCompleting(options: { space?: SpaceManager; isCompleting?: bo
       await until("no download is in progress", () => {
         return !blobs.some(({ descriptor }) => cache.isDownloading(descriptor.digest));
       });
-      await folder[Symbol.asyncDispose]();
+      await removeFolder(folder.path);
     },
   };
 }

@@ -9,6 +9,7 @@ import { Ingest } from "../../../lib/store/ingest.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
+import { removeFolder } from "../../support/remove_folder.ts";
 
 const REPO = "registry.example/team/app";
 const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
@@ -43,18 +44,6 @@ async function open(...content: Content[]) {
     offline: () => new PullThrough({ store: new DiskStore(root) }),
     [Symbol.asyncDispose]: () => removeFolder(root),
   };
-}
-
-// Retries, because a download that has ended may still be moving its tag.
-async function removeFolder(path: string): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await Deno.remove(path, { recursive: true });
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
 }
 
 function countBlobRequests(upstream: FakeUpstream, digest: Digest): number {

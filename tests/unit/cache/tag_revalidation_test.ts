@@ -4,6 +4,7 @@ import { assert, assertEquals } from "../../support/assert.ts";
 import { until } from "../../support/cache_fixture.ts";
 import { makeBlob, makeManifest } from "../../support/content.ts";
 import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
+import { removeFolder } from "../../support/remove_folder.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.example/team/app";
@@ -34,7 +35,7 @@ async function openRevalidating(revalidationWait: number) {
     resolve: async () => await cache.resolve(REPO, "1.0"),
     wait: (milliseconds: number) => time += milliseconds,
     countHeads: () => upstream.asked.filter((asked) => asked.startsWith("head ")).length,
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => removeFolder(folder.path),
   };
 }
 
