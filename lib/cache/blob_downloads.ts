@@ -79,7 +79,7 @@ export class BlobDownloads {
   find(repo: string, { digest, size }: WantedBlob): SharedDownload | undefined {
     const origin = originOf(repo);
     for (const { origin: other, download } of this.#running) {
-      const isShared = other === origin && download.digest === digest && !download.isCancelled;
+      const isShared = other === origin && download.digest === digest && !download.hasFailed;
       if (isShared && (size ?? download.size) === download.size) return download;
     }
     return undefined;
@@ -187,6 +187,7 @@ export class BlobDownloads {
     onEvent({ type: "download", repo, size });
     const download: SharedDownload = new SharedDownload(ingest, { ...blob, digest }, {
       onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
+      onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
       openHeld: (range) => store.openBlob(repo, digest, range),
       ...(isBackground ? { mustPause: () => this.#isBusyExcept(download) } : {}),
     });
@@ -196,9 +197,7 @@ export class BlobDownloads {
       this.#running.delete(running);
       reservation[Symbol.dispose]();
     };
-    download.done.then(() => this.#endOthers(download), (error) => {
-      if (!download.isCancelled) this.reportFailure({ repo, digest, size, host }, error);
-    });
+    download.done.then(() => this.#endOthers(download), () => {});
     download.done.then(forget, forget).then(() => onEnd()).catch((error) => warn((error as Error).message));
     return download;
   }

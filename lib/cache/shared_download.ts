@@ -32,6 +32,8 @@ export interface DownloadedBlob {
 export interface DownloadOptions {
   /** Called with the number of bytes of each received chunk. */
   readonly onBytes: (count: number) => void;
+  /** Called with the error that ends the download, before a reader receives it, unless the download was cancelled. */
+  readonly onFailure: (error: unknown) => void;
   /** Opens the blob in the store, where another download may have committed it. */
   readonly openHeld: (range: ByteRange) => Promise<OpenedBlob | undefined>;
   /** Reports whether the download must wait. It never waits while it has readers. */
@@ -87,6 +89,11 @@ export class SharedDownload {
   /** Whether it has readers. */
   get isFollowed(): boolean {
     return this.#followers.size > 0;
+  }
+
+  /** Whether it has failed, or was cancelled. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Whether it was ended by `cancel`. */
@@ -168,7 +175,10 @@ export class SharedDownload {
       if (this.#isRelaying) await this.#finishRelay();
       await this.#ingest.commit();
     } catch (error) {
-      this.#failure ??= { error };
+      if (this.#failure === undefined) {
+        this.#failure = { error };
+        this.#options.onFailure(error);
+      }
       // The partial file is kept to resume from, unless its content is corrupt or not needed, or the disk is full.
       const isUseless = error instanceof DigestMismatchError || error instanceof NoSpaceError || this.#isObsolete;
       if (isUseless) await this.#ingest.abort();
