@@ -1,61 +1,19 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
-import { NoSpaceError, RegistryError } from "../oci/error.ts";
+import { RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { isNotWritable } from "../store/data_folder.ts";
-import type { Ingest } from "../store/ingest.ts";
-import { SharedDownload } from "./shared_download.ts";
-import type { Upstream, UpstreamBlob } from "./upstream.ts";
+import { BlobDownloads, type Uncached, type WantedBlob, wrongSize } from "./blob_downloads.ts";
+import { bypassReasonOf } from "./bypass_reason.ts";
+import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import { DistantRanges } from "./distant_ranges.ts";
+import { KnownBlobs } from "./known_blobs.ts";
+import { SharedDownload, START_BYTES } from "./shared_download.ts";
+import type { SpaceManager } from "./space_manager.ts";
+import { waitForStart } from "./started_stream.ts";
+import type { Upstream } from "./upstream.ts";
 import { verifyStream } from "./verifying_stream.ts";
-
-/** Keeps a store within a size limit. */
-export interface SpaceManager {
-  /**
-   * Reserves space for a blob, and evicts images if necessary. The reservation must be disposed of when the blob is
-   * committed, or its download has failed.
-   *
-   * @param bytes size of the blob
-   * @param digest digest of the blob; its image is not evicted
-   * @returns `undefined` when there is not enough space
-   */
-  reserve(bytes: number, digest?: Digest): Promise<Disposable | undefined>;
-  /** Records that a manifest was requested. */
-  touch(repo: string, digest: Digest): void;
-}
-
-/** An event in the cache, for metrics and the log. */
-export type CacheEvent =
-  /** The download of a blob started. */
-  | { readonly type: "download"; readonly repo: string; readonly size: number }
-  /** A client joined a download in progress. */
-  | { readonly type: "shared"; readonly repo: string }
-  /** Bytes of a blob were received from an upstream. */
-  | { readonly type: "received"; readonly repo: string; readonly bytes: number }
-  /** A tag was served from the store, because its upstream could not be reached or no longer has it. */
-  | { readonly type: "stale"; readonly repo: string }
-  /** A blob was served without being cached. */
-  | {
-    readonly type: "bypass";
-    readonly repo: string;
-    readonly digest: Digest;
-    readonly size: number;
-    readonly why: BypassReason;
-  }
-  /** A blob was received incomplete or corrupt. `host` sent it. */
-  | {
-    readonly type: "failed";
-    readonly repo: string;
-    readonly digest: Digest;
-    readonly host: string | undefined;
-    readonly error: unknown;
-  };
-
-/** Why a blob is not cached: the disk is full, the size limit is reached, or the data folder is not writable. */
-export type BypassReason = "disk" | "limit" | "read-only";
 
 /** Options of a `BlobCache`. */
 export interface BlobCacheOptions {
@@ -68,51 +26,79 @@ export interface BlobCacheOptions {
   readonly warn?: (message: string) => void;
 }
 
-/** The blobs of a store and its upstream. A blob is downloaded once for all concurrent clients, and cached. */
+/** A blob of a repository, and the size that its manifests state. */
+interface RepositoryBlob {
+  readonly repo: string;
+  readonly digest: Digest;
+  readonly size: number | undefined;
+}
+
+/**
+ * The blobs of a store and its upstream. A blob is downloaded once for all concurrent clients of a registry, and cached.
+ */
 export class BlobCache {
   readonly #store: IngestStore;
   readonly #upstream: Upstream | undefined;
-  readonly #space: SpaceManager | undefined;
   readonly #onEvent: (event: CacheEvent) => void;
-  readonly #onDownloadEnd: () => Promise<void>;
-  readonly #warn: (message: string) => void;
-  readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
-  readonly #downloads = new Map<Digest, SharedDownload>();
+  readonly #known: KnownBlobs;
+  readonly #downloads: BlobDownloads | undefined;
+  readonly #ranges: DistantRanges | undefined;
 
   constructor(options: BlobCacheOptions) {
-    this.#store = options.store;
-    this.#upstream = options.upstream;
-    this.#space = options.space;
-    this.#onEvent = options.onEvent ?? (() => {});
-    this.#onDownloadEnd = options.onDownloadEnd;
-    this.#warn = options.warn ?? (() => {});
+    const { store, upstream, space, onEvent = () => {}, onDownloadEnd, warn = () => {} } = options;
+    this.#store = store;
+    this.#upstream = upstream;
+    this.#onEvent = onEvent;
+    this.#known = new KnownBlobs(store);
+    if (upstream === undefined) return;
+    this.#downloads = new BlobDownloads({ store, upstream, space, onEvent, onEnd: onDownloadEnd, warn });
+    this.#ranges = new DistantRanges(upstream, onEvent);
   }
 
   /** Reports whether a download of a blob is in progress. */
   isDownloading(digest: Digest): boolean {
-    return this.#downloads.has(digest);
+    return this.#downloads?.has(digest) ?? false;
+  }
+
+  /** Whether clients download blobs. */
+  get isBusy(): boolean {
+    return this.#downloads?.isBusy ?? false;
+  }
+
+  /** Records the sizes of the blobs of a manifest, and stores the blobs that its descriptors carry. */
+  async learn(repo: string, bytes: Uint8Array): Promise<void> {
+    for (const { digest, data } of this.#known.learn(repo, bytes)) await this.#keepInline(repo, digest, data);
   }
 
   /** Returns the size of a blob in bytes; `undefined` if neither the store nor the upstream has it. */
   async stat(repo: string, digest: Digest): Promise<number | undefined> {
-    return await this.#store.statBlob(repo, digest) ?? this.#downloads.get(digest)?.size ??
-      await this.#upstream?.statBlob(repo, digest);
+    const held = await this.#store.statBlob(repo, digest);
+    if (held !== undefined) return held;
+    const known = await this.#known.find(repo, digest);
+    const size = known?.data?.length ?? this.#downloads?.find(repo, { digest, size: known?.size })?.size;
+    if (size !== undefined || this.#upstream === undefined) return size;
+    return await this.#statUpstream({ repo, digest, size: known?.size });
   }
 
   /** Implements `ContentSource.openBlob`: opens a blob in the store, or follows the shared download of it. */
   async open(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
     const held = await this.#store.openBlob(repo, digest, range);
-    if (held !== undefined || this.#upstream === undefined) return held;
-    const download = await this.#download(repo, digest);
-    const followed = download instanceof SharedDownload ? await download.follow(range) : undefined;
-    if (followed !== undefined) return followed;
-    // A download that cannot be followed has been committed to the store in the meantime, or has no space.
-    const kept = await this.#store.openBlob(repo, digest, range);
-    if (kept !== undefined || download === undefined) return kept;
-    return await this.#passThrough(
-      { repo, digest, why: download instanceof SharedDownload ? "disk" : download.why },
-      range,
-    );
+    if (held !== undefined) return held;
+    const known = await this.#known.find(repo, digest);
+    if (known?.data !== undefined) return await this.#openInline({ repo, digest, data: known.data }, range);
+    if (this.#downloads === undefined) return undefined;
+    const blob = { repo, digest, size: known?.size };
+    for (let attempt = 1;; attempt++) {
+      const download = await this.#downloads.get(repo, blob);
+      try {
+        return await this.#openFrom(download, blob, range);
+      } catch (error) {
+        // Another download may have committed the blob, while this one failed.
+        const kept = await this.#store.openBlob(repo, digest, range);
+        if (kept !== undefined) return kept;
+        if (attempt > 1 || !await isCorruptResume(error, download)) throw error;
+      }
+    }
   }
 
   /**
@@ -124,143 +110,119 @@ export class BlobCache {
    */
   async fetch(
     repo: string,
-    { digest, size }: { digest: Digest; size: number },
+    blob: WantedBlob & { size: number },
     onProgress: (bytes: number) => void = () => {},
   ): Promise<void> {
+    const { digest, size } = blob;
     const isHeld = async () => await this.#store.statBlob(repo, digest) === size;
+    if (!await isHeld()) {
+      const data = (await this.#known.find(repo, digest))?.data;
+      if (data !== undefined) await this.#keepInline(repo, digest, data);
+    }
     // A download that resumed from a corrupt partial file is retried once, from the start.
-    for (let attempt = 1; !await isHeld() && this.#upstream !== undefined; attempt++) {
-      const download = await this.#download(repo, digest, size);
+    for (let attempt = 1; !await isHeld() && this.#downloads !== undefined; attempt++) {
+      const download = await this.#downloads.get(repo, blob);
       if (download !== undefined && !(download instanceof SharedDownload)) throw download.error;
       try {
         await download?.watch(onProgress);
         break;
       } catch (error) {
-        if (!(error instanceof DigestMismatchError) || !download?.isResumed || attempt > 1) throw error;
+        if (download?.isCancelled && await isHeld()) break;
+        if (attempt > 1 || !await isCorruptResume(error, download)) throw error;
       }
     }
     if (!await isHeld()) throw new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}`);
     await this.#store.linkBlob(repo, digest);
   }
 
-  /** @param size expected size of the blob; a stored file of another size is downloaded again */
-  async #download(repo: string, digest: Digest, size?: number): Promise<SharedDownload | Uncached | undefined> {
-    const running = this.#downloads.get(digest);
-    if (running !== undefined) {
-      this.#onEvent({ type: "shared", repo });
-      return running;
-    }
-    return await this.#starts.run(digest, async () => {
-      // Checked again: a download of the same blob may have ended since the store was checked.
-      const held = await this.#store.statBlob(repo, digest);
-      if (held !== undefined && held === (size ?? held)) return undefined;
-      return this.#downloads.get(digest) ?? await this.#startDownload(repo, digest);
-    });
+  /** Ends the downloads that no client requested. */
+  stop(): void {
+    this.#downloads?.stop();
   }
 
-  async #startDownload(repo: string, digest: Digest): Promise<SharedDownload | Uncached | undefined> {
-    let ingest: Ingest;
+  async #statUpstream({ repo, digest, size: expected }: RepositoryBlob): Promise<number | undefined> {
     try {
-      ingest = await this.#store.openIngest(digest);
+      const size = await this.#upstream!.statBlob(repo, digest);
+      if (size === undefined || size === (expected ?? size)) return size;
     } catch (error) {
-      const why = bypassReasonOf(error);
-      if (why === undefined) throw error;
-      return { error, why };
+      const isUndecided = error instanceof RegistryError && error.code === "BAD_GATEWAY" && expected !== undefined;
+      if (!isUndecided) throw error;
     }
-    let opened: UpstreamBlob | undefined;
-    let reservation: Disposable | undefined;
-    try {
-      opened = await this.#openFrom(repo, digest, ingest);
-      if (opened !== undefined) {
-        reservation = this.#space === undefined ? NO_RESERVATION : await this.#space.reserve(opened.size, digest);
-      }
-    } catch (error) {
-      await opened?.body.cancel(error);
-      if (ingest.written === 0) await ingest.abort();
-      else ingest.keep();
-      throw error;
-    }
-    if (opened === undefined || reservation === undefined) {
-      await opened?.body.cancel();
-      await ingest.abort();
-      if (opened === undefined) return undefined;
-      const error = new NoSpaceError(`Cannot cache ${digest} of ${repo}: not enough space within the cache limit`);
-      return { error, why: "limit" };
-    }
-    return this.#follow(ingest, { repo, digest, ...opened }, reservation);
+    // The upstream states no size, or another one. Some state a wrong one only without the content.
+    const opened = await this.open(repo, digest);
+    await opened?.body.cancel();
+    return opened?.size;
   }
 
-  #follow(
-    ingest: Ingest,
-    { repo, digest, size, body, host }: UpstreamBlob & { repo: string; digest: Digest },
-    reservation: Disposable,
-  ): SharedDownload {
-    ingest.expectSize(size);
-    this.#onEvent({ type: "download", repo, size });
-    const download = new SharedDownload(ingest, { digest, size, body }, (bytes) => {
-      this.#onEvent({ type: "received", repo, bytes });
-    });
-    this.#downloads.set(digest, download);
-    const forget = () => {
-      this.#downloads.delete(digest);
-      reservation[Symbol.dispose]();
-    };
-    download.done.catch((error) => this.#reportFailure({ repo, digest, size, host }, error));
-    download.done.then(forget, forget).then(() => this.#onDownloadEnd()).catch((error) => {
-      this.#warn((error as Error).message);
-    });
-    return download;
-  }
-
-  /** Opens the rest of a blob in the upstream, from byte `ingest.written`. */
-  async #openFrom(repo: string, digest: Digest, ingest: Ingest): Promise<UpstreamBlob | undefined> {
-    if (ingest.written === 0) return await this.#upstream!.openBlob(repo, digest);
-    const size = await this.#upstream!.statBlob(repo, digest);
-    if (size === undefined) return undefined;
-    if (ingest.written < size) return await this.#upstream!.openBlob(repo, digest, { start: ingest.written });
-    return { size, start: size, length: 0, body: ReadableStream.from([]) };
+  async #openFrom(
+    download: SharedDownload | Uncached | undefined,
+    blob: RepositoryBlob,
+    range: ByteRange | undefined,
+  ): Promise<OpenedBlob | undefined> {
+    const { repo, digest } = blob;
+    if (download instanceof SharedDownload) {
+      const opened = await this.#ranges!.open(repo, download, range) ?? await download.follow(range);
+      if (opened !== undefined) return opened;
+    }
+    // A download that cannot be followed has been committed to the store in the meantime, or has no space.
+    const kept = await this.#store.openBlob(repo, digest, range);
+    if (kept !== undefined || download === undefined) return kept;
+    return await this.#passThrough(blob, download instanceof SharedDownload ? "disk" : download.why, range);
   }
 
   /** Serves a blob from the upstream without caching it. Each client has a download of its own. */
   async #passThrough(
-    { repo, digest, why }: { repo: string; digest: Digest; why: BypassReason },
-    range?: ByteRange,
+    { repo, digest, size: expected }: RepositoryBlob,
+    why: BypassReason,
+    range: ByteRange | undefined,
   ): Promise<OpenedBlob | undefined> {
-    const opened = await this.#upstream!.openBlob(repo, digest);
+    const opened = await this.#upstream!.openBlobWith(repo, digest, { size: expected });
     if (opened === undefined) return undefined;
-    const { size, body, host } = opened;
-    this.#onEvent({ type: "bypass", repo, digest, size, why });
-    const onFailure = (error: unknown) => this.#reportFailure({ repo, digest, size, host }, error);
+    const { body, host } = opened;
     try {
+      const size = opened.size ?? expected;
+      if (size === undefined) {
+        throw new RegistryError(
+          "BAD_GATEWAY",
+          `Cannot serve ${digest} of ${repo}: the upstream does not state its size`,
+        );
+      }
+      if (size !== (expected ?? size)) throw wrongSize(repo, digest, { size, expected: expected! });
+      this.#onEvent({ type: "bypass", repo, digest, size, why });
+      const onFailure = (error: unknown) => this.#downloads!.reportFailure({ repo, digest, size, host }, error);
       const part = resolveRange(size, range);
       const onBytes = (bytes: number) => this.#onEvent({ type: "received", repo, bytes });
-      return { size, ...part, body: verifyStream(body, { digest, size, onFailure, onBytes }, part) };
+      const verified = verifyStream(body, { digest, size, onFailure, onBytes }, part);
+      return { size, ...part, body: range === undefined ? await waitForStart(verified, START_BYTES) : verified };
     } catch (error) {
-      await body.cancel();
+      if (!body.locked) await body.cancel();
       throw error;
     }
   }
 
-  #reportFailure(
-    { repo, digest, size, host }: { repo: string; digest: Digest; size: number; host: string | undefined },
-    error: unknown,
-  ): void {
-    const why = bypassReasonOf(error);
-    if (why === undefined) this.#onEvent({ type: "failed", repo, digest, host, error });
-    else this.#onEvent({ type: "bypass", repo, digest, size, why });
+  async #openInline(
+    { repo, digest, data }: { repo: string; digest: Digest; data: Uint8Array<ArrayBuffer> },
+    range: ByteRange | undefined,
+  ): Promise<OpenedBlob> {
+    await this.#keepInline(repo, digest, data);
+    const { start, length } = resolveRange(data.length, range);
+    return { size: data.length, start, length, body: ReadableStream.from([data.subarray(start, start + length)]) };
+  }
+
+  async #keepInline(repo: string, digest: Digest, data: Uint8Array<ArrayBuffer>): Promise<void> {
+    try {
+      const descriptor = { mediaType: "application/octet-stream", digest, size: data.length };
+      await this.#store.writeBlob(repo, descriptor, ReadableStream.from([data]));
+    } catch (error) {
+      // It can be served without being stored.
+      if (bypassReasonOf(error) === undefined) throw error;
+    }
   }
 }
 
-/** The reason why a blob cannot be cached. */
-interface Uncached {
-  readonly error: unknown;
-  readonly why: BypassReason;
-}
-
-const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
-
-/** Returns why the store cannot accept content now, so that it is served uncached; `undefined` for any other error. */
-export function bypassReasonOf(error: unknown): BypassReason | undefined {
-  if (error instanceof NoSpaceError || isNoSpace(error)) return "disk";
-  return isNotWritable(error) ? "read-only" : undefined;
+// Waits until the failed download is no longer in progress, so that the next attempt does not join it.
+async function isCorruptResume(error: unknown, download: SharedDownload | Uncached | undefined): Promise<boolean> {
+  if (!(error instanceof DigestMismatchError) || !(download instanceof SharedDownload)) return false;
+  await download.done.catch(() => {});
+  return download.isResumed;
 }

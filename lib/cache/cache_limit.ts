@@ -1,8 +1,8 @@
 import type { Digest } from "../oci/digest.ts";
 import { StoreSizes } from "../store/store_sizes.ts";
 import { AccessOrder } from "./access_order.ts";
-import type { SpaceManager } from "./blob_cache.ts";
 import { Evictor, type EvictorOptions, type SpaceRequest } from "./evictor.ts";
+import type { ReserveOptions, SpaceManager } from "./space_manager.ts";
 
 /** Options of a `CacheLimit`. */
 export interface CacheLimitOptions extends EvictorOptions {
@@ -79,13 +79,19 @@ export class CacheLimit implements SpaceManager {
    *
    * @param bytes size of the blob
    * @param digest digest of the blob, if it is known; its image is evicted only if not all of it fits
-   * @returns `undefined` when there is not enough space
+   * @returns `undefined` when there is not enough space; an incomplete image of the blob is then evicted, unless the
+   *   blob is optional
    */
-  async reserve(bytes: number, digest?: Digest): Promise<Disposable | undefined> {
+  async reserve(
+    bytes: number,
+    digest?: Digest,
+    { isOptional = false }: ReserveOptions = {},
+  ): Promise<Disposable | undefined> {
     const booking = await this.#run(async () => {
       await this.#sizes.refresh();
       this.#measureNew();
       if (await this.#makeRoom({ bytes, digest })) return this.#sizes.book({ bytes, digest });
+      if (isOptional) return undefined;
       if (digest !== undefined && this.#refused.size < MAX_REFUSED) this.#refused.add(digest);
       await this.#evictIncomplete();
       return undefined;

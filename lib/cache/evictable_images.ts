@@ -116,9 +116,11 @@ export async function removeImage(
 async function isComplete(digest: Digest, read: Read, sizes: ReadonlyMap<Digest, number>): Promise<boolean> {
   const links = await read(digest);
   if (links === undefined) return false;
-  if (links.manifests.length === 0) return links.blobs.every(({ digest, size }) => sizes.get(digest) === size);
-  for (const child of links.manifests) if (await isComplete(child, read, sizes)) return true;
-  return false;
+  if (!links.blobs.every(({ digest, size }) => sizes.get(digest) === size)) return false;
+  const blobs = new Set(links.blobs.map(({ digest }) => digest));
+  const children = links.manifests.filter((child) => !blobs.has(child));
+  for (const child of children) if (await isComplete(child, read, sizes)) return true;
+  return children.length === 0;
 }
 
 // Syncs a folder, or the nearest one above it that still exists.

@@ -5,29 +5,40 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
+import { continueFromStore } from "./continue_from_store.ts";
+import { type Follower, Relay } from "./relay.ts";
 
 /** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;
 
-// Size of the in-memory buffer for readers when the disk is full, in bytes.
-const RELAY_BYTES = 8 * 1024 * 1024;
+/** Received before a response starts. A page in place of a blob is shorter, and its length need not be stated. */
+export const START_BYTES = 256 * 1024;
 
-/** Bytes that are relayed from memory, because the disk is full. */
-interface Relayed {
-  readonly start: number;
-  readonly bytes: Uint8Array;
+// How often a paused download checks whether it may continue, in milliseconds.
+const PAUSE_MILLISECONDS = 100;
+
+/** The blob of a `SharedDownload`. */
+export interface DownloadedBlob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** The rest of the blob, from byte `ingest.written` on. */
+  readonly body: ReadableStream<Uint8Array>;
+  /** Aborts the transfer of `body`. */
+  readonly abort: (reason: unknown) => void;
 }
 
-/** A reader of the download. */
-interface Follower {
-  /** Position of the next byte to read. */
-  at: number;
-  /** Whether the reader was dropped, because it stalled the other readers for too long. */
-  isDropped: boolean;
+/** Options of a `SharedDownload`. */
+export interface DownloadOptions {
+  /** Called with the number of bytes of each received chunk. */
+  readonly onBytes: (count: number) => void;
+  /** Called with the error that ends the download, before a reader receives it, unless the download was cancelled. */
+  readonly onFailure: (error: unknown) => void;
+  /** Opens the blob in the store, where another download may have committed it. */
+  readonly openHeld: (range: ByteRange) => Promise<OpenedBlob | undefined>;
+  /** Reports whether the download must wait. It never waits while it has readers. */
+  readonly mustPause?: () => boolean;
 }
-
-// Time for which a slow reader may stall the others while bytes are relayed from memory, in milliseconds.
-const READER_TIMEOUT_MILLISECONDS = 30_000;
 
 /**
  * A download of a blob that any number of readers follow: the download fills a file, and the readers read the file as
@@ -44,37 +55,69 @@ export class SharedDownload {
   /** Whether the download resumed from a partial file. */
   readonly isResumed: boolean;
   readonly #ingest: Ingest;
-  readonly #onBytes: (count: number) => void;
+  readonly #abort: (reason: unknown) => void;
+  readonly #options: DownloadOptions;
   readonly #followers = new Set<Follower>();
-  #relayed: Relayed[] = [];
+  readonly #relay: Relay;
   #onDisk = Infinity;
   #available = 0;
   #failure: { readonly error: unknown } | undefined;
+  #isCancelled = false;
+  #isObsolete = false;
   #progress = Promise.withResolvers<void>();
 
-  /**
-   * @param ingest the ingest that the download writes to
-   * @param blob the blob; `body` starts at byte `ingest.written`
-   * @param onBytes called with the number of bytes of each received chunk
-   */
-  constructor(
-    ingest: Ingest,
-    blob: { digest: Digest; size: number; body: ReadableStream<Uint8Array> },
-    onBytes: (count: number) => void = () => {},
-  ) {
-    this.digest = blob.digest;
-    this.size = blob.size;
+  /** @param ingest the ingest that the download writes to */
+  constructor(ingest: Ingest, { digest, size, body, abort }: DownloadedBlob, options: DownloadOptions) {
+    this.digest = digest;
+    this.size = size;
     this.isResumed = ingest.written > 0;
     this.#ingest = ingest;
-    this.#onBytes = onBytes;
+    this.#abort = abort;
+    this.#options = options;
+    this.#relay = new Relay(this.#followers, digest);
     this.#advance();
-    this.done = this.#run(blob.body);
+    this.done = this.#run(body);
     // Readers receive a failure through their own streams.
     this.done.catch(() => {});
   }
 
+  /** Number of bytes received so far, including those of a partial file. */
+  get received(): number {
+    return this.#ingest.written;
+  }
+
+  /** Whether it has readers. */
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
+  }
+
+  /** Whether it has failed, or was cancelled. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** Whether it was ended by `cancel`. */
+  get isCancelled(): boolean {
+    return this.#isCancelled;
+  }
+
   /**
-   * Opens a reader of the file as it grows.
+   * Ends the download. Its readers continue with the store, if that has the blob.
+   *
+   * @param isObsolete whether the partial file is removed, because the store has the blob
+   */
+  cancel(reason: Error, isObsolete: boolean): void {
+    if (this.#failure !== undefined || this.#available >= this.size) return;
+    this.#isCancelled = true;
+    this.#isObsolete = isObsolete;
+    this.#failure = { error: reason };
+    this.#abort(reason);
+    this.#wake();
+  }
+
+  /**
+   * Opens a reader of the file as it grows. It waits for the first 256 KiB, which a smaller blob has when it is verified:
+   * an upstream that sends less, or a wrong blob, is an error and not the start of a response.
    *
    * @returns `undefined` when the download can no longer be followed: it was committed, or the disk is full
    * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob
@@ -85,11 +128,17 @@ export class SharedDownload {
     // The follower is registered before the file is opened, so that relayed bytes that it needs are retained.
     if (this.#isRelaying) return undefined;
     this.#followers.add(follower);
+    let file: Deno.FsFile | undefined;
     try {
-      const file = await this.#ingest.openReader();
+      file = await this.#ingest.openReader();
+      while (this.#available < Math.min(START_BYTES, this.size)) {
+        if (this.#failure !== undefined) throw this.#failure.error;
+        await this.#progress.promise;
+      }
       return { size: this.size, start, length, body: this.#stream(file, follower, start + length) };
     } catch (error) {
       this.#followers.delete(follower);
+      file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
       if (error instanceof Deno.errors.NotFound) return undefined;
       throw error;
@@ -119,15 +168,20 @@ export class SharedDownload {
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
       await drain(body, (chunk) => this.#receive(chunk));
-      if (this.#isRelaying) await this.#finishRelay();
-      // Readers receive the last bytes only after the commit: a client that has the whole blob can rely on it being
-      // cached.
-      await this.#ingest.commit();
+      this.#ingest.finishVerify();
+      // Readers receive the last bytes before the blob is synced and renamed, which they need not wait for. After a
+      // power loss the blob may be missing.
       this.#advance(this.size);
+      if (this.#isRelaying) await this.#finishRelay();
+      await this.#ingest.commit();
     } catch (error) {
-      this.#failure = { error };
-      // The partial file is kept to resume from, unless its content is corrupt or the disk is full.
-      if (error instanceof DigestMismatchError || error instanceof NoSpaceError) await this.#ingest.abort();
+      if (this.#failure === undefined) {
+        this.#failure = { error };
+        this.#options.onFailure(error);
+      }
+      // The partial file is kept to resume from, unless its content is corrupt or not needed, or the disk is full.
+      const isUseless = error instanceof DigestMismatchError || error instanceof NoSpaceError || this.#isObsolete;
+      if (isUseless) await this.#ingest.abort();
       else this.#ingest.keep();
       throw error;
     } finally {
@@ -136,68 +190,42 @@ export class SharedDownload {
   }
 
   async #receive(chunk: Uint8Array): Promise<void> {
-    this.#onBytes(chunk.length);
+    this.#options.onBytes(chunk.length);
     const start = this.#ingest.written;
     try {
       if (!this.#isRelaying) await this.#ingest.write(chunk);
     } catch (error) {
       if (!(error instanceof NoSpaceError) || this.#followers.size === 0) throw error;
       this.#onDisk = start;
-      await this.#relay({ start, bytes: chunk.slice() });
+      await this.#relayChunk(start, chunk);
       return;
     }
     if (this.#isRelaying) {
       this.#ingest.verify(chunk);
-      await this.#relay({ start, bytes: chunk.slice() });
-    } else this.#advance();
+      await this.#relayChunk(start, chunk);
+    } else {
+      this.#advance();
+      await this.#waitWhilePaused();
+    }
   }
 
-  async #relay(piece: Relayed): Promise<void> {
-    this.#relayed.push(piece);
+  async #waitWhilePaused(): Promise<void> {
+    while (this.#followers.size === 0 && this.#failure === undefined && this.#options.mustPause?.()) {
+      await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, PAUSE_MILLISECONDS)));
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #relayChunk(start: number, chunk: Uint8Array): Promise<void> {
+    this.#relay.add(start, chunk.slice());
     this.#advance();
-    await this.#waitUntilRead(this.#ingest.written - RELAY_BYTES);
+    await this.#relay.waitForReaders(this.#ingest.written);
   }
 
-  /** Verifies a relayed blob and delivers its last bytes. Always throws, because the blob is not cached. */
+  /** Delivers the last bytes of a relayed blob. Always throws, because the blob is not cached. */
   async #finishRelay(): Promise<never> {
-    this.#ingest.finishVerify();
-    this.#advance(this.size);
-    await this.#waitUntilRead(this.size);
-    throw new NoSpaceError(`Cannot cache ${this.digest}: no space left on the device`);
-  }
-
-  /**
-   * Waits until all followers have read up to a position.
-   *
-   * @throws {NoSpaceError} when there are no followers left
-   */
-  async #waitUntilRead(position: number): Promise<void> {
-    for (;;) {
-      if (this.#followers.size === 0 && position < this.size) {
-        throw new NoSpaceError(`Cannot cache ${this.digest}: no space left on the device`);
-      }
-      const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
-      this.#relayed = this.#relayed.filter(({ start, bytes }) => start + bytes.length > slowest);
-      if (slowest >= position) return;
-      await this.#waitForReader(slowest);
-    }
-  }
-
-  async #waitForReader(slowest: number): Promise<void> {
-    const timeout = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
-      for (const follower of this.#followers) {
-        if (follower.at > slowest) continue;
-        follower.isDropped = true;
-        this.#followers.delete(follower);
-      }
-      timeout.resolve();
-    }, READER_TIMEOUT_MILLISECONDS);
-    try {
-      await Promise.race([this.#progress.promise, timeout.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    await this.#relay.waitUntilRead(this.size);
+    throw this.#relay.noSpace();
   }
 
   #advance(available = Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
@@ -211,27 +239,36 @@ export class SharedDownload {
   }
 
   #stream(file: Deno.FsFile, follower: Follower, end: number): ReadableStream<Uint8Array> {
+    const start = follower.at;
     let isOpen = true;
+    let held: ReadableStreamDefaultReader<Uint8Array> | undefined;
     const chunks = new FileChunks(file);
-    const leave = () => {
+    const leave = (reason?: unknown) => {
       if (!isOpen) return;
       isOpen = false;
       chunks.close();
       this.#followers.delete(follower);
-      this.#leaveRelay();
+      this.#relay.notify();
+      held?.cancel(reason).catch(() => {});
     };
     const next = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
-      while (isOpen && follower.at >= this.#available && follower.at < end) {
-        if (this.#failure !== undefined) throw this.#failure.error;
-        await this.#progress.promise;
+      while (isOpen && held === undefined && follower.at >= this.#available && follower.at < end) {
+        if (this.#failure === undefined) await this.#progress.promise;
+        else {
+          held = await continueFromStore({ file, start, at: follower.at, end }, this.#options.openHeld);
+          if (held === undefined) throw this.#failure.error;
+        }
       }
-      if (!isOpen) return;
+      if (!isOpen) return void held?.cancel().catch(() => {});
       if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
       if (follower.at < end) {
-        const bytes = await this.#read(chunks, follower.at, end);
+        const bytes = held === undefined ? await this.#read(chunks, follower.at, end) : (await held.read()).value;
+        if (bytes === undefined) {
+          throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
+        }
         follower.at += bytes.length;
         controller.enqueue(bytes);
-        this.#leaveRelay();
+        this.#relay.notify();
       }
       // A range that ends before the held-back bytes is delivered at once: its reader knows that it is not the whole
       // blob.
@@ -242,13 +279,13 @@ export class SharedDownload {
     };
     return new ReadableStream<Uint8Array>({
       start() {
-        if (follower.at > 0) file.seekSync(follower.at, Deno.SeekMode.Start);
+        if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
       },
       async pull(controller) {
         try {
           await next(controller);
         } catch (error) {
-          leave();
+          leave(error);
           throw error;
         }
       },
@@ -257,14 +294,7 @@ export class SharedDownload {
   }
 
   async #read(chunks: FileChunks, at: number, end: number): Promise<Uint8Array> {
-    const relayed = this.#relayed.find(({ start, bytes }) => start <= at && at < start + bytes.length);
     const limit = Math.min(end, this.#available) - at;
-    if (relayed !== undefined) return relayed.bytes.slice(at - relayed.start, at - relayed.start + limit);
-    return await chunks.read(Math.min(limit, this.#onDisk - at));
-  }
-
-  // Wakes the download, which waits for its readers only while it relays.
-  #leaveRelay(): void {
-    if (this.#isRelaying) this.#wake();
+    return this.#relay.read(at, limit) ?? await chunks.read(Math.min(limit, this.#onDisk - at));
   }
 }

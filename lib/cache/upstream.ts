@@ -9,8 +9,22 @@ export interface AskOptions {
   readonly isUrgent?: boolean;
 }
 
+/** Options of a request for a blob. */
+export interface UpstreamBlobOptions {
+  /** The part of the blob to open; absent for the whole blob. */
+  readonly range?: ByteRange | undefined;
+  /** The size of the blob in bytes, if a manifest states it. A response with another size is an error. */
+  readonly size?: number | undefined;
+  /** Aborts the transfer. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A blob that is being received from an upstream. */
-export interface UpstreamBlob extends OpenedBlob {
+export interface UpstreamBlob extends Omit<OpenedBlob, "size" | "length"> {
+  /** Size of the whole blob in bytes; `undefined` if neither the caller nor the upstream states it. */
+  readonly size: number | undefined;
+  /** Number of bytes in `body`; `undefined` if the size is. */
+  readonly length: number | undefined;
   /** Host that sends it. */
   readonly host?: string;
 }
@@ -22,7 +36,12 @@ export interface Upstream extends ContentSource {
   /** Resolves a tag without reading the manifest. */
   headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
   readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;
-  openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined>;
+  /**
+   * Opens a blob, or a byte range of it.
+   *
+   * @throws {RegistryError} `BAD_GATEWAY` when the upstream states another size than the caller
+   */
+  openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined>;
   /** Implements `ContentCatalog.listReferrers`. */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }

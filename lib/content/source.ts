@@ -15,8 +15,10 @@ export interface OpenedBlob {
 
 /** The manifest that a tag or digest refers to. */
 export interface ResolvedManifest extends Descriptor {
-  /** Set when the upstream could not be reached to revalidate the tag, which may have moved since. */
+  /** Set when the upstream did not answer yet, or could not be reached, to revalidate the tag, which may have moved. */
   readonly isStale?: true;
+  /** Set when blobs of the image are missing, and no upstream answers. The client may have them. */
+  readonly isIncomplete?: true;
 }
 
 /**

@@ -12,6 +12,8 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly artifactType?: string;
   readonly urls?: readonly string[];
+  /** The content itself, in base64; see `inlineDataOf`, which verifies it. */
+  readonly data?: string;
 }
 
 /** The supported media types of manifests and indexes. */
@@ -154,7 +156,7 @@ function readDescriptors(value: unknown, field: string): Descriptor[] {
 
 function readDescriptor(value: unknown, field: string): Descriptor {
   if (!isJsonObject(value)) throw new CorruptError(`Cannot read the manifest: ${field} is not a descriptor`);
-  const { mediaType, digest, size, platform, annotations, artifactType, urls } = value;
+  const { mediaType, digest, size, platform, annotations, artifactType, urls, data } = value;
   if (!isDigest(digest)) throw new CorruptError(`Cannot read the manifest: ${field}.digest is not a digest`);
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw new CorruptError(`Cannot read the manifest: ${field}.size is not a size`);
@@ -167,6 +169,7 @@ function readDescriptor(value: unknown, field: string): Descriptor {
     ...(isJsonObject(annotations) ? { annotations: readAnnotations(annotations) } : {}),
     ...(typeof artifactType === "string" ? { artifactType } : {}),
     ...(Array.isArray(urls) ? { urls: urls.filter((url) => typeof url === "string") } : {}),
+    ...(typeof data === "string" ? { data } : {}),
   };
 }
 

@@ -34,12 +34,20 @@ export function answerContent(descriptor: ResolvedManifest, body?: Uint8Array): 
       "docker-content-digest": descriptor.digest,
       etag: `"${descriptor.digest}"`,
       "cache-control": NO_TRANSFORM["cache-control"],
-      // RFC 7234, 5.5.1. RFC 9111 made the header obsolete without a replacement.
-      ...(descriptor.isStale ? { warning: '110 crpe "Response is Stale"' } : undefined),
+      ...warningHeader(descriptor),
     },
     body: body ?? null,
     length,
   };
+}
+
+// RFC 7234, 5.5. RFC 9111 made the header obsolete without a replacement.
+function warningHeader({ isStale, isIncomplete }: ResolvedManifest): { warning?: string } {
+  const warnings = [
+    ...(isStale ? ['110 crpe "Response is Stale"'] : []),
+    ...(isIncomplete ? ['199 crpe "Content of this image is missing"'] : []),
+  ];
+  return warnings.length === 0 ? {} : { warning: warnings.join(", ") };
 }
 
 /** Creates a 304 response: the client already has the content. */

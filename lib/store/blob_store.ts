@@ -9,6 +9,8 @@ export interface IngestStore extends ContentStore, ContentCatalog {
   openIngest(digest: Digest): Promise<Ingest>;
   /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
+  /** Lists the digests of the manifests filed under exactly this repository name. */
+  listManifests(repo: string): Promise<Digest[]>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
 }

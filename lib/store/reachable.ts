@@ -2,9 +2,9 @@ import type { Digest } from "../oci/digest.ts";
 
 /** The content that a manifest references. */
 export interface ManifestLinks {
-  /** The manifests of an index. */
+  /** All entries of an index. */
   readonly manifests: readonly Digest[];
-  /** Config and layers, with their sizes in bytes. */
+  /** Config and layers, or the entries of an index that are no manifests, with their sizes in bytes. */
   readonly blobs: readonly { readonly digest: Digest; readonly size: number }[];
   /** The `subject`, which need not exist. */
   readonly subject?: Digest;

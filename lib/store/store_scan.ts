@@ -1,7 +1,7 @@
 import { listFolder } from "../files/read_if_present.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { isManifestType, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
 import {
   blobPath,
@@ -141,10 +141,13 @@ function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined
   if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
   try {
     const manifest = parseManifest(bytes);
-    const successors = successorsOf(manifest).map(({ digest, size }) => ({ digest, size }));
+    const entries = successorsOf(manifest);
+    const successors = entries.map(({ digest, size }) => ({ digest, size }));
     return {
       manifests: manifest.kind === "index" ? successors.map(({ digest }) => digest) : [],
-      blobs: manifest.kind === "index" ? [] : successors,
+      blobs: manifest.kind === "index"
+        ? successors.filter((_, i) => !isManifestType(entries[i]!.mediaType))
+        : successors,
       ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
     };
   } catch (error) {

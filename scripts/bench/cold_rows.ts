@@ -43,7 +43,9 @@ export async function measureColdPull(bench: Bench): Promise<Row[]> {
     unit: "s",
     series: all,
     bars: [PROXY, until.name].flatMap((to) => createRatioBars(all, { of: "crpe", to, sense: "at most", limit: 1 })),
-    notes: ["when its client has the blob, crpe has synced it; distribution asks twice, and stores it concurrently"],
+    notes: [
+      "when its client has the blob, crpe has verified it, and syncs it; distribution asks twice, and stores it concurrently",
+    ],
   }];
 }
 

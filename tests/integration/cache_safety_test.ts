@@ -63,7 +63,7 @@ rootTest(
       assertLess(await used() - before, 64 * 1024);
     }
     await fixture.pull("1.0");
-    for (const layer of fitting.layers) assert(await fixture.holds(layer.digest));
+    for (const { digest } of fitting.layers) await until("the layer is stored", () => fixture.holds(digest));
   },
 );
 

@@ -136,6 +136,7 @@ async function pull(data: string, report: (what: string) => void): Promise<void>
   });
   const upstream = new FakeUpstream(...manifests, ...blobs);
   upstream.tags.set(PULLED.tag, image.root.digest);
+  const blobSizes = new Map(blobs.map(({ descriptor: { digest, size } }) => [digest, size]));
   using _lock = await takeDataFolder(data);
   const cache = new PullThrough({ store: new DiskStore(data), upstream });
   await cache.resolve(PULLED.repo, PULLED.tag);
@@ -146,7 +147,9 @@ async function pull(data: string, report: (what: string) => void): Promise<void>
   }
   for (const { descriptor: { digest } } of blobs) {
     await readAll(await cache.openBlob(PULLED.repo, digest));
-    report(`blob ${digest} is served`);
+    // The client has the blob before it is synced. Only `crpe pull` reports it when it is.
+    await cache.fetchBlob(PULLED.repo, { digest, size: blobSizes.get(digest)! });
+    report(`blob ${digest} is stored`);
   }
 }
 

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
+import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "../../lib/cache/upstream.ts";
+import type { OpenedBlob } from "../../lib/content/source.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
@@ -17,7 +18,9 @@ export class FakeUpstream implements Upstream {
   /** Thrown by every call. */
   failure: Error | undefined;
   /** Awaited before each chunk of a blob. */
-  beforeChunk: (sent: number) => Promise<void> = () => Promise.resolve();
+  beforeChunk: (sent: number, digest: Digest) => Promise<void> = () => Promise.resolve();
+  /** Whether it states the sizes of blobs. */
+  statesSizes = true;
 
   constructor(...content: Content[]) {
     for (const each of content) this.content.set(each.descriptor.digest, each);
@@ -39,23 +42,34 @@ export class FakeUpstream implements Upstream {
     return this.#answer(`stat ${digest}`, () => this.content.get(digest)?.bytes.length);
   }
 
-  openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined> {
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    return await this.openBlobWith(repo, digest, { range }) as OpenedBlob | undefined;
+  }
+
+  openBlobWith(
+    _repo: string,
+    digest: Digest,
+    { range, signal, size: expected }: UpstreamBlobOptions,
+  ): Promise<UpstreamBlob | undefined> {
     return this.#answer(`blob ${digest}${range ? ` ${JSON.stringify(range)}` : ""}`, () => {
       const bytes = this.content.get(digest)?.bytes;
       if (bytes === undefined) return undefined;
       const { start, length } = resolveRange(bytes.length, range);
       const reader = streamOf(bytes.slice(start, start + length)).getReader();
       let sent = 0;
+      const aborted = new Promise<void>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+      aborted.catch(() => {});
       const body = new ReadableStream<Uint8Array>({
         pull: async (controller) => {
-          await this.beforeChunk(sent);
+          await Promise.race([this.beforeChunk(sent, digest), aborted]);
           const { value } = await reader.read();
           if (value === undefined) return controller.close();
           sent += value.length;
           controller.enqueue(value);
         },
       }, { highWaterMark: 0 });
-      return { size: bytes.length, start, length, body, host: UPSTREAM_HOST };
+      const sizes = this.statesSizes ? { size: bytes.length, length } : { size: expected, length: expected };
+      return { ...sizes, start, body, host: UPSTREAM_HOST };
     });
   }
 

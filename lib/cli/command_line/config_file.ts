@@ -24,6 +24,7 @@ const Config = v.strictObject({
   platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
   "tag-ttl": v.optional(v.string()),
   "cache-max": v.optional(v.string()),
+  complete: v.optional(v.boolean()),
   "tls-cert": v.optional(v.string()),
   "tls-key": v.optional(v.string()),
   hosts: v.optional(v.record(v.string(), Host), {}),

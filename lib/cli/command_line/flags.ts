@@ -37,6 +37,10 @@ export const FLAG = {
     value: "SIZE",
     summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
   },
+  noComplete: {
+    name: "no-complete",
+    summary: "do not download blobs of pulled images that no client requested",
+  },
   tlsCert: {
     name: "tls-cert",
     value: "FILE",
@@ -76,6 +80,7 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.upstreamCa, 
 export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
   FLAG.cacheMax,
+  FLAG.noComplete,
   FLAG.tlsCert,
   FLAG.tlsKey,
   FLAG.logFormat,

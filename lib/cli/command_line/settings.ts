@@ -22,6 +22,8 @@ export interface Settings {
   readonly platforms: readonly Platform[] | undefined;
   /** How long a cached tag counts as fresh, in milliseconds. */
   readonly tagTtl: number;
+  /** Whether blobs that no client requested are downloaded in the background. */
+  readonly isCompleting: boolean;
   /** Size limit of the store in bytes; `undefined` for no limit. */
   readonly cacheMax: number | undefined;
 }
@@ -39,6 +41,7 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     upstreams: upstreams.length > 0 ? upstreams : config.upstream,
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
       readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
+    isCompleting: !invocation.isSet("no-complete") && config.complete !== false,
     cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max"),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };

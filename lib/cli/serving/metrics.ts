@@ -9,6 +9,12 @@ const METRICS = {
   crpe_upstream_received_bytes_total: "Bytes of blobs received from upstreams, by the host in the image's name.",
   crpe_downloads_total: "Blob downloads started, by the host in the image's name.",
   crpe_downloads_shared_total: "Clients that joined a download in progress.",
+  crpe_range_requests_total:
+    "Byte ranges far ahead of a download that were requested separately, by the host in the image's name.",
+  crpe_completed_images_total: "Images whose blobs that no client requested were downloaded in the background.",
+  crpe_completed_bytes_total: "Bytes of blobs that were downloaded in the background.",
+  crpe_completions_failed_total: "Images whose blobs could not be downloaded in the background.",
+  crpe_manifests_incomplete_total: "Manifests served although blobs are missing and no upstream can be asked for them.",
   crpe_blobs_unkept_total: "Blobs served without caching them, for lack of space.",
   crpe_tags_stale_total: "Stale tags served from the store because the upstream request failed.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",

@@ -1,4 +1,4 @@
-import type { CacheEvent } from "../../cache/blob_cache.ts";
+import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { EvictedImage } from "../../cache/evictor.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { RegistryError } from "../../oci/error.ts";
@@ -86,6 +86,24 @@ export class Observer {
         break;
       case "shared":
         metrics.add("crpe_downloads_shared_total", 1);
+        break;
+      case "range":
+        metrics.add("crpe_range_requests_total", 1, { host });
+        break;
+      case "incomplete":
+        metrics.add("crpe_manifests_incomplete_total", 1);
+        break;
+      case "completed":
+        metrics.add("crpe_completed_images_total", 1);
+        metrics.add("crpe_completed_bytes_total", event.bytes);
+        this.#log.write(
+          "info",
+          `completed ${event.digest} of ${event.repo}: ${event.blobs} blobs, ${formatSize(event.bytes)}`,
+        );
+        break;
+      case "uncompleted":
+        metrics.add("crpe_completions_failed_total", 1);
+        this.#log.write("info", `cannot complete ${event.digest} of ${event.repo}: ${describeError(event.error)}`);
         break;
       case "stale":
         metrics.add("crpe_tags_stale_total", 1, { host });

@@ -1,4 +1,4 @@
-import type { CacheEvent } from "../../cache/blob_cache.ts";
+import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { CacheLimit } from "../../cache/cache_limit.ts";
 import type { EvictedImage } from "../../cache/evictor.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
@@ -28,7 +28,7 @@ export interface OpenedStore {
   readonly store: DiskStore;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
-  /** Saves the state of the cache limit for the next start. */
+  /** Ends the work in the background, and saves the state of the cache limit for the next start. */
   close(): Promise<void>;
 }
 
@@ -36,7 +36,10 @@ export interface OpenedStore {
 export interface OpenStoreOptions {
   /** Size limit of the store, in bytes. Only for servers: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
-  /** Whether clients are waiting: an early error is then better than a long series of retries. */
+  /**
+   * Whether clients are waiting: an early error is then better than a long series of retries, and a tag that is due for
+   * revalidation is served as it is when its upstream is slow.
+   */
   readonly isInteractive?: boolean;
   /** Called with problems that do not stop the command. */
   readonly warn: (message: string) => void;
@@ -48,6 +51,8 @@ export interface OpenStoreOptions {
 
 // How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
 const INTERACTIVE_WAIT = 5000;
+// How long a client waits for the revalidation of a tag that the store has, in milliseconds.
+const REVALIDATION_WAIT = 300;
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
 export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
@@ -65,10 +70,15 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     upstream,
     space: room,
     tagTtl: settings.tagTtl,
+    ...(options.isInteractive ? { revalidationWait: REVALIDATION_WAIT, isCompleting: settings.isCompleting } : {}),
     warn,
     ...(onEvent === undefined ? {} : { onEvent }),
   });
-  return { store, source, close: async () => await room?.close() };
+  const close = async () => {
+    source.stop();
+    await room?.close();
+  };
+  return { store, source, close };
 }
 
 async function openLimit(

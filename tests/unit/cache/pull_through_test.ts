@@ -1,5 +1,5 @@
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";
-import type { CacheEvent } from "../../../lib/cache/blob_cache.ts";
+import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
@@ -9,6 +9,7 @@ import { Ingest } from "../../../lib/store/ingest.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { FakeUpstream, unreachable, UPSTREAM_HOST } from "../../support/fake_upstream.ts";
+import { removeFolder } from "../../support/remove_folder.ts";
 
 const REPO = "registry.example/team/app";
 const layer = makeBlob(5 * 1024 * 1024 + 3, 11);
@@ -43,18 +44,6 @@ async function open(...content: Content[]) {
     offline: () => new PullThrough({ store: new DiskStore(root) }),
     [Symbol.asyncDispose]: () => removeFolder(root),
   };
-}
-
-// Retries, because a download that has ended may still be moving its tag.
-async function removeFolder(path: string): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await Deno.remove(path, { recursive: true });
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
 }
 
 function countBlobRequests(upstream: FakeUpstream, digest: Digest): number {
@@ -94,11 +83,11 @@ Deno.test("[1] PullThrough sends one upstream request for 50 clients of one cold
   assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
 });
 
-Deno.test("PullThrough shares a download between repositories", async () => {
+Deno.test("PullThrough shares a download between repositories of one registry", async () => {
   await using it = await open();
   const [a, b] = await Promise.all([
     it.cache.openBlob(REPO, layer.descriptor.digest),
-    it.cache.openBlob("other.example/x", layer.descriptor.digest),
+    it.cache.openBlob("registry.example/x", layer.descriptor.digest),
   ]);
   assertEquals([await readAll(a), await readAll(b)], [layer.bytes, layer.bytes]);
   assertEquals(countBlobRequests(it.upstream, layer.descriptor.digest), 1);
@@ -223,14 +212,34 @@ Deno.test("[21] PullThrough serves only cached content when the upstream is unre
   await assertRejects(() => it.cache.openBlob(REPO, UNKNOWN_DIGEST), RegistryError, "registry.example");
 });
 
-Deno.test("PullThrough does not serve a manifest with missing blobs without the upstream", async () => {
+Deno.test("[68] PullThrough serves a manifest with missing blobs without the upstream, and names them", async () => {
   await using it = await open();
   await it.cache.resolve(REPO, "1.0");
   await it.cache.readManifest(REPO, manifest.descriptor.digest);
+  const incomplete = { ...index.descriptor, isIncomplete: true as const };
+  assertEquals(await it.offline().resolve(REPO, "1.0"), incomplete);
+  it.upstream.failure = unreachable();
+  it.wait(2000);
+  for (let request = 1; request <= 2; request++) {
+    assertEquals(await it.cache.resolve(REPO, "1.0"), { ...incomplete, isStale: true });
+    assertEquals(await it.cache.resolve(REPO, index.descriptor.digest), incomplete);
+  }
+  const missing = [config, layer].map(({ descriptor }) => descriptor.digest).join(", ");
+  assertEquals(it.warnings.filter((warning) => warning.includes("missing")), [
+    `${REPO}:1.0 is served without 2 of its blobs, which are missing: ${missing}`,
+  ]);
+  assertEquals(it.events("incomplete").length, 4);
+});
+
+Deno.test("[69] PullThrough does not serve an index of which it has no image, without the upstream", async () => {
+  await using it = await open();
+  await it.cache.resolve(REPO, "1.0");
   assertEquals(await it.offline().resolve(REPO, "1.0"), undefined);
+  assertEquals(await it.offline().resolve(REPO, index.descriptor.digest), undefined);
   it.upstream.failure = unreachable();
   it.wait(2000);
   await assertRejects(() => it.cache.resolve(REPO, "1.0"), RegistryError, "registry.example");
+  assertEquals(await it.cache.resolve(REPO, index.descriptor.digest), undefined);
 });
 
 Deno.test("PullThrough resumes a partial download", async () => {

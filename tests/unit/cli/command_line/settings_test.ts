@@ -42,6 +42,13 @@ for (
   });
 }
 
+for (const [args, expected] of [[[], true], [["--no-complete"], false]] as const) {
+  Deno.test(`[68] readSettings() of [${args}] ${expected ? "completes" : "does not complete"} images`, async () => {
+    const settings = await readSettings(parseCommandLine(registry, args), createTestIo({ env: { HOME: "/h" } }));
+    assertEquals(settings.isCompleting, expected);
+  });
+}
+
 for (
   const [text, hostname, port] of [
     [":6060", undefined, 6060],

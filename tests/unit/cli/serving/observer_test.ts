@@ -1,4 +1,4 @@
-import type { CacheEvent } from "../../../../lib/cache/blob_cache.ts";
+import type { CacheEvent } from "../../../../lib/cache/cache_event.ts";
 import { Log } from "../../../../lib/cli/serving/log.ts";
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { Observer } from "../../../../lib/cli/serving/observer.ts";
@@ -62,6 +62,25 @@ const cases: [what: string, event: CacheEvent, line: string | undefined, value: 
     { type: "bypass", ...given, why: "read-only" },
     undefined,
     "crpe_blobs_unkept_total 1",
+  ],
+  [
+    "a separate request for a range",
+    { type: "range", repo },
+    undefined,
+    'crpe_range_requests_total{host="registry.test"} 1',
+  ],
+  ["an incomplete image", { type: "incomplete", repo }, undefined, "crpe_manifests_incomplete_total 1"],
+  [
+    "a completed image",
+    { type: "completed", repo, digest, blobs: 2, bytes: 1_572_864 },
+    `completed ${digest} of ${repo}: 2 blobs, 1.5 MiB`,
+    "crpe_completed_bytes_total 1572864",
+  ],
+  [
+    "an image that cannot be completed",
+    { type: "uncompleted", repo, digest, error: new RegistryError("BLOB_UNKNOWN", "Cannot find blob sha256:1") },
+    `cannot complete ${digest} of ${repo}: Cannot find blob sha256:1`,
+    "crpe_completions_failed_total 1",
   ],
 ];
 for (const [what, event, line, value] of cases) {

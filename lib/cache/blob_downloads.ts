@@ -1,0 +1,297 @@
+import { SingleFlight } from "../content/single_flight.ts";
+import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { splitRepository } from "../oci/reference.ts";
+import type { IngestStore } from "../store/blob_store.ts";
+import type { Ingest } from "../store/ingest.ts";
+import { beyondLimit, bypassReasonOf } from "./bypass_reason.ts";
+import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import { SharedDownload } from "./shared_download.ts";
+import type { SpaceManager } from "./space_manager.ts";
+import { storeUnsized } from "./store_unsized.ts";
+import type { Upstream, UpstreamBlob } from "./upstream.ts";
+
+/** Options of `BlobDownloads`. */
+export interface BlobDownloadsOptions {
+  readonly store: IngestStore;
+  readonly upstream: Upstream;
+  readonly space?: SpaceManager | undefined;
+  readonly onEvent: (event: CacheEvent) => void;
+  /** Called when a download has succeeded or failed. Errors that it throws are passed to `warn`. */
+  readonly onEnd: () => Promise<void>;
+  readonly warn: (message: string) => void;
+}
+
+/** A blob to download for a repository. */
+export interface WantedBlob {
+  readonly digest: Digest;
+  /** The size that a manifest states, in bytes; `undefined` if it is not known. */
+  readonly size: number | undefined;
+  /** Whether no client requested it: the download then waits while clients download, and evicts no incomplete image. */
+  readonly isBackground?: boolean;
+}
+
+/** The reason why a blob cannot be cached. */
+export interface Uncached {
+  readonly error: unknown;
+  readonly why: BypassReason;
+}
+
+interface Running {
+  /** The registry that it comes from. */
+  readonly origin: string;
+  readonly download: SharedDownload;
+  readonly isBackground: boolean;
+}
+
+const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
+// How long a repository waits for another one of the same registry that has just requested the blob, in milliseconds.
+const START_MILLISECONDS = 1000;
+
+/**
+ * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry. Registries do not share
+ * downloads, because one that is slow, or sends wrong bytes, must not hold up the clients of another one. The first
+ * download to be committed ends the other ones of the same blob.
+ */
+export class BlobDownloads {
+  readonly #options: BlobDownloadsOptions;
+  readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
+  // The latest start at a registry, by the registry and the digest.
+  readonly #starting = new Map<string, Promise<unknown>>();
+  readonly #running = new Set<Running>();
+
+  constructor(options: BlobDownloadsOptions) {
+    this.#options = options;
+  }
+
+  /** Reports whether a download of a blob is in progress. */
+  has(digest: Digest): boolean {
+    for (const { download } of this.#running) if (download.digest === digest) return true;
+    return false;
+  }
+
+  /** Reports whether clients download blobs. */
+  get isBusy(): boolean {
+    return this.#isBusyExcept(undefined);
+  }
+
+  /** Returns the download in progress that a repository can share. */
+  find(repo: string, { digest, size }: WantedBlob): SharedDownload | undefined {
+    const origin = originOf(repo);
+    for (const { origin: other, download } of this.#running) {
+      const isShared = other === origin && download.digest === digest && !download.hasFailed;
+      if (isShared && (size ?? download.size) === download.size) return download;
+    }
+    return undefined;
+  }
+
+  /**
+   * Joins or starts the download of a blob.
+   *
+   * @returns `undefined` when the store has the blob by now, or the upstream does not have it
+   * @throws {RegistryError} `BAD_GATEWAY` when the upstream has the blob with another size
+   */
+  async get(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
+    const running = this.find(repo, blob);
+    if (running !== undefined) {
+      if (!blob.isBackground) this.#options.onEvent({ type: "shared", repo });
+      return running;
+    }
+    return await this.#starts.run(`${repo} ${blob.digest}`, async () => {
+      const key = `${originOf(repo)} ${blob.digest}`;
+      const start = this.#startAfter(this.#starting.get(key), repo, blob);
+      this.#starting.set(key, start);
+      return await start.finally(() => {
+        if (this.#starting.get(key) === start) this.#starting.delete(key);
+      });
+    });
+  }
+
+  /** Ends the downloads that no client requested. Their partial files are kept. */
+  stop(): void {
+    for (const { download, isBackground } of this.#running) {
+      if (isBackground && !download.isFollowed) download.cancel(new Error("Cannot download: crpe is stopping"), false);
+    }
+  }
+
+  #isBusyExcept(except: SharedDownload | undefined): boolean {
+    for (const { download, isBackground } of this.#running) {
+      if (download !== except && (!isBackground || download.isFollowed)) return true;
+    }
+    return false;
+  }
+
+  async #startAfter(
+    other: Promise<unknown> | undefined,
+    repo: string,
+    blob: WantedBlob,
+  ): Promise<SharedDownload | Uncached | undefined> {
+    await settleWithin(other, START_MILLISECONDS);
+    // Checked again: a download of the same blob may have started or ended in the meantime.
+    const held = await this.#options.store.statBlob(repo, blob.digest);
+    if (held !== undefined && held === (blob.size ?? held)) return undefined;
+    return this.find(repo, blob) ?? await this.#start(repo, blob);
+  }
+
+  async #start(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
+    const { digest, isBackground = false } = blob;
+    let ingest: Ingest;
+    try {
+      ingest = await this.#options.store.openIngest(digest);
+    } catch (error) {
+      const why = bypassReasonOf(error);
+      if (why === undefined) throw error;
+      return { error, why };
+    }
+    const aborter = new AbortController();
+    let opened: UpstreamBlob | undefined;
+    let reservation: Disposable | undefined;
+    try {
+      opened = await this.#openRest(repo, blob, { ingest, signal: aborter.signal });
+      if (opened?.size !== undefined) reservation = await this.#reserve(opened.size, { digest, isBackground });
+    } catch (error) {
+      await opened?.body.cancel(error);
+      if (ingest.written === 0) await ingest.abort();
+      else ingest.keep();
+      throw error;
+    }
+    if (opened === undefined) {
+      await ingest.abort();
+      return undefined;
+    }
+    const { size } = opened;
+    if (size === undefined) return await this.#store(repo, { ...opened, digest, isBackground }, ingest);
+    if (reservation === undefined) {
+      await opened.body.cancel();
+      await ingest.abort();
+      return { error: beyondLimit(repo, digest), why: "limit" };
+    }
+    const abort = (reason: unknown) => aborter.abort(reason);
+    return this.#run(ingest, { ...opened, repo, digest, isBackground, size, abort }, reservation);
+  }
+
+  #run(
+    ingest: Ingest,
+    { repo, digest, isBackground, host, ...blob }: UpstreamBlob & {
+      repo: string;
+      digest: Digest;
+      isBackground: boolean;
+      size: number;
+      abort: (reason: unknown) => void;
+    },
+    reservation: Disposable,
+  ): SharedDownload {
+    const { store, onEvent, onEnd, warn } = this.#options;
+    const { size } = blob;
+    ingest.expectSize(size);
+    onEvent({ type: "download", repo, size });
+    const download: SharedDownload = new SharedDownload(ingest, { ...blob, digest }, {
+      onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
+      onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
+      openHeld: (range) => store.openBlob(repo, digest, range),
+      ...(isBackground ? { mustPause: () => this.#isBusyExcept(download) } : {}),
+    });
+    const running: Running = { origin: originOf(repo), download, isBackground };
+    this.#running.add(running);
+    const forget = () => {
+      this.#running.delete(running);
+      reservation[Symbol.dispose]();
+    };
+    download.done.then(() => this.#endOthers(download), () => {});
+    download.done.then(forget, forget).then(() => onEnd()).catch((error) => warn((error as Error).message));
+    return download;
+  }
+
+  #endOthers({ digest }: SharedDownload): void {
+    for (const { download } of this.#running) {
+      if (download.digest === digest) {
+        download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
+      }
+    }
+  }
+
+  /** Opens the rest of a blob in the upstream, from byte `ingest.written`. */
+  async #openRest(
+    repo: string,
+    { digest, size: expected }: WantedBlob,
+    { ingest, signal }: { ingest: Ingest; signal: AbortSignal },
+  ): Promise<UpstreamBlob | undefined> {
+    const { upstream } = this.#options;
+    const start = ingest.written;
+    const size = start === 0 ? expected : expected ?? await upstream.statBlob(repo, digest);
+    if (start > 0 && size === undefined) return undefined;
+    if (size !== undefined && start > 0 && start >= size) {
+      return { size, start: size, length: 0, body: ReadableStream.from<Uint8Array>([]) };
+    }
+    const range = start === 0 ? undefined : { start };
+    const opened = await upstream.openBlobWith(repo, digest, { range, size, signal });
+    if (opened?.size === undefined || size === undefined || opened.size === size) {
+      return opened && { ...opened, size: opened.size ?? size };
+    }
+    await opened.body.cancel();
+    throw wrongSize(repo, digest, { size: opened.size, expected: size });
+  }
+
+  async #reserve(bytes: number, { digest, isBackground = false }: Omit<WantedBlob, "size">) {
+    const { space } = this.#options;
+    return space === undefined ? NO_RESERVATION : await space.reserve(bytes, digest, { isOptional: isBackground });
+  }
+
+  /** Stores a blob of unknown size. The clients are then served from the store. */
+  async #store(
+    repo: string,
+    { digest, isBackground, body, host }: UpstreamBlob & Omit<WantedBlob, "size">,
+    ingest: Ingest,
+  ): Promise<undefined> {
+    const { onEvent, onEnd } = this.#options;
+    onEvent({ type: "download", repo, size: 0 });
+    try {
+      await storeUnsized(ingest, {
+        body,
+        onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
+        reserve: (bytes) => this.#reserve(bytes, { digest, isBackground }),
+        noSpace: () => beyondLimit(repo, digest),
+      });
+    } catch (cause) {
+      this.reportFailure({ repo, digest, size: 0, host }, cause);
+      if (bypassReasonOf(cause) === undefined) throw cause;
+      const reason = "its size is unknown, and there is no space to store it first";
+      throw new RegistryError("UNAVAILABLE", `Cannot serve ${digest} of ${repo}: ${reason}`, { cause });
+    }
+    await onEnd();
+  }
+
+  /** Reports that the bytes of a blob could not be received, or not be cached. */
+  reportFailure(
+    { repo, digest, size, host }: { repo: string; digest: Digest; size: number; host: string | undefined },
+    error: unknown,
+  ): void {
+    const why = bypassReasonOf(error);
+    if (why === undefined) this.#options.onEvent({ type: "failed", repo, digest, host, error });
+    else this.#options.onEvent({ type: "bypass", repo, digest, size, why });
+  }
+}
+
+function originOf(repo: string): string {
+  return splitRepository(repo).host;
+}
+
+/** Creates the error of a blob that the upstream has with another size than the manifests state. */
+export function wrongSize(
+  repo: string,
+  digest: Digest,
+  { size, expected }: { size: number; expected: number },
+): RegistryError {
+  return new RegistryError(
+    "BAD_GATEWAY",
+    `Cannot serve ${digest} of ${repo}: the upstream has ${size} bytes in its place, the manifest says ${expected}`,
+  );
+}
+
+async function settleWithin(promise: Promise<unknown> | undefined, milliseconds: number): Promise<void> {
+  if (promise === undefined) return;
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(timeout.resolve, milliseconds);
+  await Promise.race([promise.catch(() => {}), timeout.promise]);
+  clearTimeout(timer);
+}
