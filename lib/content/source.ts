@@ -19,6 +19,23 @@ export interface ResolvedManifest extends Descriptor {
   readonly isStale?: true;
 }
 
+/** Which tags of a repository to list. */
+export interface TagQuery {
+  /** Only tags after this one, by code unit; it need not exist. Default: from the first one. */
+  readonly after?: string | undefined;
+  /** Maximum number of tags. Default: all. */
+  readonly limit?: number | undefined;
+}
+
+/** Tags of a repository, sorted by code unit. */
+export interface TagPage {
+  readonly tags: string[];
+  /** Whether more tags follow. */
+  readonly isMore: boolean;
+  /** Set when tags may be missing, because a registry did not list all of them. */
+  readonly isPartial?: boolean;
+}
+
 /**
  * A source of content: a store, an upstream registry, or a store with an upstream behind it. `repo` is the canonical
  * name of a repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
@@ -37,8 +54,8 @@ export interface ContentSource {
    * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob; `detail` contains the `size`
    */
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
-  /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
-  listTags(repo: string): Promise<string[] | undefined>;
+  /** Lists the tags of a repository, all or one page of them; `undefined` for an unknown repository. */
+  listTags(repo: string, query?: TagQuery): Promise<TagPage | undefined>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { ContentCatalog, ContentStore, OpenedBlob } from "../../lib/content/source.ts";
+import type { ContentCatalog, ContentStore, OpenedBlob, TagPage, TagQuery } from "../../lib/content/source.ts";
+import { pageOfTags } from "../../lib/content/tag_page.ts";
 import { Verifier, verifyBytes } from "../../lib/content/verifier.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
@@ -56,10 +57,10 @@ export class MemoryStore implements ContentStore, ContentCatalog {
     });
   }
 
-  listTags(repo: string): Promise<string[] | undefined> {
+  listTags(repo: string, query?: TagQuery): Promise<TagPage | undefined> {
     return this.#answer("listTags", () => {
       const tags = this.#repositories.get(repo)?.tags;
-      return tags && [...tags.keys()].sort();
+      return tags && pageOfTags([...tags.keys()].sort(), query);
     });
   }
 
