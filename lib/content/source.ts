@@ -19,20 +19,20 @@ export interface ResolvedManifest extends Descriptor {
   readonly isStale?: true;
 }
 
-/** Which tags of a repository to list. */
-export interface TagQuery {
-  /** Only tags after this one, by code unit; it need not exist. Default: from the first one. */
+/** The requested part of a list. */
+export interface ListOptions {
+  /** The entry after which the part begins. It need not exist. */
   readonly after?: string | undefined;
-  /** Maximum number of tags. Default: all. */
+  /** Maximum number of entries. Default: no limit. */
   readonly limit?: number | undefined;
 }
 
-/** Tags of a repository, sorted by code unit. */
+/** A part of the tags of a repository. */
 export interface TagPage {
   readonly tags: string[];
-  /** Whether more tags follow. */
+  /** Whether there are tags after these. */
   readonly isMore: boolean;
-  /** Set when tags may be missing, because a registry did not list all of them. */
+  /** Set when tags may be missing, because the upstream could not be asked. */
   readonly isPartial?: boolean;
 }
 
@@ -54,8 +54,8 @@ export interface ContentSource {
    * @throws {RegistryError} `RANGE_INVALID` when the range lies outside the blob; `detail` contains the `size`
    */
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
-  /** Lists the tags of a repository, all or one page of them; `undefined` for an unknown repository. */
-  listTags(repo: string, query?: TagQuery): Promise<TagPage | undefined>;
+  /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
+  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */

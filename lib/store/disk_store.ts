@@ -1,7 +1,7 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { drain, streamFile } from "../bytes/file_stream.ts";
-import type { OpenedBlob, TagPage, TagQuery } from "../content/source.ts";
-import { pageOfTags } from "../content/tag_page.ts";
+import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
@@ -120,10 +120,11 @@ export class DiskStore implements PieceStore {
     }
   }
 
-  async listTags(repo: string, query?: TagQuery): Promise<TagPage | undefined> {
+  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
       const tags = await this.listTagLinks(name);
-      if (tags.length > 0) return pageOfTags(tags.map(({ tag }) => tag), query);
+      const { entries, isMore } = takePage(tags.map(({ tag }) => tag), options);
+      if (tags.length > 0) return { tags: entries, isMore };
       if (await listFolder(this.#path(revisionsPath(name))) !== undefined) return { tags: [], isMore: false };
     }
     return undefined;

@@ -27,9 +27,6 @@ export async function fetchBlobSize(
   { signal, hasSlot }: Pick<EndpointRequest, "signal" | "hasSlot"> = {},
 ): Promise<number | undefined> {
   const { path, digest } = name;
-  const resource = `blobs/${digest}`;
-  const action = `look up blob ${digest} of ${name.repo}`;
-  // A storage service rejects a HEAD with 403 when the URL was signed for a GET.
   const request = {
     path,
     resource: `blobs/${digest}`,

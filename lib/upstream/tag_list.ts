@@ -1,5 +1,5 @@
-import type { TagPage, TagQuery } from "../content/source.ts";
-import { pageOfTags } from "../content/tag_page.ts";
+import type { ListOptions, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { isTag } from "../oci/reference.ts";
@@ -53,7 +53,7 @@ export class TagLister {
    *
    * @throws {RegistryError} `BAD_GATEWAY` when a page cannot be parsed
    */
-  async list(client: EndpointClient, name: RepositoryName, query: TagQuery = {}): Promise<TagPage | undefined> {
+  async list(client: EndpointClient, name: RepositoryName, query: ListOptions = {}): Promise<TagPage | undefined> {
     if (query.after === undefined && query.limit === undefined) return await readWhole(client, name);
     const key = `${client.urlOf({ path: name.path, resource: "tags/list" })}`;
     const held = this.#whole.get(key);
@@ -77,15 +77,16 @@ export class TagLister {
   }
 }
 
-function select({ tags, isPartial }: TagPage, query: TagQuery): TagPage {
-  return { ...pageOfTags(tags, query), ...(isPartial ? { isPartial } : {}) };
+function select({ tags, isPartial }: TagPage, query: ListOptions): TagPage {
+  const { entries, isMore } = takePage(tags, query);
+  return { tags: entries, isMore, ...(isPartial ? { isPartial } : {}) };
 }
 
 /** Reads one page; `unordered` when the registry does not list by code unit, or not from `after` on. */
 async function readPage(
   client: EndpointClient,
   name: RepositoryName,
-  { after, limit = Infinity }: TagQuery,
+  { after, limit = Infinity }: ListOptions,
 ): Promise<TagPage | "unordered" | undefined> {
   // An empty page tells whether the repository exists, too.
   const wanted = Math.max(1, limit);

@@ -1,6 +1,6 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentSource, OpenedBlob, TagPage, TagQuery } from "../content/source.ts";
+import type { ContentSource, ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -144,8 +144,8 @@ export class UpstreamSource implements ContentSource {
   }
 
   /** See `ContentSource.listTags`. @throws {RegistryError} as `resolve` */
-  async listTags(repo: string, query: TagQuery = {}): Promise<TagPage | undefined> {
-    return await this.#pool.query(repo, (client, path) => this.#tags.list(client, { repo, path }, query));
+  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
+    return await this.#pool.query(repo, (client, path) => this.#tags.list(client, { repo, path }, options));
   }
 
   /** See `ContentCatalog.listReferrers`. */

@@ -1,7 +1,7 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
 import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
-import type { TagPage, TagQuery } from "../../lib/content/source.ts";
-import { pageOfTags } from "../../lib/content/tag_page.ts";
+import type { ListOptions, TagPage } from "../../lib/content/source.ts";
+import { takePage } from "../../lib/content/take_page.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
@@ -61,8 +61,11 @@ export class FakeUpstream implements Upstream {
     });
   }
 
-  listTags(_repo: string, query?: TagQuery): Promise<TagPage | undefined> {
-    return this.#answer("tags", () => pageOfTags([...this.tags.keys()].sort(), query));
+  listTags(_repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
+    return this.#answer("tags", () => {
+      const { entries, isMore } = takePage([...this.tags.keys()].sort(), options);
+      return { tags: entries, isMore };
+    });
   }
 
   listReferrers(): Promise<Descriptor[]> {
