@@ -37,14 +37,17 @@ export async function fetchBlobSize(
   // A storage service rejects a HEAD with 403 when the URL was signed for a GET (fault 71).
   const head = await client.sendForHead({ ...request, method: "HEAD", accept: REFUSED_HEAD });
   const size = head && encodingOf(head.headers) === undefined ? parseContentLength(head.headers) : undefined;
-  if (head?.ok && size !== undefined) return size;
+  // Some proxies answer every HEAD with a length of 0.
+  if (head?.ok && size !== undefined && size > 0) return size;
 
   const first = await client.sendForHead({ ...request, headers: { range: "bytes=0-0" }, accept: [416] });
   if (first === undefined) return undefined;
   // An empty blob has no first byte.
   if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
+  // With an encoding, all sizes are those of the bytes sent, which may not be the blob's.
+  if (encodingOf(first.headers) !== undefined) return unknown();
   if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
-  return (encodingOf(first.headers) === undefined ? parseContentLength(first.headers) : undefined) ?? unknown();
+  return parseContentLength(first.headers) ?? unknown();
 
   function unknown(): never {
     throw new RegistryError(

@@ -16,7 +16,7 @@ export const MAX_REDIRECTS = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 // These headers are only for the first origin. In addition, storage services reject a signed URL that is sent with an
 // Authorization.
-const ORIGIN_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+const ORIGIN_HEADERS = ["authorization", "cookie", "proxy-authorization", "via"];
 
 /**
  * Follows redirects of GET and HEAD. It follows at most ten, never from https to http and never to an address
