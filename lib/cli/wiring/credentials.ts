@@ -8,9 +8,18 @@ import type { Io } from "../console/io.ts";
 import { WatchedFile } from "./watched_file.ts";
 
 /** What the credentials are read from. */
-export type CredentialSettings = Pick<Settings, "config" | "configPath">;
+export interface CredentialSettings extends Pick<Settings, "config" | "configPath"> {
+  /** Monotonic clock, in milliseconds. */
+  readonly now?: () => number;
+}
 
 type Hosts = ReadonlyMap<string, HostConfig>;
+
+/** How files are read. */
+interface Reading {
+  readonly warn: (message: string) => void;
+  readonly now: (() => number) | undefined;
+}
 
 /**
  * The credentials for registries: from the configuration, else from docker's and podman's own files. All files are read
@@ -20,22 +29,19 @@ export class Credentials {
   readonly #hosts: () => Hosts;
   readonly #files: readonly WatchedFile<DockerConfig>[];
   readonly #secrets = new Map<string, WatchedFile<string>>();
-  readonly #warn: (message: string) => void;
+  readonly #reading: Reading;
 
-  private constructor(
-    hosts: () => Hosts,
-    files: readonly WatchedFile<DockerConfig>[],
-    warn: (message: string) => void,
-  ) {
+  private constructor(hosts: () => Hosts, files: readonly WatchedFile<DockerConfig>[], reading: Reading) {
     this.#hosts = hosts;
     this.#files = files;
-    this.#warn = warn;
+    this.#reading = reading;
   }
 
   /** Opens the credential files. @throws {Error} when a file that the configuration names cannot be read */
   static async open(settings: CredentialSettings, io: Io, warn: (message: string) => void): Promise<Credentials> {
-    const files = credentialFiles(io).map((path) => openDockerConfig(path, warn));
-    const credentials = new Credentials(await watchHosts(settings, warn), files, warn);
+    const reading = { warn, now: settings.now };
+    const files = credentialFiles(io).map((path) => openDockerConfig(path, reading));
+    const credentials = new Credentials(await watchHosts(settings, reading), files, reading);
     for (const [name, host] of Object.entries(settings.config.hosts)) {
       for (const field of ["password-file", "identity-token-file"] as const) {
         const path = host[field];
@@ -89,10 +95,12 @@ export class Credentials {
     if (path === undefined) return undefined;
     let file = this.#secrets.get(path);
     if (file === undefined) {
+      const { warn, now } = this.#reading;
       file = new WatchedFile(path, {
         parse: (bytes) => new TextDecoder().decode(bytes).replace(/\r?\n$/, ""),
-        onProblem: ({ message }) => this.#warn(`Cannot read ${path} (${field}): ${message}; the last content is used`),
+        onProblem: ({ message }) => warn(`Cannot read ${path} (${field}): ${message}; the last content is used`),
         isKept: true,
+        now,
       });
       this.#secrets.set(path, file);
     }
@@ -103,7 +111,7 @@ export class Credentials {
 // The configuration file may be changed while crpe runs; of such a change only the logins count.
 async function watchHosts(
   { config, configPath }: CredentialSettings,
-  warn: (message: string) => void,
+  { warn, now }: Reading,
 ): Promise<() => Hosts> {
   const byName = ({ hosts }: ConfigFile) =>
     new Map(Object.entries(hosts).map(([name, host]) => [normalizeHost(name), host]));
@@ -115,11 +123,12 @@ async function watchHosts(
     parse: (bytes) => byName(parseConfigFile(new TextDecoder().decode(bytes), configPath)),
     onProblem: ({ message }) => warn(`${message}; the logins that were read before are used`),
     isKept: true,
+    now,
   });
   return () => file.value ?? atStart;
 }
 
-function openDockerConfig(path: string, warn: (message: string) => void): WatchedFile<DockerConfig> {
+function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<DockerConfig> {
   const warned = new Set<string>();
   return new WatchedFile(path, {
     parse(bytes) {
@@ -132,6 +141,7 @@ function openDockerConfig(path: string, warn: (message: string) => void): Watche
     onProblem: ({ message }) => {
       warn(`${message.startsWith("Cannot") ? message : `Cannot read ${path}: ${message}`}; the file is ignored`);
     },
+    now,
   });
 }
 

@@ -7,7 +7,7 @@ export interface WatchedFileOptions<T> {
   /** Whether the last content stays in use when the file is missing. */
   readonly isKept?: boolean;
   /** Monotonic clock, in milliseconds. */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
 }
 
 // How often the file is checked at most, in milliseconds.
