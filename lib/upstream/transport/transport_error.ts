@@ -45,12 +45,12 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /CaUsedAsEndEntity/i,
     "certificate",
-    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE",
+    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME",
   ],
   [
     /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
     "certificate",
-    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file in the configuration",
+    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file with --ca-file HOST=FILE or in the configuration",
   ],
   [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
   [
