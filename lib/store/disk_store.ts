@@ -122,10 +122,9 @@ export class DiskStore implements PieceStore {
 
   async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
-      const tags = await this.listTagLinks(name);
-      const { entries, isMore } = takePage(tags.map(({ tag }) => tag), options);
-      if (tags.length > 0) return { tags: entries, isMore };
-      if (await listFolder(this.#path(revisionsPath(name))) !== undefined) return { tags: [], isMore: false };
+      const links = await this.listTagLinks(name);
+      const { entries: tags, isMore } = takePage(links.map(({ tag }) => tag), options);
+      if (links.length > 0 || await listFolder(this.#path(revisionsPath(name)))) return { tags, isMore };
     }
     return undefined;
   }

@@ -71,6 +71,7 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
     "there is no network route to it",
   ],
   [/timed? ?out/i, "timeout", "it did not answer in time"],
+  [/requires net access/i, "blocked", "it is a metadata service or another address that crpe must not contact"],
   [/port \d+ are blocked|bad port/i, "blocked", "its port must not be used for HTTP"],
   [/invalid HTTP version|invalid header|parsed|message head is too large/i, "not-http", "it does not speak HTTP"],
   [

@@ -1,3 +1,4 @@
+import project from "../../../../deno.json" with { type: "json" };
 import { type CheckedAddress, createAddressCheck } from "../../../../lib/upstream/trust/address_check.ts";
 import {
   type AddressClass,
@@ -170,6 +171,15 @@ for (const [expected, hosts] of Object.entries(CLASSES)) {
     Deno.test(`[90] classifyHost() returns ${expected} for ${host}`, () => assertEquals(classifyHost(host), expected));
   }
 }
+
+Deno.test("[90] the permissions of the program deny only addresses that no registry uses", () => {
+  const { net } = project.permissions.default;
+  assertEquals(net.allow, true);
+  assertEquals(net.deny.filter((host) => classifyHost(host.replace(/\/\d+$/, "")) !== "forbidden"), []);
+  for (const host of ["169.254.0.0/16", "[fd00:ec2::254]", "168.63.129.16", "metadata.google.internal"]) {
+    assertEquals(net.deny.includes(host), true, host);
+  }
+});
 
 const RESOLVED: [name: string, url: string, addresses: string[] | Error | undefined, expected: CheckedAddress][] = [
   ["a public address", "https://registry.example.com/", ["93.184.216.34"], { class: "public", isResolved: true }],
