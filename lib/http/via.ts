@@ -3,6 +3,7 @@ const PSEUDONYM = "crpe-";
 
 // More instances than this in one chain are a loop of which each instance has several identities.
 const MAX_HOPS = 8;
+// A longer header is not passed on. A loop still ends, because each instance adds itself again.
 const MAX_LENGTH = 2048;
 
 /**
@@ -26,5 +27,5 @@ export function isLoop(via: string | null, id: string): boolean {
   if (via === null) return false;
   const names = via.split(",").map((entry) => entry.trim().split(/\s+/)[1] ?? "");
   const hops = names.filter((name) => name.startsWith(PSEUDONYM));
-  return hops.includes(`${PSEUDONYM}${id}`) || hops.length >= MAX_HOPS || via.length > MAX_LENGTH;
+  return hops.includes(`${PSEUDONYM}${id}`) || hops.length >= MAX_HOPS;
 }
