@@ -104,7 +104,7 @@ export function listWellKnownUpstreams(): UpstreamEntry[] {
  * every host whose name is public; with a URL, that endpoint is the mirror of all these hosts. docker.io is also
  * recognized by its other names, and its default endpoint is registry-1.docker.io.
  *
- * @throws {TypeError} when the host or the URL of an entry is not valid
+ * @throws {TypeError} when the host, the URL or a certificate of an entry is not valid
  */
 export function createEndpointSelector(
   entries: readonly UpstreamEntry[],
@@ -183,6 +183,8 @@ function createEndpoint(
   clients: HttpClients,
 ): Endpoint {
   const { credential, tokenHosts, maxConnections, hasNamespace, isShared } = entry;
+  // Certificates that cannot be used are reported at the start.
+  if (hasCertificates(entry)) clients.of(entry);
   return {
     url: parseEndpointUrl(url),
     credential,
@@ -208,22 +210,34 @@ class HttpClients {
     this.#options = options;
   }
 
-  /** Returns the client of an entry; `undefined` for the runtime's default one. */
+  /**
+   * Returns the client of an entry; `undefined` for the runtime's default one.
+   *
+   * @throws {TypeError} when the certificates of the entry cannot be used
+   */
   of(entry: Certificates): Deno.HttpClient | undefined {
-    const { caCerts = [], clientCertificate } = entry;
-    const {
-      rootCerts = [],
-      createHttpClient = Deno.createHttpClient as Required<EndpointSelectorOptions>["createHttpClient"],
-    } = this.#options;
-    const key = caCerts.length === 0 && clientCertificate === undefined ? undefined : entry;
-    if (this.#clients.has(key)) return this.#clients.get(key);
-    const all = [...rootCerts, ...caCerts];
-    const client = all.length === 0 && clientCertificate === undefined
-      ? undefined
-      : createHttpClient({ caCerts: all, ...clientCertificate });
-    this.#clients.set(key, client);
-    return client;
+    const key = hasCertificates(entry) ? entry : undefined;
+    if (!this.#clients.has(key)) this.#clients.set(key, this.#create(entry, this.#options.rootCerts ?? []));
+    return this.#clients.get(key);
   }
+
+  #create(entry: Certificates, rootCerts: readonly string[]): Deno.HttpClient | undefined {
+    const { caCerts = [], clientCertificate } = entry;
+    const createHttpClient: (options: HttpClientOptions) => Deno.HttpClient = this.#options.createHttpClient ??
+      ((options) => Deno.createHttpClient(options as Deno.CreateHttpClientOptions));
+    if (rootCerts.length === 0 && !hasCertificates(entry)) return undefined;
+    try {
+      return createHttpClient({ caCerts: [...rootCerts, ...caCerts], ...clientCertificate });
+    } catch (cause) {
+      // One certificate of the system that cannot be read must not take away the upstreams.
+      if (rootCerts.length > 0) return this.#create(entry, []);
+      throw new TypeError(`Cannot use the certificates of an upstream: ${(cause as Error).message}`, { cause });
+    }
+  }
+}
+
+function hasCertificates({ caCerts = [], clientCertificate }: Certificates): boolean {
+  return caCerts.length > 0 || clientCertificate !== undefined;
 }
 
 /**

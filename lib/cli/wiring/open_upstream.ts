@@ -147,5 +147,6 @@ function parseUpstream(text: string): UpstreamEntry {
       }: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
     );
   }
-  return { host, url };
+  // A port 80 means plain HTTP; where the name is normalized, only the URL still says so.
+  return { host, url: url ?? (/^[^:]+:80$/.test(host) ? `http://${host}` : undefined) };
 }

@@ -109,12 +109,25 @@ Deno.test("createEndpointSelector() trusts the system's authorities everywhere, 
     clientCertificate,
   }];
   const select = createEndpointSelector(entries, { createHttpClient, rootCerts: ["ROOT"] });
-  assertEquals(made, []);
+  const own = { caCerts: ["ROOT", "CA"], ...clientCertificate };
+  assertEquals(made, [own]);
   const [a, b, any, c] = ["a.example.com", "b.example.com", "x.example.com", "c.example.com"].map((host) =>
     select(host)?.[0]?.client
   );
   assertEquals([a === b, a === any, a === c], [true, true, false]);
-  assertEquals(made, [{ caCerts: ["ROOT"] }, { caCerts: ["ROOT", "CA"], ...clientCertificate }]);
+  assertEquals(made, [own, { caCerts: ["ROOT"] }]);
+});
+
+const PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+Deno.test("createEndpointSelector() rejects certificates that cannot be used, and does without those of the system", () => {
+  assertThrows(
+    () => createEndpointSelector([{ host: "quay.io", caCerts: [PEM] }]),
+    TypeError,
+    "Cannot use the certificates",
+  );
+  const clientCertificate = { cert: "x", key: "y" };
+  assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), TypeError, "certificate");
+  assertEquals(createEndpointSelector([{ host: "quay.io" }], { rootCerts: [PEM] })("quay.io")?.[0]?.client, undefined);
 });
 
 const INSECURE: [name: string, entry: UpstreamEntry, urls: string[]][] = [
