@@ -61,8 +61,11 @@ export interface HttpClientOptions extends Partial<ClientCertificate> {
 
 /** Options of an endpoint selector. */
 export interface EndpointSelectorOptions {
-  /** Certificates that are trusted for every endpoint, besides those of the runtime, in PEM. */
-  readonly rootCerts?: readonly string[];
+  /**
+   * Reads the certificates that are trusted for every endpoint, besides those of the runtime, in PEM. It is called when
+   * the first connection needs them.
+   */
+  readonly readRootCerts?: () => readonly string[];
   /** Creates an HTTP client with other than the default certificates. */
   readonly createHttpClient?: (options: HttpClientOptions) => Deno.HttpClient;
 }
@@ -205,6 +208,7 @@ type Certificates = Pick<UpstreamEntry, "caCerts" | "clientCertificate">;
 class HttpClients {
   readonly #options: EndpointSelectorOptions;
   readonly #clients = new Map<Certificates | undefined, Deno.HttpClient | undefined>();
+  #rootCerts: readonly string[] | undefined;
 
   constructor(options: EndpointSelectorOptions) {
     this.#options = options;
@@ -217,8 +221,12 @@ class HttpClients {
    */
   of(entry: Certificates): Deno.HttpClient | undefined {
     const key = hasCertificates(entry) ? entry : undefined;
-    if (!this.#clients.has(key)) this.#clients.set(key, this.#create(entry, this.#options.rootCerts ?? []));
+    if (!this.#clients.has(key)) this.#clients.set(key, this.#create(entry, this.#readRootCerts()));
     return this.#clients.get(key);
+  }
+
+  #readRootCerts(): readonly string[] {
+    return this.#rootCerts ??= this.#options.readRootCerts?.() ?? [];
   }
 
   #create(entry: Certificates, rootCerts: readonly string[]): Deno.HttpClient | undefined {

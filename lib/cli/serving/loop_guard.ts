@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import type { AsyncLocalStorage } from "node:async_hooks";
 import { formatVia } from "../../http/via.ts";
 import { refuseLoop } from "../../registry/refuse_loop.ts";
 import type { Handler } from "./serve.ts";
@@ -9,7 +9,7 @@ import type { Handler } from "./serve.ts";
  */
 export class LoopGuard {
   readonly #id: string;
-  readonly #received = new AsyncLocalStorage<string | null>();
+  #received: AsyncLocalStorage<string> | undefined;
 
   /** @param id the identity of this instance, without spaces and commas; by default a random one */
   constructor(id: string = crypto.randomUUID().slice(0, 13)) {
@@ -17,7 +17,7 @@ export class LoopGuard {
   }
 
   /** Returns the `Via` header for a request to an upstream. */
-  readonly via = (): string => formatVia(this.#received.getStore(), this.#id);
+  readonly via = (): string => formatVia(this.#received?.getStore(), this.#id);
 
   /** Wraps a handler: what it causes is attributed to the request that it handles. */
   wrap(handler: Handler): Handler {
@@ -25,7 +25,14 @@ export class LoopGuard {
       const refused = refuseLoop(request, this.#id);
       if (refused !== undefined) return refused;
       const via = request.headers.get("via");
-      return via === null ? handler(request, exchange) : this.#received.run(via, () => handler(request, exchange));
+      return via === null ? handler(request, exchange) : this.#attribute(via, () => handler(request, exchange));
     };
+  }
+
+  async #attribute(via: string, answer: () => Response | Promise<Response>): Promise<Response> {
+    // Loaded when it is needed: most servers are never asked by another instance.
+    const { AsyncLocalStorage } = await import("node:async_hooks");
+    this.#received ??= new AsyncLocalStorage();
+    return await this.#received.run(via, answer);
   }
 }

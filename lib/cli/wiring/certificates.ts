@@ -21,27 +21,30 @@ const SYSTEM_BUNDLES = [
 ];
 
 /** Reads the certificates that this system trusts: `$SSL_CERT_FILE`, else the first file of `bundles` that exists. */
-export async function readSystemCertificates(
-  io: Pick<Io, "env">,
-  bundles: readonly string[] = SYSTEM_BUNDLES,
-): Promise<string[]> {
+export function readSystemCertificates(io: Pick<Io, "env">, bundles: readonly string[] = SYSTEM_BUNDLES): string[] {
   const named = io.env("SSL_CERT_FILE");
   for (const path of named === undefined ? bundles : [named]) {
-    const text = await readIfPossible(path);
-    if (text?.includes("-----BEGIN CERTIFICATE-----")) return [text];
+    try {
+      const text = Deno.readTextFileSync(path);
+      if (text.includes("-----BEGIN CERTIFICATE-----")) return [text];
+    } catch {
+      // The next one may exist.
+    }
   }
   return [];
 }
 
-/** Returns the folders with certificates of single hosts that docker and podman use. */
-export function certificateFolders(io: Pick<Io, "env">): string[] {
+/** Returns the existing ones of docker's and podman's folders with the certificates of hosts. */
+export async function findCertificateFolders(io: Pick<Io, "env">): Promise<string[]> {
   const home = io.env("HOME");
   const config = io.env("XDG_CONFIG_HOME") ?? (home === undefined ? undefined : `${home}/.config`);
-  return [
+  const folders = [
     ...(config === undefined ? [] : [`${config}/containers/certs.d`]),
     "/etc/containers/certs.d",
     "/etc/docker/certs.d",
   ];
+  const exist = await Promise.all(folders.map((folder) => Deno.stat(folder).then(() => true, () => false)));
+  return folders.filter((_, i) => exist[i]);
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
-import { certificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
+import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
 import { createProxyFinder } from "./proxy_environment.ts";
 
@@ -76,7 +76,7 @@ async function selectEndpoints(
   settings: Settings,
   io: Io,
 ): Promise<{ endpointsOf: EndpointSelector } & Pick<OpenedUpstream, "hosts">> {
-  const options = { rootCerts: await readSystemCertificates(io) };
+  const options = { readRootCerts: () => readSystemCertificates(io) };
   try {
     const single = singleEndpoint(io);
     if (settings.upstreams.length === 0 && single !== undefined) {
@@ -119,7 +119,7 @@ async function listEntries(
   const entries = named.filter(({ host, url }) => url !== undefined || !withUrl.has(normalizeHost(host)));
   const isClosed = settings.isClosed || upstreams.length > 0;
   const rest = isClosed ? [] : listWellKnownUpstreams().filter(({ host }) => !withUrl.has(host));
-  const folders = certificateFolders(io);
+  const folders = await findCertificateFolders(io);
   const configs = new Map(Object.entries(config.hosts).map(([name, host]) => [normalizeHost(name), host]));
   return await Promise.all([...entries, ...rest].map(async (entry) => {
     const host = configs.get(normalizeHost(entry.host));

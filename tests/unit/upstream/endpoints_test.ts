@@ -108,7 +108,7 @@ Deno.test("createEndpointSelector() trusts the system's authorities everywhere, 
     caCerts: ["CA"],
     clientCertificate,
   }];
-  const select = createEndpointSelector(entries, { createHttpClient, rootCerts: ["ROOT"] });
+  const select = createEndpointSelector(entries, { createHttpClient, readRootCerts: () => ["ROOT"] });
   const own = { caCerts: ["ROOT", "CA"], ...clientCertificate };
   assertEquals(made, [own]);
   const [a, b, any, c] = ["a.example.com", "b.example.com", "x.example.com", "c.example.com"].map((host) =>
@@ -127,7 +127,10 @@ Deno.test("createEndpointSelector() rejects certificates that cannot be used, an
   );
   const clientCertificate = { cert: "x", key: "y" };
   assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), TypeError, "certificate");
-  assertEquals(createEndpointSelector([{ host: "quay.io" }], { rootCerts: [PEM] })("quay.io")?.[0]?.client, undefined);
+  assertEquals(
+    createEndpointSelector([{ host: "quay.io" }], { readRootCerts: () => [PEM] })("quay.io")?.[0]?.client,
+    undefined,
+  );
 });
 
 const INSECURE: [name: string, entry: UpstreamEntry, urls: string[]][] = [

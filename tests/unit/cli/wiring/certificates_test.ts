@@ -11,9 +11,9 @@ Deno.test("readSystemCertificates() reads the first bundle that exists, or the o
   const [first, second] = [await folder.write("b.pem", pem("b")), await folder.write("c.pem", pem("c"))];
   const empty = await folder.write("empty.pem", "");
   const bundles = [`${folder.path}/missing.pem`, empty, first, second];
-  assertEquals(await readSystemCertificates(createTestIo(), bundles), [pem("b")]);
-  assertEquals(await readSystemCertificates(createTestIo({ env: { SSL_CERT_FILE: second } }), bundles), [pem("c")]);
-  assertEquals(await readSystemCertificates(createTestIo(), [bundles[0]!]), []);
+  assertEquals(readSystemCertificates(createTestIo(), bundles), [pem("b")]);
+  assertEquals(readSystemCertificates(createTestIo({ env: { SSL_CERT_FILE: second } }), bundles), [pem("c")]);
+  assertEquals(readSystemCertificates(createTestIo(), [bundles[0]!]), []);
 });
 
 Deno.test("readHostCertificates() reads docker's and podman's folders of a host beside the configuration", async () => {
