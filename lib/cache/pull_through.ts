@@ -1,6 +1,6 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentCatalog, OpenedBlob, ResolvedManifest } from "../content/source.ts";
+import type { ContentCatalog, ListOptions, OpenedBlob, ResolvedManifest, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
@@ -122,8 +122,9 @@ export class PullThrough implements ContentCatalog {
     return this.#blobs.fetch(repo, blob, onProgress);
   }
 
-  async listTags(repo: string): Promise<string[] | undefined> {
-    return await this.#listUpstream(repo, (upstream) => upstream.listTags(repo)) ?? await this.#store.listTags(repo);
+  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    return await this.#listUpstream(repo, (upstream) => upstream.listTags(repo, options)) ??
+      await this.#store.listTags(repo, options);
   }
 
   listRepositories(): Promise<string[]> {

@@ -21,6 +21,23 @@ export interface ResolvedManifest extends Descriptor {
   readonly isIncomplete?: true;
 }
 
+/** The requested part of a list. */
+export interface ListOptions {
+  /** The entry after which the part begins. It need not exist. */
+  readonly after?: string | undefined;
+  /** Maximum number of entries. Default: no limit. */
+  readonly limit?: number | undefined;
+}
+
+/** A part of the tags of a repository. */
+export interface TagPage {
+  readonly tags: string[];
+  /** Whether there are tags after these. */
+  readonly isMore: boolean;
+  /** Set when tags may be missing, because the upstream could not be asked. */
+  readonly isPartial?: boolean;
+}
+
 /**
  * A source of content: a store, an upstream registry, or a store with an upstream behind it. `repo` is the canonical
  * name of a repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
@@ -40,7 +57,7 @@ export interface ContentSource {
    */
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
   /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
-  listTags(repo: string): Promise<string[] | undefined>;
+  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */

@@ -69,12 +69,27 @@ export function parseChallenges(header: string | null | undefined): Challenge[] 
   return challenges;
 }
 
-/** Selects the challenge to answer: Bearer if its realm is a URL, else Basic; `undefined` when neither is offered. */
-export function selectChallenge(challenges: readonly Challenge[]): Challenge | undefined {
-  return challenges.find(({ scheme, parameters }) => scheme === "bearer" && isUrl(parameters.get("realm"))) ??
-    challenges.find(({ scheme }) => scheme === "basic");
+/**
+ * Selects the challenge to answer: Bearer if it names a token server, else Basic; `undefined` when neither is offered.
+ *
+ * @param base the URL of the request, which a relative realm is resolved against
+ */
+export function selectChallenge(challenges: readonly Challenge[], base: URL): Challenge | undefined {
+  for (const challenge of challenges) {
+    if (challenge.scheme !== "bearer") continue;
+    const realm = resolveRealm(challenge.parameters.get("realm"), base);
+    if (realm !== undefined) {
+      return { scheme: "bearer", parameters: new Map([...challenge.parameters, ["realm", realm.href]]) };
+    }
+  }
+  return challenges.find(({ scheme }) => scheme === "basic");
 }
 
-function isUrl(text: string | undefined): boolean {
-  return text !== undefined && URL.canParse(text);
+// A realm without a scheme and without a slash is a name, as that of Basic is, and not a path (RFC 9110, 11.5).
+function resolveRealm(realm: string | undefined, base: URL): URL | undefined {
+  if (realm === undefined || /[\s"<>]/.test(realm)) return undefined;
+  const isUrl = URL.canParse(realm) || realm.includes("/");
+  if (!isUrl || !URL.canParse(realm, base)) return undefined;
+  const url = new URL(realm, base);
+  return url.protocol === "https:" || url.protocol === "http:" ? url : undefined;
 }

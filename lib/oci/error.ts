@@ -42,6 +42,8 @@ export interface RegistryErrorOptions extends ErrorOptions {
   readonly status?: number;
   /** The `detail` field of the error document. */
   readonly detail?: unknown;
+  /** When a client may try again, in seconds; sent as `Retry-After`. */
+  readonly retryAfter?: number | undefined;
 }
 
 /**
@@ -53,12 +55,14 @@ export class RegistryError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly detail?: unknown;
+  readonly retryAfter?: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: RegistryErrorOptions = {}) {
     super(message, options);
     this.code = code;
     this.status = options.status ?? STATUS_OF_CODE[code];
     this.detail = options.detail;
+    this.retryAfter = options.retryAfter;
   }
 
   /** Returns the body of the error response, as defined in the distribution specification, "Error Codes". */

@@ -66,9 +66,15 @@ export function answerJson(value: unknown, headers?: Record<string, string>, sta
   };
 }
 
+// The `Retry-After` of errors that state no time, in seconds.
+const DEFAULT_RETRY_AFTER = 5;
+
 /** Creates the response that reports a failure. */
 export function answerError(error: RegistryError): Answer {
   const headers: Record<string, string> = {};
+  if (error.status === 429 || error.status === 503) {
+    headers["retry-after"] = String(Math.max(1, Math.ceil(error.retryAfter ?? DEFAULT_RETRY_AFTER)));
+  }
   if (error.status === 405) headers.allow = "GET, HEAD";
   if (error.status === 416) {
     // RFC 9110, 15.5.17: the header gives the client the size of the content.

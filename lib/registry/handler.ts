@@ -174,15 +174,19 @@ function blobHeaders(digest: BlobRoute["digest"], length: number): Record<string
 }
 
 async function answerTags(catalog: ContentCatalog, route: TagsRoute, request: Request): Promise<Answer> {
-  const page = parsePage(route);
-  const tags = await catalog.listTags(route.repo);
-  if (tags === undefined) {
+  const { n, last } = parsePage(route);
+  const page = await catalog.listTags(route.repo, { after: last, limit: n });
+  if (page === undefined) {
     throw new RegistryError("NAME_UNKNOWN", `Cannot list tags: there is no repository ${route.repo}`, {
       detail: { name: route.repo },
     });
   }
-  const { entries, isMore } = takePage(tags, page);
-  return answerJson({ name: route.name, tags: entries }, linkHeader(request, entries, isMore));
+  const { tags, isMore, isPartial } = page;
+  return answerJson({ name: route.name, tags }, {
+    // There is no next page after `n=0`, because it would be the same page again.
+    ...linkHeader(request, tags, isMore && n !== 0),
+    ...(isPartial ? { warning: '199 crpe "Tags may be missing"' } : undefined),
+  });
 }
 
 async function answerCatalog(catalog: ContentCatalog, route: CatalogRoute, request: Request): Promise<Answer> {

@@ -1,6 +1,7 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { drain, streamFile } from "../bytes/file_stream.ts";
-import type { OpenedBlob } from "../content/source.ts";
+import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
@@ -119,11 +120,11 @@ export class DiskStore implements PieceStore {
     }
   }
 
-  async listTags(repo: string): Promise<string[] | undefined> {
+  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
-      const tags = await this.listTagLinks(name);
-      if (tags.length > 0) return tags.map(({ tag }) => tag);
-      if (await listFolder(this.#path(revisionsPath(name))) !== undefined) return [];
+      const links = await this.listTagLinks(name);
+      const { entries: tags, isMore } = takePage(links.map(({ tag }) => tag), options);
+      if (links.length > 0 || await listFolder(this.#path(revisionsPath(name)))) return { tags, isMore };
     }
     return undefined;
   }

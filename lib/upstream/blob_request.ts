@@ -1,25 +1,17 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import type { OpenedBlob } from "../content/source.ts";
-import { verifyBytes } from "../content/verifier.ts";
 import { parseContentRange } from "../http/range.ts";
-import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
+import { type BlobName, fetchBlobSize } from "./blob_size.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
-import { parseContentLength, readBoundedBody } from "./transport/bounded_body.ts";
+import { parseContentLength } from "./transport/bounded_body.ts";
 import { createByteReader } from "./transport/byte_reader.ts";
-import { decodeBody, type DecodedBody } from "./transport/content_encoding.ts";
+import { decodeBody, type DecodedBody, encodingOf } from "./transport/content_encoding.ts";
 import { type Connection, openResumingBody } from "./transport/resume.ts";
 import { StallGuard } from "./transport/stall_guard.ts";
 import { TransportError } from "./transport/transport_error.ts";
-
-/** Identifies a blob of a repository. */
-export interface BlobName {
-  /** The repository name that the store uses, for error messages. */
-  readonly repo: string;
-  /** The path of the repository on its registry. */
-  readonly path: string;
-  readonly digest: Digest;
-}
+import { openUnsizedBody } from "./transport/unsized_body.ts";
+import { readVerifiedBody } from "./verified_body.ts";
 
 /** Options for opening a blob. */
 export interface OpenBlobOptions {
@@ -31,56 +23,24 @@ export interface OpenBlobOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A blob, or a byte range of it, that is being received. */
+export interface UpstreamBody {
+  /** Size of the whole blob in bytes; `undefined` when neither a manifest nor the registry states it. */
+  readonly size: number | undefined;
+  /** Position of the first byte of `body`. */
+  readonly start: number;
+  /** Number of bytes in `body`; `undefined` when the size is not known. */
+  readonly length: number | undefined;
+  readonly body: ReadableStream<Uint8Array>;
+}
+
 // A blob of unknown size is read into memory to determine its size, up to the largest size of a config.
 const MAX_UNKNOWN_SIZE = 4 * 1024 * 1024;
 
 /**
- * Returns the size of a blob in bytes, or `undefined` when the registry does not have the blob. It sends a HEAD, and
- * requests the first byte of the blob if the response to that does not state the size.
- *
- * @throws {RegistryError} `BAD_GATEWAY` when the registry does not report the size at all
- */
-export async function fetchBlobSize(
-  client: EndpointClient,
-  name: BlobName,
-  signal?: AbortSignal,
-): Promise<number | undefined> {
-  const { path, digest } = name;
-  const resource = `blobs/${digest}`;
-  const action = `look up blob ${digest} of ${name.repo}`;
-  // A storage service rejects a HEAD with 403 when the URL was signed for a GET.
-  const head = await client.send({ method: "HEAD", path, resource, action, signal, accept: [400, 403, 405, 501] });
-  if (head === undefined) return undefined;
-  await head.body?.cancel();
-  const size = head.headers.has("content-encoding") ? undefined : parseContentLength(head.headers);
-  if (head.ok && size !== undefined) return size;
-
-  const first = await client.send({
-    path,
-    resource,
-    action,
-    signal,
-    headers: { range: "bytes=0-0" },
-    accept: [416],
-  });
-  if (first === undefined) return undefined;
-  await first.body?.cancel();
-  // An empty blob has no first byte.
-  if (first.status === 416) return /^bytes\s+\*\/0$/.test(first.headers.get("content-range") ?? "") ? 0 : unknown();
-  if (first.status === 206) return parseContentRange(first.headers.get("content-range"))?.size ?? unknown();
-  return (first.headers.has("content-encoding") ? undefined : parseContentLength(first.headers)) ?? unknown();
-
-  function unknown(): never {
-    throw new RegistryError(
-      "BAD_GATEWAY",
-      `Cannot ${action} from ${client.host}: the registry does not report its size`,
-    );
-  }
-}
-
-/**
  * Opens a blob or a byte range of it; `undefined` when the registry does not have it. The body resumes after a
- * broken connection. It yields exactly the promised number of bytes or errors; the reader must verify the digest.
+ * broken connection. It yields exactly the promised number of bytes or errors; the reader must verify the digest. A
+ * blob of unknown size does not resume, and ends where the response ends.
  *
  * @throws {RegistryError} `RANGE_INVALID` when the range is outside the blob; `BAD_GATEWAY` when the response does not
  *   match the request
@@ -89,31 +49,83 @@ export async function openUpstreamBlob(
   client: EndpointClient,
   name: BlobName,
   options: OpenBlobOptions,
+): Promise<UpstreamBody | undefined> {
+  return await withSlot(client, new BlobRequest(client, name, options), (request) => request.open(options.range));
+}
+
+/**
+ * As `openUpstreamBlob`, for a caller that needs the size. A blob whose size the registry does not report is read into
+ * memory and verified.
+ *
+ * @throws {RegistryError} as `openUpstreamBlob`, and `BAD_GATEWAY` when such a blob is larger than a config may be
+ */
+export async function openSizedUpstreamBlob(
+  client: EndpointClient,
+  name: BlobName,
+  options: OpenBlobOptions,
 ): Promise<OpenedBlob | undefined> {
-  return await new BlobRequest(client, name, options).open(options.range);
+  return await withSlot(client, new BlobRequest(client, name, options), (request) => request.openSized(options.range));
+}
+
+// A transfer keeps its slot until its body has ended.
+async function withSlot<T>(
+  client: EndpointClient,
+  request: BlobRequest,
+  open: (request: BlobRequest) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const slot = await client.acquireBlob(request.signal);
+  try {
+    const opened = await open(request);
+    if (opened === undefined) slot[Symbol.dispose]();
+    else request.onEnd = () => slot[Symbol.dispose]();
+    return opened;
+  } catch (error) {
+    slot[Symbol.dispose]();
+    throw error;
+  }
 }
 
 class BlobRequest {
   readonly #client: EndpointClient;
   readonly #name: BlobName;
   readonly #cancelled = new AbortController();
-  readonly #signal: AbortSignal;
+  /** Aborts the transfer. */
+  readonly signal: AbortSignal;
   #size: number | undefined;
   #start = 0;
   #length = 0;
   /** Whether the server applies a Content-Encoding, so that its ranges are not ranges of the blob. */
   #isEncoded = false;
+  #hasEnded = false;
+  #onEnd = () => {};
 
   constructor(client: EndpointClient, name: BlobName, { size, signal }: OpenBlobOptions) {
     this.#client = client;
     this.#name = name;
     this.#size = size;
-    this.#signal = AbortSignal.any([this.#cancelled.signal, ...signal === undefined ? [] : [signal]]);
+    this.signal = AbortSignal.any([this.#cancelled.signal, ...signal === undefined ? [] : [signal]]);
   }
 
-  async open(range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
-    if (range === undefined) return await this.#openWhole();
-    this.#size ??= await fetchBlobSize(this.#client, this.#name, this.#signal);
+  /** Called once when the body has ended, failed or been cancelled; at once if that has happened. */
+  set onEnd(onEnd: () => void) {
+    this.#onEnd = onEnd;
+    if (this.#hasEnded) onEnd();
+  }
+
+  async open(range: ByteRange | undefined): Promise<UpstreamBody | undefined> {
+    return range === undefined
+      ? await this.#openWhole((response) => this.#openUnsized(response))
+      : await this.#openRange(range);
+  }
+
+  async openSized(range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
+    return range === undefined
+      ? await this.#openWhole((response) => this.#openBuffered(response))
+      : await this.#openRange(range);
+  }
+
+  async #openRange(range: ByteRange): Promise<OpenedBlob | undefined> {
+    this.#size ??= await fetchBlobSize(this.#client, this.#name, { signal: this.signal, hasSlot: true });
     if (this.#size === undefined) return undefined;
     const { start, length } = resolveRange(this.#size, range);
     [this.#start, this.#length] = [start, length];
@@ -121,15 +133,14 @@ class BlobRequest {
     return first && this.#resuming(first);
   }
 
-  async #openWhole(): Promise<OpenedBlob | undefined> {
+  async #openWhole<T>(openWithoutSize: (response: Response) => Promise<T>): Promise<OpenedBlob | T | undefined> {
     const connecting = new AbortController();
     const response = await this.#send(undefined, connecting);
     if (response === undefined) return undefined;
-    const isEncoded = response.headers.has("content-encoding");
-    const declared = isEncoded ? undefined : parseContentLength(response.headers);
+    const declared = encodingOf(response.headers) === undefined ? parseContentLength(response.headers) : undefined;
     if (this.#size === undefined && declared === undefined) {
       const size = await this.#fetchSize();
-      if (size === undefined) return await this.#openBuffered(response);
+      if (size === undefined) return await openWithoutSize(response);
       this.#size = size;
     }
     this.#length = this.#size ??= declared!;
@@ -139,26 +150,40 @@ class BlobRequest {
   /** Requests the size separately: a server that does not state it with the blob may still report it. */
   async #fetchSize(): Promise<number | undefined> {
     try {
-      return await fetchBlobSize(this.#client, this.#name, this.#signal);
+      return await fetchBlobSize(this.#client, this.#name, { signal: this.signal, hasSlot: true });
     } catch (error) {
       if (error instanceof RegistryError) return undefined;
       throw error;
     }
   }
 
+  async #openUnsized(response: Response): Promise<UpstreamBody> {
+    const { now, timeouts } = this.#client.context;
+    const { body } = await this.#decode(response);
+    const toError = (error: unknown) =>
+      error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
+    const onEnd = () => this.#end();
+    const passed = openUnsizedBody(body, { stallTimeout: timeouts.stall, now, toError, onEnd });
+    return { size: undefined, start: 0, length: undefined, body: passed };
+  }
+
   async #openBuffered(response: Response): Promise<OpenedBlob> {
     const { now, timeouts } = this.#client.context;
     const what = `blob ${this.#name.digest} of ${this.#name.repo}, whose size the registry does not report`;
-    let bytes: Uint8Array;
+    const bound = { maxBytes: MAX_UNKNOWN_SIZE, what, stallTimeout: timeouts.stall, now };
     try {
-      bytes = await readBoundedBody(response, { maxBytes: MAX_UNKNOWN_SIZE, what, stallTimeout: timeouts.stall, now });
+      const bytes = await readVerifiedBody(response, this.#name.digest, bound);
+      const body = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+      this.#end();
+      return { size: bytes.length, start: 0, length: bytes.length, body };
     } catch (error) {
       throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
     }
-    // Without a known size, only the digest distinguishes the end of the blob from a broken connection.
-    verifyBytes(bytes, this.#name.digest);
-    const body = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
-    return { size: bytes.length, start: 0, length: bytes.length, body };
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#onEnd();
   }
 
   #resuming(first: Connection): OpenedBlob {
@@ -176,7 +201,8 @@ class BlobRequest {
       onResume: (event) => onEvent?.({ type: "resume", host, path, ...event }),
       toError: (code, reason) => this.#error(code, reason),
       cancel: (reason) => this.#cancelled.abort(reason),
-      signal: this.#signal,
+      onEnd: () => this.#end(),
+      signal: this.signal,
       stallTimeout: timeouts.stall,
       retry,
       sleep,
@@ -201,7 +227,8 @@ class BlobRequest {
       ...this.#resource(),
       action: `read blob ${this.#name.digest} of ${this.#name.repo}`,
       ...(range === undefined ? {} : { headers: { range } }),
-      signal: AbortSignal.any([connecting.signal, this.#signal]),
+      signal: AbortSignal.any([connecting.signal, this.signal]),
+      hasSlot: true,
     });
   }
 
@@ -216,7 +243,10 @@ class BlobRequest {
     let [position, end] = [0, size];
     if (response.status === 206) {
       const range = parseContentRange(response.headers.get("content-range"));
-      if (response.headers.has("content-encoding")) throw await refuse("the partial response has a Content-Encoding");
+      // With the right size, the encoding is part of the stored content.
+      if (encodingOf(response.headers) !== undefined && range?.size !== size) {
+        throw await refuse("the partial response has a Content-Encoding");
+      }
       if (range === undefined || range.start !== offset || range.last !== last) {
         throw await refuse(`bytes ${offset} to ${last} were requested, but the response has other bytes`);
       }
@@ -225,7 +255,7 @@ class BlobRequest {
       }
       [position, end] = [offset, last + 1];
     }
-    const { body, wasEncoded } = await this.#decode(response);
+    const { body, wasEncoded } = await this.#decode(response, end - position);
     const declared = wasEncoded ? undefined : parseContentLength(response.headers);
     if (declared !== undefined && declared !== end - position) {
       await body?.cancel();
@@ -235,10 +265,10 @@ class BlobRequest {
     return { reader: createByteReader(body), position, end, abort: (reason) => connecting.abort(reason) };
   }
 
-  async #decode(response: Response): Promise<DecodedBody> {
+  async #decode(response: Response, length?: number): Promise<DecodedBody> {
     const { now, timeouts } = this.#client.context;
     try {
-      return await decodeBody(response, new StallGuard(timeouts.stall, now));
+      return await decodeBody(response, { guard: new StallGuard(timeouts.stall, now), length });
     } catch (error) {
       throw error instanceof TransportError ? this.#error("UNAVAILABLE", error.message) : error;
     }

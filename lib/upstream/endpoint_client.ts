@@ -1,61 +1,33 @@
 import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
-import type { Endpoint } from "./endpoints.ts";
+import type { ClientContext, EndpointRequest } from "./client_context.ts";
+import { type Endpoint, prefixOf } from "./endpoints.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
-import type { OnUpstreamEvent } from "./transport/events.ts";
-import { type Fetch, withMiddleware } from "./transport/middleware.ts";
-import { backoffDelay, type RetryPolicy, type Sleep, withRetry } from "./transport/retry.ts";
-import { createTransport, type RuntimeFetch } from "./transport/send_once.ts";
+import { EndpointHealth } from "./transport/endpoint_health.ts";
+import { type Fetch, type Middleware, withMiddleware } from "./transport/middleware.ts";
+import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
+import { backoffDelay, withRetry } from "./transport/retry.ts";
+import { createTransport, type TransportOptions } from "./transport/send_once.ts";
 import { TransportError } from "./transport/transport_error.ts";
-import type { AddressCheck } from "./trust/address_check.ts";
+import { withinTime } from "./transport/within_time.ts";
 import { Authenticator } from "./trust/authenticator.ts";
 import type { Credential } from "./trust/docker_config.ts";
 import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
 
-/** The time-outs of requests to an upstream, in milliseconds. */
-export interface Timeouts {
-  /** Until the head of the response is received; this includes DNS, connecting and TLS. */
-  readonly connect: number;
-  /** Until a body makes progress; see `StallGuard`. */
-  readonly stall: number;
-}
-
-/** The dependencies and settings that all endpoints share. */
-export interface ClientContext {
-  readonly fetch: RuntimeFetch;
-  /** Monotonic clock, in milliseconds. */
-  readonly now: () => number;
-  /** Milliseconds since 1970. */
-  readonly wallClock: () => number;
-  /** From 0 up to, but not including, 1. */
-  readonly random: () => number;
-  readonly sleep: Sleep;
-  readonly retry: RetryPolicy;
-  readonly timeouts: Timeouts;
-  readonly isPrivate: AddressCheck;
-  readonly onEvent?: OnUpstreamEvent | undefined;
-  /** Aborts every request. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** A request to an endpoint. */
-export interface EndpointRequest {
-  /** Default: GET. */
-  readonly method?: "GET" | "HEAD";
-  /** The path of the repository on the registry, without the prefix of the endpoint. */
-  readonly path: string;
-  /** The resource below the repository: `manifests/latest`. */
-  readonly resource: string;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal | undefined;
-  /** The action, for error messages: `read manifest latest of docker.io/library/nginx`. */
-  readonly action: string;
-  /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
-  readonly isUrgent?: boolean | undefined;
-  /** Statuses outside 2xx that are returned instead of thrown. A 404 is never thrown. */
-  readonly accept?: readonly number[];
+/** What an `EndpointClient` is for. */
+export interface ClientOptions {
+  /** The host of the image reference: `docker.io`. */
+  readonly registryHost: string;
+  readonly endpoint: Endpoint;
+  /** Whether the upstream has other endpoints. */
+  readonly isOneOfSeveral: boolean;
+  /**
+   * Returns the credential for a repository; called for each request.
+   *
+   * @param path the repository on its registry, without the prefix of the endpoint; empty for none
+   */
+  readonly credentialFor: (path: string) => Credential | undefined;
 }
 
 /** A response whose body was read completely. */
@@ -66,58 +38,106 @@ export interface WholeAnswer {
   readonly bytes: Uint8Array;
 }
 
-// The time-out of an urgent request, in milliseconds.
+/** The head of a response. */
+export type AnswerHead = Pick<Response, "ok" | "status" | "headers">;
+
+/** Number of connections to an endpoint, unless the configuration states another one. */
+export const DEFAULT_MAX_CONNECTIONS = 16;
+
+// The time-outs of an urgent request and of a probe, in milliseconds.
 const URGENT_TIMEOUT = 3000;
+const PROBE_TIMEOUT = 5000;
 
 // How many times a small response is requested when its body is cut off.
 const MAX_READS = 3;
+
+// A registry that does not know the parameter `ns` may refuse it with one of these.
+const NAMESPACE_REFUSED = [400, 422];
+
+const LOOP_DETECTED = 508;
 
 /** Sends requests to one endpoint of a registry, with authentication, retries and redirects. */
 export class EndpointClient {
   /** The host of the endpoint, with its port if it has one. */
   readonly host: string;
   readonly context: ClientContext;
-  /** Whether a credential is configured for the endpoint. */
-  readonly hasCredential: boolean;
+  /** Whether the endpoint can be reached, as far as known. */
+  readonly health: EndpointHealth;
   readonly #base: URL;
   readonly #prefix: string;
-  readonly #namespace: string | undefined;
-  readonly #fetch: Fetch;
-  readonly #fetchOnce: Fetch;
+  readonly #canOmitNamespace: boolean;
+  readonly #credentialFor: (path: string) => Credential | undefined;
+  readonly #transport: Fetch;
+  readonly #outer: Middleware;
+  readonly #retry: Middleware;
+  readonly #limiter: RequestLimiter;
   readonly #auth: Authenticator;
+  #namespace: string | undefined;
 
-  /** @param registryHost the host of the image reference: `docker.io` */
-  constructor(
-    registryHost: string,
-    endpoint: Endpoint & { credential?: Credential | undefined },
-    context: ClientContext,
-  ) {
-    const { url, credential, client } = endpoint;
-    const { now, onEvent, isPrivate, timeouts } = context;
+  constructor({ registryHost, endpoint, isOneOfSeveral, credentialFor }: ClientOptions, context: ClientContext) {
+    const { url, client, tokenHosts, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
+    const { now, onEvent, checkAddress, timeouts, fetch, userAgent, proxyOf } = context;
     this.host = url.host;
     this.context = context;
     this.#base = new URL("/v2/", url);
-    // Mirror URLs often contain the path of the API, because other tools require it there.
-    this.#prefix = url.pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
+    this.#prefix = prefixOf(url);
     // A mirror may serve several registries. As containerd does, the `ns` parameter names the requested one.
-    const isMirror = normalizeHost(url.host) !== registryHost && registryHost !== "";
+    const isMirror = normalizeHost(url.host) !== registryHost && registryHost !== "" && endpoint.hasNamespace !== false;
     this.#namespace = isMirror && this.#prefix === "" ? registryHost : undefined;
-    this.hasCredential = credential !== undefined;
+    // Without the parameter, an endpoint that serves several registries would answer with content of another one.
+    this.#canOmitNamespace = endpoint.isShared !== true;
+    this.#credentialFor = credentialFor;
+    this.#limiter = new RequestLimiter(url.host, limitsOf(maxConnections, timeouts.queue));
 
-    const transport = createTransport({ fetch: context.fetch, client, connectTimeout: timeouts.connect, onEvent });
-    const retry = withRetry({ ...context, policy: context.retry });
-    const redirects = withRedirects({ registry: url, isPrivate });
+    const wire: TransportOptions = {
+      fetch,
+      client,
+      connectTimeout: isOneOfSeveral ? Math.min(timeouts.connect, timeouts.connectOfSeveral) : timeouts.connect,
+      userAgent,
+      proxyOf,
+      onEvent,
+    };
+    const transport = createTransport(wire);
+    this.health = new EndpointHealth({ origin: url.origin, now, probe: () => this.#probe(wire) });
+    this.#transport = withMiddleware(transport, this.health.middleware);
+    this.#retry = withRetry({ ...context, policy: context.retry });
+    this.#outer = withRedirects({ registry: url, checkAddress });
     this.#auth = new Authenticator({
       registry: url,
-      credential,
-      tokenFetch: withMiddleware(transport, redirects, retry),
-      isPrivate,
+      tokenHosts,
+      credentialFor: (repository) => credentialFor(this.#withoutPrefix(repository)),
+      tokenFetch: withMiddleware(transport, this.#outer, this.#retry),
+      checkAddress,
       now,
       stallTimeout: timeouts.stall,
       onEvent,
     });
-    this.#fetchOnce = withMiddleware(transport, redirects, this.#auth.middleware);
-    this.#fetch = withMiddleware(transport, redirects, this.#auth.middleware, retry);
+  }
+
+  /** Reports whether a credential is configured for a repository, or for the endpoint itself. */
+  hasCredential(path = ""): boolean {
+    return this.#credentialFor(path) !== undefined;
+  }
+
+  /**
+   * Waits until a blob may be transferred. The caller disposes of the slot when the transfer has ended.
+   *
+   * @throws {RegistryError} `UNAVAILABLE` when too many requests wait
+   */
+  async acquireBlob(signal: AbortSignal): Promise<Disposable> {
+    const own = await this.#limiter.acquire("blob", signal);
+    try {
+      const shared = await this.context.limiter.acquire("blob", signal);
+      return {
+        [Symbol.dispose]: () => {
+          own[Symbol.dispose]();
+          shared[Symbol.dispose]();
+        },
+      };
+    } catch (error) {
+      own[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /**
@@ -126,23 +146,30 @@ export class EndpointClient {
    * @throws {RegistryError} `DENIED`, `TOOMANYREQUESTS`, `UNAVAILABLE`, or `BAD_GATEWAY` for any other response
    */
   async send(request: EndpointRequest): Promise<Response | undefined> {
-    const { method = "GET", accept = [], isUrgent = false } = request;
-    const signals = [request.signal, this.context.signal].filter((signal) => signal !== undefined);
-    const headers = { ...request.headers, "accept-encoding": "identity" };
-    const url = this.urlOf(request);
+    const { accept = [], action } = request;
     let response: Response;
     try {
-      const attempt = new Request(url, { method, headers, signal: AbortSignal.any(signals), redirect: "manual" });
-      response = await (isUrgent ? withinTime(this.#fetchOnce(attempt), URGENT_TIMEOUT) : this.#fetch(attempt));
+      response = await this.#exchange(request);
     } catch (error) {
       throw toUpstreamError(error, this.#attempt(request));
     }
     if (response.ok || accept.includes(response.status)) return response;
-    if (response.status === 404) {
-      await response.body?.cancel();
-      return undefined;
+    if (response.status === 404 || response.status === LOOP_DETECTED) await response.body?.cancel();
+    if (response.status === 404) return undefined;
+    if (response.status === LOOP_DETECTED) {
+      const reason = "the request came back to crpe, so this upstream leads in a circle; remove it";
+      throw new RegistryError("BAD_GATEWAY", `Cannot ${action} from ${this.host}: ${reason}`, {
+        status: LOOP_DETECTED,
+      });
     }
     throw await errorOfResponse(response, this.#attempt(request));
+  }
+
+  /** Sends a request and discards the body of the response; see `send`. */
+  async sendForHead(request: EndpointRequest): Promise<AnswerHead | undefined> {
+    const response = await this.send(request);
+    await response?.body?.cancel();
+    return response;
   }
 
   /**
@@ -175,53 +202,85 @@ export class EndpointClient {
    * @throws {RegistryError} as `send`; `DENIED` when the login is refused
    */
   async ping(): Promise<{ readonly isOpen: boolean }> {
-    const attempt = this.#attempt({ action: "reach the registry" });
+    const attempt = this.#attempt({ action: "reach the registry", path: "" });
     try {
       const url = new URL("/v2/", this.#base);
-      const signals = this.context.signal === undefined ? {} : { signal: this.context.signal };
-      const request = new Request(url, { headers: { "accept-encoding": "identity" }, redirect: "manual", ...signals });
-      const response = await this.#fetchOnce(request);
-      if (!response.ok && (response.status !== 401 || this.hasCredential)) {
+      const response = await this.#fetchFor("", { isUrgent: true })(this.#createRequest(url, {}));
+      if (!response.ok && (response.status !== 401 || attempt.hasCredential)) {
         throw await errorOfResponse(response, attempt);
       }
       await response.body?.cancel();
+      // The token server may have issued an anonymous token instead.
+      if (attempt.hasCredential && this.#auth.refusedLogin !== undefined) throw this.#auth.refusedLogin;
       return { isOpen: response.ok };
     } catch (error) {
       // A token server that issues no token without a scope may still issue one for an image.
-      if (error instanceof RegistryError && error.code === "DENIED" && !this.hasCredential) return { isOpen: false };
+      if (error instanceof RegistryError && error.code === "DENIED" && !attempt.hasCredential) return { isOpen: false };
       throw toUpstreamError(error, attempt);
     }
   }
 
   /** Returns the URL of a request. */
-  urlOf({ path, resource, query = {} }: Pick<EndpointRequest, "path" | "resource" | "query">): URL {
+  urlOf(request: Pick<EndpointRequest, "path" | "resource" | "query">, namespace = this.#namespace): URL {
+    const { path, resource, query = {} } = request;
     const name = this.#prefix === "" ? path : `${this.#prefix}/${path}`;
     const url = new URL(`${name}/${resource}`, this.#base);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-    if (this.#namespace !== undefined) url.searchParams.set("ns", this.#namespace);
+    if (namespace !== undefined) url.searchParams.set("ns", namespace);
     return url;
   }
 
-  #attempt({ action }: Pick<EndpointRequest, "action">): Attempt {
-    const { now } = this.context;
-    return { action, host: this.host, hasCredential: this.hasCredential, withheld: this.#auth.withheld, now };
+  /** Sends a request, and once more without `ns` if the endpoint refuses that parameter, which is remembered. */
+  async #exchange(request: EndpointRequest): Promise<Response> {
+    const fetch = this.#fetchFor(request.path, request);
+    const send = async (url: URL) => {
+      const answer = fetch(this.#createRequest(url, request));
+      return await (request.isUrgent ? withinTime(answer, URGENT_TIMEOUT) : answer);
+    };
+    const response = await send(this.urlOf(request));
+    if (this.#namespace === undefined || !this.#canOmitNamespace || !NAMESPACE_REFUSED.includes(response.status)) {
+      return response;
+    }
+    const url = this.urlOf(request);
+    url.searchParams.delete("ns");
+    const plain = await send(url);
+    const [answer, other] = plain.ok ? [plain, response] : [response, plain];
+    await other.body?.cancel();
+    if (plain.ok) this.#namespace = undefined;
+    return answer;
   }
-}
 
-/**
- * Waits for a response; one that is received after the time-out is discarded.
- *
- * @throws {TransportError} when the time-out has passed
- */
-async function withinTime(answer: Promise<Response>, milliseconds: number): Promise<Response> {
-  const timeout = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    timeout.reject(new TransportError("timeout", `it did not answer within ${milliseconds / 1000} s`));
-    answer.then((response) => response.body?.cancel()).catch(() => {});
-  }, milliseconds);
-  try {
-    return await Promise.race([answer, timeout.promise]);
-  } finally {
-    clearTimeout(timer);
+  #createRequest(url: URL, { method = "GET", headers, signal }: Partial<EndpointRequest>): Request {
+    const signals = [signal, this.context.signal].filter((each) => each !== undefined);
+    const via = this.context.via?.();
+    const own = { ...headers, "accept-encoding": "identity", ...(via === undefined ? {} : { via }) };
+    return new Request(url, { method, headers: own, signal: AbortSignal.any(signals), redirect: "manual" });
+  }
+
+  #fetchFor(path: string, { isUrgent, hasSlot }: Pick<EndpointRequest, "isUrgent" | "hasSlot">): Fetch {
+    const name = this.#prefix === "" || path === "" ? path : `${this.#prefix}/${path}`;
+    const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent ? [] : [this.#retry])];
+    return withMiddleware(this.#transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
+  }
+
+  readonly #withSlot: Middleware = (next) => async (request) => {
+    using _own = await this.#limiter.acquire("small", request.signal);
+    using _shared = await this.context.limiter.acquire("small", request.signal);
+    return await next(request);
+  };
+
+  async #probe(wire: TransportOptions): Promise<void> {
+    const send = createTransport({ ...wire, connectTimeout: Math.min(wire.connectTimeout, PROBE_TIMEOUT) });
+    await (await send(this.#createRequest(this.#base, {}))).body?.cancel();
+  }
+
+  #withoutPrefix(repository: string): string {
+    const prefix = `${this.#prefix}/`;
+    return this.#prefix !== "" && repository.startsWith(prefix) ? repository.slice(prefix.length) : repository;
+  }
+
+  #attempt({ action, path }: Pick<EndpointRequest, "action" | "path">): Attempt {
+    const { now } = this.context;
+    return { action, host: this.host, hasCredential: this.hasCredential(path), withheld: this.#auth.withheld, now };
   }
 }

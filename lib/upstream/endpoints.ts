@@ -6,11 +6,20 @@ import { isLoopbackHost, isPrivateHost } from "./trust/private_address.ts";
 export interface Endpoint {
   /** Scheme, host and port. A path is put in front of each repository path: `http://mirror:5000/quay.io`. */
   readonly url: URL;
+  /** A login that does not depend on the repository, in place of that of the source's `credentialFor`. */
   readonly credential?: Credential | undefined;
-  /** Has the additional certificate authorities of the endpoint. */
+  /** Has the certificate authorities of the endpoint, and the certificate that crpe presents to it. */
   readonly client?: Deno.HttpClient | undefined;
   /** The host is not configured explicitly, so it must not resolve to a private address. */
   readonly mustBePublic?: boolean;
+  /** Hosts of token servers that may get the credential, although they do not belong to the registry's domain. */
+  readonly tokenHosts?: readonly string[] | undefined;
+  /** Maximum number of connections; default: 16. */
+  readonly maxConnections?: number | undefined;
+  /** Whether a mirror gets the original host as `?ns=`; default: true. */
+  readonly hasNamespace?: boolean | undefined;
+  /** Whether the endpoint serves several registries, which it tells apart by `?ns=`. */
+  readonly isShared?: boolean | undefined;
 }
 
 /**
@@ -30,12 +39,35 @@ export interface UpstreamEntry {
   readonly credential?: Credential | undefined;
   /** Certificates of additional trusted authorities, in PEM. */
   readonly caCerts?: readonly string[] | undefined;
+  /** The certificate that crpe presents, and its key, in PEM. */
+  readonly clientCertificate?: ClientCertificate | undefined;
+  /** Whether plain HTTP may be used if HTTPS does not work, unless the URL states the scheme. */
+  readonly isInsecure?: boolean | undefined;
+  readonly tokenHosts?: readonly string[] | undefined;
+  readonly maxConnections?: number | undefined;
+  readonly hasNamespace?: boolean | undefined;
+}
+
+/** A certificate and its private key, in PEM. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The options of an HTTP client that endpoints need. */
+export interface HttpClientOptions extends Partial<ClientCertificate> {
+  readonly caCerts: string[];
 }
 
 /** Options of an endpoint selector. */
 export interface EndpointSelectorOptions {
-  /** Creates the HTTP client for additional certificate authorities. */
-  readonly createHttpClient?: (options: { caCerts: string[] }) => Deno.HttpClient;
+  /**
+   * Reads the certificates that are trusted for every endpoint, besides those of the runtime, in PEM. It is called when
+   * the first connection needs them.
+   */
+  readonly readRootCerts?: () => readonly string[];
+  /** Creates an HTTP client with other than the default certificates. */
+  readonly createHttpClient?: (options: HttpClientOptions) => Deno.HttpClient;
 }
 
 /** Public registries that are used under their own names when no upstream is configured. */
@@ -75,13 +107,14 @@ export function listWellKnownUpstreams(): UpstreamEntry[] {
  * every host whose name is public; with a URL, that endpoint is the mirror of all these hosts. docker.io is also
  * recognized by its other names, and its default endpoint is registry-1.docker.io.
  *
- * @throws {TypeError} when the host or the URL of an entry is not valid
+ * @throws {TypeError} when the host, the URL or a certificate of an entry is not valid
  */
 export function createEndpointSelector(
   entries: readonly UpstreamEntry[],
   options: EndpointSelectorOptions = {},
 ): EndpointSelector {
   const named = new Map<string, Endpoint[]>();
+  const clients = new HttpClients(options);
   const others = entries.filter(({ host }) => host === ANY_HOST);
   for (const entry of entries) {
     if (entry.host === ANY_HOST) continue;
@@ -89,11 +122,15 @@ export function createEndpointSelector(
     if (!isRegistryHost(host)) {
       throw new TypeError(`Cannot use upstream ${JSON.stringify(entry.host)}: it is not a host name`);
     }
-    named.set(host, [...named.get(host) ?? [], createEndpoint(entry.url ?? defaultEndpointUrl(host), entry, options)]);
+    const urls = urlsOf(entry.url ?? defaultEndpointUrl(host), entry);
+    named.set(host, [...named.get(host) ?? [], ...urls.map((url) => createEndpoint(url, entry, clients))]);
   }
-  const mirrors = others.flatMap((entry) => entry.url === undefined ? [] : createEndpoint(entry.url, entry, options));
+  const mirrors = others.flatMap((entry) =>
+    entry.url === undefined
+      ? []
+      : urlsOf(entry.url, entry).map((url) => createEndpoint(url, { ...entry, isShared: true }, clients))
+  );
   const open = others.find(({ url }) => url === undefined);
-  const client = open && createClient(open, options);
   const remembered = new Map<string, Endpoint[]>();
 
   return (host) => {
@@ -101,7 +138,13 @@ export function createEndpointSelector(
     if (found !== undefined) return found;
     if (others.length === 0 || !isRegistryHost(host) || isPrivateHost(host)) return undefined;
     // The credential of the `*` entry is not sent to these hosts: it must not reach an arbitrary server.
-    const direct = open === undefined ? [] : [{ url: new URL(defaultEndpointUrl(host)), client, mustBePublic: true }];
+    const direct = open === undefined ? [] : [{
+      url: new URL(defaultEndpointUrl(host)),
+      get client() {
+        return clients.of(open);
+      },
+      mustBePublic: true,
+    }];
     if (remembered.size >= MAX_ANY_HOSTS) remembered.clear();
     remembered.set(host, [...mirrors, ...direct]);
     return remembered.get(host);
@@ -120,7 +163,7 @@ export function createSingleEndpointSelector(
   entry: Omit<UpstreamEntry, "host"> & { readonly url: string },
   options: EndpointSelectorOptions = {},
 ): EndpointSelector {
-  const endpoints = [createEndpoint(entry.url, entry, options)];
+  const endpoints = [createEndpoint(entry.url, { ...entry, isShared: true }, new HttpClients(options))];
   return () => endpoints;
 }
 
@@ -130,19 +173,87 @@ export function defaultEndpointUrl(host: string): string {
   return `${isLoopbackHost(host) ? "http" : "https"}://${host}`;
 }
 
-function createEndpoint(
-  url: string,
-  entry: Omit<UpstreamEntry, "host">,
-  options: EndpointSelectorOptions,
-): Endpoint {
-  return { url: parseEndpointUrl(url), credential: entry.credential, client: createClient(entry, options) };
+// The URLs of an entry: two for an insecure one without a scheme, of which the second is used if the first fails.
+function urlsOf(url: string, { url: given, isInsecure }: Pick<UpstreamEntry, "url" | "isInsecure">): string[] {
+  if (!isInsecure || given?.includes("://")) return [url];
+  const bare = url.replace(/^https?:\/\//, "");
+  return [`https://${bare}`, `http://${bare}`];
 }
 
-function createClient(
-  { caCerts = [] }: Omit<UpstreamEntry, "host">,
-  { createHttpClient = Deno.createHttpClient }: EndpointSelectorOptions,
-): Deno.HttpClient | undefined {
-  return caCerts.length === 0 ? undefined : createHttpClient({ caCerts: [...caCerts] });
+function createEndpoint(
+  url: string,
+  entry: Omit<UpstreamEntry, "host"> & Pick<Endpoint, "isShared">,
+  clients: HttpClients,
+): Endpoint {
+  const { credential, tokenHosts, maxConnections, hasNamespace, isShared } = entry;
+  // Certificates that cannot be used are reported at the start.
+  if (hasCertificates(entry)) clients.of(entry);
+  return {
+    url: parseEndpointUrl(url),
+    credential,
+    tokenHosts,
+    maxConnections,
+    hasNamespace,
+    isShared,
+    // Created when it is needed: parsing the system's certificates takes a few milliseconds.
+    get client() {
+      return clients.of(entry);
+    },
+  };
+}
+
+type Certificates = Pick<UpstreamEntry, "caCerts" | "clientCertificate">;
+
+/** The HTTP clients of the entries. An entry has one, and those without certificates of their own share one. */
+class HttpClients {
+  readonly #options: EndpointSelectorOptions;
+  readonly #clients = new Map<Certificates | undefined, Deno.HttpClient | undefined>();
+  #rootCerts: readonly string[] | undefined;
+
+  constructor(options: EndpointSelectorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Returns the client of an entry; `undefined` for the runtime's default one.
+   *
+   * @throws {TypeError} when the certificates of the entry cannot be used
+   */
+  of(entry: Certificates): Deno.HttpClient | undefined {
+    const key = hasCertificates(entry) ? entry : undefined;
+    if (!this.#clients.has(key)) this.#clients.set(key, this.#create(entry, this.#readRootCerts()));
+    return this.#clients.get(key);
+  }
+
+  #readRootCerts(): readonly string[] {
+    return this.#rootCerts ??= this.#options.readRootCerts?.() ?? [];
+  }
+
+  #create(entry: Certificates, rootCerts: readonly string[]): Deno.HttpClient | undefined {
+    const { caCerts = [], clientCertificate } = entry;
+    const createHttpClient: (options: HttpClientOptions) => Deno.HttpClient = this.#options.createHttpClient ??
+      ((options) => Deno.createHttpClient(options as Deno.CreateHttpClientOptions));
+    if (rootCerts.length === 0 && !hasCertificates(entry)) return undefined;
+    try {
+      return createHttpClient({ caCerts: [...rootCerts, ...caCerts], ...clientCertificate });
+    } catch (cause) {
+      // One certificate of the system that cannot be read must not take away the upstreams.
+      if (rootCerts.length > 0) return this.#create(entry, []);
+      throw new TypeError(`Cannot use the certificates of an upstream: ${(cause as Error).message}`, { cause });
+    }
+  }
+}
+
+function hasCertificates({ caCerts = [], clientCertificate }: Certificates): boolean {
+  return caCerts.length > 0 || clientCertificate !== undefined;
+}
+
+/**
+ * Returns the path of an endpoint that is put in front of each repository path, without slashes at its ends. Mirror
+ * URLs often contain the path of the API, because other tools require it there.
+ */
+export function prefixOf({ pathname }: URL): string {
+  return pathname.replace(/^\/v2(?=\/|$)/, "").replace(/^\/+|\/+$/g, "");
 }
 
 function parseEndpointUrl(text: string): URL {

@@ -9,8 +9,10 @@ import {
   parseManifest,
   stripParameters,
 } from "../oci/manifest.ts";
+import { REFUSED_HEAD } from "./client_context.ts";
 import type { EndpointClient } from "./endpoint_client.ts";
 import { parseContentLength } from "./transport/bounded_body.ts";
+import { encodingOf } from "./transport/content_encoding.ts";
 
 /** A manifest received from an upstream, with its digest verified. */
 export interface FetchedManifest {
@@ -62,33 +64,34 @@ export async function fetchManifest(client: EndpointClient, name: ManifestName):
   }
 }
 
+/** The descriptor of a manifest, and its bytes if it was necessary to fetch them. */
+export type FoundManifest = Pick<FetchedManifest, "descriptor"> & Partial<FetchedManifest>;
+
 /**
- * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit; `undefined` when the registry
- * does not have the tag, and `"unknown"` when the response does not describe the manifest completely.
+ * Resolves a tag with a HEAD, which Docker Hub does not count against its rate limit. When the registry refuses the
+ * HEAD, or its answer does not describe the manifest completely, the manifest is fetched: only the answer to a GET
+ * shows that a tag does not exist (fault 71).
+ *
+ * @throws {RegistryError} as `fetchManifest`
  */
-export async function headManifest(
-  client: EndpointClient,
-  name: ManifestName,
-): Promise<Descriptor | "unknown" | undefined> {
+export async function findManifest(client: EndpointClient, name: ManifestName): Promise<FoundManifest | undefined> {
   const { repo, path, tagOrDigest, isUrgent } = name;
-  const response = await client.send({
+  const head = await client.sendForHead({
     method: "HEAD",
     path,
     resource: `manifests/${tagOrDigest}`,
     headers: { accept: ACCEPT },
     action: `look up manifest ${tagOrDigest} of ${repo}`,
     isUrgent,
-    accept: [400, 405, 501],
+    accept: REFUSED_HEAD,
   });
-  if (response === undefined) return undefined;
-  await response.body?.cancel();
-  const digest = response.headers.get("docker-content-digest");
-  const mediaType = stripParameters(response.headers.get("content-type"));
-  const size = parseContentLength(response.headers);
-  const isKnown = response.ok && isDigest(digest) && mediaType !== undefined &&
+  const digest = head?.headers.get("docker-content-digest");
+  const mediaType = stripParameters(head?.headers.get("content-type"));
+  const size = head && parseContentLength(head.headers);
+  const isKnown = head?.ok && isDigest(digest) && mediaType !== undefined &&
     MANIFEST_MEDIA_TYPES.includes(mediaType) && size !== undefined && size > 0 &&
-    response.headers.get("content-encoding") === null;
-  return isKnown ? { mediaType, digest, size } : "unknown";
+    encodingOf(head.headers) === undefined;
+  return isKnown ? { descriptor: { mediaType, digest, size } } : await fetchManifest(client, name);
 }
 
 function verifyManifest(

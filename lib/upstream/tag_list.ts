@@ -1,40 +1,172 @@
-import { parseNextLink } from "../http/link.ts";
+import type { ListOptions, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { isTag } from "../oci/reference.ts";
-import type { EndpointClient, EndpointRequest } from "./endpoint_client.ts";
+import type { EndpointRequest } from "./client_context.ts";
+import type { EndpointClient } from "./endpoint_client.ts";
+import { findNextPage, type NextPage } from "./next_page.ts";
 
-const PAGE_SIZE = "1000";
+const PAGE_SIZE = 1000;
 const MAX_PAGES = 200;
+const MAX_TAGS = 200_000;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+// Pages without a new tag after which a list is taken for endless.
+const MAX_STALLED_PAGES = 3;
+// How long a list that cannot be paged is kept, so that its pages do not cost a walk each; in milliseconds.
+const LIST_LIFETIME = 30_000;
+
+/** Identifies a repository. */
+export interface RepositoryName {
+  /** The repository name that the store uses, for error messages. */
+  readonly repo: string;
+  /** The path of the repository on its registry. */
+  readonly path: string;
+}
+
+interface WholeList extends TagPage {
+  readonly until: number;
+}
+
+interface Received {
+  readonly tags: readonly string[];
+  readonly next: NextPage;
+}
 
 /**
- * Returns all tags of a repository from all pages, sorted by code unit; `undefined` when the registry does not have
- * the repository.
- *
- * @throws {RegistryError} `BAD_GATEWAY` when a page cannot be parsed, or when there are more than 200 pages
+ * Lists the tags of repositories at endpoints. A page costs about one request if the registry pages as the distribution
+ * specification defines. A list in another order, or of a registry that ignores `last`, is read whole and kept for half
+ * a minute.
  */
-export async function fetchTags(client: EndpointClient, repo: string, path: string): Promise<string[] | undefined> {
-  const what = `the tags of ${repo}`;
-  const tags = new Set<string>();
-  let query: Record<string, string> | undefined = { n: PAGE_SIZE };
-  for (let pages = 0; query !== undefined; pages++) {
-    if (pages >= MAX_PAGES) {
-      throw new RegistryError("BAD_GATEWAY", `Cannot list ${what} at ${client.host}: more than ${MAX_PAGES} pages`);
-    }
-    const request: EndpointRequest = { path, resource: "tags/list", query, action: `list ${what}` };
-    const answer = await client.read(request, { maxBytes: MAX_PAGE_BYTES, what });
-    if (answer === undefined) return pages === 0 ? undefined : [...tags].sort();
-    const json = parsePage(answer.bytes, `${what} from ${client.host}`);
-    const before = tags.size;
-    // Some registries send `null` for an empty list.
-    for (const tag of isJsonObject(json) && Array.isArray(json.tags) ? json.tags : []) {
-      if (typeof tag === "string" && isTag(tag)) tags.add(tag);
-    }
-    // A page without new tags ends the list, because its link may lead to the same page.
-    query = tags.size === before ? undefined : nextQuery(answer.headers, client, request);
+export class TagLister {
+  readonly #now: () => number;
+  readonly #whole = new Map<string, WholeList>();
+
+  /** @param now monotonic clock, in milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
   }
-  return [...tags].sort();
+
+  /**
+   * Lists tags; `undefined` when the registry does not have the repository. The result is partial when the registry
+   * names a next page that must not be followed, and when its list does not end.
+   *
+   * @throws {RegistryError} `BAD_GATEWAY` when a page cannot be parsed
+   */
+  async list(client: EndpointClient, name: RepositoryName, query: ListOptions = {}): Promise<TagPage | undefined> {
+    if (query.after === undefined && query.limit === undefined) return await readWhole(client, name);
+    const key = `${client.urlOf({ path: name.path, resource: "tags/list" })}`;
+    const held = this.#whole.get(key);
+    if (held !== undefined && this.#now() < held.until) return select(held, query);
+    this.#whole.delete(key);
+    const page = await readPage(client, name, query);
+    if (page !== "unordered") return page;
+    const whole = await readWhole(client, name);
+    if (whole === undefined) return undefined;
+    this.#keep(key, whole);
+    return select(whole, query);
+  }
+
+  #keep(key: string, whole: TagPage): void {
+    this.#whole.set(key, { ...whole, until: this.#now() + LIST_LIFETIME });
+    let total = 0;
+    for (const [each, { tags }] of [...this.#whole].reverse()) {
+      total += tags.length;
+      if (total > MAX_TAGS && each !== key) this.#whole.delete(each);
+    }
+  }
+}
+
+function select({ tags, isPartial }: TagPage, query: ListOptions): TagPage {
+  const { entries, isMore } = takePage(tags, query);
+  return { tags: entries, isMore, ...(isPartial ? { isPartial } : {}) };
+}
+
+/** Reads one page; `unordered` when the registry does not list by code unit, or not from `after` on. */
+async function readPage(
+  client: EndpointClient,
+  name: RepositoryName,
+  { after, limit = Infinity }: ListOptions,
+): Promise<TagPage | "unordered" | undefined> {
+  // An empty page tells whether the repository exists, too.
+  const wanted = Math.max(1, limit);
+  const tags: string[] = [];
+  const visited = new Set<string>();
+  let request: Record<string, string> = {
+    n: String(Math.min(wanted, PAGE_SIZE)),
+    ...(after === undefined ? {} : { last: after }),
+  };
+  let last = after ?? "";
+  for (let pages = 1, stalled = 0;; pages++) {
+    const received = await requestPage(client, name, request);
+    if (received === undefined) {
+      return pages === 1 ? undefined : { tags: tags.slice(0, limit), isMore: false, isPartial: true };
+    }
+    for (const tag of received.tags) {
+      if (tag <= last) return "unordered";
+      tags.push(last = tag);
+    }
+    const { next } = received;
+    stalled = received.tags.length === 0 ? stalled + 1 : 0;
+    const isEnough = tags.length >= wanted;
+    const isBroken = next === "refused" || next !== undefined && !isEnough &&
+        (!isNew(visited, next.query) || pages >= MAX_PAGES || tags.length >= MAX_TAGS || stalled >= MAX_STALLED_PAGES);
+    if (next === undefined || isBroken || isEnough) {
+      const isMore = tags.length > limit || (isEnough && next !== undefined && next !== "refused");
+      return { tags: tags.slice(0, limit), isMore, ...(isBroken ? { isPartial: true } : {}) };
+    }
+    request = next.query;
+  }
+}
+
+/** Reads all pages. The tags may be in any order. */
+async function readWhole(client: EndpointClient, name: RepositoryName): Promise<TagPage | undefined> {
+  const tags = new Set<string>();
+  const visited = new Set<string>();
+  let request: Record<string, string> = { n: String(PAGE_SIZE) };
+  isNew(visited, request);
+  const end = (isPartial: boolean) => ({
+    tags: [...tags].sort(),
+    isMore: false,
+    ...(isPartial ? { isPartial } : {}),
+  });
+  for (let pages = 1, stalled = 0;; pages++) {
+    const received = await requestPage(client, name, request);
+    if (received === undefined) return pages === 1 ? undefined : end(true);
+    const before = tags.size;
+    for (const tag of received.tags) {
+      if (tags.size < MAX_TAGS) tags.add(tag);
+    }
+    stalled = tags.size === before ? stalled + 1 : 0;
+    const { next } = received;
+    if (next === undefined) return end(tags.size >= MAX_TAGS);
+    const isEndless = pages >= MAX_PAGES || tags.size >= MAX_TAGS || stalled >= MAX_STALLED_PAGES;
+    if (next === "refused" || isEndless || !isNew(visited, next.query)) return end(true);
+    request = next.query;
+  }
+}
+
+function isNew(visited: Set<string>, query: Record<string, string>): boolean {
+  const key = new URLSearchParams(query).toString();
+  const isKnown = visited.has(key);
+  visited.add(key);
+  return !isKnown;
+}
+
+async function requestPage(
+  client: EndpointClient,
+  { repo, path }: RepositoryName,
+  query: Record<string, string>,
+): Promise<Received | undefined> {
+  const what = `the tags of ${repo}`;
+  const request: EndpointRequest = { path, resource: "tags/list", query, action: `list ${what}` };
+  const answer = await client.read(request, { maxBytes: MAX_PAGE_BYTES, what });
+  if (answer === undefined) return undefined;
+  const json = parsePage(answer.bytes, `${what} from ${client.host}`);
+  // Some registries send `null` for an empty list.
+  const listed: unknown[] = isJsonObject(json) && Array.isArray(json.tags) ? json.tags : [];
+  const tags = listed.filter((tag): tag is string => typeof tag === "string" && isTag(tag));
+  return { tags, next: findNextPage(answer.headers, client, request) };
 }
 
 function parsePage(bytes: Uint8Array, what: string): unknown {
@@ -44,20 +176,4 @@ function parsePage(bytes: Uint8Array, what: string): unknown {
     if (!(error instanceof CorruptError)) throw error;
     throw new RegistryError("BAD_GATEWAY", error.message, { cause: error });
   }
-}
-
-function nextQuery(
-  headers: Headers,
-  client: EndpointClient,
-  request: EndpointRequest,
-): Record<string, string> | undefined {
-  const current = client.urlOf(request);
-  const next = parseNextLink(headers.get("link"), current);
-  if (next === undefined) return undefined;
-  if (next.origin !== current.origin || next.pathname !== current.pathname) {
-    const reason = `the next page of the tag list is at ${next.host}${next.pathname}, not at the list's own URL`;
-    client.context.onEvent?.({ type: "refused", host: client.host, reason });
-    return undefined;
-  }
-  return Object.fromEntries(next.searchParams);
 }

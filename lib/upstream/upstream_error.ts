@@ -41,7 +41,9 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
   if (status === 429) {
     const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
     const advice = wait === undefined || Number.isNaN(wait) ? "" : `; try again in ${Math.ceil(wait / 1000)} s`;
-    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it can be used${advice}`));
+    return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it can be used${advice}`), {
+      retryAfter: advice === "" ? undefined : Math.ceil(wait! / 1000),
+    });
   }
   if (status >= 500 || status === 408) return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`));
   return new RegistryError("BAD_GATEWAY", fail(`the registry answers ${status}`));

@@ -24,18 +24,20 @@ Deno.test("[16] a pull succeeds when the upstream answers 503 and then 200", asy
   assertEquals(fixture.upstream.requests.map(({ status }) => status).sort(), [200, 200, 200, 503, 503]);
 });
 
-const troubles: [string, (fixture: CacheFixture) => void | Promise<void>][] = [
+// The last column: how many upstream requests an answer may cost.
+const troubles: [string, (fixture: CacheFixture) => void | Promise<void>, most: number][] = [
   ["[15] an upstream that answers 429", ({ upstream }) => {
     upstream.fail({ status: 429, headers: { "Retry-After": "2" } });
-  }],
+  }, 1],
   ["[15] an upstream that answers 429 with a Retry-After of an hour", ({ upstream }) => {
     upstream.fail({ status: 429, headers: { "Retry-After": "3600" } });
-  }],
-  ["[16] an upstream that answers 503", ({ upstream }) => upstream.fail({ status: 503 })],
-  ["[21] an upstream that refuses connections", (fixture) => fixture.stopUpstream()],
-  ["[23] a tag that was deleted upstream", ({ upstream }) => upstream.removeTag(PATH, "1.0")],
+  }, 1],
+  ["[16] an upstream that answers 503", ({ upstream }) => upstream.fail({ status: 503 }), 1],
+  ["[21] an upstream that refuses connections", (fixture) => fixture.stopUpstream(), 1],
+  // The GET decides, because a HEAD that is answered with 404 shows nothing (fault 71).
+  ["[23] a tag that was deleted upstream", ({ upstream }) => upstream.removeTag(PATH, "1.0"), 2],
 ];
-for (const [what, cause] of troubles) {
+for (const [what, cause, most] of troubles) {
   const start = async () => {
     const fixture = await CacheFixture.start({ flags: ["--tag-ttl=0s"] });
     const { manifest } = fixture.upstream.addImage(PATH, "1.0");
@@ -44,7 +46,7 @@ for (const [what, cause] of troubles) {
     return { fixture, manifest, asked: fixture.upstream.requests.length };
   };
 
-  Deno.test(`${what}: the cached tag is served after at most one upstream request`, async () => {
+  Deno.test(`${what}: the cached tag is served after at most ${most} upstream requests`, async () => {
     const { fixture, manifest, asked } = await start();
     await using _ = fixture;
     for (const method of ["HEAD", "GET"]) {
@@ -53,7 +55,7 @@ for (const [what, cause] of troubles) {
       assertEquals(status, 200);
       assertEquals(headers.get("docker-content-digest"), manifest.digest);
       const more = fixture.upstream.requests.length - before;
-      assert(more <= 1, `${more} upstream requests before the ${method} was answered`);
+      assert(more <= most, `${more} upstream requests before the ${method} was answered`);
     }
     await fixture.pull("1.0");
     await fixture.pull(manifest.digest);

@@ -158,6 +158,11 @@ export class FaultUpstream implements AsyncDisposable {
     return descriptor;
   }
 
+  /** The bytes of a manifest. */
+  bytesOf(repo: string, digest: Digest): Uint8Array {
+    return this.#repository(repo).manifests.get(digest)!.bytes;
+  }
+
   addBlob(repo: string, bytes: Uint8Array): Descriptor {
     const digest = computeDigest(bytes);
     this.#repository(repo).blobs.set(digest, bytes);

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { ContentCatalog, ContentStore, OpenedBlob } from "../../lib/content/source.ts";
+import type { ContentCatalog, ContentStore, ListOptions, OpenedBlob, TagPage } from "../../lib/content/source.ts";
+import { takePage } from "../../lib/content/take_page.ts";
 import { Verifier, verifyBytes } from "../../lib/content/verifier.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
@@ -56,10 +57,12 @@ export class MemoryStore implements ContentStore, ContentCatalog {
     });
   }
 
-  listTags(repo: string): Promise<string[] | undefined> {
+  listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     return this.#answer("listTags", () => {
       const tags = this.#repositories.get(repo)?.tags;
-      return tags && [...tags.keys()].sort();
+      if (tags === undefined) return undefined;
+      const { entries, isMore } = takePage([...tags.keys()].sort(), options);
+      return { tags: entries, isMore };
     });
   }
 

@@ -111,7 +111,7 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     await store.tag(REPO, "latest", manifest.descriptor.digest);
     await store.tag(REPO, "latest", index.descriptor.digest);
     assertEquals((await store.resolve(REPO, "latest"))?.digest, index.descriptor.digest);
-    assertEquals(await store.listTags(REPO), ["latest"]);
+    assertEquals(await store.listTags(REPO), { tags: ["latest"], isMore: false });
   });
 
   test("lists tags and repositories in order", async (store) => {
@@ -120,7 +120,7 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
       for (const tag of ["b", "a", "B"]) await store.tag(repo, tag, manifest.descriptor.digest);
     }
     assertEquals(await store.listRepositories(), [REPO, "quay.io/b", "quay.io/b/c"]);
-    assertEquals(await store.listTags("quay.io/b"), ["B", "a", "b"]);
+    assertEquals(await store.listTags("quay.io/b"), { tags: ["B", "a", "b"], isMore: false });
   });
 
   test("listReferrers() finds the manifests that name a subject, even a missing subject", async (store) => {

@@ -1,6 +1,7 @@
 import { createEndpointSelector, type UpstreamEntry } from "../../lib/upstream/endpoints.ts";
 import type { UpstreamEvent } from "../../lib/upstream/transport/events.ts";
-import { type UpstreamOptions, UpstreamSource } from "../../lib/upstream/upstream_source.ts";
+import type { UpstreamOptions } from "../../lib/upstream/upstream_options.ts";
+import { UpstreamSource } from "../../lib/upstream/upstream_source.ts";
 
 /** An upstream source that does not sleep, and a record of its waits and events. */
 export interface TestSource {

@@ -4,6 +4,8 @@ import * as v from "valibot";
 import { UsageError } from "../console/usage_error.ts";
 import { didYouMean } from "./parse_command_line.ts";
 
+const List = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
+
 const Host = v.strictObject({
   /** The URL of the endpoint, or several to try in order. */
   url: v.optional(v.union([v.string(), v.array(v.string())])),
@@ -11,10 +13,18 @@ const Host = v.strictObject({
   password: v.optional(v.string()),
   "password-file": v.optional(v.string()),
   "identity-token": v.optional(v.string()),
+  "identity-token-file": v.optional(v.string()),
+  /** Hosts of token servers outside of the registry's domain that may get the login. */
+  "token-hosts": v.optional(List),
   "ca-file": v.optional(v.string()),
+  "client-cert": v.optional(v.string()),
+  "client-key": v.optional(v.string()),
+  /** Whether plain HTTP may be used if HTTPS does not work. */
+  insecure: v.optional(v.boolean()),
+  /** Whether a mirror is asked without the parameter `ns`. */
+  "no-ns": v.optional(v.boolean()),
+  "max-connections": v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1024))),
 });
-
-const List = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
 
 const Config = v.strictObject({
   data: v.optional(v.string()),
@@ -58,6 +68,8 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
 }
 
+const HOST_PATHS = ["password-file", "identity-token-file", "ca-file", "client-cert", "client-key"] as const;
+
 // A service runs in another working directory than the shell in which the file was tried.
 function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
   const resolve = <T extends object>(value: T, ...fields: (keyof T)[]): T => {
@@ -66,7 +78,7 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
       .map(([field, path]) => [field, path.startsWith("/") ? path : `${folder}${path}`]);
     return { ...value, ...Object.fromEntries(paths) };
   };
-  const hosts = Object.entries(config.hosts).map(([name, host]) => [name, resolve(host, "password-file", "ca-file")]);
+  const hosts = Object.entries(config.hosts).map(([name, host]) => [name, resolve(host, ...HOST_PATHS)]);
   return { ...resolve(config, "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
 }
 

@@ -20,6 +20,12 @@ export const FLAG = {
     isRepeatable: true,
     summary: "CA certificates (PEM) to trust for HOST, in addition to the default ones",
   },
+  insecure: {
+    name: "insecure",
+    value: "HOST",
+    isRepeatable: true,
+    summary: "use plain HTTP for HOST if HTTPS does not work; for registries on a trusted network",
+  },
   config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
   offline: { name: "offline", summary: "never contact an upstream" },
   platform: {
@@ -74,7 +80,13 @@ export const FLAG = {
 } satisfies Record<string, Flag>;
 
 /** The flags of every command that may contact an upstream. */
-export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.upstreamCa, FLAG.config, FLAG.offline];
+export const UPSTREAM_FLAGS: readonly Flag[] = [
+  FLAG.upstream,
+  FLAG.upstreamCa,
+  FLAG.insecure,
+  FLAG.config,
+  FLAG.offline,
+];
 
 /** The flags of every command that serves. */
 export const SERVE_FLAGS: readonly Flag[] = [

@@ -1,6 +1,6 @@
 import { CorruptError } from "../../oci/error.ts";
 import { parsePlatforms, type Platform } from "../../oci/platform.ts";
-import { normalizeHost } from "../../oci/reference.ts";
+import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
@@ -13,6 +13,8 @@ export interface Settings {
   /** The data folder. */
   readonly data: string;
   readonly config: ConfigFile;
+  /** The path of the configuration file, whose logins are read again when it changes; absent without such a file. */
+  readonly configPath?: string | undefined;
   readonly offline: boolean;
   /** Upstreams as `HOST[=URL]`, as given. */
   readonly upstreams: readonly string[];
@@ -32,11 +34,14 @@ const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
 
 /** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */
 export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
-  const config = withCaFiles(await readConfig(invocation.flag("config")), invocation.flags("ca-file"));
+  const configPath = invocation.flag("config");
+  const withCerts = withCaFiles(await readConfig(configPath), invocation.flags("ca-file"));
+  const config = withInsecure(withCerts, invocation.flags("insecure"));
   const upstreams = invocation.flags("upstream");
   return {
     data: dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io),
     config,
+    configPath,
     offline: invocation.isSet("offline") || config.offline === true,
     upstreams: upstreams.length > 0 ? upstreams : config.upstream,
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
@@ -110,10 +115,27 @@ function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
     if (name === undefined || file === undefined) {
       throw new UsageError(`Cannot use --ca-file ${JSON.stringify(text)}: write HOST=FILE`);
     }
-    const key = Object.keys(hosts).find((host) => normalizeHost(host) === normalizeHost(name)) ?? name;
+    const key = keyOf(hosts, name);
     hosts[key] = { ...hosts[key], "ca-file": file };
   }
   return { ...config, hosts };
+}
+
+function withInsecure(config: ConfigFile, given: readonly string[]): ConfigFile {
+  const hosts = { ...config.hosts };
+  for (const name of given) {
+    if (!isRegistryHost(name)) {
+      throw new UsageError(`Cannot use --insecure ${JSON.stringify(name)}: write HOST or HOST:PORT, as in image names`);
+    }
+    const key = keyOf(hosts, name);
+    hosts[key] = { ...hosts[key], insecure: true };
+  }
+  return { ...config, hosts };
+}
+
+// The key of a host in the configuration, which may be another one of its names.
+function keyOf(hosts: ConfigFile["hosts"], name: string): string {
+  return Object.keys(hosts).find((host) => normalizeHost(host) === normalizeHost(name)) ?? name;
 }
 
 /**

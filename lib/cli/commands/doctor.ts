@@ -14,7 +14,7 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { RELEASE_DATE } from "../console/version.ts";
-import { type OpenedUpstream, openUpstream } from "../wiring/open_store.ts";
+import { type OpenedUpstream, openUpstream } from "../wiring/open_upstream.ts";
 
 // In milliseconds. Shorter than in a pull, because the user is waiting for the findings.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };

@@ -11,6 +11,7 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { Log } from "./log.ts";
+import { LoopGuard } from "./loop_guard.ts";
 import { Metrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
@@ -70,6 +71,7 @@ export async function serveRegistry(
     freeBytes: () => freeBytesOf(settings.data),
   });
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
+  const loops = new LoopGuard();
   const content = await openStore(settings, io, {
     limit: settings.cacheMax,
     isInteractive: true,
@@ -77,6 +79,7 @@ export async function serveRegistry(
     onUpstreamEvent,
     onCacheEvent,
     onEvict,
+    via: loops.via,
   });
   const answer = createRegistryHandler<Exchange>(content.source, {
     onError,
@@ -92,7 +95,7 @@ export async function serveRegistry(
     return answer(request, exchange);
   };
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
-  await serve(address, withHostCheck(withMetrics(extended, metrics)), {
+  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics))), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       const more = announce?.(url);

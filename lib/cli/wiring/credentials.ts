@@ -1,54 +1,87 @@
 import { normalizeHost } from "../../oci/reference.ts";
+import { prefixOf, WELL_KNOWN_REGISTRIES } from "../../upstream/endpoints.ts";
 import { type Credential, type DockerConfig, parseDockerConfig } from "../../upstream/trust/docker_config.ts";
+import type { LoginRequest } from "../../upstream/upstream_options.ts";
 import type { ConfigFile, HostConfig } from "../command_line/config_file.ts";
+import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
+import { WatchedFile } from "./watched_file.ts";
 
-/** The credentials for registries: from the configuration, else from docker's and podman's own files. */
+/** What the credentials are read from. */
+export interface CredentialSettings extends Pick<Settings, "config" | "configPath"> {
+  /** Monotonic clock, in milliseconds. */
+  readonly now?: () => number;
+}
+
+type Hosts = ReadonlyMap<string, HostConfig>;
+
+/** How files are read. */
+interface Reading {
+  readonly warn: (message: string) => void;
+  readonly now: (() => number) | undefined;
+}
+
+/**
+ * The credentials for registries: from the configuration, else from docker's and podman's own files. All files are read
+ * again when they change, because a login may be valid for some hours only (fault 72).
+ */
 export class Credentials {
-  readonly #hosts: ReadonlyMap<string, HostConfig>;
-  readonly #passwords: ReadonlyMap<string, string>;
-  readonly #files: readonly DockerConfig[];
+  readonly #hosts: () => Hosts;
+  readonly #files: readonly WatchedFile<DockerConfig>[];
+  readonly #secrets = new Map<string, WatchedFile<string>>();
+  readonly #reading: Reading;
 
-  private constructor(
-    hosts: ReadonlyMap<string, HostConfig>,
-    passwords: ReadonlyMap<string, string>,
-    files: readonly DockerConfig[],
-  ) {
+  private constructor(hosts: () => Hosts, files: readonly WatchedFile<DockerConfig>[], reading: Reading) {
     this.#hosts = hosts;
-    this.#passwords = passwords;
     this.#files = files;
+    this.#reading = reading;
   }
 
-  /** Reads the credential files. @throws {Error} when a file that the configuration names cannot be read */
-  static async read(config: ConfigFile, io: Io, warn: (message: string) => void): Promise<Credentials> {
-    const hosts = new Map<string, HostConfig>();
-    const passwords = new Map<string, string>();
-    for (const [name, host] of Object.entries(config.hosts)) {
-      hosts.set(normalizeHost(name), host);
-      const file = host["password-file"];
-      const password = file === undefined
-        ? host.password
-        : (await readNamed(file, `hosts.${name}.password-file`)).replace(/\r?\n$/, "");
-      if (password !== undefined) passwords.set(normalizeHost(name), password);
-    }
-    const files: DockerConfig[] = [];
-    for (const path of credentialFiles(io)) {
-      const bytes = await readIfPresent(path, warn);
-      if (bytes === undefined) continue;
-      try {
-        files.push(parseDockerConfig(bytes, path));
-      } catch (error) {
-        warn(`${(error as Error).message}; the file is ignored`);
+  /** Opens the credential files. @throws {Error} when a file that the configuration names cannot be read */
+  static async open(settings: CredentialSettings, io: Io, warn: (message: string) => void): Promise<Credentials> {
+    const reading = { warn, now: settings.now };
+    const files = credentialFiles(io).map((path) => openDockerConfig(path, reading));
+    const credentials = new Credentials(await watchHosts(settings, reading), files, reading);
+    for (const [name, host] of Object.entries(settings.config.hosts)) {
+      for (const field of ["password-file", "identity-token-file"] as const) {
+        const path = host[field];
+        if (path !== undefined) await readNamed(path, `hosts.${name}.${field}`);
       }
     }
-    return new Credentials(hosts, passwords, files);
+    // Problems of the files are reported at the start.
+    for (const file of files) file.value;
+    return credentials;
+  }
+
+  /** Returns the credential for a request. */
+  for({ registryHost, endpoint, path }: LoginRequest): Credential | undefined {
+    const endpointHost = normalizeHost(endpoint.url.host);
+    // An endpoint of `*` serves many registries, and gets none of their logins.
+    const name = endpoint.isShared ? "*" : registryHost;
+    const configured = this.configured(name) ?? this.configured(endpointHost);
+    if (configured !== undefined) return configured;
+    const prefix = prefixOf(endpoint.url);
+    const endpointPath = prefix === "" || path === "" ? `${prefix}${path}` : `${prefix}/${path}`;
+    // A private registry may have an address that differs from its name: its login is sent there. The login of a public
+    // registry is never sent to a mirror of it.
+    const isMirror = WELL_KNOWN_REGISTRIES.includes(registryHost) && endpointHost !== registryHost;
+    const isNamed = !endpoint.isShared && !endpoint.mustBePublic && !isMirror;
+    for (const { value } of this.#files) {
+      const byAddress = value?.find(endpointHost, endpointPath);
+      const byName = isNamed ? value?.find(registryHost, path) : undefined;
+      const found = (byName?.depth ?? -1) > (byAddress?.depth ?? -1) ? byName : byAddress;
+      if (found !== undefined) return found.credential;
+    }
+    return undefined;
   }
 
   /** Returns the configured credential of a host, given as in image names. */
   configured(name: string): Credential | undefined {
-    const host = normalizeHost(name);
-    const { username, "identity-token": identityToken } = this.#hosts.get(host) ?? {};
-    const password = this.#passwords.get(host);
+    const host = this.#hosts().get(normalizeHost(name));
+    if (host === undefined) return undefined;
+    const { username } = host;
+    const password = this.#secretOf(host, "password-file") ?? host.password;
+    const identityToken = this.#secretOf(host, "identity-token-file") ?? host["identity-token"];
     if (username === undefined && identityToken === undefined) return undefined;
     return {
       ...(username === undefined ? {} : { username }),
@@ -57,20 +90,65 @@ export class Credentials {
     };
   }
 
-  /** Returns the credential from docker's or podman's files for a host and a repository path on it. */
-  fromFiles(host: string, path?: string): Credential | undefined {
-    for (const file of this.#files) {
-      const found = file.credentialFor(host, path);
-      if (found !== undefined) return found;
+  #secretOf(host: HostConfig, field: "password-file" | "identity-token-file"): string | undefined {
+    const path = host[field];
+    if (path === undefined) return undefined;
+    let file = this.#secrets.get(path);
+    if (file === undefined) {
+      const { warn, now } = this.#reading;
+      file = new WatchedFile(path, {
+        parse: (bytes) => new TextDecoder().decode(bytes).replace(/\r?\n$/, ""),
+        onProblem: ({ message }) => warn(`Cannot read ${path} (${field}): ${message}; the last content is used`),
+        isKept: true,
+        now,
+      });
+      this.#secrets.set(path, file);
     }
-    return undefined;
+    return file.value;
   }
+}
 
-  /** Reads the CA certificates (PEM) that are configured for a host. @throws {Error} when the file cannot be read */
-  async caCertsOf(name: string): Promise<string[]> {
-    const file = this.#hosts.get(normalizeHost(name))?.["ca-file"];
-    return file === undefined ? [] : [await readNamed(file, `hosts.${name}.ca-file`)];
-  }
+// The configuration file may be changed while crpe runs; of such a change only the logins count.
+async function watchHosts(
+  { config, configPath }: CredentialSettings,
+  { warn, now }: Reading,
+): Promise<() => Hosts> {
+  const byName = ({ hosts }: ConfigFile) =>
+    new Map(Object.entries(hosts).map(([name, host]) => [normalizeHost(name), host]));
+  const atStart = byName(config);
+  if (configPath === undefined) return () => atStart;
+  // Loaded already, because the configuration was read.
+  const { parseConfigFile } = await import("../command_line/config_file.ts");
+  const file = new WatchedFile(configPath, {
+    parse: (bytes) => byName(parseConfigFile(new TextDecoder().decode(bytes), configPath)),
+    onProblem: ({ message }) => warn(`${message}; the logins that were read before are used`),
+    isKept: true,
+    now,
+  });
+  return () => file.value ?? atStart;
+}
+
+function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<DockerConfig> {
+  const warned = new Set<string>();
+  return new WatchedFile(path, {
+    parse(bytes) {
+      const config = parseDockerConfig(bytes, path);
+      const helpers = config.helpers.filter((helper) => !warned.has(helper));
+      for (const helper of helpers) warned.add(helper);
+      if (helpers.length > 0) warn(describeHelpers(path, helpers));
+      return config;
+    },
+    onProblem: ({ message }) => {
+      warn(`${message.startsWith("Cannot") ? message : `Cannot read ${path}: ${message}`}; the file is ignored`);
+    },
+    now,
+  });
+}
+
+function describeHelpers(path: string, helpers: readonly string[]): string {
+  const names = helpers.map((helper) => `docker-credential-${helper}`).join(", ");
+  return `${path} keeps logins in ${names}, which crpe does not run; ` +
+    "where a registry needs such a login, put it into password-file of the configuration";
 }
 
 function credentialFiles(io: Io): string[] {
@@ -86,20 +164,12 @@ function credentialFiles(io: Io): string[] {
   ].filter((path) => path !== undefined && path !== "") as string[];
 }
 
-async function readNamed(path: string, field: string): Promise<string> {
+/** Reads a file that the configuration names. @throws {Error} when it cannot be read */
+export async function readNamed(path: string, field: string): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (cause) {
     const reason = cause instanceof Deno.errors.NotFound ? "no such file" : (cause as Error).message;
     throw new Error(`Cannot read ${path} (${field}): ${reason}`, { cause });
-  }
-}
-
-async function readIfPresent(path: string, warn: (message: string) => void): Promise<Uint8Array | undefined> {
-  try {
-    return await Deno.readFile(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) warn(`Cannot read ${path}: ${(error as Error).message}`);
-    return undefined;
   }
 }

@@ -13,6 +13,8 @@ export interface BoundedBodyOptions {
   readonly stallTimeout: number;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
+  /** Whether a Content-Encoding is left in place. */
+  readonly isRaw?: boolean;
 }
 
 const CHUNK_BYTES = 64 * 1024;
@@ -24,14 +26,16 @@ const CHUNK_BYTES = 64 * 1024;
  * @throws {TransportError} when the body is cut off or stalls
  */
 export async function readBoundedBody(response: Response, options: BoundedBodyOptions): Promise<Uint8Array> {
-  const { maxBytes, what, stallTimeout, now } = options;
+  const { maxBytes, what, stallTimeout, now, isRaw } = options;
   const declared = parseContentLength(response.headers);
   if (declared !== undefined && declared > maxBytes) {
     await response.body?.cancel();
     throw tooLarge(what, declared, maxBytes);
   }
   const guard = new StallGuard(stallTimeout, now);
-  const { body, wasEncoded } = await decodeBody(response, guard);
+  const { body, wasEncoded } = isRaw
+    ? { body: response.body, wasEncoded: false }
+    : await decodeBody(response, { guard });
   const reader = createByteReader(body);
   const chunks: Uint8Array[] = [];
   let size = 0;

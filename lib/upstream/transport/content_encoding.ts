@@ -9,18 +9,42 @@ export interface DecodedBody {
 }
 
 /**
+ * Returns the Content-Encoding of a response: `gzip`, another name, or `undefined` when it leaves the bytes as they are.
+ * Some servers spell the latter `none`, or repeat it.
+ */
+export function encodingOf(headers: Headers): string | undefined {
+  const names = (headers.get("content-encoding") ?? "").split(",").map((name) => name.trim().toLowerCase());
+  const encodings = names.filter((name) => !["", "identity", "none", "binary"].includes(name));
+  if (encodings.length === 0) return undefined;
+  return encodings.join(", ").replace(/^x-gzip$/, "gzip");
+}
+
+/** Options of `decodeBody`. */
+export interface DecodeOptions {
+  /** Limits the wait for the first bytes. */
+  readonly guard: StallGuard;
+  /**
+   * The number of bytes that the body must have, if it is known. A body with this Content-Length is not decoded: the
+   * content is itself compressed, and a storage service has declared that as an encoding.
+   */
+  readonly length?: number | undefined;
+}
+
+/**
  * Decodes the Content-Encoding of a response, which some servers apply although the request asks for `identity`. Some
  * runtimes have already decoded the body, and all of them leave the header in place, so the first bytes decide.
  *
- * @param guard limits the wait for the first bytes
  * @throws {RegistryError} `BAD_GATEWAY` for an encoding other than gzip
  * @throws {TransportError} when the first bytes are not received in time
  */
-export async function decodeBody(response: Response, guard: StallGuard): Promise<DecodedBody> {
-  const encoding = (response.headers.get("content-encoding") ?? "").trim().toLowerCase();
+export async function decodeBody(response: Response, { guard, length }: DecodeOptions): Promise<DecodedBody> {
+  const encoding = encodingOf(response.headers);
   const { body } = response;
-  if (encoding === "" || encoding === "identity" || body === null) return { body, wasEncoded: false };
-  if (!["gzip", "x-gzip"].includes(encoding)) {
+  if (encoding === undefined || body === null) return { body, wasEncoded: false };
+  if (length !== undefined && response.headers.get("content-length") === String(length)) {
+    return { body, wasEncoded: false };
+  }
+  if (encoding !== "gzip") {
     await body.cancel();
     throw new RegistryError(
       "BAD_GATEWAY",

@@ -35,6 +35,8 @@ export interface ResumeOptions {
   readonly stallTimeout: number;
   /** Called when the stream is cancelled; it must abort `signal`. */
   cancel(reason: unknown): void;
+  /** Called once when the stream has ended, failed or been cancelled. */
+  onEnd?(): void;
   /** Aborts the transfer. `connect` and its connections must also observe it. */
   readonly signal: AbortSignal;
 }
@@ -59,7 +61,11 @@ export function openResumingBody(first: Connection, options: ResumeOptions): Rea
     async pull(controller) {
       // A request always exists, because the stream allocates a buffer if the reader has none.
       const request = (controller as ReadableByteStreamController).byobRequest!;
-      const chunk = await transfer.next(request.view as View);
+      const chunk = await transfer.next(request.view as View).catch((error) => {
+        options.onEnd?.();
+        throw error;
+      });
+      if (transfer.isComplete) options.onEnd?.();
       // Bytes must be handed over before closing, and an empty response is allowed only after it.
       if (chunk !== undefined) request.respondWithNewView(chunk);
       if (transfer.isComplete) controller.close();
@@ -68,6 +74,7 @@ export function openResumingBody(first: Connection, options: ResumeOptions): Rea
     cancel(reason) {
       options.cancel(reason);
       transfer.disconnect(reason);
+      options.onEnd?.();
     },
   });
 }

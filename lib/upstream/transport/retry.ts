@@ -88,9 +88,12 @@ export function parseRetryAfter(headers: Headers, wallClock: () => number): numb
   return Math.max(0, at - (Number.isNaN(date) ? wallClock() : date));
 }
 
+// Not implemented, HTTP version not supported, and a loop: these do not change.
+const PERMANENT = [501, 505, 508];
+
 /** Reports whether the same request may succeed a little later. */
 export function isRetriableStatus(status: number): boolean {
-  return status === 408 || status === 429 || (status >= 500 && status !== 501 && status !== 505);
+  return status === 408 || status === 429 || (status >= 500 && !PERMANENT.includes(status));
 }
 
 /** Retries a request when the server reports that it is busy or failing, or when it cannot be reached. */

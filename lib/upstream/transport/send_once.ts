@@ -12,6 +12,10 @@ export interface TransportOptions {
   readonly client?: Deno.HttpClient | undefined;
   /** Time-out until the head of the response is received, in milliseconds; includes DNS, connecting and TLS. */
   readonly connectTimeout: number;
+  /** The `User-Agent` of the requests; default: that of the runtime. */
+  readonly userAgent?: string | undefined;
+  /** Returns the proxy that the runtime uses for a URL, as `host:port`, to name it in errors. */
+  readonly proxyOf?: ((url: URL) => string | undefined) | undefined;
   readonly onEvent?: OnUpstreamEvent | undefined;
 }
 
@@ -20,9 +24,10 @@ export interface TransportOptions {
  * head of the response is received. It throws `TransportError`, or the reason of the request's own signal.
  */
 export function createTransport(options: TransportOptions): Fetch {
-  const { fetch, client, connectTimeout, onEvent } = options;
+  const { fetch, client, connectTimeout, userAgent, proxyOf, onEvent } = options;
   return async (request) => {
-    const { host, pathname: path } = new URL(request.url);
+    const url = new URL(request.url);
+    const { host, pathname: path } = url;
     const { method } = request;
     const timeout = new AbortController();
     const timer = setTimeout(() => {
@@ -30,17 +35,25 @@ export function createTransport(options: TransportOptions): Fetch {
     }, connectTimeout);
     try {
       const signal = AbortSignal.any([request.signal, timeout.signal]);
-      const once = new Request(request, { signal, redirect: "manual" });
+      const headers = new Headers(request.headers);
+      if (userAgent !== undefined) headers.set("user-agent", userAgent);
+      const once = new Request(request, { signal, headers, redirect: "manual" });
       const response = await (client === undefined ? fetch(once) : fetch(once, { client }));
       onEvent?.({ type: "request", host, method, path, status: response.status });
       return response;
     } catch (error) {
       request.signal.throwIfAborted();
-      const failure = toTransportError(error);
+      const failure = withProxy(toTransportError(error), proxyOf?.(url));
       onEvent?.({ type: "error", host, method, path, reason: failure.message });
       throw failure;
     } finally {
       clearTimeout(timer);
     }
   };
+}
+
+function withProxy(error: TransportError, proxy: string | undefined): TransportError {
+  if (proxy === undefined) return error;
+  const message = `${error.message} (through the proxy ${proxy})`;
+  return new TransportError(error.failure, message, { cause: error.cause });
 }

@@ -46,12 +46,12 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /CaUsedAsEndEntity/i,
     "certificate",
-    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE",
+    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME",
   ],
   [
     /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
     "certificate",
-    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file in the configuration",
+    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file with --ca-file HOST=FILE or in the configuration",
   ],
   [/invalid peer certificate|certificate/i, "certificate", "its certificate cannot be trusted"],
   [
@@ -72,6 +72,7 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
     "there is no network route to it",
   ],
   [/timed? ?out/i, "timeout", "it did not answer in time"],
+  [/requires net access/i, "blocked", "it is a metadata service or another address that crpe must not contact"],
   [/port \d+ are blocked|bad port/i, "blocked", "its port must not be used for HTTP"],
   [/invalid HTTP version|invalid header|parsed|message head is too large/i, "not-http", "it does not speak HTTP"],
   [

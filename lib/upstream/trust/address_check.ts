@@ -1,10 +1,21 @@
-import { isIpLiteral, isPrivateHost } from "./private_address.ts";
+import { type AddressClass, classifyHost, innermost, isIpLiteral } from "./private_address.ts";
 
-/** Resolves a name to its addresses. An error is ignored, because the connection itself then fails. */
-export type ResolveHost = (hostname: string) => Promise<readonly string[]>;
+/**
+ * Resolves a name to its addresses. `undefined` means that this machine does not resolve the name itself, because a
+ * proxy does. An error means that the addresses are not known.
+ */
+export type ResolveHost = (hostname: string) => Promise<readonly string[] | undefined>;
 
-/** Reports whether a URL leads to a private address. */
-export type AddressCheck = (url: URL) => Promise<boolean>;
+/** The class of a URL's host. */
+export interface CheckedAddress {
+  /** The innermost class of the name and of its addresses. */
+  readonly class: AddressClass;
+  /** Whether the addresses are known, or need not be. */
+  readonly isResolved: boolean;
+}
+
+/** Returns the class of a URL's host. */
+export type AddressCheck = (url: URL) => Promise<CheckedAddress>;
 
 /** Options of an address check. */
 export interface AddressCheckOptions {
@@ -20,33 +31,43 @@ const RESULT_LIFETIME = 30_000;
 const MAX_REMEMBERED = 500;
 
 /**
- * Creates a check that recognizes private hosts by their name and by the addresses that the name resolves to. It
- * prevents a redirect or a token realm of an honest upstream from reaching the internal network. It does not pin the
- * address of the later connection, because the runtime's `fetch` offers no way to do that.
+ * Creates a check that recognizes hosts that are not public by their name and by the addresses that the name resolves
+ * to. It prevents a redirect or a token realm of an honest upstream from reaching the internal network. It does not pin
+ * the address of the later connection, because the runtime's `fetch` offers no way to do that.
  */
 export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
   const { resolveHost, now, timeout = 2000 } = options;
-  const known = new Map<string, { isPrivate: Promise<boolean>; until: number }>();
+  const known = new Map<string, { checked: Promise<CheckedAddress>; until: number }>();
 
   return async ({ hostname }) => {
-    if (isPrivateHost(hostname)) return true;
-    if (resolveHost === undefined || isIpLiteral(hostname)) return false;
+    const byName = classifyHost(hostname);
+    if (byName === "forbidden" || resolveHost === undefined || isIpLiteral(hostname)) {
+      return { class: byName, isResolved: true };
+    }
     const held = known.get(hostname);
-    if (held !== undefined && now() < held.until) return await held.isPrivate;
+    if (held !== undefined && now() < held.until) return await held.checked;
     if (known.size >= MAX_REMEMBERED) known.clear();
-    const isPrivate = anyPrivate(resolveHost, hostname, timeout);
-    known.set(hostname, { isPrivate, until: now() + RESULT_LIFETIME });
-    return await isPrivate;
+    const checked = resolve(resolveHost, hostname, timeout);
+    const entry = { checked, until: now() + RESULT_LIFETIME };
+    known.set(hostname, entry);
+    const result = await checked;
+    // The next check tries again.
+    if (!result.isResolved && known.get(hostname) === entry) known.delete(hostname);
+    return result;
   };
 }
 
-async function anyPrivate(resolveHost: ResolveHost, hostname: string, timeout: number): Promise<boolean> {
+async function resolve(resolveHost: ResolveHost, hostname: string, timeout: number): Promise<CheckedAddress> {
+  const byName = classifyHost(hostname);
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<string[]>((resolve) => timer = setTimeout(() => resolve([]), timeout));
+  const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error("late")), timeout));
   try {
-    // A failed lookup counts as public. The connection repeats the lookup and fails with a reason.
-    const addresses = await Promise.race([resolveHost(hostname).catch((): string[] => []), late]);
-    return addresses.some((address) => isPrivateHost(address));
+    const addresses = await Promise.race([resolveHost(hostname), late]);
+    if (addresses?.length === 0) return { class: byName, isResolved: false };
+    return { class: innermost([byName, ...(addresses ?? []).map(classifyHost)]), isResolved: true };
+  } catch {
+    // A resolver that fails or is late says nothing about the address that a connection would use.
+    return { class: byName, isResolved: false };
   } finally {
     clearTimeout(timer);
   }

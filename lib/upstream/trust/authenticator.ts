@@ -1,184 +1,206 @@
 import { type Challenge, parseChallenges, selectChallenge } from "../../http/challenge.ts";
-import { RegistryError } from "../../oci/error.ts";
-import type { OnUpstreamEvent } from "../transport/events.ts";
+import type { RegistryError } from "../../oci/error.ts";
 import type { Fetch, Middleware } from "../transport/middleware.ts";
-import type { AddressCheck } from "./address_check.ts";
-import { whyCredentialWithheld, whyRealmRefused } from "./credential_scope.ts";
 import type { Credential } from "./docker_config.ts";
-import { formatBasic, requestToken, type Token } from "./token.ts";
+import { formatBasic } from "./token.ts";
+import { type Authorization, serverOf, TokenSource, type TokenSourceOptions } from "./token_source.ts";
 
 /** Options of an `Authenticator`. */
-export interface AuthOptions {
-  /** The endpoint that the credential belongs to. */
-  readonly registry: URL;
-  readonly credential?: Credential | undefined;
-  /** Sends a request to a token server. */
-  readonly tokenFetch: Fetch;
-  readonly isPrivate: AddressCheck;
-  /** Monotonic clock, in milliseconds. */
-  readonly now: () => number;
-  /** In milliseconds; see `StallGuard`. */
-  readonly stallTimeout: number;
-  readonly onEvent?: OnUpstreamEvent | undefined;
+export interface AuthOptions extends TokenSourceOptions {
+  /**
+   * Returns the credential for a repository of the registry. It is called for each request, because the file that it is
+   * read from may change.
+   *
+   * @param repository the name on the registry; empty for a request outside a repository
+   */
+  readonly credentialFor?: ((repository: string) => Credential | undefined) | undefined;
 }
 
-/** What a request needs authorization for. */
-interface AuthTarget {
+/** A request that needs authorization. */
+interface Login {
+  readonly next: Fetch;
+  readonly request: Request;
   readonly url: URL;
   /** The repository; empty for a request outside a repository. */
   readonly repository: string;
+  /** Values of `Authorization` that were refused for this request. */
+  readonly refused: Set<string>;
 }
 
-/** A token, or the pending request for one. */
-interface TokenEntry {
-  readonly promise: Promise<Token>;
-  token?: Token;
+/** A token server that has failed for a request. */
+interface Failure {
+  readonly server: string;
+  readonly error: unknown;
 }
 
 const REPOSITORY = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\/[^/]+$/;
-const MAX_TOKENS = 1000;
+const MAX_CHALLENGES = 100;
+const MAX_DENIED = 1000;
 
 /**
- * Authenticates requests to one endpoint, and does so anonymously for registries that the endpoint redirects to. No
- * credential is sent before a 401 response; its challenge is answered, remembered, and applied in advance to later
- * requests. Tokens are kept per host and repository and renewed before they expire. Concurrent requests share one token
- * request.
+ * Authenticates requests to one endpoint, and does so anonymously for registries that the endpoint redirects to.
+ *
+ * A request is first sent without a credential, and the challenge of its 401 response is answered. A challenge is
+ * remembered only after its answer was accepted; later requests are then authorized in advance. When such a request is
+ * refused, its token is renewed once, and if that does not help, everything that was remembered is dropped and the
+ * request starts again without a credential. So a registry that moves its token server, or needs no login any more, is
+ * usable at once (fault 72).
  */
 export class Authenticator {
   readonly #options: AuthOptions;
-  readonly #challenges = new Map<string, Challenge>();
-  readonly #tokens = new Map<string, TokenEntry>();
-  #withheld: string | undefined;
+  readonly #tokens: TokenSource;
+  readonly #proven = new Map<string, Challenge>();
+  // The authorization with which a repository was denied (403), although it was new.
+  readonly #denied = new Map<string, string>();
 
   constructor(options: AuthOptions) {
     this.#options = options;
+    this.#tokens = new TokenSource(options);
   }
 
   /** The reason why a configured credential was not used. */
   get withheld(): string | undefined {
-    return this.#withheld;
+    return this.#tokens.withheld;
   }
 
-  /** The middleware. It sends each request at most twice, and returns the 401 if the second try fails as well. */
-  readonly middleware: Middleware = (next) => async (request) => {
-    const url = new URL(request.url);
-    const target = { url, repository: REPOSITORY.exec(url.pathname)?.[1] ?? "" };
-    const known = this.#challenges.get(url.origin);
-    const first = known === undefined ? undefined : await this.#answer(known, target, undefined);
-    const response = await next(withAuthorization(request, first));
-    if (response.status !== 401) return response;
-
-    const challenge = selectChallenge(parseChallenges(response.headers.get("www-authenticate"))) ?? known ??
-      await this.#ping(next, url, request.signal);
-    if (challenge === undefined) return response;
-    this.#challenges.set(url.origin, withoutScope(challenge));
-    const second = await this.#answer(challenge, target, first).catch(async (error) => {
-      await response.body?.cancel();
-      throw error;
-    });
-    // There is no credential, or the same one was just refused.
-    if (second === undefined || (second === first && challenge.scheme === "basic")) return response;
-    await response.body?.cancel();
-    return await next(withAuthorization(request, second));
-  };
+  /** The error of the token server when it refused the credential the last time that it was sent. */
+  get refusedLogin(): RegistryError | undefined {
+    return this.#tokens.refusedLogin;
+  }
 
   /**
-   * Returns the `Authorization` for a challenge; `undefined` when there is no credential.
+   * Returns the middleware for requests about a repository. It sends a request at most twice as long as no login has
+   * worked, and at most twice more after one did; then it returns the 401.
    *
-   * @param refused the value that was just refused
+   * @param path the name of the repository on the registry; empty for a request outside a repository
    */
-  async #answer(
-    challenge: Challenge,
-    target: AuthTarget,
-    refused: string | undefined,
-  ): Promise<string | undefined> {
-    if (challenge.scheme === "bearer") return await this.#bearer(challenge, target, refused);
-    const { username, password } = this.#credentialFor(target.url) ?? {};
-    return password === undefined ? undefined : formatBasic(username ?? "", password);
+  forRepository(path: string): Middleware {
+    return (next) => async (request) => {
+      const url = new URL(request.url);
+      const repository = REPOSITORY.exec(url.pathname)?.[1] ?? (this.#isOwn(url) ? path : "");
+      const login: Login = { next, request, url, repository, refused: new Set() };
+      const known = this.#proven.get(url.origin);
+      const outcome = known === undefined ? undefined : await this.#sendAuthorized(login, known);
+      if (outcome instanceof Response) return outcome;
+      const hasFailed = outcome !== undefined || login.refused.size > 0;
+      // Another request may have replaced it in the meantime.
+      if (hasFailed && this.#proven.get(url.origin) === known) this.#proven.delete(url.origin);
+      return await this.#sendFromScratch(login, outcome);
+    };
   }
 
-  async #bearer(challenge: Challenge, target: AuthTarget, refused: string | undefined): Promise<string> {
-    const { url, repository } = target;
-    const registryToken = this.#credentialFor(url)?.registryToken;
-    if (registryToken !== undefined) return `Bearer ${registryToken}`;
-    const key = `${url.origin} ${repository}`;
-    let entry = this.#tokens.get(key);
-    if (entry === undefined || this.#isStale(entry, refused)) {
-      entry = { promise: this.#requestToken(challenge, target) };
-      this.#keep(key, entry);
+  /** Sends a request with a login that has worked before; the result is no response when it does not work any more. */
+  async #sendAuthorized(login: Login, known: Challenge): Promise<Response | Failure | undefined> {
+    const { next, request, url, refused } = login;
+    let challenge = known;
+    for (let isRenewal = false;; isRenewal = true) {
+      let authorization: Authorization | undefined;
+      try {
+        authorization = await this.#answer(challenge, login);
+      } catch (error) {
+        return { server: serverOf(challenge), error };
+      }
+      // There is no credential any more, or no other one than that which was just refused.
+      if (authorization === undefined || refused.has(authorization.value)) return undefined;
+      const response = await next(withAuthorization(request, authorization.value));
+      if (response.status === 403 && !isRenewal && this.#mayHaveExpired(login, challenge, authorization)) {
+        // Some registries answer 403, and not 401, to a token that has expired.
+        refused.add(authorization.value);
+        await response.body?.cancel();
+        continue;
+      }
+      if (response.status !== 401) {
+        this.#noteDenial(login, response, authorization);
+        return response;
+      }
+      refused.add(authorization.value);
+      await response.body?.cancel();
+      const offered = selectChallenge(parseChallenges(response.headers.get("www-authenticate")), url);
+      // Another token server is not believed yet: nvcr.io names one that expects a login when a token has expired.
+      if (isRenewal || offered === undefined || serverOf(offered) !== serverOf(known)) return undefined;
+      challenge = offered;
     }
-    return `Bearer ${(await entry.promise).value}`;
   }
 
-  #isStale({ token }: TokenEntry, refused: string | undefined): boolean {
-    return token !== undefined && (this.#options.now() >= token.renewAt || `Bearer ${token.value}` === refused);
-  }
-
-  #keep(key: string, entry: TokenEntry): void {
-    // The oldest entry is evicted: a Map keeps the order of insertion.
-    this.#tokens.delete(key);
-    if (this.#tokens.size >= MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value!);
-    this.#tokens.set(key, entry);
-    entry.promise.then((token) => entry.token = token, () => {
-      if (this.#tokens.get(key) === entry) this.#tokens.delete(key);
-    });
-  }
-
-  async #requestToken(challenge: Challenge, { url, repository }: AuthTarget): Promise<Token> {
-    const { registry, isPrivate, onEvent, tokenFetch: fetch, stallTimeout, now } = this.#options;
-    const realm = new URL(challenge.parameters.get("realm")!);
-    const asker = url.origin === registry.origin ? registry : new URL(url.origin);
-    let refused = whyRealmRefused(asker, realm);
-    if (
-      refused === undefined && realm.hostname !== asker.hostname && await isPrivate(realm) && !await isPrivate(asker)
-    ) {
-      refused = `${realm.host} resolves to a private address, but ${asker.host} is a public registry`;
+  async #sendFromScratch(login: Login, failure: Failure | undefined): Promise<Response> {
+    const { next, request, url, refused } = login;
+    const response = await next(request);
+    if (response.status !== 401) return response;
+    const challenge = selectChallenge(parseChallenges(response.headers.get("www-authenticate")), url) ??
+      await this.#ping(login);
+    if (challenge === undefined) return response;
+    let authorization: Authorization | undefined;
+    try {
+      // A token server that did not answer a moment ago is not asked twice for one request.
+      if (failure?.server === serverOf(challenge)) throw failure.error;
+      authorization = await this.#answer(challenge, login);
+    } catch (error) {
+      await response.body?.cancel();
+      throw error;
     }
-    if (refused !== undefined) {
-      onEvent?.({ type: "refused", host: asker.host, reason: refused });
-      throw new RegistryError("BAD_GATEWAY", `Cannot log in to ${asker.host} with its token server: ${refused}`);
-    }
-    let credential = this.#credentialFor(url);
-    const withheld = credential === undefined ? undefined : whyCredentialWithheld(asker, realm);
-    if (withheld !== undefined) {
-      this.#withheld = `the credential was not sent to the token server: ${withheld}`;
-      onEvent?.({ type: "refused", host: asker.host, reason: this.#withheld });
-      credential = undefined;
-    }
-    // An empty scope means the same as no scope: the client must determine it.
-    const scope = challenge.parameters.get("scope") ||
-      (repository === "" ? undefined : `repository:${repository}:pull`);
-    const service = challenge.parameters.get("service") || undefined;
-    return await requestToken({ realm, service, scope, credential, registryHost: asker.host }, {
-      fetch,
-      stallTimeout,
-      now,
-    });
+    if (authorization === undefined || refused.has(authorization.value)) return response;
+    await response.body?.cancel();
+    const second = await next(withAuthorization(request, authorization.value));
+    this.#noteDenial(login, second, authorization);
+    if (isAccepted(second.status)) this.#remember(url.origin, challenge);
+    else if (second.status === 401) this.#tokens.forget(url, login.repository);
+    return second;
   }
 
-  /** Returns the credential only for the origin of the registry, and not for other origins reached by a redirect. */
-  #credentialFor(url: URL): Credential | undefined {
-    return url.origin === this.#options.registry.origin ? this.#options.credential : undefined;
+  /** Returns the `Authorization` for a challenge; `undefined` when there is no credential. */
+  async #answer(challenge: Challenge, { url, repository, refused }: Login): Promise<Authorization | undefined> {
+    const credential = this.#isOwn(url) ? this.#options.credentialFor?.(repository) : undefined;
+    if (challenge.scheme !== "bearer") {
+      if (credential?.password === undefined) return undefined;
+      return { value: formatBasic(credential.username ?? "", credential.password), isNew: false };
+    }
+    if (credential?.registryToken !== undefined) return { value: `Bearer ${credential.registryToken}`, isNew: false };
+    const asker = this.#isOwn(url) ? this.#options.registry : new URL(url.origin);
+    return await this.#tokens.authorize({ challenge, asker, repository, credential, refused });
   }
 
-  /** Reads the challenge of `/v2/`, because some registries send it only there. */
-  async #ping(next: Fetch, url: URL, signal: AbortSignal): Promise<Challenge | undefined> {
-    if (url.origin !== this.#options.registry.origin || url.pathname === "/v2/") return undefined;
+  #mayHaveExpired({ url, repository }: Login, { scheme }: Challenge, { value, isNew }: Authorization): boolean {
+    return scheme === "bearer" && !isNew && this.#denied.get(`${url.origin} ${repository}`) !== value;
+  }
+
+  #noteDenial({ url, repository }: Login, { status }: Response, { value }: Authorization): void {
+    if (status !== 403) return;
+    if (this.#denied.size >= MAX_DENIED) this.#denied.clear();
+    this.#denied.set(`${url.origin} ${repository}`, value);
+  }
+
+  #remember(origin: string, { scheme, parameters }: Challenge): void {
+    if (this.#proven.size >= MAX_CHALLENGES) this.#proven.clear();
+    // The scope of one repository does not fit others, which derive theirs. Another scope is for the whole registry: that
+    // of ECR Public is `aws`.
+    const isOfRepository = /(?:^|\s)repository:/.test(parameters.get("scope") ?? "");
+    const kept = [...parameters].filter(([name]) => name !== "scope" || !isOfRepository);
+    this.#proven.set(origin, { scheme, parameters: new Map(kept) });
+  }
+
+  #isOwn(url: URL): boolean {
+    return url.origin === this.#options.registry.origin;
+  }
+
+  /** Reads the challenge of `/v2/`, because some registries send it only there. Its scope is not the repository's. */
+  async #ping({ next, url, request: { signal } }: Login): Promise<Challenge | undefined> {
+    if (!this.#isOwn(url) || url.pathname === "/v2/") return undefined;
     const headers = { "accept-encoding": "identity" };
     const response = await next(new Request(new URL("/v2/", url), { headers, signal, redirect: "manual" }));
     await response.body?.cancel();
     if (response.status !== 401) return undefined;
-    return selectChallenge(parseChallenges(response.headers.get("www-authenticate")));
+    const challenge = selectChallenge(parseChallenges(response.headers.get("www-authenticate")), url);
+    const parameters = [...challenge?.parameters ?? []].filter(([name]) => name !== "scope");
+    return challenge && { scheme: challenge.scheme, parameters: new Map(parameters) };
   }
 }
 
-/** Removes the scope of a challenge, so that the rest applies to other repositories too. */
-function withoutScope({ scheme, parameters }: Challenge): Challenge {
-  return { scheme, parameters: new Map([...parameters].filter(([name]) => name !== "scope")) };
+// Whether a response shows that the login is right. A refusal or a failure of the server says nothing about it.
+function isAccepted(status: number): boolean {
+  return status < 500 && ![401, 403, 407, 408, 429].includes(status);
 }
 
-function withAuthorization(request: Request, authorization: string | undefined): Request {
-  if (authorization === undefined) return request;
+function withAuthorization(request: Request, authorization: string): Request {
   const headers = new Headers(request.headers);
   headers.set("authorization", authorization);
   return new Request(request, { headers });

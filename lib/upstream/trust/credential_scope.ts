@@ -1,4 +1,4 @@
-import { canonicalHostname, isIpLiteral, isPrivateHost } from "./private_address.ts";
+import { canonicalHostname, isIpLiteral } from "./private_address.ts";
 
 // Second-level labels of country domains below which names are registered (`example.co.uk`).
 const COUNTRY_SECOND_LEVEL = new Set(
@@ -62,7 +62,14 @@ const SHARED_SUFFIXES = [
 const KNOWN_PAIRS: readonly (readonly [RegExp, RegExp])[] = [
   [/^(?:registry-1\.|index\.)?docker\.io$/, /^auth\.docker\.io$/],
   [/^lscr\.io$/, /^ghcr\.io$/],
-  [/^registry\.([a-z0-9-]+)\.aliyuncs\.com$/, /^dockerauth\.([a-z0-9-]+)\.aliyuncs\.com$/],
+  [/^nvcr\.io$/, /^authn\.nvidia\.com$/],
+  // Alibaba: the public registries, the instances of enterprises, and personal instances.
+  [/^registry(?:-vpc|-internal)?\.([a-z0-9-]+)\.aliyuncs\.com$/, /^dockerauth(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com$/],
+  [
+    /^[a-z0-9-]+-registry(?:-vpc)?\.([a-z0-9-]+)\.cr\.aliyuncs\.com$/,
+    /^dockerauth-ee(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com$/,
+  ],
+  [/^crpi-[a-z0-9-]+\.([a-z0-9-]+)\.personal\.cr\.aliyuncs\.com$/, /^dockerauth\.([a-z0-9-]+)\.aliyuncs\.com$/],
 ];
 
 /**
@@ -83,8 +90,7 @@ export function registrableDomain(host: string): string | undefined {
 
 /**
  * Returns the reason why a token server must not be contacted, even without a credential; `undefined` when it may be.
- * The realm must use https, unless the registry uses plain http too, and a public registry must not use a private
- * address.
+ * The realm must use https, unless the registry uses plain http too. `whyAddressRefused` checks its address.
  *
  * @param registry the URL of the endpoint whose challenge has the realm
  */
@@ -92,31 +98,39 @@ export function whyRealmRefused(registry: URL, realm: URL): string | undefined {
   if (realm.protocol !== "https:" && !(realm.protocol === "http:" && registry.protocol === "http:")) {
     return `${realm.host} does not use https`;
   }
-  if (realm.username !== "" || realm.password !== "") return "its URL has a user name or a password";
-  if (isPrivateHost(realm.hostname) && !isPrivateHost(registry.hostname)) {
-    return `${realm.host} is a private address, but ${registry.host} is a public registry`;
-  }
-  return undefined;
+  return realm.username !== "" || realm.password !== "" ? "its URL has a user name or a password" : undefined;
 }
 
 /**
  * Returns the reason why the credential of a registry must not be sent to a URL; `undefined` when it may be. It may be
- * sent only to the registry's own host (any port), to its registrable domain, or to the token server of a known pair.
+ * sent only to the registry's own host (any port), to its registrable domain, to the token server of a known pair, and
+ * to the hosts that the configuration names.
  *
  * @param registry the URL of the endpoint that the credential belongs to
+ * @param tokenHosts hosts of token servers that the configuration names for this registry
  */
-export function whyCredentialWithheld(registry: URL, target: URL): string | undefined {
+export function whyCredentialWithheld(
+  registry: URL,
+  target: URL,
+  tokenHosts: readonly string[] = [],
+): string | undefined {
   const refused = whyRealmRefused(registry, target);
   if (refused !== undefined) return refused;
   const from = canonicalHostname(registry.hostname);
   const to = canonicalHostname(target.hostname);
   if (from === undefined || to === undefined) return "its host is not valid";
-  if (from === to) return undefined;
+  if (from === to || isNamedHost(tokenHosts, target)) return undefined;
   const domain = registrableDomain(from);
   if (domain?.includes(".") && domain === registrableDomain(to)) return undefined;
   const isPair = KNOWN_PAIRS.some(([registryHost, realmHost]) => {
     const [a, b] = [registryHost.exec(from), realmHost.exec(to)];
     return a !== null && b !== null && a[1] === b[1];
   });
-  return isPair ? undefined : `${target.host} does not belong to ${registry.host}`;
+  if (isPair) return undefined;
+  return `${target.host} does not belong to ${registry.host}; if it does, name it in token-hosts of the configuration`;
+}
+
+/** Reports whether a list of hosts names the host of a URL, with its port or without any. */
+export function isNamedHost(hosts: readonly string[], { host, hostname }: URL): boolean {
+  return hosts.some((each) => each.toLowerCase() === host || each.toLowerCase() === hostname);
 }

@@ -12,10 +12,24 @@ export interface Credential {
   readonly registryToken?: string;
 }
 
+/** Reports whether two credentials are the same login. */
+export function isSameCredential(a: Credential | undefined, b: Credential | undefined): boolean {
+  return a === b ||
+    (a?.username === b?.username && a?.password === b?.password && a?.identityToken === b?.identityToken &&
+      a?.registryToken === b?.registryToken);
+}
+
+/** A credential, and the entry that it is from. */
+export interface FoundCredential {
+  readonly credential: Credential;
+  /** The number of path segments of the entry: the more, the more specific it is. */
+  readonly depth: number;
+}
+
 /** The credentials of docker's `config.json` or podman's `auth.json`. */
 export interface DockerConfig {
   /** Returns the credential for a repository: of the matching entries, the one with the longest path. */
-  credentialFor(host: string, path?: string): Credential | undefined;
+  find(host: string, path?: string): FoundCredential | undefined;
   /** The hosts that have an entry. */
   readonly hosts: readonly string[];
   /** Credential helper programs (`credHelpers`, `credsStore`). crpe does not run them. */
@@ -41,21 +55,23 @@ export function parseDockerConfig(bytes: Uint8Array, what = "the credentials fil
     if (name !== undefined && credential !== undefined && !entries.has(name)) entries.set(name, credential);
   }
   return {
-    credentialFor: (host, path = "") => findCredential(entries, normalizeHost(host), path),
+    find: (host, path = "") => findCredential(entries, normalizeHost(host), path),
     hosts: [...new Set([...entries.keys()].map((name) => name.split("/", 1)[0] as string))],
     helpers: readHelpers(json),
   };
 }
 
-function findCredential(entries: ReadonlyMap<string, Credential>, host: string, path: string): Credential | undefined {
-  let name = path === "" ? host : `${host}/${path}`;
-  for (;;) {
-    const found = entries.get(name);
-    if (found !== undefined) return found;
-    const slash = name.lastIndexOf("/");
-    if (slash < 0) return undefined;
-    name = name.slice(0, slash);
+function findCredential(
+  entries: ReadonlyMap<string, Credential>,
+  host: string,
+  path: string,
+): FoundCredential | undefined {
+  const segments = path === "" ? [] : path.split("/");
+  for (let depth = segments.length; depth >= 0; depth--) {
+    const credential = entries.get([host, ...segments.slice(0, depth)].join("/"));
+    if (credential !== undefined) return { credential, depth };
   }
+  return undefined;
 }
 
 function parseKey(key: string): string | undefined {

@@ -1,31 +1,29 @@
 import { RegistryError } from "../../oci/error.ts";
 import type { Middleware } from "../transport/middleware.ts";
 import type { AddressCheck } from "./address_check.ts";
+import { whyAddressRefused } from "./address_rule.ts";
 
 /** Options of `withRedirects`. */
 export interface RedirectOptions {
-  /** The endpoint of the requests. It may redirect to a private address only if its own address is private. */
+  /** The endpoint of the requests; `whyAddressRefused` decides what it may redirect to. */
   readonly registry: URL;
-  readonly isPrivate: AddressCheck;
+  readonly checkAddress: AddressCheck;
 }
 
 /** Maximum number of redirects that are followed for one request. */
 export const MAX_REDIRECTS = 10;
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-// Link-local addresses, in the form that a URL has: IPv4, IPv6, and IPv4 in IPv6. Metadata services of clouds, which
-// return secrets, use them; no registry stores its blobs there.
-const LINK_LOCAL = /^(?:169\.254\.|\[fe[89ab][0-9a-f]:|\[::ffff:a9fe:)/;
 // These headers are only for the first origin. In addition, storage services reject a signed URL that is sent with an
 // Authorization.
-const ORIGIN_HEADERS = ["authorization", "cookie", "proxy-authorization"];
+const ORIGIN_HEADERS = ["authorization", "cookie", "proxy-authorization", "via"];
 
 /**
- * Follows redirects of GET and HEAD. It follows at most ten, never from https to http and never from a public registry
- * to a private address, and does not send credentials to another origin. The resulting `Fetch` throws a `RegistryError`
+ * Follows redirects of GET and HEAD. It follows at most ten, never from https to http and never to an address
+ * that `whyAddressRefused` refuses, and does not send credentials to another origin. The resulting `Fetch` throws a `RegistryError`
  * `BAD_GATEWAY` for a redirect that is not followed.
  */
-export function withRedirects({ registry, isPrivate }: RedirectOptions): Middleware {
+export function withRedirects({ registry, checkAddress }: RedirectOptions): Middleware {
   return (next) => async (request) => {
     let current = request;
     for (let followed = 0;; followed++) {
@@ -43,10 +41,8 @@ export function withRedirects({ registry, isPrivate }: RedirectOptions): Middlew
       if (to.protocol !== "https:" && to.protocol !== "http:") throw refuse("its target is not an http or https URL");
       if (from.protocol === "https:" && to.protocol !== "https:") throw refuse(`${to.host} does not use https`);
       if (to.username !== "" || to.password !== "") throw refuse("its target has a user name or a password");
-      if (to.origin !== from.origin && await isPrivate(to) && !await isPrivate(registry)) {
-        throw refuse(`${to.host} is a private address, but ${registry.host} is a public registry`);
-      }
-      if (to.origin !== from.origin && LINK_LOCAL.test(to.hostname)) throw refuse(`${to.host} is a link-local address`);
+      const refused = to.origin === from.origin ? undefined : await whyAddressRefused(registry, to, checkAddress);
+      if (refused !== undefined) throw refuse(refused);
       const headers = new Headers(current.headers);
       if (to.origin !== from.origin) { for (const name of ORIGIN_HEADERS) headers.delete(name); }
       current = new Request(to, { method: request.method, headers, signal: request.signal, redirect: "manual" });

@@ -40,7 +40,7 @@ class Registries implements Upstream {
   openBlobWith(repo: string, digest: Digest, ask: UpstreamBlobOptions) {
     return this.of(repo).openBlobWith(repo, digest, ask);
   }
-  listTags = (repo: string) => this.of(repo).listTags();
+  listTags = (repo: string) => this.of(repo).listTags(repo);
   listReferrers = (repo: string) => this.of(repo).listReferrers();
 }
 

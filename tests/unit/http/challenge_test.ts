@@ -61,14 +61,39 @@ Deno.test("parseChallenges() parses several headers joined by Headers", () => {
   assertEquals(parseChallenges(headers.get("www-authenticate")).map(({ scheme }) => scheme), ["basic", "bearer"]);
 });
 
-const CHOICES: [name: string, header: string, scheme: string | undefined][] = [
-  ["prefers Bearer", `Basic realm="x", Bearer realm="https://a/t"`, "bearer"],
+const BASE = new URL("https://registry.example.com:5000/v2/a/manifests/1");
+const CHOICES: [name: string, header: string, scheme: string | undefined, realm?: string][] = [
+  ["prefers Bearer", `Basic realm="x", Bearer realm="https://a/t"`, "bearer", "https://a/t"],
   ["selects Basic when Bearer has no realm", `Bearer service="s", Basic realm="x"`, "basic"],
-  ["selects Basic when the realm of Bearer is not a URL", `Bearer realm="/token", Basic realm="x"`, "basic"],
+  ["selects Basic when the realm of Bearer is a name", `Bearer realm="registry", Basic realm="x"`, "basic"],
+  ["selects Basic when the realm of Bearer is a text", `Bearer realm="log in/out here", Basic realm="x"`, "basic"],
+  ["selects Basic when the realm of Bearer has another scheme", `Bearer realm="file:///x", Basic realm="x"`, "basic"],
+  [
+    "selects the next Bearer when the first has no realm",
+    `Bearer, Bearer realm="https://a/t"`,
+    "bearer",
+    "https://a/t",
+  ],
+  [
+    "[72] resolves a realm that is a path against the registry",
+    `Bearer realm="/service/token?a=b",service="s"`,
+    "bearer",
+    "https://registry.example.com:5000/service/token?a=b",
+  ],
+  [
+    "[72] resolves a realm without a scheme",
+    `Bearer realm="//auth.example.com/t"`,
+    "bearer",
+    "https://auth.example.com/t",
+  ],
   ["accepts Basic without a realm", "Basic", "basic"],
   ["ignores other schemes", `Digest qop="auth", Negotiate`, undefined],
 ];
 
-for (const [name, header, scheme] of CHOICES) {
-  Deno.test(`selectChallenge() ${name}`, () => assertEquals(selectChallenge(parseChallenges(header))?.scheme, scheme));
+for (const [name, header, scheme, realm] of CHOICES) {
+  Deno.test(`selectChallenge() ${name}`, () => {
+    const chosen = selectChallenge(parseChallenges(header), BASE);
+    assertEquals(chosen?.scheme, scheme);
+    if (realm !== undefined) assertEquals(chosen?.parameters.get("realm"), realm);
+  });
 }

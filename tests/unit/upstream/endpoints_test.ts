@@ -4,6 +4,7 @@ import {
   createEndpointSelector,
   createSingleEndpointSelector,
   defaultEndpointUrl,
+  type HttpClientOptions,
   listWellKnownUpstreams,
   type UpstreamEntry,
 } from "../../../lib/upstream/endpoints.ts";
@@ -94,6 +95,58 @@ Deno.test("createEndpointSelector() creates one HTTP client per entry with certi
   assertEquals(select("quay.io")?.[0]?.client, undefined);
   assertEquals(made, [["PEM"]]);
 });
+
+Deno.test("createEndpointSelector() trusts the system's authorities everywhere, with one HTTP client", () => {
+  const made: HttpClientOptions[] = [];
+  const createHttpClient = (options: HttpClientOptions) => {
+    made.push(options);
+    return { id: made.length } as unknown as Deno.HttpClient;
+  };
+  const clientCertificate = { cert: "CERT", key: "KEY" };
+  const entries = [{ host: "a.example.com" }, { host: "b.example.com" }, { host: "*" }, {
+    host: "c.example.com",
+    caCerts: ["CA"],
+    clientCertificate,
+  }];
+  const select = createEndpointSelector(entries, { createHttpClient, readRootCerts: () => ["ROOT"] });
+  const own = { caCerts: ["ROOT", "CA"], ...clientCertificate };
+  assertEquals(made, [own]);
+  const [a, b, any, c] = ["a.example.com", "b.example.com", "x.example.com", "c.example.com"].map((host) =>
+    select(host)?.[0]?.client
+  );
+  assertEquals([a === b, a === any, a === c], [true, true, false]);
+  assertEquals(made, [own, { caCerts: ["ROOT"] }]);
+});
+
+const PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+Deno.test("createEndpointSelector() rejects certificates that cannot be used, and does without those of the system", () => {
+  assertThrows(
+    () => createEndpointSelector([{ host: "quay.io", caCerts: [PEM] }]),
+    TypeError,
+    "Cannot use the certificates",
+  );
+  const clientCertificate = { cert: "x", key: "y" };
+  assertThrows(() => createEndpointSelector([{ host: "quay.io", clientCertificate }]), TypeError, "certificate");
+  assertEquals(
+    createEndpointSelector([{ host: "quay.io" }], { readRootCerts: () => [PEM] })("quay.io")?.[0]?.client,
+    undefined,
+  );
+});
+
+const INSECURE: [name: string, entry: UpstreamEntry, urls: string[]][] = [
+  ["a host", { host: "reg.lan:5000", isInsecure: true }, ["https://reg.lan:5000/", "http://reg.lan:5000/"]],
+  ["an address without a scheme", { host: "reg.lan", url: "10.0.0.1/x", isInsecure: true }, [
+    "https://10.0.0.1/x",
+    "http://10.0.0.1/x",
+  ]],
+  ["a URL, whose scheme counts", { host: "reg.lan", url: "https://10.0.0.1", isInsecure: true }, ["https://10.0.0.1/"]],
+  ["a host that is not insecure", { host: "reg.lan" }, ["https://reg.lan/"]],
+];
+for (const [name, entry, urls] of INSECURE) {
+  Deno.test(`createEndpointSelector() uses plain HTTP after HTTPS for an insecure registry: ${name}`, () => {
+    assertEquals(createEndpointSelector([entry])(entry.host)?.map(({ url }) => url.href), urls);
+  });
+}
 
 for (
   const [url, reason] of [["ftp://x", "ftp:"], ["http://", "not a URL"], [

@@ -1,9 +1,10 @@
 import { parseNextLink } from "../../../lib/http/link.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
-import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
+import { type Descriptor, MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { startFaultUpstream } from "../../support/fault_upstream.ts";
-import { createTestSource, PATH, patternBytes, REPO } from "../../support/upstream_source.ts";
+import { type Fault, type FaultUpstream, startFaultUpstream } from "../../support/fault_upstream.ts";
+import { createTestSource, PATH, patternBytes, REGISTRY, REPO } from "../../support/upstream_source.ts";
 
 const BASE = new URL("https://registry.example.com/v2/a/tags/list?n=2");
 const LINKS: [name: string, header: string | null, expected: string | undefined][] = [
@@ -30,7 +31,7 @@ Deno.test("UpstreamSource lists the tags of all pages, sorted", async () => {
   await using upstream = startFaultUpstream({ tagsPerPage: 3 });
   const tags = ["b", "B", "10", "9", "a-b", "a.b", "a", "_"];
   for (const tag of tags) upstream.addImage(PATH, tag);
-  assertEquals(await createTestSource(upstream.url).source.listTags(REPO), [...tags].sort());
+  assertEquals(await createTestSource(upstream.url).source.listTags(REPO), { tags: [...tags].sort(), isMore: false });
   assertEquals(upstream.requests.map(({ query }) => new URLSearchParams(query).get("last")), [null, "B", "a-b"]);
 });
 
@@ -38,35 +39,131 @@ Deno.test("UpstreamSource treats a tag list of null as empty, and ignores invali
   await using upstream = startFaultUpstream();
   const { source } = createTestSource(upstream.url);
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":null}`, times: 1 });
-  assertEquals(await source.listTags(REPO), []);
+  assertEquals(await source.listTags(REPO), { tags: [], isMore: false });
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":["a","../b",5,"a"]}` });
-  assertEquals(await source.listTags(REPO), ["a"]);
+  assertEquals(await source.listTags(REPO), { tags: ["a"], isMore: false });
 });
 
-for (
-  const target of [
-    "http://127.0.0.1:9/v2/team/app/tags/list?last=a",
-    "/v2/other/tags/list",
-    "//evil.example/v2/team/app/tags/list",
-  ]
-) {
-  Deno.test(`[67] UpstreamSource does not follow a Link to ${target}`, async () => {
+// The links of a registry whose list has the pages a, b; the second is at the query of the link.
+const NEXT: [name: string, target: string, expected: "followed" | "refused"][] = [
+  ["another scheme", "https://{host}/v2/team/app/tags/list?last=a", "followed"],
+  ["another name of the registry", "http://registry.internal/v2/team/app/tags/list?last=a", "followed"],
+  ["another port", "http://127.0.0.1:9/v2/team/app/tags/list?last=a", "followed"],
+  ["a host of an attacker", "//evil.example/v2/team/app/tags/list?last=a", "followed"],
+  ["an internal path", "/repository/mirror/v2/team/app/tags/list?last=a", "followed"],
+  ["a path without its prefix", "/v2/app/tags/list?last=a", "followed"],
+  ["another repository", "/v2/other/tags/list?last=a", "refused"],
+  ["a repository whose name ends alike", "/v2/myteam/app/tags/list?last=a", "refused"],
+  ["another resource", "/v2/team/app/manifests/1?last=a", "refused"],
+  ["a query without bound", `?last=a&x=${"x".repeat(5000)}`, "refused"],
+];
+for (const [name, target, expected] of NEXT) {
+  Deno.test(`[67] [73] UpstreamSource takes the query of a Link to ${name}, and asks no other host: ${expected}`, async () => {
     await using upstream = startFaultUpstream();
-    upstream.addImage(PATH, "a");
-    upstream.fail({ kind: "tags", headers: { Link: `<${target}>; rel="next"` } });
-    const { source, events } = createTestSource(upstream.url);
-    assertEquals(await source.listTags(REPO), ["a"]);
-    assertEquals([upstream.count(), events.at(-1)?.type], [1, "refused"]);
+    for (const tag of ["a", "b"]) upstream.addImage(PATH, tag);
+    const link = `<${target.replace("{host}", upstream.host)}>; rel="next"`;
+    upstream.fail({ kind: "tags", times: 1, status: 200, body: `{"tags":["a"]}`, headers: { Link: link } });
+    const sent: string[] = [];
+    const { source, events } = createTestSource(upstream.url, {
+      fetch: (request) => {
+        sent.push(new URL(request.url).host);
+        return fetch(request);
+      },
+    });
+    const isFollowed = expected === "followed";
+    assertEquals(
+      await source.listTags(REPO),
+      isFollowed ? { tags: ["a", "b"], isMore: false } : { tags: ["a"], isMore: false, isPartial: true },
+    );
+    assertEquals(sent, new Array(isFollowed ? 2 : 1).fill(upstream.host));
+    assertEquals(events.some(({ type }) => type === "refused"), !isFollowed);
   });
 }
 
-Deno.test("UpstreamSource ends the tag list at a page that links to itself", async () => {
-  await using upstream = startFaultUpstream();
-  upstream.addImage(PATH, "a");
-  upstream.fail({ kind: "tags", headers: { Link: `</v2/${PATH}/tags/list?n=1000>; rel="next"` } });
-  assertEquals(await createTestSource(upstream.url).source.listTags(REPO), ["a"]);
+const ENDLESS: [name: string, page: (n: number) => string[], next: (n: number) => string, requests: number][] = [
+  ["links to itself", () => ["a"], () => "n=1000", 1],
+  ["goes in a circle", (n) => [`a${n % 2}`], (n) => `p=${n % 2}`, 3],
+  ["has no new tags", () => ["a"], (n) => `p=${n}`, 4],
+  ["has only empty pages", () => [], (n) => `p=${n}`, 3],
+  ["has more than 200 pages", (n) => [`a${String(n).padStart(5, "0")}`], (n) => `p=${n}`, 200],
+  [
+    "has more than 200,000 tags",
+    (n) => Array.from({ length: 30_000 }, (_, i) => `a${n}-${String(i).padStart(5, "0")}`),
+    (n) => `p=${n}`,
+    7,
+  ],
+];
+for (const [name, page, next, requests] of ENDLESS) {
+  Deno.test(`[73] [89] UpstreamSource ends a tag list that ${name}, and marks it`, async () => {
+    let asked = 0;
+    const { source } = createTestSource("http://registry.test", {
+      fetch: () => {
+        asked++;
+        const headers = { link: `</v2/${PATH}/tags/list?${next(asked)}>; rel="next"` };
+        return Promise.resolve(Response.json({ tags: page(asked) }, { headers }));
+      },
+    });
+    const listed = await source.listTags(REPO);
+    assertEquals([listed?.isPartial, listed?.isMore, asked], [true, false, requests]);
+    assertEquals((listed?.tags.length ?? 0) <= 200_000, true);
+  });
+}
+
+Deno.test("[73] UpstreamSource requests a page of tags with one request, and follows links only as far as needed", async () => {
+  await using upstream = startFaultUpstream({ tagsPerPage: 2 });
+  for (const tag of ["a", "b", "c", "d", "e"]) upstream.addImage(PATH, tag);
+  const { source } = createTestSource(upstream.url);
+  assertEquals(await source.listTags(REPO, { limit: 2 }), { tags: ["a", "b"], isMore: true });
+  assertEquals(upstream.requests.map(({ query }) => query), [`?n=2&ns=${REGISTRY}`]);
+  assertEquals(await source.listTags(REPO, { after: "b", limit: 1 }), { tags: ["c"], isMore: true });
   assertEquals(upstream.count("tags"), 2);
+  assertEquals(await source.listTags(REPO, { after: "a", limit: 3 }), { tags: ["b", "c", "d"], isMore: true });
+  assertEquals(upstream.count("tags"), 4);
+  assertEquals(await source.listTags(REPO, { after: "d", limit: 5 }), { tags: ["e"], isMore: false });
+  assertEquals(await source.listTags(REPO, { after: "x" }), { tags: [], isMore: false });
+  assertEquals(await source.listTags(REPO, { limit: 0 }), { tags: [], isMore: true });
+  assertEquals(await source.listTags(`${REGISTRY}/no/such`, { limit: 2 }), undefined);
 });
+
+const ODD: [name: string, list: (query: URLSearchParams) => string[]][] = [
+  ["ignores n and last", () => ["a", "B", "c"]],
+  ["ignores last", (query) => ["B", "a", "c"].slice(0, Number(query.get("n") ?? 3))],
+  [
+    "lists without regard to case",
+    (query) => ["a", "B", "c"].filter((tag) => tag.toLowerCase() > (query.get("last") ?? "").toLowerCase()),
+  ],
+  ["lists the newest tag first", () => ["c", "a", "B"]],
+];
+for (const [name, list] of ODD) {
+  Deno.test(`[73] UpstreamSource lists every tag once over all pages of a registry that ${name}, and reads its list once`, async () => {
+    let asked = 0;
+    let time = 0;
+    const { source } = createTestSource("http://registry.test", {
+      now: () => time,
+      fetch: (request) => {
+        asked++;
+        const tags = list(new URL(request.url).searchParams);
+        const headers = tags.length < 3 && !request.url.includes("all=1")
+          ? { link: `<?all=1>; rel="next"` }
+          : undefined;
+        return Promise.resolve(Response.json({ tags }, { headers }));
+      },
+    });
+    const pages: string[] = [];
+    for (let after: string | undefined, isMore = true; isMore;) {
+      const page = await source.listTags(REPO, { after, limit: 1 });
+      pages.push(...page!.tags);
+      [after, isMore] = [page!.tags.at(-1), page!.isMore];
+    }
+    assertEquals(pages, ["B", "a", "c"]);
+    const before = asked;
+    assertEquals(before <= 4, true);
+    await source.listTags(REPO, { limit: 1 });
+    time = 60_000;
+    await source.listTags(REPO, { limit: 1 });
+    assertEquals(asked > before, true);
+  });
+}
 
 for (const [name, body] of [["not JSON", "<html>"], ["too large", patternBytes(4 * 1024 * 1024 + 1)]] as const) {
   Deno.test(`UpstreamSource rejects a tag list that is ${name}`, async () => {
@@ -88,14 +185,92 @@ Deno.test("UpstreamSource lists referrers with the referrers API", async () => {
   assertEquals(upstream.count("manifest"), 0);
 });
 
-Deno.test("UpstreamSource lists referrers from the referrers tag when there is no API", async () => {
+/** Adds an image, and a signature of it that only the referrers tag names. */
+function addSigned(upstream: FaultUpstream): { image: Descriptor; signature: Descriptor; tag: string } {
+  const { manifest: image, config } = upstream.addImage(PATH, "1");
+  const signature = addJson(upstream, { schemaVersion: 2, config, layers: [], subject: image });
+  const tag = image.digest.replace(":", "-");
+  addJson(upstream, { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [signature] }, tag);
+  return { image, signature, tag };
+}
+
+function addJson(upstream: FaultUpstream, document: object, tag?: string): Descriptor {
+  const mediaType = "manifests" in document ? MEDIA_TYPE.ociIndex : MEDIA_TYPE.ociManifest;
+  return upstream.addManifest(PATH, new TextEncoder().encode(JSON.stringify(document)), { tag, mediaType });
+}
+
+const HTML = { status: 200, body: "<html><body>Sign in</body></html>", headers: { "Content-Type": "text/html" } };
+const NO_API: [name: string, fault: Fault | undefined][] = [
+  ["404", undefined],
+  ...[301, 400, 401, 403, 405, 406, 410, 500, 501].map((status): [string, Fault] => [`${status}`, { status }]),
+  ["a login page", HTML],
+  ["a redirect to a login page", { redirectTo: "/signin" }],
+  ["a redirect that is not followed", { redirectTo: "http://169.254.169.254/" }],
+  ["an empty JSON object", { status: 200, body: "{}" }],
+  ["a JSON list", { status: 200, body: "[]" }],
+  ["a list in another format", { status: 200, body: `{"referrers":[]}` }],
+  ["a manifest", { status: 200, body: `{"schemaVersion":2,"config":{},"layers":[]}` }],
+  ["an index with invalid entries", { status: 200, body: `{"schemaVersion":2,"manifests":[1]}` }],
+];
+for (const [name, fault] of NO_API) {
+  Deno.test(`[73] UpstreamSource lists referrers by their tag when the API answers with ${name}`, async () => {
+    await using upstream = startFaultUpstream();
+    const { image, signature } = addSigned(upstream);
+    if (fault !== undefined) upstream.fail({ kind: "referrers", ...fault });
+    upstream.fail({ kind: "other", path: "/signin", ...HTML });
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), [signature]);
+  });
+}
+
+for (const status of [429, 503]) {
+  Deno.test(`[73] UpstreamSource reports that the referrers are not known when the API answers with ${status}`, async () => {
+    await using upstream = startFaultUpstream();
+    const { image } = addSigned(upstream);
+    upstream.fail({ kind: "referrers", status });
+    await assertRejects(() => createTestSource(upstream.url).source.listReferrers(REPO, image.digest), RegistryError);
+  });
+}
+
+const EMPTY: [name: string, body: string][] = [
+  ["an empty list", `{"schemaVersion":2,"manifests":[]}`],
+  ["null", `{"schemaVersion":2,"manifests":null}`],
+];
+for (const [name, body] of EMPTY) {
+  Deno.test(`[74] UpstreamSource believes the referrers API that answers with ${name}`, async () => {
+    await using upstream = startFaultUpstream();
+    const { image } = addSigned(upstream);
+    upstream.fail({ kind: "referrers", status: 200, body });
+    assertEquals(await createTestSource(upstream.url).source.listReferrers(REPO, image.digest), []);
+  });
+}
+
+Deno.test("[73] UpstreamSource does not take the children of an image for its referrers", async () => {
   await using upstream = startFaultUpstream();
-  const { manifest } = upstream.addImage(PATH, "1");
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [manifest] };
-  upstream.addManifest(PATH, new TextEncoder().encode(JSON.stringify(index)), {
-    tag: manifest.digest.replace(":", "-"),
+  const child = upstream.addImage(PATH, "1").manifest;
+  const other = upstream.addImage(PATH, "2").manifest;
+  const platform = { os: "linux", architecture: "amd64" };
+  const image = addJson(upstream, { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [child] }, "image");
+  const { source } = createTestSource(upstream.url);
+  // An image that is tagged with its own digest.
+  upstream.addManifest(PATH, upstream.bytesOf(PATH, image.digest), {
+    tag: image.digest.replace(":", "-"),
     mediaType: MEDIA_TYPE.ociIndex,
   });
-  const { source } = createTestSource(upstream.url);
-  assertEquals(await source.listReferrers(REPO, manifest.digest), [manifest]);
+  assertEquals(await source.listReferrers(REPO, image.digest), []);
+  // An index of another image under that tag, and an entry for the subject itself.
+  const mixed = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [{ ...other, platform }, child] };
+  addJson(upstream, mixed, child.digest.replace(":", "-"));
+  assertEquals(await source.listReferrers(REPO, child.digest), []);
+});
+
+Deno.test("[89] UpstreamSource does not read a list of referrers without end", async () => {
+  let asked = 0;
+  const { source } = createTestSource("http://registry.test", {
+    fetch: () => {
+      const headers = { link: `<?p=${++asked}>; rel="next"` };
+      return Promise.resolve(Response.json({ schemaVersion: 2, manifests: [] }, { headers }));
+    },
+  });
+  await assertRejects(() => source.listReferrers(REPO, computeDigest("x")), RegistryError, "does not end");
+  assertEquals(asked, 20);
 });

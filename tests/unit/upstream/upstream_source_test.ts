@@ -230,15 +230,15 @@ Deno.test("UpstreamSource logs in with the credential of its endpoint", async ()
 Deno.test("UpstreamSource looks up the credential of a repository", async () => {
   await using upstream = startFaultUpstream({ auth: { type: "basic", username: "alice", password: "secret-pw" } });
   const image = upstream.addImage(PATH, "1");
-  const asked: [string, string][] = [];
+  const asked: [string, string, string][] = [];
   const { source } = createTestSource(upstream.url, {
-    credentialFor: (host, path) => {
-      asked.push([host, path]);
+    credentialFor: ({ registryHost, endpoint, path }) => {
+      asked.push([registryHost, endpoint.url.host, path]);
       return AUTH;
     },
   });
   assertEquals(await source.resolve(REPO, "1"), image.manifest);
-  assertEquals(asked, [[upstream.host, PATH]]);
+  assertEquals(asked, [[REGISTRY, upstream.host, PATH]]);
 });
 
 const LOGINS: [

@@ -76,6 +76,23 @@ Deno.test("[21] UpstreamSource fails immediately and names the host when a conne
   assertEquals([waits, events.filter(({ type }) => type === "error").length], [[], 3]);
 });
 
+Deno.test("UpstreamSource names the proxy in the error of a connection", async () => {
+  const { source } = createTestSource("http://registry.test", {
+    proxyOf: ({ hostname }) => hostname === "registry.test" ? "proxy.lan:3128" : undefined,
+    fetch: () => Promise.reject(new TypeError("client error (Connect): Connection refused (os error 111)")),
+  });
+  const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+  const reason = "the connection was refused (through the proxy proxy.lan:3128)";
+  assertEquals(error.message, `Cannot read manifest 1 of ${REPO} from registry.test: ${reason}`);
+});
+
+Deno.test("[76] UpstreamSource passes on when a registry that limits requests may be asked again", async () => {
+  await using upstream = startFaultUpstream();
+  upstream.fail({ status: 429, headers: { "Retry-After": "90" } });
+  const error = await assertRejects(() => createTestSource(upstream.url).source.resolve(REPO, "1"), RegistryError);
+  assertEquals([error.code, error.retryAfter], ["TOOMANYREQUESTS", 90]);
+});
+
 Deno.test("[21] UpstreamSource fails immediately and names the host when the DNS fails", async () => {
   const { source, waits } = createTestSource("https://no-such-registry.invalid");
   const error = await assertRejects(() => source.statBlob(REPO, `sha256:${"0".repeat(64)}`), RegistryError);

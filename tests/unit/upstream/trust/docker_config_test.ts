@@ -59,13 +59,13 @@ const CASES: [name: string, auths: Record<string, unknown>, host: string, path: 
 
 for (const [name, auths, host, path, expected] of CASES) {
   Deno.test(`parseDockerConfig() finds ${name}`, () => {
-    assertEquals(parse({ auths }).credentialFor(host, path), expected);
+    assertEquals(parse({ auths }).find(host, path)?.credential, expected);
   });
 }
 
 Deno.test("parseDockerConfig() returns the same credential object each time", () => {
   const config = parse({ auths: { "quay.io": ALICE } });
-  assertEquals(config.credentialFor("quay.io", "a") === config.credentialFor("quay.io", "b"), true);
+  assertEquals(config.find("quay.io", "a")?.credential === config.find("quay.io", "b")?.credential, true);
 });
 
 Deno.test("parseDockerConfig() lists the credential helpers without running them", () => {

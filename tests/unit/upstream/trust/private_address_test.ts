@@ -1,5 +1,11 @@
-import { createAddressCheck } from "../../../../lib/upstream/trust/address_check.ts";
-import { isLoopbackHost, isPrivateHost } from "../../../../lib/upstream/trust/private_address.ts";
+import project from "../../../../deno.json" with { type: "json" };
+import { type CheckedAddress, createAddressCheck } from "../../../../lib/upstream/trust/address_check.ts";
+import {
+  type AddressClass,
+  classifyHost,
+  isLoopbackHost,
+  isPrivateHost,
+} from "../../../../lib/upstream/trust/private_address.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 const PRIVATE = [
@@ -92,30 +98,134 @@ for (const [host, expected] of LOOPBACK) {
   Deno.test(`isLoopbackHost() returns ${expected} for ${host}`, () => assertEquals(isLoopbackHost(host), expected));
 }
 
-const RESOLVED: [name: string, url: string, addresses: string[] | Error, expected: boolean][] = [
-  ["a public address", "https://registry.example.com/", ["93.184.216.34"], false],
-  ["a private address", "https://rebind.example.com/", ["10.0.0.1"], true],
-  ["a private address among public ones", "https://both.example.com/", ["93.184.216.34", "::1"], true],
-  ["no address", "https://none.example.com/", [], false],
-  ["a resolver that fails", "https://fails.example.com/", new Error("SERVFAIL"), false],
-  ["a private IP literal without a lookup", "https://127.0.0.1/", new Error("must not be called"), true],
+const CLASSES: Record<AddressClass, readonly string[]> = {
+  public: [
+    "docker.io",
+    "8.8.8.8",
+    "[64:ff9b::808:808]",
+    "[2002:808:808::]",
+    "[::ffff:8.8.8.8]",
+    "metadata.example.com",
+  ],
+  private: [
+    "10.0.0.1",
+    "0xa.0.0.1",
+    "012.0.0.1",
+    "167772161",
+    "[fd12::1]",
+    "[64:ff9b::a00:1]",
+    "[2002:a00:1::]",
+    "[::ffff:10.0.0.1]",
+    "[::8.8.8.8]",
+    "[::ffff:0:8.8.8.8]",
+    "[64:ff9b:1::8.8.8.8]",
+    "[2001:0:808:808::f7f7:f7f7]",
+    "[2606:4700::5efe:808:808]",
+    "registry.lan",
+  ],
+  loopback: [
+    "localhost",
+    "127.0.0.1",
+    "0.0.0.0",
+    "0x7f.1",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[::127.0.0.1]",
+  ],
+  forbidden: [
+    "169.254.169.254",
+    "0xa9fea9fe",
+    "0251.0376.0251.0376",
+    "2852039166",
+    "169.254.43518",
+    "168.63.129.16",
+    "100.100.100.200",
+    "192.0.0.192",
+    "224.0.0.1",
+    "255.255.255.255",
+    "[fe80::1]",
+    "[ff02::1]",
+    "[fd00:ec2::254]",
+    "[fd00:0ec2:0:0:0:0:0:254]",
+    "[fd20:ce::254]",
+    "[::ffff:169.254.169.254]",
+    "[::169.254.169.254]",
+    "[::ffff:0:169.254.169.254]",
+    "[64:ff9b::169.254.169.254]",
+    "[64:ff9b:1::169.254.169.254]",
+    "[2002:a9fe:a9fe::1]",
+    "[2001:0:a9fe:a9fe::1]",
+    "[2001:0:808:808::5601:5601]",
+    "[fe80::5efe:a9fe:a9fe]",
+    "[2606:4700::200:5efe:a9fe:a9fe]",
+    "metadata.google.internal",
+    "METADATA.google.internal.",
+    "metadata",
+    "user@example.com",
+  ],
+};
+for (const [expected, hosts] of Object.entries(CLASSES)) {
+  for (const host of hosts) {
+    Deno.test(`[90] classifyHost() returns ${expected} for ${host}`, () => assertEquals(classifyHost(host), expected));
+  }
+}
+
+Deno.test("[90] the permissions of the program deny only addresses that no registry uses", () => {
+  const { net } = project.permissions.default;
+  assertEquals(net.allow, true);
+  assertEquals(net.deny.filter((host) => classifyHost(host.replace(/\/\d+$/, "")) !== "forbidden"), []);
+  for (const host of ["169.254.0.0/16", "[fd00:ec2::254]", "168.63.129.16", "metadata.google.internal"]) {
+    assertEquals(net.deny.includes(host), true, host);
+  }
+});
+
+const RESOLVED: [name: string, url: string, addresses: string[] | Error | undefined, expected: CheckedAddress][] = [
+  ["a public address", "https://registry.example.com/", ["93.184.216.34"], { class: "public", isResolved: true }],
+  ["a private address", "https://rebind.example.com/", ["10.0.0.1"], { class: "private", isResolved: true }],
+  ["the innermost of several addresses", "https://both.example.com/", ["93.184.216.34", "10.0.0.1", "::1"], {
+    class: "loopback",
+    isResolved: true,
+  }],
+  ["a metadata address", "https://meta.example.com/", ["169.254.169.254"], { class: "forbidden", isResolved: true }],
+  ["no address", "https://none.example.com/", [], { class: "public", isResolved: false }],
+  ["a resolver that fails", "https://fails.example.com/", new Error("SERVFAIL"), {
+    class: "public",
+    isResolved: false,
+  }],
+  ["a name that a proxy resolves", "https://far.example.com/", undefined, { class: "public", isResolved: true }],
+  ["an IP literal without a lookup", "https://127.0.0.1/", new Error("must not be called"), {
+    class: "loopback",
+    isResolved: true,
+  }],
 ];
 for (const [name, url, addresses, expected] of RESOLVED) {
-  Deno.test(`createAddressCheck() returns ${expected} for ${name}`, async () => {
+  Deno.test(`[90] createAddressCheck() classifies ${name}`, async () => {
     const resolveHost = () => addresses instanceof Error ? Promise.reject(addresses) : Promise.resolve(addresses);
-    const isPrivate = createAddressCheck({ resolveHost, now: () => 0 });
-    assertEquals(await isPrivate(new URL(url)), expected);
+    assertEquals(await createAddressCheck({ resolveHost, now: () => 0 })(new URL(url)), expected);
   });
 }
+
+Deno.test("[90] createAddressCheck() does not take a late resolver for a public address, and asks again", async () => {
+  let asked = 0;
+  const never = Promise.withResolvers<string[]>();
+  const resolveHost = () => ++asked === 1 ? never.promise : Promise.resolve(["8.8.8.8"]);
+  const check = createAddressCheck({ resolveHost, now: () => 0, timeout: 5 });
+  const url = new URL("https://registry.example.com/");
+  assertEquals(await check(url), { class: "public", isResolved: false });
+  assertEquals(await check(url), { class: "public", isResolved: true });
+  never.resolve([]);
+});
 
 Deno.test("createAddressCheck() shares one lookup between concurrent checks, and repeats it after 30 s", async () => {
   let asked = 0;
   let time = 0;
   const resolveHost = () => Promise.resolve([++asked === 1 ? "8.8.8.8" : "10.0.0.1"]);
-  const isPrivate = createAddressCheck({ resolveHost, now: () => time });
+  const check = createAddressCheck({ resolveHost, now: () => time });
   const url = new URL("https://registry.example.com/");
-  assertEquals(await Promise.all([isPrivate(url), isPrivate(url)]), [false, false]);
-  assertEquals(asked, 1);
+  const all = await Promise.all([check(url), check(url)]);
+  assertEquals([all.map((each) => each.class), asked], [["public", "public"], 1]);
   time = 60_000;
-  assertEquals(await isPrivate(url), true);
+  assertEquals((await check(url)).class, "private");
 });

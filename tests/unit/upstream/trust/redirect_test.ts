@@ -1,10 +1,19 @@
 import { RegistryError } from "../../../../lib/oci/error.ts";
 import type { Fetch } from "../../../../lib/upstream/transport/middleware.ts";
-import { isPrivateHost } from "../../../../lib/upstream/trust/private_address.ts";
+import type { AddressCheck } from "../../../../lib/upstream/trust/address_check.ts";
+import { type AddressClass, classifyHost } from "../../../../lib/upstream/trust/private_address.ts";
 import { withRedirects } from "../../../../lib/upstream/trust/redirect.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const REGISTRY = "https://registry.example.com";
+
+// Names of the internet that resolve to addresses of other networks, or to none.
+const RESOLVED: Record<string, AddressClass> = {
+  "rebound.example.net": "private",
+  "metadata.example.net": "forbidden",
+};
+const check: AddressCheck = ({ hostname }) =>
+  Promise.resolve({ class: RESOLVED[hostname] ?? classifyHost(hostname), isResolved: hostname !== "late.example.net" });
 
 /** Creates a network in which each URL of `hops` redirects to its value, and records the requests. */
 function network(hops: Record<string, string>, registry = REGISTRY) {
@@ -16,15 +25,31 @@ function network(hops: Record<string, string>, registry = REGISTRY) {
       to === undefined ? new Response("found") : new Response(null, { status: 307, headers: { location: to } }),
     );
   };
-  const isPrivate = (url: URL) =>
-    Promise.resolve(isPrivateHost(url.hostname) || url.hostname === "rebound.example.net");
-  return { fetch: withRedirects({ registry: new URL(registry), isPrivate })(next), seen };
+  return { fetch: withRedirects({ registry: new URL(registry), checkAddress: check })(next), seen };
 }
 
 const START = `${REGISTRY}/v2/a/blobs/x`;
 const REFUSED: [name: string, location: string, registry: string, reason: string][] = [
   ["a downgrade from https to http", "http://cdn.example.net/x", REGISTRY, "does not use https"],
-  ["[19] a link-local address", "https://169.254.169.254/latest/meta-data", REGISTRY, "private address"],
+  ["[19] a link-local address", "https://169.254.169.254/latest/meta-data", REGISTRY, "link-local"],
+  ["[90] a metadata address in IPv6", "https://[fd00:ec2::254]/", REGISTRY, "metadata address"],
+  ["[90] a name of a metadata service", "https://metadata.google.internal/", REGISTRY, "metadata address"],
+  ["[90] a name that resolves to a metadata address", "https://metadata.example.net/", REGISTRY, "metadata address"],
+  ["[90] an IPv4 address behind NAT64", "https://[64:ff9b::10.0.0.1]/", REGISTRY, "private address"],
+  ["[90] a name that is not resolved in time", "https://late.example.net/", REGISTRY, "could not be resolved in time"],
+  ["[90] this machine, from a private registry", "http://127.0.0.1:6443/", "http://10.0.0.1", "this machine"],
+  [
+    "[90] a metadata address, from this machine",
+    "http://169.254.169.254/",
+    "http://127.0.0.1:5000",
+    "metadata address",
+  ],
+  [
+    "[90] a name of a metadata address, from a private registry",
+    "http://metadata.example.net/",
+    "http://10.0.0.1",
+    "metadata",
+  ],
   ["[19] this machine", "https://localhost:6443/api", REGISTRY, "private address"],
   ["[19] a private address in an unusual notation", "https://0x7f.1/", REGISTRY, "private address"],
   ["[19] a name that resolves to a private address", "https://rebound.example.net/x", REGISTRY, "private address"],
@@ -34,8 +59,9 @@ const REFUSED: [name: string, location: string, registry: string, reason: string
 ];
 for (const [name, location, registry, reason] of REFUSED) {
   Deno.test(`withRedirects() does not follow ${name}`, async () => {
-    const { fetch, seen } = network({ [START]: location }, registry);
-    const error = await assertRejects(() => fetch(new Request(START)), RegistryError, reason);
+    const start = `${registry}/v2/a/blobs/x`;
+    const { fetch, seen } = network({ [start]: location }, registry);
+    const error = await assertRejects(() => fetch(new Request(start)), RegistryError, reason);
     assertEquals([error.code, seen.length], ["BAD_GATEWAY", 1]);
   });
 }
@@ -53,6 +79,13 @@ const FOLLOWED: [name: string, from: string, location: string, to: string][] = [
     "http://10.0.0.1:5000/x",
     "http://10.0.0.2:9000/x",
     "http://10.0.0.2:9000/x",
+  ],
+  ["another port of the registry's own host", START, `${REGISTRY}:8443/x`, `${REGISTRY}:8443/x`],
+  [
+    "a registry of this machine to its storage",
+    "http://127.0.0.1:5000/x",
+    "http://localhost:9000/x",
+    "http://localhost:9000/x",
   ],
 ];
 for (const [name, from, location, to] of FOLLOWED) {
@@ -97,7 +130,7 @@ for (
 ) {
   Deno.test(`[19] withRedirects() does not follow a private registry's redirect to ${target}`, async () => {
     const sent: string[] = [];
-    const fetch = withRedirects({ registry: new URL("http://10.0.0.1"), isPrivate: () => Promise.resolve(true) })(
+    const fetch = withRedirects({ registry: new URL("http://10.0.0.1"), checkAddress: check })(
       (request) => {
         sent.push(request.url);
         return Promise.resolve(new Response(null, { status: 307, headers: { location: target } }));

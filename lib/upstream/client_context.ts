@@ -1,0 +1,73 @@
+import type { OnUpstreamEvent } from "./transport/events.ts";
+import type { RequestLimiter } from "./transport/request_limiter.ts";
+import type { RetryPolicy, Sleep } from "./transport/retry.ts";
+import type { RuntimeFetch } from "./transport/send_once.ts";
+import type { AddressCheck } from "./trust/address_check.ts";
+
+/** The time-outs of requests to an upstream, in milliseconds. */
+export interface Timeouts {
+  /** Until the head of the response is received; this includes DNS, connecting and TLS. */
+  readonly connect: number;
+  /** As `connect`, for an endpoint whose upstream has another one that can be tried instead. */
+  readonly connectOfSeveral: number;
+  /** Until a body makes progress; see `StallGuard`. */
+  readonly stall: number;
+  /** Until a request that waits for others may be sent. */
+  readonly queue: number;
+}
+
+/** The dependencies and settings that all endpoints share. */
+export interface ClientContext {
+  readonly fetch: RuntimeFetch;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number;
+  /** From 0 up to, but not including, 1. */
+  readonly random: () => number;
+  readonly sleep: Sleep;
+  readonly retry: RetryPolicy;
+  readonly timeouts: Timeouts;
+  readonly checkAddress: AddressCheck;
+  /** Limits the requests to all endpoints together. */
+  readonly limiter: RequestLimiter;
+  /** See `UpstreamOptions.userAgent`. */
+  readonly userAgent?: string | undefined;
+  /** See `UpstreamOptions.via`. */
+  readonly via?: (() => string | undefined) | undefined;
+  /** See `TransportOptions.proxyOf`. */
+  readonly proxyOf?: ((url: URL) => string | undefined) | undefined;
+  readonly onEvent?: OnUpstreamEvent | undefined;
+  /** Aborts every request. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A request to an endpoint. */
+export interface EndpointRequest {
+  /** Default: GET. */
+  readonly method?: "GET" | "HEAD";
+  /** The path of the repository on the registry, without the prefix of the endpoint. */
+  readonly path: string;
+  /** The resource below the repository: `manifests/latest`. */
+  readonly resource: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+  /** The action, for error messages: `read manifest latest of docker.io/library/nginx`. */
+  readonly action: string;
+  /** The caller has a fall-back, so the request is tried only once and with a short time-out. */
+  readonly isUrgent?: boolean | undefined;
+  /** Statuses outside 2xx that are returned instead of thrown. A 404 is never thrown. */
+  readonly accept?: readonly number[];
+  /** Whether the caller holds a slot of the endpoint for the whole transfer; see `EndpointClient.acquireBlob`. */
+  readonly hasSlot?: boolean;
+}
+
+/**
+ * The statuses with which a server refuses a HEAD that it may answer as a GET: redirects that are not followed, storage
+ * services with URLs signed for a GET (403), and servers that do not implement HEAD (fault 71).
+ */
+export const REFUSED_HEAD: readonly number[] = [
+  ...[300, 301, 302, 303, 307, 308],
+  ...[400, 401, 403, 404, 405, 406, 410, 411, 500, 501, 505],
+];
