@@ -37,6 +37,7 @@ const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock
  * @param ca additional certificate authorities for https, as PEM
  */
 export function createSender(ca?: string): (request: AgentRequest) => Promise<AgentAnswer> {
+  ignoreDestroyedBodies();
   return async ({ method, url, headers, body, signal }) => {
     const send = url.startsWith("https:") ? requestHttps : requestHttp;
     const length = body === undefined ? {} : { "content-length": `${body.length}` };
@@ -66,6 +67,19 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       if (!request.writableFinished) request.destroy();
     }
   };
+}
+
+let isIgnoring = false;
+
+// When a request is destroyed while its body is written, `node:http` of Deno 2.6 rejects a promise that only the runtime
+// has. It must not end the process: `readAnswer` reports the failure.
+function ignoreDestroyedBodies(): void {
+  if (isIgnoring) return;
+  isIgnoring = true;
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    const { reason } = event;
+    if (reason instanceof TypeError && reason.message.includes("request body stream errored")) event.preventDefault();
+  });
 }
 
 async function writeBody(request: ClientRequest, body: ReadableStream<Uint8Array>): Promise<void> {
