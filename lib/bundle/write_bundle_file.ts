@@ -120,7 +120,7 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
   for (let tries = 1; tries <= OPEN_TRIES; tries++) {
     const file = await Deno.open(temporary, { read: true, write: true, create: true, mode: 0o600 });
     try {
-      if (await lockFile(file) === "taken") {
+      if (await lockFile(file, temporary) === "taken") {
         throw new Error(
           `Cannot write ${path}: another crpe is writing it; wait for it to finish, or choose another name`,
         );

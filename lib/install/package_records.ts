@@ -1,4 +1,5 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { waitForLock } from "../files/file_lock.ts";
 import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
@@ -167,18 +168,20 @@ export class PackageRecords {
   }
 
   /**
-   * Waits for the installation lock and holds it until the returned handle is disposed of. If the folder is not
-   * writable or its file system does not support locks, the installation proceeds without a lock.
+   * Waits for the installation lock and holds it until the returned handle is disposed of. On a file system without
+   * locks, the installation proceeds without one.
+   *
+   * @throws {Error} when the folder is not writable, or the lock cannot be taken
    */
   async lock(): Promise<Disposable> {
-    let file: Deno.FsFile | undefined;
+    const path = `${this.#ingest}/install.lock`;
+    await createFolder(this.#ingest);
+    const file = await Deno.open(path, { write: true, create: true });
     try {
-      await createFolder(this.#ingest);
-      file = await Deno.open(`${this.#ingest}/install.lock`, { write: true, create: true });
-      await file.lock(true);
-    } catch {
-      file?.close();
-      return { [Symbol.dispose]() {} };
+      await waitForLock(file, path);
+    } catch (error) {
+      file.close();
+      throw error;
     }
     return { [Symbol.dispose]: () => file.close() };
   }

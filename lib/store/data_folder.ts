@@ -1,5 +1,6 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile, tryLockFile } from "../files/file_lock.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
@@ -21,22 +22,22 @@ export class FolderInUseError extends Error {
  * @throws {FolderInUseError} when another process serves the folder
  */
 export async function takeDataFolder(root: string): Promise<Disposable | undefined> {
+  const path = `${root}/${INGEST}/serving.lock`;
   let file: Deno.FsFile;
   try {
     await createFolder(`${root}/${INGEST}`);
-    file = await Deno.open(`${root}/${INGEST}/serving.lock`, { write: true, create: true });
+    file = await Deno.open(path, { write: true, create: true });
   } catch (error) {
     if (isNotWritable(error)) return undefined;
     throw error;
   }
-  // A file system without locks is used without one: there is no way to detect a second server.
-  if (await lockFile(file) === "taken") {
-    file.close();
-    throw new FolderInUseError(
-      `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
-    );
-  }
   try {
+    // A file system without locks is used without one: there is no way to detect a second server.
+    if (await lockFile(file, path) === "taken") {
+      throw new FolderInUseError(
+        `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
+      );
+    }
     // The trash is restored while writers are excluded: no collection is in progress then, so it is a left-over.
     using exclusion = await tryExcludeWriters(root);
     await sweepIngest(root, { minAge: exclusion === undefined ? STALE_MILLISECONDS : 0 });
@@ -46,12 +47,6 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     throw error;
   }
   return { [Symbol.dispose]: () => file.close() };
-}
-
-/** Reports whether an error means that the folder is not writable. */
-export function isNotWritable(error: unknown): boolean {
-  return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable ||
-    (error as { code?: string }).code === "EROFS";
 }
 
 /** Selects which temporary files are swept. */
@@ -127,7 +122,7 @@ async function isWanted(root: string, name: string): Promise<boolean> {
 export async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
-    if (await tryLockFile(file)) await removeIfPresent(path);
+    if (await tryLockFile(file, path)) await removeIfPresent(path);
   } catch (error) {
     // A file of another user is left to that user.
     if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;

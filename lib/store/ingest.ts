@@ -165,7 +165,7 @@ export class Ingest {
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file) && await isFileAt(path, file)) return file;
+    if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -176,6 +176,12 @@ async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
 
 async function openNew(path: string): Promise<Deno.FsFile> {
   const file = await Deno.open(path, { read: true, write: true, createNew: true });
-  await tryLockFile(file);
-  return file;
+  try {
+    await tryLockFile(file, path);
+    return file;
+  } catch (error) {
+    file.close();
+    await removeIfPresent(path);
+    throw error;
+  }
 }

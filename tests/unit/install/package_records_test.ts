@@ -57,11 +57,10 @@ Deno.test("[38] PackageRecords.lock() is exclusive", async () => {
   for (let i = 0; i < steps.length; i += 2) assertEquals(steps[i]?.[0], steps[i + 1]?.[0], steps.join());
 });
 
-Deno.test("PackageRecords.lock() resolves without a lock if the folder is not writable", async () => {
+Deno.test("[93] PackageRecords.lock() fails if the lock cannot be taken", async () => {
   await using folder = await TestFolder.create();
   await folder.write("data", "a file");
-  using lock = await new PackageRecords(`${folder.path}/data`).lock();
-  assertEquals(typeof lock[Symbol.dispose], "function");
+  await assertRejects(() => new PackageRecords(`${folder.path}/data`).lock());
 });
 
 Deno.test("[92] PackageRecords names a record that cannot be read, and lists the others", async () => {
