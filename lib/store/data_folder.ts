@@ -3,7 +3,7 @@ import { lockFile, tryLockFile } from "../files/file_lock.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
+import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
 import { tryExcludeWriters } from "./write_lease.ts";
 
@@ -86,6 +86,11 @@ export async function sweepPieces(root: string, isWanted: (digest: Digest) => bo
     const digest = digestOfPieces(name);
     if (isDigest(digest) && !isWanted(digest)) await removeIfPresent(`${root}/${INGEST}/${name}`);
   }
+}
+
+/** Removes partial files, except for those that a writer has locked. */
+export async function sweepPartials(root: string, digests: Iterable<Digest>): Promise<void> {
+  for (const digest of digests) await removeIfUnused(`${root}/${partialPath(digest)}`);
 }
 
 /** Removes stale temporary files that crashed writers left. Does nothing if the folder is missing or not writable. */
