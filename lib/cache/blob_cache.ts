@@ -161,7 +161,7 @@ export class BlobCache {
   async #startDownload(repo: string, digest: Digest): Promise<SharedDownload | Uncached | undefined> {
     let ingest: Ingest;
     try {
-      ingest = await this.#store.openIngest(digest);
+      ingest = await this.#store.openIngest(digest, repo);
     } catch (error) {
       const why = bypassReasonOf(error);
       if (why === undefined) throw error;

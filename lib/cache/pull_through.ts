@@ -1,11 +1,21 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentCatalog, OpenedBlob, ResolvedManifest } from "../content/source.ts";
+import type {
+  ContentCatalog,
+  ListOptions,
+  MissingReason,
+  OpenedBlob,
+  ReferrerList,
+  RepositoryPage,
+  ResolvedManifest,
+  TagPage,
+} from "../content/source.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { BlobCache, type BypassReason, bypassReasonOf, type CacheEvent, type SpaceManager } from "./blob_cache.ts";
 import { isComplete } from "./completeness.ts";
+import { MissingContent } from "./missing_content.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
 
 /** Options of a `PullThrough`. */
@@ -60,6 +70,7 @@ export class PullThrough implements ContentCatalog {
   readonly #manifests = new SingleFlight<ResolvedManifest | undefined>();
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #blobs: BlobCache;
+  readonly #missing: MissingContent;
   // Reasons that were reported already.
   readonly #reported = new Set<BypassReason>();
 
@@ -71,6 +82,7 @@ export class PullThrough implements ContentCatalog {
     this.#now = options.now ?? (() => performance.now());
     this.#warn = options.warn ?? (() => {});
     this.#onEvent = options.onEvent ?? (() => {});
+    this.#missing = new MissingContent({ store: options.store, upstream: options.upstream, now: this.#now });
     this.#blobs = new BlobCache({
       ...options,
       onDownloadEnd: () => this.#moveCompleteTags(),
@@ -119,21 +131,32 @@ export class PullThrough implements ContentCatalog {
     return this.#blobs.fetch(repo, blob, onProgress);
   }
 
-  async listTags(repo: string): Promise<string[] | undefined> {
-    return await this.#listUpstream(repo, (upstream) => upstream.listTags(repo)) ?? await this.#store.listTags(repo);
+  typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
+    return this.#store.typeOfManifest(repo, digest);
   }
 
-  listRepositories(): Promise<string[]> {
-    return this.#store.listRepositories();
+  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    const listed = await this.#listUpstream(repo, (upstream) => upstream.listTags(repo, options));
+    if (listed?.page !== undefined) return listed.page;
+    const held = await this.#store.listTags(repo, options);
+    // An upstream that knows nothing of the repository any more counts as one that does not answer.
+    return held === undefined || listed === undefined ? held : { ...held, isPartial: true };
   }
 
-  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
-    const found = new Map<Digest, Descriptor>();
-    for (const referrer of await this.#store.listReferrers(repo, digest)) found.set(referrer.digest, referrer);
-    for (const referrer of await this.#listUpstream(repo, (upstream) => upstream.listReferrers(repo, digest)) ?? []) {
-      found.set(referrer.digest, referrer);
-    }
-    return [...found.values()];
+  listRepositories(options?: ListOptions): Promise<RepositoryPage> {
+    return this.#store.listRepositories(options);
+  }
+
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    const { referrers: held } = await this.#store.listReferrers(repo, digest);
+    const listed = await this.#listUpstream(repo, (upstream) => upstream.listReferrers(repo, digest));
+    const found = new Map([...held, ...listed?.page ?? []].map((referrer) => [referrer.digest, referrer]));
+    const referrers = [...found.values()];
+    return listed === undefined || listed.page !== undefined ? { referrers } : { referrers, isPartial: true };
+  }
+
+  explainMissing(repo: string, tagOrDigest: string): Promise<MissingReason> {
+    return this.#missing.explain(repo, tagOrDigest);
   }
 
   async #resolve(repo: string, tagOrDigest: string): Promise<ResolvedManifest | undefined> {
@@ -190,7 +213,8 @@ export class PullThrough implements ContentCatalog {
     const fresh = cached === undefined
       ? await upstream.resolve(repo, tagOrDigest)
       : await upstream.headManifest(repo, tagOrDigest, options);
-    if (fresh === undefined || fresh.digest === cached?.digest) return fresh;
+    // The stored manifest keeps the media type that was stated first.
+    if (fresh === undefined || fresh.digest === cached?.digest) return fresh && cached;
     const held = await this.#store.resolve(repo, fresh.digest);
     const bytes = held === undefined ? await upstream.readManifest(repo, fresh.digest, options) : undefined;
     if (held === undefined && bytes === undefined) return undefined;
@@ -259,14 +283,21 @@ export class PullThrough implements ContentCatalog {
     return cached !== undefined && await isComplete(this.#store, repo, cached) ? cached : undefined;
   }
 
-  /** Lists content of the upstream; `undefined`, with a warning, if that fails. */
-  async #listUpstream<T>(repo: string, ask: (upstream: Upstream) => Promise<T>): Promise<T | undefined> {
-    if (this.#upstream === undefined) return undefined;
+  /**
+   * Lists content of the upstream. Gives no page, with a warning, if that fails.
+   *
+   * @returns `undefined` when there is no upstream for the repository
+   */
+  async #listUpstream<T>(
+    repo: string,
+    ask: (upstream: Upstream) => Promise<T>,
+  ): Promise<{ readonly page: T | undefined } | undefined> {
+    if (this.#upstream === undefined || this.#upstream.allows?.(repo) === false) return undefined;
     try {
-      return await ask(this.#upstream);
+      return { page: await ask(this.#upstream) };
     } catch (error) {
       this.#warn(`Listing only stored content of ${repo}: ${(error as Error).message}`);
-      return undefined;
+      return { page: undefined };
     }
   }
 }

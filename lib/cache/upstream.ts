@@ -23,6 +23,6 @@ export interface Upstream extends ContentSource {
   headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined>;
   readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined>;
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<UpstreamBlob | undefined>;
-  /** Implements `ContentCatalog.listReferrers`. */
+  /** Lists referrers as `ContentCatalog.listReferrers`. @throws {RegistryError} when the list is not available */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }

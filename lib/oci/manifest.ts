@@ -31,8 +31,9 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
 // The bounds of what a manifest costs: a document of 4 MiB can hold two million values. Images have at most 127 layers,
 // artifacts and build caches some hundreds.
-const LIMITS = { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 64, maxValues: 200_000 };
+const LIMITS = { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 64, maxValues: 100_000 };
 const MAX_DESCRIPTORS = 10_000;
+const MAX_ANNOTATIONS = 10_000;
 
 /** An image index or Docker manifest list: the manifests of several platforms. */
 export interface ImageIndex {
@@ -69,15 +70,16 @@ export function isIndexType(mediaType: string): boolean {
 }
 
 // The parsed form of a manifest lives as long as its bytes, which the caches of the store and of the upstreams hold.
-// Within, the key is the media type that was given for a document that states none; "" for any.
+// Within, the key is `STATED`, or the media type that was given for a document that states none ("" for none).
 const parsed = new WeakMap<Uint8Array, Map<string, Manifest>>();
 
 /**
  * Parses a manifest or index. The result is remembered for the array `bytes`, which must not be changed afterwards: a
- * manifest passes through several parsers on its way from an upstream into the store.
+ * manifest that is received from an upstream is needed parsed by the upstream, the cache and the store.
  *
  * @param contentType the Content-Type that a registry sent; used only when the document has no `mediaType`, which the
- *   image specification does not require
+ *   image specification does not require. Default: the one that was given first for these bytes, which is that of the
+ *   registry that sent them.
  * @throws {CorruptError} when the document is not a manifest, is Docker schema 1, exceeds a limit, or has both `layers`
  *   and `manifests` and is therefore ambiguous (CVE-2021-41190)
  */
@@ -85,7 +87,8 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   const given = stripParameters(contentType);
   const key = given !== undefined && isManifestType(given) ? given : "";
   const forBytes = parsed.get(bytes) ?? new Map<string, Manifest>();
-  const known = forBytes.get(STATED) ?? forBytes.get(key);
+  const [first] = forBytes.values();
+  const known = contentType === undefined ? first : forBytes.get(STATED) ?? forBytes.get(key);
   if (known !== undefined) return known;
   const json = parseJson(bytes, "the manifest", LIMITS);
   if (!isJsonObject(json)) throw new CorruptError("Cannot read the manifest: it is not a JSON object");
@@ -212,7 +215,11 @@ function readPlatform(value: Record<string, unknown>): Platform {
 }
 
 function readAnnotations(value: Record<string, unknown>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  );
+  const entries = Object.entries(value);
+  if (entries.length > MAX_ANNOTATIONS) {
+    throw new CorruptError(
+      `Cannot use the manifest: it has ${entries.length} annotations in one place, ${MAX_ANNOTATIONS} are allowed`,
+    );
+  }
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }

@@ -17,6 +17,10 @@ export interface IngestOptions {
   readonly fallbackPath: string;
   /** Final path of the content. */
   readonly target: string;
+  /** Awaited after the content was moved to its final path. */
+  readonly onCommit?: (() => Promise<void>) | undefined;
+  /** Called when the content could not be moved to its final path. */
+  readonly onCommitError?: ((error: unknown) => void) | undefined;
 }
 
 /**
@@ -114,7 +118,7 @@ export class Ingest {
     try {
       this.#verifier.finish();
       await this.#file.syncData();
-      await commitFile(this.path, this.#options.target);
+      await this.#moveToTarget();
       this.keep();
     } catch (error) {
       await this.abort();
@@ -135,6 +139,17 @@ export class Ingest {
     if (!this.#open) return;
     this.#open = false;
     this.#file.close();
+  }
+
+  async #moveToTarget(): Promise<void> {
+    const { target, onCommit, onCommitError } = this.#options;
+    try {
+      await commitFile(this.path, target);
+    } catch (error) {
+      onCommitError?.(error);
+      throw error;
+    }
+    await onCommit?.();
   }
 
   async #append(chunk: Uint8Array): Promise<void> {

@@ -1,25 +1,54 @@
+import type { ListOptions, RepositoryPage } from "../content/source.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { REPOSITORIES, revisionsPath } from "./layout.ts";
 
 /**
- * Lists the names of all repositories that have manifests, sorted by code unit.
+ * Lists the names of the repositories that have manifests, sorted by code unit. Reads only the folders that a page
+ * needs: those above its entries, and those of the entries.
  *
  * @param root the data folder
  */
-export async function listRepositories(root: string): Promise<string[]> {
-  const found: string[] = [];
-  const walk = async (folder: string, name: string) => {
-    for (const entry of await listFolder(folder) ?? []) {
-      if (!entry.isDirectory) continue;
-      if (entry.name === "_manifests") found.push(name);
-      else if (!entry.name.startsWith("_")) {
-        await walk(`${folder}/${entry.name}`, name === "" ? entry.name : `${name}/${entry.name}`);
-      }
+export async function listRepositories(
+  root: string,
+  { after, limit = Infinity }: ListOptions = {},
+): Promise<RepositoryPage> {
+  const repositories: string[] = [];
+  for await (const name of walkRepositories(root, after)) {
+    if (repositories.length >= limit) return { repositories, isMore: true };
+    repositories.push(name);
+  }
+  return { repositories, isMore: false };
+}
+
+/** Yields the names of the repositories that come after `after`, in order. */
+export async function* walkRepositories(root: string, after?: string): AsyncGenerator<string> {
+  const isLater = (name: string) => after === undefined || name > after;
+  // The names below a prefix are next to each other in the order of all names.
+  const mayHaveLater = (prefix: string) => isLater(prefix) || after!.startsWith(prefix);
+  async function* walk(prefix: string): AsyncGenerator<string> {
+    const folders = (await listFolder(`${root}/${REPOSITORIES}/${prefix}`) ?? [])
+      .filter(({ name, isDirectory }) => isDirectory && !name.startsWith("_"));
+    // `a-b` comes before `a/b`, but after `a`: a repository and the ones below it are different entries.
+    const steps = folders.flatMap(({ name }) => [name, `${name}/`]).sort();
+    for (const step of steps) {
+      const name = `${prefix}${step}`;
+      if (step.endsWith("/")) {
+        if (mayHaveLater(name)) yield* walk(name);
+      } else if (isLater(name) && isFolder(`${root}/${REPOSITORIES}/${name}/_manifests`)) yield name;
     }
-  };
-  await walk(`${root}/${REPOSITORIES}`, "");
-  return found.sort();
+  }
+  yield* walk("");
+}
+
+// Synchronous: another thread would cost more than the check.
+function isFolder(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
 }
 
 /**

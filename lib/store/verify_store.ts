@@ -115,7 +115,7 @@ async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>):
       else if (broken.has(child.digest)) users.set(child.digest, (users.get(child.digest) ?? new Set()).add(image));
     }
   };
-  for (const repo of await store.listRepositories()) {
+  for (const repo of (await store.listRepositories()).repositories) {
     for (const { tag, digest } of await store.listTagLinks(repo)) await visit(repo, digest, `${repo}:${tag}`);
     for (const digest of await store.listManifests(repo)) await visit(repo, digest, `${repo}@${digest}`);
   }

@@ -1,6 +1,7 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentSource, OpenedBlob } from "../content/source.ts";
+import type { ContentSource, ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -184,8 +185,11 @@ export class UpstreamSource implements ContentSource {
     });
   }
 
-  async listTags(repo: string): Promise<string[] | undefined> {
-    return await this.#query(repo, (client, path) => fetchTags(client, repo, path));
+  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
+    const all = await this.#query(repo, (client, path) => fetchTags(client, repo, path));
+    if (all === undefined) return undefined;
+    const { entries, isMore } = takePage(all, options);
+    return { tags: entries, isMore };
   }
 
   /** See `ContentCatalog.listReferrers`. */

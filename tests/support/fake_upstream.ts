@@ -1,5 +1,7 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
 import type { AskOptions, Upstream, UpstreamBlob } from "../../lib/cache/upstream.ts";
+import type { ListOptions, TagPage } from "../../lib/content/source.ts";
+import { takePage } from "../../lib/content/take_page.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
 import type { Descriptor } from "../../lib/oci/manifest.ts";
@@ -59,8 +61,11 @@ export class FakeUpstream implements Upstream {
     });
   }
 
-  listTags(): Promise<string[] | undefined> {
-    return this.#answer("tags", () => [...this.tags.keys()].sort());
+  listTags(_repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
+    return this.#answer("tags", () => {
+      const { entries, isMore } = takePage([...this.tags.keys()].sort(), options);
+      return { tags: entries, isMore };
+    });
   }
 
   listReferrers(): Promise<Descriptor[]> {

@@ -1,5 +1,14 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { ContentCatalog, ContentStore, OpenedBlob } from "../../lib/content/source.ts";
+import type {
+  ContentCatalog,
+  ContentStore,
+  ListOptions,
+  OpenedBlob,
+  ReferrerList,
+  RepositoryPage,
+  TagPage,
+} from "../../lib/content/source.ts";
+import { takePage } from "../../lib/content/take_page.ts";
 import { Verifier, verifyBytes } from "../../lib/content/verifier.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
 import { RegistryError } from "../../lib/oci/error.ts";
@@ -56,18 +65,23 @@ export class MemoryStore implements ContentStore, ContentCatalog {
     });
   }
 
-  listTags(repo: string): Promise<string[] | undefined> {
+  listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     return this.#answer("listTags", () => {
       const tags = this.#repositories.get(repo)?.tags;
-      return tags && [...tags.keys()].sort();
+      if (tags === undefined) return undefined;
+      const { entries, isMore } = takePage([...tags.keys()].sort(), options);
+      return { tags: entries, isMore };
     });
   }
 
-  listRepositories(): Promise<string[]> {
-    return this.#answer("listRepositories", () => [...this.#repositories.keys()].sort());
+  listRepositories(options: ListOptions = {}): Promise<RepositoryPage> {
+    return this.#answer("listRepositories", () => {
+      const { entries, isMore } = takePage([...this.#repositories.keys()].sort(), options);
+      return { repositories: entries, isMore };
+    });
   }
 
-  listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
     return this.#answer("listReferrers", () => {
       const found: Descriptor[] = [];
       for (const descriptor of this.#repositories.get(repo)?.manifests.values() ?? []) {
@@ -82,7 +96,7 @@ export class MemoryStore implements ContentStore, ContentCatalog {
           ...(annotations === undefined ? {} : { annotations }),
         });
       }
-      return found;
+      return { referrers: found };
     });
   }
 

@@ -192,5 +192,6 @@ function parseUpstream(text: string): UpstreamEntry {
       }: write HOST or HOST=URL, such as docker.io=http://mirror:5000`,
     );
   }
-  return { host, url };
+  // The name of the host has no default port any more: what the port says is in the URL.
+  return { host, url: url ?? (/^[^:]+:80$/.test(host) ? `http://${host}` : undefined) };
 }

@@ -37,7 +37,7 @@ async function openStore(tags: Readonly<Record<string, Content>>) {
       for (const [name, content] of Object.entries(names)) {
         if (await left.statBlob(REPO, digestOf(content)) !== undefined) held.push(name);
       }
-      return { held, tags: await left.listTags(REPO) };
+      return { held, tags: (await left.listTags(REPO))?.tags };
     },
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };

@@ -30,7 +30,7 @@ Deno.test("UpstreamSource lists the tags of all pages, sorted", async () => {
   await using upstream = startFaultUpstream({ tagsPerPage: 3 });
   const tags = ["b", "B", "10", "9", "a-b", "a.b", "a", "_"];
   for (const tag of tags) upstream.addImage(PATH, tag);
-  assertEquals(await createTestSource(upstream.url).source.listTags(REPO), [...tags].sort());
+  assertEquals((await createTestSource(upstream.url).source.listTags(REPO))?.tags, [...tags].sort());
   assertEquals(upstream.requests.map(({ query }) => new URLSearchParams(query).get("last")), [null, "B", "a-b"]);
 });
 
@@ -38,9 +38,9 @@ Deno.test("UpstreamSource treats a tag list of null as empty, and ignores invali
   await using upstream = startFaultUpstream();
   const { source } = createTestSource(upstream.url);
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":null}`, times: 1 });
-  assertEquals(await source.listTags(REPO), []);
+  assertEquals((await source.listTags(REPO))?.tags, []);
   upstream.fail({ kind: "tags", status: 200, body: `{"tags":["a","../b",5,"a"]}` });
-  assertEquals(await source.listTags(REPO), ["a"]);
+  assertEquals((await source.listTags(REPO))?.tags, ["a"]);
 });
 
 for (
@@ -55,7 +55,7 @@ for (
     upstream.addImage(PATH, "a");
     upstream.fail({ kind: "tags", headers: { Link: `<${target}>; rel="next"` } });
     const { source, events } = createTestSource(upstream.url);
-    assertEquals(await source.listTags(REPO), ["a"]);
+    assertEquals((await source.listTags(REPO))?.tags, ["a"]);
     assertEquals([upstream.count(), events.at(-1)?.type], [1, "refused"]);
   });
 }
@@ -64,7 +64,7 @@ Deno.test("UpstreamSource ends the tag list at a page that links to itself", asy
   await using upstream = startFaultUpstream();
   upstream.addImage(PATH, "a");
   upstream.fail({ kind: "tags", headers: { Link: `</v2/${PATH}/tags/list?n=1000>; rel="next"` } });
-  assertEquals(await createTestSource(upstream.url).source.listTags(REPO), ["a"]);
+  assertEquals((await createTestSource(upstream.url).source.listTags(REPO))?.tags, ["a"]);
   assertEquals(upstream.count("tags"), 2);
 });
 
