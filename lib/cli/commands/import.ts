@@ -27,7 +27,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   }
   const { data } = await readSettings(invocation, io);
   const warn = createWarning(io);
-  const store = new DiskStore(data, { warn });
+  const store = new DiskStore(data, { warn, isHashing: invocation.isSet("force") });
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
   const handover = place === undefined

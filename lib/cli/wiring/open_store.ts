@@ -5,6 +5,7 @@ import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
+import { LinkedStore } from "../../store/linked_store.ts";
 import type { Timeouts } from "../../upstream/endpoint_client.ts";
 import {
   createEndpointSelector,
@@ -38,6 +39,8 @@ export interface OpenStoreOptions {
   readonly limit?: number | undefined;
   /** Whether clients are waiting: an early error is then better than a long series of retries. */
   readonly isInteractive?: boolean;
+  /** Whether a blob counts as held only after its content was hashed once. */
+  readonly isHashing?: boolean;
   /** Called with problems that do not stop the command. */
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
@@ -52,7 +55,7 @@ const INTERACTIVE_WAIT = 5000;
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
 export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
   const { warn, onCacheEvent: onEvent } = options;
-  const store = new DiskStore(settings.data, { warn });
+  const store = new DiskStore(settings.data, { warn, isHashing: options.isHashing === true });
   const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
   // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
   const opened: { source?: PullThrough } = {};
@@ -61,7 +64,8 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
   });
   const source = opened.source = new PullThrough({
-    store,
+    // Clients see the content of the repositories that they name. Commands may use all content of the store.
+    store: options.isInteractive ? new LinkedStore(store) : store,
     upstream,
     space: room,
     tagTtl: settings.tagTtl,
