@@ -1,21 +1,26 @@
 import { parentOf } from "./durable.ts";
 
-/** Describes who may write a file: `/data/blobs belongs to root (uid 0, mode 755)`, for the nearest existing folder. */
-export function describeOwner(path: string): string {
-  for (let at = path;; at = parentOf(at)) {
+/** Who owns the folder that a file is to be written to. */
+export interface FolderOwner {
+  /** `root`, `uid 1000`, or `an unknown user`. */
+  readonly owner: string;
+  /** `/data/blobs belongs to root (mode 755)` */
+  readonly text: string;
+}
+
+/** Finds the nearest existing folder above a path, which must be writable to create, replace or remove a file. */
+export function describeOwner(path: string): FolderOwner {
+  for (let at = parentOf(path);; at = parentOf(at)) {
     let found: Deno.FileInfo;
     try {
       found = Deno.lstatSync(at);
     } catch (error) {
       const isAbsent = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
       if (isAbsent && parentOf(at) !== at) continue;
-      return `the owner of ${at} is not known`;
+      return { owner: "an unknown user", text: `${at} belongs to an unknown user` };
     }
-    const { isDirectory, uid, mode } = found;
-    // To create, replace or remove a file, its folder must be writable.
-    if (!isDirectory && parentOf(at) !== at) continue;
-    if (uid === null) return `${at} is not writable`;
-    const details = `uid ${uid}${mode === null ? "" : `, mode ${(mode & 0o7777).toString(8)}`}`;
-    return uid === 0 ? `${at} belongs to root (${details})` : `${at} belongs to another user (${details})`;
+    const owner = found.uid === null ? "an unknown user" : found.uid === 0 ? "root" : `uid ${found.uid}`;
+    const mode = found.mode === null ? "" : ` (mode ${(found.mode & 0o7777).toString(8)})`;
+    return { owner, text: `${at} belongs to ${owner}${mode}` };
   }
 }

@@ -1,5 +1,4 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
-import { drain } from "../bytes/file_stream.ts";
 import type { ListOptions, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
@@ -11,7 +10,7 @@ import { isTag } from "../oci/reference.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { PieceStore } from "./blob_store.ts";
 import { describeReferrer } from "./describe_referrer.ts";
-import { HeldBlobs } from "./held_blobs.ts";
+import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import {
   blobPath,
@@ -64,7 +63,7 @@ export class DiskStore implements PieceStore {
     const { warn = () => {}, cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } = options;
     this.#root = root;
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
-    this.health = new WriteHealth(warn);
+    this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath });
     const blobs = this.#blobs = new HeldBlobs({ root, warn, isHashing, isReadOnly });
@@ -144,7 +143,7 @@ export class DiskStore implements PieceStore {
   }
 
   /** Hashes a blob, and moves it to the quarantine if it is corrupt; see `HeldBlobs.check`. */
-  checkBlob(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<boolean> {
+  checkBlob(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
     return this.#blobs.check(digest, onChunk);
   }
 
@@ -222,9 +221,14 @@ export class DiskStore implements PieceStore {
   }
 
   async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    if (await this.statBlob(repo, expected.digest) === expected.size) await body.cancel();
-    else await this.#ingest(expected, body);
-    await this.linkBlob(repo, expected.digest);
+    const { digest, size } = expected;
+    if (await this.statBlob(repo, digest) === size) await body.cancel();
+    else {
+      // Does not resume a partial download: its content is not verified, and here the whole body is available.
+      const options = { ...this.#ingestOptions(digest), size };
+      await this.health.run(options.path, () => Ingest.writeWhole(options, body));
+    }
+    await this.linkBlob(repo, digest);
   }
 
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -259,22 +263,6 @@ export class DiskStore implements PieceStore {
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     const path = layerLinkPath(repo, digest);
     await this.health.run(this.#path(path), () => this.#links.write(path, digest));
-  }
-
-  async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    // Does not resume a partial download: its content is not verified, and here the whole body is available.
-    const ingest = await Ingest.open({ ...this.#ingestOptions(expected.digest), size: expected.size })
-      .catch(async (error) => {
-        await body.cancel(error);
-        throw error;
-      });
-    try {
-      await drain(body, (chunk) => ingest.write(chunk));
-    } catch (error) {
-      await ingest.abort();
-      throw error;
-    }
-    await ingest.commit();
   }
 
   #ingestOptions(digest: Digest, repo?: string): IngestOptions {

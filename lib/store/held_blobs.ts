@@ -22,6 +22,9 @@ export interface HeldBlobsOptions {
   readonly isReadOnly?: boolean | undefined;
 }
 
+/** The state of a blob's file. A corrupt one is moved aside when it is found. */
+export type BlobState = "intact" | "corrupt" | "missing";
+
 const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
 // Bounds of the memory. What is dropped is learned again from the manifests.
 const MAX_SIZES = 100_000;
@@ -34,7 +37,7 @@ export class HeldBlobs {
   readonly #sizes = new Map<Digest, number>();
   /** Blobs that were hashed by this process, with the size that they had. */
   readonly #intact = new Map<Digest, number>();
-  readonly #checks = new SingleFlight<boolean>();
+  readonly #checks = new SingleFlight<BlobState>();
 
   constructor(options: HeldBlobsOptions) {
     this.#options = options;
@@ -77,7 +80,7 @@ export class HeldBlobs {
     if (size === undefined || this.#intact.get(digest) === size) return size;
     const expected = this.#sizes.get(digest) ?? size;
     if (expected === size && !this.#options.isHashing) return size;
-    return await this.check(digest) ? this.statFile(digest) : undefined;
+    return await this.check(digest) === "intact" ? this.statFile(digest) : undefined;
   }
 
   /** Opens a blob, or a byte range of it; see `ContentSource.openBlob`. */
@@ -97,20 +100,21 @@ export class HeldBlobs {
    * Hashes a blob. Moves it to the quarantine if it is corrupt.
    *
    * @param onChunk awaited after each chunk of at most 1 MiB
-   * @returns whether the blob exists and is intact
+   * @returns the state in which it was found
    */
-  check(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<boolean> {
+  check(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
     return this.#checks.run(digest, async () => {
       const reason = await findRot(this.#path(digest), digest, onChunk);
       if (reason === undefined) {
         if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
         const size = this.statFile(digest);
         if (size !== undefined) this.#intact.set(digest, size);
-        return size !== undefined;
+        return "intact";
       }
       this.#intact.delete(digest);
-      if (reason !== "missing" && !this.#options.isReadOnly) await this.#moveAside(digest, reason);
-      return false;
+      if (reason === "missing") return "missing";
+      if (!this.#options.isReadOnly) await this.#moveAside(digest, reason);
+      return "corrupt";
     });
   }
 

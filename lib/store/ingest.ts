@@ -1,4 +1,4 @@
-import { CHUNK_BYTES } from "../bytes/file_stream.ts";
+import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
 import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
@@ -55,6 +55,21 @@ export class Ingest {
       throw error;
     }
     return ingest;
+  }
+
+  /** Writes a whole blob. Reads `body` to its end or cancels it. @throws {DigestMismatchError} as `commit` */
+  static async writeWhole(options: IngestOptions, body: ReadableStream<Uint8Array>): Promise<void> {
+    const ingest = await Ingest.open(options).catch(async (error) => {
+      await body.cancel(error);
+      throw error;
+    });
+    try {
+      await drain(body, (chunk) => ingest.write(chunk));
+    } catch (error) {
+      await ingest.abort();
+      throw error;
+    }
+    await ingest.commit();
   }
 
   /** Whether a later ingest can resume from the file: not when it is written to `fallbackPath`. */

@@ -37,6 +37,22 @@ export const FLAG = {
     value: "SIZE",
     summary: "size limit of the store, such as 20GiB; evicts the least recently used images [unlimited]",
   },
+  scrub: {
+    name: "scrub",
+    value: "DURATION",
+    summary: "read the whole store once in this time, slowly, to find corrupt blobs; 0 for never [30d]",
+  },
+  requireLogin: {
+    name: "require-login",
+    value: "FILE",
+    summary: "serve the registry only to the users in FILE (htpasswd -B)",
+  },
+  private: {
+    name: "private",
+    value: "HOST",
+    isRepeatable: true,
+    summary: "require a login only for images of HOST (with --require-login)",
+  },
   tlsCert: {
     name: "tls-cert",
     value: "FILE",
@@ -67,6 +83,9 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [FLAG.upstream, FLAG.upstreamCa, 
 export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
   FLAG.cacheMax,
+  FLAG.scrub,
+  FLAG.requireLogin,
+  FLAG.private,
   FLAG.tlsCert,
   FLAG.tlsKey,
   FLAG.logFormat,

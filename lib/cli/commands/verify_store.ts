@@ -62,7 +62,11 @@ function print(io: Io, { data, report, records, repairs }: Findings): void {
     io.out(`${digest}: ${reason}; ${users}; ${outcomes.get(digest) ?? advice}\n`);
   }
   for (const { path, reason, image } of links) {
-    io.out(`${data}/${path}: ${reason}; it belongs to ${image}; ${outcomes.get(path) ?? "crpe verify --repair rebuilds it"}\n`);
+    io.out(
+      `${data}/${path}: ${reason}; it belongs to ${image}; ${
+        outcomes.get(path) ?? "crpe verify --repair rebuilds it"
+      }\n`,
+    );
   }
   for (const { name, kind, reason } of records) io.out(`${toOneLine(reason)}; ${adviceOn(kind, name)}\n`);
   for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
@@ -145,7 +149,7 @@ class Repairs {
 
   async #fetch(store: DiskStore, { digest, uses }: BrokenBlob, link: string | undefined): Promise<Repair> {
     const what = link ?? digest;
-    if (await store.checkBlob(digest)) return { what, isRepaired: true, outcome: "read from the bundle" };
+    if (await store.checkBlob(digest) === "intact") return { what, isRepaired: true, outcome: "read from the bundle" };
     if (uses.length === 0) return { what, isRepaired: true, outcome: "moved aside" };
     const { source } = await this.#open();
     let reason = "no upstream has it";
