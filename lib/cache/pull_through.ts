@@ -14,6 +14,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { BlobCache, type BypassReason, bypassReasonOf, type CacheEvent, type SpaceManager } from "./blob_cache.ts";
+import { CatalogLists } from "./catalog_lists.ts";
 import { isComplete } from "./completeness.ts";
 import { MissingContent } from "./missing_content.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
@@ -70,6 +71,7 @@ export class PullThrough implements ContentCatalog {
   readonly #manifests = new SingleFlight<ResolvedManifest | undefined>();
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #blobs: BlobCache;
+  readonly #lists: CatalogLists;
   readonly #missing: MissingContent;
   // Reasons that were reported already.
   readonly #reported = new Set<BypassReason>();
@@ -82,6 +84,7 @@ export class PullThrough implements ContentCatalog {
     this.#now = options.now ?? (() => performance.now());
     this.#warn = options.warn ?? (() => {});
     this.#onEvent = options.onEvent ?? (() => {});
+    this.#lists = new CatalogLists({ store: options.store, upstream: options.upstream, warn: this.#warn });
     this.#missing = new MissingContent({ store: options.store, upstream: options.upstream, now: this.#now });
     this.#blobs = new BlobCache({
       ...options,
@@ -135,24 +138,16 @@ export class PullThrough implements ContentCatalog {
     return this.#store.typeOfManifest(repo, digest);
   }
 
-  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
-    const listed = await this.#listUpstream(repo, (upstream) => upstream.listTags(repo, options));
-    if (listed?.page !== undefined) return listed.page;
-    const held = await this.#store.listTags(repo, options);
-    // An upstream that knows nothing of the repository any more counts as one that does not answer.
-    return held === undefined || listed === undefined ? held : { ...held, isPartial: true };
+  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    return this.#lists.listTags(repo, options);
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {
     return this.#store.listRepositories(options);
   }
 
-  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
-    const { referrers: held } = await this.#store.listReferrers(repo, digest);
-    const listed = await this.#listUpstream(repo, (upstream) => upstream.listReferrers(repo, digest));
-    const found = new Map([...held, ...listed?.page ?? []].map((referrer) => [referrer.digest, referrer]));
-    const referrers = [...found.values()];
-    return listed === undefined || listed.page !== undefined ? { referrers } : { referrers, isPartial: true };
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    return this.#lists.listReferrers(repo, digest);
   }
 
   explainMissing(repo: string, tagOrDigest: string): Promise<MissingReason> {
@@ -281,23 +276,5 @@ export class PullThrough implements ContentCatalog {
   async #ifComplete(repo: string, cached: Descriptor | undefined): Promise<Descriptor | undefined> {
     // A manifest without its blobs would keep the client from trying another mirror that has them.
     return cached !== undefined && await isComplete(this.#store, repo, cached) ? cached : undefined;
-  }
-
-  /**
-   * Lists content of the upstream. Gives no page, with a warning, if that fails.
-   *
-   * @returns `undefined` when there is no upstream for the repository
-   */
-  async #listUpstream<T>(
-    repo: string,
-    ask: (upstream: Upstream) => Promise<T>,
-  ): Promise<{ readonly page: T | undefined } | undefined> {
-    if (this.#upstream === undefined || this.#upstream.allows?.(repo) === false) return undefined;
-    try {
-      return { page: await ask(this.#upstream) };
-    } catch (error) {
-      this.#warn(`Listing only stored content of ${repo}: ${(error as Error).message}`);
-      return { page: undefined };
-    }
   }
 }

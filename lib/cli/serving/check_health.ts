@@ -21,7 +21,7 @@ export async function checkHealth({ data, store, isReadOnly }: HealthOptions): P
   } catch (error) {
     // Content of upstreams is served all the same.
     if (error instanceof Deno.errors.NotFound) return `the data folder ${data} does not exist`;
-    throw new Error(`Cannot read the data folder ${data}: ${(error as Error).message}`, { cause: error });
+    throw new Error(`the data folder ${data} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   return isReadOnly ? `the data folder ${data} is not writable` : store.health.problem;
 }
