@@ -63,11 +63,11 @@ export class DiskStore implements PieceStore {
     const { warn = () => {}, cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } = options;
     this.#root = root;
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
-    this.health = new WriteHealth({ warn });
+    const health = this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
-    const links = this.#links = new Links({ root, warn, temporaryPath });
+    const links = this.#links = new Links({ root, warn, temporaryPath, health });
     const blobs = this.#blobs = new HeldBlobs({ root, warn, isHashing, isReadOnly });
-    this.#manifests = new ManifestFiles({ root, links, blobs, cacheBytes, warn, temporaryPath });
+    this.#manifests = new ManifestFiles({ root, links, blobs, health, cacheBytes, warn, temporaryPath });
     this.#named = new NamedBlobs({
       root,
       read: async (repo, digest) => (await this.#manifests.load(repo, digest))?.manifest,
@@ -234,11 +234,9 @@ export class DiskStore implements PieceStore {
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
     verifyBytes(bytes, expected.digest, expected.size);
     parseManifest(bytes, expected.mediaType);
-    await this.health.run(this.#path(revisionsPath(repo)), async () => {
-      await this.#manifests.write(repo, expected, bytes);
-      // Restores files that a concurrent collection removed before the first call had written the reference.
-      await this.#manifests.write(repo, expected, bytes);
-    });
+    await this.#manifests.write(repo, expected, bytes);
+    // Restores files that a concurrent collection removed before the first call had written the reference.
+    await this.#manifests.write(repo, expected, bytes);
     if (await this.#manifests.load(repo, expected.digest) === undefined) {
       this.#manifests.remember(repo, expected.digest, { bytes, mediaType: expected.mediaType });
     }
@@ -247,12 +245,10 @@ export class DiskStore implements PieceStore {
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
     const manifest = await this.#manifests.load(repo, digest);
-    await this.health.run(this.#path(tagLinkPath(repo, tag)), async () => {
-      await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
-      await this.#links.write(tagLinkPath(repo, tag), digest);
-      // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
-      if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest.bytes);
-    });
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
+    await this.#links.write(tagLinkPath(repo, tag), digest);
+    // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
+    if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest.bytes);
   }
 
   /** Drops a manifest from the in-memory cache, after it was removed from the folder. */
@@ -261,8 +257,7 @@ export class DiskStore implements PieceStore {
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
-    const path = layerLinkPath(repo, digest);
-    await this.health.run(this.#path(path), () => this.#links.write(path, digest));
+    await this.#links.write(layerLinkPath(repo, digest), digest);
   }
 
   #ingestOptions(digest: Digest, repo?: string): IngestOptions {

@@ -33,6 +33,7 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #verifier: Verifier;
   #open = true;
+  #isVerified = false;
 
   private constructor(file: Deno.FsFile, path: string, options: IngestOptions) {
     this.#file = file;
@@ -111,12 +112,14 @@ export class Ingest {
   }
 
   /**
-   * Checks size and digest of all chunks.
+   * Checks size and digest of all chunks. May be called before `commit`, which then does not check them again.
    *
    * @throws {DigestMismatchError} when one of them is not as expected
    */
   finishVerify(): void {
+    if (this.#isVerified) return;
     this.#verifier.finish();
+    this.#isVerified = true;
   }
 
   /** Opens another handle for reading the bytes written so far. */
@@ -131,7 +134,7 @@ export class Ingest {
    */
   async commit(): Promise<void> {
     try {
-      this.#verifier.finish();
+      this.finishVerify();
       await this.#file.syncData();
       await this.#moveToTarget();
       this.keep();

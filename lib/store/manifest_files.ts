@@ -15,6 +15,7 @@ import {
 import { blobPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
 import type { HeldBlobs } from "./held_blobs.ts";
 import type { Links } from "./links.ts";
+import type { WriteHealth } from "./write_health.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
 
 /** Options of `ManifestFiles`. */
@@ -23,6 +24,8 @@ export interface ManifestFilesOptions {
   readonly root: string;
   readonly links: Links;
   readonly blobs: HeldBlobs;
+  /** Records which writes fail. */
+  readonly health: WriteHealth;
   /** Size of the in-memory cache, in bytes. */
   readonly cacheBytes: number;
   readonly warn: (message: string) => void;
@@ -78,10 +81,7 @@ export class ManifestFiles {
 
   /** Writes the file, the links and the media type of a manifest, as far as they are missing or corrupt. */
   async write(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
-    const { root, temporaryPath } = this.#options;
-    if (!await this.#holdsIntact(descriptor)) {
-      await writeFileDurably(`${root}/${blobPath(descriptor.digest)}`, bytes, { temporary: temporaryPath() });
-    }
+    if (!await this.#holdsIntact(descriptor)) await this.#writeFile(blobPath(descriptor.digest), bytes);
     const manifest = parseManifest(bytes, descriptor.mediaType);
     // A link does not mean that the blob exists: a cache stores a manifest before its blobs.
     if (manifest.kind === "manifest") {
@@ -116,10 +116,15 @@ export class ManifestFiles {
 
   // What was stated first is kept, so that clients always see the same type.
   async #writeMediaType(path: string, { mediaType }: Manifest): Promise<void> {
-    const { root, temporaryPath } = this.#options;
-    const before = await readTextIfPresent(`${root}/${path}`);
+    const before = await readTextIfPresent(`${this.#options.root}/${path}`);
     if (before !== undefined && isManifestType(before.trim())) return;
-    await writeFileDurably(`${root}/${path}`, encoder.encode(mediaType), { temporary: temporaryPath() });
+    await this.#writeFile(path, encoder.encode(mediaType));
+  }
+
+  async #writeFile(path: string, bytes: Uint8Array): Promise<void> {
+    const { root, temporaryPath, health } = this.#options;
+    const full = `${root}/${path}`;
+    await health.run(full, () => writeFileDurably(full, bytes, { temporary: temporaryPath() }));
   }
 
   async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {

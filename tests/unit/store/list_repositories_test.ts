@@ -50,18 +50,18 @@ Deno.test("[73] listRepositories() lists every page of any size and any start", 
 Deno.test("[73] listRepositories() reads only the folders that a page needs", async () => {
   const names = Array.from({ length: 300 }, (_, i) => `r.test/group${String(i).padStart(3, "0")}/app`);
   await using folder = await makeStore(names);
-  const { readDir } = Deno;
+  const { readDirSync } = Deno;
   let reads = 0;
-  Deno.readDir = (path) => {
+  Deno.readDirSync = (path) => {
     reads++;
-    return readDir(path);
+    return readDirSync(path);
   };
   try {
     const page = await listRepositories(folder.path, { after: "r.test/group199/app", limit: 10 });
     assertEquals(page, { repositories: names.slice(200, 210), isMore: true });
   } finally {
-    Deno.readDir = readDir;
+    Deno.readDirSync = readDirSync;
   }
   // The root, the host, the group of `after`, and for each entry its group and itself.
-  assertEquals(reads <= 3 + 2 * 11 + 1, true, `${reads} folders were read`);
+  assertEquals(reads > 0 && reads <= 3 + 2 * 11 + 1, true, `${reads} folders were read`);
 });
