@@ -119,12 +119,11 @@ export class SharedDownload {
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
       await drain(body, (chunk) => this.#receive(chunk));
-      this.#ingest.finishVerify();
-      // Readers receive the last bytes before the blob is synced and renamed, which they need not wait for. After a
-      // power loss the blob may be missing.
-      this.#advance(this.size);
       if (this.#isRelaying) await this.#finishRelay();
+      // Readers receive the last bytes only after the commit: a client that has the whole blob can rely on it being
+      // cached.
       await this.#ingest.commit();
+      this.#advance(this.size);
     } catch (error) {
       this.#failure = { error };
       // The partial file is kept to resume from, unless its content is corrupt or the disk is full.
