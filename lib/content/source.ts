@@ -78,6 +78,8 @@ export interface ContentSource {
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
   /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
   listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined>;
+  /** Finds out why a tag or digest is missing. Makes at most one request to the upstream. */
+  explainMissing?(repo: string, tagOrDigest: string): Promise<MissingReason>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */
@@ -94,8 +96,6 @@ export interface ContentCatalog extends ContentSource {
    * as a blob has the same type as one that is requested as a manifest.
    */
   typeOfManifest?(repo: string, digest: Digest): Promise<string | undefined>;
-  /** Finds out why a tag or digest is missing. Makes at most one request to the upstream. */
-  explainMissing?(repo: string, tagOrDigest: string): Promise<MissingReason>;
 }
 
 /** A writable source. Each write is atomic: durable when its promise resolves, and without effect when it rejects. */
