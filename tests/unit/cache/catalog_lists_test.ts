@@ -67,7 +67,17 @@ async function open(...held: Content[]) {
     get,
     wait: (milliseconds: number) => time += milliseconds,
     offline: () => serve(undefined),
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      // A download that no client waits for any more may still be committing its blob.
+      for (let attempt = 1;; attempt++) {
+        try {
+          return await folder[Symbol.asyncDispose]();
+        } catch (error) {
+          if (attempt === 20) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      }
+    },
   });
 }
 
