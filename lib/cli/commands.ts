@@ -49,6 +49,7 @@ export const COMMANDS: readonly Command[] = [
         summary: "how often the manifests are compared with other servers; 0: never [60s]",
       },
       { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
+      FLAG.pendingTtl,
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,
     ],
@@ -172,6 +173,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       FLAG.data,
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
+      FLAG.pendingTtl,
       { name: "dry-run", summary: "print what would be removed, remove nothing" },
       FLAG.json,
     ],

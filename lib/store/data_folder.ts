@@ -10,6 +10,9 @@ import { tryExcludeWriters } from "./write_lease.ts";
 /** Age in milliseconds after which a temporary file counts as stale although there may be concurrent writers. */
 export const STALE_MILLISECONDS = 60 * 60 * 1000;
 
+/** Age in milliseconds after which the partial file of a blob that is still missing counts as given up. */
+const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
+
 /** Thrown when another process serves the same data folder. */
 export class FolderInUseError extends Error {
   override readonly name = "FolderInUseError";
@@ -63,13 +66,14 @@ export interface SweepOptions {
 
 /**
  * Removes temporary files that a crash left. Keeps files that are locked, because they are in use, and partial files
- * whose blob is still missing, so that the download can be resumed.
+ * whose blob is still missing, so that the download can be resumed, unless nothing was added to them for two weeks.
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
     const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
-    if (!isFile || !isTemporary || await isWanted(root, name)) continue;
+    if (!isFile || !isTemporary) continue;
     const path = `${root}/${INGEST}/${name}`;
+    if (await isWanted(root, name) && !(await isOlder(path, now() - GIVEN_UP_MILLISECONDS))) continue;
     if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
     await removeIfUnused(path);
   }

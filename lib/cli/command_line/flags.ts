@@ -92,6 +92,11 @@ export const FLAG = {
   },
   forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
   forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
+  pendingTtl: {
+    name: "pending-ttl",
+    value: "DURATION",
+    summary: "end pending packages of which nothing was received for so long; 0: never [14d]",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
