@@ -1,6 +1,7 @@
 import type { ByteSink } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";

@@ -1,6 +1,7 @@
 import { headDigestOf, type ImageArchive, planImageArchive } from "../bundle/image_archive.ts";
 import type { ContentStore } from "../content/source.ts";
-import { commitFile, parentOf, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { commitFile, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";

@@ -1,5 +1,6 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
@@ -176,7 +177,7 @@ export class PackageRecords {
   async lock(): Promise<Disposable> {
     const path = `${this.#ingest}/install.lock`;
     await createFolder(this.#ingest);
-    const file = await Deno.open(path, { write: true, create: true });
+    const file = await openOwned(path, { write: true, create: true });
     try {
       await waitForLock(file, path);
     } catch (error) {

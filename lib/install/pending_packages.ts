@@ -1,4 +1,5 @@
-import { parentOf, removeIfPresent } from "../files/durable.ts";
+import { removeIfPresent } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { compareVersions } from "../kubepkg/compare_versions.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";

@@ -1,7 +1,9 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
@@ -57,7 +59,7 @@ export class BlobPieces {
     const { path } = options;
     await createFolder(parentOf(path));
     for (;;) {
-      const file = await Deno.open(path, { read: true, write: true, create: true });
+      const file = await openOwned(path, { read: true, write: true, create: true });
       try {
         // Waits for a commit in progress, which is short. File systems without locks are used without one.
         await waitForLock(file, path, false);

@@ -1,5 +1,6 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile, tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -29,7 +30,7 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
   let file: Deno.FsFile;
   try {
     await createFolder(`${root}/${INGEST}`);
-    file = await Deno.open(path, { write: true, create: true });
+    file = await openOwned(path, { write: true, create: true });
   } catch (error) {
     if (isNotWritable(error)) return undefined;
     throw error;

@@ -1,7 +1,9 @@
 import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
@@ -193,7 +195,7 @@ export class Ingest {
 
 // Gives `undefined` when another writer has the file locked.
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(path, { read: true, write: true, create: true });
+  const file = await openOwned(path, { read: true, write: true, create: true });
   try {
     if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
   } catch (error) {
@@ -205,7 +207,7 @@ async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
 }
 
 async function openNew(path: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(path, { read: true, write: true, createNew: true });
+  const file = await openOwned(path, { read: true, write: true, createNew: true });
   try {
     await tryLockFile(file, path);
     return file;

@@ -1,5 +1,6 @@
 import { createFolder } from "../files/durable.ts";
 import { lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { INGEST } from "./layout.ts";
 
@@ -71,7 +72,7 @@ export async function excludeWriters(root: string): Promise<Disposable | undefin
 async function tryLockWriters(root: string): Promise<Disposable | Exclude<LockOutcome, "locked">> {
   await createFolder(`${root}/${INGEST}`);
   const path = `${root}/${LOCK}`;
-  const file = await Deno.open(path, { write: true, create: true });
+  const file = await openOwned(path, { write: true, create: true });
   let outcome: LockOutcome | undefined;
   try {
     outcome = await lockFile(file, path);
@@ -83,7 +84,7 @@ async function tryLockWriters(root: string): Promise<Disposable | Exclude<LockOu
 
 /** Changes the stamp, so that other processes know that content was stored or removed. */
 export async function announceChange(root: string): Promise<void> {
-  using file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
+  using file = await openOwned(`${root}/${LOCK}`, { write: true, create: true });
   stamp(file);
 }
 
@@ -100,7 +101,7 @@ export async function readChangeStamp(root: string): Promise<number> {
 async function openForLease(root: string, path: string): Promise<Deno.FsFile | undefined> {
   try {
     await createFolder(`${root}/${INGEST}`);
-    return await Deno.open(path, { write: true, create: true });
+    return await openOwned(path, { write: true, create: true });
   } catch (error) {
     if (isNoFolder(error)) return undefined;
     if (!isNotWritable(error)) throw error;

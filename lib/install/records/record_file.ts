@@ -1,4 +1,5 @@
-import { parentOf, removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { type JsonLimits, parseJson } from "../../oci/json.ts";
