@@ -1,5 +1,5 @@
 import type { Command } from "./command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
 import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -53,6 +53,7 @@ export const COMMANDS: readonly Command[] = [
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,
     ],
+    usesKubectl: isHandedOver,
     run: async (invocation, io) => (await import("./commands/agent.ts")).runAgent(invocation, io),
   },
   {
@@ -119,6 +120,7 @@ export const COMMANDS: readonly Command[] = [
       },
       FLAG.json,
     ],
+    usesKubectl: isHandedOver,
     run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
   },
   {

@@ -43,6 +43,7 @@ export const PACKAGES_COMMAND: Command = {
         { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
     },
     {
@@ -62,6 +63,7 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.forceHandover,
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_rollback.ts")).runRollback(invocation, io),
     },
     {
@@ -89,6 +91,7 @@ export const PACKAGES_COMMAND: Command = {
         { name: "forget", summary: "drop the record, tags and history; leave the cluster alone" },
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
     },
   ],
