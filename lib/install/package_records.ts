@@ -151,6 +151,7 @@ export class PackageRecords {
       findProblem(() => this.read(id)),
       findProblem(() => this.handovers.read(id)),
       findProblem(() => this.pending.read(id)),
+      findProblem(() => this.images.read(id)),
     ]);
     const { problems } = await this.scanHistory(id);
     return [...found.filter((error) => error !== undefined), ...problems.map(({ error }) => error)];

@@ -3,6 +3,7 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage } from "../../store/gc.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
@@ -13,9 +14,10 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const dryRun = invocation.isSet("dry-run");
   const records = new PackageRecords(data);
+  const warn = createWarning(io);
   const ended = await endStale(records, invocation);
   const report = await collectGarbage(data, {
-    readKeep: () => collectPackageDigests(records),
+    readKeep: () => collectPackageDigests(records, { onProblem: ({ message }) => warn(message) }),
     untagged: invocation.isSet("untagged"),
     dryRun,
   });
