@@ -124,8 +124,10 @@ export class SharedDownload {
       this.#followers.delete(follower);
       file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // The file was moved into the store, and is linked to the repository in a moment.
+      await this.done.catch(() => {});
+      return undefined;
     }
   }
 
