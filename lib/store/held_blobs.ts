@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { CHUNK_BYTES, streamFile } from "../bytes/file_stream.ts";
+import { CHUNK_BYTES } from "../bytes/file_stream.ts";
+import { type SharedFiles, streamReader } from "../bytes/shared_files.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
@@ -14,6 +15,7 @@ import { moveToQuarantine } from "./quarantine.ts";
 export interface HeldBlobsOptions {
   /** The data folder. */
   readonly root: string;
+  readonly files: SharedFiles;
   /** Called with a message for each corrupt blob. */
   readonly warn: (message: string) => void;
   /** Whether a blob counts as held only after its content was hashed once by this process. */
@@ -89,8 +91,8 @@ export class HeldBlobs {
     if (size === undefined) return undefined;
     const { start, length } = resolveRange(size, range);
     try {
-      const file = await Deno.open(this.#path(digest));
-      return { size, start, length, body: streamFile(file, start, length) };
+      const reader = await this.#options.files.open(await Deno.open(this.#path(digest)), size);
+      return { size, start, length, body: streamReader(reader, start, length) };
     } catch (error) {
       return absentIfNotFound(error);
     }
