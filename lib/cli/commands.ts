@@ -80,12 +80,13 @@ export const COMMANDS: readonly Command[] = [
     summary: "re-hash all content of a bundle, or of the store, and list what is broken",
     details: [
       "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
-      "from their upstream or from the bundles given with --from, and rebuilds links. Without it nothing is changed.",
+      "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
+      "changed.",
     ].join("\n"),
     arity: [0, 1],
     flags: [
       FLAG.data,
-      { name: "repair", summary: "move corrupt content of the store aside, and fetch it again" },
+      { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
       {
         name: "from",
         value: "PKG.tgz",

@@ -127,6 +127,12 @@ export class PackageRecords {
     await this.pending.remove(id);
   }
 
+  /** Records a package as installed whose record was lost. The caller holds the installation lock. */
+  async restore(kubepkg: KubePkg): Promise<void> {
+    const path = `${this.#folders.pathOf(packageIdOf(kubepkg))}/${RECORD.current}`;
+    await this.#writer.write(path, formatRecord(kubepkg, INDENT));
+  }
+
   /**
    * Removes the records of a package and of its history, also those that cannot be read. The record of the installed
    * release is removed last, so that an interrupted removal can be repeated. A pending release stays pending.
