@@ -8,7 +8,7 @@ import {
   type UpstreamEntry,
 } from "../../upstream/endpoints.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
-import type { RuntimeFetch } from "../../upstream/transport/send_once.ts";
+import type { RuntimeFetch } from "../../upstream/transport/middleware.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -59,8 +59,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     endpointsOf,
     credentialFor: (login) => credentials.for(login),
     proxyOf,
-    resolveHost: async (name) =>
-      proxyOf(new URL(`https://${name}/`)) === undefined ? await resolveHost(name) : undefined,
+    resolveHost: async (url) => proxyOf(url) === undefined ? await resolveHost(url.hostname) : undefined,
     ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
   });
   return { source, hosts };
