@@ -16,7 +16,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
-import { createProxyFinder } from "./proxy_environment.ts";
+import { readProxyEnvironment } from "./proxy_environment.ts";
 
 // How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
 const INTERACTIVE_WAIT = 5000;
@@ -49,7 +49,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   const { warn, isInteractive, onUpstreamEvent: onEvent, fetch, timeouts, via } = options;
   const credentials = await Credentials.open(settings, io, warn);
   const { endpointsOf, hosts } = await selectEndpoints(settings, io);
-  const proxyOf = createProxyFinder(io);
+  const { proxyOf } = readProxyEnvironment(io);
   const source = new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
     ...(fetch === undefined ? {} : { fetch }),
