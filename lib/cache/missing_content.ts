@@ -49,7 +49,7 @@ export class MissingContent {
     }
     if (upstream.allows?.(repo) === false) {
       return withTags(
-        `it is not in the store, and ${host} is not configured as an upstream; add --upstream ${host}`,
+        `it is not in the store, and ${host} is not configured as an upstream; name it with --upstream ${host}, beside the others that are needed`,
         held?.tags,
       );
     }

@@ -184,7 +184,8 @@ const missing: Missing[] = [
     what: "a host that is not configured",
     path: "manifests/1.0",
     arrange: (it) => it.isAllowed = false,
-    reason: "registry.example is not configured as an upstream; add --upstream registry.example",
+    reason:
+      "registry.example is not configured as an upstream; name it with --upstream registry.example, beside the others that are needed",
   },
   { what: "an offline server", path: "manifests/1.0", isOffline: true, reason: "no upstream may be used (--offline)" },
   {
@@ -216,7 +217,8 @@ const missing: Missing[] = [
     what: "the tags of a host that is not configured",
     path: "tags/list",
     arrange: (it) => it.isAllowed = false,
-    reason: "registry.example is not configured as an upstream; add --upstream registry.example",
+    reason:
+      "registry.example is not configured as an upstream; name it with --upstream registry.example, beside the others that are needed",
   },
   {
     what: "the tags of an unknown repository",
