@@ -12,5 +12,5 @@ export async function openCacheLimit(options: Omit<CacheLimitOptions, "readKeep"
     reported.add(path);
     options.warn?.(`${message}; the images that it still names are not evicted`);
   };
-  return await CacheLimit.open({ ...options, readKeep: () => collectPackageDigests(records, { onProblem }) });
+  return await CacheLimit.start({ ...options, readKeep: () => collectPackageDigests(records, { onProblem }) });
 }
