@@ -30,6 +30,7 @@ export interface ArtifactClient {
   readonly references: readonly string[];
 }
 
+// A chart that `helm package --sign` signed with a key made for it, and that key's public half.
 const CHART = new URL("../fixtures/chart/", import.meta.url).pathname;
 const text = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
 
