@@ -1,5 +1,6 @@
 import { run } from "../../../lib/cli/run.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { TestFolder } from "../../support/test_folder.ts";
 import { createTestIo } from "../../support/test_io.ts";
 
 // Every row fails at its arguments, after the rights were chosen.
@@ -22,7 +23,8 @@ const ROWS: readonly [args: readonly string[], keepsKubectl: boolean][] = [
 ];
 for (const [args, keepsKubectl] of ROWS) {
   Deno.test(`crpe ${args.join(" ")} ${keepsKubectl ? "may run kubectl" : "can start no program"}`, async () => {
-    const io = createTestIo({ env: { HOME: "/nonexistent" } });
+    await using folder = await TestFolder.create();
+    const io = createTestIo({ env: { HOME: folder.path } });
     const status = await run(args, io);
     assertEquals([status === 0, io.deniesPrograms], [false, !keepsKubectl], io.errText);
   });
