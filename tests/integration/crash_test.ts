@@ -65,7 +65,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
       const [from, to] = [await Deno.realPath(`${bundles}/installed`), await Deno.realPath(folder.path)];
       const record = `${to}/data/kubepkg/${PACKAGE}/handover.json`;
       const text = (await Deno.readTextFile(record)).replaceAll(from, to);
-      await Deno.writeTextFile(record, text.replace(/^\{"checksum":"[^"]*","recordVersion":1,/, "{"));
+      await Deno.writeTextFile(record, text.replace(/^\{"checksum":"[^"]*",/, "{"));
     }
     return folder;
   };
