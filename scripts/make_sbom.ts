@@ -66,14 +66,22 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
       `Cannot describe deno.lock: version ${lock.version}, sections ${unknown.join(", ") || "known"}`,
     );
   }
-  const runtime = component("platform", "deno", deno, `pkg:github/denoland/deno@v${deno}`);
+  const runtime = describe({
+    type: "platform",
+    name: "deno",
+    version: deno,
+    purl: `pkg:github/denoland/deno@v${deno}`,
+  });
   const program: Component = {
-    ...component("application", "crpe", project.version, `pkg:generic/crpe@${project.version}`),
+    ...describe({
+      ...{ type: "application", name: "crpe", version: project.version },
+      purl: `pkg:generic/crpe@${project.version}`,
+    }),
     licenses: [{ license: { id: project.license } }],
   };
   const packages = Object.entries(lock.npm ?? {}).map(([key, { integrity, dependencies = [] }]) => {
     const [, name = "", version = ""] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
-    const described = component("library", name, version, purlOf(name, version));
+    const described = describe({ type: "library", name, version, purl: purlOf(name, version) });
     return { dependencies, component: { ...described, hashes: [parseIntegrity(integrity, key)] } };
   });
   const refOf = (dependency: string) => {
@@ -109,8 +117,8 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
   };
 }
 
-function component(type: Component["type"], name: string, version: string, purl: string): Component {
-  return { type, "bom-ref": purl, name, version, purl };
+function describe(parts: Pick<Component, "type" | "name" | "version" | "purl">): Component {
+  return { "bom-ref": parts.purl, ...parts };
 }
 
 // The @ of a scope is encoded (package-url specification, type npm).

@@ -22,18 +22,23 @@ const API = read("docs/api.md");
 const CONFIGURATION = read("docs/configuration.md");
 const REFERENCE = [README, ...DOCS.map(read)].join("\n");
 
-// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
+// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, cosign, and the scripts.
 const FOREIGN_FLAGS = [
   "all-platforms",
   "cascade",
+  "check",
   "data-binary",
   "disable",
   "filter",
+  "ignore-missing",
   "import-map",
+  "insecure-ignore-tlog",
   "insecure-registry",
+  "key",
   "no-lock",
   "registry-mirror",
   "server-side",
+  "signature",
   "src-tls-verify",
   "tls-verify",
 ];
