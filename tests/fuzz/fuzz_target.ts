@@ -1,3 +1,4 @@
+import { describeError } from "../../lib/cli/console/describe_error.ts";
 import type { Random } from "../support/random.ts";
 
 /** A fault of crpe that a case has revealed. */
@@ -10,8 +11,8 @@ export interface FuzzTarget {
   readonly name: string;
   /** The outcomes that show that the cases reach the code that they are meant for. */
   readonly outcomes: readonly string[];
-  /** How many cases a second or so takes. */
-  readonly perSecond: number;
+  /** How many cases the tests run: what some seconds allow. */
+  readonly cases: number;
   /** Prepares the cases. @param folder exists, is empty, and is the only one that is written to */
   prepare(folder: string): Promise<FuzzCases>;
 }
@@ -50,7 +51,7 @@ export function checkError(error: unknown, kinds: ErrorKinds, secret?: string): 
   if (kind === undefined || !(error instanceof Error)) {
     return fault(`unexpected error: ${error instanceof Error ? error.stack : String(error)}`);
   }
-  checkMessage(error.message, secret);
+  checkMessage(describeError(error), secret);
   return kind.name;
 }
 

@@ -1,5 +1,6 @@
 import type { Random } from "../support/random.ts";
 import { mutateBytes } from "./mutate_bytes.ts";
+import { mutateJson } from "./mutate_json.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -23,4 +24,19 @@ export function mutateText(text: string, words: readonly string[], random: Rando
     default:
       return text.slice(0, at) + random.pick(words) + text.slice(at + random.below(30));
   }
+}
+
+// Finding the places of a text that is nested thousands of levels deep takes seconds.
+const MAX_JSON = 20_000;
+
+/** Applies one random mutation to bytes that may be a JSON document: to the document, or to its bytes. */
+export function mutateDocument(bytes: Uint8Array<ArrayBuffer>, random: Random): Uint8Array<ArrayBuffer> {
+  if (bytes.length < MAX_JSON && !random.chance(0.25)) {
+    try {
+      return encoder.encode(mutateJson(decoder.decode(bytes), random).text);
+    } catch {
+      // It is no JSON any more.
+    }
+  }
+  return mutateBytes(bytes, random).bytes;
 }

@@ -21,7 +21,7 @@ const BASE = new URL("https://registry.test/v2/");
 export const CHALLENGE: FuzzTarget = {
   name: "WWW-Authenticate and Link",
   outcomes: ["bearer", "basic", "none", "round trip", "link"],
-  perSecond: 3000,
+  cases: 50_000,
   prepare: () => {
     return Promise.resolve({
       run: (random, describe) => {

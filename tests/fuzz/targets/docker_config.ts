@@ -1,8 +1,7 @@
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { type Credential, parseDockerConfig } from "../../../lib/upstream/trust/docker_config.ts";
 import { checkError, fault, type FuzzTarget } from "../fuzz_target.ts";
-import { mutateBytes } from "../mutate_bytes.ts";
-import { mutateJson } from "../mutate_json.ts";
+import { mutateDocument } from "../mutate_text.ts";
 
 const SECRET = "hunter-5ecret";
 const HOSTS = ["docker.io", "registry.test:5000", "quay.io", "__proto__", "constructor", ""];
@@ -22,21 +21,12 @@ const DOCUMENT = {
 export const DOCKER_CONFIG: FuzzTarget = {
   name: "docker's config.json",
   outcomes: ["parsed", "CorruptError"],
-  perSecond: 3000,
+  cases: 10_000,
   prepare: () => {
     return Promise.resolve({
       run: (random, describe) => {
         let bytes = new TextEncoder().encode(JSON.stringify(DOCUMENT));
-        for (let times = 1 + random.below(3); times > 0; times--) {
-          if (random.chance(0.25)) bytes = mutateBytes(bytes, random).bytes;
-          else {
-            try {
-              bytes = new TextEncoder().encode(mutateJson(new TextDecoder().decode(bytes), random).text);
-            } catch {
-              bytes = mutateBytes(bytes, random).bytes;
-            }
-          }
-        }
+        for (let times = 1 + random.below(3); times > 0; times--) bytes = mutateDocument(bytes, random);
         describe(JSON.stringify(new TextDecoder().decode(bytes)));
         return Promise.resolve(parse(bytes));
       },

@@ -31,7 +31,7 @@ const MAX_REQUESTS = 1500;
 export const UPSTREAM_LISTS: FuzzTarget = {
   name: "tag and referrer lists",
   outcomes: ["tags", "referrers", "partial", "RegistryError", "absent"],
-  perSecond: 150,
+  cases: 2000,
   prepare: () => {
     let random: Random | undefined;
     let requests = 0;
@@ -73,7 +73,9 @@ function answer(pathname: string, random: Random): Response {
   const type = random.pick([isTags ? "application/json" : MEDIA_TYPE.ociIndex, "text/html", MEDIA_TYPE.ociManifest]);
   const headers = new Headers({ "content-type": type });
   if (random.chance(0.4)) headers.set("link", random.pick(LINKS));
-  if (status === 301) headers.set("location", random.pick(["/v2/elsewhere", `/v2/${PATH}/x`, "ftp://x/", "http://["]));
+  if (status === 301) {
+    headers.set("location", random.pick([`/v2/${PATH}/elsewhere`, `/v2/${PATH}/x`, "ftp://x/", "http://["]));
+  }
   if (status === 401) {
     headers.set("www-authenticate", random.pick(["Basic", 'Bearer realm="/v2/"', 'Bearer realm="ftp://x/"']));
   }
