@@ -86,7 +86,7 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
 function nameField({ path }: v.BaseIssue<unknown>): string {
   const names = (path ?? []).map(({ key }, i) => {
     const text = String(key);
-    const [name = ""] = (i === 1 && path?.[0].key === "hosts" ? /^[\w.:/*[\]-]{0,80}/ : /^[\w-]{0,40}/).exec(text) ??
+    const [name = ""] = (i === 1 && path?.[0].key === "hosts" ? /^[\w.:*[\]-]{0,80}/ : /^[\w-]{0,40}/).exec(text) ??
       [];
     return name === text ? name : `${name}…`;
   });

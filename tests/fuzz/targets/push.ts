@@ -90,7 +90,15 @@ export const PUSH: FuzzTarget = {
 async function send(site: Fixture, content: PushContent, random: Random) {
   const [digest, bytes] = random.pick([...content.blobs]);
   const mutate = (given: Uint8Array<ArrayBuffer>, how: typeof mutateDocument) =>
-    random.chance(0.5) ? given : how(given, random);
+    random.chance(0.6) ? given : how(given, random);
+  const putBlob = () => {
+    const start = random.chance(0.8) ? 0 : random.below(bytes.length);
+    const end = random.chance(0.8) ? bytes.length : start + random.below(bytes.length - start);
+    const size = random.chance(0.8) ? bytes.length : random.pick([bytes.length + 1, 0]);
+    const body = mutate(bytes.slice(start, end), (given) => mutateBytes(given, random).bytes);
+    const range = random.chance(0.8) ? `bytes ${start}-${end - 1}/${size}` : random.pick(RANGES);
+    return { method: "PUT", path: `/kubepkgs/blobs/${digest}`, body, headers: { "content-range": range } };
+  };
   const requests: readonly (() => {
     method: string;
     path: string;
@@ -98,14 +106,7 @@ async function send(site: Fixture, content: PushContent, random: Random) {
     headers?: Record<string, string>;
   })[] = [
     () => ({ method: "POST", path: "/kubepkgs/plan", body: mutate(content.document, mutateDocument) }),
-    () => {
-      const start = random.chance(0.5) ? 0 : random.below(bytes.length);
-      const end = random.chance(0.5) ? bytes.length : start + random.below(bytes.length - start);
-      const size = random.pick([bytes.length, bytes.length, bytes.length + 1, 0]);
-      const body = mutate(bytes.slice(start, end), (given) => mutateBytes(given, random).bytes);
-      const range = random.chance(0.8) ? `bytes ${start}-${end - 1}/${size}` : random.pick(RANGES);
-      return { method: "PUT", path: `/kubepkgs/blobs/${digest}`, body, headers: { "content-range": range } };
-    },
+    putBlob,
     () => ({
       method: "PUT",
       path: "/kubepkgs",
@@ -123,7 +124,7 @@ async function send(site: Fixture, content: PushContent, random: Random) {
       body: random.bytes(random.below(50)),
     }),
   ];
-  const request = random.pick(requests)();
+  const request = (random.chance(0.3) ? putBlob : random.pick(requests))();
   const headers: Record<string, string> = { ...request.headers };
   if (random.chance(0.1)) headers["content-digest"] = random.pick(DIGESTS);
   if (random.chance(0.2)) headers.accept = "application/x-ndjson";
