@@ -1,8 +1,9 @@
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";
+import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { Ingest } from "../../../lib/store/ingest.ts";
@@ -422,4 +423,51 @@ Deno.test("PullThrough leaves no files in the store for an unknown blob", async 
   await using it = await open();
   assertEquals(await it.cache.openBlob(REPO, UNKNOWN_DIGEST), undefined);
   assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
+});
+
+Deno.test("[24] PullThrough.stop() waits until the blob that a client has received is in the store", async () => {
+  await using it = await open();
+  const commit = Promise.withResolvers<void>();
+  const openIngest = it.store.openIngest.bind(it.store);
+  it.store.openIngest = async (digest, repo) => {
+    const ingest = await openIngest(digest, repo);
+    const original = ingest.commit.bind(ingest);
+    ingest.commit = async () => {
+      await commit.promise;
+      await original();
+    };
+    return ingest;
+  };
+  const { descriptor, bytes } = config;
+  assertEquals(await readAll(await it.cache.openBlob(REPO, descriptor.digest)), bytes);
+  const stopped = it.cache.stop();
+  assertEquals(await it.store.statBlob(REPO, descriptor.digest), undefined);
+  commit.resolve();
+  await stopped;
+  assertEquals(await it.store.statBlob(REPO, descriptor.digest), bytes.length);
+});
+
+Deno.test("[1] PullThrough gives 32 clients of a download the received bytes from memory", async () => {
+  await using it = await open();
+  const files = new SharedFiles();
+  const openFile = files.open.bind(files);
+  let read = 0;
+  files.open = (handle, size) =>
+    openFile({
+      stat: () => handle.stat(),
+      seekSync: (offset, whence) => handle.seekSync(offset, whence),
+      close: () => handle.close(),
+      read: async (buffer) => {
+        const got = await handle.read(buffer);
+        read += got ?? 0;
+        return got;
+      },
+    }, size);
+  const cache = new PullThrough({ store: new DiskStore(it.root, { files }), upstream: it.upstream });
+  const { digest, size } = layer.descriptor;
+  const bodies = await Promise.all(Array.from({ length: 32 }, async () => readAll(await cache.openBlob(REPO, digest))));
+  assertEquals(new Set(bodies.map((body) => computeDigest(body))), new Set([digest]));
+  assertEquals(countBlobRequests(it.upstream, digest), 1);
+  assert(read <= 2 * size, `${read} bytes were read from the disk`);
+  await settle(cache);
 });
