@@ -37,7 +37,7 @@ export async function pullTags(store: DiskStore, { isWhole }: { readonly isWhole
     }
   };
   let tags = 0;
-  for (const repo of await store.listRepositories()) {
+  for (const repo of (await store.listRepositories()).repositories) {
     for (const { tag } of await store.listTagLinks(repo)) {
       tags++;
       await pull(repo, tag);
