@@ -8,7 +8,7 @@ export interface CountedChunk {
   users: number;
 }
 
-const DEFAULT_BYTES = 48 * 1024 * 1024;
+const DEFAULT_BYTES = 40 * 1024 * 1024;
 // Below this size the overhead of a chunk exceeds the cost of its bytes.
 const SMALLEST_BYTES = CHUNK_BYTES / 64;
 
