@@ -172,6 +172,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      { name: "partial", summary: "also remove the partial files of downloads that are not in progress" },
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
       { name: "dry-run", summary: "print what would be removed, remove nothing" },
       FLAG.json,

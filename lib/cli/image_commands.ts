@@ -5,9 +5,51 @@ import { FLAG } from "./command_line/flags.ts";
 export const IMAGES_COMMAND: Command = {
   name: "images",
   operands: "",
-  summary: "list the images in the store",
+  summary: "list the images in the store; remove, pin or measure them",
+  details: [
+    "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed a week",
+    "after it was last written to, or at once by crpe gc --partial.",
+  ].join("\n"),
   arity: [0, 0],
-  flags: [FLAG.data, FLAG.json],
+  flags: [FLAG.data, { name: "partial", summary: "list the partial files of downloads instead" }, FLAG.json],
+  subcommands: [
+    {
+      name: "rm",
+      operands: "IMAGE…",
+      summary: "remove images from the store, and free their space",
+      details: [
+        "An image that a package needs (also one that is kept for a rollback), or that is pinned, is refused (exit status 3).",
+        "Content that other images have stays.",
+      ].join("\n"),
+      arity: [1, Infinity],
+      flags: [FLAG.data, { name: "dry-run", summary: "print what would be removed, remove nothing" }, FLAG.json],
+      run: async (invocation, io) => (await import("./commands/images_rm.ts")).runRemoveImages(invocation, io),
+    },
+    {
+      name: "du",
+      operands: "",
+      summary: "show the disk space of each image, and what it shares with others",
+      arity: [0, 0],
+      flags: [FLAG.data, FLAG.json],
+      run: async (invocation, io) => (await import("./commands/images_du.ts")).runImageUsage(invocation, io),
+    },
+    {
+      name: "pin",
+      operands: "IMAGE…",
+      summary: "protect images from eviction by the size limit (--cache-max)",
+      arity: [1, Infinity],
+      flags: [FLAG.data, FLAG.json],
+      run: async (invocation, io) => (await import("./commands/images_pin.ts")).runPinImages(invocation, io),
+    },
+    {
+      name: "unpin",
+      operands: "IMAGE…",
+      summary: "allow the eviction of pinned images again",
+      arity: [1, Infinity],
+      flags: [FLAG.data, FLAG.json],
+      run: async (invocation, io) => (await import("./commands/images_pin.ts")).runUnpinImages(invocation, io),
+    },
+  ],
   run: async (invocation, io) => (await import("./commands/images.ts")).runImages(invocation, io),
 };
 

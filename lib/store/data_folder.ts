@@ -9,6 +9,9 @@ import { tryExcludeWriters } from "./write_lease.ts";
 /** Age in milliseconds after which a temporary file counts as stale although there may be concurrent writers. */
 export const STALE_MILLISECONDS = 60 * 60 * 1000;
 
+/** Age in milliseconds after which a partial file is removed: its download was given up. */
+export const ABANDONED_MILLISECONDS = 7 * 24 * 60 * 60 * 1000;
+
 /** Thrown when another process serves the same data folder. */
 export class FolderInUseError extends Error {
   override readonly name = "FolderInUseError";
@@ -68,14 +71,15 @@ export interface SweepOptions {
 
 /**
  * Removes temporary files that a crash left. Keeps files that are locked, because they are in use, and partial files
- * whose blob is still missing, so that the download can be resumed.
+ * whose blob is still missing, so that the download can be resumed; for a week.
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
     const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
-    if (!isFile || !isTemporary || await isWanted(root, name)) continue;
+    if (!isFile || !isTemporary) continue;
     const path = `${root}/${INGEST}/${name}`;
-    if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
+    const age = await isWanted(root, name) ? ABANDONED_MILLISECONDS : minAge;
+    if (age > 0 && !(await isOlder(path, now() - age))) continue;
     await removeIfUnused(path);
   }
 }

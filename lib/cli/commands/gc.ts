@@ -1,6 +1,6 @@
-import { collectPackageDigests } from "../../install/package_digests.ts";
-import { PackageRecords } from "../../install/package_records.ts";
+import { collectKeptDigests } from "../../install/image_pins.ts";
 import { collectGarbage } from "../../store/gc.ts";
+import { removePartialBlobs } from "../../store/partial_files.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -12,18 +12,23 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const dryRun = invocation.isSet("dry-run");
   const report = await collectGarbage(data, {
-    readKeep: () => collectPackageDigests(new PackageRecords(data)),
+    readKeep: () => collectKeptDigests(data),
     untagged: invocation.isSet("untagged"),
     dryRun,
   });
+  const partial = invocation.isSet("partial") ? await removePartialBlobs(data, { dryRun }) : [];
+  const partialBytes = partial.reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {
-    io.out(formatJson({ dryRun, ...report }));
+    io.out(formatJson({ dryRun, ...report, partials: partial.length, partialBytes }));
     return 0;
   }
   const { blobs, bytes, manifests, links } = report;
   io.out(
     `${dryRun ? "would remove" : "removed"} ${count(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${count(manifests, "manifest")}, ${count(links, "link")}\n`,
+      `${count(manifests, "manifest")}, ${count(links, "link")}` +
+      (invocation.isSet("partial")
+        ? `, ${count(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
+        : "\n"),
   );
   return 0;
 }

@@ -1,7 +1,9 @@
 import { readBundle } from "../../bundle/read_bundle.ts";
+import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { CorruptError } from "../../oci/error.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { type BrokenLink, repairLink } from "../../store/verify_links.ts";
 import { type BrokenBlob, type StoreReport, verifyStore } from "../../store/verify_store.ts";
@@ -46,6 +48,11 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
     const problems = await packages.listProblems(id);
     records.push(...problems.map(({ path, message }) => ({ path: path.slice(data.length + 1), reason: message })));
   }
+  const pins = new ImagePins(data);
+  await pins.list().catch((error) => {
+    if (!(error instanceof CorruptError)) throw error;
+    records.push({ path: pins.path.slice(data.length + 1), reason: error.message });
+  });
   let done = 0;
   const report = await verifyStore(data, new DiskStore(data, { isReadOnly: true }), {
     required: (await packages.list()).flatMap(requirementsOf),

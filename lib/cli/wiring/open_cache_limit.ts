@@ -1,9 +1,7 @@
 import { CacheLimit, type CacheLimitOptions } from "../../cache/cache_limit.ts";
-import { collectPackageDigests } from "../../install/package_digests.ts";
-import { PackageRecords } from "../../install/package_records.ts";
+import { collectKeptDigests } from "../../install/image_pins.ts";
 
-/** Opens the size limit of a store. Content of installed packages, and of versions they replaced, is never evicted. */
+/** Opens the size limit of a store. Pinned images, and what packages need, are never evicted. */
 export async function openCacheLimit(options: Omit<CacheLimitOptions, "readKeep">): Promise<CacheLimit> {
-  const records = new PackageRecords(options.root);
-  return await CacheLimit.open({ ...options, readKeep: () => collectPackageDigests(records) });
+  return await CacheLimit.open({ ...options, readKeep: () => collectKeptDigests(options.root) });
 }
