@@ -3,5 +3,5 @@ import { collectKeptDigests } from "../../install/image_pins.ts";
 
 /** Opens the size limit of a store. Pinned images, and what packages need, are never evicted. */
 export async function openCacheLimit(options: Omit<CacheLimitOptions, "readKeep">): Promise<CacheLimit> {
-  return await CacheLimit.open({ ...options, readKeep: () => collectKeptDigests(options.root) });
+  return await CacheLimit.start({ ...options, readKeep: () => collectKeptDigests(options.root) });
 }
