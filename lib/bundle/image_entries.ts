@@ -89,7 +89,7 @@ export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
       const name = files.shift();
       if (name === undefined) return undefined;
       const { size } = await Deno.stat(`${folder}/${name}`);
-      return { name, size, open: async () => streamFile(await Deno.open(`${folder}/${name}`), 0, size) };
+      return { name, size, open: async () => streamFile(await Deno.open(`${folder}/${name}`), size) };
     },
     cancel: () => Promise.resolve(),
   };

@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
-import { listBlobSizes, ManifestReader } from "../store/store_scan.ts";
+import { ManifestReader } from "../store/manifest_reader.ts";
+import { listBlobSizes } from "../store/store_scan.ts";
 import { listEvictableImages } from "./evictable_images.ts";
 
 /** The disk space of one image. */

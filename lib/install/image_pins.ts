@@ -1,9 +1,12 @@
-import type { Digest } from "../oci/digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { tagLinkPath } from "../store/layout.ts";
+import { readLinkText } from "../store/links.ts";
+import { ManifestReader } from "../store/manifest_reader.ts";
 import { markReachable } from "../store/reachable.ts";
-import { canonicalName, listRepositoryContents, ManifestReader } from "../store/store_scan.ts";
+import { repositoryNames } from "../store/repository_names.ts";
 import { collectPackageDigests } from "./package_digests.ts";
 import { PackageRecords } from "./package_records.ts";
 import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
@@ -56,13 +59,14 @@ export function pinOf({ host, path, tag, digest }: Reference): string {
  */
 export async function collectKeptDigests(data: string): Promise<Set<Digest>> {
   const kept = await collectPackageDigests(new PackageRecords(data));
-  const pins = new Set(await new ImagePins(data).list());
-  if (pins.size === 0) return kept;
-  const roots = [...pins].flatMap((pin) => parseReference(pin).digest ?? []);
-  for (const { name, tags } of await listRepositoryContents(data)) {
-    const repository = canonicalName(name);
-    for (const { tag, digest } of tags) if (pins.has(`${repository}:${tag}`)) roots.push(digest);
-  }
+  const pins = (await new ImagePins(data).list()).map(parseReference);
+  if (pins.length === 0) return kept;
+  const roots = pins.flatMap((pin) => {
+    const { tag, digest } = pin;
+    if (tag === undefined) return digest ?? [];
+    const links = repositoryNames(repositoryOf(pin)).map((name) => readLinkText(`${data}/${tagLinkPath(name, tag)}`));
+    return links.filter(isDigest);
+  });
   const reader = new ManifestReader(data);
   for (const digest of await markReachable({ roots, read: (it) => reader.read(it) })) kept.add(digest);
   return kept;
