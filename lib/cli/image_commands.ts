@@ -7,7 +7,7 @@ export const IMAGES_COMMAND: Command = {
   operands: "",
   summary: "list the images in the store; remove, pin or measure them",
   details: [
-    "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed a week",
+    "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed two weeks",
     "after it was last written to, or at once by crpe gc --partial.",
   ].join("\n"),
   arity: [0, 0],

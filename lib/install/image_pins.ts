@@ -57,8 +57,11 @@ export function pinOf({ host, path, tag, digest }: Reference): string {
  * @param data the data folder
  * @throws {CorruptError} when a record cannot be read, because the content that it needs is not known then
  */
-export async function collectKeptDigests(data: string): Promise<Set<Digest>> {
-  const kept = await collectPackageDigests(new PackageRecords(data));
+export async function collectKeptDigests(
+  data: string,
+  options?: Parameters<typeof collectPackageDigests>[1],
+): Promise<Set<Digest>> {
+  const kept = await collectPackageDigests(new PackageRecords(data), options);
   const pins = (await new ImagePins(data).list()).map(parseReference);
   if (pins.length === 0) return kept;
   const roots = pins.flatMap((pin) => {

@@ -25,7 +25,7 @@ export async function addBlob(root: string, body: ReadableStream<Uint8Array>, ex
   const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
   using file = await Deno.open(temporary, { write: true, createNew: true });
   // A lock keeps other processes from removing the file as a stale one.
-  await tryLockFile(file);
+  await tryLockFile(file, temporary);
   try {
     await drain(body, async (chunk) => {
       hash.update(chunk);

@@ -37,7 +37,7 @@ export async function removePartialBlobs(root: string, { dryRun = false } = {}):
     const path = `${root}/${INGEST}/${partial.digest.replace(":", "-")}.partial`;
     using file = await Deno.open(path, { write: true }).catch(absentIfNotFound);
     // Removed while it is locked, or a download could resume from a file that is about to be removed.
-    if (file === undefined || !await tryLockFile(file)) continue;
+    if (file === undefined || !await tryLockFile(file, path)) continue;
     await removeIfPresent(path);
     removed.push(partial);
   }
@@ -47,5 +47,5 @@ export async function removePartialBlobs(root: string, { dryRun = false } = {}):
 async function isUnlocked(path: string): Promise<boolean> {
   using file = await Deno.open(path).catch(absentIfNotFound);
   // A shared lock is enough to see whether a writer holds the file.
-  return file !== undefined && await tryLockFile(file, false);
+  return file !== undefined && await tryLockFile(file, path, false);
 }

@@ -113,8 +113,8 @@ Deno.test("partial files of downloads are listed, removed by crpe gc --partial u
   const root = `${fixture.folder.path}/source`;
   const [used, given, old] = ["used", "given up", "old"].map((text) => computeDigest(text));
   for (const digest of [used!, given!, old!]) await fixture.folder.write(`source/${partialPath(digest)}`, "12345");
-  const week = new Date(Date.now() - 8 * 24 * 3600 * 1000);
-  await Deno.utime(`${root}/${partialPath(old!)}`, week, week);
+  const longAgo = new Date(Date.now() - 15 * 24 * 3600 * 1000);
+  await Deno.utime(`${root}/${partialPath(old!)}`, longAgo, longAgo);
   const ingest = await new DiskStore(root).openIngest(used!);
   const list = async () => {
     const { stdout } = await fixture.crpe("images", "--partial", "--data=source", "--json");
