@@ -66,24 +66,21 @@ peerTest("ctr image import reads a bundle with its names and digests", ["contain
   }
 });
 
-peerTest("podman load reads the manifest and layers of a bundle with one image", ["podman"], async () => {
+// podman reads docker's manifest.json: it makes a manifest of its own from the config and the layers.
+peerTest("podman load reads all images of a bundle with their names, configs and layers", ["podman"], async () => {
+  await using bundle = await createBundle();
+  await using tools = await ContainerTools.create();
+  const loaded = await tools.podman(["load", "--input", bundle.path]);
+  assertEquals(loaded.code, 0, loaded.stderr);
   for (const [name, image] of Object.entries(IMAGES)) {
-    await using bundle = await createBundle([name]);
-    await using tools = await ContainerTools.create();
-    const loaded = await tools.podman(["load", "--input", bundle.path]);
-    assertEquals(loaded.code, 0, loaded.stderr);
-    const { stdout: id } = await tools.podman(["images", "--quiet", "--no-trunc"]);
-    const inspected = await tools.podman(["image", "inspect", id.trim()]);
+    const inspected = await tools.podman(["image", "inspect", name]);
     assertEquals(inspected.code, 0, inspected.stderr);
-    const [{ RepoDigests, RepoTags, RootFS, Id }] = JSON.parse(inspected.stdout);
-    const manifest = ownManifest(image);
-    const { config, layers } = contentOf(manifest);
-    assertEquals(RepoTags, [name]);
+    const [{ RepoTags, RootFS, Id }] = JSON.parse(inspected.stdout);
+    // docker loads one platform of an image: the first one of its index.
+    const { config, layers } = contentOf(image.manifests[0]!);
+    assert(RepoTags.includes(name));
     assertEquals(`sha256:${Id}`, config.digest);
     assertEquals(RootFS.Layers.length, layers.length);
-    const repository = name.slice(0, name.lastIndexOf(":"));
-    const digests = new Set([image.root.digest, manifest.descriptor.digest]);
-    assertEquals(RepoDigests.toSorted(), [...digests].map((digest) => `${repository}@${digest}`).sort());
   }
 });
 
