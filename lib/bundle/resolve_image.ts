@@ -40,7 +40,8 @@ export interface PlatformChoice {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** Deepest nesting of indexes. */
 const MAX_NESTING = 8;
-const WHERE = "in the store or at an allowed upstream; crpe doctor IMAGE shows where crpe looked";
+const ADVICE = "crpe doctor IMAGE shows where crpe looked";
+const WHERE = `in the store or at an allowed upstream; ${ADVICE}`;
 const IMAGE_CONFIG_TYPES = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
@@ -72,9 +73,10 @@ export class ImageResolver {
     const repository = repositoryOf(reference);
     const found = await this.#source.resolve(repository, digest ?? reference.tag ?? "latest");
     if (found === undefined) {
-      throw new Error(
-        `Cannot ${this.#action} ${name}: ${digest === undefined ? "the image" : digest} was not found ${WHERE}`,
-      );
+      const what = digest === undefined ? "the image" : digest;
+      const why = await this.#source.explainMissing?.(repository, digest ?? reference.tag ?? "latest");
+      const where = why === undefined ? WHERE : `(${why.reason}); ${ADVICE}`;
+      throw new Error(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
     }
     const place = { name, repository, depth: 0 };
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);

@@ -4,7 +4,8 @@ import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { IngestStore } from "../store/blob_store.ts";
-import { BlobDownloads, type Uncached, type WantedBlob, wrongSize } from "./blob_downloads.ts";
+import { wrongSize } from "./blob_error.ts";
+import { BlobDownloads, type Uncached, type WantedBlob } from "./blob_downloads.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import { DistantRanges } from "./distant_ranges.ts";
@@ -135,9 +136,9 @@ export class BlobCache {
     await this.#store.linkBlob(repo, digest);
   }
 
-  /** Ends the downloads that no client requested. */
-  stop(): void {
-    this.#downloads?.stop();
+  /** See `BlobDownloads.stop`. */
+  async stop(): Promise<void> {
+    await this.#downloads?.stop();
   }
 
   async #statUpstream({ repo, digest, size: expected }: RepositoryBlob): Promise<number | undefined> {

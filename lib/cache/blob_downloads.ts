@@ -4,7 +4,8 @@ import { RegistryError } from "../oci/error.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { Ingest } from "../store/ingest.ts";
-import { beyondLimit, bypassReasonOf } from "./bypass_reason.ts";
+import { beyondLimit, wrongSize } from "./blob_error.ts";
+import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
@@ -107,11 +108,17 @@ export class BlobDownloads {
     });
   }
 
-  /** Ends the downloads that no client requested. Their partial files are kept. */
-  stop(): void {
+  /**
+   * Ends the downloads that no client requested, whose partial files are kept. Resolves when the blobs that are complete
+   * are committed: clients have received them.
+   */
+  async stop(): Promise<void> {
+    const commits: Promise<void>[] = [];
     for (const { download, isBackground } of this.#running) {
       if (isBackground && !download.isFollowed) download.cancel(new Error("Cannot download: crpe is stopping"), false);
+      if (download.isCommitting) commits.push(download.done);
     }
+    await Promise.allSettled(commits);
   }
 
   #isBusyExcept(except: SharedDownload | undefined): boolean {
@@ -137,7 +144,7 @@ export class BlobDownloads {
     const { digest, isBackground = false } = blob;
     let ingest: Ingest;
     try {
-      ingest = await this.#options.store.openIngest(digest);
+      ingest = await this.#options.store.openIngest(digest, repo);
     } catch (error) {
       const why = bypassReasonOf(error);
       if (why === undefined) throw error;
@@ -274,18 +281,6 @@ export class BlobDownloads {
 
 function originOf(repo: string): string {
   return splitRepository(repo).host;
-}
-
-/** Creates the error of a blob that the upstream has with another size than the manifests state. */
-export function wrongSize(
-  repo: string,
-  digest: Digest,
-  { size, expected }: { size: number; expected: number },
-): RegistryError {
-  return new RegistryError(
-    "BAD_GATEWAY",
-    `Cannot serve ${digest} of ${repo}: the upstream has ${size} bytes in its place, the manifest says ${expected}`,
-  );
 }
 
 async function settleWithin(promise: Promise<unknown> | undefined, milliseconds: number): Promise<void> {

@@ -1,12 +1,23 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SingleFlight } from "../content/single_flight.ts";
-import type { ContentCatalog, ListOptions, OpenedBlob, ResolvedManifest, TagPage } from "../content/source.ts";
+import type {
+  ContentCatalog,
+  ListOptions,
+  MissingReason,
+  OpenedBlob,
+  ReferrerList,
+  RepositoryPage,
+  ResolvedManifest,
+  TagPage,
+} from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
-import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import { parseManifest } from "../oci/manifest.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import { BlobCache } from "./blob_cache.ts";
 import type { CacheEvent } from "./cache_event.ts";
+import { CatalogLists } from "./catalog_lists.ts";
 import { ImageCompletion } from "./image_completion.ts";
+import { MissingContent } from "./missing_content.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { StoreWrites } from "./store_writes.ts";
 import { TagResolver } from "./tag_resolver.ts";
@@ -43,11 +54,12 @@ export class PullThrough implements ContentCatalog {
   readonly #store: IngestStore;
   readonly #upstream: Upstream | undefined;
   readonly #space: SpaceManager | undefined;
-  readonly #warn: (message: string) => void;
   readonly #reads = new SingleFlight<Uint8Array | undefined>();
   readonly #writes: StoreWrites;
   readonly #blobs: BlobCache;
   readonly #tags: TagResolver;
+  readonly #lists: CatalogLists;
+  readonly #missing: MissingContent;
   readonly #completion: ImageCompletion | undefined;
 
   constructor(options: PullThroughOptions) {
@@ -56,8 +68,9 @@ export class PullThrough implements ContentCatalog {
     this.#store = store;
     this.#upstream = upstream;
     this.#space = space;
-    this.#warn = warn;
     this.#writes = new StoreWrites(warn);
+    this.#lists = new CatalogLists({ store, upstream, warn });
+    this.#missing = new MissingContent({ store, upstream, now });
     this.#blobs = new BlobCache({
       ...options,
       onDownloadEnd: () => this.#tags.moveCompleteTags(),
@@ -76,10 +89,10 @@ export class PullThrough implements ContentCatalog {
     }
   }
 
-  /** Ends the work in the background. */
-  stop(): void {
+  /** Ends the work in the background. Resolves when the blobs that clients have received are in the store. */
+  async stop(): Promise<void> {
     this.#completion?.stop();
-    this.#blobs.stop();
+    await this.#blobs.stop();
   }
 
   /** Reports whether a download of a blob is in progress. */
@@ -122,22 +135,24 @@ export class PullThrough implements ContentCatalog {
     return this.#blobs.fetch(repo, blob, onProgress);
   }
 
-  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
-    return await this.#listUpstream(repo, (upstream) => upstream.listTags(repo, options)) ??
-      await this.#store.listTags(repo, options);
+  typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
+    return this.#store.typeOfManifest(repo, digest);
   }
 
-  listRepositories(): Promise<string[]> {
-    return this.#store.listRepositories();
+  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    return this.#lists.listTags(repo, options);
   }
 
-  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
-    const found = new Map<Digest, Descriptor>();
-    for (const referrer of await this.#store.listReferrers(repo, digest)) found.set(referrer.digest, referrer);
-    for (const referrer of await this.#listUpstream(repo, (upstream) => upstream.listReferrers(repo, digest)) ?? []) {
-      found.set(referrer.digest, referrer);
-    }
-    return [...found.values()];
+  listRepositories(options?: ListOptions): Promise<RepositoryPage> {
+    return this.#store.listRepositories(options);
+  }
+
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    return this.#lists.listReferrers(repo, digest);
+  }
+
+  explainMissing(repo: string, tagOrDigest: string): Promise<MissingReason> {
+    return this.#missing.explain(repo, tagOrDigest);
   }
 
   async #keepManifest(repo: string, digest: Digest, bytes: Uint8Array): Promise<boolean> {
@@ -148,16 +163,5 @@ export class PullThrough implements ContentCatalog {
     // The manifest may have completed an image whose blobs the store already had.
     await this.#tags.moveCompleteTags();
     return isKept;
-  }
-
-  /** Lists content of the upstream; `undefined`, with a warning, if that fails. */
-  async #listUpstream<T>(repo: string, ask: (upstream: Upstream) => Promise<T>): Promise<T | undefined> {
-    if (this.#upstream === undefined) return undefined;
-    try {
-      return await ask(this.#upstream);
-    } catch (error) {
-      this.#warn(`Listing only stored content of ${repo}: ${(error as Error).message}`);
-      return undefined;
-    }
   }
 }

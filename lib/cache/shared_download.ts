@@ -6,6 +6,7 @@ import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { continueFromStore } from "./continue_from_store.ts";
+import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
 import { type Follower, Relay } from "./relay.ts";
 
 /** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
@@ -16,29 +17,6 @@ export const START_BYTES = 256 * 1024;
 
 // How often a paused download checks whether it may continue, in milliseconds.
 const PAUSE_MILLISECONDS = 100;
-
-/** The blob of a `SharedDownload`. */
-export interface DownloadedBlob {
-  readonly digest: Digest;
-  /** In bytes. */
-  readonly size: number;
-  /** The rest of the blob, from byte `ingest.written` on. */
-  readonly body: ReadableStream<Uint8Array>;
-  /** Aborts the transfer of `body`. */
-  readonly abort: (reason: unknown) => void;
-}
-
-/** Options of a `SharedDownload`. */
-export interface DownloadOptions {
-  /** Called with the number of bytes of each received chunk. */
-  readonly onBytes: (count: number) => void;
-  /** Called with the error that ends the download, before a reader receives it, unless the download was cancelled. */
-  readonly onFailure: (error: unknown) => void;
-  /** Opens the blob in the store, where another download may have committed it. */
-  readonly openHeld: (range: ByteRange) => Promise<OpenedBlob | undefined>;
-  /** Reports whether the download must wait. It never waits while it has readers. */
-  readonly mustPause?: () => boolean;
-}
 
 /**
  * A download of a blob that any number of readers follow: the download fills a file, and the readers read the file as
@@ -96,6 +74,11 @@ export class SharedDownload {
     return this.#failure !== undefined;
   }
 
+  /** Whether it has the whole blob, verified, which is being committed. */
+  get isCommitting(): boolean {
+    return this.#available === this.size && !this.#isRelaying && this.#failure === undefined;
+  }
+
   /** Whether it was ended by `cancel`. */
   get isCancelled(): boolean {
     return this.#isCancelled;
@@ -140,8 +123,10 @@ export class SharedDownload {
       this.#followers.delete(follower);
       file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // The file was moved into the store, and is linked to the repository in a moment.
+      await this.done.catch(() => {});
+      return undefined;
     }
   }
 

@@ -179,7 +179,8 @@ export class TagResolver {
     const fresh = cached === undefined
       ? await upstream.resolve(repo, tagOrDigest)
       : await upstream.headManifest(repo, tagOrDigest, options);
-    if (fresh === undefined || fresh.digest === cached?.digest) return fresh;
+    // The stored manifest keeps the media type that was stated first.
+    if (fresh === undefined || fresh.digest === cached?.digest) return fresh && cached;
     const held = await this.#store.resolve(repo, fresh.digest);
     const bytes = held === undefined ? await upstream.readManifest(repo, fresh.digest, options) : undefined;
     if (held === undefined && bytes === undefined) return undefined;

@@ -42,6 +42,6 @@ export interface Upstream extends ContentSource {
    * @throws {RegistryError} `BAD_GATEWAY` when the upstream states another size than the caller
    */
   openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined>;
-  /** Implements `ContentCatalog.listReferrers`. */
+  /** Lists referrers as `ContentCatalog.listReferrers`. @throws {RegistryError} when the list is not available */
   listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
 }

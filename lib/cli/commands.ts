@@ -76,8 +76,23 @@ export const COMMANDS: readonly Command[] = [
     name: "verify",
     operands: "[PKG.tgz]",
     summary: "re-hash all content of a bundle, or of the store, and list what is broken",
+    details: [
+      "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
+      "from their upstream or from the bundles given with --from, and rebuilds links. Without it nothing is changed.",
+    ].join("\n"),
     arity: [0, 1],
-    flags: [FLAG.data, FLAG.json],
+    flags: [
+      FLAG.data,
+      { name: "repair", summary: "move corrupt content of the store aside, and fetch it again" },
+      {
+        name: "from",
+        value: "PKG.tgz",
+        isRepeatable: true,
+        summary: "a bundle to take missing content from (with --repair)",
+      },
+      ...UPSTREAM_FLAGS,
+      FLAG.json,
+    ],
     run: async (invocation, io) => (await import("./commands/verify.ts")).runVerify(invocation, io),
   },
   {

@@ -38,6 +38,28 @@ export interface TagPage {
   readonly isPartial?: boolean;
 }
 
+/** A part of the names of all repositories. */
+export interface RepositoryPage {
+  readonly repositories: string[];
+  /** Whether there are repositories after these. */
+  readonly isMore: boolean;
+}
+
+/** The manifests that refer to another one by their `subject`. */
+export interface ReferrerList {
+  readonly referrers: Descriptor[];
+  /** Set when referrers may be missing, because the upstream could not be asked. */
+  readonly isPartial?: boolean;
+}
+
+/** Why content is missing. */
+export interface MissingReason {
+  /** The end of a sentence: `the upstream has no repository team/app`. */
+  readonly reason: string;
+  /** Tags of the repository that are similar to the missing one, the most similar first. */
+  readonly similarTags?: readonly string[];
+}
+
 /**
  * A source of content: a store, an upstream registry, or a store with an upstream behind it. `repo` is the canonical
  * name of a repository (`docker.io/library/nginx`). Missing content is `undefined`; a failure is thrown.
@@ -58,17 +80,24 @@ export interface ContentSource {
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
   /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
   listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined>;
+  /** Finds out why a tag or digest is missing. Makes at most one request to the upstream. */
+  explainMissing?(repo: string, tagOrDigest: string): Promise<MissingReason>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */
 export interface ContentCatalog extends ContentSource {
-  /** Lists the names of all repositories in the store, sorted by code unit. */
-  listRepositories(): Promise<string[]>;
+  /** Lists the names of the repositories in the store, sorted by code unit. */
+  listRepositories(options?: ListOptions): Promise<RepositoryPage>;
   /**
    * Lists descriptors of the manifests in `repo` whose `subject` is `digest`. `artifactType` and `annotations` are set
    * as the OCI distribution specification requires ("Listing Referrers"). Empty for an unknown subject.
    */
-  listReferrers(repo: string, digest: Digest): Promise<Descriptor[]>;
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList>;
+  /**
+   * Returns the media type of a manifest that the store has; `undefined` for other content. A manifest that is requested
+   * as a blob has the same type as one that is requested as a manifest.
+   */
+  typeOfManifest?(repo: string, digest: Digest): Promise<string | undefined>;
 }
 
 /** A writable source. Each write is atomic: durable when its promise resolves, and without effect when it rejects. */

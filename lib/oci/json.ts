@@ -1,4 +1,5 @@
 import { CorruptError } from "./error.ts";
+import { scanJson } from "./scan_json.ts";
 
 /** Limits of a JSON document. */
 export interface JsonLimits {
@@ -6,6 +7,8 @@ export interface JsonLimits {
   readonly maxBytes: number;
   /** Deepest nesting of arrays and objects. */
   readonly maxDepth: number;
+  /** Largest number of values, counted in bulk: up to one too many for each array and object. Default: no limit. */
+  readonly maxValues?: number;
 }
 
 const DEFAULT_LIMITS: JsonLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 128 };
@@ -26,11 +29,16 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
     // The byte order mark is kept so that it is detected: RFC 8259, 8.1 forbids it, and clients refuse such a manifest.
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
-    checkDepth(text, limits.maxDepth);
-    return JSON.parse(text, (key, value) => {
-      if (key === "__proto__") throw new SyntaxError("the key __proto__ is not allowed");
-      return value;
-    });
+    // Checked before JSON.parse, because the parsed value is walked recursively, and takes memory for each value.
+    const shape = scanJson(bytes, limits.maxDepth);
+    if (shape.depth > limits.maxDepth) throw new SyntaxError(`nested deeper than ${limits.maxDepth} levels`);
+    if (shape.values > (limits.maxValues ?? Infinity)) {
+      throw new SyntaxError(`more than ${limits.maxValues} values`);
+    }
+    const value: unknown = JSON.parse(text);
+    // Reported last, so that a document that is not JSON is reported as such. JSON.parse creates an ordinary property.
+    if (shape.hasProtoKey) throw new SyntaxError("the key __proto__ is not allowed");
+    return value;
   } catch (cause) {
     throw new CorruptError(`Cannot read ${what} as JSON: ${reasonOf(cause)}`, { cause });
   }
@@ -49,20 +57,4 @@ function reasonOf(cause: unknown): string {
 /** Reports whether a value is a JSON object: neither `null` nor an array. */
 export function isJsonObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-// The depth is checked before JSON.parse, because the parsed value is walked recursively, first by the reviver.
-function checkDepth(text: string, maxDepth: number): void {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    if (inString) {
-      if (c === 0x5c) i++;
-      else if (c === 0x22) inString = false;
-    } else if (c === 0x22) inString = true;
-    else if (c === 0x7b || c === 0x5b) {
-      if (++depth > maxDepth) throw new SyntaxError(`nested deeper than ${maxDepth} levels`);
-    } else if (c === 0x7d || c === 0x5d) depth--;
-  }
 }

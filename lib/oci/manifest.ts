@@ -31,6 +31,12 @@ export const MANIFEST_MEDIA_TYPES: readonly string[] = Object.values(MEDIA_TYPE)
 /** Largest manifest or index, in bytes; the distribution specification requires registries to accept at least this. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 
+// The bounds of what a manifest costs: a document of 4 MiB can hold two million values. Images have at most 127 layers,
+// artifacts and build caches some hundreds.
+const LIMITS = { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 64, maxValues: 100_000 };
+const MAX_DESCRIPTORS = 10_000;
+const MAX_ANNOTATIONS = 10_000;
+
 /** An image index or Docker manifest list: the manifests of several platforms. */
 export interface ImageIndex {
   readonly kind: "index";
@@ -65,29 +71,56 @@ export function isIndexType(mediaType: string): boolean {
   return mediaType === MEDIA_TYPE.ociIndex || mediaType === MEDIA_TYPE.dockerList;
 }
 
+// The parsed form of a manifest lives as long as its bytes, which the caches of the store and of the upstreams hold.
+// Within, the key is `STATED`, or the media type that was given for a document that states none ("" for none).
+const parsed = new WeakMap<Uint8Array, Map<string, Manifest>>();
+
 /**
- * Parses a manifest or index.
+ * Parses a manifest or index. The result is remembered for the array `bytes`, which must not be changed afterwards: a
+ * manifest that is received from an upstream is needed parsed by the upstream, the cache and the store.
  *
  * @param contentType the Content-Type that a registry sent; used only when the document has no `mediaType`, which the
- *   image specification does not require
- * @throws {CorruptError} when the document is not a manifest, is Docker schema 1, or has both `layers` and `manifests`
- *   and is therefore ambiguous (CVE-2021-41190)
+ *   image specification does not require. Default: the one that was given first for these bytes, which is that of the
+ *   registry that sent them.
+ * @throws {CorruptError} when the document is not a manifest, is Docker schema 1, exceeds a limit, or has both `layers`
+ *   and `manifests` and is therefore ambiguous (CVE-2021-41190)
  */
 export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest {
-  const json = parseJson(bytes, "the manifest", { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 64 });
+  const given = stripParameters(contentType);
+  const key = given !== undefined && isManifestType(given) ? given : "";
+  const forBytes = parsed.get(bytes) ?? new Map<string, Manifest>();
+  const [first] = forBytes.values();
+  const known = contentType === undefined ? first : forBytes.get(STATED) ?? forBytes.get(key);
+  if (known !== undefined) return known;
+  const json = parseJson(bytes, "the manifest", LIMITS);
   if (!isJsonObject(json)) throw new CorruptError("Cannot read the manifest: it is not a JSON object");
+  const manifest = readManifest(json, given);
+  forBytes.set(isText(json.mediaType) ? STATED : key, manifest);
+  parsed.set(bytes, forBytes);
+  return manifest;
+}
+
+const STATED = "stated";
+
+/** Reports whether a manifest states its media type itself, so that no other source of it is needed. */
+export function statesMediaType(bytes: Uint8Array): boolean {
+  parseManifest(bytes);
+  return parsed.get(bytes)?.has(STATED) ?? false;
+}
+
+function readManifest(json: Record<string, unknown>, contentType: string | undefined): Manifest {
   if (json.schemaVersion === 1 || "fsLayers" in json) {
     throw new CorruptError(
       "Cannot use the manifest: it is Docker schema 1, which has no verifiable digests; push the image again with a current tool",
     );
   }
-  const isIndex = Array.isArray(json.manifests);
-  if ("manifests" in json && ("layers" in json || "config" in json)) {
+  const { config = null, layers = null, blobs = null, manifests = null, subject = null } = json;
+  // Some writers have `null` for an empty list (Go's nil slice).
+  if (manifests !== null && (layers !== null || config !== null)) {
     throw new CorruptError("Cannot use the manifest: it has both layers and manifests");
   }
-  const mediaType = typeof json.mediaType === "string" && json.mediaType !== ""
-    ? json.mediaType
-    : guessMediaType(isIndex, stripParameters(contentType));
+  const isIndex = Array.isArray(manifests) || "manifests" in json && manifests === null && config === null;
+  const mediaType = isText(json.mediaType) ? json.mediaType : guessMediaType(json, isIndex, contentType);
   if (isManifestType(mediaType) && isIndexType(mediaType) !== isIndex) {
     throw new CorruptError(
       `Cannot use the manifest: its mediaType is ${mediaType}, but its fields do not match that type`,
@@ -95,24 +128,20 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   }
   const common = {
     mediaType,
-    ...(json.subject === undefined || json.subject === null
-      ? {}
-      : { subject: readDescriptor(json.subject, "subject") }),
+    ...(subject === null ? {} : { subject: readDescriptor(subject, "subject") }),
     ...(typeof json.artifactType === "string" ? { artifactType: json.artifactType } : {}),
     ...(isJsonObject(json.annotations) ? { annotations: readAnnotations(json.annotations) } : {}),
   };
-  if (isIndex) {
-    return { kind: "index", ...common, manifests: readDescriptors(json.manifests, "manifests") };
-  }
+  if (isIndex) return { kind: "index", ...common, manifests: readDescriptors(manifests ?? [], "manifests") };
   if (mediaType === MEDIA_TYPE.ociArtifact) {
-    return { kind: "manifest", ...common, layers: readDescriptors(json.blobs ?? [], "blobs") };
+    return { kind: "manifest", ...common, layers: readDescriptors(blobs ?? [], "blobs") };
   }
-  if (!isJsonObject(json.config)) throw new CorruptError("Cannot read the manifest: it has no config");
+  if (!isJsonObject(config)) throw new CorruptError("Cannot read the manifest: it has no config");
   return {
     kind: "manifest",
     ...common,
-    config: readDescriptor(json.config, "config"),
-    layers: readDescriptors(json.layers ?? [], "layers"),
+    config: readDescriptor(config, "config"),
+    layers: readDescriptors(layers ?? [], "layers"),
   };
 }
 
@@ -142,15 +171,25 @@ function isForeignLayer(layer: Descriptor): boolean {
   return (layer.urls?.length ?? 0) > 0 && /(?:\.foreign\.|\.nondistributable\.)/.test(layer.mediaType);
 }
 
-function guessMediaType(isIndex: boolean, contentType: string | undefined): string {
+function guessMediaType(json: Record<string, unknown>, isIndex: boolean, contentType: string | undefined): string {
   if (contentType !== undefined && isManifestType(contentType) && isIndexType(contentType) === isIndex) {
     return contentType;
   }
-  return isIndex ? MEDIA_TYPE.ociIndex : MEDIA_TYPE.ociManifest;
+  if (isIndex) return MEDIA_TYPE.ociIndex;
+  return Array.isArray(json.blobs) && !isJsonObject(json.config) ? MEDIA_TYPE.ociArtifact : MEDIA_TYPE.ociManifest;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
 }
 
 function readDescriptors(value: unknown, field: string): Descriptor[] {
   if (!Array.isArray(value)) throw new CorruptError(`Cannot read the manifest: ${field} is not a list`);
+  if (value.length > MAX_DESCRIPTORS) {
+    throw new CorruptError(
+      `Cannot use the manifest: ${field} has ${value.length} entries, ${MAX_DESCRIPTORS} are allowed`,
+    );
+  }
   return value.map((entry, i) => readDescriptor(entry, `${field}[${i}]`));
 }
 
@@ -184,7 +223,11 @@ function readPlatform(value: Record<string, unknown>): Platform {
 }
 
 function readAnnotations(value: Record<string, unknown>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  );
+  const entries = Object.entries(value);
+  if (entries.length > MAX_ANNOTATIONS) {
+    throw new CorruptError(
+      `Cannot use the manifest: it has ${entries.length} annotations in one place, ${MAX_ANNOTATIONS} are allowed`,
+    );
+  }
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }

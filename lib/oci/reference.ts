@@ -59,9 +59,14 @@ export function parseHostSegment(segment: string): string | undefined {
   return isHostSegment(segment) ? segment : undefined;
 }
 
-/** Normalizes a host: lower case, and `docker.io` for each of Docker Hub's names. */
+/**
+ * Normalizes a host: lower case, without the default port of https or http, and `docker.io` for each of Docker Hub's
+ * names. `registry:443` keeps its port, without which it would not be recognized as a host.
+ */
 export function normalizeHost(host: string): string {
-  const lower = host.toLowerCase();
+  const named = host.toLowerCase();
+  const bare = named.replace(/:(?:443|80)$/, "");
+  const lower = isHostSegment(bare) ? bare : named;
   return DEFAULT_HOST_ALIASES.has(lower) ? DEFAULT_HOST : lower;
 }
 

@@ -1,7 +1,7 @@
 import type { ResolvedManifest } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RegistryError } from "../oci/error.ts";
-import { type Descriptor, isManifestType, stripParameters } from "../oci/manifest.ts";
+import { isManifestType, stripParameters } from "../oci/manifest.ts";
 
 /** A response before it is decided whether its body is sent; in response to HEAD it is not. */
 export interface Answer {
@@ -29,7 +29,7 @@ export function answerContent(descriptor: ResolvedManifest, body?: Uint8Array): 
   return {
     status: 200,
     headers: {
-      "content-type": typeOf(descriptor),
+      "content-type": formatType(descriptor.mediaType),
       "content-length": String(length),
       "docker-content-digest": descriptor.digest,
       etag: `"${descriptor.digest}"`,
@@ -85,9 +85,11 @@ export function answerError(error: RegistryError): Answer {
   return answerJson(error, headers, error.status);
 }
 
-// A manifest states its own media type, which can be any text. A text that is not a media type must not be sent in a
-// header.
-function typeOf({ mediaType }: Descriptor): string {
+/**
+ * Returns the media type of a manifest for the Content-Type. A manifest states it itself, and it can be any text. A text
+ * that is not a media type must not be sent in a header.
+ */
+export function formatType(mediaType: string): string {
   if (isManifestType(mediaType)) return mediaType;
   const type = stripParameters(mediaType) ?? "";
   return /^[a-z0-9!#$&^_.+-]+\/[a-z0-9!#$&^_.+-]+$/.test(type) ? type : "application/octet-stream";

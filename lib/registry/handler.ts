@@ -3,18 +3,18 @@ import type { ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
 import { type ErrorCode, RegistryError } from "../oci/error.ts";
-import { MEDIA_TYPE } from "../oci/manifest.ts";
-import { type Answer, answerContent, answerError, answerJson, answerNotModified, contentHeaders } from "./answer.ts";
-import { formatNextLink, parsePage, takePage } from "./paging.ts";
 import {
-  type BlobRoute,
-  type CatalogRoute,
-  type ManifestRoute,
-  matchRoute,
-  type ReferrersRoute,
-  type Route,
-  type TagsRoute,
-} from "./route.ts";
+  type Answer,
+  answerContent,
+  answerError,
+  answerJson,
+  answerNotModified,
+  contentHeaders,
+  formatType,
+} from "./answer.ts";
+import { answerCatalog, answerReferrers, answerTags } from "./list_answers.ts";
+import { type BlobRoute, type ManifestRoute, matchRoute, type Route } from "./route.ts";
+import { unknownBlob, unknownManifest } from "./unknown_content.ts";
 
 /** Describes a response, for metrics and the log. */
 export interface ResponseInfo {
@@ -40,8 +40,11 @@ export interface RegistryHandlerOptions<Context = unknown> {
   readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
   /** Reports what a response is waiting for: the client, which has not read what was sent, or its own body. */
   readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
-  /** Throws when the registry cannot serve; `/healthz` then responds with 503. */
-  readonly checkHealth?: () => Promise<void>;
+  /**
+   * Returns why the registry cannot do all of its work; `undefined` when it can. Throws when it cannot serve at all:
+   * `/healthz` then responds with 503.
+   */
+  readonly checkHealth?: () => Promise<string | undefined>;
 }
 
 const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYREQUESTS", "UNAVAILABLE"];
@@ -133,22 +136,23 @@ function answerRoute(
 async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, request: Request): Promise<Answer> {
   const { repo, reference } = route;
   const descriptor = await catalog.resolve(repo, reference);
-  if (descriptor === undefined) throw unknownManifest(repo, reference);
+  if (descriptor === undefined) throw await unknownManifest(catalog, reference, { repo, request });
   if (matchesEtag(request.headers.get("if-none-match"), descriptor.digest)) return answerNotModified(descriptor.digest);
   if (request.method === "HEAD") return answerContent(descriptor);
   // The manifest is read by its digest, because the tag may have moved in the meantime.
   const bytes = await catalog.readManifest(repo, descriptor.digest);
-  if (bytes === undefined) throw unknownManifest(repo, reference);
+  if (bytes === undefined) throw await unknownManifest(catalog, reference, { repo, request });
   return answerContent(descriptor, bytes);
 }
 
-async function answerBlob(catalog: ContentCatalog, { repo, digest }: BlobRoute, request: Request): Promise<Answer> {
+async function answerBlob(catalog: ContentCatalog, route: BlobRoute, request: Request): Promise<Answer> {
+  const { repo, digest } = route;
   const { headers } = request;
   const range = allowsRange(headers.get("if-range"), digest) ? parseRange(headers.get("range")) : undefined;
   const opened = await catalog.openBlob(repo, digest, range);
-  if (opened === undefined) throw unknownBlob(repo, digest);
+  if (opened === undefined) return await answerManifestAsBlob(catalog, route, request);
   const { size, start, length, body } = opened;
-  const answer = { status: 200, headers: blobHeaders(digest, length), body, length };
+  const answer = { status: 200, headers: await blobHeaders(catalog, route, length), body, length };
   if (range === undefined) return answer;
   answer.headers["content-range"] = `bytes ${start}-${start + length - 1}/${size}`;
   return { ...answer, status: 206 };
@@ -158,83 +162,48 @@ async function answerBlob(catalog: ContentCatalog, { repo, digest }: BlobRoute, 
 async function answerBlobKnown(catalog: ContentCatalog, route: BlobRoute, request: Request): Promise<Answer> {
   const { repo, digest } = route;
   const size = await catalog.statBlob(repo, digest);
-  if (size === undefined) throw unknownBlob(repo, digest);
+  if (size === undefined) return await answerManifestAsBlob(catalog, route, request);
   if (matchesEtag(request.headers.get("if-none-match"), digest)) return answerNotModified(digest);
   if (request.method === "GET") return answerBlob(catalog, route, request);
-  return { status: 200, headers: blobHeaders(digest, size), body: null, length: size };
+  return { status: 200, headers: await blobHeaders(catalog, route, size), body: null, length: size };
 }
 
-function blobHeaders(digest: BlobRoute["digest"], length: number): Record<string, string> {
+/**
+ * Responds to a request for a blob that is missing. Many registries have no manifests among their blobs, but crpe does
+ * for those in its store: so that the response does not depend on what is stored, it has them all.
+ */
+async function answerManifestAsBlob(catalog: ContentCatalog, route: BlobRoute, request: Request): Promise<Answer> {
+  const { repo, digest } = route;
+  try {
+    const answer = await answerManifest(catalog, { ...route, kind: "manifest", reference: digest }, request);
+    return { ...answer, headers: { ...answer.headers, "accept-ranges": "bytes" } };
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    throw await unknownBlob(catalog, digest, { repo, request });
+  }
+}
+
+async function blobHeaders(
+  catalog: ContentCatalog,
+  { repo, digest }: BlobRoute,
+  length: number,
+): Promise<Record<string, string>> {
+  const type = await catalog.typeOfManifest?.(repo, digest);
   return {
     ...contentHeaders(digest),
-    "content-type": "application/octet-stream",
+    "content-type": type === undefined ? "application/octet-stream" : formatType(type),
     "content-length": String(length),
     "accept-ranges": "bytes",
   };
 }
 
-async function answerTags(catalog: ContentCatalog, route: TagsRoute, request: Request): Promise<Answer> {
-  const { n, last } = parsePage(route);
-  const page = await catalog.listTags(route.repo, { after: last, limit: n });
-  if (page === undefined) {
-    throw new RegistryError("NAME_UNKNOWN", `Cannot list tags: there is no repository ${route.repo}`, {
-      detail: { name: route.repo },
-    });
-  }
-  const { tags, isMore, isPartial } = page;
-  return answerJson({ name: route.name, tags }, {
-    // There is no next page after `n=0`, because it would be the same page again.
-    ...linkHeader(request, tags, isMore && n !== 0),
-    ...(isPartial ? { warning: '199 crpe "Tags may be missing"' } : undefined),
-  });
-}
-
-async function answerCatalog(catalog: ContentCatalog, route: CatalogRoute, request: Request): Promise<Answer> {
-  const page = parsePage(route);
-  const { entries, isMore } = takePage(await catalog.listRepositories(), page);
-  return answerJson({ repositories: entries }, linkHeader(request, entries, isMore));
-}
-
-function linkHeader(request: Request, entries: readonly string[], isMore: boolean): Record<string, string> | undefined {
-  const last = entries.at(-1);
-  return isMore && last !== undefined ? { link: formatNextLink(request.url, entries.length, last) } : undefined;
-}
-
-async function answerReferrers(catalog: ContentCatalog, route: ReferrersRoute): Promise<Answer> {
-  const { repo, digest, artifactType } = route;
-  const referrers = await catalog.listReferrers(repo, digest);
-  const manifests = artifactType === undefined
-    ? referrers
-    : referrers.filter((descriptor) => descriptor.artifactType === artifactType);
-  return answerJson({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }, {
-    "content-type": MEDIA_TYPE.ociIndex,
-    // Distribution specification, "Listing Referrers": the registry must list the filters that it applied.
-    ...(artifactType === undefined ? undefined : { "oci-filters-applied": "artifactType" }),
-  });
-}
-
 async function answerHealth(checkHealth: RegistryHandlerOptions["checkHealth"]): Promise<Answer> {
+  let degradation: string | undefined;
   try {
-    await checkHealth?.();
+    degradation = await checkHealth?.();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new RegistryError("UNAVAILABLE", `Cannot serve: ${reason}`, { cause });
   }
-  return answerJson({ status: "ok" });
-}
-
-function unknownManifest(repo: string, reference: string): RegistryError {
-  return new RegistryError(
-    "MANIFEST_UNKNOWN",
-    `Cannot find manifest ${reference} of ${repo}: it is not in the store, and no upstream that may be used has it`,
-    { detail: { name: repo, reference } },
-  );
-}
-
-function unknownBlob(repo: string, digest: BlobRoute["digest"]): RegistryError {
-  return new RegistryError(
-    "BLOB_UNKNOWN",
-    `Cannot find blob ${digest} of ${repo}: it is not in the store, and no upstream that may be used has it`,
-    { detail: { name: repo, digest } },
-  );
+  return answerJson(degradation === undefined ? { status: "ok" } : { status: "degraded", reason: degradation });
 }

@@ -12,7 +12,7 @@ import {
 /** The parsed route of a request; every part of it is valid. */
 export type Route =
   | { readonly kind: "health" }
-  | { readonly kind: "ping"; readonly ns?: string }
+  | PingRoute
   | CatalogRoute
   | ManifestRoute
   | BlobRoute
@@ -33,6 +33,14 @@ interface RepositoryRoute {
   readonly name: string;
   /** The host in containerd's `?ns=`, as received. */
   readonly ns?: string;
+}
+
+/** `GET /v2/` */
+export interface PingRoute {
+  readonly kind: "ping";
+  readonly ns?: string;
+  /** The host in the prefix of a mirror. */
+  readonly host?: string;
 }
 
 /** `GET /v2/_catalog` */
@@ -118,7 +126,9 @@ function matchApi(path: string, query: string, mirrorHost: string | undefined): 
   const ns = params?.get("ns") ?? undefined;
   if (ns !== undefined) checkHost(ns);
   const common = ns === undefined ? undefined : { ns };
-  if (path === "/v2/" || path === "/v2") return { kind: "ping", ...common };
+  if (path === "/v2/" || path === "/v2") {
+    return { kind: "ping", ...common, ...(mirrorHost === undefined ? undefined : { host: mirrorHost }) };
+  }
   if (path === "/v2/_catalog") return { kind: "catalog", ...common, ...listQuery(params) };
   if (path.charCodeAt(3) !== 0x2f) return undefined;
 

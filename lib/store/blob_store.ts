@@ -5,12 +5,17 @@ import type { Ingest } from "./ingest.ts";
 
 /** A store whose blobs can be written incrementally, so that readers can follow a download in progress. */
 export interface IngestStore extends ContentStore, ContentCatalog {
-  /** Starts or resumes writing a blob. Its size need not be known yet. */
-  openIngest(digest: Digest): Promise<Ingest>;
+  /**
+   * Starts or resumes writing a blob. Its size need not be known yet.
+   *
+   * @param repo the repository that the blob is linked to when it is committed
+   */
+  openIngest(digest: Digest, repo?: string): Promise<Ingest>;
   /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]>;
+  typeOfManifest(repo: string, digest: Digest): Promise<string | undefined>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
 }

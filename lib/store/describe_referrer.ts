@@ -1,13 +1,12 @@
 import type { Digest } from "../oci/digest.ts";
-import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 import type { CachedManifest } from "./manifest_cache.ts";
 
 /**
  * Returns the descriptor that lists a manifest as a referrer of `subject`. `artifactType` and `annotations` are set as
  * the OCI distribution specification requires ("Listing Referrers"). `undefined` if the manifest has another `subject`.
  */
-export function describeReferrer({ descriptor, bytes }: CachedManifest, subject: Digest): Descriptor | undefined {
-  const manifest = parseManifest(bytes);
+export function describeReferrer({ descriptor, manifest }: CachedManifest, subject: Digest): Descriptor | undefined {
   if (manifest.subject?.digest !== subject) return undefined;
   const artifactType = manifest.artifactType ??
     (manifest.kind === "manifest" ? manifest.config?.mediaType : undefined);

@@ -1,17 +1,16 @@
-import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { drain, streamFile } from "../bytes/file_stream.ts";
-import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import type { ByteRange } from "../bytes/byte_range.ts";
+import type { ListOptions, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
-import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
-import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
-import { CorruptError, RegistryError } from "../oci/error.ts";
-import { type Descriptor, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { PieceStore } from "./blob_store.ts";
 import { describeReferrer } from "./describe_referrer.ts";
+import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import {
   blobPath,
@@ -20,7 +19,6 @@ import {
   partialPath,
   pieceListPath,
   piecesPath,
-  revisionLinkPath,
   revisionsPath,
   tagIndexLinkPath,
   tagLinkPath,
@@ -28,8 +26,10 @@ import {
 } from "./layout.ts";
 import { Links } from "./links.ts";
 import { listRepositories, listRevisions } from "./list_repositories.ts";
-import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
+import { ManifestFiles } from "./manifest_files.ts";
+import { NamedBlobs } from "./named_blobs.ts";
 import { repositoryNames } from "./repository_names.ts";
+import { WriteHealth } from "./write_health.ts";
 
 /** Options of a `DiskStore`. */
 export interface DiskStoreOptions {
@@ -39,26 +39,39 @@ export interface DiskStoreOptions {
   readonly randomName?: () => string;
   /** Size of the in-memory manifest cache, in bytes. Default: 16 MiB. */
   readonly cacheBytes?: number;
+  /** Whether a blob counts as held only after its content was hashed once. */
+  readonly isHashing?: boolean;
+  /** Whether corrupt blobs stay in place. They count as missing all the same. */
+  readonly isReadOnly?: boolean;
 }
 
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
-const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
 
 /** A store on disk, in the layout of CNCF distribution's filesystem driver. */
 export class DiskStore implements PieceStore {
+  /** Whether the store accepts content. */
+  readonly health: WriteHealth;
   readonly #root: string;
-  readonly #warn: (message: string) => void;
   readonly #randomName: () => string;
-  readonly #cache: ManifestCache;
   readonly #links: Links;
+  readonly #blobs: HeldBlobs;
+  readonly #manifests: ManifestFiles;
+  readonly #named: NamedBlobs;
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
+    const { warn = () => {}, cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } = options;
     this.#root = root;
-    this.#warn = options.warn ?? (() => {});
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
-    this.#cache = new ManifestCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
-    this.#links = new Links({ root, warn: this.#warn, temporaryPath: () => this.#temporaryPath() });
+    const health = this.health = new WriteHealth({ warn });
+    const temporaryPath = () => this.#temporaryPath();
+    const links = this.#links = new Links({ root, warn, temporaryPath, health });
+    const blobs = this.#blobs = new HeldBlobs({ root, warn, isHashing, isReadOnly });
+    this.#manifests = new ManifestFiles({ root, links, blobs, health, cacheBytes, warn, temporaryPath });
+    this.#named = new NamedBlobs({
+      root,
+      read: async (repo, digest) => (await this.#manifests.load(repo, digest))?.manifest,
+    });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
@@ -75,7 +88,7 @@ export class DiskStore implements PieceStore {
 
   async #resolveDigest(names: readonly string[], digest: Digest): Promise<Descriptor | undefined> {
     for (const name of names) {
-      const manifest = this.#readRevision(name, digest) && await this.#loadManifest(name, digest);
+      const manifest = this.#manifests.isLinked(name, digest) && await this.#manifests.load(name, digest);
       if (manifest) return manifest.descriptor;
     }
     return undefined;
@@ -83,48 +96,66 @@ export class DiskStore implements PieceStore {
 
   async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
     for (const name of repositoryNames(repo)) {
-      const manifest = await this.#loadManifest(name, digest);
+      const manifest = await this.#manifests.load(name, digest);
       if (manifest !== undefined) return manifest.bytes;
     }
     return undefined;
   }
 
-  // Synchronous, like reading a link: serving an image without an upstream checks every one of its blobs.
-  // deno-lint-ignore require-await
-  async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
-    return this.#stat(digest);
+  /** Returns the media type of a manifest of the repository. */
+  async typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
+    return (await this.#resolveDigest(repositoryNames(repo), digest))?.mediaType;
   }
 
-  #stat(digest: Digest): number | undefined {
-    try {
-      const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(blobPath(digest)));
-      if (!isFile) {
-        throw new Error(`Cannot serve ${digest}: its path is a ${isSymlink ? "symbolic link" : "folder"}`);
-      }
-      // A crash can leave a file truncated to 0 bytes, which is not a blob.
-      return size > 0 || EMPTY_DIGESTS.has(digest) ? size : undefined;
-    } catch (error) {
-      return absentIfNotFound(error);
-    }
+  /**
+   * Returns the size of a blob in bytes, whichever repository it belongs to. A blob is missing if its size is not the
+   * one that a manifest states, unless its content has the digest.
+   *
+   * @param repo the repository whose manifests state the size; `""` for those that were read before
+   */
+  async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
+    if (this.#blobs.statFile(digest) === undefined) return undefined;
+    await this.#learnSize(repo, digest);
+    return await this.#blobs.stat(digest);
   }
 
-  async openBlob(_repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    const size = this.#stat(digest);
-    if (size === undefined) return undefined;
-    const { start, length } = resolveRange(size, range);
-    try {
-      const file = await Deno.open(this.#path(blobPath(digest)));
-      return { size, start, length, body: streamFile(file, start, length) };
-    } catch (error) {
-      return absentIfNotFound(error);
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    if (this.#blobs.statFile(digest) === undefined) return undefined;
+    await this.#learnSize(repo, digest);
+    return await this.#blobs.open(digest, range);
+  }
+
+  async #learnSize(repo: string, digest: Digest): Promise<void> {
+    if (repo === "" || this.#blobs.knowsSize(digest)) return;
+    // The manifests of the repository are read once, and with them the sizes.
+    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) return;
+  }
+
+  /** Reports whether a repository may serve a blob: it has a link to it, or a manifest that names it. */
+  async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
+    const names = repositoryNames(repo);
+    for (const name of names) {
+      if (this.#links.read(layerLinkPath(name, digest)) !== undefined) return true;
+      if (this.#manifests.isLinked(name, digest)) return true;
     }
+    for (const name of names) if (await this.#named.has(name, digest)) return true;
+    return false;
+  }
+
+  /** Hashes a blob, and moves it to the quarantine if it is corrupt; see `HeldBlobs.check`. */
+  checkBlob(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
+    return this.#blobs.check(digest, onChunk);
   }
 
   async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
-      const links = await this.listTagLinks(name);
-      const { entries: tags, isMore } = takePage(links.map(({ tag }) => tag), options);
-      if (links.length > 0 || await listFolder(this.#path(revisionsPath(name)))) return { tags, isMore };
+      const read = (tag: string) => this.#links.read(tagLinkPath(name, tag));
+      const tags = (await this.#listTagFolders(name)).sort();
+      if (tags.some(read)) {
+        const { entries, isMore } = takePage(tags, options, (tag) => read(tag) !== undefined);
+        return { tags: entries, isMore };
+      }
+      if (await listFolder(this.#path(revisionsPath(name))) !== undefined) return { tags: [], isMore: false };
     }
     return undefined;
   }
@@ -132,15 +163,19 @@ export class DiskStore implements PieceStore {
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
     const found: { tag: string; digest: Digest }[] = [];
-    for (const { name: tag } of await listFolder(this.#path(tagsPath(repo))) ?? []) {
-      const digest = isTag(tag) ? this.#links.read(tagLinkPath(repo, tag)) : undefined;
+    for (const tag of await this.#listTagFolders(repo)) {
+      const digest = this.#links.read(tagLinkPath(repo, tag));
       if (digest !== undefined) found.push({ tag, digest });
     }
     return found.sort((a, b) => a.tag < b.tag ? -1 : 1);
   }
 
-  listRepositories(): Promise<string[]> {
-    return listRepositories(this.#root);
+  async #listTagFolders(repo: string): Promise<string[]> {
+    return (await listFolder(this.#path(tagsPath(repo))) ?? []).map(({ name }) => name).filter(isTag);
+  }
+
+  listRepositories(options?: ListOptions): Promise<RepositoryPage> {
+    return listRepositories(this.#root, options);
   }
 
   /** Lists the digests of the manifests filed under exactly this repository name. */
@@ -148,20 +183,22 @@ export class DiskStore implements PieceStore {
     return listRevisions(this.#root, repo);
   }
 
-  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
-    const found: Descriptor[] = [];
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    const referrers: Descriptor[] = [];
     for (const name of repositoryNames(repo)) {
       for (const candidate of await this.listManifests(name)) {
-        const manifest = await this.#loadManifest(name, candidate);
+        const manifest = await this.#manifests.load(name, candidate);
         const referrer = manifest && describeReferrer(manifest, digest);
-        if (referrer !== undefined) found.push(referrer);
+        if (referrer !== undefined) referrers.push(referrer);
       }
     }
-    return found;
+    return { referrers };
   }
 
-  openIngest(digest: Digest): Promise<Ingest> {
-    return Ingest.open({ ...this.#ingestOptions(digest), path: this.#path(partialPath(digest)) });
+  /** @param repo the repository that the blob is linked to when it is committed */
+  openIngest(digest: Digest, repo?: string): Promise<Ingest> {
+    const path = this.#path(partialPath(digest));
+    return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
   }
 
   async statIngest(digest: Digest): Promise<number> {
@@ -184,110 +221,59 @@ export class DiskStore implements PieceStore {
   }
 
   async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    if (await this.statBlob(repo, expected.digest) === expected.size) await body.cancel();
-    else await this.#ingest(expected, body);
-    await this.linkBlob(repo, expected.digest);
+    const { digest, size } = expected;
+    if (await this.statBlob(repo, digest) === size) await body.cancel();
+    else {
+      // Does not resume a partial download: its content is not verified, and here the whole body is available.
+      const options = { ...this.#ingestOptions(digest), size };
+      await this.health.run(options.path, () => Ingest.writeWhole(options, body));
+    }
+    await this.linkBlob(repo, digest);
   }
 
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
     verifyBytes(bytes, expected.digest, expected.size);
     parseManifest(bytes, expected.mediaType);
-    await this.#fileManifest(repo, expected, bytes);
+    await this.#manifests.write(repo, expected, bytes);
     // Restores files that a concurrent collection removed before the first call had written the reference.
-    await this.#fileManifest(repo, expected, bytes);
-    this.#remember(repo, expected.digest, bytes);
+    await this.#manifests.write(repo, expected, bytes);
+    if (await this.#manifests.load(repo, expected.digest) === undefined) {
+      this.#manifests.remember(repo, expected.digest, { bytes, mediaType: expected.mediaType });
+    }
   }
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
-    const manifest = await this.#loadManifest(repo, digest);
+    const manifest = await this.#manifests.load(repo, digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.write(tagLinkPath(repo, tag), digest);
     // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
-    if (manifest !== undefined) await this.#fileManifest(repo, manifest.descriptor, manifest.bytes);
+    if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest.bytes);
   }
 
   /** Drops a manifest from the in-memory cache, after it was removed from the folder. */
   forgetManifest(repo: string, digest: Digest): void {
-    this.#cache.delete(`${repo}@${digest}`);
+    this.#manifests.forget(repo, digest);
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     await this.#links.write(layerLinkPath(repo, digest), digest);
   }
 
-  async #fileManifest(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
-    if (!await this.#holdsIntact(descriptor)) {
-      await writeFileDurably(this.#path(blobPath(descriptor.digest)), bytes, { temporary: this.#temporaryPath() });
-    }
-    const manifest = parseManifest(bytes, descriptor.mediaType);
-    // A link does not mean that the blob exists: a cache stores a manifest before its blobs.
-    if (manifest.kind === "manifest") {
-      for (const { digest } of successorsOf(manifest)) await this.linkBlob(repo, digest);
-    }
-    await this.#links.write(revisionLinkPath(repo, descriptor.digest), descriptor.digest);
-  }
-
-  async #ingest(expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    // Does not resume a partial download: its content is not verified, and here the whole body is available.
-    const ingest = await Ingest.open({ ...this.#ingestOptions(expected.digest), size: expected.size })
-      .catch(async (error) => {
-        await body.cancel(error);
-        throw error;
-      });
-    try {
-      await drain(body, (chunk) => ingest.write(chunk));
-    } catch (error) {
-      await ingest.abort();
-      throw error;
-    }
-    await ingest.commit();
-  }
-
-  #ingestOptions(digest: Digest): IngestOptions {
+  #ingestOptions(digest: Digest, repo?: string): IngestOptions {
+    const target = this.#path(blobPath(digest));
     return {
       digest,
       path: this.#temporaryPath(),
       fallbackPath: this.#temporaryPath(),
-      target: this.#path(blobPath(digest)),
+      target,
+      onCommit: async () => {
+        this.health.succeed();
+        // Without the link the blob is fetched again for the next client of this repository.
+        if (repo !== undefined) await this.linkBlob(repo, digest).catch(() => {});
+      },
+      onCommitError: (error) => this.health.fail(target, error),
     };
-  }
-
-  async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {
-    if (await this.statBlob("", digest) !== size) return false;
-    const bytes = await Deno.readFile(this.#path(blobPath(digest))).catch(absentIfNotFound);
-    return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
-  }
-
-  // A manifest that another process removed must leave the cache, or it would never be stored again.
-  #readRevision(repo: string, digest: Digest): Digest | undefined {
-    const link = this.#links.read(revisionLinkPath(repo, digest));
-    if (link === undefined) this.forgetManifest(repo, digest);
-    return link && digest;
-  }
-
-  async #loadManifest(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
-    const cached = this.#cache.get(`${repo}@${digest}`);
-    if (cached !== undefined) return cached;
-    if (this.#links.read(revisionLinkPath(repo, digest)) === undefined) return undefined;
-    const size = await this.statBlob(repo, digest);
-    if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
-    try {
-      const bytes = await Deno.readFile(this.#path(blobPath(digest)));
-      verifyBytes(bytes, digest);
-      return this.#remember(repo, digest, bytes);
-    } catch (error) {
-      if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
-      this.#warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
-      return undefined;
-    }
-  }
-
-  #remember(repo: string, digest: Digest, bytes: Uint8Array): CachedManifest {
-    const { mediaType } = parseManifest(bytes);
-    const manifest = { descriptor: { mediaType, digest, size: bytes.length }, bytes };
-    this.#cache.set(`${repo}@${digest}`, manifest);
-    return manifest;
   }
 
   #temporaryPath(): string {

@@ -1,4 +1,4 @@
-import { CHUNK_BYTES } from "../bytes/file_stream.ts";
+import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
 import { Verifier } from "../content/verifier.ts";
 import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
@@ -17,6 +17,10 @@ export interface IngestOptions {
   readonly fallbackPath: string;
   /** Final path of the content. */
   readonly target: string;
+  /** Awaited after the content was moved to its final path. */
+  readonly onCommit?: (() => Promise<void>) | undefined;
+  /** Called when the content could not be moved to its final path. */
+  readonly onCommitError?: ((error: unknown) => void) | undefined;
 }
 
 /**
@@ -52,6 +56,21 @@ export class Ingest {
       throw error;
     }
     return ingest;
+  }
+
+  /** Writes a whole blob. Reads `body` to its end or cancels it. @throws {DigestMismatchError} as `commit` */
+  static async writeWhole(options: IngestOptions, body: ReadableStream<Uint8Array>): Promise<void> {
+    const ingest = await Ingest.open(options).catch(async (error) => {
+      await body.cancel(error);
+      throw error;
+    });
+    try {
+      await drain(body, (chunk) => ingest.write(chunk));
+    } catch (error) {
+      await ingest.abort();
+      throw error;
+    }
+    await ingest.commit();
   }
 
   /** Whether a later ingest can resume from the file: not when it is written to `fallbackPath`. */
@@ -117,7 +136,7 @@ export class Ingest {
     try {
       this.finishVerify();
       await this.#file.syncData();
-      await commitFile(this.path, this.#options.target);
+      await this.#moveToTarget();
       this.keep();
     } catch (error) {
       await this.abort();
@@ -138,6 +157,17 @@ export class Ingest {
     if (!this.#open) return;
     this.#open = false;
     this.#file.close();
+  }
+
+  async #moveToTarget(): Promise<void> {
+    const { target, onCommit, onCommitError } = this.#options;
+    try {
+      await commitFile(this.path, target);
+    } catch (error) {
+      onCommitError?.(error);
+      throw error;
+    }
+    await onCommit?.();
   }
 
   async #append(chunk: Uint8Array): Promise<void> {

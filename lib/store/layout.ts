@@ -11,6 +11,9 @@ export const BLOBS = `${ROOT}/blobs`;
 /** The folder of temporary files and partial files. */
 export const INGEST = "ingest";
 
+/** The folder of corrupt blobs that were moved out of the store. */
+export const QUARANTINE = "quarantine";
+
 /** The file that contains the bytes of a blob or manifest. */
 export function blobPath(digest: Digest): string {
   const { algorithm, hex } = splitDigest(digest);
@@ -30,6 +33,17 @@ export function revisionLinkPath(repo: string, digest: Digest): string {
 /** The folder of the links of a repository's manifests. */
 export function revisionsPath(repo: string): string {
   return `${repositoryPath(repo)}/_manifests/revisions`;
+}
+
+/**
+ * The file beside a manifest's link with the media type that its registry stated, if the manifest itself states none.
+ * CNCF distribution ignores the file.
+ *
+ * @returns `undefined` for any other path than that of a manifest's link
+ */
+export function mediaTypePath(revisionLink: string): string | undefined {
+  const match = /^(.*\/_manifests\/revisions\/[^/]+\/[^/]+\/)link$/.exec(revisionLink);
+  return match === null ? undefined : `${match[1]}media-type`;
 }
 
 /** The link that grants a repository access to a blob. */

@@ -1,6 +1,7 @@
 import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import type { WriteHealth } from "./write_health.ts";
 
 /** Options of `Links`. */
 export interface LinksOptions {
@@ -10,6 +11,8 @@ export interface LinksOptions {
   readonly warn: (message: string) => void;
   /** Returns the path of a new temporary file. */
   readonly temporaryPath: () => string;
+  /** Records which writes fail. */
+  readonly health?: WriteHealth;
   /** Wall clock that file times are compared with, in milliseconds. */
   readonly now?: () => number;
 }
@@ -77,8 +80,10 @@ export class Links {
   /** Writes a link, unless it already has this content. */
   async write(path: string, digest: Digest): Promise<void> {
     if (this.read(path) === digest) return;
-    const { root, temporaryPath } = this.#options;
-    await writeFileDurably(`${root}/${path}`, encoder.encode(digest), { temporary: temporaryPath() });
+    const { root, temporaryPath, health } = this.#options;
+    const full = `${root}/${path}`;
+    const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
+    await (health === undefined ? write() : health.run(full, write));
   }
 }
 

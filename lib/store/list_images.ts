@@ -24,7 +24,7 @@ export interface TaggedImage {
 /** Lists the tagged images of a store, sorted by reference. */
 export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]> {
   const images: TaggedImage[] = [];
-  for (const repo of await store.listRepositories()) {
+  for (const repo of (await store.listRepositories()).repositories) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
       if (root === undefined) continue;

@@ -1,18 +1,23 @@
-import type { Descriptor } from "../oci/manifest.ts";
+import type { Descriptor, Manifest } from "../oci/manifest.ts";
 
 /** A manifest in the cache. */
 export interface CachedManifest {
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
+  /** The parsed bytes. */
+  readonly manifest: Manifest;
 }
 
-/** An LRU cache of manifests, limited in bytes. Entries never become stale, because a digest fixes the content. */
+// The parsed form takes about twice the memory of the bytes.
+const COST_FACTOR = 3;
+
+/** An LRU cache of manifests, limited in bytes, with the parsed forms. Entries never become stale, because a digest fixes the content. */
 export class ManifestCache {
   readonly #entries = new Map<string, CachedManifest>();
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** @param maxBytes total size of the cached manifests, in bytes */
+  /** @param maxBytes total size of the cached manifests and their parsed forms, in bytes */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -29,9 +34,9 @@ export class ManifestCache {
 
   set(key: string, entry: CachedManifest): void {
     this.delete(key);
-    if (entry.bytes.length > this.#maxBytes) return;
+    if (costOf(entry) > this.#maxBytes) return;
     this.#entries.set(key, entry);
-    this.#bytes += entry.bytes.length;
+    this.#bytes += costOf(entry);
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#maxBytes) break;
       this.delete(oldest);
@@ -42,6 +47,10 @@ export class ManifestCache {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
     this.#entries.delete(key);
-    this.#bytes -= entry.bytes.length;
+    this.#bytes -= costOf(entry);
   }
+}
+
+function costOf({ bytes }: CachedManifest): number {
+  return bytes.length * COST_FACTOR;
 }

@@ -1,11 +1,13 @@
 import { commitFile, removeIfPresent } from "../files/durable.ts";
-import { BLOBS, INGEST, REPOSITORIES } from "./layout.ts";
+import { absentIfNotFound } from "../files/read_if_present.ts";
+import { BLOBS, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
 
 /** The folder of files that are about to be removed, under their original paths. */
 const TRASH = `${INGEST}/trash`;
 
 /**
- * Moves a file of the data folder to the trash, so that it can be checked again before it is removed.
+ * Moves a file of the data folder to the trash, so that it can be checked again before it is removed. The media type of
+ * a manifest goes with its link.
  *
  * @param path path relative to the data folder
  * @returns `false` when the file does not exist
@@ -14,8 +16,12 @@ export async function moveAside(root: string, path: string): Promise<boolean> {
   const target = trashPath(path);
   // Not synced: after a power loss the file is either here or in its original place, and not lost.
   await Deno.mkdir(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { recursive: true });
+  const mediaType = mediaTypePath(path);
   try {
     await Deno.rename(`${root}/${path}`, `${root}/${target}`);
+    if (mediaType !== undefined) {
+      await Deno.rename(`${root}/${mediaType}`, `${root}/${trashPath(mediaType)}`).catch(absentIfNotFound);
+    }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return false;
@@ -32,12 +38,22 @@ export function trashPath(path: string): string {
 
 /** Moves a file back. A file stored in its place meanwhile is identical, since the path determines the content. */
 export async function moveBack(root: string, path: string): Promise<void> {
+  const mediaType = mediaTypePath(path);
+  // First, so that the link never is without it.
+  if (mediaType !== undefined && await isPresent(`${root}/${trashPath(mediaType)}`)) await moveBack(root, mediaType);
   await commitFile(`${root}/${trashPath(path)}`, `${root}/${path}`);
+}
+
+async function isPresent(path: string): Promise<boolean> {
+  return await Deno.lstat(path).catch(absentIfNotFound) !== undefined;
 }
 
 /** Moves back all files that an interrupted collection left in the trash. Must be called with writers excluded. */
 export async function restoreTrash(root: string): Promise<void> {
-  for (const path of await listFiles(`${root}/${TRASH}`)) await moveBack(root, path);
+  for (const path of await listFiles(`${root}/${TRASH}`)) {
+    // A media type may have been moved back with its link.
+    if (await isPresent(`${root}/${trashPath(path)}`)) await moveBack(root, path);
+  }
   await emptyTrash(root);
 }
 
@@ -50,8 +66,10 @@ export async function emptyTrash(root: string): Promise<void> {
   }
 }
 
-/** Removes a file of the data folder, and the folders that become empty. */
+/** Removes a file of the data folder, with the media type of a manifest, and the folders that become empty. */
 export async function removeFile(root: string, path: string): Promise<void> {
+  const mediaType = mediaTypePath(path);
+  if (mediaType !== undefined) await removeIfPresent(`${root}/${mediaType}`);
   await removeIfPresent(`${root}/${path}`);
   await removeEmptyFolders(root, path);
 }

@@ -1,11 +1,10 @@
-import { CHUNK_BYTES } from "../bytes/file_stream.ts";
-import { Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
-import { RegistryError } from "../oci/error.ts";
 import { parseManifest, successorsOf } from "../oci/manifest.ts";
 import type { DiskStore } from "./disk_store.ts";
+import { findRot } from "./held_blobs.ts";
 import { blobPath } from "./layout.ts";
 import { listBlobs } from "./store_scan.ts";
+import { type BrokenLink, verifyLinks } from "./verify_links.ts";
 
 /** A corrupt or missing blob, and the images that it affects. */
 export interface BrokenBlob {
@@ -15,6 +14,16 @@ export interface BrokenBlob {
   readonly reason: string;
   /** References of the images that need it: `docker.io/library/nginx:1.27`. */
   readonly images: readonly string[];
+  /** The repositories that it can be fetched for again. */
+  readonly uses: readonly BlobUse[];
+}
+
+/** How a repository uses a blob. */
+export interface BlobUse {
+  readonly repository: string;
+  /** In bytes; `undefined` for a manifest that no index lists. */
+  readonly size: number | undefined;
+  readonly isManifest: boolean;
 }
 
 /** The result of verifying a store. */
@@ -24,6 +33,7 @@ export interface StoreReport {
   /** Number of bytes that were read. */
   readonly bytes: number;
   readonly broken: readonly BrokenBlob[];
+  readonly links: readonly BrokenLink[];
   /** Files that could not be read, and the reason; their content is not known to be intact or corrupt. */
   readonly unread: readonly { readonly path: string; readonly reason: string }[];
 }
@@ -47,14 +57,16 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
     // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
     if (!await exists(`${root}/${blobPath(digest)}`)) continue;
     blobs++;
-    const verifier = new Verifier(digest, undefined);
     try {
-      const reason = await checkBlob(`${root}/${blobPath(digest)}`, verifier, onProgress);
-      if (reason !== undefined) reasons.set(digest, reason);
+      const reason = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
+        bytes += count;
+        onProgress(count);
+      });
+      // A blob that was removed since it was listed is not broken.
+      if (reason !== undefined && reason !== "missing") reasons.set(digest, reason);
     } catch (error) {
       unread.push({ path: blobPath(digest), reason: (error as Error).message });
     }
-    bytes += verifier.seen;
   }
   const images = new Map<Digest, Set<string>>();
   for (const { digest, size, image } of required) {
@@ -62,35 +74,15 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
     if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
     images.set(digest, (images.get(digest) ?? new Set()).add(image));
   }
-  const users = reasons.size === 0 ? new Map<Digest, Set<string>>() : await findUsers(store, reasons);
+  const users = reasons.size === 0 ? new Map<Digest, Users>() : await findUsers(store, reasons);
   const broken = [...reasons].map(([digest, reason]) => ({
     digest,
     path: blobPath(digest),
     reason,
-    images: [...users.get(digest) ?? images.get(digest) ?? []].sort(),
+    images: [...users.get(digest)?.images ?? images.get(digest) ?? []].sort(),
+    uses: [...users.get(digest)?.uses.values() ?? []],
   }));
-  return { blobs, bytes, broken, unread };
-}
-
-async function checkBlob(
-  path: string,
-  verifier: Verifier,
-  onProgress: (bytes: number) => void,
-): Promise<string | undefined> {
-  try {
-    if (!(await Deno.lstat(path)).isFile) return "it is not a regular file";
-    using file = await Deno.open(path);
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
-      verifier.update(buffer.subarray(0, got));
-      onProgress(got);
-    }
-    verifier.finish();
-    return undefined;
-  } catch (error) {
-    if (error instanceof RegistryError) return "its content does not match its digest";
-    throw error;
-  }
+  return { blobs, bytes, broken, links: await verifyLinks(root), unread };
 }
 
 async function exists(path: string, size?: number): Promise<boolean> {
@@ -103,19 +95,32 @@ async function exists(path: string, size?: number): Promise<boolean> {
   }
 }
 
-async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>): Promise<Map<Digest, Set<string>>> {
-  const users = new Map<Digest, Set<string>>();
-  const visit = async (repo: string, digest: Digest, image: string): Promise<void> => {
-    if (broken.has(digest)) users.set(digest, (users.get(digest) ?? new Set()).add(image));
-    const bytes = await store.readManifest(repo, digest);
+interface Users {
+  readonly images: Set<string>;
+  readonly uses: Map<string, BlobUse>;
+}
+
+async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>): Promise<Map<Digest, Users>> {
+  const users = new Map<Digest, Users>();
+  const add = (digest: Digest, image: string, use: BlobUse) => {
+    if (!broken.has(digest)) return;
+    const known = users.get(digest) ?? { images: new Set(), uses: new Map() };
+    known.images.add(image);
+    if (known.uses.get(use.repository)?.size === undefined) known.uses.set(use.repository, use);
+    users.set(digest, known);
+  };
+  const visit = async (repository: string, digest: Digest, image: string): Promise<void> => {
+    add(digest, image, { repository, size: undefined, isManifest: true });
+    const bytes = await store.readManifest(repository, digest);
     if (bytes === undefined) return;
     const manifest = parseManifest(bytes);
     for (const child of successorsOf(manifest)) {
-      if (manifest.kind === "index") await visit(repo, child.digest, image);
-      else if (broken.has(child.digest)) users.set(child.digest, (users.get(child.digest) ?? new Set()).add(image));
+      const isManifest = manifest.kind === "index";
+      add(child.digest, image, { repository, size: child.size, isManifest });
+      if (isManifest) await visit(repository, child.digest, image);
     }
   };
-  for (const repo of await store.listRepositories()) {
+  for (const repo of (await store.listRepositories()).repositories) {
     for (const { tag, digest } of await store.listTagLinks(repo)) await visit(repo, digest, `${repo}:${tag}`);
     for (const digest of await store.listManifests(repo)) await visit(repo, digest, `${repo}@${digest}`);
   }
@@ -123,10 +128,10 @@ async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>):
 }
 
 // An image that is listed by tag is not listed again by digest.
-function withoutRepeats(users: Map<Digest, Set<string>>): Map<Digest, Set<string>> {
-  for (const [digest, images] of users) {
+function withoutRepeats(users: Map<Digest, Users>): Map<Digest, Users> {
+  for (const [digest, { images, uses }] of users) {
     const tagged = [...images].filter((image) => !image.includes("@"));
-    if (tagged.length > 0) users.set(digest, new Set(tagged));
+    if (tagged.length > 0) users.set(digest, { images: new Set(tagged), uses });
   }
   return users;
 }

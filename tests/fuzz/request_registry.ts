@@ -63,7 +63,14 @@ export class RequestRegistry implements AsyncDisposable {
       args: words.slice(1),
       clearEnv: true,
       // Deno would otherwise check for a newer version of itself.
-      env: { ...ENV, PATH: Deno.env.get("PATH") ?? "", HOME: home, DENO_DIR: denoFolder() },
+      env: {
+        ...ENV,
+        PATH: Deno.env.get("PATH") ?? "",
+        HOME: home,
+        DENO_DIR: denoFolder(),
+        // The certificates of the system would otherwise be read at the first https connection.
+        SSL_CERT_FILE: `${data}/no-certificates.pem`,
+      },
       stdin: "null",
       stdout: "null",
       stderr: "piped",

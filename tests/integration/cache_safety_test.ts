@@ -1,4 +1,5 @@
 import { computeDigest } from "../../lib/oci/digest.ts";
+import { DiskStore } from "../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertLess, assertStringIncludes } from "../support/assert.ts";
 import { CacheFixture, PATH, receive, until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
@@ -10,6 +11,7 @@ import { rootTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const MiB = 1024 * 1024;
+const REPO = `registry.test/${PATH}`;
 const large = makeBytes(4 * MiB + 5, 7);
 const small = makeBytes(700, 8);
 
@@ -20,6 +22,7 @@ Deno.test("[34] a blob that cannot be read causes a 500 for that blob only", asy
     const digest = computeDigest(bytes);
     await Deno.mkdir(fixture.blobFile(digest).replace(/\/data$/, ""), { recursive: true });
     await Deno.writeFile(fixture.blobFile(digest), bytes);
+    await new DiskStore(fixture.data).linkBlob(REPO, digest);
     return { digest, bytes };
   }));
   const [link, folder, sound] = blobs as [typeof blobs[0], typeof blobs[0], typeof blobs[0]];

@@ -96,7 +96,7 @@ async function checkTarget({ folder }: PackFixture, target: string): Promise<voi
   const { broken, unread } = await verifyStore(data, store);
   assertEquals([...broken, ...unread], []);
   let tags = 0;
-  for (const repo of await store.listRepositories()) {
+  for (const repo of (await store.listRepositories()).repositories) {
     for (const { digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
       assert(root !== undefined && await isComplete(store, repo, root), `${repo} has a tag and is incomplete`);

@@ -26,7 +26,7 @@ async function checkInstalled({ folder }: AgentFixture, version: string): Promis
 async function checkNothingVisible({ folder }: AgentFixture): Promise<void> {
   const data = `${folder.path}/site`;
   assertEquals(await new PackageRecords(data).list(), []);
-  assertEquals(await new DiskStore(data).listRepositories(), []);
+  assertEquals((await new DiskStore(data).listRepositories()).repositories, []);
   assertEquals(await folder.listFiles("manifests"), []);
 }
 

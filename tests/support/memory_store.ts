@@ -1,5 +1,13 @@
 import { type ByteRange, resolveRange } from "../../lib/bytes/byte_range.ts";
-import type { ContentCatalog, ContentStore, ListOptions, OpenedBlob, TagPage } from "../../lib/content/source.ts";
+import type {
+  ContentCatalog,
+  ContentStore,
+  ListOptions,
+  OpenedBlob,
+  ReferrerList,
+  RepositoryPage,
+  TagPage,
+} from "../../lib/content/source.ts";
 import { takePage } from "../../lib/content/take_page.ts";
 import { Verifier, verifyBytes } from "../../lib/content/verifier.ts";
 import { type Digest, isDigest } from "../../lib/oci/digest.ts";
@@ -66,11 +74,14 @@ export class MemoryStore implements ContentStore, ContentCatalog {
     });
   }
 
-  listRepositories(): Promise<string[]> {
-    return this.#answer("listRepositories", () => [...this.#repositories.keys()].sort());
+  listRepositories(options: ListOptions = {}): Promise<RepositoryPage> {
+    return this.#answer("listRepositories", () => {
+      const { entries, isMore } = takePage([...this.#repositories.keys()].sort(), options);
+      return { repositories: entries, isMore };
+    });
   }
 
-  listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
+  listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
     return this.#answer("listReferrers", () => {
       const found: Descriptor[] = [];
       for (const descriptor of this.#repositories.get(repo)?.manifests.values() ?? []) {
@@ -85,7 +96,7 @@ export class MemoryStore implements ContentStore, ContentCatalog {
           ...(annotations === undefined ? {} : { annotations }),
         });
       }
-      return found;
+      return { referrers: found };
     });
   }
 

@@ -41,8 +41,8 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     assertEquals(await store.statBlob(REPO, UNKNOWN_DIGEST), undefined);
     assertEquals(await store.openBlob(REPO, UNKNOWN_DIGEST), undefined);
     assertEquals(await store.listTags(REPO), undefined);
-    assertEquals(await store.listRepositories(), []);
-    assertEquals(await store.listReferrers(REPO, UNKNOWN_DIGEST), []);
+    assertEquals(await store.listRepositories(), { repositories: [], isMore: false });
+    assertEquals((await store.listReferrers(REPO, UNKNOWN_DIGEST)).referrers, []);
   });
 
   const ranges: [string, Parameters<ContentStore["openBlob"]>[2], number, number][] = [
@@ -119,7 +119,10 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
       await store.writeManifest(repo, manifest.descriptor, manifest.bytes);
       for (const tag of ["b", "a", "B"]) await store.tag(repo, tag, manifest.descriptor.digest);
     }
-    assertEquals(await store.listRepositories(), [REPO, "quay.io/b", "quay.io/b/c"]);
+    assertEquals(await store.listRepositories(), {
+      repositories: [REPO, "quay.io/b", "quay.io/b/c"],
+      isMore: false,
+    });
     assertEquals(await store.listTags("quay.io/b"), { tags: ["B", "a", "b"], isMore: false });
   });
 
@@ -127,7 +130,7 @@ export function testStoreContract(name: string, open: () => Promise<ContentStore
     const referrer = makeManifest(config, [], index);
     await store.writeManifest(REPO, manifest.descriptor, manifest.bytes);
     await store.writeManifest(REPO, referrer.descriptor, referrer.bytes);
-    assertEquals(await store.listReferrers(REPO, index.descriptor.digest), [
+    assertEquals((await store.listReferrers(REPO, index.descriptor.digest)).referrers, [
       { ...referrer.descriptor, artifactType: "application/octet-stream" },
     ]);
   });

@@ -35,6 +35,9 @@ const Config = v.strictObject({
   "tag-ttl": v.optional(v.string()),
   "cache-max": v.optional(v.string()),
   complete: v.optional(v.boolean()),
+  scrub: v.optional(v.string()),
+  "require-login": v.optional(v.string()),
+  private: v.optional(List, []),
   "tls-cert": v.optional(v.string()),
   "tls-key": v.optional(v.string()),
   hosts: v.optional(v.record(v.string(), Host), {}),
@@ -79,7 +82,7 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
     return { ...value, ...Object.fromEntries(paths) };
   };
   const hosts = Object.entries(config.hosts).map(([name, host]) => [name, resolve(host, ...HOST_PATHS)]);
-  return { ...resolve(config, "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
+  return { ...resolve(config, "require-login", "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
 }
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {

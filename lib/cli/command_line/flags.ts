@@ -47,6 +47,22 @@ export const FLAG = {
     name: "no-complete",
     summary: "do not download blobs of pulled images that no client requested",
   },
+  scrub: {
+    name: "scrub",
+    value: "DURATION",
+    summary: "read the whole store once in this time, slowly, to find corrupt blobs; 0 for never [30d]",
+  },
+  requireLogin: {
+    name: "require-login",
+    value: "FILE",
+    summary: "serve the registry only to the users in FILE (htpasswd -B)",
+  },
+  private: {
+    name: "private",
+    value: "HOST",
+    isRepeatable: true,
+    summary: "require a login only for images of HOST (with --require-login)",
+  },
   tlsCert: {
     name: "tls-cert",
     value: "FILE",
@@ -93,6 +109,9 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
   FLAG.cacheMax,
   FLAG.noComplete,
+  FLAG.scrub,
+  FLAG.requireLogin,
+  FLAG.private,
   FLAG.tlsCert,
   FLAG.tlsKey,
   FLAG.logFormat,

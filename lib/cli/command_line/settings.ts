@@ -30,7 +30,7 @@ export interface Settings {
   readonly cacheMax: number | undefined;
 }
 
-const NO_CONFIG: ConfigFile = { upstream: [], hosts: {} };
+const NO_CONFIG: ConfigFile = { upstream: [], private: [], hosts: {} };
 
 /** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */
 export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {

@@ -40,7 +40,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     fetch: (request, init) => fetch(request, init),
     isOffline: settings.offline,
   });
-  const store = new DiskStore(settings.data, { warn });
+  const store = new DiskStore(settings.data, { warn, isReadOnly: true });
   const trace = image === undefined ? undefined : await traceImage(image, { store, upstream: upstream?.source });
   // Last, because the clock is compared with the clocks of the registries that answered before.
   const clock = await checkClock(settings.data, {

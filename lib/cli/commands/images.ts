@@ -11,7 +11,7 @@ import { formatJson, formatTable } from "../console/table.ts";
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const images = await listTaggedImages(new DiskStore(data, { warn: createWarning(io) }));
+  const images = await listTaggedImages(new DiskStore(data, { warn: createWarning(io), isReadOnly: true }));
   if (invocation.isSet("json")) {
     io.out(formatJson(images));
     return 0;

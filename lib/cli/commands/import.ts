@@ -34,7 +34,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
   }
   const warn = createWarning(io);
-  const store = new DiskStore(data, { warn });
+  const store = new DiskStore(data, { warn, isHashing: invocation.isSet("force") });
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
   const handover = place === undefined ? undefined : createHandover(place, {

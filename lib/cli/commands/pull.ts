@@ -25,9 +25,8 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const references = invocation.arguments.map(readReference);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
-  const { source, store } = await openStore(settings, io, {
-    warn: createWarning(io),
-  });
+  // A pull is also the way to replace corrupt content, so what the store has is hashed.
+  const { source, store } = await openStore(settings, io, { warn: createWarning(io), isHashing: true });
   const { platforms } = settings;
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");

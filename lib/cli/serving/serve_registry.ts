@@ -10,11 +10,14 @@ import { readAddress, readSettings, type Settings } from "../command_line/settin
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
+import { checkHealth } from "./check_health.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
+import { readLoginSettings, withLogin } from "./login.ts";
 import { Metrics } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
+import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 
 /** What `extend` can use of a server that is starting. */
 export interface ServerContext {
@@ -58,6 +61,9 @@ export async function serveRegistry(
   const read = await readSettings(invocation, io);
   const settings = adjust?.(read) ?? read;
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
+  const login = readLoginSettings(invocation, settings.config);
+  const tls = readTls(invocation, settings.config);
+  const period = readScrubPeriod(invocation, settings.config.scrub);
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
   using folder = await takeDataFolder(settings.data);
@@ -81,20 +87,36 @@ export async function serveRegistry(
     onEvict,
     via: loops.via,
   });
+  // Number of requests to the registry whose response was not passed on completely.
+  let active = 0;
   const answer = createRegistryHandler<Exchange>(content.source, {
     onError,
     onUpstreamError,
+    checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {
+      active--;
       observer.onResponse(info);
       exchange?.end(info);
     },
   });
-  const registry: Handler = (request, exchange) => {
+  const open: Handler = (request, exchange) => {
+    active++;
     exchange.isCounted = true;
     return answer(request, exchange);
   };
+  const registry = login === undefined ? open : await withLogin(open, login, {
+    warn,
+    hasTls: tls !== undefined,
+    address,
+    onRefused: ({ method, status }) => {
+      observer.onResponse({ method, kind: undefined, repo: undefined, status, bytes: 0, isAborted: false });
+    },
+  });
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
+  await using _scrub = isReadOnly || period === 0
+    ? undefined
+    : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
   await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics))), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
@@ -102,7 +124,7 @@ export async function serveRegistry(
       if (more !== undefined) log.write("info", more);
       log.flush();
     },
-    tls: readTls(invocation, settings.config),
+    tls,
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),

@@ -4,6 +4,7 @@ import type { EvictedImage } from "../../cache/evictor.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
+import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -27,6 +28,8 @@ export interface OpenStoreOptions {
    * revalidation is served as it is when its upstream is slow.
    */
   readonly isInteractive?: boolean;
+  /** Whether a blob counts as held only after its content was hashed once. */
+  readonly isHashing?: boolean;
   /** Called with problems that do not stop the command. */
   readonly warn: (message: string) => void;
   readonly onUpstreamEvent?: OnUpstreamEvent;
@@ -43,7 +46,7 @@ const REVALIDATION_WAIT = 300;
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
 export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
   const { warn, onCacheEvent: onEvent } = options;
-  const store = new DiskStore(settings.data, { warn });
+  const store = new DiskStore(settings.data, { warn, isHashing: options.isHashing === true });
   const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
   // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
   const opened: { source?: PullThrough } = {};
@@ -52,7 +55,8 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
   });
   const source = opened.source = new PullThrough({
-    store,
+    // Clients see the content of the repositories that they name. Commands may use all content of the store.
+    store: options.isInteractive ? new LinkedStore(store) : store,
     upstream,
     space: room,
     tagTtl: settings.tagTtl,
@@ -61,7 +65,7 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     ...(onEvent === undefined ? {} : { onEvent }),
   });
   const close = async () => {
-    source.stop();
+    await source.stop();
     await room?.close();
   };
   return { store, source, close };

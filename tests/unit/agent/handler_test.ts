@@ -253,7 +253,7 @@ Deno.test("[32] PUT /kubepkgs answers 507 with the missing bytes, and when the d
   full.store.openIngest = () => Promise.reject(new NoSpaceError("Cannot write: no space left on the device"));
   const response = await full.ask("/kubepkgs", { method: "PUT", body: BUNDLE });
   assertEquals([response.status, full.reports[0]?.outcome], [507, "no-space"]);
-  assertEquals(await full.store.listRepositories(), []);
+  assertEquals((await full.store.listRepositories()).repositories, []);
 });
 
 Deno.test("PUT /kubepkgs answers 413 to a body over the limit, with and without Content-Length", async () => {
@@ -280,7 +280,7 @@ Deno.test("[26] PUT /kubepkgs keeps partial files when the client disconnects or
   for (const body of [cut, silent]) {
     const response = await site.ask("/kubepkgs", { method: "PUT", body });
     assertEquals([response.status, site.reports.at(-1)?.outcome], [400, "cut"]);
-    assertEquals([await site.records.list(), await site.store.listRepositories()], [[], []]);
+    assertEquals([await site.records.list(), (await site.store.listRepositories()).repositories], [[], []]);
   }
   assert((await site.listFiles()).some((name) => name.endsWith(".partial")));
   assertEquals(site.leases(), 0);

@@ -42,7 +42,7 @@ async function openCompleting(options: { space?: SpaceManager; isCompleting?: bo
       return held.map((size) => size !== undefined);
     },
     async [Symbol.asyncDispose]() {
-      cache.stop();
+      await cache.stop();
       await until("no download is in progress", () => {
         return !blobs.some(({ descriptor }) => cache.isDownloading(descriptor.digest));
       });
@@ -187,7 +187,7 @@ Deno.test("[68] PullThrough.stop() ends a download in the background, and its pa
   await it.cache.readManifest(REPO, image.descriptor.digest);
   const partial = `${it.folder.path}/ingest/${base.descriptor.digest.replace(":", "-")}.partial`;
   await until("bytes are received", async () => (await Deno.stat(partial).catch(() => ({ size: 0 }))).size > 100_000);
-  it.cache.stop();
+  await it.cache.stop();
   await until("the download has ended", () => !it.cache.isDownloading(base.descriptor.digest));
   assertEquals([it.find("failed"), it.find("uncompleted")], [[], []]);
   it.upstream.beforeChunk = () => Promise.resolve();

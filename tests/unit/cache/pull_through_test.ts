@@ -423,3 +423,25 @@ Deno.test("PullThrough leaves no files in the store for an unknown blob", async 
   assertEquals(await it.cache.openBlob(REPO, UNKNOWN_DIGEST), undefined);
   assertEquals(await Array.fromAsync(Deno.readDir(`${it.root}/ingest`)), []);
 });
+
+Deno.test("[24] PullThrough.stop() waits until the blob that a client has received is in the store", async () => {
+  await using it = await open();
+  const commit = Promise.withResolvers<void>();
+  const openIngest = it.store.openIngest.bind(it.store);
+  it.store.openIngest = async (digest, repo) => {
+    const ingest = await openIngest(digest, repo);
+    const original = ingest.commit.bind(ingest);
+    ingest.commit = async () => {
+      await commit.promise;
+      await original();
+    };
+    return ingest;
+  };
+  const { descriptor, bytes } = config;
+  assertEquals(await readAll(await it.cache.openBlob(REPO, descriptor.digest)), bytes);
+  const stopped = it.cache.stop();
+  assertEquals(await it.store.statBlob(REPO, descriptor.digest), undefined);
+  commit.resolve();
+  await stopped;
+  assertEquals(await it.store.statBlob(REPO, descriptor.digest), bytes.length);
+});

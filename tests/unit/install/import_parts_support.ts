@@ -98,7 +98,7 @@ export async function createSite() {
     /** Checks that no content that was received is visible. */
     async checkHidden() {
       assertEquals([await store.resolve(REPO, "1"), await records.list()], [undefined, []]);
-      assertEquals(await store.listRepositories(), []);
+      assertEquals((await store.listRepositories()).repositories, []);
     },
     async checkInstalled(version = "1.0.0") {
       assertEquals((await records.read(idOf(NAME)))?.spec.version, version);

@@ -10,6 +10,8 @@ const good: [string, unknown][] = [
   [String.raw`"\"[{\\"`, '"[{\\'],
   [String.raw`{"a\\":"]","b":[]}`, { "a\\": "]", b: [] }],
   [" 1 ", 1],
+  ['["__proto__","\\u005f_proto__"]', ["__proto__", "__proto__"]],
+  [String.raw`{"x__proto__":"\"__proto__\":"}`, { x__proto__: '"__proto__":' }],
   ['{"constructor":1,"prototype":2}', { constructor: 1, prototype: 2 }],
 ];
 for (const [text, value] of good) {
@@ -27,6 +29,8 @@ const wrong: [string, Uint8Array, string][] = [
   ["10,000 levels that are never closed [51]", encode('{"a":'.repeat(10_000)), "nested deeper than 128"],
   ["__proto__ [51]", encode('{"a":{"__proto__":{"x":1}}}'), "__proto__"],
   ["__proto__ written with an escape [51]", encode(String.raw`{"\u005f_proto__":1}`), "__proto__"],
+  ["__proto__ that is wholly escaped [51]", encode(`{"${"\\u005f\\u005fproto\\u005f\\u005f"}" : 1}`), "__proto__"],
+  ["__proto__ in front of an error [51]", encode('{"__proto__":1'), "as JSON: Expected"],
   ["a byte order mark [51]", encode("\ufeff{}"), "it begins with a byte order mark"],
   ["invalid UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
   ["more bytes than allowed [51]", new Uint8Array(4 * 1024 * 1024 + 1), "4194304 are allowed"],
@@ -42,6 +46,17 @@ Deno.test("parseJson() accepts a document exactly at its limits of depth and siz
   assertThrows(() => parseJson(nested(6), "x", { maxBytes: 100, maxDepth: 5 }), CorruptError, "deeper");
   assertThrows(() => parseJson(nested(5), "x", { maxBytes: 9, maxDepth: 5 }), CorruptError, "9 are allowed");
 });
+
+for (const text of ["[1,2,3]", '{"a":1,"b":2,"c":3}', "[[],[]]", '[{"a":[]}]', '"[,,,,,"', "[1, 2]"]) {
+  Deno.test(`[89] parseJson() counts at least the values of ${text}`, () => {
+    const count = (value: unknown): number =>
+      1 + (typeof value === "object" ? Object.values(value!).reduce((sum, it) => sum + count(it), 0) : 0);
+    const least = count(JSON.parse(text));
+    const parse = (maxValues: number) => parseJson(encode(text), "x", { maxBytes: 100, maxDepth: 9, maxValues });
+    assertThrows(() => parse(least - 1), CorruptError, "values");
+    parse(least * 2 + 1);
+  });
+}
 
 Deno.test("isJsonObject() rejects null and arrays", () => {
   assertEquals([{}, null, [], "x", 1, undefined].map(isJsonObject), [true, false, false, false, false, false]);

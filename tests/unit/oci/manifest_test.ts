@@ -2,10 +2,12 @@ import { CorruptError } from "../../../lib/oci/error.ts";
 import {
   isIndexType,
   isManifestType,
+  type Manifest,
   MANIFEST_MEDIA_TYPES,
   MAX_MANIFEST_BYTES,
   MEDIA_TYPE,
   parseManifest,
+  statesMediaType,
   stripParameters,
   successorsOf,
 } from "../../../lib/oci/manifest.ts";
@@ -135,6 +137,33 @@ for (const [what, json, message] of wrong) {
   });
 }
 
+const nulls: [string, unknown, unknown][] = [
+  ["an index", { manifests: null, mediaType: MEDIA_TYPE.ociIndex }, { kind: "index", manifests: [] }],
+  ["an index without mediaType", { manifests: null }, { kind: "index", manifests: [] }],
+  ["an index with null layers", { ...index, layers: null, config: null }, {
+    kind: "index",
+    ...{ manifests: index.manifests },
+  }],
+  ["an image", { config, layers: null, manifests: null }, { kind: "manifest", config, layers: [] }],
+  ["annotations and subject", { ...image, annotations: null, subject: null }, {
+    kind: "manifest",
+    config,
+    layers: [layer],
+  }],
+  [
+    "fields of a descriptor",
+    { config: { ...config, annotations: null, urls: null, platform: null }, layers: [] },
+    { kind: "manifest", config, layers: [] },
+  ],
+  ["the blobs of an artifact", { mediaType: MEDIA_TYPE.ociArtifact, blobs: null }, { kind: "manifest", layers: [] }],
+];
+for (const [what, json, expected] of nulls) {
+  Deno.test(`[74] parseManifest() reads null as an empty list or an absent field: ${what}`, () => {
+    const { mediaType: _, ...manifest } = parseManifest(encode({ schemaVersion: 2, ...json as object }));
+    assertEquals(manifest as unknown, expected);
+  });
+}
+
 Deno.test("parseManifest() rejects a manifest that is too large [22]", () => {
   assertThrows(() => parseManifest(new Uint8Array(MAX_MANIFEST_BYTES + 1)), CorruptError, "are allowed");
 });
@@ -178,3 +207,32 @@ Deno.test("stripParameters() returns only the type, in lower case", () => {
     undefined,
   ]);
 });
+
+Deno.test("[89] parseManifest() parses the same bytes once for each type that they may have", () => {
+  const stated = encode({ ...image, mediaType: MEDIA_TYPE.ociManifest });
+  assertEquals(parseManifest(stated) === parseManifest(stated, MEDIA_TYPE.dockerManifest), true);
+  const bytes = encode(image);
+  const [docker, oci] = [MEDIA_TYPE.dockerManifest, MEDIA_TYPE.ociManifest].map((type) =>
+    parseManifest(bytes, type)
+  ) as [
+    Manifest,
+    Manifest,
+  ];
+  assertEquals([docker.mediaType, oci.mediaType], [MEDIA_TYPE.dockerManifest, MEDIA_TYPE.ociManifest]);
+  assertEquals(parseManifest(bytes, `${MEDIA_TYPE.dockerManifest};x=y`) === docker, true);
+  assertEquals(parseManifest(bytes) === docker, true);
+  assertEquals([statesMediaType(stated), statesMediaType(bytes)], [true, false]);
+});
+
+const entries = <T>(count: number, make: (i: number) => T) => Array.from({ length: count }, (_, i) => make(i));
+const expensive: [string, unknown, string][] = [
+  ["200,000 small values", { ...image, x: entries(200_000, () => []) }, "more than 100000 values"],
+  ["10,001 layers", { ...image, layers: entries(10_001, () => layer) }, "layers has 10001 entries, 10000 are allowed"],
+  ["10,001 manifests", { manifests: entries(10_001, () => layer) }, "manifests has 10001 entries"],
+  ["10,001 annotations", { ...image, annotations: Object.fromEntries(entries(10_001, (i) => [i, ""])) }, "annotations"],
+];
+for (const [what, json, message] of expensive) {
+  Deno.test(`[89] parseManifest() rejects ${what}`, () => {
+    assertThrows(() => parseManifest(encode(json)), CorruptError, message);
+  });
+}

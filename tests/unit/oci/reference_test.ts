@@ -101,13 +101,24 @@ Deno.test("isHostSegment() accepts segments with a dot or a colon, and localhost
   assertEquals(["a.b", "a:1", "localhost", "a", "library"].map(isHostSegment), [true, true, true, false, false]);
 });
 
-Deno.test("normalizeHost() maps the names of Docker Hub to docker.io", () => {
-  assertEquals(["index.docker.io", "Registry-1.Docker.IO", "quay.io:443"].map(normalizeHost), [
-    "docker.io",
-    "docker.io",
-    "quay.io:443",
-  ]);
-});
+const hosts: [string, string][] = [
+  ["index.docker.io", "docker.io"],
+  ["Registry-1.Docker.IO", "docker.io"],
+  ["registry-1.docker.io:443", "docker.io"],
+  ["quay.io:443", "quay.io"],
+  ["Reg.Lan:80", "reg.lan"],
+  ["reg.lan:5000", "reg.lan:5000"],
+  ["reg.lan:4430", "reg.lan:4430"],
+  ["[::1]:443", "[::1]"],
+  ["127.0.0.1:80", "127.0.0.1"],
+  ["localhost:80", "localhost"],
+  // Without the port it would be the first segment of a path on docker.io.
+  ["registry:443", "registry:443"],
+  ["registry:80", "registry:80"],
+];
+for (const [host, expected] of hosts) {
+  Deno.test(`[74] normalizeHost() makes ${expected} of ${host}`, () => assertEquals(normalizeHost(host), expected));
+}
 
 Deno.test("splitRepository() is the inverse of formatRepository()", () => {
   for (const [host, path] of [["docker.io", "library/a"], ["reg:5000", "a/b/c"]] as const) {

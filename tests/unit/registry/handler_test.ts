@@ -163,6 +163,15 @@ for (const path of paths) {
   }
 }
 
+Deno.test("[96] createRegistryHandler() answers a health check that found a problem with 200 and the reason", async () => {
+  const checkHealth = () => Promise.resolve("/data is not writable");
+  const response = await createRegistryHandler(await makeStore(), { checkHealth })(new Request("http://crpe/healthz"));
+  assertEquals([response.status, await response.json()], [200, {
+    status: "degraded",
+    reason: "/data is not writable",
+  }]);
+});
+
 Deno.test("createRegistryHandler() answers a failed health check with 503 and the reason", async () => {
   const checkHealth = () => Promise.reject(new Error("the disk is gone"));
   const response = await createRegistryHandler(await makeStore(), { checkHealth })(new Request("http://crpe/healthz"));

@@ -15,7 +15,7 @@ const manifest = (repo: string, name: string, reference: string): ManifestRoute 
 const routes: [string, string, Route | undefined][] = [
   ["finds the ping", "/v2/", { kind: "ping" }],
   ["finds the ping without a trailing slash", "/v2", { kind: "ping" }],
-  ["finds the ping of a mirror", "/mirrors/quay.io/v2/", { kind: "ping" }],
+  ["finds the ping of a mirror", "/mirrors/quay.io/v2/", { kind: "ping", host: "quay.io" }],
   ["finds the ping with a namespace", "/v2/?ns=quay.io", { kind: "ping", ns: "quay.io" }],
   ["finds the health check", "/healthz", { kind: "health" }],
   ["finds the catalog", "/v2/_catalog?n=5&last=x%2Fy", { kind: "catalog", n: "5", last: "x/y" }],

@@ -54,6 +54,7 @@ Deno.test("[29] verifyStore() reports a corrupt blob and the images that need it
     path,
     reason: "its content does not match its digest",
     images: ["a.b/c:1"],
+    uses: [{ repository: "a.b/c", size: 2000, isManifest: false }],
   }]);
   await Deno.remove(root, { recursive: true });
 });

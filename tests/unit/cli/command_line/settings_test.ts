@@ -63,7 +63,7 @@ for (
 
 Deno.test("readAddress() changes only the port to $PORT, and ignores $PORT with --addr", () => {
   const io = createTestIo({ env: { PORT: "7000" } });
-  const config = { upstream: [], hosts: {} };
+  const config = { upstream: [], private: [], hosts: {} };
   assertEquals(readAddress(parseCommandLine(registry, []), io, { config, defaultPort: 6060 }).port, 7000);
   assertEquals(readAddress(parseCommandLine(registry, ["--addr", ":1"]), io, { config, defaultPort: 6060 }).port, 1);
   const { hostname, port } = readAddress(parseCommandLine(registry, []), io, {
@@ -78,6 +78,7 @@ Deno.test("parseConfigFile() parses YAML and JSON to the same configuration", ()
     upstream: ["quay.io"],
     offline: true,
     platform: "linux/arm64,linux/amd64",
+    private: [],
     hosts: { "registry.lan:5000": { url: "http://registry.lan:5000", username: "u", password: "p" } },
   };
   const yaml = [
@@ -92,7 +93,7 @@ Deno.test("parseConfigFile() parses YAML and JSON to the same configuration", ()
   ].join("\n");
   assertEquals(parseConfigFile(yaml, "x.yaml"), expected);
   assertEquals(parseConfigFile(JSON.stringify({ ...expected, upstream: "quay.io" }), "x.json"), expected);
-  assertEquals(parseConfigFile("", "x.yaml"), { upstream: [], hosts: {} });
+  assertEquals(parseConfigFile("", "x.yaml"), { upstream: [], private: [], hosts: {} });
 });
 
 for (

@@ -1,0 +1,57 @@
+import type { ContentCatalog, ListOptions, ReferrerList, TagPage } from "../content/source.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Options of `CatalogLists`. */
+export interface CatalogListsOptions {
+  readonly store: ContentCatalog;
+  readonly upstream: Upstream | undefined;
+  /** Called with a message when an upstream fails, and only stored content is listed. */
+  readonly warn: (message: string) => void;
+}
+
+/** The tags and referrers of a store with an upstream behind it. */
+export class CatalogLists {
+  readonly #options: CatalogListsOptions;
+
+  constructor(options: CatalogListsOptions) {
+    this.#options = options;
+  }
+
+  /** Implements `ContentSource.listTags`. */
+  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    const listed = await this.#askUpstream(repo, (upstream) => upstream.listTags(repo, options));
+    if (listed?.page !== undefined) return listed.page;
+    const held = await this.#options.store.listTags(repo, options);
+    // An upstream that has the repository no longer counts as one that does not answer.
+    return held === undefined || listed === undefined ? held : { ...held, isPartial: true };
+  }
+
+  /** Implements `ContentCatalog.listReferrers`. */
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    const { referrers: held } = await this.#options.store.listReferrers(repo, digest);
+    const listed = await this.#askUpstream(repo, (upstream) => upstream.listReferrers(repo, digest));
+    const found = new Map([...held, ...listed?.page ?? []].map((referrer) => [referrer.digest, referrer]));
+    const referrers = [...found.values()];
+    return listed === undefined || listed.page !== undefined ? { referrers } : { referrers, isPartial: true };
+  }
+
+  /**
+   * Lists content of the upstream. Gives no page, with a warning, if that fails.
+   *
+   * @returns `undefined` when there is no upstream for the repository
+   */
+  async #askUpstream<T>(
+    repo: string,
+    ask: (upstream: Upstream) => Promise<T>,
+  ): Promise<{ readonly page: T | undefined } | undefined> {
+    const { upstream, warn } = this.#options;
+    if (upstream === undefined || upstream.allows?.(repo) === false) return undefined;
+    try {
+      return { page: await ask(upstream) };
+    } catch (error) {
+      warn(`Listing only stored content of ${repo}: ${(error as Error).message}`);
+      return { page: undefined };
+    }
+  }
+}

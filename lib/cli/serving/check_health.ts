@@ -1,0 +1,27 @@
+import type { DiskStore } from "../../store/disk_store.ts";
+
+/** What the health check looks at. */
+export interface HealthOptions {
+  /** The data folder. */
+  readonly data: string;
+  readonly store: DiskStore;
+  /** Whether the data folder could not be written at the start. */
+  readonly isReadOnly: boolean;
+}
+
+/**
+ * Checks whether the server can serve its content and keep new content.
+ *
+ * @returns why it serves without keeping new content; `undefined` when all is well
+ * @throws {Error} when the data folder cannot be read
+ */
+export async function checkHealth({ data, store, isReadOnly }: HealthOptions): Promise<string | undefined> {
+  try {
+    for await (const _ of Deno.readDir(data)) break;
+  } catch (error) {
+    // Content of upstreams is served all the same.
+    if (error instanceof Deno.errors.NotFound) return `the data folder ${data} does not exist`;
+    throw new Error(`the data folder ${data} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  return isReadOnly ? `the data folder ${data} is not writable` : store.health.problem;
+}

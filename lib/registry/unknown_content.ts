@@ -1,0 +1,49 @@
+import type { ContentCatalog, MissingReason } from "../content/source.ts";
+import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+
+const UNEXPLAINED: MissingReason = { reason: "it is not in the store, and no upstream that may be used has it" };
+
+/** A missing manifest or blob, and the request for it. */
+export interface UnknownContent {
+  readonly repo: string;
+  readonly request: Request;
+}
+
+/** Creates the error for a missing manifest; it gives the reason, and similar tags. */
+export async function unknownManifest(
+  catalog: ContentCatalog,
+  reference: string,
+  { repo, request }: UnknownContent,
+): Promise<RegistryError> {
+  const { reason, similarTags } = await explain(catalog, reference, { repo, request });
+  return new RegistryError("MANIFEST_UNKNOWN", `Cannot find manifest ${reference} of ${repo}: ${reason}`, {
+    detail: { name: repo, reference, ...(similarTags === undefined ? {} : { similarTags }) },
+  });
+}
+
+/** Creates the error for a missing blob; it gives the reason. */
+export async function unknownBlob(
+  catalog: ContentCatalog,
+  digest: Digest,
+  { repo, request }: UnknownContent,
+): Promise<RegistryError> {
+  const { reason } = await explain(catalog, digest, { repo, request });
+  return new RegistryError("BLOB_UNKNOWN", `Cannot find blob ${digest} of ${repo}: ${reason}`, {
+    detail: { name: repo, digest },
+  });
+}
+
+async function explain(
+  catalog: ContentCatalog,
+  tagOrDigest: string,
+  { repo, request }: UnknownContent,
+): Promise<MissingReason> {
+  // The response to HEAD has no body, and the explanation may cost a request to the upstream.
+  if (request.method === "HEAD" || catalog.explainMissing === undefined) return UNEXPLAINED;
+  try {
+    return await catalog.explainMissing(repo, tagOrDigest);
+  } catch {
+    return UNEXPLAINED;
+  }
+}

@@ -1,0 +1,164 @@
+import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import { CHUNK_BYTES, streamFile } from "../bytes/file_stream.ts";
+import { SingleFlight } from "../content/single_flight.ts";
+import type { OpenedBlob } from "../content/source.ts";
+import { Verifier } from "../content/verifier.ts";
+import { absentIfNotFound } from "../files/read_if_present.ts";
+import { computeDigest, type Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { type Manifest, successorsOf } from "../oci/manifest.ts";
+import { blobPath } from "./layout.ts";
+import { moveToQuarantine } from "./quarantine.ts";
+
+/** Options of `HeldBlobs`. */
+export interface HeldBlobsOptions {
+  /** The data folder. */
+  readonly root: string;
+  /** Called with a message for each corrupt blob. */
+  readonly warn: (message: string) => void;
+  /** Whether a blob counts as held only after its content was hashed once by this process. */
+  readonly isHashing?: boolean | undefined;
+  /** Whether corrupt blobs stay in place. They count as missing all the same. */
+  readonly isReadOnly?: boolean | undefined;
+}
+
+/** The state of a blob's file. A corrupt one is moved aside when it is found. */
+export type BlobState = "intact" | "corrupt" | "missing";
+
+const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
+// Bounds of the memory. What is dropped is learned again from the manifests.
+const MAX_SIZES = 100_000;
+const MAX_INTACT = 100_000;
+
+/** The files of a store's blobs. A file whose size or content is wrong is moved to the quarantine. */
+export class HeldBlobs {
+  readonly #options: HeldBlobsOptions;
+  /** Sizes that manifests state. */
+  readonly #sizes = new Map<Digest, number>();
+  /** Blobs that were hashed by this process, with the size that they had. */
+  readonly #intact = new Map<Digest, number>();
+  readonly #checks = new SingleFlight<BlobState>();
+
+  constructor(options: HeldBlobsOptions) {
+    this.#options = options;
+  }
+
+  /** Records the sizes that a manifest states. */
+  learn(manifest: Manifest): void {
+    for (const { digest, size } of successorsOf(manifest)) {
+      if (this.#sizes.size >= MAX_SIZES) this.#sizes.clear();
+      this.#sizes.set(digest, size);
+    }
+  }
+
+  /** Reports whether a manifest that this process has read states the size of a blob. */
+  knowsSize(digest: Digest): boolean {
+    return this.#sizes.has(digest);
+  }
+
+  /** Returns the size of a blob's file in bytes; `undefined` if there is none. Its content may be corrupt. */
+  statFile(digest: Digest): number | undefined {
+    // Synchronous, like reading a link: serving an image without an upstream checks every one of its blobs.
+    try {
+      const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(digest));
+      if (!isFile) {
+        throw new Error(`Cannot serve ${digest}: its path is a ${isSymlink ? "symbolic link" : "folder"}`);
+      }
+      // A crash can leave a file truncated to 0 bytes, which is not a blob.
+      return size > 0 || EMPTY_DIGESTS.has(digest) ? size : undefined;
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
+  }
+
+  /**
+   * Returns the size of a blob in bytes; `undefined` if it is missing, or its size is not the one that a manifest
+   * states. A manifest may be wrong, so such a blob is hashed before it is moved to the quarantine.
+   */
+  async stat(digest: Digest): Promise<number | undefined> {
+    const size = this.statFile(digest);
+    if (size === undefined || this.#intact.get(digest) === size) return size;
+    const expected = this.#sizes.get(digest) ?? size;
+    if (expected === size && !this.#options.isHashing) return size;
+    return await this.check(digest) === "intact" ? this.statFile(digest) : undefined;
+  }
+
+  /** Opens a blob, or a byte range of it; see `ContentSource.openBlob`. */
+  async open(digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const size = await this.stat(digest);
+    if (size === undefined) return undefined;
+    const { start, length } = resolveRange(size, range);
+    try {
+      const file = await Deno.open(this.#path(digest));
+      return { size, start, length, body: streamFile(file, start, length) };
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
+  }
+
+  /**
+   * Hashes a blob. Moves it to the quarantine if it is corrupt.
+   *
+   * @param onChunk awaited after each chunk of at most 1 MiB
+   * @returns the state in which it was found
+   */
+  check(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
+    return this.#checks.run(digest, async () => {
+      const reason = await findRot(this.#path(digest), digest, onChunk);
+      if (reason === undefined) {
+        if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
+        const size = this.statFile(digest);
+        if (size !== undefined) this.#intact.set(digest, size);
+        return "intact";
+      }
+      this.#intact.delete(digest);
+      if (reason === "missing") return "missing";
+      if (!this.#options.isReadOnly) await this.#moveAside(digest, reason);
+      return "corrupt";
+    });
+  }
+
+  async #moveAside(digest: Digest, reason: string): Promise<void> {
+    const { root, warn } = this.#options;
+    let outcome: string;
+    try {
+      const path = await moveToQuarantine(root, digest);
+      outcome = path === undefined ? "removed it" : `moved it to ${path}`;
+    } catch (error) {
+      outcome = `treating it as missing, but could not move it aside (${(error as Error).message})`;
+    }
+    warn(`${digest} is corrupt: ${reason}; ${outcome}; it will be fetched again, or crpe verify names its images`);
+  }
+
+  #path(digest: Digest): string {
+    return `${this.#options.root}/${blobPath(digest)}`;
+  }
+}
+
+/**
+ * Hashes the file of a blob.
+ *
+ * @returns why the file is corrupt; `missing` when there is none; `undefined` when it is intact
+ */
+export async function findRot(
+  path: string,
+  digest: Digest,
+  onChunk: (bytes: number) => void | Promise<void> = () => {},
+): Promise<string | undefined> {
+  const verifier = new Verifier(digest, undefined);
+  try {
+    if (!(await Deno.lstat(path)).isFile) return "it is not a regular file";
+    using file = await Deno.open(path);
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
+      verifier.update(buffer.subarray(0, got));
+      await onChunk(got);
+    }
+    verifier.finish();
+    return undefined;
+  } catch (error) {
+    if (error instanceof RegistryError) return "its content does not match its digest";
+    absentIfNotFound(error);
+    return "missing";
+  }
+}

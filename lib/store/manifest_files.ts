@@ -1,0 +1,136 @@
+import { verifyBytes } from "../content/verifier.ts";
+import { writeFileDurably } from "../files/durable.ts";
+import { absentIfNotFound, readTextIfPresent } from "../files/read_if_present.ts";
+import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
+import { CorruptError, RegistryError } from "../oci/error.ts";
+import {
+  type Descriptor,
+  isManifestType,
+  type Manifest,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  statesMediaType,
+  successorsOf,
+} from "../oci/manifest.ts";
+import { blobPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
+import type { HeldBlobs } from "./held_blobs.ts";
+import type { Links } from "./links.ts";
+import type { WriteHealth } from "./write_health.ts";
+import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
+
+/** Options of `ManifestFiles`. */
+export interface ManifestFilesOptions {
+  /** The data folder. */
+  readonly root: string;
+  readonly links: Links;
+  readonly blobs: HeldBlobs;
+  /** Records which writes fail. */
+  readonly health: WriteHealth;
+  /** Size of the in-memory cache, in bytes. */
+  readonly cacheBytes: number;
+  readonly warn: (message: string) => void;
+  /** Returns the path of a new temporary file. */
+  readonly temporaryPath: () => string;
+}
+
+// A manifest also grants its repository the blobs that it names: the links serve CNCF distribution. Their number is
+// bounded, because each takes two files of the file system.
+const MAX_LINKED_BLOBS = 1000;
+const encoder = new TextEncoder();
+
+/** The manifests in the data folder, and a cache of them. Repository names are those of the folders. */
+export class ManifestFiles {
+  readonly #options: ManifestFilesOptions;
+  readonly #links: Links;
+  readonly #cache: ManifestCache;
+
+  constructor(options: ManifestFilesOptions) {
+    this.#options = options;
+    this.#links = options.links;
+    this.#cache = new ManifestCache(options.cacheBytes);
+  }
+
+  /** Reports whether a manifest is linked to a repository. */
+  isLinked(repo: string, digest: Digest): boolean {
+    const isLinked = this.#links.read(revisionLinkPath(repo, digest)) !== undefined;
+    // A manifest that another process removed must leave the cache, or it would never be stored again.
+    if (!isLinked) this.forget(repo, digest);
+    return isLinked;
+  }
+
+  /** Reads a manifest; `undefined` if it is missing or, with a warning, corrupt. */
+  async load(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
+    const cached = this.#cache.get(`${repo}@${digest}`);
+    if (cached !== undefined) return cached;
+    const { root, blobs, warn } = this.#options;
+    const link = revisionLinkPath(repo, digest);
+    if (this.#links.read(link) === undefined) return undefined;
+    const size = blobs.statFile(digest);
+    if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
+    try {
+      const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`);
+      verifyBytes(bytes, digest);
+      const mediaType = await readTextIfPresent(`${root}/${mediaTypePath(link)}`);
+      return this.remember(repo, digest, { bytes, mediaType: mediaType?.trim() });
+    } catch (error) {
+      if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
+      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
+      return undefined;
+    }
+  }
+
+  /** Writes the file, the links and the media type of a manifest, as far as they are missing or corrupt. */
+  async write(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+    if (!await this.#holdsIntact(descriptor)) await this.#writeFile(blobPath(descriptor.digest), bytes);
+    const manifest = parseManifest(bytes, descriptor.mediaType);
+    // A link does not mean that the blob exists: a cache stores a manifest before its blobs.
+    if (manifest.kind === "manifest") {
+      const digests = new Set(successorsOf(manifest).map(({ digest }) => digest));
+      for (const digest of [...digests].slice(0, MAX_LINKED_BLOBS)) {
+        await this.#links.write(layerLinkPath(repo, digest), digest);
+      }
+    }
+    const link = revisionLinkPath(repo, descriptor.digest);
+    if (!statesMediaType(bytes)) await this.#writeMediaType(mediaTypePath(link)!, manifest);
+    await this.#links.write(link, descriptor.digest);
+  }
+
+  /** Adds a manifest to the cache. @param mediaType its type, if it does not state one itself */
+  remember(
+    repo: string,
+    digest: Digest,
+    { bytes, mediaType }: { readonly bytes: Uint8Array; readonly mediaType?: string | undefined },
+  ): CachedManifest {
+    const manifest = parseManifest(bytes, mediaType);
+    const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
+    const cached = { descriptor, bytes, manifest };
+    this.#options.blobs.learn(manifest);
+    this.#cache.set(`${repo}@${digest}`, cached);
+    return cached;
+  }
+
+  /** Removes a manifest from the cache. */
+  forget(repo: string, digest: Digest): void {
+    this.#cache.delete(`${repo}@${digest}`);
+  }
+
+  // What was stated first is kept, so that clients always see the same type.
+  async #writeMediaType(path: string, { mediaType }: Manifest): Promise<void> {
+    const before = await readTextIfPresent(`${this.#options.root}/${path}`);
+    if (before !== undefined && isManifestType(before.trim())) return;
+    await this.#writeFile(path, encoder.encode(mediaType));
+  }
+
+  async #writeFile(path: string, bytes: Uint8Array): Promise<void> {
+    const { root, temporaryPath, health } = this.#options;
+    const full = `${root}/${path}`;
+    await health.run(full, () => writeFileDurably(full, bytes, { temporary: temporaryPath() }));
+  }
+
+  async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {
+    const { root, blobs } = this.#options;
+    if (blobs.statFile(digest) !== size) return false;
+    const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`).catch(absentIfNotFound);
+    return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
+  }
+}

@@ -1,0 +1,142 @@
+import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { isTag } from "../oci/reference.ts";
+import {
+  blobPath,
+  INGEST,
+  layerLinkPath,
+  layersPath,
+  revisionLinkPath,
+  revisionsPath,
+  tagIndexPath,
+  tagLinkPath,
+  tagsPath,
+} from "./layout.ts";
+import { readLinkText } from "./links.ts";
+import { walkRepositories } from "./list_repositories.ts";
+
+/** A link that is damaged, or refers to a missing manifest. */
+export interface BrokenLink {
+  /** Path of the file, relative to the data folder. */
+  readonly path: string;
+  readonly reason: string;
+  /** The repository, with the tag of a tag's link: `docker.io/library/nginx:1.27`. */
+  readonly image: string;
+  readonly repository: string;
+  /** What the link must contain, if that is known. */
+  readonly digest?: Digest;
+  /** Whether the link is right, but the manifest is missing. */
+  readonly isManifestMissing?: true;
+}
+
+/** Checks every link of a store: that it contains a digest, the right one, and that tags and revisions have a manifest. */
+export async function verifyLinks(root: string): Promise<BrokenLink[]> {
+  const broken: BrokenLink[] = [];
+  for await (const repository of walkRepositories(root)) {
+    for (const { name: tag } of await listFolder(`${root}/${tagsPath(repository)}`) ?? []) {
+      if (isTag(tag)) broken.push(...await checkTag(root, repository, tag));
+    }
+    for (const digest of await listLinkDigests(root, revisionsPath(repository))) {
+      const path = revisionLinkPath(repository, digest);
+      const link = { path, image: repository, repository, digest };
+      const reason = checkText(`${root}/${path}`, digest);
+      if (reason !== undefined) broken.push({ ...link, reason });
+      else if (isLinkPresent(root, path) && !isFile(`${root}/${blobPath(digest)}`)) {
+        broken.push({ ...link, reason: `the manifest ${digest} is missing`, isManifestMissing: true });
+      }
+    }
+    for (const digest of await listLinkDigests(root, layersPath(repository))) {
+      const path = layerLinkPath(repository, digest);
+      const reason = checkText(`${root}/${path}`, digest);
+      if (reason !== undefined) broken.push({ path, reason, image: repository, repository, digest });
+    }
+  }
+  return broken;
+}
+
+/**
+ * Rebuilds a damaged link from its path or, for a tag, from the history of the tag. A tag without a history is removed:
+ * it is fetched again when a client requests it.
+ *
+ * @returns what was done
+ */
+export async function repairLink(root: string, { path, digest }: BrokenLink): Promise<"rebuilt" | "removed"> {
+  if (digest === undefined) {
+    await removeIfPresent(`${root}/${path}`);
+    return "removed";
+  }
+  const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  await writeFileDurably(`${root}/${path}`, new TextEncoder().encode(digest), { temporary });
+  return "rebuilt";
+}
+
+async function checkTag(root: string, repository: string, tag: string): Promise<BrokenLink[]> {
+  const path = tagLinkPath(repository, tag);
+  const text = readRegular(`${root}/${path}`);
+  // A crash may leave a tag's history without a current link, which is no tag.
+  if (text === undefined) return [];
+  const image = `${repository}:${tag}`;
+  if (!isDigest(text)) {
+    const digest = await findNewest(root, repository, tag);
+    const reason = text === NOT_A_FILE ? "it is not a regular file" : "it does not contain a digest";
+    return [{ path, reason, image, repository, ...(digest === undefined ? {} : { digest }) }];
+  }
+  if (isFile(`${root}/${blobPath(text)}`)) return [];
+  const reason = `it refers to the manifest ${text}, which is missing`;
+  return [{ path, reason, image, repository, digest: text, isManifestMissing: true }];
+}
+
+/** Finds the manifest that the tag referred to last, by the time of the links in its history. */
+async function findNewest(root: string, repository: string, tag: string): Promise<Digest | undefined> {
+  const folder = tagIndexPath(repository, tag);
+  let newest: { digest: Digest; time: number } | undefined;
+  for (const digest of await listLinkDigests(root, folder)) {
+    if (!isFile(`${root}/${blobPath(digest)}`)) continue;
+    const path = `${root}/${folder}/${digest.replace(":", "/")}/link`;
+    const time = (await Deno.lstat(path).catch(absentIfNotFound))?.mtime?.getTime() ?? 0;
+    if (newest === undefined || time > newest.time) newest = { digest, time };
+  }
+  return newest?.digest;
+}
+
+async function listLinkDigests(root: string, folder: string): Promise<Digest[]> {
+  const found: Digest[] = [];
+  for (const { name: algorithm } of await listFolder(`${root}/${folder}`) ?? []) {
+    for (const { name } of await listFolder(`${root}/${folder}/${algorithm}`) ?? []) {
+      const digest = `${algorithm}:${name}`;
+      if (isDigest(digest)) found.push(digest);
+    }
+  }
+  return found;
+}
+
+function checkText(path: string, expected: Digest): string | undefined {
+  const text = readRegular(path);
+  if (text === undefined || text === expected) return undefined;
+  if (text === NOT_A_FILE) return "it is not a regular file";
+  return isDigest(text) ? `it contains ${text}` : "it does not contain a digest";
+}
+
+const NOT_A_FILE = "\0";
+
+function readRegular(path: string): string | undefined {
+  try {
+    return Deno.lstatSync(path).isFile ? readLinkText(path) : NOT_A_FILE;
+  } catch (error) {
+    return absentIfNotFound(error);
+  }
+}
+
+function isLinkPresent(root: string, path: string): boolean {
+  return readRegular(`${root}/${path}`) !== undefined;
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isFile;
+  } catch (error) {
+    absentIfNotFound(error);
+    return false;
+  }
+}
