@@ -1,5 +1,7 @@
-/** Size of a chunk, in bytes. From this size on, Deno's overhead per chunk is negligible. */
-export const CHUNK_BYTES = 1024 * 1024;
+import { LARGEST_CHUNK_BYTES, memoryBudget } from "./memory_budget.ts";
+
+/** Size of a chunk, in bytes. */
+export const CHUNK_BYTES = LARGEST_CHUNK_BYTES;
 
 /**
  * Passes a stream to `onChunk`, in order and one chunk at a time, while the next chunk is read. A byte stream (a fetch
@@ -61,31 +63,18 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
   }
 }
 
-// Each reader has about five chunks in flight to its client. A few readers get large chunks for speed, many get small
-// ones to save memory.
-const CHUNKS_FOR_READERS = [
-  { atMost: 4, bytes: CHUNK_BYTES },
-  { atMost: 12, bytes: CHUNK_BYTES / 2 },
-  { atMost: 64, bytes: CHUNK_BYTES / 16 },
-  // More than a cluster needs: most of these clients have stopped reading.
-  { atMost: Infinity, bytes: CHUNK_BYTES / 64 },
-] as const;
-let readers = 0;
-
-/** Reads an open file chunk by chunk. The chunk size depends on the number of open readers. */
+/** Reads an open file chunk by chunk. The chunks are smaller while many responses are being sent. */
 export class FileChunks {
   readonly #file: Deno.FsFile;
   #isOpen = true;
 
   constructor(file: Deno.FsFile) {
     this.#file = file;
-    readers++;
   }
 
   /** Returns 1 to `limit` bytes in newly allocated memory. @throws {Error} at the end of the file */
   async read(limit: number): Promise<Uint8Array> {
-    const { bytes } = CHUNKS_FOR_READERS.find(({ atMost }) => readers <= atMost)!;
-    const buffer = new Uint8Array(Math.min(bytes, limit));
+    const buffer = new Uint8Array(Math.min(memoryBudget.chunkBytes, limit));
     const got = await this.#file.read(buffer);
     if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
     return got === buffer.length ? buffer : buffer.subarray(0, got);
@@ -95,7 +84,6 @@ export class FileChunks {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    readers--;
     this.#file.close();
   }
 }

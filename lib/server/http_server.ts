@@ -1,3 +1,4 @@
+import type { MemoryBudget } from "../bytes/memory_budget.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerError } from "../registry/answer.ts";
 import { type ConnectionLimits, ConnectionTable, type OnBackpressure } from "./connection_table.ts";
@@ -25,8 +26,8 @@ export interface HttpServerOptions {
   /** Creates the response for an error that the handler, or the body of a response, has thrown. */
   readonly onError: (error: unknown) => Response;
   readonly limits: ConnectionLimits;
-  /** Memory that a response takes until it is sent; it returns `undefined` when there is too little. */
-  readonly takeMemory?: (response: Response) => Disposable | undefined;
+  /** Responses take memory of it until they are sent. */
+  readonly memory?: MemoryBudget;
   /** Puts TLS on the connections. */
   readonly tls?: TlsRelay | undefined;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
@@ -66,6 +67,7 @@ export class HttpServer {
     this.#options = options;
     const { now = () => performance.now(), onShed = () => {} } = options;
     this.#table = new ConnectionTable(options.limits, { now, onShed });
+    if (options.memory !== undefined) options.memory.onShortage = () => this.#table.closeStalled();
     this.finished = this.#finish.promise;
     this.#listener = listener;
     this.#accept();
@@ -146,47 +148,47 @@ export class HttpServer {
   #answer(request: Request, info: ConnectionInfo, connection: ServedConnection): Response | Promise<Response> {
     const onBackpressure = this.#table.begin(connection, info.completed);
     if (connection.isClosed) return unavailable();
-    const handle = () => this.#options.handler(request, info, onBackpressure);
-    if (connection.isExtra && !isHealthCheck(request)) return this.#answerWithRoom(handle, info, connection);
-    // Only these requests are refused later: others change something, and may already have done so.
-    const isRead = request.method === "GET" || request.method === "HEAD";
-    return this.#answerWithMemory(isRead ? refusable(handle, connection) : handle(), info);
+    const pending: PendingRequest = {
+      // Read now, because the runtime releases a request when its response is sent.
+      method: request.method,
+      connection,
+      completed: info.completed,
+      handle: () => this.#options.handler(request, info, onBackpressure),
+    };
+    return connection.isExtra && !isHealthCheck(request) ? this.#answerWithRoom(pending) : this.#handle(pending);
   }
 
   /** Answers a request on a connection beyond the limit when there is room for it. */
-  async #answerWithRoom(
-    handle: () => Response | Promise<Response>,
-    info: ConnectionInfo,
-    connection: ServedConnection,
-  ): Promise<Response> {
+  async #answerWithRoom(pending: PendingRequest): Promise<Response> {
+    const { connection, completed } = pending;
     let isRefused = false;
     connection.refuse = () => isRefused = true;
     for (let waited = 0; waited < ROOM_MILLISECONDS && !isRefused; waited += PAUSE_MILLISECONDS) {
-      if (this.#table.admit(connection)) return await this.#answerWithMemory(refusable(handle, connection), info);
+      if (this.#table.admit(connection)) return await this.#handle(pending);
       await pause();
     }
     // Such a connection is not kept for further requests.
-    info.completed.then(connection.close, connection.close);
+    completed.then(connection.close, connection.close);
     return unavailable();
   }
 
-  async #answerWithMemory(answered: Response | Promise<Response>, { completed }: ConnectionInfo): Promise<Response> {
-    const response = await answered;
-    const { takeMemory, onShed } = this.#options;
-    if (takeMemory === undefined) return response;
-    for (let waited = 0; waited < ROOM_MILLISECONDS; waited += PAUSE_MILLISECONDS) {
-      const lease = takeMemory(response);
-      if (lease !== undefined) {
-        const release = () => lease[Symbol.dispose]();
-        completed.then(release, release);
-        return response;
-      }
-      this.#table.closeStalled();
-      await pause();
+  async #handle(pending: PendingRequest): Promise<Response> {
+    const { method, completed } = pending;
+    // Only these requests are refused while they wait: others change something, and may already have done so.
+    const isRead = method === "GET" || method === "HEAD";
+    const response = await (isRead ? handleRefusable(pending) : pending.handle());
+    const { memory, onShed } = this.#options;
+    if (memory === undefined || method === "HEAD" || response.status === 304) return response;
+    const length = response.headers.get("content-length");
+    const lease = await memory.wait(() => memory.takeResponse(length === null ? undefined : Number(length)));
+    if (lease === undefined) {
+      onShed?.("memory");
+      response.body?.cancel().catch(() => {});
+      return unavailable();
     }
-    onShed?.("memory");
-    response.body?.cancel().catch(() => {});
-    return unavailable();
+    const release = () => lease[Symbol.dispose]();
+    completed.then(release, release);
+    return response;
   }
 
   #finishIfEmpty(): void {
@@ -196,11 +198,17 @@ export class HttpServer {
   }
 }
 
-/** Handles a request that may be answered with 503 before its response starts. */
-function refusable(
-  handle: () => Response | Promise<Response>,
-  connection: ServedConnection,
-): Response | Promise<Response> {
+/** A request whose response has not started. */
+interface PendingRequest {
+  readonly method: string;
+  readonly connection: ServedConnection;
+  /** Settles when the response was sent. */
+  readonly completed: Promise<void>;
+  readonly handle: () => Response | Promise<Response>;
+}
+
+/** Handles a request that may be answered with 503 as long as its response has not started. */
+function handleRefusable({ handle, connection }: PendingRequest): Response | Promise<Response> {
   const response = handle();
   if (!(response instanceof Promise)) return response;
   const refused = Promise.withResolvers<Response>();

@@ -1,6 +1,7 @@
+import { CACHE_BYTES, DEFAULT_MEMORY_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
 import { Exchange, type SentAnswer } from "../../server/exchange.ts";
 import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
-import { connectionsFor, readFileLimit } from "../../server/file_limit.ts";
+import { connectionsFor, ENOUGH_FILES, readFileLimit } from "../../server/file_limit.ts";
 import { HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
 import { type Address, formatHost, listen } from "../../server/listen.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
@@ -21,6 +22,10 @@ export interface ServeOptions {
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
   readonly onShed?: ((reason: ShedReason) => void) | undefined;
+  /** Called with a message when the limit of open files leaves room for few clients. */
+  readonly onFewFiles?: (message: string) => void;
+  /** Limit of the memory for buffers and caches, in bytes. */
+  readonly maxMemory?: number;
   /** Called when the server stops. @param patience how long responses in progress may take, in milliseconds */
   readonly onStop: (patience: number) => void;
   /** Called when a renewed certificate is in use. */
@@ -66,7 +71,14 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
   const tls = identity && new TlsRelay(identity);
-  const max = Math.min(LIMITS.max, connectionsFor(readFileLimit() ?? Infinity, tls !== undefined));
+  const files = readFileLimit() ?? Infinity;
+  const max = Math.min(LIMITS.max, connectionsFor(files, tls !== undefined));
+  if (files < ENOUGH_FILES) {
+    options.onFewFiles?.(
+      `the limit of ${files} open files leaves room for ${max} clients at a time; raise it (ulimit -n)`,
+    );
+  }
+  memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - CACHE_BYTES;
   const server = new HttpServer(listen(address), {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {
@@ -75,6 +87,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     },
     limits: { ...LIMITS, max },
     tls,
+    memory: memoryBudget,
     onShed: options.onShed,
   });
   shutdown = () => server.shutdown();
