@@ -1,3 +1,5 @@
+import { memoryBudget, SMALL_BODY_BYTES } from "./memory_budget.ts";
+
 /** A result with bytes that many responses may send. */
 export interface WithBytes {
   readonly body: Uint8Array;
@@ -63,8 +65,6 @@ export class SharedResults<Result extends WithBytes> {
   }
 }
 
-const PIECE_BYTES = 64 * 1024;
-
 /**
  * Streams bytes that are in memory. The runtime would copy all of them for each response, so they are sent in small copies.
  *
@@ -74,8 +74,9 @@ export function streamBytes(bytes: Uint8Array, onEnd: () => void = () => {}): Re
   let at = 0;
   return new ReadableStream<Uint8Array>({
     pull(controller) {
-      controller.enqueue(bytes.slice(at, at + PIECE_BYTES));
-      at += PIECE_BYTES;
+      const piece = bytes.slice(at, at + Math.min(SMALL_BODY_BYTES, memoryBudget.chunkBytes));
+      controller.enqueue(piece);
+      at += piece.length;
       if (at < bytes.length) return;
       controller.close();
       onEnd();

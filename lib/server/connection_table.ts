@@ -57,6 +57,8 @@ export class ConnectionTable {
   readonly #limits: ConnectionLimits;
   readonly #now: () => number;
   readonly #onShed: (reason: ShedReason) => void;
+  #limit: number;
+  /** The limit now, which is lower after too many files were open. */
   #max: number;
   /** Open connections within the limit, and beyond it. A connection that was closed counts no longer. */
   #counts = { within: 0, extra: 0 };
@@ -64,7 +66,7 @@ export class ConnectionTable {
 
   constructor(limits: ConnectionLimits, { now, onShed }: { now: () => number; onShed: (reason: ShedReason) => void }) {
     this.#limits = limits;
-    this.#max = limits.max;
+    this.#limit = this.#max = limits.max;
     this.#now = now;
     this.#onShed = onShed;
   }
@@ -72,6 +74,11 @@ export class ConnectionTable {
   /** The number of open connections. */
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** Whether there are as many connections as the limit allows. */
+  get isFull(): boolean {
+    return this.#counts.within >= this.#max;
   }
 
   /** The number of open connections beyond the limit. */
@@ -158,13 +165,24 @@ export class ConnectionTable {
       if (active === 0 && now - since >= (hasAnswered ? idleTimeout : headTimeout)) this.close(connection);
     }
     // The system may allow more open files again.
-    if (this.#max < this.#limits.max) this.#max++;
+    if (this.#max < this.#limit) this.#max++;
   }
 
-  /** Lowers the limit, after the system has refused to open another file. Each pull needs open files too. */
+  /** Sets the limit. */
+  limit(max: number): void {
+    this.#limit = max;
+    this.#max = Math.min(this.#max, max);
+    this.#shrink();
+  }
+
+  #shrink(): void {
+    for (let excess = this.#counts.within - this.#max; excess > 0 && this.makeRoom(); excess--);
+  }
+
+  /** Lowers the limit for some time, after the system has refused to open another file. Each pull needs open files too. */
   lower(): void {
     this.#max = Math.max(MIN_CONNECTIONS, Math.floor(this.#connections.size / 2));
-    for (let excess = this.#connections.size - this.#max; excess > 0 && this.makeRoom(); excess--);
+    this.#shrink();
   }
 
   /** Closes the connection whose client has not read for the longest time. @returns whether there was one */
@@ -203,7 +221,7 @@ export class ConnectionTable {
    * client does not read. If there is none, the request that has waited longest is refused, and there is room soon.
    */
   makeRoom(): boolean {
-    if (this.#counts.within < this.#max) return true;
+    if (!this.isFull) return true;
     const isIdle = ({ active }: ServedConnection) => active === 0;
     if (this.#shed("idle", isIdle, NEW_MILLISECONDS) || this.closeStalled() || this.#shed("idle", isIdle, 0)) {
       return true;

@@ -84,6 +84,11 @@ export class HttpServer {
     return this.#table.size;
   }
 
+  /** Lowers the maximum number of connections. */
+  limit(max: number): void {
+    this.#table.limit(max);
+  }
+
   /** Stops accepting connections, and closes each open connection when its pending responses are sent. */
   shutdown(): void {
     if (this.#isStopping) return;
@@ -103,6 +108,8 @@ export class HttpServer {
       try {
         const accepted = await this.#listener.accept();
         while (!this.#hasRoom()) await pause();
+        // The runtime closes sockets between turns of this loop. Without a pause, many closed ones would still be open.
+        if (this.#table.isFull) await pause(0);
         if (this.#isStopping) accepted.close();
         else this.#serve(accepted).catch(() => {});
       } catch (error) {
@@ -241,8 +248,8 @@ function hostOf(address: Deno.Addr): string {
   return (address as Deno.NetAddr).hostname;
 }
 
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+function pause(milliseconds = PAUSE_MILLISECONDS): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function isTooManyFiles(error: unknown): boolean {

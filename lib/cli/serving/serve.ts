@@ -1,7 +1,7 @@
 import { CACHE_BYTES, DEFAULT_MEMORY_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
 import { Exchange, type SentAnswer } from "../../server/exchange.ts";
 import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
-import { connectionsFor, ENOUGH_FILES, readFileLimit } from "../../server/file_limit.ts";
+import { connectionsFor, countFreeFiles, ENOUGH_FILES, filesFor } from "../../server/file_limit.ts";
 import { HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
 import { type Address, formatHost, listen } from "../../server/listen.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
@@ -44,6 +44,9 @@ const LIMITS: ConnectionLimits = {
   patience: 30_000,
   crowdPatience: 1000,
 };
+const FILES_CHECK_MILLISECONDS = 500;
+// Files that the process has open for itself.
+const OWN_FILES = 64;
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -71,13 +74,6 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
   const tls = identity && new TlsRelay(identity);
-  const files = readFileLimit() ?? Infinity;
-  const max = Math.min(LIMITS.max, connectionsFor(files, tls !== undefined));
-  if (files < ENOUGH_FILES) {
-    options.onFewFiles?.(
-      `the limit of ${files} open files leaves room for ${max} clients at a time; raise it (ulimit -n)`,
-    );
-  }
   memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - CACHE_BYTES;
   const server = new HttpServer(listen(address), {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
@@ -85,7 +81,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
       options.onAbort(error);
       return new Response(null, { status: 500 });
     },
-    limits: { ...LIMITS, max },
+    limits: LIMITS,
     tls,
     memory: memoryBudget,
     onShed: options.onShed,
@@ -96,8 +92,20 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
   options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`);
+  Deno.unrefTimer(setTimeout(() => limitByFiles(server, tls !== undefined, options), FILES_CHECK_MILLISECONDS));
   await server.finished;
   tls?.[Symbol.dispose]();
+}
+
+// Done after the start, which it would delay.
+async function limitByFiles(server: HttpServer, isTls: boolean, { onFewFiles }: ServeOptions): Promise<void> {
+  const files = await countFreeFiles(filesFor(LIMITS.max, isTls)) + server.size;
+  const max = Math.min(LIMITS.max, connectionsFor(files, isTls));
+  server.limit(max);
+  if (files >= ENOUGH_FILES - OWN_FILES) return;
+  onFewFiles?.(
+    `about ${files} files may be open, which is enough for ${max} clients at a time; raise the limit (ulimit -n)`,
+  );
 }
 
 function watchTls(
