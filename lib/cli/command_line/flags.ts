@@ -46,7 +46,7 @@ export const FLAG = {
   maxMemory: {
     name: "max-memory",
     value: "SIZE",
-    summary: "limit of buffers and caches in memory; the process itself needs about 80 MiB more [160MiB]",
+    summary: "limit of buffers and caches; the process itself needs some 80 MiB more [160MiB]",
   },
   hostName: {
     name: "host-name",

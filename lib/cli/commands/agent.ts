@@ -82,10 +82,10 @@ async function openToken(file: string | undefined, context: ServerContext): Prom
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);
-  if (token.isReadableByOthers) {
+  if (token.isReadableByGroup) {
     log.write(
       "warning",
-      `${token.path} can be read by others than its owner, and the token allows importing; chmod 600 it`,
+      `${token.path} can be read by its group, and the token allows importing; chmod 600 it`,
     );
   }
   return token;
