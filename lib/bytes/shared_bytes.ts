@@ -1,4 +1,4 @@
-import { memoryBudget, SMALL_BODY_BYTES } from "./memory_budget.ts";
+import { PIECE_BYTES } from "./memory_budget.ts";
 
 /** A result with bytes that many responses may send. */
 export interface WithBytes {
@@ -74,7 +74,7 @@ export function streamBytes(bytes: Uint8Array, onEnd: () => void = () => {}): Re
   let at = 0;
   return new ReadableStream<Uint8Array>({
     pull(controller) {
-      const piece = bytes.slice(at, at + Math.min(SMALL_BODY_BYTES, memoryBudget.chunkBytes));
+      const piece = bytes.slice(at, at + PIECE_BYTES);
       controller.enqueue(piece);
       at += piece.length;
       if (at < bytes.length) return;

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { drain, FileChunks } from "../bytes/file_stream.ts";
+import { drain } from "../bytes/file_stream.ts";
+import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -52,7 +53,7 @@ export class SharedDownload {
     this.#ingest = ingest;
     this.#abort = abort;
     this.#options = options;
-    this.#relay = new Relay(this.#followers, digest);
+    this.#relay = new Relay(this.#followers, digest, ingest.budget);
     this.#advance();
     this.done = this.#run(body);
     // Readers receive a failure through their own streams.
@@ -111,9 +112,9 @@ export class SharedDownload {
     // The follower is registered before the file is opened, so that relayed bytes that it needs are retained.
     if (this.#isRelaying) return undefined;
     this.#followers.add(follower);
-    let file: Deno.FsFile | undefined;
+    let file: FileReader | undefined;
     try {
-      file = await this.#ingest.openReader();
+      file = await this.#ingest.openReader(this.size);
       while (this.#available < Math.min(START_BYTES, this.size)) {
         if (this.#failure !== undefined) throw this.#failure.error;
         await this.#progress.promise;
@@ -170,11 +171,12 @@ export class SharedDownload {
       else this.#ingest.keep();
       throw error;
     } finally {
+      this.#relay.clear();
       this.#wake();
     }
   }
 
-  async #receive(chunk: Uint8Array): Promise<void> {
+  async #receive(chunk: Uint8Array): Promise<"kept" | void> {
     this.#options.onBytes(chunk.length);
     const start = this.#ingest.written;
     try {
@@ -188,10 +190,24 @@ export class SharedDownload {
     if (this.#isRelaying) {
       this.#ingest.verify(chunk);
       await this.#relayChunk(start, chunk);
-    } else {
-      this.#advance();
-      await this.#waitWhilePaused();
+      return;
     }
+    const isKept = this.#keepForReaders(start, chunk);
+    this.#advance();
+    await this.#waitWhilePaused();
+    if (isKept) return "kept";
+  }
+
+  /** Keeps a chunk in memory if there are readers. Returns whether its own memory is used for that. */
+  #keepForReaders(start: number, chunk: Uint8Array): boolean {
+    if (this.#followers.size === 0) {
+      this.#relay.clear();
+      return false;
+    }
+    // A small part of a buffer is copied, because it would keep the whole buffer in memory.
+    const isLarge = chunk.length > chunk.buffer.byteLength / 2;
+    this.#relay.addCopy(start, isLarge ? chunk : chunk.slice());
+    return isLarge;
   }
 
   async #waitWhilePaused(): Promise<void> {
@@ -223,15 +239,14 @@ export class SharedDownload {
     this.#progress = Promise.withResolvers();
   }
 
-  #stream(file: Deno.FsFile, follower: Follower, end: number): ReadableStream<Uint8Array> {
+  #stream(file: FileReader, follower: Follower, end: number): ReadableStream<Uint8Array> {
     const start = follower.at;
     let isOpen = true;
     let held: ReadableStreamDefaultReader<Uint8Array> | undefined;
-    const chunks = new FileChunks(file);
     const leave = (reason?: unknown) => {
       if (!isOpen) return;
       isOpen = false;
-      chunks.close();
+      file.close();
       this.#followers.delete(follower);
       this.#relay.notify();
       held?.cancel(reason).catch(() => {});
@@ -247,7 +262,7 @@ export class SharedDownload {
       if (!isOpen) return void held?.cancel().catch(() => {});
       if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
       if (follower.at < end) {
-        const bytes = held === undefined ? await this.#read(chunks, follower.at, end) : (await held.read()).value;
+        const bytes = held === undefined ? await this.#read(file, follower.at, end) : (await held.read()).value;
         if (bytes === undefined) {
           throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
         }
@@ -263,9 +278,6 @@ export class SharedDownload {
       }
     };
     return new ReadableStream<Uint8Array>({
-      start() {
-        if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
-      },
       async pull(controller) {
         try {
           await next(controller);
@@ -278,8 +290,8 @@ export class SharedDownload {
     }, { highWaterMark: 0 });
   }
 
-  async #read(chunks: FileChunks, at: number, end: number): Promise<Uint8Array> {
+  async #read(file: FileReader, at: number, end: number): Promise<Uint8Array> {
     const limit = Math.min(end, this.#available) - at;
-    return this.#relay.read(at, limit) ?? await chunks.read(Math.min(limit, this.#onDisk - at));
+    return this.#relay.read(at, limit) ?? await file.read(at, Math.min(limit, this.#onDisk - at));
   }
 }

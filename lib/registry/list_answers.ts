@@ -1,10 +1,10 @@
 import { SharedResults } from "../bytes/shared_bytes.ts";
 import type { ContentCatalog } from "../content/source.ts";
-import { RegistryError } from "../oci/error.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { type Answer, answerJson } from "./answer.ts";
 import { formatNextLink, parsePage } from "./paging.ts";
 import { type CatalogRoute, type ReferrersRoute, splitUrl, type TagsRoute } from "./route.ts";
+import { unknownRepository } from "./unknown_content.ts";
 
 // Number of repositories on a page: without `n`, and at most.
 const DEFAULT_REPOSITORIES = 1000;
@@ -61,11 +61,7 @@ export class ListAnswers {
 
 async function answerTags(catalog: ContentCatalog, route: TagsRoute, request: Request): Promise<ListAnswer> {
   const page = await catalog.listTags(route.repo, parsePage(route));
-  if (page === undefined) {
-    throw new RegistryError("NAME_UNKNOWN", `Cannot list tags: there is no repository ${route.repo}`, {
-      detail: { name: route.repo },
-    });
-  }
+  if (page === undefined) throw await unknownRepository(catalog, { repo: route.repo, request });
   const { tags, isMore, isPartial } = page;
   return answerJson({ name: route.name, tags }, { ...linkHeader(request, tags, isMore), ...warningHeader(isPartial) });
 }

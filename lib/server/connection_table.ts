@@ -13,6 +13,8 @@ export interface ConnectionLimits {
   readonly patience: number;
   /** The same, for a client address that has more than a quarter of all connections. */
   readonly crowdPatience: number;
+  /** How long a request on a connection beyond the limit waits for room, before it is answered with 503. */
+  readonly roomTimeout: number;
 }
 
 /** Why a connection was closed, or a request refused, to stay within the limits. */

@@ -37,16 +37,16 @@ export interface HttpServerOptions {
 }
 
 const SWEEP_MILLISECONDS = 500;
-const ROOM_MILLISECONDS = 5000;
 // The delay before the next attempt when there is no room, or too many files are open.
 const PAUSE_MILLISECONDS = 50;
+const CLOSE_MILLISECONDS = 250;
 const RETRY_AFTER_SECONDS = 5;
 
 /**
  * Serves HTTP/1.1 on a listener, like `Deno.serve`, but with limits. A connection that does not send a request in time is
  * closed. When there are too many connections, the one that has been idle longest is closed, or one whose client has not
  * read for a long time; a request that has waited long for its response is answered with 503. A few connections more are
- * accepted: they are answered when there is room, and with 503 if there is none in 5 seconds. Health checks are always
+ * accepted: they are answered when there is room, and with 503 if there is none in time. Health checks are always
  * answered. All others wait until they are accepted.
  */
 export class HttpServer {
@@ -170,12 +170,13 @@ export class HttpServer {
     const { connection, completed } = pending;
     let isRefused = false;
     connection.refuse = () => isRefused = true;
-    for (let waited = 0; waited < ROOM_MILLISECONDS && !isRefused; waited += PAUSE_MILLISECONDS) {
+    for (let waited = 0; waited < this.#options.limits.roomTimeout && !isRefused; waited += PAUSE_MILLISECONDS) {
       if (this.#table.admit(connection)) return await this.#handle(pending);
       await pause();
     }
-    // Such a connection is not kept for further requests.
-    completed.then(connection.close, connection.close);
+    // Such a connection is not kept for further requests. The runtime reports a response shortly before it is sent.
+    const close = () => pause(CLOSE_MILLISECONDS).then(connection.close);
+    completed.then(close, close);
     return unavailable();
   }
 

@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { CHUNK_BYTES, streamFile } from "../bytes/file_stream.ts";
+import { CHUNK_BYTES } from "../bytes/file_stream.ts";
+import { type SharedFiles, streamReader } from "../bytes/shared_files.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
@@ -14,6 +15,7 @@ import { moveToQuarantine } from "./quarantine.ts";
 export interface HeldBlobsOptions {
   /** The data folder. */
   readonly root: string;
+  readonly files: SharedFiles;
   /** Called with a message for each corrupt blob. */
   readonly warn: (message: string) => void;
   /** Whether a blob counts as held only after its content was hashed once by this process. */
@@ -22,6 +24,8 @@ export interface HeldBlobsOptions {
   readonly isReadOnly?: boolean | undefined;
 }
 
+type OnChunk = (bytes: number) => void | Promise<void>;
+
 /** The state of a blob's file. A corrupt one is moved aside when it is found. */
 export type BlobState = "intact" | "corrupt" | "missing";
 
@@ -29,6 +33,7 @@ const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDiges
 // Bounds of the memory. What is dropped is learned again from the manifests.
 const MAX_SIZES = 100_000;
 const MAX_INTACT = 100_000;
+const SMALL_BYTES = 64 * 1024;
 
 /** The files of a store's blobs. A file whose size or content is wrong is moved to the quarantine. */
 export class HeldBlobs {
@@ -89,8 +94,8 @@ export class HeldBlobs {
     if (size === undefined) return undefined;
     const { start, length } = resolveRange(size, range);
     try {
-      const file = await Deno.open(this.#path(digest));
-      return { size, start, length, body: streamFile(file, start, length) };
+      const reader = await this.#options.files.open(await Deno.open(this.#path(digest)), size);
+      return { size, start, length, body: streamReader(reader, start, length) };
     } catch (error) {
       return absentIfNotFound(error);
     }
@@ -102,7 +107,7 @@ export class HeldBlobs {
    * @param onChunk awaited after each chunk of at most 1 MiB
    * @returns the state in which it was found
    */
-  check(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
+  check(digest: Digest, onChunk?: OnChunk): Promise<BlobState> {
     return this.#checks.run(digest, async () => {
       const reason = await findRot(this.#path(digest), digest, onChunk);
       if (reason === undefined) {
@@ -143,22 +148,35 @@ export class HeldBlobs {
 export async function findRot(
   path: string,
   digest: Digest,
-  onChunk: (bytes: number) => void | Promise<void> = () => {},
+  onChunk: OnChunk = () => {},
 ): Promise<string | undefined> {
   const verifier = new Verifier(digest, undefined);
   try {
-    if (!(await Deno.lstat(path)).isFile) return "it is not a regular file";
-    using file = await Deno.open(path);
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
-      verifier.update(buffer.subarray(0, got));
-      await onChunk(got);
-    }
+    const { isFile, size } = Deno.lstatSync(path);
+    if (!isFile) return "it is not a regular file";
+    if (size <= SMALL_BYTES) await hashSmall(path, verifier, onChunk);
+    else await hashLarge(path, verifier, onChunk);
     verifier.finish();
     return undefined;
   } catch (error) {
     if (error instanceof RegistryError) return "its content does not match its digest";
     absentIfNotFound(error);
     return "missing";
+  }
+}
+
+// Synchronous: a store has many small files, and another thread would cost more than reading one.
+async function hashSmall(path: string, verifier: Verifier, onChunk: OnChunk): Promise<void> {
+  const bytes = Deno.readFileSync(path);
+  verifier.update(bytes);
+  await onChunk(bytes.length);
+}
+
+async function hashLarge(path: string, verifier: Verifier, onChunk: OnChunk): Promise<void> {
+  using file = await Deno.open(path);
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
+    verifier.update(buffer.subarray(0, got));
+    await onChunk(got);
   }
 }

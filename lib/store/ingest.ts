@@ -1,4 +1,6 @@
+import type { ChunkBudget } from "../bytes/chunk_budget.ts";
 import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
+import type { FileReader, SharedFiles } from "../bytes/shared_files.ts";
 import { Verifier } from "../content/verifier.ts";
 import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
@@ -9,6 +11,8 @@ import { NoSpaceError } from "../oci/error.ts";
 /** What an `Ingest` writes, and where. */
 export interface IngestOptions {
   readonly digest: Digest;
+  /** The files through which the bytes written so far are read. */
+  readonly files: SharedFiles;
   /** Expected size in bytes. If it is not known yet, `expectSize` must be called before `commit`. */
   readonly size?: number;
   /** The temporary file, used unless another writer has it locked. Existing content is kept. */
@@ -122,9 +126,14 @@ export class Ingest {
     this.#isVerified = true;
   }
 
-  /** Opens another handle for reading the bytes written so far. */
-  openReader(): Promise<Deno.FsFile> {
-    return Deno.open(this.path);
+  /** The memory that readers of files share. */
+  get budget(): ChunkBudget {
+    return this.#options.files.budget;
+  }
+
+  /** Opens a reader of the bytes written so far. @param size size of the whole blob, in bytes */
+  async openReader(size: number): Promise<FileReader> {
+    return await this.#options.files.open(await Deno.open(this.path), size);
   }
 
   /**

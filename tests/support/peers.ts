@@ -3,15 +3,19 @@ export type Peer =
   | "docker-registry"
   | "containerd"
   | "containerd2"
+  | "crane"
   | "crictl"
   | "ctr"
   | "go"
+  | "helm"
   | "jq"
   | "k3s_registries"
   | "kubectl"
   | "nginx"
   | "openssl"
+  | "oras"
   | "podman"
+  | "regctl"
   | "skopeo"
   | "kube_yaml"
   | "strace"
@@ -31,9 +35,13 @@ export interface PeerResult {
 // have other versions of them.
 const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   containerd2: "containerd",
+  crane: "crane",
   crictl: "crictl",
+  helm: "helm",
   k3s_registries: "k3s_registries",
   kube_yaml: "kube_yaml",
+  oras: "oras",
+  regctl: "regctl",
 };
 
 /** Finds the path of a peer, or `undefined` when it is not installed. */

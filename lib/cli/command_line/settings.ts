@@ -33,7 +33,7 @@ export interface Settings {
 }
 
 const MIN_CACHE_BYTES = 1024 * 1024;
-const MIN_MEMORY_BYTES = 64 * 1024 * 1024;
+const MIN_MEMORY_BYTES = 96 * 1024 * 1024;
 const NO_CONFIG: ConfigFile = { upstream: [], private: [], hosts: {} };
 
 /** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */

@@ -1,4 +1,4 @@
-import { CACHE_BYTES, DEFAULT_MEMORY_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
+import { DEFAULT_MEMORY_BYTES, FIXED_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
 import { Exchange, type SentAnswer } from "../../server/exchange.ts";
 import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
 import { connectionsFor, countFreeFiles, ENOUGH_FILES, filesFor } from "../../server/file_limit.ts";
@@ -43,6 +43,7 @@ const LIMITS: ConnectionLimits = {
   idleTimeout: 120_000,
   patience: 30_000,
   crowdPatience: 1000,
+  roomTimeout: 5000,
 };
 const FILES_CHECK_MILLISECONDS = 500;
 // Files that the process has open for itself.
@@ -74,7 +75,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
   const tls = identity && new TlsRelay(identity);
-  memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - CACHE_BYTES;
+  memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
   const server = new HttpServer(listen(address), {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {

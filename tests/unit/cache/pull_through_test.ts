@@ -1,8 +1,9 @@
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";
+import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { Ingest } from "../../../lib/store/ingest.ts";
@@ -444,4 +445,29 @@ Deno.test("[24] PullThrough.stop() waits until the blob that a client has receiv
   commit.resolve();
   await stopped;
   assertEquals(await it.store.statBlob(REPO, descriptor.digest), bytes.length);
+});
+
+Deno.test("[1] PullThrough gives 32 clients of a download the received bytes from memory", async () => {
+  await using it = await open();
+  const files = new SharedFiles();
+  const openFile = files.open.bind(files);
+  let read = 0;
+  files.open = (handle, size) =>
+    openFile({
+      stat: () => handle.stat(),
+      seekSync: (offset, whence) => handle.seekSync(offset, whence),
+      close: () => handle.close(),
+      read: async (buffer) => {
+        const got = await handle.read(buffer);
+        read += got ?? 0;
+        return got;
+      },
+    }, size);
+  const cache = new PullThrough({ store: new DiskStore(it.root, { files }), upstream: it.upstream });
+  const { digest, size } = layer.descriptor;
+  const bodies = await Promise.all(Array.from({ length: 32 }, async () => readAll(await cache.openBlob(REPO, digest))));
+  assertEquals(new Set(bodies.map((body) => computeDigest(body))), new Set([digest]));
+  assertEquals(countBlobRequests(it.upstream, digest), 1);
+  assert(read <= 2 * size, `${read} bytes were read from the disk`);
+  await settle(cache);
 });
