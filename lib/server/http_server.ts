@@ -129,7 +129,8 @@ export class HttpServer {
 
   async #serve(accepted: Deno.TcpConn): Promise<void> {
     const abort = new AbortController();
-    const connection = this.#table.add(hostOf(accepted.remoteAddr), () => abort.abort());
+    let isOver = false;
+    const connection = this.#table.add(hostOf(accepted.remoteAddr), () => isOver || abort.abort());
     try {
       const { tls, onError } = this.#options;
       const secured = await tls?.secure(accepted, abort.signal);
@@ -146,6 +147,7 @@ export class HttpServer {
       await served.finished.catch(() => {});
       await secured?.ended;
     } finally {
+      isOver = true;
       this.#served.delete(connection);
       this.#table.delete(connection);
       this.#finishIfEmpty();

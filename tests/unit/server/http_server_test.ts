@@ -227,8 +227,8 @@ Deno.test("[88] HttpServer answers health checks beyond its limit, and refuses a
 });
 
 Deno.test("[88] HttpServer takes memory for a response until it is sent, and refuses one without memory", async () => {
-  const memory = new MemoryBudget(1000);
-  const held = memory.take(1000)!;
+  const memory = new MemoryBudget(100 * 1024);
+  const held = memory.take(memory.limit)!;
   let isCancelled = false;
   const body = () => new ReadableStream({ cancel: () => void (isCancelled = true) });
   const server = new HttpServer(listen(ADDRESS), {
