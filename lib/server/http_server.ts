@@ -6,14 +6,8 @@ import type { ServedConnection, ShedReason } from "./connection_table.ts";
 import { EXTRA_CONNECTIONS } from "./file_limit.ts";
 import type { Listener } from "./listen.ts";
 import { pathOf } from "./exchange.ts";
-import { findServeOnConnection, type ServeOnConnection } from "./serve_on_connection.ts";
+import { type ConnectionInfo, findServeOnConnection, type ServeOnConnection } from "./serve_on_connection.ts";
 import type { TlsRelay } from "./tls_relay.ts";
-
-/** Information about the connection of a request. */
-export interface ConnectionInfo extends Deno.ServeHandlerInfo<Deno.NetAddr> {
-  /** The IP address at which the connection was accepted. */
-  readonly localAddress: string;
-}
 
 /** Options of an HTTP server. */
 export interface HttpServerOptions {

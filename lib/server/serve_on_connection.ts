@@ -1,3 +1,9 @@
+/** Information about the connection of a request. */
+export interface ConnectionInfo extends Deno.ServeHandlerInfo<Deno.NetAddr> {
+  /** The IP address at which the connection was accepted. */
+  readonly localAddress: string;
+}
+
 /** Serves HTTP on one connection, until it ends. */
 export type ServeOnConnection = (
   connection: Deno.Conn,
