@@ -38,7 +38,10 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     io.out(formatCommandHelp(command));
     return 0;
   }
-  return await command.run(parseCommandLine(command, words), io);
+  const invocation = parseCommandLine(command, words);
+  // A process that never runs kubectl cannot be made to start any program.
+  if (command.usesKubectl?.(invocation) !== true) await io.denyPrograms();
+  return await command.run(invocation, io);
 }
 
 function commandNameOf(args: readonly string[]): string {

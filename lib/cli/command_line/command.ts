@@ -37,6 +37,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Subcommands, written in place of an operand: `crpe packages history`. */
   readonly subcommands?: readonly Command[];
+  /** Whether the command may run kubectl; by default not, and it gives up the right to. */
+  readonly usesKubectl?: (invocation: Invocation) => boolean;
   /** Runs the command; loads the modules that only it needs. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }

@@ -68,7 +68,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const result = v.safeParse(Config, document);
   if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
-  const field = v.getDotPath(issue) ?? "the document";
+  const field = nameField(issue);
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
 }
 
@@ -84,6 +84,17 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
   };
   const hosts = Object.entries(config.hosts).map(([name, host]) => [name, resolve(host, ...HOST_PATHS)]);
   return { ...resolve(config, "require-login", "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
+}
+
+// A field is named as far as it may be a name: a value may follow where a space is missing (`{password:x}`).
+function nameField({ path }: v.BaseIssue<unknown>): string {
+  const names = (path ?? []).map(({ key }, i) => {
+    const text = String(key);
+    const [name = ""] = (i === 1 && path?.[0].key === "hosts" ? /^[\w.:*[\]-]{0,80}/ : /^[\w-]{0,40}/).exec(text) ??
+      [];
+    return name === text ? name : `${name}…`;
+  });
+  return names.length === 0 ? "the document" : names.join(".");
 }
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
