@@ -1,6 +1,5 @@
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
-import { refuseBadHost } from "../../server/check_host.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
@@ -11,6 +10,7 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
+import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
@@ -63,6 +63,7 @@ export async function serveRegistry(
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const login = readLoginSettings(invocation, settings.config);
   const tls = readTls(invocation, settings.config);
+  const hostNames = readHostNames(invocation);
   const period = readScrubPeriod(invocation, settings.config.scrub);
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
@@ -117,7 +118,7 @@ export async function serveRegistry(
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics))), {
+  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics)), hostNames), {
     onListen(url) {
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       const more = announce?.(url);
@@ -130,6 +131,9 @@ export async function serveRegistry(
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
     onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
     onAbort,
+    onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
+    onFewFiles: warn,
+    maxMemory: settings.maxMemory,
     onStop(patience) {
       log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
@@ -153,10 +157,6 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   if (cert === undefined && key === undefined) return undefined;
   if (cert !== undefined && key !== undefined) return { cert, key };
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
-}
-
-function withHostCheck(handler: Handler): Handler {
-  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
 }
 
 function withMetrics(handler: Handler, metrics: Metrics): Handler {
