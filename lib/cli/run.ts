@@ -21,12 +21,12 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 async function dispatch(args: readonly string[], io: Io): Promise<number> {
   const [name, ...rest] = args;
-  if (name === "--version" || name === "-V") {
+  if (name === "--version" || name === "-V" || name === "-v") {
     io.out(`crpe ${VERSION}\n`);
     return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const topic = findKnownCommand(COMMANDS, rest);
+    const topic = rest[0] === undefined || rest[0].startsWith("-") ? undefined : findCommand(COMMANDS, rest).command;
     io.out(topic === undefined ? formatProgramHelp(COMMANDS) : formatCommandHelp(topic));
     return name === undefined ? 2 : 0;
   }

@@ -1,5 +1,6 @@
 /** The executable of a real client, registry or tool that tests run against. */
 export type Peer =
+  | "bash"
   | "docker-registry"
   | "containerd"
   | "containerd2"

@@ -13,7 +13,7 @@ export function formatProgramHelp(commands: readonly Command[]): string {
     ...formatRows(rows),
     "",
     "  crpe COMMAND --help      what a command does, and its flags",
-    "  crpe --version           the version",
+    "  crpe --version, -v       the version",
     "",
   ].join("\n");
 }

@@ -4,7 +4,7 @@ import { collectGarbage } from "../../store/gc.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 
 /** `crpe gc` */
@@ -22,12 +22,8 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   }
   const { blobs, bytes, manifests, links } = report;
   io.out(
-    `${dryRun ? "would remove" : "removed"} ${count(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${count(manifests, "manifest")}, ${count(links, "link")}\n`,
+    `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
+      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}\n`,
   );
   return 0;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

@@ -7,7 +7,7 @@ import type { ResponseInfo } from "../../registry/handler.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import { describeError } from "../console/describe_error.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -98,7 +98,7 @@ export class Observer {
         metrics.add("crpe_completed_bytes_total", event.bytes);
         this.#log.write(
           "info",
-          `completed ${event.digest} of ${event.repo}: ${event.blobs} blobs, ${formatSize(event.bytes)}`,
+          `completed ${event.digest} of ${event.repo}: ${formatCount(event.blobs, "blob")}, ${formatSize(event.bytes)}`,
         );
         break;
       case "uncompleted":
