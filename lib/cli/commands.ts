@@ -217,6 +217,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "mirror-config",
     operands: "CLIENT",
+    values: ["k3s", "containerd", "crio", "podman", "docker"],
     summary: "print or install the configuration that makes a client pull from crpe",
     details: [
       "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
@@ -265,5 +266,17 @@ export const COMMANDS: readonly Command[] = [
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/doctor.ts")).runDoctor(invocation, io),
+  },
+  {
+    name: "completion",
+    operands: "SHELL",
+    values: ["bash", "zsh", "fish"],
+    summary: "print the completion of crpe's command line for bash, zsh or fish",
+    details: "The completion runs without crpe: print it again after an update. The archive of a release has it too.",
+    arity: [1, 1],
+    flags: [],
+    run: async (invocation, io) => {
+      return (await import("./commands/completion.ts")).runCompletion(invocation, io, COMMANDS);
+    },
   },
 ];

@@ -13,6 +13,8 @@ export type Peer =
   | "jq"
   | "k3s_registries"
   | "kubectl"
+  | "fish"
+  | "man"
   | "mkfifo"
   | "mount"
   | "nginx"
@@ -26,6 +28,7 @@ export type Peer =
   | "strace"
   | "tar"
   | "umoci"
+  | "zsh"
   | "unshare"
   | "curl"
   | "zstd";
