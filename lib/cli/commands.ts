@@ -58,6 +58,7 @@ export const COMMANDS: readonly Command[] = [
     name: "pull",
     operands: "IMAGE…",
     summary: "pull images into the store",
+    interrupted: "what was received is kept; run the same command again to resume",
     details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
     arity: [1, Infinity],
     flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
@@ -76,6 +77,7 @@ export const COMMANDS: readonly Command[] = [
     name: "verify",
     operands: "[PKG.tgz]",
     summary: "re-hash all content of a bundle, or of the store, and list what is broken",
+    interrupted: "nothing is left half repaired; run the same command again to begin anew",
     details: [
       "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
       "from their upstream or from the bundles given with --from, and rebuilds links. Without it nothing is changed.",
@@ -99,6 +101,7 @@ export const COMMANDS: readonly Command[] = [
     name: "import",
     operands: "PKG.tgz…",
     summary: "import bundles into this machine's store",
+    interrupted: "blobs that were written are kept; run the same command again to resume",
     details: [
       "PKG.tgz is a file, or - for standard input; gzip, zstd or plain tar. A version lower than the installed one, or",
       "the same version with different content, is refused (exit status 3) unless --force is given.",
@@ -124,6 +127,7 @@ export const COMMANDS: readonly Command[] = [
     name: "push",
     operands: "PKG.tgz…",
     summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
+    interrupted: "the agent keeps what it received; run the same command again to resume",
     details: [
       "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
       "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
@@ -150,6 +154,7 @@ export const COMMANDS: readonly Command[] = [
     name: "inventory",
     operands: "",
     summary: "list the digests of the content in this machine's store, or in an agent's",
+    interrupted: "nothing was changed",
     details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
     arity: [0, 0],
     flags: [
@@ -164,6 +169,7 @@ export const COMMANDS: readonly Command[] = [
     name: "gc",
     operands: "",
     summary: "remove unreferenced content",
+    interrupted: "content that was not removed yet stays in use; run the same command again",
     details: [
       "Content stays if a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to it.",
       "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
@@ -190,6 +196,7 @@ export const COMMANDS: readonly Command[] = [
     name: "nodes",
     operands: "[HOST[:PORT]…]",
     summary: "find the agents on the local network",
+    interrupted: "nothing was changed",
     details: [
       "Without HOST, every address of the /24 networks in which this machine has a private IPv4 address is asked once, at",
       "most 64 at a time. The exit status is 1 if a named HOST does not answer as an agent.",
@@ -254,6 +261,7 @@ export const COMMANDS: readonly Command[] = [
     name: "doctor",
     operands: "[IMAGE]",
     summary: "find the first broken step (data folder, clock, upstreams, mirrors), or trace one image",
+    interrupted: "nothing was changed",
     details: [
       "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
       "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",

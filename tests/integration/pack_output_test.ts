@@ -6,6 +6,7 @@ import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
+import { peerTest } from "../support/peers.ts";
 
 const IMAGE = "registry.test/app:1";
 const image = buildImage();

@@ -41,6 +41,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Subcommands, written in place of an operand: `crpe packages history`. */
   readonly subcommands?: readonly Command[];
+  /** What stays after ctrl-C, and how to continue. Absent for commands that handle it themselves, or end at once. */
+  readonly interrupted?: string;
   /** Runs the command; loads the modules that only it needs. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }

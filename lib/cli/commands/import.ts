@@ -15,7 +15,7 @@ import { ownPlatform, readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
+import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -60,7 +60,10 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     );
   };
   const importOne = async (where: string) => {
-    const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "import", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
+    });
     const source = await openBundle(where, io);
     const install = (from: BundleSource) =>
       installPackages(from, {

@@ -17,7 +17,7 @@ import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { Interruption } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
+import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -110,7 +110,7 @@ async function writePack(
   { path, maxBytes, asJson, isQuiet }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
   io: Io,
 ): Promise<Packed> {
-  const progress = createProgress(io, "pack", { quiet: isQuiet });
+  const progress = createProgress(io, "pack", { quiet: isQuiet, item: path === "-" ? undefined : baseName(path) });
   using interruption = new Interruption(() => progress.finish());
   try {
     return await write(pack, { path, maxBytes }, {
