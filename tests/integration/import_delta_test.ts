@@ -45,7 +45,7 @@ Deno.test("a delta that changes one small layer has under 1 % of the full size, 
   assertMatch(dry.stdout, /^would upgrade line4@2\.0\.0 from 1\.0\.0\n/);
   assertMatch(
     dry.stdout,
-    /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 already in the store\n {2}\S+ [MGT]iB free\n$/,
+    /\n {2}~ ConfigMap\/default\/web\n {2}3 blobs to write \(.*\), 1 already in the store\n {2}\S+ [MGT]iB free\n {2}nothing was written; .*\n$/,
   );
   assertEquals(await folder.listFiles("site/docker"), before);
 

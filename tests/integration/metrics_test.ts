@@ -30,6 +30,14 @@ Deno.test("/metrics counts requests, bytes and downloads, and the log has a line
   assertEquals(await metric(crpe.url, "crpe_served_bytes_total"), 3 * size);
   assertEquals(await metric(crpe.url, 'crpe_upstream_received_bytes_total{host="registry.test"}'), size);
   assertEquals(await metric(crpe.url, "crpe_downloads_total"), 1);
+  assertEquals(await metric(crpe.url, 'crpe_cache_requests_total{kind="blob",outcome="miss"}'), 1);
+  assertEquals(await metric(crpe.url, 'crpe_request_duration_seconds_count{kind="blob"}'), 3);
+  assertEquals(await metric(crpe.url, "crpe_build_info"), 1);
+  assert(await metric(crpe.url, "crpe_open_connections") >= 1);
+  assert(await metric(crpe.url, "crpe_free_bytes") > 0);
+  const open = await fetch(`${crpe.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
+  assertEquals(open.headers.get("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+  assert((await open.text()).endsWith("# EOF\n"));
   assert(await metric(crpe.url, `crpe_upstream_requests_total{host="${upstream.host}",status="200"}`) >= 1);
 
   crpe.kill("SIGTERM");
@@ -41,5 +49,7 @@ Deno.test("/metrics counts requests, bytes and downloads, and the log has a line
     [200, size],
     [200, size],
   ]);
+  const outcomes = requests.filter(({ path }) => path.includes("/blobs/")).map(({ cache }) => cache);
+  assertEquals([outcomes[0], outcomes.every((it) => ["miss", "shared", "hit"].includes(it))], ["miss", true]);
   assertStringIncludes(lines[0].message, "crpe registry on http://127.0.0.1:");
 });

@@ -142,8 +142,11 @@ export class Observer {
   };
 
   /** Records a response that was passed on for sending. */
-  onResponse({ method, kind, status, bytes }: ResponseInfo): void {
+  onResponse({ method, kind, status, bytes, outcome }: ResponseInfo): void {
     this.#metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
+    if (outcome !== undefined && kind !== undefined) {
+      this.#metrics.add("crpe_cache_requests_total", 1, { kind, outcome });
+    }
     if (status < 300 && (kind === "manifest" || kind === "blob")) this.#metrics.add("crpe_served_bytes_total", bytes);
   }
 
