@@ -1,20 +1,24 @@
 /** Size of a chunk, in bytes. From this size on, Deno's overhead per chunk is negligible. */
 export const CHUNK_BYTES = 1024 * 1024;
 
+// The runtime gives at most 504 KiB of a response at once.
+const BODY_CHUNK_BYTES = 512 * 1024;
+
 /**
  * Passes a stream to `onChunk`, in order and one chunk at a time, while the next chunk is read. A byte stream (a fetch
- * body) is read in large chunks into two alternating buffers: `onChunk` must not keep a chunk. On an error the stream is
+ * body) is read in large chunks into two alternating buffers, unless `onChunk` keeps a chunk. On an error the stream is
  * cancelled.
+ *
+ * @param onChunk returns `"kept"` if the memory of the chunk must not be used again
  */
 export async function drain(
   body: ReadableStream<Uint8Array>,
-  onChunk: (chunk: Uint8Array) => void | Promise<void>,
+  onChunk: (chunk: Uint8Array) => void | Promise<void | "kept">,
 ): Promise<void> {
   const reader = openReader(body);
   let work: Promise<void> = Promise.resolve();
   const processChunk = async (chunk: Uint8Array) => {
-    await onChunk(chunk);
-    reader.release(chunk);
+    if (await onChunk(chunk) !== "kept") reader.release(chunk);
   };
   try {
     for (let chunk = await reader.read(); chunk !== undefined; chunk = await reader.read()) {
@@ -44,7 +48,7 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
     const free: ArrayBuffer[] = [];
     return {
       read: async () => {
-        const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(CHUNK_BYTES)));
+        const { done, value } = await reader.read(new Uint8Array(free.pop() ?? new ArrayBuffer(BODY_CHUNK_BYTES)));
         return done ? undefined : value;
       },
       release: ({ buffer }) => free.push(buffer as ArrayBuffer),
@@ -61,70 +65,29 @@ function openReader(body: ReadableStream<Uint8Array>): ChunkReader {
   }
 }
 
-// Each reader has about five chunks in flight to its client. A few readers get large chunks for speed, many get small
-// ones to save memory.
-const CHUNKS_FOR_READERS = [
-  { atMost: 4, bytes: CHUNK_BYTES },
-  { atMost: 12, bytes: CHUNK_BYTES / 2 },
-  { atMost: 64, bytes: CHUNK_BYTES / 16 },
-  // More than a cluster needs: most of these clients have stopped reading.
-  { atMost: Infinity, bytes: CHUNK_BYTES / 64 },
-] as const;
-let readers = 0;
-
-/** Reads an open file chunk by chunk. The chunk size depends on the number of open readers. */
-export class FileChunks {
-  readonly #file: Deno.FsFile;
-  #isOpen = true;
-
-  constructor(file: Deno.FsFile) {
-    this.#file = file;
-    readers++;
-  }
-
-  /** Returns 1 to `limit` bytes in newly allocated memory. @throws {Error} at the end of the file */
-  async read(limit: number): Promise<Uint8Array> {
-    const { bytes } = CHUNKS_FOR_READERS.find(({ atMost }) => readers <= atMost)!;
-    const buffer = new Uint8Array(Math.min(bytes, limit));
-    const got = await this.#file.read(buffer);
-    if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
-    return got === buffer.length ? buffer : buffer.subarray(0, got);
-  }
-
-  /** Closes the file. May be called more than once. */
-  close(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    readers--;
-    this.#file.close();
-  }
-}
-
-/** Streams `length` bytes of an open file from `start` on. Closes the file at the end, on an error and on cancel. */
-export function streamFile(file: Deno.FsFile, start: number, length: number): ReadableStream<Uint8Array> {
-  const chunks = new FileChunks(file);
+/** Streams `length` bytes of an open file. Closes the file at the end, on an error and on cancel. */
+export function streamFile(file: Deno.FsFile, length: number): ReadableStream<Uint8Array> {
   let left = length;
   return new ReadableStream<Uint8Array>({
-    start() {
-      if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
-    },
     async pull(controller) {
       try {
         if (left > 0) {
-          const bytes = await chunks.read(left);
-          left -= bytes.length;
-          controller.enqueue(bytes);
+          const buffer = new Uint8Array(Math.min(CHUNK_BYTES, left));
+          const got = await file.read(buffer);
+          if (got === null) throw new Error("Cannot read the file: it is shorter than expected");
+          left -= got;
+          controller.enqueue(buffer.subarray(0, got));
         }
         if (left > 0) return;
-        chunks.close();
+        file.close();
         controller.close();
       } catch (error) {
-        chunks.close();
+        file.close();
         throw error;
       }
     },
     cancel() {
-      chunks.close();
+      file.close();
     },
   }, { highWaterMark: 0 });
 }

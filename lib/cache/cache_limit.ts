@@ -49,11 +49,23 @@ export class CacheLimit implements SpaceManager {
     this.#savedAt = this.#now();
   }
 
-  /** Measures a store, and evicts images if it exceeds the limit. */
-  static async open(options: CacheLimitOptions): Promise<CacheLimit> {
+  /**
+   * Starts to measure a store, and to evict images if it exceeds the limit. Reservations wait until that is done, so that
+   * the start of a server does not depend on the size of its store.
+   */
+  static async start(options: CacheLimitOptions): Promise<CacheLimit> {
     const limit = new CacheLimit(options, await AccessOrder.read(options.root));
-    await limit.#sizes.scan();
-    await limit.#run(() => limit.#makeRoom({ bytes: 0, digest: undefined }));
+    limit.#run(async () => {
+      await limit.#sizes.scan();
+      await limit.#makeRoom({ bytes: 0, digest: undefined });
+    });
+    return limit;
+  }
+
+  /** As `start`, and waits until the store was measured. */
+  static async open(options: CacheLimitOptions): Promise<CacheLimit> {
+    const limit = await CacheLimit.start(options);
+    await limit.#work;
     return limit;
   }
 

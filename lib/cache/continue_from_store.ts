@@ -1,11 +1,12 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
+import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { prependChunks } from "./started_stream.ts";
 
 /** A reader of a download that has failed, or has become superfluous. */
 export interface InterruptedReader {
   /** The file of the download, with the bytes that the reader was given. */
-  readonly file: Deno.FsFile;
+  readonly file: FileReader;
   /** Position where the reader started. */
   readonly start: number;
   /** Position of the next byte that the reader needs. */
@@ -47,25 +48,23 @@ async function skipSame(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   { file, start, at }: Omit<InterruptedReader, "end">,
 ): Promise<Uint8Array | undefined> {
-  await file.seek(start, Deno.SeekMode.Start);
   let rest = new Uint8Array(0);
   for (let position = start; position < at;) {
     const { value } = await reader.read();
     if (value === undefined) return undefined;
     const count = Math.min(value.length, at - position);
-    if (!await startsWith(file, value.subarray(0, count))) return undefined;
+    if (!await hasBytes(file, position, value.subarray(0, count))) return undefined;
     position += count;
     rest = value.slice(count);
   }
   return rest;
 }
 
-async function startsWith(file: Deno.FsFile, expected: Uint8Array): Promise<boolean> {
-  const buffer = new Uint8Array(expected.length);
-  for (let filled = 0; filled < buffer.length;) {
-    const count = await file.read(buffer.subarray(filled));
-    if (count === null) return false;
-    filled += count;
+async function hasBytes(file: FileReader, position: number, expected: Uint8Array): Promise<boolean> {
+  for (let at = 0; at < expected.length;) {
+    const bytes = await file.read(position + at, expected.length - at);
+    if (!bytes.every((byte, i) => byte === expected[at + i])) return false;
+    at += bytes.length;
   }
-  return buffer.every((byte, i) => byte === expected[i]);
+  return true;
 }

@@ -1,9 +1,10 @@
-import { parentOf, syncFolder } from "../files/durable.ts";
+import { syncFolder } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { readLinkText } from "../store/links.ts";
 import { type ManifestLinks, markReachable } from "../store/reachable.ts";
-import { listRepositoryContents } from "../store/store_scan.ts";
+import { readContents, walkNames } from "../store/store_scan.ts";
 import { removeFile } from "../store/trash.ts";
 
 /**
@@ -38,7 +39,8 @@ export async function listEvictableImages(
   const readHeld = (digest: Digest) => sizes.has(digest) ? read(digest) : Promise.resolve(undefined);
   const tags = new Map<Digest, { repo: string; tag: string }[]>();
   const revisions = new Map<Digest, string[]>();
-  for (const { name: repo, tags: links, manifests } of await listRepositoryContents(root)) {
+  for await (const repo of walkNames(root)) {
+    const { tags: links, manifests } = readContents(root, repo);
     for (const { tag, digest } of links) append(tags, digest, { repo, tag });
     for (const digest of manifests) append(revisions, digest, repo);
   }

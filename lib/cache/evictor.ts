@@ -2,7 +2,7 @@ import type { Digest } from "../oci/digest.ts";
 import { removeIfUnused } from "../store/data_folder.ts";
 import { blobPath, partialPath } from "../store/layout.ts";
 import { markReachable } from "../store/reachable.ts";
-import { ManifestReader } from "../store/store_scan.ts";
+import { ManifestReader } from "../store/manifest_reader.ts";
 import type { StoreSizes } from "../store/store_sizes.ts";
 import { removeFile } from "../store/trash.ts";
 import { tryExcludeWriters } from "../store/write_lease.ts";

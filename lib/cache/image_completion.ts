@@ -62,8 +62,7 @@ export class ImageCompletion {
     if (this.#queue.size >= MAX_QUEUED) this.#drop(this.#queue.keys().next().value!);
     this.#queue.set(key, { repo, digest, after: now + HEAD_START_MILLISECONDS });
     if (this.#isRunning) return;
-    this.#isRunning = true;
-    this.#run().finally(() => this.#isRunning = false);
+    this.#run();
   }
 
   /** Ends the work, without waiting for a download in progress. */
@@ -73,6 +72,7 @@ export class ImageCompletion {
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const [key, image] = next;
       this.#queue.delete(key);
@@ -85,6 +85,8 @@ export class ImageCompletion {
         this.#options.onEvent({ type: "uncompleted", repo, digest, error });
       }
     }
+    // In the same turn as the look at the queue: an image that is added from now on starts the work again.
+    this.#isRunning = false;
   }
 
   async #complete({ repo, digest, after }: QueuedImage): Promise<void> {

@@ -34,12 +34,13 @@ export class MissingContent {
   }
 
   /** Implements `ContentCatalog.explainMissing`. */
-  async explain(repo: string, tagOrDigest: string): Promise<MissingReason> {
+  async explain(repo: string, tagOrDigest?: string): Promise<MissingReason> {
     const { upstream, store } = this.#options;
     const { host, path } = splitRepository(repo);
-    const held = isDigest(tagOrDigest) ? undefined : await store.listTags(repo, { limit: MAX_TAGS });
+    const isTag = tagOrDigest !== undefined && !isDigest(tagOrDigest);
+    const held = isTag ? await store.listTags(repo, { limit: MAX_TAGS }) : undefined;
     const withTags = (reason: string, tags: readonly string[] = []): MissingReason => {
-      const similarTags = isDigest(tagOrDigest) ? [] : findSimilarTags(tagOrDigest, tags);
+      const similarTags = isTag ? findSimilarTags(tagOrDigest, tags) : [];
       if (similarTags.length === 0) return { reason };
       return { reason: `${reason}; similar tags: ${similarTags.join(", ")}`, similarTags };
     };
@@ -48,13 +49,13 @@ export class MissingContent {
     }
     if (upstream.allows?.(repo) === false) {
       return withTags(
-        `it is not in the store, and ${host} is not configured as an upstream; add --upstream ${host}`,
+        `it is not in the store, and ${host} is not configured as an upstream; name it with --upstream ${host}, beside the others that are needed`,
         held?.tags,
       );
     }
     const state = await this.#stateOf(repo, upstream);
     if ("reason" in state) return withTags(state.reason, held?.tags);
-    const what = isDigest(tagOrDigest) ? "manifest with this digest" : "such tag";
+    const what = isTag ? "such tag" : tagOrDigest === undefined ? "tags" : "content with this digest";
     return withTags(`${host} has the repository ${path}, but no ${what}`, state.tags);
   }
 

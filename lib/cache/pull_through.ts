@@ -151,7 +151,7 @@ export class PullThrough implements ContentCatalog {
     return this.#lists.listReferrers(repo, digest);
   }
 
-  explainMissing(repo: string, tagOrDigest: string): Promise<MissingReason> {
+  explainMissing(repo: string, tagOrDigest?: string): Promise<MissingReason> {
     return this.#missing.explain(repo, tagOrDigest);
   }
 

@@ -1,3 +1,4 @@
+import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { NoSpaceError } from "../oci/error.ts";
 
 /** A reader of a download. */
@@ -8,42 +9,73 @@ export interface Follower {
   isDropped: boolean;
 }
 
-/** Bytes that are relayed from memory. */
-interface Relayed {
+/** Bytes in memory. */
+interface Piece extends CountedChunk {
   readonly start: number;
   readonly bytes: Uint8Array;
 }
 
-// Size of the in-memory buffer for readers when the disk is full, in bytes.
+// Size of the memory for readers, in bytes.
 const RELAY_BYTES = 8 * 1024 * 1024;
 // Time for which a slow reader may stall the others, in milliseconds.
 const READER_TIMEOUT_MILLISECONDS = 30_000;
 
 /**
- * The rest of a download that does not fit on the disk: it is passed to the readers from memory, at the pace of the
- * slowest one.
+ * The bytes of a download that were received last. They are passed to the readers from memory, so that nothing is read
+ * back from the disk for readers that keep up. When the disk is full, it is the only place of the bytes, and the
+ * download proceeds at the pace of the slowest reader.
  */
 export class Relay {
   readonly #followers: Set<Follower>;
   readonly #what: string;
-  #pieces: Relayed[] = [];
+  readonly #budget: ChunkBudget;
+  #pieces: Piece[] = [];
+  #bytes = 0;
   #read = Promise.withResolvers<void>();
 
   /** @param what the content, for errors */
-  constructor(followers: Set<Follower>, what: string) {
+  constructor(followers: Set<Follower>, what: string, budget: ChunkBudget) {
     this.#followers = followers;
     this.#what = what;
+    this.#budget = budget;
   }
 
-  /** Adds bytes at a position. The readers must be notified, and `waitForReaders` be called, before more is added. */
+  /**
+   * Adds bytes that are on the disk as well, and drops the oldest ones, so that only the last remain when memory is
+   * scarce. They must not be changed afterwards.
+   */
+  addCopy(start: number, bytes: Uint8Array): void {
+    this.add(start, bytes);
+    const max = this.#budget.isScarce ? bytes.buffer.byteLength : RELAY_BYTES;
+    while (this.#bytes > max) this.#drop(this.#pieces.shift()!);
+  }
+
+  /**
+   * Adds bytes that are nowhere else. The readers must be notified, and `waitForReaders` be called, before more is added.
+   */
   add(start: number, bytes: Uint8Array): void {
-    this.#pieces.push({ start, bytes });
+    // A piece keeps all of its buffer in memory.
+    const piece = { start, bytes, length: bytes.buffer.byteLength, users: 0 };
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+    this.#budget.hold(piece);
   }
 
-  /** Returns up to `limit` bytes from a position on; `undefined` if they are not in memory. */
+  #drop(piece: Piece): void {
+    this.#bytes -= piece.length;
+    this.#budget.release(piece);
+  }
+
+  /** Returns up to `limit` bytes from a position on; `undefined` if they are not in memory. They must not be changed. */
   read(at: number, limit: number): Uint8Array | undefined {
-    const piece = this.#pieces.find(({ start, bytes }) => start <= at && at < start + bytes.length);
-    return piece?.bytes.slice(at - piece.start, at - piece.start + limit);
+    const piece = this.#pieces.findLast(({ start, bytes }) => start <= at && at < start + bytes.length);
+    return piece?.bytes.subarray(at - piece.start, at - piece.start + limit);
+  }
+
+  /** Drops all bytes. */
+  clear(): void {
+    for (const piece of this.#pieces) this.#drop(piece);
+    this.#pieces = [];
   }
 
   /** Notifies the relay that a reader has read or left. */
@@ -62,7 +94,11 @@ export class Relay {
   async waitUntilRead(position: number): Promise<void> {
     for (;;) {
       const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
-      this.#pieces = this.#pieces.filter(({ start, bytes }) => start + bytes.length > slowest);
+      this.#pieces = this.#pieces.filter((piece) => {
+        const isNeeded = piece.start + piece.bytes.length > slowest;
+        if (!isNeeded) this.#drop(piece);
+        return isNeeded;
+      });
       if (slowest >= position) return;
       await this.#waitForReader(slowest);
     }

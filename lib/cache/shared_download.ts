@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { drain, FileChunks } from "../bytes/file_stream.ts";
+import { drain } from "../bytes/file_stream.ts";
+import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -52,7 +53,7 @@ export class SharedDownload {
     this.#ingest = ingest;
     this.#abort = abort;
     this.#options = options;
-    this.#relay = new Relay(this.#followers, digest);
+    this.#relay = new Relay(this.#followers, digest, ingest.budget);
     this.#advance();
     this.done = this.#run(body);
     // Readers receive a failure through their own streams.
@@ -111,9 +112,9 @@ export class SharedDownload {
     // The follower is registered before the file is opened, so that relayed bytes that it needs are retained.
     if (this.#isRelaying) return undefined;
     this.#followers.add(follower);
-    let file: Deno.FsFile | undefined;
+    let file: FileReader | undefined;
     try {
-      file = await this.#ingest.openReader();
+      file = await this.#ingest.openReader(this.size);
       while (this.#available < Math.min(START_BYTES, this.size)) {
         if (this.#failure !== undefined) throw this.#failure.error;
         await this.#progress.promise;
@@ -123,8 +124,10 @@ export class SharedDownload {
       this.#followers.delete(follower);
       file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // The file was moved into the store, and is linked to the repository in a moment.
+      await this.done.catch(() => {});
+      return undefined;
     }
   }
 
@@ -168,11 +171,12 @@ export class SharedDownload {
       else this.#ingest.keep();
       throw error;
     } finally {
+      this.#relay.clear();
       this.#wake();
     }
   }
 
-  async #receive(chunk: Uint8Array): Promise<void> {
+  async #receive(chunk: Uint8Array): Promise<"kept" | void> {
     this.#options.onBytes(chunk.length);
     const start = this.#ingest.written;
     try {
@@ -186,10 +190,24 @@ export class SharedDownload {
     if (this.#isRelaying) {
       this.#ingest.verify(chunk);
       await this.#relayChunk(start, chunk);
-    } else {
-      this.#advance();
-      await this.#waitWhilePaused();
+      return;
     }
+    const isKept = this.#keepForReaders(start, chunk);
+    this.#advance();
+    await this.#waitWhilePaused();
+    if (isKept) return "kept";
+  }
+
+  /** Keeps a chunk in memory if there are readers. Returns whether its own memory is used for that. */
+  #keepForReaders(start: number, chunk: Uint8Array): boolean {
+    if (this.#followers.size === 0) {
+      this.#relay.clear();
+      return false;
+    }
+    // A small part would keep all of its buffer in memory, and is copied.
+    const isLarge = chunk.length > chunk.buffer.byteLength / 2;
+    this.#relay.addCopy(start, isLarge ? chunk : chunk.slice());
+    return isLarge;
   }
 
   async #waitWhilePaused(): Promise<void> {
@@ -221,15 +239,14 @@ export class SharedDownload {
     this.#progress = Promise.withResolvers();
   }
 
-  #stream(file: Deno.FsFile, follower: Follower, end: number): ReadableStream<Uint8Array> {
+  #stream(file: FileReader, follower: Follower, end: number): ReadableStream<Uint8Array> {
     const start = follower.at;
     let isOpen = true;
     let held: ReadableStreamDefaultReader<Uint8Array> | undefined;
-    const chunks = new FileChunks(file);
     const leave = (reason?: unknown) => {
       if (!isOpen) return;
       isOpen = false;
-      chunks.close();
+      file.close();
       this.#followers.delete(follower);
       this.#relay.notify();
       held?.cancel(reason).catch(() => {});
@@ -245,7 +262,7 @@ export class SharedDownload {
       if (!isOpen) return void held?.cancel().catch(() => {});
       if (follower.isDropped) throw new Error("Cannot send the blob: the client did not read for 30 s");
       if (follower.at < end) {
-        const bytes = held === undefined ? await this.#read(chunks, follower.at, end) : (await held.read()).value;
+        const bytes = held === undefined ? await this.#read(file, follower.at, end) : (await held.read()).value;
         if (bytes === undefined) {
           throw new Error(`Cannot send ${this.digest}: the stored blob is shorter than expected`);
         }
@@ -253,17 +270,13 @@ export class SharedDownload {
         controller.enqueue(bytes);
         this.#relay.notify();
       }
-      // A range that ends before the held-back bytes is delivered at once: its reader knows that it is not the whole
-      // blob.
+      // A range that ends before the held-back bytes is delivered at once: it is known not to be the whole blob.
       if (follower.at === end) {
         leave();
         controller.close();
       }
     };
     return new ReadableStream<Uint8Array>({
-      start() {
-        if (start > 0) file.seekSync(start, Deno.SeekMode.Start);
-      },
       async pull(controller) {
         try {
           await next(controller);
@@ -276,8 +289,12 @@ export class SharedDownload {
     }, { highWaterMark: 0 });
   }
 
-  async #read(chunks: FileChunks, at: number, end: number): Promise<Uint8Array> {
+  async #read(file: FileReader, at: number, end: number): Promise<Uint8Array> {
     const limit = Math.min(end, this.#available) - at;
-    return this.#relay.read(at, limit) ?? await chunks.read(Math.min(limit, this.#onDisk - at));
+    const inMemory = this.#relay.read(at, limit);
+    if (inMemory !== undefined) return inMemory;
+    // The bytes were only in memory, and the download has failed.
+    if (at >= this.#onDisk) throw this.#failure?.error ?? this.#relay.noSpace();
+    return await file.read(at, Math.min(limit, this.#onDisk - at));
   }
 }

@@ -1,5 +1,5 @@
 import type { Command } from "./command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
 import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -49,9 +49,11 @@ export const COMMANDS: readonly Command[] = [
         summary: "how often the manifests are compared with other servers; 0: never [60s]",
       },
       { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
+      FLAG.pendingTtl,
       ...UPSTREAM_FLAGS,
       ...SERVE_FLAGS,
     ],
+    usesKubectl: isHandedOver,
     run: async (invocation, io) => (await import("./commands/agent.ts")).runAgent(invocation, io),
   },
   {
@@ -80,12 +82,13 @@ export const COMMANDS: readonly Command[] = [
     interrupted: "nothing is left half repaired; run the same command again to begin anew",
     details: [
       "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
-      "from their upstream or from the bundles given with --from, and rebuilds links. Without it nothing is changed.",
+      "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
+      "changed.",
     ].join("\n"),
     arity: [0, 1],
     flags: [
       FLAG.data,
-      { name: "repair", summary: "move corrupt content of the store aside, and fetch it again" },
+      { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
       {
         name: "from",
         value: "PKG.tgz",
@@ -121,6 +124,7 @@ export const COMMANDS: readonly Command[] = [
       },
       FLAG.json,
     ],
+    usesKubectl: isHandedOver,
     run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
   },
   {
@@ -178,6 +182,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       FLAG.data,
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
+      FLAG.pendingTtl,
       { name: "dry-run", summary: "print what would be removed, remove nothing" },
       FLAG.json,
     ],

@@ -40,6 +40,8 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   const invocation = parseCommandLine(command, words);
+  // A process that never runs kubectl cannot be made to start any program.
+  if (command.usesKubectl?.(invocation) !== true) await io.denyPrograms();
   if (command.interrupted === undefined) return await command.run(invocation, io);
   using interruption = new Interruption(() => {});
   // A bar leaves the cursor behind it.

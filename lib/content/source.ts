@@ -90,8 +90,8 @@ export interface ContentSource {
   openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined>;
   /** Lists the tags of a repository, sorted by code unit; `undefined` for an unknown repository. */
   listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined>;
-  /** Finds out why a tag or digest is missing. Makes at most one request to the upstream. */
-  explainMissing?(repo: string, tagOrDigest: string): Promise<MissingReason>;
+  /** Finds out why a tag or digest, or the whole repository, is missing. Makes at most one request to the upstream. */
+  explainMissing?(repo: string, tagOrDigest?: string): Promise<MissingReason>;
 }
 
 /** A source that also supports content discovery: listing repositories and referrers. */

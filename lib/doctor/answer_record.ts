@@ -1,4 +1,4 @@
-import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
+import type { RuntimeFetch } from "../upstream/transport/middleware.ts";
 
 /** The rate limit of a registry. */
 export interface RateLimit {

@@ -1,6 +1,6 @@
 import type { FolderReader } from "../files/folder_reader.ts";
 import type { ListedMirror, MirrorClient } from "../mirror/mirror.ts";
-import type { RuntimeFetch } from "../upstream/transport/send_once.ts";
+import type { RuntimeFetch } from "../upstream/transport/middleware.ts";
 import { isPrivateHost } from "../upstream/trust/private_address.ts";
 import type { Finding } from "./finding.ts";
 

@@ -1,9 +1,9 @@
 import type { ContentCatalog } from "../content/source.ts";
-import { RegistryError } from "../oci/error.ts";
 import { MEDIA_TYPE } from "../oci/manifest.ts";
 import { type Answer, answerJson } from "./answer.ts";
 import { formatNextLink, parsePage } from "./paging.ts";
 import type { CatalogRoute, ReferrersRoute, TagsRoute } from "./route.ts";
+import { unknownRepository } from "./unknown_content.ts";
 
 // Number of repositories on a page: without `n`, and at most.
 const DEFAULT_REPOSITORIES = 1000;
@@ -15,11 +15,7 @@ const PARTIAL_WARNING = '110 crpe "Response is Stale", 199 crpe "The list may be
 /** Responds to a request for the tags of a repository. */
 export async function answerTags(catalog: ContentCatalog, route: TagsRoute, request: Request): Promise<Answer> {
   const page = await catalog.listTags(route.repo, parsePage(route));
-  if (page === undefined) {
-    throw new RegistryError("NAME_UNKNOWN", `Cannot list tags: there is no repository ${route.repo}`, {
-      detail: { name: route.repo },
-    });
-  }
+  if (page === undefined) throw await unknownRepository(catalog, { repo: route.repo, request });
   const { tags, isMore, isPartial } = page;
   return answerJson({ name: route.name, tags }, { ...linkHeader(request, tags, isMore), ...warningHeader(isPartial) });
 }

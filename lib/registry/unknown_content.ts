@@ -4,7 +4,7 @@ import { RegistryError } from "../oci/error.ts";
 
 const UNEXPLAINED: MissingReason = { reason: "it is not in the store, and no upstream that may be used has it" };
 
-/** A missing manifest or blob, and the request for it. */
+/** A missing manifest, blob or repository, and the request for it. */
 export interface UnknownContent {
   readonly repo: string;
   readonly request: Request;
@@ -34,9 +34,18 @@ export async function unknownBlob(
   });
 }
 
+/** Creates the error for a repository whose tags were requested; it gives the reason. */
+export async function unknownRepository(
+  catalog: ContentCatalog,
+  { repo, request }: UnknownContent,
+): Promise<RegistryError> {
+  const { reason } = await explain(catalog, undefined, { repo, request });
+  return new RegistryError("NAME_UNKNOWN", `Cannot list the tags of ${repo}: ${reason}`, { detail: { name: repo } });
+}
+
 async function explain(
   catalog: ContentCatalog,
-  tagOrDigest: string,
+  tagOrDigest: string | undefined,
   { repo, request }: UnknownContent,
 ): Promise<MissingReason> {
   // The response to HEAD has no body, and the explanation may cost a request to the upstream.

@@ -1,4 +1,5 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
+import { SharedFiles } from "../bytes/shared_files.ts";
 import type { ListOptions, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
@@ -39,6 +40,8 @@ export interface DiskStoreOptions {
   readonly randomName?: () => string;
   /** Size of the in-memory manifest cache, in bytes. Default: 16 MiB. */
   readonly cacheBytes?: number;
+  /** The blobs that clients read. Default: with a budget of its own. */
+  readonly files?: SharedFiles;
   /** Whether a blob counts as held only after its content was hashed once. */
   readonly isHashing?: boolean;
   /** Whether corrupt blobs stay in place. They count as missing all the same. */
@@ -57,16 +60,19 @@ export class DiskStore implements PieceStore {
   readonly #blobs: HeldBlobs;
   readonly #manifests: ManifestFiles;
   readonly #named: NamedBlobs;
+  readonly #files: SharedFiles;
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
-    const { warn = () => {}, cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } = options;
+    const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } =
+      options;
     this.#root = root;
+    this.#files = files;
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     const health = this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath, health });
-    const blobs = this.#blobs = new HeldBlobs({ root, warn, isHashing, isReadOnly });
+    const blobs = this.#blobs = new HeldBlobs({ root, files, warn, isHashing, isReadOnly });
     this.#manifests = new ManifestFiles({ root, links, blobs, health, cacheBytes, warn, temporaryPath });
     this.#named = new NamedBlobs({
       root,
@@ -264,6 +270,7 @@ export class DiskStore implements PieceStore {
     const target = this.#path(blobPath(digest));
     return {
       digest,
+      files: this.#files,
       path: this.#temporaryPath(),
       fallbackPath: this.#temporaryPath(),
       target,

@@ -1,8 +1,10 @@
 import type { Digest } from "../oci/digest.ts";
 import { revisionLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { readLinkText } from "./links.ts";
+import { ManifestReader } from "./manifest_reader.ts";
 import { markReachable } from "./reachable.ts";
-import { canonicalName, listRepositoryContents, ManifestReader, type RepositoryContents } from "./store_scan.ts";
+import { repositoryNames } from "./repository_names.ts";
+import { readContents, type RepositoryContents } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, removeEmptyFolders, removeFile } from "./trash.ts";
 
 /** An image to remove. */
@@ -39,7 +41,7 @@ export async function forgetImages(
   const reader = new ManifestReader(root);
   const moved: { path: string; repository: string; digest: Digest }[] = [];
   for (const [repository, group] of unwanted) {
-    const all = await contentsOf(root, repository);
+    const all = contentsOf(root, repository);
     const going = await markReachable({ roots: group.map(({ digest }) => digest), read: (it) => reader.read(it) });
     const needed = await markNeeded(all, { going, keep, reader });
     for (const { name, manifests } of all) {
@@ -53,7 +55,7 @@ export async function forgetImages(
   // Moves back manifests that a server or another command has tagged in the meantime.
   for (const [repository, group] of Map.groupBy(moved, ({ repository }) => repository)) {
     const going = new Set(group.map(({ digest }) => digest));
-    const needed = await markNeeded(await contentsOf(root, repository), { going, keep, reader });
+    const needed = await markNeeded(contentsOf(root, repository), { going, keep, reader });
     for (const { path, digest } of group) if (needed.has(digest)) await moveBack(root, path);
   }
   await emptyTrash(root);
@@ -73,8 +75,8 @@ async function removeTag(root: string, repository: string, tag: string): Promise
 }
 
 /** Lists the contents of a repository, under each name that it is filed under. */
-async function contentsOf(root: string, repository: string): Promise<RepositoryContents[]> {
-  return (await listRepositoryContents(root)).filter(({ name }) => canonicalName(name) === repository);
+function contentsOf(root: string, repository: string): RepositoryContents[] {
+  return repositoryNames(repository).map((name) => readContents(root, name));
 }
 
 // Every manifest that is not to be removed counts as needed, tagged or not.

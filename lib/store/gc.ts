@@ -1,13 +1,18 @@
+import { Turns } from "../files/folder_scan.ts";
 import type { Digest } from "../oci/digest.ts";
 import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
+import { DigestSet } from "./digest_set.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath } from "./layout.ts";
+import { ManifestReader } from "./manifest_reader.ts";
 import { markReachable } from "./reachable.ts";
 import {
   canonicalName,
-  listBlobSizes,
-  listRepositoryContents,
-  ManifestReader,
+  listBlobs,
+  listHistories,
+  readContents,
   type RepositoryContents,
+  sizeOfFile,
+  walkNames,
 } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, restoreTrash, trashPath } from "./trash.ts";
 import { announceChange, excludeWriters } from "./write_lease.ts";
@@ -49,13 +54,6 @@ interface Candidate {
   readonly bytes: number;
 }
 
-/** The digests that are needed. */
-interface Marks {
-  has(digest: Digest): boolean;
-  /** Reports whether a repository needs the digest. */
-  isNeededBy(repository: string, digest: Digest): boolean;
-}
-
 /**
  * Removes unreferenced content from a data folder: marks, moves candidates aside, marks again, moves back what is
  * referenced by now, and only then removes the rest. A server can keep caching meanwhile: content that it references is
@@ -94,28 +92,32 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
 
 async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: boolean): Promise<Candidate[]> {
   // Blobs are listed first, so that a blob stored after this is not a candidate.
-  const sizes = await listBlobSizes(root);
-  const repositories = await listRepositoryContents(root);
-  const marks = await markStore(repositories, new ManifestReader(root), {
-    keep,
-    isRoot: () => !untagged,
-  });
+  const listed = new DigestSet();
+  for await (const digest of listBlobs(root)) listed.add(digest);
   const found: Candidate[] = [];
-  for (const { name, manifests, layers, history } of repositories) {
-    const repository = canonicalName(name);
-    const add = (kind: Candidate["kind"], path: string, digest: Digest) => {
-      if (!marks.isNeededBy(repository, digest)) found.push({ kind, path, digest, repository, bytes: 0 });
-    };
-    const held = new Set(manifests);
-    for (const digest of manifests) add("manifest", revisionLinkPath(name, digest), digest);
-    // A link in a tag's history is useless without its manifest, and is removed together with it.
-    for (const { tag, digest } of history) {
-      if (held.has(digest)) add("link", tagIndexLinkPath(name, tag, digest), digest);
-    }
-    for (const digest of layers) add("link", layerLinkPath(name, digest), digest);
-  }
-  for (const [digest, bytes] of sizes) {
-    if (!marks.has(digest)) found.push({ kind: "blob", path: blobPath(digest), digest, bytes });
+  const marks = await markStore(root, new ManifestReader(root), {
+    keep,
+    contentsOf: (_, names) => names.map((name) => readContents(root, name)),
+    isRoot: () => !untagged,
+    onMarked(repository, contents, isNeeded) {
+      for (const { name, manifests, layers } of contents) {
+        const add = (kind: Candidate["kind"], path: string, digest: Digest) => {
+          if (!isNeeded(digest)) found.push({ kind, path, digest, repository, bytes: 0 });
+        };
+        for (const digest of manifests) add("manifest", revisionLinkPath(name, digest), digest);
+        // A link in a tag's history is useless without its manifest, and is removed together with it.
+        const going = new Set(manifests.filter((digest) => !isNeeded(digest)));
+        for (const { tag, digest } of going.size === 0 ? [] : listHistories(root, name)) {
+          if (going.has(digest)) add("link", tagIndexLinkPath(name, tag, digest), digest);
+        }
+        for (const digest of layers) add("link", layerLinkPath(name, digest), digest);
+      }
+    },
+  });
+  for await (const digest of listBlobs(root)) {
+    if (marks.has(digest) || !listed.has(digest)) continue;
+    const bytes = sizeOfFile(`${root}/${blobPath(digest)}`);
+    if (bytes !== undefined) found.push({ kind: "blob", path: blobPath(digest), digest, bytes });
   }
   return found;
 }
@@ -125,67 +127,99 @@ async function remark(
   keep: ReadonlySet<Digest>,
   moved: readonly Candidate[],
 ): Promise<{ needed: Candidate[]; garbage: Candidate[] }> {
-  const inPlace = await listRepositoryContents(root);
-  const hidden = new Map<string, Digest[]>();
-  for (const { kind, repository, digest } of moved) {
-    if (kind !== "manifest") continue;
-    hidden.set(repository!, [...hidden.get(repository!) ?? [], digest]);
-  }
-  const all = [
-    ...inPlace,
-    ...[...hidden].map(([name, manifests]) => ({ name, manifests, tags: [], history: [], layers: [] })),
-  ];
-  const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
+  if (moved.length === 0) return { needed: [], garbage: [] };
+  const links = Map.groupBy(moved.filter((it) => it.repository !== undefined), ({ repository }) => repository!);
+  const needed: Candidate[] = [];
+  const garbage: Candidate[] = [];
+  const decide = (candidate: Candidate, isNeeded: boolean) => (isNeeded ? needed : garbage).push(candidate);
   // A manifest that is still in place was kept by the first mark, or is new.
-  const seen = new Map<string, Set<Digest>>();
-  for (const { name, manifests } of inPlace) {
-    const repository = canonicalName(name);
-    seen.set(repository, new Set([...seen.get(repository) ?? [], ...manifests]));
-  }
-  const marks = await markStore(all, reader, {
+  let inPlace = new Set<Digest>();
+  const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
+  const marks = await markStore(root, reader, {
     keep,
-    isRoot: (repository, digest) => seen.get(repository)?.has(digest) ?? false,
+    hidden: links.keys(),
+    contentsOf(repository, names) {
+      const contents = names.map((name) => readContents(root, name));
+      inPlace = new Set(contents.flatMap(({ manifests }) => manifests));
+      const manifests = (links.get(repository) ?? []).filter(({ kind }) => kind === "manifest");
+      return [...contents, {
+        name: repository,
+        manifests: manifests.map(({ digest }) => digest),
+        tags: [],
+        layers: [],
+      }];
+    },
+    isRoot: (digest) => inPlace.has(digest),
+    onMarked(repository, _, isNeeded) {
+      for (const candidate of links.get(repository) ?? []) decide(candidate, isNeeded(candidate.digest));
+    },
   });
-  const isNeeded = ({ repository, digest }: Candidate) =>
-    repository === undefined ? marks.has(digest) : marks.isNeededBy(repository, digest);
-  return { needed: moved.filter(isNeeded), garbage: moved.filter((candidate) => !isNeeded(candidate)) };
+  for (const candidate of moved) if (candidate.repository === undefined) decide(candidate, marks.has(candidate.digest));
+  return { needed, garbage };
 }
 
-async function markStore(
-  repositories: readonly RepositoryContents[],
-  reader: ManifestReader,
-  { keep, isRoot }: { keep: ReadonlySet<Digest>; isRoot: (repository: string, digest: Digest) => boolean },
-): Promise<Marks> {
+/** How `markStore` marks the content of repositories, one at a time. */
+interface MarkOptions {
+  /** Digests that are needed although no repository may reference them. */
+  readonly keep: ReadonlySet<Digest>;
+  /** Repositories that may have no folder any more. */
+  readonly hidden?: Iterable<string>;
+  /** Reads the links of a repository. @param names the names that it is filed under */
+  readonly contentsOf: (repository: string, names: readonly string[]) => RepositoryContents[];
+  /** Reports whether a manifest of the repository whose contents were read last is needed without a tag. */
+  readonly isRoot: (digest: Digest) => boolean;
+  /** Called when a repository is marked. @param isNeeded reports whether it needs a digest */
+  readonly onMarked: (
+    repository: string,
+    contents: readonly RepositoryContents[],
+    isNeeded: (digest: Digest) => boolean,
+  ) => void;
+}
+
+/** Marks what is needed. @returns the digests that are needed anywhere */
+async function markStore(root: string, reader: ManifestReader, options: MarkOptions): Promise<DigestSet> {
+  const { keep, hidden = [], contentsOf, isRoot, onMarked } = options;
   const read = (digest: Digest) => reader.read(digest);
   const kept = await markReachable({ roots: keep, read });
-  const marked = new Map<string, Set<Digest>>();
-  const everywhere = new Set(kept);
-  for (const [name, group] of Map.groupBy(repositories, ({ name }) => canonicalName(name))) {
-    const manifests = group.flatMap(({ manifests }) => manifests);
-    const referrers = new Map<Digest, Digest[]>();
-    for (const digest of manifests) {
-      const subject = (await read(digest))?.subject;
-      if (subject !== undefined) referrers.set(subject, [...referrers.get(subject) ?? [], digest]);
-    }
-    const roots = [
-      ...group.flatMap(({ tags }) => tags.map(({ digest }) => digest)),
-      ...manifests.filter((digest) => kept.has(digest) || isRoot(name, digest)),
-    ];
-    const marks = await markReachable({ roots, read, referrersOf: (subject) => referrers.get(subject) ?? [] });
-    // A manifest that cannot be read may need any blob that is linked to its repository.
-    const named = new Set([...roots, ...manifests.filter((digest) => marks.has(digest))]);
-    for (const digest of named) {
-      if (await read(digest) !== undefined) continue;
-      for (const { layers } of group) for (const layer of layers) marks.add(layer);
-      break;
-    }
-    marked.set(name, marks);
+  const everywhere = new DigestSet();
+  for (const digest of kept) everywhere.add(digest);
+  const repositories = new Map<string, string[]>([...hidden].map((repository) => [repository, []]));
+  for await (const name of walkNames(root)) {
+    const repository = canonicalName(name);
+    repositories.set(repository, [...repositories.get(repository) ?? [], name]);
+  }
+  const turns = new Turns();
+  for (const [repository, names] of repositories) {
+    await turns.next();
+    const contents = contentsOf(repository, names);
+    const marks = await markRepository(contents, read, (digest) => kept.has(digest) || isRoot(digest));
+    onMarked(repository, contents, (digest) => kept.has(digest) || marks.has(digest));
     for (const digest of marks) everywhere.add(digest);
   }
-  return {
-    has: (digest) => everywhere.has(digest),
-    isNeededBy: (repository, digest) => kept.has(digest) || (marked.get(repository)?.has(digest) ?? false),
-  };
+  return everywhere;
+}
+
+async function markRepository(
+  contents: readonly RepositoryContents[],
+  read: ManifestReader["read"],
+  isRoot: (digest: Digest) => boolean,
+): Promise<Set<Digest>> {
+  const manifests = contents.flatMap(({ manifests }) => manifests);
+  const referrers = new Map<Digest, Digest[]>();
+  for (const digest of manifests) {
+    const subject = (await read(digest))?.subject;
+    if (subject !== undefined) referrers.set(subject, [...referrers.get(subject) ?? [], digest]);
+  }
+  const roots = [...contents.flatMap(({ tags }) => tags.map(({ digest }) => digest)), ...manifests.filter(isRoot)];
+  const marks = await markReachable({ roots, read, referrersOf: (subject) => referrers.get(subject) ?? [] });
+  // A manifest that cannot be read may need any blob that is linked to its repository.
+  const named = new Set([...roots, ...manifests.filter((digest) => marks.has(digest))]);
+  for (const digest of named) {
+    if (await read(digest) !== undefined) continue;
+    for (const { layers } of contents) for (const layer of layers) marks.add(layer);
+    break;
+  }
+  return marks;
 }
 
 function sum(garbage: readonly Candidate[]): GcReport {

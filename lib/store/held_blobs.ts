@@ -1,5 +1,6 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
-import { CHUNK_BYTES, streamFile } from "../bytes/file_stream.ts";
+import { CHUNK_BYTES } from "../bytes/file_stream.ts";
+import { type SharedFiles, streamReader } from "../bytes/shared_files.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
@@ -14,6 +15,7 @@ import { moveToQuarantine } from "./quarantine.ts";
 export interface HeldBlobsOptions {
   /** The data folder. */
   readonly root: string;
+  readonly files: SharedFiles;
   /** Called with a message for each corrupt blob. */
   readonly warn: (message: string) => void;
   /** Whether a blob counts as held only after its content was hashed once by this process. */
@@ -22,6 +24,8 @@ export interface HeldBlobsOptions {
   readonly isReadOnly?: boolean | undefined;
 }
 
+type OnChunk = (bytes: number) => void | Promise<void>;
+
 /** The state of a blob's file. A corrupt one is moved aside when it is found. */
 export type BlobState = "intact" | "corrupt" | "missing";
 
@@ -29,6 +33,7 @@ const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDiges
 // Bounds of the memory. What is dropped is learned again from the manifests.
 const MAX_SIZES = 100_000;
 const MAX_INTACT = 100_000;
+const SMALL_BYTES = 64 * 1024;
 
 /** The files of a store's blobs. A file whose size or content is wrong is moved to the quarantine. */
 export class HeldBlobs {
@@ -89,8 +94,8 @@ export class HeldBlobs {
     if (size === undefined) return undefined;
     const { start, length } = resolveRange(size, range);
     try {
-      const file = await Deno.open(this.#path(digest));
-      return { size, start, length, body: streamFile(file, start, length) };
+      const reader = await this.#options.files.open(await Deno.open(this.#path(digest)), size);
+      return { size, start, length, body: streamReader(reader, start, length) };
     } catch (error) {
       return absentIfNotFound(error);
     }
@@ -102,20 +107,36 @@ export class HeldBlobs {
    * @param onChunk awaited after each chunk of at most 1 MiB
    * @returns the state in which it was found
    */
-  check(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
-    return this.#checks.run(digest, async () => {
-      const reason = await findRot(this.#path(digest), digest, onChunk);
-      if (reason === undefined) {
-        if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
-        const size = this.statFile(digest);
-        if (size !== undefined) this.#intact.set(digest, size);
-        return "intact";
+  check(digest: Digest, onChunk?: OnChunk): Promise<BlobState> {
+    // A client must not wait for a check that proceeds slowly.
+    const key = onChunk === undefined ? digest : `${digest} in chunks`;
+    return this.#checks.run(key, async () => {
+      for (;;) {
+        const rot = await findRot(this.#path(digest), digest, onChunk);
+        if (rot === undefined) {
+          if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
+          const size = this.statFile(digest);
+          if (size !== undefined) this.#intact.set(digest, size);
+          return "intact";
+        }
+        this.#intact.delete(digest);
+        if (rot === "missing") return "missing";
+        if (this.#options.isReadOnly) return "corrupt";
+        // The file may have been replaced by an intact one while it was hashed.
+        if (this.#inodeOf(digest) === rot.inode) {
+          await this.#moveAside(digest, rot.reason);
+          return "corrupt";
+        }
       }
-      this.#intact.delete(digest);
-      if (reason === "missing") return "missing";
-      if (!this.#options.isReadOnly) await this.#moveAside(digest, reason);
-      return "corrupt";
     });
+  }
+
+  #inodeOf(digest: Digest): number | null | undefined {
+    try {
+      return Deno.lstatSync(this.#path(digest)).ino;
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
   }
 
   async #moveAside(digest: Digest, reason: string): Promise<void> {
@@ -135,6 +156,13 @@ export class HeldBlobs {
   }
 }
 
+/** A corrupt file of a blob. */
+export interface Rot {
+  readonly reason: string;
+  /** The inode of the file. Another file may have its path by now. */
+  readonly inode: number | null;
+}
+
 /**
  * Hashes the file of a blob.
  *
@@ -143,22 +171,40 @@ export class HeldBlobs {
 export async function findRot(
   path: string,
   digest: Digest,
-  onChunk: (bytes: number) => void | Promise<void> = () => {},
-): Promise<string | undefined> {
+  onChunk: OnChunk = () => {},
+): Promise<Rot | "missing" | undefined> {
   const verifier = new Verifier(digest, undefined);
+  let inode: number | null = null;
   try {
-    if (!(await Deno.lstat(path)).isFile) return "it is not a regular file";
-    using file = await Deno.open(path);
-    const buffer = new Uint8Array(CHUNK_BYTES);
-    for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
-      verifier.update(buffer.subarray(0, got));
-      await onChunk(got);
+    const { isFile, size, ino } = Deno.lstatSync(path);
+    inode = ino;
+    if (!isFile) return { reason: "it is not a regular file", inode };
+    if (size <= SMALL_BYTES) await hashSmall(path, verifier, onChunk);
+    else {
+      using file = await Deno.open(path);
+      inode = file.statSync().ino;
+      await hashLarge(file, verifier, onChunk);
     }
     verifier.finish();
     return undefined;
   } catch (error) {
-    if (error instanceof RegistryError) return "its content does not match its digest";
+    if (error instanceof RegistryError) return { reason: "its content does not match its digest", inode };
     absentIfNotFound(error);
     return "missing";
+  }
+}
+
+// Synchronous: a store has many small files, and another thread would cost more than reading one.
+async function hashSmall(path: string, verifier: Verifier, onChunk: OnChunk): Promise<void> {
+  const bytes = Deno.readFileSync(path);
+  verifier.update(bytes);
+  await onChunk(bytes.length);
+}
+
+async function hashLarge(file: Deno.FsFile, verifier: Verifier, onChunk: OnChunk): Promise<void> {
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
+    verifier.update(buffer.subarray(0, got));
+    await onChunk(got);
   }
 }

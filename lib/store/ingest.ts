@@ -1,7 +1,11 @@
+import type { ChunkBudget } from "../bytes/chunk_budget.ts";
 import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
+import type { FileReader, SharedFiles } from "../bytes/shared_files.ts";
 import { Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
@@ -9,6 +13,8 @@ import { NoSpaceError } from "../oci/error.ts";
 /** What an `Ingest` writes, and where. */
 export interface IngestOptions {
   readonly digest: Digest;
+  /** The files through which the bytes written so far are read. */
+  readonly files: SharedFiles;
   /** Expected size in bytes. If it is not known yet, `expectSize` must be called before `commit`. */
   readonly size?: number;
   /** The temporary file, used unless another writer has it locked. Existing content is kept. */
@@ -122,9 +128,14 @@ export class Ingest {
     this.#isVerified = true;
   }
 
-  /** Opens another handle for reading the bytes written so far. */
-  openReader(): Promise<Deno.FsFile> {
-    return Deno.open(this.path);
+  /** The memory that readers of files share. */
+  get budget(): ChunkBudget {
+    return this.#options.files.budget;
+  }
+
+  /** Opens a reader of the bytes written so far. @param size size of the whole blob, in bytes */
+  async openReader(size: number): Promise<FileReader> {
+    return await this.#options.files.open(await Deno.open(this.path), size);
   }
 
   /**
@@ -193,9 +204,9 @@ export class Ingest {
 
 // Gives `undefined` when another writer has the file locked.
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(path, { read: true, write: true, create: true });
+  const file = await openOwned(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file) && await isFileAt(path, file)) return file;
+    if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -205,7 +216,13 @@ async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
 }
 
 async function openNew(path: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(path, { read: true, write: true, createNew: true });
-  await tryLockFile(file);
-  return file;
+  const file = await openOwned(path, { read: true, write: true, createNew: true });
+  try {
+    await tryLockFile(file, path);
+    return file;
+  } catch (error) {
+    file.close();
+    await removeIfPresent(path);
+    throw error;
+  }
 }

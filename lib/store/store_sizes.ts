@@ -105,7 +105,7 @@ export class StoreSizes {
     try {
       for await (const { name } of Deno.readDir(`${this.#root}/${INGEST}`)) {
         const digest = digestOfPartial(name);
-        const size = isDigest(digest) ? await sizeOfFile(`${this.#root}/${INGEST}/${name}`) : undefined;
+        const size = isDigest(digest) ? sizeOfFile(`${this.#root}/${INGEST}/${name}`) : undefined;
         if (isDigest(digest) && size !== undefined) found.set(digest, size);
       }
     } catch (error) {

@@ -1,4 +1,4 @@
-import { commitFile, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { BLOBS, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
 
@@ -15,7 +15,7 @@ const TRASH = `${INGEST}/trash`;
 export async function moveAside(root: string, path: string): Promise<boolean> {
   const target = trashPath(path);
   // Not synced: after a power loss the file is either here or in its original place, and not lost.
-  await Deno.mkdir(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { recursive: true });
+  await createFolder(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { isSynced: false });
   const mediaType = mediaTypePath(path);
   try {
     await Deno.rename(`${root}/${path}`, `${root}/${target}`);

@@ -54,19 +54,18 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   let blobs = 0;
   let bytes = 0;
   for await (const digest of listBlobs(root)) {
-    // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
-    if (!await exists(`${root}/${blobPath(digest)}`)) continue;
-    blobs++;
     try {
-      const reason = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
+      const rot = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
         bytes += count;
         onProgress(count);
       });
-      // A blob that was removed since it was listed is not broken.
-      if (reason !== undefined && reason !== "missing") reasons.set(digest, reason);
+      // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
+      if (rot === "missing") continue;
+      if (rot !== undefined) reasons.set(digest, rot.reason);
     } catch (error) {
       unread.push({ path: blobPath(digest), reason: (error as Error).message });
     }
+    blobs++;
   }
   const images = new Map<Digest, Set<string>>();
   for (const { digest, size, image } of required) {

@@ -1,7 +1,8 @@
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RequestLimiter } from "./transport/request_limiter.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
-import type { RuntimeFetch } from "./transport/send_once.ts";
+import type { RuntimeFetch } from "./transport/middleware.ts";
+import type { AddressClient } from "./transport/send_to_address.ts";
 import type { AddressCheck } from "./trust/address_check.ts";
 
 /** The time-outs of requests to an upstream, in milliseconds. */
@@ -29,6 +30,7 @@ export interface ClientContext {
   readonly retry: RetryPolicy;
   readonly timeouts: Timeouts;
   readonly checkAddress: AddressCheck;
+  readonly addressClient: AddressClient;
   /** Limits the requests to all endpoints together. */
   readonly limiter: RequestLimiter;
   /** See `UpstreamOptions.userAgent`. */

@@ -10,6 +10,7 @@ import { backoffDelay, withRetry } from "./transport/retry.ts";
 import { createTransport, type TransportOptions } from "./transport/send_once.ts";
 import { TransportError } from "./transport/transport_error.ts";
 import { withinTime } from "./transport/within_time.ts";
+import { createConnectionGuard } from "./trust/address_rule.ts";
 import { Authenticator } from "./trust/authenticator.ts";
 import type { Credential } from "./trust/docker_config.ts";
 import { withRedirects } from "./trust/redirect.ts";
@@ -76,7 +77,7 @@ export class EndpointClient {
 
   constructor({ registryHost, endpoint, isOneOfSeveral, credentialFor }: ClientOptions, context: ClientContext) {
     const { url, client, tokenHosts, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
-    const { now, onEvent, checkAddress, timeouts, fetch, userAgent, proxyOf } = context;
+    const { now, onEvent, checkAddress, addressClient, timeouts, fetch, userAgent, proxyOf } = context;
     this.host = url.host;
     this.context = context;
     this.#base = new URL("/v2/", url);
@@ -95,6 +96,8 @@ export class EndpointClient {
       connectTimeout: isOneOfSeveral ? Math.min(timeouts.connect, timeouts.connectOfSeveral) : timeouts.connect,
       userAgent,
       proxyOf,
+      addressesOf: createConnectionGuard({ registry: url, tokenHosts, checkAddress }),
+      addressClient,
       onEvent,
     };
     const transport = createTransport(wire);

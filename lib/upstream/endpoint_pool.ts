@@ -32,6 +32,8 @@ export class EndpointPool {
     this.#options = options;
     const now = options.now ?? (() => performance.now());
     const { resolveHost, userAgent, via, proxyOf, onEvent, signal, maxRequests = DEFAULT_MAX_REQUESTS } = options;
+    const { createHttpClient = Deno.createHttpClient } = options;
+    let byAddress: Deno.HttpClient | undefined;
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.context = {
       fetch: options.fetch ?? ((request, init) => fetch(request, init)),
@@ -42,6 +44,7 @@ export class EndpointPool {
       retry: { ...DEFAULT_RETRY_POLICY, ...options.retry },
       timeouts,
       checkAddress: createAddressCheck({ resolveHost, now }),
+      addressClient: () => byAddress ??= createHttpClient({ allowHost: true }),
       limiter: new RequestLimiter("the upstreams", limitsOf(maxRequests, timeouts.queue)),
       userAgent,
       via,

@@ -38,6 +38,7 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
     // With 404, a client that uses crpe as a mirror treats the image as missing and tries its next host immediately.
     return new RegistryError("DENIED", fail(whyDenied(status, attempt)), { status: 404 });
   }
+  if (status === 407) return new RegistryError("UNAVAILABLE", fail("the proxy requires a login, or refuses it"));
   if (status === 429) {
     const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
     const advice = wait === undefined || Number.isNaN(wait) ? "" : `; try again in ${Math.ceil(wait / 1000)} s`;

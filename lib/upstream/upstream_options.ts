@@ -2,7 +2,7 @@ import type { Timeouts } from "./client_context.ts";
 import type { Endpoint, EndpointSelector } from "./endpoints.ts";
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
-import type { RuntimeFetch } from "./transport/send_once.ts";
+import type { RuntimeFetch } from "./transport/middleware.ts";
 import type { ResolveHost } from "./trust/address_check.ts";
 import type { Credential } from "./trust/docker_config.ts";
 
@@ -30,6 +30,8 @@ export interface UpstreamOptions {
   readonly sleep?: Sleep;
   /** If set, hosts that are not configured explicitly are refused when they resolve to private addresses. */
   readonly resolveHost?: ResolveHost;
+  /** Creates the HTTP client for connections to addresses that were checked. */
+  readonly createHttpClient?: (options: { readonly allowHost: boolean }) => Deno.HttpClient;
   readonly retry?: Partial<RetryPolicy>;
   readonly timeouts?: Partial<Timeouts>;
   /** The `User-Agent` of all requests, which tells registries who asks. Default: that of the runtime. */

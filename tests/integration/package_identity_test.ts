@@ -58,8 +58,8 @@ Deno.test("[92] a damaged record is named by packages, gc and verify, and both w
   assertEquals([shop.spec.version, web.metadata.name, web.spec], ["2.0.0", "web", undefined]);
   assertStringIncludes(web.error, path);
   const gc = await site.run("gc");
-  assertEquals(gc.code, 4);
-  for (const text of ["nothing is removed", path, "crpe packages remove", "--forget", "--force"]) {
+  assertEquals(gc.code, 0);
+  for (const text of ["warning: ", path, "crpe packages remove", "--forget", "--force"]) {
     assertStringIncludes(gc.stderr, text);
   }
   const verified = await site.run("verify", "--json");

@@ -164,7 +164,7 @@ Deno.test("[91] crpe verify names a broken record, and checks the others", async
   const { code, stdout } = await fixture.crpe("verify", "--data=site");
   assertEquals(code, 4);
   assertStringIncludes(stdout, "site/kubepkg/other/current.json");
-  assertStringIncludes(stdout, "import the bundle of other again");
+  assertStringIncludes(stdout, "crpe packages remove other --forget");
   const [digest] = [...image.blobs.keys()];
   await Deno.remove(
     `${fixture.folder.path}/site/docker/registry/v2/blobs/sha256/${digest!.slice(7, 9)}/${digest!.slice(7)}/data`,

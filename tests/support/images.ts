@@ -128,6 +128,25 @@ export function buildArtifact(subject: Descriptor, artifactType: string, content
   };
 }
 
+/** Describes a blob. */
+export function describeBytes(mediaType: string, bytes: Uint8Array): Descriptor {
+  return { mediaType, digest: computeDigest(bytes), size: bytes.length };
+}
+
+/** Builds an artifact from the fields of its manifest and its blobs. */
+export function packManifest(
+  fields: { readonly mediaType: string; readonly [field: string]: unknown },
+  blobs: readonly Uint8Array<ArrayBuffer>[],
+): BuiltImage {
+  const manifest = makeManifest({ schemaVersion: 2, ...fields });
+  return {
+    manifests: [manifest],
+    blobs: new Map(blobs.map((bytes) => [computeDigest(bytes), bytes])),
+    largeBlobs: new Map(),
+    root: manifest.descriptor,
+  };
+}
+
 function buildAttestation(subject: Descriptor): BuiltImage {
   const statement = encoder.encode(JSON.stringify({ _type: "https://in-toto.io/Statement/v0.1" }));
   const config = encoder.encode(JSON.stringify({
@@ -136,14 +155,11 @@ function buildAttestation(subject: Descriptor): BuiltImage {
     config: {},
     rootfs: { type: "layers", diff_ids: [computeDigest(statement)] },
   }));
-  const describe = (mediaType: string, bytes: Uint8Array): Descriptor => (
-    { mediaType, digest: computeDigest(bytes), size: bytes.length }
-  );
   const manifest = makeManifest({
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.ociManifest,
-    config: describe("application/vnd.oci.image.config.v1+json", config),
-    layers: [describe("application/vnd.in-toto+json", statement)],
+    config: describeBytes("application/vnd.oci.image.config.v1+json", config),
+    layers: [describeBytes("application/vnd.in-toto+json", statement)],
   });
   const platform: Platform = { architecture: "unknown", os: "unknown" };
   const annotations = {

@@ -4,12 +4,14 @@ export type Peer =
   | "docker-registry"
   | "containerd"
   | "containerd2"
+  | "crane"
   | "crictl"
   | "ctr"
   | "go"
   | "gunzip"
   | "gzip"
   | "ip"
+  | "helm"
   | "jq"
   | "k3s_registries"
   | "kubectl"
@@ -20,9 +22,11 @@ export type Peer =
   | "nginx"
   | "nsenter"
   | "openssl"
+  | "oras"
   | "podman"
   | "python3"
   | "setpriv"
+  | "regctl"
   | "skopeo"
   | "kube_yaml"
   | "strace"
@@ -47,9 +51,13 @@ export interface PeerResult {
 // have other versions of them.
 const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   containerd2: "containerd",
+  crane: "crane",
   crictl: "crictl",
+  helm: "helm",
   k3s_registries: "k3s_registries",
   kube_yaml: "kube_yaml",
+  oras: "oras",
+  regctl: "regctl",
 };
 
 /** Finds the path of a peer, or `undefined` when it is not installed. */

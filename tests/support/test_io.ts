@@ -2,6 +2,8 @@ import type { Io } from "../../lib/cli/console/io.ts";
 
 /** An `Io` that keeps its output. */
 export interface TestIo extends Io {
+  /** Whether the command has given up the right to start programs. */
+  deniesPrograms: boolean;
   outText: string;
   errText: string;
 }
@@ -16,6 +18,7 @@ export function createTestIo(
   } = {},
 ): TestIo {
   return {
+    deniesPrograms: false,
     outText: "",
     errText: "",
     env: (name) => env[name] || undefined,
@@ -24,6 +27,10 @@ export function createTestIo(
     },
     err(text) {
       this.errText += text;
+    },
+    denyPrograms() {
+      this.deniesPrograms = true;
+      return Promise.resolve();
     },
     stdin: new Blob([stdin]).stream(),
     columns,

@@ -9,7 +9,6 @@ import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
-import jsr from "../../deno.jsr.json" with { type: "json" };
 import { assert, assertEquals } from "../support/assert.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -25,18 +24,23 @@ const API = read("docs/api.md");
 const CONFIGURATION = read("docs/configuration.md");
 const REFERENCE = [README, ...DOCS.filter((path) => path !== "docs/cli.md").map(read)].join("\n");
 
-// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
+// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, cosign, and the scripts.
 const FOREIGN_FLAGS = [
   "all-platforms",
   "cascade",
+  "check",
   "data-binary",
   "disable",
   "filter",
+  "ignore-missing",
   "import-map",
+  "insecure-ignore-tlog",
   "insecure-registry",
+  "key",
   "no-lock",
   "registry-mirror",
   "server-side",
+  "signature",
   "src-tls-verify",
   "tls-verify",
 ];
@@ -244,10 +248,6 @@ Deno.test("every relative link of the documents resolves", () => {
 
 Deno.test("the README links every document", () => {
   assertEquals(DOCS.filter((path) => !README.includes(`](${path})`)), []);
-});
-
-Deno.test("deno.jsr.json has the names of deno.json", () => {
-  assertEquals(Object.keys(jsr.imports), Object.keys(project.imports));
 });
 
 function exists(url: URL): boolean {

@@ -10,6 +10,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
   kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
   mirror: ["oci", "@std/yaml", "smol-toml"],
+  signature: [],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
   store: ["oci", "content", "files", "bytes"],

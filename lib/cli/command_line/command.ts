@@ -43,6 +43,8 @@ export interface Command {
   readonly subcommands?: readonly Command[];
   /** What stays after ctrl-C, and how to continue. Absent for commands that handle it themselves, or end at once. */
   readonly interrupted?: string;
+  /** Whether the command may run kubectl; by default not, and it gives up the right to. */
+  readonly usesKubectl?: (invocation: Invocation) => boolean;
   /** Runs the command; loads the modules that only it needs. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }

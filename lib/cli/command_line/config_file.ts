@@ -67,7 +67,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const result = v.safeParse(Config, document);
   if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
-  const field = v.getDotPath(issue) ?? "the document";
+  const field = nameField(issue);
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
 }
 
@@ -102,6 +102,17 @@ const WORDS: Readonly<Record<string, string>> = {
   "max-connections": "a whole number from 1 to 1024",
   hosts: "an object: HOST with its settings",
 };
+
+// A field is named as far as it may be a name: a value may follow where a space is missing (`{password:x}`).
+function nameField({ path }: v.BaseIssue<unknown>): string {
+  const names = (path ?? []).map(({ key }, i) => {
+    const text = String(key);
+    const [name = ""] = (i === 1 && path?.[0].key === "hosts" ? /^[\w.:*[\]-]{0,80}/ : /^[\w-]{0,40}/).exec(text) ??
+      [];
+    return name === text ? name : `${name}…`;
+  });
+  return names.length === 0 ? "the document" : names.join(".");
+}
 
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
   if (issue.type !== "strict_object" || issue.expected !== "never") {

@@ -1,4 +1,4 @@
-import type { Flag } from "./command.ts";
+import type { Flag, Invocation } from "./command.ts";
 
 /** Flags that several commands share. */
 export const FLAG = {
@@ -97,6 +97,11 @@ export const FLAG = {
   },
   forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
   forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
+  pendingTtl: {
+    name: "pending-ttl",
+    value: "DURATION",
+    summary: "end pending packages of which nothing was received for so long; 0: never [14d]",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
@@ -121,6 +126,11 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tlsKey,
   FLAG.logFormat,
 ];
+
+/** Reports whether manifests are handed over to the cluster: kubectl applies them, or tells whether k3s did. */
+export function isHandedOver(invocation: Invocation): boolean {
+  return invocation.isSet("kubectl") || invocation.flag("manifests-dir") !== undefined;
+}
 
 /** The flags that choose how manifests are handed over to the cluster. */
 export const HANDOVER_FLAGS: readonly Flag[] = [

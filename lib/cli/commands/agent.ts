@@ -6,6 +6,7 @@ import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { findDomains, isLoopback, listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
@@ -28,6 +29,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     (await import("../wiring/open_releases.ts")).readReleaseNamespace(invocation);
   }
   const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
+  const pendingTtl = readPendingTtl(invocation);
   let token: ApiToken | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
@@ -36,6 +38,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
+      startExpiry(context, pendingTtl);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
@@ -64,6 +67,13 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     },
     announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
   });
+}
+
+// Loaded beside the start, which does not wait for it.
+async function startExpiry({ settings: { data }, isReadOnly, log }: ServerContext, ttl: number): Promise<void> {
+  if (isReadOnly || ttl === 0) return;
+  const { startPendingExpiry } = await import("../serving/pending_expiry.ts");
+  startPendingExpiry(data, { ttl, log });
 }
 
 // Loaded beside the start, which does not wait for it.

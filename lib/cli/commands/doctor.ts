@@ -2,6 +2,7 @@ import { AnswerRecord } from "../../doctor/answer_record.ts";
 import { checkClock } from "../../doctor/check_clock.ts";
 import { checkDataFolder } from "../../doctor/check_data_folder.ts";
 import { checkMirrors } from "../../doctor/check_mirrors.ts";
+import { checkProxies } from "../../doctor/check_proxies.ts";
 import { checkUpstreams } from "../../doctor/check_upstreams.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { traceImage } from "../../doctor/trace_image.ts";
@@ -15,6 +16,7 @@ import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { RELEASE_DATE } from "../console/version.ts";
 import { type OpenedUpstream, openUpstream } from "../wiring/open_upstream.ts";
+import { readProxyEnvironment } from "../wiring/proxy_environment.ts";
 
 // In milliseconds. Shorter than in a pull, because the user is waiting for the findings.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };
@@ -30,6 +32,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
   const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
   const data = await checkDataFolder(settings.data, options);
+  const proxies = upstream === undefined ? [] : await checkProxies({ ...readProxyEnvironment(io), connect });
   // When tracing an image only its own registry is asked.
   const isWanted = upstream !== undefined && image === undefined;
   const upstreams = isWanted
@@ -48,7 +51,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     released: Date.parse(RELEASE_DATE),
     offsets: record.offsets,
   });
-  const findings = [...data, clock, ...upstreams, ...trace?.findings ?? [], ...mirrors];
+  const findings = [...data, clock, ...proxies, ...upstreams, ...trace?.findings ?? [], ...mirrors];
   const first = findings.find(({ status }) => status === "broken");
   if (invocation.isSet("json")) {
     const { findings: _, ...image } = trace ?? { findings: [] };
@@ -60,6 +63,11 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     }));
   } else io.out(formatFindings(findings, first));
   return first === undefined ? 0 : 1;
+}
+
+async function connect({ hostname, port }: { hostname: string; port: number }): Promise<void> {
+  const signal = AbortSignal.timeout(TIMEOUTS.connect);
+  (await Deno.connect({ hostname: hostname.replace(/^\[|\]$/g, ""), port, signal })).close();
 }
 
 // Only the public registries are asked then.

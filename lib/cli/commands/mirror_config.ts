@@ -1,4 +1,4 @@
-import { parentOf } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import { type FileChange, isManaged, ManagedFile } from "../../files/managed_file.ts";
 import { listFolder, readTextIfPresent } from "../../files/read_if_present.ts";
 import { parseCaCertificates } from "../../mirror/ca_file.ts";

@@ -6,6 +6,8 @@ export interface Io {
   out(text: string): void;
   /** Writes everything else to standard error. */
   err(text: string): void;
+  /** Gives up the right to start programs, for the rest of the process. */
+  denyPrograms(): Promise<void>;
   /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
   /** Width of the terminal in columns; `undefined` when standard error is not a terminal that can redraw a line. */
@@ -22,6 +24,7 @@ export function createProcessIo(): Io {
     env: (name) => Deno.env.get(name) || undefined,
     out: (text) => writeAll(Deno.stdout, encoder.encode(text)),
     err: (text) => writeAll(Deno.stderr, encoder.encode(text)),
+    denyPrograms: async () => void await Deno.permissions.revoke({ name: "run" }),
     get stdin() {
       return Deno.stdin.readable;
     },

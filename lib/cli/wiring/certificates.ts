@@ -20,13 +20,15 @@ const SYSTEM_BUNDLES = [
   "/etc/ssl/cert.pem",
 ];
 
+const CERTIFICATE = "-----BEGIN CERTIFICATE-----";
+
 /** Reads the certificates that this system trusts: `$SSL_CERT_FILE`, else the first file of `bundles` that exists. */
 export function readSystemCertificates(io: Pick<Io, "env">, bundles: readonly string[] = SYSTEM_BUNDLES): string[] {
   const named = io.env("SSL_CERT_FILE");
   for (const path of named === undefined ? bundles : [named]) {
     try {
       const text = Deno.readTextFileSync(path);
-      if (text.includes("-----BEGIN CERTIFICATE-----")) return [text];
+      if (text.includes(CERTIFICATE)) return [text];
     } catch {
       // The next one may exist.
     }
@@ -60,7 +62,7 @@ export async function readHostCertificates(
   folders: readonly string[],
 ): Promise<HostCertificates> {
   const caFile = host?.["ca-file"];
-  const configured = caFile === undefined ? [] : [await readNamed(caFile, `hosts.${name}.ca-file`)];
+  const configured = caFile === undefined ? [] : [await readCertificates(caFile, `hosts.${name}.ca-file`)];
   const { "client-cert": certFile, "client-key": keyFile } = host ?? {};
   if ((certFile === undefined) !== (keyFile === undefined)) {
     throw new UsageError(`Cannot use hosts.${name}: client-cert and client-key must be given together`);
@@ -74,6 +76,13 @@ export async function readHostCertificates(
     caCerts: [...configured, ...found.flatMap(({ caCerts }) => caCerts)],
     clientCertificate: clientCertificate ?? found.find((each) => each.clientCertificate)?.clientCertificate,
   };
+}
+
+async function readCertificates(path: string, field: string): Promise<string> {
+  const text = await readNamed(path, field);
+  // The TLS library accepts such a file, and then trusts nothing more than before.
+  if (!text.includes(CERTIFICATE)) throw new UsageError(`Cannot use ${path} (${field}): it has no certificate in PEM`);
+  return text;
 }
 
 async function readFolder(folder: string): Promise<HostCertificates> {

@@ -22,7 +22,7 @@ export async function openBundle(where: string, io: Io): Promise<BundleSource> {
 export async function openFile(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
   if (where === "-") return io.stdin;
   const { file, size } = await openForReading(where);
-  return size === undefined ? file.readable : streamFile(file, 0, size);
+  return size === undefined ? file.readable : streamFile(file, size);
 }
 
 // A pipe has no size.

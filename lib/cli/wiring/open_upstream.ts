@@ -8,7 +8,7 @@ import {
   type UpstreamEntry,
 } from "../../upstream/endpoints.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
-import type { RuntimeFetch } from "../../upstream/transport/send_once.ts";
+import type { RuntimeFetch } from "../../upstream/transport/middleware.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -16,7 +16,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
-import { createProxyFinder } from "./proxy_environment.ts";
+import { readProxyEnvironment } from "./proxy_environment.ts";
 
 // How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
 const INTERACTIVE_WAIT = 5000;
@@ -49,7 +49,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   const { warn, isInteractive, onUpstreamEvent: onEvent, fetch, timeouts, via } = options;
   const credentials = await Credentials.open(settings, io, warn);
   const { endpointsOf, hosts } = await selectEndpoints(settings, io);
-  const proxyOf = createProxyFinder(io);
+  const { proxyOf } = readProxyEnvironment(io);
   const source = new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
     ...(fetch === undefined ? {} : { fetch }),
@@ -59,8 +59,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     endpointsOf,
     credentialFor: (login) => credentials.for(login),
     proxyOf,
-    resolveHost: async (name) =>
-      proxyOf(new URL(`https://${name}/`)) === undefined ? await resolveHost(name) : undefined,
+    resolveHost: async (url) => proxyOf(url) === undefined ? await resolveHost(url.hostname) : undefined,
     ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
   });
   return { source, hosts };

@@ -51,7 +51,7 @@ export async function readManifestFolder(folder: string, limit: number): Promise
       file.close();
       throw new CorruptError(`Cannot read ${folder}: its files have more than ${limit} bytes`);
     }
-    const bytes = await readBounded(streamFile(file, 0, size), path, rest);
+    const bytes = await readBounded(streamFile(file, size), path, rest);
     rest -= bytes.length;
     files.push({ path, bytes });
   }

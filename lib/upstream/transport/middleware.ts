@@ -1,3 +1,6 @@
+/** The part of the global `fetch` that crpe uses. */
+export type RuntimeFetch = (request: Request, init?: { client?: Deno.HttpClient }) => Promise<Response>;
+
 /** Sends one request: the global `fetch`, or a wrapper of it. */
 export type Fetch = (request: Request) => Promise<Response>;
 

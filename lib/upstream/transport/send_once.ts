@@ -1,9 +1,7 @@
 import type { OnUpstreamEvent } from "./events.ts";
-import type { Fetch } from "./middleware.ts";
+import type { Fetch, RuntimeFetch } from "./middleware.ts";
+import { type AddressClient, sendToAddress } from "./send_to_address.ts";
 import { toTransportError, TransportError } from "./transport_error.ts";
-
-/** The part of the global `fetch` that crpe uses. */
-export type RuntimeFetch = (request: Request, init?: { client?: Deno.HttpClient }) => Promise<Response>;
 
 /** Options of a transport. */
 export interface TransportOptions {
@@ -16,6 +14,10 @@ export interface TransportOptions {
   readonly userAgent?: string | undefined;
   /** Returns the proxy that the runtime uses for a URL, as `host:port`, to name it in errors. */
   readonly proxyOf?: ((url: URL) => string | undefined) | undefined;
+  /** Returns the addresses to which a connection must be made; `undefined` if the runtime resolves the name. */
+  readonly addressesOf?: ((url: URL) => Promise<readonly string[] | undefined>) | undefined;
+  /** Required with `addressesOf`. */
+  readonly addressClient?: AddressClient | undefined;
   readonly onEvent?: OnUpstreamEvent | undefined;
 }
 
@@ -24,7 +26,7 @@ export interface TransportOptions {
  * head of the response is received. It throws `TransportError`, or the reason of the request's own signal.
  */
 export function createTransport(options: TransportOptions): Fetch {
-  const { fetch, client, connectTimeout, userAgent, proxyOf, onEvent } = options;
+  const { connectTimeout, userAgent, proxyOf, onEvent } = options;
   return async (request) => {
     const url = new URL(request.url);
     const { host, pathname: path } = url;
@@ -38,7 +40,7 @@ export function createTransport(options: TransportOptions): Fetch {
       const headers = new Headers(request.headers);
       if (userAgent !== undefined) headers.set("user-agent", userAgent);
       const once = new Request(request, { signal, headers, redirect: "manual" });
-      const response = await (client === undefined ? fetch(once) : fetch(once, { client }));
+      const response = await send(once, url, options);
       onEvent?.({ type: "request", host, method, path, status: response.status });
       return response;
     } catch (error) {
@@ -50,6 +52,15 @@ export function createTransport(options: TransportOptions): Fetch {
       clearTimeout(timer);
     }
   };
+}
+
+async function send(request: Request, url: URL, options: TransportOptions): Promise<Response> {
+  const { fetch, client, addressesOf, addressClient } = options;
+  const addresses = await addressesOf?.(url);
+  if (addresses !== undefined && addressClient !== undefined) {
+    return await sendToAddress(request, addresses, { ...options, addressClient });
+  }
+  return await (client === undefined ? fetch(request) : fetch(request, { client }));
 }
 
 function withProxy(error: TransportError, proxy: string | undefined): TransportError {

@@ -41,12 +41,12 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
   [
     /not valid for name|NotValidForName/i,
     "certificate",
-    "its certificate is for another name",
+    "its certificate is for another name, or does not list this one as subjectAltName",
   ],
   [
     /CaUsedAsEndEntity/i,
     "certificate",
-    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:NAME",
+    "its certificate is a CA certificate (CA:TRUE), which must not be used by a server; issue a separate certificate for the server with basicConstraints=CA:FALSE, such as by: openssl req -x509 -newkey rsa:2048 -nodes -days 825 -keyout key.pem -out cert.pem -subj /CN=NAME -addext subjectAltName=DNS:NAME -addext basicConstraints=critical,CA:FALSE; then name it with --ca-file HOST=FILE",
   ],
   [
     /UnknownIssuer|self.signed|unknown (?:issuer|authority)/i,
@@ -64,6 +64,12 @@ const REASONS: readonly (readonly [RegExp, TransportFailure, string])[] = [
     /dns error|failed to lookup|name or service not known|name resolution|nodename nor servname|no such host/i,
     "dns",
     "its name was not found in the DNS",
+  ],
+  [/unsuccessful tunnel/i, "refused", "the proxy does not connect to it"],
+  [
+    /proxy auth/i,
+    "blocked",
+    "the proxy requires a login; write http://USER:PASSWORD@HOST:PORT into its variable (HTTPS_PROXY, HTTP_PROXY)",
   ],
   [/connection refused/i, "refused", "the connection was refused"],
   [

@@ -1,10 +1,10 @@
 import { type AddressClass, classifyHost, innermost, isIpLiteral } from "./private_address.ts";
 
 /**
- * Resolves a name to its addresses. `undefined` means that this machine does not resolve the name itself, because a
- * proxy does. An error means that the addresses are not known.
+ * Resolves the name of a URL's host to its addresses. `undefined` means that this machine does not resolve the name
+ * itself, because a proxy does. An error means that the addresses are not known.
  */
-export type ResolveHost = (hostname: string) => Promise<readonly string[] | undefined>;
+export type ResolveHost = (url: URL) => Promise<readonly string[] | undefined>;
 
 /** The class of a URL's host. */
 export interface CheckedAddress {
@@ -12,6 +12,8 @@ export interface CheckedAddress {
   readonly class: AddressClass;
   /** Whether the addresses are known, or need not be. */
   readonly isResolved: boolean;
+  /** The addresses of which the class was determined; absent for an IP address and where a proxy resolves the name. */
+  readonly addresses?: readonly string[];
 }
 
 /** Returns the class of a URL's host. */
@@ -32,39 +34,43 @@ const MAX_REMEMBERED = 500;
 
 /**
  * Creates a check that recognizes hosts that are not public by their name and by the addresses that the name resolves
- * to. It prevents a redirect or a token realm of an honest upstream from reaching the internal network. It does not pin
- * the address of the later connection, because the runtime's `fetch` offers no way to do that.
+ * to. It prevents a redirect or a token realm of an honest upstream from reaching the internal network. The connection
+ * is made to the addresses that were checked; see `createConnectionGuard`.
  */
 export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
   const { resolveHost, now, timeout = 2000 } = options;
   const known = new Map<string, { checked: Promise<CheckedAddress>; until: number }>();
 
-  return async ({ hostname }) => {
+  return async (url) => {
+    const { protocol, hostname } = url;
     const byName = classifyHost(hostname);
     if (byName === "forbidden" || resolveHost === undefined || isIpLiteral(hostname)) {
       return { class: byName, isResolved: true };
     }
-    const held = known.get(hostname);
+    // The environment may name a proxy for one of the protocols only.
+    const key = `${protocol}//${hostname}`;
+    const held = known.get(key);
     if (held !== undefined && now() < held.until) return await held.checked;
     if (known.size >= MAX_REMEMBERED) known.clear();
-    const checked = resolve(resolveHost, hostname, timeout);
+    const checked = resolve(resolveHost, url, timeout);
     const entry = { checked, until: now() + RESULT_LIFETIME };
-    known.set(hostname, entry);
+    known.set(key, entry);
     const result = await checked;
     // The next check tries again.
-    if (!result.isResolved && known.get(hostname) === entry) known.delete(hostname);
+    if (!result.isResolved && known.get(key) === entry) known.delete(key);
     return result;
   };
 }
 
-async function resolve(resolveHost: ResolveHost, hostname: string, timeout: number): Promise<CheckedAddress> {
-  const byName = classifyHost(hostname);
+async function resolve(resolveHost: ResolveHost, url: URL, timeout: number): Promise<CheckedAddress> {
+  const byName = classifyHost(url.hostname);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error("late")), timeout));
   try {
-    const addresses = await Promise.race([resolveHost(hostname), late]);
-    if (addresses?.length === 0) return { class: byName, isResolved: false };
-    return { class: innermost([byName, ...(addresses ?? []).map(classifyHost)]), isResolved: true };
+    const addresses = await Promise.race([resolveHost(url), late]);
+    if (addresses === undefined) return { class: byName, isResolved: true };
+    if (addresses.length === 0) return { class: byName, isResolved: false };
+    return { class: innermost([byName, ...addresses.map(classifyHost)]), isResolved: true, addresses };
   } catch {
     // A resolver that fails or is late says nothing about the address that a connection would use.
     return { class: byName, isResolved: false };

@@ -1,4 +1,6 @@
-import type { AddressCheck } from "./address_check.ts";
+import { TransportError } from "../transport/transport_error.ts";
+import type { AddressCheck, CheckedAddress } from "./address_check.ts";
+import { isNamedHost } from "./credential_scope.ts";
 import { canonicalHostname, isFurtherInside } from "./private_address.ts";
 
 /**
@@ -10,8 +12,48 @@ import { canonicalHostname, isFurtherInside } from "./private_address.ts";
  * @param registry the endpoint, which is configured or was checked itself
  */
 export async function whyAddressRefused(registry: URL, to: URL, check: AddressCheck): Promise<string | undefined> {
-  if (canonicalHostname(registry.hostname) === canonicalHostname(to.hostname)) return undefined;
-  const target = await check(to);
+  return isOwnHost(registry, to) ? undefined : await whyRefused(registry, to, { target: await check(to), check });
+}
+
+/** Options of `createConnectionGuard`. */
+export interface ConnectionGuardOptions {
+  /** The endpoint of the requests. */
+  readonly registry: URL;
+  /** Hosts that the configuration names as token servers; their addresses are not checked. */
+  readonly tokenHosts?: readonly string[] | undefined;
+  readonly checkAddress: AddressCheck;
+}
+
+/**
+ * Returns a function that determines to which addresses a connection is made. It applies the rule of
+ * `whyAddressRefused` once more, to exactly these addresses: a name may have been resolved to other ones since a
+ * redirect or a realm was checked (DNS rebinding).
+ *
+ * The function returns `undefined` where the runtime resolves the name: for the hosts that the configuration names, which
+ * are not checked; where a proxy resolves it; and for https, where a server of another address would need a certificate
+ * for the name. It throws a `TransportError` when the address is refused.
+ */
+export function createConnectionGuard(
+  { registry, tokenHosts = [], checkAddress }: ConnectionGuardOptions,
+): (url: URL) => Promise<readonly string[] | undefined> {
+  return async (to) => {
+    if (isOwnHost(registry, to) || isNamedHost(tokenHosts, to)) return undefined;
+    const target = await checkAddress(to);
+    const refused = await whyRefused(registry, to, { target, check: checkAddress });
+    if (refused !== undefined) throw new TransportError("blocked", refused);
+    return to.protocol === "http:" ? target.addresses : undefined;
+  };
+}
+
+function isOwnHost(registry: URL, to: URL): boolean {
+  return canonicalHostname(registry.hostname) === canonicalHostname(to.hostname);
+}
+
+async function whyRefused(
+  registry: URL,
+  to: URL,
+  { target, check }: { target: CheckedAddress; check: AddressCheck },
+): Promise<string | undefined> {
   if (target.class === "forbidden") {
     return `${to.host} is a link-local, multicast or metadata address, which no registry uses`;
   }

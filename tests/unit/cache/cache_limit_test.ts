@@ -334,6 +334,17 @@ Deno.test("CacheLimit.open() shrinks a store that exceeds the limit, in the save
   assertEquals(await it.tags(), "a d");
 });
 
+Deno.test("CacheLimit.start() does not wait for the scan of the store, but a reservation does", async () => {
+  await using it = await openLimited(400 * KIB);
+  await it.pull(makeImage("a", layerOf(40)));
+  await it.limit.close();
+  const limit = await CacheLimit.start({ root: it.root, limit: 100 * KIB, store: it.store });
+  assertEquals(limit.bytes, 0);
+  using booking = await limit.reserve(10 * KIB);
+  assert(booking !== undefined && limit.bytes > 50 * KIB);
+  await limit.close();
+});
+
 for (const text of ["", "{", '{"a":1}', '["nonsense", 1, null]']) {
   Deno.test(`CacheLimit treats all images as equally old if the access order is ${JSON.stringify(text)}`, async () => {
     await using it = await openLimited(100 * KIB);

@@ -184,7 +184,8 @@ const missing: Missing[] = [
     what: "a host that is not configured",
     path: "manifests/1.0",
     arrange: (it) => it.isAllowed = false,
-    reason: "registry.example is not configured as an upstream; add --upstream registry.example",
+    reason:
+      "registry.example is not configured as an upstream; name it with --upstream registry.example, beside the others that are needed",
   },
   { what: "an offline server", path: "manifests/1.0", isOffline: true, reason: "no upstream may be used (--offline)" },
   {
@@ -210,8 +211,31 @@ const missing: Missing[] = [
     },
     reason: "registry.example refused access to team/app; check the credentials for registry.example",
   },
-  { what: "an unknown digest", path: `manifests/${UNKNOWN_DIGEST}`, reason: "but no manifest with this digest" },
-  { what: "an unknown blob", path: `blobs/${UNKNOWN_DIGEST}`, reason: "registry.example has the repository team/app" },
+  { what: "an unknown digest", path: `manifests/${UNKNOWN_DIGEST}`, reason: "but no content with this digest" },
+  { what: "an unknown blob", path: `blobs/${UNKNOWN_DIGEST}`, reason: "but no content with this digest" },
+  {
+    what: "the tags of a host that is not configured",
+    path: "tags/list",
+    arrange: (it) => it.isAllowed = false,
+    reason:
+      "registry.example is not configured as an upstream; name it with --upstream registry.example, beside the others that are needed",
+  },
+  {
+    what: "the tags of an unknown repository",
+    path: "tags/list",
+    arrange: ({ upstream }) => {
+      upstream.listTags = () => Promise.resolve(undefined);
+    },
+    reason: "registry.example has no repository team/app, or shows it only with a login",
+  },
+  {
+    what: "the tags of a registry that refuses the login",
+    path: "tags/list",
+    arrange: ({ upstream }) => {
+      upstream.listTags = () => Promise.reject(new RegistryError("DENIED", "Cannot list: denied"));
+    },
+    reason: "registry.example refused access to team/app; check the credentials for registry.example",
+  },
 ];
 for (const { what, path, arrange, isOffline, reason, similarTags } of missing) {
   Deno.test(`a 404 names the cause: ${what}`, async () => {

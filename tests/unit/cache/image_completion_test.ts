@@ -1,10 +1,12 @@
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
+import { ImageCompletion } from "../../../lib/cache/image_completion.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import type { SpaceManager } from "../../../lib/cache/space_manager.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
+import type { IngestStore } from "../../../lib/store/blob_store.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { assertEquals, assertLess } from "../../support/assert.ts";
+import { assertEquals, assertLess, fail } from "../../support/assert.ts";
 import { until } from "../../support/cache_fixture.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, readAll } from "../../support/content.ts";
 import { FakeUpstream, unreachable } from "../../support/fake_upstream.ts";
@@ -201,4 +203,23 @@ Deno.test("[68] ImageCompletion ends quietly when the upstream is unreachable", 
   await it.cache.readManifest(REPO, image.descriptor.digest);
   it.upstream.failure = unreachable();
   await until("it gives up", () => it.find("uncompleted").length === 1);
+});
+
+Deno.test("[68] ImageCompletion completes an image that is added at the moment when the queue gets empty", async () => {
+  const { digest } = image.descriptor;
+  // The image is added that many microtasks after the one before: while that is completed, at its end, or afterwards.
+  for (const ticks of Array(20).keys()) {
+    const read: string[] = [];
+    const completion = new ImageCompletion({
+      store: { readManifest: (repo: string) => Promise.resolve(void read.push(repo)) } as unknown as IngestStore,
+      blobs: { isBusy: false, fetch: () => fail() },
+      now: () => 0,
+      onEvent: () => fail(),
+    });
+    completion.add("first", digest);
+    for (let tick = 0; tick < ticks; tick++) await undefined;
+    completion.add("second", digest);
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(read, ["first", "second"], `${ticks} microtasks`);
+  }
 });

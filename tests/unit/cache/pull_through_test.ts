@@ -1,8 +1,9 @@
 import { resolveRange } from "../../../lib/bytes/byte_range.ts";
+import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import type { CacheEvent } from "../../../lib/cache/cache_event.ts";
 import { PullThrough } from "../../../lib/cache/pull_through.ts";
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError, RegistryError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { Ingest } from "../../../lib/store/ingest.ts";
@@ -393,6 +394,44 @@ Deno.test("[31] PullThrough relays the rest of a download, verified and uncached
   }
 });
 
+Deno.test("[31] PullThrough ends the readers when the disk is full and then the upstream fails, wherever they are", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  const limit = 1_500_000;
+  const original = Ingest.prototype.write;
+  Ingest.prototype.write = async function (chunk) {
+    if (this.written + chunk.length <= limit) return await original.call(this, chunk);
+    this.verify(chunk);
+    throw new NoSpaceError("Cannot write: no space left on the device");
+  };
+  try {
+    const gate = Promise.withResolvers<void>();
+    it.upstream.beforeChunk = (sent) => sent < 3_000_000 ? Promise.resolve() : gate.promise;
+    const body = (await it.cache.openBlob(REPO, digest))!.body.getReader();
+    let seen = 0;
+    let empty = 0;
+    const read = async () => {
+      const { value } = await body.read();
+      if (value!.length === 0) empty++;
+      seen += value!.length;
+    };
+    // The reader stops where the file ends; the upstream sends more, and fails.
+    while (seen < limit - 256 * 1024) await read();
+    gate.promise.catch(() => {});
+    gate.reject(new Error("the upstream has failed"));
+    await assertRejects(
+      async () => {
+        while (empty < 3) await read();
+      },
+      Error,
+      "the upstream has failed",
+    );
+    assertEquals(empty, 0);
+  } finally {
+    Ingest.prototype.write = original;
+  }
+});
+
 Deno.test("[33] PullThrough serves upstream content when the data folder is not writable", async () => {
   await using it = await open();
   const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));
@@ -444,4 +483,29 @@ Deno.test("[24] PullThrough.stop() waits until the blob that a client has receiv
   commit.resolve();
   await stopped;
   assertEquals(await it.store.statBlob(REPO, descriptor.digest), bytes.length);
+});
+
+Deno.test("[1] PullThrough gives 32 clients of a download the received bytes from memory", async () => {
+  await using it = await open();
+  const files = new SharedFiles();
+  const openFile = files.open.bind(files);
+  let read = 0;
+  files.open = (handle, size) =>
+    openFile({
+      stat: () => handle.stat(),
+      seekSync: (offset, whence) => handle.seekSync(offset, whence),
+      close: () => handle.close(),
+      read: async (buffer) => {
+        const got = await handle.read(buffer);
+        read += got ?? 0;
+        return got;
+      },
+    }, size);
+  const cache = new PullThrough({ store: new DiskStore(it.root, { files }), upstream: it.upstream });
+  const { digest, size } = layer.descriptor;
+  const bodies = await Promise.all(Array.from({ length: 32 }, async () => readAll(await cache.openBlob(REPO, digest))));
+  assertEquals(new Set(bodies.map((body) => computeDigest(body))), new Set([digest]));
+  assertEquals(countBlobRequests(it.upstream, digest), 1);
+  assert(read <= 2 * size, `${read} bytes were read from the disk`);
+  await settle(cache);
 });

@@ -59,7 +59,6 @@ Deno.test("[75] a tag of a slow upstream is served at once, and revalidated once
   answer();
   await until("the tag is revalidated", async () => (await it.resolve())?.digest === after.descriptor.digest);
   assertEquals([it.upstream.asked.filter((asked) => asked.startsWith("head ")), it.warnings], [["head 1.0"], []]);
-  assertEquals(await it.resolve(), after.descriptor);
 });
 
 Deno.test("[75] a tag of a quick upstream is revalidated before it is served", async () => {

@@ -186,6 +186,7 @@ const ERROR_BODY = JSON.stringify({ errors: [{ code: "X", message: "see https://
 const STATUSES: [status: number, code: string, mapped: number, reason: string][] = [
   [401, "DENIED", 404, "the image does not exist, or needs a login"],
   [403, "DENIED", 404, "the image does not exist, or needs a login"],
+  [407, "UNAVAILABLE", 503, "the proxy requires a login"],
   [429, "TOOMANYREQUESTS", 429, "limits how often"],
   [500, "UNAVAILABLE", 503, "answers 500"],
   [503, "UNAVAILABLE", 503, "answers 503"],

@@ -45,4 +45,7 @@ Deno.test("readHostCertificates() reads docker's and podman's folders of a host 
 Deno.test("readHostCertificates() refuses a certificate without its key, and names a missing file", async () => {
   await assertRejects(() => readHostCertificates("a", { "client-cert": "c.pem" }, []), UsageError, "together");
   await assertRejects(() => readHostCertificates("a", { "ca-file": "/no/such" }, []), Error, "(hosts.a.ca-file)");
+  await using folder = await TestFolder.create();
+  const key = await folder.write("key.pem", "-----BEGIN PRIVATE KEY-----");
+  await assertRejects(() => readHostCertificates("a", { "ca-file": key }, []), UsageError, "no certificate in PEM");
 });

@@ -33,6 +33,8 @@ const FAILURES: [text: string, failure: TransportFailure, words: string][] = [
   [`${prefix}dns error: failed to lookup address information: Temporary failure in name resolution`, "dns", "DNS"],
   [`${prefix}tcp connect error: Connection refused (os error 111)`, "refused", "refused"],
   [`${prefix}tcp connect error: No route to host (os error 113)`, "unreachable", "no network"],
+  [`${prefix}unsuccessful tunnel`, "refused", "the proxy does not connect to it"],
+  [`${prefix}proxy authentication required`, "blocked", "the proxy requires a login"],
   [`${prefix}tcp connect error: Network is unreachable (os error 101)`, "unreachable", "no network"],
   [`${prefix}tcp connect error: Connection timed out (os error 110)`, "timeout", "in time"],
   [`${prefix}invalid peer certificate: UnknownIssuer`, "certificate", "self-signed"],

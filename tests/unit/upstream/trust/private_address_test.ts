@@ -182,13 +182,26 @@ Deno.test("[90] the permissions of the program deny only addresses that no regis
 });
 
 const RESOLVED: [name: string, url: string, addresses: string[] | Error | undefined, expected: CheckedAddress][] = [
-  ["a public address", "https://registry.example.com/", ["93.184.216.34"], { class: "public", isResolved: true }],
-  ["a private address", "https://rebind.example.com/", ["10.0.0.1"], { class: "private", isResolved: true }],
+  ["a public address", "https://registry.example.com/", ["93.184.216.34"], {
+    class: "public",
+    isResolved: true,
+    addresses: ["93.184.216.34"],
+  }],
+  ["a private address", "https://rebind.example.com/", ["10.0.0.1"], {
+    class: "private",
+    isResolved: true,
+    addresses: ["10.0.0.1"],
+  }],
   ["the innermost of several addresses", "https://both.example.com/", ["93.184.216.34", "10.0.0.1", "::1"], {
     class: "loopback",
     isResolved: true,
+    addresses: ["93.184.216.34", "10.0.0.1", "::1"],
   }],
-  ["a metadata address", "https://meta.example.com/", ["169.254.169.254"], { class: "forbidden", isResolved: true }],
+  ["a metadata address", "https://meta.example.com/", ["169.254.169.254"], {
+    class: "forbidden",
+    isResolved: true,
+    addresses: ["169.254.169.254"],
+  }],
   ["no address", "https://none.example.com/", [], { class: "public", isResolved: false }],
   ["a resolver that fails", "https://fails.example.com/", new Error("SERVFAIL"), {
     class: "public",
@@ -214,7 +227,7 @@ Deno.test("[90] createAddressCheck() does not take a late resolver for a public 
   const check = createAddressCheck({ resolveHost, now: () => 0, timeout: 5 });
   const url = new URL("https://registry.example.com/");
   assertEquals(await check(url), { class: "public", isResolved: false });
-  assertEquals(await check(url), { class: "public", isResolved: true });
+  assertEquals(await check(url), { class: "public", isResolved: true, addresses: ["8.8.8.8"] });
   never.resolve([]);
 });
 

@@ -1,0 +1,38 @@
+import { absentIfNotFound } from "./read_if_present.ts";
+
+/** Options of `listFoldersSync`. */
+export interface FolderOptions {
+  /** Whether symbolic links are errors. By default they are left out. */
+  readonly refusesLinks?: boolean;
+}
+
+/**
+ * Lists the names of the folders in a folder, sorted by code unit; none if it is missing.
+ *
+ * @throws {Error} when the folder cannot be read, or has a symbolic link that is refused: it must not count as empty
+ */
+export function listFoldersSync(path: string, { refusesLinks = false }: FolderOptions = {}): string[] {
+  const names: string[] = [];
+  try {
+    for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
+      if (isSymlink && refusesLinks) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
+      if (isDirectory) names.push(name);
+    }
+  } catch (error) {
+    absentIfNotFound(error);
+    return [];
+  }
+  return names.sort();
+}
+
+const STEPS = 200;
+
+/** Lets other work run now and then during a long scan, whose steps are synchronous. */
+export class Turns {
+  #steps = 0;
+
+  /** Counts a step. Every 200 steps, which take some milliseconds, it waits until other work has run. */
+  async next(): Promise<void> {
+    if (++this.#steps % STEPS === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}

@@ -1,0 +1,84 @@
+import { absentIfNotFound } from "../files/read_if_present.ts";
+import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isManifestType, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { blobPath } from "./layout.ts";
+import type { ManifestLinks } from "./reachable.ts";
+import { sizeOfFile } from "./store_scan.ts";
+
+const MAX_KNOWN = 5000;
+// Of a larger file, the first byte is read first.
+const SMALL_BYTES = 64 * 1024;
+
+/** Reads what manifests reference, and caches it. */
+export class ManifestReader {
+  readonly #root: string;
+  readonly #places: readonly ((digest: Digest) => string)[];
+  // Never stale: a digest fixes the content. Dropped when it is full, because a store may have any number of manifests.
+  readonly #known = new Map<Digest, ManifestLinks>();
+
+  /** @param places functions that return the paths where a manifest may be, relative to the data folder */
+  constructor(root: string, places: readonly ((digest: Digest) => string)[] = [blobPath]) {
+    this.#root = root;
+    this.#places = places;
+  }
+
+  /** Reads what a manifest references; `undefined` if it is missing, corrupt, or not a manifest. */
+  // deno-lint-ignore require-await
+  async read(digest: Digest): Promise<ManifestLinks | undefined> {
+    const known = this.#known.get(digest);
+    if (known !== undefined) return known;
+    const bytes = this.#readBytes(digest);
+    const links = bytes && readLinks(bytes, digest);
+    if (links === undefined) return undefined;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(digest, links);
+    return links;
+  }
+
+  /** Drops a removed manifest from the cache. */
+  forget(digest: Digest): void {
+    this.#known.delete(digest);
+  }
+
+  #readBytes(digest: Digest): Uint8Array | undefined {
+    for (const place of this.#places) {
+      const path = `${this.#root}/${place(digest)}`;
+      const size = sizeOfFile(path);
+      if (size === undefined || size > MAX_MANIFEST_BYTES) continue;
+      try {
+        if (size <= SMALL_BYTES || startsLikeJson(path)) return Deno.readFileSync(path);
+      } catch (error) {
+        absentIfNotFound(error);
+      }
+    }
+    return undefined;
+  }
+}
+
+function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined {
+  // The digest is verified, because a flipped bit could change the references.
+  if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
+  try {
+    const manifest = parseManifest(bytes);
+    const entries = successorsOf(manifest);
+    const successors = entries.map(({ digest, size }) => ({ digest, size }));
+    return {
+      manifests: manifest.kind === "index" ? successors.map(({ digest }) => digest) : [],
+      blobs: manifest.kind === "index"
+        ? successors.filter((_, i) => !isManifestType(entries[i]!.mediaType))
+        : successors,
+      ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
+    };
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
+}
+
+// Skips layers, which are among the content that packages need, without reading them whole.
+function startsLikeJson(path: string): boolean {
+  using file = Deno.openSync(path);
+  const first = new Uint8Array(1);
+  return file.readSync(first) !== null && "{ \t\r\n".includes(String.fromCharCode(first[0]!));
+}
