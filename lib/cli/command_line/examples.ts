@@ -56,6 +56,10 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ["crpe doctor", "check this machine"],
     ["crpe doctor registry.lan/team/web:1.0 --offline", "find out why an image cannot be pulled"],
   ],
+  status: [
+    ["crpe status", "ask the registry on this machine"],
+    ["crpe status http://192.168.1.20:36060 --watch", "follow an agent"],
+  ],
   completion: [["source <(crpe completion bash)", "complete crpe in this shell"]],
 };
 
