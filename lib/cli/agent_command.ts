@@ -1,5 +1,5 @@
 import type { Command } from "./command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
 
 /** `crpe agent`: its flags and help. */
 export const AGENT_COMMAND: Command = {
