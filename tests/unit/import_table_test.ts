@@ -47,8 +47,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "cli/command_line": ["cli/console", "*"],
   "cli/wiring": ["cli/command_line", "cli/console", "*"],
   "cli/serving": ["cli/wiring", "cli/command_line", "cli/console", "*"],
-  "cli/commands": ["cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
-  cli: ["cli/commands", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  "cli/manual": ["cli/command_line", "cli/console", "*"],
+  "cli/commands": ["cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  cli: ["cli/commands", "cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
 };
 
 // Outside of lib: the program's version is the one in deno.json.

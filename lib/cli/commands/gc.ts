@@ -6,7 +6,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { endStale } from "./packages_pending.ts";
 
@@ -31,15 +31,11 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const { blobs, bytes, manifests, links } = report;
   for (const release of ended) io.out(`${dryRun ? "would end" : "ended"} the pending release ${release}\n`);
   io.out(
-    `${dryRun ? "would remove" : "removed"} ${count(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${count(manifests, "manifest")}, ${count(links, "link")}` +
+    `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
+      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}` +
       (invocation.isSet("partial")
-        ? `, ${count(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
+        ? `, ${formatCount(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
         : "\n"),
   );
   return 0;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

@@ -10,7 +10,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress, type Progress } from "../console/progress.ts";
+import { createProgress, formatItem, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -31,10 +31,13 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
   const pulled: unknown[] = [];
-  for (const wanted of references) {
+  for (const [i, wanted] of references.entries()) {
     const image = await resolver.resolve(toPackageImage(wanted));
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
-    const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "pull", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(invocation.arguments[i]!, i + 1, references.length),
+    });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;
     // The tag is written last. If the reference has a digest too, the tag points to that digest.

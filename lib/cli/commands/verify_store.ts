@@ -15,7 +15,7 @@ import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning, describeError, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import type { Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
@@ -144,7 +144,7 @@ function print(io: Io, { data, report, records, repairs }: Findings): void {
     ...(unread.length === 0 ? [] : [`${unread.length} not read`]),
   ].map((text) => `, ${text}`).join("");
   const found = count === 0 ? "no errors found" : `${count} broken`;
-  io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${found}${rest}\n`);
+  io.out(`${formatCount(report.blobs, "blob")}, ${formatSize(report.bytes)}: ${found}${rest}\n`);
 }
 
 function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; image: string }[] {
