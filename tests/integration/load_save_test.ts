@@ -165,3 +165,17 @@ Deno.test("crpe load takes the images of a bundle", async () => {
   assertEquals(loaded.code, 0, loaded.stderr);
   assertEquals(await imagesOf(fixture, "target"), DIGESTS);
 });
+
+Deno.test("crpe pull goes on after an image that fails, also of a list: each is named, and --json is an array", async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  await fixture.folder.write("images.txt", `# the site\n${SINGLE}\n\n${PLAIN} # and this\n`);
+  const pulled = await fixture.crpe("pull", "missing:1", "-f", "images.txt", "--data=source", "--offline", "--json");
+  assertEquals(pulled.code, 1);
+  assertEquals(
+    JSON.parse(pulled.stdout).map((it: Record<string, unknown>) => it.item ?? it.reference),
+    ["missing:1", SINGLE, PLAIN],
+  );
+  assertStringIncludes(pulled.stderr, "crpe: 1 of 3 failed: missing:1\n");
+  const nothing = await fixture.crpe("pull", "--data=source", "--offline");
+  assertEquals(nothing.code, 2);
+});
