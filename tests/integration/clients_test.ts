@@ -136,7 +136,7 @@ peerTest("pull uses the login of the configuration file", ["docker-registry"], a
   ], { env: { HOME: folder.path } });
   const { code, stdout, stderr } = await finished;
   assertEquals(code, 0, stderr);
-  const { digest, platforms } = JSON.parse(stdout);
+  const { digest, platforms } = JSON.parse(stdout)[0];
   assertEquals({ digest, platforms }, { digest: index.root.digest, platforms: ["linux/arm64"] });
 });
 
