@@ -147,7 +147,7 @@ peerTest(
     await using containerd = await Containerd.start();
     const at = (name: string) => `${fixture.folder.path}/${name}`;
     assertEquals((await fixture.crpe("save", ...NAMES, "-o", "all.tar", "--data=source")).code, 0);
-    const imported = await containerd.ctr(["image", "import", "--no-unpack", at("all.tar")]);
+    const imported = await containerd.ctr(["image", "import", "--no-unpack", "--all-platforms", at("all.tar")]);
     assertEquals(imported.code, 0, imported.stderr);
     const exported = await containerd.ctr(["image", "export", "--all-platforms", at("ctr.tar"), ...NAMES]);
     assertEquals(exported.code, 0, exported.stderr);
