@@ -25,7 +25,7 @@ const MAX_HEADER_LENGTH = 4096;
 export function createLoginCheck(
   { check, privateHosts }: LoginCheckOptions,
 ): (request: Request) => Promise<LoginVerdict> {
-  const hosts = new Set(privateHosts.map(normalizeHost));
+  const hosts = new Set(privateHosts.map(withoutDefaultPort));
   return async (request) => {
     const { method } = request;
     const place = placeOf(request.url);
@@ -41,7 +41,8 @@ export function createLoginCheck(
       }
       return { refusal: refuse(method, "the user name or the password is wrong") };
     }
-    const isPrivate = hosts.size === 0 || place === "all" || typeof place === "object" && hosts.has(place.host);
+    const isPrivate = hosts.size === 0 || place === "all" ||
+      typeof place === "object" && hosts.has(withoutDefaultPort(place.host));
     if (isPrivate) return { refusal: refuse(method, "it needs a login; use docker login or its like") };
     // Clients log in because of this response, if at all: podman reads the challenge of a success too.
     return { headers: place === "ping" ? CHALLENGE : {} };
@@ -69,11 +70,16 @@ function placeOf(url: string): { readonly host: string } | "all" | "ping" | "ope
       return "all";
     case "ping": {
       const host = route.ns ?? route.host;
-      return host === undefined ? "ping" : { host: normalizeHost(host) };
+      return host === undefined ? "ping" : { host };
     }
     default:
       return { host: splitRepository(route.repo).host };
   }
+}
+
+// Of a host without a dot, repositories are kept under two names, `reg` and `reg:443`, which are one registry.
+function withoutDefaultPort(host: string): string {
+  return normalizeHost(host).replace(/:(?:443|80)$/, "");
 }
 
 function parseBasic(header: string | null): Login | "malformed" | undefined {
