@@ -6,8 +6,13 @@ import { BusyError, type Login } from "./htpasswd.ts";
 
 /** Options of `createLoginCheck`. */
 export interface LoginCheckOptions {
-  /** Checks a user and a password. @throws {BusyError} when too many checks are waiting */
-  readonly check: (login: Login) => Promise<boolean>;
+  /**
+   * Checks a user and a password.
+   *
+   * @param client the address of the client
+   * @throws {BusyError} when too many checks are waiting
+   */
+  readonly check: (login: Login, client?: string) => Promise<boolean>;
   /** The hosts whose repositories need a login. If empty, every request to the registry needs one. */
   readonly privateHosts: readonly string[];
 }
@@ -24,9 +29,9 @@ const MAX_HEADER_LENGTH = 4096;
  */
 export function createLoginCheck(
   { check, privateHosts }: LoginCheckOptions,
-): (request: Request) => Promise<LoginVerdict> {
+): (request: Request, client?: string) => Promise<LoginVerdict> {
   const hosts = new Set(privateHosts.map(withoutDefaultPort));
-  return async (request) => {
+  return async (request, client) => {
     const { method } = request;
     const place = placeOf(request.url);
     if (place === "open") return { headers: {} };
@@ -34,7 +39,7 @@ export function createLoginCheck(
     if (login === "malformed") return { refusal: refuse(method, "the header Authorization is not a Basic login") };
     if (login !== undefined) {
       try {
-        if (await check(login)) return { headers: {} };
+        if (await check(login, client)) return { headers: {} };
       } catch (error) {
         if (!(error instanceof BusyError)) throw error;
         return { refusal: answerBusy(method) };

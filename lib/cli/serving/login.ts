@@ -51,10 +51,10 @@ export async function withLogin(
   if (!hasTls && !isLoopback(address)) {
     warn("logins and images are sent without encryption; serve https with --tls-cert and --tls-key, or behind a proxy");
   }
-  const check = createLoginCheck({ check: (login) => users.check(login), privateHosts });
+  const check = createLoginCheck({ check: (login, client) => users.check(login, client), privateHosts });
   return async (request, exchange) => {
     const { method } = request;
-    const verdict = await check(request);
+    const verdict = await check(request, exchange.remoteAddr.hostname);
     if ("refusal" in verdict) {
       onRefused({ method, status: verdict.refusal.status });
       return verdict.refusal;
