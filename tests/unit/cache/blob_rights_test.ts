@@ -57,15 +57,17 @@ async function openCache({ isFilled = true, writer = OWNER } = {}) {
   const open = (online?: Upstream) =>
     new PullThrough({ store: new LinkedStore(new DiskStore(folder.path)), upstream: online });
   const cache = open(upstream);
+  const gate = Promise.withResolvers<void>();
   const settle = async () => {
     while (cache.isDownloading(digest)) await new Promise((resolve) => setTimeout(resolve, 1));
   };
   return {
-    ...{ folder, root: folder.path, upstream, store, cache, settle },
+    ...{ folder, root: folder.path, upstream, store, cache, settle, gate },
     offline: () => open(),
     /** What the upstream of a repository was asked about the layer. */
     asked: (repo: string) => upstream.of(repo).asked.filter((it) => it.includes(digest)).map((it) => it.split(" ")[0]),
     async [Symbol.asyncDispose]() {
+      gate.resolve();
       await settle();
       await removeFolder(folder.path);
     },
@@ -159,12 +161,14 @@ Deno.test("[74] a manifest that is imported grants its blobs, before and after i
 
 Deno.test("[75] a reader keeps its own download when another registry gives the blob first", async () => {
   await using it = await openCache({ isFilled: false });
-  const gate = Promise.withResolvers<void>();
+  const { gate } = it;
   it.upstream.of(STRANGER).beforeChunk = (sent) => sent < 2 * MiB ? Promise.resolve() : gate.promise;
   const slow = await it.cache.openBlob(STRANGER, digest);
   const fast = await it.cache.openBlob(OWNER, digest);
   assertEquals((await readAll(fast)).length, size);
   while (await it.store.statBlob(OWNER, digest) === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+  // Time for the end of that download, which must not end this one.
+  await new Promise((resolve) => setTimeout(resolve, 50));
   gate.resolve();
   assertEquals(computeDigest(await readAll(slow)), digest);
   await it.settle();
@@ -175,7 +179,7 @@ for (const isNamed of [false, true]) {
   const how = isNamed ? "with" : "without";
   Deno.test(`[75] ${how} a manifest, a repository follows a download of its registry only if that confirms`, async () => {
     await using it = await openCache({ isFilled: false });
-    const gate = Promise.withResolvers<void>();
+    const { gate } = it;
     it.upstream.of(OWNER).beforeChunk = (sent) => sent < 2 * MiB ? Promise.resolve() : gate.promise;
     it.upstream.of("a.test/denied").content.delete(digest);
     if (isNamed) { for (const repo of ["a.test/denied", SAME_REGISTRY]) await fetchManifest(it.cache, repo); }
