@@ -55,13 +55,13 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   let bytes = 0;
   for await (const digest of listBlobs(root)) {
     try {
-      const reason = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
+      const rot = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
         bytes += count;
         onProgress(count);
       });
       // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
-      if (reason === "missing") continue;
-      if (reason !== undefined) reasons.set(digest, reason);
+      if (rot === "missing") continue;
+      if (rot !== undefined) reasons.set(digest, rot.reason);
     } catch (error) {
       unread.push({ path: blobPath(digest), reason: (error as Error).message });
     }
