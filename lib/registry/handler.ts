@@ -1,5 +1,5 @@
 import { countBody } from "../bytes/counted_body.ts";
-import type { ContentCatalog } from "../content/source.ts";
+import type { CacheOutcome, ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
 import { type ErrorCode, RegistryError } from "../oci/error.ts";
@@ -29,6 +29,8 @@ export interface ResponseInfo {
   readonly bytes: number;
   /** Whether the body failed, or the client disconnected, before the whole body was passed to the server. */
   readonly isAborted: boolean;
+  /** Where the content came from; absent without content. */
+  readonly outcome?: CacheOutcome | undefined;
 }
 
 /** Options of a registry handler. */
@@ -91,6 +93,7 @@ export function createRegistryHandler<Context = unknown>(
         status: answer.status,
         bytes,
         isAborted: bytes < length,
+        outcome: answer.outcome,
       }, context);
     if (onResponse !== undefined && body instanceof ReadableStream) {
       const counted = countBody(body, length, {
@@ -155,8 +158,8 @@ async function answerBlob(catalog: ContentCatalog, route: BlobRoute, request: Re
   const range = allowsRange(headers.get("if-range"), digest) ? parseRange(headers.get("range")) : undefined;
   const opened = await catalog.openBlob(repo, digest, range);
   if (opened === undefined) return await answerManifestAsBlob(catalog, route, request);
-  const { size, start, length, body } = opened;
-  const answer = { status: 200, headers: await blobHeaders(catalog, route, length), body, length };
+  const { size, start, length, body, outcome = "hit" } = opened;
+  const answer = { status: 200, headers: await blobHeaders(catalog, route, length), body, length, outcome };
   if (range === undefined) return answer;
   answer.headers["content-range"] = `bytes ${start}-${start + length - 1}/${size}`;
   return { ...answer, status: 206 };

@@ -120,21 +120,23 @@ export class DiskStore implements PieceStore {
    * @param repo the repository whose manifests state the size; `""` for those that were read before
    */
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.stat(digest);
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.open(digest, range);
   }
 
-  async #learnSize(repo: string, digest: Digest): Promise<void> {
-    if (repo === "" || this.#blobs.knowsSize(digest)) return;
+  /** Learns the size that a manifest states. Returns false if the blob is missing, as far as its file was looked at. */
+  async #learnSize(repo: string, digest: Digest): Promise<boolean> {
+    // The caller looks at the file itself; once is enough when the size is known.
+    if (repo === "" || this.#blobs.knowsSize(digest)) return true;
+    if (this.#blobs.statFile(digest) === undefined) return false;
     // The manifests of the repository are read once, and with them the sizes.
-    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) return;
+    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) break;
+    return true;
   }
 
   /** Reports whether a repository may serve a blob: it has a link to it, or a manifest that names it. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
-import { peerTest, rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const CONTAINERFILE = new URL("../../scripts/service/Containerfile", import.meta.url).pathname;
@@ -63,7 +63,11 @@ peerTest(
 const executable = Deno.env.get("CRPE");
 // Only the executable goes into the image.
 if (executable) {
-  rootTest("the executable serves as the image's user with the libraries of glibc alone, without a shell", async () => {
+  peerTest("the executable serves as the image's user with the libraries of glibc alone, without a shell", [
+    "root",
+    "unshare",
+    "mount",
+  ], async () => {
     await using folder = await TestFolder.create();
     const root = `${folder.path}/root`;
     await Deno.mkdir(`${root}/var/lib/crpe`, { recursive: true });

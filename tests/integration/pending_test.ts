@@ -1,6 +1,7 @@
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { until } from "../support/cache_fixture.ts";
+import { peerTest } from "../support/peers.ts";
 
 const PENDING = "site/kubepkg/line4/pending.json";
 
@@ -40,7 +41,7 @@ async function readRelease(file: string): Promise<Uint8Array<ArrayBuffer>> {
 const partials = async (site: { folder: { listFiles(name: string): Promise<string[]> } }) =>
   (await site.folder.listFiles("site/ingest")).filter((name) => name.endsWith(".partial")).length;
 
-Deno.test("[94] a push that was given up is listed, and ended by its name; gc frees its space", async () => {
+peerTest("[94] a push that was given up is listed, and ended by its name; gc frees its space", ["tar"], async () => {
   await using site = await createSite({ isInstalled: false });
   const listed = await site.crpe("packages", "--pending", "--data=site");
   assertMatch(listed.stdout, /^line4 +2\.0\.0 +default +977 KiB of 1\.9 MiB +a push +20/m);
@@ -61,14 +62,14 @@ Deno.test("[94] a push that was given up is listed, and ended by its name; gc fr
   assertStringIncludes(again.stderr, "Cannot end line4: it is not pending");
 });
 
-Deno.test("[94] the pending release of an installed package is ended by itself", async () => {
+peerTest("[94] the pending release of an installed package is ended by itself", ["tar"], async () => {
   await using site = await createSite({ isInstalled: true });
   const removed = await site.crpe("packages", "remove", "line4", "--pending", "--data=site");
   assertEquals([removed.code, await partials(site)], [0, 0]);
   assertMatch((await site.crpe("packages", "--data=site")).stdout, /^line4 +1\.0\.0/m);
 });
 
-Deno.test("[94][92] a pending package whose record is damaged is ended, too", async () => {
+peerTest("[94][92] a pending package whose record is damaged is ended, too", ["tar"], async () => {
   await using site = await createSite({ isInstalled: false });
   await site.folder.write(PENDING, "{torn");
   assertStringIncludes((await site.crpe("packages", "--pending", "--data=site")).stderr, "pending.json");
@@ -79,28 +80,32 @@ Deno.test("[94][92] a pending package whose record is damaged is ended, too", as
 });
 
 for (const by of ["gc", "agent"]) {
-  Deno.test(`[94] a pending package of which nothing was received for two weeks is ended by ${by}`, async () => {
-    await using site = await createSite({ isInstalled: true });
-    const age = new Date(Date.now() - 15 * 24 * 60 * 60 * 1000);
-    for (const name of await site.folder.listFiles("site/ingest")) {
-      await Deno.utime(`${site.folder.path}/site/ingest/${name}`, age, age);
-    }
-    await Deno.utime(`${site.folder.path}/${PENDING}`, age, age);
-    if (by === "gc") {
-      const kept = await site.crpe("gc", "--pending-ttl=16d", "--data=site", "--json");
-      assertEquals([kept.code, JSON.parse(kept.stdout).ended], [0, []]);
-      const { stdout } = await site.crpe("gc", "--data=site");
-      assertStringIncludes(stdout, "ended the pending release line4@2.0.0");
-    } else {
-      await using agent = await site.startAgent();
-      await until(
-        "the pending release is ended",
-        () => agent.log().includes("the pending release line4@2.0.0 was ended"),
-      );
-    }
-    assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg/line4")], [
-      0,
-      ["current.json", "handover.json"],
-    ]);
-  });
+  peerTest(
+    `[94] a pending package of which nothing was received for two weeks is ended by ${by}`,
+    ["tar"],
+    async () => {
+      await using site = await createSite({ isInstalled: true });
+      const age = new Date(Date.now() - 15 * 24 * 60 * 60 * 1000);
+      for (const name of await site.folder.listFiles("site/ingest")) {
+        await Deno.utime(`${site.folder.path}/site/ingest/${name}`, age, age);
+      }
+      await Deno.utime(`${site.folder.path}/${PENDING}`, age, age);
+      if (by === "gc") {
+        const kept = await site.crpe("gc", "--pending-ttl=16d", "--data=site", "--json");
+        assertEquals([kept.code, JSON.parse(kept.stdout).ended], [0, []]);
+        const { stdout } = await site.crpe("gc", "--data=site");
+        assertStringIncludes(stdout, "ended the pending release line4@2.0.0");
+      } else {
+        await using agent = await site.startAgent();
+        await until(
+          "the pending release is ended",
+          () => agent.log().includes("the pending release line4@2.0.0 was ended"),
+        );
+      }
+      assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg/line4")], [
+        0,
+        ["current.json", "handover.json"],
+      ]);
+    },
+  );
 }

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { idOf } from "../support/kubepkg.ts";
+import { peerTest } from "../support/peers.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // The bytes in the buffers of two connections and a request: sent, but not received.
@@ -149,7 +150,7 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
   }
 });
 
-Deno.test("push trusts an https agent only with its authority in --ca-file", async () => {
+peerTest("push trusts an https agent only with its authority in --ca-file", ["openssl"], async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", 1_000_000);
   await using agent = await fixture.startAgent();

@@ -1,7 +1,7 @@
 import { inheritOwner } from "../../lib/files/inherit_owner.ts";
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assertEquals } from "../support/assert.ts";
-import { rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const OWNER = 65534;
@@ -30,8 +30,9 @@ async function createSite() {
   return { ...site, path };
 }
 
-rootTest(
+peerTest(
   "[96] what root imports, rolls back, collects and removes belongs to the owner of the data folder",
+  ["root"],
   async () => {
     await using site = await createSite();
     const crpe = async (...args: string[]) => {
@@ -61,7 +62,7 @@ rootTest(
   },
 );
 
-rootTest("a file of root in a folder of root stays its own; a link is not followed", async () => {
+peerTest("a file of root in a folder of root stays its own; a link is not followed", ["root"], async () => {
   await using folder = await TestFolder.create();
   const target = await folder.write("target", "x");
   await inheritOwner(target);

@@ -10,10 +10,11 @@ export interface TestIo extends Io {
 
 /** Creates the `Io` of a command in a test: an environment, a standard input, a terminal's width. */
 export function createTestIo(
-  { env = {}, stdin = new Uint8Array(), columns }: {
+  { env = {}, stdin = new Uint8Array(), columns, isColored = false }: {
     env?: Record<string, string>;
     stdin?: Uint8Array<ArrayBuffer>;
     columns?: number | undefined;
+    isColored?: boolean;
   } = {},
 ): TestIo {
   return {
@@ -33,5 +34,6 @@ export function createTestIo(
     },
     stdin: new Blob([stdin]).stream(),
     columns,
+    isColored,
   };
 }

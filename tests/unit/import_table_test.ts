@@ -13,7 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   signature: [],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
-  store: ["oci", "content", "files", "bytes"],
+  store: ["oci", "content", "files", "bytes", "node:crypto"],
   cache: ["oci", "content", "store", "files", "bytes"],
   "upstream/transport": ["oci", "content", "http", "bytes"],
   "upstream/trust": ["upstream/transport", "oci", "content", "http", "bytes"],
@@ -47,8 +47,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "cli/command_line": ["cli/console", "*"],
   "cli/wiring": ["cli/command_line", "cli/console", "*"],
   "cli/serving": ["cli/wiring", "cli/command_line", "cli/console", "*"],
-  "cli/commands": ["cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
-  cli: ["cli/commands", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  "cli/manual": ["cli/command_line", "cli/console", "*"],
+  "cli/commands": ["cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  cli: ["cli/commands", "cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
 };
 
 // Outside of lib: the program's version is the one in deno.json.

@@ -1,6 +1,7 @@
 // @ts-types="../../lib/std/yaml.d.ts"
 import { parseAll } from "@std/yaml";
 import { DEFAULT_MEMORY_BYTES } from "../../lib/bytes/memory_budget.ts";
+import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
 // Holds the files of scripts/service to the program and to the documents.
@@ -39,6 +40,22 @@ Deno.test("the DaemonSet names the PodSecurity level that its pods need", () => 
   assertEquals(objects[0].kind, "Namespace");
   assertEquals(objects[0].metadata.labels["pod-security.kubernetes.io/enforce"], "privileged");
   assert(pod.volumes.some((volume: Yaml) => volume.hostPath !== undefined));
+});
+
+Deno.test("the dashboard and the alerts name only metrics that exist", async () => {
+  const text = new Metrics().format();
+  const alerts = parseAll(await read("scripts/service/crpe-alerts.yaml")) as Yaml[];
+  const dashboard = JSON.parse(await read("scripts/service/crpe-grafana.json"));
+  const expressions: string[] = [
+    ...alerts[0].groups[0].rules.map(({ expr }: Yaml) => expr),
+    ...dashboard.panels.flatMap(({ targets }: Yaml) => targets.map(({ expr }: Yaml) => expr)),
+  ];
+  assert(expressions.length > 15);
+  for (const expression of expressions) {
+    for (const [name] of expression.matchAll(/crpe_\w+/g)) {
+      assert(text.includes(`# TYPE ${name.replace(/_bucket$/, "")} `), `${name} in ${expression}`);
+    }
+  }
 });
 
 const NODES: readonly [distribution: string, labels: Record<string, string>, isChosen: boolean][] = [

@@ -95,7 +95,12 @@ export const FLAG = {
     value: "NAME",
     summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
   },
-  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
+  logFormat: {
+    name: "log-format",
+    value: "FORMAT",
+    values: ["text", "json"],
+    summary: "text, or json (one object per line) [text]",
+  },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
     name: "prune-data",

@@ -54,7 +54,7 @@ function readTarget(invocation: Invocation): Target {
   if (client === undefined) {
     const names = MIRROR_CLIENTS.map(({ name }) => name);
     throw new UsageError(
-      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}; ${didYouMean(name, names)}`,
+      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}${didYouMean(name, names)}`,
     );
   }
   const [root, path] = [invocation.flag("root"), invocation.flag("path")];

@@ -112,6 +112,6 @@ export async function findInstalledPackage(records: PackageRecords, text: string
     );
   }
   if (first !== undefined) return first;
-  const nearest = ids.length === 0 ? "no package is" : didYouMean(text, ids.map(formatPackageId));
-  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed; ${nearest}`);
+  const nearest = ids.length === 0 ? "; no package is" : didYouMean(text, ids.map(formatPackageId));
+  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed${nearest}`);
 }

@@ -10,8 +10,10 @@ export interface Io {
   denyPrograms(): Promise<void>;
   /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
-  /** Width of the terminal in columns; `undefined` when standard error is not a terminal. */
+  /** Width of the terminal in columns; `undefined` when standard error is not a terminal that can redraw a line. */
   readonly columns: number | undefined;
+  /** Whether standard error is a terminal that shows colours, and the user wants them (https://no-color.org). */
+  readonly isColored: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -27,9 +29,16 @@ export function createProcessIo(): Io {
       return Deno.stdin.readable;
     },
     get columns() {
-      return Deno.stderr.isTerminal() ? consoleColumns() : undefined;
+      return canRedraw() ? consoleColumns() : undefined;
+    },
+    get isColored() {
+      return canRedraw() && !Deno.env.get("NO_COLOR");
     },
   };
+}
+
+function canRedraw(): boolean {
+  return Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb";
 }
 
 function consoleColumns(): number {

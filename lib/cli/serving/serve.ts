@@ -14,8 +14,8 @@ export type Handler = (request: Request, exchange: Exchange) => Response | Promi
 export interface ServeOptions {
   /** The files of the certificate and its key; changed files are reloaded. */
   readonly tls?: TlsFiles | undefined;
-  /** Called when the server listens. @param url the server's URL */
-  readonly onListen: (url: string) => void;
+  /** Called when the server listens. @param url the server's URL @param countConnections counts those that are open */
+  readonly onListen: (url: string, countConnections: () => number) => void;
   /** Called with the reason when a response is aborted after it has started. */
   readonly onAbort: (error: unknown) => void;
   /** Called for each response after it was sent. */
@@ -92,7 +92,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
-  options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`);
+  options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`, () => server.size);
   Deno.unrefTimer(setTimeout(() => limitByFiles(server, tls !== undefined, options), FILES_CHECK_MILLISECONDS));
   await server.finished;
   tls?.[Symbol.dispose]();

@@ -11,10 +11,11 @@ import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
+import { Gauges } from "./gauges.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
-import { Metrics } from "./metrics.ts";
+import { Metrics, OPEN_METRICS_TYPE, TEXT_TYPE } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
@@ -98,8 +99,14 @@ export async function serveRegistry(
     onResponse(info, exchange) {
       active--;
       observer.onResponse(info);
-      exchange?.end(info);
+      exchange?.end({ ...info, remark: info.outcome });
     },
+  });
+  const gauges = new Gauges({
+    metrics,
+    root: settings.data,
+    freeBytes: () => freeBytesOf(settings.data),
+    countTransfers: () => active,
   });
   const open: Handler = (request, exchange) => {
     active++;
@@ -118,8 +125,9 @@ export async function serveRegistry(
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics)), hostNames), {
-    onListen(url) {
+  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges)), hostNames), {
+    onListen(url, countConnections) {
+      gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       const more = announce?.(url);
       if (more !== undefined) log.write("info", more);
@@ -129,7 +137,10 @@ export async function serveRegistry(
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
-    onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
+    onSent(answer) {
+      metrics.observe("crpe_request_duration_seconds", answer.duration / 1000, { kind: answer.kind ?? "other" });
+      if (!invocation.isSet("quiet")) log.access(answer);
+    },
     onAbort,
     onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
     onFewFiles: warn,
@@ -159,16 +170,23 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
 }
 
-function withMetrics(handler: Handler, metrics: Metrics): Handler {
-  return (request, exchange) => {
+function withMetrics(handler: Handler, metrics: Metrics, gauges: Gauges): Handler {
+  return async (request, exchange) => {
     const { method } = request;
-    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") return handler(request, exchange);
-    const body = new TextEncoder().encode(metrics.format());
+    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") {
+      return await handler(request, exchange);
+    }
+    const isOpenMetrics = /\bapplication\/openmetrics-text\b/.test(request.headers.get("accept") ?? "");
+    await gauges.read();
+    const body = new TextEncoder().encode(metrics.format(isOpenMetrics));
     const bytes = method === "HEAD" ? 0 : body.length;
     exchange.isCounted = true;
     exchange.end({ status: 200, bytes, isAborted: false });
     return new Response(method === "HEAD" ? null : body, {
-      headers: { "content-type": "text/plain; version=0.0.4", "content-length": String(body.length) },
+      headers: {
+        "content-type": isOpenMetrics ? OPEN_METRICS_TYPE : TEXT_TYPE,
+        "content-length": String(body.length),
+      },
     });
   };
 }

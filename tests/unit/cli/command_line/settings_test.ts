@@ -107,7 +107,7 @@ for (
       "hosts.a.test.ca-file… is not a known field",
     ],
     ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
-    ["a wrong type", "offline: maybe", "offline has the wrong type; expected boolean"],
+    ["a wrong type", "offline: maybe", "offline has the wrong type; write true or false"],
     ["text that is not YAML", "a: [", "Cannot read the configuration x.yaml"],
     ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
     ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],
