@@ -31,7 +31,12 @@ const PULLS = Number(option("pulls") ?? 5);
 const PULL_MILLISECONDS = 20_000;
 const TAGS = 20_000;
 
-const ATTACKS: readonly [name: string, open: (target: AttackTarget) => Attack | Promise<Attack>, isTls?: boolean][] = [
+interface Target extends AttackTarget {
+  /** A large blob, a large manifest, a long list, and content that only an upstream has. */
+  readonly paths: { readonly blob: string; readonly manifest: string; readonly list: string; readonly missing: string };
+}
+
+const ATTACKS: readonly [name: string, open: (target: Target) => Attack | Promise<Attack>, isTls?: boolean][] = [
   [
     "2,000 idle and 200 dripping connections",
     ({ port }) => openHostileConnections({ port, idle: 2000, dripping: 200 }),
@@ -125,7 +130,6 @@ for (const [attack, open, isTls = false] of ATTACKS) {
   const base = "/v2/registry.test/team";
   const target = {
     port: Number(new URL(crpe.url).port),
-    isTls,
     paths: {
       blob: `${base}/app/blobs/${[...image.largeBlobs.keys()][0]}`,
       manifest: `${base}/wide/manifests/1.0`,
@@ -135,6 +139,8 @@ for (const [attack, open, isTls = false] of ATTACKS) {
   };
   await pull(crpe.url);
   const alone = await pullAll(crpe.url);
+  // After its start, crpe finds out how many files it may open, by opening them.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
   let files = 0;
   const count = () => {
     files = Math.max(files, [...Deno.readDirSync(`/proc/${crpe.pid}/fd`)].length);

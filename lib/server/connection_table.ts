@@ -45,10 +45,10 @@ export type OnBackpressure = (waitsForClient: boolean) => void;
 
 const MIN_CONNECTIONS = 16;
 // A client gets this much time to send its request before its connection counts as idle.
-const NEW_MILLISECONDS = 1000;
+const NEW_MILLISECONDS = 500;
 const CROWD_SHARE = 4;
 // A connection beyond the limit may wait this long before it makes way for another one.
-const EXTRA_MILLISECONDS = 250;
+const EXTRA_MILLISECONDS = 500;
 // HTTP/1.1 has one request in progress at a time. A connection with more of them has begun HTTP/2, which is not offered.
 const MAX_CONCURRENT = 4;
 
@@ -224,10 +224,7 @@ export class ConnectionTable {
    */
   makeRoom(): boolean {
     if (!this.isFull) return true;
-    const isIdle = ({ active }: ServedConnection) => active === 0;
-    if (this.#shed("idle", isIdle, NEW_MILLISECONDS) || this.closeStalled() || this.#shed("idle", isIdle, 0)) {
-      return true;
-    }
+    if (this.#shed("idle", ({ active }) => active === 0, NEW_MILLISECONDS) || this.closeStalled()) return true;
     this.#shed("waiting", ({ refuse }) => refuse !== undefined, "patience");
     return false;
   }

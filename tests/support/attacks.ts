@@ -3,9 +3,6 @@ import { connect as connectHttp2 } from "node:http2";
 /** What an attack is aimed at. */
 export interface AttackTarget {
   readonly port: number;
-  readonly isTls: boolean;
-  /** Paths of the registry: a large blob, a large manifest, a long list, and content that only an upstream has. */
-  readonly paths: { readonly blob: string; readonly manifest: string; readonly list: string; readonly missing: string };
 }
 
 /** An attack in progress. Its connections are closed when it is disposed of. */

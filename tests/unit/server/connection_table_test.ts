@@ -95,8 +95,9 @@ Deno.test("[88] ConnectionTable closes a connection with concurrent requests whe
 });
 
 Deno.test("[58] ConnectionTable lowers its limit after too many files were open, and raises it again", () => {
-  const { add, table, closed } = makeTable({ max: 40 });
+  const { add, table, closed, setTime } = makeTable({ max: 40 });
   for (let i = 0; i < 40; i++) add(`${i}`);
+  setTime(500);
   table.lower();
   assertEquals([closed.length, table.isFull], [20, true]);
   table.sweep();

@@ -125,6 +125,7 @@ Deno.test("[57] HttpServer never closes a connection with a response in progress
   await untilSize(running.server, 2);
   more.resolve();
   assert((await client.read()).includes("last"));
+  client.close();
   assert((await other.read()).startsWith("HTTP/1.1 200"));
 });
 
@@ -166,6 +167,7 @@ Deno.test("[57, 58] HttpServer bounds the number of idle connections and serves 
   const idle: Client[] = [];
   try {
     for (let i = 0; i < 10 * max; i++) {
+      running.setTime(100 * i);
       idle.push(await Client.connect(running.server, i % 2 === 0 ? "" : "GET / HT"));
       if (i % 10 > 0) continue;
       using client = await Client.connect(running.server, HEAD);
