@@ -1,6 +1,7 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
 import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -144,6 +145,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      { name: "partial", summary: "also remove the partial files of downloads that are not in progress" },
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
       FLAG.pendingTtl,
       { name: "dry-run", summary: "print what would be removed, remove nothing" },
@@ -151,14 +153,9 @@ export const COMMANDS: readonly Command[] = [
     ],
     run: async (invocation, io) => (await import("./commands/gc.ts")).runGc(invocation, io),
   },
-  {
-    name: "images",
-    operands: "",
-    summary: "list the images in the store",
-    arity: [0, 0],
-    flags: [FLAG.data, FLAG.json],
-    run: async (invocation, io) => (await import("./commands/images.ts")).runImages(invocation, io),
-  },
+  IMAGES_COMMAND,
+  LOAD_COMMAND,
+  SAVE_COMMAND,
   PACKAGES_COMMAND,
   {
     name: "nodes",

@@ -59,7 +59,11 @@ export function answerNotModified(digest: Digest): Answer {
 }
 
 /** Creates a response with a JSON document. */
-export function answerJson(value: unknown, headers?: Record<string, string>, status = 200): Answer {
+export function answerJson(
+  value: unknown,
+  headers?: Record<string, string>,
+  status = 200,
+): Answer & { readonly body: Uint8Array } {
   const body = encoder.encode(JSON.stringify(value));
   return {
     status,

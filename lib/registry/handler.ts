@@ -12,7 +12,8 @@ import {
   contentHeaders,
   formatType,
 } from "./answer.ts";
-import { answerCatalog, answerReferrers, answerTags } from "./list_answers.ts";
+import { streamLargeBody } from "./large_body.ts";
+import { ListAnswers } from "./list_answers.ts";
 import { type BlobRoute, type ManifestRoute, matchRoute, type Route } from "./route.ts";
 import { unknownBlob, unknownManifest } from "./unknown_content.ts";
 
@@ -64,6 +65,7 @@ export function createRegistryHandler<Context = unknown>(
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
   const { onError, onUpstreamError, onResponse, onBackpressure, checkHealth } = options;
+  const lists = new ListAnswers(catalog);
   return async (request, context) => {
     const { method } = request;
     let route: Route | undefined;
@@ -73,7 +75,8 @@ export function createRegistryHandler<Context = unknown>(
         throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
-      answer = await answerRoute(route, request, { catalog, checkHealth });
+      answer = await answerRoute(route, request, { catalog, lists, checkHealth });
+      if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
       answer = answerError(error instanceof RegistryError ? error : hideError(error, request, onError));
@@ -112,7 +115,10 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, checkHealth }: { catalog: ContentCatalog; checkHealth: RegistryHandlerOptions["checkHealth"] },
+  { catalog, lists, checkHealth }: Pick<RegistryHandlerOptions, "checkHealth"> & {
+    catalog: ContentCatalog;
+    lists: ListAnswers;
+  },
 ): Promise<Answer> | Answer {
   switch (route?.kind) {
     case "manifest":
@@ -122,11 +128,9 @@ function answerRoute(
         ? answerBlobKnown(catalog, route, request)
         : answerBlob(catalog, route, request);
     case "tags":
-      return answerTags(catalog, route, request);
     case "catalog":
-      return answerCatalog(catalog, route, request);
     case "referrers":
-      return answerReferrers(catalog, route);
+      return lists.answer(route, request);
     case "ping":
       return answerJson({}, PING_HEADERS);
     case "health":

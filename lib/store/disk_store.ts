@@ -8,6 +8,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
+import { addBlob } from "./add_blob.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { PieceStore } from "./blob_store.ts";
 import { describeReferrer } from "./describe_referrer.ts";
@@ -120,21 +121,23 @@ export class DiskStore implements PieceStore {
    * @param repo the repository whose manifests state the size; `""` for those that were read before
    */
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.stat(digest);
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.open(digest, range);
   }
 
-  async #learnSize(repo: string, digest: Digest): Promise<void> {
-    if (repo === "" || this.#blobs.knowsSize(digest)) return;
+  /** Learns the size that a manifest states. Returns false if the blob is missing, as far as its file was looked at. */
+  async #learnSize(repo: string, digest: Digest): Promise<boolean> {
+    // The caller looks at the file itself; once is enough when the size is known.
+    if (repo === "" || this.#blobs.knowsSize(digest)) return true;
+    if (this.#blobs.statFile(digest) === undefined) return false;
     // The manifests of the repository are read once, and with them the sizes.
-    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) return;
+    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) break;
+    return true;
   }
 
   /** Reports whether a repository may serve a blob: it has a link to it, or a manifest that names it. */
@@ -235,6 +238,11 @@ export class DiskStore implements PieceStore {
       await this.health.run(options.path, () => Ingest.writeWhole(options, body));
     }
     await this.linkBlob(repo, digest);
+  }
+
+  /** Stores content whose digest is not known yet, without a link; see `addBlob`. */
+  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
+    return addBlob(this.#root, body, expected);
   }
 
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {

@@ -43,6 +43,8 @@ export class ManifestFiles {
   readonly #options: ManifestFilesOptions;
   readonly #links: Links;
   readonly #cache: ManifestCache;
+  /** The manifests that are being read, once for all who need them at the same time. */
+  readonly #loading = new Map<string, Promise<CachedManifest | undefined>>();
 
   constructor(options: ManifestFilesOptions) {
     this.#options = options;
@@ -60,8 +62,15 @@ export class ManifestFiles {
 
   /** Reads a manifest; `undefined` if it is missing or, with a warning, corrupt. */
   async load(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
-    const cached = this.#cache.get(`${repo}@${digest}`);
-    if (cached !== undefined) return cached;
+    const key = `${repo}@${digest}`;
+    const known = this.#cache.get(key) ?? this.#loading.get(key);
+    if (known !== undefined) return await known;
+    const loading = this.#read(repo, digest).finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+    return await loading;
+  }
+
+  async #read(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
     const { root, blobs, warn } = this.#options;
     const link = revisionLinkPath(repo, digest);
     if (this.#links.read(link) === undefined) return undefined;

@@ -115,15 +115,24 @@ Deno.test("the agent keeps its own token across restarts, and accepts another on
     assertEquals([await readToken(fixture.tokenFile), await push(agent.url, fixture.tokenFile)], [own, 0]);
   }
   const tokenFile = await fixture.folder.write("token", "  another-token\n");
-  await Deno.chmod(tokenFile, 0o644);
+  await Deno.chmod(tokenFile, 0o640);
   {
     await using agent = await fixture.startAgent(`--token-file=${tokenFile}`);
     assertEquals([await push(agent.url, fixture.tokenFile), await push(agent.url, tokenFile)], [1, 0]);
-    assertStringIncludes(agent.log(), `warning: ${tokenFile} can be read by others`);
+    assertStringIncludes(agent.log(), `warning: ${tokenFile} can be read by its group`);
     assert(!agent.log().includes("another-token") && !agent.log().includes("--token-file FILE"));
   }
-  for (const text of ["", "\n", "two words\n"]) {
+  const refused: [text: string, mode: number, reason: string][] = [
+    ["", 0o600, "it is empty"],
+    ["\n", 0o600, "it is empty"],
+    ["two words\n", 0o600, "one word"],
+    ["x\n", 0o600, "the token is too short"],
+    ["another-token\n", 0o644, "every user may read it"],
+    ["another-token\n", 0o620, "others than its owner may write it"],
+  ];
+  for (const [text, mode, reason] of refused) {
     await fixture.folder.write("token", text);
+    await Deno.chmod(tokenFile, mode);
     const { code, stderr } = await fixture.crpe(
       "agent",
       "--addr=127.0.0.1:0",
@@ -131,7 +140,7 @@ Deno.test("the agent keeps its own token across restarts, and accepts another on
       `--token-file=${tokenFile}`,
     );
     assertEquals(code, 1);
-    assertStringIncludes(stderr, `Cannot use the token file ${tokenFile}`);
+    assertStringIncludes(stderr, `Cannot use the token file ${tokenFile}: ${reason}`);
   }
 });
 

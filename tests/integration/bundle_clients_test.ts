@@ -66,26 +66,27 @@ peerTest("ctr image import reads a bundle with its names and digests", ["contain
   }
 });
 
-peerTest("podman load reads the manifest and layers of a bundle with one image", ["podman", "gunzip"], async () => {
-  for (const [name, image] of Object.entries(IMAGES)) {
-    await using bundle = await createBundle([name]);
+// podman reads docker's manifest.json: it makes a manifest of its own from the config and the layers.
+peerTest(
+  "podman load reads all images of a bundle with their names, configs and layers",
+  ["podman", "gunzip"],
+  async () => {
+    await using bundle = await createBundle();
     await using tools = await ContainerTools.create();
     const loaded = await tools.podman(["load", "--input", bundle.path]);
     assertEquals(loaded.code, 0, loaded.stderr);
-    const { stdout: id } = await tools.podman(["images", "--quiet", "--no-trunc"]);
-    const inspected = await tools.podman(["image", "inspect", id.trim()]);
-    assertEquals(inspected.code, 0, inspected.stderr);
-    const [{ RepoDigests, RepoTags, RootFS, Id }] = JSON.parse(inspected.stdout);
-    const manifest = ownManifest(image);
-    const { config, layers } = contentOf(manifest);
-    assertEquals(RepoTags, [name]);
-    assertEquals(`sha256:${Id}`, config.digest);
-    assertEquals(RootFS.Layers.length, layers.length);
-    const repository = name.slice(0, name.lastIndexOf(":"));
-    const digests = new Set([image.root.digest, manifest.descriptor.digest]);
-    assertEquals(RepoDigests.toSorted(), [...digests].map((digest) => `${repository}@${digest}`).sort());
-  }
-});
+    for (const [name, image] of Object.entries(IMAGES)) {
+      const inspected = await tools.podman(["image", "inspect", name]);
+      assertEquals(inspected.code, 0, inspected.stderr);
+      const [{ RepoTags, RootFS, Id }] = JSON.parse(inspected.stdout);
+      // docker loads one platform of an image: the first one of its index.
+      const { config, layers } = contentOf(image.manifests[0]!);
+      assert(RepoTags.includes(name));
+      assertEquals(`sha256:${Id}`, config.digest);
+      assertEquals(RootFS.Layers.length, layers.length);
+    }
+  },
+);
 
 peerTest("skopeo copies the images of a bundle with unchanged manifests", ["skopeo", "gunzip"], async () => {
   await using tools = await ContainerTools.create();

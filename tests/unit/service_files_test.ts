@@ -1,5 +1,6 @@
 // @ts-types="../../lib/std/yaml.d.ts"
 import { parseAll } from "@std/yaml";
+import { DEFAULT_MEMORY_BYTES } from "../../lib/bytes/memory_budget.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
@@ -27,6 +28,12 @@ Deno.test("the memory limit of the DaemonSet and of the systemd units is the doc
     assertEquals(/^MemoryMax=(.+)$/m.exec(await read(`scripts/service/${unit}`))?.[1], `${MEMORY_LIMIT}M`, unit);
   }
   assert(MEMORY_LIMIT >= MEASURED_PEAK + 128, `${MEMORY_LIMIT} MiB for ${MEASURED_PEAK} MiB`);
+});
+
+Deno.test("[88] the memory limit is above the memory for buffers and caches, with room for the process itself", () => {
+  assert(MEMORY_LIMIT * 2 ** 20 >= DEFAULT_MEMORY_BYTES + 128 * 2 ** 20);
+  const given = [...container.args as string[]].filter((argument) => argument.startsWith("--max-memory"));
+  assertEquals(given, []);
 });
 
 Deno.test("the DaemonSet names the PodSecurity level that its pods need", () => {

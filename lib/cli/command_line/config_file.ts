@@ -34,6 +34,7 @@ const Config = v.strictObject({
   platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
   "tag-ttl": v.optional(v.string()),
   "cache-max": v.optional(v.string()),
+  "max-memory": v.optional(v.string()),
   complete: v.optional(v.boolean()),
   scrub: v.optional(v.string()),
   "require-login": v.optional(v.string()),

@@ -43,6 +43,17 @@ export const FLAG = {
     value: "SIZE",
     summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
   },
+  maxMemory: {
+    name: "max-memory",
+    value: "SIZE",
+    summary: "limit of buffers and caches; the process itself needs some 80 MiB more [160MiB]",
+  },
+  hostName: {
+    name: "host-name",
+    value: "NAME",
+    isRepeatable: true,
+    summary: "answer requests for this name or address too [this machine's names and addresses]",
+  },
   noComplete: {
     name: "no-complete",
     summary: "do not download blobs of pulled images that no client requested",
@@ -118,6 +129,8 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
 export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
   FLAG.cacheMax,
+  FLAG.maxMemory,
+  FLAG.hostName,
   FLAG.noComplete,
   FLAG.scrub,
   FLAG.requireLogin,

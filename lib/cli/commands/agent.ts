@@ -1,16 +1,16 @@
 import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
-import { isAuthority } from "../../server/check_host.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
-import { findDomains, isLoopback, listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
+import { isLoopback } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
@@ -22,7 +22,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
   const tokenFile = invocation.flag("token-file");
-  const given = invocation.flags("host-name").map(readHostName);
+  const given = readHostNames(invocation);
   // Conflicting hand-over flags are an error at the start, not at the first request.
   if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
   if (invocation.flag("release-namespace") !== undefined) {
@@ -87,30 +87,15 @@ async function openSync(
   return startReleaseSync(invocation, io, { data, log, manifestsDir, node, interval });
 }
 
-function readHostName(text: string): string {
-  const host = text.includes(":") && !text.startsWith("[") ? `[${text}]` : text;
-  const isHost = isAuthority(host) && URL.parse(`http://${host}`)?.port === "" && !/:[0-9]*$/.test(host);
-  if (isHost) return host;
-  throw new UsageError(`Cannot use --host-name ${JSON.stringify(text)}: write a name or an IP address, without a port`);
-}
-
-async function readOwnHosts(given: readonly string[]): Promise<OwnHosts> {
-  const hostname = Deno.hostname();
-  const read = async (path: string) => await Deno.readTextFile(path).catch(() => "");
-  const [resolvConf, hosts] = await Promise.all([read("/etc/resolv.conf"), read("/etc/hosts")]);
-  const domains = findDomains(hostname, { resolvConf, hosts });
-  return new OwnHosts({ hostname, domains, listAddresses: listOwnAddresses }, given);
-}
-
 // Nothing can be imported into a read-only data folder: it needs no token.
 async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);
-  if (token.isReadableByOthers) {
+  if (token.isReadableByGroup) {
     log.write(
       "warning",
-      `${token.path} can be read by others than its owner, and the token allows importing; chmod 600 it`,
+      `${token.path} can be read by its group, and the token allows importing; chmod 600 it`,
     );
   }
   return token;

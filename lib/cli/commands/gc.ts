@@ -1,6 +1,7 @@
-import { collectPackageDigests } from "../../install/package_digests.ts";
+import { collectKeptDigests } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage } from "../../store/gc.ts";
+import { removePartialBlobs } from "../../store/partial_files.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -17,19 +18,24 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const warn = createWarning(io);
   const ended = await endStale(records, invocation);
   const report = await collectGarbage(data, {
-    readKeep: () => collectPackageDigests(records, { onProblem: ({ message }) => warn(message) }),
+    readKeep: () => collectKeptDigests(data, { onProblem: ({ message }) => warn(message) }),
     untagged: invocation.isSet("untagged"),
     dryRun,
   });
+  const partial = invocation.isSet("partial") ? await removePartialBlobs(data, { dryRun }) : [];
+  const partialBytes = partial.reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {
-    io.out(formatJson({ dryRun, ...report, ended }));
+    io.out(formatJson({ dryRun, ...report, ended, partials: partial.length, partialBytes }));
     return 0;
   }
   const { blobs, bytes, manifests, links } = report;
   for (const release of ended) io.out(`${dryRun ? "would end" : "ended"} the pending release ${release}\n`);
   io.out(
     `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}\n`,
+      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}` +
+      (invocation.isSet("partial")
+        ? `, ${formatCount(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
+        : "\n"),
   );
   return 0;
 }

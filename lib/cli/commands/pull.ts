@@ -63,7 +63,8 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   return 0;
 }
 
-function readReference(text: string): Reference {
+/** Parses an image of the command line. @throws {UsageError} when it is not valid */
+export function readReference(text: string): Reference {
   try {
     return parseReference(text);
   } catch (error) {

@@ -91,8 +91,8 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
   if (file === undefined) {
     throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
   }
-  const { token, isReadableByOthers } = await readTokenFile(file);
-  if (isReadableByOthers) warn(`${file} can be read by others than its owner; chmod 600 it`);
+  const { token, isReadableByGroup } = await readTokenFile(file);
+  if (isReadableByGroup) warn(`${file} can be read by its group; chmod 600 it`);
   return token;
 }
 

@@ -1,8 +1,11 @@
 import { readBundle } from "../../bundle/read_bundle.ts";
+import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
+import { setRecordAside } from "../../install/records/record_file.ts";
 import { repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { CorruptError } from "../../oci/error.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { type BrokenLink, repairLink } from "../../store/verify_links.ts";
 import { type BrokenBlob, type StoreReport, verifyStore } from "../../store/verify_store.ts";
@@ -46,6 +49,18 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
   if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   const packages = new PackageRecords(data);
   const records = await listBrokenRecords(data, packages);
+  const pins = new ImagePins(data);
+  await pins.list().catch((error) => {
+    if (!(error instanceof CorruptError)) throw error;
+    records.push({
+      path: pins.path.slice(data.length + 1),
+      reason: error.message,
+      repair: async () => ({
+        isRepaired: true,
+        outcome: `it is now ${await setRecordAside(pins.path)}; pin the images again with crpe images pin`,
+      }),
+    });
+  });
   let done = 0;
   const report = await verifyStore(data, new DiskStore(data, { isReadOnly: true }), {
     required: (await packages.list()).flatMap(requirementsOf),

@@ -1,3 +1,4 @@
+import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
@@ -9,6 +10,7 @@ import { UsageError } from "./usage_error.ts";
 export function exitStatusOf(error: unknown): number {
   if (error instanceof UsageError) return 2;
   if (error instanceof RefusedError) return 3;
+  if (error instanceof OtherArchiveError) return 1;
   if (error instanceof CorruptError || error instanceof DigestMismatchError) return 4;
   return 1;
 }

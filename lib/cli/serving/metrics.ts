@@ -21,6 +21,7 @@ const COUNTERS = {
   crpe_tags_stale_total: "Stale tags served from the store because the upstream request failed.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",
+  crpe_shed_total: "Connections closed and requests refused to stay within the limits of the server, by reason.",
   crpe_imports_total: "Bundles received for import, by outcome.",
   crpe_import_received_bytes_total: "Bytes received in bundles and pushed blobs.",
 } as const;
@@ -163,6 +164,13 @@ function limitLabels(series: ReadonlyMap<string, unknown>, labels: Labels): Labe
 
 function entriesOf<Name extends string>(texts: Readonly<Record<Name, string>>): [Name, string][] {
   return Object.entries(texts) as [Name, string][];
+}
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** Returns the label for the method of a request. A client may send any word as a method: unknown ones are `other`. */
+export function methodLabel(method: string): string {
+  return METHODS.has(method) ? method : "other";
 }
 
 function formatLabels(labels: Labels): string {

@@ -9,7 +9,7 @@ import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { methodLabel, type Metrics } from "./metrics.ts";
 
 /** The options of an `Observer`. */
 export interface ObserverOptions {
@@ -143,7 +143,11 @@ export class Observer {
 
   /** Records a response that was passed on for sending. */
   onResponse({ method, kind, status, bytes, outcome }: ResponseInfo): void {
-    this.#metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
+    this.#metrics.add("crpe_requests_total", 1, {
+      kind: kind ?? "other",
+      method: methodLabel(method),
+      status: String(status),
+    });
     if (outcome !== undefined && kind !== undefined) {
       this.#metrics.add("crpe_cache_requests_total", 1, { kind, outcome });
     }

@@ -1,6 +1,5 @@
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
-import { refuseBadHost } from "../../server/check_host.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
@@ -12,6 +11,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { Gauges } from "./gauges.ts";
+import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
@@ -64,6 +64,7 @@ export async function serveRegistry(
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const login = readLoginSettings(invocation, settings.config);
   const tls = readTls(invocation, settings.config);
+  const hostNames = readHostNames(invocation);
   const period = readScrubPeriod(invocation, settings.config.scrub);
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
@@ -124,7 +125,7 @@ export async function serveRegistry(
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges))), {
+  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges)), hostNames), {
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
@@ -141,6 +142,9 @@ export async function serveRegistry(
       if (!invocation.isSet("quiet")) log.access(answer);
     },
     onAbort,
+    onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
+    onFewFiles: warn,
+    maxMemory: settings.maxMemory,
     onStop(patience) {
       log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
@@ -164,10 +168,6 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   if (cert === undefined && key === undefined) return undefined;
   if (cert !== undefined && key !== undefined) return { cert, key };
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
-}
-
-function withHostCheck(handler: Handler): Handler {
-  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
 }
 
 function withMetrics(handler: Handler, metrics: Metrics, gauges: Gauges): Handler {

@@ -66,7 +66,7 @@ for (
     ["standard input twice", ["pack", "-", "--have", "-"], "Cannot pack with - twice: standard input can be read once"],
     ["standard input for two flags", ["pack", "x", "--have=-", "--since", "-"], "Cannot pack with - twice"],
     ["a bundle and JSON on standard output", ["pack", "x", "--json", "--output", "-"], "Cannot use --json with -o -"],
-    ["an unexpected operand", ["images", "x"], 'unexpected operand "x"'],
+    ["an unexpected operand", ["gc", "x"], 'unexpected operand "x"'],
     ["a missing operand", ["pack"], "KUBEPKG is missing"],
     ["a mistyped subcommand", ["packages", "histroy"], 'did you mean "history"?'],
     ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],
