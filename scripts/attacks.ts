@@ -23,7 +23,7 @@ import { buildImage } from "../tests/support/images.ts";
 import { makeLargeLayer } from "../tests/support/large_blob.ts";
 import { writeImage } from "../tests/support/put_image.ts";
 import { TestFolder } from "../tests/support/test_folder.ts";
-import { readMemory } from "./bench/watch_memory.ts";
+import { peakMemoryOf } from "./bench/process_stat.ts";
 
 const option = (name: string) => Deno.args.find((it) => it.startsWith(`--${name}=`))?.slice(name.length + 3);
 const FILES = Number(option("files") ?? 1024);
@@ -145,7 +145,7 @@ for (const [attack, open, isTls = false] of ATTACKS) {
   clearInterval(timer);
   count();
   const middle = (times: number[]) => times[Math.floor(times.length / 2)] ?? NaN;
-  const peak = Math.round((readMemory(crpe.pid)?.peak ?? 0) / 2 ** 20);
+  const peak = Math.round(peakMemoryOf(crpe.pid) / 2 ** 20);
   rows.push({
     attack,
     pulls: `${attacked.length} of ${PULLS}`,

@@ -12,18 +12,18 @@ import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifes
 import type { ImageEntries, ImageEntry } from "./image_entries.ts";
 import { readGraph } from "./image_graph.ts";
 
-/** A store that also accepts content whose digest is not known before it was read. */
-export interface LoadStore extends ContentStore {
-  /** Stores content. @throws {DigestMismatchError} when it does not have the expected digest */
-  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest>;
-}
-
 /** Options of `loadImages`. */
 export interface LoadOptions {
   /** Name of the file in errors. */
   readonly what: string;
   /** The name of the image, for an archive with one image. Its tag may be left out if the archive has one. */
   readonly name?: Reference | undefined;
+  /**
+   * Stores content of the same store before a repository links to it, and returns its digest.
+   *
+   * @throws {DigestMismatchError} when it does not have the expected digest
+   */
+  readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
   /** Receives the number of bytes read so far. */
   readonly onProgress?: (bytes: number) => void;
 }
@@ -66,7 +66,7 @@ const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
  */
 export async function loadImages(
   entries: ImageEntries,
-  store: LoadStore,
+  store: ContentStore,
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
   const archive = new ArchiveContent(entries, store, options);
@@ -83,14 +83,14 @@ export async function loadImages(
 
 class ArchiveContent {
   readonly #entries: ImageEntries;
-  readonly #store: LoadStore;
+  readonly #store: ContentStore;
   readonly #options: LoadOptions;
   readonly #blobs = new Map<string, FoundBlob>();
   readonly #documents = new Map<string, Uint8Array>();
   #files = 0;
   #bytes = 0;
 
-  constructor(entries: ImageEntries, store: LoadStore, options: LoadOptions) {
+  constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
     this.#entries = entries;
     this.#store = store;
     this.#options = options;
@@ -131,7 +131,7 @@ class ArchiveContent {
       },
     });
     try {
-      const digest = await this.#store.addBlob((await entry.open()).pipeThrough(watch), expected);
+      const digest = await this.#options.addBlob((await entry.open()).pipeThrough(watch), expected);
       this.#blobs.set(name, { digest, size, compression: detectCompression(head) });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
@@ -204,7 +204,7 @@ class ArchiveContent {
       layers: found,
     };
     const manifest = new TextEncoder().encode(JSON.stringify(document));
-    return await this.#store.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
+    return await this.#options.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
   }
 
   #find(name: string): FoundBlob {
@@ -233,7 +233,7 @@ class ArchiveContent {
   }
 }
 
-async function storeImage({ reference, digest }: NamedImage, store: LoadStore, what: string): Promise<LoadedImage> {
+async function storeImage({ reference, digest }: NamedImage, store: ContentStore, what: string): Promise<LoadedImage> {
   const [name, repository] = [formatReference(reference), repositoryOf(reference)];
   const missing = new Set<Digest>();
   const { manifests } = await readGraph({ reference, name, digest }, {

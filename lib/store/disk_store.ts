@@ -8,7 +8,6 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
-import { addBlob } from "./add_blob.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { PieceStore } from "./blob_store.ts";
 import { describeReferrer } from "./describe_referrer.ts";
@@ -238,11 +237,6 @@ export class DiskStore implements PieceStore {
       await this.health.run(options.path, () => Ingest.writeWhole(options, body));
     }
     await this.linkBlob(repo, digest);
-  }
-
-  /** Stores content whose digest is not known yet, without a link; see `addBlob`. */
-  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
-    return addBlob(this.#root, body, expected);
   }
 
   async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {

@@ -147,7 +147,7 @@ peerTest(
     await using containerd = await Containerd.start();
     const at = (name: string) => `${fixture.folder.path}/${name}`;
     assertEquals((await fixture.crpe("save", ...NAMES, "-o", "all.tar", "--data=source")).code, 0);
-    const imported = await containerd.ctr(["image", "import", "--no-unpack", at("all.tar")]);
+    const imported = await containerd.ctr(["image", "import", "--no-unpack", "--all-platforms", at("all.tar")]);
     assertEquals(imported.code, 0, imported.stderr);
     const exported = await containerd.ctr(["image", "export", "--all-platforms", at("ctr.tar"), ...NAMES]);
     assertEquals(exported.code, 0, exported.stderr);
@@ -164,4 +164,18 @@ Deno.test("crpe load takes the images of a bundle", async () => {
   const loaded = await fixture.crpe("load", "a.tgz", "--data=target");
   assertEquals(loaded.code, 0, loaded.stderr);
   assertEquals(await imagesOf(fixture, "target"), DIGESTS);
+});
+
+Deno.test("crpe pull goes on after an image that fails, also of a list: each is named, and --json is an array", async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  await fixture.folder.write("images.txt", `# the site\n${SINGLE}\n\n${PLAIN} # and this\n`);
+  const pulled = await fixture.crpe("pull", "missing:1", "-f", "images.txt", "--data=source", "--offline", "--json");
+  assertEquals(pulled.code, 1);
+  assertEquals(
+    JSON.parse(pulled.stdout).map((it: Record<string, unknown>) => it.item ?? it.reference),
+    ["missing:1", SINGLE, PLAIN],
+  );
+  assertStringIncludes(pulled.stderr, "crpe: 1 of 3 failed: missing:1\n");
+  const nothing = await fixture.crpe("pull", "--data=source", "--offline");
+  assertEquals(nothing.code, 2);
 });

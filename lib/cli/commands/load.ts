@@ -1,6 +1,8 @@
 import { type ImageEntries, openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
+import { addBlob } from "../../store/add_blob.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -29,7 +31,12 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const store = new DiskStore(data, { warn: createWarning(io), isHashing: true });
   const run = async (where: string) => {
     const progress = createProgress(io, "load", { quiet: invocation.isSet("quiet") });
-    const options = { what: nameOfBundle(where), name, onProgress: (bytes: number) => progress.update(bytes) };
+    const options = {
+      what: nameOfBundle(where),
+      name,
+      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
+      onProgress: (bytes: number) => progress.update(bytes),
+    };
     const loaded = await loadImages(await openEntries(where, io), store, options).finally(() => progress.finish());
     if (!asJson) {
       for (const { reference, digest, size } of loaded) {

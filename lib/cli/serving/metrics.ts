@@ -136,6 +136,13 @@ export class Metrics {
   }
 }
 
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** Returns the label for the method of a request. A client may send any word as a method: unknown ones are `other`. */
+export function methodLabel(method: string): string {
+  return METHODS.has(method) ? method : "other";
+}
+
 function formatDistribution(name: string, { labels, counts, sum }: Distribution, isOpenMetrics: boolean): string[] {
   let total = 0;
   const buckets = counts.map((count, i) => {
@@ -164,13 +171,6 @@ function limitLabels(series: ReadonlyMap<string, unknown>, labels: Labels): Labe
 
 function entriesOf<Name extends string>(texts: Readonly<Record<Name, string>>): [Name, string][] {
   return Object.entries(texts) as [Name, string][];
-}
-
-const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
-
-/** Returns the label for the method of a request. A client may send any word as a method: unknown ones are `other`. */
-export function methodLabel(method: string): string {
-  return METHODS.has(method) ? method : "other";
 }
 
 function formatLabels(labels: Labels): string {
