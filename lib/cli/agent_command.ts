@@ -20,12 +20,6 @@ export const AGENT_COMMAND: Command = {
       value: "FILE",
       summary: "file with the token that imports need [generated at the first start, in the data folder]",
     },
-    {
-      name: "host-name",
-      value: "NAME",
-      isRepeatable: true,
-      summary: "answer requests for this name or address too [this machine's names and addresses]",
-    },
     { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
     { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
     {
@@ -34,6 +28,7 @@ export const AGENT_COMMAND: Command = {
       summary: "how often the manifests are compared with other servers; 0: never [60s]",
     },
     { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
+    FLAG.pendingTtl,
     FLAG.pendingTtl,
     ...UPSTREAM_FLAGS,
     ...SERVE_FLAGS,

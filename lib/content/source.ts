@@ -110,12 +110,18 @@ export interface ContentCatalog extends ContentSource {
   typeOfManifest?(repo: string, digest: Digest): Promise<string | undefined>;
 }
 
+/** A manifest to store. */
+export interface NewManifest extends Descriptor {
+  /** Set for one that was fetched from an upstream: it grants its repository none of the blobs that it names. */
+  readonly isFetched?: true;
+}
+
 /** A writable source. Each write is atomic: durable when its promise resolves, and without effect when it rejects. */
 export interface ContentStore extends ContentSource {
   /** Stores a blob if it has the size and digest of `expected`. Reads `body` to its end or cancels it. */
   writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void>;
-  /** Stores a manifest, and links the blobs that it references to the repository. */
-  writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void>;
+  /** Stores a manifest. Links the blobs that it references to the repository, unless it was fetched. */
+  writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void>;
   /** Points a tag at a manifest of the repository. */
   tag(repo: string, tag: string, digest: Digest): Promise<void>;
 }

@@ -159,7 +159,15 @@ async function answerBlob(catalog: ContentCatalog, route: BlobRoute, request: Re
   const opened = await catalog.openBlob(repo, digest, range);
   if (opened === undefined) return await answerManifestAsBlob(catalog, route, request);
   const { size, start, length, body, outcome = "hit" } = opened;
-  const answer = { status: 200, headers: await blobHeaders(catalog, route, length), body, length, outcome };
+  let responseHeaders: Record<string, string>;
+  try {
+    responseHeaders = await blobHeaders(catalog, route, length);
+  } catch (error) {
+    // The response is an error, and nothing else will read the body, nor close its file or its download.
+    await body.cancel(error).catch(() => {});
+    throw error;
+  }
+  const answer = { status: 200, headers: responseHeaders, body, length, outcome };
   if (range === undefined) return answer;
   answer.headers["content-range"] = `bytes ${start}-${start + length - 1}/${size}`;
   return { ...answer, status: 206 };

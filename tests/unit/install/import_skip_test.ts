@@ -119,7 +119,10 @@ Deno.test("[43] importBundle() detects a jump to a wrong position, because no he
   const bytes = TAR.slice();
   // The header of the first large layer is changed to a smaller size.
   const name = `blobs/sha256/${LAYERS[0]!.descriptor.digest.slice(7)}`;
-  const at = new TextDecoder("latin1").decode(bytes).indexOf(name);
+  const text = new TextDecoder("latin1").decode(bytes);
+  let at = text.indexOf(name);
+  // manifest.json names the blobs too, but not at the start of a block.
+  while (at % 512 !== 0) at = text.indexOf(name, at + 1);
   bytes.set(new TextEncoder().encode((SIZES[0]! - 512).toString(8).padStart(11, "0")), at + 124);
   const store = await makeStore();
   await assertRejects(() => importBundle(new FileSource(new CountedFile(bytes)), store), CorruptError);

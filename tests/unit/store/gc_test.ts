@@ -336,7 +336,7 @@ for (const untagged of [false, true]) {
         await Promise.all(
           images.slice(at, at + 4).map(async ({ tag, root, manifest, blobs }) => {
             assertEquals((await cache.resolve(REPO, tag))?.digest, root.descriptor.digest);
-            assertEquals(await cache.resolve(REPO, manifest.descriptor.digest), manifest.descriptor);
+            assertEquals((await cache.resolve(REPO, manifest.descriptor.digest))?.digest, manifest.descriptor.digest);
             assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
             for (const { descriptor } of blobs) await cache.fetchBlob(REPO, descriptor);
           }),
