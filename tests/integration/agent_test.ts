@@ -125,7 +125,7 @@ Deno.test("the agent keeps its own token across restarts, and accepts another on
   const refused: [text: string, mode: number, reason: string][] = [
     ["", 0o600, "it is empty"],
     ["\n", 0o600, "it is empty"],
-    ["two words\n", 0o600, "one word"],
+    ["two words\n", 0o600, "it must contain one word"],
     ["x\n", 0o600, "the token is too short"],
     ["another-token\n", 0o644, "every user may read it"],
     ["another-token\n", 0o620, "others than its owner may write it"],
