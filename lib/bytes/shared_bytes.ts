@@ -44,9 +44,11 @@ export class SharedResults<Result extends WithBytes> {
   }
 
   #read(entry: Entry<Result>, compute: () => Promise<Result>): Promise<Result> {
-    const { running } = entry;
+    const { running, next } = entry;
+    // Also for the moment in which `running` has ended and `next` has not started.
+    if (next !== undefined) return next;
     if (running === undefined) return entry.running = this.#run(entry, compute);
-    return entry.next ??= running.catch(() => {}).then(() => {
+    return entry.next = running.catch(() => {}).then(() => {
       delete entry.next;
       return entry.running = this.#run(entry, compute);
     });
