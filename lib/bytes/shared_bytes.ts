@@ -1,4 +1,4 @@
-import { PIECE_BYTES } from "./memory_budget.ts";
+import { SMALLEST_CHUNK_BYTES } from "./chunk_budget.ts";
 
 /** A result with bytes that many responses may send. */
 export interface WithBytes {
@@ -44,9 +44,11 @@ export class SharedResults<Result extends WithBytes> {
   }
 
   #read(entry: Entry<Result>, compute: () => Promise<Result>): Promise<Result> {
-    const { running } = entry;
+    const { running, next } = entry;
+    // Also for the moment in which `running` has ended and `next` has not started.
+    if (next !== undefined) return next;
     if (running === undefined) return entry.running = this.#run(entry, compute);
-    return entry.next ??= running.catch(() => {}).then(() => {
+    return entry.next = running.catch(() => {}).then(() => {
       delete entry.next;
       return entry.running = this.#run(entry, compute);
     });
@@ -70,11 +72,11 @@ export class SharedResults<Result extends WithBytes> {
  *
  * @param onEnd called once when the last bytes were read, or the stream was cancelled
  */
-export function streamBytes(bytes: Uint8Array, onEnd: () => void = () => {}): ReadableStream<Uint8Array> {
+export function streamCopies(bytes: Uint8Array, onEnd: () => void = () => {}): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>({
     pull(controller) {
-      const piece = bytes.slice(at, at + PIECE_BYTES);
+      const piece = bytes.slice(at, at + SMALLEST_CHUNK_BYTES);
       controller.enqueue(piece);
       at += piece.length;
       if (at < bytes.length) return;
