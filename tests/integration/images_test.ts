@@ -1,4 +1,5 @@
 import { ImagePins } from "../../lib/install/image_pins.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
 import { openCacheLimit } from "../../lib/cli/wiring/open_cache_limit.ts";
 import { listTaggedImages } from "../../lib/store/list_images.ts";
 import { blobPath, partialPath } from "../../lib/store/layout.ts";
@@ -59,6 +60,21 @@ Deno.test("crpe images rm removes nothing that a package needs, or that is pinne
   assertEquals(await namesIn(fixture), [PLAIN, JOB, WEB]);
   assertEquals((await fixture.crpe("images", "unpin", PLAIN, "--data=source")).code, 0);
   assertEquals((await fixture.crpe("images", "rm", PLAIN, "--data=source")).code, 0);
+});
+
+Deno.test("crpe images rm waits for an installation or a pin in progress, and then keeps what it needs", async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  const root = `${fixture.folder.path}/source`;
+  let removing: ReturnType<typeof fixture.crpe>;
+  {
+    using _lock = await new PackageRecords(root).lock();
+    removing = fixture.crpe("images", "rm", JOB, "--data=source");
+    // Without the lock, it ends in this time.
+    await Promise.race([removing, new Promise((resolve) => setTimeout(resolve, 1000))]);
+    await new ImagePins(root).write([JOB]);
+  }
+  const { code, stderr } = await removing;
+  assertEquals([code, await namesIn(fixture)], [3, [PLAIN, JOB, WEB]], stderr);
 });
 
 Deno.test("images that are pinned at the same time are all pinned", async () => {
