@@ -178,9 +178,9 @@ async function checkWritable(records: PackageRecords, name: string): Promise<voi
 }
 
 async function listOthers(records: PackageRecords, id: PackageId): Promise<KubePkg[]> {
-  const others = (await records.list()).map(packageIdOf).filter((other) => !isSamePackage(other, id));
+  const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), id));
   const releases = await Promise.all(others.map(async (other) => {
-    return [await records.read(other), ...await records.listHistory(other)].filter((it) => it !== undefined);
+    return [other, ...await records.listHistory(packageIdOf(other))];
   }));
   return releases.flat();
 }
