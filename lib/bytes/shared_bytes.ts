@@ -14,6 +14,8 @@ interface Entry<Result> {
 }
 
 const MAX_ENTRIES = 1000;
+// Entries outlive their calls, and a URL may have 64 KiB: that of a longer key is removed after its last call.
+const MAX_KEY_LENGTH = 256;
 
 /**
  * Shares the work of large results. For any number of callers, and however slowly the bytes are sent, a result is computed
@@ -33,7 +35,12 @@ export class SharedResults<Result extends WithBytes> {
     if (this.#entries.size >= MAX_ENTRIES) this.#prune();
     const entry = this.#entries.get(key) ?? {};
     this.#entries.set(key, entry);
-    return await this.#read(entry, compute);
+    try {
+      return await this.#read(entry, compute);
+    } finally {
+      const isOver = entry.running === undefined && entry.next === undefined;
+      if (isOver && key.length > MAX_KEY_LENGTH && this.#entries.get(key) === entry) this.#entries.delete(key);
+    }
   }
 
   // An entry is tiny, so those without bytes are removed only when there are many.
