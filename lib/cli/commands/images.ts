@@ -9,10 +9,12 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   if (invocation.isSet("partial")) return await printPartial(data, invocation.isSet("json"), io);
   const pins = new Set(await new ImagePins(data).list());
   const tagged = await listTaggedImages(new DiskStore(data, { warn: createWarning(io), isReadOnly: true }));

@@ -17,6 +17,7 @@ import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { printWarnings } from "../console/warning_text.ts";
+import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 
@@ -27,6 +28,8 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const names = await listNames(invocation, io);
   names.forEach(readReference);
+  await warnOfData(settings.data, io, { isReading: false });
+  reportWriter(settings.data, io);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
   // A pull is also the way to replace corrupt content, so what the store has is hashed.

@@ -8,6 +8,7 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
@@ -71,6 +72,7 @@ export async function serveRegistry(
   using folder = await takeDataFolder(settings.data);
   const isReadOnly = folder === undefined;
   const warn = (message: string) => log.write("warning", message);
+  await warnOfData(settings.data, io, { isReading: false, warn });
   if (isReadOnly) warn(`${settings.data} cannot be written; existing content is served, nothing is added`);
   const observer = new Observer({
     log,
