@@ -1,3 +1,4 @@
+import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
@@ -145,7 +146,8 @@ async function write(
 ): Promise<Packed> {
   if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
   if (maxBytes === undefined) {
-    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), options);
+    const { size } = layOutBundle(pack);
+    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), { ...options, size });
     return { file: path, ...written };
   }
   const stem = path.replace(/\.(?:tgz|tar\.gz)$/, "");
