@@ -119,15 +119,14 @@ export async function serveRegistry(
     warn,
     hasTls: tls !== undefined,
     address,
-    onRefused: ({ method, status }) => {
-      observer.onResponse({ method, kind: undefined, repo: undefined, status, bytes: 0, isAborted: false });
-    },
+    onRefused: observer.onRefused,
   });
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges)), hostNames), {
+  const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
+  await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
