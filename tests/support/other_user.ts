@@ -1,6 +1,6 @@
 import { type CrpeOptions, denoFolder } from "./crpe_process.ts";
 
-/** The user without rights that tests of root run crpe as: `nobody`. */
+/** The user without rights as whom tests of root run crpe. */
 export const OTHER_USER = 65534;
 
 /**

@@ -99,7 +99,7 @@ Deno.test({
   ignore: !isCached,
   fn: async () => {
     await using folder = await TestFolder.create();
-    const script = new URL("generate.js", FIXTURES).pathname;
+    const script = new URL("generate.ts", FIXTURES).pathname;
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "-q", "--no-lock", "--cached-only", script, `npm:prom-client@${PROM_CLIENT}`, folder.path],
     }).output();
