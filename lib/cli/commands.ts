@@ -1,9 +1,9 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
-import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
-import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
-import { PACKAGES_COMMAND } from "./packages_command.ts";
+import { IMAGES_COMMAND, LOAD_COMMAND, PULL_COMMAND, SAVE_COMMAND, TAGS_COMMAND } from "./image_commands.ts";
+import { PACK_COMMAND } from "./pack_command.ts";
+import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
@@ -20,27 +20,8 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
   AGENT_COMMAND,
-  {
-    name: "pull",
-    operands: "IMAGE…",
-    summary: "pull images into the store",
-    interrupted: "what was received is kept; run the same command again to resume",
-    details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
-    arity: [0, Infinity],
-    flags: [
-      FLAG.data,
-      {
-        name: "file",
-        short: "f",
-        value: "FILE",
-        summary: "pull the images that FILE lists too, one on a line; - is standard input",
-      },
-      FLAG.platform,
-      ...UPSTREAM_FLAGS,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
-  },
+  PULL_COMMAND,
+  TAGS_COMMAND,
   PACK_COMMAND,
   {
     name: "inspect",
@@ -162,6 +143,7 @@ export const COMMANDS: readonly Command[] = [
   LOAD_COMMAND,
   SAVE_COMMAND,
   PACKAGES_COMMAND,
+  MANIFESTS_COMMAND,
   {
     name: "nodes",
     operands: "[HOST[:PORT]…]",

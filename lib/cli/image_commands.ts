@@ -1,5 +1,51 @@
 import type { Command } from "./command_line/command.ts";
-import { FLAG } from "./command_line/flags.ts";
+import { FLAG, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { PLATFORM_DETAILS } from "./pack_command.ts";
+
+/** `crpe pull` */
+export const PULL_COMMAND: Command = {
+  name: "pull",
+  operands: "IMAGE…",
+  summary: "pull images into the store",
+  interrupted: "what was received is kept; run the same command again to resume",
+  details: [
+    "Without --platform, everything that an image's index lists is pulled.",
+    PLATFORM_DETAILS,
+    "With --tags, IMAGE is one repository without a tag: nginx --tags '1.27*'. An image that fails does not stop the others.",
+  ].join("\n"),
+  arity: [0, Infinity],
+  flags: [
+    FLAG.data,
+    {
+      name: "file",
+      short: "f",
+      value: "FILE",
+      summary: "pull the images that FILE lists too, one on a line; - is standard input",
+    },
+    {
+      name: "tags",
+      value: "GLOB",
+      summary: "pull all tags of a repository that match: * is any text, ? any character",
+    },
+    FLAG.platform,
+    ...UPSTREAM_FLAGS,
+    FLAG.json,
+  ],
+  run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
+};
+
+/** `crpe tags` */
+export const TAGS_COMMAND: Command = {
+  name: "tags",
+  operands: "REPO",
+  summary: "list the tags of a repository: at its registry, or with --offline those in the store",
+  details:
+    "REPO is an image's name without a tag, such as nginx or quay.io/prometheus/node-exporter. Nothing is stored.",
+  interrupted: "nothing was changed",
+  arity: [1, 1],
+  flags: [FLAG.data, ...UPSTREAM_FLAGS, FLAG.json],
+  run: async (invocation, io) => (await import("./commands/tags.ts")).runTags(invocation, io),
+};
 
 /** `crpe images` and its subcommands. */
 export const IMAGES_COMMAND: Command = {

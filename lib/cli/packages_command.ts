@@ -97,3 +97,27 @@ export const PACKAGES_COMMAND: Command = {
   ],
   run: async (invocation, io) => (await import("./commands/packages.ts")).runPackages(invocation, io),
 };
+
+/** `crpe manifests` */
+export const MANIFESTS_COMMAND: Command = {
+  name: "manifests",
+  operands: "PKG.tgz|NAME",
+  summary: "print the Kubernetes objects of a bundle or of an installed package, or write them as a Helm chart",
+  interrupted: "a chart that was being written is not complete; remove its folder and run the same command again",
+  details: [
+    "The objects are a YAML stream, in the order in which they are handed over, with their namespaces. PKG.tgz is a file, or",
+    "- for standard input; NAME is an installed package, or NAMESPACE/NAME. Among the objects may be Secrets: the files of a",
+    "chart can be read by their owner only. With --json, the objects are one List.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    {
+      name: "helm",
+      value: "DIR",
+      summary: "write a Helm chart with the same objects to DIR, a new or an empty folder",
+    },
+    FLAG.json,
+  ],
+  run: async (invocation, io) => (await import("./commands/manifests.ts")).runManifests(invocation, io),
+};

@@ -4,11 +4,11 @@ import { repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { runSeveral } from "../console/several.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe images pin` */
 export async function runPinImages(invocation: Invocation, io: Io): Promise<number> {

@@ -7,12 +7,12 @@ import { forgetImages } from "../../store/forget_images.ts";
 import { collectGarbage } from "../../store/gc.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe images rm` */
 export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {

@@ -7,6 +7,7 @@ import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -15,7 +16,6 @@ import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {

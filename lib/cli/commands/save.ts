@@ -8,6 +8,7 @@ import { formatReference } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -15,7 +16,6 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe save` */
 export async function runSave(invocation: Invocation, io: Io): Promise<number> {
