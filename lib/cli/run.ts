@@ -2,7 +2,7 @@ import { findCommand, findKnownCommand } from "./command_line/find_command.ts";
 import { formatCommandHelp, formatProgramHelp } from "./command_line/help.ts";
 import { parseCommandLine } from "./command_line/parse_command_line.ts";
 import { COMMANDS } from "./commands.ts";
-import { describeError, exitStatusOf, paint } from "./console/describe_error.ts";
+import { exitStatusOf, printError } from "./console/describe_error.ts";
 import { Interruption } from "./console/interruption.ts";
 import type { Io } from "./console/io.ts";
 import { UsageError } from "./console/usage_error.ts";
@@ -13,9 +13,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(args, io);
   } catch (error) {
-    io.err(`${paint("crpe:", "red", io)} ${describeError(error)}\n`);
+    printError(error, io, args.includes("--debug"));
     if (error instanceof UsageError) io.err(`See crpe ${commandNameOf(args)}--help.\n`);
-    if (args.includes("--debug") && error instanceof Error) io.err(`${formatStack(error)}\n`);
     return exitStatusOf(error);
   }
 }
@@ -53,9 +52,4 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
 function commandNameOf(args: readonly string[]): string {
   const command = findKnownCommand(COMMANDS, args);
   return command === undefined ? "" : `${command.name} `;
-}
-
-function formatStack(error: Error): string {
-  const cause = error.cause instanceof Error ? `\nCaused by: ${formatStack(error.cause)}` : "";
-  return `${error.stack ?? error.message}${cause}`;
 }

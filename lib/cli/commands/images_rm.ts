@@ -12,7 +12,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 
 /** `crpe images rm` */
 export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
@@ -20,11 +20,11 @@ export async function runRemoveImages(invocation: Invocation, io: Io): Promise<n
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
   invocation.arguments.forEach(readReference);
   let removed = 0;
-  const run = async (name: string) => {
+  const run = async (name: string, report: ReportResult) => {
     const reference = await removeOne(name, data, dryRun);
     removed++;
     if (!asJson) io.out(`${dryRun ? "would remove" : "removed"} ${reference}\n`);
-    return [{ reference, removed: !dryRun }];
+    report({ reference, removed: !dryRun });
   };
   const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
   if (dryRun || removed === 0) return status;

@@ -16,7 +16,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, formatItem, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
@@ -39,7 +39,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const resolver = new ImageResolver(source, choice, "pull");
   const asJson = invocation.isSet("json");
   let number = 0;
-  const run = async (name: string) => {
+  const run = async (name: string, report: ReportResult) => {
     const image = await resolver.resolve(toPackageImage(readReference(name)));
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
     const progress = createProgress(io, "pull", {
@@ -65,7 +65,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
         `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
       );
     }
-    return [summary];
+    report(summary);
   };
   const status = await runSeveral(names, io, { run, asJson, isDebug: invocation.isSet("debug") });
   return isPartial ? Math.max(status, 1) : status;
