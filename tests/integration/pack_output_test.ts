@@ -114,7 +114,7 @@ Deno.test("pack --split refuses a size that is too small, and names the smallest
     await fixture.crpe("pack", "large.json", "--data=source", "--offline", ...flags);
   const { code, stderr } = await pack("--split=2000B", "-o", "out.tgz");
   assertEquals(code, 2);
-  const smallest = /Cannot split into parts of 2000 bytes: the smallest size that works here is (\S+)/.exec(stderr)
+  const smallest = /Cannot split into parts of 2\.0 KiB: the smallest size that works here is (\S+)/.exec(stderr)
     ?.[1];
   assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("out.")), []);
   const works = await pack(`--split=${smallest}`, "-o", "out.tgz");
