@@ -52,6 +52,7 @@ export const IMAGES_COMMAND: Command = {
   name: "images",
   operands: "",
   summary: "list the images in the store; remove, pin or measure them",
+  interrupted: "nothing was changed",
   details: [
     "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed two weeks",
     "after it was last written to, or at once by crpe gc --partial.",
@@ -63,6 +64,8 @@ export const IMAGES_COMMAND: Command = {
       name: "rm",
       operands: "IMAGE…",
       summary: "remove images from the store, and free their space",
+      interrupted:
+        "images that were named as removed are gone; run the same command for the others, and crpe gc to free the space",
       details: [
         "An image that a package needs (also one that is kept for a rollback), or that is pinned, is refused (exit status 3).",
         "Content that other images have stays.",
@@ -75,6 +78,7 @@ export const IMAGES_COMMAND: Command = {
       name: "du",
       operands: "",
       summary: "show the disk space of each image, and what it shares with others",
+      interrupted: "nothing was changed",
       arity: [0, 0],
       flags: [FLAG.data, FLAG.json],
       run: async (invocation, io) => (await import("./commands/images_du.ts")).runImageUsage(invocation, io),
@@ -83,6 +87,7 @@ export const IMAGES_COMMAND: Command = {
       name: "pin",
       operands: "IMAGE…",
       summary: "protect images from eviction by the size limit (--cache-max)",
+      interrupted: "not every image may be pinned; run the same command again",
       arity: [1, Infinity],
       flags: [FLAG.data, FLAG.json],
       run: async (invocation, io) => (await import("./commands/images_pin.ts")).runPinImages(invocation, io),
@@ -91,6 +96,7 @@ export const IMAGES_COMMAND: Command = {
       name: "unpin",
       operands: "IMAGE…",
       summary: "allow the eviction of pinned images again",
+      interrupted: "not every image may be unpinned; run the same command again",
       arity: [1, Infinity],
       flags: [FLAG.data, FLAG.json],
       run: async (invocation, io) => (await import("./commands/images_pin.ts")).runUnpinImages(invocation, io),

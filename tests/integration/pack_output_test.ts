@@ -163,7 +163,10 @@ Deno.test("pack keeps its partial file when it is interrupted, and refuses a sec
       pack.kill(signal);
       const { code, stderr } = await pack.finished;
       assertEquals(code, status);
-      assertEquals(stderr, "crpe: the data packed so far is kept; run the same command again to resume\n");
+      assertEquals(
+        stderr,
+        "crpe: interrupted; what was downloaded, or written to a file, is kept; run the same command again to resume\n",
+      );
       assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();

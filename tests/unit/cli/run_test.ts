@@ -48,6 +48,16 @@ for (const { name, flags, subcommands = [] } of ALL) {
   });
 }
 
+Deno.test("ctrl-C says what stays and how to go on, in one line, in every command that is no server", () => {
+  const texts = ALL.map(({ name, interrupted }) => [name, interrupted] as const);
+  assertEquals(texts.filter(([, text]) => text === undefined).map(([name]) => name), ["registry", "agent"]);
+  const wrong = texts.filter(([, text]) => {
+    if (text === undefined || text === "nothing was changed") return false;
+    return !/^[a-z][^\n.]{20,112}[^.\n]$/.test(text) || !/; (run|remove) /.test(text);
+  });
+  assertEquals(wrong, []);
+});
+
 for (
   const [what, args, message] of [
     ["an empty command line", [], ""],
