@@ -10,8 +10,6 @@ import type { BundleOutput } from "./write_bundle.ts";
 
 /** Options for writing a bundle file. */
 export interface WriteBundleOptions {
-  /** Called when writing starts. From then on, a partial file remains when the process ends or writing fails. */
-  readonly onBegin?: () => void;
   /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
   readonly onKept?: (bytes: number) => void;
 }
@@ -41,7 +39,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { onBegin, onKept }: WriteBundleOptions = {},
+  { onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -55,7 +53,6 @@ export async function writeBundleFile<T>(
   const temporary = `${folder === "/" ? "" : folder}/.${target.slice(target.lastIndexOf("/") + 1)}.partial`;
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);
-  onBegin?.();
   try {
     const result = await write({ ...createSink(file, path), partial: createPartialFile(file) });
     await file.sync();

@@ -1,9 +1,9 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
-import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
-import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
-import { PACKAGES_COMMAND } from "./packages_command.ts";
+import { IMAGES_COMMAND, LOAD_COMMAND, PULL_COMMAND, SAVE_COMMAND, TAGS_COMMAND } from "./image_commands.ts";
+import { PACK_COMMAND } from "./pack_command.ts";
+import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
@@ -11,6 +11,7 @@ export const COMMANDS: readonly Command[] = [
     name: "registry",
     operands: "",
     summary: "serve the pull-only registry with its pull-through cache",
+    interrupted: undefined,
     details: [
       "Clients pull HOST/PATH:TAG as ADDRESS/HOST/PATH:TAG, or use this registry as a mirror of HOST.",
       "Without --upstream, the well-known public registries are pulled through under their own names.",
@@ -20,32 +21,14 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
   AGENT_COMMAND,
-  {
-    name: "pull",
-    operands: "IMAGE…",
-    summary: "pull images into the store",
-    interrupted: "what was received is kept; run the same command again to resume",
-    details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
-    arity: [0, Infinity],
-    flags: [
-      FLAG.data,
-      {
-        name: "file",
-        short: "f",
-        value: "FILE",
-        summary: "pull the images that FILE lists too, one on a line; - is standard input",
-      },
-      FLAG.platform,
-      ...UPSTREAM_FLAGS,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
-  },
+  PULL_COMMAND,
+  TAGS_COMMAND,
   PACK_COMMAND,
   {
     name: "inspect",
     operands: "PKG.tgz",
     summary: "show the content of a bundle, reading only its first entry",
+    interrupted: "nothing was changed",
     arity: [1, 1],
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
@@ -162,6 +145,7 @@ export const COMMANDS: readonly Command[] = [
   LOAD_COMMAND,
   SAVE_COMMAND,
   PACKAGES_COMMAND,
+  MANIFESTS_COMMAND,
   {
     name: "nodes",
     operands: "[HOST[:PORT]…]",
@@ -187,6 +171,7 @@ export const COMMANDS: readonly Command[] = [
     name: "version",
     operands: "",
     summary: "print the version, the commit and the runtime",
+    interrupted: "nothing was changed",
     arity: [0, 0],
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./commands/version.ts")).runVersion(invocation, io),
@@ -196,6 +181,7 @@ export const COMMANDS: readonly Command[] = [
     operands: "CLIENT",
     values: ["k3s", "containerd", "crio", "podman", "docker"],
     summary: "print or install the configuration that makes a client pull from crpe",
+    interrupted: "files that were changed have a backup; run the same command again, or with --remove to restore them",
     details: [
       "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
       "configuration is printed. If the mirror fails, clients fall back to the registry itself.",
@@ -249,6 +235,7 @@ export const COMMANDS: readonly Command[] = [
     name: "status",
     operands: "[URL]",
     summary: "show what a running server does: connections, hits and misses, sizes, upstreams",
+    interrupted: "nothing was changed",
     details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
     arity: [0, 1],
     flags: [{ name: "watch", summary: "show it again every two seconds, until ctrl-C" }, FLAG.json],
@@ -259,6 +246,7 @@ export const COMMANDS: readonly Command[] = [
     operands: "SHELL",
     values: ["bash", "zsh", "fish"],
     summary: "print the completion of crpe's command line for bash, zsh or fish",
+    interrupted: "nothing was changed",
     details: "The completion runs without crpe: print it again after an update. The archive of a release has it too.",
     arity: [1, 1],
     flags: [],

@@ -66,15 +66,14 @@ export class DiskStore implements PieceStore {
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
-    const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } =
-      options;
+    const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES } = options;
     this.#root = root;
     this.#files = files;
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     const health = this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath, health });
-    const blobs = this.#blobs = new HeldBlobs({ root, files, warn, isHashing, isReadOnly });
+    const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn });
     const manifests = this.#manifests = new ManifestFiles({
       ...{ root, links, blobs, health, cacheBytes, warn, temporaryPath },
     });
@@ -162,7 +161,7 @@ export class DiskStore implements PieceStore {
   async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
       const read = (tag: string) => this.#links.read(tagLinkPath(name, tag));
-      const tags = (await this.#listTagFolders(name)).sort();
+      const tags = await this.#listTagFolders(name);
       if (tags.some(read)) {
         const { entries, isMore } = takePage(tags, options, (tag) => read(tag) !== undefined);
         return { tags: entries, isMore };
@@ -174,16 +173,19 @@ export class DiskStore implements PieceStore {
 
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
-    const found: { tag: string; digest: Digest }[] = [];
-    for (const tag of await this.#listTagFolders(repo)) {
+    return (await this.#listTagFolders(repo)).flatMap((tag) => {
       const digest = this.#links.read(tagLinkPath(repo, tag));
-      if (digest !== undefined) found.push({ tag, digest });
-    }
-    return found.sort((a, b) => a.tag < b.tag ? -1 : 1);
+      return digest === undefined ? [] : [{ tag, digest }];
+    });
+  }
+
+  /** Returns when such a tag was set to its digest. */
+  dateOfTag(repo: string, tag: string): Date | undefined {
+    return this.#links.dateOf(tagLinkPath(repo, tag));
   }
 
   async #listTagFolders(repo: string): Promise<string[]> {
-    return (await listFolder(this.#path(tagsPath(repo))) ?? []).map(({ name }) => name).filter(isTag);
+    return (await listFolder(this.#path(tagsPath(repo))) ?? []).map(({ name }) => name).filter(isTag).sort();
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {
