@@ -18,6 +18,8 @@ export interface TokenSourceOptions {
   /** Sends a request to a token server. */
   readonly tokenFetch: Fetch;
   readonly checkAddress: AddressCheck;
+  /** Whether content is pushed, so that a token must allow that too. */
+  readonly isPush?: boolean | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
   /** In milliseconds; see `StallGuard`. */
@@ -131,7 +133,7 @@ export class TokenSource {
     const request = {
       realm,
       service: challenge.parameters.get("service") || undefined,
-      scope: scopeOf(challenge, repository),
+      scope: scopeOf(challenge, repository, this.#options.isPush === true),
       credential,
       registryHost: asker.host,
     };
@@ -171,7 +173,14 @@ export function serverOf({ scheme, parameters }: Challenge): string {
   return [scheme, parameters.get("realm") ?? "", parameters.get("service") ?? ""].join(" ");
 }
 
-// An empty scope means the same as no scope: the client must determine it.
-function scopeOf({ parameters }: Challenge, repository: string): string | undefined {
-  return parameters.get("scope") || (repository === "" ? undefined : `repository:${repository}:pull`);
+// An empty scope means the same as no scope: the client must determine it. A token for a push is requested at once, where
+// the challenge of a HEAD asks only for a pull; the other repositories of a challenge are those that blobs are mounted from.
+function scopeOf({ parameters }: Challenge, repository: string, isPush: boolean): string | undefined {
+  const given = parameters.get("scope");
+  if (repository === "") return given || undefined;
+  if (!isPush) return given || `repository:${repository}:pull`;
+  const scopes = given?.split(" ").filter((scope) => scope !== "") ?? [];
+  if (scopes.length > 0 && !scopes.some((scope) => scope.startsWith("repository:"))) return given;
+  const others = scopes.filter((scope) => !scope.startsWith(`repository:${repository}:`));
+  return [`repository:${repository}:pull,push`, ...others].join(" ");
 }
