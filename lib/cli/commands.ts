@@ -1,7 +1,7 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
-import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
+import { COPY_COMMAND, IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
 import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -161,6 +161,7 @@ export const COMMANDS: readonly Command[] = [
   IMAGES_COMMAND,
   LOAD_COMMAND,
   SAVE_COMMAND,
+  COPY_COMMAND,
   PACKAGES_COMMAND,
   {
     name: "nodes",

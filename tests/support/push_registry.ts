@@ -38,6 +38,8 @@ const ROUTE = /^\/v2\/(.+)\/(blobs\/uploads|blobs|manifests)\/([^/]*)$/;
 export class PushRegistry {
   /** `PATH digest` → content. */
   readonly blobs = new Map<string, Uint8Array>();
+  /** `PATH tag or digest` → manifest. */
+  readonly manifests = new Map<string, Uint8Array>();
   /** `METHOD kind`, in order: `PATCH blobs/uploads`. */
   readonly requests: string[] = [];
   /** The number of bytes of bodies that were received. */
@@ -62,22 +64,31 @@ export class PushRegistry {
       const blob = this.blobs.get(`${name} ${last}`);
       return new Response(null, blob ? { headers: { "content-length": `${blob.length}` } } : { status: 404 });
     }
+    if (kind === "manifests") return await this.#answerManifest(request, `${name} ${last}`);
     if (method === "POST") return this.#begin(url, name);
     const upload = this.#uploads.get(last);
     if (upload === undefined || url.searchParams.get("state") !== "a+b") return error(404, "BLOB_UPLOAD_UNKNOWN");
     if (method === "GET") return this.#accepted(url, last, 204);
     const fault = this.fault(++this.#bodies);
-    const body = new Uint8Array(await request.arrayBuffer());
+    const { body, isCut } = await readBody(request);
     if (fault?.drops) this.#uploads.delete(last);
     if (fault?.drops) return error(404, "BLOB_UPLOAD_UNKNOWN");
     if (fault?.status !== undefined) return new Response(null, { status: fault.status, headers: fault.headers ?? {} });
     const answer = this.#take({ url, upload, id: last, method, range: request.headers.get("content-range") }, {
       body: body.subarray(0, fault?.cutAfter ?? body.length),
-      isCut: fault?.cutAfter !== undefined,
+      isCut: isCut || fault?.cutAfter !== undefined,
     });
-    if (fault?.cutAfter !== undefined || fault?.losesAnswer) throw new TypeError("connection reset by peer");
+    if (isCut || fault?.cutAfter !== undefined || fault?.losesAnswer) throw new TypeError("connection reset by peer");
     return answer;
   };
+
+  async #answerManifest(request: Request, key: string): Promise<Response> {
+    if (request.method === "PUT") this.manifests.set(key, new Uint8Array(await request.arrayBuffer()));
+    const bytes = this.manifests.get(key);
+    if (bytes === undefined) return error(404, "MANIFEST_UNKNOWN");
+    const headers = { "docker-content-digest": computeDigest(bytes) };
+    return new Response(null, { status: request.method === "PUT" ? 201 : 200, headers });
+  }
 
   #begin(url: URL, name: string): Response {
     const [digest, from] = [url.searchParams.get("mount"), url.searchParams.get("from")];
@@ -127,6 +138,17 @@ export class PushRegistry {
         ...(minChunk === undefined ? {} : { "oci-chunk-min-length": `${minChunk}` }),
       },
     });
+  }
+}
+
+// Of a connection that is cut, a registry keeps what it has received.
+async function readBody(request: Request): Promise<{ body: Uint8Array<ArrayBuffer>; isCut: boolean }> {
+  let body = new Uint8Array(0);
+  try {
+    for await (const piece of request.body ?? []) body = concat(body, piece);
+    return { body, isCut: false };
+  } catch {
+    return { body, isCut: true };
   }
 }
 
