@@ -1,9 +1,11 @@
+import type { Endpoint } from "./endpoints.ts";
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RequestLimiter } from "./transport/request_limiter.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
 import type { RuntimeFetch } from "./transport/middleware.ts";
 import type { AddressClient } from "./transport/send_to_address.ts";
 import type { AddressCheck } from "./trust/address_check.ts";
+import type { Credential } from "./trust/docker_config.ts";
 
 /** The time-outs of requests to an upstream, in milliseconds. */
 export interface Timeouts {
@@ -42,6 +44,23 @@ export interface ClientContext {
   readonly onEvent?: OnUpstreamEvent | undefined;
   /** Aborts every request. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What an `EndpointClient` is for. */
+export interface ClientOptions {
+  /** The host of the image reference: `docker.io`. */
+  readonly registryHost: string;
+  readonly endpoint: Endpoint;
+  /** Whether the upstream has other endpoints. */
+  readonly isOneOfSeveral: boolean;
+  /** Whether content is pushed: tokens are requested for that too. */
+  readonly isPush?: boolean | undefined;
+  /**
+   * Returns the credential for a repository; called for each request.
+   *
+   * @param path the repository on its registry, without the prefix of the endpoint; empty for none
+   */
+  readonly credentialFor: (path: string) => Credential | undefined;
 }
 
 /** A request to an endpoint. */

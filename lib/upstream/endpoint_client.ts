@@ -1,7 +1,7 @@
 import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
-import type { AnswerHead, ClientContext, EndpointRequest, WholeAnswer } from "./client_context.ts";
-import { type Endpoint, prefixOf } from "./endpoints.ts";
+import type { AnswerHead, ClientContext, ClientOptions, EndpointRequest, WholeAnswer } from "./client_context.ts";
+import { prefixOf } from "./endpoints.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { EndpointHealth } from "./transport/endpoint_health.ts";
 import { type Fetch, type Middleware, withBody, withMiddleware } from "./transport/middleware.ts";
@@ -15,23 +15,6 @@ import { Authenticator } from "./trust/authenticator.ts";
 import type { Credential } from "./trust/docker_config.ts";
 import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
-
-/** What an `EndpointClient` is for. */
-export interface ClientOptions {
-  /** The host of the image reference: `docker.io`. */
-  readonly registryHost: string;
-  readonly endpoint: Endpoint;
-  /** Whether the upstream has other endpoints. */
-  readonly isOneOfSeveral: boolean;
-  /** Whether content is pushed: tokens are requested for that too. */
-  readonly isPush?: boolean | undefined;
-  /**
-   * Returns the credential for a repository; called for each request.
-   *
-   * @param path the repository on its registry, without the prefix of the endpoint; empty for none
-   */
-  readonly credentialFor: (path: string) => Credential | undefined;
-}
 
 /** Number of connections to an endpoint, unless the configuration states another one. */
 export const DEFAULT_MAX_CONNECTIONS = 16;

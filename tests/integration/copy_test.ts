@@ -6,7 +6,7 @@ import { type Distribution, startDistribution, TEST_PASSWORD } from "../support/
 import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
-import { findPeer, peerTest, runPeer } from "../support/peers.ts";
+import { peerTest, runPeer } from "../support/peers.ts";
 import { PushRegistry } from "../support/push_registry.ts";
 import { Random } from "../support/random.ts";
 
@@ -163,7 +163,7 @@ peerTest(
   },
 );
 
-Deno.test("crpe copy gets a token that allows a push, and resumes after a cut: only missing bytes are sent again", async () => {
+Deno.test("[98] crpe copy gets a token that allows a push, and resumes after a cut: only missing bytes are sent again", async () => {
   const login = { username: "engineer", password: "a-secret" };
   const registry = new PushRegistry();
   const server = Deno.serve(
@@ -205,7 +205,7 @@ Deno.test("crpe copy gets a token that allows a push, and resumes after a cut: o
 });
 
 peerTest(
-  "crpe copy begins a blob again where distribution has dropped its upload after a cut",
+  "[98] crpe copy begins a blob again where distribution has dropped its upload after a cut",
   ["docker-registry"],
   async () => {
     await using registry = await startDistribution();

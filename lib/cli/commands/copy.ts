@@ -27,7 +27,9 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const warn = createWarning(io);
   const [dryRun, asJson] = [invocation.isSet("dry-run"), invocation.isSet("json")];
   // The manifests on standard output are not mixed with results.
-  const results = manifests === "-" ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) } : io;
+  const results = manifests === "-"
+    ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) }
+    : io;
   await using sources = await openCopySources(invocation.arguments, settings.data, { io, warn });
   const { client, checkLogin } = await openPushTarget(target, {
     settings,

@@ -45,7 +45,7 @@ export function isFileOperand(operand: string): boolean {
 }
 
 /**
- * Opens the sources of all operands. Whoever gets them disposes of them.
+ * Opens the sources of all operands. The caller disposes of them.
  *
  * @param data the data folder
  * @throws {UsageError} when an operand is not valid

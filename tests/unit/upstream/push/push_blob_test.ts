@@ -133,7 +133,7 @@ const ROWS: readonly Row[] = [
 ];
 
 for (const { what, options, faults = {}, repeated, opened = 1, waits = [] } of ROWS) {
-  Deno.test(`a blob is pushed: ${what}`, async () => {
+  Deno.test(`[98] a blob is pushed: ${what}`, async () => {
     const { registry, push, ...state } = openRegistry(options);
     registry.fault = (number) => faults[number];
     const result = await push(blob, what.startsWith("413") ? { chunkBytes: 2 * MIB } : {});
@@ -171,7 +171,7 @@ Deno.test("a blob that the registry has is not sent; one of another repository i
   assertEquals((await push(new Uint8Array(0))).outcome, "sent");
 });
 
-Deno.test("a push without progress is given up after five tries, and one with progress is not", async () => {
+Deno.test("[98] a push without progress is given up after five tries, and one with progress is not", async () => {
   const stuck = openRegistry();
   stuck.registry.fault = () => ({ cutAfter: 0 });
   const error = await assertRejects(() => stuck.push(blob), Error, "the connection was cut");
@@ -186,7 +186,7 @@ Deno.test("a push without progress is given up after five tries, and one with pr
   assertEquals(slow.events.filter(({ type }) => type === "resume").length, slow.waits.length);
 });
 
-Deno.test("an upload is not sent to an address that the registry must not lead to", async () => {
+Deno.test("[98] [90] an upload is not sent to an address that the registry must not lead to", async () => {
   const rows = [
     ["http://other.example.com/up?x=1", "it sends the upload to other.example.com, which does not use https"],
     ["https://169.254.169.254/up", "which no registry uses"],
