@@ -48,18 +48,22 @@ interface Replacement {
 
 function replaceAt(root: unknown, path: FieldPath, change: Replacement): boolean {
   let parent = root;
-  for (const key of path.slice(0, -1)) parent = childOf(parent, key);
-  const key = path.at(-1);
-  if (key === undefined || typeof parent !== "object" || parent === null) return false;
-  const value = childOf(parent, key);
-  if (typeof value === "string") {
-    // Prometheus' `baseImage` has its tag in a field beside it.
-    if (isJsonObject(parent) && key === "baseImage") return replaceField(parent, "baseImage", change);
-    const text = replaceText(value, change);
-    if (text !== value) (parent as Record<string | number, unknown>)[key] = text;
-    return text !== value;
+  for (const [i, key] of path.entries()) {
+    if (typeof parent !== "object" || parent === null) return false;
+    const value = childOf(parent, key);
+    const isLast = i === path.length - 1;
+    if (typeof value === "string") {
+      // Prometheus' `baseImage` has its tag in a field beside it.
+      if (isJsonObject(parent) && key === "baseImage") return replaceBase(parent, change);
+      // The rest of the path is inside of a text: the values of a HelmChart.
+      const text = replaceText(value, change);
+      (parent as Record<string | number, unknown>)[key] = text;
+      return text !== value;
+    }
+    if (isLast) return isJsonObject(value) && replaceFields(value, change);
+    parent = value;
   }
-  return isJsonObject(value) && replaceFields(value, change);
+  return false;
 }
 
 function replaceText(text: string, { from, to }: Replacement): string {
@@ -84,8 +88,8 @@ function replaceFields(fields: Record<string, unknown>, { from, to }: Replacemen
   return replaceDigest(fields, { from, to });
 }
 
-function replaceField(fields: Record<string, unknown>, key: string, change: Replacement): boolean {
-  fields[key] = `${change.to.host}/${change.to.path}`;
+function replaceBase(fields: Record<string, unknown>, change: Replacement): boolean {
+  fields.baseImage = `${change.to.host}/${change.to.path}`;
   return replaceDigest(fields, change);
 }
 
