@@ -173,14 +173,22 @@ export function serverOf({ scheme, parameters }: Challenge): string {
   return [scheme, parameters.get("realm") ?? "", parameters.get("service") ?? ""].join(" ");
 }
 
-// An empty scope means the same as no scope: the client must determine it. A token for a push is requested at once, where
-// the challenge of a HEAD asks only for a pull; the other repositories of a challenge are those that blobs are mounted from.
+// An empty scope means the same as no scope: the client must determine it.
 function scopeOf({ parameters }: Challenge, repository: string, isPush: boolean): string | undefined {
-  const given = parameters.get("scope");
-  if (repository === "") return given || undefined;
-  if (!isPush) return given || `repository:${repository}:pull`;
-  const scopes = given?.split(" ").filter((scope) => scope !== "") ?? [];
-  if (scopes.length > 0 && !scopes.some((scope) => scope.startsWith("repository:"))) return given;
-  const others = scopes.filter((scope) => !scope.startsWith(`repository:${repository}:`));
-  return [`repository:${repository}:pull,push`, ...others].join(" ");
+  const given = parameters.get("scope") || undefined;
+  if (repository === "") return given;
+  if (!isPush) return given ?? `repository:${repository}:pull`;
+  return withPush(given?.split(" ").filter((scope) => scope !== "") ?? [], repository);
+}
+
+// The challenge of a HEAD asks for a pull alone. It may have another name for the repository; the other repositories of a
+// challenge are those that blobs are mounted from. Another kind of scope is for the whole registry: that of ECR Public is
+// `aws`.
+function withPush(scopes: readonly string[], repository: string): string {
+  const own = scopes.find((scope) => scope.startsWith(`repository:${repository}:`)) ??
+    scopes.find((scope) => scope.startsWith("repository:")) ??
+    (scopes.length === 0 ? `repository:${repository}:pull` : undefined);
+  if (own === undefined) return scopes.join(" ");
+  const actions = own.lastIndexOf(":");
+  return [`${own.slice(0, actions)}:pull,push`, ...scopes.filter((scope) => scope !== own)].join(" ");
 }
