@@ -1,7 +1,14 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
-import { IMAGES_COMMAND, LOAD_COMMAND, PULL_COMMAND, SAVE_COMMAND, TAGS_COMMAND } from "./image_commands.ts";
+import {
+  COPY_COMMAND,
+  IMAGES_COMMAND,
+  LOAD_COMMAND,
+  PULL_COMMAND,
+  SAVE_COMMAND,
+  TAGS_COMMAND,
+} from "./image_commands.ts";
 import { PACK_COMMAND } from "./pack_command.ts";
 import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -144,6 +151,7 @@ export const COMMANDS: readonly Command[] = [
   IMAGES_COMMAND,
   LOAD_COMMAND,
   SAVE_COMMAND,
+  COPY_COMMAND,
   PACKAGES_COMMAND,
   MANIFESTS_COMMAND,
   {

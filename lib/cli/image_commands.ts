@@ -148,3 +148,37 @@ export const SAVE_COMMAND: Command = {
   ],
   run: async (invocation, io) => (await import("./commands/save.ts")).runSave(invocation, io),
 };
+
+/** `crpe copy` */
+export const COPY_COMMAND: Command = {
+  name: "copy",
+  operands: "IMAGE…|FILE…",
+  summary: "push images of the store, of bundles or of archives into any registry",
+  interrupted: "what the registry has is not sent again; run the same command again to continue",
+  details: [
+    "FILE is a bundle, an archive (crpe save, skopeo oci-archive) or the folder of an OCI layout. Its name ends in .tgz,",
+    ".tar, .tar.gz or .tar.zst, or is a path (./layout). An IMAGE must be in the store: crpe pull does that.",
+    "docker.io/library/nginx:1 becomes REGISTRY/PREFIX/library/nginx:1. Blobs that the registry has are not sent; an",
+    "upload that is cut resumes where the registry allows it. One image that fails does not stop the others.",
+    "An image keeps its digest. Registries refuse an index of which manifests are missing: of an image that was packed or",
+    "pulled for some platforms, --platform pushes the manifest of one, or a new index of several, with other digests.",
+    "The login is that of docker login or podman login, or of the configuration.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    { name: "to", value: "REGISTRY", summary: "the registry, with a prefix of the names: registry.lan:5000/mirror" },
+    FLAG.data,
+    {
+      name: "manifests",
+      value: "FILE",
+      summary: "write the manifests of the bundle (YAML) with the new names of its images; - is stdout",
+    },
+    FLAG.platform,
+    { name: "dry-run", summary: "print what would be sent, send nothing" },
+    FLAG.config,
+    FLAG.upstreamCa,
+    { name: "insecure-http", summary: "send the login over plain http to another machine" },
+    FLAG.json,
+  ],
+  run: async (invocation, io) => (await import("./commands/copy.ts")).runCopy(invocation, io),
+};

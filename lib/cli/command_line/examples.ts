@@ -70,6 +70,10 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ["crpe mirror-config k3s --to=http://192.168.1.20:6060 --write", "let a k3s node pull from crpe"],
     ["crpe mirror-config docker", "print the configuration, change nothing"],
   ],
+  copy: [
+    ["crpe copy line4@1.0.0.tgz --to registry.lan:5000/mirror --manifests line4.yaml", "push a bundle's images"],
+    ["crpe copy nginx:1.27 --to registry.lan:5000 --dry-run", "show what would be sent"],
+  ],
   doctor: [
     ["crpe doctor", "check this machine"],
     ["crpe doctor registry.lan/team/web:1.0 --offline", "find out why an image cannot be pulled"],
