@@ -17,7 +17,9 @@ const { _: [command, path], key } = parseArgs(Deno.args, { string: ["key", "_"] 
 
 async function run(): Promise<string> {
   if (path === undefined) {
-    throw new TypeError("Usage: sign.ts keygen FILE | public --key=FILE OUTPUT | sign --key=FILE INPUT | verify --key=FILE INPUT");
+    throw new TypeError(
+      "Usage: sign.ts keygen FILE | public --key=FILE OUTPUT | sign --key=FILE INPUT | verify --key=FILE INPUT",
+    );
   }
   if (command === "keygen") {
     const pair = await createKeyPair();

@@ -192,6 +192,30 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./commands/version.ts")).runVersion(invocation, io),
   },
   {
+    name: "upgrade",
+    operands: "",
+    summary: "replace this executable with that of a release, after checking checksum and signature",
+    interrupted: "the executable is the old one or the new one; run the same command again",
+    details: [
+      "The files of the release are in a folder, or below a URL: SHA256SUMS, SHA256SUMS.sig, and the npm package of this",
+      "platform. An executable of a signed release knows its key; others need --key. An older version is refused (exit status",
+      "3). The old executable is kept as crpe.old beside the new one. No program is run.",
+    ].join("\n"),
+    arity: [0, 0],
+    flags: [
+      { name: "from", value: "DIR|URL", summary: "the files of the release" },
+      {
+        name: "key",
+        value: "FILE",
+        summary: "the public key (PEM) that must have signed it [the key of this executable]",
+      },
+      { name: "dry-run", summary: "check the signature and print what would be done, change nothing" },
+      { name: "force", summary: "allow an older or the same version, and an executable of dpkg or npm" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./commands/upgrade.ts")).runUpgrade(invocation, io),
+  },
+  {
     name: "mirror-config",
     operands: "CLIENT",
     values: ["k3s", "containerd", "crio", "podman", "docker"],
