@@ -41,7 +41,7 @@ export async function findRelease(
     throw new RefusedError(`Cannot use ${shown}: its ${SUMS} is not signed with key ${key.id}; nothing was changed`);
   }
   const lines = new TextDecoder().decode(sums).matchAll(
-    /^([0-9a-f]{64})  (crpe-([a-z0-9]+-[a-z0-9]+)-(\d\S*)\.tgz)$/gm,
+    /^([0-9a-f]{64}) {2}(crpe-([a-z0-9]+-[a-z0-9]+)-(\d\S*)\.tgz)$/gm,
   );
   const found = [...lines].filter(([, , , machine]) => machine === platform);
   const [line] = found;
