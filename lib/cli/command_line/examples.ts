@@ -66,6 +66,10 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ["crpe nodes 192.168.1.20:36060", "ask one agent"],
   ],
   version: [["crpe version --json", "print version, commit and runtime as JSON"]],
+  upgrade: [
+    ["crpe upgrade --from=/media/usb/crpe-1.1.0 --dry-run", "show what an upgrade from a folder would do"],
+    ["crpe upgrade --from=https://files.lan/crpe/1.1.0 --key=crpe.pub", "upgrade from a web server"],
+  ],
   "mirror-config": [
     ["crpe mirror-config k3s --to=http://192.168.1.20:6060 --write", "let a k3s node pull from crpe"],
     ["crpe mirror-config docker", "print the configuration, change nothing"],
