@@ -24,10 +24,9 @@ import {
   revisionsPath,
   tagIndexLinkPath,
   tagLinkPath,
-  tagsPath,
 } from "./layout.ts";
 import { Links } from "./links.ts";
-import { listRepositories, listRevisions } from "./list_repositories.ts";
+import { listRepositories, listRevisions, listTagFolders } from "./list_repositories.ts";
 import { ManifestFiles } from "./manifest_files.ts";
 import { NamedBlobs } from "./named_blobs.ts";
 import { repositoryNames } from "./repository_names.ts";
@@ -161,7 +160,7 @@ export class DiskStore implements PieceStore {
   async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
       const read = (tag: string) => this.#links.read(tagLinkPath(name, tag));
-      const tags = await this.#listTagFolders(name);
+      const tags = listTagFolders(this.#root, name);
       if (tags.some(read)) {
         const { entries, isMore } = takePage(tags, options, (tag) => read(tag) !== undefined);
         return { tags: entries, isMore };
@@ -172,8 +171,9 @@ export class DiskStore implements PieceStore {
   }
 
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
+  // deno-lint-ignore require-await
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
-    return (await this.#listTagFolders(repo)).flatMap((tag) => {
+    return listTagFolders(this.#root, repo).flatMap((tag) => {
       const digest = this.#links.read(tagLinkPath(repo, tag));
       return digest === undefined ? [] : [{ tag, digest }];
     });
@@ -184,16 +184,13 @@ export class DiskStore implements PieceStore {
     return this.#links.dateOf(tagLinkPath(repo, tag));
   }
 
-  async #listTagFolders(repo: string): Promise<string[]> {
-    return (await listFolder(this.#path(tagsPath(repo))) ?? []).map(({ name }) => name).filter(isTag).sort();
-  }
-
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {
     return listRepositories(this.#root, options);
   }
 
   /** Lists the digests of the manifests filed under exactly this repository name. */
-  listManifests(repo: string): Promise<Digest[]> {
+  // deno-lint-ignore require-await
+  async listManifests(repo: string): Promise<Digest[]> {
     return listRevisions(this.#root, repo);
   }
 

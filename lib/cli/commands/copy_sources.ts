@@ -10,6 +10,7 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 
 /** An image that is copied, and where it is read from. */
@@ -57,6 +58,7 @@ export async function openCopySources(
 ): Promise<CopySources> {
   if (operands.includes("-")) throw new UsageError("Cannot copy standard input: it would be read twice; name a file");
   const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
+  if (references.size > 0) await warnOfData(data, io, { warn });
   // What is copied must not be removed meanwhile.
   const lease = references.size === 0 ? undefined : await takeWriteLease(data);
   const store = new DiskStore(data, { warn });

@@ -9,6 +9,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images pin` */
 export async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
@@ -40,6 +41,7 @@ async function changePins(
   change: (pins: Set<string>, name: string) => Promise<string>,
 ): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const asJson = invocation.isSet("json");
   invocation.arguments.forEach(readReference);
   using _lease = await takeWriteLease(data);

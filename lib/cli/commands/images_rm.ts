@@ -14,10 +14,12 @@ import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images rm` */
 export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
   invocation.arguments.forEach(readReference);
   const removed: string[] = [];

@@ -13,6 +13,7 @@ import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { findInstalledPackage } from "./packages.ts";
 
@@ -46,6 +47,7 @@ async function readPackages(where: string, data: string, io: Io): Promise<readon
   if (BUNDLE.test(where) || parsePackageId(where) === undefined) {
     throw new Error(`Cannot use ${where}: there is no such file or folder`);
   }
+  await warnOfData(data, io);
   const records = new PackageRecords(data);
   try {
     const installed = await records.read(await findInstalledPackage(records, where));

@@ -17,6 +17,7 @@ import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe save` */
 export async function runSave(invocation: Invocation, io: Io): Promise<number> {
@@ -26,6 +27,7 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
   }
   invocation.arguments.forEach(readReference);
   const { data, platforms } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   using _lease = await takeWriteLease(data);
   const store = new DiskStore(data, { warn: createWarning(io) });
   const graphs = new Map<string, ImageGraph>();

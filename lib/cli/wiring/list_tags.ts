@@ -4,6 +4,7 @@ import { type Reference, repositoryOf } from "../../oci/reference.ts";
 import type { Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
+import { warnOfData } from "./check_data.ts";
 import { openUpstream } from "./open_upstream.ts";
 
 /** The tags of a repository. */
@@ -26,6 +27,7 @@ export async function listTags(reference: Reference, settings: Settings, io: Io)
   const repository = repositoryOf(reference);
   const fail = (reason: string) => new Error(`Cannot list the tags of ${repository}: ${reason}`);
   if (settings.offline) {
+    await warnOfData(settings.data, io);
     const held = await new DiskStore(settings.data, { isReadOnly: true }).listTags(repository);
     if (held === undefined) throw fail(`the store in ${settings.data} does not have the repository`);
     return { repository, from: "store", tags: held.tags };
