@@ -9,6 +9,7 @@ export const PACK_COMMAND: Command = {
   name: "pack",
   operands: "KUBEPKG",
   summary: "pack a release into a bundle: its manifests and every blob of its images",
+  interrupted: "what was downloaded, or written to a file, is kept; run the same command again to resume",
   details: [
     "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML. It may also be plain Kubernetes objects,",
     "or a folder of them, with --name and --version: their images are added to the package.",
