@@ -92,6 +92,8 @@ async function testAgainst(registry: Distribution): Promise<void> {
   assertEquals([bundle.code, bundle.stderr], [0, ""]);
   assertEquals(await inspect(tools, `${registry.host}/bundle/team/index:1.0`), INDEX_DIGEST);
   const yaml = await Deno.readTextFile(at("all.yaml"));
+  // The objects may include Secrets.
+  assertEquals((await Deno.stat(at("all.yaml"))).mode! & 0o777, 0o600);
   const name = `${registry.host}/bundle/team/index:1.0`;
   assertEquals(
     [...yaml.matchAll(/(?:image: |image=)"?([^"\n]+)"?/g)].map(([, image]) => image),

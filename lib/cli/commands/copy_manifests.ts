@@ -66,5 +66,6 @@ export async function writeManifests(
   for (const image of kept) warn(`${image} was not copied: the manifests keep its name`);
   const text = formatObjects(objects);
   if (file === "-") io.out(text);
-  else await Deno.writeTextFile(file, text);
+  // The objects may include Secrets.
+  else await Deno.writeTextFile(file, text, { mode: 0o600 });
 }
