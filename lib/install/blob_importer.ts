@@ -25,10 +25,13 @@ export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"
 }
 
 const ANY_TYPE = "application/octet-stream";
-/** Largest blob that is read into memory and written beside others, in bytes. */
-const MAX_SMALL_BYTES = 1024 * 1024;
+/**
+ * Largest blob that is read into memory and written beside others, in bytes. Such a blob is not resumed, because its
+ * first bytes are not on the disk while the rest is on the way.
+ */
+const MAX_SMALL_BYTES = 64 * 1024;
 /** A small blob costs the disk's time for syncing, not its bandwidth: several are synced in the time of one. */
-const SMALL_BLOBS = { tasks: 16, cost: 4 * MAX_SMALL_BYTES };
+const SMALL_BLOBS = { tasks: 16, cost: 16 * MAX_SMALL_BYTES };
 
 /** Counts of blobs and manifests; those that the store already held are skipped. */
 export interface BlobCounts {
@@ -80,10 +83,12 @@ export class BlobImporter {
         // Of a bundle with several packages, some may be refused. Their content is skipped.
         if (this.#declared?.has(blob.digest) ?? true) await this.#importBlob(blob);
       }
+    } catch (error) {
+      // The failure of a blob that was read earlier comes first: it names the blob that is broken.
       await this.#writes.finish();
-    } finally {
-      await this.#writes.settle();
+      throw error;
     }
+    await this.#writes.finish();
   }
 
   /** The counts for one of the packages. A blob that several need was written for the first of them. */
