@@ -1,3 +1,5 @@
+import { freeSole } from "./sole_chunks.ts";
+
 /** What is reported about a body while it is read. */
 export interface BodyEvents {
   /**
@@ -9,6 +11,15 @@ export interface BodyEvents {
   readonly onBackpressure?: (waitsForClient: boolean) => void;
 }
 
+/** What is done while a body is read. */
+export interface CountOptions extends BodyEvents {
+  /**
+   * Whether a chunk is given up (`freeSole`) when the next one is read. Only for a body whose reader has passed a chunk on
+   * by then, as the server of the runtime does, and does not collect them.
+   */
+  readonly freesChunks?: boolean | undefined;
+}
+
 /**
  * Wraps a body and counts its bytes as they are read.
  *
@@ -17,11 +28,12 @@ export interface BodyEvents {
 export function countBody(
   body: ReadableStream<Uint8Array>,
   length: number,
-  { onEnd, onBackpressure = () => {} }: BodyEvents,
+  { onEnd, onBackpressure = () => {}, freesChunks = false }: CountOptions,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;
   let isOver = false;
+  let last: Uint8Array | undefined;
   const end = (isWhole: boolean) => {
     if (isOver) return;
     isOver = true;
@@ -32,6 +44,8 @@ export function countBody(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       onBackpressure(false);
+      if (last !== undefined) freeSole(last);
+      last = undefined;
       try {
         const { done, value } = await reader.read();
         if (done) {
@@ -39,6 +53,7 @@ export function countBody(
           return controller.close();
         }
         bytes += value.length;
+        if (freesChunks) last = value;
         controller.enqueue(value);
         onBackpressure(true);
         // A client with all bytes may query the count before the end of the stream is read.

@@ -1,5 +1,6 @@
 import { ChunkBudget, type CountedChunk } from "./chunk_budget.ts";
 import { CHUNK_BYTES } from "./file_stream.ts";
+import { markSole } from "./sole_chunks.ts";
 
 /** The file handle that `SharedFiles` reads from: a `Deno.FsFile`. */
 export interface FileHandle {
@@ -130,7 +131,7 @@ export class FileReader {
   readonly #file: SharedFile;
   readonly #size: number;
   readonly #budget: ChunkBudget;
-  readonly #unsent: Chunk[] = [];
+  readonly #unsent: CountedChunk[] = [];
   #isOpen = true;
 
   constructor(files: SharedFiles, file: SharedFile, size: number) {
@@ -157,9 +158,11 @@ export class FileReader {
       return (await kept.bytes).subarray(offset, offset + limit);
     }
     const length = Math.min(limit, this.#budget.chunkBytes, CHUNK_BYTES - offset);
-    const bytes = this.#file.read(position, length);
-    this.#hold({ bytes, length, users: 0 });
-    return await bytes;
+    // Without its bytes, which are free as soon as the server has sent them.
+    this.#hold({ length, users: 0 });
+    const bytes = await this.#file.read(position, length);
+    markSole(bytes);
+    return bytes;
   }
 
   /** Stops reading. May be called more than once. */
@@ -185,7 +188,7 @@ export class FileReader {
     return chunk;
   }
 
-  #hold(chunk: Chunk): void {
+  #hold(chunk: CountedChunk): void {
     this.#budget.hold(chunk);
     this.#unsent.push(chunk);
     if (this.#unsent.length > UNSENT_CHUNKS) this.#budget.release(this.#unsent.shift()!);

@@ -1,4 +1,5 @@
-import { lchownSync } from "node:fs";
+// Not by its name: up to 2.7, Deno exports `lchownSync` only as a part of the whole module.
+import fs from "node:fs";
 import { parentOf } from "./parent_of.ts";
 
 /**
@@ -12,7 +13,7 @@ export function inheritOwner(path: string): void {
   if (uid === null || gid === null || uid === 0) return;
   try {
     // A link is not followed, because the owner of the folder can put one there.
-    lchownSync(path, uid, gid);
+    fs.lchownSync(path, uid, gid);
   } catch {
     // A file system without owners refuses this.
   }

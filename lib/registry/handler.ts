@@ -43,6 +43,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
   readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
   /** Reports what a response is waiting for: the client, which has not read what was sent, or its own body. */
   readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
+  /** Whether the responses are read by the server of the runtime, which does not collect chunks (`countBody`). */
+  readonly isServed?: boolean;
   /**
    * Returns why the registry cannot do all of its work; `undefined` when it can. Throws when it cannot serve at all:
    * `/healthz` then responds with 503.
@@ -64,7 +66,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onBackpressure, checkHealth } = options;
+  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth } = options;
   const lists = new ListAnswers(catalog);
   return async (request, context) => {
     const { method } = request;
@@ -99,6 +101,7 @@ export function createRegistryHandler<Context = unknown>(
       const counted = countBody(body, length, {
         onEnd,
         onBackpressure: (waitsForClient) => onBackpressure?.(waitsForClient, context),
+        freesChunks: isServed,
       });
       return new Response(counted as BodyInit, answer);
     }

@@ -1,4 +1,5 @@
 import { ChunkBudget } from "../../../lib/bytes/chunk_budget.ts";
+import { countBody } from "../../../lib/bytes/counted_body.ts";
 import { type FileHandle, SharedFiles, streamReader } from "../../../lib/bytes/shared_files.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
@@ -94,6 +95,36 @@ Deno.test("SharedFiles keeps nothing for one reader, beyond the chunks that may 
   reader.close();
   await settle();
   assertEquals([file.open, budget.used], [0, 0]);
+});
+
+for (const readers of [1, 2]) {
+  const what = readers === 1 ? "frees each chunk of a file with one reader" : "frees no chunk that readers share";
+  Deno.test(`countBody() ${what} when the next one is read`, async () => {
+    const files = new SharedFiles();
+    const file = new CountedFile();
+    const opened = await Promise.all(Array.from({ length: readers }, () => files.open(file.handle(), SIZE)));
+    const bodies = opened.map((reader) => {
+      return countBody(streamReader(reader, 0, SIZE), SIZE, { onEnd() {}, freesChunks: true });
+    });
+    const read = async (body: ReadableStream<Uint8Array>) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of body) {
+        assert(equals(chunk, CONTENT.subarray(chunks.length * MiB, (chunks.length + 1) * MiB)));
+        chunks.push(chunk);
+      }
+      return chunks.map(({ length }) => length);
+    };
+    const whole = Array.from({ length: 9 }, (_, i) => Math.min(MiB, SIZE - i * MiB));
+    const expected = readers === 1 ? whole.map(() => 0) : whole;
+    assertEquals(await Promise.all(bodies.map(read)), bodies.map(() => expected));
+  });
+}
+
+Deno.test("countBody() frees no chunk of a file when its reader may collect them", async () => {
+  const file = new CountedFile();
+  const body = streamReader(await new SharedFiles().open(file.handle(), SIZE), 0, SIZE);
+  const counted = countBody(body, SIZE, { onEnd() {} });
+  assert(equals(await new Response(counted as BodyInit).bytes(), CONTENT));
 });
 
 const RANGES: [start: number, length: number][] = [
