@@ -35,12 +35,6 @@ export const COMMANDS: readonly Command[] = [
         value: "FILE",
         summary: "file with the token that imports need [generated at the first start, in the data folder]",
       },
-      {
-        name: "host-name",
-        value: "NAME",
-        isRepeatable: true,
-        summary: "answer requests for this name or address too [this machine's names and addresses]",
-      },
       { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
       { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
       {

@@ -84,6 +84,15 @@ export const FLAG = {
     value: "NAME",
     summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
   },
+  hostName: {
+    name: "host-name",
+    value: "NAME",
+    isRepeatable: true,
+    summary: "answer requests for this name or address too [this machine's names and addresses]",
+  },
+  qr: { name: "qr", summary: "print the page's address with a one-time code, as a QR code, at the start" },
+  pair: { name: "pair", summary: "only print a new one-time code, for a server that is running with the same flags" },
+  noPage: { name: "no-page", summary: "do not serve the web page" },
   logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
@@ -114,6 +123,10 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.private,
   FLAG.tlsCert,
   FLAG.tlsKey,
+  FLAG.hostName,
+  FLAG.qr,
+  FLAG.pair,
+  FLAG.noPage,
   FLAG.logFormat,
 ];
 

@@ -1,22 +1,26 @@
 import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
-import { isAuthority } from "../../server/check_host.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
-import { findDomains, isLoopback, listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
+import { isLoopback } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { announcePairing, withPage } from "../serving/page.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
+import { readHostName, readOwnHosts } from "../wiring/own_hosts.ts";
 
 const DEFAULT_PORT = 36060;
 
 /** `crpe agent` */
 export async function runAgent(invocation: Invocation, io: Io): Promise<number> {
+  if (invocation.isSet("pair")) {
+    return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
+  }
   const id = readNodeId(invocation.flag("node-id") ?? io.env("DEVICE_ID"));
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
@@ -60,9 +64,17 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         isAgentPath(pathOf(request))
           ? await (await (api ??= load()))(request, exchange)
           : await registry(request, exchange);
-      return answer;
+      return withPage(answer, { invocation, io, context }, {
+        kind: "agent",
+        node: id,
+        hostNames: given,
+        openToken: () => Promise.resolve(token?.token),
+      });
     },
-    announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
+    announce: (url) => {
+      if (token !== undefined) announcePairing(url, { invocation, io });
+      return token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path);
+    },
   });
 }
 
@@ -75,21 +87,6 @@ async function openSync(
   if (manifestsDir === undefined) return undefined;
   const { startReleaseSync } = await import("../serving/start_release_sync.ts");
   return startReleaseSync(invocation, io, { data, log, manifestsDir, node, interval });
-}
-
-function readHostName(text: string): string {
-  const host = text.includes(":") && !text.startsWith("[") ? `[${text}]` : text;
-  const isHost = isAuthority(host) && URL.parse(`http://${host}`)?.port === "" && !/:[0-9]*$/.test(host);
-  if (isHost) return host;
-  throw new UsageError(`Cannot use --host-name ${JSON.stringify(text)}: write a name or an IP address, without a port`);
-}
-
-async function readOwnHosts(given: readonly string[]): Promise<OwnHosts> {
-  const hostname = Deno.hostname();
-  const read = async (path: string) => await Deno.readTextFile(path).catch(() => "");
-  const [resolvConf, hosts] = await Promise.all([read("/etc/resolv.conf"), read("/etc/hosts")]);
-  const domains = findDomains(hostname, { resolvConf, hosts });
-  return new OwnHosts({ hostname, domains, listAddresses: listOwnAddresses }, given);
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.

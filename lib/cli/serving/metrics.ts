@@ -44,6 +44,23 @@ export class Metrics {
     series.set(key, (series.get(key) ?? 0) + count);
   }
 
+  /** Returns the sum of a counter, over all series that have the given labels. */
+  sum(name: MetricName, labels: Readonly<Record<string, string>> = {}): number {
+    const wanted = Object.entries(labels).map(([label, value]) => formatLabels({ [label]: value }).slice(1, -1));
+    return [...this.#series.get(name) ?? []].filter(([key]) => wanted.every((pair) => key.includes(pair)))
+      .reduce((sum, [, value]) => sum + value, 0);
+  }
+
+  /** Returns the sums of a counter by the values of one label. */
+  sumBy(name: MetricName, label: string): Map<string, number> {
+    const sums = new Map<string, number>();
+    for (const [key, value] of this.#series.get(name) ?? []) {
+      const of = new RegExp(`[{,]${label}="((?:[^"\\\\]|\\\\.)*)"`).exec(key)?.[1];
+      if (of !== undefined) sums.set(of, (sums.get(of) ?? 0) + value);
+    }
+    return sums;
+  }
+
   /** Formats all metrics. A counter that was never incremented has no samples, only its HELP and TYPE lines. */
   format(): string {
     const lines: string[] = [];

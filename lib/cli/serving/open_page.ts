@@ -1,0 +1,193 @@
+import { findPackage } from "../../agent/installed_packages.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { removePackage } from "../../install/remove_package.ts";
+import { listVersions, rollBackPackage } from "../../install/rollback_package.ts";
+import { imagesOf } from "../../kubepkg/images_of.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { formatPlatform } from "../../oci/platform.ts";
+import { formatReference } from "../../oci/reference.ts";
+import { ASSET_FILES } from "../../page/asset_files.ts";
+import { PageAssets } from "../../page/page_assets.ts";
+import { createPageHandler } from "../../page/page_handler.ts";
+import type { PackageChange, PageActions, PageSource } from "../../page/page_options.ts";
+import { PairingCodes } from "../../page/pairing_codes.ts";
+import type { HandoverPlace } from "../../install/handover/handover.ts";
+import { pathOf } from "../../server/exchange.ts";
+import { listOwnAddresses } from "../../server/own_hosts.ts";
+import { forgetImages } from "../../store/forget_images.ts";
+import { listTaggedImages } from "../../store/list_images.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { describeError } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { VERSION } from "../console/version.ts";
+import { examineMachine } from "../wiring/examine_machine.ts";
+import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
+import { readOwnHosts } from "../wiring/own_hosts.ts";
+import { checkHealth } from "./check_health.ts";
+import type { PageSettings } from "./page.ts";
+import type { Handler } from "./serve.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+/** A server and how it was started. */
+interface StartedServer {
+  readonly invocation: Invocation;
+  readonly io: Io;
+  readonly context: ServerContext;
+}
+
+/** Opens the page of a server: its files, its API, and the functions behind them. */
+export async function openPage(server: StartedServer, settings: PageSettings): Promise<Handler> {
+  const { invocation, io, context } = server;
+  const { settings: { data, config }, log, isReadOnly } = context;
+  const records = new PackageRecords(data);
+  const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
+  const source: PageSource = {
+    readStatus: () => readStatus(server, settings),
+    listImages: () => listImages(context, records),
+    listPackages: () => listPackages(records),
+    examine: async () => {
+      const { findings } = await examineMachine(context.settings, io);
+      return { findings, isBroken: findings.some(({ status }) => status === "broken") };
+    },
+    ...(settings.kind === "agent" && !isReadOnly ? { actions: createActions(server, records) } : {}),
+  };
+  const answer = createPageHandler({
+    source,
+    token,
+    codes: new PairingCodes(data),
+    isPrivate: (invocation.flag("require-login") ?? config["require-login"]) !== undefined,
+    isOwnHost: (hostname, localAddress) => hosts.has(hostname, localAddress),
+    describeError,
+    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+  }, new PageAssets(ASSET_FILES));
+  return async (request, { remoteAddr, localAddress }) => {
+    // Read now, because the runtime discards a request once it is answered.
+    const { method } = request;
+    const response = await answer(request, { remoteAddress: remoteAddr.hostname, localAddress });
+    context.metrics.add("crpe_requests_total", 1, { kind: "page", method, status: String(response.status) });
+    return response;
+  };
+}
+
+async function readStatus(
+  { context: { settings, content, metrics, isReadOnly } }: StartedServer,
+  { kind, node }: PageSettings,
+): Promise<Record<string, unknown>> {
+  const { data, cacheMax, platforms, offline } = settings;
+  const problem = await checkHealth({ data, store: content.store, isReadOnly })
+    .catch((error) => describeError(error));
+  return {
+    kind,
+    node,
+    version: VERSION,
+    addresses: listOwnAddresses(),
+    platforms: platforms?.map(formatPlatform),
+    data,
+    freeBytes: await freeBytesOf(data),
+    cacheMax,
+    isOffline: offline,
+    isReadOnly,
+    problem,
+    servedBytes: metrics.sum("crpe_served_bytes_total"),
+    receivedBytes: metrics.sum("crpe_upstream_received_bytes_total"),
+    downloads: metrics.sum("crpe_downloads_total"),
+    imports: metrics.sum("crpe_imports_total", { outcome: "imported" }),
+    registries: listRegistries(metrics),
+  };
+}
+
+// Those that were asked since the start; the doctor asks all of them.
+function listRegistries(metrics: ServerContext["metrics"]): unknown[] {
+  const [requests, errors] = (["crpe_upstream_requests_total", "crpe_upstream_errors_total"] as const)
+    .map((name) => metrics.sumBy(name, "host"));
+  return [...new Set([...requests!.keys(), ...errors!.keys()])].sort()
+    .map((host) => ({ host, requests: requests!.get(host) ?? 0, errors: errors!.get(host) ?? 0 }));
+}
+
+async function listImages({ content }: ServerContext, records: PackageRecords): Promise<unknown> {
+  const users = new Map<string, string[]>();
+  for (const kubepkg of await records.list()) {
+    for (const { reference } of imagesOf(kubepkg)) {
+      const name = formatReference(reference);
+      users.set(name, [...users.get(name) ?? [], formatPackageId(packageIdOf(kubepkg))]);
+    }
+  }
+  const images = await listTaggedImages(content.store);
+  return { images: images.map((image) => ({ ...image, packages: users.get(image.reference) ?? [] })) };
+}
+
+async function listPackages(records: PackageRecords): Promise<unknown> {
+  const { packages, problems } = await records.scan();
+  const described = await Promise.all(packages.map(async (kubepkg) => {
+    const id = packageIdOf(kubepkg);
+    const handover = await records.handovers.read(id).catch(() => undefined);
+    const [, ...earlier] = listVersions(kubepkg, await records.listHistory(id));
+    return {
+      ...describeRelease(kubepkg),
+      handedOver: handover !== undefined,
+      removing: handover?.isRemoving === true,
+      earlier: earlier.map(({ spec: { version } }) => version),
+    };
+  }));
+  const broken = problems.map(({ id }) => ({ ...id, error: "its record cannot be read; run crpe packages" }));
+  return { packages: [...described, ...broken] };
+}
+
+function describeRelease(kubepkg: KubePkg): Record<string, unknown> {
+  const { metadata: { name, namespace }, spec: { version, manifests }, status } = kubepkg;
+  const sizes = new Map(status?.digests?.map(({ digest, size }) => [digest, size]));
+  return {
+    name,
+    namespace,
+    version,
+    images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+    objects: Object.keys(manifests).length,
+    size: sizes.size === 0 ? undefined : [...sizes.values()].reduce((sum, size) => sum + size, 0),
+  };
+}
+
+function createActions({ invocation, io, context }: StartedServer, records: PackageRecords): PageActions {
+  const { settings: { data }, content: { store }, log } = context;
+  const given = readHandoverPlace(invocation);
+  const forceConflicts = invocation.isSet("force-conflicts");
+  const warn = (message: string) => log.write("warning", message);
+  const openHandover = (recorded: HandoverPlace | undefined) => {
+    const place = given ?? recorded;
+    return place === undefined
+      ? undefined
+      : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
+  };
+  const find = async (change: PackageChange) => packageIdOf(await findPackage(records, change));
+  return {
+    async rollBack(change) {
+      const id = await find(change);
+      using _lease = await takeWriteLease(data);
+      const { isChanged, handedOver, ...result } = await rollBackPackage(id, {
+        store,
+        records,
+        to: change.to,
+        openHandover,
+      });
+      if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);
+      return { ...result, rolledBack: isChanged, handover: handedOver?.where, confirmed: handedOver?.isConfirmed };
+    },
+    async remove(change) {
+      const id = await find(change);
+      const { dryRun } = change;
+      using _lease = dryRun ? undefined : await takeWriteLease(data);
+      const { isRemoved, handedOver, ...result } = await removePackage(id, {
+        records,
+        dryRun,
+        openHandover,
+        forgetImages: (images, keep) => forgetImages(data, images, keep),
+      });
+      if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
+      const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
+      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining };
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import type { PairingCodes } from "./pairing_codes.ts";
+
+/** A request's connection, as far as the page needs it. */
+export interface PageConnection {
+  /** The IP address of the client. */
+  readonly remoteAddress: string;
+  /** The IP address at which the connection was accepted. */
+  readonly localAddress: string;
+}
+
+/** What the page shows, and what it can do. Every result is sent as JSON. */
+export interface PageSource {
+  /** The state of the server. */
+  readonly readStatus: () => Promise<Record<string, unknown>>;
+  /** The tagged images, with their packages. */
+  readonly listImages: () => Promise<unknown>;
+  /** The installed packages with their earlier versions. */
+  readonly listPackages: () => Promise<unknown>;
+  /** Looks for problems, as `crpe doctor` does. */
+  readonly examine: () => Promise<unknown>;
+  /** Absent on a server that does not install packages, or whose data folder is not writable. */
+  readonly actions?: PageActions;
+}
+
+/** A change of an installed package. */
+export interface PackageChange {
+  readonly name: string;
+  readonly namespace: string | undefined;
+  /** The version to roll back to. */
+  readonly to?: string | undefined;
+  /** Whether a removal only says what would happen. */
+  readonly dryRun?: boolean;
+}
+
+/** The changes that the page offers besides those of the agent's API. */
+export interface PageActions {
+  readonly rollBack: (change: PackageChange) => Promise<unknown>;
+  readonly remove: (change: PackageChange) => Promise<unknown>;
+}
+
+/** The dependencies and settings of the page. */
+export interface PageOptions {
+  readonly source: PageSource;
+  /** The token of changes, and of reading from another machine; `undefined` if the data folder is not writable. */
+  readonly token: string | undefined;
+  readonly codes: PairingCodes;
+  /** Whether a client on this machine needs the token too, because the registry requires a login. */
+  readonly isPrivate: boolean;
+  readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
+  readonly describeError: (error: unknown) => string;
+  /** Called for each failure that the client has not caused. */
+  readonly onError: (error: unknown, request: Request) => void;
+}
