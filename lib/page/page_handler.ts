@@ -2,7 +2,7 @@ import { answerError, toApiError } from "../agent/answer.ts";
 import { RegistryError } from "../oci/error.ts";
 import { checkSender, checkSite } from "./page_access.ts";
 import { PageApi } from "./page_api.ts";
-import { PageAssets } from "./page_assets.ts";
+import type { PageAssets } from "./page_assets.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
 import { API } from "./page_route.ts";
 

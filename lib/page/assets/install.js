@@ -155,7 +155,9 @@ function Plan({ plan }) {
     </section>
         <section>
       <h2>${T.images}</h2>
-      <ul class="rows">${images.slice(0, MAX_SHOWN).map((name) => html`<${Row} title=${name} />`)}</ul>
+      <ul class="rows">${images.slice(0, MAX_SHOWN).map(({ reference, platforms = [] }) =>
+        html`<${Row} title=${reference} text=${platforms.join(", ") || undefined} />`
+      )}</ul>
     </section>
   `;
 }

@@ -255,7 +255,8 @@ export function Doctor({ onTitle, onError }) {
   useEffect(() => {
     if (findings === undefined) return;
     const bad = findings.filter(({ status }) => status === "broken" || status === "warning").length;
-    onTitle(undefined, { text: bad === 0 ? T.well(findings.length) : T.broken(findings.length, bad) });
+    const text = bad === 0 ? T.well(findings.length) : T.broken(findings.length, bad);
+    onTitle(undefined, { text, pill: bad === 0 ? S.states.well : S.states.trouble, kind: bad === 0 ? "" : "warn" });
   }, [findings]);
   const again = () => (setRunning(true), setCopied(false), resource.reload().finally(() => setRunning(false)));
   const copy = () =>

@@ -3,7 +3,11 @@ import { ApiError, authHeaders, get, readAnswer, request } from "./api.js";
 import { BundleError, readSlice } from "./bundle_file.js";
 import { S } from "./strings.js";
 
-const CHUNK_BYTES = 8 * 1024 * 1024;
+// When a connection is cut, the browser may send the request again by itself, from its first byte: a chunk is what a cut can
+// cost. Small uploads have small chunks, so that ten cuts cost a few percent.
+const MIN_CHUNK_BYTES = 128 * 1024;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNKS = 400;
 const BUSY_MILLISECONDS = 1000;
 const MAX_WAIT_MILLISECONDS = 15_000;
 const MAX_CORRUPT = 2;
@@ -61,6 +65,7 @@ function isTransient({ status, code, detail }) {
 async function sendMissing(bundle, missing, { signal, onLeft }) {
   const places = await bundle.locate(missing.map(({ digest }) => digest));
   let left = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
+  const chunkBytes = Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, Math.ceil(left / CHUNKS)));
   onLeft(left);
   for (const { digest, size, offset: known } of missing) {
     const { at, size: held } = places.get(digest);
@@ -78,7 +83,7 @@ async function sendMissing(bundle, missing, { signal, onLeft }) {
       // Chunks follow each other without asking again, unless one fails.
       do {
         onLeft(left + size - offset);
-        offset = await sendChunk(bundle, { digest, at, size, offset }, signal);
+        offset = await sendChunk(bundle, { digest, at, size, offset, chunkBytes }, signal);
       } while (offset < size);
       break;
     }
@@ -86,8 +91,8 @@ async function sendMissing(bundle, missing, { signal, onLeft }) {
   }
 }
 
-async function sendChunk(bundle, { digest, at, size, offset }, signal) {
-  const end = Math.min(size, offset + CHUNK_BYTES);
+async function sendChunk(bundle, { digest, at, size, offset, chunkBytes }, signal) {
+  const end = Math.min(size, offset + chunkBytes);
   const range = offset === end ? `bytes */${size}` : `bytes ${offset}-${end - 1}/${size}`;
   const answer = await request("PUT", `/kubepkgs/blobs/${digest}`, {
     body: bundle.sliceOf(at + offset, end - offset),
