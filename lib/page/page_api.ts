@@ -5,11 +5,10 @@ import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { checkReader, checkToken, isLocal } from "./page_access.ts";
 import type { PackageChange, PageConnection, PageOptions } from "./page_options.ts";
-import { API } from "./page_route.ts";
+import { matchApiRoute } from "./page_route.ts";
 
 const MAX_BODY_BYTES = 4096;
 const BODY_MILLISECONDS = 10_000;
-const READ = ["GET", "HEAD"];
 
 /** A request for the API, with its URL. */
 interface ApiRequest {
@@ -30,39 +29,35 @@ export class PageApi {
   /** @throws {RegistryError} for a request that is refused, and as the functions of `PageSource` do */
   async answer(asked: ApiRequest): Promise<Response> {
     const { source } = this.#options;
-    const [kind = "", name, action, ...more] = asked.url.pathname.slice(API.length).split("/");
-    if (more.length > 0) throw notFound();
-    if (kind === "packages" && name !== undefined) return await this.#change(asked, { name: decode(name), action });
-    if (name !== undefined) throw notFound();
-    switch (kind) {
+    const route = matchApiRoute(asked.request.method, asked.url);
+    switch (route.kind) {
       case "access":
         return this.#describeAccess(asked);
       case "status":
-        return await this.#read(asked, kind, source.readStatus);
+        return await this.#read(asked, route.kind, source.readStatus);
       case "images":
-        return await this.#read(asked, kind, source.listImages);
+        return await this.#read(asked, route.kind, source.listImages);
       case "packages":
-        return await this.#read(asked, kind, source.listPackages);
+        return await this.#read(asked, route.kind, source.listPackages);
       case "doctor":
-        return await this.#read(asked, kind, source.examine);
+        return await this.#read(asked, route.kind, source.examine);
       case "session":
         return await this.#openSession(asked);
       case "codes":
         return await this.#createCode(asked);
-      default:
-        throw notFound();
+      case "rollback":
+      case "remove":
+        return await this.#change(asked, route);
     }
   }
 
   async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
-    allow(asked.request, READ);
     checkReader(asked.request, { ...asked, options: this.#options });
     return await this.#shared.answer(key, find);
   }
 
   // Open to everybody: the page asks it first, to know whether it has to ask for the token.
   #describeAccess({ request, url, connection }: ApiRequest): Response {
-    allow(request, READ);
     const { token, isPrivate, source } = this.#options;
     const canRead = !isPrivate && isLocal(request, url, connection);
     return answerJson({
@@ -74,7 +69,6 @@ export class PageApi {
 
   /** `POST /api/session` with `{"code":"…"}` exchanges a one-time code for the token. */
   async #openSession({ request }: ApiRequest): Promise<Response> {
-    allow(request, ["POST"]);
     const { token, codes } = this.#options;
     if (token === undefined) checkToken(request, token);
     const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
@@ -94,15 +88,12 @@ export class PageApi {
 
   /** `POST /api/codes` makes a one-time code, for the QR code on the page. */
   async #createCode({ request }: ApiRequest): Promise<Response> {
-    allow(request, ["POST"]);
     checkToken(request, this.#options.token);
     const { code, expires } = await this.#options.codes.create();
     return answerJson({ code, expires: new Date(expires).toISOString() }, {}, 201);
   }
 
-  async #change({ request, url }: ApiRequest, { name, action }: { name: string; action: string | undefined }) {
-    if (action !== undefined && action !== "rollback") throw notFound();
-    allow(request, action === undefined ? ["DELETE"] : ["POST"]);
+  async #change({ request, url }: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
     const { token, source: { actions } } = this.#options;
     checkToken(request, token);
     if (actions === undefined) {
@@ -115,26 +106,6 @@ export class PageApi {
       to: query.get("to") ?? undefined,
       dryRun: readSwitch(query, "dry-run"),
     };
-    return answerJson(await (action === undefined ? actions.remove(change) : actions.rollBack(change)));
+    return answerJson(await (kind === "remove" ? actions.remove(change) : actions.rollBack(change)));
   }
-}
-
-function allow({ method }: Request, methods: readonly string[]): void {
-  if (methods.includes(method)) return;
-  const allowed = methods.join(", ");
-  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only ${allowed}`, {
-    detail: { allow: allowed },
-  });
-}
-
-function decode(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch (cause) {
-    throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not percent-encoded UTF-8", { cause });
-  }
-}
-
-function notFound(): RegistryError {
-  return new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
 }

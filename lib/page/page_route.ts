@@ -1,3 +1,5 @@
+import { RegistryError } from "../oci/error.ts";
+
 /** The folder of the page's files. */
 export const ASSETS = "/page/";
 /** The root of the page's API. */
@@ -20,4 +22,55 @@ function acceptsHtml(accept: string): boolean {
     const [type = "", ...parameters] = range.split(";").map((part) => part.trim().toLowerCase());
     return type === "text/html" && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
   });
+}
+
+/** The target of a request to the page's API. */
+export type ApiRoute =
+  | { readonly kind: "access" | "status" | "images" | "packages" | "doctor" | "session" | "codes" }
+  | { readonly kind: "rollback" | "remove"; readonly name: string };
+
+const READ = ["GET", "HEAD"];
+const PLAIN_ROUTES = {
+  access: READ,
+  status: READ,
+  images: READ,
+  packages: READ,
+  doctor: READ,
+  session: ["POST"],
+  codes: ["POST"],
+} as const;
+
+/**
+ * Parses the target of a request to the page's API.
+ *
+ * @throws {RegistryError} `NOT_FOUND` for an unknown path; `UNSUPPORTED` for an unknown method, with the known ones in
+ *   `detail.allow`; `NAME_INVALID` for a name that is not valid
+ */
+export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
+  const [kind = "", name, action, ...more] = pathname.slice(API.length).split("/");
+  if (name === undefined && Object.hasOwn(PLAIN_ROUTES, kind)) {
+    const plain = kind as keyof typeof PLAIN_ROUTES;
+    return allow(method, PLAIN_ROUTES[plain], { kind: plain });
+  }
+  if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
+    if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });
+    if (action === "rollback") return allow(method, ["POST"], { kind: "rollback", name: decode(name) });
+  }
+  throw new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
+}
+
+function allow(method: string, methods: readonly string[], route: ApiRoute): ApiRoute {
+  if (methods.includes(method)) return route;
+  const allowed = methods.join(", ");
+  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only ${allowed}`, {
+    detail: { allow: allowed },
+  });
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch (cause) {
+    throw new RegistryError("NAME_INVALID", "Cannot read the path: it is not percent-encoded UTF-8", { cause });
+  }
 }

@@ -5,6 +5,7 @@ import { parseConfigFile } from "../../lib/cli/command_line/config_file.ts";
 import { COMMANDS } from "../../lib/cli/commands.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
+import { type ApiRoute, matchApiRoute } from "../../lib/page/page_route.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
 import jsr from "../../deno.jsr.json" with { type: "json" };
@@ -187,10 +188,22 @@ const AGENT_ROUTES: Readonly<Record<AgentRoute["kind"], readonly { request: stri
   inventory: [{ request: "GET /inventory", heading: "GET /inventory" }],
 };
 
+const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
+  access: "GET /api/access",
+  status: "GET /api/status",
+  images: "GET /api/images",
+  packages: "GET /api/packages",
+  doctor: "GET /api/doctor",
+  session: "POST /api/session",
+  codes: "POST /api/codes",
+  rollback: "POST /api/packages/NAME/rollback",
+  remove: "DELETE /api/packages/NAME",
+};
+
 /** The requests that docs/api.md has a section for: a heading may have two, joined by "and". */
 const SECTIONS = [...API.matchAll(/^### (.+)$/gm)].flatMap(([, heading]) => heading!.split(" and "));
 
-Deno.test("every route of the registry and the agent has a section in docs/api.md, and no section is without a route", () => {
+Deno.test("every route of the registry, the agent and the page has a section in docs/api.md, and no section is without a route", () => {
   const expected = ["GET /metrics"];
   for (const [kind, { request, heading }] of Object.entries(REGISTRY_ROUTES)) {
     assertEquals(matchRoute(request)?.kind, kind);
@@ -202,6 +215,11 @@ Deno.test("every route of the registry and the agent has a section in docs/api.m
       assertEquals(matchAgentRoute(method, new URL(path, "http://agent")).kind, kind);
       expected.push(heading);
     }
+  }
+  for (const [kind, request] of Object.entries(PAGE_ROUTES)) {
+    const [method = "", path = ""] = request.split(" ");
+    assertEquals(matchApiRoute(method, new URL(path, "http://agent")).kind, kind);
+    expected.push(request);
   }
   const sections = SECTIONS.filter((section) => /^[A-Z]+ \//.test(section));
   assertEquals(sections.sort(), expected.sort());

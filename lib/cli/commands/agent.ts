@@ -9,7 +9,7 @@ import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { announcePairing, withPage } from "../serving/page.ts";
+import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 import { readHostName, readOwnHosts } from "../wiring/own_hosts.ts";

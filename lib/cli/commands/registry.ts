@@ -1,6 +1,6 @@
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { announcePairing, withPage } from "../serving/page.ts";
+import { announcePairing, withPage } from "../serving/with_page.ts";
 import { serveRegistry } from "../serving/serve_registry.ts";
 import { readHostName } from "../wiring/own_hosts.ts";
 

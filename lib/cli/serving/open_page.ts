@@ -28,9 +28,19 @@ import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { readOwnHosts } from "../wiring/own_hosts.ts";
 import { checkHealth } from "./check_health.ts";
-import type { PageSettings } from "./page.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
+
+/** How a server differs from the others on its page. */
+export interface PageSettings {
+  readonly kind: "registry" | "agent";
+  /** The name of the node. */
+  readonly node: string;
+  /** The names and addresses of `--host-name`. */
+  readonly hostNames: readonly string[];
+  /** Opens the token; `undefined` if the data folder is not writable. */
+  readonly openToken: () => Promise<string | undefined>;
+}
 
 /** A server and how it was started. */
 interface StartedServer {

@@ -63,7 +63,7 @@ async function openSealed(file, head) {
     }
     return ranges;
   };
-  return withPackage(file, first, rangesOf, 0);
+  return withPackage(file, first, { rangesOf, start: 0 });
 }
 
 async function inflate(blob) {
@@ -90,7 +90,7 @@ async function openForeign(file, decompress) {
     reader.cancel().catch(() => {});
   }
   if (decompress !== undefined) return withPackage(file, first);
-  return withPackage(file, first, (start, size) => [[start, start + size]], first.entry.length);
+  return withPackage(file, first, { rangesOf: (at, size) => [[at, at + size]], start: first.entry.length });
 }
 
 /** Reads until `wanted` of the bytes so far is reached, or the end. */
@@ -156,7 +156,7 @@ function parseHeader(block) {
   return { name: prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`, size, type: block[156] };
 }
 
-function withPackage(file, { entry, json, kubepkg }, rangesOf, start) {
+function withPackage(file, { entry, json, kubepkg }, { rangesOf, start } = {}) {
   const { status, metadata, spec } = kubepkg ?? {};
   const canPlan = Array.isArray(status?.digests) && status.part === undefined;
   const common = { file, kubepkg, name: metadata?.name, version: spec?.version, part: status?.part };

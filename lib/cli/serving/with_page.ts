@@ -2,19 +2,9 @@ import { isPageRequest } from "../../page/page_route.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
+import type { PageSettings } from "./open_page.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
-
-/** How a server differs from the others on its page. */
-export interface PageSettings {
-  readonly kind: "registry" | "agent";
-  /** The name of the node. */
-  readonly node: string;
-  /** The names and addresses of `--host-name`. */
-  readonly hostNames: readonly string[];
-  /** Opens the token; `undefined` if the data folder is not writable. */
-  readonly openToken: () => Promise<string | undefined>;
-}
 
 /** Adds the page to a server, unless `--no-page` is given. The page's modules and files are read at the first request. */
 export function withPage(
