@@ -15,7 +15,7 @@ import { makeLargeLayer } from "../tests/support/large_blob.ts";
 import { MemoryStore } from "../tests/support/memory_store.ts";
 import { writeImage } from "../tests/support/put_image.ts";
 import { download } from "./bench/download.ts";
-import { watchMemory } from "./bench/watch_memory.ts";
+import { watchMemory } from "./bench/process_stat.ts";
 
 function option(name: string, fallback: string): number {
   const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));

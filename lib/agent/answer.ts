@@ -24,7 +24,7 @@ export type ImportOutcome =
   | "cut"
   | "failed";
 
-/** The client closed the connection, or sent nothing for too long, before its request was complete. */
+/** The client closed the connection, or made no progress for too long, before its request was complete. */
 export class RequestCutError extends Error {
   override readonly name = "RequestCutError";
 }

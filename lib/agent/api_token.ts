@@ -3,30 +3,38 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { writeFileDurably } from "../files/durable.ts";
 
 const TOKEN_BYTES = 32;
-const READABLE_BY_OTHERS = 0o044;
+// Shorter tokens can be guessed.
+const MIN_LENGTH = 8;
+const READABLE_BY_GROUP = 0o040;
+const READABLE_BY_OTHERS = 0o004;
+const WRITABLE_BY_OTHERS = 0o022;
 
 /** A token and its file. */
 export interface ApiToken {
   readonly token: string;
   readonly path: string;
-  /** Whether users other than the owner of the file can read it. */
-  readonly isReadableByOthers: boolean;
+  /** Whether the group of the file can read it. */
+  readonly isReadableByGroup: boolean;
 }
 
 /**
  * Reads a token from a file, without the white space around it.
  *
- * @throws {Error} when the file is empty or has more than one word; the message does not repeat the content
+ * @throws {Error} when the file does not hold one word of at least 8 characters, when all users may read it, or when
+ *   others than its owner may write it; the message does not repeat the content
  */
 export async function readTokenFile(path: string): Promise<ApiToken> {
   const [text, { mode }] = [await Deno.readTextFile(path), await Deno.stat(path)];
   const token = text.trim();
-  if (token === "") throw new Error(`Cannot use the token file ${path}: it is empty`);
+  const refuse = (reason: string) => new Error(`Cannot use the token file ${path}: ${reason}`);
+  if (token === "") throw refuse("it is empty");
   // RFC 9110, 5.5: other characters are not allowed in a header.
-  if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new Error(`Cannot use the token file ${path}: it must contain one word of printable ASCII characters`);
-  }
-  return { token, path, isReadableByOthers: mode !== null && (mode & READABLE_BY_OTHERS) !== 0 };
+  if (!/^[\x21-\x7e]+$/.test(token)) throw refuse("it must contain one word of printable ASCII characters");
+  if (token.length < MIN_LENGTH) throw refuse(`the token is too short; write at least ${MIN_LENGTH} characters`);
+  const may = (bits: number) => mode !== null && (mode & bits) !== 0;
+  if (may(WRITABLE_BY_OTHERS)) throw refuse("others than its owner may write it; chmod 600 it");
+  if (may(READABLE_BY_OTHERS)) throw refuse("every user may read it; chmod 600 it");
+  return { token, path, isReadableByGroup: may(READABLE_BY_GROUP) };
 }
 
 /**

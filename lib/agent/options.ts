@@ -56,6 +56,6 @@ export interface AgentOptions {
   readonly onError: (error: unknown, request: Request) => void;
   /** A monotonic clock, in milliseconds. */
   readonly now: () => number;
-  /** The time without any byte of a request body after which the request is aborted, in milliseconds. */
+  /** See `RequestBodyOptions`. */
   readonly stallTimeout: number;
 }

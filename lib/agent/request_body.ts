@@ -7,11 +7,15 @@ import { RequestCutError } from "./answer.ts";
 // at each read, which are more each time, and receives bytes that were not requested yet.
 const VIEW_BYTES = 64 * 1024;
 
+// A client that sends less than this in `stallTimeout` makes no progress: it would hold a lease, and so keep content from
+// being evicted, for as long as it likes. The slowest modem is ten times as fast.
+const MIN_PROGRESS_BYTES = 4096;
+
 /** The limits of a request body. */
 export interface RequestBodyOptions {
   /** The maximum length in bytes; no limit if absent. */
   readonly limit?: number | undefined;
-  /** The time without any byte after which the request is aborted, in milliseconds. */
+  /** The time in which at least 4 KiB, or the rest of the body, must be received, in milliseconds. */
   readonly stallTimeout: number;
 }
 
@@ -26,6 +30,9 @@ export class RequestBody {
   readonly #options: RequestBodyOptions;
   readonly #digest: ContentDigest;
   #received = 0;
+  // Since `#progress` bytes were received, the client was waited for so long, in milliseconds.
+  #waited = 0;
+  #progress = 0;
   #isEnded = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -60,7 +67,7 @@ export class RequestBody {
    * Reads the next bytes; `undefined` at the end.
    *
    * @throws {TooLargeError} when the body exceeds the limit
-   * @throws {RequestCutError} when the client disconnects, or sends nothing for too long
+   * @throws {RequestCutError} when the client disconnects, or makes no progress for too long
    */
   async read(): Promise<Uint8Array | undefined> {
     if (this.#isEnded) return undefined;
@@ -124,15 +131,24 @@ export class RequestBody {
 
   async #readInTime(): Promise<Uint8Array | undefined> {
     const { stallTimeout } = this.#options;
+    const received = this.#received - this.#progress;
+    const began = performance.now();
     const stall = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
-      stall.reject(new RequestCutError(`Cannot read the request: no bytes were received for ${stallTimeout / 1000} s`));
-    }, stallTimeout);
+      const what = received === 0 ? "no bytes were" : `only ${received} bytes were`;
+      stall.reject(new RequestCutError(`Cannot read the request: ${what} received in ${stallTimeout / 1000} s`));
+    }, Math.max(0, stallTimeout - this.#waited));
     const reading = this.#source.read();
     // If the timer wins the race, a later failure of the read must not become an unhandled rejection.
     reading.catch(() => {});
     try {
-      return await Promise.race([reading, stall.promise]);
+      const piece = await Promise.race([reading, stall.promise]);
+      this.#waited += performance.now() - began;
+      if (received + (piece?.length ?? 0) >= MIN_PROGRESS_BYTES) {
+        this.#waited = 0;
+        this.#progress = this.#received + (piece?.length ?? 0);
+      }
+      return piece;
     } catch (cause) {
       if (cause instanceof RequestCutError) throw cause;
       throw new RequestCutError(

@@ -9,6 +9,8 @@ export interface TarHeader {
   readonly size: number;
   /** The `typeflag`: `0` regular file, `5` folder, `x` and `g` extended headers, `L` GNU long name. */
   readonly type: string;
+  /** The target of a symbolic link. */
+  readonly linkName?: string;
 }
 
 /** Largest size that fits into the header's own field: 11 octal digits. */
@@ -17,6 +19,7 @@ const NAME_BYTES = 100;
 const CHECKSUM_AT = 148;
 const CHECKSUM_BYTES = 8;
 const MAGIC = { at: 257, length: 6, name: "magic" };
+const SYMBOLIC_LINK = "2".charCodeAt(0);
 const USED_RECORDS = /^(?:path|size|GNU\.sparse\..*)$/;
 
 const encoder = new TextEncoder();
@@ -64,6 +67,9 @@ export function parseTarHeader(block: Uint8Array, what = "the tar"): TarHeader |
     name: prefix === "" ? name : `${prefix}/${name}`,
     size: parseNumber(block, { at: 124, length: 12, name: "size" }, what),
     type: flag === 0 ? "0" : String.fromCharCode(flag),
+    ...(flag === SYMBOLIC_LINK
+      ? { linkName: parseText(block, { at: 157, length: NAME_BYTES, name: "linkname" }, what) }
+      : {}),
   };
 }
 

@@ -9,6 +9,12 @@ const MAX_OTHER_HEADERS = 10_000;
 /** Most zero bytes after the end: tar programs pad their last record. */
 const MAX_PADDING_BYTES = 1024 * 1024;
 
+/** Options of a `TarReader`. */
+export interface TarReaderOptions {
+  /** Receives the name and the target of each symbolic link. Without it, links are refused. */
+  readonly onLink?: (name: string, target: string) => void;
+}
+
 /** A regular file in a tar, open for reading. */
 export interface TarEntry {
   /** Relative, without a leading `./`, and without `..` segments. */
@@ -36,11 +42,13 @@ export class TarReader {
   #openEntry = 0;
   #otherHeaders = 0;
   #isEnded = false;
+  readonly #onLink: TarReaderOptions["onLink"];
 
   /** @param what name of the tar in errors */
-  constructor(input: ByteReader, what = "the tar") {
+  constructor(input: ByteReader, what = "the tar", { onLink }: TarReaderOptions = {}) {
     this.#input = input;
     this.#what = what;
+    this.#onLink = onLink;
   }
 
   /**
@@ -92,6 +100,14 @@ export class TarReader {
         delete overrides.name;
         delete overrides.size;
         if (header.size !== 0) throw this.#refuse(`the folder ${quote(name)} has a size`);
+        return undefined;
+      case "2":
+        if (this.#onLink === undefined || header.size !== 0) {
+          throw this.#refuse(`${quote(name)} is a symbolic link, not a file`);
+        }
+        this.#onLink(this.#checkName(overrides.name ?? name), header.linkName ?? "");
+        delete overrides.name;
+        delete overrides.size;
         return undefined;
       case "L":
         overrides.name = decodeText(await this.#readExtension(header), "long name", this.#what).replace(/\0+$/, "");
@@ -192,7 +208,6 @@ export class TarReader {
 
 const NAME_OF_TYPE: Readonly<Record<string, string>> = {
   "1": "a hard link",
-  "2": "a symbolic link",
   "3": "a character device",
   "4": "a block device",
   "6": "a FIFO",

@@ -24,11 +24,12 @@ interface Leaf extends GraphManifest {
  * Selects the manifests of an image that run on some platforms. An image that is no index is taken as it is, since
  * packing has checked its platform. A platform falls back to another one that the machine runs, as for containerd.
  *
+ * @param platforms `all` for those that are there
  * @returns `undefined` when the image is not available for any of the platforms
  */
 export function selectPlatforms(
   { manifests, digest }: Pick<ImageGraph, "manifests" | "digest">,
-  platforms: readonly Platform[],
+  platforms: readonly Platform[] | "all",
 ): ArchivedImage | undefined {
   const known = new Map(manifests.map((it) => [it.descriptor.digest, { ...it, manifest: parseManifest(it.bytes) }]));
   const root = known.get(digest);
@@ -36,7 +37,7 @@ export function selectPlatforms(
   const { leaves, missing } = listLeaves(root.manifest, digest, known);
   const hasPlatforms = leaves.some(({ platform }) => platform !== undefined);
   // An artifact has no platform: all of it is taken.
-  const selected = !hasPlatforms
+  const selected = !hasPlatforms || platforms === "all"
     ? leaves
     : [...new Set(platforms.map((platform) => findBest(leaves, platform)))].filter((leaf) => leaf !== undefined);
   const [first, ...others] = selected;

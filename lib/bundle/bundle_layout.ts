@@ -8,9 +8,11 @@ import {
 import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
+import { findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
@@ -42,7 +44,10 @@ const encoder = new TextEncoder();
 
 /** Lays out a bundle that is not split. */
 export function layOutBundle({ kubepkg, images, plan }: Pick<PreparedPack, "kubepkg" | "images" | "plan">): BundleFile {
-  return layOutFile(formatHead(kubepkg, images), plan.entries.map((entry) => createEntry(entry)));
+  return layOutFile(
+    formatHead(kubepkg, images, new Set(plan.omitted)),
+    plan.entries.map((entry) => createEntry(entry)),
+  );
 }
 
 /** Lays out a file with a given head and entries. */
@@ -86,15 +91,22 @@ export function formatPartHead(kubepkg: KubePkg): GzipHead {
 }
 
 // The documents that describe the bundle. They come first, and take a few kilobytes that compress well.
-function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[]): GzipHead {
+function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[], omitted: ReadonlySet<Digest>): GzipHead {
   const manifests = formatIndexEntries(
     images.map(({ reference, root }) => ({ reference, descriptor: root.descriptor })),
   );
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests };
+  const docker = images.flatMap(({ reference, root }) => {
+    const image = findDockerImage(root);
+    // An image of which content is left out cannot be loaded.
+    const isWhole = image !== undefined && ![image.config, ...image.layers].some(({ digest }) => omitted.has(digest));
+    return isWhole ? formatDockerEntry(reference, image) : [];
+  });
   return formatGzipHead(formatFiles([
     [ENTRY_NAME.kubepkg, kubepkg],
     [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
     [ENTRY_NAME.index, index],
+    ...(docker.length === 0 ? [] : [[ENTRY_NAME.docker, docker] as const]),
   ]));
 }
 

@@ -1,7 +1,12 @@
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 
-/** Names of the documents of a bundle. `kubepkg.json` is the first entry of the file. */
-export const ENTRY_NAME = { kubepkg: "kubepkg.json", layout: "oci-layout", index: "index.json" } as const;
+/** Names of the documents of a bundle. `kubepkg.json` is the first entry of the file; `manifest.json` is for docker. */
+export const ENTRY_NAME = {
+  kubepkg: "kubepkg.json",
+  layout: "oci-layout",
+  index: "index.json",
+  docker: "manifest.json",
+} as const;
 
 /** One of `ENTRY_NAME`. */
 export type BundleEntryNames = typeof ENTRY_NAME[keyof typeof ENTRY_NAME];

@@ -8,6 +8,7 @@ import type { Platform } from "../oci/platform.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import { type ArchivedImage, selectPlatforms } from "./archive_images.ts";
 import { END_BYTES, formatIndexEntries } from "./bundle_layout.ts";
+import { formatDockerEntry } from "./docker_manifest.ts";
 import { blobEntryName, ENTRY_NAME } from "./entry_names.ts";
 import type { ImageGraph } from "./image_graph.ts";
 
@@ -50,7 +51,7 @@ const encoder = new TextEncoder();
 export function planImageArchive(
   graphs: readonly ImageGraph[],
   store: Pick<ContentSource, "openBlob">,
-  platforms: readonly Platform[],
+  platforms: readonly Platform[] | "all",
 ): ImageArchive {
   const images = graphs.flatMap((graph) => {
     const selected = selectPlatforms(graph, platforms);
@@ -84,12 +85,12 @@ function formatHead(images: readonly (ArchivedImage & { readonly reference: Refe
     mediaType: MEDIA_TYPE.ociIndex,
     manifests: formatIndexEntries(images.map(({ reference, root }) => ({ reference, descriptor: root }))),
   };
-  const docker = images.flatMap(formatDockerEntry);
+  const docker = images.flatMap(({ reference, image }) => formatDockerEntry(reference, image));
   const documents: [string, unknown][] = [
     [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
     [ENTRY_NAME.index, index],
     // An archive of artifacts alone has nothing that docker loads.
-    ...(docker.length === 0 ? [] : [["manifest.json", docker] satisfies [string, unknown]]),
+    ...(docker.length === 0 ? [] : [[ENTRY_NAME.docker, docker] satisfies [string, unknown]]),
   ];
   const parts = documents.flatMap(([name, value]) => formatEntry(name, encoder.encode(`${JSON.stringify(value)}\n`)));
   const head = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -99,16 +100,6 @@ function formatHead(images: readonly (ArchivedImage & { readonly reference: Refe
     at += part.length;
   }
   return head;
-}
-
-// docker names one image for each entry: that of the first platform. An image without a tag has no name for it.
-function formatDockerEntry({ reference, image }: ArchivedImage & { readonly reference: Reference }): unknown[] {
-  if (reference.tag === undefined || image?.config === undefined) return [];
-  return [{
-    Config: blobEntryName(image.config.digest),
-    RepoTags: [formatReference({ ...reference, tag: reference.tag })],
-    Layers: image.layers.map(({ digest }) => blobEntryName(digest)),
-  }];
 }
 
 function formatEntry(name: string, bytes: Uint8Array): Uint8Array[] {

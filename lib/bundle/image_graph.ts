@@ -48,8 +48,23 @@ export async function readImageGraph(
   content: ImportedContent,
   missing: Set<Digest>,
 ): Promise<ImageGraph> {
-  const repository = repositoryOf(image.reference);
   const digest = rootDigest(kubepkg, image, content.what);
+  const graph = await readGraph({ reference: image.reference, name: image.name, digest }, content, missing);
+  const declared = (kubepkg.status?.digests ?? []).find((line) => {
+    return line.digest === digest && line.name === graph.repository;
+  });
+  if (graph.platforms.length > 0 || declared?.platform === undefined) return graph;
+  return { ...graph, platforms: [declared.platform] };
+}
+
+/** As `readImageGraph`, for an image that no package names. The platform of an image without an index is not known. */
+export async function readGraph(
+  image: { readonly reference: Reference; readonly name: string; readonly digest: Digest },
+  content: ImportedContent,
+  missing: Set<Digest>,
+): Promise<ImageGraph> {
+  const { digest } = image;
+  const repository = repositoryOf(image.reference);
   const manifests = new Map<Digest, GraphManifest>();
   const platforms = new Set<string>();
 
@@ -93,8 +108,6 @@ export async function readImageGraph(
     return true;
   };
   if (!await visit({ digest }, 0)) missing.add(digest);
-  const declared = (kubepkg.status?.digests ?? []).find((line) => line.digest === digest && line.name === repository);
-  if (platforms.size === 0 && declared?.platform !== undefined) platforms.add(declared.platform);
   return {
     reference: image.reference,
     repository,
@@ -133,7 +146,7 @@ export function rootDigest(kubepkg: KubePkg, { reference, digest }: PackageImage
   throw new CorruptError(`Cannot use ${what}: it does not say which digest ${formatReference(reference)} has`);
 }
 
-function readManifest(image: PackageImage, digest: Digest, bytes: Uint8Array): Manifest {
+function readManifest(image: Pick<PackageImage, "name">, digest: Digest, bytes: Uint8Array): Manifest {
   try {
     return parseManifest(bytes);
   } catch (cause) {

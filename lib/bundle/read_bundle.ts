@@ -9,6 +9,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
+import { notABundle } from "./other_archive.ts";
 import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
@@ -38,12 +39,13 @@ const MAX_PIECES = 16;
 /** How often a blob may occur in a bundle of another tool that does not declare its content. */
 const MAX_REPEATS = 1000;
 const PIECE_BYTES = 1024 * 1024;
-/** Documents that other tools add for docker. They are not used. */
-const DOCUMENTS_OF_OTHER_TOOLS: ReadonlySet<string> = new Set(["manifest.json", "repositories"]);
+/** The documents of an image layout, and the one for docker. They are not used. */
+const DOCUMENTS: ReadonlySet<string> = new Set([ENTRY_NAME.layout, ENTRY_NAME.index, ENTRY_NAME.docker]);
 
 /**
  * Opens a bundle and reads its first entry, `kubepkg.json`. The rest of the source is read on demand.
  *
+ * @throws {OtherArchiveError} when the file is an archive of another kind
  * @throws {CorruptError} when the file is not a bundle. The source is then cancelled
  */
 export async function readBundle(
@@ -51,15 +53,19 @@ export async function readBundle(
   { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
   const { reader, isSealed } = await openTar(source, what);
-  const tar = new TarReader(reader, what);
+  let first: TarEntry | undefined;
+  const tar = new TarReader(reader, what, {
+    onLink: (name) => {
+      // The first entry of a docker save archive may be a link.
+      if (first === undefined) throw notABundle(name, what);
+      throw new CorruptError(
+        `Cannot read ${what}: ${JSON.stringify(name.slice(0, 200))} is a symbolic link, not a file`,
+      );
+    },
+  });
   try {
-    const first = await tar.next();
-    if (first?.name !== ENTRY_NAME.kubepkg) {
-      const found = first === undefined
-        ? "it has no files"
-        : `its first entry is ${JSON.stringify(first.name.slice(0, 200))}`;
-      throw new CorruptError(`Cannot use ${what}: ${found}, not ${ENTRY_NAME.kubepkg}`);
-    }
+    first = await tar.next();
+    if (first?.name !== ENTRY_NAME.kubepkg) throw notABundle(first?.name, what);
     if (first.size > PACKED_LIMITS.maxBytes) {
       throw new TooLargeError(
         `Cannot read ${what}: "${ENTRY_NAME.kubepkg}" has ${first.size} bytes, ${PACKED_LIMITS.maxBytes} are allowed`,
@@ -212,8 +218,7 @@ export class BundleReader {
   }
 
   #isDocument(name: string): boolean {
-    if (name === ENTRY_NAME.layout || name === ENTRY_NAME.index) return true;
-    return !this.#isStrict && DOCUMENTS_OF_OTHER_TOOLS.has(name);
+    return DOCUMENTS.has(name) || !this.#isStrict && name === "repositories";
   }
 
   get #isStrict(): boolean {

@@ -1,6 +1,7 @@
 import type { ByteSink } from "../archive/gzip_writer.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
@@ -120,7 +121,7 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
   for (let tries = 1; tries <= OPEN_TRIES; tries++) {
     const file = await Deno.open(temporary, { read: true, write: true, create: true, mode: 0o600 });
     try {
-      if (await lockFile(file) === "taken") {
+      if (await lockFile(file, temporary) === "taken") {
         throw new Error(
           `Cannot write ${path}: another crpe is writing it; wait for it to finish, or choose another name`,
         );

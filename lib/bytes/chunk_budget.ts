@@ -8,7 +8,8 @@ export interface CountedChunk {
   users: number;
 }
 
-const DEFAULT_BYTES = 40 * 1024 * 1024;
+/** The total by default, in bytes. */
+export const CHUNK_BUDGET_BYTES = 40 * 1024 * 1024;
 // Below this size the overhead of a chunk exceeds the cost of its bytes.
 const SMALLEST_BYTES = CHUNK_BYTES / 64;
 
@@ -22,7 +23,7 @@ export class ChunkBudget {
   #used = 0;
 
   /** @param max the total for which full-sized chunks are allowed, in bytes */
-  constructor(max = DEFAULT_BYTES) {
+  constructor(max = CHUNK_BUDGET_BYTES) {
     this.#max = max;
   }
 

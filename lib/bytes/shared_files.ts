@@ -57,12 +57,18 @@ export class SharedFiles {
     return new FileReader(this, file, size);
   }
 
-  /** Keeps a chunk, or marks a kept one as used. @param onDrop removes the chunk from its file */
+  /** Marks a chunk as used. */
+  touch(chunk: Chunk): void {
+    const onDrop = this.#kept.get(chunk);
+    if (onDrop === undefined) return;
+    this.#kept.delete(chunk);
+    this.#kept.set(chunk, onDrop);
+  }
+
+  /** Keeps a new chunk. @param onDrop removes the chunk from its file */
   keep(chunk: Chunk, onDrop: () => void): void {
-    if (!this.#kept.delete(chunk)) {
-      this.#keptBytes += chunk.length;
-      this.budget.hold(chunk);
-    }
+    this.#keptBytes += chunk.length;
+    this.budget.hold(chunk);
     this.#kept.set(chunk, onDrop);
     for (const [oldest] of this.#kept) {
       if (this.#keptBytes <= this.budget.keptBytes || oldest === chunk) break;
@@ -137,13 +143,16 @@ export class FileReader {
   /**
    * Reads 1 to `limit` bytes. They are shared with other readers: the caller must not change them.
    *
-   * @throws {Error} at the end of the file
+   * @throws {Error} at the end of the file, and when the reader is closed
    */
   async read(position: number, limit: number): Promise<Uint8Array> {
+    if (!this.#isOpen) throw new Error("Cannot read the file: its reader is closed");
+    if (limit <= 0) throw new RangeError(`Cannot read ${limit} bytes of the file`);
     const index = Math.floor(position / CHUNK_BYTES);
     const offset = position - index * CHUNK_BYTES;
     const kept = this.#file.chunks.get(index) ?? this.#load(index, offset === 0 ? limit : 0);
     if (kept !== undefined) {
+      this.#files.touch(kept);
       this.#hold(kept);
       return (await kept.bytes).subarray(offset, offset + limit);
     }

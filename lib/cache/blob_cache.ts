@@ -90,9 +90,11 @@ export class BlobCache {
     if (this.#downloads === undefined) return undefined;
     const blob = { repo, digest, size: known?.size };
     for (let attempt = 1;; attempt++) {
+      const outcome = this.#downloads.find(repo, blob) === undefined ? "miss" : "shared";
       const download = await this.#downloads.get(repo, blob);
       try {
-        return await this.#openFrom(download, blob, range);
+        const opened = await this.#openFrom(download, blob, range);
+        return opened && { ...opened, outcome };
       } catch (error) {
         // Another download may have committed the blob, while this one failed.
         const kept = await this.#store.openBlob(repo, digest, range);

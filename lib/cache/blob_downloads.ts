@@ -1,12 +1,12 @@
 import { SingleFlight } from "../content/single_flight.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
-import { splitRepository } from "../oci/reference.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { beyondLimit, wrongSize } from "./blob_error.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
+import { originOf, RunningDownloads } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { storeUnsized } from "./store_unsized.ts";
@@ -38,52 +38,40 @@ export interface Uncached {
   readonly why: BypassReason;
 }
 
-interface Running {
-  /** The registry that it comes from. */
-  readonly origin: string;
-  readonly download: SharedDownload;
-  readonly isBackground: boolean;
-}
-
 const NO_RESERVATION: Disposable = { [Symbol.dispose]() {} };
 // How long a repository waits for another one of the same registry that has just requested the blob, in milliseconds.
 const START_MILLISECONDS = 1000;
 
 /**
- * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry. Registries do not share
- * downloads, because one that is slow, or sends wrong bytes, must not hold up the clients of another one. The first
- * download to be committed ends the other ones of the same blob.
+ * The downloads in progress. A blob is downloaded once for all concurrent clients of a registry, if its repositories
+ * confirm that they have it. Registries do not share downloads, because one that is slow, or sends wrong bytes, must not
+ * hold up the clients of another one, and because the answer of a registry gives no right to what another one sent.
  */
 export class BlobDownloads {
   readonly #options: BlobDownloadsOptions;
   readonly #starts = new SingleFlight<SharedDownload | Uncached | undefined>();
   // The latest start at a registry, by the registry and the digest.
   readonly #starting = new Map<string, Promise<unknown>>();
-  readonly #running = new Set<Running>();
+  readonly #running: RunningDownloads;
 
   constructor(options: BlobDownloadsOptions) {
     this.#options = options;
+    this.#running = new RunningDownloads(options.store);
   }
 
   /** Reports whether a download of a blob is in progress. */
   has(digest: Digest): boolean {
-    for (const { download } of this.#running) if (download.digest === digest) return true;
-    return false;
+    return this.#running.has(digest);
   }
 
   /** Reports whether clients download blobs. */
   get isBusy(): boolean {
-    return this.#isBusyExcept(undefined);
+    return this.#running.isBusyExcept(undefined);
   }
 
-  /** Returns the download in progress that a repository can share. */
-  find(repo: string, { digest, size }: WantedBlob): SharedDownload | undefined {
-    const origin = originOf(repo);
-    for (const { origin: other, download } of this.#running) {
-      const isShared = other === origin && download.digest === digest && !download.hasFailed;
-      if (isShared && (size ?? download.size) === download.size) return download;
-    }
-    return undefined;
+  /** Returns the download in progress that a repository may follow. */
+  find(repo: string, blob: WantedBlob): SharedDownload | undefined {
+    return this.#running.find(repo, blob);
   }
 
   /**
@@ -108,24 +96,9 @@ export class BlobDownloads {
     });
   }
 
-  /**
-   * Ends the downloads that no client requested, whose partial files are kept. Resolves when the blobs that are complete
-   * are committed: clients have received them.
-   */
+  /** See `RunningDownloads.stop`. */
   async stop(): Promise<void> {
-    const commits: Promise<void>[] = [];
-    for (const { download, isBackground } of this.#running) {
-      if (isBackground && !download.isFollowed) download.cancel(new Error("Cannot download: crpe is stopping"), false);
-      if (download.isCommitting) commits.push(download.done);
-    }
-    await Promise.allSettled(commits);
-  }
-
-  #isBusyExcept(except: SharedDownload | undefined): boolean {
-    for (const { download, isBackground } of this.#running) {
-      if (download !== except && (!isBackground || download.isFollowed)) return true;
-    }
-    return false;
+    await this.#running.stop();
   }
 
   async #startAfter(
@@ -137,14 +110,37 @@ export class BlobDownloads {
     // Checked again: a download of the same blob may have started or ended in the meantime.
     const held = await this.#options.store.statBlob(repo, blob.digest);
     if (held !== undefined && held === (blob.size ?? held)) return undefined;
-    return this.find(repo, blob) ?? await this.#start(repo, blob);
+    const running = this.find(repo, blob) ?? await this.#shareOfRegistry(repo, blob);
+    return running === "stored" ? undefined : running ?? await this.#start(repo, blob);
+  }
+
+  /**
+   * Shares what the registry gave, or is giving, to another one of its repositories, if the upstream confirms with a HEAD
+   * that this one has the blob as well. Of what another registry gave, the upstream must send the bytes: a HEAD proves
+   * nothing, as everyone can run a registry that confirms anything.
+   */
+  async #shareOfRegistry(repo: string, blob: WantedBlob): Promise<SharedDownload | "stored" | undefined> {
+    const { store, upstream } = this.#options;
+    const { digest } = blob;
+    if (!store.isHeld(digest) && this.#running.findOfRegistry(repo, blob) === undefined) return undefined;
+    if (!await hasBlob(upstream, repo, blob)) return undefined;
+    const running = this.#running.findOfRegistry(repo, blob);
+    if (running !== undefined && !running.download.isCommitting) {
+      running.repos.add(repo);
+      return running.download;
+    }
+    await running?.download.done.catch(() => {});
+    if (!await store.isGivenBy(originOf(repo), digest)) return undefined;
+    // If the link cannot be written, the upstream serves the blob.
+    return await store.linkBlob(repo, digest).then(() => "stored" as const, () => undefined);
   }
 
   async #start(repo: string, blob: WantedBlob): Promise<SharedDownload | Uncached | undefined> {
     const { digest, isBackground = false } = blob;
+    const repos = new Set([repo]);
     let ingest: Ingest;
     try {
-      ingest = await this.#options.store.openIngest(digest, repo);
+      ingest = await this.#options.store.openIngest(digest, repos);
     } catch (error) {
       const why = bypassReasonOf(error);
       if (why === undefined) throw error;
@@ -174,13 +170,14 @@ export class BlobDownloads {
       return { error: beyondLimit(repo, digest), why: "limit" };
     }
     const abort = (reason: unknown) => aborter.abort(reason);
-    return this.#run(ingest, { ...opened, repo, digest, isBackground, size, abort }, reservation);
+    return this.#run(ingest, { ...opened, repo, repos, digest, isBackground, size, abort }, reservation);
   }
 
   #run(
     ingest: Ingest,
-    { repo, digest, isBackground, host, ...blob }: UpstreamBlob & {
+    { repo, repos, digest, isBackground, host, ...blob }: UpstreamBlob & {
       repo: string;
+      repos: Set<string>;
       digest: Digest;
       isBackground: boolean;
       size: number;
@@ -196,25 +193,12 @@ export class BlobDownloads {
       onBytes: (bytes) => onEvent({ type: "received", repo, bytes }),
       onFailure: (error) => this.reportFailure({ repo, digest, size, host }, error),
       openHeld: (range) => store.openBlob(repo, digest, range),
-      ...(isBackground ? { mustPause: () => this.#isBusyExcept(download) } : {}),
+      ...(isBackground ? { mustPause: () => this.#running.isBusyExcept(download) } : {}),
     });
-    const running: Running = { origin: originOf(repo), download, isBackground };
-    this.#running.add(running);
-    const forget = () => {
-      this.#running.delete(running);
-      reservation[Symbol.dispose]();
-    };
-    download.done.then(() => this.#endOthers(download), () => {});
-    download.done.then(forget, forget).then(() => onEnd()).catch((error) => warn((error as Error).message));
+    this.#running.add({ repos, download, isBackground });
+    const release = () => reservation[Symbol.dispose]();
+    download.done.then(release, release).then(() => onEnd()).catch((error) => warn((error as Error).message));
     return download;
-  }
-
-  #endOthers({ digest }: SharedDownload): void {
-    for (const { download } of this.#running) {
-      if (download.digest === digest) {
-        download.cancel(new Error(`Cannot download ${digest}: it is stored by now`), true);
-      }
-    }
   }
 
   /** Opens the rest of a blob in the upstream, from byte `ingest.written`. */
@@ -279,8 +263,16 @@ export class BlobDownloads {
   }
 }
 
-function originOf(repo: string): string {
-  return splitRepository(repo).host;
+/** Reports whether the upstream confirms that a repository has a blob. An answer without a size confirms nothing. */
+async function hasBlob(upstream: Upstream, repo: string, { digest, size }: WantedBlob): Promise<boolean> {
+  try {
+    const found = await upstream.statBlob(repo, digest);
+    return found !== undefined && found === (size ?? found);
+  } catch (error) {
+    const isUndecided = error instanceof RegistryError && ["BAD_GATEWAY", "DENIED"].includes(error.code);
+    if (isUndecided) return false;
+    throw error;
+  }
 }
 
 async function settleWithin(promise: Promise<unknown> | undefined, milliseconds: number): Promise<void> {

@@ -1,6 +1,6 @@
 import { isNoSpace } from "../files/no_space.ts";
 import { NoSpaceError } from "../oci/error.ts";
-import { isNotWritable } from "../store/data_folder.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 import type { BypassReason } from "./cache_event.ts";
 
 /** Returns why the store cannot accept content now, so that it is served uncached; `undefined` for any other error. */

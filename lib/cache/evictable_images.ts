@@ -1,4 +1,5 @@
-import { parentOf, syncFolder } from "../files/durable.ts";
+import { syncFolder } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { readLinkText } from "../store/links.ts";

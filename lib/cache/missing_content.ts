@@ -19,14 +19,18 @@ type RepositoryState = { readonly reason: string } | { readonly tags: readonly s
 
 // How long an answer about a repository is used, in milliseconds: clients ask for missing content again and again.
 const STATE_MILLISECONDS = 60_000;
-const MAX_STATES = 1000;
 // One page of a list, which costs an upstream one request.
 const MAX_TAGS = 1000;
+// What is remembered, counted in tags: about 2 MiB, as clients choose the names and upstreams the lists.
+const MAX_REMEMBERED = 20_000;
+const COST_OF_STATE = 20;
 
 /** Finds out why content is missing. */
 export class MissingContent {
   readonly #options: MissingContentOptions;
+  /** In the order in which they end. */
   readonly #states = new Map<string, { readonly until: number; readonly state: RepositoryState }>();
+  #remembered = 0;
   readonly #requests = new SingleFlight<RepositoryState>();
 
   constructor(options: MissingContentOptions) {
@@ -38,25 +42,27 @@ export class MissingContent {
     const { upstream, store } = this.#options;
     const { host, path } = splitRepository(repo);
     const isTag = tagOrDigest !== undefined && !isDigest(tagOrDigest);
-    const held = isTag ? await store.listTags(repo, { limit: MAX_TAGS }) : undefined;
-    const withTags = (reason: string, tags: readonly string[] = []): MissingReason => {
-      const similarTags = isTag ? findSimilarTags(tagOrDigest, tags) : [];
+    const withTags = async (reason: string, tags?: readonly string[]): Promise<MissingReason> => {
+      if (!isTag) return { reason };
+      const similarTags = findSimilarTags(
+        tagOrDigest,
+        tags ?? (await store.listTags(repo, { limit: MAX_TAGS }))?.tags ?? [],
+      );
       if (similarTags.length === 0) return { reason };
       return { reason: `${reason}; similar tags: ${similarTags.join(", ")}`, similarTags };
     };
     if (upstream === undefined) {
-      return withTags("it is not in the store, and no upstream may be used (--offline)", held?.tags);
+      return await withTags("it is not in the store, and no upstream may be used (--offline)");
     }
     if (upstream.allows?.(repo) === false) {
-      return withTags(
+      return await withTags(
         `it is not in the store, and ${host} is not configured as an upstream; name it with --upstream ${host}, beside the others that are needed`,
-        held?.tags,
       );
     }
     const state = await this.#stateOf(repo, upstream);
-    if ("reason" in state) return withTags(state.reason, held?.tags);
+    if ("reason" in state) return await withTags(state.reason);
     const what = isTag ? "such tag" : tagOrDigest === undefined ? "tags" : "content with this digest";
-    return withTags(`${host} has the repository ${path}, but no ${what}`, state.tags);
+    return await withTags(`${host} has the repository ${path}, but no ${what}`, state.tags);
   }
 
   async #stateOf(repo: string, upstream: Upstream): Promise<RepositoryState> {
@@ -64,11 +70,32 @@ export class MissingContent {
     if (known !== undefined && this.#options.now() < known.until) return known.state;
     return await this.#requests.run(repo, async () => {
       const state = await askUpstream(repo, upstream);
-      if (this.#states.size >= MAX_STATES) this.#states.clear();
-      this.#states.set(repo, { until: this.#options.now() + STATE_MILLISECONDS, state });
+      this.#remember(repo, state);
       return state;
     });
   }
+
+  #remember(repo: string, state: RepositoryState): void {
+    const now = this.#options.now();
+    this.#forget(repo);
+    this.#states.set(repo, { until: now + STATE_MILLISECONDS, state });
+    this.#remembered += costOf(state);
+    for (const [oldest, { until }] of this.#states) {
+      if (now < until && this.#remembered <= MAX_REMEMBERED) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(repo: string): void {
+    const known = this.#states.get(repo);
+    if (known === undefined) return;
+    this.#states.delete(repo);
+    this.#remembered -= costOf(known.state);
+  }
+}
+
+function costOf(state: RepositoryState): number {
+  return COST_OF_STATE + ("tags" in state ? state.tags.length : 0);
 }
 
 async function askUpstream(repo: string, upstream: Upstream): Promise<RepositoryState> {

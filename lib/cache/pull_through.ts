@@ -157,7 +157,7 @@ export class PullThrough implements ContentCatalog {
 
   async #keepManifest(repo: string, digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const { mediaType } = parseManifest(bytes);
-    const manifest = { mediaType, digest, size: bytes.length };
+    const manifest = { mediaType, digest, size: bytes.length, isFetched: true } as const;
     await this.#blobs.learn(repo, bytes);
     const isKept = await this.#writes.attempt(() => this.#store.writeManifest(repo, manifest, bytes));
     // The manifest may have completed an image whose blobs the store already had.

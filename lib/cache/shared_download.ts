@@ -204,7 +204,7 @@ export class SharedDownload {
       this.#relay.clear();
       return false;
     }
-    // A small part of a buffer is copied, because it would keep the whole buffer in memory.
+    // A small part would keep all of its buffer in memory, and is copied.
     const isLarge = chunk.length > chunk.buffer.byteLength / 2;
     this.#relay.addCopy(start, isLarge ? chunk : chunk.slice());
     return isLarge;
@@ -270,8 +270,7 @@ export class SharedDownload {
         controller.enqueue(bytes);
         this.#relay.notify();
       }
-      // A range that ends before the held-back bytes is delivered at once: its reader knows that it is not the whole
-      // blob.
+      // A range that ends before the held-back bytes is delivered at once: it is known not to be the whole blob.
       if (follower.at === end) {
         leave();
         controller.close();
@@ -292,6 +291,10 @@ export class SharedDownload {
 
   async #read(file: FileReader, at: number, end: number): Promise<Uint8Array> {
     const limit = Math.min(end, this.#available) - at;
-    return this.#relay.read(at, limit) ?? await file.read(at, Math.min(limit, this.#onDisk - at));
+    const inMemory = this.#relay.read(at, limit);
+    if (inMemory !== undefined) return inMemory;
+    // The bytes were only in memory, and the download has failed.
+    if (at >= this.#onDisk) throw this.#failure?.error ?? this.#relay.noSpace();
+    return await file.read(at, Math.min(limit, this.#onDisk - at));
   }
 }

@@ -134,7 +134,7 @@ export class TagResolver {
     return this.#lookups.run(`${repo}@${tagOrDigest}`, async () => {
       const { cached, held, isAwaited } = known;
       const usable = await this.#findUsable(repo, [cached, held]);
-      let fresh: Descriptor | undefined;
+      let fresh: ResolvedManifest | undefined;
       try {
         fresh = await this.#askUpstream(repo, tagOrDigest, { cached, isUrgent: isAwaited && usable !== undefined });
         this.#failing.delete(splitRepository(repo).host);
@@ -174,7 +174,7 @@ export class TagResolver {
     repo: string,
     tagOrDigest: string,
     { cached, ...options }: AskOptions & { cached: Descriptor | undefined },
-  ): Promise<Descriptor | undefined> {
+  ): Promise<ResolvedManifest | undefined> {
     const upstream = this.#options.upstream!;
     const fresh = cached === undefined
       ? await upstream.resolve(repo, tagOrDigest)
@@ -187,7 +187,7 @@ export class TagResolver {
     const descriptor = held ?? { mediaType: fresh.mediaType, digest: fresh.digest, size: bytes!.length };
     const isKept = bytes === undefined || await this.#options.keepManifest(repo, fresh.digest, bytes);
     if (isKept && !isDigest(tagOrDigest)) await this.#moveTag({ repo, tag: tagOrDigest, manifest: descriptor });
-    return descriptor;
+    return held === undefined ? { ...descriptor, isFetched: true } : descriptor;
   }
 
   /**

@@ -1,5 +1,7 @@
+import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
 import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
@@ -17,44 +19,26 @@ export const COMMANDS: readonly Command[] = [
     flags: [FLAG.data, FLAG.addr, ...UPSTREAM_FLAGS, ...SERVE_FLAGS],
     run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
-  {
-    name: "agent",
-    operands: "",
-    summary: "serve the registry, and install bundles received over HTTP",
-    details: [
-      "Serves the registry and an API that installs bundles: use crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs and the token.",
-      "An upstream is contacted only if --upstream or the configuration names it.",
-    ].join("\n"),
-    arity: [0, 0],
-    flags: [
-      FLAG.data,
-      { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
-      ...HANDOVER_FLAGS,
-      {
-        name: "token-file",
-        value: "FILE",
-        summary: "file with the token that imports need [generated at the first start, in the data folder]",
-      },
-      { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
-      { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
-      {
-        name: "sync-interval",
-        value: "DURATION",
-        summary: "how often the manifests are compared with other servers; 0: never [60s]",
-      },
-      { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
-      ...UPSTREAM_FLAGS,
-      ...SERVE_FLAGS,
-    ],
-    run: async (invocation, io) => (await import("./commands/agent.ts")).runAgent(invocation, io),
-  },
+  AGENT_COMMAND,
   {
     name: "pull",
     operands: "IMAGE…",
     summary: "pull images into the store",
+    interrupted: "what was received is kept; run the same command again to resume",
     details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
-    arity: [1, Infinity],
-    flags: [FLAG.data, FLAG.platform, ...UPSTREAM_FLAGS, FLAG.json],
+    arity: [0, Infinity],
+    flags: [
+      FLAG.data,
+      {
+        name: "file",
+        short: "f",
+        value: "FILE",
+        summary: "pull the images that FILE lists too, one on a line; - is standard input",
+      },
+      FLAG.platform,
+      ...UPSTREAM_FLAGS,
+      FLAG.json,
+    ],
     run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
   },
   PACK_COMMAND,
@@ -70,14 +54,16 @@ export const COMMANDS: readonly Command[] = [
     name: "verify",
     operands: "[PKG.tgz]",
     summary: "re-hash all content of a bundle, or of the store, and list what is broken",
+    interrupted: "nothing is left half repaired; run the same command again to begin anew",
     details: [
       "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
-      "from their upstream or from the bundles given with --from, and rebuilds links. Without it nothing is changed.",
+      "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
+      "changed.",
     ].join("\n"),
     arity: [0, 1],
     flags: [
       FLAG.data,
-      { name: "repair", summary: "move corrupt content of the store aside, and fetch it again" },
+      { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
       {
         name: "from",
         value: "PKG.tgz",
@@ -93,6 +79,7 @@ export const COMMANDS: readonly Command[] = [
     name: "import",
     operands: "PKG.tgz…",
     summary: "import bundles into this machine's store",
+    interrupted: "blobs that were written are kept; run the same command again to resume",
     details: [
       "PKG.tgz is a file, or - for standard input; gzip, zstd or plain tar. A version lower than the installed one, or",
       "the same version with different content, is refused (exit status 3) unless --force is given.",
@@ -112,12 +99,14 @@ export const COMMANDS: readonly Command[] = [
       },
       FLAG.json,
     ],
+    usesKubectl: isHandedOver,
     run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
   },
   {
     name: "push",
     operands: "PKG.tgz…",
     summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
+    interrupted: "the agent keeps what it received; run the same command again to resume",
     details: [
       "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
       "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
@@ -144,6 +133,7 @@ export const COMMANDS: readonly Command[] = [
     name: "inventory",
     operands: "",
     summary: "list the digests of the content in this machine's store, or in an agent's",
+    interrupted: "nothing was changed",
     details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
     arity: [0, 0],
     flags: [
@@ -158,6 +148,7 @@ export const COMMANDS: readonly Command[] = [
     name: "gc",
     operands: "",
     summary: "remove unreferenced content",
+    interrupted: "content that was not removed yet stays in use; run the same command again",
     details: [
       "Content stays if a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to it.",
       "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
@@ -165,25 +156,23 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      { name: "partial", summary: "also remove the partial files of downloads that are not in progress" },
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
+      FLAG.pendingTtl,
       { name: "dry-run", summary: "print what would be removed, remove nothing" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/gc.ts")).runGc(invocation, io),
   },
-  {
-    name: "images",
-    operands: "",
-    summary: "list the images in the store",
-    arity: [0, 0],
-    flags: [FLAG.data, FLAG.json],
-    run: async (invocation, io) => (await import("./commands/images.ts")).runImages(invocation, io),
-  },
+  IMAGES_COMMAND,
+  LOAD_COMMAND,
+  SAVE_COMMAND,
   PACKAGES_COMMAND,
   {
     name: "nodes",
     operands: "[HOST[:PORT]…]",
     summary: "find the agents on the local network",
+    interrupted: "nothing was changed",
     details: [
       "Without HOST, every address of the /24 networks in which this machine has a private IPv4 address is asked once, at",
       "most 64 at a time. The exit status is 1 if a named HOST does not answer as an agent.",
@@ -211,6 +200,7 @@ export const COMMANDS: readonly Command[] = [
   {
     name: "mirror-config",
     operands: "CLIENT",
+    values: ["k3s", "containerd", "crio", "podman", "docker"],
     summary: "print or install the configuration that makes a client pull from crpe",
     details: [
       "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
@@ -247,6 +237,7 @@ export const COMMANDS: readonly Command[] = [
     name: "doctor",
     operands: "[IMAGE]",
     summary: "find the first broken step (data folder, clock, upstreams, mirrors), or trace one image",
+    interrupted: "nothing was changed",
     details: [
       "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
       "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",
@@ -259,5 +250,26 @@ export const COMMANDS: readonly Command[] = [
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/doctor.ts")).runDoctor(invocation, io),
+  },
+  {
+    name: "status",
+    operands: "[URL]",
+    summary: "show what a running server does: connections, hits and misses, sizes, upstreams",
+    details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
+    arity: [0, 1],
+    flags: [{ name: "watch", summary: "show it again every two seconds, until ctrl-C" }, FLAG.json],
+    run: async (invocation, io) => (await import("./commands/status.ts")).runStatus(invocation, io),
+  },
+  {
+    name: "completion",
+    operands: "SHELL",
+    values: ["bash", "zsh", "fish"],
+    summary: "print the completion of crpe's command line for bash, zsh or fish",
+    details: "The completion runs without crpe: print it again after an update. The archive of a release has it too.",
+    arity: [1, 1],
+    flags: [],
+    run: async (invocation, io) => {
+      return (await import("./commands/completion.ts")).runCompletion(invocation, io, COMMANDS);
+    },
   },
 ];

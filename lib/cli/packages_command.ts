@@ -15,7 +15,11 @@ export const PACKAGES_COMMAND: Command = {
   summary: "list the installed packages; show the status of one, roll it back, or remove it",
   details: "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name.",
   arity: [0, 0],
-  flags: [FLAG.data, FLAG.json],
+  flags: [
+    FLAG.data,
+    { name: "pending", summary: "list the packages of which only some content was received" },
+    FLAG.json,
+  ],
   subcommands: [
     {
       name: "history",
@@ -39,6 +43,7 @@ export const PACKAGES_COMMAND: Command = {
         { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
     },
     {
@@ -58,6 +63,7 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.forceHandover,
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_rollback.ts")).runRollback(invocation, io),
     },
     {
@@ -81,9 +87,11 @@ export const PACKAGES_COMMAND: Command = {
         { name: "dry-run", summary: "list what would be deleted and kept, change nothing" },
         FLAG.pruneData,
         FLAG.forceHandover,
+        { name: "pending", summary: "end the pending release of the package; the installed one stays" },
         { name: "forget", summary: "drop the record, tags and history; leave the cluster alone" },
         FLAG.json,
       ],
+      usesKubectl: () => true,
       run: async (invocation, io) => (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
     },
   ],

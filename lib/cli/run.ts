@@ -2,7 +2,8 @@ import { findCommand, findKnownCommand } from "./command_line/find_command.ts";
 import { formatCommandHelp, formatProgramHelp } from "./command_line/help.ts";
 import { parseCommandLine } from "./command_line/parse_command_line.ts";
 import { COMMANDS } from "./commands.ts";
-import { describeError, exitStatusOf } from "./console/describe_error.ts";
+import { describeError, exitStatusOf, paint } from "./console/describe_error.ts";
+import { Interruption } from "./console/interruption.ts";
 import type { Io } from "./console/io.ts";
 import { UsageError } from "./console/usage_error.ts";
 import { VERSION } from "./console/version.ts";
@@ -12,7 +13,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(args, io);
   } catch (error) {
-    io.err(`crpe: ${describeError(error)}\n`);
+    io.err(`${paint("crpe:", "red", io)} ${describeError(error)}\n`);
     if (error instanceof UsageError) io.err(`See crpe ${commandNameOf(args)}--help.\n`);
     if (args.includes("--debug") && error instanceof Error) io.err(`${formatStack(error)}\n`);
     return exitStatusOf(error);
@@ -21,12 +22,12 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 async function dispatch(args: readonly string[], io: Io): Promise<number> {
   const [name, ...rest] = args;
-  if (name === "--version" || name === "-V") {
+  if (name === "--version" || name === "-V" || name === "-v") {
     io.out(`crpe ${VERSION}\n`);
     return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const topic = findKnownCommand(COMMANDS, rest);
+    const topic = rest[0] === undefined || rest[0].startsWith("-") ? undefined : findCommand(COMMANDS, rest).command;
     io.out(topic === undefined ? formatProgramHelp(COMMANDS) : formatCommandHelp(topic));
     return name === undefined ? 2 : 0;
   }
@@ -38,7 +39,15 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     io.out(formatCommandHelp(command));
     return 0;
   }
-  return await command.run(parseCommandLine(command, words), io);
+  const invocation = parseCommandLine(command, words);
+  // A process that never runs kubectl cannot be made to start any program.
+  if (command.usesKubectl?.(invocation) !== true) await io.denyPrograms();
+  if (command.interrupted === undefined) return await command.run(invocation, io);
+  using interruption = new Interruption(() => {});
+  // A bar leaves the cursor behind it.
+  const line = `${io.columns === undefined ? "" : "\n"}crpe: interrupted; ${command.interrupted}\n`;
+  interruption.watch(() => io.err(line));
+  return await command.run(invocation, io);
 }
 
 function commandNameOf(args: readonly string[]): string {

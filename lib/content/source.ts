@@ -2,6 +2,12 @@ import type { ByteRange } from "../bytes/byte_range.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 
+/**
+ * Where content came from: the store, the upstream, a download that another client started, or the store although the
+ * upstream could not be asked.
+ */
+export type CacheOutcome = "hit" | "miss" | "shared" | "stale";
+
 /** An open blob, or a byte range of one. `body` must be read to its end or cancelled. */
 export interface OpenedBlob {
   /** Size of the whole blob in bytes. */
@@ -11,6 +17,8 @@ export interface OpenedBlob {
   /** Number of bytes in `body`. */
   readonly length: number;
   readonly body: ReadableStream<Uint8Array>;
+  /** Where it came from; absent for a store. */
+  readonly outcome?: CacheOutcome;
 }
 
 /** The manifest that a tag or digest refers to. */
@@ -19,6 +27,8 @@ export interface ResolvedManifest extends Descriptor {
   readonly isStale?: true;
   /** Set when blobs of the image are missing, and no upstream answers. The client may have them. */
   readonly isIncomplete?: true;
+  /** Set when the manifest was fetched from the upstream for this request. */
+  readonly isFetched?: true;
 }
 
 /** The requested part of a list. */
@@ -100,12 +110,18 @@ export interface ContentCatalog extends ContentSource {
   typeOfManifest?(repo: string, digest: Digest): Promise<string | undefined>;
 }
 
+/** A manifest to store. */
+export interface NewManifest extends Descriptor {
+  /** Set for one that was fetched from an upstream: it grants its repository none of the blobs that it names. */
+  readonly isFetched?: true;
+}
+
 /** A writable source. Each write is atomic: durable when its promise resolves, and without effect when it rejects. */
 export interface ContentStore extends ContentSource {
   /** Stores a blob if it has the size and digest of `expected`. Reads `body` to its end or cancels it. */
   writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void>;
-  /** Stores a manifest, and links the blobs that it references to the repository. */
-  writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void>;
+  /** Stores a manifest. Links the blobs that it references to the repository, unless it was fetched. */
+  writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void>;
   /** Points a tag at a manifest of the repository. */
   tag(repo: string, tag: string, digest: Digest): Promise<void>;
 }

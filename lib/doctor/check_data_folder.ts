@@ -48,7 +48,7 @@ async function checkWriting(root: string, { randomName }: DataFolderOptions): Pr
   try {
     await createFolder(`${root}/${INGEST}`);
     using file = await Deno.open(path, { write: true, createNew: true });
-    const outcome = await lockFile(file);
+    const outcome = await lockFile(file, path);
     return [
       { step: "rights", status: "ok", message: "it is writable" },
       outcome === "unsupported"

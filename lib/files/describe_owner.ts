@@ -1,4 +1,4 @@
-import { parentOf } from "./durable.ts";
+import { parentOf } from "./parent_of.ts";
 
 /** Who owns the folder that a file is to be written to. */
 export interface FolderOwner {

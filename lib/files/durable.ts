@@ -1,16 +1,24 @@
+import { inheritOwner, openOwned } from "./inherit_owner.ts";
+import { parentOf } from "./parent_of.ts";
+
 const COMMIT_TRIES = 5;
 const OWNER_ONLY = 0o600;
 
 /**
  * Creates a folder and its missing parents so that they survive a power loss: a new folder is only as durable as its
  * entry in the parent folder, so every parent is synced.
+ *
+ * @param isSynced false for folders that need not survive
  */
-export async function createFolder(path: string): Promise<void> {
+export async function createFolder(path: string, { isSynced = true } = {}): Promise<void> {
   const created: string[] = [];
   for (let at = path; !(await isFolder(at)); at = parentOf(at)) created.push(at);
   if (created.length === 0) return;
   await Deno.mkdir(path, { recursive: true });
-  for (const folder of created.reverse()) await syncFolder(parentOf(folder));
+  for (const folder of created.reverse()) {
+    await inheritOwner(folder);
+    if (isSynced) await syncFolder(parentOf(folder));
+  }
 }
 
 /** Syncs a folder, which makes its renames and new files durable. */
@@ -69,7 +77,7 @@ export async function writeFileDurably(
   await createFolder(parentOf(temporary));
   // A file with restricted permissions must not be readable by others before its first byte is written.
   const mode = ownership === undefined ? {} : { mode: OWNER_ONLY };
-  const file = await Deno.open(temporary, { write: true, createNew: true, ...mode });
+  const file = await openOwned(temporary, { write: true, createNew: true, ...mode });
   try {
     try {
       for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
@@ -110,12 +118,6 @@ export async function removeIfPresent(path: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-}
-
-/** Returns the parent folder of `path`. */
-export function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
 }
 
 async function isFolder(path: string): Promise<boolean> {

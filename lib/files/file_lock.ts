@@ -3,24 +3,57 @@ const LOCK_TIMEOUT_MILLISECONDS = 250;
 /** Result of a lock attempt. `unsupported`: the file system (a phone's shared storage, for example) has no locks. */
 export type LockOutcome = "locked" | "taken" | "unsupported";
 
+// What `flock` fails with on a file system that has no locks. ENOLCK is not among them: NFS without its lock service has
+// locks that do not work, and another machine may use the same folder.
+const NO_LOCKS: Readonly<Partial<Record<typeof Deno.build.os, readonly number[]>>> = {
+  linux: [38, 95], // ENOSYS, EOPNOTSUPP
+  android: [38, 95],
+  darwin: [45, 78, 102], // ENOTSUP, ENOSYS, EOPNOTSUPP
+  windows: [1, 50, 120], // ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED, ERROR_CALL_NOT_IMPLEMENTED
+};
+
 /**
  * Locks an open file without waiting for another holder. The lock is released when the file is closed or the process
  * ends in any way.
  *
+ * @param path names the file in errors
  * @param isExclusive whether the lock is exclusive; otherwise it is shared
+ * @throws {Error} when locking fails, unless the file system has no locks at all
  */
-export async function lockFile(file: Deno.FsFile, isExclusive = true): Promise<LockOutcome> {
+export async function lockFile(file: Deno.FsFile, path: string, isExclusive = true): Promise<LockOutcome> {
   try {
     const isLocked = "tryLock" in file ? await file.tryLock(isExclusive) : await lockWithin(file, isExclusive);
     return isLocked ? "locked" : "taken";
-  } catch {
-    return "unsupported";
+  } catch (error) {
+    return unsupportedOr(error, path);
   }
 }
 
 /** As `lockFile`. @returns whether the file is now locked */
-export async function tryLockFile(file: Deno.FsFile, isExclusive = true): Promise<boolean> {
-  return await lockFile(file, isExclusive) === "locked";
+export async function tryLockFile(file: Deno.FsFile, path: string, isExclusive = true): Promise<boolean> {
+  return await lockFile(file, path, isExclusive) === "locked";
+}
+
+/** As `lockFile`, but waits for the other holders. */
+export async function waitForLock(
+  file: Deno.FsFile,
+  path: string,
+  isExclusive = true,
+): Promise<Exclude<LockOutcome, "taken">> {
+  try {
+    await file.lock(isExclusive);
+    return "locked";
+  } catch (error) {
+    return unsupportedOr(error, path);
+  }
+}
+
+function unsupportedOr(error: unknown, path: string): "unsupported" {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = /\(os error ([0-9]+)\)/.exec(message)?.[1];
+  if (code !== undefined && NO_LOCKS[Deno.build.os]?.includes(Number(code))) return "unsupported";
+  const reason = message.replace(/ \(os error.*$/s, "");
+  throw new Error(`Cannot lock ${path}: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`, { cause: error });
 }
 
 // Deno before 2.7 has no `tryLock` and can only wait: a lock that is not free within the time-out counts as taken.

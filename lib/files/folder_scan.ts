@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { absentIfNotFound } from "./read_if_present.ts";
 
 /** Options of `listFoldersSync`. */
@@ -10,11 +9,9 @@ export interface FolderOptions {
 /**
  * Lists the names of the folders in a folder, sorted by code unit; none if it is missing.
  *
- * @throws {Error} when there is a symbolic link that is refused
+ * @throws {Error} when the folder cannot be read, or has a symbolic link that is refused: it must not count as empty
  */
 export function listFoldersSync(path: string, { refusesLinks = false }: FolderOptions = {}): string[] {
-  // The error of a missing folder costs ten times as much as this check.
-  if (!existsSync(path)) return [];
   const names: string[] = [];
   try {
     for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {

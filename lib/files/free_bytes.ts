@@ -1,5 +1,5 @@
 import { statfs } from "node:fs/promises";
-import { parentOf } from "./durable.ts";
+import { parentOf } from "./parent_of.ts";
 
 /**
  * Returns the free space, in bytes, of the file system that holds a folder. The folder need not exist yet.

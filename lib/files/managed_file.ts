@@ -1,6 +1,7 @@
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { commitFile, type Ownership, parentOf, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
+import { commitFile, type Ownership, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
+import { parentOf } from "./parent_of.ts";
 
 /** What crpe did with a file. */
 export interface FileChange {

@@ -1,10 +1,9 @@
-import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { removeIfPresent } from "../files/durable.ts";
+import type { PackageId } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { isJsonObject, parseJson } from "../oci/json.ts";
-import { INGEST } from "../store/layout.ts";
+import { isJsonObject } from "../oci/json.ts";
+import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
 
 /** An archive of images that crpe wrote. */
 export interface OwnedArchive {
@@ -34,31 +33,23 @@ const LIMITS = { maxBytes: 1024 * 1024, maxDepth: 16 };
 /** The records of image archives, in `<data>/kubepkg/.images/<namespace>/<name>/record.json`. */
 export class ImageFileRecords {
   readonly #data: string;
-  readonly #randomName: () => string;
+  readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+  constructor(data: string, randomName?: () => string) {
     this.#data = data;
-    this.#randomName = randomName;
+    this.#writer = new RecordWriter(data, randomName);
   }
 
-  /** Returns the record of a package; `undefined` if it has no archive. @throws {CorruptError} when it is not valid */
-  async read(kubepkg: KubePkg): Promise<ImageFileRecord | undefined> {
-    const path = this.#path(packageIdOf(kubepkg));
-    try {
-      return parseRecord(parseJson(await Deno.readFile(path), path, LIMITS), path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw error;
-    }
+  /** Returns the record of a package; `undefined` if it has no archive. @throws {RecordError} when it cannot be read */
+  async read(id: PackageId): Promise<ImageFileRecord | undefined> {
+    const path = this.#path(id);
+    return await readRecordFile(path, LIMITS, (document) => parseRecord(document, path));
   }
 
   /** Writes a record durably. */
-  async write(kubepkg: KubePkg, record: ImageFileRecord): Promise<void> {
-    await writeFileDurably(this.#path(packageIdOf(kubepkg)), new TextEncoder().encode(`${JSON.stringify(record)}\n`), {
-      temporary: `${this.#data}/${INGEST}/${this.#randomName()}.tmp`,
-      ownership: { mode: 0o600 },
-    });
+  async write(id: PackageId, record: ImageFileRecord): Promise<void> {
+    await this.#writer.write(this.#path(id), formatRecord(record));
   }
 
   /** Removes the record of a package. */
@@ -83,7 +74,7 @@ function parseRecord(json: unknown, path: string): ImageFileRecord {
     isText(folder) && Array.isArray(platforms) && platforms.every(isText) && Array.isArray(files) &&
     files.every(isOwnedArchive)
   ) return { folder, platforms, files, ...(isDigest(release) ? { release } : {}) };
-  throw new CorruptError(`Cannot use ${path}: it is not valid; remove it, and import the package with --images-dir`);
+  throw new CorruptError(`Cannot use ${path}: it is not valid`);
 }
 
 function isOwnedArchive(value: unknown): value is OwnedArchive {

@@ -1,6 +1,7 @@
 import { headDigestOf, type ImageArchive, planImageArchive } from "../bundle/image_archive.ts";
 import type { ContentStore } from "../content/source.ts";
-import { commitFile, parentOf, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { commitFile, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
@@ -8,6 +9,7 @@ import { digestOfIdentity } from "../kubepkg/version.ts";
 import { computeDigest } from "../oci/digest.ts";
 import { NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
+import { absentIfBroken } from "./records/record_file.ts";
 import type { ImageFileRecord, ImageFileRecords, OwnedArchive } from "./image_file_records.ts";
 import { readInstalledImages } from "./package_images.ts";
 
@@ -131,20 +133,23 @@ export class ImageFiles {
     const record = { folder: place.folder, platforms: place.platforms.map(formatPlatform) };
     const earlier = place.record?.files ?? [];
     // Recorded before and after, so that the files of an interrupted import are known.
-    await records.write(kubepkg, { ...record, files: [...earlier, ...files] });
+    await records.write(packageIdOf(kubepkg), { ...record, files: [...earlier, ...files] });
     if (files.length > 0) await writeArchive(path, archive);
     for (const old of earlier) {
       if ((files.length === 0 || old.path !== path) && await isFile(old)) await removeIfPresent(old.path);
     }
-    await records.write(kubepkg, { ...record, files, release: digestOfIdentity(kubepkg) });
+    await records.write(packageIdOf(kubepkg), { ...record, files, release: digestOfIdentity(kubepkg) });
     const { skipped } = archive;
     if (files.length > 0) return { path, skipped };
     return skipped.length === 0 ? undefined : { path, note: `no image of ${name}@${version} is for this platform` };
   }
 
   async #placeOf(kubepkg: KubePkg): Promise<Place | undefined> {
-    const { folder, platforms, records } = this.#options;
-    const record = await records.read(kubepkg);
+    const { folder, platforms, records, force } = this.#options;
+    const record = await records.read(packageIdOf(kubepkg)).catch((error) => {
+      if (!force) throw error;
+      return absentIfBroken(error);
+    });
     if (folder !== undefined) {
       return { folder: await Deno.realPath(folder).catch(() => folder), platforms: platforms ?? [], record };
     }
@@ -178,7 +183,7 @@ export async function removeImageFile(
   kubepkg: KubePkg,
   { dryRun = false } = {},
 ): Promise<ImageFileResult | undefined> {
-  const record = await records.read(kubepkg);
+  const record = await records.read(packageIdOf(kubepkg));
   let result: ImageFileResult | undefined;
   for (const file of record?.files ?? []) {
     const { path } = file;

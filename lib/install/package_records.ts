@@ -1,4 +1,6 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
@@ -125,6 +127,12 @@ export class PackageRecords {
     await this.pending.remove(id);
   }
 
+  /** Records a package as installed whose record was lost. The caller holds the installation lock. */
+  async restore(kubepkg: KubePkg): Promise<void> {
+    const path = `${this.#folders.pathOf(packageIdOf(kubepkg))}/${RECORD.current}`;
+    await this.#writer.write(path, formatRecord(kubepkg, INDENT));
+  }
+
   /**
    * Removes the records of a package and of its history, also those that cannot be read. The record of the installed
    * release is removed last, so that an interrupted removal can be repeated. A pending release stays pending.
@@ -149,6 +157,7 @@ export class PackageRecords {
       findProblem(() => this.read(id)),
       findProblem(() => this.handovers.read(id)),
       findProblem(() => this.pending.read(id)),
+      findProblem(() => this.images.read(id)),
     ]);
     const { problems } = await this.scanHistory(id);
     return [...found.filter((error) => error !== undefined), ...problems.map(({ error }) => error)];
@@ -167,18 +176,20 @@ export class PackageRecords {
   }
 
   /**
-   * Waits for the installation lock and holds it until the returned handle is disposed of. If the folder is not
-   * writable or its file system does not support locks, the installation proceeds without a lock.
+   * Waits for the installation lock and holds it until the returned handle is disposed of. On a file system without
+   * locks, the installation proceeds without one.
+   *
+   * @throws {Error} when the folder is not writable, or the lock cannot be taken
    */
   async lock(): Promise<Disposable> {
-    let file: Deno.FsFile | undefined;
+    const path = `${this.#ingest}/install.lock`;
+    await createFolder(this.#ingest);
+    const file = await openOwned(path, { write: true, create: true });
     try {
-      await createFolder(this.#ingest);
-      file = await Deno.open(`${this.#ingest}/install.lock`, { write: true, create: true });
-      await file.lock(true);
-    } catch {
-      file?.close();
-      return { [Symbol.dispose]() {} };
+      await waitForLock(file, path);
+    } catch (error) {
+      file.close();
+      throw error;
     }
     return { [Symbol.dispose]: () => file.close() };
   }

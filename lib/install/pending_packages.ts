@@ -1,5 +1,6 @@
 import { removeIfPresent } from "../files/durable.ts";
-import { listFolder } from "../files/read_if_present.ts";
+import { parentOf } from "../files/parent_of.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { compareVersions } from "../kubepkg/compare_versions.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import {
@@ -15,7 +16,8 @@ import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { sweepPieces } from "../store/data_folder.ts";
+import { sweepPartials, sweepPieces } from "../store/data_folder.ts";
+import { partialPath, piecesPath } from "../store/layout.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
 import {
   absentIfBroken,
@@ -27,6 +29,9 @@ import {
 } from "./records/record_file.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
+
+/** How many packages can be pending at once. Each keeps content in the store, and is read for every blob of a push. */
+export const MAX_PENDING = 100;
 
 /** What a scan of the pending packages has found. */
 export interface PendingScan {
@@ -43,6 +48,8 @@ export class PendingPackages {
   readonly #data: string;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
+  // The last write: the number of records is counted before each, one after the other.
+  #writing: Promise<void> = Promise.resolve();
 
   /** @param data the data folder */
   constructor(data: string, randomName?: () => string) {
@@ -67,12 +74,9 @@ export class PendingPackages {
   async scan(): Promise<PendingScan> {
     const pending: PendingPackage[] = [];
     const problems: RecordError[] = [];
-    const folders = (await listFolder(this.#folders.root) ?? []).filter(({ isDirectory, name }) =>
-      isDirectory && !name.startsWith(".")
-    );
-    for (const { name } of folders) {
+    for (const path of await this.#listFiles()) {
       try {
-        const found = await readPending(`${this.#folders.root}/${name}/${RECORD.pending}`);
+        const found = await readPending(path);
         if (found !== undefined) pending.push(found);
       } catch (error) {
         if (!(error instanceof RecordError)) throw error;
@@ -87,11 +91,26 @@ export class PendingPackages {
   /**
    * Writes the record of a pending package durably. It replaces an earlier record of the same package; one that cannot be
    * read is kept as `pending.json.broken`.
+   *
+   * @throws {RefusedError} when `MAX_PENDING` other packages are pending
    */
   async write(pending: PendingPackage): Promise<void> {
+    const writing = this.#writing.then(() => this.#write(pending));
+    this.#writing = writing.catch(() => {});
+    await writing;
+  }
+
+  async #write(pending: PendingPackage): Promise<void> {
     const id = packageIdOf(pending.kubepkg);
     const path = `${this.#folders.pathOf(id)}/${RECORD.pending}`;
     await this.#folders.settlePending(id.name);
+    const others = (await this.#listFiles()).filter((other) => other !== path);
+    if (others.length >= MAX_PENDING) {
+      throw new RefusedError(
+        `Cannot accept ${formatRelease(pending.kubepkg)}: ${others.length} packages are pending; end some with ` +
+          "crpe packages remove NAME --pending (crpe packages --pending lists them)",
+      );
+    }
     await readPending(path).catch(async (error) => {
       absentIfBroken(error);
       await setRecordAside(path);
@@ -99,10 +118,35 @@ export class PendingPackages {
     await this.#writer.write(path, formatRecord(pending, 2));
   }
 
-  /** Removes the record of a package, and the pieces of blobs that no other pending package needs. */
+  /**
+   * Returns when content of a pending package was received last: the time of its record, or of a blob or piece in
+   * progress, in milliseconds. `undefined` if it is not pending any more.
+   */
+  async readActivity(pending: PendingPackage): Promise<number | undefined> {
+    const found = await this.#find(packageIdOf(pending.kubepkg)).catch(absentIfBroken);
+    if (found === undefined) return undefined;
+    const files = [...digestsOf(found.pending)].flatMap((digest) => [partialPath(digest), piecesPath(digest)]);
+    const paths = [found.path, ...files.map((file) => `${this.#data}/${file}`)];
+    const times = await Promise.all(paths.map(async (path) => (await lstatIfPresent(path))?.mtime?.getTime() ?? 0));
+    return Math.max(...times);
+  }
+
+  /** Notes that a pending package is in use now. */
+  async touch(pending: PendingPackage, time: number): Promise<void> {
+    const found = await this.#find(packageIdOf(pending.kubepkg));
+    if (found !== undefined) await Deno.utime(found.path, new Date(time), new Date(time));
+  }
+
+  /**
+   * Removes the record of a package, and the received parts of blobs that no other pending package needs. A transfer in
+   * progress keeps its partial file.
+   */
   async remove(id: PackageId): Promise<void> {
     const found = await this.#find(id).catch(absentIfBroken);
-    await removeIfPresent(found?.path ?? `${this.#folders.pathOf(id)}/${RECORD.pending}`);
+    const path = found?.path ?? `${this.#folders.pathOf(id)}/${RECORD.pending}`;
+    await removeIfPresent(path);
+    // The folder stays if it has other files of the package.
+    await removeIfPresent(parentOf(path)).catch(() => {});
     if (found === undefined) return;
     const digests = digestsOf(found.pending);
     const { pending: others, problems } = await this.scan();
@@ -110,6 +154,7 @@ export class PendingPackages {
     if (problems.length > 0) return;
     const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
     await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
+    await sweepPartials(this.#data, digests.difference(wanted));
   }
 
   /** Removes the record of a package as `remove` does, unless another release of it is pending. */
@@ -117,6 +162,16 @@ export class PendingPackages {
     const id = packageIdOf(kubepkg);
     const pending = await this.read(id).catch(absentIfBroken);
     if (pending !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) await this.remove(id);
+  }
+
+  async #listFiles(): Promise<string[]> {
+    const { root } = this.#folders;
+    const folders = (await listFolder(root) ?? []).filter(({ isDirectory, name }) =>
+      isDirectory && !name.startsWith(".")
+    );
+    const paths = folders.map(({ name }) => `${root}/${name}/${RECORD.pending}`);
+    const files = await Promise.all(paths.map(lstatIfPresent));
+    return paths.filter((_, i) => files[i] !== undefined);
   }
 
   // crpe 0.1.0 wrote the record of every namespace into the folder `<name>`, which is the one of the namespace `default`.
@@ -135,6 +190,10 @@ export class PendingPackages {
 
 async function readPending(path: string): Promise<PendingPackage | undefined> {
   return await readRecordFile(path, LIMITS, (document) => parsePending(document, path));
+}
+
+async function lstatIfPresent(path: string): Promise<Deno.FileInfo | undefined> {
+  return await Deno.lstat(path).catch(absentIfNotFound);
 }
 
 function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {

@@ -69,22 +69,21 @@ export interface RemoveResult {
  * Removes a package: its objects from the cluster, its tags and manifests from the store, and last its record and its
  * history. An interrupted removal can be repeated; it starts over.
  *
- * With `forget`, records that cannot be read are removed as well. While the record of any package cannot be read, all images
- * stay in the store.
+ * With `forget`, records that cannot be read are removed as well, and the images stay. While a record of another package
+ * cannot be read, all content that its files still name stays.
  *
  * @throws {Error} when the package is not installed, or the data folder is not writable
- * @throws {CorruptError} when a record is not valid, because what other packages need is not known then
  * @throws {RefusedError} when the package's file was changed by hand
  * @throws {RecordError} when a record of the package cannot be read
  */
 export async function removePackage(id: PackageId, options: RemoveOptions): Promise<RemoveResult> {
   const { records, dryRun, forget } = options;
+  // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
+  if (!dryRun) await checkWritable(records, formatPackageId(id));
   using _lock = dryRun ? undefined : await records.lock();
   const problems = forget ? await records.listProblems(id) : [];
   const installed = await readInstalled(id, records, problems);
   const result = { ...id, ...(installed === undefined ? {} : { version: installed.spec.version }) };
-  // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
-  if (!dryRun) await checkWritable(records, formatPackageId(id));
   const inCluster = forget || installed === undefined ? {} : await removeObjects(installed, options);
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {
@@ -151,21 +150,19 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
   return left;
 }
 
-// What a package with an unreadable record needs is not known, so that nothing is released then.
 async function releaseImages(
   installed: KubePkg,
   { records, forgetImages }: RemoveOptions,
 ): Promise<readonly string[]> {
   const id = packageIdOf(installed);
-  const keep = await collectPackageDigests(records, id).catch((error) => {
-    if (error instanceof CorruptError) return undefined;
-    throw error;
-  });
-  if (keep === undefined) return [];
+  const problems: RecordError[] = [];
+  const keep = await collectPackageDigests(records, { except: id, onProblem: (error) => problems.push(error) });
+  // Which tags a package with a damaged record needs is not known, only which digests.
+  const isNeeded = (digest: Digest) => problems.length > 0 && keep.has(digest);
   const named = new Set((await listOthers(records, id)).flatMap(referencesOf));
   const own = [installed, ...await records.listHistory(id)];
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
-    return { repository, digest, tag: named.has(`${repository}:${tag}`) ? undefined : tag };
+    return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
   return await forgetImages(images, keep);
 }

@@ -17,7 +17,10 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: "amd64",
 };
 
-const OPERATING_SYSTEMS = new Set(["darwin", "freebsd", "linux", "macos", "windows"]);
+// The architectures of Go that run Linux (`go tool dist list`), which image indexes name.
+const KNOWN_ARCHITECTURES = new Set(
+  "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm".split(" "),
+);
 
 // The default variant of these architectures is omitted: `arm64/v8` becomes `arm64`. `arm` always gets one: `arm/v7`.
 const DEFAULT_VARIANTS: Readonly<Record<string, string>> = { amd64: "v1", arm64: "v8" };
@@ -47,8 +50,9 @@ export function normalizePlatform(platform: Platform): Platform {
  */
 export function parsePlatform(text: string): Platform {
   const parts = text.trim().split("/");
-  const isOsAlone = parts.length === 1 && OPERATING_SYSTEMS.has(parts[0]!.toLowerCase());
-  if (parts.length > 3 || isOsAlone || !parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part))) {
+  const [alone = ""] = parts.map((part) => part.toLowerCase());
+  const isWord = parts.length === 1 && !KNOWN_ARCHITECTURES.has(alone) && ARCHITECTURES[alone] === undefined;
+  if (parts.length > 3 || isWord || !parts.every((part) => /^[A-Za-z0-9._-]+$/.test(part))) {
     throw new CorruptError(`Cannot use platform ${JSON.stringify(text)}: write it like linux/arm64 or linux/arm/v7`);
   }
   const [os = "", architecture, variant] = parts.length === 1 ? ["linux", parts[0]] : parts;

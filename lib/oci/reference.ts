@@ -22,6 +22,8 @@ const PATH = new RegExp(`^${PATH_COMPONENT}(?:/${PATH_COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const HOST_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
 const HOST = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-fA-F:.]+\\])(?::[0-9]{1,5})?$`);
+// Nearly all hosts: a URL spells them in the same way, except for the case. Parsing a URL takes some microseconds.
+const PLAIN_HOST = /^(?!.*xn--)(?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*(?::[1-9][0-9]{0,3})?$/i;
 const MAX_NAME_LENGTH = 255;
 
 /** Reports whether `text` is a valid tag. */
@@ -34,9 +36,10 @@ export function isRepositoryPath(text: string): boolean {
   return text.length <= MAX_NAME_LENGTH && PATH.test(text);
 }
 
-/** Reports whether `text` is a host name or address, with or without a port. */
+/** Reports whether `text` is a host name or address, with or without a port, that a URL can have. */
 export function isRegistryHost(text: string): boolean {
-  return text.length <= MAX_NAME_LENGTH && HOST.test(text);
+  if (text.length > MAX_NAME_LENGTH || !HOST.test(text)) return false;
+  return PLAIN_HOST.test(text) || URL.canParse(`https://${text}`);
 }
 
 /** Reports whether the first segment of a name is a host: it has a dot or a port, or is `localhost`. */
@@ -60,14 +63,25 @@ export function parseHostSegment(segment: string): string | undefined {
 }
 
 /**
- * Normalizes a host: lower case, without the default port of https or http, and `docker.io` for each of Docker Hub's
- * names. `registry:443` keeps its port, without which it would not be recognized as a host.
+ * Normalizes a host: in the spelling that URLs use (lower case, `10.5:05000` as `10.0.0.5:5000`, the shortest form of an
+ * IPv6 address), without the default port of https or http, and `docker.io` for each of Docker Hub's names. Rules about
+ * a registry thus apply to every name that leads to it. `registry:443` keeps its port, without which it would not be
+ * recognized as a host. A text that is not a host is only converted to lower case.
  */
 export function normalizeHost(host: string): string {
-  const named = host.toLowerCase();
+  const lower = host.toLowerCase();
+  const named = isRegistryHost(lower) ? spellAsInUrls(lower) : lower;
   const bare = named.replace(/:(?:443|80)$/, "");
-  const lower = isHostSegment(bare) ? bare : named;
-  return DEFAULT_HOST_ALIASES.has(lower) ? DEFAULT_HOST : lower;
+  const normalized = isHostSegment(bare) ? bare : named;
+  return DEFAULT_HOST_ALIASES.has(normalized) ? DEFAULT_HOST : normalized;
+}
+
+// A URL drops its default port, so the port is spelled apart from the name.
+function spellAsInUrls(host: string): string {
+  if (PLAIN_HOST.test(host)) return host;
+  const [, name, port] = /^(.*?)(?::([0-9]+))?$/.exec(host)!;
+  const { hostname } = new URL(`https://${name}`);
+  return port === undefined ? hostname : `${hostname}:${Number(port)}`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ResolvedManifest } from "../content/source.ts";
+import type { CacheOutcome, ResolvedManifest } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { RegistryError } from "../oci/error.ts";
 import { isManifestType, stripParameters } from "../oci/manifest.ts";
@@ -10,6 +10,8 @@ export interface Answer {
   readonly body: Uint8Array | ReadableStream<Uint8Array> | string | null;
   /** Size of the body in bytes, as it is sent in response to GET. */
   readonly length: number;
+  /** Where the content came from; absent without content. */
+  readonly outcome?: CacheOutcome;
 }
 
 const encoder = new TextEncoder();
@@ -38,6 +40,7 @@ export function answerContent(descriptor: ResolvedManifest, body?: Uint8Array): 
     },
     body: body ?? null,
     length,
+    outcome: descriptor.isStale ? "stale" : descriptor.isFetched ? "miss" : "hit",
   };
 }
 
@@ -56,7 +59,11 @@ export function answerNotModified(digest: Digest): Answer {
 }
 
 /** Creates a response with a JSON document. */
-export function answerJson(value: unknown, headers?: Record<string, string>, status = 200): Answer {
+export function answerJson(
+  value: unknown,
+  headers?: Record<string, string>,
+  status = 200,
+): Answer & { readonly body: Uint8Array } {
   const body = encoder.encode(JSON.stringify(value));
   return {
     status,

@@ -1,5 +1,5 @@
 import { countBody } from "../bytes/counted_body.ts";
-import type { ContentCatalog } from "../content/source.ts";
+import type { CacheOutcome, ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
 import { type ErrorCode, RegistryError } from "../oci/error.ts";
@@ -12,7 +12,8 @@ import {
   contentHeaders,
   formatType,
 } from "./answer.ts";
-import { answerCatalog, answerReferrers, answerTags } from "./list_answers.ts";
+import { streamLargeBody } from "./large_body.ts";
+import { ListAnswers } from "./list_answers.ts";
 import { type BlobRoute, type ManifestRoute, matchRoute, type Route } from "./route.ts";
 import { unknownBlob, unknownManifest } from "./unknown_content.ts";
 
@@ -28,6 +29,8 @@ export interface ResponseInfo {
   readonly bytes: number;
   /** Whether the body failed, or the client disconnected, before the whole body was passed to the server. */
   readonly isAborted: boolean;
+  /** Where the content came from; absent without content. */
+  readonly outcome?: CacheOutcome | undefined;
 }
 
 /** Options of a registry handler. */
@@ -62,6 +65,7 @@ export function createRegistryHandler<Context = unknown>(
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
   const { onError, onUpstreamError, onResponse, onBackpressure, checkHealth } = options;
+  const lists = new ListAnswers(catalog);
   return async (request, context) => {
     const { method } = request;
     let route: Route | undefined;
@@ -71,7 +75,8 @@ export function createRegistryHandler<Context = unknown>(
         throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
-      answer = await answerRoute(route, request, { catalog, checkHealth });
+      answer = await answerRoute(route, request, { catalog, lists, checkHealth });
+      if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
       answer = answerError(error instanceof RegistryError ? error : hideError(error, request, onError));
@@ -88,6 +93,7 @@ export function createRegistryHandler<Context = unknown>(
         status: answer.status,
         bytes,
         isAborted: bytes < length,
+        outcome: answer.outcome,
       }, context);
     if (onResponse !== undefined && body instanceof ReadableStream) {
       const counted = countBody(body, length, {
@@ -109,7 +115,10 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, checkHealth }: { catalog: ContentCatalog; checkHealth: RegistryHandlerOptions["checkHealth"] },
+  { catalog, lists, checkHealth }: Pick<RegistryHandlerOptions, "checkHealth"> & {
+    catalog: ContentCatalog;
+    lists: ListAnswers;
+  },
 ): Promise<Answer> | Answer {
   switch (route?.kind) {
     case "manifest":
@@ -119,11 +128,9 @@ function answerRoute(
         ? answerBlobKnown(catalog, route, request)
         : answerBlob(catalog, route, request);
     case "tags":
-      return answerTags(catalog, route, request);
     case "catalog":
-      return answerCatalog(catalog, route, request);
     case "referrers":
-      return answerReferrers(catalog, route);
+      return lists.answer(route, request);
     case "ping":
       return answerJson({}, PING_HEADERS);
     case "health":
@@ -151,8 +158,16 @@ async function answerBlob(catalog: ContentCatalog, route: BlobRoute, request: Re
   const range = allowsRange(headers.get("if-range"), digest) ? parseRange(headers.get("range")) : undefined;
   const opened = await catalog.openBlob(repo, digest, range);
   if (opened === undefined) return await answerManifestAsBlob(catalog, route, request);
-  const { size, start, length, body } = opened;
-  const answer = { status: 200, headers: await blobHeaders(catalog, route, length), body, length };
+  const { size, start, length, body, outcome = "hit" } = opened;
+  let responseHeaders: Record<string, string>;
+  try {
+    responseHeaders = await blobHeaders(catalog, route, length);
+  } catch (error) {
+    // The response is an error, and nothing else will read the body, nor close its file or its download.
+    await body.cancel(error).catch(() => {});
+    throw error;
+  }
+  const answer = { status: 200, headers: responseHeaders, body, length, outcome };
   if (range === undefined) return answer;
   answer.headers["content-range"] = `bytes ${start}-${start + length - 1}/${size}`;
   return { ...answer, status: 206 };

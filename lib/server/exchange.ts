@@ -1,5 +1,5 @@
 import { countBody } from "../bytes/counted_body.ts";
-import type { ConnectionInfo } from "./http_server.ts";
+import type { ConnectionInfo } from "./serve_on_connection.ts";
 
 /** A response that was sent to a client. */
 export interface SentAnswer {
@@ -15,9 +15,13 @@ export interface SentAnswer {
   readonly duration: number;
   /** The address of the client. */
   readonly client: string;
+  /** What the handler says of the response in a word: `hit`, `miss`. */
+  readonly remark?: string | undefined;
+  /** What was requested: `blob`, `manifest`. */
+  readonly kind?: string | undefined;
 }
 
-type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted">;
+type Ending = Pick<SentAnswer, "status" | "bytes" | "isAborted" | "remark" | "kind">;
 
 /** The callbacks of an exchange. */
 export interface ExchangeOptions {
@@ -75,13 +79,13 @@ export class Exchange implements ConnectionInfo {
   }
 
   /** Reports that the body of the response was passed to the server, or failed. */
-  end({ status, bytes, isAborted }: Ending): void {
+  end(ending: Ending): void {
     this.reportBackpressure(true);
     if (this.#began === undefined) return;
     const { at, ...request } = this.#began;
-    const report = () => this.#onSent?.({ ...request, status, bytes, isAborted, duration: performance.now() - at });
+    const report = () => this.#onSent?.({ ...request, ...ending, duration: performance.now() - at });
     // A large body is still being sent, at the pace of the client.
-    if (bytes > SENT_AT_ONCE_BYTES) this.completed.then(report, report);
+    if (ending.bytes > SENT_AT_ONCE_BYTES) this.completed.then(report, report);
     else report();
   }
 

@@ -24,19 +24,23 @@ export class BusyError extends Error {
 }
 
 // A check costs about 100 ms of the one thread. Clients send their login with each of many requests, so an outcome is
-// used for a while: a right one longer than a wrong one, which the file may be changed for.
-const RIGHT_MILLISECONDS = 60_000;
+// remembered: a wrong one for a while, and a right one as long as the user has the same hash. Users who have logged in
+// thus need no check, which guessing could keep them from.
 const WRONG_MILLISECONDS = 5000;
-const MAX_OUTCOMES = 10_000;
+const MAX_WRONG = 10_000;
 // Checks that wait. They run one at a time, and after a wrong login there is a pause of some times its duration, so that
-// guessing passwords leaves most of the thread to others.
+// guessing passwords leaves most of the thread to others. One client cannot take the places of all others.
 const MAX_WAITING = 64;
+const MAX_WAITING_OF_CLIENT = 16;
 const PAUSE_FACTOR = 3;
 const RELOAD_MILLISECONDS = 1000;
+// Of bcrypt: a cost below 4 is not defined.
+const MIN_COST = 4;
 const MAX_COST = 14;
 const MAX_FILE_BYTES = 1024 * 1024;
-// Used for unknown users, so that the time of a check does not reveal who is known. No password has this hash.
-const NO_HASH = `$2b$10$${".".repeat(53)}`;
+/** The hash of each user. */
+type Users = ReadonlyMap<string, string>;
+
 const ENTRY = /^([^:]{1,255}):(\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53})$/;
 
 /** The users and passwords of a file in the format of `htpasswd -B`: `user:hash` on each line, with bcrypt hashes. */
@@ -44,14 +48,17 @@ export class Htpasswd {
   readonly #options: HtpasswdOptions;
   readonly #now: () => number;
   readonly #key = randomBytes(32);
-  readonly #outcomes = new Map<string, { readonly isRight: boolean; readonly until: number }>();
-  readonly #checks = new Map<string, Promise<boolean>>();
-  #users: ReadonlyMap<string, string>;
+  /** The last right login of each user, and the hash that it was compared with. */
+  readonly #right = new Map<string, { readonly key: string; readonly hash: string }>();
+  /** When each wrong login may be checked again. */
+  readonly #wrong = new Map<string, number>();
+  readonly #checks = new Map<string, { readonly outcome: Promise<boolean>; readonly client: string | undefined }>();
+  #users: Users;
   #stamp: string;
   #checkedAt: number;
   #queue: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: HtpasswdOptions, file: { users: ReadonlyMap<string, string>; stamp: string }) {
+  private constructor(options: HtpasswdOptions, file: { users: Users; stamp: string }) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#users = file.users;
@@ -67,31 +74,43 @@ export class Htpasswd {
   /**
    * Checks a login.
    *
-   * @throws {BusyError} when too many other logins wait to be checked
+   * @param client the address of the client
+   * @throws {BusyError} when too many other logins wait to be checked, or too many of the same client
    */
-  async check(login: Login): Promise<boolean> {
+  async check(login: Login, client?: string): Promise<boolean> {
     await this.#reload();
     // A password is not kept in memory, not even as a hash that is of use elsewhere.
     const key = createHmac("sha256", this.#key).update(JSON.stringify([login.user, login.password])).digest("base64");
-    const known = this.#outcomes.get(key);
-    if (known !== undefined && this.#now() < known.until) return known.isRight;
+    const right = this.#right.get(login.user);
+    if (right?.key === key && right.hash === this.#users.get(login.user)) return true;
+    if (this.#now() < (this.#wrong.get(key) ?? -Infinity)) return false;
     const running = this.#checks.get(key);
-    if (running !== undefined) return await running;
-    if (this.#checks.size >= MAX_WAITING) throw new BusyError("Cannot check the login: too many others are waiting");
-    const check = this.#enqueue(key, login).finally(() => this.#checks.delete(key));
-    this.#checks.set(key, check);
-    return await check;
+    if (running !== undefined) return await running.outcome;
+    this.#checkPlaces(client);
+    const outcome = this.#enqueue(key, login).finally(() => this.#checks.delete(key));
+    this.#checks.set(key, { outcome, client });
+    return await outcome;
   }
 
-  #enqueue(key: string, { user, password }: Login): Promise<boolean> {
+  #checkPlaces(client: string | undefined): void {
+    const own = client === undefined ? [] : [...this.#checks.values()].filter((check) => check.client === client);
+    if (this.#checks.size < MAX_WAITING && own.length < MAX_WAITING_OF_CLIENT) return;
+    throw new BusyError("Cannot check the login: too many others are waiting");
+  }
+
+  #enqueue(key: string, login: Login): Promise<boolean> {
+    const { user } = login;
     const check = this.#queue.then(async () => {
       const hash = this.#users.get(user);
-      const compare = this.#options.compare ?? compareBcrypt;
-      const isRight = await compare(password, hash ?? NO_HASH) && hash !== undefined;
-      if (this.#outcomes.size >= MAX_OUTCOMES) this.#outcomes.clear();
-      const until = this.#now() + (isRight ? RIGHT_MILLISECONDS : WRONG_MILLISECONDS);
+      const isRight = await this.#compare(login, hash);
       // The file may have changed during the check.
-      if (this.#users.get(user) === hash) this.#outcomes.set(key, { isRight, until });
+      if (this.#users.get(user) !== hash) return isRight;
+      if (isRight && hash !== undefined) {
+        this.#right.set(user, { key, hash });
+      } else {
+        if (this.#wrong.size >= MAX_WRONG) this.#wrong.clear();
+        this.#wrong.set(key, this.#now() + WRONG_MILLISECONDS);
+      }
       return isRight;
     });
     const began = this.#queue.then(() => this.#now());
@@ -99,6 +118,23 @@ export class Htpasswd {
       if (!isRight) await new Promise((resolve) => setTimeout(resolve, (this.#now() - start) * PAUSE_FACTOR));
     }, () => {});
     return check;
+  }
+
+  /**
+   * Compares a password with the hash of its user. A wrong login costs the same for every user, known or not, so that
+   * its time does not reveal who is known: as much as the most expensive hash of the file. Each cost is twice the one
+   * below it, so that one comparison of each cost from that of the hash up to the highest makes up the difference.
+   */
+  async #compare({ password }: Login, hash: string | undefined): Promise<boolean> {
+    const compare = this.#options.compare ?? compareBcrypt;
+    const highest = Math.max(...[...this.#users.values()].map(costOf));
+    if (hash === undefined) {
+      await compare(password, makeHashOfNothing(highest));
+      return false;
+    }
+    if (await compare(password, hash)) return true;
+    for (let cost = costOf(hash); cost < highest; cost++) await compare(password, makeHashOfNothing(cost));
+    return false;
   }
 
   async #reload(): Promise<void> {
@@ -111,14 +147,17 @@ export class Htpasswd {
       // Remembered at once: a file that cannot be used is reported once.
       this.#stamp = stamp;
       this.#users = (await readFile(path)).users;
-      this.#outcomes.clear();
+      this.#wrong.clear();
+      for (const user of this.#right.keys()) {
+        if (!this.#users.has(user)) this.#right.delete(user);
+      }
     } catch (error) {
       warn(`Keeping the current logins: ${(error as Error).message}`);
     }
   }
 }
 
-async function readFile(path: string): Promise<{ users: ReadonlyMap<string, string>; stamp: string }> {
+async function readFile(path: string): Promise<{ users: Users; stamp: string }> {
   const fail = (reason: string) => new Error(`Cannot use the logins in ${path}: ${reason}`);
   const users = new Map<string, string>();
   let stamp: string;
@@ -141,10 +180,22 @@ async function readFile(path: string): Promise<{ users: ReadonlyMap<string, stri
     if (Number(cost) > MAX_COST) {
       throw fail(`line ${i + 1} has a bcrypt cost above ${MAX_COST}, which would block others`);
     }
+    if (Number(cost) < MIN_COST) {
+      throw fail(`line ${i + 1} has a bcrypt cost below ${MIN_COST}, which bcrypt does not have`);
+    }
     users.set(user, hash);
   }
   if (users.size === 0) throw fail("it has no users; add one with htpasswd -B");
   return { users, stamp };
+}
+
+function costOf(hash: string): number {
+  return Number(hash.slice(4, 6));
+}
+
+// No password has this hash.
+function makeHashOfNothing(cost: number): string {
+  return `$2b$${String(cost).padStart(2, "0")}$${".".repeat(53)}`;
 }
 
 async function stampOf(path: string): Promise<string> {

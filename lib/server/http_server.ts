@@ -1,28 +1,13 @@
+import type { MemoryBudget } from "../bytes/memory_budget.ts";
+import { RegistryError } from "../oci/error.ts";
+import { answerError } from "../registry/answer.ts";
+import { type ConnectionLimits, ConnectionTable, type OnBackpressure } from "./connection_table.ts";
+import type { ServedConnection, ShedReason } from "./connection_table.ts";
+import { EXTRA_CONNECTIONS } from "./file_limit.ts";
 import type { Listener } from "./listen.ts";
-
-/** Information about the connection of a request. */
-export interface ConnectionInfo extends Deno.ServeHandlerInfo<Deno.NetAddr> {
-  /** The IP address at which the connection was accepted. */
-  readonly localAddress: string;
-}
-
-/** The maximum number of connections, and their time-outs in milliseconds. */
-export interface ConnectionLimits {
-  /** Maximum number of concurrent connections; it is lowered when the system does not allow that many open files. */
-  readonly max: number;
-  /** Until the head of the first request is received. */
-  readonly headTimeout: number;
-  /** From a response until the head of the next request is received. */
-  readonly idleTimeout: number;
-  /** When there are too many connections, one whose client has not read for this long may be closed. */
-  readonly readTimeout: number;
-}
-
-/**
- * Reports what a response is waiting for: the client, which has not read what was sent, or the server, which has
- * nothing to send yet.
- */
-export type OnBackpressure = (waitsForClient: boolean) => void;
+import { pathOf } from "./exchange.ts";
+import { type ConnectionInfo, findServeOnConnection, type ServeOnConnection } from "./serve_on_connection.ts";
+import type { TlsRelay } from "./tls_relay.ts";
 
 /** Options of an HTTP server. */
 export interface HttpServerOptions {
@@ -35,68 +20,52 @@ export interface HttpServerOptions {
   /** Creates the response for an error that the handler, or the body of a response, has thrown. */
   readonly onError: (error: unknown) => Response;
   readonly limits: ConnectionLimits;
+  /** Responses take memory of it until they are sent. */
+  readonly memory?: MemoryBudget;
+  /** Puts TLS on the connections. */
+  readonly tls?: TlsRelay | undefined;
+  /** Called when a connection was closed, or a request refused, to stay within the limits. */
+  readonly onShed?: ((reason: ShedReason) => void) | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
 }
 
-/** A connection that is being served. */
-interface ServedConnection {
-  readonly abort: AbortController;
-  readonly served: Deno.HttpServer;
-  /** Number of requests whose response is not completely sent. */
-  active: number;
-  /** Number of these requests that wait for the client to read. */
-  waiting: number;
-  hasAnswered: boolean;
-  /** Time of the last change of state, in milliseconds of the monotonic clock. */
-  since: number;
-}
-
-type ServeOnConnection = (
-  connection: Deno.Conn,
-  signal: AbortSignal,
-  handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Response | Promise<Response>,
-  onError: (error: unknown) => Response,
-  onListen: () => void,
-) => Deno.HttpServer;
-
 const SWEEP_MILLISECONDS = 500;
-const MIN_CONNECTIONS = 16;
-// The delay after a failed `accept`. Usually too many files are open, and some of them will be closed.
-const ACCEPT_PAUSE_MILLISECONDS = 50;
+// The delay before the next attempt when there is no room, or too many files are open.
+const PAUSE_MILLISECONDS = 50;
+const CLOSE_MILLISECONDS = 250;
+const RETRY_AFTER_SECONDS = 5;
 
 /**
- * Serves HTTP on a listener, like `Deno.serve`, but with limits. A connection that does not send a request in time is
- * closed. When there are too many connections, the one that has been idle longest is closed, or one whose client has
- * not read for a long time.
- *
- * It cannot end a TLS handshake that the client does not finish, because the runtime keeps such a socket.
+ * Serves HTTP/1.1 on a listener, like `Deno.serve`, but with limits. A connection that does not send a request in time is
+ * closed. When there are too many connections, the one that has been idle longest is closed, or one whose client has not
+ * read for a long time; a request that has waited long for its response is answered with 503. A few connections more are
+ * accepted: they are answered when there is room, and with 503 if there is none in time. Health checks are always
+ * answered. All others wait until they are accepted.
  */
 export class HttpServer {
   /** Settles when the last connection has ended after `shutdown`. */
   readonly finished: Promise<void>;
   readonly #options: HttpServerOptions;
   readonly #serveOn: ServeOnConnection;
-  readonly #now: () => number;
-  readonly #connections = new Set<ServedConnection>();
+  readonly #table: ConnectionTable;
+  readonly #served = new Map<ServedConnection, Deno.HttpServer>();
   readonly #finish = Promise.withResolvers<void>();
   readonly #sweeper: ReturnType<typeof setInterval>;
-  #max: number;
-  #listener: Listener;
+  readonly #listener: Listener;
   #isStopping = false;
 
   /** @throws {Error} when the runtime does not support serving a single connection */
   constructor(listener: Listener, options: HttpServerOptions) {
-    const serveOn = findServeOnConnection();
-    if (serveOn === undefined) throw new Error("Cannot limit connections: this release of Deno does not support it");
-    this.#serveOn = serveOn;
+    this.#serveOn = findServeOnConnection();
     this.#options = options;
-    this.#max = options.limits.max;
-    this.#now = options.now ?? (() => performance.now());
+    const { now = () => performance.now(), onShed = () => {} } = options;
+    this.#table = new ConnectionTable(options.limits, { now, onShed });
+    if (options.memory !== undefined) options.memory.onShortage = () => this.#table.closeStalled();
     this.finished = this.#finish.promise;
     this.#listener = listener;
-    this.#accept(listener);
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MILLISECONDS);
+    this.#accept();
+    this.#sweeper = setInterval(() => this.#table.sweep(), SWEEP_MILLISECONDS);
   }
 
   /** The address of the listener. */
@@ -106,15 +75,12 @@ export class HttpServer {
 
   /** The number of open connections. */
   get size(): number {
-    return this.#connections.size;
+    return this.#table.size;
   }
 
-  /** Accepts new connections from another listener and closes the previous one. Open connections are kept. */
-  replaceListener(listener: Listener): void {
-    const before = this.#listener;
-    this.#listener = listener;
-    this.#accept(listener);
-    before.close();
+  /** Lowers the maximum number of connections. */
+  limit(max: number): void {
+    this.#table.limit(max);
   }
 
   /** Stops accepting connections, and closes each open connection when its pending responses are sent. */
@@ -122,136 +88,167 @@ export class HttpServer {
     if (this.#isStopping) return;
     this.#isStopping = true;
     this.#listener.close();
-    for (const { served } of this.#connections) served.shutdown().catch(() => {});
+    for (const connection of this.#table) {
+      const served = this.#served.get(connection);
+      // A connection that is not served yet is in its TLS handshake.
+      if (served === undefined) this.#table.close(connection);
+      else served.shutdown().catch(() => {});
+    }
     this.#finishIfEmpty();
   }
 
-  async #accept(listener: Listener): Promise<void> {
-    while (!this.#isStopping && listener === this.#listener) {
+  async #accept(): Promise<void> {
+    while (!this.#isStopping) {
       try {
-        this.#serve(await listener.accept());
+        const accepted = await this.#listener.accept();
+        while (!this.#hasRoom()) await pause();
+        // The runtime closes sockets between turns of this loop. Without a pause, many closed ones would still be open.
+        if (this.#table.isFull) await pause(0);
+        if (this.#isStopping) accepted.close();
+        else this.#serve(accepted).catch(() => {});
       } catch (error) {
         // The listener is closed, too many files are open, or the client disconnected before it was accepted.
-        if (this.#isStopping || listener !== this.#listener) return;
-        if (isTooManyFiles(error)) this.#makeRoom();
-        await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MILLISECONDS));
+        if (this.#isStopping) return;
+        if (isTooManyFiles(error)) this.#table.lower();
+        await pause();
       }
     }
   }
 
-  #serve(accepted: Deno.Conn): void {
-    if (this.#connections.size >= this.#max && !this.#dropIdle()) {
-      accepted.close();
-      return;
-    }
+  #hasRoom(): boolean {
+    // The sockets of closed connections are open for some time.
+    if (this.#table.closing >= EXTRA_CONNECTIONS) return false;
+    return this.#table.extra < EXTRA_CONNECTIONS || this.#table.makeRoom() || this.#table.refuseExtra();
+  }
+
+  async #serve(accepted: Deno.TcpConn): Promise<void> {
     const abort = new AbortController();
-    const { handler, onError } = this.#options;
-    const { hostname: localAddress } = accepted.localAddr as Deno.NetAddr;
-    const connection: ServedConnection = {
-      abort,
-      served: this.#serveOn(
-        accepted,
+    let isOver = false;
+    const connection = this.#table.add(hostOf(accepted.remoteAddr), () => isOver || abort.abort());
+    try {
+      const { tls, onError } = this.#options;
+      const secured = await tls?.secure(accepted, abort.signal);
+      const info = { localAddress: hostOf(accepted.localAddr), remoteAddr: accepted.remoteAddr as Deno.NetAddr };
+      const served = this.#serveOn(
+        secured?.connection ?? accepted,
         abort.signal,
-        (request, info) => handler(request, withLocalAddress(info, localAddress), this.#begin(connection, info)),
+        (request, { completed }) => this.#answer(request, { ...info, completed }, connection),
         onError,
         () => {},
-      ),
-      active: 0,
-      waiting: 0,
-      hasAnswered: false,
-      since: this.#now(),
-    };
-    this.#connections.add(connection);
-    const end = () => {
-      this.#connections.delete(connection);
+      );
+      this.#served.set(connection, served);
+      if (this.#isStopping) served.shutdown().catch(() => {});
+      await served.finished.catch(() => {});
+      await secured?.ended;
+    } finally {
+      isOver = true;
+      this.#served.delete(connection);
+      this.#table.delete(connection);
       this.#finishIfEmpty();
-    };
-    connection.served.finished.then(end, end);
-  }
-
-  #begin(connection: ServedConnection, { completed }: Pick<ConnectionInfo, "completed">): OnBackpressure {
-    connection.active++;
-    let isWaiting = false;
-    const onBackpressure = (waitsForClient: boolean) => {
-      if (waitsForClient !== isWaiting) connection.waiting += waitsForClient ? 1 : -1;
-      isWaiting = waitsForClient;
-      connection.since = this.#now();
-    };
-    const end = () => {
-      onBackpressure(false);
-      connection.active--;
-      connection.hasAnswered = true;
-    };
-    completed.then(end, end);
-    return onBackpressure;
-  }
-
-  #sweep(): void {
-    const now = this.#now();
-    const { headTimeout, idleTimeout } = this.#options.limits;
-    for (const { active, hasAnswered, since, abort } of this.#connections) {
-      if (active === 0 && now - since >= (hasAnswered ? idleTimeout : headTimeout)) abort.abort();
     }
-    // The system may allow more open files again.
-    if (this.#max < this.#options.limits.max) this.#max++;
   }
 
-  // The limit of open files is unknown until it is reached. Each pull needs open files too, for the content it reads.
-  #makeRoom(): void {
-    this.#max = Math.max(MIN_CONNECTIONS, Math.floor(this.#connections.size / 2));
-    for (let excess = this.#connections.size - this.#max; excess > 0 && this.#dropIdle(); excess--);
+  #answer(request: Request, info: ConnectionInfo, connection: ServedConnection): Response | Promise<Response> {
+    const onBackpressure = this.#table.begin(connection, info.completed);
+    if (connection.isClosed) return unavailable();
+    const pending: PendingRequest = {
+      // Read now, because the runtime releases a request when its response is sent.
+      method: request.method,
+      connection,
+      completed: info.completed,
+      handle: () => this.#options.handler(request, info, onBackpressure),
+    };
+    return connection.isExtra && !isHealthCheck(request) ? this.#answerWithRoom(pending) : this.#handle(pending);
   }
 
-  /**
-   * Closes the connection that has waited longest for a request. If there is none, it closes the one whose client has
-   * not read for the longest time, provided that is longer than `readTimeout`. Returns whether a connection was closed.
-   */
-  #dropIdle(): boolean {
-    let oldest: ServedConnection | undefined;
-    const readBefore = this.#now() - this.#options.limits.readTimeout;
-    for (const connection of this.#connections) {
-      const { active, waiting, since, abort } = connection;
-      const isStalled = active > 0 && waiting === active && since <= readBefore;
-      if (abort.signal.aborted || (active > 0 && !isStalled)) continue;
-      if (oldest === undefined || rankOf(connection) < rankOf(oldest)) oldest = connection;
+  /** Answers a request on a connection beyond the limit when there is room for it. */
+  async #answerWithRoom(pending: PendingRequest): Promise<Response> {
+    const { connection, completed } = pending;
+    let isRefused = false;
+    connection.refuse = () => isRefused = true;
+    for (let waited = 0; waited < this.#options.limits.roomTimeout && !isRefused; waited += PAUSE_MILLISECONDS) {
+      if (this.#table.admit(connection)) return await this.#handle(pending);
+      await pause();
     }
-    oldest?.abort.abort();
-    return oldest !== undefined;
+    // Such a connection is not kept for further requests. The runtime reports a response shortly before it is sent.
+    const close = () => pause(CLOSE_MILLISECONDS).then(connection.close);
+    completed.then(close, close);
+    return unavailable();
+  }
+
+  async #handle(pending: PendingRequest): Promise<Response> {
+    const { method, completed } = pending;
+    // Only these requests are refused while they wait: others change something, and may already have done so.
+    const isRead = method === "GET" || method === "HEAD";
+    const response = await (isRead ? handleRefusable(pending) : pending.handle());
+    const { memory, onShed } = this.#options;
+    if (memory === undefined || method === "HEAD" || response.status === 304) return response;
+    const length = response.headers.get("content-length");
+    const lease = await memory.wait(() => memory.takeResponse(length === null ? undefined : Number(length)));
+    if (lease === undefined) {
+      onShed?.("memory");
+      response.body?.cancel().catch(() => {});
+      return unavailable();
+    }
+    const release = () => lease[Symbol.dispose]();
+    completed.then(release, release);
+    return response;
   }
 
   #finishIfEmpty(): void {
-    if (!this.#isStopping || this.#connections.size > 0) return;
+    if (!this.#isStopping || this.#table.size > 0) return;
     clearInterval(this.#sweeper);
     this.#finish.resolve();
   }
 }
 
-// The runtime computes the remote address when it is read.
-function withLocalAddress(info: Deno.ServeHandlerInfo<Deno.NetAddr>, localAddress: string): ConnectionInfo {
-  return {
-    localAddress,
-    get remoteAddr() {
-      return info.remoteAddr;
-    },
-    get completed() {
-      return info.completed;
-    },
-  };
+/** A request whose response has not started. */
+interface PendingRequest {
+  readonly method: string;
+  readonly connection: ServedConnection;
+  /** Settles when the response was sent. */
+  readonly completed: Promise<void>;
+  readonly handle: () => Response | Promise<Response>;
 }
 
-// Connections without a request are closed before those with a response in progress.
-function rankOf({ active, since }: ServedConnection): number {
-  return active === 0 ? since - Number.MAX_SAFE_INTEGER : since;
+/** Handles a request that may be answered with 503 as long as its response has not started. */
+function handleRefusable({ handle, connection }: PendingRequest): Response | Promise<Response> {
+  const response = handle();
+  if (!(response instanceof Promise)) return response;
+  const refused = Promise.withResolvers<Response>();
+  const refuse = () => {
+    connection.refuse = undefined;
+    response.then(({ body }) => body?.cancel()).catch(() => {});
+    refused.resolve(unavailable());
+  };
+  connection.refuse = refuse;
+  const end = () => {
+    if (connection.refuse === refuse) connection.refuse = undefined;
+  };
+  response.then(end, end);
+  return Promise.race([response, refused.promise]);
+}
+
+function unavailable(): Response {
+  const error = new RegistryError("UNAVAILABLE", "Cannot answer now: there are too many requests; try again later", {
+    retryAfter: RETRY_AFTER_SECONDS,
+  });
+  const answer = answerError(error);
+  return new Response(answer.body as BodyInit, answer);
+}
+
+function isHealthCheck(request: Request): boolean {
+  return pathOf(request) === "/healthz";
+}
+
+function hostOf(address: Deno.Addr): string {
+  return (address as Deno.NetAddr).hostname;
+}
+
+function pause(milliseconds = PAUSE_MILLISECONDS): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 function isTooManyFiles(error: unknown): boolean {
   return error instanceof Error && /os error (?:23|24)\b/.test(error.message);
-}
-
-// The runtime's own `node:http` uses this function. It is not part of the documented API.
-function findServeOnConnection(): ServeOnConnection | undefined {
-  const { internal } = Deno as unknown as { internal?: symbol };
-  if (internal === undefined) return undefined;
-  const internals = (Deno as unknown as Record<symbol, { serveHttpOnConnection?: ServeOnConnection }>)[internal];
-  return internals?.serveHttpOnConnection;
 }

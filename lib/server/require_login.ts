@@ -6,8 +6,13 @@ import { BusyError, type Login } from "./htpasswd.ts";
 
 /** Options of `createLoginCheck`. */
 export interface LoginCheckOptions {
-  /** Checks a user and a password. @throws {BusyError} when too many checks are waiting */
-  readonly check: (login: Login) => Promise<boolean>;
+  /**
+   * Checks a user and a password.
+   *
+   * @param client the address of the client
+   * @throws {BusyError} when too many checks are waiting
+   */
+  readonly check: (login: Login, client?: string) => Promise<boolean>;
   /** The hosts whose repositories need a login. If empty, every request to the registry needs one. */
   readonly privateHosts: readonly string[];
 }
@@ -24,9 +29,9 @@ const MAX_HEADER_LENGTH = 4096;
  */
 export function createLoginCheck(
   { check, privateHosts }: LoginCheckOptions,
-): (request: Request) => Promise<LoginVerdict> {
-  const hosts = new Set(privateHosts.map(normalizeHost));
-  return async (request) => {
+): (request: Request, client?: string) => Promise<LoginVerdict> {
+  const hosts = new Set(privateHosts.map(withoutDefaultPort));
+  return async (request, client) => {
     const { method } = request;
     const place = placeOf(request.url);
     if (place === "open") return { headers: {} };
@@ -34,14 +39,15 @@ export function createLoginCheck(
     if (login === "malformed") return { refusal: refuse(method, "the header Authorization is not a Basic login") };
     if (login !== undefined) {
       try {
-        if (await check(login)) return { headers: {} };
+        if (await check(login, client)) return { headers: {} };
       } catch (error) {
         if (!(error instanceof BusyError)) throw error;
         return { refusal: answerBusy(method) };
       }
       return { refusal: refuse(method, "the user name or the password is wrong") };
     }
-    const isPrivate = hosts.size === 0 || place === "all" || typeof place === "object" && hosts.has(place.host);
+    const isPrivate = hosts.size === 0 || place === "all" ||
+      typeof place === "object" && hosts.has(withoutDefaultPort(place.host));
     if (isPrivate) return { refusal: refuse(method, "it needs a login; use docker login or its like") };
     // Clients log in because of this response, if at all: podman reads the challenge of a success too.
     return { headers: place === "ping" ? CHALLENGE : {} };
@@ -69,11 +75,16 @@ function placeOf(url: string): { readonly host: string } | "all" | "ping" | "ope
       return "all";
     case "ping": {
       const host = route.ns ?? route.host;
-      return host === undefined ? "ping" : { host: normalizeHost(host) };
+      return host === undefined ? "ping" : { host };
     }
     default:
       return { host: splitRepository(route.repo).host };
   }
+}
+
+// Of a host without a dot, repositories are kept under two names, `reg` and `reg:443`, which are one registry.
+function withoutDefaultPort(host: string): string {
+  return normalizeHost(host).replace(/:(?:443|80)$/, "");
 }
 
 function parseBasic(header: string | null): Login | "malformed" | undefined {

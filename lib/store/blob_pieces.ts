@@ -1,7 +1,9 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import { isFileAt, lockFile } from "../files/file_lock.ts";
+import { commitFile, createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
+import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
@@ -57,10 +59,10 @@ export class BlobPieces {
     const { path } = options;
     await createFolder(parentOf(path));
     for (;;) {
-      const file = await Deno.open(path, { read: true, write: true, create: true });
+      const file = await openOwned(path, { read: true, write: true, create: true });
       try {
         // Waits for a commit in progress, which is short. File systems without locks are used without one.
-        await file.lock(false).catch(() => {});
+        await waitForLock(file, path, false);
         // A commit may have renamed the file to the blob since it was opened, and a blob must not be written.
         if (await isFileAt(path, file)) return new BlobPieces(file, options);
       } catch (error) {
@@ -160,7 +162,8 @@ export class BlobPieces {
 
   // A file system without locks counts as locked: there is no way to detect other writers.
   async #lockExclusively(): Promise<boolean> {
-    return await lockFile(this.#file) !== "taken" && await isFileAt(this.#options.path, this.#file);
+    const { path } = this.#options;
+    return await lockFile(this.#file, path) !== "taken" && await isFileAt(path, this.#file);
   }
 
   /** Closes the file. May be called more than once. */

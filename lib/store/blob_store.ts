@@ -8,14 +8,18 @@ export interface IngestStore extends ContentStore, ContentCatalog {
   /**
    * Starts or resumes writing a blob. Its size need not be known yet.
    *
-   * @param repo the repository that the blob is linked to when it is committed
+   * @param repo the repository that the blob is linked to when it is committed, or a set of them, which may grow until then
    */
-  openIngest(digest: Digest, repo?: string): Promise<Ingest>;
+  openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest>;
   /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]>;
   typeOfManifest(repo: string, digest: Digest): Promise<string | undefined>;
+  /** Reports whether the store has a blob, whichever repository it belongs to. */
+  isHeld(digest: Digest): boolean;
+  /** Reports whether the store has a blob that is linked to any repository of a registry. */
+  isGivenBy(host: string, digest: Digest): Promise<boolean>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
 }

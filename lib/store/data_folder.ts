@@ -1,13 +1,18 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile, tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { blobPath, digestOfPartial, digestOfPieces, INGEST } from "./layout.ts";
+import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
 import { tryExcludeWriters } from "./write_lease.ts";
 
 /** Age in milliseconds after which a temporary file counts as stale although there may be concurrent writers. */
 export const STALE_MILLISECONDS = 60 * 60 * 1000;
+
+/** Age in milliseconds after which the partial file of a blob that is still missing counts as given up. */
+const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 
 /** Thrown when another process serves the same data folder. */
 export class FolderInUseError extends Error {
@@ -21,22 +26,22 @@ export class FolderInUseError extends Error {
  * @throws {FolderInUseError} when another process serves the folder
  */
 export async function takeDataFolder(root: string): Promise<Disposable | undefined> {
+  const path = `${root}/${INGEST}/serving.lock`;
   let file: Deno.FsFile;
   try {
     await createFolder(`${root}/${INGEST}`);
-    file = await Deno.open(`${root}/${INGEST}/serving.lock`, { write: true, create: true });
+    file = await openOwned(path, { write: true, create: true });
   } catch (error) {
     if (isNotWritable(error)) return undefined;
     throw error;
   }
-  // A file system without locks is used without one: there is no way to detect a second server.
-  if (await lockFile(file) === "taken") {
-    file.close();
-    throw new FolderInUseError(
-      `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
-    );
-  }
   try {
+    // A file system without locks is used without one: there is no way to detect a second server.
+    if (await lockFile(file, path) === "taken") {
+      throw new FolderInUseError(
+        `Cannot serve ${root}: another crpe is serving it; stop that one, or choose another folder with --data`,
+      );
+    }
     // The trash is restored while writers are excluded: no collection is in progress then, so it is a left-over.
     using exclusion = await tryExcludeWriters(root);
     await sweepIngest(root, { minAge: exclusion === undefined ? STALE_MILLISECONDS : 0 });
@@ -46,12 +51,6 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     throw error;
   }
   return { [Symbol.dispose]: () => file.close() };
-}
-
-/** Reports whether an error means that the folder is not writable. */
-export function isNotWritable(error: unknown): boolean {
-  return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable ||
-    (error as { code?: string }).code === "EROFS";
 }
 
 /** Selects which temporary files are swept. */
@@ -68,13 +67,14 @@ export interface SweepOptions {
 
 /**
  * Removes temporary files that a crash left. Keeps files that are locked, because they are in use, and partial files
- * whose blob is still missing, so that the download can be resumed.
+ * whose blob is still missing, so that the download can be resumed, unless nothing was added to them for two weeks.
  */
 export async function sweepIngest(root: string, { minAge, now = Date.now }: SweepOptions): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(`${root}/${INGEST}`)) {
     const isTemporary = name.endsWith(".tmp") || name.endsWith(".partial");
-    if (!isFile || !isTemporary || await isWanted(root, name)) continue;
+    if (!isFile || !isTemporary) continue;
     const path = `${root}/${INGEST}/${name}`;
+    if (await isWanted(root, name) && !(await isOlder(path, now() - GIVEN_UP_MILLISECONDS))) continue;
     if (minAge > 0 && !(await isOlder(path, now() - minAge))) continue;
     await removeIfUnused(path);
   }
@@ -91,6 +91,11 @@ export async function sweepPieces(root: string, isWanted: (digest: Digest) => bo
     const digest = digestOfPieces(name);
     if (isDigest(digest) && !isWanted(digest)) await removeIfPresent(`${root}/${INGEST}/${name}`);
   }
+}
+
+/** Removes partial files, except for those that a writer has locked. */
+export async function sweepPartials(root: string, digests: Iterable<Digest>): Promise<void> {
+  for (const digest of digests) await removeIfUnused(`${root}/${partialPath(digest)}`);
 }
 
 /** Removes stale temporary files that crashed writers left. Does nothing if the folder is missing or not writable. */
@@ -127,7 +132,7 @@ async function isWanted(root: string, name: string): Promise<boolean> {
 export async function removeIfUnused(path: string): Promise<void> {
   try {
     using file = await Deno.open(path, { write: true });
-    if (await tryLockFile(file)) await removeIfPresent(path);
+    if (await tryLockFile(file, path)) await removeIfPresent(path);
   } catch (error) {
     // A file of another user is left to that user.
     if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;

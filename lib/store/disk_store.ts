@@ -1,6 +1,6 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
 import { SharedFiles } from "../bytes/shared_files.ts";
-import type { ListOptions, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
+import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
@@ -8,6 +8,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
+import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { PieceStore } from "./blob_store.ts";
 import { describeReferrer } from "./describe_referrer.ts";
@@ -60,6 +61,7 @@ export class DiskStore implements PieceStore {
   readonly #blobs: HeldBlobs;
   readonly #manifests: ManifestFiles;
   readonly #named: NamedBlobs;
+  readonly #grants: BlobGrants;
   readonly #files: SharedFiles;
 
   /** @param root the data folder; created by the first write */
@@ -73,11 +75,11 @@ export class DiskStore implements PieceStore {
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath, health });
     const blobs = this.#blobs = new HeldBlobs({ root, files, warn, isHashing, isReadOnly });
-    this.#manifests = new ManifestFiles({ root, links, blobs, health, cacheBytes, warn, temporaryPath });
-    this.#named = new NamedBlobs({
-      root,
-      read: async (repo, digest) => (await this.#manifests.load(repo, digest))?.manifest,
+    const manifests = this.#manifests = new ManifestFiles({
+      ...{ root, links, blobs, health, cacheBytes, warn, temporaryPath },
     });
+    const named = this.#named = new NamedBlobs({ root, read: (repo, digest) => manifests.load(repo, digest) });
+    this.#grants = new BlobGrants({ root, links, blobs, manifests, named });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
@@ -120,32 +122,36 @@ export class DiskStore implements PieceStore {
    * @param repo the repository whose manifests state the size; `""` for those that were read before
    */
   async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.stat(digest);
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
-    if (this.#blobs.statFile(digest) === undefined) return undefined;
-    await this.#learnSize(repo, digest);
+    if (!await this.#learnSize(repo, digest)) return undefined;
     return await this.#blobs.open(digest, range);
   }
 
-  async #learnSize(repo: string, digest: Digest): Promise<void> {
-    if (repo === "" || this.#blobs.knowsSize(digest)) return;
+  /** Learns the size that a manifest states. Returns false if the blob is missing, as far as its file was looked at. */
+  async #learnSize(repo: string, digest: Digest): Promise<boolean> {
+    // The caller looks at the file itself; once is enough when the size is known.
+    if (repo === "" || this.#blobs.knowsSize(digest)) return true;
+    if (this.#blobs.statFile(digest) === undefined) return false;
     // The manifests of the repository are read once, and with them the sizes.
-    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) return;
+    for (const name of repositoryNames(repo)) if (await this.#named.has(name, digest)) break;
+    return true;
   }
 
-  /** Reports whether a repository may serve a blob: it has a link to it, or a manifest that names it. */
-  async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
-    const names = repositoryNames(repo);
-    for (const name of names) {
-      if (this.#links.read(layerLinkPath(name, digest)) !== undefined) return true;
-      if (this.#manifests.isLinked(name, digest)) return true;
-    }
-    for (const name of names) if (await this.#named.has(name, digest)) return true;
-    return false;
+  /** Reports whether a repository may serve a blob, if the store has it; see `BlobGrants`. */
+  isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
+    return this.#grants.isGranted(repo, digest);
+  }
+
+  isGivenBy(host: string, digest: Digest): Promise<boolean> {
+    return this.#grants.isGivenBy(host, digest);
+  }
+
+  isHeld(digest: Digest): boolean {
+    return this.#blobs.statFile(digest) !== undefined;
   }
 
   /** Hashes a blob, and moves it to the quarantine if it is corrupt; see `HeldBlobs.check`. */
@@ -201,8 +207,7 @@ export class DiskStore implements PieceStore {
     return { referrers };
   }
 
-  /** @param repo the repository that the blob is linked to when it is committed */
-  openIngest(digest: Digest, repo?: string): Promise<Ingest> {
+  openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
     const path = this.#path(partialPath(digest));
     return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
   }
@@ -237,15 +242,15 @@ export class DiskStore implements PieceStore {
     await this.linkBlob(repo, digest);
   }
 
-  async writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
-    verifyBytes(bytes, expected.digest, expected.size);
-    parseManifest(bytes, expected.mediaType);
-    await this.#manifests.write(repo, expected, bytes);
+  async writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void> {
+    const { digest, size, mediaType, isFetched = false } = expected;
+    verifyBytes(bytes, digest, size);
+    parseManifest(bytes, mediaType);
+    await this.#manifests.write(repo, expected, { bytes, isFetched });
     // Restores files that a concurrent collection removed before the first call had written the reference.
-    await this.#manifests.write(repo, expected, bytes);
-    if (await this.#manifests.load(repo, expected.digest) === undefined) {
-      this.#manifests.remember(repo, expected.digest, { bytes, mediaType: expected.mediaType });
-    }
+    await this.#manifests.write(repo, expected, { bytes, isFetched });
+    if (await this.#manifests.load(repo, digest) !== undefined) return;
+    this.#manifests.remember(repo, digest, { bytes, mediaType, isFetched });
   }
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
@@ -254,7 +259,7 @@ export class DiskStore implements PieceStore {
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.write(tagLinkPath(repo, tag), digest);
     // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
-    if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest.bytes);
+    if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest);
   }
 
   /** Drops a manifest from the in-memory cache, after it was removed from the folder. */
@@ -266,7 +271,7 @@ export class DiskStore implements PieceStore {
     await this.#links.write(layerLinkPath(repo, digest), digest);
   }
 
-  #ingestOptions(digest: Digest, repo?: string): IngestOptions {
+  #ingestOptions(digest: Digest, repo: string | ReadonlySet<string> = new Set()): IngestOptions {
     const target = this.#path(blobPath(digest));
     return {
       digest,
@@ -276,8 +281,8 @@ export class DiskStore implements PieceStore {
       target,
       onCommit: async () => {
         this.health.succeed();
-        // Without the link the blob is fetched again for the next client of this repository.
-        if (repo !== undefined) await this.linkBlob(repo, digest).catch(() => {});
+        // Without a link the blob is fetched again for the next client of its repository.
+        for (const each of typeof repo === "string" ? [repo] : repo) await this.linkBlob(each, digest).catch(() => {});
       },
       onCommitError: (error) => this.health.fail(target, error),
     };

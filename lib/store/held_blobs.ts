@@ -108,19 +108,35 @@ export class HeldBlobs {
    * @returns the state in which it was found
    */
   check(digest: Digest, onChunk?: OnChunk): Promise<BlobState> {
-    return this.#checks.run(digest, async () => {
-      const reason = await findRot(this.#path(digest), digest, onChunk);
-      if (reason === undefined) {
-        if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
-        const size = this.statFile(digest);
-        if (size !== undefined) this.#intact.set(digest, size);
-        return "intact";
+    // A client must not wait for a check that proceeds slowly.
+    const key = onChunk === undefined ? digest : `${digest} in chunks`;
+    return this.#checks.run(key, async () => {
+      for (;;) {
+        const rot = await findRot(this.#path(digest), digest, onChunk);
+        if (rot === undefined) {
+          if (this.#intact.size >= MAX_INTACT) this.#intact.clear();
+          const size = this.statFile(digest);
+          if (size !== undefined) this.#intact.set(digest, size);
+          return "intact";
+        }
+        this.#intact.delete(digest);
+        if (rot === "missing") return "missing";
+        if (this.#options.isReadOnly) return "corrupt";
+        // The file may have been replaced by an intact one while it was hashed.
+        if (this.#inodeOf(digest) === rot.inode) {
+          await this.#moveAside(digest, rot.reason);
+          return "corrupt";
+        }
       }
-      this.#intact.delete(digest);
-      if (reason === "missing") return "missing";
-      if (!this.#options.isReadOnly) await this.#moveAside(digest, reason);
-      return "corrupt";
     });
+  }
+
+  #inodeOf(digest: Digest): number | null | undefined {
+    try {
+      return Deno.lstatSync(this.#path(digest)).ino;
+    } catch (error) {
+      return absentIfNotFound(error);
+    }
   }
 
   async #moveAside(digest: Digest, reason: string): Promise<void> {
@@ -140,6 +156,13 @@ export class HeldBlobs {
   }
 }
 
+/** A corrupt file of a blob. */
+export interface Rot {
+  readonly reason: string;
+  /** The inode of the file. Another file may have its path by now. */
+  readonly inode: number | null;
+}
+
 /**
  * Hashes the file of a blob.
  *
@@ -149,17 +172,23 @@ export async function findRot(
   path: string,
   digest: Digest,
   onChunk: OnChunk = () => {},
-): Promise<string | undefined> {
+): Promise<Rot | "missing" | undefined> {
   const verifier = new Verifier(digest, undefined);
+  let inode: number | null = null;
   try {
-    const { isFile, size } = Deno.lstatSync(path);
-    if (!isFile) return "it is not a regular file";
+    const { isFile, size, ino } = Deno.lstatSync(path);
+    inode = ino;
+    if (!isFile) return { reason: "it is not a regular file", inode };
     if (size <= SMALL_BYTES) await hashSmall(path, verifier, onChunk);
-    else await hashLarge(path, verifier, onChunk);
+    else {
+      using file = await Deno.open(path);
+      inode = file.statSync().ino;
+      await hashLarge(file, verifier, onChunk);
+    }
     verifier.finish();
     return undefined;
   } catch (error) {
-    if (error instanceof RegistryError) return "its content does not match its digest";
+    if (error instanceof RegistryError) return { reason: "its content does not match its digest", inode };
     absentIfNotFound(error);
     return "missing";
   }
@@ -172,8 +201,7 @@ async function hashSmall(path: string, verifier: Verifier, onChunk: OnChunk): Pr
   await onChunk(bytes.length);
 }
 
-async function hashLarge(path: string, verifier: Verifier, onChunk: OnChunk): Promise<void> {
-  using file = await Deno.open(path);
+async function hashLarge(file: Deno.FsFile, verifier: Verifier, onChunk: OnChunk): Promise<void> {
   const buffer = new Uint8Array(CHUNK_BYTES);
   for (let got = await file.read(buffer); got !== null; got = await file.read(buffer)) {
     verifier.update(buffer.subarray(0, got));

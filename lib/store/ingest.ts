@@ -2,8 +2,10 @@ import type { ChunkBudget } from "../bytes/chunk_budget.ts";
 import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
 import type { FileReader, SharedFiles } from "../bytes/shared_files.ts";
 import { Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, parentOf, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
@@ -202,9 +204,9 @@ export class Ingest {
 
 // Gives `undefined` when another writer has the file locked.
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(path, { read: true, write: true, create: true });
+  const file = await openOwned(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file) && await isFileAt(path, file)) return file;
+    if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
@@ -214,7 +216,13 @@ async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
 }
 
 async function openNew(path: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(path, { read: true, write: true, createNew: true });
-  await tryLockFile(file);
-  return file;
+  const file = await openOwned(path, { read: true, write: true, createNew: true });
+  try {
+    await tryLockFile(file, path);
+    return file;
+  } catch (error) {
+    file.close();
+    await removeIfPresent(path);
+    throw error;
+  }
 }

@@ -46,6 +46,16 @@ export function mediaTypePath(revisionLink: string): string | undefined {
   return match === null ? undefined : `${match[1]}media-type`;
 }
 
+/**
+ * The file beside a manifest's link that marks a manifest as fetched from an upstream, so that it grants no blobs. CNCF
+ * distribution ignores the file.
+ *
+ * @returns `undefined` for any other path than that of a manifest's link
+ */
+export function fetchedMarkPath(revisionLink: string): string | undefined {
+  return mediaTypePath(revisionLink)?.replace(/media-type$/, "fetched");
+}
+
 /** The link that grants a repository access to a blob. */
 export function layerLinkPath(repo: string, digest: Digest): string {
   return `${layersPath(repo)}/${linkOf(digest)}`;

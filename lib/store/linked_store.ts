@@ -1,5 +1,5 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
-import type { ListOptions, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
+import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { IngestStore } from "./blob_store.ts";
@@ -7,8 +7,8 @@ import type { DiskStore } from "./disk_store.ts";
 import type { Ingest } from "./ingest.ts";
 
 /**
- * A store as clients of a registry may see it: a repository has only the blobs that it links to, or that one of its
- * manifests names. Otherwise the name of any repository would give access to the content of all.
+ * A store as clients of a registry may see it: a repository has only the blobs that it links to, or that a manifest of it
+ * names which was not fetched. Otherwise the name of any repository would give access to the content of all.
  */
 export class LinkedStore implements IngestStore {
   readonly #store: DiskStore;
@@ -57,15 +57,23 @@ export class LinkedStore implements IngestStore {
     return this.#store.writeBlob(repo, expected, body);
   }
 
-  writeManifest(repo: string, expected: Descriptor, bytes: Uint8Array): Promise<void> {
+  writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void> {
     return this.#store.writeManifest(repo, expected, bytes);
+  }
+
+  isHeld(digest: Digest): boolean {
+    return this.#store.isHeld(digest);
+  }
+
+  isGivenBy(host: string, digest: Digest): Promise<boolean> {
+    return this.#store.isGivenBy(host, digest);
   }
 
   tag(repo: string, tag: string, digest: Digest): Promise<void> {
     return this.#store.tag(repo, tag, digest);
   }
 
-  openIngest(digest: Digest, repo?: string): Promise<Ingest> {
+  openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
     return this.#store.openIngest(digest, repo);
   }
 

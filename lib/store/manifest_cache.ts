@@ -6,6 +6,8 @@ export interface CachedManifest {
   readonly bytes: Uint8Array;
   /** The parsed bytes. */
   readonly manifest: Manifest;
+  /** Whether it was fetched from an upstream, and therefore grants no blobs. */
+  readonly isFetched: boolean;
 }
 
 // The parsed form takes about twice the memory of the bytes.

@@ -1,5 +1,5 @@
 import { verifyBytes } from "../content/verifier.ts";
-import { writeFileDurably } from "../files/durable.ts";
+import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound, readTextIfPresent } from "../files/read_if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
@@ -12,7 +12,7 @@ import {
   statesMediaType,
   successorsOf,
 } from "../oci/manifest.ts";
-import { blobPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
+import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
 import type { HeldBlobs } from "./held_blobs.ts";
 import type { Links } from "./links.ts";
 import type { WriteHealth } from "./write_health.ts";
@@ -33,8 +33,15 @@ export interface ManifestFilesOptions {
   readonly temporaryPath: () => string;
 }
 
-// A manifest also grants its repository the blobs that it names: the links serve CNCF distribution. Their number is
-// bounded, because each takes two files of the file system.
+/** The content of a manifest, and where it comes from. */
+interface ManifestContent {
+  readonly bytes: Uint8Array;
+  /** Whether it was fetched from an upstream, and therefore grants no blobs. */
+  readonly isFetched: boolean;
+}
+
+// A manifest that was not fetched also grants its repository the blobs that it names: the links serve CNCF distribution.
+// Their number is bounded, because each takes two files of the file system.
 const MAX_LINKED_BLOBS = 1000;
 const encoder = new TextEncoder();
 
@@ -43,6 +50,8 @@ export class ManifestFiles {
   readonly #options: ManifestFilesOptions;
   readonly #links: Links;
   readonly #cache: ManifestCache;
+  /** The manifests that are being read, once for all who need them at the same time. */
+  readonly #loading = new Map<string, Promise<CachedManifest | undefined>>();
 
   constructor(options: ManifestFilesOptions) {
     this.#options = options;
@@ -60,8 +69,15 @@ export class ManifestFiles {
 
   /** Reads a manifest; `undefined` if it is missing or, with a warning, corrupt. */
   async load(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
-    const cached = this.#cache.get(`${repo}@${digest}`);
-    if (cached !== undefined) return cached;
+    const key = `${repo}@${digest}`;
+    const known = this.#cache.get(key) ?? this.#loading.get(key);
+    if (known !== undefined) return await known;
+    const loading = this.#read(repo, digest).finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+    return await loading;
+  }
+
+  async #read(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
     const { root, blobs, warn } = this.#options;
     const link = revisionLinkPath(repo, digest);
     if (this.#links.read(link) === undefined) return undefined;
@@ -71,7 +87,8 @@ export class ManifestFiles {
       const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`);
       verifyBytes(bytes, digest);
       const mediaType = await readTextIfPresent(`${root}/${mediaTypePath(link)}`);
-      return this.remember(repo, digest, { bytes, mediaType: mediaType?.trim() });
+      const isFetched = this.#isMarked(link);
+      return this.remember(repo, digest, { bytes, isFetched, mediaType: mediaType?.trim() });
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
       warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
@@ -79,31 +96,52 @@ export class ManifestFiles {
     }
   }
 
-  /** Writes the file, the links and the media type of a manifest, as far as they are missing or corrupt. */
-  async write(repo: string, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+  /**
+   * Writes the file, the links and the media type of a manifest, as far as they are missing or corrupt. A fetched
+   * manifest that the repository already has keeps the rights that it has.
+   */
+  async write(repo: string, descriptor: Descriptor, { bytes, isFetched }: ManifestContent): Promise<void> {
     if (!await this.#holdsIntact(descriptor)) await this.#writeFile(blobPath(descriptor.digest), bytes);
     const manifest = parseManifest(bytes, descriptor.mediaType);
-    // A link does not mean that the blob exists: a cache stores a manifest before its blobs.
-    if (manifest.kind === "manifest") {
+    // A link does not mean that the blob exists: an import may store a manifest before its blobs.
+    if (manifest.kind === "manifest" && !isFetched) {
       const digests = new Set(successorsOf(manifest).map(({ digest }) => digest));
       for (const digest of [...digests].slice(0, MAX_LINKED_BLOBS)) {
         await this.#links.write(layerLinkPath(repo, digest), digest);
       }
     }
     const link = revisionLinkPath(repo, descriptor.digest);
+    const isKept = isFetched && this.#links.read(link) !== undefined;
+    // Before the link, which without it would grant the blobs.
+    if (isFetched && !isKept) await this.#writeFile(fetchedMarkPath(link)!, new Uint8Array(0));
     if (!statesMediaType(bytes)) await this.#writeMediaType(mediaTypePath(link)!, manifest);
-    await this.#links.write(link, descriptor.digest);
+    // A link that a collection has removed since is not written without the mark: the next call writes both.
+    if (!isKept) await this.#links.write(link, descriptor.digest);
+    if (isFetched) return;
+    await removeIfPresent(`${this.#options.root}/${fetchedMarkPath(link)}`);
+    this.forget(repo, descriptor.digest);
+  }
+
+  // The file is empty: only its presence counts.
+  #isMarked(link: string): boolean {
+    try {
+      Deno.lstatSync(`${this.#options.root}/${fetchedMarkPath(link)}`);
+      return true;
+    } catch (error) {
+      absentIfNotFound(error);
+      return false;
+    }
   }
 
   /** Adds a manifest to the cache. @param mediaType its type, if it does not state one itself */
   remember(
     repo: string,
     digest: Digest,
-    { bytes, mediaType }: { readonly bytes: Uint8Array; readonly mediaType?: string | undefined },
+    { bytes, isFetched, mediaType }: ManifestContent & { readonly mediaType?: string | undefined },
   ): CachedManifest {
     const manifest = parseManifest(bytes, mediaType);
     const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
-    const cached = { descriptor, bytes, manifest };
+    const cached = { descriptor, bytes, manifest, isFetched };
     this.#options.blobs.learn(manifest);
     this.#cache.set(`${repo}@${digest}`, cached);
     return cached;

@@ -1,4 +1,4 @@
-import { removeIfPresent } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { blobPath, QUARANTINE } from "./layout.ts";
@@ -25,7 +25,7 @@ export function quarantinePath(digest: Digest): string {
  */
 export async function moveToQuarantine(root: string, digest: Digest): Promise<string | undefined> {
   const target = quarantinePath(digest);
-  await Deno.mkdir(`${root}/${QUARANTINE}`, { recursive: true });
+  await createFolder(`${root}/${QUARANTINE}`, { isSynced: false });
   try {
     await Deno.rename(`${root}/${blobPath(digest)}`, `${root}/${target}`);
   } catch (error) {

@@ -2,7 +2,7 @@ import { writeFileDurably } from "../files/durable.ts";
 import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import { isDigest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { isNotWritable } from "./data_folder.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 import type { DiskStore } from "./disk_store.ts";
 import { BLOBS, INGEST } from "./layout.ts";
 

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { listFoldersSync, Turns } from "../files/folder_scan.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -66,7 +65,7 @@ export function readContents(root: string, name: string): RepositoryContents {
   return {
     name,
     tags,
-    manifests: manifests.filter((digest) => existsSync(`${root}/${revisionLinkPath(name, digest)}`)),
+    manifests: manifests.filter((digest) => sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined),
     layers: listLinks(`${root}/${layersPath(name)}`),
   };
 }

@@ -1,13 +1,13 @@
-import { commitFile, removeIfPresent } from "../files/durable.ts";
+import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
-import { BLOBS, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
+import { BLOBS, fetchedMarkPath, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
 
 /** The folder of files that are about to be removed, under their original paths. */
 const TRASH = `${INGEST}/trash`;
 
 /**
- * Moves a file of the data folder to the trash, so that it can be checked again before it is removed. The media type of
- * a manifest goes with its link.
+ * Moves a file of the data folder to the trash, so that it can be checked again before it is removed. The files beside a
+ * manifest's link go with it.
  *
  * @param path path relative to the data folder
  * @returns `false` when the file does not exist
@@ -15,12 +15,11 @@ const TRASH = `${INGEST}/trash`;
 export async function moveAside(root: string, path: string): Promise<boolean> {
   const target = trashPath(path);
   // Not synced: after a power loss the file is either here or in its original place, and not lost.
-  await Deno.mkdir(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { recursive: true });
-  const mediaType = mediaTypePath(path);
+  await createFolder(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { isSynced: false });
   try {
     await Deno.rename(`${root}/${path}`, `${root}/${target}`);
-    if (mediaType !== undefined) {
-      await Deno.rename(`${root}/${mediaType}`, `${root}/${trashPath(mediaType)}`).catch(absentIfNotFound);
+    for (const beside of filesBeside(path)) {
+      await Deno.rename(`${root}/${beside}`, `${root}/${trashPath(beside)}`).catch(absentIfNotFound);
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -38,10 +37,16 @@ export function trashPath(path: string): string {
 
 /** Moves a file back. A file stored in its place meanwhile is identical, since the path determines the content. */
 export async function moveBack(root: string, path: string): Promise<void> {
-  const mediaType = mediaTypePath(path);
-  // First, so that the link never is without it.
-  if (mediaType !== undefined && await isPresent(`${root}/${trashPath(mediaType)}`)) await moveBack(root, mediaType);
+  // First, so that the link never is without them.
+  for (const beside of filesBeside(path)) {
+    if (await isPresent(`${root}/${trashPath(beside)}`)) await moveBack(root, beside);
+  }
   await commitFile(`${root}/${trashPath(path)}`, `${root}/${path}`);
+}
+
+// The media type of a manifest, and the mark of a fetched one.
+function filesBeside(path: string): string[] {
+  return [mediaTypePath(path), fetchedMarkPath(path)].filter((beside) => beside !== undefined);
 }
 
 async function isPresent(path: string): Promise<boolean> {
@@ -51,7 +56,7 @@ async function isPresent(path: string): Promise<boolean> {
 /** Moves back all files that an interrupted collection left in the trash. Must be called with writers excluded. */
 export async function restoreTrash(root: string): Promise<void> {
   for (const path of await listFiles(`${root}/${TRASH}`)) {
-    // A media type may have been moved back with its link.
+    // A file beside a link may have been moved back with it.
     if (await isPresent(`${root}/${trashPath(path)}`)) await moveBack(root, path);
   }
   await emptyTrash(root);
@@ -66,11 +71,10 @@ export async function emptyTrash(root: string): Promise<void> {
   }
 }
 
-/** Removes a file of the data folder, with the media type of a manifest, and the folders that become empty. */
+/** Removes a file of the data folder, the files beside a manifest's link, and the folders that become empty. */
 export async function removeFile(root: string, path: string): Promise<void> {
-  const mediaType = mediaTypePath(path);
-  if (mediaType !== undefined) await removeIfPresent(`${root}/${mediaType}`);
-  await removeIfPresent(`${root}/${path}`);
+  // First the link: without its mark, a fetched manifest would grant the blobs that it names.
+  for (const each of [path, ...filesBeside(path)]) await removeIfPresent(`${root}/${each}`);
   await removeEmptyFolders(root, path);
 }
 

@@ -55,13 +55,13 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
   let bytes = 0;
   for await (const digest of listBlobs(root)) {
     try {
-      const reason = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
+      const rot = await findRot(`${root}/${blobPath(digest)}`, digest, (count) => {
         bytes += count;
         onProgress(count);
       });
       // A crash between creating a blob's folder and committing the blob leaves an empty folder. Nothing is lost.
-      if (reason === "missing") continue;
-      if (reason !== undefined) reasons.set(digest, reason);
+      if (rot === "missing") continue;
+      if (rot !== undefined) reasons.set(digest, rot.reason);
     } catch (error) {
       unread.push({ path: blobPath(digest), reason: (error as Error).message });
     }
@@ -101,29 +101,53 @@ interface Users {
 
 async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>): Promise<Map<Digest, Users>> {
   const users = new Map<Digest, Users>();
-  const add = (digest: Digest, image: string, use: BlobUse) => {
-    if (!broken.has(digest)) return;
-    const known = users.get(digest) ?? { images: new Set(), uses: new Map() };
-    known.images.add(image);
-    if (known.uses.get(use.repository)?.size === undefined) known.uses.set(use.repository, use);
-    users.set(digest, known);
-  };
-  const visit = async (repository: string, digest: Digest, image: string): Promise<void> => {
-    add(digest, image, { repository, size: undefined, isManifest: true });
-    const bytes = await store.readManifest(repository, digest);
-    if (bytes === undefined) return;
-    const manifest = parseManifest(bytes);
-    for (const child of successorsOf(manifest)) {
-      const isManifest = manifest.kind === "index";
-      add(child.digest, image, { repository, size: child.size, isManifest });
-      if (isManifest) await visit(repository, child.digest, image);
-    }
-  };
   for (const repo of (await store.listRepositories()).repositories) {
-    for (const { tag, digest } of await store.listTagLinks(repo)) await visit(repo, digest, `${repo}:${tag}`);
-    for (const digest of await store.listManifests(repo)) await visit(repo, digest, `${repo}@${digest}`);
+    const findBelow = createBrokenFinder(store, repo, broken);
+    const add = async (root: Digest, image: string) => {
+      for (const [digest, use] of await findBelow(root)) {
+        const known = users.get(digest) ?? { images: new Set(), uses: new Map() };
+        known.images.add(image);
+        if (known.uses.get(repo)?.size === undefined) known.uses.set(repo, use);
+        users.set(digest, known);
+      }
+    };
+    for (const { tag, digest } of await store.listTagLinks(repo)) await add(digest, `${repo}:${tag}`);
+    for (const digest of await store.listManifests(repo)) await add(digest, `${repo}@${digest}`);
   }
   return withoutRepeats(users);
+}
+
+type BrokenUses = ReadonlyMap<Digest, BlobUse>;
+
+/**
+ * Creates a function that finds the broken blobs of an image of a repository. Each manifest is read once, however many
+ * tags and indexes lead to it: small indexes that list each other twice have a number of paths that doubles with each.
+ */
+function createBrokenFinder(
+  store: DiskStore,
+  repository: string,
+  broken: ReadonlyMap<Digest, string>,
+): (root: Digest) => Promise<BrokenUses> {
+  const found = new Map<Digest, Map<Digest, BlobUse>>();
+  return async function find(root) {
+    const known = found.get(root);
+    if (known !== undefined) return known;
+    const uses = new Map<Digest, BlobUse>();
+    found.set(root, uses);
+    const add = (digest: Digest, use: BlobUse) => {
+      if (broken.has(digest) && uses.get(digest)?.size === undefined) uses.set(digest, use);
+    };
+    add(root, { repository, size: undefined, isManifest: true });
+    const bytes = await store.readManifest(repository, root);
+    if (bytes === undefined) return uses;
+    const manifest = parseManifest(bytes);
+    const isManifest = manifest.kind === "index";
+    for (const { digest, size } of successorsOf(manifest)) {
+      add(digest, { repository, size, isManifest });
+      if (isManifest) { for (const [below, use] of await find(digest)) add(below, use); }
+    }
+    return uses;
+  };
 }
 
 // An image that is listed by tag is not listed again by digest.

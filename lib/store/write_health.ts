@@ -1,7 +1,7 @@
 import { describeOwner } from "../files/describe_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { NoSpaceError } from "../oci/error.ts";
-import { isNotWritable } from "./data_folder.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 
 /** Options of a `WriteHealth`. */
 export interface WriteHealthOptions {

@@ -1,5 +1,7 @@
 import { createFolder } from "../files/durable.ts";
-import { tryLockFile } from "../files/file_lock.ts";
+import { lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
+import { isNotWritable } from "../files/not_writable.ts";
 import { INGEST } from "./layout.ts";
 
 const LOCK = `${INGEST}/writers.lock`;
@@ -12,21 +14,22 @@ const PAUSE_MILLISECONDS = 100;
  * store, neither by `crpe gc` nor by the size limit of a server. Any number of writers can hold a lease at the same
  * time. A writer that starts during a collection waits until the collection has finished.
  *
- * If the lease cannot be taken, because the folder is not writable or its file system has no locks, a lease without
- * effect is returned: no collection can run in such a folder, and a folder that is not writable fails at the first
- * write.
+ * If the folder is not writable, is not a folder, or is on a file system without locks, a lease without effect is
+ * returned: no collection can run in such a folder, and the first write reports what is wrong with it.
+ *
+ * @throws {Error} when the lease cannot be taken for any other reason
  */
 export async function takeWriteLease(root: string): Promise<Disposable> {
-  let file: Deno.FsFile | undefined;
+  const path = `${root}/${LOCK}`;
+  const file = await openForLease(root, path);
+  if (file === undefined) return { [Symbol.dispose]() {} };
   try {
-    await createFolder(`${root}/${INGEST}`);
-    file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
-    await file.lock(false);
-    stamp(file);
-  } catch {
-    file?.close();
-    return { [Symbol.dispose]() {} };
+    await waitForLock(file, path, false);
+  } catch (error) {
+    file.close();
+    throw error;
   }
+  stamp(file);
   return {
     [Symbol.dispose]() {
       stamp(file);
@@ -38,29 +41,50 @@ export async function takeWriteLease(root: string): Promise<Disposable> {
 /**
  * Excludes all writers until the returned handle is disposed of, so that content can be removed.
  *
- * @returns `undefined` when there is a writer, or another process that excludes writers
- * @throws {Error} when the folder is not writable
+ * @returns `undefined` when there is a writer, or another process that excludes writers, or when the file system has no
+ *   locks
+ * @throws {Error} when the folder is not writable, or the lock cannot be taken
  */
 export async function tryExcludeWriters(root: string): Promise<Disposable | undefined> {
-  await createFolder(`${root}/${INGEST}`);
-  const file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
-  if (await tryLockFile(file)) return { [Symbol.dispose]: () => file.close() };
-  file.close();
-  return undefined;
+  const exclusion = await tryLockWriters(root);
+  return typeof exclusion === "string" ? undefined : exclusion;
 }
 
-/** Like `tryExcludeWriters`, but retries for 300 ms, in case a writer is about to finish. */
+/**
+ * Like `tryExcludeWriters`, but retries for 300 ms, in case a writer is about to finish.
+ *
+ * @throws {Error} when the file system has no locks, or as `tryExcludeWriters` does
+ */
 export async function excludeWriters(root: string): Promise<Disposable | undefined> {
   for (let attempt = 1;; attempt++) {
-    const exclusion = await tryExcludeWriters(root);
-    if (exclusion !== undefined || attempt === ATTEMPTS) return exclusion;
+    const exclusion = await tryLockWriters(root);
+    if (exclusion === "unsupported") {
+      throw new Error(
+        `Cannot remove content of ${root}: its file system has no locks, so that an import in progress would lose content`,
+      );
+    }
+    if (exclusion !== "taken") return exclusion;
+    if (attempt === ATTEMPTS) return undefined;
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+  }
+}
+
+async function tryLockWriters(root: string): Promise<Disposable | Exclude<LockOutcome, "locked">> {
+  await createFolder(`${root}/${INGEST}`);
+  const path = `${root}/${LOCK}`;
+  const file = await openOwned(path, { write: true, create: true });
+  let outcome: LockOutcome | undefined;
+  try {
+    outcome = await lockFile(file, path);
+    return outcome === "locked" ? { [Symbol.dispose]: () => file.close() } : outcome;
+  } finally {
+    if (outcome !== "locked") file.close();
   }
 }
 
 /** Changes the stamp, so that other processes know that content was stored or removed. */
 export async function announceChange(root: string): Promise<void> {
-  using file = await Deno.open(`${root}/${LOCK}`, { write: true, create: true });
+  using file = await openOwned(`${root}/${LOCK}`, { write: true, create: true });
   stamp(file);
 }
 
@@ -72,6 +96,27 @@ export async function readChangeStamp(root: string): Promise<number> {
     if (error instanceof Deno.errors.NotFound) return 0;
     throw error;
   }
+}
+
+async function openForLease(root: string, path: string): Promise<Deno.FsFile | undefined> {
+  try {
+    await createFolder(`${root}/${INGEST}`);
+    return await openOwned(path, { write: true, create: true });
+  } catch (error) {
+    if (isNoFolder(error)) return undefined;
+    if (!isNotWritable(error)) throw error;
+  }
+  // Another user may collect garbage in a folder that this one can only read.
+  return await Deno.open(path).catch((error) => {
+    if (isNotWritable(error) || isNoFolder(error)) return undefined;
+    throw error;
+  });
+}
+
+// A part of the path is a file, or the system does not create folders there.
+function isNoFolder(error: unknown): boolean {
+  return error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists ||
+    error instanceof Deno.errors.NotFound;
 }
 
 // The stamp is the modification time of the file. Its content does not matter.

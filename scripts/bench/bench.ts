@@ -1,32 +1,44 @@
 import { crpeCommand, type CrpeProcess, spawnCrpe, startCrpe } from "../../tests/support/crpe_process.ts";
 import { type BenchContent, createContent } from "./content.ts";
 import { findProgram } from "./program.ts";
-import { readMemory, watchMemory } from "./watch_memory.ts";
+import { findRegistries, type PeerRegistry } from "./registries.ts";
+import type { Row } from "./row.ts";
 
 /** The options of a benchmark. */
 export interface BenchOptions {
   /** Size of the large layer, in bytes. */
   readonly size: number;
+  /** Size of the layer of P12, in bytes. */
+  readonly large: number;
+  /** Number of images in the store of P10. */
+  readonly images: number;
+  /** Number of images in the bundle of P11. */
+  readonly bundled: number;
   readonly rounds: number;
   /** The command that runs `constant_server.ts`: an executable, or Deno with the script. */
   readonly constantServer: readonly string[];
+  /** The folder with the registries that `scripts/peers/registries` has built. */
+  readonly peers: string | undefined;
 }
 
-/** The state that all rows share: the content, the missing programs, and the memory that crpe used. */
+/** The state that all rows share: the content, the missing programs, and the rows so far. */
 export class Bench {
   readonly root: string;
   readonly options: BenchOptions;
   readonly content: BenchContent;
   /** Required programs that are not installed. */
   readonly missing = new Set<string>();
-  /** The largest resident size of crpe by kind of work, in bytes. */
-  readonly peaks = new Map<string, number>();
+  /** The rows that are complete. */
+  readonly rows: Row[] = [];
+  /** The installed registries of other projects. */
+  readonly registries: readonly PeerRegistry[];
   #folders = 0;
 
   private constructor(root: string, options: BenchOptions, content: BenchContent) {
     this.root = root;
     this.options = options;
     this.content = content;
+    this.registries = findRegistries(this);
   }
 
   /** Creates the content below `root`, and the benchmark on it. */
@@ -46,33 +58,19 @@ export class Bench {
     return `${this.root}/${name}-${++this.#folders}`;
   }
 
-  /** Starts `crpe registry`. Its disposal records its peak memory under `work`. */
-  async startCrpe(work: string, args: readonly string[]): Promise<CrpeProcess> {
-    const crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--quiet", ...args], { env: { HOME: this.root } });
-    return {
-      ...crpe,
-      [Symbol.asyncDispose]: async () => {
-        this.#notePeak(work, readMemory(crpe.pid)?.peak ?? 0);
-        await crpe[Symbol.asyncDispose]();
-      },
-    };
+  /** Starts `crpe registry`. */
+  startCrpe(args: readonly string[]): Promise<CrpeProcess> {
+    return startCrpe(["registry", "--addr=127.0.0.1:0", "--quiet", ...args], { env: { HOME: this.root } });
   }
 
-  /** Runs a crpe command, and records its peak memory under `work`. @throws {Error} when it fails */
-  async runCrpe(work: string, args: readonly string[]): Promise<void> {
-    const crpe = spawnCrpe([...args, "--quiet"], { env: { HOME: this.root } });
-    const memory = watchMemory(crpe.pid);
-    const { code, stderr } = await crpe.finished;
-    this.#notePeak(work, memory.stop());
+  /** Runs a crpe command. @throws {Error} when it fails */
+  async runCrpe(args: readonly string[]): Promise<void> {
+    const { code, stderr } = await spawnCrpe([...args, "--quiet"], { env: { HOME: this.root } }).finished;
     if (code !== 0) throw new Error(`crpe ${args[0]} ended with ${code}: ${stderr}`);
   }
 
   /** Returns the command that runs crpe's registry on a port, for `startServer`. */
   registryCommand(port: number, args: readonly string[]): string[] {
     return [...crpeCommand(), "registry", `--addr=127.0.0.1:${port}`, ...args];
-  }
-
-  #notePeak(work: string, peak: number): void {
-    this.peaks.set(work, Math.max(this.peaks.get(work) ?? 0, peak));
   }
 }

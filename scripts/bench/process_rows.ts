@@ -1,10 +1,11 @@
-import { startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
 import { HOST } from "./content.ts";
 import { createBar, type Row } from "./row.ts";
+import type { Measurement } from "./measure.ts";
+import { cpuSecondsOf, memoryOf, peakMemoryOf } from "./process_stat.ts";
+import type { PeerRegistry, PeerServer } from "./registries.ts";
 import { type Contender, createSeries, measureInTurns } from "./samples.ts";
 import { type Server, startServer } from "./server.ts";
-import { readMemory } from "./watch_memory.ts";
 
 const MIB = 2 ** 20;
 const IDLE_MILLISECONDS = 1000;
@@ -13,24 +14,19 @@ const EMPTY = "the empty server";
 /** P7: resident memory of an idle registry after its first answer, and the largest of the rows before. */
 export async function measureMemory(bench: Bench): Promise<Row[]> {
   const notes = describeHow(bench);
-  const measure = (start: () => Promise<Server>) => async () => {
+  const measure = (start: () => Promise<PeerServer>) => async () => {
     await using server = await start();
-    return await idleMemory(server.pid);
+    await (await fetch(`${server.url}/v2/`)).text();
+    return await measureIdle(server.pid);
   };
   const contenders: Contender[] = [
     { name: "crpe registry, idle", measure: measure(() => startRegistry(bench)) },
     { name: EMPTY, measure: measure(() => startEmpty(bench)) },
+    ...bench.registries.map((registry): Contender => ({
+      name: registry.name,
+      measure: measure(() => startPeer(bench, registry)),
+    })),
   ];
-  if (bench.has("docker-registry")) {
-    contenders.push({
-      name: "distribution",
-      measure: async () => {
-        await using distribution = await startDistribution({ dataDir: bench.newPath("idle") });
-        await (await fetch(`${distribution.url}/v2/`)).text();
-        return await idleMemory(distribution.pid);
-      },
-    });
-  }
   const idle = await measureInTurns(bench.options.rounds, contenders);
   const rows: Row[] = [{
     id: "P7",
@@ -40,16 +36,19 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
     bars: [createBar("crpe", idle[0]!.median, { sense: "at most", limit: 64 })],
     notes,
   }];
-  const peaks = [...bench.peaks].filter(([work]) => /^P[3-6] /.test(work));
+  const peaks = bench.rows.filter(({ id }) => /^P[3-6]$/.test(id)).flatMap(({ id, series }) =>
+    series.filter(({ name, peak }) => name.startsWith("crpe") && peak !== undefined)
+      .map(({ name, peak = 0 }) => createSeries(`${name}, ${id}`, [{ figure: peak }]))
+  );
   if (peaks.length === 0) return rows;
   const size = Math.round(bench.options.size / MIB);
   return [...rows, {
     id: "P7",
     work: `resident memory, the largest of all rounds, with ${size} MiB`,
     unit: "MiB",
-    series: peaks.map(([work, peak]) => createSeries(`crpe, ${work}`, [peak / MIB])),
-    bars: [createBar("crpe", Math.max(...peaks.map(([, peak]) => peak)) / MIB, { sense: "at most", limit: 160 })],
-    notes: size === 2048 ? [] : ["the bar is for --size=2GiB; scripts/memory.ts measures that too"],
+    series: peaks,
+    bars: [createBar("crpe", Math.max(...peaks.map(({ max }) => max)), { sense: "at most", limit: 160 })],
+    notes: size === 2048 ? [] : ["the bar is for a layer of 2 GiB; scripts/memory.ts measures that too"],
   }];
 }
 
@@ -57,7 +56,7 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
 export async function measureStart(bench: Bench): Promise<Row[]> {
   const measure = (start: () => Promise<Server>) => async () => {
     await using server = await start();
-    return server.startTime;
+    return { figure: server.startTime, cpu: cpuSecondsOf(server.pid), peak: peakMemoryOf(server.pid) };
   };
   const contenders: Contender[] = [
     { name: "crpe registry", measure: measure(() => startRegistry(bench)) },
@@ -84,9 +83,14 @@ function startEmpty({ options: { constantServer } }: Bench): Promise<Server> {
   return startServer((port) => [...constantServer, String(port)]);
 }
 
-async function idleMemory(pid: number): Promise<number> {
+async function startPeer(bench: Bench, { serve, startProxy }: PeerRegistry): Promise<PeerServer> {
+  const folder = bench.newPath("idle");
+  return await (serve === undefined ? startProxy("http://127.0.0.1:1", folder) : serve(folder));
+}
+
+async function measureIdle(pid: number): Promise<Measurement> {
   await new Promise((resolve) => setTimeout(resolve, IDLE_MILLISECONDS));
-  return (readMemory(pid)?.now ?? NaN) / MIB;
+  return { figure: memoryOf(pid) / MIB, cpu: cpuSecondsOf(pid) };
 }
 
 function describeHow({ options: { constantServer } }: Bench): string[] {

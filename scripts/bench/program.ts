@@ -7,7 +7,7 @@ export function findProgram(name: string): string | undefined {
 
 /** Runs a program. @returns its standard output @throws {Error} when it is not installed, or fails */
 export async function runProgram(name: string, ...args: readonly string[]): Promise<string> {
-  const path = findProgram(name);
+  const path = name.startsWith("/") ? name : findProgram(name);
   if (path === undefined) throw new Error(`Cannot run ${name}: it is not installed`);
   const { success, stdout, stderr } = await new Deno.Command(path, { args: [...args], stdin: "null" }).output();
   const decoder = new TextDecoder();
@@ -18,16 +18,6 @@ export async function runProgram(name: string, ...args: readonly string[]): Prom
 /** Runs a bash script with the arguments `$1`, `$2` and so on. @throws {Error} when a command in it fails */
 export async function runShell(line: string, ...args: readonly string[]): Promise<void> {
   await runProgram("bash", "-o", "pipefail", "-ec", line, "bash", ...args);
-}
-
-/**
- * Measures the time of a task, in seconds. Pending writes are synced first, so that their time is not counted.
- */
-export async function timeWork(work: () => Promise<unknown>): Promise<number> {
-  await runProgram("sync");
-  const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1000;
 }
 
 /** Removes files and folders; missing ones are ignored. */

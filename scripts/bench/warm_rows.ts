@@ -1,50 +1,101 @@
 import { MANIFEST_MEDIA_TYPES } from "../../lib/oci/manifest.ts";
+import { blobPath } from "../../lib/store/layout.ts";
 import { startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
-import { HOST, TAG } from "./content.ts";
+import { type BenchImage, HOST, TAG } from "./content.ts";
 import { download } from "./download.ts";
+import { type Measurement, measureServer } from "./measure.ts";
 import { startNginx } from "./nginx.ts";
-import { runProgram, timeWork } from "./program.ts";
-import { createRatioBars, type Row } from "./row.ts";
-import { type Contender, measureInTurns } from "./samples.ts";
-import { startServer } from "./server.ts";
+import { runProgram } from "./program.ts";
+import { DISTRIBUTION, startWarm } from "./registries.ts";
+import { type Bar, createMemoryBars, createRatioBars, type Row } from "./row.ts";
+import { type Contender, measureInTurns, type Series } from "./samples.ts";
+import { type Server, startServer } from "./server.ts";
 
 const MIB = 2 ** 20;
 const CONNECTIONS = 16;
-const WRK_SECONDS = 3;
+const WRK_SECONDS = 2;
+const CLIENTS = 32;
+// 32 clients with the large layer move 16 GiB each time.
+const LARGE_ROUNDS = 2;
 // Without this header distribution does not serve OCI manifests.
 const ACCEPT = `Accept: ${MANIFEST_MEDIA_TYPES.join()}`;
+const MEMORY_MIB = 160;
+
+type Warm = Pick<Server, "url" | "pid">;
 
 /** P1: GET of a blob in the store. */
 export async function measureWarmBlob(bench: Bench): Promise<Row[]> {
-  const { content: { dataDir, large: { path, repo, layer } }, options: { rounds } } = bench;
+  const { content: { large }, options: { rounds } } = bench;
   if (!bench.has("curl")) return [];
-  await using servers = new AsyncDisposableStack();
-  const contenders: Contender[] = [];
-  const add = (name: string, url: string) => {
-    const measure = async () => layer.size / MIB / await timeWork(() => download(url, layer.size));
-    contenders.push({ name, measure });
-  };
-  const crpe = servers.use(await bench.startCrpe("P1 registry", [`--data=${dataDir}`, "--offline"]));
-  add("crpe", `${crpe.url}/v2/${repo}/blobs/${layer.digest}`);
-  if (bench.has("docker-registry")) {
-    const distribution = servers.use(await startDistribution({ dataDir }));
-    add("distribution", `${distribution.url}/v2/${path}/blobs/${layer.digest}`);
-  }
-  if (bench.has("nginx")) {
-    const nginx = servers.use(await startNginx(dataDir, `${bench.root}/nginx`));
-    add("nginx sendfile", `${nginx.url}${layer.file.slice(dataDir.length)}`);
-  }
-  for (const { measure } of contenders) await measure();
-  const series = await measureInTurns(rounds, contenders);
+  const size = large.layer.size / MIB;
+  const series = await measureBlob(bench, { image: large, rounds }, async (url, { pid }) => {
+    const measured = await measureServer(pid, () => download(url, large.layer.size));
+    return { ...measured, figure: size / measured.figure };
+  });
   return [{
     id: "P1",
-    work: `warm blob GET, ${Math.round(layer.size / MIB)} MiB`,
+    work: `warm blob GET, ${Math.round(size)} MiB`,
     unit: "MiB/s",
     series,
-    bars: createRatioBars(series, { of: "crpe", to: "distribution", sense: "at least", limit: 1 }),
+    bars: createRatioBars(series, { of: "crpe", to: DISTRIBUTION, sense: "at least", limit: 1 }),
     notes: [],
   }];
+}
+
+/** P9: many concurrent clients GET a blob in the store. */
+export async function measureFanOut(bench: Bench): Promise<Row[]> {
+  const { content: { small, large }, options: { rounds } } = bench;
+  if (!bench.has("curl")) return [];
+  const rows: Row[] = [];
+  for (const image of large.layer.size > small.layer.size ? [small, large] : [small]) {
+    const { size } = image.layer;
+    const times = image === large ? Math.min(rounds, LARGE_ROUNDS) : rounds;
+    const series = await measureBlob(bench, { image, rounds: times }, (url, { pid }) => {
+      return measureServer(pid, () => download(url, size, CLIENTS));
+    });
+    const compare = (limit: number, figure?: "cpu"): Bar[] =>
+      createRatioBars(series, { of: "crpe", to: DISTRIBUTION, sense: "at most", limit, figure });
+    rows.push({
+      id: "P9",
+      work: `warm blob GET by ${CLIENTS} concurrent clients, ${Math.round(size / MIB)} MiB`,
+      unit: "s",
+      series,
+      bars: [...compare(0.8), ...compare(0.7, "cpu"), ...createMemoryBars(series, MEMORY_MIB)],
+      notes: [],
+    });
+  }
+  return rows;
+}
+
+/** Measures all servers that have a blob. One request to each before the rounds loads what they read into memory. */
+async function measureBlob(
+  bench: Bench,
+  { image: { path, repo, layer }, rounds }: { image: BenchImage; rounds: number },
+  measure: (url: string, server: Warm) => Promise<Measurement>,
+): Promise<Series[]> {
+  const { dataDir } = bench.content;
+  await using servers = new AsyncDisposableStack();
+  const contenders: Contender[] = [];
+  const add = async (name: string, url: string, server: Warm) => {
+    await download(url, layer.size);
+    contenders.push({ name, measure: () => measure(url, server) });
+  };
+  const crpe = servers.use(await bench.startCrpe([`--data=${dataDir}`, "--offline"]));
+  await add("crpe", `${crpe.url}/v2/${repo}/blobs/${layer.digest}`, crpe);
+  let upstream: string | undefined;
+  for (const registry of bench.registries) {
+    const server = await startWarm(bench, registry, upstream);
+    if (server === undefined) continue;
+    servers.use(server);
+    upstream ??= server.url;
+    await add(registry.name, `${server.url}/v2/${path}/blobs/${layer.digest}`, server);
+  }
+  if (bench.has("nginx")) {
+    const nginx = servers.use(await startNginx(dataDir, bench.newPath("nginx")));
+    await add("nginx sendfile", `${nginx.url}${layer.file.slice(dataDir.length)}`, nginx);
+  }
+  return await measureInTurns(rounds, contenders);
 }
 
 /** P2: GET of a manifest in the store by its tag. */
@@ -53,39 +104,48 @@ export async function measureWarmManifest(bench: Bench): Promise<Row[]> {
   if (!bench.has("wrk", "docker-registry")) return [];
   await using servers = new AsyncDisposableStack();
   const contenders: Contender[] = [];
-  const add = (name: string, url: string) => contenders.push({ name, measure: () => runWrk(url, WRK_SECONDS) });
+  const add = async (name: string, url: string, { pid }: Warm) => {
+    await runWrk(url, pid);
+    contenders.push({ name, measure: () => runWrk(url, pid) });
+  };
   const distribution = servers.use(await startDistribution({ dataDir }));
   const upstream = `--upstream=${HOST}=${distribution.url}`;
   const addCrpe = async (name: string, args: readonly string[], logFile?: string) => {
     const crpe = servers.use(await startServer((port) => bench.registryCommand(port, args), logFile));
-    add(name, `${crpe.url}/v2/${repo}/manifests/${TAG}`);
+    await add(name, `${crpe.url}/v2/${repo}/manifests/${TAG}`, crpe);
   };
-  await addCrpe("crpe --quiet", [`--data=${bench.newPath("manifest")}`, upstream, "--quiet"]);
+  await addCrpe("crpe, without a log", [`--data=${bench.newPath("manifest")}`, upstream, "--quiet"]);
   await addCrpe("crpe, its log in a file", [`--data=${bench.newPath("manifest")}`, upstream], bench.newPath("log"));
-  await addCrpe("crpe --quiet --offline", [`--data=${dataDir}`, "--offline", "--quiet"]);
-  add("distribution", `${distribution.url}/v2/${path}/manifests/${TAG}`);
-  const file = `${dataDir}/docker/registry/v2/blobs/sha256/${manifest.digest.slice(7, 9)}/${
-    manifest.digest.slice(7)
-  }/data`;
+  await addCrpe("crpe, without a log, offline", [`--data=${dataDir}`, "--offline", "--quiet"]);
+  for (const registry of bench.registries) {
+    const server = await startWarm(bench, registry, distribution.url);
+    if (server === undefined) continue;
+    servers.use(server);
+    await add(registry.name, `${server.url}/v2/${path}/manifests/${TAG}`, server);
+  }
+  const file = `${dataDir}/${blobPath(manifest.digest)}`;
   const constant = servers.use(
     await startServer((port) => [...options.constantServer, String(port), file, manifest.mediaType]),
   );
-  add("Deno.serve of a constant", `${constant.url}/`);
-  for (const { measure } of contenders) await measure();
+  await add("Deno.serve of a constant", `${constant.url}/`, constant);
   const series = await measureInTurns(options.rounds, contenders);
   const bars = series.filter(({ name }) => name.startsWith("crpe")).flatMap(({ name: of }) => {
-    return createRatioBars(series, { of, to: "distribution", sense: "at least", limit: 15 })
-      .map((bar) => ({ ...bar, what: `${of} ${bar.what}` }));
+    return createRatioBars(series, { of, to: DISTRIBUTION, sense: "at least", limit: 15 })
+      .map((bar) => ({ ...bar, what: `${of}: ${bar.what}` }));
   });
   const work = `warm manifest GET by tag, ${CONNECTIONS} connections`;
-  return [{ id: "P2", work, unit: "requests/s", series, bars, notes: [] }];
+  return [{ id: "P2", work, unit: "requests/s", cpuFor: "10,000 requests", series, bars, notes: [] }];
 }
 
-async function runWrk(url: string, seconds: number): Promise<number> {
-  const out = await runProgram("wrk", "-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, "-H", ACCEPT, url);
+async function runWrk(url: string, pid: number): Promise<Measurement> {
+  let out = "";
+  const measured = await measureServer(pid, async () => {
+    out = await runProgram("wrk", "-t1", `-c${CONNECTIONS}`, `-d${WRK_SECONDS}s`, "-H", ACCEPT, url);
+  });
   const rate = /^Requests\/sec:\s+([\d.]+)$/m.exec(out)?.[1];
-  if (rate === undefined || out.includes("Non-2xx") || out.includes("Socket errors")) {
+  const count = Number(/^\s*(\d+) requests in /m.exec(out)?.[1]);
+  if (rate === undefined || !(count > 0) || out.includes("Non-2xx") || out.includes("Socket errors")) {
     throw new Error(`Cannot measure ${url}: ${out}`);
   }
-  return Number(rate);
+  return { figure: Number(rate), cpu: measured.cpu / count * 10_000, peak: measured.peak };
 }

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import type { CrpeProcess } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { mountSmall } from "../support/mount.ts";
-import { peerTest, rootTest, runPeer } from "../support/peers.ts";
+import { peerTest, runPeer } from "../support/peers.ts";
 
 const MIB = 1024 * 1024;
 // The memory that the agent and a push may use, whatever the size of a bundle.
@@ -115,15 +115,24 @@ Deno.test("the agent keeps its own token across restarts, and accepts another on
     assertEquals([await readToken(fixture.tokenFile), await push(agent.url, fixture.tokenFile)], [own, 0]);
   }
   const tokenFile = await fixture.folder.write("token", "  another-token\n");
-  await Deno.chmod(tokenFile, 0o644);
+  await Deno.chmod(tokenFile, 0o640);
   {
     await using agent = await fixture.startAgent(`--token-file=${tokenFile}`);
     assertEquals([await push(agent.url, fixture.tokenFile), await push(agent.url, tokenFile)], [1, 0]);
-    assertStringIncludes(agent.log(), `warning: ${tokenFile} can be read by others`);
+    assertStringIncludes(agent.log(), `warning: ${tokenFile} can be read by its group`);
     assert(!agent.log().includes("another-token") && !agent.log().includes("--token-file FILE"));
   }
-  for (const text of ["", "\n", "two words\n"]) {
+  const refused: [text: string, mode: number, reason: string][] = [
+    ["", 0o600, "it is empty"],
+    ["\n", 0o600, "it is empty"],
+    ["two words\n", 0o600, "it must contain one word"],
+    ["x\n", 0o600, "the token is too short"],
+    ["another-token\n", 0o644, "every user may read it"],
+    ["another-token\n", 0o620, "others than its owner may write it"],
+  ];
+  for (const [text, mode, reason] of refused) {
     await fixture.folder.write("token", text);
+    await Deno.chmod(tokenFile, mode);
     const { code, stderr } = await fixture.crpe(
       "agent",
       "--addr=127.0.0.1:0",
@@ -131,7 +140,7 @@ Deno.test("the agent keeps its own token across restarts, and accepts another on
       `--token-file=${tokenFile}`,
     );
     assertEquals(code, 1);
-    assertStringIncludes(stderr, `Cannot use the token file ${tokenFile}`);
+    assertStringIncludes(stderr, `Cannot use the token file ${tokenFile}: ${reason}`);
   }
 });
 
@@ -157,44 +166,43 @@ Deno.test("the agent contacts only the upstreams that are configured", async () 
   assertEquals((await (await fetch(agent.url + path)).bytes()).length, 1000);
 });
 
-Deno.test({
-  name: "an agent and a push stay within their memory limit with a bundle of 400 MiB",
-  ignore: Deno.build.os !== "linux",
-  fn: async () => {
-    await using fixture = await createAgentFixture();
-    const { file } = await fixture.pack("1.0.0", 400 * MIB);
-    await using agent = await fixture.startAgent();
-    const push = fixture.push(file, agent.url);
-    let peak = 0;
-    const watch = setInterval(() => {
-      try {
-        const status = Deno.readTextFileSync(`/proc/${push.pid}/status`);
-        peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
-      } catch {
-        // The process has ended.
-      }
-    }, 20);
-    const { code, stderr } = await push.finished;
-    clearInterval(watch);
-    assertEquals(code, 0, stderr);
-    assert(peak > 0);
-    assertLess(peak, MAX_RESIDENT_KIB);
-    const token = await readToken(fixture.tokenFile);
-    // curl, because `fetch` sends a stream in chunks, which the server of Deno 2.9 reads slowly.
-    const curl = await new Deno.Command("curl", {
-      args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs?force=true`],
-    }).output();
-    assertEquals(curl.code, 0, new TextDecoder().decode(curl.stderr));
-    // The body of an installed bundle is read to its end too, because curl reports an early response as a failure.
-    const { code: same, stdout } = await new Deno.Command("curl", {
-      args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs`],
-    }).output();
-    assertEquals([same, JSON.parse(new TextDecoder().decode(stdout)).verdict], [0, "same"]);
-    assertLess(await peakOf(agent), MAX_AGENT_KIB);
-  },
+peerTest("an agent and a push stay within their memory limit with a bundle of 400 MiB", ["curl", "/proc"], async () => {
+  await using fixture = await createAgentFixture();
+  const { file } = await fixture.pack("1.0.0", 400 * MIB);
+  await using agent = await fixture.startAgent();
+  const push = fixture.push(file, agent.url);
+  let peak = 0;
+  const watch = setInterval(() => {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${push.pid}/status`);
+      peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
+    } catch {
+      // The process has ended.
+    }
+  }, 20);
+  const { code, stderr } = await push.finished;
+  clearInterval(watch);
+  assertEquals(code, 0, stderr);
+  assert(peak > 0);
+  assertLess(peak, MAX_RESIDENT_KIB);
+  const token = await readToken(fixture.tokenFile);
+  // curl, because `fetch` sends a stream in chunks, which the server of Deno 2.9 reads slowly.
+  const curl = await new Deno.Command("curl", {
+    args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs?force=true`],
+  }).output();
+  assertEquals(curl.code, 0, new TextDecoder().decode(curl.stderr));
+  // The body of an installed bundle is read to its end too, because curl reports an early response as a failure.
+  const { code: same, stdout } = await new Deno.Command("curl", {
+    args: ["-sf", "-T", file, "-H", `Authorization: Bearer ${token}`, `${agent.url}/kubepkgs`],
+  }).output();
+  assertEquals([same, JSON.parse(new TextDecoder().decode(stdout)).verdict], [0, "same"]);
+  assertLess(await peakOf(agent), MAX_AGENT_KIB);
 });
 
-rootTest("[32] an agent with a full disk answers 507 with the missing bytes, and nothing becomes visible", async () => {
+peerTest("[32] an agent with a full disk answers 507 with the missing bytes, and nothing becomes visible", [
+  "root",
+  "mount",
+], async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", 12 * MIB);
   await using mount = await mountSmall(8 * MIB);

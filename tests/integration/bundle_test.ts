@@ -71,7 +71,7 @@ peerTest(
   },
 );
 
-peerTest("skopeo reads a gunzipped bundle as an OCI archive", ["skopeo"], async () => {
+peerTest("skopeo reads a gunzipped bundle as an OCI archive", ["skopeo", "gunzip"], async () => {
   await using fixture = await createFixture();
   await using tools = await ContainerTools.create();
   const { code, stderr } = await fixture.pack(makeKubePkg({ [INDEX]: "", [SINGLE]: "" }), "a");
@@ -91,7 +91,7 @@ peerTest("skopeo reads a gunzipped bundle as an OCI archive", ["skopeo"], async 
 
 peerTest(
   "GNU tar and gzip read a bundle, whose entries have the documented order, owner and time",
-  ["tar"],
+  ["tar", "gzip"],
   async () => {
     await using fixture = await createFixture();
     assertEquals((await fixture.pack(makeKubePkg({ [SINGLE]: "", [SHA512]: "" }), "a")).code, 0);

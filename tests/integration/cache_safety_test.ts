@@ -7,7 +7,7 @@ import { startCrpe } from "../support/crpe_process.ts";
 import { type Fault, startFaultUpstream } from "../support/fault_upstream.ts";
 import { mountSmall } from "../support/mount.ts";
 import { inNetwork, runBeside } from "../support/network.ts";
-import { rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const MiB = 1024 * 1024;
@@ -42,35 +42,35 @@ Deno.test("[34] a blob that cannot be read causes a 500 for that blob only", asy
   await until("the log mentions it", () => fixture.log.includes(link.digest) && fixture.log.includes("error"));
 });
 
-rootTest(
-  "[31] a pull to a full disk gives the client verified bytes, caches nothing, and frees the space",
-  async () => {
-    await using disk = await mountSmall(6 * MiB);
-    await using fixture = await CacheFixture.start({ data: `${disk.path}/data` });
-    const { upstream } = fixture;
-    const big = makeBytes(10 * MiB, 5);
-    const { digest } = upstream.addBlob(PATH, big);
-    const fitting = upstream.addImage(PATH, "1.0", [makeBytes(MiB, 6)]);
-    const used = async () => {
-      const sizes = await Promise.all((await listFiles(disk.path)).map(async (path) => (await Deno.lstat(path)).size));
-      return sizes.reduce((sum, size) => sum + size, 0);
-    };
-    const before = await used();
-    for (const clients of [1, 2]) {
-      const answers = await Promise.all(Array.from({ length: clients }, () => fixture.get(`blobs/${digest}`)));
-      for (const { status, isComplete, bytes } of answers) {
-        assertEquals([status, isComplete, computeDigest(bytes)], [200, true, digest], `${clients} at a time`);
-      }
-      await until("the space is freed", async () => (await fixture.listTemporary()).length === 0);
-      assert(!await fixture.holds(digest));
-      assertLess(await used() - before, 64 * 1024);
+peerTest("[31] a pull to a full disk gives the client verified bytes, caches nothing, and frees the space", [
+  "root",
+  "mount",
+], async () => {
+  await using disk = await mountSmall(6 * MiB);
+  await using fixture = await CacheFixture.start({ data: `${disk.path}/data` });
+  const { upstream } = fixture;
+  const big = makeBytes(10 * MiB, 5);
+  const { digest } = upstream.addBlob(PATH, big);
+  const fitting = upstream.addImage(PATH, "1.0", [makeBytes(MiB, 6)]);
+  const used = async () => {
+    const sizes = await Promise.all((await listFiles(disk.path)).map(async (path) => (await Deno.lstat(path)).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  };
+  const before = await used();
+  for (const clients of [1, 2]) {
+    const answers = await Promise.all(Array.from({ length: clients }, () => fixture.get(`blobs/${digest}`)));
+    for (const { status, isComplete, bytes } of answers) {
+      assertEquals([status, isComplete, computeDigest(bytes)], [200, true, digest], `${clients} at a time`);
     }
-    await fixture.pull("1.0");
-    for (const { digest } of fitting.layers) await until("the layer is stored", () => fixture.holds(digest));
-  },
-);
+    await until("the space is freed", async () => (await fixture.listTemporary()).length === 0);
+    assert(!await fixture.holds(digest));
+    assertLess(await used() - before, 64 * 1024);
+  }
+  await fixture.pull("1.0");
+  for (const { digest } of fitting.layers) await until("the layer is stored", () => fixture.holds(digest));
+});
 
-rootTest("[31] [10] wrong bytes are not served when the disk is full", async () => {
+peerTest("[31] [10] wrong bytes are not served when the disk is full", ["root", "mount"], async () => {
   await using disk = await mountSmall(6 * MiB);
   await using fixture = await CacheFixture.start({ data: `${disk.path}/data` });
   const big = makeBytes(10 * MiB, 5);
@@ -131,7 +131,13 @@ for (const flags of [[], ["--upstream=*"]]) {
     assertEquals(fixture.upstream.requests, []);
   });
 
-  rootTest(`[59] ?ns=169.254.169.254 gets 404 and causes not a single packet, ${setting}`, async () => {
+  peerTest(`[59] ?ns=169.254.169.254 gets 404 and causes not a single packet, ${setting}`, [
+    "root",
+    "unshare",
+    "ip",
+    "nsenter",
+    "curl",
+  ], async () => {
     await using folder = await TestFolder.create();
     const commands = [
       "ip link set lo up",

@@ -136,7 +136,7 @@ peerTest("pull uses the login of the configuration file", ["docker-registry"], a
   ], { env: { HOME: folder.path } });
   const { code, stdout, stderr } = await finished;
   assertEquals(code, 0, stderr);
-  const { digest, platforms } = JSON.parse(stdout);
+  const { digest, platforms } = JSON.parse(stdout)[0];
   assertEquals({ digest, platforms }, { digest: index.root.digest, platforms: ["linux/arm64"] });
 });
 
@@ -154,7 +154,7 @@ peerTest("REMOTE_DOCKER_ENDPOINT is the upstream of every image name", ["docker-
   });
   const { code, stdout, stderr } = await finished;
   assertEquals(code, 0, stderr);
-  assertEquals(JSON.parse(stdout).digest, single.root.digest);
+  assertEquals(JSON.parse(stdout)[0].digest, single.root.digest);
 });
 
 peerTest("distribution serves a data folder that crpe wrote", ["docker-registry", "skopeo"], async () => {

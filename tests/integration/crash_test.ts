@@ -1,12 +1,8 @@
-import { isComplete } from "../../lib/cache/completeness.ts";
-import { PullThrough } from "../../lib/cache/pull_through.ts";
-import { PackageRecords } from "../../lib/install/package_records.ts";
-import { computeDigest, type Digest } from "../../lib/oci/digest.ts";
+import type { Digest } from "../../lib/oci/digest.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
-import { DiskStore } from "../../lib/store/disk_store.ts";
 import { listBlobs } from "../../lib/store/store_scan.ts";
-import { verifyStore } from "../../lib/store/verify_store.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
+import { checkState, differences, listContent } from "../support/crash_state.ts";
 import {
   type CrashFolders,
   type CrashWork,
@@ -14,11 +10,9 @@ import {
   imagesOfBundle,
   PACKAGE,
   packBundles,
-  PULLED,
 } from "../support/crash_work.ts";
 import { TestFolder } from "../support/test_folder.ts";
 import { type FileOperation, findUndurable } from "../support/watched_files.ts";
-import { idOf } from "../support/kubepkg.ts";
 
 const CHILD = new URL("../support/crash_child.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -79,7 +73,7 @@ async function prepare(work: CrashWork, bundles: string): Promise<CrashScenario>
   const operations = JSON.parse(new TextDecoder().decode(stdout), (key, value) => {
     return key === "ended" && value === null ? NaN : value;
   });
-  return { work, operations, outcome: await listContent(folder), bundles, createFolder };
+  return { work, operations, outcome: await listContent(folder.path), bundles, createFolder };
 }
 
 function runChild(work: CrashWork, { root, bundles }: CrashFolders, { killAt, mode }: Kill) {
@@ -87,99 +81,6 @@ function runChild(work: CrashWork, { root, bundles }: CrashFolders, { killAt, mo
     args: ["run", "-A", "--no-lock", `--config=${CONFIG}`, CHILD, work, root, bundles, String(killAt), mode],
     stderr: "inherit",
   }).output();
-}
-
-/** Lists all files of the store, the package records and the hand-over: path → digest. */
-async function listContent(folder: TestFolder): Promise<Record<string, string>> {
-  const names = (await folder.listFiles()).filter((name) => /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name));
-  const found: Record<string, string> = {};
-  for (const name of names) {
-    const bytes = await Deno.readFile(`${folder.path}/${name}`);
-    // This file contains the path of the manifests, which differs for each run.
-    found[name] = computeDigest(
-      name.endsWith("/handover.json")
-        ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(
-          await Deno.realPath(folder.path),
-          "",
-        )
-        : bytes,
-    );
-  }
-  return found;
-}
-
-/** The version before a work, and the one after it. */
-const CHANGES = {
-  import: [undefined, 1],
-  parts: [undefined, 1],
-  upgrade: [1, 2],
-  rollback: [2, 1],
-} as const;
-
-/** As long as the record is there, all else may be there; without it nothing is. */
-async function checkRemoval(path: string, store: DiskStore): Promise<void> {
-  const record = await new PackageRecords(`${path}/data`).read(idOf(PACKAGE));
-  const links = await store.listTagLinks("registry.test/team/app");
-  const file = await Deno.readTextFile(`${path}/manifests/${PACKAGE}.yaml`).catch(() => undefined);
-  if (record === undefined) assertEquals([links, file], [[], undefined]);
-  // Tags go only after the objects have gone.
-  if (links.length === 0) assertEquals(file, undefined);
-  assert(file === undefined || file.includes("kind: PersistentVolumeClaim"), "data is not kept");
-}
-
-/** Checks that only complete content is visible. */
-async function checkState(work: CrashWork, { path }: TestFolder): Promise<void> {
-  const store = new DiskStore(`${path}/data`, { warn: (message) => assert(false, message) });
-  const { broken, unread } = await verifyStore(`${path}/data`, store);
-  assertEquals([...broken, ...unread], []);
-  if (work === "pull") {
-    // A cache stores a manifest before its blobs. It offers the manifest without them, because the client may have them,
-    // but then says so.
-    const root = await new PullThrough({ store }).resolve(PULLED.repo, PULLED.tag);
-    if (root !== undefined) assertEquals(await isComplete(store, PULLED.repo, root), root.isIncomplete !== true);
-    return;
-  }
-  if (work === "remove") return await checkRemoval(path, store);
-  const [before, after] = CHANGES[work];
-  const tags: unknown[] = [];
-  for (const [reference, image] of Object.entries(imagesOfBundle(after))) {
-    const [repo = "", tag = ""] = reference.split(/:(?=[^:]*$)/);
-    const links = await store.listTagLinks(repo);
-    assert(links.length <= 1 && links.every((link) => link.tag === tag));
-    for (const { digest } of links) {
-      const root = await store.resolve(repo, digest);
-      assert(root !== undefined && await isComplete(store, repo, root), `${reference} is incomplete`);
-    }
-    const old = before && imagesOfBundle(before)[reference]?.root.digest;
-    const isNew = links[0]?.digest === image.root.digest;
-    assert(isNew || links[0]?.digest === old, `${reference} is neither the old nor the new image`);
-    tags.push(isNew);
-  }
-  if (tags.includes(true)) {
-    for (const [reference, { root }] of Object.entries(imagesOfBundle(after))) {
-      assert(
-        await isComplete(store, reference.split(":")[0]!, root),
-        `a tag is visible, but ${reference} is incomplete`,
-      );
-    }
-  }
-  const record = (await new PackageRecords(`${path}/data`).read(idOf(PACKAGE)))?.spec.version;
-  const handover = await readHandover(path);
-  assert([before, after].includes(handover), `the hand-over file is of ${handover}`);
-  assert([before, after].map((version) => version && `${version}.0.0`).includes(record as "1.0.0"));
-  if (handover === after) assert(!tags.includes(false), "handed over before all tags are in place");
-  if (record === `${after}.0.0`) assert(handover === after, "recorded before it was handed over");
-}
-
-async function readHandover(path: string): Promise<1 | 2 | undefined> {
-  try {
-    const text = await Deno.readTextFile(`${path}/manifests/${PACKAGE}.yaml`);
-    assert(text.endsWith("\n") && text.includes("kind: ConfigMap"), text);
-    return Number(/line: "([12])"/.exec(text)?.[1]) as 1 | 2;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 /** Lists the committed blobs: digest → inode and size. */
@@ -209,25 +110,18 @@ async function crash(scenario: CrashScenario, { killAt, mode }: Kill): Promise<v
   const where = `${work} killed at ${killAt}, ${mode} ${kind} of ${(to ?? path).replace(/^.*\/crpe-test-[^/]+\//, "")}`;
   try {
     assertEquals(signal, "SIGKILL");
-    await checkState(work, folder);
+    await checkState(work, folder.path);
     const kept = await listInodes(`${folder.path}/data`);
     const result = await doWork(work, folders);
     const now = await listInodes(`${folder.path}/data`);
     for (const [digest, { ino }] of kept) assertEquals(now.get(digest)?.ino, ino, `${digest} was written again`);
     if (result !== undefined) assertEquals(result.blobs.bytesWritten, missingBytes(work, kept));
-    assertEquals(differences(await listContent(folder), outcome), []);
+    assertEquals(differences(await listContent(folder.path), outcome), []);
     using _lock = await takeDataFolder(`${folder.path}/data`);
     assertEquals((await folder.listFiles("data/ingest")).filter((name) => !name.endsWith(".lock")), []);
   } catch (error) {
     throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-/** Lists the files that differ, or that only one side has. */
-function differences(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): string[] {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name]).map((name) => {
-    return `${a[name] === undefined ? "missing" : b[name] === undefined ? "unexpected" : "other content"}: ${name}`;
-  });
 }
 
 function missingBytes(work: CrashWork, kept: ReadonlyMap<Digest, unknown>): number {

@@ -51,7 +51,7 @@ Deno.test("pack leaves out the blobs of the site's inventory or of an earlier bu
     const { stdout } = await packNew("delta", ...flags, "--json");
     const { blobs, size } = JSON.parse(stdout);
     assert(blobs.omitted === 1 && blobs.omittedSize > 300_000, stdout);
-    assertStringIncludes(report.stdout, "\nleft out, already at the site: 1 blobs, 29");
+    assertStringIncludes(report.stdout, "\nleft out, already at the site: 1 blob, 29");
     assertEquals(await sizeOf("delta.tgz"), size);
     assert(size < 10_000 && await sizeOf("full.tgz") > 300_000);
     bundles.push(await Deno.readFile(`${folder.path}/delta.tgz`));

@@ -8,7 +8,7 @@ import { startDistribution, TEST_PASSWORD } from "../support/distribution.ts";
 import { FaultUpstream } from "../support/fault_upstream.ts";
 import { buildImage, buildIndex } from "../support/images.ts";
 import { mountSmall } from "../support/mount.ts";
-import { peerTest, rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 import { pushImage, writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -118,7 +118,7 @@ Deno.test("doctor IMAGE names the missing blob in its text output", async () => 
   assertStringIncludes(stdout, "what to do: pull the image");
 });
 
-rootTest("[33] doctor reports a data folder that is full or read-only", async () => {
+peerTest("[33] doctor reports a data folder that is full or read-only", ["root", "mount"], async () => {
   await using folder = await TestFolder.create();
   await using mount = await mountSmall(8 * 2 ** 20);
   const check = async () => {
@@ -156,14 +156,18 @@ Deno.test("doctor checks the mirrors that this machine's clients use, also when 
   assertEquals([offline.status, mirrorsOf(offline)], ["broken", ["broken"]]);
 });
 
-rootTest("doctor reports a closed site once, and not as broken, when no upstream is configured", async () => {
-  await using folder = await TestFolder.create();
-  const flags = ["doctor", "--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
-  // The network namespace has not even a loopback device that is up.
-  const { stdout, stderr } = await runCrpe(flags, { env: { HOME: folder.path }, within: ["unshare", "--net"] });
-  assert(stdout !== "", stderr);
-  const report: Report = JSON.parse(stdout);
-  const upstreams = report.findings.filter(({ step }) => step.startsWith("upstream"));
-  assertEquals([report.status, ...upstreams.map(({ status }) => status as string)], ["ok", "warning"], stdout);
-  assertStringIncludes(upstreams[0]!.message, "there is no network");
-});
+peerTest(
+  "doctor reports a closed site once, and not as broken, when no upstream is configured",
+  ["root", "unshare"],
+  async () => {
+    await using folder = await TestFolder.create();
+    const flags = ["doctor", "--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
+    // The network namespace has not even a loopback device that is up.
+    const { stdout, stderr } = await runCrpe(flags, { env: { HOME: folder.path }, within: ["unshare", "--net"] });
+    assert(stdout !== "", stderr);
+    const report: Report = JSON.parse(stdout);
+    const upstreams = report.findings.filter(({ step }) => step.startsWith("upstream"));
+    assertEquals([report.status, ...upstreams.map(({ status }) => status as string)], ["ok", "warning"], stdout);
+    assertStringIncludes(upstreams[0]!.message, "there is no network");
+  },
+);

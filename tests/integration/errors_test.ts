@@ -6,7 +6,7 @@ import { makeKubePkg } from "../support/kubepkg.ts";
 import { makeLargeLayer } from "../support/large_blob.ts";
 import { mountSmall } from "../support/mount.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
-import { rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -119,45 +119,49 @@ Deno.test("a server exits with status 0 on SIGTERM", async () => {
   assertEquals((await crpe.finished).code, 0);
 });
 
-rootTest(
-  "[32] an import to a full disk reports the missing bytes, writes no tag, and frees the space",
+peerTest("[32] an import to a full disk reports the missing bytes, writes no tag, and frees the space", [
+  "root",
+  "mount",
+], async () => {
+  await using fixture = await createPackFixture({ [IMAGE]: image });
+  await using disk = await mountSmall(8 * 1024 * 1024);
+  const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
+  await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large:1", large);
+  await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
+  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
+  const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
+  assertEquals(result.code, 1);
+  assertOneLine(result, "bytes, ", "are missing");
+  const packed = await fixture.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=source", "--offline");
+  assertEquals(packed.code, 1);
+  assertOneLine(packed, "no space left");
+  const left = (await Array.fromAsync(Deno.readDir(`${disk.path}/data/ingest`))).map(({ name }) => name);
+  assertEquals(left.filter((name) => !name.endsWith(".lock")), []);
+  assertEquals((await Array.fromAsync(Deno.readDir(disk.path))).map(({ name }) => name), ["data"]);
+});
+
+peerTest(
+  "[33] a read-only data folder is still served, and an import reports why it fails",
+  ["root", "mount"],
   async () => {
     await using fixture = await createPackFixture({ [IMAGE]: image });
     await using disk = await mountSmall(8 * 1024 * 1024);
-    const large = buildImage({ largeLayer: makeLargeLayer(12 * 1024 * 1024) });
-    await writeImage(new DiskStore(`${fixture.folder.path}/source`), "registry.test/large:1", large);
-    await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ "registry.test/large:1": "" })));
+    await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app:1", image);
+    await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
     assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
+    await disk.freeze();
     const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
     assertEquals(result.code, 1);
-    assertOneLine(result, "bytes, ", "are missing");
-    const packed = await fixture.crpe("pack", "a.json", "-o", `${disk.path}/a.tgz`, "--data=source", "--offline");
-    assertEquals(packed.code, 1);
-    assertOneLine(packed, "no space left");
-    const left = (await Array.fromAsync(Deno.readDir(`${disk.path}/data/ingest`))).map(({ name }) => name);
-    assertEquals(left.filter((name) => !name.endsWith(".lock")), []);
-    assertEquals((await Array.fromAsync(Deno.readDir(disk.path))).map(({ name }) => name), ["data"]);
+    assertOneLine(result, "read-only");
+    await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${disk.path}/data`, "--offline"], {
+      env: { HOME: fixture.folder.path },
+    });
+    assertStringIncludes(crpe.log(), "cannot be written");
+    for (const what of ["manifests/1", `blobs/${[...image.blobs.keys()][0]}`]) {
+      const response = await fetch(`${crpe.url}/v2/registry.test/app/${what}`);
+      await response.arrayBuffer();
+      assertEquals(response.status, 200);
+    }
+    assert((await fixture.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
   },
 );
-
-rootTest("[33] a read-only data folder is still served, and an import reports why it fails", async () => {
-  await using fixture = await createPackFixture({ [IMAGE]: image });
-  await using disk = await mountSmall(8 * 1024 * 1024);
-  await writeImage(new DiskStore(`${disk.path}/data`), "registry.test/app:1", image);
-  await fixture.folder.write("a.json", JSON.stringify(makeKubePkg({ [IMAGE]: "" }, { version: "2.0.0" })));
-  assertEquals((await fixture.crpe("pack", "a.json", "-o", "a.tgz", "--data=source", "--offline")).code, 0);
-  await disk.freeze();
-  const result = await fixture.crpe("import", "a.tgz", `--data=${disk.path}/data`);
-  assertEquals(result.code, 1);
-  assertOneLine(result, "read-only");
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${disk.path}/data`, "--offline"], {
-    env: { HOME: fixture.folder.path },
-  });
-  assertStringIncludes(crpe.log(), "cannot be written");
-  for (const what of ["manifests/1", `blobs/${[...image.blobs.keys()][0]}`]) {
-    const response = await fetch(`${crpe.url}/v2/registry.test/app/${what}`);
-    await response.arrayBuffer();
-    assertEquals(response.status, 200);
-  }
-  assert((await fixture.crpe("images", `--data=${disk.path}/data`)).stdout.includes(IMAGE));
-});

@@ -35,7 +35,7 @@ Deno.test("gc --dry-run reports what gc then removes, and a second gc removes no
 
   const dry = await crpe("gc", "--data=data", "--dry-run", "--json");
   assertEquals(dry.code, 0);
-  assertEquals(JSON.parse(dry.stdout), { dryRun: true, blobs: 1, bytes: 2000, manifests: 0, links: 0 });
+  assertEquals(JSON.parse(dry.stdout), { dryRun: true, blobs: 1, bytes: 2000, manifests: 0, links: 0, ended: [] });
   assertEquals((await crpe("gc", "--data=data")).stdout, "removed 1 blob (2.0 KiB), 0 manifests, 0 links\n");
   assert(await isComplete(new DiskStore(`${folder.path}/data`), REPO, untagged.root));
   const all = await crpe("gc", "--data=data", "--untagged");
@@ -71,7 +71,8 @@ Deno.test("[39] gc keeps the content of installed packages and of the versions t
 
   await folder.write("site/kubepkg/line4/current.json", "{torn");
   const broken = await crpe("gc", "--data=site");
-  assertEquals(broken.code, 4);
+  assertEquals(broken.code, 0);
+  assertStringIncludes(broken.stderr, "site/kubepkg/line4/current.json");
   for (const { root } of images) assert(await isComplete(new DiskStore(`${folder.path}/site`), REPO, root));
 });
 

@@ -12,7 +12,7 @@ const image = buildImage();
 // A process without enough open files for all connections closes those that have been idle longest.
 const LIMITS: readonly [string, string[], boolean][] = [
   ["the default limit of open files", [], true],
-  ["a limit of 1,024 open files", ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"], false],
+  ["a limit of 1,024 open files", ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"], false],
 ];
 for (const [what, within, isEnough] of LIMITS) {
   peerTest(

@@ -25,7 +25,10 @@ Deno.test("[80] import of a bundle of two packages reports each, and fails with 
 
   const dryRun = await fixture.crpe("import", "next.tar", "--data=site", "--dry-run");
   assertEquals(dryRun.code, 3);
-  assertMatch(dryRun.stdout, /^would downgrade a@0\.9\.0 from 1\.0\.0$[^]*^would upgrade b@1\.1\.0 from 1\.0\.0$/m);
+  assertMatch(
+    dryRun.stdout,
+    /^would refuse a@0\.9\.0: 1\.0\.0 is installed, which is higher; --force allows it$[^]*^would upgrade b@1\.1\.0 from 1\.0\.0$/m,
+  );
 
   const next = await fixture.crpe("import", "next.tar", "--data=site", "--json", "--manifests-dir=manifests");
   assertEquals(next.code, 3, next.stderr);

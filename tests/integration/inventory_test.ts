@@ -5,6 +5,7 @@ import { makeCertificate } from "../support/certificate.ts";
 import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 Deno.test("inventory prints the digests of a store as JSON, with and without --json", async () => {
@@ -72,7 +73,7 @@ Deno.test("inventory --to reads the inventory of an agent, and reports a wrong a
   assertEquals((await ask(url, "--data=x")).code, 2);
 });
 
-Deno.test("[20] inventory --to trusts an https agent only with its authority in --ca-file", async () => {
+peerTest("[20] inventory --to trusts an https agent only with its authority in --ca-file", ["openssl"], async () => {
   await using folder = await TestFolder.create();
   const { cert, key } = await makeCertificate();
   const caFile = await folder.write("ca.pem", cert);

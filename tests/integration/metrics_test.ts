@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
-import { startCrpe } from "../support/crpe_process.ts";
+import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -30,7 +30,27 @@ Deno.test("/metrics counts requests, bytes and downloads, and the log has a line
   assertEquals(await metric(crpe.url, "crpe_served_bytes_total"), 3 * size);
   assertEquals(await metric(crpe.url, 'crpe_upstream_received_bytes_total{host="registry.test"}'), size);
   assertEquals(await metric(crpe.url, "crpe_downloads_total"), 1);
+  assertEquals(await metric(crpe.url, 'crpe_cache_requests_total{kind="blob",outcome="miss"}'), 1);
+  assertEquals(await metric(crpe.url, 'crpe_request_duration_seconds_count{kind="blob"}'), 3);
+  assertEquals(await metric(crpe.url, "crpe_build_info"), 1);
+  assert(await metric(crpe.url, "crpe_open_connections") >= 1);
+  assert(await metric(crpe.url, "crpe_free_bytes") > 0);
+  const open = await fetch(`${crpe.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
+  assertEquals(open.headers.get("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+  assert((await open.text()).endsWith("# EOF\n"));
   assert(await metric(crpe.url, `crpe_upstream_requests_total{host="${upstream.host}",status="200"}`) >= 1);
+
+  const status = await runCrpe(["status", crpe.url, "--json"]);
+  assertEquals(status.code, 0, status.stderr);
+  const { served, servedBytes, upstreams, version } = JSON.parse(status.stdout);
+  assertEquals([served.miss, servedBytes, typeof version], [1, 3 * size, "string"]);
+  assertEquals(upstreams.map(({ host }: { host: string }) => host), [upstream.host]);
+  assertStringIncludes((await runCrpe(["status", crpe.url])).stdout, `server       ${crpe.url}, crpe `);
+  const none = await runCrpe(["status", "http://127.0.0.1:1"]);
+  assertEquals([none.code, none.stderr.split("\n")[0]], [
+    1,
+    "crpe: Cannot ask http://127.0.0.1:1: no server answers there; start crpe registry, or name its URL",
+  ]);
 
   crpe.kill("SIGTERM");
   const { stderr } = await crpe.finished;
@@ -41,5 +61,7 @@ Deno.test("/metrics counts requests, bytes and downloads, and the log has a line
     [200, size],
     [200, size],
   ]);
+  const outcomes = requests.filter(({ path }) => path.includes("/blobs/")).map(({ cache }) => cache);
+  assertEquals([outcomes[0], outcomes.every((it) => ["miss", "shared", "hit"].includes(it))], ["miss", true]);
   assertStringIncludes(lines[0].message, "crpe registry on http://127.0.0.1:");
 });

@@ -2,18 +2,10 @@ import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const LAYER = makeBytes(300_000, 7);
-
-// A process of root may write everywhere, so that the server must run as another user.
-async function canChangeUser(): Promise<boolean> {
-  if (Deno.uid() !== 0) return false;
-  const probe = new Deno.Command("setpriv", {
-    args: ["--reuid=65534", "--clear-groups", Deno.execPath(), "--version"],
-  });
-  return await probe.output().then(({ success }) => success, () => false);
-}
 
 /** Creates a data folder of the user 65534 in which some folders belong to root, and starts a registry of that user. */
 async function startAsOther(rootOwned: readonly string[]) {
@@ -67,10 +59,11 @@ const places: [string, string[]][] = [
   ["all images", ["docker"]],
 ];
 for (const [what, rootOwned] of places) {
-  Deno.test({
-    name: `[96] a registry serves new images although ${what} belong to root, and says so`,
-    ignore: !await canChangeUser(),
-    fn: async () => {
+  // A process of root may write everywhere, so that the server must run as another user.
+  peerTest(
+    `[96] a registry serves new images although ${what} belong to root, and says so`,
+    ["root", "setpriv"],
+    async () => {
       await using it = await startAsOther(rootOwned);
       assertEquals(JSON.parse(new TextDecoder().decode((await it.get("/healthz")).bytes)), { status: "ok" });
       for (let i = 0; i < 3; i++) {
@@ -88,5 +81,5 @@ for (const [what, rootOwned] of places) {
       assertEquals(lines.length, 1, it.crpe.log());
       assertStringIncludes(lines[0]!, `${it.data}/${rootOwned[0]} belongs to root (mode 755)`);
     },
-  });
+  );
 }

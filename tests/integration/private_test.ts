@@ -80,6 +80,7 @@ const wrong: [string, string[], number, string][] = [
   ["--private without --require-login", ["--private=a.b"], 2, "--require-login FILE is missing"],
   ["a missing file", ["--require-login=/none"], 1, "Cannot use the logins in /none: there is no such file"],
   ["--private that is no host", ["--require-login=/none", "--private=a.b/c"], 2, "it is not a host"],
+  ["--private for any host", ["--require-login=/none", "--private=*"], 2, "it is not a host"],
   ["--scrub below a second", ["--scrub=1ms"], 2, "at least 1s"],
 ];
 for (const [what, flags, code, message] of wrong) {

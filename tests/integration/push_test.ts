@@ -6,6 +6,7 @@ import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } f
 import { makeCertificate } from "../support/certificate.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { idOf } from "../support/kubepkg.ts";
+import { peerTest } from "../support/peers.ts";
 
 const LAYER_BYTES = 24 * 1024 * 1024;
 // The bytes in the buffers of two connections and a request: sent, but not received.
@@ -118,6 +119,8 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
   const { file } = await fixture.pack("1.0.0", 100_000);
   await using agent = await fixture.startAgent();
   const { folder } = fixture;
+  const otherToken = await folder.write("other", "other-token\n");
+  await Deno.chmod(otherToken, 0o600);
   const cases: [args: string[], code: number, message: string][] = [
     [[file], 2, "name the agent with --to"],
     [["-", `--to=${agent.url}`], 2, "Cannot push standard input"],
@@ -126,9 +129,14 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
     [[file, "--to=http://me:secret@x"], 2, 'Cannot use --to "http://…@x"'],
     [[file, `--to=${agent.url}`, `--token-file=${await folder.write("empty", "\n")}`], 1, "empty: it is empty"],
     [
-      [file, `--to=${agent.url}`, `--token-file=${await folder.write("other", "other\n")}`],
+      [file, `--to=${agent.url}`, `--token-file=${otherToken}`],
       1,
       "the token is not the agent's",
+    ],
+    [
+      [file, `--to=${agent.url}`, `--token-file=${await folder.write("open", "other-token\n")}`],
+      1,
+      "every user may read it",
     ],
     [[file, "--to=http://127.0.0.1:1", `--token-file=${fixture.tokenFile}`], 1, "the connection was refused"],
     [[file, `--to=${agent.url}/v2`, `--token-file=${fixture.tokenFile}`], 1, "is that the address of a crpe agent?"],
@@ -142,7 +150,7 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
   }
 });
 
-Deno.test("push trusts an https agent only with its authority in --ca-file", async () => {
+peerTest("push trusts an https agent only with its authority in --ca-file", ["openssl"], async () => {
   await using fixture = await createAgentFixture();
   const { file } = await fixture.pack("1.0.0", 1_000_000);
   await using agent = await fixture.startAgent();

@@ -115,7 +115,7 @@ peerTest(
 );
 
 async function runShell(command: string, { env, cwd }: { env: Record<string, string>; cwd: string }) {
-  const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", command], env, cwd }).output();
+  const { code, stdout, stderr } = await new Deno.Command("/bin/sh", { args: ["-c", command], env, cwd }).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }

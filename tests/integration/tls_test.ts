@@ -39,8 +39,8 @@ peerTest(
     ]);
     assert(crpe.url.startsWith("https://127.0.0.1:"), crpe.url);
     const manifest = `${crpe.url}/v2/registry.test/team/app/manifests/1.0`;
-    assertEquals(await curl(manifest, ca), "200 2");
-    assertEquals(await curl(manifest, ca, "--http1.1"), "200 1.1");
+    assertEquals(await curl(manifest, ca), "200 1.1");
+    assertEquals(await curl(manifest, ca, "--http2"), "200 1.1");
     assertEquals(await curl(manifest, renewedCa), "000 0");
 
     // This connection stays open during the whole test.
@@ -63,10 +63,10 @@ peerTest(
     // The certificate was renewed but its key was not: crpe keeps the pair in use.
     await folder.write("tls/cert.pem", second.cert);
     await untilLogged("the renewed one cannot be used");
-    assertEquals(await curl(manifest, ca), "200 2");
+    assertEquals(await curl(manifest, ca), "200 1.1");
     await folder.write("tls/key.pem", second.key);
     await untilLogged("the renewed certificate is in use");
-    assertEquals(await curl(manifest, renewedCa), "200 2");
+    assertEquals(await curl(manifest, renewedCa), "200 1.1");
     assertEquals(await curl(manifest, ca), "000 0");
     assertEquals(await ask(), "HTTP/1.1 200 OK");
   },

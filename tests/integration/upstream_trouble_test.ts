@@ -4,7 +4,7 @@ import { CacheFixture, HOST, PATH, receive, until } from "../support/cache_fixtu
 import { makeBytes } from "../support/content.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { inNetwork, runBeside } from "../support/network.ts";
-import { rootTest } from "../support/peers.ts";
+import { peerTest } from "../support/peers.ts";
 
 Deno.test("[15] a pull of an uncached image waits as long as Retry-After says", async () => {
   await using fixture = await CacheFixture.start();
@@ -106,8 +106,9 @@ Deno.test("[21] cached content is served without waiting for a silent upstream",
 
 for (const upstream of [`${HOST}=http://192.0.2.1:5000`, HOST]) {
   const what = upstream === HOST ? "a name that does not resolve" : "an address without a route";
-  rootTest(
+  peerTest(
     `[21] a cached image is served by tag and by digest with only a loopback interface; the upstream is ${what}`,
+    ["root", "unshare", "ip", "nsenter", "curl"],
     async () => {
       await using fixture = await CacheFixture.start();
       const { manifest, config, layers } = fixture.upstream.addImage(PATH, "1.0", [

@@ -27,9 +27,13 @@ export interface AskOptions {
   readonly token?: string | undefined;
 }
 
-/** Creates an agent without a socket, and records its reports and errors. */
-export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}) {
-  const folder = await TestFolder.create();
+/**
+ * Creates an agent without a socket, and records its reports and errors.
+ *
+ * @param dir the parent of its folder, by default the system's folder for temporary files
+ */
+export async function createAgentHandlerFixture(options: Partial<AgentOptions> = {}, dir?: string) {
+  const folder = await TestFolder.create(dir);
   await Deno.mkdir(`${folder.path}/manifests`);
   const data = `${folder.path}/data`;
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];

@@ -17,6 +17,8 @@ export interface DistributionOptions {
   readonly readonly?: boolean;
   /** The address to listen on, by default 127.0.0.1. */
   readonly host?: string;
+  /** The path of another release of the program; by default Debian's `docker-registry`. */
+  readonly program?: string;
 }
 
 /** A running CNCF distribution registry; it stops when disposed of. */
@@ -32,9 +34,9 @@ export interface Distribution extends AsyncDisposable {
   log(): string;
 }
 
-/** Starts Debian's `docker-registry` on a free port, and waits until it listens. */
+/** Starts a distribution registry on a free port, and waits until it listens. */
 export async function startDistribution(options: DistributionOptions = {}): Promise<Distribution> {
-  const path = findPeer("docker-registry");
+  const path = options.program ?? findPeer("docker-registry");
   if (path === undefined) throw new Error("Cannot start docker-registry: it is not installed");
   const folder = await Deno.makeTempDir({ prefix: "crpe-distribution-" });
   const dataDir = options.dataDir ?? `${folder}/data`;
@@ -45,7 +47,8 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
     stdout: "piped",
     stderr: "piped",
     clearEnv: true,
-    env: { PATH: Deno.env.get("PATH") ?? "" },
+    // Since 3.0 it sends traces to a collector, unless told otherwise.
+    env: { PATH: Deno.env.get("PATH") ?? "", OTEL_TRACES_EXPORTER: "none" },
   }).spawn();
   let log = "";
   const listening = Promise.withResolvers<string>();

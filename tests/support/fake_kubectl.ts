@@ -22,7 +22,8 @@ export class FakeKubectl implements AsyncDisposable {
       "bin/kubectl",
       `#!/bin/sh
 folder=$(dirname "$0")/..
-number=$(ls "$folder/calls" | grep -c args)
+number=0
+while test -f "$folder/calls/$number.args"; do number=$((number + 1)); done
 printf '%s' "$*" > "$folder/calls/$number.args"
 printf '%s' "$KUBECONFIG" > "$folder/calls/$number.kubeconfig"
 cat > "$folder/calls/$number.stdin"

@@ -5,7 +5,7 @@
  * @param commands shell commands that set the namespace up before the program starts
  */
 export function inNetwork(...commands: readonly string[]): string[] {
-  return ["unshare", "--net", "--", "sh", "-c", `${commands.join(" && ")} && exec "$0" "$@"`];
+  return ["unshare", "--net", "--", "/bin/sh", "-c", `${commands.join(" && ")} && exec "$0" "$@"`];
 }
 
 /** Runs a program in the network namespace of a process. @returns its standard output @throws {Error} when it fails */

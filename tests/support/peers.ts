@@ -1,5 +1,6 @@
 /** The executable of a real client, registry or tool that tests run against. */
 export type Peer =
+  | "bash"
   | "docker-registry"
   | "containerd"
   | "containerd2"
@@ -8,22 +9,37 @@ export type Peer =
   | "crictl"
   | "ctr"
   | "go"
+  | "gunzip"
+  | "gzip"
+  | "ip"
   | "helm"
   | "jq"
   | "k3s_registries"
   | "kubectl"
+  | "fish"
+  | "man"
+  | "mkfifo"
+  | "mount"
   | "nginx"
+  | "nsenter"
   | "openssl"
   | "oras"
   | "podman"
+  | "python3"
+  | "setpriv"
   | "regctl"
   | "skopeo"
   | "kube_yaml"
   | "strace"
   | "tar"
   | "umoci"
+  | "zsh"
+  | "unshare"
   | "curl"
   | "zstd";
+
+/** What a test may need: a peer, root, the module `yaml` of Python, or Linux's /proc. */
+export type Need = Peer | "root" | "PyYAML" | "/proc";
 
 /** The exit status and output of a program. */
 export interface PeerResult {
@@ -75,32 +91,31 @@ function fetchedKubectl(): string[] {
 }
 
 /**
- * Registers a test that needs peers. When one is missing, the test is skipped and its name says why. In CI (`CI=true`)
- * it fails instead, so that a skip is noticed.
+ * Registers a test with its needs. When one is missing, the test is skipped and its name says why. In CI (`CI=true`) it
+ * fails instead, so that a skip is noticed.
  */
-export function peerTest(name: string, peers: readonly Peer[], fn: () => Promise<void>): void {
-  const missing = peers.flatMap((peer) =>
-    findPeer(peer) === undefined ? [peer] : peer.startsWith("containerd") && !isRoot() ? [`root for ${peer}`] : []
+export function peerTest(name: string, needs: readonly Need[], fn: () => Promise<void>): void {
+  const missing = needs.flatMap((need) =>
+    !isThere(need) ? [need] : need.startsWith("containerd") && !isRoot() ? [`root for ${need}`] : []
   );
-  testWith(missing, name, fn);
-}
-
-/** Registers a test that needs root, because it mounts file systems or creates network namespaces; see `peerTest`. */
-export function rootTest(name: string, fn: () => Promise<void>): void {
-  testWith(isRoot() ? [] : ["root"], name, fn);
-}
-
-function isRoot(): boolean {
-  return Deno.build.os === "linux" && Deno.uid() === 0;
-}
-
-function testWith(missing: readonly string[], name: string, fn: () => Promise<void>): void {
   if (missing.length === 0) return Deno.test(name, fn);
   const reason = `needs ${missing.join(", ")}`;
   if (Deno.env.get("CI") !== "true") return Deno.test({ name: `${name} (skipped: ${reason})`, ignore: true, fn });
   Deno.test(name, () => {
     throw new Error(`Cannot run the test: it ${reason}`);
   });
+}
+
+function isThere(need: Need): boolean {
+  if (need === "root") return isRoot();
+  if (need === "/proc") return Deno.build.os === "linux";
+  if (need !== "PyYAML") return findPeer(need) !== undefined;
+  const python = findPeer("python3");
+  return python !== undefined && new Deno.Command(python, { args: ["-c", "import yaml"] }).outputSync().success;
+}
+
+function isRoot(): boolean {
+  return Deno.build.os === "linux" && Deno.uid() === 0;
 }
 
 /** Runs a peer to its end, with PATH and the given environment only. */

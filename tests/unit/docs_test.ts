@@ -1,14 +1,15 @@
 import { OLDEST_DENO } from "../../lib/cli/console/version.ts";
 import { type AgentRoute, matchAgentRoute } from "../../lib/agent/route.ts";
-import { type Command, COMMON_FLAGS } from "../../lib/cli/command_line/command.ts";
+import { COMMON_FLAGS } from "../../lib/cli/command_line/command.ts";
 import { parseConfigFile } from "../../lib/cli/command_line/config_file.ts";
 import { COMMANDS } from "../../lib/cli/commands.ts";
+import { listCommands } from "../../lib/cli/manual/list_commands.ts";
+import { formatReferencePage } from "../../lib/cli/manual/reference_page.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
 import { type ApiRoute, matchApiRoute } from "../../lib/page/page_route.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
-import jsr from "../../deno.jsr.json" with { type: "json" };
 import { assert, assertEquals } from "../support/assert.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -22,34 +23,32 @@ const LINKING = [...PAGES, "lib/ARCHITECTURE.md", "scripts/README.md"];
 const README = read("README.md");
 const API = read("docs/api.md");
 const CONFIGURATION = read("docs/configuration.md");
-const REFERENCE = [README, ...DOCS.map(read)].join("\n");
+const REFERENCE = [README, ...DOCS.filter((path) => path !== "docs/cli.md").map(read)].join("\n");
 
-// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, and the scripts.
+// Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, cosign, and the scripts.
 const FOREIGN_FLAGS = [
   "all-platforms",
   "cascade",
+  "check",
   "data-binary",
   "disable",
   "filter",
+  "ignore-missing",
   "import-map",
+  "insecure-ignore-tlog",
   "insecure-registry",
+  "key",
   "no-lock",
   "registry-mirror",
   "server-side",
+  "signature",
   "src-tls-verify",
   "tls-verify",
 ];
 
-function listCommands(commands: readonly Command[] = COMMANDS, parent = ""): { name: string; command: Command }[] {
-  return commands.flatMap((command) => {
-    const name = `${parent}${command.name}`;
-    return [{ name, command }, ...listCommands(command.subcommands ?? [], `${name} `)];
-  });
-}
-
 const FLAGS = [
   ...COMMON_FLAGS.map((flag) => ({ name: "every command", flag })),
-  ...listCommands().flatMap(({ name, command }) => command.flags.map((flag) => ({ name, flag }))),
+  ...listCommands(COMMANDS).flatMap(({ name, command }) => command.flags.map((flag) => ({ name, flag }))),
 ];
 
 /** The fenced blocks of a language. */
@@ -70,6 +69,10 @@ Deno.test("every flag of every command is documented", () => {
   assertEquals(short.map(({ name, flag }) => `-${flag.short} of ${name}`), []);
 });
 
+Deno.test("docs/cli.md is what `deno task manual` writes", () => {
+  assertEquals(read("docs/cli.md"), formatReferencePage(COMMANDS));
+});
+
 Deno.test("every flag that a document mentions exists", () => {
   const known = new Set([...FLAGS.map(({ flag }) => flag.name), "version", ...FOREIGN_FLAGS]);
   const unknown = PAGES.flatMap((path) =>
@@ -85,7 +88,7 @@ Deno.test("every flag in a command line of a document belongs to its command", (
   let checked = 0;
   const wrong = PAGES.flatMap((path) =>
     [...read(path).matchAll(/(?:\.\/|`|task )crpe ([^`\n#|]+)/g)].flatMap(([line, words = ""]) => {
-      const found = listCommands().filter(({ name }) => `${words} `.startsWith(`${name} `)).at(-1);
+      const found = listCommands(COMMANDS).filter(({ name }) => `${words} `.startsWith(`${name} `)).at(-1);
       if (found === undefined) return [];
       checked++;
       const own = [...found.command.flags, ...COMMON_FLAGS].map(({ name }) => name);
@@ -103,7 +106,7 @@ Deno.test("every command is in the README's table, and every command of the tabl
     table.flatMap((line) => [...line.split("|")[1]!.matchAll(/`crpe ([a-z-]+)/g)].map(([, name]) => name!)),
   );
   assertEquals([...named].sort(), COMMANDS.map(({ name }) => name).sort());
-  const subcommands = listCommands().filter(({ name }) => name.includes(" "));
+  const subcommands = listCommands(COMMANDS).filter(({ name }) => name.includes(" "));
   const undocumented = subcommands.filter(({ name, command }) => {
     const row = table.find((line) => line.includes(`\`crpe ${name.split(" ", 1)[0]}\``));
     return row === undefined || !row.includes(`\`${command.name}\``);
@@ -263,10 +266,6 @@ Deno.test("every relative link of the documents resolves", () => {
 
 Deno.test("the README links every document", () => {
   assertEquals(DOCS.filter((path) => !README.includes(`](${path})`)), []);
-});
-
-Deno.test("deno.jsr.json has the names of deno.json", () => {
-  assertEquals(Object.keys(jsr.imports), Object.keys(project.imports));
 });
 
 function exists(url: URL): boolean {

@@ -10,9 +10,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
   kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
   mirror: ["oci", "@std/yaml", "smol-toml"],
+  signature: [],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
-  store: ["oci", "content", "files", "bytes"],
+  store: ["oci", "content", "files", "bytes", "node:crypto"],
   cache: ["oci", "content", "store", "files", "bytes"],
   "upstream/transport": ["oci", "content", "http", "bytes"],
   "upstream/trust": ["upstream/transport", "oci", "content", "http", "bytes"],
@@ -47,8 +48,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "cli/command_line": ["cli/console", "*"],
   "cli/wiring": ["cli/command_line", "cli/console", "*"],
   "cli/serving": ["cli/wiring", "cli/command_line", "cli/console", "*"],
-  "cli/commands": ["cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
-  cli: ["cli/commands", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  "cli/manual": ["cli/command_line", "cli/console", "*"],
+  "cli/commands": ["cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
+  cli: ["cli/commands", "cli/manual", "cli/serving", "cli/wiring", "cli/command_line", "cli/console", "*"],
 };
 
 // Outside of lib: the program's version is the one in deno.json.

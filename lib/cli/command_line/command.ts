@@ -7,6 +7,8 @@ export interface Flag {
   readonly short?: string;
   /** The placeholder for its value in the help; absent for a switch. */
   readonly value?: string;
+  /** The values that are possible, where there are few. */
+  readonly values?: readonly string[];
   /** Whether the flag may be given several times. */
   readonly isRepeatable?: boolean;
   readonly summary: string;
@@ -29,6 +31,8 @@ export interface Command {
   readonly name: string;
   /** The operands as shown in the help: `KUBEPKG`, `IMAGE…`. */
   readonly operands: string;
+  /** The operands that are possible, where there are few. */
+  readonly values?: readonly string[];
   readonly summary: string;
   /** More help text, in lines of at most 120 characters. */
   readonly details?: string;
@@ -37,6 +41,10 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Subcommands, written in place of an operand: `crpe packages history`. */
   readonly subcommands?: readonly Command[];
+  /** What stays after ctrl-C, and how to continue. Absent for commands that handle it themselves, or end at once. */
+  readonly interrupted?: string;
+  /** Whether the command may run kubectl; by default not, and it gives up the right to. */
+  readonly usesKubectl?: (invocation: Invocation) => boolean;
   /** Runs the command; loads the modules that only it needs. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }

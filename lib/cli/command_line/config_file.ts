@@ -34,6 +34,7 @@ const Config = v.strictObject({
   platform: v.optional(v.union([v.string(), v.pipe(v.array(v.string()), v.transform((list) => list.join(",")))])),
   "tag-ttl": v.optional(v.string()),
   "cache-max": v.optional(v.string()),
+  "max-memory": v.optional(v.string()),
   complete: v.optional(v.boolean()),
   scrub: v.optional(v.string()),
   "require-login": v.optional(v.string()),
@@ -67,7 +68,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const result = v.safeParse(Config, document);
   if (result.success) return withPathsFrom(path.slice(0, path.lastIndexOf("/") + 1), result.output);
   const [issue] = result.issues;
-  const field = v.getDotPath(issue) ?? "the document";
+  const field = nameField(issue);
   throw new UsageError(`Cannot use the configuration ${path}: ${field} ${describe(issue, field)}`);
 }
 
@@ -85,10 +86,39 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
   return { ...resolve(config, "require-login", "tls-cert", "tls-key"), hosts: Object.fromEntries(hosts) };
 }
 
+/** The types of the fields that are not texts, for errors. */
+const WORDS: Readonly<Record<string, string>> = {
+  "cache-max": "a size, such as 20GiB",
+  "tag-ttl": "a duration, such as 5m",
+  scrub: "a duration, such as 30d",
+  upstream: "a text or a list of texts",
+  private: "a text or a list of texts",
+  platform: "a text or a list of texts",
+  url: "a text or a list of texts",
+  "token-hosts": "a text or a list of texts",
+  offline: "true or false",
+  complete: "true or false",
+  insecure: "true or false",
+  "no-ns": "true or false",
+  "max-connections": "a whole number from 1 to 1024",
+  hosts: "an object: HOST with its settings",
+};
+
+// A field is named as far as it may be a name: a value may follow where a space is missing (`{password:x}`).
+function nameField({ path }: v.BaseIssue<unknown>): string {
+  const names = (path ?? []).map(({ key }, i) => {
+    const text = String(key);
+    const [name = ""] = (i === 1 && path?.[0].key === "hosts" ? /^[\w.:*[\]-]{0,80}/ : /^[\w-]{0,40}/).exec(text) ??
+      [];
+    return name === text ? name : `${name}…`;
+  });
+  return names.length === 0 ? "the document" : names.join(".");
+}
+
 function describe(issue: v.BaseIssue<unknown>, field: string): string {
   if (issue.type !== "strict_object" || issue.expected !== "never") {
-    return `has the wrong type; expected ${issue.expected}`;
+    return `has the wrong type; write ${WORDS[field.split(".").at(-1)!] ?? "a text"}`;
   }
   const known = Object.keys(field.startsWith("hosts.") ? Host.entries : Config.entries);
-  return `is not a known field; ${didYouMean(field.split(".").at(-1) ?? field, known)}`;
+  return `is not a known field${didYouMean(field.split(".").at(-1) ?? field, known)}`;
 }

@@ -56,5 +56,5 @@ function isValue({ flags }: Command, before: string | undefined): boolean {
 
 function unknownError(word: string, what: string, commands: readonly Command[]): UsageError {
   const nearest = didYouMean(word, commands.map(({ name }) => name));
-  return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}; ${nearest}`);
+  return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}${nearest}`);
 }

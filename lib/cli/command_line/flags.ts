@@ -1,4 +1,4 @@
-import type { Flag } from "./command.ts";
+import type { Flag, Invocation } from "./command.ts";
 
 /** Flags that several commands share. */
 export const FLAG = {
@@ -43,6 +43,17 @@ export const FLAG = {
     value: "SIZE",
     summary: "size limit of the store, such as 20GiB; evicts least recently used images [unlimited]",
   },
+  maxMemory: {
+    name: "max-memory",
+    value: "SIZE",
+    summary: "limit of buffers and caches; the process itself needs some 80 MiB more [160MiB]",
+  },
+  hostName: {
+    name: "host-name",
+    value: "NAME",
+    isRepeatable: true,
+    summary: "answer requests for this name or address too [this machine's names and addresses]",
+  },
   noComplete: {
     name: "no-complete",
     summary: "do not download blobs of pulled images that no client requested",
@@ -84,16 +95,15 @@ export const FLAG = {
     value: "NAME",
     summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
   },
-  hostName: {
-    name: "host-name",
-    value: "NAME",
-    isRepeatable: true,
-    summary: "answer requests for this name or address too [this machine's names and addresses]",
-  },
   qr: { name: "qr", summary: "print the page's address with a one-time code, as a QR code, at the start" },
   pair: { name: "pair", summary: "only print a new one-time code, for a server that is running with the same flags" },
   noPage: { name: "no-page", summary: "do not serve the web page" },
-  logFormat: { name: "log-format", value: "FORMAT", summary: "text, or json (one object per line) [text]" },
+  logFormat: {
+    name: "log-format",
+    value: "FORMAT",
+    values: ["text", "json"],
+    summary: "text, or json (one object per line) [text]",
+  },
   kubectl: { name: "kubectl", summary: "apply the release's manifests with kubectl, server-side" },
   pruneData: {
     name: "prune-data",
@@ -101,6 +111,11 @@ export const FLAG = {
   },
   forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
   forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
+  pendingTtl: {
+    name: "pending-ttl",
+    value: "DURATION",
+    summary: "end pending packages of which nothing was received for so long; 0: never [14d]",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 
@@ -117,18 +132,24 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
 export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
   FLAG.cacheMax,
+  FLAG.maxMemory,
+  FLAG.hostName,
   FLAG.noComplete,
   FLAG.scrub,
   FLAG.requireLogin,
   FLAG.private,
   FLAG.tlsCert,
   FLAG.tlsKey,
-  FLAG.hostName,
   FLAG.qr,
   FLAG.pair,
   FLAG.noPage,
   FLAG.logFormat,
 ];
+
+/** Reports whether manifests are handed over to the cluster: kubectl applies them, or tells whether k3s did. */
+export function isHandedOver(invocation: Invocation): boolean {
+  return invocation.isSet("kubectl") || invocation.flag("manifests-dir") !== undefined;
+}
 
 /** The flags that choose how manifests are handed over to the cluster. */
 export const HANDOVER_FLAGS: readonly Flag[] = [

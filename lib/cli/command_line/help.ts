@@ -1,4 +1,5 @@
 import { type Command, COMMON_FLAGS, type Flag } from "./command.ts";
+import { examplesOf } from "./examples.ts";
 
 /** Formats the help of the whole program. */
 export function formatProgramHelp(commands: readonly Command[]): string {
@@ -13,7 +14,7 @@ export function formatProgramHelp(commands: readonly Command[]): string {
     ...formatRows(rows),
     "",
     "  crpe COMMAND --help      what a command does, and its flags",
-    "  crpe --version           the version",
+    "  crpe --version, -v       the version",
     "",
   ].join("\n");
 }
@@ -30,10 +31,22 @@ export function formatCommandHelp(command: Command): string {
     "",
     "Flags:",
     ...formatRows([...command.flags, ...COMMON_FLAGS].map((flag) => [flagSpelling(flag), flag.summary])),
+    ...formatExamples(command),
     "",
     "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.",
     "",
   ].join("\n");
+}
+
+function formatExamples({ name }: Command): string[] {
+  const examples = examplesOf(name);
+  return examples.length === 0 ? [] : [
+    "",
+    "Examples:",
+    ...examples.flatMap(([line, purpose]) => {
+      return [`  ${line}`, `      ${purpose}`];
+    }),
+  ];
 }
 
 function formatSubcommands({ name, subcommands = [] }: Command): string[] {

@@ -2,6 +2,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 // @ts-types="../../std/closest_string.d.ts"
 import { closestString } from "@std/text/closest-string";
+// @ts-types="../../std/levenshtein_distance.d.ts"
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { UsageError } from "../console/usage_error.ts";
 import { type Command, COMMON_FLAGS, type Flag, type Invocation } from "./command.ts";
 
@@ -72,13 +74,24 @@ function joinDashes(args: readonly string[], takesValue: readonly Flag[]): strin
   return joined;
 }
 
-/** Formats a suggestion for a word that is not one of `words`: `did you mean "pack"?`. */
+/** Formats a suggestion for a word: `; did you mean "pack"?`. Empty when none of the words is near. */
 export function didYouMean(word: string, words: readonly string[]): string {
-  return `did you mean ${JSON.stringify(closestString(word, words))}?`;
+  const nearest = findNearest(word, words);
+  return nearest === undefined ? "" : `; did you mean ${JSON.stringify(nearest)}?`;
+}
+
+// A word is near if at most half of the longer one differs, or one begins with the other.
+function findNearest(word: string, words: readonly string[]): string | undefined {
+  const begun = words.filter((it) => word.length > 1 && (it.startsWith(word) || word.startsWith(it)));
+  if (words.length === 0) return undefined;
+  const nearest = closestString(word, begun.length > 0 ? begun : words);
+  const isNear = levenshteinDistance(word, nearest) * 2 <= Math.max(word.length, nearest.length);
+  return isNear || begun.length > 0 ? nearest : undefined;
 }
 
 function nearestFlag(key: string, known: readonly Flag[]): string {
-  return `there is no such flag; did you mean --${closestString(key, known.map(({ name }) => name))}?`;
+  const nearest = findNearest(key, known.map(({ name }) => name));
+  return `there is no such flag${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
 }
 
 function flagText(argument: string): string {

@@ -3,7 +3,7 @@ import { parsePlatforms, type Platform } from "../../oci/platform.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Io } from "../console/io.ts";
-import { parseDuration, parseSize } from "../console/quantity.ts";
+import { formatSize, parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
@@ -28,8 +28,12 @@ export interface Settings {
   readonly isCompleting: boolean;
   /** Size limit of the store in bytes; `undefined` for no limit. */
   readonly cacheMax: number | undefined;
+  /** Limit of the memory for buffers and caches of a server, in bytes; `undefined` for the default. */
+  readonly maxMemory?: number | undefined;
 }
 
+const MIN_CACHE_BYTES = 1024 * 1024;
+const MIN_MEMORY_BYTES = 96 * 1024 * 1024;
 const NO_CONFIG: ConfigFile = { upstream: [], private: [], hosts: {} };
 
 /** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */
@@ -47,7 +51,8 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
       readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
     isCompleting: !invocation.isSet("no-complete") && config.complete !== false,
-    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max"),
+    cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max", MIN_CACHE_BYTES),
+    maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], "--max-memory", MIN_MEMORY_BYTES),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };
 }
@@ -58,8 +63,13 @@ export function ownPlatform(): Platform {
   return { os: os === "android" ? "linux" : os, architecture: arch };
 }
 
-function readSize(text: string | undefined, what: string): number | undefined {
-  return text === undefined ? undefined : parseSize(text, what);
+/** @param least a smaller size is refused: usually its unit was forgotten */
+function readSize(text: string | undefined, what: string, least: number): number | undefined {
+  if (text === undefined) return undefined;
+  const size = parseSize(text, what);
+  if (size >= least) return size;
+  const unit = /^[0-9.]+$/.test(text) ? `; a number without a unit is in bytes, so write for example ${text}GiB` : "";
+  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: the least is ${formatSize(least)}${unit}`);
 }
 
 /**

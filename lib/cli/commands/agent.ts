@@ -5,14 +5,15 @@ import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { isLoopback } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
-import { readHostName, readOwnHosts } from "../wiring/own_hosts.ts";
 
 const DEFAULT_PORT = 36060;
 
@@ -25,13 +26,14 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
   const tokenFile = invocation.flag("token-file");
-  const given = invocation.flags("host-name").map(readHostName);
+  const given = readHostNames(invocation);
   // Conflicting hand-over flags are an error at the start, not at the first request.
   if (invocation.isSet("kubectl")) (await import("../wiring/open_handover.ts")).readHandoverPlace(invocation);
   if (invocation.flag("release-namespace") !== undefined) {
     (await import("../wiring/open_releases.ts")).readReleaseNamespace(invocation);
   }
   const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
+  const pendingTtl = readPendingTtl(invocation);
   let token: ApiToken | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
@@ -40,6 +42,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
+      startExpiry(context, pendingTtl);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
@@ -79,6 +82,13 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
 }
 
 // Loaded beside the start, which does not wait for it.
+async function startExpiry({ settings: { data }, isReadOnly, log }: ServerContext, ttl: number): Promise<void> {
+  if (isReadOnly || ttl === 0) return;
+  const { startPendingExpiry } = await import("../serving/pending_expiry.ts");
+  startPendingExpiry(data, { ttl, log });
+}
+
+// Loaded beside the start, which does not wait for it.
 async function openSync(
   { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
   { settings: { data }, log }: ServerContext,
@@ -94,10 +104,10 @@ async function openToken(file: string | undefined, context: ServerContext): Prom
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);
-  if (token.isReadableByOthers) {
+  if (token.isReadableByGroup) {
     log.write(
       "warning",
-      `${token.path} can be read by others than its owner, and the token allows importing; chmod 600 it`,
+      `${token.path} can be read by its group, and the token allows importing; chmod 600 it`,
     );
   }
   return token;

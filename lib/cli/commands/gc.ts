@@ -1,33 +1,41 @@
-import { collectPackageDigests } from "../../install/package_digests.ts";
+import { collectKeptDigests } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage } from "../../store/gc.ts";
+import { removePartialBlobs } from "../../store/partial_files.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { endStale } from "./packages_pending.ts";
 
 /** `crpe gc` */
 export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const dryRun = invocation.isSet("dry-run");
+  const records = new PackageRecords(data);
+  const warn = createWarning(io);
+  const ended = await endStale(records, invocation);
   const report = await collectGarbage(data, {
-    readKeep: () => collectPackageDigests(new PackageRecords(data)),
+    readKeep: () => collectKeptDigests(data, { onProblem: ({ message }) => warn(message) }),
     untagged: invocation.isSet("untagged"),
     dryRun,
   });
+  const partial = invocation.isSet("partial") ? await removePartialBlobs(data, { dryRun }) : [];
+  const partialBytes = partial.reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {
-    io.out(formatJson({ dryRun, ...report }));
+    io.out(formatJson({ dryRun, ...report, ended, partials: partial.length, partialBytes }));
     return 0;
   }
   const { blobs, bytes, manifests, links } = report;
+  for (const release of ended) io.out(`${dryRun ? "would end" : "ended"} the pending release ${release}\n`);
   io.out(
-    `${dryRun ? "would remove" : "removed"} ${count(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${count(manifests, "manifest")}, ${count(links, "link")}\n`,
+    `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
+      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}` +
+      (invocation.isSet("partial")
+        ? `, ${formatCount(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
+        : "\n"),
   );
   return 0;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }

@@ -1,6 +1,8 @@
+import { ImagePins } from "../../install/image_pins.ts";
 import { splitDigest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
+import { listPartialBlobs } from "../../store/partial_files.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -11,18 +13,39 @@ import { formatJson, formatTable } from "../console/table.ts";
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
-  const images = await listTaggedImages(new DiskStore(data, { warn: createWarning(io), isReadOnly: true }));
+  if (invocation.isSet("partial")) return await printPartial(data, invocation.isSet("json"), io);
+  const pins = new Set(await new ImagePins(data).list());
+  const tagged = await listTaggedImages(new DiskStore(data, { warn: createWarning(io), isReadOnly: true }));
+  const images = tagged.map((image) => ({ ...image, isPinned: pins.has(image.reference) }));
   if (invocation.isSet("json")) {
     io.out(formatJson(images));
     return 0;
   }
-  const rows = images.map(({ reference, digest, platforms, size, isComplete }) => [
+  const rows = images.map(({ reference, digest, platforms, size, isComplete, isPinned }) => [
     reference,
     splitDigest(digest).hex.slice(0, 12),
     platforms.join(",") || "-",
     formatSize(size),
     isComplete ? "yes" : "no",
+    ...(pins.size === 0 ? [] : [isPinned ? "yes" : "-"]),
   ]);
-  io.out(formatTable(["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "COMPLETE"], rows));
+  const headings = ["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "COMPLETE", ...(pins.size === 0 ? [] : ["PINNED"])];
+  io.out(formatTable(headings, rows));
+  return 0;
+}
+
+async function printPartial(data: string, asJson: boolean, io: Io): Promise<number> {
+  const partial = await listPartialBlobs(data);
+  if (asJson) {
+    io.out(formatJson(partial));
+    return 0;
+  }
+  const rows = partial.map(({ digest, size, written, isInUse }) => [
+    digest,
+    formatSize(size),
+    written.toISOString().slice(0, 16).replace("T", " "),
+    isInUse ? "yes" : "no",
+  ]);
+  io.out(formatTable(["BLOB", "RECEIVED", "LAST WRITTEN (UTC)", "IN USE"], rows));
   return 0;
 }

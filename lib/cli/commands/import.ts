@@ -6,6 +6,7 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
+import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -14,8 +15,8 @@ import { ownPlatform, readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
@@ -59,7 +60,10 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     );
   };
   const importOne = async (where: string) => {
-    const progress = createProgress(io, "import", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "import", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
+    });
     const source = await openBundle(where, io);
     const install = (from: BundleSource) =>
       installPackages(from, {
@@ -85,7 +89,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan);
       if (result.sameNameIn !== undefined) warn(formatSameName(result.plan, result.sameNameIn));
       for (const path of result.setAside ?? []) warn(`a record that could not be read is now ${path}`);
-      for (const warning of result.plan.warnings ?? []) warn(warning);
+      for (const warning of [...result.plan.warnings ?? [], ...describeForeignPlatforms(result)]) warn(warning);
       for (const note of [result.handoverNote, result.imageFile?.note]) if (note !== undefined) warn(note);
       for (const name of result.imageFile?.skipped ?? []) {
         warn(`${name} is not in ${result.imageFile?.path}: it is for other platforms`);
@@ -115,6 +119,16 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   }
   if (asJson) printJson();
   return 0;
+}
+
+// Another machine of the site may have the platform: this is no error.
+function describeForeignPlatforms({ images }: InstallResult): string[] {
+  const own = formatPlatform(ownPlatform());
+  const foreign = images.filter(({ platforms }) => platforms.length > 0 && !platforms.includes(own));
+  const [first] = foreign;
+  if (first === undefined) return [];
+  const others = foreign.length === 1 ? "" : ` and ${formatCount(foreign.length - 1, "other image")}`;
+  return [`this machine is ${own}: it cannot run ${first.reference} (${first.platforms.join(", ")})${others}`];
 }
 
 /** Throws the error with the highest exit status, after the others are printed. */
@@ -158,9 +172,10 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
-  const lines = [formatOutcome(result, isDryRun)];
+  const isRefused = isDryRun && plan.refusal !== undefined;
+  const lines = [isRefused ? formatRefusal(result) : formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
-    const counts = `  ${blobs.written} blobs written (${
+    const counts = `  ${formatCount(blobs.written, "blob")} written (${
       formatSize(blobs.bytesWritten)
     }), ${blobs.skipped} already in the store`;
     return [...lines, counts].map((line) => `${line}\n`).join("");
@@ -171,12 +186,15 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   lines.push(...formatManifestDiff(plan.manifests));
   lines.push(
     isImported
-      ? `  ${blobs.written} blobs written (${formatSize(blobs.bytesWritten)}), ${blobs.skipped} already in the store`
-      : `  ${plan.blobs.toWrite} blobs to write (${
+      ? `  ${formatCount(blobs.written, "blob")} written (${
+        formatSize(blobs.bytesWritten)
+      }), ${blobs.skipped} already in the store`
+      : `  ${formatCount(plan.blobs.toWrite, "blob")} to write (${
         formatSize(plan.blobs.bytesToWrite)
       }), ${plan.blobs.held} already in the store`,
   );
   if (!isImported) lines.push(...formatNeeds(plan));
+  if (isDryRun) lines.push("  nothing was written; the rest of the file was not read: crpe verify reads all of it");
   if (isImported) lines.push(...formatImageFile(result), ...formatHandover(result));
   return lines.map((line) => `${line}\n`).join("");
 }
@@ -197,12 +215,19 @@ function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallRe
 
 function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
   return [
-    ...(inOtherParts === 0 ? [] : [`  ${inOtherParts} blobs are in other parts`]),
+    ...(inOtherParts === 0
+      ? []
+      : [`  ${formatCount(inOtherParts, "blob")} ${inOtherParts === 1 ? "is" : "are"} in other parts`]),
     ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} free`]),
     ...missing.map(({ digest, size, images }) => {
       return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
     }),
   ];
+}
+
+function formatRefusal({ kubepkg, plan }: InstallResult): string {
+  const reason = describeError(plan.refusal).replace(/^Cannot .*?: /, "");
+  return `would refuse ${formatRelease(kubepkg)}: ${reason}`;
 }
 
 function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {

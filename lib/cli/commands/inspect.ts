@@ -1,7 +1,7 @@
 import { type BundleInfo, inspectBundle } from "../../bundle/inspect_bundle.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 
@@ -25,14 +25,15 @@ function formatInfo(info: BundleInfo): string {
     ),
     "manifests:",
     ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
-    `${info.blobs.count} blobs, ${formatSize(info.blobs.size)}`,
+    `${formatCount(info.blobs.count, "blob")}, ${formatSize(info.blobs.size)}`,
   ];
   if (info.part !== undefined) {
     const { number, count, size } = info.part;
     lines.push(`part ${number} of ${count}, with ${formatSize(size)} of the blobs`);
   }
   if (info.omitted.count > 0) {
-    lines.push(`${info.omitted.count} of the blobs (${formatSize(info.omitted.size)}) are not in the file`);
+    const { count, size } = info.omitted;
+    lines.push(`${count} of the blobs (${formatSize(size)}) ${count === 1 ? "is" : "are"} not in the file`);
   }
   return lines.map((line) => `${line}\n`).join("");
 }

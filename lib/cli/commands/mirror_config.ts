@@ -1,4 +1,4 @@
-import { parentOf } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import { type FileChange, isManaged, ManagedFile } from "../../files/managed_file.ts";
 import { listFolder, readTextIfPresent } from "../../files/read_if_present.ts";
 import { parseCaCertificates } from "../../mirror/ca_file.ts";
@@ -54,7 +54,7 @@ function readTarget(invocation: Invocation): Target {
   if (client === undefined) {
     const names = MIRROR_CLIENTS.map(({ name }) => name);
     throw new UsageError(
-      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}; ${didYouMean(name, names)}`,
+      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}${didYouMean(name, names)}`,
     );
   }
   const [root, path] = [invocation.flag("root"), invocation.flag("path")];

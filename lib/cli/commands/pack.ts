@@ -17,8 +17,8 @@ import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { Interruption } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
-import { formatSize, parseSize } from "../console/quantity.ts";
+import { baseName, createProgress } from "../console/progress.ts";
+import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { openStore } from "../wiring/open_store.ts";
@@ -110,7 +110,7 @@ async function writePack(
   { path, maxBytes, asJson, isQuiet }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
   io: Io,
 ): Promise<Packed> {
-  const progress = createProgress(io, "pack", { quiet: isQuiet });
+  const progress = createProgress(io, "pack", { quiet: isQuiet, item: path === "-" ? undefined : baseName(path) });
   using interruption = new Interruption(() => progress.finish());
   try {
     return await write(pack, { path, maxBytes }, {
@@ -162,11 +162,13 @@ function report(
     io.out(`${line}\n`);
   }
   for (const part of parts ?? []) io.out(`${part.file}  ${formatSize(part.size)}\n`);
-  const what = file ?? `${parts?.length} parts`;
-  io.out(`${what}  ${formatSize(size)}, ${blobs.count} blobs of ${images.length} images\n`);
+  const what = file ?? formatCount(parts?.length ?? 0, "part");
+  io.out(
+    `${what}  ${formatSize(size)}, ${formatCount(blobs.count, "blob")} of ${formatCount(images.length, "image")}\n`,
+  );
   if (resumed > 0) io.out(`resumed an interrupted pack: ${formatSize(resumed)} reused\n`);
   if (hasLeftOut) {
-    io.out(`left out, already at the site: ${blobs.omitted} blobs, ${formatSize(blobs.omittedSize)}\n`);
+    io.out(`left out, already at the site: ${formatCount(blobs.omitted, "blob")}, ${formatSize(blobs.omittedSize)}\n`);
   }
 }
 

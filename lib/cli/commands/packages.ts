@@ -5,6 +5,7 @@ import {
   comparePackageIds,
   formatFullPackageId,
   formatPackageId,
+  formatRelease,
   isSamePackage,
   type PackageId,
   packageIdOf,
@@ -21,6 +22,9 @@ import { formatJson, formatTable } from "../console/table.ts";
 export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const records = new PackageRecords(data);
+  if (invocation.isSet("pending")) {
+    return await (await import("./packages_pending.ts")).runPendingPackages(data, invocation, io);
+  }
   const { packages, problems } = await records.scan();
   const removing = await listRemoving(records, packages);
   const warn = createWarning(io);
@@ -44,6 +48,11 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
   const unreadable = problems.map(({ id: { namespace, name } }) => [name, "(unreadable)", namespace, "?", "?", ""]);
   const headings = ["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS"];
   io.out(formatTable([...headings, removing.size === 0 ? "" : "STATE"], [...rows, ...unreadable]));
+  const { pending } = await records.pending.scan();
+  if (pending.length > 0 && !invocation.isSet("quiet")) {
+    const names = pending.map(({ kubepkg }) => formatRelease(kubepkg)).join(", ");
+    io.err(`pending, not installed: ${names} (crpe packages --pending)\n`);
+  }
   return 0;
 }
 
@@ -103,6 +112,6 @@ export async function findInstalledPackage(records: PackageRecords, text: string
     );
   }
   if (first !== undefined) return first;
-  const nearest = ids.length === 0 ? "no package is" : didYouMean(text, ids.map(formatPackageId));
-  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed; ${nearest}`);
+  const nearest = ids.length === 0 ? "; no package is" : didYouMean(text, ids.map(formatPackageId));
+  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed${nearest}`);
 }

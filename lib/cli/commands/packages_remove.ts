@@ -15,6 +15,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
+import { endPending, findPendingPackage } from "./packages_pending.ts";
 
 const POLL_MILLISECONDS = 1000;
 // k3s reads its folder every 15 seconds.
@@ -48,6 +49,14 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   };
   const warn = createWarning(io);
   const forceConflicts = invocation.isSet("force-conflicts");
+  const pending = await findPendingPackage(records, named);
+  const isPendingOnly = pending !== undefined && !forget && await records.read(pending).catch(() => null) === undefined;
+  if (invocation.isSet("pending") && pending === undefined) {
+    throw new Error(`Cannot end ${named}: it is not pending; crpe packages --pending lists what is`);
+  }
+  if (pending !== undefined && (invocation.isSet("pending") || isPendingOnly)) {
+    return await endPending(pending, { records, data, invocation, io });
+  }
   const id = forget ? await findPackageToForget(records, named) : await findInstalledPackage(records, named);
   using _lease = dryRun ? undefined : await takeWriteLease(data);
   const result = await removePackage(id, {

@@ -1,5 +1,6 @@
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
 import { describeForeignLayers } from "../../bundle/check_package.ts";
+import { parseImageList } from "../../bundle/image_list.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
@@ -10,11 +11,12 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress, type Progress } from "../console/progress.ts";
+import { createProgress, formatItem, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
-import { formatJson } from "../console/table.ts";
+import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { printWarnings } from "../console/warning_text.ts";
+import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 
 const BLOBS_AT_A_TIME = 3;
@@ -22,7 +24,8 @@ const BLOBS_AT_A_TIME = 3;
 /** `crpe pull` */
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
-  const references = invocation.arguments.map(readReference);
+  const names = await listNames(invocation, io);
+  names.forEach(readReference);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
@@ -30,11 +33,15 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const { platforms } = settings;
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
-  const pulled: unknown[] = [];
-  for (const wanted of references) {
-    const image = await resolver.resolve(toPackageImage(wanted));
+  const asJson = invocation.isSet("json");
+  let number = 0;
+  const run = async (name: string) => {
+    const image = await resolver.resolve(toPackageImage(readReference(name)));
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
-    const progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "pull", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(name, ++number, names.length),
+    });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;
     // The tag is written last. If the reference has a digest too, the tag points to that digest.
@@ -49,18 +56,28 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
       platforms: platformsOf(image.root),
       size,
     };
-    pulled.push(summary);
-    if (!invocation.isSet("json")) {
+    if (!asJson) {
       io.out(
         `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
       );
     }
-  }
-  if (invocation.isSet("json")) io.out(formatJson(pulled.length === 1 ? pulled[0] : pulled));
-  return 0;
+    return [summary];
+  };
+  return await runSeveral(names, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
 
-function readReference(text: string): Reference {
+async function listNames(invocation: Invocation, io: Io): Promise<string[]> {
+  const file = invocation.flag("file");
+  if (file === undefined && invocation.arguments.length === 0) {
+    throw new UsageError("Cannot pull nothing: name an image, or a list of images with --file FILE");
+  }
+  if (file === undefined) return [...invocation.arguments];
+  const text = await new Response(await openFile(file, io) as ReadableStream<Uint8Array<ArrayBuffer>>).text();
+  return [...invocation.arguments, ...parseImageList(text, nameOfBundle(file))];
+}
+
+/** Parses an image of the command line. @throws {UsageError} when it is not valid */
+export function readReference(text: string): Reference {
   try {
     return parseReference(text);
   } catch (error) {

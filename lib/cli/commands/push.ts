@@ -12,8 +12,8 @@ import type { Invocation } from "../command_line/command.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
@@ -53,7 +53,10 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const asJson = invocation.isSet("json");
   const summaries: unknown[] = [];
   const pushOne = async (file: string) => {
-    const progress = createProgress(io, "push", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "push", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
+    });
     const result = await pushBundle({
       client,
       what: file,
@@ -88,8 +91,8 @@ async function readToken(file: string | undefined, warn: (message: string) => vo
   if (file === undefined) {
     throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
   }
-  const { token, isReadableByOthers } = await readTokenFile(file);
-  if (isReadableByOthers) warn(`${file} can be read by others than its owner; chmod 600 it`);
+  const { token, isReadableByGroup } = await readTokenFile(file);
+  if (isReadableByGroup) warn(`${file} can be read by its group; chmod 600 it`);
   return token;
 }
 
@@ -133,7 +136,7 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
   ];
   const { added = [], changed = [], removed = [], kept = [] } = (manifests ?? {}) as Partial<ManifestDiff>;
   lines.push(...formatManifestDiff({ added, changed, removed, kept }));
-  lines.push(`  ${sent.blobs} blobs ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})`);
+  lines.push(`  ${formatCount(sent.blobs, "blob")} ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})`);
   if (typeof handover === "string") {
     const { confirmed, remaining } = document as { confirmed?: boolean; remaining?: string[] };
     lines.push(...formatHandedOver({ where: handover, isConfirmed: confirmed === true, remaining }));

@@ -1,8 +1,8 @@
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
+import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import { serveRegistry } from "../serving/serve_registry.ts";
-import { readHostName } from "../wiring/own_hosts.ts";
 
 const DEFAULT_PORT = 6060;
 
@@ -11,7 +11,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   if (invocation.isSet("pair")) {
     return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
   }
-  const hostNames = invocation.flags("host-name").map(readHostName);
+  const hostNames = readHostNames(invocation);
   return await serveRegistry(invocation, io, {
     name: "crpe registry",
     defaultPort: DEFAULT_PORT,

@@ -2,7 +2,7 @@ import { verifyBundle } from "../../bundle/verify_bundle.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, type Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
@@ -40,7 +40,9 @@ async function verifyFile(
       io.out(`${message}${images.length === 0 ? "" : `; needed by ${images.join(", ")}`}\n`);
     }
     const names = packages.map(({ name, version }) => `${name}@${version}`).join(", ");
-    io.out(`${names}: ${blobs.count} blobs, ${formatSize(blobs.size)}: ${countBroken(problems.length)}\n`);
+    io.out(
+      `${names}: ${formatCount(blobs.count, "blob")}, ${formatSize(blobs.size)}: ${countBroken(problems.length)}\n`,
+    );
   }
   return problems.length === 0 ? 0 : CORRUPT;
 }

@@ -1,7 +1,11 @@
 import { readBundle } from "../../bundle/read_bundle.ts";
+import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
+import { setRecordAside } from "../../install/records/record_file.ts";
+import { repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
+import { CorruptError } from "../../oci/error.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { type BrokenLink, repairLink } from "../../store/verify_links.ts";
 import { type BrokenBlob, type StoreReport, verifyStore } from "../../store/verify_store.ts";
@@ -11,25 +15,28 @@ import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning, describeError, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import type { Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
+import { repairFile, verifyFiles } from "./verify_files.ts";
 
 const FAILED = 1;
 const CORRUPT = 4;
 
-/** A record of a package that cannot be read. */
+/** A record of a package that cannot be read, or another damaged file that is no part of an image. */
 interface BrokenRecord {
   /** Path in the data folder. */
   readonly path: string;
   /** The error, with the way to replace the record. */
   readonly reason: string;
+  /** Repairs it as far as possible. */
+  readonly repair: () => Promise<{ readonly isRepaired: boolean; readonly outcome: string }>;
 }
 
-/** What became of a broken blob or link. */
+/** What became of a broken blob, link or record. */
 interface Repair {
-  /** The digest of a blob, or the path of a link. */
+  /** The digest of a blob, or the path of a link or record. */
   readonly what: string;
   readonly isRepaired: boolean;
   readonly outcome: string;
@@ -41,21 +48,65 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
   const { data } = settings;
   if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   const packages = new PackageRecords(data);
-  const records: BrokenRecord[] = [];
-  for (const id of await packages.listIds()) {
-    const problems = await packages.listProblems(id);
-    records.push(...problems.map(({ path, message }) => ({ path: path.slice(data.length + 1), reason: message })));
-  }
+  const records = await listBrokenRecords(data, packages);
+  const pins = new ImagePins(data);
+  await pins.list().catch((error) => {
+    if (!(error instanceof CorruptError)) throw error;
+    records.push({
+      path: pins.path.slice(data.length + 1),
+      reason: error.message,
+      repair: async () => ({
+        isRepaired: true,
+        outcome: `it is now ${await setRecordAside(pins.path)}; pin the images again with crpe images pin`,
+      }),
+    });
+  });
   let done = 0;
   const report = await verifyStore(data, new DiskStore(data, { isReadOnly: true }), {
     required: (await packages.list()).flatMap(requirementsOf),
     onProgress: (bytes) => progress.update(done += bytes),
   }).finally(() => progress.finish());
-  const repairs = invocation.isSet("repair") ? await new Repairs(invocation, io, settings).run(report) : [];
-  if (invocation.isSet("json")) io.out(formatJson({ ...report, records, repairs }));
-  else print(io, { data, report, records, repairs });
-  const left = report.broken.length + report.links.length - repairs.filter(({ isRepaired }) => isRepaired).length;
-  return left + records.length > 0 ? CORRUPT : report.unread.length > 0 ? FAILED : 0;
+  const repairs = invocation.isSet("repair")
+    ? [...await new Repairs(invocation, io, settings).run(report), ...await repairRecords(data, packages, records)]
+    : [];
+  if (invocation.isSet("json")) {
+    const named = records.map(({ path, reason }) => ({ path, reason: toOneLine(reason) }));
+    io.out(formatJson({ ...report, records: named, repairs }));
+  } else print(io, { data, report, records, repairs });
+  const found = report.broken.length + report.links.length + records.length;
+  return found > repairs.filter(({ isRepaired }) => isRepaired).length
+    ? CORRUPT
+    : report.unread.length > 0
+    ? FAILED
+    : 0;
+}
+
+async function listBrokenRecords(data: string, packages: PackageRecords): Promise<BrokenRecord[]> {
+  const found: BrokenRecord[] = [];
+  for (const id of await packages.listIds()) {
+    for (const error of await packages.listProblems(id)) {
+      const path = error.path.slice(data.length + 1);
+      found.push({ path, reason: error.message, repair: () => repairRecord(packages, id, error) });
+    }
+  }
+  const files = await verifyFiles(data);
+  return [...found, ...files.map((file) => ({ ...file, repair: () => repairFile(data, file) }))];
+}
+
+async function repairRecords(
+  data: string,
+  packages: PackageRecords,
+  records: readonly BrokenRecord[],
+): Promise<Repair[]> {
+  if (records.length === 0) return [];
+  using _lease = await takeWriteLease(data);
+  using _lock = await packages.lock();
+  const repairs: Repair[] = [];
+  for (const { path, repair } of records) {
+    const failed = (error: unknown) => ({ isRepaired: false, outcome: describeError(error) });
+    repairs.push({ what: path, ...await repair().catch(failed) });
+  }
+  return repairs;
 }
 
 interface Findings {
@@ -80,9 +131,10 @@ function print(io: Io, { data, report, records, repairs }: Findings): void {
       }\n`,
     );
   }
-  for (const { reason } of records) {
-    io.out(`${toOneLine(reason)}
-`);
+  for (const { path, reason } of records) {
+    const outcome = outcomes.get(path);
+    const where = reason.includes(path) ? "" : `${data}/${path}: `;
+    io.out(`${where}${toOneLine(reason)}${outcome === undefined ? "" : `; ${outcome}`}\n`);
   }
   for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
   const count = broken.length + links.length + records.length;
@@ -92,7 +144,7 @@ function print(io: Io, { data, report, records, repairs }: Findings): void {
     ...(unread.length === 0 ? [] : [`${unread.length} not read`]),
   ].map((text) => `, ${text}`).join("");
   const found = count === 0 ? "no errors found" : `${count} broken`;
-  io.out(`${report.blobs} blobs, ${formatSize(report.bytes)}: ${found}${rest}\n`);
+  io.out(`${formatCount(report.blobs, "blob")}, ${formatSize(report.bytes)}: ${found}${rest}\n`);
 }
 
 function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; image: string }[] {

@@ -1,3 +1,4 @@
+import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
@@ -9,6 +10,7 @@ import { UsageError } from "./usage_error.ts";
 export function exitStatusOf(error: unknown): number {
   if (error instanceof UsageError) return 2;
   if (error instanceof RefusedError) return 3;
+  if (error instanceof OtherArchiveError) return 1;
   if (error instanceof CorruptError || error instanceof DigestMismatchError) return 4;
   return 1;
 }
@@ -58,7 +60,14 @@ const REASONS: readonly (readonly [abstract new (...args: never[]) => Error, str
 
 /** Creates a function that prints a warning to standard error. */
 export function createWarning(io: Io): (message: string) => void {
-  return (message) => io.err(`crpe: warning: ${toOneLine(message)}\n`);
+  return (message) => io.err(`crpe: ${paint("warning:", "yellow", io)} ${toOneLine(message)}\n`);
+}
+
+const COLORS = { red: 31, yellow: 33 } as const;
+
+/** Colours a word where the terminal shows colours. The word has to say the same without them. */
+export function paint(text: string, color: keyof typeof COLORS, io: Io): string {
+  return io.isColored ? `\x1b[${COLORS[color]}m${text}\x1b[0m` : text;
 }
 
 // C0, DEL and C1; line and paragraph separators; bidirectional controls.

@@ -6,10 +6,14 @@ export interface Io {
   out(text: string): void;
   /** Writes everything else to standard error. */
   err(text: string): void;
+  /** Gives up the right to start programs, for the rest of the process. */
+  denyPrograms(): Promise<void>;
   /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
-  /** Width of the terminal in columns; `undefined` when standard error is not a terminal. */
+  /** Width of the terminal in columns; `undefined` when standard error is not a terminal that can redraw a line. */
   readonly columns: number | undefined;
+  /** Whether standard error is a terminal that shows colours, and the user wants them (https://no-color.org). */
+  readonly isColored: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -20,13 +24,21 @@ export function createProcessIo(): Io {
     env: (name) => Deno.env.get(name) || undefined,
     out: (text) => writeAll(Deno.stdout, encoder.encode(text)),
     err: (text) => writeAll(Deno.stderr, encoder.encode(text)),
+    denyPrograms: async () => void await Deno.permissions.revoke({ name: "run" }),
     get stdin() {
       return Deno.stdin.readable;
     },
     get columns() {
-      return Deno.stderr.isTerminal() ? consoleColumns() : undefined;
+      return canRedraw() ? consoleColumns() : undefined;
+    },
+    get isColored() {
+      return canRedraw() && !Deno.env.get("NO_COLOR");
     },
   };
+}
+
+function canRedraw(): boolean {
+  return Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb";
 }
 
 function consoleColumns(): number {

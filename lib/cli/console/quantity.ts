@@ -2,20 +2,11 @@ import { UsageError } from "./usage_error.ts";
 
 const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const BYTES: Readonly<Record<string, number>> = {
-  "": 1,
   b: 1,
-  k: 2 ** 10,
-  kb: 1000,
-  kib: 2 ** 10,
-  m: 2 ** 20,
-  mb: 1000 ** 2,
-  mib: 2 ** 20,
-  g: 2 ** 30,
-  gb: 1000 ** 3,
-  gib: 2 ** 30,
-  t: 2 ** 40,
-  tb: 1000 ** 4,
-  tib: 2 ** 40,
+  ...unitsOf("k", 1),
+  ...unitsOf("m", 2),
+  ...unitsOf("g", 3),
+  ...unitsOf("t", 4),
 };
 
 /**
@@ -33,19 +24,31 @@ export function parseDuration(text: string, what: string): number {
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * MILLISECONDS[unit ?? ""]!, 0);
 }
 
+/** The spellings of one unit: `G`, `Gi` and `GiB` are powers of 1024, `GB` is a power of 1000. */
+function unitsOf(letter: string, power: number): Record<string, number> {
+  const binary = 2 ** (10 * power);
+  return { [letter]: binary, [`${letter}i`]: binary, [`${letter}ib`]: binary, [`${letter}b`]: 1000 ** power };
+}
+
 /**
- * Parses a size such as `500M`, `20GiB` or `1048576` into bytes. `K` and `KiB` mean powers of 1024, `KB` powers of 1000.
+ * Parses a size such as `500M`, `20Gi`, `20GiB` or `20GB` into bytes. `GB` is a power of 1000, the others of 1024.
  *
  * @param what the name of the flag or field, for the error
- * @throws {UsageError} when the text is not a size
+ * @throws {UsageError} when the text is not a size; a number without a unit is none, except 0
  */
 export function parseSize(text: string, what: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$/i.exec(text.trim());
-  const unit = BYTES[match?.[2]?.toLowerCase() ?? "none"];
-  if (match === null || unit === undefined) {
-    throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: write a size such as 500M, 20GiB or 1048576`);
-  }
-  return Math.floor(Number(match[1]) * unit);
+  const [, number, letters = ""] = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const unit = Number(number) === 0 && letters === "" ? 1 : BYTES[letters.toLowerCase()];
+  if (number !== undefined && unit !== undefined) return Math.floor(Number(number) * unit);
+  const advice = number === undefined || letters !== ""
+    ? "write a size such as 500M, 20GiB or 20GB"
+    : `it has no unit; write ${number}MiB, ${number}GiB or ${number}B`;
+  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: ${advice}`);
+}
+
+/** Formats a number of things: `1 blob`, `2 blobs`. */
+export function formatCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** Formats a number of bytes: `512 B`, `1.5 MiB`, `20 GiB`. */

@@ -1,4 +1,4 @@
-import { createWarning, toOneLine } from "./describe_error.ts";
+import { createWarning, paint, toOneLine } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 
 /** Largest number of lines that are printed. */
@@ -12,7 +12,7 @@ const MAX_LENGTH = 2000;
  */
 export function printWarnings(messages: readonly string[], level: "warning" | "error", io: Io): void {
   const print = level === "warning" ? createWarning(io) : (message: string) => {
-    io.err(`crpe: error: ${toOneLine(message)}\n`);
+    io.err(`crpe: ${paint("error:", "red", io)} ${toOneLine(message)}\n`);
   };
   for (const line of limitLines(messages)) print(line);
 }

@@ -11,7 +11,7 @@ import { describeError } from "../console/describe_error.ts";
 import { formatSize } from "../console/quantity.ts";
 import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { methodLabel, type Metrics } from "./metrics.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -66,7 +66,11 @@ export function openAgentApi(
     // Read now, because the runtime discards a request once it is answered.
     const { method } = request;
     const response = await answer(request, localAddress);
-    metrics.add("crpe_requests_total", 1, { kind: "agent", method, status: String(response.status) });
+    metrics.add("crpe_requests_total", 1, {
+      kind: "agent",
+      method: methodLabel(method),
+      status: String(response.status),
+    });
     return response;
   };
 }

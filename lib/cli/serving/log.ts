@@ -48,14 +48,25 @@ export class Log {
   }
 
   /** Writes the access log line of one response. */
-  access({ method, path, status, bytes, isAborted, duration, client }: SentAnswer): void {
+  access({ method, path, status, bytes, isAborted, duration, client, remark }: SentAnswer): void {
     const time = this.#now().toISOString();
     if (this.#options.format === "json") {
-      const entry = { method, path, status, bytes, ...(isAborted ? { aborted: true } : {}), duration, client };
+      const entry = {
+        method,
+        path,
+        status,
+        bytes,
+        ...(isAborted ? { aborted: true } : {}),
+        duration,
+        client,
+        cache: remark,
+      };
       this.#add(JSON.stringify({ time, level: "info", message: "request", ...entry }));
       return;
     }
-    const line = `${time} ${client} ${method} ${path} ${status} ${bytes} ${duration.toFixed(1)}ms`;
+    const line = `${time} ${client} ${method} ${path} ${status} ${bytes} ${duration.toFixed(1)}ms${
+      remark === undefined ? "" : ` ${remark}`
+    }`;
     this.#add(isAborted ? `${line} aborted` : line);
   }
 

@@ -1,5 +1,5 @@
 import type { Address } from "../../server/listen.ts";
-import { normalizeHost } from "../../oci/reference.ts";
+import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -18,7 +18,7 @@ export function readLoginSettings(invocation: Invocation, config: ConfigFile): L
   const path = invocation.flag("require-login") ?? config["require-login"];
   const given = invocation.flags("private");
   const privateHosts = (given.length > 0 ? given : config.private).map((host) => {
-    if (/^[^/\s]+$/.test(host)) return normalizeHost(host);
+    if (isRegistryHost(host)) return normalizeHost(host);
     throw new UsageError(
       `Cannot use --private ${JSON.stringify(host)}: it is not a host, such as registry.example.com`,
     );
@@ -51,10 +51,10 @@ export async function withLogin(
   if (!hasTls && !isLoopback(address)) {
     warn("logins and images are sent without encryption; serve https with --tls-cert and --tls-key, or behind a proxy");
   }
-  const check = createLoginCheck({ check: (login) => users.check(login), privateHosts });
+  const check = createLoginCheck({ check: (login, client) => users.check(login, client), privateHosts });
   return async (request, exchange) => {
     const { method } = request;
-    const verdict = await check(request);
+    const verdict = await check(request, exchange.remoteAddr.hostname);
     if ("refusal" in verdict) {
       onRefused({ method, status: verdict.refusal.status });
       return verdict.refusal;

@@ -7,9 +7,9 @@ import type { ResponseInfo } from "../../registry/handler.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import { describeError } from "../console/describe_error.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { methodLabel, type Metrics } from "./metrics.ts";
 
 /** The options of an `Observer`. */
 export interface ObserverOptions {
@@ -98,7 +98,7 @@ export class Observer {
         metrics.add("crpe_completed_bytes_total", event.bytes);
         this.#log.write(
           "info",
-          `completed ${event.digest} of ${event.repo}: ${event.blobs} blobs, ${formatSize(event.bytes)}`,
+          `completed ${event.digest} of ${event.repo}: ${formatCount(event.blobs, "blob")}, ${formatSize(event.bytes)}`,
         );
         break;
       case "uncompleted":
@@ -142,8 +142,15 @@ export class Observer {
   };
 
   /** Records a response that was passed on for sending. */
-  onResponse({ method, kind, status, bytes }: ResponseInfo): void {
-    this.#metrics.add("crpe_requests_total", 1, { kind: kind ?? "other", method, status: String(status) });
+  onResponse({ method, kind, status, bytes, outcome }: ResponseInfo): void {
+    this.#metrics.add("crpe_requests_total", 1, {
+      kind: kind ?? "other",
+      method: methodLabel(method),
+      status: String(status),
+    });
+    if (outcome !== undefined && kind !== undefined) {
+      this.#metrics.add("crpe_cache_requests_total", 1, { kind, outcome });
+    }
     if (status < 300 && (kind === "manifest" || kind === "blob")) this.#metrics.add("crpe_served_bytes_total", bytes);
   }
 

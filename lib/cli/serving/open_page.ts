@@ -26,8 +26,8 @@ import { VERSION } from "../console/version.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
-import { readOwnHosts } from "../wiring/own_hosts.ts";
 import { checkHealth } from "./check_health.ts";
+import { readOwnHosts } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -105,7 +105,7 @@ async function readStatus(
     servedBytes: metrics.sum("crpe_served_bytes_total"),
     receivedBytes: metrics.sum("crpe_upstream_received_bytes_total"),
     downloads: metrics.sum("crpe_downloads_total"),
-    imports: metrics.sum("crpe_imports_total", { outcome: "imported" }),
+    imports: metrics.sumBy("crpe_imports_total", "outcome").get("imported") ?? 0,
     registries: listRegistries(metrics),
   };
 }

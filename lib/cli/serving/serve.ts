@@ -1,7 +1,11 @@
+import { DEFAULT_MEMORY_BYTES, FIXED_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
 import { Exchange, type SentAnswer } from "../../server/exchange.ts";
-import { type ConnectionLimits, HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
-import { type Address, formatHost, listen, listenAgain } from "../../server/listen.ts";
+import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
+import { connectionsFor, countFreeFiles, ENOUGH_FILES, filesFor } from "../../server/file_limit.ts";
+import { HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
+import { type Address, formatHost, listen } from "../../server/listen.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
+import { TlsRelay } from "../../server/tls_relay.ts";
 
 /** Answers a request. */
 export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
@@ -10,12 +14,18 @@ export type Handler = (request: Request, exchange: Exchange) => Response | Promi
 export interface ServeOptions {
   /** The files of the certificate and its key; changed files are reloaded. */
   readonly tls?: TlsFiles | undefined;
-  /** Called when the server listens. @param url the server's URL */
-  readonly onListen: (url: string) => void;
+  /** Called when the server listens. @param url the server's URL @param countConnections counts those that are open */
+  readonly onListen: (url: string, countConnections: () => number) => void;
   /** Called with the reason when a response is aborted after it has started. */
   readonly onAbort: (error: unknown) => void;
   /** Called for each response after it was sent. */
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
+  /** Called when a connection was closed, or a request refused, to stay within the limits. */
+  readonly onShed?: ((reason: ShedReason) => void) | undefined;
+  /** Called with a message when the limit of open files leaves room for few clients. */
+  readonly onFewFiles?: (message: string) => void;
+  /** Limit of the memory for buffers and caches, in bytes. */
+  readonly maxMemory?: number;
   /** Called when the server stops. @param patience how long responses in progress may take, in milliseconds */
   readonly onStop: (patience: number) => void;
   /** Called when a renewed certificate is in use. */
@@ -27,7 +37,17 @@ export interface ServeOptions {
 }
 
 const STOP_MILLISECONDS = 10_000;
-const LIMITS: ConnectionLimits = { max: 2560, headTimeout: 30_000, idleTimeout: 120_000, readTimeout: 30_000 };
+const LIMITS: ConnectionLimits = {
+  max: 2560,
+  headTimeout: 30_000,
+  idleTimeout: 120_000,
+  patience: 30_000,
+  crowdPatience: 1000,
+  roomTimeout: 5000,
+};
+const FILES_CHECK_MILLISECONDS = 500;
+// Files that the process has open for itself.
+const OWN_FILES = 64;
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -54,33 +74,50 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   const identity = options.tls && await readTlsFiles(options.tls);
   if (isStopping) return;
-  const server = new HttpServer(listen(address, identity), {
+  const tls = identity && new TlsRelay(identity);
+  memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
+  const server = new HttpServer(listen(address), {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {
       options.onAbort(error);
       return new Response(null, { status: 500 });
     },
     limits: LIMITS,
+    tls,
+    memory: memoryBudget,
+    onShed: options.onShed,
   });
   shutdown = () => server.shutdown();
-  using watch = options.tls && identity && watchTls(server, { files: options.tls, identity }, options);
+  using watch = options.tls && identity && tls && watchTls(tls, { files: options.tls, identity }, options);
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
-  options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`);
+  options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`, () => server.size);
+  Deno.unrefTimer(setTimeout(() => limitByFiles(server, tls !== undefined, options), FILES_CHECK_MILLISECONDS));
   await server.finished;
+  tls?.[Symbol.dispose]();
+}
+
+// Done after the start, which it would delay.
+async function limitByFiles(server: HttpServer, isTls: boolean, { onFewFiles }: ServeOptions): Promise<void> {
+  const files = await countFreeFiles(filesFor(LIMITS.max, isTls)) + server.size;
+  const max = Math.min(LIMITS.max, connectionsFor(files, isTls));
+  server.limit(max);
+  if (files >= ENOUGH_FILES - OWN_FILES) return;
+  onFewFiles?.(
+    `about ${files} files may be open, which is enough for ${max} clients at a time; raise the limit (ulimit -n)`,
+  );
 }
 
 function watchTls(
-  server: HttpServer,
+  relay: TlsRelay,
   { files, identity }: { files: TlsFiles; identity: TlsIdentity },
   options: ServeOptions,
 ): TlsFilesWatch {
   return new TlsFilesWatch(files, identity, {
     interval: TLS_CHECK_MILLISECONDS,
     onChange(renewed) {
-      const { hostname, port } = server.addr;
-      server.replaceListener(listenAgain({ hostname, port }, renewed));
+      relay.replaceIdentity(renewed);
       options.onRenew();
     },
     onProblem: options.onRenewProblem,

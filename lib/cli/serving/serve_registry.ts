@@ -1,6 +1,5 @@
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
-import { refuseBadHost } from "../../server/check_host.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
@@ -11,10 +10,12 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
+import { readHostNames, withHostCheck } from "./host_check.ts";
+import { Gauges } from "./gauges.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
-import { Metrics } from "./metrics.ts";
+import { Metrics, OPEN_METRICS_TYPE, TEXT_TYPE } from "./metrics.ts";
 import { Observer } from "./observer.ts";
 import { type Handler, serve } from "./serve.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
@@ -63,6 +64,7 @@ export async function serveRegistry(
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const login = readLoginSettings(invocation, settings.config);
   const tls = readTls(invocation, settings.config);
+  const hostNames = readHostNames(invocation);
   const period = readScrubPeriod(invocation, settings.config.scrub);
   const log = new Log(io, { format: readLogFormat(invocation), isVerbose: invocation.isSet("debug") });
   const metrics = new Metrics();
@@ -97,8 +99,14 @@ export async function serveRegistry(
     onResponse(info, exchange) {
       active--;
       observer.onResponse(info);
-      exchange?.end(info);
+      exchange?.end({ ...info, remark: info.outcome });
     },
+  });
+  const gauges = new Gauges({
+    metrics,
+    root: settings.data,
+    freeBytes: () => freeBytesOf(settings.data),
+    countTransfers: () => active,
   });
   const open: Handler = (request, exchange) => {
     active++;
@@ -117,8 +125,9 @@ export async function serveRegistry(
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics))), {
-    onListen(url) {
+  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges)), hostNames), {
+    onListen(url, countConnections) {
+      gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
       const more = announce?.(url);
       if (more !== undefined) log.write("info", more);
@@ -128,8 +137,14 @@ export async function serveRegistry(
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
-    onSent: invocation.isSet("quiet") ? undefined : (answer) => log.access(answer),
+    onSent(answer) {
+      metrics.observe("crpe_request_duration_seconds", answer.duration / 1000, { kind: answer.kind ?? "other" });
+      if (!invocation.isSet("quiet")) log.access(answer);
+    },
     onAbort,
+    onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
+    onFewFiles: warn,
+    maxMemory: settings.maxMemory,
     onStop(patience) {
       log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
@@ -155,20 +170,23 @@ function readTls(invocation: Invocation, config: ConfigFile): TlsFiles | undefin
   throw new UsageError(`Cannot serve TLS: --tls-${cert === undefined ? "cert" : "key"} is missing`);
 }
 
-function withHostCheck(handler: Handler): Handler {
-  return (request, exchange) => refuseBadHost(request) ?? handler(request, exchange);
-}
-
-function withMetrics(handler: Handler, metrics: Metrics): Handler {
-  return (request, exchange) => {
+function withMetrics(handler: Handler, metrics: Metrics, gauges: Gauges): Handler {
+  return async (request, exchange) => {
     const { method } = request;
-    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") return handler(request, exchange);
-    const body = new TextEncoder().encode(metrics.format());
+    if ((method !== "GET" && method !== "HEAD") || pathOf(request) !== "/metrics") {
+      return await handler(request, exchange);
+    }
+    const isOpenMetrics = /\bapplication\/openmetrics-text\b/.test(request.headers.get("accept") ?? "");
+    await gauges.read();
+    const body = new TextEncoder().encode(metrics.format(isOpenMetrics));
     const bytes = method === "HEAD" ? 0 : body.length;
     exchange.isCounted = true;
     exchange.end({ status: 200, bytes, isAborted: false });
     return new Response(method === "HEAD" ? null : body, {
-      headers: { "content-type": "text/plain; version=0.0.4", "content-length": String(body.length) },
+      headers: {
+        "content-type": isOpenMetrics ? OPEN_METRICS_TYPE : TEXT_TYPE,
+        "content-length": String(body.length),
+      },
     });
   };
 }

@@ -1,6 +1,6 @@
 import { Scrub } from "../../store/scrub.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { formatSize, parseDuration } from "../console/quantity.ts";
+import { formatCount, formatSize, parseDuration } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { DiskStore } from "../../store/disk_store.ts";
 import type { Log } from "./log.ts";
@@ -33,7 +33,7 @@ export function startScrub({ data, store, period, isBusy, log }: ServerScrubOpti
     ...{ root: data, store, period, isBusy },
     warn: (message) => log.write("warning", message),
     onCycle: ({ blobs, bytes, corrupt }) => {
-      log.write("info", `checked the store: ${blobs} blobs, ${formatSize(bytes)}, ${corrupt} corrupt`);
+      log.write("info", `checked the store: ${formatCount(blobs, "blob")}, ${formatSize(bytes)}, ${corrupt} corrupt`);
     },
   });
 }

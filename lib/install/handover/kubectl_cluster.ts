@@ -58,6 +58,24 @@ export class KubectlCluster {
     this.#now = now;
   }
 
+  /**
+   * Returns the same cluster, with a limit on the time of all calls together: a caller that holds the installation lock
+   * must end, even if the API server takes nearly the time limit of each call.
+   *
+   * @param seconds the limit, to which the time for deleting is added
+   */
+  within(seconds: number): KubectlCluster {
+    const limit = seconds + Math.ceil(this.#deleteTimeLimit / 1000);
+    const end = this.#now() + limit * 1000;
+    const runKubectl: RunKubectl = async (call) => {
+      const left = Math.ceil((end - this.#now()) / 1000);
+      if (left <= 0) return { code: 1, stdout: "", stderr: "", timedOutAfter: limit };
+      return await this.#runKubectl({ ...call, timeLimit: Math.min(call.timeLimit, left) });
+    };
+    const [deleteTimeLimit, sleep, now] = [this.#deleteTimeLimit, this.#sleep, this.#now];
+    return new KubectlCluster({ runKubectl, deleteTimeLimit, sleep, now });
+  }
+
   /** Checks that kubectl is installed and reaches the cluster. @throws {KubectlError} when not */
   async check(what: string): Promise<void> {
     await this.#run(what, VERSION);

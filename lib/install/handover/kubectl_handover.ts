@@ -10,6 +10,10 @@ import { labelsOf, planObjects } from "./plan_objects.ts";
 // Failures that a refusal quotes, and the characters at each end of them.
 const [MAX_QUOTES, MAX_END] = [5, 200];
 
+// For all calls of kubectl of one step, in seconds: each has a time limit of its own, but there are many, and other imports
+// wait for the installation lock meanwhile.
+const timeLimitFor = ({ length }: readonly unknown[]) => 10 * 60 + Math.ceil(length / 2);
+
 /**
  * Hands packages over with `kubectl apply --server-side`. kubectl prunes nothing, so objects that left a package are deleted
  * by name, data only with consent.
@@ -40,30 +44,32 @@ export class KubectlHandover implements Handover {
     const objects = isRemoval ? [] : packageObjects(request.package);
     const options = { before: handedOverObjects(before), after: objects, others, areOthersKnown, pruneData };
     const occupied = new Set<string>();
+    const cluster = this.#cluster.within(timeLimitFor([...objects, ...options.before]));
     if (pruneData) {
       for (const { identity } of planObjects(options).deleted) {
         if (identity.kind !== "Namespace" || identity.group !== "") continue;
-        const foreign = await this.#cluster.listForeign(identity.name, options.before);
+        const foreign = await cluster.listForeign(identity.name, options.before);
         if (foreign === undefined || foreign.length > 0) occupied.add(identity.name);
       }
     }
     const changes = planObjects({ ...options, isOccupied: (namespace) => occupied.has(namespace) });
     const plan = { request, objects, changes, revision: before?.revision ?? 0 };
-    const refusal = await this.#refuse(plan);
+    const refusal = await this.#refuse(plan, cluster);
     return refusal === undefined ? plan : { ...plan, refusal };
   }
 
   /** Compares with the cluster. If kubectl fails, the result is false, and the hand-over that follows reports the reason. */
   async isHandedOver({ objects }: HandoverPlan): Promise<boolean> {
-    return await this.#cluster.isApplied(objects);
+    return await this.#cluster.within(timeLimitFor(objects)).isApplied(objects);
   }
 
   async apply({ request, objects, changes }: HandoverPlan): Promise<HandoverResult> {
     this.#tried = undefined;
     const what = describe(request);
-    await this.#cluster.apply(what, objects, { force: this.#isForced(request) });
-    const remaining = await this.#cluster.delete(what, changes.deleted);
-    const present = await this.#cluster.listPresent(objects);
+    const cluster = this.#cluster.within(timeLimitFor([...objects, ...changes.deleted]));
+    await cluster.apply(what, objects, { force: this.#isForced(request) });
+    const remaining = await cluster.delete(what, changes.deleted);
+    const present = await cluster.listPresent(objects);
     return {
       where: "the cluster, by kubectl",
       isConfirmed: remaining.length === 0 && present?.length === objects.length,
@@ -77,12 +83,12 @@ export class KubectlHandover implements Handover {
 
   // kubectl applies what it can, so a release that cannot be applied as a whole would be applied by halves. A dry run shows
   // that beforehand. Its other failures are left to the hand-over itself.
-  async #refuse({ request, objects }: HandoverPlan): Promise<RefusedError | undefined> {
+  async #refuse({ request, objects }: HandoverPlan, cluster: KubectlCluster): Promise<RefusedError | undefined> {
     if (request.isRemoval) return undefined;
     const force = this.#isForced(request);
     const release = `${force} ${identityOf(request.package)}`;
     if (release === this.#tried) return undefined;
-    const lasting = selectLasting(await this.#cluster.findApplyFailures(objects, { force }));
+    const lasting = selectLasting(await cluster.findApplyFailures(objects, { force }));
     if (lasting.length === 0) {
       this.#tried = release;
       return undefined;

@@ -1,7 +1,8 @@
-import { parentOf, removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
-import { type JsonLimits, parseJson } from "../../oci/json.ts";
+import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 
 /** What is added to the name of a record that is set aside. */
@@ -12,6 +13,8 @@ const FOLDER_MODE = 0o700;
 // A record begins with the checksum of the bytes that remain when this field is taken out.
 const CHECKSUM = /^\{"checksum":"(sha256:[0-9a-f]{64})",/;
 const CHECKSUM_BYTES = `{"checksum":"sha256:${"0".repeat(64)}",`.length;
+// The next field is the version of the format, which a later crpe may raise. Records with a checksum alone count as 1.
+const VERSION = 1;
 
 /** A record that cannot be read. The message names the file, and how the package is repaired. */
 export class RecordError extends CorruptError {
@@ -29,12 +32,18 @@ export class RecordError extends CorruptError {
     );
     this.path = path;
   }
+
+  /** The folder of the package. */
+  get folder(): string {
+    return /^.*\/kubepkg\/[^/]+/.exec(this.path)?.[0] ?? parentOf(this.path);
+  }
 }
 
 // The folder `<name>@<namespace>` as a user names the package.
 function packageOf(path: string): string {
+  const image = /\/kubepkg\/\.images\/([^/]+\/[^/]+)\//.exec(path)?.[1];
   const folder = /\/kubepkg\/([^/]+)\//.exec(path)?.[1] ?? "NAME";
-  return folder.split("@").reverse().join("/");
+  return image ?? folder.split("@").reverse().join("/");
 }
 
 /** Returns `undefined` for a `RecordError`. Throws any other error. */
@@ -43,9 +52,9 @@ export function absentIfBroken(error: unknown): undefined {
 }
 
 /**
- * Reads a record and verifies its checksum. Records of crpe 0.1.0 have none.
+ * Reads a record, and verifies its checksum and the version of its format. Records of crpe 0.1.0 have neither.
  *
- * @param parse converts the document, without the checksum
+ * @param parse converts the document, without these fields
  * @returns `undefined` when the file is missing
  * @throws {RecordError} when the file cannot be read, or is damaged
  */
@@ -59,20 +68,31 @@ export async function readRecordFile<T>(
     if (size > limits.maxBytes) {
       throw new CorruptError(`Cannot read ${path}: it has ${size} bytes, ${limits.maxBytes} are allowed`);
     }
-    return parse(parseJson(verifyChecksum(await Deno.readFile(path), path), path, limits));
+    return parse(parseRecord(await Deno.readFile(path), path, limits));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw new RecordError(path, error);
   }
 }
 
-function verifyChecksum(bytes: Uint8Array, path: string): Uint8Array {
+function parseRecord(bytes: Uint8Array, path: string, limits: JsonLimits): unknown {
+  const damaged = `Cannot use ${path}: its checksum is wrong, so it was damaged or changed by hand`;
   const checksum = CHECKSUM.exec(new TextDecoder().decode(bytes.subarray(0, CHECKSUM_BYTES)))?.[1];
-  if (checksum === undefined) return bytes;
-  const body = bytes.subarray(CHECKSUM_BYTES - 1);
-  body[0] = "{".charCodeAt(0);
-  if (computeDigest(body) === checksum) return body;
-  throw new CorruptError(`Cannot use ${path}: its checksum is wrong, so it was damaged or changed by hand`);
+  let body = bytes;
+  if (checksum !== undefined) {
+    body = bytes.subarray(CHECKSUM_BYTES - 1);
+    body[0] = "{".charCodeAt(0);
+    if (computeDigest(body) !== checksum) throw new CorruptError(damaged);
+  }
+  const document = parseJson(body, path, limits);
+  if (!isJsonObject(document) || document.recordVersion === undefined) return document;
+  const { recordVersion, ...rest } = document;
+  // A record without the field was changed by hand, and is valid. Here something is in its place: the field was damaged.
+  if (checksum === undefined && Object.keys(document)[0] !== "recordVersion") throw new CorruptError(damaged);
+  if (recordVersion === VERSION) return rest;
+  throw new CorruptError(
+    `Cannot use ${path}: a later version of crpe wrote it (format ${recordVersion}); use that one`,
+  );
 }
 
 /** Reports whether a file begins as a record with a checksum does; false when it is missing. */
@@ -91,9 +111,9 @@ export async function hasChecksum(path: string): Promise<boolean> {
   }
 }
 
-/** Formats a record, with its checksum in front. @param indent the number of spaces for a level; 0 for one line */
+/** Formats a record, with its checksum and the version of its format in front. @param indent the number of spaces for a level; 0 for one line */
 export function formatRecord(document: object, indent = 0): string {
-  const body = `${JSON.stringify(document, undefined, indent)}\n`;
+  const body = `${JSON.stringify({ recordVersion: VERSION, ...document }, undefined, indent)}\n`;
   return `{"checksum":"${computeDigest(body)}",${body.slice(1)}`;
 }
 

@@ -5,6 +5,7 @@ import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeBytes, streamOf } from "../../support/content.ts";
 import { joinBytes, makeTar, run, type TestFile, withFolder } from "../bundle/bundle_support.ts";
+import { peerTest } from "../../support/peers.ts";
 
 const encoder = new TextEncoder();
 const SHA512_NAME = `blobs/sha512/${"ab".repeat(64)}`;
@@ -79,7 +80,7 @@ for (const chunkSize of [1, 511, 512, 513, 1 << 20]) {
   });
 }
 
-Deno.test("[45] a sha512 name is written as pax, which GNU tar reads", async () => {
+peerTest("[45] a sha512 name is written as pax, which GNU tar reads", ["tar"], async () => {
   await withFolder(async (folder) => {
     await Deno.writeFile(`${folder}/a.tar`, await makeTar(FILES));
     const listed = await run("tar", ["tvf", "a.tar", "--numeric-owner", "--utc", "--quoting-style=literal"], folder);
@@ -100,7 +101,7 @@ Deno.test("[45] a sha512 name is written as pax, which GNU tar reads", async () 
 });
 
 for (const format of ["gnu", "pax", "ustar", "v7"]) {
-  Deno.test(`TarReader reads GNU tar's ${format} format`, async () => {
+  peerTest(`TarReader reads GNU tar's ${format} format`, ["tar"], async () => {
     await withFolder(async (folder) => {
       const files = format === "v7"
         ? FILES.filter(([name]) => name.length < 99)

@@ -84,7 +84,7 @@ function seal(tar: Uint8Array): Uint8Array<ArrayBuffer> {
 
 const STRICT: readonly [string, readonly TestFile[], string][] = [
   ["a blob twice", [MANY_LINES, ...BLOBS, BLOBS[0]!], "twice"],
-  ["manifest.json", [DOCUMENT!, ["manifest.json", "[]"], ...BLOBS], "does not belong in a bundle"],
+  ["repositories", [DOCUMENT!, ["repositories", "{}"], ...BLOBS], "does not belong in a bundle"],
   ["oci-layout twice", [["kubepkg.json", JSON.stringify(LIST)], LAYOUT[1]!, LAYOUT[1]!], "it has oci-layout twice"],
 ];
 for (const [title, files, message] of STRICT) {

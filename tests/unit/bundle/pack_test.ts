@@ -18,6 +18,7 @@ import {
   run,
   withFolder,
 } from "./bundle_support.ts";
+import { peerTest } from "../../support/peers.ts";
 
 const IMAGES = { "registry.lan:5000/team/app:1.2": makeUsualImage(), "nginx:1": makeUsualImage(7) };
 const NAMES = { "registry.lan:5000/team/app:1.2": "", "nginx:1": "" };
@@ -31,11 +32,10 @@ async function toolTest(work: (folder: string) => Promise<void>): Promise<void> 
   });
 }
 
-async function has(command: string): Promise<boolean> {
-  return (await new Deno.Command(command, { args: ["--version"] }).output().catch(() => undefined))?.success === true;
-}
-
-Deno.test("packBundle() writes kubepkg.json first, then the image layout's documents, then children before parents", async () => {
+peerTest("packBundle() writes kubepkg.json first, then the image layout's documents, then children before parents", [
+  "gunzip",
+  "tar",
+], async () => {
   await toolTest(async (folder) => {
     await run("gunzip", ["-t", "a.tgz"], folder);
     const names = (await run("tar", ["tzf", "a.tgz"], folder)).trim().split("\n");
@@ -116,10 +116,10 @@ Deno.test("packBundle() writes the same bytes for the same inputs, and returns t
 
 for (const name of ["app:1.2", "nginx:1"]) {
   const tag = name.split(":")[1] ?? "";
-  Deno.test({
-    name: `packBundle() writes an archive from which skopeo reads ${name}`,
-    ignore: !await has("skopeo"),
-    fn: () =>
+  peerTest(
+    `packBundle() writes an archive from which skopeo reads ${name}`,
+    ["skopeo"],
+    () =>
       toolTest(async (folder) => {
         const source = `oci-archive:${folder}/a.tar:${tag}`;
         const root = name === "nginx:1" ? IMAGES["nginx:1"].root : IMAGES["registry.lan:5000/team/app:1.2"].root;
@@ -133,13 +133,13 @@ for (const name of ["app:1.2", "nginx:1"]) {
         const packed = `oci-archive:${folder}/a.tgz:${tag}`;
         assertEquals(computeDigest(await run("skopeo", ["inspect", "--raw", packed])), root.descriptor.digest);
       }),
-  });
+  );
 }
 
-Deno.test({
-  name: "packBundle() writes a tar that Python's tarfile reads",
-  ignore: !await has("python3"),
-  fn: () =>
+peerTest(
+  "packBundle() writes a tar that Python's tarfile reads",
+  ["python3"],
+  () =>
     toolTest(async (folder) => {
       const script =
         "import tarfile; [print(m.name, m.size, m.mode, m.mtime, m.uid, m.uname) for m in tarfile.open('a.tgz')]";
@@ -147,11 +147,11 @@ Deno.test({
       assertStringIncludes(first ?? "", "kubepkg.json ");
       assert(rest.length > 10);
       for (const line of rest) assertMatch(line, /^\S+ \d+ 420 0 0 ?$/);
-      const unpack = "import gzip, sys; sys.stdout.buffer.write(gzip.open('a.tgz').read())";
-      await run("sh", ["-c", `python3 -c "${unpack}" > b.tar`], folder);
+      const unpack = "import gzip; open('b.tar', 'wb').write(gzip.open('a.tgz').read())";
+      await run("python3", ["-c", unpack], folder);
       assertEquals(await Deno.readFile(`${folder}/b.tar`), await Deno.readFile(`${folder}/a.tar`));
     }),
-});
+);
 
 Deno.test("packBundle() uses a given digest, and does not resolve the tag", async () => {
   const image = makeUsualImage();

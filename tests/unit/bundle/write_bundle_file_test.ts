@@ -3,6 +3,7 @@ import { chooseBundlePath, writeBundleFile } from "../../../lib/bundle/write_bun
 import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { CorruptError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { peerTest } from "../../support/peers.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 import { withFolder } from "./bundle_support.ts";
 
@@ -51,18 +52,14 @@ Deno.test("writeBundleFile() does not replace a folder", async () => {
   assertEquals(await folder.listFiles(), []);
 });
 
-Deno.test({
-  name: "writeBundleFile() writes into a pipe, and keeps it",
-  ignore: Deno.build.os === "windows",
-  async fn() {
-    await using folder = await TestFolder.create();
-    const pipe = `${folder.path}/pipe`;
-    assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
-    const [read] = await Promise.all([Deno.readFile(pipe), write(pipe)]);
-    assertEquals(read, BYTES);
-    assertEquals((await Deno.lstat(pipe)).isFifo, true);
-    assertEquals(await folder.listFiles(), ["pipe"]);
-  },
+peerTest("writeBundleFile() writes into a pipe, and keeps it", ["mkfifo"], async () => {
+  await using folder = await TestFolder.create();
+  const pipe = `${folder.path}/pipe`;
+  assert((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+  const [read] = await Promise.all([Deno.readFile(pipe), write(pipe)]);
+  assertEquals(read, BYTES);
+  assertEquals((await Deno.lstat(pipe)).isFifo, true);
+  assertEquals(await folder.listFiles(), ["pipe"]);
 });
 
 Deno.test("writeBundleFile() replaces the partial file of an earlier call", async () => {

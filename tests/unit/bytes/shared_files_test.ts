@@ -143,3 +143,14 @@ Deno.test("SharedFiles closes the handle of a file that it cannot identify", asy
   await assertRejects(() => new SharedFiles().open(handle, SIZE), Error, "Input/output error");
   assertEquals(file.open, 0);
 });
+
+Deno.test("SharedFiles refuses to read through a closed reader, and reads of no bytes", async () => {
+  const file = new CountedFile();
+  const budget = new ChunkBudget();
+  const files = new SharedFiles(budget);
+  const reader = await files.open(file.handle(), SIZE);
+  await assertRejects(() => reader.read(0, 0), RangeError, "Cannot read 0 bytes");
+  reader.close();
+  await assertRejects(() => reader.read(0, 1), Error, "its reader is closed");
+  assertEquals(budget.used, 0);
+});

@@ -394,6 +394,44 @@ Deno.test("[31] PullThrough relays the rest of a download, verified and uncached
   }
 });
 
+Deno.test("[31] PullThrough ends the readers when the disk is full and then the upstream fails, wherever they are", async () => {
+  await using it = await open();
+  const { digest } = layer.descriptor;
+  const limit = 1_500_000;
+  const original = Ingest.prototype.write;
+  Ingest.prototype.write = async function (chunk) {
+    if (this.written + chunk.length <= limit) return await original.call(this, chunk);
+    this.verify(chunk);
+    throw new NoSpaceError("Cannot write: no space left on the device");
+  };
+  try {
+    const gate = Promise.withResolvers<void>();
+    it.upstream.beforeChunk = (sent) => sent < 3_000_000 ? Promise.resolve() : gate.promise;
+    const body = (await it.cache.openBlob(REPO, digest))!.body.getReader();
+    let seen = 0;
+    let empty = 0;
+    const read = async () => {
+      const { value } = await body.read();
+      if (value!.length === 0) empty++;
+      seen += value!.length;
+    };
+    // The reader stops where the file ends; the upstream sends more, and fails.
+    while (seen < limit - 256 * 1024) await read();
+    gate.promise.catch(() => {});
+    gate.reject(new Error("the upstream has failed"));
+    await assertRejects(
+      async () => {
+        while (empty < 3) await read();
+      },
+      Error,
+      "the upstream has failed",
+    );
+    assertEquals(empty, 0);
+  } finally {
+    Ingest.prototype.write = original;
+  }
+});
+
 Deno.test("[33] PullThrough serves upstream content when the data folder is not writable", async () => {
   await using it = await open();
   const readOnly = () => Promise.reject(new Deno.errors.PermissionDenied("Permission denied"));

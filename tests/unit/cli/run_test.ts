@@ -9,11 +9,21 @@ async function crpe(...args: string[]) {
   return { status, out: io.outText, err: io.errText };
 }
 
-Deno.test("crpe --version prints the version", async () => {
-  const { status, out } = await crpe("--version");
-  assert(/^crpe \d+\.\d+\.\d+\n$/.test(out), out);
-  assertEquals(status, 0);
-});
+for (const flag of ["--version", "-v", "-V"]) {
+  Deno.test(`crpe ${flag} prints the version`, async () => {
+    const { status, out } = await crpe(flag);
+    assert(/^crpe \d+\.\d+\.\d+\n$/.test(out), out);
+    assertEquals(status, 0);
+  });
+}
+
+for (const args of [["zzzzzz"], ["images", "--zzzzzz"], ["packages", "zzzzzz"], ["x"]]) {
+  Deno.test(`crpe ${args.join(" ")} suggests nothing, because nothing is near`, async () => {
+    const { status, err } = await crpe(...args);
+    assertEquals(status, 2);
+    assert(!err.includes("did you mean"), err);
+  });
+}
 
 Deno.test("crpe --help lists every command", async () => {
   const { status, out } = await crpe("--help");
@@ -44,6 +54,10 @@ for (
     ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
     ["a flag before the command", ["--json", "images"], "the command must come first"],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
+    ["help of a command that does not exist", ["help", "regsitry"], 'did you mean "registry"?'],
+    ["help of a subcommand that does not exist", ["help", "packages", "nope"], "no such subcommand of packages"],
+    ["a size without a unit", ["registry", "--cache-max", "20"], "write 20MiB, 20GiB or 20B"],
+    ["an architecture that does not exist", ["pack", "--platform", "what", "/dev/null"], 'Cannot use platform "what"'],
     ["a mistyped flag with a value", ["registry", "--upstrem=x"], "did you mean --upstream?"],
     ["an unknown short flag", ["images", "-x"], "Cannot use -x"],
     ["a flag without its value", ["images", "--data"], "Cannot use --data: it needs a value"],
@@ -52,7 +66,7 @@ for (
     ["standard input twice", ["pack", "-", "--have", "-"], "Cannot pack with - twice: standard input can be read once"],
     ["standard input for two flags", ["pack", "x", "--have=-", "--since", "-"], "Cannot pack with - twice"],
     ["a bundle and JSON on standard output", ["pack", "x", "--json", "--output", "-"], "Cannot use --json with -o -"],
-    ["an unexpected operand", ["images", "x"], 'unexpected operand "x"'],
+    ["an unexpected operand", ["gc", "x"], 'unexpected operand "x"'],
     ["a missing operand", ["pack"], "KUBEPKG is missing"],
     ["a mistyped subcommand", ["packages", "histroy"], 'did you mean "history"?'],
     ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],

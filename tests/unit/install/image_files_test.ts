@@ -1,3 +1,4 @@
+import { packageIdOf } from "../../../lib/kubepkg/package_id.ts";
 import { ImageFiles, removeImageFile } from "../../../lib/install/image_files.ts";
 import { ImageFileRecords } from "../../../lib/install/image_file_records.ts";
 import { CorruptError, NoSpaceError, RefusedError } from "../../../lib/oci/error.ts";
@@ -54,10 +55,10 @@ Deno.test("ImageFiles replaces the archive of an earlier release, and finds file
   await recorded.write(NEXT);
   assertEquals(await fixture.list(), ["a-1.1.0+k3s1.tar"]);
   // A crash after the archive was written, and before the old one was removed.
-  const record = await records.read(NEXT);
+  const record = await records.read(packageIdOf(NEXT));
   await files.write(RELEASE);
-  const both = [...(await records.read(RELEASE))!.files, ...record!.files];
-  await records.write(RELEASE, { folder: record!.folder, platforms: record!.platforms, files: both });
+  const both = [...(await records.read(packageIdOf(RELEASE)))!.files, ...record!.files];
+  await records.write(packageIdOf(RELEASE), { folder: record!.folder, platforms: record!.platforms, files: both });
   assertEquals(await files.isWritten(RELEASE), false);
   await files.write(RELEASE);
   assertEquals([await fixture.list(), await files.isWritten(RELEASE)], [[NAME], true]);
@@ -78,7 +79,7 @@ Deno.test("[77] ImageFiles replaces a file of others only with force, and never 
       fixture.folder.path,
     )}/images/${NAME} was changed since crpe wrote it, and is left alone`,
   });
-  assertEquals([await fixture.list(), await records.read(RELEASE)], [[NAME], undefined]);
+  assertEquals([await fixture.list(), await records.read(packageIdOf(RELEASE))], [[NAME], undefined]);
 });
 
 Deno.test("ImageFiles leaves no file and no temporary file if content of the store is missing", async () => {
@@ -93,5 +94,9 @@ Deno.test("ImageFiles leaves no file and no temporary file if content of the sto
 Deno.test("ImageFileRecords names a record that is not valid", async () => {
   await using fixture = await createFixture();
   await fixture.folder.write("data/kubepkg/.images/default/a/record.json", '{"folder":1}');
-  await assertRejects(() => fixture.records.read(RELEASE), CorruptError, "import the package with --images-dir");
+  await assertRejects(
+    () => fixture.records.read(packageIdOf(RELEASE)),
+    CorruptError,
+    "import the package again with --force",
+  );
 });

@@ -2,7 +2,6 @@ import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { formatRecord, RecordError } from "../../../lib/install/records/record_file.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
-import { CorruptError } from "../../../lib/oci/error.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { idOf, makeKubePkg } from "../../support/kubepkg.ts";
 import { TestFolder } from "../../support/test_folder.ts";
@@ -57,11 +56,10 @@ Deno.test("[38] PackageRecords.lock() is exclusive", async () => {
   for (let i = 0; i < steps.length; i += 2) assertEquals(steps[i]?.[0], steps[i + 1]?.[0], steps.join());
 });
 
-Deno.test("PackageRecords.lock() resolves without a lock if the folder is not writable", async () => {
+Deno.test("[93] PackageRecords.lock() fails if the lock cannot be taken", async () => {
   await using folder = await TestFolder.create();
   await folder.write("data", "a file");
-  using lock = await new PackageRecords(`${folder.path}/data`).lock();
-  assertEquals(typeof lock[Symbol.dispose], "function");
+  await assertRejects(() => new PackageRecords(`${folder.path}/data`).lock());
 });
 
 Deno.test("[92] PackageRecords names a record that cannot be read, and lists the others", async () => {
@@ -70,6 +68,8 @@ Deno.test("[92] PackageRecords names a record that cannot be read, and lists the
     "not an object": "[]",
     "another kind": '{"apiVersion":"v1","kind":"List"}',
     "a changed byte": formatRecord(release("1.0.0")).replace('"1.0.0"', '"1.0.1"'),
+    "a later format": formatRecord({ ...release("1.0.0"), recordVersion: 2 }),
+    "a damaged checksum": formatRecord(release("1.0.0")).replace("checksum", "checksun"),
     "a wrong checksum": formatRecord(release("1.0.0")).replace(/sha256:../, "sha256:00"),
   };
   for (const [what, text] of Object.entries(broken)) {
@@ -95,13 +95,54 @@ Deno.test("[92] a folder in the place of a record, and a record that is not read
   assertEquals([packages.length, problems.map(({ id }) => id)], [1, [idOf("line4")]]);
 });
 
-Deno.test("[92] while a record cannot be read, the content that packages need is not known", async () => {
+const DIGESTS = ["1", "2", "3"].map((digit) => `sha256:${digit.repeat(64)}` as const);
+
+function releaseWith(version: string, digests: readonly string[]) {
+  const lines = digests.map((digest) => ({ type: "blob", name: "registry.test/app", digest, size: 3 }));
+  return parseKubePkg({ ...makeKubePkg({}, { version }), status: { digests: lines } });
+}
+
+Deno.test("[92] while a record cannot be read, the digests that its files still name are kept, and it is named", async () => {
+  const damages: [string, (text: string) => string][] = [
+    ["a byte changed", (text) => text.replace('"KubePkg"', '"KubePkh"')],
+    ["cut at its end", (text) => text.slice(0, text.lastIndexOf(DIGESTS[0]!) + DIGESTS[0]!.length)],
+    ["pushed beyond a chunk", (text) => `x${" ".repeat(1024 * 1024 - text.indexOf(DIGESTS[0]!) - 5)}${text}`],
+  ];
+  for (const file of ["current.json", "history/000001.json", "pending.json"]) {
+    for (const [what, damage] of damages) {
+      await using folder = await TestFolder.create();
+      const records = new PackageRecords(folder.path);
+      await records.write(releaseWith("1.0.0", DIGESTS.slice(0, 1)));
+      await records.write(releaseWith("2.0.0", DIGESTS.slice(0, 1)));
+      await records.pending.write({ kubepkg: releaseWith("3.0.0", DIGESTS.slice(0, 1)) });
+      // Only the damaged file names the first digest.
+      for (const other of ["current.json", "history/000001.json", "pending.json"]) {
+        const path = `${folder.path}/kubepkg/line4/${other}`;
+        const text = await Deno.readTextFile(path);
+        await Deno.writeTextFile(
+          path,
+          other === file ? damage(text) : formatRecord(
+            other === "pending.json"
+              ? { kubepkg: releaseWith("3.0.0", DIGESTS.slice(1, 2)) }
+              : releaseWith("2.0.0", DIGESTS.slice(1, 2)),
+          ),
+        );
+      }
+      const named: string[] = [];
+      const kept = await collectPackageDigests(records, { onProblem: ({ path }) => named.push(path) });
+      assertEquals(DIGESTS.map((digest) => kept.has(digest)), [true, true, false], `${file}: ${what}`);
+      assertEquals(named, [`${folder.path}/kubepkg/line4/${file}`], what);
+    }
+  }
+});
+
+Deno.test("[92] a record that cannot be read is set aside, and what it named is not kept any more", async () => {
   for (const file of ["current.json", "history/000001.json", "pending.json"]) {
     await using folder = await TestFolder.create();
     const records = new PackageRecords(folder.path);
     for (const version of ["1.0.0", "2.0.0"]) await records.write(release(version));
-    await folder.write(`kubepkg/line4/${file}`, "{torn");
-    await assertRejects(() => collectPackageDigests(records), CorruptError, `kubepkg/line4/${file}`);
+    await folder.write(`kubepkg/line4/${file}`, `{torn "${DIGESTS[0]}"`);
+    assertEquals((await collectPackageDigests(records)).has(DIGESTS[0]!), true);
     assertEquals((await records.listProblems(idOf("line4"))).map(({ path }) => path), [
       `${folder.path}/kubepkg/line4/${file}`,
     ]);

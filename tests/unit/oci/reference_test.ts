@@ -59,6 +59,8 @@ const wrong: [string, string, string][] = [
   ["three underscores", "a/b___c", "NAME_INVALID"],
   ["an invalid host", "-x.y/a", "NAME_INVALID"],
   ["an invalid port", "x.y:port/a", "NAME_INVALID"],
+  ["a port above 65535 [90]", "x.y:65536/a", "NAME_INVALID"],
+  ["an address that no URL can have [90]", "1.2.3.256/a", "NAME_INVALID"],
   ["two digests", `a@${DIGEST}@${DIGEST}`, "NAME_INVALID"],
   ["an empty tag", "a/b:", "TAG_INVALID"],
   ["a tag that begins with a dot", "a/b:.x", "TAG_INVALID"],
@@ -93,7 +95,26 @@ Deno.test("isRepositoryPath() accepts up to 255 characters", () => {
 Deno.test("isRegistryHost() accepts names and addresses, with or without a port", () => {
   const hosts = ["a", "a.b", "a-b.c:1", "1.2.3.4:5000", "[::1]", "[::1]:5000", "LOCALHOST"];
   assertEquals(hosts.map(isRegistryHost), hosts.map(() => true));
-  const others = ["", ".", "..", "a..b", "a.", "-a", "a-", "a/b", "a:b", "a:", "a:123456", "u@h", "a b", "a\n", "::1"];
+  const others = [
+    "",
+    ".",
+    "..",
+    "a..b",
+    "a.",
+    "-a",
+    "a-",
+    "a/b",
+    "a:b",
+    "a:",
+    "a:123456",
+    "a:65536",
+    "1.2.3.256",
+    "a.1",
+    "u@h",
+    "a b",
+    "a\n",
+    "::1",
+  ];
   assertEquals(others.map(isRegistryHost), others.map(() => false));
 });
 
@@ -116,6 +137,32 @@ const hosts: [string, string][] = [
   ["registry:443", "registry:443"],
   ["registry:80", "registry:80"],
 ];
+// Each of these leads to the same address as the expected name, so it must not escape from a rule about that name.
+const spellings: [string, string][] = [
+  ["reg.lan:0443", "reg.lan"],
+  ["reg.lan:00443", "reg.lan"],
+  ["reg.lan:080", "reg.lan"],
+  ["reg.lan:05000", "reg.lan:5000"],
+  ["registry:0443", "registry:443"],
+  ["registry-1.docker.io:0443", "docker.io"],
+  ["10.5:5000", "10.0.0.5:5000"],
+  ["012.0.0.5", "10.0.0.5"],
+  ["0xA.5:443", "10.0.0.5"],
+  ["167772165", "10.0.0.5"],
+  ["167772165:443", "10.0.0.5"],
+  ["[0:0:0:0::1]:5000", "[::1]:5000"],
+  ["[2001:DB8::0:1]", "[2001:db8::1]"],
+  // These are no hosts.
+  ["user@10.5", "user@10.5"],
+  ["1.2.3.256", "1.2.3.256"],
+  ["*", "*"],
+];
+for (const [host, expected] of spellings) {
+  Deno.test(`[90] normalizeHost() makes ${expected} of ${host}`, () => {
+    assertEquals(normalizeHost(host), expected);
+    assertEquals(normalizeHost(expected), expected);
+  });
+}
 for (const [host, expected] of hosts) {
   Deno.test(`[74] normalizeHost() makes ${expected} of ${host}`, () => assertEquals(normalizeHost(host), expected));
 }

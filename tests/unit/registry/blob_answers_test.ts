@@ -1,5 +1,9 @@
+import type { ContentCatalog } from "../../../lib/content/source.ts";
+import { RegistryError } from "../../../lib/oci/error.ts";
+import { createRegistryHandler } from "../../../lib/registry/handler.ts";
+import { assertEquals } from "../../support/assert.ts";
 import { UNKNOWN_DIGEST } from "../../support/content.ts";
-import { blob, layer, layerDigest, noBody, testAnswers } from "../../support/registry_fixture.ts";
+import { blob, layer, layerDigest, makeStore, noBody, testAnswers } from "../../support/registry_fixture.ts";
 
 const blobHeaders = {
   "content-type": "application/octet-stream",
@@ -165,3 +169,20 @@ testAnswers([
   },
   { what: "404 for the state of an upload", path: "/v2/app/blobs/uploads/1", status: 404, code: "NOT_FOUND" },
 ]);
+
+const failures: [string, Error, number][] = [
+  ["an unexpected error", new Error("the disk is gone"), 500],
+  ["an error of the store", new RegistryError("UNAVAILABLE", "Cannot read the manifest"), 503],
+];
+for (const [what, error, status] of failures) {
+  for (const [kind, headers] of [["a blob", {}], ["a range", { range: "bytes=5-9" }]] as [string, HeadersInit][]) {
+    Deno.test(`createRegistryHandler() closes ${kind} that it opened when its type cannot be read: ${what}`, async () => {
+      const store = await makeStore();
+      const catalog: ContentCatalog = Object.assign(store, { typeOfManifest: () => Promise.reject(error) });
+      const response = await createRegistryHandler(catalog)(new Request(`http://crpe${blob}`, { headers }));
+      await response.body?.cancel();
+      assertEquals({ status: response.status, asked: store.asked }, { status, asked: ["openBlob"] });
+      assertEquals({ open: store.openBodies, cancelled: store.cancelledBodies }, { open: 0, cancelled: 1 });
+    });
+  }
+}

@@ -195,6 +195,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     status: 200,
     bytes: length,
     isAborted: false,
+    outcome: "hit",
   });
   assertEquals(await ask(blob, { method: "HEAD" }), {
     method: "HEAD",
@@ -203,6 +204,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     status: 200,
     bytes: 0,
     isAborted: false,
+    outcome: undefined,
   });
   assertEquals(await ask(blob, { headers: { range: "bytes=0-9" } }), {
     method: "GET",
@@ -211,6 +213,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     status: 206,
     bytes: 10,
     isAborted: false,
+    outcome: "hit",
   });
   assertEquals((await ask("/v2/"))?.kind, "ping");
   const failed = await ask("/v2/none/manifests/1.0");
@@ -243,7 +246,7 @@ for (const [what, end, bytes] of endings) {
     await end(response, store);
     const isAborted = bytes < layer.length;
     assertEquals(seen, [
-      [{ method: "GET", kind: "blob", repo: REPO, status: 200, bytes, isAborted }, "its context"],
+      [{ method: "GET", kind: "blob", repo: REPO, status: 200, bytes, isAborted, outcome: "hit" }, "its context"],
     ]);
     assertEquals(store.openBodies, 0);
   });

@@ -1,9 +1,18 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { type ConnectionLimits, HttpServer, type OnBackpressure } from "../../../lib/server/http_server.ts";
+import type { ConnectionLimits, OnBackpressure, ShedReason } from "../../../lib/server/connection_table.ts";
+import { MemoryBudget } from "../../../lib/bytes/memory_budget.ts";
+import { HttpServer, type HttpServerOptions } from "../../../lib/server/http_server.ts";
 import { listen } from "../../../lib/server/listen.ts";
 
 const ADDRESS = { hostname: "127.0.0.1", port: 0 };
-const NO_LIMITS: ConnectionLimits = { max: 1000, headTimeout: 1e9, idleTimeout: 1e9, readTimeout: 1e9 };
+const NO_LIMITS: ConnectionLimits = {
+  max: 1000,
+  headTimeout: 1e9,
+  idleTimeout: 1e9,
+  patience: 1e9,
+  crowdPatience: 1e9,
+  roomTimeout: 1e9,
+};
 const HEAD = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /** Starts a server with a clock that changes only through `setTime`. */
@@ -111,23 +120,25 @@ Deno.test("[57] HttpServer never closes a connection with a response in progress
   using client = await Client.connect(running.server, HEAD);
   while (!(await client.read()).includes("first"));
   running.setTime(1e6);
-  // The only connection has a response in progress, so the new one is closed.
-  using other = await Client.connect(running.server);
-  assertEquals(await other.read(), "");
+  // The only connection has a response in progress, so the new one is answered when that one has ended.
+  using other = await Client.connect(running.server, HEAD);
+  await untilSize(running.server, 2);
   more.resolve();
   assert((await client.read()).includes("last"));
+  client.close();
+  assert((await other.read()).startsWith("HTTP/1.1 200"));
 });
 
 for (const [whose, waitsForClient] of [["the client", true], ["the server", false]] as const) {
   Deno.test(
     `[57] HttpServer at its limit ${
       waitsForClient ? "closes" : "keeps"
-    } a connection that has waited for ${whose} for readTimeout`,
+    } a connection that has waited for ${whose} for too long`,
     async () => {
       const callbacks: OnBackpressure[] = [];
       const body = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) });
       await using running = startServer(
-        { max: 2, readTimeout: 60_000 },
+        { max: 2, patience: 60_000, crowdPatience: 60_000, roomTimeout: 100 },
         body,
         (onBackpressure) => callbacks.push(onBackpressure),
       );
@@ -138,12 +149,13 @@ for (const [whose, waitsForClient] of [["the client", true], ["the server", fals
       callbacks[0]!(waitsForClient);
       running.setTime(59_999);
       callbacks[1]!(true);
-      using early = await Client.connect(running.server);
-      assertEquals(await early.read(), "");
+      using early = await Client.connect(running.server, HEAD);
+      const refused = await early.read();
+      assert(refused.startsWith("HTTP/1.1 503") && /^retry-after: [1-9]/m.test(refused), JSON.stringify(refused));
       running.setTime(60_000);
       using late = await Client.connect(running.server, HEAD);
       const answer = await late.read();
-      assertEquals(answer.startsWith("HTTP/1.1 200"), waitsForClient);
+      assert(answer.startsWith(`HTTP/1.1 ${waitsForClient ? 200 : 503}`), answer);
       for (const client of [stalled, busy, late]) client.close();
     },
   );
@@ -155,6 +167,7 @@ Deno.test("[57, 58] HttpServer bounds the number of idle connections and serves 
   const idle: Client[] = [];
   try {
     for (let i = 0; i < 10 * max; i++) {
+      running.setTime(100 * i);
       idle.push(await Client.connect(running.server, i % 2 === 0 ? "" : "GET / HT"));
       if (i % 10 > 0) continue;
       using client = await Client.connect(running.server, HEAD);
@@ -183,15 +196,58 @@ Deno.test("HttpServer.shutdown() finishes responses in progress and closes idle 
   await running.server.finished;
 });
 
-Deno.test("HttpServer.replaceListener() keeps the open connections", async () => {
-  await using running = startServer({});
-  using client = await Client.connect(running.server, HEAD);
-  assert((await client.read()).endsWith("ok"));
-  const before = running.server.addr.port;
-  running.server.replaceListener(listen(ADDRESS));
-  assert(running.server.addr.port !== before);
-  for (const ask of [client, await Client.connect(running.server)]) {
-    await ask.send(HEAD);
-    assert((await ask.read()).endsWith("ok"));
-  }
+Deno.test("[88] HttpServer answers health checks beyond its limit, and refuses a request that waits for the server", async () => {
+  const answers: ((response: Response) => void)[] = [];
+  let time = 0;
+  const shed: ShedReason[] = [];
+  const handler: HttpServerOptions["handler"] = ({ url }) =>
+    url.endsWith("/healthz") ? new Response("healthy") : new Promise((resolve) => answers.push(resolve));
+  const server = new HttpServer(listen(ADDRESS), {
+    handler,
+    onError: () => new Response(null, { status: 500 }),
+    limits: { ...NO_LIMITS, max: 1, patience: 1000, crowdPatience: 1000, roomTimeout: 10_000 },
+    onShed: (reason) => shed.push(reason),
+    now: () => time,
+  });
+  using waiting = await Client.connect(server, HEAD);
+  while (answers.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  using probe = await Client.connect(server, "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+  assert((await probe.read()).endsWith("healthy"));
+  // The request on the extra connection makes the server refuse the one that has waited for a second.
+  using next = await Client.connect(server, HEAD);
+  time = 1000;
+  const refused = await waiting.read();
+  assert(refused.startsWith("HTTP/1.1 503") && refused.includes("retry-after: 5"), refused);
+  waiting.close();
+  while (answers.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  answers[1]!(new Response("late"));
+  assert((await next.read()).endsWith("late"));
+  assertEquals(shed.filter((reason) => reason === "waiting"), ["waiting"]);
+  server.shutdown();
+  for (const client of [probe, next]) client.close();
+  await server.finished;
+});
+
+Deno.test("[88] HttpServer takes memory for a response until it is sent, and refuses one without memory", async () => {
+  const memory = new MemoryBudget(100 * 1024);
+  const held = memory.take(memory.limit)!;
+  let isCancelled = false;
+  const body = () => new ReadableStream({ cancel: () => void (isCancelled = true) });
+  const server = new HttpServer(listen(ADDRESS), {
+    handler: ({ url }) => new Response(url.endsWith("/small") ? "ok" : body()),
+    onError: () => new Response(null, { status: 500 }),
+    limits: NO_LIMITS,
+    memory,
+  });
+  using client = await Client.connect(server, HEAD);
+  const refused = await client.read();
+  assert(refused.startsWith("HTTP/1.1 503"), JSON.stringify(refused));
+  assertEquals(isCancelled, true);
+  held[Symbol.dispose]();
+  await client.send("GET /small HTTP/1.1\r\nHost: test\r\n\r\n");
+  while (!(await client.read()).endsWith("ok"));
+  while (memory.used > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  client.close();
+  server.shutdown();
+  await server.finished;
 });

@@ -100,6 +100,24 @@ const some: [string, number | "open" | "challenge"][] = [
   [`/v2/reg.test/app/blobs/${DIGEST}`, 401],
   ["/v2/REG.test:443/app/manifests/1.0", 401],
   ["/v2/reg.test__443/app/manifests/1.0", 401],
+  ["/v2/reg.test:0443/app/manifests/1.0", 401],
+  ["/v2/reg.test:00443/app/manifests/1.0", 401],
+  ["/v2/reg.test__0443/app/manifests/1.0", 401],
+  ["/v2/app/manifests/1.0?ns=reg.test:0443", 401],
+  ["/v2/?ns=reg.test:0443", 401],
+  ["/mirrors/reg.test:0443/v2/app/manifests/1.0", 401],
+  ["/mirrors/reg.test:080/v2/", 401],
+  ["/v2/198.51.100.5:5000/app/manifests/1.0", 401],
+  ["/v2/198.51.25605:05000/app/manifests/1.0", 401],
+  ["/v2/3325256709:5000/app/manifests/1.0", 401],
+  ["/v2/app/manifests/1.0?ns=0xc6.063.0x6405:5000", 401],
+  ["/v2/[2001:db8::1]:5000/app/manifests/1.0", 401],
+  ["/v2/[2001:DB8:0:0:0:0:0:1]:5000/app/manifests/1.0", 401],
+  ["/v2/app/manifests/1.0?ns=short", 401],
+  ["/v2/app/manifests/1.0?ns=short:443", 401],
+  ["/v2/short:0443/app/manifests/1.0", 401],
+  ["/v2/short:5000/app/manifests/1.0", "open"],
+  ["/v2/reg.test:4430/app/manifests/1.0", "open"],
   ["/v2/app/manifests/1.0?ns=reg.test", 401],
   ["/v2/app/manifests/1.0?ns=reg.test:443", 401],
   ["/v2/quay.io/app/manifests/1.0?ns=reg.test", 401],
@@ -118,8 +136,8 @@ const some: [string, number | "open" | "challenge"][] = [
   ["/healthz", "open"],
 ];
 for (const [path, expected] of some) {
-  Deno.test(`createLoginCheck() with private hosts answers ${path} with ${expected}`, async () => {
-    const privateHosts = ["reg.test:443", "docker.io"];
+  Deno.test(`[90] createLoginCheck() with private hosts answers ${path} with ${expected}`, async () => {
+    const privateHosts = ["reg.test:443", "docker.io", "198.51.100.5:5000", "[2001:db8::1]:5000", "short"];
     assertEquals(await check(path, { privateHosts }), expected);
     assertEquals(await check(path, { privateHosts, headers: login(":") }), expected);
     assertEquals(await check(path, { privateHosts, headers: RIGHT }), "open");

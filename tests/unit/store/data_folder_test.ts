@@ -1,4 +1,4 @@
-import { FolderInUseError, takeDataFolder } from "../../../lib/store/data_folder.ts";
+import { FolderInUseError, sweepIngest, takeDataFolder } from "../../../lib/store/data_folder.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { verifyStore } from "../../../lib/store/verify_store.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
@@ -29,6 +29,25 @@ Deno.test("[27] takeDataFolder() removes stale temporary files, and keeps locked
   }
   const left = (await Array.fromAsync(Deno.readDir(`${root}/ingest`))).map(({ name }) => name).sort();
   assertEquals(left, ["other.txt", "serving.lock", partialOf(UNKNOWN_DIGEST), "used.tmp", "writers.lock"].sort());
+  await Deno.remove(root, { recursive: true });
+});
+
+Deno.test("[94] sweepIngest() removes the partial file of a missing blob after two weeks, unless it is in use", async () => {
+  const root = await Deno.makeTempDir();
+  await Deno.mkdir(`${root}/ingest`);
+  const digestOf = (digit: string) => `sha256-${digit.repeat(64)}.partial`;
+  const [recent, old, used] = ["1", "2", "3"].map(digestOf);
+  const age = new Date(Date.now() - 15 * 24 * 60 * 60 * 1000);
+  for (const name of [recent, old, used]) {
+    await Deno.writeTextFile(`${root}/ingest/${name}`, "x");
+    if (name !== recent) await Deno.utime(`${root}/ingest/${name}`, age, age);
+  }
+  {
+    using file = await Deno.open(`${root}/ingest/${used}`, { write: true });
+    await file.lock(true);
+    await sweepIngest(root, { minAge: 0 });
+  }
+  assertEquals((await Array.fromAsync(Deno.readDir(`${root}/ingest`))).map(({ name }) => name).sort(), [recent, used]);
   await Deno.remove(root, { recursive: true });
 });
 

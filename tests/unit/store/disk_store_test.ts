@@ -130,3 +130,33 @@ Deno.test("DiskStore accepts concurrent writes of one blob", async () => {
   assertEquals(await store.statBlob("a.b/c1", blob.descriptor.digest), 500_000);
   assertEquals(await listFiles(`${store.root}/ingest`), []);
 });
+
+/** Counts how many files `work` looks at. */
+async function countStats(work: () => Promise<unknown>): Promise<number> {
+  const { lstatSync } = Deno;
+  let count = 0;
+  Deno.lstatSync = (path) => {
+    count++;
+    return lstatSync(path);
+  };
+  try {
+    await work();
+  } finally {
+    Deno.lstatSync = lstatSync;
+  }
+  return count;
+}
+
+Deno.test("DiskStore looks at a blob once when a manifest states its size, and at two links for a tag", async () => {
+  await using store = await openTemporary();
+  const [repo, { digest }] = ["quay.io/team/app", config.descriptor];
+  await store.writeBlob(repo, config.descriptor, streamOf(config.bytes));
+  await store.writeManifest(repo, manifest.descriptor, manifest.bytes);
+  await store.tag(repo, "1.0", manifest.descriptor.digest);
+  await store.statBlob(repo, digest);
+  assertEquals(await countStats(() => store.statBlob(repo, digest)), 1);
+  assertEquals(await countStats(async () => await (await store.openBlob(repo, digest))!.body.cancel()), 1);
+  await store.resolve(repo, "1.0");
+  assertEquals(await countStats(() => store.resolve(repo, "1.0")), 2);
+  assertEquals(await countStats(() => store.readManifest(repo, manifest.descriptor.digest)), 0);
+});

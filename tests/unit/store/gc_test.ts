@@ -203,7 +203,8 @@ Deno.test("[27] collectGarbage() removes stale temporary files, and keeps new, l
   await using it = await openStore();
   const partial = `${UNKNOWN_DIGEST.replace(":", "-")}.partial`;
   for (const name of ["stale.tmp", "used.tmp", "new.tmp", partial]) await it.folder.write(`ingest/${name}`, "x");
-  for (const name of ["stale.tmp", "used.tmp", partial]) await Deno.utime(`${it.root}/ingest/${name}`, 1000, 1000);
+  const day = new Date(Date.now() - 24 * 60 * 60 * 1000);
+  for (const name of ["stale.tmp", "used.tmp", partial]) await Deno.utime(`${it.root}/ingest/${name}`, day, day);
   using used = await Deno.open(`${it.root}/ingest/used.tmp`, { write: true });
   await used.lock(true);
   await it.collect();
@@ -335,7 +336,7 @@ for (const untagged of [false, true]) {
         await Promise.all(
           images.slice(at, at + 4).map(async ({ tag, root, manifest, blobs }) => {
             assertEquals((await cache.resolve(REPO, tag))?.digest, root.descriptor.digest);
-            assertEquals(await cache.resolve(REPO, manifest.descriptor.digest), manifest.descriptor);
+            assertEquals((await cache.resolve(REPO, manifest.descriptor.digest))?.digest, manifest.descriptor.digest);
             assertEquals(await cache.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
             for (const { descriptor } of blobs) await cache.fetchBlob(REPO, descriptor);
           }),

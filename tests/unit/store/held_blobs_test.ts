@@ -130,3 +130,27 @@ Deno.test("[91] a file larger than the quarantine is removed", async () => {
   assertEquals(await moveToQuarantine(folder.path, digest), undefined);
   assertEquals(await folder.listFiles("quarantine"), []);
 });
+
+Deno.test("[91] DiskStore.checkBlob() leaves an intact file that has replaced the corrupt one that it read", async () => {
+  await using it = await openStore();
+  await it.damage(flip(layer.bytes));
+  const other = new DiskStore(it.root);
+  let isReplaced = false;
+  const state = await it.store.checkBlob(digest, async () => {
+    if (isReplaced) return;
+    isReplaced = true;
+    assertEquals(await other.checkBlob(digest), "corrupt");
+    await other.writeBlob(REPO, layer.descriptor, streamOf(layer.bytes));
+  });
+  assertEquals([isReplaced, state], [true, "intact"]);
+  assertEquals(await readAll(await it.store.openBlob(REPO, digest)), layer.bytes);
+});
+
+Deno.test("[91] DiskStore does not make a client wait for a check that proceeds slowly", async () => {
+  await using it = await openStore({ isHashing: true });
+  const gate = Promise.withResolvers<void>();
+  const slow = it.store.checkBlob(digest, () => gate.promise);
+  assertEquals(await it.store.statBlob(REPO, digest), layer.bytes.length);
+  gate.resolve();
+  assertEquals(await slow, "intact");
+});

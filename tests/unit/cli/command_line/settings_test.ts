@@ -99,8 +99,15 @@ Deno.test("parseConfigFile() parses YAML and JSON to the same configuration", ()
 for (
   const [what, text, message] of [
     ["an unknown field", "uptsream: x", 'uptsream is not a known field; did you mean "upstream"?'],
+    ["a field without its space", "hosts: {a.test: {password:hunter2}}", "hosts.a.test.password… is not a known field"],
+    ["a long field", `${"x".repeat(5000)}: 1`, `x.yaml: ${"x".repeat(40)}… is not a known field`],
+    [
+      "a field that is no name",
+      `hosts: {"a.test": {"ca-file\\u202e": x}}`,
+      "hosts.a.test.ca-file… is not a known field",
+    ],
     ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
-    ["a wrong type", "offline: maybe", "offline has the wrong type; expected boolean"],
+    ["a wrong type", "offline: maybe", "offline has the wrong type; write true or false"],
     ["text that is not YAML", "a: [", "Cannot read the configuration x.yaml"],
     ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
     ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],

@@ -1,6 +1,7 @@
-import { describeError, escapeControls } from "../../../../lib/cli/console/describe_error.ts";
+import { createWarning, describeError, escapeControls } from "../../../../lib/cli/console/describe_error.ts";
 import { CorruptError } from "../../../../lib/oci/error.ts";
 import { assertEquals } from "../../../support/assert.ts";
+import { createTestIo } from "../../../support/test_io.ts";
 
 const escaped: [string, string][] = [
   ["plain text, é, 日本, 🙂", "plain text, é, 日本, 🙂"],
@@ -15,4 +16,14 @@ for (const [text, expected] of escaped) {
 Deno.test("describeError() returns one line without control characters", () => {
   const error = new CorruptError('Cannot use "\u202egnp":\n  a name\u001b[31m');
   assertEquals(describeError(error), 'Cannot use "\\u202egnp": a name\\u001b[31m');
+});
+
+Deno.test("createWarning() colours a word that says the same without the colour", () => {
+  for (
+    const [isColored, text] of [[false, "crpe: warning: x\n"], [true, "crpe: \x1b[33mwarning:\x1b[0m x\n"]] as const
+  ) {
+    const io = createTestIo({ isColored });
+    createWarning(io)("x");
+    assertEquals(io.errText, text);
+  }
 });

@@ -1,4 +1,9 @@
-import { createProgress, formatProgressBar, formatProgressLine } from "../../../../lib/cli/console/progress.ts";
+import {
+  createProgress,
+  formatItem,
+  formatProgressBar,
+  formatProgressLine,
+} from "../../../../lib/cli/console/progress.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
@@ -17,6 +22,26 @@ for (const width of [5, 20, 60, 80, 300]) {
     assert(formatProgressBar(half, width).length <= width);
   });
 }
+
+const named = { ...half, label: "pull", item: "quay.io/prometheus/node-exporter:v1.8.2, 2 of 5" };
+for (
+  const [width, text] of [
+    [120, "[#####-----] pull quay.io/prometheus/node-exporter:v1.8.2, 2 of 5  50 MiB of 100 MiB, 10 MiB/s, 0:05 left"],
+    [90, "pull quay.io/prometheus/node-exporter:v1.8.2, 2 of 5  50 MiB of 100 MiB, 0:05 left"],
+    [40, "pull quay…  50 MiB of 100 MiB, 0:05 left"],
+    [12, "0:05 left"],
+  ] as const
+) {
+  Deno.test(`formatProgressBar() keeps the time left in ${width} columns`, () => {
+    const shown = formatProgressBar(named, width);
+    assert(shown.length <= width, shown);
+    assertEquals(shown.replace(/^\[#+-+\]/, "[#####-----]"), text.slice(0, width === 40 ? undefined : width));
+  });
+}
+
+Deno.test("formatItem() counts only where there are several", () => {
+  assertEquals([formatItem("a:1", 1, 1), formatItem("a:1", 2, 5)], ["a:1", "a:1, 2 of 5"]);
+});
 
 Deno.test("formatProgressBar() fills the bar in proportion to the bytes processed", () => {
   assertStringIncludes(formatProgressBar(half, 120), `[${"#".repeat(15)}${"-".repeat(15)}]`);

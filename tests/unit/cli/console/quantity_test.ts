@@ -1,4 +1,4 @@
-import { formatSize, formatTime, parseDuration, parseSize } from "../../../../lib/cli/console/quantity.ts";
+import { formatCount, formatSize, formatTime, parseDuration, parseSize } from "../../../../lib/cli/console/quantity.ts";
 import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
@@ -25,8 +25,10 @@ for (const text of ["", "5", "m", "5 m", "-5m", "5m!", "five minutes"]) {
 for (
   const [text, bytes] of [
     ["0", 0],
-    ["1048576", 1_048_576],
+    ["1048576B", 1_048_576],
     ["500M", 524_288_000],
+    ["20Gi", 21_474_836_480],
+    ["20GB", 20_000_000_000],
     ["20GiB", 21_474_836_480],
     ["1.5k", 1536],
     ["1KB", 1000],
@@ -40,6 +42,14 @@ for (const text of ["", "M", "-1M", "10X", "1,5G"]) {
   Deno.test(`parseSize() refuses ${JSON.stringify(text)}`, () => {
     assertThrows(() => parseSize(text, "--split"), UsageError, "--split");
   });
+}
+
+Deno.test("[97] parseSize() refuses a number without a unit, and proposes some", () => {
+  assertThrows(() => parseSize("20", "--cache-max"), UsageError, "it has no unit; write 20MiB, 20GiB or 20B");
+});
+
+for (const [count, text] of [[0, "0 blobs"], [1, "1 blob"], [2, "2 blobs"]] as const) {
+  Deno.test(`formatCount() writes ${text}`, () => assertEquals(formatCount(count, "blob"), text));
 }
 
 for (

@@ -3,6 +3,7 @@ import { PodCluster } from "../../../../lib/install/cluster/pod_cluster.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
 import { ApiServer } from "../../../support/cluster/api_server.ts";
+import { peerTest } from "../../../support/peers.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 
 const secret = (name: string, resourceVersion?: string) => ({
@@ -23,7 +24,7 @@ async function createAccount(ca = "") {
   return folder;
 }
 
-Deno.test("PodCluster trusts the CA of the service account, and no other", async () => {
+peerTest("PodCluster trusts the CA of the service account, and no other", ["openssl"], async () => {
   const certificate = await makeCertificate();
   await using api = new ApiServer(certificate);
   api.put({ apiVersion: "v1", kind: "Namespace", metadata: { name: "crpe" } }, "test");

@@ -1,5 +1,5 @@
 import { KubectlCluster } from "../../../../lib/install/handover/kubectl_cluster.ts";
-import { KubectlError } from "../../../../lib/install/handover/kubectl_error.ts";
+import { type KubectlCall, KubectlError } from "../../../../lib/install/handover/kubectl_error.ts";
 import { KubectlHandover } from "../../../../lib/install/handover/kubectl_handover.ts";
 import type { HandoverRequest } from "../../../../lib/install/handover/handover.ts";
 import { describeChanges } from "../../../../lib/install/handover/manifest_file.ts";
@@ -7,7 +7,7 @@ import type { KubePkg } from "../../../../lib/kubepkg/kubepkg.ts";
 import { packageObjects } from "../../../../lib/kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
 import { RefusedError } from "../../../../lib/oci/error.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
+import { assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { RecordedKubectl } from "../../../support/recorded_kubectl.ts";
 
@@ -198,4 +198,34 @@ Deno.test("KubectlHandover.prepare() fails if kubectl is missing or does not rea
   await handover.prepare();
   kubectl.answer = () => null;
   await assertRejects(() => handover.prepare(), KubectlError, "nothing was changed: kubectl is not on $PATH");
+});
+
+Deno.test("[95] the calls of one hand-over end together, although each takes its whole time limit", async () => {
+  let [now, longest] = [0, 0];
+  const before = make(["ConfigMap/a", "Secret/b", "Service/c", "CustomResourceDefinition/d"]);
+  // An API server that is slow, knows the new kinds late, and never deletes anything.
+  const runKubectl = ({ args, timeLimit }: KubectlCall) => {
+    longest = Math.max(longest, timeLimit);
+    now += timeLimit * 1000;
+    const stdout = args[0] === "get"
+      ? packageObjects(before).map(({ identity: { kind, name } }, i) => `v1 ${kind} shop ${i} <none> ${name}\n`).join(
+        "",
+      )
+      : "";
+    const isApply = args[0] === "apply" && !args.includes("--dry-run=server");
+    const stderr = isApply ? 'error: resource mapping not found: no matches for kind "X" in version "x.io/v1"' : "";
+    return Promise.resolve({ code: isApply && now > 1_000_000 ? 1 : 0, stdout, stderr });
+  };
+  const sleep = (milliseconds: number) => Promise.resolve(void (now += milliseconds));
+  const handover = new KubectlHandover(new KubectlCluster({ runKubectl, sleep, now: () => now }));
+  const { request } = createSite();
+  const plan = await handover.plan(
+    request(make(["CustomResourceDefinition/x", "ConfigMap/new"]), {
+      before: { place: { kubectl: true }, kubepkg: before, files: [] },
+    }),
+  );
+  const began = now;
+  await handover.apply(plan).catch((error) => assertStringIncludes(error.message, "kubectl"));
+  assertEquals(now - began <= (600 + 300 + 60) * 1000, true, `${(now - began) / 1000} s`);
+  assertGreater(now - began, longest * 1000);
 });

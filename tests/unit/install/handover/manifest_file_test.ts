@@ -9,6 +9,7 @@ import { formatYaml } from "../../../../lib/install/handover/yaml.ts";
 import { packageObjects } from "../../../../lib/kubepkg/package_objects.ts";
 import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { makeObject, makeRelease } from "../../../support/cluster/folder_site.ts";
+import { findPeer, peerTest } from "../../../support/peers.ts";
 
 const named = (name: string, namespace?: string) =>
   makeRelease([], { name, ...(namespace === undefined ? {} : { namespace }) });
@@ -145,21 +146,16 @@ Deno.test("formatYaml() writes a plain string only if every version of YAML read
   }
 });
 
-const PROBE = await new Deno.Command("python3", { args: ["-c", "import yaml"] }).output().catch(() => undefined);
-
-Deno.test({
-  name: "formatYaml() is read back unchanged by PyYAML, a reader of YAML 1.1",
-  ignore: PROBE?.success !== true,
-  async fn() {
-    const script = "import sys, json, yaml; json.dump(yaml.safe_load(sys.stdin.buffer.read().decode()), sys.stdout)";
-    const child = new Deno.Command("python3", { args: ["-c", script], stdin: "piped", stdout: "piped" }).spawn();
-    const writer = child.stdin.getWriter();
-    // PyYAML reads 1e21 as a string, because it expects a dot in a number with an exponent.
-    const value = { ...DEEP, numbers: [0, -1, 1.5, -0.5] };
-    await writer.write(new TextEncoder().encode(formatYaml(value)));
-    await writer.close();
-    assertEquals(JSON.parse(new TextDecoder().decode((await child.output()).stdout)), value);
-  },
+peerTest("formatYaml() is read back unchanged by PyYAML, a reader of YAML 1.1", ["PyYAML"], async () => {
+  const script = "import sys, json, yaml; json.dump(yaml.safe_load(sys.stdin.buffer.read().decode()), sys.stdout)";
+  const child = new Deno.Command(findPeer("python3")!, { args: ["-c", script], stdin: "piped", stdout: "piped" })
+    .spawn();
+  const writer = child.stdin.getWriter();
+  // PyYAML reads 1e21 as a string, because it expects a dot in a number with an exponent.
+  const value = { ...DEEP, numbers: [0, -1, 1.5, -0.5] };
+  await writer.write(new TextEncoder().encode(formatYaml(value)));
+  await writer.close();
+  assertEquals(JSON.parse(new TextDecoder().decode((await child.output()).stdout)), value);
 });
 
 Deno.test("formatYaml() is readable", () => {

@@ -4,9 +4,12 @@ import { sleepByTimer } from "../../../../lib/upstream/transport/retry.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
 import { startFaultUpstream } from "../../../support/fault_upstream.ts";
+import { peerTest } from "../../../support/peers.ts";
 import { createTestSource, PATH, REGISTRY, REPO } from "../../../support/upstream_source.ts";
 
-Deno.test("[20] UpstreamSource rejects a self-signed certificate with the reason, and never falls back to http", async () => {
+peerTest("[20] UpstreamSource rejects a self-signed certificate with the reason, and never falls back to http", [
+  "openssl",
+], async () => {
   const tls = await makeCertificate();
   await using upstream = startFaultUpstream({ tls });
   const image = upstream.addImage(PATH, "1");
@@ -37,24 +40,28 @@ Deno.test("[20] UpstreamSource rejects a self-signed certificate with the reason
 
 for (const isTrusted of [true, false]) {
   const what = isTrusted ? "trusted" : "untrusted";
-  Deno.test(`[20] UpstreamSource explains the error when a server uses a ${what} CA certificate`, async () => {
-    const tls = await makeCertificate({ isAuthority: true });
-    await using upstream = startFaultUpstream({ tls });
-    const clients: Deno.HttpClient[] = [];
-    const caCerts = isTrusted ? [tls.cert] : [];
-    const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts }], {
-      createHttpClient: (options) => {
-        const client = Deno.createHttpClient(options);
-        clients.push(client);
-        return client;
-      },
-    });
-    const { source } = createTestSource([], { endpointsOf });
-    const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
-    assertStringIncludes(error.message, `from ${upstream.host}: its certificate is a CA certificate (CA:TRUE)`);
-    assertStringIncludes(error.message, "basicConstraints=CA:FALSE");
-    for (const client of clients) client.close();
-  });
+  peerTest(
+    `[20] UpstreamSource explains the error when a server uses a ${what} CA certificate`,
+    ["openssl"],
+    async () => {
+      const tls = await makeCertificate({ isAuthority: true });
+      await using upstream = startFaultUpstream({ tls });
+      const clients: Deno.HttpClient[] = [];
+      const caCerts = isTrusted ? [tls.cert] : [];
+      const endpointsOf = createEndpointSelector([{ host: REGISTRY, url: upstream.url, caCerts }], {
+        createHttpClient: (options) => {
+          const client = Deno.createHttpClient(options);
+          clients.push(client);
+          return client;
+        },
+      });
+      const { source } = createTestSource([], { endpointsOf });
+      const error = await assertRejects(() => source.resolve(REPO, "1"), RegistryError);
+      assertStringIncludes(error.message, `from ${upstream.host}: its certificate is a CA certificate (CA:TRUE)`);
+      assertStringIncludes(error.message, "basicConstraints=CA:FALSE");
+      for (const client of clients) client.close();
+    },
+  );
 }
 
 Deno.test("UpstreamSource reports that a port does not speak TLS", async () => {

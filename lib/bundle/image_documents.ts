@@ -1,0 +1,58 @@
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { type Descriptor, isManifestType, MEDIA_TYPE, parseManifest } from "../oci/manifest.ts";
+import { parseReference, type Reference } from "../oci/reference.ts";
+
+/** An image that the `index.json` of an archive lists. */
+export interface ListedImage {
+  readonly digest: Digest;
+  /** Its name; absent if the archive gives none, or only a tag. */
+  readonly reference?: Reference;
+  readonly tag?: string;
+}
+
+/** An image that the `manifest.json` of docker lists. */
+export interface DockerImage {
+  /** The name of the config's file in the archive. */
+  readonly config: string;
+  /** The names of the layers' files in the archive. */
+  readonly layers: readonly string[];
+  readonly references: readonly Reference[];
+}
+
+/** Limits of the documents of an image archive. */
+export const ARCHIVE_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 32, maxValues: 1_000_000 };
+
+/** Parses the `index.json` of an archive. @throws {CorruptError} when it is not an index */
+export function parseArchiveIndex(bytes: Uint8Array, what: string): ListedImage[] {
+  const index = parseManifest(bytes, MEDIA_TYPE.ociIndex);
+  if (index.kind !== "index") throw new CorruptError(`Cannot use index.json of ${what}: it is not an index`);
+  return index.manifests.filter(({ mediaType }) => isManifestType(mediaType)).map(readName);
+}
+
+// containerd gives the full name in an annotation of its own. `ref.name` is a tag, or with podman the full name.
+function readName({ digest, annotations = {} }: Descriptor): ListedImage {
+  const [full, short] = [annotations["io.containerd.image.name"], annotations["org.opencontainers.image.ref.name"]];
+  const name = full ?? (short !== undefined && /[/:]/.test(short) ? short : undefined);
+  if (name !== undefined) return { digest, reference: parseReference(name) };
+  return short === undefined ? { digest } : { digest, tag: short };
+}
+
+/** Parses the `manifest.json` of a `docker save` archive. @throws {CorruptError} when it is not valid */
+export function parseDockerManifest(bytes: Uint8Array, what: string): DockerImage[] {
+  const json = parseJson(bytes, `manifest.json of ${what}`, ARCHIVE_LIMITS);
+  const refuse = (reason: string) => new CorruptError(`Cannot use manifest.json of ${what}: ${reason}`);
+  if (!Array.isArray(json)) throw refuse("it is not a list");
+  return json.map((entry: unknown) => {
+    const { Config: config, Layers: layers = null, RepoTags: tags = null } = isJsonObject(entry) ? entry : {};
+    if (typeof config !== "string" || !isTextList(layers ?? [])) throw refuse("an image has no config or no layers");
+    if (!isTextList(tags ?? [])) throw refuse("the names of an image are not a list");
+    const names = (tags ?? []) as readonly string[];
+    return { config, layers: (layers ?? []) as readonly string[], references: names.map(parseReference) };
+  });
+}
+
+function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((it) => typeof it === "string");
+}

@@ -1,0 +1,96 @@
+import { decompress } from "../archive/decompress.ts";
+import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
+import { TarReader } from "../archive/tar_reader.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
+import { streamFile } from "../bytes/file_stream.ts";
+import { listFolder } from "../files/read_if_present.ts";
+import { CorruptError } from "../oci/error.ts";
+
+/** A file of an image archive, open for reading. */
+export interface ImageEntry {
+  /** `blobs/sha256/…`, `manifest.json` */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Opens the content, which can be read once. */
+  open(): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** The files of an image archive, or of the folder of an image layout, in their order. */
+export interface ImageEntries {
+  /** Symbolic links by their names, with their targets; those that were read so far. */
+  readonly links: ReadonlyMap<string, string>;
+  /** Opens the next file, and skips the rest of the previous one. */
+  next(): Promise<ImageEntry | undefined>;
+  /** Stops reading early. */
+  cancel(reason?: unknown): Promise<void>;
+}
+
+const CHUNK_BYTES = 1024 * 1024;
+const MAX_LINKS = 10_000;
+// `blobs/sha256/<hash>` is the deepest file of a layout.
+const MAX_DEPTH = 3;
+
+/**
+ * Opens an image archive: a tar, also compressed with gzip or zstd.
+ *
+ * @param what name of the file in errors
+ * @throws {CorruptError} when the file is not a tar
+ */
+export async function openImageEntries(source: BundleSource, what: string): Promise<ImageEntries> {
+  const { reader } = await decompress(source, what);
+  const links = new Map<string, string>();
+  if (!isTarHead(await reader.peek(BLOCK_BYTES))) {
+    const error = new CorruptError(`Cannot read ${what}: it is not an image archive (not a tar, also not compressed)`);
+    await reader.cancel(error);
+    throw error;
+  }
+  // docker and podman write a layer that two images have once, and a link for the other one.
+  const tar = new TarReader(reader, what, {
+    onLink: (name, target) => {
+      if (links.size === MAX_LINKS) throw new CorruptError(`Cannot read ${what}: it has more than ${MAX_LINKS} links`);
+      links.set(name, target);
+    },
+  });
+  return {
+    links,
+    next: async () => {
+      const entry = await tar.next();
+      if (entry === undefined) return undefined;
+      const { name, size, read } = entry;
+      const body = () =>
+        new ReadableStream<Uint8Array>({
+          async pull(controller) {
+            const piece = await read(CHUNK_BYTES);
+            if (piece === undefined) controller.close();
+            else controller.enqueue(piece);
+          },
+        }, { highWaterMark: 0 });
+      return { name, size, open: () => Promise.resolve(body()) };
+    },
+    cancel: (reason) => tar.cancel(reason),
+  };
+}
+
+/** Opens the folder of an OCI image layout (`skopeo copy … oci:DIR`). */
+export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
+  const files: string[] = [];
+  const list = async (prefix: string, depth: number) => {
+    for (const { name, isDirectory, isFile } of await listFolder(`${folder}/${prefix}`) ?? []) {
+      if (isFile) files.push(`${prefix}${name}`);
+      else if (isDirectory && depth < MAX_DEPTH) await list(`${prefix}${name}/`, depth + 1);
+    }
+  };
+  await list("", 1);
+  files.sort();
+  return {
+    links: new Map(),
+    next: async () => {
+      const name = files.shift();
+      if (name === undefined) return undefined;
+      const { size } = await Deno.stat(`${folder}/${name}`);
+      return { name, size, open: async () => streamFile(await Deno.open(`${folder}/${name}`), size) };
+    },
+    cancel: () => Promise.resolve(),
+  };
+}

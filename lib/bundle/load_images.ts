@@ -1,0 +1,291 @@
+import { detectCompression } from "../archive/decompress.ts";
+import { readSmallBlob } from "../content/read_small_blob.ts";
+import type { ContentStore } from "../content/source.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
+import { computeDigest, type Digest } from "../oci/digest.ts";
+import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { parseBlobEntryName } from "./entry_names.ts";
+import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
+import type { ImageEntries, ImageEntry } from "./image_entries.ts";
+import { readGraph } from "./image_graph.ts";
+
+/** Options of `loadImages`. */
+export interface LoadOptions {
+  /** Name of the file in errors. */
+  readonly what: string;
+  /** The name of the image, for an archive with one image. Its tag may be left out if the archive has one. */
+  readonly name?: Reference | undefined;
+  /**
+   * Stores content of the same store before a repository links to it, and returns its digest.
+   *
+   * @throws {DigestMismatchError} when it does not have the expected digest
+   */
+  readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
+  /** Receives the number of bytes read so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** An image that was loaded. */
+export interface LoadedImage {
+  readonly reference: string;
+  readonly digest: Digest;
+  /** Size of all its content, in bytes. */
+  readonly size: number;
+}
+
+interface FoundBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly compression: ReturnType<typeof detectCompression>;
+}
+
+interface NamedImage {
+  readonly reference: Reference;
+  readonly digest: Digest;
+}
+
+const MAX_FILES = 100_000;
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+const MAX_LINK_STEPS = 8;
+const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json|.*\/(?:VERSION|json|repositories))$/;
+// What docker, podman, and tools built on go-containerregistry name the configs and layers.
+const CONTENT =
+  /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
+
+/**
+ * Loads the images of an archive into a store: what `docker save`, `podman save`, `ctr image export` and skopeo write, and
+ * bundles. An image is tagged after all its content is stored. The caller holds a write lease.
+ *
+ * @throws {CorruptError} when the archive is not valid
+ * @throws {IncompleteError} when it does not have all content of an image, and neither does the store
+ */
+export async function loadImages(
+  entries: ImageEntries,
+  store: ContentStore,
+  options: LoadOptions,
+): Promise<LoadedImage[]> {
+  const archive = new ArchiveContent(entries, store, options);
+  try {
+    await archive.readAll();
+  } catch (error) {
+    await entries.cancel(error);
+    throw error;
+  }
+  const loaded: LoadedImage[] = [];
+  for (const image of await archive.listImages()) loaded.push(await storeImage(image, store, options.what));
+  return loaded;
+}
+
+class ArchiveContent {
+  readonly #entries: ImageEntries;
+  readonly #store: ContentStore;
+  readonly #options: LoadOptions;
+  readonly #blobs = new Map<string, FoundBlob>();
+  readonly #documents = new Map<string, Uint8Array>();
+  #files = 0;
+  #bytes = 0;
+
+  constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
+    this.#entries = entries;
+    this.#store = store;
+    this.#options = options;
+  }
+
+  async readAll(): Promise<void> {
+    for (let entry = await this.#entries.next(); entry !== undefined; entry = await this.#entries.next()) {
+      if (++this.#files > MAX_FILES) throw this.#refuse(`it has more than ${MAX_FILES} files`);
+      const { name, size } = entry;
+      if (name === "index.json" || name === "manifest.json") {
+        if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
+        this.#documents.set(name, await readBytes(entry));
+      } else if (!UNUSED.test(name)) await this.#addContent(entry);
+      this.#advance(0);
+    }
+    if (this.#documents.size === 0) {
+      throw this.#refuse("it has no index.json and no manifest.json: it is no image archive");
+    }
+  }
+
+  async #addContent(entry: ImageEntry): Promise<void> {
+    const { name, size } = entry;
+    const expected = parseBlobEntryName(name);
+    if (name.startsWith("pieces/")) throw this.#refuse("it is a part of a split bundle, which crpe import reads");
+    if (expected === undefined && !CONTENT.test(name)) {
+      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`);
+    }
+    if (expected !== undefined && await this.#store.statBlob("", expected) === size) {
+      this.#blobs.set(name, { digest: expected, size, compression: detectCompression(await readHead(entry)) });
+      return this.#advance(size);
+    }
+    let head = new Uint8Array(0);
+    const watch = new TransformStream<Uint8Array, Uint8Array>({
+      transform: (chunk, controller) => {
+        if (head.length === 0) head = chunk.slice(0, 4);
+        this.#advance(chunk.length);
+        controller.enqueue(chunk);
+      },
+    });
+    try {
+      const digest = await this.#options.addBlob((await entry.open()).pipeThrough(watch), expected);
+      this.#blobs.set(name, { digest, size, compression: detectCompression(head) });
+    } catch (cause) {
+      if (!(cause instanceof DigestMismatchError)) throw cause;
+      throw new CorruptError(`Cannot load ${this.#options.what}: ${name} is damaged: ${cause.message}`, { cause });
+    }
+  }
+
+  /** The images with their names. */
+  async listImages(): Promise<NamedImage[]> {
+    const { what } = this.#options;
+    const index = this.#documents.get("index.json");
+    const docker = this.#documents.get("manifest.json");
+    const listed = index === undefined ? [] : parseArchiveIndex(index, what);
+    const named = this.#applyName(listed);
+    if (named.length > 0) return named;
+    const images: NamedImage[] = [];
+    const described = docker === undefined ? [] : parseDockerManifest(docker, what);
+    const { name } = this.#options;
+    if (name !== undefined && described.length > 1) throw this.#refuseName(described.length);
+    for (const image of described) {
+      const references = name === undefined ? image.references : [withTag(name, image.references[0]?.tag)];
+      if (references.length === 0) continue;
+      const digest = await this.#addManifest(image);
+      images.push(...references.map((reference) => ({ reference: withTag(reference, undefined), digest })));
+    }
+    if (images.length > 0) return images;
+    const tag = listed.find((it) => it.tag !== undefined)?.tag;
+    throw new Error(
+      `Cannot load ${what}: it names no image${tag === undefined ? "" : `, only the tag ${tag}`}; ` +
+        "give the name with --name, such as --name registry.example/team/app",
+    );
+  }
+
+  #applyName(listed: ReturnType<typeof parseArchiveIndex>): NamedImage[] {
+    const { name } = this.#options;
+    if (name === undefined) {
+      return listed.flatMap(({ digest, reference }) => {
+        return reference === undefined ? [] : [{ digest, reference: withTag(reference, undefined) }];
+      });
+    }
+    if (listed.length > 1) throw this.#refuseName(listed.length);
+    return listed.map(({ digest, tag, reference }) => ({ digest, reference: withTag(name, tag ?? reference?.tag) }));
+  }
+
+  // The archives of docker before 25, and those of podman, have no manifests: an OCI manifest is made of the config and
+  // the layers, as they are.
+  async #addManifest({ config, layers }: DockerImage): Promise<Digest> {
+    const configBlob = this.#find(config);
+    const bytes = await readSmallBlob(this.#store, "", { digest: configBlob.digest, limit: MAX_CONFIG_BYTES });
+    if (bytes === undefined) throw this.#refuse(`the config ${config} is missing in the store`);
+    const json = parseJson(bytes, `${config} of ${this.#options.what}`, ARCHIVE_LIMITS);
+    const diffIds: unknown = isJsonObject(json) && isJsonObject(json.rootfs) ? json.rootfs.diff_ids : undefined;
+    if (!Array.isArray(diffIds) || diffIds.length !== layers.length) {
+      throw this.#refuse(`the config ${config} does not have the ${layers.length} layers of its image`);
+    }
+    const found = layers.map((layer, i) => {
+      const blob = this.#find(layer);
+      if (blob.compression === "none" && blob.digest !== diffIds[i]) {
+        throw this.#refuse(
+          `the layer ${layer} is damaged: its digest is ${blob.digest}, the config says ${diffIds[i]}`,
+        );
+      }
+      const suffix = blob.compression === "none" ? "" : `+${blob.compression}`;
+      return { mediaType: `${LAYER_TYPE}${suffix}`, digest: blob.digest, size: blob.size };
+    });
+    const document = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPE.ociManifest,
+      config: { mediaType: CONFIG_TYPE, digest: configBlob.digest, size: configBlob.size },
+      layers: found,
+    };
+    const manifest = new TextEncoder().encode(JSON.stringify(document));
+    return await this.#options.addBlob(new Blob([manifest]).stream(), computeDigest(manifest));
+  }
+
+  #find(name: string): FoundBlob {
+    let at = name;
+    for (let steps = 0; steps < MAX_LINK_STEPS; steps++) {
+      const blob = this.#blobs.get(at);
+      if (blob !== undefined) return blob;
+      const target = this.#entries.links.get(at);
+      if (target === undefined) break;
+      at = resolvePath(at, target);
+    }
+    throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is missing`);
+  }
+
+  #advance(bytes: number): void {
+    this.#bytes += bytes;
+    this.#options.onProgress?.(this.#bytes);
+  }
+
+  #refuse(reason: string): CorruptError {
+    return new CorruptError(`Cannot load ${this.#options.what}: ${reason}`);
+  }
+
+  #refuseName(count: number): Error {
+    return new Error(`Cannot load ${this.#options.what}: it has ${count} images, so that --name cannot name them`);
+  }
+}
+
+async function storeImage({ reference, digest }: NamedImage, store: ContentStore, what: string): Promise<LoadedImage> {
+  const [name, repository] = [formatReference(reference), repositoryOf(reference)];
+  const missing = new Set<Digest>();
+  const { manifests } = await readGraph({ reference, name, digest }, {
+    what,
+    readManifest: (_, it) => readSmallBlob(store, "", { digest: it, limit: MAX_MANIFEST_BYTES }),
+    statBlob: (it) => store.statBlob("", it),
+  }, missing);
+  if (missing.size > 0) {
+    throw new IncompleteError(
+      `Cannot load ${name}: ${what} does not have all its content; missing: ${[...missing].slice(0, 3).join(", ")}`,
+      [...missing],
+    );
+  }
+  const sizes = new Map<Digest, number>();
+  for (const { descriptor, bytes } of manifests) {
+    await store.writeManifest(repository, descriptor, bytes);
+    sizes.set(descriptor.digest, descriptor.size);
+    for (const blob of contentOf(bytes, descriptor)) sizes.set(blob.digest, blob.size);
+  }
+  if (reference.tag !== undefined) await store.tag(repository, reference.tag, digest);
+  return { reference: name, digest, size: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+}
+
+function contentOf(bytes: Uint8Array, { mediaType }: Descriptor): readonly Descriptor[] {
+  const manifest = parseManifest(bytes, mediaType);
+  return manifest.kind === "index" ? [] : successorsOf(manifest);
+}
+
+function withTag({ host, path, tag, digest }: Reference, other: string | undefined): Reference {
+  if (tag === undefined && other === undefined && digest !== undefined) return { host, path, digest };
+  return { host, path, tag: tag ?? other ?? "latest" };
+}
+
+async function readBytes(entry: ImageEntry): Promise<Uint8Array> {
+  return new Uint8Array(
+    await new Response(await entry.open() as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
+  );
+}
+
+async function readHead(entry: ImageEntry): Promise<Uint8Array> {
+  const reader = (await entry.open()).getReader();
+  const { value } = await reader.read();
+  await reader.cancel();
+  return value?.slice(0, 4) ?? new Uint8Array(0);
+}
+
+// `a/layer.tar` with the target `../b/layer.tar` is `b/layer.tar`.
+function resolvePath(from: string, target: string): string {
+  const parts = from.split("/").slice(0, -1);
+  for (const part of target.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && part !== "") parts.push(part);
+  }
+  return parts.join("/");
+}

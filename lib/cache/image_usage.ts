@@ -1,0 +1,45 @@
+import type { Digest } from "../oci/digest.ts";
+import { ManifestReader } from "../store/manifest_reader.ts";
+import { listBlobSizes } from "../store/store_scan.ts";
+import { listEvictableImages } from "./evictable_images.ts";
+
+/** The disk space of one image. */
+export interface ImageUsage {
+  /** Its tags; empty for an image without one. */
+  readonly references: readonly string[];
+  readonly digest: Digest;
+  /** Bytes of all its content in the store. */
+  readonly size: number;
+  /** Bytes that no other image has: what removing it frees. */
+  readonly unique: number;
+}
+
+/** The disk space of a store. */
+export interface StoreUsage {
+  /** The largest first. */
+  readonly images: readonly ImageUsage[];
+  /** Bytes of all blobs. */
+  readonly total: number;
+  /** Bytes of blobs that no image has. */
+  readonly unreferenced: number;
+}
+
+/** Measures what each image of a store takes, and shares with others. @param root the data folder */
+export async function measureUsage(root: string): Promise<StoreUsage> {
+  const sizes = await listBlobSizes(root);
+  const reader = new ManifestReader(root);
+  const images = await listEvictableImages(root, (digest) => reader.read(digest), sizes);
+  const users = new Map<Digest, number>();
+  for (const { digests } of images) for (const digest of digests) users.set(digest, (users.get(digest) ?? 0) + 1);
+  const sumOf = (digests: Iterable<Digest>) => [...digests].reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0);
+  return {
+    images: images.map(({ root: digest, tags, digests }) => ({
+      references: tags.map(({ repo, tag }) => `${repo}:${tag}`).sort(),
+      digest,
+      size: sumOf(digests),
+      unique: sumOf([...digests].filter((it) => users.get(it) === 1)),
+    })).sort((a, b) => b.size - a.size || (a.digest < b.digest ? -1 : 1)),
+    total: sumOf(sizes.keys()),
+    unreferenced: sumOf([...sizes.keys()].filter((digest) => !users.has(digest))),
+  };
+}

@@ -1,0 +1,78 @@
+/** An example: a command line, and what it does. */
+export type Example = readonly [line: string, purpose: string];
+
+const K3S = "--manifests-dir=/var/lib/rancher/k3s/server/manifests";
+
+/** The examples of each command, by its full name. */
+const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
+  registry: [
+    ["crpe registry --data=/srv/crpe --cache-max=20GiB", "serve, and keep at most 20 GiB"],
+    ["crpe registry --upstream=registry.lan=http://192.168.1.5:5000", "pull through from one registry only"],
+  ],
+  agent: [[`crpe agent --data=/srv/crpe ${K3S}`, "accept bundles, and hand their manifests to k3s"]],
+  pull: [
+    ["crpe pull nginx:1.27", "pull an image for all its platforms"],
+    ["crpe pull quay.io/prometheus/node-exporter:v1.8.2 --platform=linux/arm64", "pull it for one platform"],
+  ],
+  pack: [
+    ["crpe pack line4.json --platform=linux/arm64", "pack a release into line4@1.0.0.tgz"],
+    ["crpe pack deploy/ --name=web --version=1.2.0", "pack a folder of Kubernetes objects"],
+    ["crpe pack line4.json --have=have.json --split=3900MiB", "leave out what the site has, for a FAT stick"],
+  ],
+  inspect: [["crpe inspect line4@1.0.0.tgz", "show the images and manifests of a bundle"]],
+  verify: [
+    ["crpe verify line4@1.0.0.tgz", "hash a bundle again"],
+    ["crpe verify --repair --from line4@1.0.0.tgz", "heal the store from a bundle"],
+  ],
+  import: [
+    ["crpe import line4@1.0.0.tgz --dry-run", "show what an import would do"],
+    [`crpe import line4@1.0.0.tgz ${K3S}`, "import, and hand the manifests to k3s"],
+    ["ssh desk cat line4@1.0.0.tgz | crpe import -", "import standard input"],
+  ],
+  push: [
+    ["crpe push line4@1.0.0.tgz --to=https://192.168.1.20:36060 --token-file=token", "send only the missing blobs"],
+  ],
+  inventory: [["crpe inventory --data=/srv/crpe > have.json", "list what the site has, for crpe pack --have"]],
+  gc: [
+    ["crpe gc --dry-run", "show what would be removed"],
+    ["crpe gc --untagged", "also remove what no tag refers to"],
+  ],
+  images: [["crpe images --data=/srv/crpe", "list the images of a data folder"]],
+  "images rm": [["crpe images rm nginx:1.27 --dry-run", "show what the removal of an image would free"]],
+  "images du": [["crpe images du", "show which images use the disk"]],
+  "images pin": [["crpe images pin registry.lan/line4/hmi:2.0", "never evict an image"]],
+  "images unpin": [["crpe images unpin registry.lan/line4/hmi:2.0", "let it be evicted again"]],
+  load: [
+    ["crpe load images.tar", "load what docker save wrote"],
+    ["docker save nginx:1.27 | crpe load -", "load standard input"],
+  ],
+  save: [["crpe save nginx:1.27 redis:7 -o images.tar", "write two images for docker load"]],
+  packages: [["crpe packages --data=/srv/crpe", "list the installed packages"]],
+  "packages history": [["crpe packages history line4", "list the versions that a rollback can choose"]],
+  "packages status": [["crpe packages status line4 --wait=2m", "wait until the cluster has applied it"]],
+  "packages rollback": [["crpe packages rollback line4 --to=1.0.0", "install an earlier version again"]],
+  "packages remove": [["crpe packages remove line4 --dry-run", "list what would be deleted and kept"]],
+  nodes: [
+    ["crpe nodes", "ask the local network"],
+    ["crpe nodes 192.168.1.20:36060", "ask one agent"],
+  ],
+  version: [["crpe version --json", "print version, commit and runtime as JSON"]],
+  "mirror-config": [
+    ["crpe mirror-config k3s --to=http://192.168.1.20:6060 --write", "let a k3s node pull from crpe"],
+    ["crpe mirror-config docker", "print the configuration, change nothing"],
+  ],
+  doctor: [
+    ["crpe doctor", "check this machine"],
+    ["crpe doctor registry.lan/team/web:1.0 --offline", "find out why an image cannot be pulled"],
+  ],
+  status: [
+    ["crpe status", "ask the registry on this machine"],
+    ["crpe status http://192.168.1.20:36060 --watch", "follow an agent"],
+  ],
+  completion: [["source <(crpe completion bash)", "complete crpe in this shell"]],
+};
+
+/** Returns the examples of a command. @param name its full name: `packages history` */
+export function examplesOf(name: string): readonly Example[] {
+  return EXAMPLES[name] ?? [];
+}

@@ -1,0 +1,58 @@
+import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
+import { RefusedError } from "../../oci/error.ts";
+import { formatReference, repositoryOf } from "../../oci/reference.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { forgetImages } from "../../store/forget_images.ts";
+import { collectGarbage } from "../../store/gc.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning, describeError } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { runSeveral } from "../console/several.ts";
+import { readReference } from "./pull.ts";
+
+/** `crpe images rm` */
+export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
+  invocation.arguments.forEach(readReference);
+  let removed = 0;
+  const run = async (name: string) => {
+    const reference = await removeOne(name, data, dryRun);
+    removed++;
+    if (!asJson) io.out(`${dryRun ? "would remove" : "removed"} ${reference}\n`);
+    return [{ reference, removed: !dryRun }];
+  };
+  const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  if (dryRun || removed === 0) return status;
+  try {
+    const { bytes } = await collectGarbage(data, { readKeep: () => collectKeptDigests(data) });
+    if (!asJson) io.out(`${formatSize(bytes)} freed\n`);
+  } catch (error) {
+    createWarning(io)(`the space is not freed yet: ${describeError(error)}; crpe gc does it`);
+  }
+  return status;
+}
+
+/** @returns the full reference of the image */
+async function removeOne(name: string, data: string, dryRun: boolean): Promise<string> {
+  const wanted = readReference(name);
+  const isByDigest = wanted.tag === undefined && wanted.digest !== undefined;
+  const reference = isByDigest ? wanted : { host: wanted.host, path: wanted.path, tag: wanted.tag ?? "latest" };
+  const [full, repository] = [formatReference(reference), repositoryOf(reference)];
+  const store = new DiskStore(data, { isReadOnly: true });
+  const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
+  if (found === undefined || wanted.digest !== undefined && found.digest !== wanted.digest) {
+    const tags = (await store.listTags(repository, { limit: 10 }))?.tags ?? [];
+    const others = tags.length === 0 ? "" : `; it has the tags ${tags.join(", ")} of ${repository}`;
+    throw new Error(`Cannot remove ${full}: the store does not have it${others}`);
+  }
+  const user = await findImageUser(data, reference, found.digest);
+  if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
+  if (dryRun) return full;
+  using _lease = await takeWriteLease(data);
+  await forgetImages(data, [{ repository, tag: reference.tag, digest: found.digest }], await collectKeptDigests(data));
+  return full;
+}

@@ -1,0 +1,58 @@
+import { type ImageEntries, openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
+import { loadImages } from "../../bundle/load_images.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { parseReference } from "../../oci/reference.ts";
+import { addBlob } from "../../store/add_blob.ts";
+import { sweepStale } from "../../store/data_folder.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { runSeveral } from "../console/several.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { readReference } from "./pull.ts";
+
+/** `crpe load` */
+export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
+  const files = invocation.arguments;
+  const given = invocation.flag("name");
+  const name = given === undefined ? undefined : readReference(given);
+  if (name !== undefined && files.length > 1) throw new UsageError("Cannot use --name with several files");
+  const { data } = await readSettings(invocation, io);
+  const asJson = invocation.isSet("json");
+  using _lease = await takeWriteLease(data);
+  await sweepStale(data);
+  // A load is also a way to replace corrupt content, so what the store has is hashed.
+  const store = new DiskStore(data, { warn: createWarning(io), isHashing: true });
+  const run = async (where: string) => {
+    const progress = createProgress(io, "load", { quiet: invocation.isSet("quiet") });
+    const options = {
+      what: nameOfBundle(where),
+      name,
+      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
+      onProgress: (bytes: number) => progress.update(bytes),
+    };
+    const loaded = await loadImages(await openEntries(where, io), store, options).finally(() => progress.finish());
+    if (!asJson) {
+      for (const { reference, digest, size } of loaded) {
+        io.out(`${withDigest(reference, digest)}  ${formatSize(size)}\n`);
+      }
+    }
+    return loaded;
+  };
+  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+async function openEntries(where: string, io: Io): Promise<ImageEntries> {
+  if (where !== "-" && (await Deno.stat(where)).isDirectory) return await openLayoutFolder(where);
+  return await openImageEntries(await openBundle(where, io), nameOfBundle(where));
+}
+
+function withDigest(reference: string, digest: string): string {
+  return parseReference(reference).digest === undefined ? `${reference}@${digest}` : reference;
+}

@@ -1,0 +1,117 @@
+import { PackageRecords } from "../../install/package_records.ts";
+import { formatParts, type PendingPackage } from "../../install/pending_packages.ts";
+import { measurePending, type PendingProgress } from "../../install/pending_progress.ts";
+import { absentIfBroken } from "../../install/records/record_file.ts";
+import { endStalePending } from "../../install/stale_pending.ts";
+import {
+  formatFullPackageId,
+  formatPackageId,
+  formatRelease,
+  type PackageId,
+  packageIdOf,
+  parsePackageId,
+} from "../../kubepkg/package_id.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readPendingTtl } from "../command_line/pending_ttl.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson, formatTable } from "../console/table.ts";
+
+/** `crpe packages --pending` */
+export async function runPendingPackages(data: string, invocation: Invocation, io: Io): Promise<number> {
+  const { pending: records } = new PackageRecords(data);
+  const store = new DiskStore(data, { isReadOnly: true });
+  const { pending, problems } = await records.scan();
+  const warn = createWarning(io);
+  for (const { message } of problems) warn(message);
+  const found = await Promise.all(pending.map(async (it) => {
+    const activity = await records.readActivity(it) ?? 0;
+    return { pending: it, progress: await measurePending(it, store), since: new Date(activity).toISOString() };
+  }));
+  if (invocation.isSet("json")) {
+    io.out(formatJson(found.map(({ pending: { kubepkg, part }, progress: { received, size, missingParts }, since }) => {
+      const { name, namespace } = packageIdOf(kubepkg);
+      const parts = part && { id: part.id, count: part.count, received: part.received, missing: missingParts };
+      return { name, namespace, version: kubepkg.spec.version, received, size, parts, lastActivity: since };
+    })));
+    return 0;
+  }
+  const rows = found.map(({ pending: { kubepkg, part }, progress, since }) => [
+    kubepkg.metadata.name,
+    kubepkg.spec.version,
+    kubepkg.metadata.namespace,
+    formatReceived(progress),
+    part === undefined ? "a push" : `${part.received.length} of ${part.count} parts`,
+    `${since.slice(0, 16).replace("T", " ")} UTC`,
+  ]);
+  io.out(formatTable(["PACKAGE", "VERSION", "NAMESPACE", "RECEIVED", "FROM", "LAST ACTIVITY"], rows));
+  return 0;
+}
+
+function formatReceived({ received, size }: PendingProgress): string {
+  return `${formatSize(received)} of ${formatSize(size)}`;
+}
+
+/**
+ * Finds a pending package by `NAME` or `NAMESPACE/NAME`; also one whose record cannot be read.
+ *
+ * @throws {Error} when it is pending in several namespaces
+ */
+export async function findPendingPackage(records: PackageRecords, text: string): Promise<PackageId | undefined> {
+  const selector = parsePackageId(text);
+  const found: PackageId[] = [];
+  for (const id of await records.listIds()) {
+    if (id.name !== selector?.name || (selector.namespace ?? id.namespace) !== id.namespace) continue;
+    const isPending = await records.pending.read(id).then((it) => it !== undefined, (error) => {
+      absentIfBroken(error);
+      return true;
+    });
+    if (isPending) found.push(id);
+  }
+  if (found.length <= 1) return found[0];
+  const names = found.map(formatFullPackageId).join(", ");
+  throw new Error(
+    `Cannot use the package ${JSON.stringify(text)}: it is pending in ${found.length} namespaces; name one of ${names}`,
+  );
+}
+
+/** `crpe packages remove --pending`: ends a pending package, and removes what was received of it. */
+export async function endPending(
+  id: PackageId,
+  { records, data, invocation, io }: { records: PackageRecords; data: string; invocation: Invocation; io: Io },
+): Promise<number> {
+  const dryRun = invocation.isSet("dry-run");
+  using _lease = dryRun ? undefined : await takeWriteLease(data);
+  using _lock = dryRun ? undefined : await records.lock();
+  const pending = await records.pending.read(id).catch(absentIfBroken);
+  const progress = pending && await measurePending(pending, new DiskStore(data, { isReadOnly: true }));
+  if (!dryRun) await records.pending.remove(id);
+  const version = pending?.kubepkg.spec.version;
+  if (invocation.isSet("json")) {
+    const { name, namespace } = id;
+    io.out(formatJson({ name, namespace, version, pending: true, dryRun, removed: !dryRun }));
+    return 0;
+  }
+  io.out(`${dryRun ? "would end" : "ended"} ${describePending(id, pending, progress)}\n`);
+  if (!dryRun) io.out("  crpe gc frees the space of its blobs\n");
+  return 0;
+}
+
+function describePending(id: PackageId, pending?: PendingPackage, progress?: PendingProgress): string {
+  if (pending === undefined || progress === undefined) {
+    return `the pending release of ${formatPackageId(id)}, whose record is damaged`;
+  }
+  const missing = progress.missingParts;
+  const parts = missing === undefined || missing.length === 0 ? "" : `, ${formatParts(missing)} missing`;
+  return `the pending release ${formatRelease(pending.kubepkg)}: ${formatReceived(progress)} received${parts}`;
+}
+
+/** Ends the pending packages that are older than `--pending-ttl`. @returns their releases */
+export async function endStale(records: PackageRecords, invocation: Invocation): Promise<readonly string[]> {
+  const ttl = readPendingTtl(invocation);
+  const ended = await endStalePending(records, { ttl, dryRun: invocation.isSet("dry-run") });
+  return ended.map(({ kubepkg }) => formatRelease(kubepkg));
+}

@@ -1,0 +1,71 @@
+import { readHeldImage } from "../../bundle/held_images.ts";
+import { type ImageArchive, planImageArchive } from "../../bundle/image_archive.ts";
+import type { ImageGraph } from "../../bundle/image_graph.ts";
+import type { BundleOutput } from "../../bundle/write_bundle.ts";
+import { createSink, writeBundleFile } from "../../bundle/write_bundle_file.ts";
+import { formatPlatform } from "../../oci/platform.ts";
+import { formatReference } from "../../oci/reference.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress, type Progress } from "../console/progress.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { readReference } from "./pull.ts";
+
+/** `crpe save` */
+export async function runSave(invocation: Invocation, io: Io): Promise<number> {
+  const path = invocation.flag("output");
+  if (path === undefined) {
+    throw new UsageError("Cannot save without -o FILE: name the archive, or - for standard output");
+  }
+  const references = invocation.arguments.map(readReference);
+  const { data, platforms } = await readSettings(invocation, io);
+  using _lease = await takeWriteLease(data);
+  const store = new DiskStore(data, { warn: createWarning(io) });
+  const graphs = new Map<string, ImageGraph>();
+  for (const wanted of references) {
+    const graph = await readHeldImage(named(wanted), store, "save");
+    graphs.set(formatReference(graph.reference), graph);
+  }
+  const archive = planImageArchive([...graphs.values()], store, platforms ?? "all");
+  const [skipped] = archive.skipped;
+  if (skipped !== undefined) {
+    const wanted = platforms?.map(formatPlatform).join(", ");
+    throw new Error(
+      `Cannot save ${skipped}: the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`,
+    );
+  }
+  const progress = createProgress(io, "save", { quiet: invocation.isSet("quiet") });
+  await writeArchive(archive, path, progress).finally(() => progress.finish());
+  const result = { file: path, size: archive.size, images: archive.images };
+  if (invocation.isSet("json")) (path === "-" ? io.err : io.out)(formatJson(result));
+  else if (path !== "-") io.out(`${path}  ${formatSize(archive.size)}  ${archive.images.join(" ")}\n`);
+  return 0;
+}
+
+async function writeArchive(archive: ImageArchive, path: string, progress: Progress): Promise<void> {
+  const write = async (output: BundleOutput) => {
+    // The partial file of an interrupted save may be of other images.
+    await output.partial?.cut(0);
+    let done = 0;
+    const put = async (piece: Uint8Array) => {
+      await output.write(piece);
+      progress.update(done += piece.length, archive.size);
+    };
+    await put(archive.head);
+    for await (const piece of archive.readBody()) await put(piece);
+  };
+  if (path === "-") await write(createSink(Deno.stdout, "standard output"));
+  else await writeBundleFile(path, write);
+}
+
+// An image that is named by tag and digest is that of the tag.
+function named(reference: ReturnType<typeof readReference>) {
+  const { host, path, tag, digest } = reference;
+  return tag === undefined && digest !== undefined ? reference : { host, path, tag: tag ?? "latest", digest };
+}

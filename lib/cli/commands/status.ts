@@ -1,0 +1,156 @@
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+
+const DEFAULT_URL = "http://127.0.0.1:6060";
+const TIMEOUT_MILLISECONDS = 10_000;
+const WATCH_MILLISECONDS = 2000;
+// A server with many upstreams has a few hundred KiB.
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** What a server does, from its metrics. Absent values are not known yet. */
+interface ServerStatus {
+  readonly url: string;
+  readonly version: string | undefined;
+  /** Why new content is not kept; absent when all is well. */
+  readonly degraded?: string;
+  readonly uptimeSeconds: number | undefined;
+  readonly connections: number | undefined;
+  readonly transfers: number | undefined;
+  /** Manifests and blobs served since the start, by where they came from. */
+  readonly served: { readonly [outcome: string]: number };
+  readonly servedBytes: number;
+  readonly store: { readonly bytes?: number; readonly blobs?: number; readonly images?: number };
+  readonly freeBytes: number | undefined;
+  readonly upstreams: { readonly host: string; readonly responses: number; readonly errors: number }[];
+}
+
+/** `crpe status` */
+export async function runStatus(invocation: Invocation, io: Io): Promise<number> {
+  const url = parseUrl(invocation.arguments[0] ?? DEFAULT_URL);
+  const format = invocation.isSet("json") ? formatJson : formatStatus;
+  if (!invocation.isSet("watch")) {
+    io.out(format(await readStatus(url)));
+    return 0;
+  }
+  // Ends with ctrl-C. A terminal shows the newest status only.
+  for (;;) {
+    const text = format(await readStatus(url));
+    io.out(io.columns === undefined || invocation.isSet("json") ? text : `\x1b[H\x1b[2J${text}`);
+    await new Promise((resolve) => setTimeout(resolve, WATCH_MILLISECONDS));
+  }
+}
+
+function parseUrl(text: string): string {
+  const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
+  if (URL.canParse(url)) return new URL(url).origin;
+  throw new UsageError(`Cannot ask ${JSON.stringify(text)}: write a URL, such as ${DEFAULT_URL}`);
+}
+
+async function readStatus(url: string): Promise<ServerStatus> {
+  const [metrics, health] = await Promise.all([fetchText(`${url}/metrics`), fetchText(`${url}/healthz`)]);
+  const samples = parseSamples(metrics);
+  if (!samples.some(({ name }) => name === "crpe_build_info")) {
+    throw new Error(`Cannot ask ${url}: it is not a crpe of this version`);
+  }
+  const find = (name: string) => samples.filter((sample) => sample.name === name);
+  const sum = (name: string, label: string, value: string) =>
+    find(name).filter(({ labels }) => labels[label] === value).reduce((total, { value }) => total + value, 0);
+  const one = (name: string) => find(name)[0]?.value;
+  const started = one("crpe_start_time_seconds");
+  const outcomes = [...new Set(find("crpe_cache_requests_total").map(({ labels }) => labels.outcome ?? ""))].sort();
+  const names = ["crpe_upstream_requests_total", "crpe_upstream_errors_total"] as const;
+  const hosts = [...new Set(names.flatMap(find).map(({ labels }) => labels.host ?? ""))].sort();
+  const reason = /"reason":\s*("(?:[^"\\]|\\.)*")/.exec(health)?.[1];
+  return {
+    url,
+    version: find("crpe_build_info")[0]?.labels.version,
+    ...(reason === undefined ? {} : { degraded: JSON.parse(reason) }),
+    uptimeSeconds: started === undefined ? undefined : Math.max(0, Math.round(Date.now() / 1000 - started)),
+    connections: one("crpe_open_connections"),
+    transfers: one("crpe_transfers"),
+    served: Object.fromEntries(outcomes.map((it) => [it, sum("crpe_cache_requests_total", "outcome", it)])),
+    servedBytes: one("crpe_served_bytes_total") ?? 0,
+    store: { bytes: one("crpe_store_bytes"), blobs: one("crpe_store_blobs"), images: one("crpe_images") },
+    freeBytes: one("crpe_free_bytes"),
+    upstreams: hosts.map((host) => ({
+      host,
+      responses: sum(names[0], "host", host),
+      errors: sum(names[1], "host", host),
+    })),
+  };
+}
+
+async function fetchText(url: string): Promise<string> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+  } catch (cause) {
+    throw new Error(
+      `Cannot ask ${new URL(url).origin}: no server answers there; start crpe registry, or name its URL`,
+      {
+        cause,
+      },
+    );
+  }
+  let text = "";
+  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk;
+    if (text.length > MAX_BYTES) {
+      throw new Error(`Cannot use the response of ${url}: it is longer than ${MAX_BYTES} bytes`);
+    }
+  }
+  return text;
+}
+
+interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+function parseSamples(text: string): Sample[] {
+  return [...text.matchAll(/^([a-z_]+)(?:\{(.*)\})? (\S+)$/gm)].map(([, name, labels = "", value]) => ({
+    name: name!,
+    labels: Object.fromEntries(
+      [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map((
+        [, label, text],
+      ) => [label, text!.replace(/\\(.)/g, "$1")]),
+    ),
+    value: Number(value),
+  }));
+}
+
+function formatStatus(status: ServerStatus): string {
+  const { url, version, degraded, uptimeSeconds, served, store, freeBytes, upstreams } = status;
+  const known = (value: number | undefined, format: (value: number) => string = String) =>
+    value === undefined ? "not known yet" : format(value);
+  const rows: [string, string][] = [
+    ["server", `${url}, crpe ${version}${degraded === undefined ? "" : `, degraded: ${degraded}`}`],
+    ["running for", known(uptimeSeconds, formatUptime)],
+    ["clients", `${known(status.connections)} connected, ${known(status.transfers)} being served`],
+    ["served", Object.entries(served).map(([outcome, count]) => `${count} ${outcome}`).join(", ") || "nothing yet"],
+    ["sent", formatSize(status.servedBytes)],
+    ["store", `${known(store.images)} tags, ${known(store.blobs)} blobs, ${known(store.bytes, formatSize)}`],
+    ["free space", known(freeBytes, formatSize)],
+    ...upstreams.map(({ host, responses, errors }): [string, string] => {
+      return ["upstream", `${host}: ${responses} responses, ${errors} errors`];
+    }),
+  ];
+  return rows.map(([name, text]) => `${name.padEnd(12)} ${text}\n`).join("");
+}
+
+function formatUptime(seconds: number): string {
+  const [days, hours, minutes] = [
+    Math.floor(seconds / 86_400),
+    Math.floor(seconds / 3600) % 24,
+    Math.floor(seconds / 60) % 60,
+  ];
+  return days > 0
+    ? `${days} d ${hours} h`
+    : hours > 0
+    ? `${hours} h ${minutes} min`
+    : `${minutes} min ${seconds % 60} s`;
+}

@@ -1,0 +1,82 @@
+import { readTokenFile } from "../../agent/api_token.ts";
+import { removeIfPresent } from "../../files/durable.ts";
+import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
+import { INGEST } from "../../store/layout.ts";
+import { toOneLine } from "../console/describe_error.ts";
+
+/** A damaged file that is neither an image nor a record of a package. */
+export interface BrokenFile {
+  /** Path in the data folder. */
+  readonly path: string;
+  readonly reason: string;
+  /** What happens when the file is removed; `undefined` if that repairs nothing. */
+  readonly whenRemoved?: string;
+}
+
+const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
+
+interface WorkFile {
+  readonly isIt: (name: string) => boolean;
+  readonly isValid: (document: unknown) => boolean;
+  readonly whenRemoved: string;
+}
+
+/** The files in `ingest` that a server or an import reads again. */
+const WORK_FILES: readonly WorkFile[] = [
+  {
+    isIt: (name) => name.endsWith(".pieces.json"),
+    isValid: (document) => isJsonObject(document) && Array.isArray(document.ranges),
+    whenRemoved: "the parts that brought these pieces must be imported again",
+  },
+  {
+    isIt: (name) => name === "access.json",
+    isValid: (document) => Array.isArray(document),
+    whenRemoved: "eviction forgets in which order images were used",
+  },
+  {
+    isIt: (name) => name === "scrub.json",
+    isValid: isJsonObject,
+    whenRemoved: "the check of the store begins again",
+  },
+];
+
+/** Checks the agent's token, and the files by which interrupted work is resumed. */
+export async function verifyFiles(data: string): Promise<BrokenFile[]> {
+  const found: BrokenFile[] = [];
+  const token = "kubepkg/.token";
+  try {
+    await readTokenFile(`${data}/${token}`).catch(absentIfNotFound);
+  } catch (error) {
+    const advice = "remove the file and restart the agent, which makes a new token, and copy that to the senders";
+    found.push({ path: token, reason: `${toOneLine((error as Error).message)}; ${advice}` });
+  }
+  for (const { name, isFile } of await listFolder(`${data}/${INGEST}`) ?? []) {
+    const kind = WORK_FILES.find(({ isIt }) => isIt(name));
+    if (kind === undefined) continue;
+    const path = `${INGEST}/${name}`;
+    const reason = isFile ? await findFault(`${data}/${path}`, kind) : "it is not a regular file";
+    if (reason !== undefined) found.push({ path, reason, whenRemoved: kind.whenRemoved });
+  }
+  return found;
+}
+
+/** Removes a damaged file, if that repairs it. @returns what was done */
+export async function repairFile(
+  data: string,
+  { path, whenRemoved }: BrokenFile,
+): Promise<{ isRepaired: boolean; outcome: string }> {
+  if (whenRemoved === undefined) return { isRepaired: false, outcome: "it cannot be repaired" };
+  await removeIfPresent(`${data}/${path}`);
+  return { isRepaired: true, outcome: `removed; ${whenRemoved}` };
+}
+
+async function findFault(path: string, { isValid }: WorkFile): Promise<string | undefined> {
+  try {
+    return isValid(parseJson(await Deno.readFile(path), path, LIMITS)) ? undefined : "its content is not valid";
+  } catch (error) {
+    // Work that has ended since removes its files.
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    return toOneLine((error as Error).message);
+  }
+}

@@ -1,0 +1,63 @@
+import { type Command, COMMON_FLAGS, type Flag } from "../command_line/command.ts";
+import { examplesOf } from "../command_line/examples.ts";
+import { listCommands } from "./list_commands.ts";
+
+const EXIT_STATUS = "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";
+
+/** Formats docs/cli.md: every command with its flags and examples. */
+export function formatReferencePage(commands: readonly Command[]): string {
+  const all = listCommands(commands);
+  return [
+    "# Commands",
+    "",
+    "This page is made from the table of commands by `deno task manual`. It says what `crpe COMMAND --help` says.",
+    "",
+    ...all.map(({ name, command }) => `- [\`crpe ${name}\`](#${anchorOf(`crpe ${name}`)}): ${escape(command.summary)}`),
+    "",
+    EXIT_STATUS,
+    "",
+    "Flags of every command:",
+    "",
+    ...formatFlags(COMMON_FLAGS),
+    ...all.flatMap(({ name, command }) => ["", ...formatCommand(name, command)]),
+    "",
+  ].join("\n");
+}
+
+function formatCommand(name: string, { operands, summary, details, flags }: Command): string[] {
+  return [
+    `## crpe ${name}`,
+    "",
+    "```text",
+    `crpe ${name} ${operands}`.trimEnd() + " [flags]",
+    "```",
+    "",
+    `${summary[0]?.toUpperCase()}${escape(summary.slice(1))}.`,
+    ...details === undefined ? [] : ["", escape(details)],
+    ...flags.length === 0 ? [] : ["", ...formatFlags(flags)],
+    ...examplesOf(name).flatMap((
+      [line, what],
+    ) => ["", `${what[0]?.toUpperCase()}${escape(what.slice(1))}:`, "", "```console", `$ ${line}`, "```"]),
+  ];
+}
+
+function formatFlags(flags: readonly Flag[]): string[] {
+  return [
+    "| flag | does |",
+    "| --- | --- |",
+    ...flags.map(({ name, short, value, summary, isRepeatable }) => {
+      const long = value === undefined ? `--${name}` : `--${name} ${value}`;
+      const spelling = short === undefined ? `\`${long}\`` : `\`-${short}\`, \`${long}\``;
+      return `| ${spelling} | ${escape(summary).replaceAll("|", "\\|")}${isRepeatable ? "; repeatable" : ""} |`;
+    }),
+  ];
+}
+
+function anchorOf(heading: string): string {
+  return heading.toLowerCase().replaceAll(" ", "-");
+}
+
+// In code spans of the help nothing is marked up, so that every special character is text.
+function escape(text: string): string {
+  return text.replaceAll(/[<>*_[\]]/g, "\\$&");
+}

@@ -1,0 +1,64 @@
+import { DiskStore } from "../../store/disk_store.ts";
+import { walkRepositories } from "../../store/list_repositories.ts";
+import { listBlobs, sizeOfFile } from "../../store/store_scan.ts";
+import { blobPath } from "../../store/layout.ts";
+import { COMMIT } from "../console/build.ts";
+import { VERSION } from "../console/version.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** The options of `Gauges`. */
+export interface GaugesOptions {
+  readonly metrics: Metrics;
+  /** The data folder. */
+  readonly root: string;
+  readonly freeBytes: () => Promise<number | undefined>;
+  /** Counts the responses that are being sent. */
+  readonly countTransfers: () => number;
+  /** A monotonic clock in milliseconds. */
+  readonly now?: () => number;
+}
+
+// A scan reads the size of every blob; it is not worth that at each scrape.
+const SCAN_MILLISECONDS = 5 * 60_000;
+
+/** Reads the gauges of a server when its metrics are requested. The store is scanned in the background. */
+export class Gauges {
+  /** Counts the open connections of the server. */
+  countConnections: () => number = () => 0;
+  readonly #options: GaugesOptions;
+  #scannedAt = -Infinity;
+
+  constructor(options: GaugesOptions) {
+    this.#options = options;
+    const { metrics, now = () => performance.now() } = options;
+    const labels = { version: VERSION, commit: COMMIT ?? "unknown", deno: Deno.version.deno };
+    metrics.set("crpe_build_info", 1, labels);
+    metrics.set("crpe_start_time_seconds", Math.round((Date.now() - now()) / 1000));
+  }
+
+  /** Sets the gauges. Those of the store appear when its first scan is done. */
+  async read(): Promise<void> {
+    const { metrics, countTransfers, freeBytes, now = () => performance.now() } = this.#options;
+    metrics.set("crpe_open_connections", this.countConnections());
+    metrics.set("crpe_transfers", countTransfers());
+    metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
+    if (now() - this.#scannedAt < SCAN_MILLISECONDS) return;
+    this.#scannedAt = now();
+    // A store that cannot be read is reported by the health check.
+    this.#scan().catch(() => {});
+  }
+
+  async #scan(): Promise<void> {
+    const { metrics, root } = this.#options;
+    let [blobs, bytes, images] = [0, 0, 0];
+    for await (const digest of listBlobs(root)) {
+      blobs++;
+      bytes += await sizeOfFile(`${root}/${blobPath(digest)}`) ?? 0;
+    }
+    const store = new DiskStore(root, { isReadOnly: true });
+    for await (const repo of walkRepositories(root)) images += (await store.listTagLinks(repo)).length;
+    metrics.set("crpe_store_blobs", blobs);
+    metrics.set("crpe_store_bytes", bytes);
+    metrics.set("crpe_images", images);
+  }
+}

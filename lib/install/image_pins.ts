@@ -1,0 +1,122 @@
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject } from "../oci/json.ts";
+import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
+import { tagLinkPath } from "../store/layout.ts";
+import { readLinkText } from "../store/links.ts";
+import { ManifestReader } from "../store/manifest_reader.ts";
+import { markReachable } from "../store/reachable.ts";
+import { repositoryNames } from "../store/repository_names.ts";
+import { collectPackageDigests } from "./package_digests.ts";
+import { PackageRecords } from "./package_records.ts";
+import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
+
+const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };
+
+/** The pinned images, in `<data>/kubepkg/.pins.json`: a size limit does not evict them. A pin need not be in the store. */
+export class ImagePins {
+  /** The file of the record. */
+  readonly path: string;
+  readonly #writer: RecordWriter;
+
+  /** @param data the data folder */
+  constructor(data: string) {
+    this.path = `${data}/kubepkg/.pins.json`;
+    this.#writer = new RecordWriter(data);
+  }
+
+  /** Lists the pinned references, sorted. @throws {CorruptError} when the record is damaged */
+  async list(): Promise<string[]> {
+    try {
+      return await readRecordFile(this.path, LIMITS, parsePins) ?? [];
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error;
+      const reason = error.cause instanceof Error ? error.cause.message : "";
+      throw new CorruptError(
+        `Cannot use ${this.path}: ${reason}; remove the file, and pin the images again (crpe images pin)`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Replaces the list durably. The caller holds the installation lock or a write lease. */
+  async write(references: Iterable<string>): Promise<void> {
+    await this.#writer.write(this.path, formatRecord({ images: [...new Set(references)].sort() }));
+  }
+}
+
+/** Returns the key of a pin: the reference by tag, or by digest where there is no tag. */
+export function pinOf({ host, path, tag, digest }: Reference): string {
+  const isByDigest = tag === undefined && digest !== undefined;
+  return formatReference(isByDigest ? { host, path, digest } : { host, path, tag: tag ?? "latest" });
+}
+
+/**
+ * Collects the digests of all content that is never evicted: what packages need, and the content of pinned images.
+ *
+ * @param data the data folder
+ * @throws {CorruptError} when a record cannot be read, because the content that it needs is not known then
+ */
+export async function collectKeptDigests(
+  data: string,
+  options?: Parameters<typeof collectPackageDigests>[1],
+): Promise<Set<Digest>> {
+  const kept = await collectPackageDigests(new PackageRecords(data), options);
+  const pins = (await new ImagePins(data).list()).map(parseReference);
+  if (pins.length === 0) return kept;
+  const roots = pins.flatMap((pin) => {
+    const { tag, digest } = pin;
+    if (tag === undefined) return digest ?? [];
+    const links = repositoryNames(repositoryOf(pin)).map((name) => readLinkText(`${data}/${tagLinkPath(name, tag)}`));
+    return links.filter(isDigest);
+  });
+  const reader = new ManifestReader(data);
+  for (const digest of await markReachable({ roots, read: (it) => reader.read(it) })) kept.add(digest);
+  return kept;
+}
+
+/** An image that something needs, so that it is not removed. */
+export interface ImageUser {
+  /** `the package default/web@1.2.0`, `a pin` */
+  readonly what: string;
+  /** What to do first. */
+  readonly advice: string;
+}
+
+/** Finds what needs an image: a pin, or a package that is installed, kept for a rollback, or pending. */
+export async function findImageUser(
+  data: string,
+  reference: Reference,
+  digest: Digest | undefined,
+): Promise<ImageUser | undefined> {
+  const pin = pinOf(reference);
+  if ((await new ImagePins(data).list()).includes(pin)) {
+    return { what: "it is pinned", advice: `crpe images unpin ${pin} releases it` };
+  }
+  const records = new PackageRecords(data);
+  const kept = await collectPackageDigests(records);
+  if (digest === undefined || !kept.has(digest)) return undefined;
+  const repository = repositoryOf(reference);
+  for (const id of await records.listIds()) {
+    const installed = await records.read(id);
+    const releases = [...installed === undefined ? [] : [installed], ...await records.listHistory(id)];
+    for (const { metadata, spec, status } of releases) {
+      const isUser = (status?.digests ?? []).some((line) => line.digest === digest && line.name === repository);
+      if (!isUser) continue;
+      return {
+        what: `the package ${metadata.name}@${spec.version} needs it`,
+        advice: `crpe packages remove ${metadata.name} releases it`,
+      };
+    }
+  }
+  // A pending package, or one that has the same content in another repository.
+  return undefined;
+}
+
+function parsePins(document: unknown): string[] {
+  const images: unknown = isJsonObject(document) ? document.images : undefined;
+  if (!Array.isArray(images) || !images.every((it) => typeof it === "string")) {
+    throw new CorruptError("Cannot read the pins: they are not a list of images");
+  }
+  return images.map((it) => pinOf(parseReference(it))).sort();
+}

@@ -1,0 +1,40 @@
+import type { Digest } from "../oci/digest.ts";
+import type { PieceRange } from "../store/blob_pieces.ts";
+import { missingParts, type PendingPackage } from "./pending_packages.ts";
+
+/** What of a pending package is on the disk. */
+export interface PendingProgress {
+  /** In bytes. */
+  readonly received: number;
+  /** The size of all content in bytes. */
+  readonly size: number;
+  /** The numbers of the parts that were not received; `undefined` if the bundle is not split. */
+  readonly missingParts: readonly number[] | undefined;
+}
+
+/** A store with blobs, and blobs in progress. */
+export interface ProgressStore {
+  statBlob(repository: string, digest: Digest): Promise<number | undefined>;
+  /** Returns the size of a partial file in bytes. */
+  statIngest(digest: Digest): Promise<number>;
+  listPieces(digest: Digest): Promise<readonly PieceRange[]>;
+}
+
+/** Measures how much of a pending package was received. */
+export async function measurePending(
+  { kubepkg, part }: PendingPackage,
+  store: ProgressStore,
+): Promise<PendingProgress> {
+  const sizes = new Map((kubepkg.status?.digests ?? []).map(({ digest, size }) => [digest, size]));
+  let [received, size] = [0, 0];
+  for (const [digest, whole] of sizes) {
+    size += whole;
+    if (await store.statBlob("", digest) === whole) received += whole;
+    else {
+      const pieces = await store.listPieces(digest).catch(() => []);
+      const inPieces = pieces.reduce((sum, { length }) => sum + length, 0);
+      received += Math.min(whole, Math.max(await store.statIngest(digest), inPieces));
+    }
+  }
+  return { received, size, missingParts: part && missingParts(part) };
+}

@@ -1,0 +1,51 @@
+import { tryLockFile } from "../files/file_lock.ts";
+import { removeIfPresent } from "../files/durable.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { digestOfPartial, INGEST } from "./layout.ts";
+
+/** The received beginning of a blob, from which a download resumes. */
+export interface PartialBlob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** When it was last written to. */
+  readonly written: Date;
+  /** Whether a download is writing it. */
+  readonly isInUse: boolean;
+}
+
+/** Lists the partial files of a data folder, the oldest first. */
+export async function listPartialBlobs(root: string): Promise<PartialBlob[]> {
+  const found: PartialBlob[] = [];
+  for (const { name, isFile } of await listFolder(`${root}/${INGEST}`) ?? []) {
+    const digest = digestOfPartial(name);
+    const path = `${root}/${INGEST}/${name}`;
+    const stat = isFile && isDigest(digest) ? await Deno.lstat(path).catch(absentIfNotFound) : undefined;
+    if (stat === undefined || !isDigest(digest)) continue;
+    found.push({ digest, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: !await isUnlocked(path) });
+  }
+  return found.sort((a, b) => a.written.getTime() - b.written.getTime());
+}
+
+/** Removes the partial files that no download is writing. @returns those that were removed */
+export async function removePartialBlobs(root: string, { dryRun = false } = {}): Promise<PartialBlob[]> {
+  const unused = (await listPartialBlobs(root)).filter(({ isInUse }) => !isInUse);
+  if (dryRun) return unused;
+  const removed: PartialBlob[] = [];
+  for (const partial of unused) {
+    const path = `${root}/${INGEST}/${partial.digest.replace(":", "-")}.partial`;
+    using file = await Deno.open(path, { write: true }).catch(absentIfNotFound);
+    // Removed while it is locked, or a download could resume from a file that is about to be removed.
+    if (file === undefined || !await tryLockFile(file, path)) continue;
+    await removeIfPresent(path);
+    removed.push(partial);
+  }
+  return removed;
+}
+
+async function isUnlocked(path: string): Promise<boolean> {
+  using file = await Deno.open(path).catch(absentIfNotFound);
+  // A shared lock is enough to see whether a writer holds the file.
+  return file !== undefined && await tryLockFile(file, path, false);
+}

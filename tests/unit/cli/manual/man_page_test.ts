@@ -1,0 +1,47 @@
+import { examplesOf } from "../../../../lib/cli/command_line/examples.ts";
+import { findCommand } from "../../../../lib/cli/command_line/find_command.ts";
+import { parseCommandLine } from "../../../../lib/cli/command_line/parse_command_line.ts";
+import { COMMANDS } from "../../../../lib/cli/commands.ts";
+import { listCommands } from "../../../../lib/cli/manual/list_commands.ts";
+import { formatManPages } from "../../../../lib/cli/manual/man_page.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
+import { peerTest, runPeer } from "../../../support/peers.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
+
+const PAGES = formatManPages(COMMANDS, { version: "1.2.3", day: "2026-01-02" });
+
+Deno.test("there is a man page of crpe and of each command, with its flags", () => {
+  assertEquals(PAGES.map(({ file }) => file), [
+    "crpe.1",
+    ...listCommands(COMMANDS).map(({ name }) => `crpe-${name.replaceAll(" ", "-")}.1`),
+  ]);
+  for (const { name, command } of listCommands(COMMANDS)) {
+    const { text } = PAGES.find(({ file }) => file === `crpe-${name.replaceAll(" ", "-")}.1`)!;
+    for (const { name: flag } of command.flags) assertStringIncludes(text, `\\-\\-${flag.replaceAll("-", "\\-")}\\fR`);
+  }
+});
+
+peerTest("man formats each page without a warning", ["man"], async () => {
+  await using folder = await TestFolder.create();
+  for (const { file, text } of PAGES) {
+    const path = await folder.write(file, text);
+    const { code, stdout, stderr } = await runPeer("man", ["--warnings=w", "-l", path], {
+      env: { MANWIDTH: "100", LC_ALL: "C.UTF-8", HOME: folder.path },
+    });
+    assertEquals([code, stderr], [0, ""], file);
+    assertStringIncludes(stdout, "EXIT STATUS");
+  }
+});
+
+Deno.test("every command has an example, and every example is a command line that can be parsed", () => {
+  for (const { name } of listCommands(COMMANDS)) {
+    const examples = examplesOf(name);
+    assert(examples.length > 0, name);
+    for (const [line] of examples) {
+      const words = /\bcrpe ([^>|)]+)/.exec(line)![1]!.trim().split(" ");
+      const found = findCommand(COMMANDS, words);
+      assertEquals(found.command.name, name, line);
+      parseCommandLine(found.command, found.args);
+    }
+  }
+});
