@@ -5,9 +5,9 @@ import { S } from "./strings.js";
 
 // When a connection is cut, the browser may send the request again by itself, from its first byte: a chunk is what a cut can
 // cost. Small uploads have small chunks, so that ten cuts cost a few percent.
-const MIN_CHUNK_BYTES = 128 * 1024;
+const MIN_CHUNK_BYTES = 64 * 1024;
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
-const CHUNKS = 400;
+const CHUNKS = 600;
 const BUSY_MILLISECONDS = 1000;
 const MAX_WAIT_MILLISECONDS = 15_000;
 const MAX_CORRUPT = 2;
