@@ -127,18 +127,15 @@ export class ConnectionTable {
     return true;
   }
 
-  /**
-   * Counts a request in. A connection with too many concurrent requests is closed.
-   *
-   * @param completed settles when its response was sent
-   */
+  /** Reports whether a connection has too many concurrent requests. */
+  isCrowded({ active }: ServedConnection): boolean {
+    return active > MAX_CONCURRENT || (active > 1 && this.#active > this.#max);
+  }
+
+  /** Counts a request in. @param completed settles when its response was sent */
   begin(connection: ServedConnection, completed: Promise<void>): OnBackpressure {
     connection.active++;
     this.#active++;
-    if (connection.active > MAX_CONCURRENT || (connection.active > 1 && this.#active > this.#max)) {
-      this.#onShed("streams");
-      this.close(connection);
-    }
     connection.since = this.#now();
     let [isWaiting, isOver] = [false, false];
     const onBackpressure = (waitsForClient: boolean) => {

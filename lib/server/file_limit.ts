@@ -13,7 +13,7 @@ export const ENOUGH_FILES = 1024;
  * @param enough more are not tried
  * @param open opens a file
  */
-export async function countFreeFiles(enough: number, open: () => Disposable = openRoot): Promise<number> {
+export async function countFreeFiles(enough: number, open: () => Disposable): Promise<number> {
   const files: Disposable[] = [];
   try {
     while (files.length < enough) {
@@ -30,11 +30,6 @@ export async function countFreeFiles(enough: number, open: () => Disposable = op
 }
 
 const SLICE = 200;
-
-// The root folder exists everywhere.
-function openRoot(): Disposable {
-  return Deno.openSync("/");
-}
 
 /** Returns how many files a number of connections needs; the opposite of `connectionsFor`. */
 export function filesFor(connections: number, isTls: boolean): number {

@@ -158,7 +158,19 @@ export class HttpServer {
       completed: info.completed,
       handle: () => this.#options.handler(request, info, onBackpressure),
     };
+    if (this.#table.isCrowded(connection)) return this.#answerOneOfMany(pending);
     return connection.isExtra && !isHealthCheck(request) ? this.#answerWithRoom(pending) : this.#handle(pending);
+  }
+
+  /** Answers a request on a connection with many concurrent ones, or closes the connection. */
+  async #answerOneOfMany(pending: PendingRequest): Promise<Response> {
+    const { connection } = pending;
+    // Requests that were sent one right after the other seem to be concurrent, until it is known that they were answered.
+    await pause();
+    if (!connection.isClosed && !this.#table.isCrowded(connection)) return await this.#handle(pending);
+    if (!connection.isClosed) this.#options.onShed?.("streams");
+    this.#table.close(connection);
+    return unavailable();
   }
 
   /** Answers a request on a connection beyond the limit when there is room for it. */

@@ -57,6 +57,8 @@ export class RequestRegistry implements AsyncDisposable {
       ...(strace === undefined ? [] : [strace, ...STRACE_OPTIONS, "-o", `${folder}/trace`]),
       ...crpeCommand().map((word) => narrow[word] ?? word),
       ...["registry", "--addr=127.0.0.1:0", `--data=${data}`, `--upstream=docker.io=http://127.0.0.1:${upstreamPort}`],
+      // Without the flags, these public names would be refused on the loopback interface, before the code under test.
+      ...["A.B-c.d", "xn--bcher-kva.example"].map((name) => `--host-name=${name}`),
       ...(allowsAny ? ["--upstream=*"] : []),
     ];
     const child = new Deno.Command(words[0]!, {

@@ -10,9 +10,9 @@ export interface TraceOptions {
   readonly port: number;
 }
 
-// Files that the runtime and the C library read on their own.
+// Files that the runtime and the C library read on their own, and those that name this machine.
 const RUNTIME =
-  /^\/(?:proc\/self\/|proc\/[0-9]+\/(?:stat|task)|proc\/(?:meminfo|stat|sys\/vm\/overcommit_memory)|sys\/fs\/cgroup\/|sys\/devices\/system\/cpu\/|dev\/(?:urandom|null)|etc\/localtime$|usr\/share\/zoneinfo\/)/;
+  /^\/(?:proc\/self\/|proc\/[0-9]+\/(?:stat|task)|proc\/(?:meminfo|stat|sys\/vm\/overcommit_memory)|sys\/fs\/cgroup\/|sys\/devices\/system\/cpu\/|dev\/(?:urandom|null)|etc(?:\/localtime|\/resolv\.conf|\/hosts)?$|usr\/share\/zoneinfo\/)/;
 
 /** Finds the unexpected calls in the output of strace (`-f -e trace=%file,connect`), each once, at most 20. */
 export async function findForeignCalls(path: string, options: TraceOptions): Promise<string[]> {

@@ -57,7 +57,7 @@ for (const [what, login] of logins) {
       `--config=${config}`,
     ], { env });
     assertEquals(code, 0, stderr);
-    const { digest, platforms } = JSON.parse(stdout);
+    const [{ digest, platforms }] = JSON.parse(stdout);
     assertEquals({ digest, platforms }, { digest: image.root.digest, platforms: ["linux/amd64", "linux/arm64"] });
     assertEquals(stderr.includes(LOGIN.password) || stderr.includes(AUTH), false);
   });

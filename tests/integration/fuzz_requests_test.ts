@@ -49,9 +49,10 @@ Deno.test("[65] the target of a symbolic link in the store is not served", async
 Deno.test("a request with an absolute target is routed by its path, and an invalid Host is refused", async () => {
   await using folder = await TestFolder.create();
   await writeImage(new DiskStore(`${folder.path}/data`), "registry.test/app:1", buildImage());
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline"], {
-    env: { HOME: folder.path },
-  });
+  await using crpe = await startCrpe(
+    ["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/data`, "--offline", "--host-name=elsewhere.test"],
+    { env: { HOME: folder.path } },
+  );
   const port = Number(new URL(crpe.url).port);
   const ask = async (target: string, host: string) => {
     using connection = await RawConnection.open(port);
@@ -60,6 +61,8 @@ Deno.test("a request with an absolute target is routed by its path, and an inval
   };
   assertEquals(await ask("http://elsewhere.test:99/v2/registry.test/app/manifests/1", "crpe"), 200);
   assertEquals(await ask("http://127.0.0.1:9/v2/registry.test/app/manifests/none", "crpe"), 404);
+  // DNS rebinding: a web page makes its own name mean this address.
+  assertEquals(await ask("/v2/", "page.example"), 403);
   // Such a Host could otherwise bypass the path rules of a proxy in front of crpe.
   for (const host of ["a/v2/_catalog?", "a/metrics?", "a b", "u@a"]) {
     for (const target of ["/v2/", "/metrics", "/healthz", "/v2/registry.test/app/manifests/1"]) {

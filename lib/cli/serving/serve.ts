@@ -22,6 +22,8 @@ export interface ServeOptions {
   readonly onSent?: ((answer: SentAnswer) => void) | undefined;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
   readonly onShed?: ((reason: ShedReason) => void) | undefined;
+  /** A folder that can be opened, to find out how many files may be open. */
+  readonly folder: string;
   /** Called with a message when the limit of open files leaves room for few clients. */
   readonly onFewFiles?: (message: string) => void;
   /** Limit of the memory for buffers and caches, in bytes. */
@@ -99,8 +101,8 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
 }
 
 // Done after the start, which it would delay.
-async function limitByFiles(server: HttpServer, isTls: boolean, { onFewFiles }: ServeOptions): Promise<void> {
-  const files = await countFreeFiles(filesFor(LIMITS.max, isTls)) + server.size;
+async function limitByFiles(server: HttpServer, isTls: boolean, { folder, onFewFiles }: ServeOptions): Promise<void> {
+  const files = await countFreeFiles(filesFor(LIMITS.max, isTls), () => Deno.openSync(folder)) + server.size;
   const max = Math.min(LIMITS.max, connectionsFor(files, isTls));
   server.limit(max);
   if (files >= ENOUGH_FILES - OWN_FILES) return;

@@ -143,6 +143,7 @@ export async function serveRegistry(
     },
     onAbort,
     onShed: (reason) => metrics.add("crpe_shed_total", 1, { reason }),
+    folder: settings.data,
     onFewFiles: warn,
     maxMemory: settings.maxMemory,
     onStop(patience) {
