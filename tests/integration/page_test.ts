@@ -1,6 +1,13 @@
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import { chooseFile, startBrowser, takeScreenshot, VIEWPORTS, type WatchedPage } from "../support/browser.ts";
+import {
+  chooseFile,
+  findBarriers,
+  startBrowser,
+  takeScreenshot,
+  VIEWPORTS,
+  type WatchedPage,
+} from "../support/browser.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { peerTest } from "../support/peers.ts";
@@ -75,6 +82,7 @@ peerTest("page: every screen, on a phone and on a desk", ["chromium"], async () 
         await takeScreenshot(page, `${screen}-${viewport}${isDark ? "-dark" : ""}`);
         const width = await page.evaluate<number>("document.documentElement.scrollWidth");
         assert(width <= VIEWPORTS[viewport].width, `${screen} is ${width} pixels wide`);
+        assertEquals(await findBarriers(page), [], `${screen}, ${viewport}, ${isDark ? "dark" : "light"}`);
       }
       assertClean(watched);
     }

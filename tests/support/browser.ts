@@ -1,3 +1,4 @@
+import "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { findPeer } from "./peers.ts";
 import { TestFolder } from "./test_folder.ts";
@@ -99,6 +100,21 @@ async function openPage(
     }
   });
   return { page, foreign, problems };
+}
+
+/** Lists the serious and critical findings of axe-core, an examination for accessibility. */
+export async function findBarriers(page: Page): Promise<string[]> {
+  const source = await Deno.readTextFile(new URL(import.meta.resolve("axe-core")));
+  await page.evaluate(`${source}; undefined`);
+  const { passes, found } = await page.evaluate<{ passes: number; found: string[] }>(
+    `axe.run(document).then(({ passes, violations }) => ({
+      passes: passes.length,
+      found: violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+        .map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")),
+    }))`,
+  );
+  if (passes < 10) throw new Error(`Cannot examine the page: only ${passes} rules were applied`);
+  return found;
 }
 
 /** Chooses a file in an input, as a person does. The browser reads it from the disk itself. */

@@ -70,11 +70,14 @@ export function Install({ onTitle, onError }) {
 
   const again = () => setState({ step: "choose" });
   const canForce = state.step === "failed" && state.error.code === "CONFLICT" && state.bundle?.json !== undefined;
+  const isPlanned = state.plan !== undefined || state.bundle?.json === undefined;
+  const canRetry = state.bundle !== undefined && !canForce && !(state.error instanceof BundleError);
+  const planned = state.plan !== undefined && html`<${Plan} plan=${state.plan} />`;
   return html`
     ${state.step === "choose" && html`<${Chooser} interrupted=${interrupted} onChoose=${choose} />`}
     ${state.step === "reading" && html`<section class="span skeleton" aria-busy="true">${T.reading}</section>`}
     ${state.step === "planning" && html`<section class="span skeleton" aria-busy="true">${T.planning}</section>`}
-    ${state.plan !== undefined && html`<${Plan} plan=${state.plan} />`}
+    ${state.step === "plan" && planned}
     ${state.step === "plan" && html`<section class="span">
       ${state.plan === undefined && html`<p class="soft">${T.whole}</p>`}
       ${
@@ -105,12 +108,13 @@ export function Install({ onTitle, onError }) {
       <section class="span">
         <${Notice} kind="bad">${state.error.message}<//>
             <div class="buttons">
-              ${state.plan !== undefined && !(state.error instanceof BundleError) &&
-                html`<button onClick=${start}>${S.retry}</button>`}
+              ${canRetry &&
+                html`<button onClick=${() => isPlanned ? start() : plan(state.bundle, { prune })}>${S.retry}</button>`}
               ${canForce &&
                 html`<button class="danger" onClick=${() => plan(state.bundle, { force: true })}>${T.goForce}</button>`}
               <button class="quiet" onClick=${again}>${T.other}</button></div></section>
     `}
+    ${["sending", "paused", "failed"].includes(state.step) && planned}
   `;
 }
 

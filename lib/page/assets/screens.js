@@ -99,7 +99,7 @@ export function Images({ onTitle, onError }) {
                 image.packages.length > 0 && `${T.usedBy} ${image.packages.join(", ")}`,
               ].filter(Boolean).join(" · ")}>
                       ${!image.isComplete && html`<${Pill} kind="warn">${T.partial}<//>`}
-                      <button class="quiet" onClick=${() =>
+                      <button class="quiet" aria-label=${T.copyOf(image.reference)} onClick=${() =>
                         copyText(`docker pull ${location.host}/${image.reference}`) && setCopied(image.reference)}>
                         ${copied === image.reference ? T.copied : T.copy}</button><//>
           `
