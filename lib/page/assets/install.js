@@ -15,6 +15,7 @@ export function Install({ onTitle, onError }) {
   const work = useRef(undefined);
   const interrupted = sessionStorage.getItem(INTERRUPTED);
   useEffect(() => () => work.current?.abort(), []);
+  useEffect(() => scrollTo(0, 0), [state.step]);
   useEffect(() => {
     const { bundle, plan } = state;
     onTitle(bundle?.name === undefined ? undefined : `${T.title} ${bundle.name} ${bundle.version}`, {

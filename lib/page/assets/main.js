@@ -106,7 +106,7 @@ function Signed({ screen, access, token, problem, onSign, onError }) {
     } key=${`${screen} ${token}`} status=${status} access=${access} onTitle=${onTitle} onError=${onError} />`}<//>
     ${
     screen === "overview" && access.changes === "token" && (token === null
-      ? html`<${SignIn} why=${S.tokenHelp} onSign=${onSign} />`
+      ? html`<${SignIn} why=${S.needsTokenToChange} onSign=${onSign} />`
       : html`<section class="span"><button class="quiet" onClick=${() =>
         onSign(null)}>${S.signOut}</button></section>`)
   }<//>`;

@@ -11,7 +11,7 @@ export const S = {
   signedOut: "The token is not valid any more. Sign in again.",
   signOut: "Sign out",
   needsToken: "Installing needs the token. Sign in first.",
-  readOnly: "The data folder is not writable: content is served, and nothing can be changed.",
+  needsTokenToChange: "Reading is open on this machine. Changes need the token.",
   offline: "The server does not answer. Trying again…",
   states: { well: "all well", trouble: "needs you", readOnly: "read-only", unreachable: "no answer" },
   overview: {
