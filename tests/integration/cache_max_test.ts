@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "../support/assert.ts";
+import { until } from "../support/cache_fixture.ts";
 import { makeBytes } from "../support/content.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
@@ -45,4 +46,20 @@ Deno.test("[39] --cache-max evicts the least recently used image, and the others
   assert(/^crpe_evicted_images_total 2$/m.test(metrics), metrics);
   const { code } = await runCrpe(["verify", `--data=${folder.path}/data`], { env });
   assertEquals(code, 0);
+});
+
+Deno.test("[97] an image that is larger than --cache-max is served, and a warning names the blob and the limit", async () => {
+  await using folder = await TestFolder.create();
+  await using upstream = startFaultUpstream();
+  upstream.addImage("team/app", "1", [makeBytes(3 * MIB, 1)]);
+  const flags = [`--data=${folder.path}/data`, `--upstream=registry.test=${upstream.url}`, "--cache-max=2MiB"];
+  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", ...flags], { env: { HOME: folder.path } });
+  const repository = `${crpe.url}/v2/registry.test/team/app`;
+  const { layers: [layer] } = await (await fetch(`${repository}/manifests/1`)).json();
+  const blob = await fetch(`${repository}/blobs/${layer.digest}`);
+  assertEquals((await blob.arrayBuffer()).byteLength, 3 * MIB);
+  assert(await sizeOfBlobs(folder) <= 2 * MIB);
+  const warning = `${layer.digest} of registry.test/team/app, 3 MiB, is served, but not cached: ` +
+    "it does not fit within --cache-max";
+  await until("the warning is in the log", () => crpe.log().includes(warning));
 });
