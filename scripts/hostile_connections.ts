@@ -16,27 +16,32 @@ import { makeLargeLayer } from "../tests/support/large_blob.ts";
 import { writeImage } from "../tests/support/put_image.ts";
 import { TestFolder } from "../tests/support/test_folder.ts";
 
-function option(name: string, fallback: string): number {
-  const given = Deno.args.find((argument) => argument.startsWith(`--${name}=`));
-  return parseSize(given?.slice(name.length + 3) ?? fallback, `--${name}`);
+function option(name: string, fallback: string): string {
+  return Deno.args.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3) ?? fallback;
+}
+
+function count(name: string, fallback: number): number {
+  const value = Number(option(name, String(fallback)));
+  if (!Number.isInteger(value) || value < 0) throw new Error(`Cannot use --${name}: write a whole number`);
+  return value;
 }
 
 function median(values: number[]): number {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-const [idle, dripping, rounds] = [option("idle", "2000"), option("dripping", "200"), option("rounds", "5")];
+const [idle, dripping, rounds] = [count("idle", 2000), count("dripping", 200), count("rounds", 5)];
 await using folder = await TestFolder.create();
 const store = new DiskStore(`${folder.path}/data`);
-const image = buildImage({ largeLayer: makeLargeLayer(option("size", "64MiB")) });
+const image = buildImage({ largeLayer: makeLargeLayer(parseSize(option("size", "64MiB"), "--size")) });
 await writeImage(store, "registry.test/team/app:1.0", image);
 await using tools = await ContainerTools.create();
 await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", "--offline", `--data=${folder.path}/data`]);
 const port = Number(new URL(crpe.url).port);
 
-let count = 0;
+let pulls = 0;
 async function pull(): Promise<number> {
-  const target = `${folder.path}/pulled-${count++}`;
+  const target = `${folder.path}/pulled-${pulls++}`;
   const started = performance.now();
   const { code, stderr } = await tools.skopeo([
     ...["copy", `docker://127.0.0.1:${port}/registry.test/team/app:1.0`, `dir:${target}`],

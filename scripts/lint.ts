@@ -22,6 +22,8 @@ export const AVOIDED_WORDS: readonly string[] = [
 // A phrase may contain a line break, with the mark of a comment at the start of the next line.
 const AVOIDED = new RegExp(`\\b(?:${AVOIDED_WORDS.join("|").replaceAll(" ", "\\s+(?:(?:\\*|//)\\s+)?")})\\b`, "i");
 
+const TEST_FUNCTIONS = ["Deno.test", "peerTest"];
+
 type FunctionNode =
   | Deno.lint.FunctionDeclaration
   | Deno.lint.FunctionExpression
@@ -79,14 +81,27 @@ const plugin: Deno.lint.Plugin = {
     },
     "glossary": {
       create(context) {
+        const check = (range: Deno.lint.Range, text: string) => {
+          const [found] = AVOIDED.exec(text) ?? [];
+          if (found === undefined) return;
+          const words = found.replace(/\s+(?:(?:\*|\/\/)\s+)?/g, " ");
+          context.report({ range, message: `docs/GLOSSARY.md has a better word than "${words}"` });
+        };
         return {
           Program() {
-            for (const { range, text } of listComments(context.sourceCode)) {
-              const [found] = AVOIDED.exec(text) ?? [];
-              if (found === undefined) continue;
-              const words = found.replace(/\s+(?:(?:\*|\/\/)\s+)?/g, " ");
-              context.report({ range, message: `docs/GLOSSARY.md has a better word than "${words}"` });
+            for (const { range, text } of listComments(context.sourceCode)) check(range, text);
+          },
+          // The names of tests. Other strings may be data.
+          CallExpression(node) {
+            const callee = context.sourceCode.getText(node.callee);
+            const [name] = node.arguments;
+            if (name === undefined || !TEST_FUNCTIONS.includes(callee)) return;
+            if (name.type === "Literal" || name.type === "TemplateLiteral") {
+              check(name.range, context.sourceCode.getText(name));
             }
+          },
+          Identifier(node) {
+            if (AVOIDED_WORDS.includes(node.name)) check(node.range, node.name);
           },
         };
       },

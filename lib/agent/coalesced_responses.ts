@@ -1,4 +1,4 @@
-import { SharedResults, streamBytes, type WithBytes } from "../bytes/shared_bytes.ts";
+import { SharedResults, streamCopies, type WithBytes } from "../bytes/shared_bytes.ts";
 import { formatJsonBody, jsonHeaders } from "./answer.ts";
 
 /** Shares the work of large answers that clients may request without a token; see `SharedResults`. */
@@ -14,6 +14,6 @@ export class CoalescedResponses {
    */
   async answer(key: string, find: () => Promise<unknown>, headers: Record<string, string> = {}): Promise<Response> {
     const { body } = await this.#results.get(key, async () => ({ body: formatJsonBody(await find()) }));
-    return new Response(streamBytes(body) as BodyInit, { headers: { ...jsonHeaders(body.length), ...headers } });
+    return new Response(streamCopies(body) as BodyInit, { headers: { ...jsonHeaders(body.length), ...headers } });
   }
 }

@@ -11,7 +11,7 @@ import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
 
 /**
- * Creates the agent's API (contract, "The agent over HTTP"), with the requests of `crpe push`: `POST /kubepkgs/plan`,
+ * Creates the agent's API (docs/api.md), with the requests of `crpe push`: `POST /kubepkgs/plan`,
  * and `GET` and `PUT /kubepkgs/blobs/DIGEST`. A push sends the plan, then the missing blobs, and then installs them
  * with a `PUT /kubepkgs` of a bundle that contains only `kubepkg.json`.
  *

@@ -15,9 +15,11 @@ const PROGRESS_MILLISECONDS = 250;
  * `PUT /kubepkgs`: installs a bundle while its bytes, the body of the request, are received.
  *
  * The answer is the result as JSON; for a bundle of several packages `{"packages":[…]}` with a result for each. If one of
- * these fails, the answer is the error with the highest status, and its `detail.packages` says how each ended. A client that accepts `application/x-ndjson` receives progress lines
- * `{"bytes","total","entry"}`, and the result as the last line. A failure before the first blob has its own status. A
- * later failure is the last line, `{"error":{"code","message"}}`, because the status was already sent.
+ * these fails, the answer is the error with the highest status, and its `detail.packages` says how each ended.
+ *
+ * A client that accepts `application/x-ndjson` receives progress lines `{"bytes","total","entry"}`, and the result as the
+ * last line. A failure before the first blob has its own status. A later failure is the last line,
+ * `{"error":{"code","message"}}`, because the status was already sent.
  *
  * @throws {RegistryError} `INVALID` for a wrong query or a request with `Content-Range`
  * @throws as `installBundle` does, unless the answer has started

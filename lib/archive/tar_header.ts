@@ -45,6 +45,21 @@ export function formatTarHeader(name: string, size: number): Uint8Array {
   return bytes;
 }
 
+/** Formats files of a tar: header, content and padding of each. */
+export function formatTarFiles(files: readonly (readonly [name: string, bytes: Uint8Array])[]): Uint8Array {
+  const headers = files.map(([name, bytes]) => formatTarHeader(name, bytes.length));
+  const size = files.reduce((sum, [, bytes], i) => sum + headers[i]!.length + paddedSize(bytes.length), 0);
+  const tar = new Uint8Array(size);
+  let at = 0;
+  for (const [i, [, bytes]] of files.entries()) {
+    const header = headers[i]!;
+    tar.set(header, at);
+    tar.set(bytes, at + header.length);
+    at += header.length + paddedSize(bytes.length);
+  }
+  return tar;
+}
+
 /**
  * Parses one header block.
  *

@@ -5,14 +5,14 @@ import {
   STORED_BYTES,
   STORED_HEADER_BYTES,
 } from "../archive/gzip_writer.ts";
-import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
+import { BLOCK_BYTES, formatTarFiles, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
-import { findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
+import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
@@ -92,36 +92,37 @@ export function formatPartHead(kubepkg: KubePkg): GzipHead {
 
 // The documents that describe the bundle. They come first, and take a few kilobytes that compress well.
 function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[], omitted: ReadonlySet<Digest>): GzipHead {
-  const manifests = formatIndexEntries(
-    images.map(({ reference, root }) => ({ reference, descriptor: root.descriptor })),
-  );
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests };
-  const docker = images.flatMap(({ reference, root }) => {
+  const listed = images.map(({ reference, root }): LaidOutImage => {
     const image = findDockerImage(root);
     // An image of which content is left out cannot be loaded.
     const isWhole = image !== undefined && ![image.config, ...image.layers].some(({ digest }) => omitted.has(digest));
-    return isWhole ? formatDockerEntry(reference, image) : [];
+    return { reference, descriptor: root.descriptor, image: isWhole ? image : undefined };
   });
-  return formatGzipHead(formatFiles([
-    [ENTRY_NAME.kubepkg, kubepkg],
+  return formatGzipHead(formatFiles([[ENTRY_NAME.kubepkg, kubepkg], ...listLayoutDocuments(listed)]));
+}
+
+/** An image of an image layout. */
+export interface LaidOutImage {
+  readonly reference: Reference;
+  /** What its name refers to. */
+  readonly descriptor: Descriptor;
+  /** What docker can load of it. */
+  readonly image: DockerContent | undefined;
+}
+
+/** The documents of an image layout, with the one for docker unless that would list nothing. */
+export function listLayoutDocuments(images: readonly LaidOutImage[]): (readonly [BundleEntryNames, unknown])[] {
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: formatIndexEntries(images) };
+  const docker = images.flatMap(({ reference, image }) => formatDockerEntry(reference, image));
+  return [
     [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
     [ENTRY_NAME.index, index],
     ...(docker.length === 0 ? [] : [[ENTRY_NAME.docker, docker] as const]),
-  ]));
+  ];
 }
 
 function formatFiles(documents: readonly (readonly [BundleEntryNames, unknown])[]): Uint8Array {
-  const parts = documents.flatMap(([name, value]) => {
-    const bytes = formatDocument(name, value);
-    return [formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)];
-  });
-  const files = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    files.set(part, at);
-    at += part.length;
-  }
-  return files;
+  return formatTarFiles(documents.map(([name, value]) => [name, formatDocument(name, value)]));
 }
 
 function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {

@@ -1,15 +1,14 @@
-import { BLOCK_BYTES, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
+import { BLOCK_BYTES, formatTarFiles, formatTarHeader, paddedSize } from "../archive/tar_header.ts";
 import type { ContentSource } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 import type { Platform } from "../oci/platform.ts";
-import { formatReference, type Reference } from "../oci/reference.ts";
-import { type ArchivedImage, selectPlatforms } from "./archive_images.ts";
-import { END_BYTES, formatIndexEntries } from "./bundle_layout.ts";
-import { formatDockerEntry } from "./docker_manifest.ts";
-import { blobEntryName, ENTRY_NAME } from "./entry_names.ts";
+import { formatReference } from "../oci/reference.ts";
+import { selectPlatforms } from "./archive_images.ts";
+import { END_BYTES, listLayoutDocuments } from "./bundle_layout.ts";
+import { blobEntryName } from "./entry_names.ts";
 import type { ImageGraph } from "./image_graph.ts";
 
 /**
@@ -63,7 +62,12 @@ export function planImageArchive(
     for (const descriptor of content) blobs.set(descriptor.digest, { descriptor, repository, bytes: undefined });
     for (const { descriptor, bytes } of manifests) blobs.set(descriptor.digest, { descriptor, repository, bytes });
   }
-  const head = formatHead(images.map(({ graph: { reference }, ...image }) => ({ reference, ...image })));
+  const documents = listLayoutDocuments(
+    images.map(({ graph: { reference }, root, image }) => ({ reference, descriptor: root, image })),
+  );
+  const head = formatTarFiles(
+    documents.map(([name, document]) => [name, encoder.encode(`${JSON.stringify(document)}\n`)]),
+  );
   const entries = [...blobs.values()];
   return {
     images: images.map(({ graph }) => formatReference(graph.reference)),
@@ -79,33 +83,6 @@ export function headDigestOf({ head }: Pick<ImageArchive, "head">): Digest {
   return computeDigest(head);
 }
 
-function formatHead(images: readonly (ArchivedImage & { readonly reference: Reference })[]): Uint8Array {
-  const index = {
-    schemaVersion: 2,
-    mediaType: MEDIA_TYPE.ociIndex,
-    manifests: formatIndexEntries(images.map(({ reference, root }) => ({ reference, descriptor: root }))),
-  };
-  const docker = images.flatMap(({ reference, image }) => formatDockerEntry(reference, image));
-  const documents: [string, unknown][] = [
-    [ENTRY_NAME.layout, { imageLayoutVersion: "1.0.0" }],
-    [ENTRY_NAME.index, index],
-    // An archive of artifacts alone has nothing that docker loads.
-    ...(docker.length === 0 ? [] : [[ENTRY_NAME.docker, docker] satisfies [string, unknown]]),
-  ];
-  const parts = documents.flatMap(([name, value]) => formatEntry(name, encoder.encode(`${JSON.stringify(value)}\n`)));
-  const head = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    head.set(part, at);
-    at += part.length;
-  }
-  return head;
-}
-
-function formatEntry(name: string, bytes: Uint8Array): Uint8Array[] {
-  return [formatTarHeader(name, bytes.length), bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)];
-}
-
 function sizeOfEntry({ digest, size }: Descriptor): number {
   return formatTarHeader(blobEntryName(digest), size).length + paddedSize(size);
 }
@@ -117,7 +94,7 @@ async function* readBody(
   for (const { descriptor, repository, bytes } of entries) {
     const { digest, size } = descriptor;
     if (bytes !== undefined) {
-      yield* formatEntry(blobEntryName(digest), bytes);
+      yield formatTarFiles([[blobEntryName(digest), bytes]]);
       continue;
     }
     yield formatTarHeader(blobEntryName(digest), size);

@@ -1,7 +1,7 @@
 import { decompress } from "../archive/decompress.ts";
 import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { TarReader } from "../archive/tar_reader.ts";
-import type { BundleSource } from "../bytes/byte_reader.ts";
+import { type BundleSource, streamBytes } from "../bytes/byte_reader.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -26,7 +26,6 @@ export interface ImageEntries {
   cancel(reason?: unknown): Promise<void>;
 }
 
-const CHUNK_BYTES = 1024 * 1024;
 const MAX_LINKS = 10_000;
 // `blobs/sha256/<hash>` is the deepest file of a layout.
 const MAX_DEPTH = 3;
@@ -57,16 +56,7 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
     next: async () => {
       const entry = await tar.next();
       if (entry === undefined) return undefined;
-      const { name, size, read } = entry;
-      const body = () =>
-        new ReadableStream<Uint8Array>({
-          async pull(controller) {
-            const piece = await read(CHUNK_BYTES);
-            if (piece === undefined) controller.close();
-            else controller.enqueue(piece);
-          },
-        }, { highWaterMark: 0 });
-      return { name, size, open: () => Promise.resolve(body()) };
+      return { name: entry.name, size: entry.size, open: () => Promise.resolve(streamBytes(entry)) };
     },
     cancel: (reason) => tar.cancel(reason),
   };

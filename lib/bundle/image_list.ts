@@ -4,8 +4,12 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, parseReference } from "../oci/reference.ts";
 
+/** Largest size of a list, in bytes. */
+export const MAX_IMAGE_LIST_BYTES = 1024 * 1024;
+
 /** Largest number of images in a list. */
 const MAX_IMAGES = 10_000;
+const MAX_REASON = 500;
 
 /**
  * Reads a list of images, one reference on a line, such as the `k3s-images.txt` of a k3s release. Empty lines, and what
@@ -13,25 +17,33 @@ const MAX_IMAGES = 10_000;
  *
  * @param what names the list in errors
  * @returns full references, without duplicates
- * @throws {CorruptError} that names the first line which is no reference, or when the list is empty or too long
+ * @throws {CorruptError} that names the first line which is no reference, or when the list is no text, empty or too long
  */
-export function parseImageList(text: string, what: string): string[] {
+export function parseImageList(bytes: Uint8Array, what: string): string[] {
   const found = new Set<string>();
-  for (const [i, line] of text.split(/\r?\n/).entries()) {
+  for (const [i, line] of decodeText(bytes, what).split(/\r?\n/).entries()) {
     const name = line.replace(/(?:^|\s)#.*$/, "").trim();
     if (name === "") continue;
     try {
-      const { tag, digest, ...repository } = parseReference(name);
-      const isBare = tag === undefined && digest === undefined;
-      found.add(formatReference(isBare ? { ...repository, tag: "latest" } : parseReference(name)));
+      const reference = parseReference(name);
+      const isBare = reference.tag === undefined && reference.digest === undefined;
+      found.add(formatReference(isBare ? { ...reference, tag: "latest" } : reference));
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = (cause instanceof Error ? cause.message : String(cause)).slice(0, MAX_REASON);
       throw new CorruptError(`Cannot read ${what}, line ${i + 1}: ${reason}`, { cause });
     }
     if (found.size > MAX_IMAGES) throw new CorruptError(`Cannot read ${what}: it has more than ${MAX_IMAGES} images`);
   }
   if (found.size === 0) throw new CorruptError(`Cannot read ${what}: it lists no image`);
   return [...found];
+}
+
+function decodeText(bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new CorruptError(`Cannot read ${what}: it is not text`, { cause });
+  }
 }
 
 /** Adds images to `spec.images` that it does not list under any spelling. */

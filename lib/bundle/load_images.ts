@@ -1,4 +1,6 @@
 import { detectCompression } from "../archive/decompress.ts";
+import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts";
+import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
@@ -102,7 +104,7 @@ class ArchiveContent {
       const { name, size } = entry;
       if (name === "index.json" || name === "manifest.json") {
         if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
-        this.#documents.set(name, await readBytes(entry));
+        this.#documents.set(name, await readBounded(await entry.open(), name, ARCHIVE_LIMITS.maxBytes));
       } else if (!UNUSED.test(name)) await this.#addContent(entry);
       this.#advance(0);
     }
@@ -118,25 +120,28 @@ class ArchiveContent {
     if (expected === undefined && !CONTENT.test(name)) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`);
     }
-    if (expected !== undefined && await this.#store.statBlob("", expected) === size) {
-      this.#blobs.set(name, { digest: expected, size, compression: detectCompression(await readHead(entry)) });
-      return this.#advance(size);
-    }
-    let head = new Uint8Array(0);
-    const watch = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (chunk, controller) => {
-        if (head.length === 0) head = chunk.slice(0, 4);
-        this.#advance(chunk.length);
-        controller.enqueue(chunk);
-      },
-    });
+    const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
+    const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
-      const digest = await this.#options.addBlob((await entry.open()).pipeThrough(watch), expected);
-      this.#blobs.set(name, { digest, size, compression: detectCompression(head) });
+      const compression = detectCompression(await reader.peek(4));
+      const digest = isHeld ? expected : await this.#addBlob(reader, expected);
+      if (isHeld) this.#advance(size);
+      this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
       throw new CorruptError(`Cannot load ${this.#options.what}: ${name} is damaged: ${cause.message}`, { cause });
+    } finally {
+      await reader.cancel();
     }
+  }
+
+  async #addBlob(reader: ByteReader, expected: Digest | undefined): Promise<Digest> {
+    const read = async (most: number) => {
+      const piece = await reader.read(most);
+      this.#advance(piece?.length ?? 0);
+      return piece;
+    };
+    return await this.#options.addBlob(streamBytes({ read }), expected);
   }
 
   /** The images with their names. */
@@ -265,19 +270,6 @@ function contentOf(bytes: Uint8Array, { mediaType }: Descriptor): readonly Descr
 function withTag({ host, path, tag, digest }: Reference, other: string | undefined): Reference {
   if (tag === undefined && other === undefined && digest !== undefined) return { host, path, digest };
   return { host, path, tag: tag ?? other ?? "latest" };
-}
-
-async function readBytes(entry: ImageEntry): Promise<Uint8Array> {
-  return new Uint8Array(
-    await new Response(await entry.open() as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
-  );
-}
-
-async function readHead(entry: ImageEntry): Promise<Uint8Array> {
-  const reader = (await entry.open()).getReader();
-  const { value } = await reader.read();
-  await reader.cancel();
-  return value?.slice(0, 4) ?? new Uint8Array(0);
 }
 
 // `a/layer.tar` with the target `../b/layer.tar` is `b/layer.tar`.

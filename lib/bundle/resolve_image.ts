@@ -40,6 +40,11 @@ export interface PlatformChoice {
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 /** Deepest nesting of indexes. */
 const MAX_NESTING = 8;
+/**
+ * Largest sum of an image's manifests and of the configs read for it, in bytes, where each counts as often as it is
+ * listed. Indexes that list each other again and again would otherwise take time without end.
+ */
+const MAX_IMAGE_BYTES = 64 * 1024 * 1024;
 const ADVICE = "crpe doctor IMAGE shows where crpe looked";
 const WHERE = `in the store or at an allowed upstream; ${ADVICE}`;
 const IMAGE_CONFIG_TYPES = new Set([
@@ -78,7 +83,7 @@ export class ImageResolver {
       const where = why === undefined ? WHERE : `(${why.reason}); ${ADVICE}`;
       throw new Error(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
     }
-    const place = { name, repository, depth: 0 };
+    const place = { name, repository, depth: 0, budget: { bytes: MAX_IMAGE_BYTES } };
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);
     const { isWanted, ...choice } = this.#choose(name, root);
     const carried = await this.#carry(root, isWanted, place);
@@ -145,20 +150,31 @@ export class ImageResolver {
     return { descriptor, blobs, children };
   }
 
-  async #load(descriptor: Descriptor, { name, repository }: Place): Promise<LoadedManifest> {
+  async #load(descriptor: Descriptor, at: Place): Promise<LoadedManifest> {
+    const { name, repository } = at;
     const { digest, size, mediaType, platform } = descriptor;
     const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
     if (bytes === undefined) {
       const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
       throw new Error(`Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found ${WHERE}`);
     }
+    this.#spend(bytes.length, at);
     verifyBytes(bytes, digest, size);
     this.manifests.set(digest, bytes);
     return { bytes, manifest: parseManifest(bytes, mediaType) };
   }
 
-  async #platformOfConfig(config: Descriptor | undefined, { name, repository }: Place): Promise<Platform | undefined> {
+  #spend(bytes: number, { name, budget }: Place): void {
+    budget.bytes -= bytes;
+    if (budget.bytes < 0) {
+      throw new CorruptError(`Cannot ${this.#action} ${name}: its indexes list too much, or the same again and again`);
+    }
+  }
+
+  async #platformOfConfig(config: Descriptor | undefined, at: Place): Promise<Platform | undefined> {
     if (config === undefined || !IMAGE_CONFIG_TYPES.has(config.mediaType)) return undefined;
+    const { name, repository } = at;
+    this.#spend(config.size, at);
     const bytes = await readSmallBlob(this.#source, repository, { ...config, limit: MAX_CONFIG_BYTES });
     if (bytes === undefined) {
       throw new Error(`Cannot ${this.#action} ${name}: its config ${config.digest} was not found`);
@@ -211,6 +227,8 @@ interface Place {
   readonly name: string;
   readonly repository: string;
   readonly depth: number;
+  /** What may still be read for the image. Shared by all places of one image. */
+  readonly budget: { bytes: number };
 }
 
 interface LoadedManifest {

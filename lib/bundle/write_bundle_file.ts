@@ -32,8 +32,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
  * Writes a file atomically: it exists complete and synced, or not at all. The bytes go to a locked `.<name>.partial` in
  * the same folder. The partial file remains when the process ends or writing fails, so that the next call can resume it.
  * It is removed when its content is wrong or the disk is full. Only the owner can read the file, because manifests may hold
- * Secrets. A symbolic link is kept, and its target is written. A pipe
- * or device is written directly.
+ * Secrets. A symbolic link is kept, and its target is written. A pipe or device is written directly.
  *
  * @param write writes the content, after what it keeps of `partial`. The file is committed when it returns
  * @throws {NoSpaceError} when the disk is full

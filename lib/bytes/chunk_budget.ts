@@ -10,8 +10,8 @@ export interface CountedChunk {
 
 /** The total by default, in bytes. */
 export const CHUNK_BUDGET_BYTES = 40 * 1024 * 1024;
-// Below this size the overhead of a chunk exceeds the cost of its bytes.
-const SMALLEST_BYTES = CHUNK_BYTES / 64;
+/** Size of the smallest chunks, in bytes. Below it the overhead of a chunk exceeds the cost of its bytes. */
+export const SMALLEST_CHUNK_BYTES = CHUNK_BYTES / 64;
 
 /**
  * The memory of the chunks of files: those that are kept for several readers, and those that were passed to the
@@ -42,7 +42,7 @@ export class ChunkBudget {
     const free = this.#max - this.#used;
     if (!this.isScarce) return CHUNK_BYTES;
     if (free >= this.#max / 4) return CHUNK_BYTES / 4;
-    return free > 0 ? CHUNK_BYTES / 16 : SMALLEST_BYTES;
+    return free > 0 ? CHUNK_BYTES / 16 : SMALLEST_CHUNK_BYTES;
   }
 
   /** The largest part of it that may be kept for readers to come, in bytes. */

@@ -30,6 +30,8 @@ export async function drain(
     await work;
   } catch (error) {
     await reader.cancel(error);
+    // A write in progress would keep the file of the caller open, and locked, after it is closed.
+    await work.catch(() => {});
     throw error;
   }
 }

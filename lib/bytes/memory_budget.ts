@@ -1,4 +1,4 @@
-import { CHUNK_BUDGET_BYTES } from "./chunk_budget.ts";
+import { CHUNK_BUDGET_BYTES, SMALLEST_CHUNK_BYTES } from "./chunk_budget.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -8,10 +8,8 @@ export const DEFAULT_MEMORY_BYTES = 160 * MiB;
 export const FIXED_BYTES = CHUNK_BUDGET_BYTES + 40 * MiB;
 /** A document up to this size is sent at once; a larger one is sent in pieces. */
 export const SMALL_BODY_BYTES = 64 * KiB;
-/** The size of the pieces of a large document. The smallest chunks of files have it as well. */
-export const PIECE_BYTES = 16 * KiB;
-// The runtime has about five pieces of a response in memory when its client does not read.
-const RESPONSE_BYTES = 5 * PIECE_BYTES;
+// The runtime has about five chunks of a response in memory when its client does not read.
+const RESPONSE_BYTES = 5 * SMALLEST_CHUNK_BYTES;
 const RETRY_MILLISECONDS = 50;
 const PATIENCE_MILLISECONDS = 5000;
 

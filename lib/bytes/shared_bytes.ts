@@ -1,4 +1,4 @@
-import { PIECE_BYTES } from "./memory_budget.ts";
+import { SMALLEST_CHUNK_BYTES } from "./chunk_budget.ts";
 
 /** A result with bytes that many responses may send. */
 export interface WithBytes {
@@ -14,6 +14,8 @@ interface Entry<Result> {
 }
 
 const MAX_ENTRIES = 1000;
+// Entries outlive their calls, and a URL may have 64 KiB: that of a longer key is removed after its last call.
+const MAX_KEY_LENGTH = 256;
 
 /**
  * Shares the work of large results. For any number of callers, and however slowly the bytes are sent, a result is computed
@@ -33,7 +35,12 @@ export class SharedResults<Result extends WithBytes> {
     if (this.#entries.size >= MAX_ENTRIES) this.#prune();
     const entry = this.#entries.get(key) ?? {};
     this.#entries.set(key, entry);
-    return await this.#read(entry, compute);
+    try {
+      return await this.#read(entry, compute);
+    } finally {
+      const isOver = entry.running === undefined && entry.next === undefined;
+      if (isOver && key.length > MAX_KEY_LENGTH && this.#entries.get(key) === entry) this.#entries.delete(key);
+    }
   }
 
   // An entry is tiny, so those without bytes are removed only when there are many.
@@ -44,9 +51,11 @@ export class SharedResults<Result extends WithBytes> {
   }
 
   #read(entry: Entry<Result>, compute: () => Promise<Result>): Promise<Result> {
-    const { running } = entry;
+    const { running, next } = entry;
+    // Also for the moment in which `running` has ended and `next` has not started.
+    if (next !== undefined) return next;
     if (running === undefined) return entry.running = this.#run(entry, compute);
-    return entry.next ??= running.catch(() => {}).then(() => {
+    return entry.next = running.catch(() => {}).then(() => {
       delete entry.next;
       return entry.running = this.#run(entry, compute);
     });
@@ -70,11 +79,11 @@ export class SharedResults<Result extends WithBytes> {
  *
  * @param onEnd called once when the last bytes were read, or the stream was cancelled
  */
-export function streamBytes(bytes: Uint8Array, onEnd: () => void = () => {}): ReadableStream<Uint8Array> {
+export function streamCopies(bytes: Uint8Array, onEnd: () => void = () => {}): ReadableStream<Uint8Array> {
   let at = 0;
   return new ReadableStream<Uint8Array>({
     pull(controller) {
-      const piece = bytes.slice(at, at + PIECE_BYTES);
+      const piece = bytes.slice(at, at + SMALLEST_CHUNK_BYTES);
       controller.enqueue(piece);
       at += piece.length;
       if (at < bytes.length) return;

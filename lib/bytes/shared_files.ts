@@ -150,7 +150,7 @@ export class FileReader {
     if (limit <= 0) throw new RangeError(`Cannot read ${limit} bytes of the file`);
     const index = Math.floor(position / CHUNK_BYTES);
     const offset = position - index * CHUNK_BYTES;
-    const kept = this.#file.chunks.get(index) ?? this.#load(index, offset === 0 ? limit : 0);
+    const kept = this.#file.chunks.get(index) ?? this.#load(index, offset, limit);
     if (kept !== undefined) {
       this.#files.touch(kept);
       this.#hold(kept);
@@ -172,11 +172,12 @@ export class FileReader {
     this.#file.close();
   }
 
-  /** Reads and keeps a whole chunk, if others may need it, and the reader needs all of it. */
-  #load(index: number, limit: number): Chunk | undefined {
+  /** Reads and keeps a whole chunk, if others may need it, and the reader needs at least its second half. */
+  #load(index: number, offset: number, limit: number): Chunk | undefined {
     const start = index * CHUNK_BYTES;
     const length = Math.min(CHUNK_BYTES, this.#size - start);
-    if (limit < length || this.#file.readers < 2 || this.#budget.chunkBytes < length) return undefined;
+    const isNeeded = offset <= length / 2 && offset + limit >= length;
+    if (!isNeeded || this.#file.readers < 2 || this.#budget.chunkBytes < length) return undefined;
     const chunk = { bytes: this.#file.read(start, length), length, users: 0 };
     this.#file.chunks.set(index, chunk);
     this.#files.keep(chunk, () => this.#file.chunks.delete(index));

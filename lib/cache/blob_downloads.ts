@@ -6,7 +6,7 @@ import type { Ingest } from "../store/ingest.ts";
 import { beyondLimit, wrongSize } from "./blob_error.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
-import { originOf, RunningDownloads } from "./running_downloads.ts";
+import { originOf, RunningDownloads, type WantedDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { storeUnsized } from "./store_unsized.ts";
@@ -24,10 +24,7 @@ export interface BlobDownloadsOptions {
 }
 
 /** A blob to download for a repository. */
-export interface WantedBlob {
-  readonly digest: Digest;
-  /** The size that a manifest states, in bytes; `undefined` if it is not known. */
-  readonly size: number | undefined;
+export interface WantedBlob extends WantedDownload {
   /** Whether no client requested it: the download then waits while clients download, and evicts no incomplete image. */
   readonly isBackground?: boolean;
 }

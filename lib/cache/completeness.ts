@@ -24,10 +24,6 @@ const MAX_NAMED = 8;
 // Manifests that are read for one image. An index may list the same ones again and again, and nest.
 const MAX_MANIFESTS = 5000;
 
-// Caches the references of manifests, by the byte array that the store's own cache holds. Parsing a manifest costs more
-// than checking that its blobs exist.
-const successorsByBytes = new WeakMap<Uint8Array, readonly Descriptor[]>();
-
 /**
  * Reports whether an image can be pulled from a source: whether it has every blob of a manifest, or of at least one
  * image of an index. Meant for a store: an upstream would receive a request for each blob.
@@ -77,11 +73,7 @@ class ImageCheck {
   async #read({ digest, mediaType }: Descriptor): Promise<HeldImage> {
     const bytes = await this.#source.readManifest(this.#repo, digest);
     if (bytes === undefined) return NONE;
-    let successors = successorsByBytes.get(bytes);
-    if (successors === undefined) {
-      successors = successorsOf(parseManifest(bytes, mediaType));
-      successorsByBytes.set(bytes, successors);
-    }
+    const successors = successorsOf(parseManifest(bytes, mediaType));
     if (!isIndexType(mediaType)) return await this.#checkBlobs(successors);
     const manifests = successors.filter((entry) => isManifestType(entry.mediaType));
     const images = manifests.filter((entry) => !isAttestation(entry));

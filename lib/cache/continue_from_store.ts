@@ -1,7 +1,7 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
+import { prependChunks } from "../bytes/prepend_chunks.ts";
 import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
-import { prependChunks } from "./started_stream.ts";
 
 /** A reader of a download that has failed, or has become superfluous. */
 export interface InterruptedReader {

@@ -54,6 +54,7 @@ export async function listEvictableImages(
     children.add(digest);
   }
   const roots = new Set([...tags.keys(), ...[...revisions.keys()].filter((digest) => !children.has(digest))]);
+  const isComplete = createCompletenessCheck(readHeld, sizes);
   return await Promise.all([...roots].map(async (digest) => {
     const digests = await markReachable({
       roots: [digest],
@@ -65,7 +66,7 @@ export async function listEvictableImages(
       tags: tags.get(digest) ?? [],
       revisions: [...digests].flatMap((each) => (revisions.get(each) ?? []).map((repo) => ({ repo, digest: each }))),
       digests,
-      isComplete: await isComplete(digest, readHeld, sizes),
+      isComplete: await isComplete(digest),
     };
   }));
 }
@@ -115,14 +116,24 @@ export async function removeImage(
   }
 }
 
-async function isComplete(digest: Digest, read: Read, sizes: ReadonlyMap<Digest, number>): Promise<boolean> {
-  const links = await read(digest);
-  if (links === undefined) return false;
-  if (!links.blobs.every(({ digest, size }) => sizes.get(digest) === size)) return false;
-  const blobs = new Set(links.blobs.map(({ digest }) => digest));
-  const children = links.manifests.filter((child) => !blobs.has(child));
-  for (const child of children) if (await isComplete(child, read, sizes)) return true;
-  return children.length === 0;
+/** Creates the check of `EvictableImage.isComplete`. Each manifest is checked once: indexes may share entries, and nest. */
+function createCompletenessCheck(read: Read, sizes: ReadonlyMap<Digest, number>): (digest: Digest) => Promise<boolean> {
+  const checked = new Map<Digest, Promise<boolean>>();
+  const check = (digest: Digest): Promise<boolean> => {
+    const known = checked.get(digest) ?? isComplete(digest);
+    checked.set(digest, known);
+    return known;
+  };
+  const isComplete = async (digest: Digest): Promise<boolean> => {
+    const links = await read(digest);
+    if (links === undefined) return false;
+    if (!links.blobs.every(({ digest, size }) => sizes.get(digest) === size)) return false;
+    const blobs = new Set(links.blobs.map(({ digest }) => digest));
+    const children = links.manifests.filter((child) => !blobs.has(child));
+    for (const child of children) if (await check(child)) return true;
+    return children.length === 0;
+  };
+  return check;
 }
 
 // Syncs a folder, or the nearest one above it that still exists.

@@ -85,7 +85,7 @@ export class ImageCompletion {
         this.#options.onEvent({ type: "uncompleted", repo, digest, error });
       }
     }
-    // In the same turn as the look at the queue: an image that is added from now on starts the work again.
+    // In the same turn as the check of the queue: an image that is added from now on starts the work again.
     this.#isRunning = false;
   }
 

@@ -11,7 +11,7 @@ export interface RunningDownload {
   readonly isBackground: boolean;
 }
 
-/** Which download is looked for. */
+/** A blob whose download is wanted. */
 export interface WantedDownload {
   readonly digest: Digest;
   /** The size that a manifest states, in bytes; `undefined` if it is not known. */
@@ -72,7 +72,7 @@ export class RunningDownloads {
     running.download.done.then(() => this.#endOthers(running.download)).catch(() => {});
   }
 
-  // A download whose repository has no right to the stored blob goes on: its readers could not continue with the store.
+  // A download whose repository has no right to the stored blob continues: its readers could not resume from the store.
   async #endOthers({ digest }: SharedDownload): Promise<void> {
     for (const { download, repos } of [...this.#running]) {
       if (download.digest !== digest) continue;

@@ -29,7 +29,6 @@ export const AGENT_COMMAND: Command = {
     },
     { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
     FLAG.pendingTtl,
-    FLAG.pendingTtl,
     ...UPSTREAM_FLAGS,
     ...SERVE_FLAGS,
   ],

@@ -93,10 +93,7 @@ export const COMMANDS: readonly Command[] = [
       FLAG.imagesDir,
       { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },
       { name: "dry-run", summary: "print what would be done, write nothing" },
-      {
-        name: "force",
-        summary: "allow a downgrade, a changed version, and replacing a manifest file of others",
-      },
+      FLAG.force,
       FLAG.json,
     ],
     usesKubectl: isHandedOver,
@@ -117,14 +114,11 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       { name: "to", value: "URL", summary: "the agent" },
       { name: "token-file", value: "FILE", summary: "the agent's token" },
-      { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+      FLAG.agentCa,
       { name: "insecure-http", summary: "send the token unencrypted to another machine" },
       FLAG.pruneData,
       { name: "dry-run", summary: "print what would be done, send nothing" },
-      {
-        name: "force",
-        summary: "allow a downgrade, a changed version, and replacing a manifest file of others",
-      },
+      FLAG.force,
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/push.ts")).runPush(invocation, io),
@@ -139,7 +133,7 @@ export const COMMANDS: readonly Command[] = [
     flags: [
       FLAG.data,
       { name: "to", value: "URL", summary: "list the content of the agent at URL, such as http://node1:36060" },
-      { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+      FLAG.agentCa,
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/inventory.ts")).runInventory(invocation, io),

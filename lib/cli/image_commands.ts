@@ -58,6 +58,7 @@ export const LOAD_COMMAND: Command = {
   name: "load",
   operands: "FILE…",
   summary: "load images from docker save, podman save or OCI archives into the store",
+  interrupted: "content that was stored is kept; run the same command again to load the rest",
   details: [
     "FILE is an archive (tar, also compressed with gzip or zstd), the folder of an OCI image layout, or - for standard input:",
     "what docker save, podman save, ctr image export, skopeo copy and k3s (airgap-images) write. The images get the names",
@@ -81,6 +82,7 @@ export const SAVE_COMMAND: Command = {
   name: "save",
   operands: "IMAGE…",
   summary: "write images of the store into one archive for docker load, podman load, ctr or skopeo",
+  interrupted: "the archive is not complete; run the same command again to write it anew",
   details: [
     "The archive is an OCI image layout that also has docker's manifest.json. It has the platforms of --platform, else all",
     "that the store holds. Nothing is downloaded: crpe pull does that. FILE - is standard output.",

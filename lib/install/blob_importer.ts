@@ -119,8 +119,7 @@ export class BlobImporter {
   }
 
   async #importPiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
-    const isHeld = await this.statHeld(blob.digest) === this.#bundle.declared?.get(blob.digest);
-    if (!isHeld && await this.#part?.writePiece(blob, report)) {
+    if (!await this.holds(blob.digest) && await this.#part?.writePiece(blob, report)) {
       this.#countWritten(blob.digest, blob.size);
     } else {
       this.#counts.skipped++;
@@ -194,6 +193,11 @@ export class BlobImporter {
   /** Returns the size in bytes of a blob that the store holds; `undefined` if it does not. */
   async statHeld(digest: Digest): Promise<number | undefined> {
     return await this.#store.statBlob(this.repositoryOf(digest), digest);
+  }
+
+  /** Reports whether the store holds a blob with the size that the bundle declares. */
+  async holds(digest: Digest): Promise<boolean> {
+    return await this.statHeld(digest) === this.#bundle.declared?.get(digest);
   }
 
   /** Returns a repository of the packages that has the digest. @throws {CorruptError} when they have no images */

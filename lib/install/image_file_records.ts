@@ -1,4 +1,5 @@
 import { removeIfPresent } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import type { PackageId } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -57,9 +58,9 @@ export class ImageFileRecords {
     const path = this.#path(id);
     await removeIfPresent(path);
     // The folder of the namespace stays if it has other packages.
-    const folder = path.slice(0, path.lastIndexOf("/"));
+    const folder = parentOf(path);
     await removeIfPresent(folder).catch(() => {});
-    await removeIfPresent(folder.slice(0, folder.lastIndexOf("/"))).catch(() => {});
+    await removeIfPresent(parentOf(folder)).catch(() => {});
   }
 
   #path({ name, namespace }: PackageId): string {

@@ -90,7 +90,7 @@ export class ImageFiles {
 
   /**
    * Reports whether the folder has the archive of exactly this release. True if no folder was asked for: k3s has loaded an
-   * archive that is gone.
+   * archive that was removed.
    */
   async isWritten(kubepkg: KubePkg): Promise<boolean> {
     const place = this.#options.folder === undefined ? undefined : await this.#placeOf(kubepkg);

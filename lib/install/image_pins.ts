@@ -1,3 +1,4 @@
+import { formatPackageId, formatRelease } from "../kubepkg/package_id.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
@@ -39,7 +40,7 @@ export class ImagePins {
     }
   }
 
-  /** Replaces the list durably. The caller holds the installation lock or a write lease. */
+  /** Replaces the list durably. The caller has held the installation lock since it read the list. */
   async write(references: Iterable<string>): Promise<void> {
     await this.#writer.write(this.path, formatRecord({ images: [...new Set(references)].sort() }));
   }
@@ -77,7 +78,7 @@ export async function collectKeptDigests(
 
 /** An image that something needs, so that it is not removed. */
 export interface ImageUser {
-  /** `the package default/web@1.2.0`, `a pin` */
+  /** Why it must stay: `the package shop/web@1.2.0 needs it`, `it is pinned`. */
   readonly what: string;
   /** What to do first. */
   readonly advice: string;
@@ -100,12 +101,12 @@ export async function findImageUser(
   for (const id of await records.listIds()) {
     const installed = await records.read(id);
     const releases = [...installed === undefined ? [] : [installed], ...await records.listHistory(id)];
-    for (const { metadata, spec, status } of releases) {
-      const isUser = (status?.digests ?? []).some((line) => line.digest === digest && line.name === repository);
-      if (!isUser) continue;
+    for (const release of releases) {
+      const { digests = [] } = release.status ?? {};
+      if (!digests.some((line) => line.digest === digest && line.name === repository)) continue;
       return {
-        what: `the package ${metadata.name}@${spec.version} needs it`,
-        advice: `crpe packages remove ${metadata.name} releases it`,
+        what: `the package ${formatRelease(release)} needs it`,
+        advice: `crpe packages remove ${formatPackageId(id)} releases it`,
       };
     }
   }

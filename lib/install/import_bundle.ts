@@ -141,8 +141,7 @@ class BundleImport {
       store: this.#store,
       part: this.#part,
     });
-    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
-    await this.#part?.begin(isHeld);
+    await this.#part?.begin((digest) => content.holds(digest));
     await content.importAll();
     await onRead?.();
     if (this.#part === undefined) return await this.#installAll(wanted, content);
@@ -171,13 +170,11 @@ class BundleImport {
     content: BlobImporter,
   ): Promise<ImportResult> {
     const { kubepkg } = work;
-    const isHeld = async (digest: Digest) => await content.statHeld(digest) === this.#bundle.declared?.get(digest);
     using _lock = await this.#options.installation?.lock?.();
     // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
     await work.checkRelease();
-    await part.finish(isHeld, async (digest) => {
-      await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
-    });
+    const link = async (digest: Digest) => await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
+    await part.finish((digest) => content.holds(digest), link);
     if (part.state.count > 1 && (await content.listMissing(kubepkg)).length > 0) {
       await part.keepPending();
       return work.result(plan, content.countsOf(kubepkg));

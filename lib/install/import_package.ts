@@ -153,12 +153,10 @@ export class PackageImport {
    */
   async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<ImportResult> {
     const { force, installation } = this.#options;
-    const comparison = await this.checkRelease();
+    const facts = { ...this.#options, ...await this.#findInstalled() };
+    const comparison = checkRelease(this.kubepkg, facts);
     const isSame = comparison.verdict === "same" && !force;
-    const { manifests, refusal } = await planManifests(this.kubepkg, {
-      ...this.#options,
-      ...await this.#findInstalled(),
-    });
+    const { manifests, refusal } = await planManifests(this.kubepkg, facts);
     const plan = {
       ...planned,
       ...comparison,

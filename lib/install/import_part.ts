@@ -143,7 +143,10 @@ export class PartImport {
     this.#received = await this.#checkPart();
     const bad = new Set<number>();
     const broken: string[] = [];
-    for (const [digest, pieces] of this.#open) await pieces.record(this.#written.get(digest) ?? []);
+    for (const [digest, pieces] of this.#open) {
+      // Another import may have completed the blob, and removed its pieces.
+      if (!await isHeld(digest)) await pieces.record(this.#written.get(digest) ?? []);
+    }
     // This includes blobs whose last piece was recorded earlier, by an import that was interrupted before the commit.
     for (const [digest, size] of this.#bundle.declared ?? []) {
       const ranges = await this.#store.listPieces(digest);

@@ -1,3 +1,4 @@
+import { parentOf } from "../files/parent_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
@@ -134,7 +135,7 @@ async function findFolderState(
   { files }: HandedOver,
   { folder, cluster }: { folder: string; cluster: StatusOptions["cluster"] },
 ): Promise<Finding> {
-  const file = files.find(({ path }) => path.slice(0, path.lastIndexOf("/")) === folder);
+  const file = files.find(({ path }) => parentOf(path) === folder);
   if (file === undefined) return { state: "failed", reason: "its manifest file is not recorded; import it again" };
   const { path: where } = file;
   const current = await readManifestFile(where);

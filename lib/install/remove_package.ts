@@ -81,6 +81,7 @@ export async function removePackage(id: PackageId, options: RemoveOptions): Prom
   // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
   if (!dryRun) await checkWritable(records, formatPackageId(id));
   using _lock = dryRun ? undefined : await records.lock();
+  if (!forget) await records.images.read(id);
   const problems = forget ? await records.listProblems(id) : [];
   const installed = await readInstalled(id, records, problems);
   const result = { ...id, ...(installed === undefined ? {} : { version: installed.spec.version }) };
@@ -177,9 +178,9 @@ async function checkWritable(records: PackageRecords, name: string): Promise<voi
 }
 
 async function listOthers(records: PackageRecords, id: PackageId): Promise<KubePkg[]> {
-  const others = (await records.list()).map(packageIdOf).filter((other) => !isSamePackage(other, id));
+  const others = (await records.list()).filter((other) => !isSamePackage(packageIdOf(other), id));
   const releases = await Promise.all(others.map(async (other) => {
-    return [await records.read(other), ...await records.listHistory(other)].filter((it) => it !== undefined);
+    return [other, ...await records.listHistory(packageIdOf(other))];
   }));
   return releases.flat();
 }

@@ -85,7 +85,7 @@ function findSizeProblems({ identity: { group, kind }, object }: PackageObject):
     return [{ path: ["metadata", "annotations"], problem, advice: "keep the text in a ConfigMap" }];
   }
   if (group === "" && (kind === "ConfigMap" || kind === "Secret")) {
-    // The cluster counts, and stores, the bytes that base64 stands for.
+    // The cluster counts, and stores, the bytes that base64 encodes.
     const size = dataSize(object.data, kind === "Secret" ? "base64" : "text") + dataSize(object.binaryData, "base64") +
       dataSize(object.stringData, "text");
     if (size <= MAX_OBJECT) return [];

@@ -1,5 +1,5 @@
 import { memoryBudget, SMALL_BODY_BYTES } from "../bytes/memory_budget.ts";
-import { streamBytes } from "../bytes/shared_bytes.ts";
+import { streamCopies } from "../bytes/shared_bytes.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Answer } from "./answer.ts";
 
@@ -13,7 +13,7 @@ export async function streamLargeBody(answer: Answer): Promise<Answer> {
   const { body } = answer;
   if (!(body instanceof Uint8Array) || body.length <= SMALL_BODY_BYTES) return answer;
   const lease = await memoryBudget.wait(() => memoryBudget.takeShared(body));
-  if (lease !== undefined) return { ...answer, body: streamBytes(body, () => lease[Symbol.dispose]()) };
+  if (lease !== undefined) return { ...answer, body: streamCopies(body, () => lease[Symbol.dispose]()) };
   throw new RegistryError(
     "UNAVAILABLE",
     "Cannot answer now: the responses in progress need all memory; try again later",

@@ -180,7 +180,8 @@ export class ConnectionTable {
 
   /** Lowers the limit for some time, after the system has refused to open another file. Each pull needs open files too. */
   lower(): void {
-    this.#max = Math.max(MIN_CONNECTIONS, Math.floor(this.#connections.size / 2));
+    // The size includes connections beyond the limit: half of it may be more than the limit.
+    this.#max = Math.min(this.#max, Math.max(MIN_CONNECTIONS, Math.floor(this.#connections.size / 2)));
     this.#shrink();
   }
 

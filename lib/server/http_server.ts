@@ -179,9 +179,14 @@ export class HttpServer {
     let isRefused = false;
     connection.refuse = () => isRefused = true;
     for (let waited = 0; waited < this.#options.limits.roomTimeout && !isRefused; waited += PAUSE_MILLISECONDS) {
-      if (this.#table.admit(connection)) return await this.#handle(pending);
+      if (this.#table.admit(connection)) {
+        connection.refuse = undefined;
+        return await this.#handle(pending);
+      }
       await pause();
     }
+    // Otherwise it was counted when it was refused.
+    if (!connection.isClosed) this.#options.onShed?.("connections");
     // Such a connection is not kept for further requests. The runtime reports a response shortly before it is sent.
     const close = () => pause(CLOSE_MILLISECONDS).then(connection.close);
     completed.then(close, close);

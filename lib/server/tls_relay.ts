@@ -20,7 +20,11 @@ const LARGE_BYTES = 128 * 1024;
  * to it once they begin a handshake; when a connection is closed, the listener sees the end of the handshake.
  */
 export class TlsRelay implements Disposable {
+  // By the local port of the connection to the listener: a client that waits for the TLS end of it, or that end, when it was
+  // accepted before the connection was reported.
   readonly #waiting = new Map<number, PromiseWithResolvers<Deno.TlsConn>>();
+  readonly #unclaimed = new Map<number, Deno.TlsConn>();
+  #connecting = 0;
   #listener: Deno.TlsListener;
 
   /** @throws {Error} when the certificate or the key cannot be used */
@@ -43,24 +47,17 @@ export class TlsRelay implements Disposable {
    */
   async secure(client: Deno.TcpConn, signal: AbortSignal): Promise<SecuredConnection> {
     let inner: Deno.TcpConn | undefined;
-    const close = () => {
-      for (const connection of [client, inner]) {
-        try {
-          connection?.close();
-        } catch {
-          // It is closed already.
-        }
-      }
-    };
+    let secured: Deno.TlsConn | undefined;
+    const close = () => [client, inner].forEach(closeIfOpen);
     signal.addEventListener("abort", close, { once: true });
     try {
       const hello = await readHello(client);
-      const { hostname, port } = this.#listener.addr as Deno.NetAddr;
-      inner = await Deno.connect({ hostname, port });
+      let accepted: Promise<Deno.TlsConn>;
+      ({ inner, accepted } = await this.#connect(signal));
+      secured = await accepted;
       signal.throwIfAborted();
       inner.setNoDelay();
       client.setNoDelay();
-      const secured = await this.#accepted((inner.localAddr as Deno.NetAddr).port);
       await writeAll(inner, hello);
       relay(client, inner).catch(() => {});
       // The server ends the connection. What it has sent before is passed on first.
@@ -68,6 +65,7 @@ export class TlsRelay implements Disposable {
       return { connection: secured, ended };
     } catch (error) {
       close();
+      closeIfOpen(secured);
       throw error;
     }
   }
@@ -87,7 +85,12 @@ export class TlsRelay implements Disposable {
     while (true) {
       try {
         const connection = await listener.accept();
-        this.#wait((connection.remoteAddr as Deno.NetAddr).port).resolve(connection);
+        const { port } = connection.remoteAddr as Deno.NetAddr;
+        const waiting = this.#waiting.get(port);
+        if (waiting !== undefined) waiting.resolve(connection);
+        else if (this.#connecting > 0) this.#unclaimed.set(port, connection);
+        // Its client was closed, or it is the connection of another program.
+        else connection.close();
       } catch (error) {
         if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -95,19 +98,45 @@ export class TlsRelay implements Disposable {
     }
   }
 
-  /** Returns the TLS end of the connection from a local port. */
-  async #accepted(port: number): Promise<Deno.TlsConn> {
+  /** Connects to the listener. @returns the connection, and its TLS end when it is accepted; rejects when aborted before */
+  async #connect(signal: AbortSignal): Promise<{ inner: Deno.TcpConn; accepted: Promise<Deno.TlsConn> }> {
+    const { hostname, port } = this.#listener.addr as Deno.NetAddr;
+    this.#connecting++;
     try {
-      return await this.#wait(port).promise;
+      const inner = await Deno.connect({ hostname, port });
+      return { inner, accepted: this.#claim((inner.localAddr as Deno.NetAddr).port, signal) };
     } finally {
-      this.#waiting.delete(port);
+      if (--this.#connecting === 0) {
+        this.#unclaimed.forEach(closeIfOpen);
+        this.#unclaimed.clear();
+      }
     }
   }
 
-  #wait(port: number): PromiseWithResolvers<Deno.TlsConn> {
-    let waiting = this.#waiting.get(port);
-    if (waiting === undefined) this.#waiting.set(port, waiting = Promise.withResolvers());
-    return waiting;
+  /** Returns the TLS end of the connection from a local port. */
+  #claim(port: number, signal: AbortSignal): Promise<Deno.TlsConn> {
+    const accepted = this.#unclaimed.get(port);
+    if (accepted !== undefined) {
+      this.#unclaimed.delete(port);
+      return Promise.resolve(accepted);
+    }
+    const waiting = Promise.withResolvers<Deno.TlsConn>();
+    const stop = () => waiting.reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    this.#waiting.set(port, waiting);
+    return waiting.promise.finally(() => {
+      this.#waiting.delete(port);
+      signal.removeEventListener("abort", stop);
+    });
+  }
+}
+
+function closeIfOpen(connection: Deno.Conn | undefined): void {
+  try {
+    connection?.close();
+  } catch {
+    // It is closed already.
   }
 }
 

@@ -3,6 +3,7 @@ import { drain } from "../bytes/file_stream.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
 import { tryLockFile } from "../files/file_lock.ts";
+import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
@@ -23,7 +24,7 @@ export async function addBlob(root: string, body: ReadableStream<Uint8Array>, ex
   const hash = createHash(algorithm);
   await createFolder(`${root}/${INGEST}`);
   const temporary = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
-  using file = await Deno.open(temporary, { write: true, createNew: true });
+  using file = await openOwned(temporary, { write: true, createNew: true });
   // A lock keeps other processes from removing the file as a stale one.
   await tryLockFile(file, temporary);
   try {

@@ -1,5 +1,5 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
-import { lockFile, tryLockFile } from "../files/file_lock.ts";
+import { isFileAt, lockFile, tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
@@ -128,13 +128,18 @@ async function isWanted(root: string, name: string): Promise<boolean> {
   }
 }
 
-/** Removes a file unless it is locked by a writer. */
-export async function removeIfUnused(path: string): Promise<void> {
+/** Removes a file unless it is locked by a writer. @returns whether it was removed */
+export async function removeIfUnused(path: string): Promise<boolean> {
   try {
     using file = await Deno.open(path, { write: true });
-    if (await tryLockFile(file, path)) await removeIfPresent(path);
+    // Since it was opened, a writer may have committed it, and another one may have made the file anew.
+    if (!await tryLockFile(file, path) || !await isFileAt(path, file)) return false;
+    // Removed while it is locked, or a writer could resume from a file that is about to be removed.
+    await removeIfPresent(path);
+    return true;
   } catch (error) {
     // A file of another user is left to that user.
-    if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;
+    if (error instanceof Deno.errors.NotFound || isNotWritable(error)) return false;
+    throw error;
   }
 }

@@ -131,9 +131,9 @@ export class DiskStore implements PieceStore {
     return await this.#blobs.open(digest, range);
   }
 
-  /** Learns the size that a manifest states. Returns false if the blob is missing, as far as its file was looked at. */
+  /** Learns the size that a manifest states. Returns false if its file was checked, and is missing. */
   async #learnSize(repo: string, digest: Digest): Promise<boolean> {
-    // The caller looks at the file itself; once is enough when the size is known.
+    // When the size is known, only the caller checks the file.
     if (repo === "" || this.#blobs.knowsSize(digest)) return true;
     if (this.#blobs.statFile(digest) === undefined) return false;
     // The manifests of the repository are read once, and with them the sizes.

@@ -32,10 +32,13 @@ export async function forgetImages(
 ): Promise<string[]> {
   const untagged = new Set<string>();
   for (const { repository, tag, digest } of images) {
-    const link = tag === undefined ? tag : readLinkText(`${root}/${tagLinkPath(repository, tag)}`);
-    if (tag === undefined || link !== undefined && link !== digest) continue;
-    await removeTag(root, repository, tag);
-    if (link !== undefined) untagged.add(`${repository}:${tag}`);
+    if (tag === undefined) continue;
+    for (const name of repositoryNames(repository)) {
+      const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
+      if (link !== undefined && link !== digest) continue;
+      await removeTag(root, name, tag);
+      if (link !== undefined) untagged.add(`${repository}:${tag}`);
+    }
   }
   const unwanted = Map.groupBy(images, ({ repository }) => repository);
   const reader = new ManifestReader(root);

@@ -43,6 +43,8 @@ class ImageMeasure {
   readonly #repo: string;
   readonly #sizes = new Map<Digest, number>();
   readonly #platforms = new Set<string>();
+  // Small indexes that list each other twice have a number of paths that doubles with each.
+  readonly #indexes = new Map<Digest, boolean>();
 
   constructor(store: DiskStore, repo: string) {
     this.#store = store;
@@ -61,6 +63,8 @@ class ImageMeasure {
 
   /** Adds a manifest or index with the content below it. @returns whether it is complete */
   async add(root: Descriptor): Promise<boolean> {
+    const known = this.#indexes.get(root.digest);
+    if (known !== undefined) return known;
     const bytes = await this.#store.readManifest(this.#repo, root.digest);
     if (bytes === undefined) return false;
     this.#sizes.set(root.digest, bytes.length);
@@ -72,6 +76,7 @@ class ImageMeasure {
       else blobs.push(await this.#addBlob(child));
     }
     const isComplete = !blobs.includes(false) && (images.length === 0 || images.includes(true));
+    if (manifest.kind === "index") this.#indexes.set(root.digest, isComplete);
     if (!isComplete || manifest.kind === "index") return isComplete;
     const platform = root.platform ?? await readPlatform(this.#store, this.#repo, manifest.config);
     if (platform !== undefined && !isUnknownPlatform(platform)) this.#platforms.add(formatPlatform(platform));

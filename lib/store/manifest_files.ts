@@ -50,7 +50,7 @@ export class ManifestFiles {
   readonly #options: ManifestFilesOptions;
   readonly #links: Links;
   readonly #cache: ManifestCache;
-  /** The manifests that are being read, once for all who need them at the same time. */
+  /** The manifests that are being read, once for all concurrent callers. */
   readonly #loading = new Map<string, Promise<CachedManifest | undefined>>();
 
   constructor(options: ManifestFilesOptions) {

@@ -6,7 +6,8 @@ import { blobPath } from "./layout.ts";
 import type { ManifestLinks } from "./reachable.ts";
 import { sizeOfFile } from "./store_scan.ts";
 
-const MAX_KNOWN = 5000;
+// Digests in what is kept. A manifest may have 10,000.
+const MAX_DIGESTS = 100_000;
 // Of a larger file, the first byte is read first.
 const SMALL_BYTES = 64 * 1024;
 
@@ -16,6 +17,7 @@ export class ManifestReader {
   readonly #places: readonly ((digest: Digest) => string)[];
   // Never stale: a digest fixes the content. Dropped when it is full, because a store may have any number of manifests.
   readonly #known = new Map<Digest, ManifestLinks>();
+  #digests = 0;
 
   /** @param places functions that return the paths where a manifest may be, relative to the data folder */
   constructor(root: string, places: readonly ((digest: Digest) => string)[] = [blobPath]) {
@@ -31,14 +33,21 @@ export class ManifestReader {
     const bytes = this.#readBytes(digest);
     const links = bytes && readLinks(bytes, digest);
     if (links === undefined) return undefined;
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    if (this.#digests + countDigests(links) > MAX_DIGESTS) {
+      this.#known.clear();
+      this.#digests = 0;
+    }
     this.#known.set(digest, links);
+    this.#digests += countDigests(links);
     return links;
   }
 
   /** Drops a removed manifest from the cache. */
   forget(digest: Digest): void {
+    const links = this.#known.get(digest);
+    if (links === undefined) return;
     this.#known.delete(digest);
+    this.#digests -= countDigests(links);
   }
 
   #readBytes(digest: Digest): Uint8Array | undefined {
@@ -54,6 +63,10 @@ export class ManifestReader {
     }
     return undefined;
   }
+}
+
+function countDigests({ manifests, blobs }: ManifestLinks): number {
+  return 1 + manifests.length + blobs.length;
 }
 
 function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined {

@@ -1,8 +1,8 @@
 import { tryLockFile } from "../files/file_lock.ts";
-import { removeIfPresent } from "../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { digestOfPartial, INGEST } from "./layout.ts";
+import { removeIfUnused } from "./data_folder.ts";
+import { digestOfPartial, INGEST, partialPath } from "./layout.ts";
 
 /** The received beginning of a blob, from which a download resumes. */
 export interface PartialBlob {
@@ -34,12 +34,7 @@ export async function removePartialBlobs(root: string, { dryRun = false } = {}):
   if (dryRun) return unused;
   const removed: PartialBlob[] = [];
   for (const partial of unused) {
-    const path = `${root}/${INGEST}/${partial.digest.replace(":", "-")}.partial`;
-    using file = await Deno.open(path, { write: true }).catch(absentIfNotFound);
-    // Removed while it is locked, or a download could resume from a file that is about to be removed.
-    if (file === undefined || !await tryLockFile(file, path)) continue;
-    await removeIfPresent(path);
-    removed.push(partial);
+    if (await removeIfUnused(`${root}/${partialPath(partial.digest)}`)) removed.push(partial);
   }
   return removed;
 }

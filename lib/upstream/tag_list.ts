@@ -15,6 +15,8 @@ const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 const MAX_STALLED_PAGES = 3;
 // How long a list that cannot be paged is kept, so that its pages do not cost a walk each; in milliseconds.
 const LIST_LIFETIME = 30_000;
+// What a kept list costs besides its tags, in tags: clients choose the names of repositories.
+const COST_OF_LIST = 100;
 
 /** Identifies a repository. */
 export interface RepositoryName {
@@ -68,11 +70,12 @@ export class TagLister {
   }
 
   #keep(key: string, whole: TagPage): void {
-    this.#whole.set(key, { ...whole, until: this.#now() + LIST_LIFETIME });
+    const now = this.#now();
+    this.#whole.set(key, { ...whole, until: now + LIST_LIFETIME });
     let total = 0;
-    for (const [each, { tags }] of [...this.#whole].reverse()) {
-      total += tags.length;
-      if (total > MAX_TAGS && each !== key) this.#whole.delete(each);
+    for (const [each, { tags, until }] of [...this.#whole].reverse()) {
+      total += COST_OF_LIST + tags.length;
+      if ((total > MAX_TAGS || until <= now) && each !== key) this.#whole.delete(each);
     }
   }
 }

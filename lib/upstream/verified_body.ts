@@ -9,7 +9,7 @@ import { encodingOf } from "./transport/content_encoding.ts";
  *
  * @throws {DigestMismatchError} when the body does not have the digest, decoded or not
  * @throws {RegistryError} `BAD_GATEWAY` when the body is larger than allowed
- * @throws {TransportError} when the body is cut off or stalls
+ * @throws {TransportError} when the body is interrupted or stalls
  */
 export async function readVerifiedBody(
   response: Response,

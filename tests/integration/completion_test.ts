@@ -21,7 +21,7 @@ async function pullWithoutBase(flags: readonly string[]) {
 
 Deno.test("[68] an image of which the client had a layer is completed, and can be pulled without the upstream", async () => {
   await using it = await pullWithoutBase([]);
-  await until("the base layer is stored", () => it.fixture.holds(it.base));
+  await until("the base layer is stored", () => it.fixture.isLinked(it.base));
   assertEquals(it.fixture.upstream.requests.filter(({ path }) => path.includes(it.base)).length, 1);
   await it.fixture.stopUpstream();
   await it.fixture.restart();
@@ -63,5 +63,5 @@ Deno.test("[68] a download in the background does not keep crpe from stopping, a
   gate.resolve();
   await fixture.restart();
   assertEquals((await fixture.get(`manifests/${manifest.digest}`)).status, 200);
-  await until("the layer is stored", () => fixture.holds(digest));
+  await until("the layer is stored", () => fixture.isLinked(digest));
 });

@@ -1,3 +1,5 @@
+import { ImagePins } from "../../lib/install/image_pins.ts";
+import { PackageRecords } from "../../lib/install/package_records.ts";
 import { openCacheLimit } from "../../lib/cli/wiring/open_cache_limit.ts";
 import { listTaggedImages } from "../../lib/store/list_images.ts";
 import { blobPath, partialPath } from "../../lib/store/layout.ts";
@@ -42,10 +44,15 @@ Deno.test("crpe images rm removes images, frees what no other image has, and nam
 
 Deno.test("crpe images rm removes nothing that a package needs, or that is pinned: exit status 3", async () => {
   await using fixture = await createPackFixture(IMAGES);
-  assertEquals((await fixture.pack(makeKubePkg({ [WEB]: "" }), "web")).code, 0);
+  assertEquals((await fixture.pack(makeKubePkg({ [WEB]: "" }, { namespace: "shop" }), "web")).code, 0);
   assertEquals((await fixture.crpe("import", "web.tgz", "--data=source")).code, 0);
   assertEquals((await fixture.crpe("images", "pin", PLAIN, "--data=source")).code, 0);
-  for (const [image, reason] of [[WEB, "crpe packages remove"], [PLAIN, "crpe images unpin"]] as const) {
+  for (
+    const [image, reason] of [[WEB, "crpe packages remove shop/line4 releases it"], [
+      PLAIN,
+      "crpe images unpin",
+    ]] as const
+  ) {
     const refused = await fixture.crpe("images", "rm", image, "--data=source");
     assertEquals(refused.code, 3, refused.stderr);
     assertStringIncludes(refused.stderr, reason);
@@ -53,6 +60,28 @@ Deno.test("crpe images rm removes nothing that a package needs, or that is pinne
   assertEquals(await namesIn(fixture), [PLAIN, JOB, WEB]);
   assertEquals((await fixture.crpe("images", "unpin", PLAIN, "--data=source")).code, 0);
   assertEquals((await fixture.crpe("images", "rm", PLAIN, "--data=source")).code, 0);
+});
+
+Deno.test("crpe images rm waits for an installation or a pin in progress, and then keeps what it needs", async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  const root = `${fixture.folder.path}/source`;
+  let removing: ReturnType<typeof fixture.crpe>;
+  {
+    using _lock = await new PackageRecords(root).lock();
+    removing = fixture.crpe("images", "rm", JOB, "--data=source");
+    // Without the lock, it ends in this time.
+    await Promise.race([removing, new Promise((resolve) => setTimeout(resolve, 1000))]);
+    await new ImagePins(root).write([JOB]);
+  }
+  const { code, stderr } = await removing;
+  assertEquals([code, await namesIn(fixture)], [3, [PLAIN, JOB, WEB]], stderr);
+});
+
+Deno.test("images that are pinned at the same time are all pinned", async () => {
+  await using fixture = await createPackFixture({});
+  const names = Array.from({ length: 6 }, (_, i) => `registry.test/team/web:${i}`);
+  await Promise.all(names.map((name) => fixture.crpe("images", "pin", name, "--data=source")));
+  assertEquals(await new ImagePins(`${fixture.folder.path}/source`).list(), names);
 });
 
 Deno.test("a pinned image is not evicted by the size limit; a damaged record of pins is named, and nothing is evicted", async () => {

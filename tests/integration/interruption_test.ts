@@ -22,3 +22,18 @@ Deno.test("a pull that is interrupted with ctrl-C says in one line what stays an
     "crpe: interrupted; what was received is kept; run the same command again to resume\n",
   ]);
 });
+
+Deno.test("a load that is interrupted with ctrl-C says in one line what stays and how to resume", async () => {
+  await using folder = await TestFolder.create();
+  const pipe = `${folder.path}/images.tar`;
+  assertEquals((await new Deno.Command("mkfifo", { args: [pipe] }).output()).code, 0);
+  await using crpe = spawnCrpe(["load", pipe, `--data=${folder.path}/data`], { env: { HOME: folder.path } });
+  // Opens when crpe has opened its end.
+  using _writer = await Deno.open(pipe, { write: true });
+  crpe.kill("SIGINT");
+  const { code, stderr } = await crpe.finished;
+  assertEquals([code, stderr], [
+    130,
+    "crpe: interrupted; content that was stored is kept; run the same command again to load the rest\n",
+  ]);
+});

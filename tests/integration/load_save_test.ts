@@ -178,4 +178,7 @@ Deno.test("crpe pull goes on after an image that fails, also of a list: each is 
   assertStringIncludes(pulled.stderr, "crpe: 1 of 3 failed: missing:1\n");
   const nothing = await fixture.crpe("pull", "--data=source", "--offline");
   assertEquals(nothing.code, 2);
+  await Deno.truncate(`${fixture.folder.path}/images.txt`, 2 ** 30);
+  const huge = await fixture.crpe("pull", "-f", "images.txt", "--data=source", "--offline");
+  assertEquals([huge.code, huge.stderr], [4, "crpe: Cannot read images.txt: it has more than 1048576 bytes\n"]);
 });

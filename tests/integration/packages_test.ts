@@ -87,7 +87,7 @@ Deno.test("a package is rolled back, with its tags and manifests, and a second r
   assertEquals([same.code, same.stdout], [0, "line4@1.0.0 is installed already; nothing to do\n"]);
 });
 
-Deno.test("a rollback is refused when there is no such version, or content of it is lacking, and changes nothing", async () => {
+Deno.test("a rollback is refused when there is no such version, or some of its content is missing, and changes nothing", async () => {
   await using site = await createSite();
   await site.install(makeKubePkg({ "registry.test/other:1": "" }, { name: "other" }));
   const none = await site.run("packages", "rollback", "other");
@@ -99,10 +99,10 @@ Deno.test("a rollback is refused when there is no such version, or content of it
   const lost = [...IMAGES[0]!.blobs.keys()].find((digest) => !IMAGES[1]!.blobs.has(digest))!;
   await Deno.remove(`${site.folder.path}/site/${blobPath(lost)}`);
   const before = await site.folder.listFiles("site/kubepkg");
-  const lacking = await site.run("packages", "rollback", "line4");
-  assertEquals(lacking.code, 1);
-  assertStringIncludes(lacking.stderr, lost);
-  assertStringIncludes(lacking.stderr, `needed by ${REPO}:1, ${REPO}:v1; nothing was changed`);
+  const incomplete = await site.run("packages", "rollback", "line4");
+  assertEquals(incomplete.code, 1);
+  assertStringIncludes(incomplete.stderr, lost);
+  assertStringIncludes(incomplete.stderr, `needed by ${REPO}:1, ${REPO}:v1; nothing was changed`);
   assertEquals([await site.resolve("1"), await site.folder.listFiles("site/kubepkg")], [V2, before]);
   assertStringIncludes(await site.manifest(), 'version: "2"');
 });

@@ -28,7 +28,7 @@ function assertSame({ status, isComplete, bytes }: Received, expected: Uint8Arra
 
 /** Waits until the store has a blob: a client receives the last bytes before they are synced. */
 async function untilHeld(fixture: CacheFixture, digest: Digest): Promise<void> {
-  await until("the blob is in the store", () => fixture.holds(digest));
+  await until("the blob is in the store", () => fixture.isLinked(digest));
 }
 
 function countGets(fixture: CacheFixture): number {
@@ -80,7 +80,7 @@ Deno.test("[2] a download completes without any client left, and the next client
   assert(!(await only.body!.getReader().read()).done);
   leaving.abort();
   gate.resolve();
-  await until("the blob is in the store", () => fixture.holds(digest));
+  await until("the blob is in the store", () => fixture.isLinked(digest));
   assertSame(await fixture.get(blob), large);
   assertEquals(countGets(fixture), 1);
 });

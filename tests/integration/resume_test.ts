@@ -55,7 +55,7 @@ Deno.test("[8] a download that is cut ten times, with two kills of crpe in betwe
   const { isComplete, bytes: all } = await fixture.get(`blobs/${digest}`);
   assert(isComplete);
   assertEquals(computeDigest(all), digest);
-  await until("the blob is stored", () => fixture.holds(digest));
+  await until("the blob is stored", () => fixture.isLinked(digest));
   assertEquals(await fixture.listTemporary(), []);
 
   assertEquals(upstream.count("blob", "GET"), 1 + CUTS + KILLS);

@@ -1,5 +1,5 @@
 import { inheritOwner } from "../../lib/files/inherit_owner.ts";
-import { createAgentFixture } from "../support/agent_fixture.ts";
+import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assertEquals } from "../support/assert.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
@@ -31,7 +31,7 @@ async function createSite() {
 }
 
 peerTest(
-  "[96] what root imports, rolls back, collects and removes belongs to the owner of the data folder",
+  "[96] what root imports, loads, rolls back, collects and removes belongs to the owner of the data folder",
   ["root"],
   async () => {
     await using site = await createSite();
@@ -45,6 +45,11 @@ peerTest(
     assertEquals(await listForeign(`${site.folder.path}/manifests`), []);
     await crpe("import", next.file, "--manifests-dir=manifests");
     await crpe("packages", "rollback", "line4", "--manifests-dir=manifests");
+    await site.pack("1.2.0", 1000);
+    const archive = `${site.folder.path}/images.tar`;
+    const saved = await site.crpe("save", `${IMAGE_REPO}:1.2.0`, `--output=${archive}`, "--data=source");
+    assertEquals(saved.code, 0, saved.stderr);
+    await crpe("load", archive);
     await crpe("gc", "--untagged");
     await crpe("import", "--force", next.file);
     {

@@ -119,6 +119,26 @@ Deno.test("[91] crpe verify --repair --from takes the content from a bundle", as
   assertEquals((await fixture.crpe("verify", "--data=site")).code, 0);
 });
 
+for (const what of ["manifests alone", "all content"]) {
+  Deno.test(`[91] crpe verify --repair --from brings ${what} back: every finding is repaired, and no repository is added`, async () => {
+    await using fixture = await createPackFixture({ [`${NAME}:1`]: buildImage({ files: [{ "a.txt": "a" }] }) });
+    assertEquals((await fixture.pack(makeKubePkg({ [`${NAME}:1`]: "" }), "a")).code, 0);
+    assertEquals((await fixture.crpe("import", "a.tgz", "--data=site")).code, 0);
+    const before = await fixture.folder.listFiles("site/docker");
+    const revisions = before.filter((path) => path.includes("/revisions/"));
+    const isLost = (path: string) =>
+      path.endsWith("/data") &&
+      (what === "all content" || revisions.some((it) => it.includes(path.split("/").at(-2)!)));
+    for (const path of before.filter(isLost)) await Deno.remove(`${fixture.folder.path}/site/docker/${path}`);
+    const flags = ["--repair", "--from=a.tgz", "--offline", "--data=site"];
+    const { code, stdout } = await fixture.crpe("verify", ...flags);
+    assertEquals([code, /(\d+) broken, \1 repaired/.test(stdout)], [0, true], stdout);
+    assertEquals(stdout.includes("crpe verify --repair"), false, stdout);
+    assertEquals(await fixture.folder.listFiles("site/docker"), before);
+    assertEquals((await fixture.crpe("verify", "--data=site")).code, 0);
+  });
+}
+
 Deno.test("[91] crpe import --force replaces a corrupt blob that the store holds", async () => {
   const image = buildImage({ files: [{ "a.txt": "a" }, { "b.txt": "b" }] });
   await using fixture = await createPackFixture({ [`${NAME}:1`]: image });

@@ -116,6 +116,8 @@ for (const upstream of [`${HOST}=http://192.0.2.1:5000`, HOST]) {
         makeBytes(500),
       ]);
       await fixture.pull("1.0");
+      // A client has a blob before it is committed.
+      for (const { digest } of [config, ...layers]) await until("it is stored", () => fixture.isLinked(digest));
       await fixture.kill();
       const asked = fixture.upstream.requests.length;
       await using crpe = await startCrpe(

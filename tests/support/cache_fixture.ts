@@ -131,6 +131,14 @@ export class CacheFixture implements AsyncDisposable {
     }
   }
 
+  /** Reports whether the store has a blob, and a link of the repository to it. */
+  async isLinked(digest: Digest): Promise<boolean> {
+    const link = `${this.data}/docker/registry/v2/repositories/${HOST}/${PATH}/_layers/${
+      digest.replace(":", "/")
+    }/link`;
+    return await this.holds(digest) && await Deno.stat(link).then(() => true, () => false);
+  }
+
   /** Lists temporary files and partial downloads. */
   async listTemporary(): Promise<string[]> {
     const entries = await Array.fromAsync(Deno.readDir(`${this.data}/ingest`));

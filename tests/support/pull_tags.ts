@@ -32,7 +32,7 @@ export async function pullTags(store: DiskStore, { isWhole }: { readonly isWhole
     for (const { digest } of manifests) await pull(repo, digest);
     for (const { digest } of manifests.length > 0 ? [] : [config, ...layers]) {
       if (await get(`${repo}/blobs/${digest}`, digest) === undefined && isWhole) {
-        throw new Error(`${repo}:${reference} lacks ${digest}`);
+        throw new Error(`${repo}:${reference} does not have ${digest}`);
       }
     }
   };

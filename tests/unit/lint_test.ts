@@ -88,12 +88,14 @@ for (const [source, reports] of errors) {
 }
 
 for (const words of AVOIDED_WORDS) {
-  Deno.test(`lint reports ${JSON.stringify(words)} in a comment, and accepts it in a string`, () => {
+  Deno.test(`lint reports ${JSON.stringify(words)} in a comment and in the name of a test, and accepts it in another string`, () => {
     const reports = [`glossary: docs/GLOSSARY.md has a better word than "${words}"`];
     assertEquals(lint("lib/oci/x.ts", `// It is ${words} here.\n`), reports);
     assertEquals(lint("lib/oci/x.ts", `let a; /* It is ${words}. */`), reports);
     assertEquals(lint("lib/oci/x.ts", `const a = "${words}", b = \`\n// ${words}\n\`;`), []);
     assertEquals(lint("lib/oci/x.ts", `// A${words}s.\n`), []);
+    assertEquals(lint("tests/unit/x_test.ts", `Deno.test("it is ${words} here", () => {});`), reports);
+    assertEquals(lint("tests/unit/x_test.ts", `peerTest(\`it is ${words} \${here}\`, [], f);`), reports);
     const [first, ...rest] = words.split(" ");
     if (rest.length === 0) return;
     const [before, after] = [first, rest.join(" ")];
@@ -112,6 +114,8 @@ const comments: [title: string, source: string, reports: string[]][] = [
   ["one report a comment", "// nobody and somebody", ['glossary: docs/GLOSSARY.md has a better word than "nobody"']],
   ["comments with a blank line between them as two", "// They go on\n\n// with it.", []],
   ["a comment behind code as a comment of its own", "let a; // They go on\nlet b; // with it.", []],
+  ["names of variables", "const nobody = 1;", ['glossary: docs/GLOSSARY.md has a better word than "nobody"']],
+  ["a part of a name", "const noBody = 1, nobodys = 2;", []],
   ["good words", "// The client resumes the download.", []],
 ];
 for (const [title, source, reports] of comments) {

@@ -49,6 +49,9 @@ export interface Command {
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }
 
+/** The meanings of the exit statuses, for the help. */
+export const EXIT_STATUS = "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";
+
 /** The flags of every command. */
 export const COMMON_FLAGS: readonly Flag[] = [
   { name: "help", short: "h", summary: "show this help" },

@@ -89,6 +89,7 @@ function withPathsFrom(folder: string, config: ConfigFile): ConfigFile {
 /** The types of the fields that are not texts, for errors. */
 const WORDS: Readonly<Record<string, string>> = {
   "cache-max": "a size, such as 20GiB",
+  "max-memory": "a size, such as 160MiB",
   "tag-ttl": "a duration, such as 5m",
   scrub: "a duration, such as 30d",
   upstream: "a text or a list of texts",

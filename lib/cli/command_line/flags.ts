@@ -109,6 +109,8 @@ export const FLAG = {
     name: "prune-data",
     summary: "delete volumes, claims, StorageClasses, CRDs and Namespaces that leave the package",
   },
+  agentCa: { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
+  force: { name: "force", summary: "allow a downgrade, a changed version, and replacing a manifest file of others" },
   forceHandover: { name: "force", summary: "replace a manifest file that others wrote or changed" },
   forceConflicts: { name: "force-conflicts", summary: "take over fields that others manage (with --kubectl)" },
   pendingTtl: {

@@ -1,4 +1,4 @@
-import { type Command, COMMON_FLAGS, type Flag } from "./command.ts";
+import { type Command, COMMON_FLAGS, EXIT_STATUS, type Flag } from "./command.ts";
 import { examplesOf } from "./examples.ts";
 
 /** Formats the help of the whole program. */
@@ -33,7 +33,7 @@ export function formatCommandHelp(command: Command): string {
     ...formatRows([...command.flags, ...COMMON_FLAGS].map((flag) => [flagSpelling(flag), flag.summary])),
     ...formatExamples(command),
     "",
-    "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.",
+    `Exit status: ${EXIT_STATUS}`,
     "",
   ].join("\n");
 }

@@ -63,13 +63,12 @@ export function ownPlatform(): Platform {
   return { os: os === "android" ? "linux" : os, architecture: arch };
 }
 
-/** @param least a smaller size is refused: usually its unit was forgotten */
+/** @param least a smaller size is refused */
 function readSize(text: string | undefined, what: string, least: number): number | undefined {
   if (text === undefined) return undefined;
   const size = parseSize(text, what);
   if (size >= least) return size;
-  const unit = /^[0-9.]+$/.test(text) ? `; a number without a unit is in bytes, so write for example ${text}GiB` : "";
-  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: the least is ${formatSize(least)}${unit}`);
+  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: the least is ${formatSize(least)}`);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { ImagePins, pinOf } from "../../install/image_pins.ts";
+import { PackageRecords } from "../../install/package_records.ts";
 import { repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -42,6 +43,8 @@ async function changePins(
   const asJson = invocation.isSet("json");
   invocation.arguments.forEach(readReference);
   using _lease = await takeWriteLease(data);
+  // Any number of writers can hold a lease, and two of them must not read the same list.
+  using _lock = await new PackageRecords(data).lock();
   const record = new ImagePins(data);
   const pins = new Set(await record.list());
   const run = async (name: string) => {

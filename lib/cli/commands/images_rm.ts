@@ -1,4 +1,5 @@
 import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
+import { PackageRecords } from "../../install/package_records.ts";
 import { RefusedError } from "../../oci/error.ts";
 import { formatReference, repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -49,10 +50,12 @@ async function removeOne(name: string, data: string, dryRun: boolean): Promise<s
     const others = tags.length === 0 ? "" : `; it has the tags ${tags.join(", ")} of ${repository}`;
     throw new Error(`Cannot remove ${full}: the store does not have it${others}`);
   }
+  using _lease = dryRun ? undefined : await takeWriteLease(data);
+  // What is installed or pinned meanwhile would else lose its images.
+  using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
   const user = await findImageUser(data, reference, found.digest);
   if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
   if (dryRun) return full;
-  using _lease = await takeWriteLease(data);
   await forgetImages(data, [{ repository, tag: reference.tag, digest: found.digest }], await collectKeptDigests(data));
   return full;
 }

@@ -19,16 +19,14 @@ import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
-  if (files.filter((file) => file === "-").length > 1) {
-    throw new UsageError("Cannot import - twice: standard input can be read once");
-  }
+  checkInputs(files, "import");
   const { data, platforms = [ownPlatform()] } = await readSettings(invocation, io);
   const folder = invocation.flag("images-dir");
   if (folder === undefined && invocation.flag("platform") !== undefined) {

@@ -14,12 +14,13 @@ import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { readReference } from "./pull.ts";
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
+  checkInputs(files, "load");
   const given = invocation.flag("name");
   const name = given === undefined ? undefined : readReference(given);
   if (name !== undefined && files.length > 1) throw new UsageError("Cannot use --name with several files");

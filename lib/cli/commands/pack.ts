@@ -21,6 +21,7 @@ import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { checkInputs } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
@@ -81,9 +82,7 @@ function readPackOptions(invocation: Invocation): OutputOptions {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
   }
   const inputs = [...invocation.arguments, ...["have", "since"].flatMap((flag) => invocation.flags(flag))];
-  if ([...inputs, invocation.flag("k3s-images")].filter((file) => file === "-").length > 1) {
-    throw new UsageError("Cannot pack with - twice: standard input can be read once");
-  }
+  checkInputs([...inputs, invocation.flag("k3s-images")], "pack with");
   return { output, maxBytes, asJson };
 }
 

@@ -1,7 +1,8 @@
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
 import { describeForeignLayers } from "../../bundle/check_package.ts";
-import { parseImageList } from "../../bundle/image_list.ts";
+import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
+import { readBounded } from "../../bytes/read_bounded.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts";
@@ -72,8 +73,9 @@ async function listNames(invocation: Invocation, io: Io): Promise<string[]> {
     throw new UsageError("Cannot pull nothing: name an image, or a list of images with --file FILE");
   }
   if (file === undefined) return [...invocation.arguments];
-  const text = await new Response(await openFile(file, io) as ReadableStream<Uint8Array<ArrayBuffer>>).text();
-  return [...invocation.arguments, ...parseImageList(text, nameOfBundle(file))];
+  const what = nameOfBundle(file);
+  const list = await readBounded(await openFile(file, io), what, MAX_IMAGE_LIST_BYTES);
+  return [...invocation.arguments, ...parseImageList(list, what)];
 }
 
 /** Parses an image of the command line. @throws {UsageError} when it is not valid */

@@ -1,3 +1,6 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -51,9 +54,13 @@ function parseUrl(text: string): string {
 
 async function readStatus(url: string): Promise<ServerStatus> {
   const [metrics, health] = await Promise.all([fetchText(`${url}/metrics`), fetchText(`${url}/healthz`)]);
-  const samples = parseSamples(metrics);
+  const samples = parseSamples(metrics.text);
   if (!samples.some(({ name }) => name === "crpe_build_info")) {
-    throw new Error(`Cannot ask ${url}: it is not a crpe of this version`);
+    const message = findText(metrics.text, "message");
+    const reason = message === undefined
+      ? "it is not a crpe of this version"
+      : `it answers ${metrics.status}: ${message}`;
+    throw new Error(`Cannot ask ${url}: ${reason}`);
   }
   const find = (name: string) => samples.filter((sample) => sample.name === name);
   const sum = (name: string, label: string, value: string) =>
@@ -63,11 +70,11 @@ async function readStatus(url: string): Promise<ServerStatus> {
   const outcomes = [...new Set(find("crpe_cache_requests_total").map(({ labels }) => labels.outcome ?? ""))].sort();
   const names = ["crpe_upstream_requests_total", "crpe_upstream_errors_total"] as const;
   const hosts = [...new Set(names.flatMap(find).map(({ labels }) => labels.host ?? ""))].sort();
-  const reason = /"reason":\s*("(?:[^"\\]|\\.)*")/.exec(health)?.[1];
+  const reason = findText(health.text, "reason");
   return {
     url,
     version: find("crpe_build_info")[0]?.labels.version,
-    ...(reason === undefined ? {} : { degraded: JSON.parse(reason) }),
+    ...(reason === undefined ? {} : { degraded: reason }),
     uptimeSeconds: started === undefined ? undefined : Math.max(0, Math.round(Date.now() / 1000 - started)),
     connections: one("crpe_open_connections"),
     transfers: one("crpe_transfers"),
@@ -83,26 +90,31 @@ async function readStatus(url: string): Promise<ServerStatus> {
   };
 }
 
-async function fetchText(url: string): Promise<string> {
-  let response: Response;
+async function fetchText(url: string): Promise<{ status: number; text: string }> {
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+    const bytes = response.body === null ? new Uint8Array() : await readBounded(response.body, url, MAX_BYTES);
+    return { status: response.status, text: new TextDecoder().decode(bytes) };
   } catch (cause) {
-    throw new Error(
-      `Cannot ask ${new URL(url).origin}: no server answers there; start crpe registry, or name its URL`,
-      {
-        cause,
-      },
-    );
+    if (cause instanceof CorruptError) throw cause;
+    const { failure, message } = toTransportError(cause);
+    // The advice is for upstreams.
+    const reason = failure === "refused" || failure === "blocked"
+      ? "no server answers there; start crpe registry, or name its URL"
+      : message.split(";", 1)[0];
+    throw new Error(`Cannot ask ${new URL(url).origin}: ${reason}`, { cause });
   }
-  let text = "";
-  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-    text += chunk;
-    if (text.length > MAX_BYTES) {
-      throw new Error(`Cannot use the response of ${url}: it is longer than ${MAX_BYTES} bytes`);
-    }
+}
+
+/** Finds a text in a JSON document by its name. */
+function findText(json: string, name: string): string | undefined {
+  const text = new RegExp(`"${name}":\\s*("(?:[^"\\\\]|\\\\.)*")`).exec(json)?.[1];
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    // The document is no JSON.
+    return undefined;
   }
-  return text;
 }
 
 interface Sample {

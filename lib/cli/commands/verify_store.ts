@@ -1,4 +1,5 @@
 import { readBundle } from "../../bundle/read_bundle.ts";
+import { streamBytes } from "../../bytes/byte_reader.ts";
 import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { setRecordAside } from "../../install/records/record_file.ts";
@@ -6,6 +7,7 @@ import { repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
+import { addBlob } from "../../store/add_blob.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { type BrokenLink, repairLink } from "../../store/verify_links.ts";
 import { type BrokenBlob, type StoreReport, verifyStore } from "../../store/verify_store.ts";
@@ -182,22 +184,26 @@ class Repairs {
     }
     await this.#readBundles(store, missing);
     for (const [digest, blob] of missing) {
-      const [what] = report.links.filter((link) => link.isManifestMissing && link.digest === digest);
-      repairs.push(await this.#fetch(store, blob, what?.path));
+      const repair = await this.#fetch(store, blob);
+      const links = report.links.filter((link) => link.isManifestMissing && link.digest === digest);
+      const found = report.broken.filter((it) => it.digest === digest);
+      // One repair may mend several findings: a manifest, and the links to it.
+      for (const what of [...found.map(() => digest), ...links.map(({ path }) => path)]) {
+        repairs.push({ what, ...repair });
+      }
     }
     return repairs;
   }
 
+  // No repository gets a link: those that had one still have it.
   async #readBundles(store: DiskStore, missing: ReadonlyMap<Digest, BrokenBlob>): Promise<void> {
     for (const where of this.#invocation.flags("from")) {
       const bundle = await readBundle(await openBundle(where, this.#io), { what: nameOfBundle(where) });
       try {
         for (let entry = await bundle.next(); entry !== undefined; entry = await bundle.next()) {
-          const { digest, size, start } = entry;
+          const { digest, start } = entry;
           if (start !== undefined || !missing.has(digest) || await store.statBlob("", digest) !== undefined) continue;
-          const [use] = missing.get(digest)!.uses;
-          const descriptor = { mediaType: "application/octet-stream", digest, size };
-          await store.writeBlob(use?.repository ?? bundle.kubepkg.metadata.name, descriptor, streamEntry(entry));
+          await addBlob(this.#settings.data, streamBytes(entry), digest);
         }
       } finally {
         await bundle.cancel();
@@ -205,23 +211,21 @@ class Repairs {
     }
   }
 
-  async #fetch(store: DiskStore, { digest, uses }: BrokenBlob, link: string | undefined): Promise<Repair> {
-    const what = link ?? digest;
-    if (await store.checkBlob(digest) === "intact") return { what, isRepaired: true, outcome: "read from the bundle" };
-    if (uses.length === 0) return { what, isRepaired: true, outcome: "moved aside" };
+  async #fetch(store: DiskStore, { digest, uses }: BrokenBlob): Promise<Omit<Repair, "what">> {
+    if (await store.checkBlob(digest) === "intact") return { isRepaired: true, outcome: "read from the bundle" };
+    if (uses.length === 0) return { isRepaired: true, outcome: "moved aside" };
     const { source } = await this.#open();
     let reason = "no upstream has it";
     for (const { repository, size, isManifest } of uses) {
       try {
         if (!isManifest && size !== undefined) await source.fetchBlob(repository, { digest, size });
         else if (await source.readManifest(repository, digest) === undefined) continue;
-        return { what, isRepaired: true, outcome: "moved aside and fetched again" };
+        return { isRepaired: true, outcome: "moved aside and fetched again" };
       } catch (error) {
         reason = describeError(error);
       }
     }
     return {
-      what,
       isRepaired: false,
       outcome: `moved aside, but not fetched again (${reason}); pull or import it again`,
     };
@@ -248,14 +252,4 @@ function missingManifest(
   const before = known.get(digest!);
   const uses = [...before?.uses ?? [], { repository, size: undefined, isManifest: true }];
   return { digest: digest!, path, reason, images: [...before?.images ?? [], image], uses };
-}
-
-function streamEntry(entry: { read(max: number): Promise<Uint8Array | undefined> }): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async pull(controller) {
-      const chunk = await entry.read(1024 * 1024);
-      if (chunk === undefined) controller.close();
-      else controller.enqueue(chunk.slice());
-    },
-  }, { highWaterMark: 0 });
 }

@@ -6,7 +6,7 @@ import { FolderInUseError } from "../../store/data_folder.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** Maps an error to the exit status of the process (contract, "Commands"). */
+/** Maps an error to the exit status of the process; see "Exit status" in docs/cli.md. */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof UsageError) return 2;
   if (error instanceof RefusedError) return 3;

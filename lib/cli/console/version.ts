@@ -6,5 +6,5 @@ export const VERSION: string = project.version;
 /** The UTC day of this release, written by `scripts/release`. A clock that shows an earlier day is wrong. */
 export const RELEASE_DATE = "2026-09-01";
 
-/** The oldest Deno that runs crpe from its sources; CI checks and runs it with this one. Older ones lack `FsFile.tryLock`. */
+/** The oldest Deno that runs crpe from its sources; CI checks and runs it with this one. Older ones do not have `FsFile.tryLock`. */
 export const OLDEST_DENO = "2.7.1";

@@ -1,4 +1,4 @@
-import type { Command, Flag } from "../command_line/command.ts";
+import { type Command, EXIT_STATUS, type Flag } from "../command_line/command.ts";
 import { examplesOf } from "../command_line/examples.ts";
 import { listCommands, listFlags, type NamedCommand } from "./list_commands.ts";
 
@@ -37,7 +37,8 @@ function formatProgram(commands: readonly NamedCommand[], head: ManHead): string
     ...commands.flatMap((
       { name, command },
     ) => [".TP", `\\fB${escape(`crpe ${name}`)}\\fR(1)`, escape(command.summary)]),
-    ...EXIT_STATUS,
+    ".SH EXIT STATUS",
+    EXIT_STATUS,
   ]);
 }
 
@@ -62,7 +63,8 @@ function formatCommand({ name, command }: NamedCommand, head: ManHead): string {
     ...examples.flatMap((
       [line, what],
     ) => [".PP", escape(`${what}:`), ".PP", ".RS 4", ".EX", escape(line), ".EE", ".RE"]),
-    ...EXIT_STATUS,
+    ".SH EXIT STATUS",
+    EXIT_STATUS,
     ".SH SEE ALSO",
     ".BR crpe (1)",
   ]);
@@ -80,11 +82,6 @@ function formatFlag({ name, short, value }: Flag): string {
   const long = `\\fB${escape(`--${name}`)}\\fR${value === undefined ? "" : ` \\fI${escape(value)}\\fR`}`;
   return short === undefined ? long : `\\fB\\-${short}\\fR, ${long}`;
 }
-
-const EXIT_STATUS = [
-  ".SH EXIT STATUS",
-  "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.",
-];
 
 // A hyphen would be set as a typographic one, and a leading dot or apostrophe would begin a request.
 function escape(text: string): string {

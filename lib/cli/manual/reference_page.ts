@@ -1,8 +1,6 @@
-import { type Command, COMMON_FLAGS, type Flag } from "../command_line/command.ts";
+import { type Command, COMMON_FLAGS, EXIT_STATUS, type Flag } from "../command_line/command.ts";
 import { examplesOf } from "../command_line/examples.ts";
 import { listCommands } from "./list_commands.ts";
-
-const EXIT_STATUS = "Exit status: 0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";
 
 /** Formats docs/cli.md: every command with its flags and examples. */
 export function formatReferencePage(commands: readonly Command[]): string {
@@ -14,7 +12,7 @@ export function formatReferencePage(commands: readonly Command[]): string {
     "",
     ...all.map(({ name, command }) => `- [\`crpe ${name}\`](#${anchorOf(`crpe ${name}`)}): ${escape(command.summary)}`),
     "",
-    EXIT_STATUS,
+    `Exit status: ${EXIT_STATUS}`,
     "",
     "Flags of every command:",
     "",

@@ -1,6 +1,6 @@
 import type { DiskStore } from "../../store/disk_store.ts";
 
-/** What the health check looks at. */
+/** What the health check reads. */
 export interface HealthOptions {
   /** The data folder. */
   readonly data: string;

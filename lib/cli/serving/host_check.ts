@@ -25,7 +25,7 @@ export function withHostCheck(handler: Handler, given: readonly string[]): Handl
     const refused = refuseBadHost(request);
     if (refused !== undefined) return refused;
     const { localAddress } = exchange;
-    // Most requests have an address or a short name. Only for others is it looked up what this machine is called.
+    // Most requests have an address or a short name. The names of this machine are read only for others.
     if (findForeignHost(request, { localAddress, isOwnHost: () => false }) === undefined) {
       return handler(request, exchange);
     }

@@ -1,4 +1,5 @@
 import type { Address } from "../../server/listen.ts";
+import { isLoopback } from "../../server/own_hosts.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
@@ -48,7 +49,7 @@ export async function withLogin(
     import("../../server/require_login.ts"),
   ]);
   const users = await Htpasswd.open({ path, warn });
-  if (!hasTls && !isLoopback(address)) {
+  if (!hasTls && !(address.hostname !== undefined && isLoopback(address.hostname))) {
     warn("logins and images are sent without encryption; serve https with --tls-cert and --tls-key, or behind a proxy");
   }
   const check = createLoginCheck({ check: (login, client) => users.check(login, client), privateHosts });
@@ -63,8 +64,4 @@ export async function withLogin(
     for (const [name, value] of Object.entries(verdict.headers)) response.headers.set(name, value);
     return response;
   };
-}
-
-function isLoopback({ hostname }: Address): boolean {
-  return hostname !== undefined && (hostname === "localhost" || hostname === "::1" || hostname.startsWith("127."));
 }

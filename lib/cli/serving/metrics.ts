@@ -17,7 +17,7 @@ const COUNTERS = {
   crpe_completed_bytes_total: "Bytes of blobs that were downloaded in the background.",
   crpe_completions_failed_total: "Images whose blobs could not be downloaded in the background.",
   crpe_manifests_incomplete_total: "Manifests served although blobs are missing and no upstream can be asked for them.",
-  crpe_blobs_unkept_total: "Blobs served without caching them, for lack of space.",
+  crpe_blobs_unkept_total: "Blobs that were served without caching them, because there was no space.",
   crpe_tags_stale_total: "Stale tags served from the store because the upstream request failed.",
   crpe_evicted_images_total: "Images removed to keep the store within --cache-max.",
   crpe_evicted_bytes_total: "Bytes removed to keep the store within --cache-max.",

@@ -1,5 +1,6 @@
 import { ClusterUnreachableError } from "../../install/cluster/cluster_api.ts";
 import { type SyncOptions, syncReleases, type SyncReport } from "../../install/cluster/sync_releases.ts";
+import { formatPackageId } from "../../kubepkg/package_id.ts";
 import { describeError } from "../console/describe_error.ts";
 import { formatUnreachable } from "../wiring/open_releases.ts";
 import type { Log } from "./log.ts";
@@ -69,7 +70,9 @@ function levelOf({ action }: SyncReport): "info" | "warning" {
   return action === "set aside" ? "warning" : "info";
 }
 
-function formatReport({ package: { name }, action, version, node, isWithoutImages }: SyncReport): string {
+/** Formats the log message of a comparison that has done something. */
+export function formatReport({ package: id, action, version, node, isWithoutImages }: SyncReport): string {
+  const name = formatPackageId(id);
   const release = `${name}@${version}`;
   switch (action) {
     case "write file":

@@ -50,8 +50,8 @@ export function parseAgentAddress(text: string | undefined): AgentAddress {
 }
 
 /**
- * Chooses how an agent is reached. An address without a scheme is tried with https first. Plain http, over which everybody on
- * the way can read the token, is chosen only for this machine, or if it is allowed.
+ * Chooses how an agent is reached. An address without a scheme is tried with https first. Plain http, which sends the token
+ * readably, is chosen only for this machine, or if it is allowed.
  *
  * @throws {RefusedError} when only plain http is possible, and not allowed
  */

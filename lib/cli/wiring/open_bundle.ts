@@ -2,10 +2,22 @@ import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { FileSource, type SeekableFile } from "../../bytes/file_source.ts";
 import { streamFile } from "../../bytes/file_stream.ts";
 import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
 
 /** Returns the name of a bundle for errors. */
 export function nameOfBundle(where: string): string {
   return where === "-" ? "standard input" : where;
+}
+
+/**
+ * Checks that at most one of the inputs of a command is standard input.
+ *
+ * @param action what the command does with it, for the error: `import`
+ * @throws {UsageError} when there are several: it can be read once
+ */
+export function checkInputs(inputs: readonly (string | undefined)[], action: string): void {
+  if (inputs.filter((input) => input === "-").length <= 1) return;
+  throw new UsageError(`Cannot ${action} - twice: standard input can be read once`);
 }
 
 /**

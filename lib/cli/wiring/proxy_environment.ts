@@ -1,4 +1,5 @@
 import type { NamedProxy } from "../../doctor/check_proxies.ts";
+import { expandIpv6 } from "../../upstream/trust/private_address.ts";
 import type { Io } from "../console/io.ts";
 
 /** The proxies of the environment, which the runtime itself uses. */
@@ -76,9 +77,5 @@ function parseAddress(text: string): string | undefined {
     values.map((value) => value.toString(2).padStart(width, "0")).join("");
   if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) return toBits(text.split(".").map(Number), 8);
   if (!text.includes(":") || !URL.canParse(`http://[${text}]/`)) return undefined;
-  const [head = "", tail] = new URL(`http://[${text}]/`).hostname.slice(1, -1).split("::");
-  const [left, right] = [head, tail ?? ""].map((part) =>
-    part === "" ? [] : part.split(":").map((group) => parseInt(group, 16))
-  );
-  return toBits([...left!, ...new Array(8 - left!.length - right!.length).fill(0), ...right!], 16);
+  return toBits(expandIpv6(new URL(`http://[${text}]/`).hostname.slice(1, -1)), 16);
 }

@@ -1,6 +1,5 @@
-import { parseImageList } from "../../bundle/image_list.ts";
+import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { CorruptError } from "../../oci/error.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -16,7 +15,6 @@ export interface K3sImages {
 
 const K3S_VERSION = /^v?([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.]+)?\+k3s[0-9]+)$/;
 const RELEASES = "https://github.com/k3s-io/k3s/releases/download";
-const MAX_BYTES = 1024 * 1024;
 
 /** The address at which the k3s project publishes the list of the images of a release. */
 export function formatK3sImagesUrl(version: string): string {
@@ -59,15 +57,7 @@ export async function readK3sImages(
   const where = list ?? formatK3sImagesUrl(version);
   const what = nameOfInput(where);
   const bytes = isUrl(where)
-    ? await readUrl(where, MAX_BYTES)
-    : await readBounded(await openFile(where, io), what, MAX_BYTES);
-  return { version, images: parseImageList(decodeText(bytes, what), what) };
-}
-
-function decodeText(bytes: Uint8Array, what: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new CorruptError(`Cannot read ${what}: it is not text`, { cause });
-  }
+    ? await readUrl(where, MAX_IMAGE_LIST_BYTES)
+    : await readBounded(await openFile(where, io), what, MAX_IMAGE_LIST_BYTES);
+  return { version, images: parseImageList(bytes, what) };
 }

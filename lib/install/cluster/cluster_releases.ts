@@ -1,6 +1,7 @@
 import { computeDigest, type Digest, splitDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
-import { identityOf } from "../../kubepkg/version.ts";
+import { isSamePackage, type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { digestOfIdentity } from "../../kubepkg/version.ts";
 import { type ClusterApi, ClusterUnreachableError } from "./cluster_api.ts";
 import { decodeContent, encodeContent, MAX_PARTS } from "./release_content.ts";
 import {
@@ -8,7 +9,6 @@ import {
   CONTENT_KEY,
   formatPartSecret,
   formatReleaseSecret,
-  type PackageKey,
   parseRelease,
   partNameOf,
   RELEASE_SELECTOR,
@@ -31,7 +31,7 @@ export interface ListedReleases {
 
 /** A removal: the package, and the release that is removed. */
 export interface Removal {
-  readonly package: PackageKey;
+  readonly package: PackageId;
   readonly version: string;
   readonly identity: Digest;
 }
@@ -79,7 +79,7 @@ export class ClusterReleases {
    * @throws {ClusterUnreachableError}
    * @throws {CorruptError} when its Secret is not one that crpe wrote
    */
-  async read(key: PackageKey): Promise<ClusterRelease | undefined> {
+  async read(key: PackageId): Promise<ClusterRelease | undefined> {
     const secret = await this.#ask(() => this.#api.readSecret(secretNameOf(key)));
     return secret && parseRelease(secret.metadata);
   }
@@ -102,9 +102,9 @@ export class ClusterReleases {
     }
     const what = `the Secret ${secretNameOf(key)}`;
     const content = await decodeContent(parts, ref, what);
-    const { metadata, spec } = content.kubepkg;
-    const isSame = metadata.name === key.name && metadata.namespace === key.namespace && spec.version === version;
-    if (isSame && computeDigest(identityOf(content.kubepkg)) === identity) return content;
+    const { kubepkg } = content;
+    const isSame = isSamePackage(packageIdOf(kubepkg), key) && kubepkg.spec.version === version;
+    if (isSame && digestOfIdentity(kubepkg) === identity) return content;
     throw new CorruptError(`Cannot use ${what}: its content is another release than it says`);
   }
 
@@ -128,14 +128,13 @@ export class ClusterReleases {
       ...(over?.resourceVersion === undefined ? {} : { resourceVersion: over.resourceVersion }),
     };
     if (!("kubepkg" in next)) return await this.#put({ ...next, ...facts, state: "removed" }, { over });
-    const { metadata: { name, namespace }, spec: { version } } = next.kubepkg;
     const encoded = await encodeContent(next);
     const release: ClusterRelease = {
       ...facts,
-      package: { namespace, name },
+      package: packageIdOf(next.kubepkg),
       state: "installed",
-      version,
-      identity: computeDigest(identityOf(next.kubepkg)),
+      version: next.kubepkg.spec.version,
+      identity: digestOfIdentity(next.kubepkg),
       ...(encoded === undefined ? {} : { content: encoded.ref }),
     };
     return await this.#put(release, { over, parts: encoded?.parts });

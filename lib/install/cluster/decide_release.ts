@@ -6,7 +6,7 @@ import type { ClusterRelease } from "./release_secret.ts";
 /** What this server has handed over of a package. */
 export interface OwnRelease {
   readonly version: string;
-  /** The digest of the release's identity (`identityOf`). */
+  /** The digest of the release's identity (`digestOfIdentity`). */
   readonly identity: Digest;
   /** Its removal began here and is not confirmed yet. */
   readonly isRemoving: boolean;

@@ -1,9 +1,10 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../kubepkg/parse_kubepkg.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
+import { isKubeObject } from "../handover/handover_records.ts";
 import { type ContentRef, isManifestFileName, type SharedContent } from "./release_secret.ts";
 
 /** The content of a release, compressed and split. */
@@ -81,8 +82,4 @@ export async function decodeContent(
 function formatContent({ kubepkg, kept, revision, fileName }: SharedContent): string {
   const { status: _, ...document }: KubePkg = kubepkg;
   return JSON.stringify({ kubepkg: document, kept, revision, fileName });
-}
-
-function isKubeObject(value: unknown): value is KubeObject {
-  return isJsonObject(value) && typeof value.apiVersion === "string" && typeof value.kind === "string";
 }

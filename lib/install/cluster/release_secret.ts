@@ -1,12 +1,10 @@
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
+import type { PackageId } from "../../kubepkg/package_id.ts";
 import { computeDigest, type Digest, isDigest, splitDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { Secret, SecretMetadata } from "./cluster_api.ts";
-
-/** What identifies a package in a cluster. */
-export type PackageKey = Readonly<Pick<KubePkg["metadata"], "namespace" | "name">>;
 
 /** Everything that makes the manifest file of a package: every server writes the same bytes from it. */
 export interface SharedContent {
@@ -31,12 +29,12 @@ export interface ContentRef {
 
 /** The newest release of a package in the cluster, without its content. */
 export interface ClusterRelease {
-  readonly package: PackageKey;
+  readonly package: PackageId;
   /** `removed`: the package was removed, and this notes it for servers that missed the removal. */
   readonly state: "installed" | "removed";
   /** The version; that of the removed release when the package was removed. */
   readonly version: string;
-  /** The digest of the release's identity (`identityOf`). */
+  /** The digest of the release's identity (`digestOfIdentity`). */
   readonly identity: Digest;
   /** Counts the changes, also those that go back to a lower version. */
   readonly generation: number;
@@ -65,7 +63,7 @@ const MAX_NODE = 253;
 const FILE_NAME = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\.yaml$/;
 
 /** The name of a package's Secret: readable, and different for any two packages. */
-export function secretNameOf({ namespace, name }: PackageKey): string {
+export function secretNameOf({ namespace, name }: PackageId): string {
   const hash = splitDigest(computeDigest(`${namespace}/${name}`)).hex.slice(0, 10);
   const label = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, MAX_LABEL - hash.length - 1);
   return `crpe-release-${label.replace(/^-+|-+$/g, "") || "package"}-${hash}`;
@@ -129,7 +127,7 @@ export function parseRelease({ name: secretName, annotations, resourceVersion }:
       `Cannot use ${what}: its annotation ${RELEASE_ANNOTATION} is not as crpe writes it; delete the Secret, and a server writes it again`,
     );
   }
-  const key: PackageKey = { namespace: namespace as string, name: name as string };
+  const key: PackageId = { namespace: namespace as string, name: name as string };
   if (secretNameOf(key) !== secretName) {
     throw new CorruptError(
       `Cannot use ${what}: it describes ${key.namespace}/${key.name}, whose Secret has another name`,

@@ -1,14 +1,15 @@
-import { identityOf } from "../../kubepkg/version.ts";
-import { computeDigest } from "../../oci/digest.ts";
+import { packageIdOf } from "../../kubepkg/package_id.ts";
+import { digestOfIdentity } from "../../kubepkg/version.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
 import type { FolderHandover } from "../handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "../handover/handover.ts";
 import type { SharedMark } from "../handover/handover_records.ts";
+import { baseNameOf } from "../handover/manifest_folder.ts";
 import { ClusterUnreachableError } from "./cluster_api.ts";
 import type { ClusterReleases } from "./cluster_releases.ts";
 import { decideClaim } from "./decide_release.ts";
 import { digestOfContent } from "./release_content.ts";
-import type { ClusterRelease, PackageKey, SharedContent } from "./release_secret.ts";
+import type { ClusterRelease, SharedContent } from "./release_secret.ts";
 
 /** Dependencies of a `SharedHandover`. */
 export interface SharedHandoverOptions {
@@ -101,10 +102,10 @@ export class SharedHandover implements Handover {
     );
   }
 
-  async #readState({ package: { metadata } }: HandoverRequest): Promise<ClusterState | undefined> {
+  async #readState({ package: kubepkg }: HandoverRequest): Promise<ClusterState | undefined> {
     const { releases } = this.#options;
     try {
-      const release = await releases.read(keyOf(metadata));
+      const release = await releases.read(packageIdOf(kubepkg));
       const isInstalled = release?.state === "installed";
       return { release, content: isInstalled ? await releases.readContent(release) : undefined };
     } catch (error) {
@@ -159,7 +160,7 @@ export class FollowingHandover implements Handover {
     const { fileName, kept, revision } = this.#content;
     const plan = await this.#folder.plan({ ...request, fileName, copy: { kept, revision } });
     const { before } = request;
-    const isOwn = before?.kubepkg !== undefined && identityDigest(before.kubepkg) === this.#release.identity;
+    const isOwn = before?.kubepkg !== undefined && digestOfIdentity(before.kubepkg) === this.#release.identity;
     const isSynced = isOwn ? before.shared?.isSynced : true;
     return { ...plan, shared: { generation: this.#release.generation, ...(isSynced ? { isSynced } : {}) } };
   }
@@ -175,33 +176,23 @@ export class FollowingHandover implements Handover {
   }
 }
 
-/** The digest of a release's identity. */
-export function identityDigest(kubepkg: Parameters<typeof identityOf>[0]) {
-  return computeDigest(identityOf(kubepkg));
-}
-
-/** What identifies a package, of its metadata. */
-export function keyOf({ namespace, name }: PackageKey): PackageKey {
-  return { namespace, name };
-}
-
 function contentOf({ request, changes, revision, file }: HandoverPlan): SharedContent {
   return {
     kubepkg: request.package,
     kept: changes.kept.map(({ object }) => object.object),
     revision,
-    fileName: file!.path.slice(file!.path.lastIndexOf("/") + 1),
+    fileName: baseNameOf(file!.path),
   };
 }
 
 function describe(content: SharedContent) {
   const { kubepkg } = content;
-  return { version: kubepkg.spec.version, identity: identityDigest(kubepkg), digest: digestOfContent(content) };
+  return { version: kubepkg.spec.version, identity: digestOfIdentity(kubepkg), digest: digestOfContent(content) };
 }
 
 function removalOf({ kubepkg }: SharedContent, release: ClusterRelease | undefined) {
-  const { version, identity } = release ?? { version: kubepkg.spec.version, identity: identityDigest(kubepkg) };
-  return { package: keyOf(kubepkg.metadata), version, identity };
+  const { version, identity } = release ?? { version: kubepkg.spec.version, identity: digestOfIdentity(kubepkg) };
+  return { package: packageIdOf(kubepkg), version, identity };
 }
 
 function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedError | undefined {

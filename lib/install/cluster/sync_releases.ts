@@ -1,14 +1,17 @@
+import { formatFullPackageId, type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { digestOfIdentity } from "../../kubepkg/version.ts";
 import { RefusedError } from "../../oci/error.ts";
 import { handOverPackage } from "../hand_over_package.ts";
 import type { FolderHandover } from "../handover/folder_handover.ts";
 import { type HandedOver, isSamePlace } from "../handover/handover_records.ts";
 import { handoverFileName } from "../handover/manifest_file.ts";
+import { baseNameOf } from "../handover/manifest_folder.ts";
 import type { PackageRecords } from "../package_records.ts";
 import { ClusterUnreachableError } from "./cluster_api.ts";
 import type { ClusterReleases } from "./cluster_releases.ts";
 import { decideSync, type OwnRelease, type SyncAction } from "./decide_release.ts";
-import type { ClusterRelease, PackageKey, SharedContent } from "./release_secret.ts";
-import { FollowingHandover, identityDigest, keyOf } from "./shared_handover.ts";
+import type { ClusterRelease, SharedContent } from "./release_secret.ts";
+import { FollowingHandover } from "./shared_handover.ts";
 
 /** Dependencies of `syncReleases`. */
 export interface SyncOptions {
@@ -19,7 +22,7 @@ export interface SyncOptions {
 
 /** What a comparison with the cluster did to one package, or why it did not. */
 export interface SyncReport {
-  readonly package: PackageKey;
+  readonly package: PackageId;
   readonly action: SyncAction;
   /** The version that the action is about. */
   readonly version?: string;
@@ -32,7 +35,7 @@ export interface SyncReport {
 }
 
 interface Known {
-  readonly key: PackageKey;
+  readonly key: PackageId;
   readonly record: HandedOver | undefined;
   readonly release: ClusterRelease | undefined;
 }
@@ -61,14 +64,16 @@ export async function syncReleases(options: SyncOptions): Promise<SyncReport[]> 
   for (const id of await records.listIds()) {
     try {
       const record = await records.handovers.read(id);
-      const metadata = (record?.kubepkg ?? record?.attempted)?.metadata;
-      if (metadata !== undefined) found.set(labelOf(metadata), { key: keyOf(metadata), record, release: undefined });
+      const kubepkg = record?.kubepkg ?? record?.attempted;
+      if (kubepkg === undefined) continue;
+      const key = packageIdOf(kubepkg);
+      found.set(formatFullPackageId(key), { key, record, release: undefined });
     } catch (error) {
       reports.push({ package: id, action: "nothing", error });
     }
   }
   for (const release of releases) {
-    const label = labelOf(release.package);
+    const label = formatFullPackageId(release.package);
     found.set(label, { key: release.package, record: found.get(label)?.record, release });
   }
   for (const known of found.values()) {
@@ -104,12 +109,12 @@ async function compare({ key: { namespace }, record, release }: Known, { handove
   if (isElsewhere || (kubepkg !== undefined && kubepkg.metadata.namespace !== namespace)) {
     return { record, own: undefined, release, action: "nothing" };
   }
-  const own = kubepkg && { version: kubepkg.spec.version, identity: identityDigest(kubepkg), isRemoving, shared };
+  const own = kubepkg && { version: kubepkg.spec.version, identity: digestOfIdentity(kubepkg), isRemoving, shared };
   return { record, own, release, action: decideSync(own, release) };
 }
 
 // The caller holds the installation lock.
-async function act(key: PackageKey, compared: Compared, options: SyncOptions): Promise<SyncReport | undefined> {
+async function act(key: PackageId, compared: Compared, options: SyncOptions): Promise<SyncReport | undefined> {
   const { action, release, own } = compared;
   const origin = release === undefined ? {} : { version: release.version, node: release.node };
   switch (action) {
@@ -143,12 +148,12 @@ async function writeFile(release: ClusterRelease, { records, handover, releases 
   await handOverPackage(content.kubepkg, { handover: new FollowingHandover(handover, release, content), records });
   const installed = await records.read(key).catch(() => undefined);
   const isWithoutImages = Object.keys(content.kubepkg.spec.images).length > 0 &&
-    (installed === undefined || identityDigest(installed) !== release.identity);
+    (installed === undefined || digestOfIdentity(installed) !== release.identity);
   return { package: key, action: "write file", version, node, isWithoutImages } satisfies SyncReport;
 }
 
 async function removeFile(
-  key: PackageKey,
+  key: PackageId,
   { action, record, release }: Compared,
   { records, handover }: SyncOptions,
 ): Promise<Pick<SyncReport, "error">> {
@@ -174,13 +179,13 @@ async function removeFile(
 }
 
 async function publish(
-  key: PackageKey,
+  key: PackageId,
   { action, own, record, release }: Compared,
   { records, releases }: SyncOptions,
 ): Promise<boolean> {
   const { kubepkg = record?.attempted, kept = [], revision = 0, files = [], shared } = record!;
   const path = files.find((file) => file.path.endsWith(".yaml"))?.path;
-  const fileName = path === undefined ? handoverFileName(kubepkg!) : path.slice(path.lastIndexOf("/") + 1);
+  const fileName = path === undefined ? handoverFileName(kubepkg!) : baseNameOf(path);
   const content: SharedContent = { kubepkg: kubepkg!, kept, revision, fileName };
   const removal = { package: key, version: own!.version, identity: own!.identity };
   const written = await releases.write(action === "publish" ? content : removal, release, shared?.generation);
@@ -192,8 +197,4 @@ async function publish(
     shared: { generation: written.generation, ...(isSynced ? { isSynced } : {}) },
   });
   return true;
-}
-
-function labelOf({ namespace, name }: PackageKey): string {
-  return `${namespace}/${name}`;
 }

@@ -1,4 +1,5 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import type { KubeObject } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
@@ -141,11 +142,11 @@ export class FolderHandover implements Handover {
   async #pathOf({ package: kubepkg, before, takenFiles, fileName }: HandoverRequest): Promise<string> {
     const folder = await Deno.realPath(this.#folder).catch(() => this.#folder);
     if (fileName !== undefined) return `${folder}/${fileName}`;
-    const own = before?.files.find(({ path }) => folderOf(path) === folder);
+    const own = before?.files.find(({ path }) => parentOf(path) === folder);
     if (own !== undefined) return own.path;
     // k3s goes through subfolders, so a file above or below is taken for the same one.
     const isNear = (path: string) =>
-      `${folderOf(path)}/`.startsWith(`${folder}/`) || folder.startsWith(`${folderOf(path)}/`);
+      `${parentOf(path)}/`.startsWith(`${folder}/`) || folder.startsWith(`${parentOf(path)}/`);
     const taken = new Set([...takenFiles].filter(isNear).map((path) => stemOf(baseNameOf(path))));
     return `${folder}/${handoverFileName(kubepkg, (name) => taken.has(stemOf(name)))}`;
   }
@@ -182,7 +183,7 @@ export class FolderHandover implements Handover {
   async #refuseName(path: string): Promise<string | undefined> {
     const fileName = baseNameOf(path);
     const stem = stemOf(fileName);
-    const folder = watchedFolderOf(folderOf(path));
+    const folder = watchedFolderOf(parentOf(path));
     const { sameStem, skips } = await findRivalFiles(folder, path);
     const advice = "rename the package, or write it all the same with --force";
     if (sameStem.length > 0) {
@@ -191,7 +192,7 @@ export class FolderHandover implements Handover {
     }
     if (skips.length > 0) return `k3s ignores ${fileName} because of ${skips.join(", ")} in ${folder}; ${advice}`;
     // k3s also compares the folders of the path.
-    const folders = folderOf(path).slice(folder.length + 1).split("/").map((_, i, all) =>
+    const folders = parentOf(path).slice(folder.length + 1).split("/").map((_, i, all) =>
       all.slice(0, i + 1).join("/")
     );
     const disabled = await this.#options.listDisabled?.() ?? [];
@@ -205,9 +206,9 @@ export class FolderHandover implements Handover {
   async #write(path: string, text: string): Promise<void> {
     const bytes = new TextEncoder().encode(text);
     // An unchanged file is left alone; its folder may not be synced yet after an interruption.
-    if ((await readManifestFile(path))?.digest === computeDigest(bytes)) return await syncFolder(folderOf(path));
+    if ((await readManifestFile(path))?.digest === computeDigest(bytes)) return await syncFolder(parentOf(path));
     // The temporary name is always the same, so that the file of a crash does not stay.
-    const temporary = `${folderOf(path)}/.${baseNameOf(path)}.tmp`;
+    const temporary = `${parentOf(path)}/.${baseNameOf(path)}.tmp`;
     await removeIfPresent(temporary);
     await writeFileDurably(path, bytes, { temporary, ownership: { mode: 0o600 } });
   }
@@ -253,10 +254,6 @@ function refuseContent(
   }
   if (owner === "crpe") return undefined;
   return `${path} was changed by hand since crpe wrote it, and is left alone; replace it with --force`;
-}
-
-function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf("/"));
 }
 
 // Deno's messages name the call and the path behind the number.

@@ -194,7 +194,8 @@ function parseList<T>(value: unknown, isItem: (item: unknown) => item is T, path
   throw invalid(path);
 }
 
-function isKubeObject(value: unknown): value is KubeObject {
+/** Reports whether a value of a record is an object of Kubernetes. */
+export function isKubeObject(value: unknown): value is KubeObject {
   return isJsonObject(value) && typeof value.apiVersion === "string" && typeof value.kind === "string";
 }
 

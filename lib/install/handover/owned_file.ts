@@ -1,4 +1,5 @@
 import { removeIfPresent, syncFolder } from "../../files/durable.ts";
+import { parentOf } from "../../files/parent_of.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { OwnedFile } from "./handover.ts";
 import { baseNameOf, readManifestFile } from "./manifest_folder.ts";
@@ -36,7 +37,7 @@ export async function removeOwnedFile(file: OwnedFile): Promise<"own" | "changed
   const state = await checkOwnedFile(file);
   if (state !== "own") return state;
   await removeIfPresent(file.path);
-  await syncFolder(file.path.slice(0, file.path.lastIndexOf("/")));
+  await syncFolder(parentOf(file.path));
   return state;
 }
 

@@ -23,7 +23,7 @@ const CHUNK_BYTES = 64 * 1024;
  * Reads the whole body of a response into memory. It stops reading when the body exceeds `maxBytes`.
  *
  * @throws {RegistryError} `BAD_GATEWAY` when the body is larger than `maxBytes`
- * @throws {TransportError} when the body is cut off or stalls
+ * @throws {TransportError} when the body is interrupted or stalls
  */
 export async function readBoundedBody(response: Response, options: BoundedBodyOptions): Promise<Uint8Array> {
   const { maxBytes, what, stallTimeout, now, isRaw } = options;

@@ -1,3 +1,4 @@
+import { prependChunks } from "../../bytes/prepend_chunks.ts";
 import { RegistryError } from "../../oci/error.ts";
 import type { StallGuard } from "./stall_guard.ts";
 
@@ -78,16 +79,5 @@ async function peek(
     head.set(chunk, at);
     at += chunk.length;
   }
-  const whole = new ReadableStream<Uint8Array>({
-    start(controller) {
-      if (head.length > 0) controller.enqueue(head);
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
-  return [head, whole];
+  return [head, prependChunks(chunks, reader)];
 }

@@ -88,7 +88,7 @@ export function parseRetryAfter(headers: Headers, wallClock: () => number): numb
   return Math.max(0, at - (Number.isNaN(date) ? wallClock() : date));
 }
 
-// Not implemented, HTTP version not supported, and a loop: these do not change.
+// 501, 505 and 508 (a method, an HTTP version, a loop) have causes that do not pass.
 const PERMANENT = [501, 505, 508];
 
 /** Reports whether the same request may succeed a little later. */

@@ -147,7 +147,8 @@ function classifyIpv6(groups: readonly number[]): AddressClass {
   return first < 0x2000 || first > 0x3fff ? "private" : "public";
 }
 
-function expandIpv6(text: string): number[] {
+/** Returns the eight groups of an IPv6 address. @param text as in URLs, without brackets */
+export function expandIpv6(text: string): number[] {
   const [head = "", tail] = text.split("::");
   const parse = (part: string) => part === "" ? [] : part.split(":").map((group) => parseInt(group, 16));
   const left = parse(head);

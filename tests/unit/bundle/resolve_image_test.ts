@@ -1,5 +1,6 @@
 import { planBundle } from "../../../lib/bundle/bundle_plan.ts";
 import { ImageResolver, type PlatformChoice } from "../../../lib/bundle/resolve_image.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 import { type Descriptor, MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatform } from "../../../lib/oci/platform.ts";
 import { parseReference, repositoryOf } from "../../../lib/oci/reference.ts";
@@ -63,4 +64,28 @@ Deno.test("ImageResolver refuses an index without a manifest for the chosen plat
   const choice: PlatformChoice = { platforms: [parsePlatform("linux/s390x")], isNamed: true };
   const resolve = () => new ImageResolver(store, choice, "pull").resolve({ name: "app", reference });
   await assertRejects(resolve, Error, "it is not available for linux/s390x, only for linux/amd64");
+});
+
+Deno.test("[89] ImageResolver refuses indexes that list each other again and again, and reads each once", async () => {
+  const store = new MemoryStore();
+  const repository = repositoryOf(reference);
+  const leaf = makeIndexOf(...Array.from({ length: 100 }, () => amd64));
+  const indexes = [leaf];
+  for (let depth = 0; depth < 7; depth++) {
+    indexes.push(makeIndexOf(...Array.from({ length: 100 }, () => indexes.at(-1)!.descriptor)));
+  }
+  for (const { descriptor, bytes } of indexes) await store.writeManifest(repository, descriptor, bytes);
+  await store.tag(repository, "1", indexes.at(-1)!.descriptor.digest);
+  let reads = 0;
+  const readManifest = store.readManifest.bind(store);
+  store.readManifest = (...args) => {
+    reads++;
+    return readManifest(...args);
+  };
+  for (const choice of [ALL, AMD64]) {
+    reads = 0;
+    const resolve = () => new ImageResolver(store, choice, "pull").resolve({ name: "app", reference });
+    await assertRejects(resolve, CorruptError, "its indexes list too much, or the same again and again");
+    assertEquals(reads, indexes.length);
+  }
 });

@@ -71,6 +71,17 @@ Deno.test("SharedFiles reads a chunk at most twice for readers that start one af
   assert([...file.reads.values()].every((count) => count <= 2), [...file.reads.values()].join(" "));
 });
 
+Deno.test("SharedFiles reads a chunk once for readers that begin at positions in its first half", async () => {
+  const file = new CountedFile();
+  const files = new SharedFiles();
+  const readers = await Promise.all(Array.from({ length: 8 }, () => files.open(file.handle(), SIZE)));
+  for (const [i, reader] of readers.entries()) {
+    const bytes = await reader.read(i * 1000, SIZE - i * 1000);
+    assert(equals(bytes, CONTENT.subarray(i * 1000, MiB)));
+  }
+  assertEquals([...file.reads], [[0, 1]]);
+});
+
 Deno.test("SharedFiles keeps nothing for one reader, beyond the chunks that may not have been sent", async () => {
   const file = new CountedFile();
   const budget = new ChunkBudget();

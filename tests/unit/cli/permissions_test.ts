@@ -39,14 +39,13 @@ Deno.test("Io.denyPrograms() takes the right to start kubectl from the process",
     await createProcessIo().denyPrograms();
     console.log(before, await state());
     try { new Deno.Command("kubectl").spawn(); } catch (error) { console.log(error.name); }`;
-  const path = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(path, script);
-    const command = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-q", "--no-prompt", "--allow-run=kubectl", "--allow-read", path],
-    });
-    assertEquals(new TextDecoder().decode((await command.output()).stdout), "granted prompt\nNotCapable\n");
-  } finally {
-    await Deno.remove(path);
-  }
+  await using folder = await TestFolder.create();
+  const path = await folder.write("script.ts", script);
+  // The runtime grants nothing for a program that it does not find.
+  await Deno.chmod(await folder.write("kubectl", "#!/bin/sh\n"), 0o755);
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-q", "--no-prompt", "--allow-run=kubectl", "--allow-read", path],
+    env: { PATH: folder.path },
+  });
+  assertEquals(new TextDecoder().decode((await command.output()).stdout), "granted prompt\nNotCapable\n");
 });

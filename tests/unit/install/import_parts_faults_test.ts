@@ -99,6 +99,35 @@ Deno.test("[38] installBundle() does not record a part during whose import anoth
   await below.checkInstalled();
 });
 
+Deno.test("[38] installBundle() needs no pieces of a blob that another import has completed, and removed the pieces of", async () => {
+  await using site = await createSite();
+  const [reached, opening, opened] = [1, 2, 3].map(() => Promise.withResolvers<void>());
+  const openPieces = site.store.openPieces.bind(site.store);
+  let isFirst = true;
+  site.store.openPieces = async (digest) => {
+    if (!isFirst) return await openPieces(digest);
+    isFirst = false;
+    reached!.resolve();
+    await opening!.promise;
+    const pieces = await openPieces(digest);
+    opened!.resolve();
+    return pieces;
+  };
+  const { pending } = site.records;
+  const remove = pending.remove.bind(pending);
+  pending.remove = async (id) => {
+    opening!.resolve();
+    await opened!.promise;
+    await remove(id);
+  };
+  const late = site.install(PARTS[1]!);
+  await reached!.promise;
+  for (const part of PARTS) await site.install(part);
+  await late;
+  await site.checkInstalled();
+  assertEquals((await site.records.listHistory(idOf(NAME))).length, 0);
+});
+
 Deno.test("[38] installBundle() of concurrent parts installs the package once", async () => {
   for (let round = 0; round < 5; round++) {
     await using site = await createSite();

@@ -1,3 +1,4 @@
+import { RecordError } from "../../../lib/install/records/record_file.ts";
 import { removePackage } from "../../../lib/install/remove_package.ts";
 import { CorruptError, RefusedError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
@@ -129,6 +130,19 @@ Deno.test("[92] removePackage() with a broken record of the hand-over needs --fo
     assertEquals((await site.remove("web", options)).isRemoved, true);
     assertEquals(site.objects().length, "force" in options ? 1 : 2);
   }
+});
+
+Deno.test("[92] removePackage() with a broken record of the archive of images changes nothing; --forget drops it", async () => {
+  await using site = await FolderSite.create();
+  await site.install(RELEASE);
+  const [objects, text] = [site.objects(), await site.read()];
+  await site.folder.write("data/kubepkg/.images/default/web/record.json", "{torn");
+  for (const dryRun of [true, false]) {
+    await assertRejects(() => site.remove("web", { dryRun }), RecordError, "--forget");
+    assertEquals([site.objects(), await site.read()], [objects, text]);
+  }
+  assertEquals((await site.remove("web", { forget: true })).isRemoved, true);
+  assertEquals(await site.records.images.read(idOf("web")), undefined);
 });
 
 Deno.test("[77] a package whose removal is not confirmed counts as another package's neighbour", async () => {

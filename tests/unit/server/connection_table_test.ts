@@ -105,3 +105,21 @@ Deno.test("[58] ConnectionTable lowers its limit after too many files were open,
   table.limit(16);
   assertEquals([closed.length, table.isFull], [24, true]);
 });
+
+for (const [connections, allowed] of [[16, 16], [32, 32], [64, 32]] as const) {
+  Deno.test(`[58] ConnectionTable never raises its limit when too many files are open: ${connections} within ${allowed}`, () => {
+    const { add, table } = makeTable({ max: connections });
+    for (let i = 0; i < connections; i++) add(`${i}`, "server");
+    table.limit(allowed);
+    // Connections beyond the limit have files open as well.
+    for (let i = 0; i < 48; i++) add(`extra ${i}`, "server");
+    table.lower();
+    for (const connection of table) if (!connection.isExtra) table.delete(connection);
+    let room = 0;
+    while (!table.isFull) {
+      add(`new ${room}`, "server");
+      room++;
+    }
+    assertEquals(room, Math.min(allowed, (connections + 48) / 2));
+  });
+}

@@ -228,6 +228,65 @@ Deno.test("[88] HttpServer answers health checks beyond its limit, and refuses a
   await server.finished;
 });
 
+/** Starts a server for one connection whose requests wait for `answers`, except for health checks. */
+function startBusyServer(limits: Partial<ConnectionLimits>) {
+  const answers: ((response: Response) => void)[] = [];
+  const shed: ShedReason[] = [];
+  let time = 0;
+  const server = new HttpServer(listen(ADDRESS), {
+    handler: ({ url }) =>
+      url.endsWith("/healthz") ? new Response("healthy") : new Promise((resolve) => answers.push(resolve)),
+    onError: () => new Response(null, { status: 500 }),
+    limits: { ...NO_LIMITS, max: 1, ...limits },
+    onShed: (reason) => shed.push(reason),
+    now: () => time,
+  });
+  return {
+    ...{ server, answers, shed },
+    setTime: (milliseconds: number) => time = milliseconds,
+    untilWaiting: async (requests: number) => {
+      while (answers.length < requests) await new Promise((resolve) => setTimeout(resolve, 5));
+    },
+    async [Symbol.asyncDispose]() {
+      for (const answer of answers) answer(new Response("late"));
+      server.shutdown();
+      await server.finished;
+    },
+  };
+}
+
+Deno.test("[88] HttpServer counts a request that was refused because there was no room in time", async () => {
+  await using running = startBusyServer({ roomTimeout: 50 });
+  const { server, answers, shed, untilWaiting } = running;
+  using first = await Client.connect(server, HEAD);
+  await untilWaiting(1);
+  using second = await Client.connect(server, HEAD);
+  assert((await second.read()).startsWith("HTTP/1.1 503"));
+  assertEquals(shed, ["connections"]);
+  answers[0]!(new Response("done"));
+  await first.read();
+});
+
+Deno.test("[88] HttpServer never refuses a request that changes something, also after it has waited for room", async () => {
+  await using running = startBusyServer({ patience: 1000, crowdPatience: 1000 });
+  const { server, answers, shed, setTime, untilWaiting } = running;
+  using first = await Client.connect(server, HEAD);
+  await untilWaiting(1);
+  using upload = await Client.connect(server, "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
+  await untilSize(server, 2);
+  answers[0]!(new Response("done"));
+  await first.read();
+  first.close();
+  await untilWaiting(2);
+  setTime(2000);
+  // The server looks for room when it accepts this connection.
+  using probe = await Client.connect(server, "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+  assert((await probe.read()).endsWith("healthy"));
+  assertEquals(shed, []);
+  answers[1]!(new Response("uploaded"));
+  assert((await upload.read()).endsWith("uploaded"));
+});
+
 Deno.test("[88] HttpServer takes memory for a response until it is sent, and refuses one without memory", async () => {
   const memory = new MemoryBudget(100 * 1024);
   const held = memory.take(memory.limit)!;

@@ -63,6 +63,21 @@ Deno.test("forgetImages() keeps a tag that has moved to another digest", async (
   assertEquals((await store.collect()).tags, ["1"]);
 });
 
+for (const name of ["library/nginx", "nginx"]) {
+  Deno.test(`forgetImages() removes docker.io/library/nginx where CNCF distribution filed it as ${name}`, async () => {
+    await using folder = await TestFolder.create();
+    const store = new DiskStore(folder.path);
+    await store.writeBlob(name, config.descriptor, streamOf(config.bytes));
+    const manifest = makeManifest(config, []);
+    await store.writeManifest(name, manifest.descriptor, manifest.bytes);
+    await store.tag(name, "1", digestOf(manifest));
+    const image = { repository: "docker.io/library/nginx", tag: "1", digest: digestOf(manifest) };
+    assertEquals(await forgetImages(folder.path, [image], new Set()), ["docker.io/library/nginx:1"]);
+    await collectGarbage(folder.path);
+    assertEquals(await folder.listFiles("docker"), []);
+  });
+}
+
 Deno.test("forgetImages() keeps manifests that an index of the repository references", async () => {
   await using store = await openStore({ "1": imageA });
   await store.forget([{ tag: "1", digest: digestOf(imageA) }]);

@@ -93,6 +93,24 @@ const ENDLESS: [name: string, page: (n: number) => string[], next: (n: number) =
     7,
   ],
 ];
+Deno.test("[89] UpstreamSource keeps a bounded number of tag lists that cannot be paged, also of empty ones", async () => {
+  let asked = 0;
+  const { source } = createTestSource("http://registry.test", {
+    fetch: (request) => {
+      asked++;
+      return Promise.resolve(Response.json({ tags: new URL(request.url).searchParams.has("last") ? ["a"] : [] }));
+    },
+  });
+  const list = async (i: number) => {
+    const before = asked;
+    await source.listTags(`${REGISTRY}/team/app${i}`, { after: "b", limit: 1 });
+    return asked - before;
+  };
+  assertEquals([await list(0), await list(0)], [2, 0]);
+  for (let i = 1; i <= 2000; i++) await list(i);
+  assertEquals([await list(2000), await list(0)], [0, 2]);
+});
+
 for (const [name, page, next, requests] of ENDLESS) {
   Deno.test(`[73] [89] UpstreamSource ends a tag list that ${name}, and marks it`, async () => {
     let asked = 0;

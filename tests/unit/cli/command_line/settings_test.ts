@@ -108,6 +108,7 @@ for (
     ],
     ["an unknown field of a host", "hosts: {a.b: {pasword: secret}}", 'did you mean "password"?'],
     ["a wrong type", "offline: maybe", "offline has the wrong type; write true or false"],
+    ["a size that is a number", "max-memory: 160", "max-memory has the wrong type; write a size, such as 160MiB"],
     ["text that is not YAML", "a: [", "Cannot read the configuration x.yaml"],
     ["an alias as password", "hosts: {a.b: {password: *secret}}", "it is not YAML"],
     ["a tag as password", "hosts: {a.b: {password: !secret x}}", "it is not YAML"],

@@ -33,6 +33,13 @@ peerTest("man formats each page without a warning", ["man"], async () => {
   }
 });
 
+Deno.test("no command has a flag twice", () => {
+  for (const { name, command } of listCommands(COMMANDS)) {
+    const flags = command.flags.map(({ name }) => name);
+    assertEquals(flags.filter((flag, i) => flags.indexOf(flag) !== i), [], name);
+  }
+});
+
 Deno.test("every command has an example, and every example is a command line that can be parsed", () => {
   for (const { name } of listCommands(COMMANDS)) {
     const examples = examplesOf(name);
