@@ -1,8 +1,6 @@
-import { findPackage } from "../../agent/installed_packages.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
-import { removePackage } from "../../install/remove_package.ts";
-import { listVersions, rollBackPackage } from "../../install/rollback_package.ts";
+import { listVersions } from "../../install/rollback_package.ts";
 import { imagesOf } from "../../kubepkg/images_of.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
@@ -11,23 +9,19 @@ import { formatReference } from "../../oci/reference.ts";
 import { ASSET_FILES } from "../../page/asset_files.ts";
 import { PageAssets } from "../../page/page_assets.ts";
 import { createPageHandler } from "../../page/page_handler.ts";
-import type { PackageChange, PageActions, PageSource } from "../../page/page_options.ts";
+import type { PageSource } from "../../page/page_options.ts";
 import { PairingCodes } from "../../page/pairing_codes.ts";
-import type { HandoverPlace } from "../../install/handover/handover.ts";
 import { pathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
-import { forgetImages } from "../../store/forget_images.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
-import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { VERSION } from "../console/version.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
-import { openSharedHandover } from "../wiring/open_releases.ts";
 import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
+import { createPageActions } from "./page_actions.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -63,7 +57,9 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       const { findings } = await examineMachine(context.settings, io);
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
-    ...(settings.kind === "agent" && !isReadOnly ? { actions: createActions(server, records) } : {}),
+    ...(settings.kind === "agent" && !isReadOnly
+      ? { actions: createPageActions(invocation, io, { context, records }) }
+      : {}),
   };
   const answer = createPageHandler({
     source,
@@ -157,47 +153,5 @@ function describeRelease(kubepkg: KubePkg): Record<string, unknown> {
     images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
     objects: Object.keys(manifests).length,
     size: sizes.size === 0 ? undefined : [...sizes.values()].reduce((sum, size) => sum + size, 0),
-  };
-}
-
-function createActions({ invocation, io, context }: StartedServer, records: PackageRecords): PageActions {
-  const { settings: { data }, content: { store }, log } = context;
-  const given = readHandoverPlace(invocation);
-  const forceConflicts = invocation.isSet("force-conflicts");
-  const warn = (message: string) => log.write("warning", message);
-  const openHandover = (recorded: HandoverPlace | undefined) => {
-    const place = given ?? recorded;
-    return place === undefined
-      ? undefined
-      : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
-  };
-  const find = async (change: PackageChange) => packageIdOf(await findPackage(records, change));
-  return {
-    async rollBack(change) {
-      const id = await find(change);
-      using _lease = await takeWriteLease(data);
-      const { isChanged, handedOver, ...result } = await rollBackPackage(id, {
-        store,
-        records,
-        to: change.to,
-        openHandover,
-      });
-      if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);
-      return { ...result, rolledBack: isChanged, handover: handedOver?.where, confirmed: handedOver?.isConfirmed };
-    },
-    async remove(change) {
-      const id = await find(change);
-      const { dryRun } = change;
-      using _lease = dryRun ? undefined : await takeWriteLease(data);
-      const { isRemoved, handedOver, ...result } = await removePackage(id, {
-        records,
-        dryRun,
-        openHandover,
-        forgetImages: (images, keep) => forgetImages(data, images, keep),
-      });
-      if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
-      const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
-      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining };
-    },
   };
 }
