@@ -2,7 +2,7 @@ import { AGENT_COMMAND } from "./agent_command.ts";
 import type { Command } from "./command_line/command.ts";
 import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
 import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
-import { PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
+import { OUTBOX_COMMAND, PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
 import { PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
@@ -42,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
   },
   PACK_COMMAND,
+  OUTBOX_COMMAND,
   {
     name: "inspect",
     operands: "PKG.tgz",

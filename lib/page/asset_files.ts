@@ -10,6 +10,7 @@ const OWN = [
   "api.js",
   "bundle_file.js",
   "install.js",
+  "outbox.js",
   "parts.js",
   "qr.js",
   "screens.js",

@@ -1,8 +1,10 @@
 import { answerJson } from "../agent/answer.ts";
 import { CoalescedResponses } from "../agent/coalesced_responses.ts";
 import { readSwitch, RequestBody } from "../agent/request_body.ts";
+import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
+import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
 import { checkReader, checkToken, isLocal } from "./page_access.ts";
 import type { PackageChange, PageConnection, PageOptions } from "./page_options.ts";
 import { matchApiRoute } from "./page_route.ts";
@@ -41,6 +43,15 @@ export class PageApi {
         return await this.#read(asked, route.kind, source.listPackages);
       case "doctor":
         return await this.#read(asked, route.kind, source.examine);
+      case "outbox":
+        return await this.#read(asked, route.kind, source.outbox.list);
+      case "bundle":
+        return await this.#sendBundle(asked, route.digest);
+      case "bundle-link":
+        return this.#createLink(asked, route.digest);
+      case "bundle-removal":
+        checkToken(asked.request, this.#options.token);
+        return await removeBundle(route.digest, source.outbox);
       case "session":
         return await this.#openSession(asked);
       case "codes":
@@ -54,6 +65,22 @@ export class PageApi {
   async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
     checkReader(asked.request, { ...asked, options: this.#options });
     return await this.#shared.answer(key, find);
+  }
+
+  async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {
+    const { token, source } = this.#options;
+    if (!isLinked(asked.url, digest, { token, now: Date.now() })) {
+      checkReader(asked.request, { ...asked, options: this.#options });
+    }
+    return await answerBundle(asked.request, digest, source.outbox);
+  }
+
+  /** `POST /api/outbox/DIGEST/link` makes a link for a download by a browser. */
+  #createLink({ request }: ApiRequest, digest: Digest): Response {
+    const { token } = this.#options;
+    checkToken(request, token);
+    const { url, expires } = createLink(digest, token!, Date.now());
+    return answerJson({ url, expires: new Date(expires).toISOString() }, {}, 201);
   }
 
   // Open to everybody: the page asks it first, to know whether it has to ask for the token.

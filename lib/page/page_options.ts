@@ -1,3 +1,4 @@
+import type { Digest } from "../oci/digest.ts";
 import type { PairingCodes } from "./pairing_codes.ts";
 
 /** A request's connection, as far as the page needs it. */
@@ -18,8 +19,28 @@ export interface PageSource {
   readonly listPackages: () => Promise<unknown>;
   /** Looks for problems, as `crpe doctor` does. */
   readonly examine: () => Promise<unknown>;
+  readonly outbox: PageOutbox;
   /** Absent on a server that does not install packages, or whose data folder is not writable. */
   readonly actions?: PageActions;
+}
+
+/** The packed bundles of the server. */
+export interface PageOutbox {
+  readonly list: () => Promise<unknown>;
+  /** Opens the file of a bundle; `undefined` if there is none. One of its functions closes it. */
+  readonly open: (digest: Digest) => Promise<PageFile | undefined>;
+  /** Removes a bundle, and reports whether it was there. */
+  readonly remove: (digest: Digest) => Promise<boolean>;
+}
+
+/** The file of a bundle. */
+export interface PageFile {
+  /** What a browser calls it. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly stream: (start: number, length: number) => Promise<ReadableStream<Uint8Array>>;
+  readonly close: () => void;
 }
 
 /** A change of an installed package. */

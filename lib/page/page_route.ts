@@ -1,3 +1,4 @@
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 
 /** The folder of the page's files. */
@@ -26,7 +27,8 @@ function acceptsHtml(accept: string): boolean {
 
 /** The target of a request to the page's API. */
 export type ApiRoute =
-  | { readonly kind: "access" | "status" | "images" | "packages" | "doctor" | "session" | "codes" }
+  | { readonly kind: "access" | "status" | "images" | "packages" | "doctor" | "session" | "codes" | "outbox" }
+  | { readonly kind: "bundle" | "bundle-link" | "bundle-removal"; readonly digest: Digest }
   | { readonly kind: "rollback" | "remove"; readonly name: string };
 
 const READ = ["GET", "HEAD"];
@@ -38,6 +40,7 @@ const PLAIN_ROUTES = {
   doctor: READ,
   session: ["POST"],
   codes: ["POST"],
+  outbox: READ,
 } as const;
 
 /**
@@ -55,6 +58,15 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
   if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
     if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });
     if (action === "rollback") return allow(method, ["POST"], { kind: "rollback", name: decode(name) });
+  }
+  if (kind === "outbox" && name !== undefined && isDigest(name) && more.length === 0) {
+    if (action === "link") return allow(method, ["POST"], { kind: "bundle-link", digest: name });
+    if (action === undefined) {
+      return allow(method, [...READ, "DELETE"], {
+        kind: method === "DELETE" ? "bundle-removal" : "bundle",
+        digest: name,
+      });
+    }
   }
   throw new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
 }

@@ -199,6 +199,10 @@ const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
   doctor: "GET /api/doctor",
   session: "POST /api/session",
   codes: "POST /api/codes",
+  outbox: "GET /api/outbox",
+  bundle: "GET /api/outbox/DIGEST",
+  "bundle-link": "POST /api/outbox/DIGEST/link",
+  "bundle-removal": "DELETE /api/outbox/DIGEST",
   rollback: "POST /api/packages/NAME/rollback",
   remove: "DELETE /api/packages/NAME",
 };
@@ -221,7 +225,8 @@ Deno.test("every route of the registry, the agent and the page has a section in 
   }
   for (const [kind, request] of Object.entries(PAGE_ROUTES)) {
     const [method = "", path = ""] = request.split(" ");
-    assertEquals(matchApiRoute(method, new URL(path, "http://agent")).kind, kind);
+    const url = new URL(path.replace("DIGEST", `sha256:${"0".repeat(64)}`), "http://agent");
+    assertEquals(matchApiRoute(method, url).kind, kind);
     expected.push(request);
   }
   const sections = SECTIONS.filter((section) => /^[A-Z]+ \//.test(section));

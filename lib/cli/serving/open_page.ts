@@ -1,3 +1,4 @@
+import { Outbox } from "../../bundle/outbox.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { listVersions } from "../../install/rollback_package.ts";
@@ -9,7 +10,7 @@ import { formatReference } from "../../oci/reference.ts";
 import { ASSET_FILES } from "../../page/asset_files.ts";
 import { PageAssets } from "../../page/page_assets.ts";
 import { createPageHandler } from "../../page/page_handler.ts";
-import type { PageSource } from "../../page/page_options.ts";
+import type { PageOutbox, PageSource } from "../../page/page_options.ts";
 import { PairingCodes } from "../../page/pairing_codes.ts";
 import { pathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
@@ -57,6 +58,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       const { findings } = await examineMachine(context.settings, io);
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
+    outbox: openOutbox(data),
     ...(settings.kind === "agent" && !isReadOnly
       ? { actions: createPageActions(invocation, io, { context, records }) }
       : {}),
@@ -124,6 +126,23 @@ async function listImages({ content }: ServerContext, records: PackageRecords): 
   }
   const images = await listTaggedImages(content.store);
   return { images: images.map((image) => ({ ...image, packages: users.get(image.reference) ?? [] })) };
+}
+
+function openOutbox(data: string): PageOutbox {
+  const outbox = new Outbox(data);
+  return {
+    list: async () => ({
+      bundles: (await outbox.list()).map(({ time, ...bundle }) => ({
+        ...bundle,
+        packed: new Date(time).toISOString(),
+      })),
+    }),
+    open: async (digest) => {
+      const file = await outbox.open(digest);
+      return file && { ...file, name: await outbox.nameOf(digest) };
+    },
+    remove: (digest) => outbox.remove(digest),
+  };
 }
 
 async function listPackages(records: PackageRecords): Promise<unknown> {

@@ -31,6 +31,17 @@ export const Notice = ({ kind = "", children }) =>
 export const Empty = ({ title, text, children }) =>
   html`<section class="span"><b>${title}</b><p class="soft">${text}</p>${children}</section>`;
 
+const STEPS = [[60_000, "minutes"], [3_600_000, "hours"], [86_400_000, "days"]];
+
+/** A time as it is said, with the exact one on hover. */
+export function Time({ of }) {
+  const age = Date.now() - Date.parse(of);
+  const [size, unit] = STEPS.findLast(([size]) => age >= size) ?? [];
+  return html`<time datetime=${of} title=${new Date(of).toLocaleString()}>${
+    unit === undefined ? S.time.now : S.time[unit](Math.floor(age / size))
+  }</time>`;
+}
+
 /** Shows a resource: while it loads, when it failed, and with `children` as a function of its value. */
 export function Loaded({ resource: { value, error, reload }, children }) {
   if (value !== undefined) return children(value);

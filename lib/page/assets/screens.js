@@ -2,6 +2,7 @@ import { html, useEffect, useState } from "./preact.js";
 import { get, getToken, request } from "./api.js";
 import { Objects } from "./install.js";
 import { copyText, Empty, Figure, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { Outbox } from "./outbox.js";
 import { Qr } from "./qr.js";
 import { S } from "./strings.js";
 
@@ -114,7 +115,7 @@ export function Images({ onTitle, onError }) {
   }}<//>`;
 }
 
-/** The installed packages: roll back, remove. */
+/** The installed packages: roll back, remove; and the packed bundles. */
 export function Releases({ access, onError }) {
   const T = S.releases;
   const resource = useResource("/api/packages", { interval: 15_000, onError });
@@ -123,9 +124,10 @@ export function Releases({ access, onError }) {
     access.installs &&
     html`<section class="span"><a class="button wide" href="#/install">${S.overview.install}</a></section>`
   }
+    <${Outbox} isAlwaysShown=${!access.installs} onError=${onError} />
     <${Loaded} resource=${resource}>${({ packages }) =>
     packages.length === 0
-      ? html`<${Empty} title=${T.none} text=${T.noneHelp} />`
+      ? access.installs && html`<${Empty} title=${T.none} text=${T.noneHelp} />`
       : packages.map((one) =>
         html`<${Package} key=${`${one.namespace}/${one.name}`} one=${one} canChange=${canChange} onChanged=${resource.reload} onError=${onError} />`
       )}<//>`;

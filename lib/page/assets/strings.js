@@ -76,6 +76,15 @@ export const S = {
     keeps: "Nothing in the cluster would change.",
     earlier: "earlier",
   },
+  outbox: {
+    title: "Outbox",
+    none: "Nothing is packed yet. Pack a release with crpe pack --outbox.",
+    download: "Download",
+    downloadOf: (name) => `Download ${name}`,
+    remove: "Delete",
+    removeOf: (name) => `Delete ${name}`,
+    yes: "Yes, delete it",
+  },
   registries: {
     asked: "Asked since the start",
     none: "No upstream was asked yet",

@@ -3,6 +3,7 @@ import { ASSET_FILES } from "../../../lib/page/asset_files.ts";
 import { PageAssets } from "../../../lib/page/page_assets.ts";
 import type { PageOptions, PageSource } from "../../../lib/page/page_options.ts";
 import { PairingCodes } from "../../../lib/page/pairing_codes.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
 import { RegistryError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
@@ -13,6 +14,14 @@ const REMOTE = { remoteAddress: "192.168.1.7", localAddress: "192.168.1.20" };
 const AT_HOME = "http://127.0.0.1:36060";
 const AT_SITE = "http://192.168.1.20:36060";
 
+const CONTENT = "0123456789";
+const BUNDLE: Digest = `sha256:${"a".repeat(64)}`;
+const OTHER: Digest = `sha256:${"b".repeat(64)}`;
+
+function countEnd(onEnd: () => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+  return new TransformStream({ flush: onEnd });
+}
+
 async function createFixture(options: Partial<PageOptions> = {}) {
   const folder = await TestFolder.create();
   const calls: unknown[] = [];
@@ -21,6 +30,22 @@ async function createFixture(options: Partial<PageOptions> = {}) {
     readStatus: () => Promise.resolve({ node: "<img src=x onerror=alert(1)>" }),
     listImages: () => Promise.resolve({ images: [] }),
     listPackages: () => Promise.resolve({ packages: [] }),
+    outbox: {
+      list: () => Promise.resolve({ bundles: [] }),
+      open: (digest) =>
+        Promise.resolve(
+          digest !== BUNDLE ? undefined : {
+            name: "line4@1.0.0.tgz",
+            size: CONTENT.length,
+            stream: (start, length) => {
+              const part = CONTENT.slice(start, start + length);
+              return Promise.resolve(new Blob([part]).stream().pipeThrough(countEnd(() => calls.push("closed"))));
+            },
+            close: () => calls.push("closed"),
+          },
+        ),
+      remove: (digest) => Promise.resolve(digest === BUNDLE),
+    },
     examine: () => Promise.reject(new Error("the disk is gone")),
     actions: {
       rollBack: (change) => Promise.resolve(calls.push(["rollback", change])),
@@ -105,6 +130,24 @@ const ROWS: readonly Row[] = [
     headers: auth,
     options: { token: undefined },
     status: 503,
+  },
+  { name: "the outbox", path: "/api/outbox", status: 200 },
+  { name: "the outbox from elsewhere", path: "/api/outbox", at: AT_SITE, from: REMOTE, status: 401 },
+  { name: "a bundle", path: `/api/outbox/${BUNDLE}`, status: 200 },
+  { name: "a bundle from elsewhere", path: `/api/outbox/${BUNDLE}`, at: AT_SITE, from: REMOTE, status: 401 },
+  { name: "an unknown bundle", path: `/api/outbox/${OTHER}`, status: 404 },
+  { name: "a bundle with no digest", path: "/api/outbox/line4", status: 404 },
+  { name: "a wrong method for a bundle", path: `/api/outbox/${BUNDLE}`, method: "PUT", status: 405 },
+  { name: "a link needs the token", path: `/api/outbox/${BUNDLE}/link`, method: "POST", status: 401 },
+  { name: "a link", path: `/api/outbox/${BUNDLE}/link`, method: "POST", headers: auth, status: 201 },
+  { name: "a removal of a bundle needs the token", path: `/api/outbox/${BUNDLE}`, method: "DELETE", status: 401 },
+  { name: "a removal of a bundle", path: `/api/outbox/${BUNDLE}`, method: "DELETE", headers: auth, status: 200 },
+  {
+    name: "a removal of an unknown bundle",
+    path: `/api/outbox/${OTHER}`,
+    method: "DELETE",
+    headers: auth,
+    status: 404,
   },
   { name: "a session without a code", path: "/api/session", method: "POST", body: "{}", status: 400 },
   { name: "a session with an unknown code", path: "/api/session", method: "POST", body: '{"code":"abc"}', status: 401 },
@@ -230,4 +273,68 @@ Deno.test("page: the files are read at the first request, once; a failure is not
     outcomes.push(await assets.answer("/", new Headers()).then(({ status }) => status, ({ message }) => message));
   }
   assertEquals([outcomes, reads], [["too many open files", 200, 200], 2]);
+});
+
+Deno.test("page: a bundle is downloaded whole, in ranges and not at all, and its file is closed each time", async () => {
+  await using fixture = await createFixture();
+  const get = async (headers: Record<string, string>, method = "GET") => {
+    const request = new Request(`${AT_HOME}/api/outbox/${BUNDLE}`, { headers, method });
+    const response = await fixture.handler(request, LOCAL);
+    return { response, text: await response.text(), closed: fixture.calls.splice(0).length };
+  };
+  const whole = await get({});
+  assertEquals([whole.response.status, whole.text, whole.closed], [200, CONTENT, 1]);
+  assertEquals(
+    ["content-type", "content-length", "content-disposition", "accept-ranges", "etag", "x-content-type-options"]
+      .map((name) => whole.response.headers.get(name)),
+    ["application/gzip", "10", 'attachment; filename="line4@1.0.0.tgz"', "bytes", `"${BUNDLE}"`, "nosniff"],
+  );
+  const etag = `"${BUNDLE}"`;
+  for (
+    const [headers, expected] of [
+      [{ range: "bytes=4-" }, [206, "456789", "bytes 4-9/10"]],
+      [{ range: "bytes=2-3" }, [206, "23", "bytes 2-3/10"]],
+      [{ range: "bytes=-1" }, [206, "9", "bytes 9-9/10"]],
+      [{ range: "bytes=4-", "if-range": etag }, [206, "456789", "bytes 4-9/10"]],
+      [{ range: "bytes=4-", "if-range": '"other"' }, [200, CONTENT, null]],
+      [{ range: "lines=4-" }, [200, CONTENT, null]],
+      [{ "if-none-match": etag }, [304, "", null]],
+    ] as const
+  ) {
+    const { response, text, closed } = await get({ ...headers });
+    assertEquals([[response.status, text, response.headers.get("content-range")], closed], [[...expected], 1]);
+  }
+  const outside = await get({ range: "bytes=10-" });
+  assertEquals([outside.response.status, outside.response.headers.get("content-range")], [416, "bytes */10"]);
+  assertEquals(outside.closed, 1);
+  const head = await get({}, "HEAD");
+  assertEquals([head.response.status, head.text, head.closed], [200, "", 1]);
+});
+
+Deno.test("page: a link allows the download of one bundle from elsewhere, for a day", async () => {
+  await using fixture = await createFixture();
+  const send = (path: string, init: RequestInit = {}) =>
+    fixture.handler(new Request(`${AT_SITE}${path}`, init), REMOTE);
+  const answer = await send(`/api/outbox/${BUNDLE}/link`, { method: "POST", headers: auth });
+  const { url } = await answer.json();
+  const download = await send(url);
+  assertEquals([download.status, await download.text()], [200, CONTENT]);
+  const expires = new URL(url, AT_SITE).searchParams.get("expires")!;
+  const later = String(Number(expires) + 1);
+  for (
+    const wrong of [
+      url.replace(BUNDLE, OTHER),
+      url.replace(`expires=${expires}`, `expires=${later}`),
+      url.replace(`expires=${expires}`, "expires=0"),
+      url.replace(`expires=${expires}`, "expires=x"),
+      url.slice(0, -1),
+      url.replace(/key=.*/, "key="),
+      `/api/outbox?${new URL(url, AT_SITE).searchParams}`,
+    ]
+  ) {
+    const response = await send(wrong);
+    assertEquals([wrong, response.status], [wrong, 401]);
+    await response.body?.cancel();
+  }
+  assertEquals((await send(url, { method: "DELETE" })).status, 401);
 });
