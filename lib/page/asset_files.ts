@@ -11,6 +11,7 @@ const OWN = [
   "bundle_file.js",
   "install.js",
   "outbox.js",
+  "pack.js",
   "parts.js",
   "qr.js",
   "screens.js",

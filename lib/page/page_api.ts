@@ -4,9 +4,11 @@ import { readSwitch, RequestBody } from "../agent/request_body.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
+import { checkRelease, startPacks } from "./desk_api.ts";
 import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
 import { checkReader, checkToken, isLocal } from "./page_access.ts";
-import type { PackageChange, PageConnection, PageOptions } from "./page_options.ts";
+import { PageJobs } from "./page_jobs.ts";
+import type { PackageChange, PageConnection, PageDesk, PageOptions } from "./page_options.ts";
 import { matchApiRoute } from "./page_route.ts";
 
 const MAX_BODY_BYTES = 4096;
@@ -23,9 +25,11 @@ interface ApiRequest {
 export class PageApi {
   readonly #options: PageOptions;
   readonly #shared = new CoalescedResponses();
+  readonly #jobs: PageJobs;
 
   constructor(options: PageOptions) {
     this.#options = options;
+    this.#jobs = new PageJobs(options.describeError);
   }
 
   /** @throws {RegistryError} for a request that is refused, and as the functions of `PageSource` do */
@@ -52,6 +56,16 @@ export class PageApi {
       case "bundle-removal":
         checkToken(asked.request, this.#options.token);
         return await removeBundle(route.digest, source.outbox);
+      case "jobs":
+        checkReader(asked.request, { ...asked, options: this.#options });
+        return answerJson({ jobs: this.#jobs.list() });
+      case "job-end":
+        checkToken(asked.request, this.#options.token);
+        return answerJson(this.#jobs.stop(route.id));
+      case "release-check":
+        return await checkRelease(asked.request, this.#openDesk(asked));
+      case "packs":
+        return await startPacks(asked.request, asked.url, { desk: this.#openDesk(asked), jobs: this.#jobs });
       case "session":
         return await this.#openSession(asked);
       case "codes":
@@ -65,6 +79,13 @@ export class PageApi {
   async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
     checkReader(asked.request, { ...asked, options: this.#options });
     return await this.#shared.answer(key, find);
+  }
+
+  #openDesk({ request }: ApiRequest): PageDesk {
+    const { token, source: { desk } } = this.#options;
+    checkToken(request, token);
+    if (desk !== undefined) return desk;
+    throw new RegistryError("NOT_FOUND", "Cannot pack: only crpe registry packs, with a data folder that is writable");
   }
 
   async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {
@@ -91,6 +112,7 @@ export class PageApi {
       reading: canRead ? "open" : "token",
       changes: token === undefined ? "off" : "token",
       installs: source.actions !== undefined,
+      packs: source.desk !== undefined,
     });
   }
 

@@ -1,4 +1,7 @@
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { Platform } from "../oci/platform.ts";
+import type { JobContext } from "./page_jobs.ts";
 import type { PairingCodes } from "./pairing_codes.ts";
 
 /** A request's connection, as far as the page needs it. */
@@ -20,8 +23,31 @@ export interface PageSource {
   /** Looks for problems, as `crpe doctor` does. */
   readonly examine: () => Promise<unknown>;
   readonly outbox: PageOutbox;
+  /** Absent on a server that does not pack. */
+  readonly desk?: PageDesk;
   /** Absent on a server that does not install packages, or whose data folder is not writable. */
   readonly actions?: PageActions;
+}
+
+/** A release that is to be packed. */
+export interface PageRelease {
+  readonly kubepkg: KubePkg;
+  readonly name: string;
+  readonly namespace: string;
+  readonly version: string;
+  readonly images: readonly string[];
+  /** The number of Kubernetes objects. */
+  readonly objects: number;
+  /** What will not work at the site, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** What packs releases into the outbox. */
+export interface PageDesk {
+  /** Reads the releases of a JSON or YAML text. @throws {CorruptError} that names the first field which is wrong */
+  readonly parse: (text: Uint8Array) => PageRelease[];
+  /** Resolves the images of a release, and packs it. */
+  readonly pack: (release: PageRelease, platforms: readonly Platform[], job: JobContext) => Promise<unknown>;
 }
 
 /** The packed bundles of the server. */

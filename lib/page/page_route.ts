@@ -27,8 +27,22 @@ function acceptsHtml(accept: string): boolean {
 
 /** The target of a request to the page's API. */
 export type ApiRoute =
-  | { readonly kind: "access" | "status" | "images" | "packages" | "doctor" | "session" | "codes" | "outbox" }
+  | {
+    readonly kind:
+      | "access"
+      | "status"
+      | "images"
+      | "packages"
+      | "doctor"
+      | "session"
+      | "codes"
+      | "outbox"
+      | "jobs"
+      | "packs";
+  }
   | { readonly kind: "bundle" | "bundle-link" | "bundle-removal"; readonly digest: Digest }
+  | { readonly kind: "release-check" }
+  | { readonly kind: "job-end"; readonly id: string }
   | { readonly kind: "rollback" | "remove"; readonly name: string };
 
 const READ = ["GET", "HEAD"];
@@ -41,6 +55,8 @@ const PLAIN_ROUTES = {
   session: ["POST"],
   codes: ["POST"],
   outbox: READ,
+  jobs: READ,
+  packs: ["POST"],
 } as const;
 
 /**
@@ -58,6 +74,12 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
   if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
     if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });
     if (action === "rollback") return allow(method, ["POST"], { kind: "rollback", name: decode(name) });
+  }
+  if (action === undefined && kind === "releases" && name === "check") {
+    return allow(method, ["POST"], { kind: "release-check" });
+  }
+  if (action === undefined && kind === "jobs" && name !== undefined) {
+    return allow(method, ["DELETE"], { kind: "job-end", id: name });
   }
   if (kind === "outbox" && name !== undefined && isDigest(name) && more.length === 0) {
     if (action === "link") return allow(method, ["POST"], { kind: "bundle-link", digest: name });

@@ -203,6 +203,10 @@ const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
   bundle: "GET /api/outbox/DIGEST",
   "bundle-link": "POST /api/outbox/DIGEST/link",
   "bundle-removal": "DELETE /api/outbox/DIGEST",
+  "release-check": "POST /api/releases/check",
+  packs: "POST /api/packs",
+  jobs: "GET /api/jobs",
+  "job-end": "DELETE /api/jobs/ID",
   rollback: "POST /api/packages/NAME/rollback",
   remove: "DELETE /api/packages/NAME",
 };

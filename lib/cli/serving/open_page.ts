@@ -23,6 +23,7 @@ import { examineMachine } from "../wiring/examine_machine.ts";
 import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { createPageActions } from "./page_actions.ts";
+import { createPageDesk } from "./page_desk.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -50,6 +51,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const { settings: { data, config }, log, isReadOnly } = context;
   const records = new PackageRecords(data);
   const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
+  const outbox = new Outbox(data);
   const source: PageSource = {
     readStatus: () => readStatus(server, settings),
     listImages: () => listImages(context, records),
@@ -58,7 +60,8 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       const { findings } = await examineMachine(context.settings, io);
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
-    outbox: openOutbox(data),
+    outbox: openOutbox(outbox),
+    ...(settings.kind === "registry" && !isReadOnly ? { desk: createPageDesk(context, outbox) } : {}),
     ...(settings.kind === "agent" && !isReadOnly
       ? { actions: createPageActions(invocation, io, { context, records }) }
       : {}),
@@ -128,8 +131,7 @@ async function listImages({ content }: ServerContext, records: PackageRecords): 
   return { images: images.map((image) => ({ ...image, packages: users.get(image.reference) ?? [] })) };
 }
 
-function openOutbox(data: string): PageOutbox {
-  const outbox = new Outbox(data);
+function openOutbox(outbox: Outbox): PageOutbox {
   return {
     list: async () => ({
       bundles: (await outbox.list()).map(({ time, ...bundle }) => ({

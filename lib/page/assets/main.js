@@ -2,6 +2,7 @@
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { get, getToken, redeemCode, setToken } from "./api.js";
 import { Install } from "./install.js";
+import { Pack } from "./pack.js";
 import { Loaded, Notice, Pill, useResource } from "./parts.js";
 import { Doctor, Images, Overview, Registries, Releases } from "./screens.js";
 import { S } from "./strings.js";
@@ -20,7 +21,10 @@ const SCREENS = {
   registries: Registries,
   doctor: Doctor,
   install: Install,
+  pack: Pack,
 };
+// Screens that need the token, and belong to the screen of the releases.
+const CHANGING = ["install", "pack"];
 const STATUS_MILLISECONDS = 5000;
 
 const screenOf = () => {
@@ -57,7 +61,7 @@ function App({ codeError }) {
     setProblem(S.signedOut);
   };
   return html`<${Loaded} resource=${access}>${(access) => {
-    const needsToken = token === null && (access.reading === "token" || screen === "install");
+    const needsToken = token === null && (access.reading === "token" || CHANGING.includes(screen));
     return needsToken
       ? html`
         <${Frame} screen=${screen} title=${S.signIn}>
@@ -84,7 +88,7 @@ function Signed({ screen, access, token, problem, onSign, onError }) {
     : value?.problem !== undefined
     ? ["warn", S.states.trouble]
     : ["", S.states.well];
-  const heading = current.heading ?? (screen === "overview" ? value?.node : S.screens[screen] ?? S.install.title);
+  const heading = current.heading ?? (screen === "overview" ? value?.node : S.screens[screen] ?? S[screen].title);
   const text = current.text ?? (value && `crpe ${value.version} · ${location.host}`);
   const pill = current.pill === undefined ? value && state : [current.kind, current.pill];
   return html`<${Frame} screen=${screen} title=${heading ?? "crpe"} text=${text} pill=${pill}>
@@ -123,7 +127,7 @@ function Frame({ screen, title, text, pill, children }) {
     isFirst.current = false;
     scrollTo(0, 0);
   }, [screen]);
-  const here = screen === "install" ? "releases" : screen;
+  const here = CHANGING.includes(screen) ? "releases" : screen;
   return html`
     <header><div class="mark" aria-hidden="true">c</div>
           <div class="title"><h1 ref=${heading} tabindex="-1">${title}</h1><small>${text ?? " "}</small></div>

@@ -1,6 +1,7 @@
 // The packed bundles of the server: download, delete.
 import { html, useState } from "./preact.js";
 import { getToken, request } from "./api.js";
+import { Packs } from "./pack.js";
 import { formatSize, Loaded, Notice, Row, Time, useResource } from "./parts.js";
 import { S } from "./strings.js";
 
@@ -13,7 +14,8 @@ export function Outbox({ isAlwaysShown, onError }) {
   const resource = useResource("/api/outbox", { interval: 15_000, onError });
   const { value } = resource;
   if (!isAlwaysShown && !(value?.bundles.length > 0)) return null;
-  return html`<${Loaded} resource=${resource}>${({ bundles }) =>
+  return html`${isAlwaysShown && html`<${Packs} onDone=${resource.reload} onError=${onError} />`}
+    <${Loaded} resource=${resource}>${({ bundles }) =>
     html`
       <section class="span">
         <h2>${T.title}</h2>

@@ -124,6 +124,7 @@ export function Releases({ access, onError }) {
     access.installs &&
     html`<section class="span"><a class="button wide" href="#/install">${S.overview.install}</a></section>`
   }
+    ${access.packs && html`<section class="span"><a class="button wide" href="#/pack">${S.pack.title}</a></section>`}
     <${Outbox} isAlwaysShown=${!access.installs} onError=${onError} />
     <${Loaded} resource=${resource}>${({ packages }) =>
     packages.length === 0
