@@ -37,6 +37,8 @@ function useScreen() {
   useEffect(() => {
     const change = () => setScreen(screenOf());
     addEventListener("hashchange", change);
+    // The address may have changed since the first rendering, before there was a listener.
+    change();
     return () => removeEventListener("hashchange", change);
   }, []);
   return screen;
