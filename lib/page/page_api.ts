@@ -5,10 +5,11 @@ import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { checkRelease, startPacks } from "./desk_api.ts";
+import { answerNodes } from "./nodes_api.ts";
 import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
 import { checkReader, checkToken, isLocal } from "./page_access.ts";
 import { PageJobs } from "./page_jobs.ts";
-import type { PackageChange, PageConnection, PageDesk, PageOptions } from "./page_options.ts";
+import type { PackageChange, PageConnection, PageDesk, PageNodes, PageOptions } from "./page_options.ts";
 import { matchApiRoute } from "./page_route.ts";
 
 const MAX_BODY_BYTES = 4096;
@@ -66,6 +67,16 @@ export class PageApi {
         return await checkRelease(asked.request, this.#openDesk(asked));
       case "packs":
         return await startPacks(asked.request, asked.url, { desk: this.#openDesk(asked), jobs: this.#jobs });
+      case "nodes":
+        return await this.#read(asked, route.kind, source.nodes?.list ?? (() => Promise.resolve({ nodes: [] })));
+      case "node-addition":
+      case "node-search":
+      case "node-removal":
+      case "node-plan":
+      case "node-send":
+      case "node-rollback":
+      case "node-package-removal":
+        return await answerNodes(route, asked, { nodes: this.#openNodes(asked), jobs: this.#jobs });
       case "session":
         return await this.#openSession(asked);
       case "codes":
@@ -86,6 +97,13 @@ export class PageApi {
     checkToken(request, token);
     if (desk !== undefined) return desk;
     throw new RegistryError("NOT_FOUND", "Cannot pack: only crpe registry packs, with a data folder that is writable");
+  }
+
+  #openNodes({ request }: ApiRequest): PageNodes {
+    const { token, source: { nodes } } = this.#options;
+    checkToken(request, token);
+    if (nodes !== undefined) return nodes;
+    throw new RegistryError("NOT_FOUND", "Cannot send: only crpe registry does, with a data folder that is writable");
   }
 
   async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {

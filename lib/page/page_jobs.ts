@@ -3,9 +3,11 @@ import { RegistryError } from "../oci/error.ts";
 /** The state of a job as the page shows it. */
 export interface PageJob {
   readonly id: string;
-  readonly kind: "pack";
-  /** What it works on: `line4@1.0.0`. */
+  readonly kind: "pack" | "send";
+  /** What it works on: `line4@1.0.0`, or the digest of a bundle. */
   readonly title: string;
+  /** The address of the agent that a bundle is sent to. */
+  readonly node?: string;
   readonly state: "running" | "done" | "failed" | "stopped";
   /** Absent until the first bytes. */
   readonly bytes?: number;
@@ -27,7 +29,8 @@ interface Entry {
   readonly abort: AbortController;
 }
 
-const MAX_RUNNING = 4;
+// Packing is bound by the disk; sending, by the networks of the agents.
+const MAX_RUNNING = { pack: 4, send: 16 };
 const MAX_KEPT = 50;
 
 /**
@@ -48,16 +51,17 @@ export class PageJobs {
     return [...this.#entries.values()].map(({ job }) => job).reverse();
   }
 
-  /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four are running */
+  /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four packs, or sixteen sendings, are running */
   start(
-    { kind, title }: Pick<PageJob, "kind" | "title">,
+    what: Pick<PageJob, "kind" | "title" | "node">,
     work: (context: JobContext) => Promise<unknown>,
   ): PageJob {
-    if (this.list().filter(({ state }) => state === "running").length >= MAX_RUNNING) {
-      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${MAX_RUNNING} jobs are running; wait for one to end`);
+    const running = this.list().filter(({ kind, state }) => kind === what.kind && state === "running").length;
+    if (running >= MAX_RUNNING[what.kind]) {
+      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${running} jobs are running; wait for one to end`);
     }
     const id = String(++this.#number);
-    const entry: Entry = { job: { id, kind, title, state: "running" }, abort: new AbortController() };
+    const entry: Entry = { job: { id, ...what, state: "running" }, abort: new AbortController() };
     this.#entries.set(id, entry);
     this.#forgetOldest();
     this.#run(entry, work);

@@ -25,6 +25,8 @@ export interface PageSource {
   readonly outbox: PageOutbox;
   /** Absent on a server that does not pack. */
   readonly desk?: PageDesk;
+  /** Absent on a server that sends no bundles. */
+  readonly nodes?: PageNodes;
   /** Absent on a server that does not install packages, or whose data folder is not writable. */
   readonly actions?: PageActions;
 }
@@ -48,6 +50,44 @@ export interface PageDesk {
   readonly parse: (text: Uint8Array) => PageRelease[];
   /** Resolves the images of a release, and packs it. */
   readonly pack: (release: PageRelease, platforms: readonly Platform[], job: JobContext) => Promise<unknown>;
+}
+
+/** An agent that is to be added. */
+export interface NodeAddition {
+  /** Its address, or the link with a one-time code that its QR code has. */
+  readonly address: string;
+  readonly token: string | undefined;
+  /** Additional certificate authorities, as PEM. */
+  readonly ca: string | undefined;
+  /** Whether the token may be sent unencrypted to another machine. */
+  readonly isInsecureAllowed: boolean;
+}
+
+/** How a bundle is sent. */
+export interface SendOptions {
+  /** Installs even if the version rule forbids it. */
+  readonly force: boolean;
+  /** Deletes data that leaves the package. */
+  readonly pruneData: boolean;
+}
+
+/** The agents that bundles are sent to. Each is named by its address. */
+export interface PageNodes {
+  /** Lists the agents that were added, and what is installed on each. */
+  readonly list: () => Promise<unknown>;
+  /** Looks for agents in this machine's networks. */
+  readonly search: () => Promise<unknown>;
+  readonly add: (addition: NodeAddition) => Promise<unknown>;
+  readonly remove: (url: string) => Promise<void>;
+  /** Asks what sending a bundle would change. */
+  readonly plan: (url: string, bundle: Digest, options: SendOptions) => Promise<unknown>;
+  readonly send: (url: string, bundle: Digest, options: SendOptions & { readonly job: JobContext }) => Promise<unknown>;
+  /** Passes a change of a package on to the agent, and returns its answer. */
+  readonly change: (
+    url: string,
+    method: string,
+    path: string,
+  ) => Promise<{ readonly status: number; readonly bytes: Uint8Array<ArrayBuffer> }>;
 }
 
 /** The packed bundles of the server. */

@@ -25,8 +25,15 @@ function acceptsHtml(accept: string): boolean {
   });
 }
 
+/** The target of a request about agents, other than their list. */
+export type NodeRoute =
+  | { readonly kind: "node-addition" | "node-search" }
+  | { readonly kind: "node-removal" | "node-plan" | "node-send"; readonly node: string }
+  | { readonly kind: "node-rollback" | "node-package-removal"; readonly node: string; readonly name: string };
+
 /** The target of a request to the page's API. */
 export type ApiRoute =
+  | NodeRoute
   | {
     readonly kind:
       | "access"
@@ -38,7 +45,8 @@ export type ApiRoute =
       | "codes"
       | "outbox"
       | "jobs"
-      | "packs";
+      | "packs"
+      | "nodes";
   }
   | { readonly kind: "bundle" | "bundle-link" | "bundle-removal"; readonly digest: Digest }
   | { readonly kind: "release-check" }
@@ -66,7 +74,9 @@ const PLAIN_ROUTES = {
  *   `detail.allow`; `NAME_INVALID` for a name that is not valid
  */
 export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
-  const [kind = "", name, action, ...more] = pathname.slice(API.length).split("/");
+  const segments = pathname.slice(API.length).split("/");
+  if (segments[0] === "nodes") return matchNodes(method, segments.slice(1).map(decode));
+  const [kind = "", name, action, ...more] = segments;
   if (name === undefined && Object.hasOwn(PLAIN_ROUTES, kind)) {
     const plain = kind as keyof typeof PLAIN_ROUTES;
     return allow(method, PLAIN_ROUTES[plain], { kind: plain });
@@ -90,7 +100,29 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
       });
     }
   }
-  throw new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
+  throw unknownPath();
+}
+
+function matchNodes(method: string, [node, action, name, change, ...more]: string[]): ApiRoute {
+  if (node === undefined) {
+    return allow(method, [...READ, "POST"], { kind: method === "POST" ? "node-addition" : "nodes" });
+  }
+  if (more.length > 0) throw unknownPath();
+  if (action === undefined) {
+    if (node === "search") return allow(method, ["POST"], { kind: "node-search" });
+    return allow(method, ["DELETE"], { kind: "node-removal", node });
+  }
+  if (action === "packages" && name !== undefined && name !== "") {
+    if (change === undefined) return allow(method, ["DELETE"], { kind: "node-package-removal", node, name });
+    if (change === "rollback") return allow(method, ["POST"], { kind: "node-rollback", node, name });
+  }
+  if (name === undefined && action === "plan") return allow(method, ["POST"], { kind: "node-plan", node });
+  if (name === undefined && action === "send") return allow(method, ["POST"], { kind: "node-send", node });
+  throw unknownPath();
+}
+
+function unknownPath(): RegistryError {
+  return new RegistryError("NOT_FOUND", "Cannot find the page: the API has no such path");
 }
 
 function allow(method: string, methods: readonly string[], route: ApiRoute): ApiRoute {

@@ -20,6 +20,8 @@ export const CONTENT = "0123456789";
 export const BUNDLE: Digest = `sha256:${"a".repeat(64)}`;
 export const OTHER: Digest = `sha256:${"b".repeat(64)}`;
 
+/** The address of an agent. */
+export const NODE = "https://192.168.1.20:36060";
 export const RELEASE = { name: "line4", namespace: "default", version: "1.0.0", images: [], objects: 1, warnings: [] };
 
 function countEnd(onEnd: () => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
@@ -61,6 +63,22 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
         onProgress({ bytes: 1, total: 2 });
         await new Promise((resolve) => signal.addEventListener("abort", resolve));
         onProgress({ bytes: 2, total: 2 });
+      },
+    },
+    nodes: {
+      list: () => Promise.resolve({ nodes: [{ url: NODE }] }),
+      search: () => Promise.resolve({ found: [] }),
+      add: (addition) => Promise.resolve({ url: addition.address, added: calls.push(addition) }),
+      remove: (url) => Promise.resolve(void calls.push(["forget", url])),
+      plan: (...plan) => Promise.resolve({ verdict: "install", number: calls.push(["plan", ...plan]) }),
+      send: (url, bundle, { job, ...options }) => {
+        calls.push(["send", url, bundle, options]);
+        job.onProgress({ bytes: 1, total: 1 });
+        return Promise.resolve({ imported: true });
+      },
+      change: (...change) => {
+        calls.push(["change", ...change]);
+        return Promise.resolve({ status: 409, bytes: new TextEncoder().encode('{"errors":[]}') });
       },
     },
     examine: () => Promise.reject(new Error("the disk is gone")),

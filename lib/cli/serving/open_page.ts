@@ -24,6 +24,7 @@ import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { createPageActions } from "./page_actions.ts";
 import { createPageDesk } from "./page_desk.ts";
+import { createPageNodes } from "./page_nodes.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -61,7 +62,9 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
     outbox: openOutbox(outbox),
-    ...(settings.kind === "registry" && !isReadOnly ? { desk: createPageDesk(context, outbox) } : {}),
+    ...(settings.kind === "registry" && !isReadOnly
+      ? { desk: createPageDesk(context, outbox), nodes: createPageNodes(io, { context, outbox }) }
+      : {}),
     ...(settings.kind === "agent" && !isReadOnly
       ? { actions: createPageActions(invocation, io, { context, records }) }
       : {}),

@@ -131,7 +131,8 @@ function Chooser({ interrupted, onChoose }) {
     <p class="soft" id="bundle-help">${T.chooseHelp}</p></section>`;
 }
 
-function Plan({ plan }) {
+/** What an installation would change. */
+export function Plan({ plan }) {
   const { installedVersion, version, verdict, blobs, freeBytes, missing = [], images = [], warnings = [] } = plan;
   const toSend = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
   const needed = formatSize(blobs.bytesToWrite);
@@ -224,7 +225,8 @@ function Done({ result, onAgain }) {
       <button class="quiet" onClick=${onAgain}>${T.other}</button></div></section>`;
 }
 
-function describe({ name, version, imported, part }) {
+/** What an installation has done, in a sentence. */
+export function describe({ name, version, imported, part }) {
   if (imported) return T.done(name, version);
   return (part?.missing?.length ?? 0) > 0 ? T.partDone(part.missing.length) : T.same;
 }

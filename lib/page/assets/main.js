@@ -4,20 +4,25 @@ import { get, getToken, redeemCode, setToken } from "./api.js";
 import { Install } from "./install.js";
 import { Pack } from "./pack.js";
 import { Loaded, Notice, Pill, useResource } from "./parts.js";
-import { Doctor, Images, Overview, Registries, Releases } from "./screens.js";
+import { Nodes } from "./nodes.js";
+import { Releases } from "./releases.js";
+import { Doctor, Images, Overview, Registries } from "./screens.js";
 import { S } from "./strings.js";
 
 const ICONS = {
   overview: "M3 12 12 4l9 8v8H3z",
   images: "M4 7l8-4 8 4-8 4zM4 12l8 4 8-4M4 17l8 4 8-4",
   releases: "M4 5h16v14H4zM4 10h16M9 14h6",
-  registries: "M5 6h14v5H5zM5 14h14v5H5zM8 8.5h.01M8 16.5h.01",
+  nodes: "M5 6h14v5H5zM5 14h14v5H5zM8 8.5h.01M8 16.5h.01",
+  registries:
+    "M12 3c5 0 8 1.3 8 3s-3 3-8 3-8-1.3-8-3 3-3 8-3zM4 6v12c0 1.7 3 3 8 3s8-1.3 8-3V6M4 12c0 1.7 3 3 8 3s8-1.3 8-3",
   doctor: "M4 12h4l2-6 4 12 2-6h4",
 };
 const SCREENS = {
   overview: Overview,
   images: Images,
   releases: Releases,
+  nodes: Nodes,
   registries: Registries,
   doctor: Doctor,
   install: Install,
@@ -25,6 +30,7 @@ const SCREENS = {
 };
 // Screens that need the token, and belong to the screen of the releases.
 const CHANGING = ["install", "pack"];
+const NEED_TOKEN = [...CHANGING, "nodes"];
 const STATUS_MILLISECONDS = 5000;
 
 const screenOf = () => {
@@ -63,10 +69,10 @@ function App({ codeError }) {
     setProblem(S.signedOut);
   };
   return html`<${Loaded} resource=${access}>${(access) => {
-    const needsToken = token === null && (access.reading === "token" || CHANGING.includes(screen));
+    const needsToken = token === null && (access.reading === "token" || NEED_TOKEN.includes(screen));
     return needsToken
       ? html`
-        <${Frame} screen=${screen} title=${S.signIn}>
+        <${Frame} screen=${screen} hasNodes=${access.packs} title=${S.signIn}>
           <${SignIn} problem=${problem} onSign=${sign} why=${access.reading === "token" ? S.signInWhy : S.needsToken} />
           <//>
       `
@@ -93,7 +99,7 @@ function Signed({ screen, access, token, problem, onSign, onError }) {
   const heading = current.heading ?? (screen === "overview" ? value?.node : S.screens[screen] ?? S[screen].title);
   const text = current.text ?? (value && `crpe ${value.version} · ${location.host}`);
   const pill = current.pill === undefined ? value && state : [current.kind, current.pill];
-  return html`<${Frame} screen=${screen} title=${heading ?? "crpe"} text=${text} pill=${pill}>
+  return html`<${Frame} screen=${screen} hasNodes=${access.packs} title=${heading ?? "crpe"} text=${text} pill=${pill}>
     ${
     problem && html`
       <section class="span">
@@ -118,7 +124,7 @@ function Signed({ screen, access, token, problem, onSign, onError }) {
   }<//>`;
 }
 
-function Frame({ screen, title, text, pill, children }) {
+function Frame({ screen, title, text, pill, hasNodes, children }) {
   const heading = useRef(undefined);
   const isFirst = useRef(true);
   useEffect(() => {
@@ -135,7 +141,9 @@ function Frame({ screen, title, text, pill, children }) {
           <div class="title"><h1 ref=${heading} tabindex="-1">${title}</h1><small>${text ?? " "}</small></div>
           ${pill && html`<${Pill} kind=${pill[0]}>${pill[1]}<//>`}</header>
     <main>${children}</main>
-    <nav aria-label=${S.nav}>${Object.entries(ICONS).map(([name, path]) =>
+    <nav aria-label=${S.nav}>${Object.entries(ICONS).filter(([name]) => name !== "nodes" || hasNodes).map((
+      [name, path],
+    ) =>
       html`<a key=${name} href=${`#/${name}`} aria-current=${here === name ? "page" : undefined}>
       <svg viewBox="0 0 24 24" aria-hidden="true"><path d=${path} /></svg>${S.screens[name]}</a>`
     )}</nav>
