@@ -1,4 +1,5 @@
 import { removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { parentOf } from "../files/parent_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BundleFile } from "./bundle_layout.ts";
@@ -8,10 +9,17 @@ import { type PreparedPack, WrongContentError } from "./prepare_pack.ts";
 import { checkWhole } from "./resume_pack.ts";
 import { layOutParts } from "./split_bundle.ts";
 import { type PackFile, writeBundle, type WriteOptions, type WrittenFile } from "./write_bundle.ts";
-import { createPartialFile, writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
+import { checkRoom, type PlannedFile } from "./check_room.ts";
+import {
+  createPartialFile,
+  partialPathOf,
+  sizeOf,
+  writeBundleFile,
+  type WriteBundleOptions,
+} from "./write_bundle_file.ts";
 
 /** Options for packing a bundle in parts. */
-export interface PackPartsOptions extends Omit<WriteOptions, "check">, WriteBundleOptions {
+export interface PackPartsOptions extends Omit<WriteOptions, "check">, Omit<WriteBundleOptions, "size"> {
   /** Largest size of a part, in bytes. */
   readonly maxBytes: number;
   /** Returns the path of a part. */
@@ -39,11 +47,17 @@ export interface PackPartsResult extends PackSummary {
  * resumed.
  *
  * @throws {SplitTooSmallError} when `maxBytes` is too small
+ * @throws {NoSpaceError} when the folder has no room for the parts; nothing is written then
  * @throws {WrongContentError} as `packBundle`; parts with a piece of the wrong content are removed
  */
 export async function packParts(pack: PreparedPack, options: PackPartsOptions): Promise<PackPartsResult> {
   const layouts = layOutParts(pack, options.maxBytes);
   const paths = layouts.map((_, i) => options.pathOf(i + 1, layouts.length));
+  const files = await Promise.all(layouts.map(async ({ size }, i): Promise<PlannedFile> => {
+    const path = paths[i]!;
+    return { path, size, present: await sizeOf(path) === size ? size : await sizeOf(partialPathOf(path)) };
+  }));
+  await checkRoom(parentOf(paths[0]!), files);
   const total = layouts.reduce((sum, { size }) => sum + size, 0);
   const written: WrittenFile[] = [];
   const repackedOnce = new Set<Digest>();

@@ -5,11 +5,14 @@ import { parentOf } from "../files/parent_of.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import { CorruptError, NoSpaceError } from "../oci/error.ts";
+import { checkRoom } from "./check_room.ts";
 import type { PartialFile } from "./resume_pack.ts";
 import type { BundleOutput } from "./write_bundle.ts";
 
 /** Options for writing a bundle file. */
 export interface WriteBundleOptions {
+  /** The size of the file in bytes, if it is known: a file that its folder has no room for is refused. */
+  readonly size?: number;
   /** Called when writing starts. From then on, a partial file remains when the process ends or writing fails. */
   readonly onBegin?: () => void;
   /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
@@ -35,13 +38,13 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
  * Secrets. A symbolic link is kept, and its target is written. A pipe or device is written directly.
  *
  * @param write writes the content, after what it keeps of `partial`. The file is committed when it returns
- * @throws {NoSpaceError} when the disk is full
+ * @throws {NoSpaceError} when the disk is full, or has no room for a file of the given size, which is then not begun
  * @throws {Error} when another process is writing the same file, or the reader of a pipe has closed it
  */
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { onBegin, onKept }: WriteBundleOptions = {},
+  { size, onBegin, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -51,8 +54,9 @@ export async function writeBundleFile<T>(
     return await write(createSink(file, path));
   }
   const folder = parentOf(target);
+  const temporary = partialPathOf(target);
+  if (size !== undefined) await checkRoom(folder, [{ path, size, present: await sizeOf(temporary) }]);
   await createFolder(folder);
-  const temporary = `${folder === "/" ? "" : folder}/.${target.slice(target.lastIndexOf("/") + 1)}.partial`;
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);
   onBegin?.();
@@ -62,11 +66,22 @@ export async function writeBundleFile<T>(
     await commitFile(temporary, target);
     return result;
   } catch (error) {
-    const { size } = await file.stat();
-    if (mustDiscard(error) || size === 0) await removeIfPresent(temporary);
-    else onKept?.(size);
+    const { size: kept } = await file.stat();
+    if (mustDiscard(error) || kept === 0) await removeIfPresent(temporary);
+    else onKept?.(kept);
     throw error;
   }
+}
+
+/** The file beside `path` into which it is written until it is complete. */
+export function partialPathOf(path: string): string {
+  const folder = parentOf(path);
+  return `${folder === "/" ? "" : folder}/.${path.slice(path.lastIndexOf("/") + 1)}.partial`;
+}
+
+/** The size of a file in bytes; 0 when it is missing. */
+export async function sizeOf(path: string): Promise<number> {
+  return (await statOf(path, Deno.stat))?.size ?? 0;
 }
 
 /** Wraps an open file as a `PartialFile`. */

@@ -18,7 +18,8 @@ export interface HeldImage {
   readonly missingCount: number;
 }
 
-const COMPLETE: HeldImage = { state: "complete", missing: [], missingCount: 0 };
+/** The result for an image without missing blobs. */
+export const COMPLETE: HeldImage = { state: "complete", missing: [], missingCount: 0 };
 const NONE: HeldImage = { state: "none", missing: [], missingCount: 0 };
 const MAX_NAMED = 8;
 // Manifests that are read for one image. An index may list the same ones again and again, and nest.

@@ -5,7 +5,7 @@ import type { Descriptor } from "../oci/manifest.ts";
 import { splitRepository } from "../oci/reference.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { CacheEvent } from "./cache_event.ts";
-import { checkImage, type HeldImage, isComplete } from "./completeness.ts";
+import { checkImage, COMPLETE, type HeldImage, isComplete } from "./completeness.ts";
 import type { StoreWrites } from "./store_writes.ts";
 import type { AskOptions, Upstream } from "./upstream.ts";
 
@@ -32,6 +32,9 @@ const MAX_TAGS = 50_000;
 const MAX_PENDING_TAGS = 1000;
 const MAX_REVALIDATIONS = 64;
 const MAX_REPORTED = 1000;
+// Time for which a complete image counts as complete without looking at the files of all its blobs again.
+const COMPLETE_MILLISECONDS = 1000;
+const MAX_COMPLETE = 10_000;
 
 /** The state of a tag since it was last looked up at the upstream. */
 interface TagFreshness {
@@ -70,6 +73,8 @@ export class TagResolver {
   // Registries that failed lately, with the time until which they count as unreachable.
   readonly #failing = new Map<string, number>();
   readonly #reported = new Set<Digest>();
+  // Images that were complete, with the time until which they count as complete.
+  readonly #complete = new Map<string, number>();
 
   constructor(options: TagResolverOptions) {
     this.#options = options;
@@ -212,12 +217,25 @@ export class TagResolver {
     let partial: Usable | undefined;
     const distinct = new Map(candidates.filter((it) => it !== undefined).map((it) => [it.digest, it]));
     for (const manifest of distinct.values()) {
-      const held = await checkImage(this.#store, repo, manifest);
+      const held = await this.#check(repo, manifest);
       if (held.state === "complete") return { ...held, manifest };
       // An image of which nothing is held would keep the client from trying another mirror that has it.
       if (held.state === "partial") partial ??= { ...held, manifest };
     }
     return partial;
+  }
+
+  /** Checks an image, unless it was complete a moment ago: a check looks at every blob, also for each of many clients. */
+  async #check(repo: string, manifest: Descriptor): Promise<HeldImage> {
+    const { now } = this.#options;
+    const key = `${repo}@${manifest.digest}`;
+    if (now() < (this.#complete.get(key) ?? -Infinity)) return COMPLETE;
+    const held = await checkImage(this.#store, repo, manifest);
+    this.#complete.delete(key);
+    if (held.state !== "complete") return held;
+    if (this.#complete.size >= MAX_COMPLETE) this.#complete.clear();
+    this.#complete.set(key, now() + COMPLETE_MILLISECONDS);
+    return held;
   }
 
   /** Gives an image of the store whose missing blobs cannot be fetched. The client may have them. */

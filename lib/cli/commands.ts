@@ -252,7 +252,11 @@ export const COMMANDS: readonly Command[] = [
     summary: "show what a running server does: connections, hits and misses, sizes, upstreams",
     details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
     arity: [0, 1],
-    flags: [{ name: "watch", summary: "show it again every two seconds, until ctrl-C" }, FLAG.json],
+    flags: [
+      { name: "watch", summary: "show it again every two seconds, until ctrl-C" },
+      { ...FLAG.agentCa, summary: "CA certificates (PEM) to trust for an https server" },
+      FLAG.json,
+    ],
     run: async (invocation, io) => (await import("./commands/status.ts")).runStatus(invocation, io),
   },
   {

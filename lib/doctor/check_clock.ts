@@ -46,8 +46,10 @@ export async function checkClock(root: string, { now, released, offsets }: Clock
  */
 async function findNewest(root: string): Promise<number | undefined> {
   const folders = [`${root}/${INGEST}`];
-  for (const { name } of await listFolder(`${root}/${BLOBS}`) ?? []) {
-    const entries = await listFolder(`${root}/${BLOBS}/${name}`) ?? [];
+  // A folder that cannot be read is reported by the check of the data folder.
+  const list = async (folder: string) => await listFolder(folder).catch(() => undefined) ?? [];
+  for (const { name } of await list(`${root}/${BLOBS}`)) {
+    const entries = await list(`${root}/${BLOBS}/${name}`);
     folders.push(...entries.map((entry) => `${root}/${BLOBS}/${name}/${entry.name}`));
   }
   const times = await Promise.all(folders.map(async (folder) => {

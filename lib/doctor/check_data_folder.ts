@@ -1,6 +1,9 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
+import { describeOwner } from "../files/describe_owner.ts";
+import { parentOf } from "../files/parent_of.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import { lockFile } from "../files/file_lock.ts";
-import { INGEST } from "../store/layout.ts";
+import { BLOBS, INGEST, REPOSITORIES } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 
 /** The dependencies of `checkDataFolder`. */
@@ -37,9 +40,33 @@ export async function checkDataFolder(root: string, options: DataFolderOptions):
   }
   return [
     { step, status: "ok", message: `${root} exists` },
+    ...await checkReading(root),
     ...await checkWriting(root, options),
     await checkSpace(root, options),
   ];
+}
+
+/** Checks whether the folders of images and blobs can be read; one of another user often cannot. */
+async function checkReading(root: string): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const name of [REPOSITORIES, BLOBS]) {
+    try {
+      await listFolder(`${root}/${name}`);
+    } catch (error) {
+      // What is below a folder that must not be entered has no owner that can be seen.
+      let at = `${root}/${name}`;
+      while (at !== root && describeOwner(`${at}/_`).owner === "an unknown user") at = parentOf(at);
+      const { text } = describeOwner(`${at}/_`);
+      findings.push({
+        step: "rights",
+        status: "broken",
+        message: `${root}/${name} cannot be read: ${wordsOf(error)}; ${text}`,
+        advice: "run crpe as the user whose folder it is, or give it to the user of crpe (chown -R)",
+      });
+      break;
+    }
+  }
+  return findings;
 }
 
 async function checkWriting(root: string, { randomName }: DataFolderOptions): Promise<Finding[]> {

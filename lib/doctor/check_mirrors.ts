@@ -6,8 +6,9 @@ import { CRIO } from "../mirror/containers_conf.ts";
 import { DOCKER } from "../mirror/docker_daemon.ts";
 import { K3S } from "../mirror/k3s.ts";
 import { folderOf, type MirrorClient } from "../mirror/mirror.ts";
+import { checkDockerStore } from "./check_docker_store.ts";
 import type { Finding } from "./finding.ts";
-import { probeMirror, type ProbeOptions, type UsedMirror } from "./probe_mirror.ts";
+import { asksForLogin, probeMirror, type ProbeOptions, type UsedMirror } from "./probe_mirror.ts";
 
 /** The options of `checkMirrors`. */
 export interface MirrorsOptions extends ProbeOptions {
@@ -48,9 +49,24 @@ async function checkClient(client: MirrorClient, { step, prefix, ...options }: C
   const reader = createFolderReader(prefix);
   const mirrors = new Map<string, UsedMirror>();
   const findings: Finding[] = [];
-  for (const path of await listFiles(client, reader)) {
+  const cannotRead = (path: string, error: unknown) => {
+    const isDenied = error instanceof Deno.errors.PermissionDenied;
+    findings.push({
+      step,
+      status: isDenied ? "skipped" : "broken",
+      message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : (error as Error).message}`,
+      advice: "correct the file, or run crpe doctor as root",
+    });
+  };
+  const paths = await listFiles(client, reader).catch((error) => {
+    cannotRead(folderOf(client.path), error);
+    return [];
+  });
+  let config = "";
+  for (const path of paths) {
     try {
       const text = await reader.readText(path);
+      config = text ?? "";
       for (const mirror of text === undefined ? [] : client.listMirrors(text)) {
         const known = mirrors.get(mirror.url);
         if (known === undefined || known.problem === undefined && mirror.problem !== undefined) {
@@ -58,13 +74,7 @@ async function checkClient(client: MirrorClient, { step, prefix, ...options }: C
         }
       }
     } catch (error) {
-      const isDenied = error instanceof Deno.errors.PermissionDenied;
-      findings.push({
-        step,
-        status: isDenied ? "skipped" : "broken",
-        message: `${prefix}${path} cannot be read: ${isDenied ? "permission denied" : (error as Error).message}`,
-        advice: "correct the file, or run crpe doctor as root",
-      });
+      cannotRead(path, error);
     }
   }
   const verdicts = await Promise.all([...mirrors.values()].map((mirror) => probeMirror(mirror, reader, options)));
@@ -74,8 +84,19 @@ async function checkClient(client: MirrorClient, { step, prefix, ...options }: C
     ? await checkFolder(reader)
     : client === K3S
     ? await checkRestart(prefix, [...mirrors.keys()])
+    : client === DOCKER
+    ? await checkDockerStore({ prefix, config, listClosed: () => listClosed([...mirrors.values()], reader, options) })
     : undefined;
   return use === undefined ? findings : [...findings, { step, ...use }];
+}
+
+async function listClosed(
+  mirrors: readonly UsedMirror[],
+  reader: FolderReader,
+  options: ProbeOptions,
+): Promise<string[]> {
+  const asking = await Promise.all(mirrors.map((mirror) => asksForLogin(mirror, reader, options)));
+  return mirrors.filter((_, i) => asking[i]).map(({ url }) => url);
 }
 
 /** Lists the configuration files of a client. */

@@ -10,38 +10,36 @@ export interface Upstreams {
   /** The hosts of the upstreams, as in image names; `undefined` when one endpoint serves every name. */
   readonly hosts: readonly string[] | undefined;
   readonly record: AnswerRecord;
-  /** Whether the hosts are the public registries that are used when none is configured. */
-  readonly isDefault?: boolean;
+  /** Public registries that are used although they are not configured. They are not asked: a closed site has none. */
+  readonly unasked?: readonly string[];
 }
 
 // Docker Hub reports the rate limit only with a manifest. It offers this image for the purpose; HEAD does not count.
 const RATE_LIMIT_IMAGE = { repo: "docker.io/ratelimitpreview/test", tag: "latest" };
 
-// The messages of `TransportError` on a machine without a network.
-const UNREACHABLE = /not found in the DNS|connection was refused|no network route|did not answer in time/;
-const NO_NETWORK = "at a closed site, start crpe with --offline, or name its registries with --upstream";
-
 /** Checks whether each upstream answers and accepts the login, and how many requests its rate limit still allows. */
-export async function checkUpstreams({ source, hosts, record, isDefault = false }: Upstreams): Promise<Finding[]> {
+export async function checkUpstreams({ source, hosts, record, unasked = [] }: Upstreams): Promise<Finding[]> {
+  const rest: Finding[] = unasked.length === 0 ? [] : [{
+    step: "upstreams",
+    status: "skipped",
+    message: `${unasked.join(", ")} may be used, but none of them is configured, so they were not asked`,
+    advice: `crpe doctor --upstream=${unasked[0]} asks one; at a closed site, start crpe with --offline or --upstream`,
+  }];
+  if (hosts?.length === 0 && rest.length > 0) return rest;
   if (hosts?.length === 0) {
     return [{
       step: "upstream",
       status: "warning",
       message: "no upstream is named; only content in the store is served",
+      advice: "name one with --upstream, or start crpe with --offline",
     }];
   }
   const names = hosts?.filter((host) => host !== "*") ?? [DEFAULT_HOST];
   const findings = await Promise.all(names.map((host) => checkUpstream(host, { source, hosts, record })));
-  // A site without internet access is as it should be.
-  if (isDefault && findings.flat().every(({ status, message }) => status === "broken" && UNREACHABLE.test(message))) {
-    const message = `there is no network: none of the ${names.length} public registries can be reached, and none is ` +
-      "configured; only content in the store is served";
-    return [{ step: "upstreams", status: "warning", message, advice: NO_NETWORK }];
-  }
   const open = hosts?.includes("*")
     ? [{ step: "upstream *", status: "ok", message: "any public registry may be contacted" } as const]
     : [];
-  return [...joinFailures(findings.flat()), ...open];
+  return [...joinFailures(findings.flat()), ...open, ...rest];
 }
 
 async function checkUpstream(host: string, { source, hosts, record }: Upstreams): Promise<Finding[]> {

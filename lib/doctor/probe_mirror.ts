@@ -48,13 +48,11 @@ export async function probeMirror(
     const message = `${where}, needs the certificates in ${named}, which does not exist`;
     return { status: "broken", message, advice: caAdvice };
   }
-  if (fetch === undefined || isOffline && !isPrivateHost(new URL(url).host)) {
+  if (fetch === undefined || !isContacted(url, isOffline)) {
     return { status: "skipped", message: `${where}, is not contacted` };
   }
-  const trusted = url.startsWith("https:") ? [certificates ?? "", ...await readTrusted(mirror, reader)] : [];
   try {
-    // Not closed: its connections are idle, and the process ends after the findings.
-    const http = trusted.length === 0 ? {} : { client: createHttpClient({ caCerts: trusted.filter(Boolean) }) };
+    const http = await openClient(mirror, reader, createHttpClient);
     if (!await isCrpe(url, (request) => fetch(request, http))) {
       return { status: "ok", message: `${where}, answers; it is not a crpe` };
     }
@@ -72,6 +70,45 @@ export async function probeMirror(
     status: "broken",
     message: `${where}, cannot serve it: ${mirror.problem}`,
     advice: `change ${path} as described`,
+  };
+}
+
+/** Asks whether a mirror wants a login for every image. @returns false also when it does not answer, or is not contacted */
+export async function asksForLogin(
+  mirror: UsedMirror,
+  reader: FolderReader,
+  { fetch, isOffline = false, createHttpClient = Deno.createHttpClient }: ProbeOptions,
+): Promise<boolean> {
+  if (fetch === undefined || !URL.canParse(mirror.url) || !isContacted(mirror.url, isOffline)) return false;
+  try {
+    const signal = AbortSignal.timeout(PROBE_TIMEOUT);
+    const request = new Request(new URL("/v2/", mirror.url), { redirect: "manual", signal });
+    const response = await fetch(request, await openClient(mirror, reader, createHttpClient));
+    await response.body?.cancel();
+    return response.status === 401;
+  } catch {
+    // `probeMirror` reports why it does not answer.
+    return false;
+  }
+}
+
+function isContacted(url: string, isOffline: boolean): boolean {
+  return !isOffline || isPrivateHost(new URL(url).host);
+}
+
+/** Opens a client that trusts for a mirror what the mirror's clients trust. It is not closed: the process ends soon. */
+async function openClient(
+  mirror: UsedMirror,
+  reader: FolderReader,
+  create: NonNullable<ProbeOptions["createHttpClient"]>,
+): Promise<{ client?: Deno.HttpClient }> {
+  const { url, path, caFile } = mirror;
+  if (!url.startsWith("https:")) return {};
+  const named = caFile === undefined ? undefined : await readReadable(reader, resolvePath(path, caFile));
+  return {
+    client: create({
+      caCerts: [named, ...await readTrusted(mirror, reader)].filter((it) => it !== undefined && it !== "") as string[],
+    }),
   };
 }
 

@@ -45,6 +45,7 @@ interface NamedBlob {
 
 const BLOBS_AT_A_TIME = 4;
 const MAX_NESTING = 8;
+const OTHER_PLATFORMS = "nothing, unless the other platforms are needed; then pull the image with --platform";
 const OBTAIN_IT = "pull the image on a machine with a network, or import a bundle that contains it";
 
 /** Traces an image from its name to its last blob, without storing anything, and reports each step. */
@@ -125,7 +126,13 @@ class Trace {
       this.#find(step, "ok", `${here}, ${there}`);
     } else if (held !== undefined) {
       const isGone = this.#upstream !== undefined;
-      this.#find(step, isGone ? "warning" : "ok", isGone ? `${here}; ${host} no longer has it` : here);
+      if (!isGone) this.#find(step, "ok", here);
+      else {
+        this.#find(step, "warning", {
+          message: `${here}; ${host} no longer has it`,
+          advice: "protect it with crpe images pin, or use another tag",
+        });
+      }
     } else {
       const there = this.#upstream === undefined ? "" : `, and ${host} does not have it`;
       const advice =
@@ -171,8 +178,9 @@ class Trace {
     }
     const many = `${read} ${read === 1 ? "manifest" : "manifests"} can be read`;
     // A bundle contains only the chosen platforms, so missing manifests are a warning if one image can be read.
-    if (missing.length > 0 && images > 0) this.#find("manifest", "warning", `${many}; not ${missing.join("; not ")}`);
-    else if (missing.length > 0) {
+    if (missing.length > 0 && images > 0) {
+      this.#find("manifest", "warning", { message: `${many}; not ${missing.join("; not ")}`, advice: OTHER_PLATFORMS });
+    } else if (missing.length > 0) {
       this.#find("manifest", "broken", { message: missing.join("; "), advice: OBTAIN_IT });
     } else this.#find("manifest", "ok", many);
     return images > 0 || missing.length === 0;
@@ -228,7 +236,10 @@ class Trace {
     const complete = new Set(traced.flatMap(({ platforms }) => platforms)).difference(incomplete);
     const reason = failures.slice(0, 3).join("; ") + (failures.length > 3 ? `; and ${failures.length - 3} more` : "");
     if (complete.size > 0) {
-      this.#find("blobs", "warning", `${counts}; complete for ${[...complete].join(", ")}; ${reason}`);
+      this.#find("blobs", "warning", {
+        message: `${counts}; complete for ${[...complete].join(", ")}; ${reason}`,
+        advice: OTHER_PLATFORMS,
+      });
     } else {
       this.#find("blobs", "broken", { message: `${counts}; ${reason}`, advice: OBTAIN_IT });
     }

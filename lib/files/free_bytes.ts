@@ -1,18 +1,46 @@
 import { statfs } from "node:fs/promises";
 import { parentOf } from "./parent_of.ts";
 
+/** What a file system has room for. */
+export interface FileSystemRoom {
+  /** Free space in bytes. */
+  readonly free: number;
+  /** The size of the largest file in bytes, where the file system has a small limit. */
+  readonly maxFile?: number;
+}
+
+// The type that Linux reports for FAT (statfs(2)); exFAT has a type of its own, and no such limit.
+const FAT_TYPE = 0x4d44;
+/** The size of the largest file on FAT, in bytes: its sizes are numbers of 32 bits. */
+export const FAT_MAX_FILE = 2 ** 32 - 1;
+
+/** As `statfs` of `node:fs/promises`. */
+export type ReadFileSystem = (path: string) => Promise<{ bavail: number; bsize: number; type: number }>;
+
+/**
+ * Returns the room of the file system that holds a folder. The folder need not exist yet.
+ *
+ * @returns `undefined` when the system does not report it
+ */
+export async function readRoom(
+  folder: string,
+  read: ReadFileSystem = statfs,
+): Promise<FileSystemRoom | undefined> {
+  for (let at = folder;; at = parentOf(at)) {
+    try {
+      const { bavail, bsize, type } = await read(at);
+      return { free: bavail * bsize, ...(type === FAT_TYPE ? { maxFile: FAT_MAX_FILE } : {}) };
+    } catch (error) {
+      if ((error as { code?: string }).code !== "ENOENT" || at === parentOf(at)) return undefined;
+    }
+  }
+}
+
 /**
  * Returns the free space, in bytes, of the file system that holds a folder. The folder need not exist yet.
  *
  * @returns `undefined` when the system does not report it
  */
 export async function freeBytesOf(folder: string): Promise<number | undefined> {
-  for (let at = folder;; at = parentOf(at)) {
-    try {
-      const { bavail, bsize } = await statfs(at);
-      return bavail * bsize;
-    } catch (error) {
-      if ((error as { code?: string }).code !== "ENOENT" || at === parentOf(at)) return undefined;
-    }
-  }
+  return (await readRoom(folder))?.free;
 }

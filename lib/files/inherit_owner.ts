@@ -1,23 +1,28 @@
-import { lchown } from "node:fs/promises";
+import { lchownSync } from "node:fs";
 import { parentOf } from "./parent_of.ts";
 
 /**
  * Gives a file or folder that root has created to the owner of the folder that it is in. So an import by root leaves nothing
  * in a data folder that the server, which runs as another user, cannot change. For other users nothing is done.
  */
-export async function inheritOwner(path: string): Promise<void> {
-  if ((await Deno.lstat(path)).uid !== 0) return;
-  const { uid, gid } = await Deno.stat(parentOf(path));
+export function inheritOwner(path: string): void {
+  // Synchronous: the file was just created, and an asynchronous request, through another thread, costs ten times as much.
+  if (Deno.lstatSync(path).uid !== 0) return;
+  const { uid, gid } = Deno.statSync(parentOf(path));
   if (uid === null || gid === null || uid === 0) return;
-  // A link is not followed, because the owner of the folder can put one there. A file system without owners refuses this.
-  await lchown(path, uid, gid).catch(() => {});
+  try {
+    // A link is not followed, because the owner of the folder can put one there.
+    lchownSync(path, uid, gid);
+  } catch {
+    // A file system without owners refuses this.
+  }
 }
 
 /** As `Deno.open`, for files that are created. A file of root is given to the owner of its folder (`inheritOwner`). */
 export async function openOwned(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
   const file = await Deno.open(path, options);
   try {
-    await inheritOwner(path);
+    inheritOwner(path);
     return file;
   } catch (error) {
     // A concurrent commit has renamed the file.

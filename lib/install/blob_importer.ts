@@ -4,6 +4,7 @@ import { type ImageGraph, readImageGraphs, rootDigest } from "../bundle/image_gr
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
+import { BoundedTasks } from "../content/bounded_tasks.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -24,6 +25,10 @@ export interface BlobImporterOptions extends Pick<PlanImportOptions, "freeBytes"
 }
 
 const ANY_TYPE = "application/octet-stream";
+/** Largest blob that is read into memory and written beside others, in bytes. */
+const MAX_SMALL_BYTES = 1024 * 1024;
+/** A small blob costs the disk's time for syncing, not its bandwidth: several are synced in the time of one. */
+const SMALL_BLOBS = { tasks: 16, cost: 4 * MAX_SMALL_BYTES };
 
 /** Counts of blobs and manifests; those that the store already held are skipped. */
 export interface BlobCounts {
@@ -47,6 +52,7 @@ export class BlobImporter {
   readonly #manifests: BundleManifests;
   readonly #inPlace = new Map<Digest, number>();
   readonly #total: number | undefined;
+  readonly #writes = new BoundedTasks(SMALL_BLOBS);
   #done = 0;
 
   /** @param packages those of the bundle that are imported, with the digests of their images filled in; at least one */
@@ -69,9 +75,14 @@ export class BlobImporter {
 
   /** Reads the bundle to its end and writes its blobs. Manifests are kept in memory. */
   async importAll(): Promise<void> {
-    for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
-      // Of a bundle with several packages, some may be refused. Their content is skipped.
-      if (this.#declared?.has(blob.digest) ?? true) await this.#importBlob(blob);
+    try {
+      for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
+        // Of a bundle with several packages, some may be refused. Their content is skipped.
+        if (this.#declared?.has(blob.digest) ?? true) await this.#importBlob(blob);
+      }
+      await this.#writes.finish();
+    } finally {
+      await this.#writes.settle();
     }
   }
 
@@ -100,7 +111,7 @@ export class BlobImporter {
       });
     };
     if (blob.start !== undefined) return await this.#importPiece(blob, report);
-    const isHeld = await this.statHeld(digest) === size;
+    const isHeld = this.#inPlace.get(digest) === size || await this.statHeld(digest) === size;
     // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
     this.#inPlace.set(digest, size);
@@ -109,13 +120,28 @@ export class BlobImporter {
       if (this.#declared === undefined) await checkSpace(this.#packages[0]!, size, this.#options);
       this.#countWritten(digest, size);
       // A manifest is written only after all content that it names. Until then it stays in memory.
-      if (bytes === undefined) {
-        await writeBundleBlob(this.#store, blob, { repository: this.repositoryOf(digest), onBytes: report });
-      } else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
+      if (bytes === undefined) await this.#writeBlob(blob, report);
+      else if (this.#manifests.get(digest) === undefined) await this.#writeBytes(digest, bytes);
       // Another process may import the remaining parts, so the manifests of a part are stored as blobs.
       else if (this.#part !== undefined) await writeBundleBytes(this.#store, digest, bytes);
     }
     if (isHeld || bytes !== undefined) report(size);
+  }
+
+  async #writeBlob(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
+    const { digest, size } = blob;
+    const repository = this.repositoryOf(digest);
+    if (size > MAX_SMALL_BYTES) return await writeBundleBlob(this.#store, blob, { repository, onBytes });
+    const bytes = (await blob.readAll(size)).slice();
+    await this.#writes.start(size, async () => {
+      // Replaces the partial file that an interrupted import has left.
+      if (this.#store.openIngest === undefined) await this.#writeBytes(digest, bytes);
+      else {
+        await writeBundleBytes(this.#store, digest, bytes);
+        await this.#store.linkBlob?.(repository, digest);
+      }
+      onBytes(size);
+    });
   }
 
   async #importPiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {

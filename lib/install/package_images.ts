@@ -1,4 +1,5 @@
 import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
+import { BoundedTasks } from "../content/bounded_tasks.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -8,6 +9,8 @@ import { IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 
 const MAX_SHOWN = 10;
+/** So that their files are synced in the time of one. */
+const IMAGES_AT_ONCE = 16;
 
 /**
  * Reads the images of an installed package, with their manifests, from the store.
@@ -60,11 +63,19 @@ function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], actio
   );
 }
 
-/** Writes the manifests of images, and then sets their tags. */
+/** Writes the manifests of images, several images at a time, and then sets their tags one after the other. */
 export async function writeImages(store: ContentStore, graphs: readonly ImageGraph[]): Promise<void> {
-  for (const { repository, manifests } of graphs) {
-    for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);
+  const writes = new BoundedTasks({ tasks: IMAGES_AT_ONCE, cost: IMAGES_AT_ONCE });
+  try {
+    for (const { repository, manifests } of graphs) {
+      await writes.start(1, async () => {
+        for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);
+      });
+    }
+  } finally {
+    await writes.settle();
   }
+  await writes.finish();
   for (const { reference, repository, digest } of graphs) {
     if (reference.tag !== undefined) await store.tag(repository, reference.tag, digest);
   }

@@ -125,6 +125,7 @@ export class HttpServer {
     const abort = new AbortController();
     let isOver = false;
     const connection = this.#table.add(hostOf(accepted.remoteAddr), () => isOver || abort.abort());
+    sendAtOnce(accepted);
     try {
       const { tls, onError } = this.#options;
       const secured = await tls?.secure(accepted, abort.signal);
@@ -268,4 +269,13 @@ function pause(milliseconds = PAUSE_MILLISECONDS): Promise<void> {
 
 function isTooManyFiles(error: unknown): boolean {
   return error instanceof Error && /os error (?:23|24)\b/.test(error.message);
+}
+
+// The last part of an answer must not wait for the client's acknowledgement of the part before.
+function sendAtOnce(connection: Deno.TcpConn): void {
+  try {
+    connection.setNoDelay();
+  } catch {
+    // The client has disconnected, as the next read will report.
+  }
 }

@@ -24,10 +24,9 @@ import {
   revisionsPath,
   tagIndexLinkPath,
   tagLinkPath,
-  tagsPath,
 } from "./layout.ts";
 import { Links } from "./links.ts";
-import { listRepositories, listRevisions } from "./list_repositories.ts";
+import { listRepositories, listRevisions, listTagFolders } from "./list_repositories.ts";
 import { ManifestFiles } from "./manifest_files.ts";
 import { NamedBlobs } from "./named_blobs.ts";
 import { repositoryNames } from "./repository_names.ts";
@@ -162,7 +161,7 @@ export class DiskStore implements PieceStore {
   async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
     for (const name of repositoryNames(repo)) {
       const read = (tag: string) => this.#links.read(tagLinkPath(name, tag));
-      const tags = (await this.#listTagFolders(name)).sort();
+      const tags = listTagFolders(this.#root, name);
       if (tags.some(read)) {
         const { entries, isMore } = takePage(tags, options, (tag) => read(tag) !== undefined);
         return { tags: entries, isMore };
@@ -173,17 +172,14 @@ export class DiskStore implements PieceStore {
   }
 
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
+  // deno-lint-ignore require-await
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
     const found: { tag: string; digest: Digest }[] = [];
-    for (const tag of await this.#listTagFolders(repo)) {
+    for (const tag of listTagFolders(this.#root, repo)) {
       const digest = this.#links.read(tagLinkPath(repo, tag));
       if (digest !== undefined) found.push({ tag, digest });
     }
-    return found.sort((a, b) => a.tag < b.tag ? -1 : 1);
-  }
-
-  async #listTagFolders(repo: string): Promise<string[]> {
-    return (await listFolder(this.#path(tagsPath(repo))) ?? []).map(({ name }) => name).filter(isTag);
+    return found;
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {
@@ -191,7 +187,8 @@ export class DiskStore implements PieceStore {
   }
 
   /** Lists the digests of the manifests filed under exactly this repository name. */
-  listManifests(repo: string): Promise<Digest[]> {
+  // deno-lint-ignore require-await
+  async listManifests(repo: string): Promise<Digest[]> {
     return listRevisions(this.#root, repo);
   }
 

@@ -191,7 +191,9 @@ export class Ingest {
   }
 
   async #hashExisting(): Promise<void> {
-    if ((await this.#file.stat()).size > (this.#options.size ?? Infinity)) {
+    const { size } = this.#file.statSync();
+    if (size === 0) return;
+    if (size > (this.#options.size ?? Infinity)) {
       await this.#file.truncate(0);
       return;
     }

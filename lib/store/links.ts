@@ -1,3 +1,4 @@
+import { SingleFlight } from "../content/single_flight.ts";
 import { writeFileDurably } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -37,6 +38,7 @@ export class Links {
   readonly #options: LinksOptions;
   // Checking whether a file has changed costs a fifth of reading it.
   readonly #remembered = new Map<string, ReadLink>();
+  readonly #writes = new SingleFlight<void>();
 
   constructor(options: LinksOptions) {
     this.#options = options;
@@ -79,11 +81,14 @@ export class Links {
 
   /** Writes a link, unless it already has this content. */
   async write(path: string, digest: Digest): Promise<void> {
-    if (this.read(path) === digest) return;
-    const { root, temporaryPath, health } = this.#options;
-    const full = `${root}/${path}`;
-    const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
-    await (health === undefined ? write() : health.run(full, write));
+    // Shared, because a link that a concurrent call has renamed into place is durable only when that call ends.
+    await this.#writes.run(`${path} ${digest}`, async () => {
+      if (this.read(path) === digest) return;
+      const { root, temporaryPath, health } = this.#options;
+      const full = `${root}/${path}`;
+      const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
+      await (health === undefined ? write() : health.run(full, write));
+    });
   }
 }
 

@@ -1,7 +1,9 @@
 import type { ListOptions, RepositoryPage } from "../content/source.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { listFoldersSync } from "../files/folder_scan.ts";
+import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { REPOSITORIES, revisionsPath } from "./layout.ts";
+import { isTag } from "../oci/reference.ts";
+import { REPOSITORIES, revisionsPath, tagsPath } from "./layout.ts";
 
 const TURN = 200;
 
@@ -105,18 +107,28 @@ function isFolder(path: string): boolean {
 }
 
 /**
- * Lists the digests of the manifests that are linked to a repository, sorted.
+ * Lists the digests of the manifests that are linked to a repository, sorted. Synchronous: in another thread, the few
+ * entries of such folders would cost ten times as much.
  *
  * @param root the data folder
  */
-export async function listRevisions(root: string, repo: string): Promise<Digest[]> {
+export function listRevisions(root: string, repo: string): Digest[] {
   const found: Digest[] = [];
   const revisions = `${root}/${revisionsPath(repo)}`;
-  for (const algorithm of await listFolder(revisions) ?? []) {
-    for (const entry of await listFolder(`${revisions}/${algorithm.name}`) ?? []) {
-      const digest = `${algorithm.name}:${entry.name}`;
+  for (const algorithm of listFoldersSync(revisions)) {
+    for (const name of listFoldersSync(`${revisions}/${algorithm}`)) {
+      const digest = `${algorithm}:${name}`;
       if (isDigest(digest)) found.push(digest);
     }
   }
   return found.sort();
+}
+
+/**
+ * Lists the names of the folders of a repository's tags, sorted. A tag without a link is among them.
+ *
+ * @param root the data folder
+ */
+export function listTagFolders(root: string, repo: string): string[] {
+  return listFoldersSync(`${root}/${tagsPath(repo)}`).filter(isTag);
 }

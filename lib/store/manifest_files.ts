@@ -14,7 +14,7 @@ import {
 } from "../oci/manifest.ts";
 import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "./layout.ts";
 import type { HeldBlobs } from "./held_blobs.ts";
-import type { Links } from "./links.ts";
+import { type Links, readLinkText } from "./links.ts";
 import type { WriteHealth } from "./write_health.ts";
 import { type CachedManifest, ManifestCache } from "./manifest_cache.ts";
 
@@ -43,6 +43,7 @@ interface ManifestContent {
 // A manifest that was not fetched also grants its repository the blobs that it names: the links serve CNCF distribution.
 // Their number is bounded, because each takes two files of the file system.
 const MAX_LINKED_BLOBS = 1000;
+const SMALL_BYTES = 64 * 1024;
 const encoder = new TextEncoder();
 
 /** The manifests in the data folder, and a cache of them. Repository names are those of the folders. */
@@ -84,11 +85,13 @@ export class ManifestFiles {
     const size = blobs.statFile(digest);
     if (size === undefined || size > MAX_MANIFEST_BYTES) return undefined;
     try {
-      const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`);
+      const path = `${root}/${blobPath(digest)}`;
+      // Synchronous, like reading a link: most manifests are small.
+      const bytes = size <= SMALL_BYTES ? Deno.readFileSync(path) : await Deno.readFile(path);
       verifyBytes(bytes, digest);
-      const mediaType = await readTextIfPresent(`${root}/${mediaTypePath(link)}`);
+      const mediaType = readLinkText(`${root}/${mediaTypePath(link)}`);
       const isFetched = this.#isMarked(link);
-      return this.remember(repo, digest, { bytes, isFetched, mediaType: mediaType?.trim() });
+      return this.remember(repo, digest, { bytes, isFetched, mediaType });
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
       warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);

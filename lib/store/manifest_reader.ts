@@ -7,7 +7,7 @@ import type { ManifestLinks } from "./reachable.ts";
 import { sizeOfFile } from "./store_scan.ts";
 
 // Digests in what is kept. A manifest may have 10,000.
-const MAX_DIGESTS = 100_000;
+const MAX_DIGESTS = 20_000;
 // Of a larger file, the first byte is read first.
 const SMALL_BYTES = 64 * 1024;
 

@@ -67,7 +67,7 @@ export class NamedBlobs {
 
   async #scan(repo: string, stamp: Stamp): Promise<Names> {
     const digests = new Set<Digest>();
-    for (const digest of (await listRevisions(this.#options.root, repo)).slice(0, MAX_MANIFESTS)) {
+    for (const digest of listRevisions(this.#options.root, repo).slice(0, MAX_MANIFESTS)) {
       const manifest = await this.#options.read(repo, digest);
       if (manifest === undefined || manifest.isFetched) continue;
       for (const successor of successorsOf(manifest.manifest)) digests.add(successor.digest);

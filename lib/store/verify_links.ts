@@ -1,5 +1,6 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { listFoldersSync, Turns } from "../files/folder_scan.ts";
+import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
 import {
@@ -33,11 +34,13 @@ export interface BrokenLink {
 /** Checks every link of a store: that it contains a digest, the right one, and that tags and revisions have a manifest. */
 export async function verifyLinks(root: string): Promise<BrokenLink[]> {
   const broken: BrokenLink[] = [];
+  const turns = new Turns();
   for await (const repository of walkRepositories(root)) {
-    for (const { name: tag } of await listFolder(`${root}/${tagsPath(repository)}`) ?? []) {
+    await turns.next();
+    for (const tag of listFoldersSync(`${root}/${tagsPath(repository)}`)) {
       if (isTag(tag)) broken.push(...await checkTag(root, repository, tag));
     }
-    for (const digest of await listLinkDigests(root, revisionsPath(repository))) {
+    for (const digest of listLinkDigests(root, revisionsPath(repository))) {
       const path = revisionLinkPath(repository, digest);
       const link = { path, image: repository, repository, digest };
       const reason = checkText(`${root}/${path}`, digest);
@@ -46,7 +49,7 @@ export async function verifyLinks(root: string): Promise<BrokenLink[]> {
         broken.push({ ...link, reason: `the manifest ${digest} is missing`, isManifestMissing: true });
       }
     }
-    for (const digest of await listLinkDigests(root, layersPath(repository))) {
+    for (const digest of listLinkDigests(root, layersPath(repository))) {
       const path = layerLinkPath(repository, digest);
       const reason = checkText(`${root}/${path}`, digest);
       if (reason !== undefined) broken.push({ path, reason, image: repository, repository, digest });
@@ -91,7 +94,7 @@ async function checkTag(root: string, repository: string, tag: string): Promise<
 async function findNewest(root: string, repository: string, tag: string): Promise<Digest | undefined> {
   const folder = tagIndexPath(repository, tag);
   let newest: { digest: Digest; time: number } | undefined;
-  for (const digest of await listLinkDigests(root, folder)) {
+  for (const digest of listLinkDigests(root, folder)) {
     if (!isFile(`${root}/${blobPath(digest)}`)) continue;
     const path = `${root}/${folder}/${digest.replace(":", "/")}/link`;
     const time = (await Deno.lstat(path).catch(absentIfNotFound))?.mtime?.getTime() ?? 0;
@@ -100,10 +103,11 @@ async function findNewest(root: string, repository: string, tag: string): Promis
   return newest?.digest;
 }
 
-async function listLinkDigests(root: string, folder: string): Promise<Digest[]> {
+// Synchronous: in another thread, the few entries of such folders would cost ten times as much.
+function listLinkDigests(root: string, folder: string): Digest[] {
   const found: Digest[] = [];
-  for (const { name: algorithm } of await listFolder(`${root}/${folder}`) ?? []) {
-    for (const { name } of await listFolder(`${root}/${folder}/${algorithm}`) ?? []) {
+  for (const algorithm of listFoldersSync(`${root}/${folder}`)) {
+    for (const name of listFoldersSync(`${root}/${folder}/${algorithm}`)) {
       const digest = `${algorithm}:${name}`;
       if (isDigest(digest)) found.push(digest);
     }

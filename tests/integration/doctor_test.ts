@@ -11,6 +11,8 @@ import { mountSmall } from "../support/mount.ts";
 import { peerTest } from "../support/peers.ts";
 import { pushImage, writeImage } from "../support/put_image.ts";
 import { TestFolder } from "../support/test_folder.ts";
+import { createOtherUser } from "../support/other_user.ts";
+import { hashSync } from "bcryptjs";
 
 const LOGIN = { user: "engineer", password: TEST_PASSWORD };
 const index = buildIndex([buildImage(), buildImage({ platform: "linux/arm64" })]);
@@ -167,7 +169,51 @@ peerTest(
     assert(stdout !== "", stderr);
     const report: Report = JSON.parse(stdout);
     const upstreams = report.findings.filter(({ step }) => step.startsWith("upstream"));
-    assertEquals([report.status, ...upstreams.map(({ status }) => status as string)], ["ok", "warning"], stdout);
-    assertStringIncludes(upstreams[0]!.message, "there is no network");
+    assertEquals([report.status, ...upstreams.map(({ status }) => status as string)], ["ok", "skipped"], stdout);
+    assertStringIncludes(upstreams[0]!.message, "none of them is configured");
   },
 );
+
+Deno.test("doctor names a docker that never uses its mirror, and a file of certificates that does not exist", async () => {
+  await using folder = await TestFolder.create();
+  const users = await folder.write("users", `u:${hashSync("secret", 4)}\n`);
+  await using crpe = await startCrpe(
+    ["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/other`, "--offline", `--require-login=${users}`],
+    { env: { HOME: folder.path } },
+  );
+  await folder.write("etc/docker/daemon.json", JSON.stringify({ "registry-mirrors": [crpe.url] }));
+  await Deno.mkdir(`${folder.path}/var/lib/docker/image/overlay2`, { recursive: true });
+  const args = ["doctor", "--json", "--upstream=r.test=http://127.0.0.1:1", `--data=${folder.path}/data`];
+  const env = { HOME: folder.path, SSL_CERT_FILE: `${folder.path}/none.pem` };
+  const { code, stdout } = await runCrpe([...args, `--root=${folder.path}`], { env });
+  const { findings }: Report = JSON.parse(stdout);
+  const broken = findings.filter(({ status }) => status === "broken");
+  assertEquals([code, ...broken.map(({ step }) => step)], [
+    1,
+    "certificates of SSL_CERT_FILE",
+    "upstream r.test",
+    "mirror of docker",
+  ]);
+  assertStringIncludes(broken[2]!.message, `docker never uses ${crpe.url}, which asks for a login`);
+  assertEquals(findings.filter(({ status, advice }) => status !== "ok" && advice === undefined), []);
+});
+
+peerTest("doctor reports folders that its user must not read, and goes on", ["root", "setpriv"], async () => {
+  await using folder = await TestFolder.create();
+  const blobs = `${folder.path}/data/docker/registry/v2/blobs/sha256/aa`;
+  await Deno.mkdir(blobs, { recursive: true });
+  await Deno.mkdir(`${folder.path}/etc/containerd/certs.d`, { recursive: true });
+  await folder.write("etc/docker/daemon.json", '{"registry-mirrors":["http://127.0.0.1:1"]}');
+  for (const name of ["data/docker", "etc/containerd", "etc/docker"]) await Deno.chmod(`${folder.path}/${name}`, 0o700);
+  await Deno.chmod(folder.path, 0o755);
+  const args = ["doctor", "--offline", "--json", `--data=${folder.path}/data`, `--root=${folder.path}`];
+  await using user = await createOtherUser(folder.path);
+  const { code, stdout, stderr } = await runCrpe(args, user.options);
+  assertEquals([code, stderr], [1, ""]);
+  const { findings }: Report = JSON.parse(stdout);
+  const found = findings.filter(({ status }) => status !== "ok").map(({ step, status }) => `${status} ${step}`);
+  assertEquals(found, ["broken rights", "broken rights", "skipped mirror of containerd", "skipped mirror of docker"]);
+  const [first] = findings.filter(({ status }) => status === "broken");
+  assertStringIncludes(first!.message, "cannot be read: permission denied");
+  assertStringIncludes(first!.message, "belongs to root (mode 700)");
+});

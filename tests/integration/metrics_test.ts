@@ -9,6 +9,15 @@ async function metric(url: string, name: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
 
+/** Sends a request with exactly these headers. @returns the beginning of the response */
+async function sendRaw(url: string, headers: Record<string, string>): Promise<string> {
+  const { hostname, port } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const lines = ["GET /v2/ HTTP/1.1", "connection: close", ...Object.entries(headers).map((it) => it.join(": "))];
+  await connection.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
+  return await new Response(connection.readable).text();
+}
+
 Deno.test("/metrics counts requests, bytes and downloads, and the log has a line for each request", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
@@ -35,6 +44,19 @@ Deno.test("/metrics counts requests, bytes and downloads, and the log has a line
   assertEquals(await metric(crpe.url, "crpe_build_info"), 1);
   assert(await metric(crpe.url, "crpe_open_connections") >= 1);
   assert(await metric(crpe.url, "crpe_free_bytes") > 0);
+  // What is refused before it reaches the registry is counted too.
+  const ask = async (headers: Record<string, string>) => {
+    return (await sendRaw(crpe.url, headers)).split(" ")[1];
+  };
+  assertEquals(await ask({ host: "evil.example" }), "403");
+  assertEquals(await ask({}), "400");
+  for (const status of ["400", "403"]) {
+    assertEquals(
+      await metric(crpe.url, `crpe_requests_total{kind="other",method="GET",status="${status}"}`),
+      1,
+      status,
+    );
+  }
   const open = await fetch(`${crpe.url}/metrics`, { headers: { accept: "application/openmetrics-text" } });
   assertEquals(open.headers.get("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
   assert((await open.text()).endsWith("# EOF\n"));

@@ -1,6 +1,6 @@
 import { inheritOwner } from "../../lib/files/inherit_owner.ts";
 import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -41,6 +41,11 @@ peerTest(
     };
     const { file } = await site.pack("1.0.0", 200_000);
     const next = await site.pack("1.1.0", 300_000);
+    const { stderr } = await site.crpe("import", file, "--dry-run", "--data=site");
+    assertStringIncludes(
+      stderr,
+      "crpe: this command writes as root into site, which belongs to uid 65534; new files are given to uid 65534\n",
+    );
     await crpe("import", file, "--manifests-dir=manifests");
     assertEquals(await listForeign(`${site.folder.path}/manifests`), []);
     await crpe("import", next.file, "--manifests-dir=manifests");

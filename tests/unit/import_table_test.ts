@@ -6,7 +6,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   std: [],
   oci: ["node:crypto"],
   bytes: ["oci"],
-  files: ["oci", "node:fs/promises"],
+  files: ["oci", "node:fs", "node:fs/promises"],
   http: ["oci", "bytes", "node:buffer", "node:crypto"],
   kubepkg: ["oci", "@std/semver", "js-yaml", "valibot"],
   mirror: ["oci", "@std/yaml", "smol-toml"],

@@ -101,12 +101,17 @@ export function readAddress(
   return variable === undefined ? { hostname, port } : { hostname, port: parseAddress(variable, "$PORT").port };
 }
 
-function dataFolder(named: string | undefined, io: Io): string {
-  if (named !== undefined) return named.replace(/(?<=.)\/+$/, "");
+/** The data folder of this user when none is named; `undefined` when `$HOME` is not set. */
+export function defaultDataFolder(io: Pick<Io, "env">): string | undefined {
   const share = io.env("XDG_DATA_HOME");
   if (share !== undefined) return `${share}/crpe`;
   const home = io.env("HOME");
-  if (home !== undefined) return `${home}/.local/share/crpe`;
+  return home === undefined ? undefined : `${home}/.local/share/crpe`;
+}
+
+function dataFolder(named: string | undefined, io: Io): string {
+  const folder = named?.replace(/(?<=.)\/+$/, "") ?? defaultDataFolder(io);
+  if (folder !== undefined) return folder;
   throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
 }
 

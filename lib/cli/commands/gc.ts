@@ -8,11 +8,13 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { endStale } from "./packages_pending.ts";
 
 /** `crpe gc` */
 export async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const dryRun = invocation.isSet("dry-run");
   const records = new PackageRecords(data);
   const warn = createWarning(io);

@@ -9,13 +9,19 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
+
+// Each image is listed once, so that only content that several tags of a repository have in common is read again.
+const CACHE_BYTES = 1024 * 1024;
 
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   if (invocation.isSet("partial")) return await printPartial(data, invocation.isSet("json"), io);
   const pins = new Set(await new ImagePins(data).list());
-  const tagged = await listTaggedImages(new DiskStore(data, { warn: createWarning(io), isReadOnly: true }));
+  const store = new DiskStore(data, { warn: createWarning(io), isReadOnly: true, cacheBytes: CACHE_BYTES });
+  const tagged = await listTaggedImages(store);
   const images = tagged.map((image) => ({ ...image, isPinned: pins.has(image.reference) }));
   if (invocation.isSet("json")) {
     io.out(formatJson(images));

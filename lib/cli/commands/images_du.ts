@@ -6,10 +6,12 @@ import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images du` */
 export async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const usage = await measureUsage(data);
   const partial = (await listPartialBlobs(data)).reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {

@@ -8,6 +8,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { runSeveral } from "../console/several.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { readReference } from "./pull.ts";
 
 /** `crpe images pin` */
@@ -40,6 +41,7 @@ async function changePins(
   change: (pins: Set<string>, name: string) => Promise<string>,
 ): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const asJson = invocation.isSet("json");
   invocation.arguments.forEach(readReference);
   using _lease = await takeWriteLease(data);

@@ -12,11 +12,13 @@ import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { readReference } from "./pull.ts";
 
 /** `crpe images rm` */
 export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
   invocation.arguments.forEach(readReference);
   let removed = 0;

@@ -19,6 +19,7 @@ import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
@@ -33,6 +34,8 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
   }
   const warn = createWarning(io);
+  await warnOfData(data, io, { isReading: false });
+  reportWriter(data, io);
   const store = new DiskStore(data, { warn, isHashing: invocation.isSet("force") });
   const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);

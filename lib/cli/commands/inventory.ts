@@ -9,6 +9,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe inventory` */
 export async function runInventory(invocation: Invocation, io: Io): Promise<number> {
@@ -17,10 +18,13 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
   if (to !== undefined && invocation.flag("data") !== undefined) {
     throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
   }
-  const digests = to === undefined
-    ? await listInventory((await readSettings(invocation, io)).data)
-    : [...await fetchInventory(to, { caFile })].sort();
-  io.out(formatInventory(digests));
+  if (to !== undefined) {
+    io.out(formatInventory([...await fetchInventory(to, { caFile })].sort()));
+    return 0;
+  }
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  io.out(formatInventory(await listInventory(data)));
   return 0;
 }
 

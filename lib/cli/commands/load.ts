@@ -14,6 +14,7 @@ import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { readReference } from "./pull.ts";
 
@@ -25,6 +26,8 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const name = given === undefined ? undefined : readReference(given);
   if (name !== undefined && files.length > 1) throw new UsageError("Cannot use --name with several files");
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io, { isReading: false });
+  reportWriter(data, io);
   const asJson = invocation.isSet("json");
   using _lease = await takeWriteLease(data);
   await sweepStale(data);

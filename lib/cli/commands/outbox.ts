@@ -6,6 +6,7 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 const SHOWN_DIGITS = 12;
 const DIGEST_START = "sha256:".length;
@@ -42,7 +43,9 @@ export async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promi
 }
 
 async function openOutbox(invocation: Invocation, io: Io): Promise<Outbox> {
-  return new Outbox((await readSettings(invocation, io)).data);
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  return new Outbox(data);
 }
 
 function describe({ time, ...bundle }: OutboxBundle): object {

@@ -1,3 +1,4 @@
+import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import { Outbox } from "../../bundle/outbox.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
@@ -22,6 +23,7 @@ import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
@@ -43,6 +45,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   if (packages.length > 1 && k3s !== undefined) {
     throw new UsageError(`Cannot use --k3s with ${packages.length} packages: the images would be in each of them`);
   }
+  await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openStore(settings, io, { warn: createWarning(io) });
@@ -148,10 +151,13 @@ async function write(
   { path, maxBytes, outbox }: Pick<OutputOptions, "maxBytes" | "outbox"> & { readonly path: string },
   options: Omit<WriteOptions, "check"> & WriteBundleOptions,
 ): Promise<Packed> {
-  if (outbox !== undefined) return await outbox.add(path, (output) => writePrepared(pack, options, output), options);
   if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
   if (maxBytes === undefined) {
-    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), options);
+    const { size } = layOutBundle(pack);
+    if (outbox !== undefined) {
+      return await outbox.add(path, (output) => writePrepared(pack, options, output), { ...options, size });
+    }
+    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), { ...options, size });
     return { file: path, ...written };
   }
   const stem = path.replace(/\.(?:tgz|tar\.gz)$/, "");

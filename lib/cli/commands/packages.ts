@@ -17,10 +17,12 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe packages` */
 export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const records = new PackageRecords(data);
   if (invocation.isSet("pending")) {
     return await (await import("./packages_pending.ts")).runPendingPackages(data, invocation, io);
@@ -69,6 +71,7 @@ async function listRemoving(records: PackageRecords, packages: readonly KubePkg[
 /** `crpe packages history` */
 export async function runPackageHistory(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const records = new PackageRecords(data);
   const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   const installed = (await records.read(id))!;

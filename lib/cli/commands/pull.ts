@@ -4,9 +4,12 @@ import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
+import { NoSpaceError } from "../../oci/error.ts";
 import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
+import { countMissingBytes } from "../../store/missing_bytes.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -17,6 +20,7 @@ import { formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { printWarnings } from "../console/warning_text.ts";
+import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 
@@ -27,6 +31,8 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const names = await listNames(invocation, io);
   names.forEach(readReference);
+  await warnOfData(settings.data, io, { isReading: false });
+  reportWriter(settings.data, io);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
@@ -39,6 +45,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const run = async (name: string) => {
     const image = await resolver.resolve(toPackageImage(readReference(name)));
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
+    await checkRoom(settings.data, image);
     const progress = createProgress(io, "pull", {
       quiet: invocation.isSet("quiet"),
       item: formatItem(name, ++number, names.length),
@@ -93,6 +100,17 @@ function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
     ? { host, path, tag: tag ?? "latest" }
     : { host, path, digest };
   return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
+}
+
+/** Checks that the data folder has room for an image. @throws {NoSpaceError} when it does not, with the numbers */
+async function checkRoom(data: string, image: ResolvedImage): Promise<void> {
+  const needed = countMissingBytes(data, planBundle([image]).entries.map(({ descriptor }) => descriptor));
+  const free = await freeBytesOf(data);
+  if (free === undefined || needed <= free) return;
+  throw new NoSpaceError(
+    `Cannot pull ${formatReference(image.reference)}: it needs ${needed} bytes in ${data}, ${free} are free, ` +
+      `${needed - free} are missing`,
+  );
 }
 
 /** Downloads every blob of an image into the store. @returns the size of all its content in bytes */

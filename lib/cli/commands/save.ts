@@ -15,6 +15,7 @@ import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { readReference } from "./pull.ts";
 
 /** `crpe save` */
@@ -25,6 +26,7 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
   }
   const references = invocation.arguments.map(readReference);
   const { data, platforms } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   using _lease = await takeWriteLease(data);
   const store = new DiskStore(data, { warn: createWarning(io) });
   const graphs = new Map<string, ImageGraph>();

@@ -6,6 +6,7 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { readSystemCertificates } from "../wiring/certificates.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:6060";
 const TIMEOUT_MILLISECONDS = 10_000;
@@ -34,13 +35,21 @@ interface ServerStatus {
 export async function runStatus(invocation: Invocation, io: Io): Promise<number> {
   const url = parseUrl(invocation.arguments[0] ?? DEFAULT_URL);
   const format = invocation.isSet("json") ? formatJson : formatStatus;
+  const caFile = invocation.flag("ca-file");
+  if (caFile !== undefined && !url.startsWith("https:")) {
+    throw new UsageError(`Cannot use --ca-file with ${url}: write https:// in front of the address`);
+  }
+  // Trusted in addition to the authorities of the system.
+  using client = caFile === undefined
+    ? undefined
+    : Deno.createHttpClient({ caCerts: [...readSystemCertificates(io), await Deno.readTextFile(caFile)] });
   if (!invocation.isSet("watch")) {
-    io.out(format(await readStatus(url)));
+    io.out(format(await readStatus(url, client)));
     return 0;
   }
   // Ends with ctrl-C. A terminal shows the newest status only.
   for (;;) {
-    const text = format(await readStatus(url));
+    const text = format(await readStatus(url, client));
     io.out(io.columns === undefined || invocation.isSet("json") ? text : `\x1b[H\x1b[2J${text}`);
     await new Promise((resolve) => setTimeout(resolve, WATCH_MILLISECONDS));
   }
@@ -52,8 +61,9 @@ function parseUrl(text: string): string {
   throw new UsageError(`Cannot ask ${JSON.stringify(text)}: write a URL, such as ${DEFAULT_URL}`);
 }
 
-async function readStatus(url: string): Promise<ServerStatus> {
-  const [metrics, health] = await Promise.all([fetchText(`${url}/metrics`), fetchText(`${url}/healthz`)]);
+async function readStatus(url: string, client: Deno.HttpClient | undefined): Promise<ServerStatus> {
+  const read = (path: string) => fetchText(url + path, client);
+  const [metrics, health] = await Promise.all([read("/metrics"), read("/healthz")]);
   const samples = parseSamples(metrics.text);
   if (!samples.some(({ name }) => name === "crpe_build_info")) {
     const message = findText(metrics.text, "message");
@@ -90,9 +100,9 @@ async function readStatus(url: string): Promise<ServerStatus> {
   };
 }
 
-async function fetchText(url: string): Promise<{ status: number; text: string }> {
+async function fetchText(url: string, client: Deno.HttpClient | undefined): Promise<{ status: number; text: string }> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS), client });
     const bytes = response.body === null ? new Uint8Array() : await readBounded(response.body, url, MAX_BYTES);
     return { status: response.status, text: new TextDecoder().decode(bytes) };
   } catch (cause) {
@@ -101,6 +111,8 @@ async function fetchText(url: string): Promise<{ status: number; text: string }>
     // The advice is for upstreams.
     const reason = failure === "refused" || failure === "blocked"
       ? "no server answers there; start crpe registry, or name its URL"
+      : failure === "certificate"
+      ? `${message.split(";", 1)[0]}; name its CA file with --ca-file`
       : message.split(";", 1)[0];
     throw new Error(`Cannot ask ${new URL(url).origin}: ${reason}`, { cause });
   }

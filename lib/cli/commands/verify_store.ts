@@ -19,6 +19,7 @@ import type { Io } from "../console/io.ts";
 import type { Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
 import { repairFile, verifyFiles } from "./verify_files.ts";
@@ -48,6 +49,7 @@ interface Repair {
 export async function verifyData(invocation: Invocation, io: Io, progress: Progress): Promise<number> {
   const settings = await readSettings(invocation, io);
   const { data } = settings;
+  await warnOfData(data, io);
   if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   const packages = new PackageRecords(data);
   const records = await listBrokenRecords(data, packages);

@@ -1,7 +1,10 @@
 /** Formats rows as aligned columns under headings; only the headings when there are no rows. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [headings, ...rows];
-  const widths = headings.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  // Not `Math.max(...lengths)`: a function cannot have as many arguments as a list may have rows.
+  const widths = headings.map((_, column) => {
+    return all.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0);
+  });
   return all
     .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd())
     .map((line) => `${line}\n`)

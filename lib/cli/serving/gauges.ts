@@ -1,3 +1,4 @@
+import { SingleFlight } from "../../content/single_flight.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { walkRepositories } from "../../store/list_repositories.ts";
 import { listBlobs, sizeOfFile } from "../../store/store_scan.ts";
@@ -16,6 +17,16 @@ export interface GaugesOptions {
   readonly countTransfers: () => number;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
+  /** Measures the store; replaced by tests. */
+  readonly measure?: (root: string) => Promise<StoreTotals>;
+}
+
+/** What a scan of the store adds up. */
+export interface StoreTotals {
+  readonly blobs: number;
+  readonly bytes: number;
+  /** The number of tags. */
+  readonly images: number;
 }
 
 // A scan reads the size of every blob; it is not worth that at each scrape.
@@ -26,6 +37,8 @@ export class Gauges {
   /** Counts the open connections of the server. */
   countConnections: () => number = () => 0;
   readonly #options: GaugesOptions;
+  // A scan of a large store on a slow disk takes longer than the time between two scans.
+  readonly #scans = new SingleFlight<void>();
   #scannedAt = -Infinity;
 
   constructor(options: GaugesOptions) {
@@ -43,22 +56,26 @@ export class Gauges {
     metrics.set("crpe_transfers", countTransfers());
     metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
     if (now() - this.#scannedAt < SCAN_MILLISECONDS) return;
-    this.#scannedAt = now();
     // A store that cannot be read is reported by the health check.
-    this.#scan().catch(() => {});
+    this.#scans.run("store", () => this.#scan()).catch(() => {}).finally(() => this.#scannedAt = now());
   }
 
   async #scan(): Promise<void> {
-    const { metrics, root } = this.#options;
-    let [blobs, bytes, images] = [0, 0, 0];
-    for await (const digest of listBlobs(root)) {
-      blobs++;
-      bytes += await sizeOfFile(`${root}/${blobPath(digest)}`) ?? 0;
-    }
-    const store = new DiskStore(root, { isReadOnly: true });
-    for await (const repo of walkRepositories(root)) images += (await store.listTagLinks(repo)).length;
+    const { metrics, root, measure = measureStore } = this.#options;
+    const { blobs, bytes, images } = await measure(root);
     metrics.set("crpe_store_blobs", blobs);
     metrics.set("crpe_store_bytes", bytes);
     metrics.set("crpe_images", images);
   }
+}
+
+async function measureStore(root: string): Promise<StoreTotals> {
+  let [blobs, bytes, images] = [0, 0, 0];
+  for await (const digest of listBlobs(root)) {
+    blobs++;
+    bytes += await sizeOfFile(`${root}/${blobPath(digest)}`) ?? 0;
+  }
+  const store = new DiskStore(root, { isReadOnly: true });
+  for await (const repo of walkRepositories(root)) images += (await store.listTagLinks(repo)).length;
+  return { blobs, bytes, images };
 }

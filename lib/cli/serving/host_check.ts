@@ -18,12 +18,19 @@ export async function readOwnHosts(given: readonly string[]): Promise<OwnHosts> 
   return new OwnHosts({ hostname, domains, listAddresses: listOwnAddresses }, given);
 }
 
+/** Called with the method of a request that does not reach the registry, and the status of its response. */
+export type OnRefused = (request: { readonly method: string; readonly status: number }) => void;
+
 /** Wraps a handler: requests with an invalid host, or with the name of a web page, do not reach it. */
-export function withHostCheck(handler: Handler, given: readonly string[]): Handler {
+export function withHostCheck(handler: Handler, given: readonly string[], onRefused: OnRefused = () => {}): Handler {
+  const refuse = ({ method }: Request, response: Response) => {
+    onRefused({ method, status: response.status });
+    return response;
+  };
   let own: Promise<OwnHosts> | undefined;
   return (request, exchange) => {
     const refused = refuseBadHost(request);
-    if (refused !== undefined) return refused;
+    if (refused !== undefined) return refuse(request, refused);
     const { localAddress } = exchange;
     // Most requests have an address or a short name. The names of this machine are read only for others.
     if (findForeignHost(request, { localAddress, isOwnHost: () => false }) === undefined) {
@@ -31,7 +38,7 @@ export function withHostCheck(handler: Handler, given: readonly string[]): Handl
     }
     return (own ??= readOwnHosts(given)).then((hosts) => {
       const foreign = findForeignHost(request, { localAddress, isOwnHost: (host) => hosts.has(host, localAddress) });
-      return foreign === undefined ? handler(request, exchange) : refuseForeignHost(request, foreign);
+      return foreign === undefined ? handler(request, exchange) : refuse(request, refuseForeignHost(request, foreign));
     });
   };
 }

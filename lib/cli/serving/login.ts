@@ -4,6 +4,7 @@ import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
 import { UsageError } from "../console/usage_error.ts";
+import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 
 /** The settings of logins. */
@@ -35,7 +36,7 @@ export interface LoginContext {
   readonly hasTls: boolean;
   readonly address: Address;
   /** Called for each response that is not the registry's. */
-  readonly onRefused: (request: { readonly method: string; readonly status: number }) => void;
+  readonly onRefused: OnRefused;
 }
 
 /** Wraps the handler of the registry, so that clients must log in. @throws {Error} when the file cannot be used */

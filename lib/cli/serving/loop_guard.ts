@@ -1,6 +1,7 @@
 import type { AsyncLocalStorage } from "node:async_hooks";
 import { formatVia } from "../../http/via.ts";
 import { refuseLoop } from "../../registry/refuse_loop.ts";
+import type { OnRefused } from "./host_check.ts";
 import type { Handler } from "./serve.ts";
 
 /**
@@ -20,10 +21,13 @@ export class LoopGuard {
   readonly via = (): string => formatVia(this.#received?.getStore(), this.#id);
 
   /** Wraps a handler: what it causes is attributed to the request that it handles. */
-  wrap(handler: Handler): Handler {
+  wrap(handler: Handler, onRefused: OnRefused = () => {}): Handler {
     return (request, exchange) => {
       const refused = refuseLoop(request, this.#id);
-      if (refused !== undefined) return refused;
+      if (refused !== undefined) {
+        onRefused({ method: request.method, status: refused.status });
+        return refused;
+      }
       const via = request.headers.get("via");
       return via === null ? handler(request, exchange) : this.#attribute(via, () => handler(request, exchange));
     };

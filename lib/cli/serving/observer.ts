@@ -141,6 +141,11 @@ export class Observer {
     this.#log.write("error", `response aborted: ${describeError(error)}`);
   };
 
+  /** Records a request that was refused before it reached the registry. */
+  readonly onRefused = ({ method, status }: Pick<ResponseInfo, "method" | "status">): void => {
+    this.onResponse({ method, kind: undefined, repo: undefined, status, bytes: 0, isAborted: false });
+  };
+
   /** Records a response that was passed on for sending. */
   onResponse({ method, kind, status, bytes, outcome }: ResponseInfo): void {
     this.#metrics.add("crpe_requests_total", 1, {

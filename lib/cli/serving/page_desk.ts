@@ -1,3 +1,4 @@
+import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import {
   checkPackage,
   describeEmptyPackage,
@@ -47,10 +48,11 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
         ...describeIncompleteImages(pack),
         ...checked.warnings,
       ];
-      const options = { hashOutput: true, onProgress };
+      const options = { hashOutput: true, onProgress, size: layOutBundle(pack).size };
       const { tgzDigest, size } = await outbox.add(
         `${name}@${version}.tgz`,
         (output) => writePrepared(pack, options, output),
+        options,
       );
       log.write("info", `packed ${name}@${version} into the outbox: ${tgzDigest}`);
       return { digest: tgzDigest, size, warnings: warnings.map(({ message }) => message) };

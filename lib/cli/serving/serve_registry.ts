@@ -8,6 +8,7 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
@@ -71,6 +72,7 @@ export async function serveRegistry(
   using folder = await takeDataFolder(settings.data);
   const isReadOnly = folder === undefined;
   const warn = (message: string) => log.write("warning", message);
+  await warnOfData(settings.data, io, { isReading: false, warn });
   if (isReadOnly) warn(`${settings.data} cannot be written; existing content is served, nothing is added`);
   const observer = new Observer({
     log,
@@ -117,15 +119,14 @@ export async function serveRegistry(
     warn,
     hasTls: tls !== undefined,
     address,
-    onRefused: ({ method, status }) => {
-      observer.onResponse({ method, kind: undefined, repo: undefined, status, bytes: 0, isAborted: false });
-    },
+    onRefused: observer.onRefused,
   });
   const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
-  await serve(address, withHostCheck(loops.wrap(withMetrics(extended, metrics, gauges)), hostNames), {
+  const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
+  await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);

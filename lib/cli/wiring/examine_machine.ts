@@ -1,11 +1,13 @@
 import { AnswerRecord } from "../../doctor/answer_record.ts";
+import { checkCertificates } from "../../doctor/check_certificates.ts";
 import { checkClock } from "../../doctor/check_clock.ts";
 import { checkDataFolder } from "../../doctor/check_data_folder.ts";
 import { checkMirrors } from "../../doctor/check_mirrors.ts";
 import { checkProxies } from "../../doctor/check_proxies.ts";
-import { checkUpstreams } from "../../doctor/check_upstreams.ts";
+import { checkUpstreams, type Upstreams } from "../../doctor/check_upstreams.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { traceImage } from "../../doctor/trace_image.ts";
+import { normalizeHost } from "../../oci/reference.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import type { Settings } from "../command_line/settings.ts";
@@ -44,10 +46,11 @@ export async function examineMachine(
   const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
   const data = await checkDataFolder(settings.data, options);
   const proxies = upstream === undefined ? [] : await checkProxies({ ...readProxyEnvironment(io), connect });
+  const certificates = upstream === undefined ? [] : await checkCertificates(io.env("SSL_CERT_FILE"));
   // When tracing an image only its own registry is asked.
   const isWanted = upstream !== undefined && image === undefined;
   const upstreams = isWanted
-    ? await checkUpstreams({ ...upstream, record, isDefault: isUnconfigured(settings, upstream) })
+    ? await checkUpstreams({ source: upstream.source, ...chooseHosts(settings, upstream), record })
     : [];
   const mirrors = await checkMirrors({
     root,
@@ -62,7 +65,7 @@ export async function examineMachine(
     released: Date.parse(RELEASE_DATE),
     offsets: record.offsets,
   });
-  const findings = [...data, clock, ...proxies, ...upstreams, ...trace?.findings ?? [], ...mirrors];
+  const findings = [...data, clock, ...certificates, ...proxies, ...upstreams, ...trace?.findings ?? [], ...mirrors];
   return { findings, trace };
 }
 
@@ -71,8 +74,11 @@ async function connect({ hostname, port }: { hostname: string; port: number }): 
   (await Deno.connect({ hostname: hostname.replace(/^\[|\]$/g, ""), port, signal })).close();
 }
 
-// Only the public registries are asked then.
-function isUnconfigured({ upstreams, config }: Settings, { hosts }: OpenedUpstream): boolean {
-  return hosts !== undefined && upstreams.length === 0 &&
-    Object.values(config.hosts).every(({ url }) => url === undefined);
+// Only hosts that the user has named are asked. Without any, the well-known public registries are used too.
+function chooseHosts({ upstreams, config }: Settings, { hosts }: OpenedUpstream): Pick<Upstreams, "hosts" | "unasked"> {
+  if (hosts === undefined) return { hosts };
+  const named = new Set(
+    [...upstreams.map((text) => text.split("=", 1)[0]!), ...Object.keys(config.hosts)].map(normalizeHost),
+  );
+  return { hosts: hosts.filter((host) => named.has(host)), unasked: hosts.filter((host) => !named.has(host)) };
 }

@@ -7,7 +7,7 @@ import { assertEquals, assertStringIncludes } from "../../support/assert.ts";
 type Answer = (request: Request) => Response | Promise<Response>;
 
 /** Checks upstreams whose answers are given by host. */
-async function check(answers: Record<string, Answer>, hosts = Object.keys(answers), isDefault = false) {
+async function check(answers: Record<string, Answer>, hosts = Object.keys(answers), unasked: string[] = []) {
   const asked: string[] = [];
   const record = new AnswerRecord((request) => {
     const { host, pathname } = new URL(request.url);
@@ -23,7 +23,7 @@ async function check(answers: Record<string, Answer>, hosts = Object.keys(answer
       ...host === "login.test" ? { credential: { username: "robot", password: "secret" } } : {},
     }))),
   });
-  return { findings: await checkUpstreams({ source, hosts, record, isDefault }), asked };
+  return { findings: await checkUpstreams({ source, hosts, record, unasked }), asked };
 }
 
 const unauthorized = () => new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="x"' } });
@@ -114,19 +114,21 @@ Deno.test("checkUpstreams() joins upstreams that fail for the same reason", asyn
   assertStringIncludes(findings[1]!.message, "a.test, b.test, c.test: ");
 });
 
-Deno.test("checkUpstreams() reports once, as a warning, that there is no network and none is configured", async () => {
-  const { findings } = await check({}, ["a.test", "b.test"], true);
-  assertEquals(findings.map(({ step, status }) => `${step} ${status}`), ["upstreams warning"]);
-  assertStringIncludes(findings[0]!.message, "there is no network: none of the 2 public registries can be reached");
-  assertStringIncludes(findings[0]!.advice!, "--offline");
-  const one = await check({ "ok.test": () => new Response("{}") }, ["ok.test", "a.test"], true);
-  assertEquals(one.findings.map(({ status }) => status as string), ["ok", "broken"]);
-  const named = await check({}, ["a.test"]);
-  assertEquals(named.findings.map(({ status }) => status as string), ["broken"]);
+Deno.test("checkUpstreams() asks no public registry that is not configured", async () => {
+  const { findings, asked } = await check({}, [], ["docker.io", "quay.io"]);
+  assertEquals([findings.map(({ step, status }) => `${step} ${status}`), asked], [["upstreams skipped"], []]);
+  assertStringIncludes(findings[0]!.message, "docker.io, quay.io may be used, but none of them is configured");
+  assertStringIncludes(findings[0]!.advice!, "crpe doctor --upstream=docker.io");
+  const some = await check({ "ok.test": () => new Response("{}") }, ["ok.test"], ["docker.io"]);
+  assertEquals(some.findings.map(({ status }) => status as string), ["ok", "skipped"]);
 });
 
 Deno.test("checkUpstreams() reports that no upstream is named, or that any is allowed", async () => {
-  assertEquals((await check({}, [])).findings[0]?.status, "warning");
+  const [none] = (await check({}, [])).findings;
+  assertEquals([none?.status as string, none?.advice], [
+    "warning",
+    "name one with --upstream, or start crpe with --offline",
+  ]);
   const { findings, asked } = await check({}, ["*"]);
   assertEquals([findings.map(({ step }) => step), asked], [["upstream *"], []]);
 });

@@ -310,3 +310,23 @@ Deno.test("[88] HttpServer takes memory for a response until it is sent, and ref
   server.shutdown();
   await server.finished;
 });
+
+Deno.test("HttpServer sends small answers without delay (TCP_NODELAY)", async () => {
+  await using started = startServer({});
+  using any = await Deno.connect({ hostname: "127.0.0.1", port: started.server.addr.port });
+  const connection: Deno.TcpConn = Object.getPrototypeOf(any);
+  await untilSize(started.server, 1);
+  const { setNoDelay } = connection;
+  let calls = 0;
+  connection.setNoDelay = function () {
+    calls++;
+    setNoDelay.call(this);
+  };
+  try {
+    using other = await Client.connect(started.server, HEAD);
+    assert((await other.read()).endsWith("ok"));
+    assertEquals(calls, 1);
+  } finally {
+    connection.setNoDelay = setNoDelay;
+  }
+});

@@ -1,6 +1,7 @@
 import { run } from "../../../../lib/cli/run.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
 const { cert, key } = await makeCertificate();
@@ -18,7 +19,7 @@ const ROWS: readonly [what: string, answer: () => Response, tls: object, reason:
     "a certificate that is not trusted",
     () => new Response(),
     { cert, key },
-    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority)",
+    "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file with --ca-file",
   ],
 ];
 for (const [what, answer, tls, reason] of ROWS) {
@@ -29,3 +30,16 @@ for (const [what, answer, tls, reason] of ROWS) {
     assertEquals([await run(["status", url], io), io.errText], [1, `crpe: Cannot ask ${url}: ${reason}\n`]);
   });
 }
+
+Deno.test("crpe status --ca-file trusts a server of the site's own authority", async () => {
+  await using folder = await TestFolder.create();
+  const ca = await folder.write("ca.pem", cert);
+  const answer = () => new Response('crpe_build_info{version="1.2.3"} 1\n');
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, cert, key }, answer);
+  const io = createTestIo();
+  const address = `127.0.0.1:${server.addr.port}`;
+  assertEquals([await run(["status", `https://${address}`, `--ca-file=${ca}`, "--json"], io), io.errText], [0, ""]);
+  assertEquals(JSON.parse(io.outText).version, "1.2.3");
+  assertEquals(await run(["status", `http://${address}`, `--ca-file=${ca}`], io), 2);
+  assertEquals(await run(["status", `https://${address}`, "--ca-file=/nonexistent/ca.pem"], io), 1);
+});

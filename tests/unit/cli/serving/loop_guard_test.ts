@@ -24,10 +24,11 @@ Deno.test("[75] LoopGuard passes on the instances that the request being answere
 for (const method of ["GET", "HEAD"]) {
   Deno.test(`[75] LoopGuard answers its own ${method} with 508 before it does anything`, async () => {
     let handled = 0;
-    const handler = new LoopGuard("a").wrap(() => new Response(String(handled++)));
+    const refused: unknown[] = [];
+    const handler = new LoopGuard("a").wrap(() => new Response(String(handled++)), (it) => refused.push(it));
     const request = new Request("http://a.test/v2/", { method, headers: { via: "1.1 crpe-a, 1.1 crpe-b" } });
     const response = await handler(request, EXCHANGE);
-    assertEquals([response.status, handled], [508, 0]);
+    assertEquals([response.status, handled, refused], [508, 0, [{ method, status: 508 }]]);
     if (method === "GET") assertStringIncludes(await response.text(), "one of its upstreams leads back to it");
   });
 }

@@ -1,0 +1,39 @@
+import { type FileSystemRoom, readRoom } from "../files/free_bytes.ts";
+import { NoSpaceError } from "../oci/error.ts";
+
+/** A file that is about to be written. */
+export interface PlannedFile {
+  readonly path: string;
+  /** Its size in bytes. */
+  readonly size: number;
+  /** How much of it an interrupted pack left, in bytes. */
+  readonly present: number;
+}
+
+/**
+ * Checks, before anything is written, that a folder has room for files.
+ *
+ * @throws {NoSpaceError} when it does not; the message has the numbers
+ */
+export async function checkRoom(
+  folder: string,
+  files: readonly PlannedFile[],
+  read: (folder: string) => Promise<FileSystemRoom | undefined> = readRoom,
+): Promise<void> {
+  const room = await read(folder);
+  if (room === undefined) return;
+  const { free, maxFile = Infinity } = room;
+  const large = files.find(({ size }) => size > maxFile);
+  if (large !== undefined) {
+    throw new NoSpaceError(
+      `Cannot write ${large.path}: it has ${large.size} bytes, and the file system of ${folder} (FAT) takes files of at ` +
+        `most ${maxFile} bytes; use --split=4095MiB, or a stick with exFAT`,
+    );
+  }
+  const needed = files.reduce((sum, { size, present }) => sum + Math.max(0, size - present), 0);
+  if (needed <= free) return;
+  const what = files.length === 1 ? files[0]!.path : `${files.length} parts`;
+  throw new NoSpaceError(
+    `Cannot write ${what}: it needs ${needed} bytes in ${folder}, ${free} are free, ${needed - free} are missing`,
+  );
+}
