@@ -2,12 +2,13 @@
  * Signs the files of a release, and verifies them. Keys are PEM files (Ed25519), as `openssl` and `cosign` use them.
  *
  *   deno run -A scripts/sign.ts keygen FILE                   writes FILE (private, mode 0600) and FILE.pub
+ *   deno run -A scripts/sign.ts public --key=FILE OUTPUT      writes the public key of a private one to OUTPUT
  *   deno run -A scripts/sign.ts sign --key=FILE INPUT         writes INPUT.sig (Base64)
  *   deno run -A scripts/sign.ts verify --key=FILE.pub INPUT   compares INPUT with INPUT.sig
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { signDetached, verifyDetached } from "../lib/signature/detached_signature.ts";
-import { createKeyPair, parsePrivateKey, parsePublicKey } from "../lib/signature/ed25519_key.ts";
+import { createKeyPair, formatPublicKey, parsePrivateKey, parsePublicKey } from "../lib/signature/ed25519_key.ts";
 
 const { _: [command, path], key } = parseArgs(Deno.args, { string: ["key", "_"] }) as {
   _: string[];
@@ -16,7 +17,9 @@ const { _: [command, path], key } = parseArgs(Deno.args, { string: ["key", "_"] 
 
 async function run(): Promise<string> {
   if (path === undefined) {
-    throw new TypeError("Usage: sign.ts keygen FILE | sign --key=FILE INPUT | verify --key=FILE INPUT");
+    throw new TypeError(
+      "Usage: sign.ts keygen FILE | public --key=FILE OUTPUT | sign --key=FILE INPUT | verify --key=FILE INPUT",
+    );
   }
   if (command === "keygen") {
     const pair = await createKeyPair();
@@ -26,13 +29,18 @@ async function run(): Promise<string> {
     return `${path}, ${path}.pub: key ${(await parsePublicKey(pair.publicKey, path)).id}`;
   }
   if (key === undefined) throw new TypeError(`Cannot ${command}: --key=FILE is missing`);
+  if (command === "public") {
+    const publicKey = await formatPublicKey(await Deno.readTextFile(key), key);
+    await Deno.writeTextFile(path, publicKey);
+    return `${path}: key ${(await parsePublicKey(publicKey, path)).id}`;
+  }
   const [pem, bytes] = [await Deno.readTextFile(key), await Deno.readFile(path)];
   if (command === "sign") {
     const signing = await parsePrivateKey(pem, key);
     await Deno.writeTextFile(`${path}.sig`, `${await signDetached(bytes, signing)}\n`);
     return `${path}.sig: signed with key ${signing.id}`;
   }
-  if (command !== "verify") throw new TypeError(`Cannot ${command}: the commands are keygen, sign and verify`);
+  if (command !== "verify") throw new TypeError(`Cannot ${command}: the commands are keygen, public, sign and verify`);
   const verifying = await parsePublicKey(pem, key);
   if (await verifyDetached(bytes, await Deno.readTextFile(`${path}.sig`), verifying)) {
     return `${path}: signed with key ${verifying.id}`;

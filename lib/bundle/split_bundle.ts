@@ -1,5 +1,6 @@
 import { type GzipHead, sizeOfRest } from "../archive/gzip_writer.ts";
 import { BLOCK_BYTES } from "../archive/tar_header.ts";
+import { formatSize } from "../bytes/format_size.ts";
 import type { PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
 import { computeDigest } from "../oci/digest.ts";
 import {
@@ -34,7 +35,9 @@ export class SplitTooSmallError extends Error {
   readonly smallest: number;
 
   constructor(maxBytes: number, smallest: number) {
-    super(`Cannot split into parts of ${maxBytes} bytes: the smallest size that works here is ${smallest / KIB}KiB`);
+    super(
+      `Cannot split into parts of ${formatSize(maxBytes)}: the smallest size that works here is ${smallest / KIB}KiB`,
+    );
     this.smallest = smallest;
   }
 }

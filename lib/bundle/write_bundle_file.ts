@@ -13,8 +13,6 @@ import type { BundleOutput } from "./write_bundle.ts";
 export interface WriteBundleOptions {
   /** The size of the file in bytes, if it is known: a file that its folder has no room for is refused. */
   readonly size?: number;
-  /** Called when writing starts. From then on, a partial file remains when the process ends or writing fails. */
-  readonly onBegin?: () => void;
   /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
   readonly onKept?: (bytes: number) => void;
 }
@@ -44,7 +42,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { size, onBegin, onKept }: WriteBundleOptions = {},
+  { size, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -59,7 +57,6 @@ export async function writeBundleFile<T>(
   await createFolder(folder);
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);
-  onBegin?.();
   try {
     const result = await write({ ...createSink(file, path), partial: createPartialFile(file) });
     await file.sync();

@@ -24,6 +24,21 @@ export interface StoreUsage {
   readonly unreferenced: number;
 }
 
+/** Measures what the removal of tagged images frees, in bytes. @param references as `repository:tag` or `repository@digest` */
+export async function measureFreed(root: string, references: readonly string[]): Promise<number> {
+  const sizes = await listBlobSizes(root);
+  const reader = new ManifestReader(root);
+  const images = await listEvictableImages(root, (digest) => reader.read(digest), sizes);
+  const going = new Set(references);
+  const isGoing = ({ root: digest, tags }: (typeof images)[number]) => {
+    return tags.every(({ repo, tag }) => going.has(`${repo}:${tag}`)) &&
+      (tags.length > 0 || references.some((it) => it.endsWith(`@${digest}`)));
+  };
+  const kept = new Set(images.filter((image) => !isGoing(image)).flatMap(({ digests }) => [...digests]));
+  const freed = new Set(images.filter(isGoing).flatMap(({ digests }) => [...digests]).filter((it) => !kept.has(it)));
+  return [...freed].reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0);
+}
+
 /** Measures what each image of a store takes, and shares with others. @param root the data folder */
 export async function measureUsage(root: string): Promise<StoreUsage> {
   const sizes = await listBlobSizes(root);

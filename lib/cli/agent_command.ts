@@ -6,6 +6,7 @@ export const AGENT_COMMAND: Command = {
   name: "agent",
   operands: "",
   summary: "serve the registry, and install bundles received over HTTP",
+  interrupted: undefined,
   details: [
     "Serves the registry and an API that installs bundles: use crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs and the token.",
     "An upstream is contacted only if --upstream or the configuration names it.",

@@ -1,9 +1,17 @@
 import { AGENT_COMMAND } from "./agent_command.ts";
+import { IMPORT_COMMAND, INSPECT_COMMAND, PUSH_COMMAND, VERIFY_COMMAND } from "./bundle_commands.ts";
 import type { Command } from "./command_line/command.ts";
-import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
-import { IMAGES_COMMAND, LOAD_COMMAND, SAVE_COMMAND } from "./image_commands.ts";
-import { OUTBOX_COMMAND, PACK_COMMAND, PLATFORM_DETAILS } from "./pack_command.ts";
-import { PACKAGES_COMMAND } from "./packages_command.ts";
+import { FLAG, SERVE_FLAGS, UPSTREAM_FLAGS } from "./command_line/flags.ts";
+import {
+  COPY_COMMAND,
+  IMAGES_COMMAND,
+  LOAD_COMMAND,
+  PULL_COMMAND,
+  SAVE_COMMAND,
+  TAGS_COMMAND,
+} from "./image_commands.ts";
+import { OUTBOX_COMMAND, PACK_COMMAND } from "./pack_command.ts";
+import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
@@ -11,6 +19,7 @@ export const COMMANDS: readonly Command[] = [
     name: "registry",
     operands: "",
     summary: "serve the pull-only registry with its pull-through cache",
+    interrupted: undefined,
     details: [
       "Clients pull HOST/PATH:TAG as ADDRESS/HOST/PATH:TAG, or use this registry as a mirror of HOST.",
       "Without --upstream, the well-known public registries are pulled through under their own names.",
@@ -20,110 +29,14 @@ export const COMMANDS: readonly Command[] = [
     run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
   AGENT_COMMAND,
-  {
-    name: "pull",
-    operands: "IMAGE…",
-    summary: "pull images into the store",
-    interrupted: "what was received is kept; run the same command again to resume",
-    details: `Without --platform, everything that an image's index lists is pulled.\n${PLATFORM_DETAILS}`,
-    arity: [0, Infinity],
-    flags: [
-      FLAG.data,
-      {
-        name: "file",
-        short: "f",
-        value: "FILE",
-        summary: "pull the images that FILE lists too, one on a line; - is standard input",
-      },
-      FLAG.platform,
-      ...UPSTREAM_FLAGS,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/pull.ts")).runPull(invocation, io),
-  },
+  PULL_COMMAND,
+  TAGS_COMMAND,
   PACK_COMMAND,
   OUTBOX_COMMAND,
-  {
-    name: "inspect",
-    operands: "PKG.tgz",
-    summary: "show the content of a bundle, reading only its first entry",
-    arity: [1, 1],
-    flags: [FLAG.json],
-    run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
-  },
-  {
-    name: "verify",
-    operands: "[PKG.tgz]",
-    summary: "re-hash all content of a bundle, or of the store, and list what is broken",
-    interrupted: "nothing is left half repaired; run the same command again to begin anew",
-    details: [
-      "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
-      "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
-      "changed.",
-    ].join("\n"),
-    arity: [0, 1],
-    flags: [
-      FLAG.data,
-      { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
-      {
-        name: "from",
-        value: "PKG.tgz",
-        isRepeatable: true,
-        summary: "a bundle to take missing content from (with --repair)",
-      },
-      ...UPSTREAM_FLAGS,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/verify.ts")).runVerify(invocation, io),
-  },
-  {
-    name: "import",
-    operands: "PKG.tgz…",
-    summary: "import bundles into this machine's store",
-    interrupted: "blobs that were written are kept; run the same command again to resume",
-    details: [
-      "PKG.tgz is a file, or - for standard input; gzip, zstd or plain tar. A version lower than the installed one, or",
-      "the same version with different content, is refused (exit status 3) unless --force is given.",
-      "The parts of a split bundle can be imported in any order, over days; the last one installs the package.",
-    ].join("\n"),
-    arity: [1, Infinity],
-    flags: [
-      FLAG.data,
-      ...HANDOVER_FLAGS,
-      FLAG.pruneData,
-      FLAG.imagesDir,
-      { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },
-      { name: "dry-run", summary: "print what would be done, write nothing" },
-      FLAG.force,
-      FLAG.json,
-    ],
-    usesKubectl: isHandedOver,
-    run: async (invocation, io) => (await import("./commands/import.ts")).runImport(invocation, io),
-  },
-  {
-    name: "push",
-    operands: "PKG.tgz…",
-    summary: "send bundles to an agent: only its missing blobs, resuming after an interruption",
-    interrupted: "the agent keeps what it received; run the same command again to resume",
-    details: [
-      "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
-      "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
-      "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
-      "given.",
-    ].join("\n"),
-    arity: [1, Infinity],
-    flags: [
-      { name: "to", value: "URL", summary: "the agent" },
-      { name: "token-file", value: "FILE", summary: "the agent's token" },
-      FLAG.agentCa,
-      { name: "insecure-http", summary: "send the token unencrypted to another machine" },
-      FLAG.pruneData,
-      { name: "dry-run", summary: "print what would be done, send nothing" },
-      FLAG.force,
-      FLAG.json,
-    ],
-    run: async (invocation, io) => (await import("./commands/push.ts")).runPush(invocation, io),
-  },
+  INSPECT_COMMAND,
+  VERIFY_COMMAND,
+  IMPORT_COMMAND,
+  PUSH_COMMAND,
   {
     name: "inventory",
     operands: "",
@@ -162,7 +75,9 @@ export const COMMANDS: readonly Command[] = [
   IMAGES_COMMAND,
   LOAD_COMMAND,
   SAVE_COMMAND,
+  COPY_COMMAND,
   PACKAGES_COMMAND,
+  MANIFESTS_COMMAND,
   {
     name: "nodes",
     operands: "[HOST[:PORT]…]",
@@ -188,15 +103,41 @@ export const COMMANDS: readonly Command[] = [
     name: "version",
     operands: "",
     summary: "print the version, the commit and the runtime",
+    interrupted: "nothing was changed",
     arity: [0, 0],
     flags: [FLAG.json],
     run: async (invocation, io) => (await import("./commands/version.ts")).runVersion(invocation, io),
+  },
+  {
+    name: "upgrade",
+    operands: "",
+    summary: "replace this executable with that of a release, after checking checksum and signature",
+    interrupted: "the executable is the old one or the new one; run the same command again",
+    details: [
+      "The files of the release are in a folder, or below a URL: SHA256SUMS, SHA256SUMS.sig, and the npm package of this",
+      "platform. An executable of a signed release knows its key; others need --key. An older version is refused (exit status",
+      "3). The old executable is kept as crpe.old beside the new one. No program is run.",
+    ].join("\n"),
+    arity: [0, 0],
+    flags: [
+      { name: "from", value: "DIR|URL", summary: "the files of the release" },
+      {
+        name: "key",
+        value: "FILE",
+        summary: "the public key (PEM) that must have signed it [the key of this executable]",
+      },
+      { name: "dry-run", summary: "check the signature and print what would be done, change nothing" },
+      { name: "force", summary: "allow an older or the same version, and an executable of dpkg or npm" },
+      FLAG.json,
+    ],
+    run: async (invocation, io) => (await import("./commands/upgrade.ts")).runUpgrade(invocation, io),
   },
   {
     name: "mirror-config",
     operands: "CLIENT",
     values: ["k3s", "containerd", "crio", "podman", "docker"],
     summary: "print or install the configuration that makes a client pull from crpe",
+    interrupted: "files that were changed have a backup; run the same command again, or with --remove to restore them",
     details: [
       "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
       "configuration is printed. If the mirror fails, clients fall back to the registry itself.",
@@ -250,6 +191,7 @@ export const COMMANDS: readonly Command[] = [
     name: "status",
     operands: "[URL]",
     summary: "show what a running server does: connections, hits and misses, sizes, upstreams",
+    interrupted: "nothing was changed",
     details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
     arity: [0, 1],
     flags: [
@@ -264,6 +206,7 @@ export const COMMANDS: readonly Command[] = [
     operands: "SHELL",
     values: ["bash", "zsh", "fish"],
     summary: "print the completion of crpe's command line for bash, zsh or fish",
+    interrupted: "nothing was changed",
     details: "The completion runs without crpe: print it again after an update. The archive of a release has it too.",
     arity: [1, 1],
     flags: [],

@@ -9,6 +9,7 @@ export const PACK_COMMAND: Command = {
   name: "pack",
   operands: "KUBEPKG",
   summary: "pack a release into a bundle: its manifests and every blob of its images",
+  interrupted: "what was downloaded, or written to a file, is kept; run the same command again to resume",
   details: [
     "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML. It may also be plain Kubernetes objects,",
     "or a folder of them, with --name and --version: their images are added to the package.",
@@ -72,6 +73,7 @@ export const PACK_COMMAND: Command = {
 export const OUTBOX_COMMAND: Command = {
   name: "outbox",
   operands: "",
+  interrupted: "nothing was changed",
   summary: "list the bundles that were packed with crpe pack --outbox; print the path of one, or remove some",
   details: [
     "BUNDLE is NAME@VERSION, or the digest of the file, of which six digits are enough. Of several bundles of the same",
@@ -83,6 +85,7 @@ export const OUTBOX_COMMAND: Command = {
     {
       name: "path",
       operands: "BUNDLE",
+      interrupted: "nothing was changed",
       summary: "print the path of a bundle's file, for crpe push, crpe inspect or cp",
       arity: [1, 1],
       flags: [FLAG.data],
@@ -91,6 +94,7 @@ export const OUTBOX_COMMAND: Command = {
     {
       name: "rm",
       operands: "BUNDLE…",
+      interrupted: "bundles that were not removed yet stay; run the same command again",
       summary: "remove bundles from the outbox",
       arity: [1, Infinity],
       flags: [FLAG.data, FLAG.json],

@@ -13,6 +13,7 @@ export const PACKAGES_COMMAND: Command = {
   name: "packages",
   operands: "",
   summary: "list the installed packages; show the status of one, roll it back, or remove it",
+  interrupted: "nothing was changed",
   details: "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name.",
   arity: [0, 0],
   flags: [
@@ -25,6 +26,7 @@ export const PACKAGES_COMMAND: Command = {
       name: "history",
       operands: "NAME",
       summary: "list the kept versions of a package, newest first",
+      interrupted: "nothing was changed",
       arity: [1, 1],
       flags: [FLAG.data, FLAG.json],
       run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
@@ -33,6 +35,7 @@ export const PACKAGES_COMMAND: Command = {
       name: "status",
       operands: "NAME",
       summary: "show whether the cluster has applied a package: applied, failed, pending or unknown",
+      interrupted: "nothing was changed",
       details: [
         "For a manifest folder this reads what k3s notes of the file (Addon objects and their events), with kubectl. The exit",
         "status is 0 if the package is applied, else 1.",
@@ -50,6 +53,7 @@ export const PACKAGES_COMMAND: Command = {
       name: "rollback",
       operands: "NAME",
       summary: "reinstall the previously installed version",
+      interrupted: "the rollback may not be complete; run the same command again to finish it",
       details: [
         "Nothing is changed unless all content of that version is in the store. The replaced version is kept, so that a second",
         "rollback undoes the first. The manifests are handed over to the same place as in the last import.",
@@ -70,6 +74,7 @@ export const PACKAGES_COMMAND: Command = {
       name: "remove",
       operands: "NAME",
       summary: "remove a package: its objects from the cluster, its tags, its record and its history",
+      interrupted: "the removal may not be complete; run the same command again to finish it",
       details: [
         "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",
         "emptied first. The package is removed, and the file deleted, when the objects are seen to be gone, which needs",
@@ -96,4 +101,28 @@ export const PACKAGES_COMMAND: Command = {
     },
   ],
   run: async (invocation, io) => (await import("./commands/packages.ts")).runPackages(invocation, io),
+};
+
+/** `crpe manifests` */
+export const MANIFESTS_COMMAND: Command = {
+  name: "manifests",
+  operands: "PKG.tgz|NAME",
+  summary: "print the Kubernetes objects of a bundle or of an installed package, or write them as a Helm chart",
+  interrupted: "a chart that was being written is not complete; remove its folder and run the same command again",
+  details: [
+    "The objects are a YAML stream, in the order in which they are handed over, with their namespaces. PKG.tgz is a file, or",
+    "- for standard input; NAME is an installed package, or NAMESPACE/NAME. Among the objects may be Secrets: the files of a",
+    "chart can be read by their owner only. With --json, the objects are one List.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    {
+      name: "helm",
+      value: "DIR",
+      summary: "write a Helm chart with the same objects to DIR, a new or an empty folder",
+    },
+    FLAG.json,
+  ],
+  run: async (invocation, io) => (await import("./commands/manifests.ts")).runManifests(invocation, io),
 };

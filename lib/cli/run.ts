@@ -2,7 +2,7 @@ import { findCommand, findKnownCommand } from "./command_line/find_command.ts";
 import { formatCommandHelp, formatProgramHelp } from "./command_line/help.ts";
 import { parseCommandLine } from "./command_line/parse_command_line.ts";
 import { COMMANDS } from "./commands.ts";
-import { describeError, exitStatusOf, paint } from "./console/describe_error.ts";
+import { exitStatusOf, printError } from "./console/describe_error.ts";
 import { Interruption } from "./console/interruption.ts";
 import type { Io } from "./console/io.ts";
 import { UsageError } from "./console/usage_error.ts";
@@ -13,9 +13,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   try {
     return await dispatch(args, io);
   } catch (error) {
-    io.err(`${paint("crpe:", "red", io)} ${describeError(error)}\n`);
+    printError(error, io, args.includes("--debug"));
     if (error instanceof UsageError) io.err(`See crpe ${commandNameOf(args)}--help.\n`);
-    if (args.includes("--debug") && error instanceof Error) io.err(`${formatStack(error)}\n`);
     return exitStatusOf(error);
   }
 }
@@ -43,19 +42,13 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
   // A process that never runs kubectl cannot be made to start any program.
   if (command.usesKubectl?.(invocation) !== true) await io.denyPrograms();
   if (command.interrupted === undefined) return await command.run(invocation, io);
-  using interruption = new Interruption(() => {});
   // A bar leaves the cursor behind it.
   const line = `${io.columns === undefined ? "" : "\n"}crpe: interrupted; ${command.interrupted}\n`;
-  interruption.watch(() => io.err(line));
+  using _interruption = new Interruption(() => io.err(line));
   return await command.run(invocation, io);
 }
 
 function commandNameOf(args: readonly string[]): string {
   const command = findKnownCommand(COMMANDS, args);
   return command === undefined ? "" : `${command.name} `;
-}
-
-function formatStack(error: Error): string {
-  const cause = error.cause instanceof Error ? `\nCaused by: ${formatStack(error.cause)}` : "";
-  return `${error.stack ?? error.message}${cause}`;
 }

@@ -1,7 +1,7 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { waitForLock } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
-import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
+import { absentIfNotFound, listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
@@ -23,6 +23,12 @@ export interface PackageScan {
   /** The installed packages whose record can be read, sorted by name and namespace. */
   readonly packages: readonly KubePkg[];
   readonly problems: readonly RecordProblem[];
+}
+
+/** The history of a package. */
+export interface HistoryScan extends PackageScan {
+  /** When each release was installed, as far as the file system knows it. */
+  readonly dates: ReadonlyMap<KubePkg, Date>;
 }
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 128 };
@@ -57,6 +63,15 @@ export class PackageRecords {
     for (const folder of await this.#folders.placesOf(id)) {
       const found = await readRelease(`${folder}/${RECORD.current}`);
       if (found !== undefined && isSamePackage(packageIdOf(found), id)) return found;
+    }
+    return undefined;
+  }
+
+  /** Returns when the installed release of a package was recorded. */
+  async readDate(id: PackageId): Promise<Date | undefined> {
+    for (const folder of await this.#folders.placesOf(id)) {
+      const date = await dateOf(`${folder}/${RECORD.current}`);
+      if (date !== undefined) return date;
     }
     return undefined;
   }
@@ -96,22 +111,26 @@ export class PackageRecords {
    * Lists everything in the history of a package, the oldest first, and the records that cannot be read. crpe 0.1.0 also kept
    * releases of the same name and another namespace there.
    */
-  async scanHistory(id: PackageId): Promise<PackageScan> {
+  async scanHistory(id: PackageId): Promise<HistoryScan> {
     const packages: KubePkg[] = [];
+    const dates = new Map<KubePkg, Date>();
     const problems: RecordProblem[] = [];
     // A folder that counts first has the later releases.
     for (const folder of (await this.#folders.placesOf(id)).reverse()) {
       for (const path of await this.#folders.listHistoryFiles(folder)) {
         try {
           const record = await readRelease(path);
-          if (record !== undefined) packages.push(record);
+          if (record === undefined) continue;
+          packages.push(record);
+          const date = await dateOf(path);
+          if (date !== undefined) dates.set(record, date);
         } catch (error) {
           if (!(error instanceof RecordError)) throw error;
           problems.push({ id, error });
         }
       }
     }
-    return { packages, problems };
+    return { packages, problems, dates };
   }
 
   /**
@@ -208,7 +227,11 @@ export class PackageRecords {
     const last = (await this.#folders.listHistoryFiles(folder)).at(-1);
     const record = formatRecord(installed, INDENT);
     if (last !== undefined && await readTextIfPresent(last) === record) return;
-    await this.#writer.write(await this.#folders.nextHistoryFile(folder), record);
+    const path = await this.#folders.nextHistoryFile(folder);
+    const installedAt = await this.readDate(packageIdOf(installed));
+    await this.#writer.write(path, record);
+    // The file keeps the date of the installation. One of another user does not, which is no reason to fail.
+    if (installedAt !== undefined) await Deno.utime(path, installedAt, installedAt).catch(() => {});
   }
 
   async #listHistoryFolder(folder: string): Promise<string[]> {
@@ -220,6 +243,10 @@ export class PackageRecords {
 
 async function readRelease(path: string): Promise<KubePkg | undefined> {
   return await readRecordFile(path, LIMITS, (document) => parseKubePkg(document, path));
+}
+
+async function dateOf(path: string): Promise<Date | undefined> {
+  return (await Deno.stat(path).catch(absentIfNotFound))?.mtime ?? undefined;
 }
 
 async function findProblem(read: () => Promise<unknown>): Promise<RecordError | undefined> {

@@ -124,7 +124,12 @@ async function findState(
   if (handedOver.isRemoving) return { state: "pending", where, isAsked: true };
   const missing = objects.length - present.length;
   if (missing > 0) {
-    return { state: "failed", reason: `${missing} of ${objects.length} objects are missing`, where, isAsked: true };
+    return {
+      state: "failed",
+      reason: `${missing} of ${objects.length} objects ${missing === 1 ? "is" : "are"} missing`,
+      where,
+      isAsked: true,
+    };
   }
   const isEqual = await cluster.isApplied(objects);
   const reason = isEqual ? undefined : "some objects are not as they were handed over";

@@ -1,4 +1,5 @@
 import { declaredSizes } from "../bundle/declared_sizes.ts";
+import { formatSize } from "../bytes/format_size.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
@@ -232,6 +233,7 @@ function refuseSpace(
 ): NoSpaceError | undefined {
   if (free === undefined || needed <= free) return undefined;
   return new NoSpaceError(
-    `Cannot import ${formatRelease(kubepkg)}: it needs ${needed} bytes, ${free} are free, ${needed - free} are missing`,
+    `Cannot import ${formatRelease(kubepkg)}: it needs ${formatSize(needed)}, ${formatSize(free)} are free, ` +
+      `${formatSize(needed - free)} are missing`,
   );
 }

@@ -59,7 +59,7 @@ export interface RemoveResult {
   readonly manifests?: ManifestDiff;
   /** The archive with the images of the package. */
   readonly imageFile?: ImageFileResult;
-  /** The removed tags, as `repository:tag`. */
+  /** The removed tags, or those that would be, as `repository:tag`. */
   readonly untagged: readonly string[];
   /** Manifest files of the package that stay where they are, because crpe forgets it. */
   readonly leftFiles: readonly string[];
@@ -89,7 +89,8 @@ export async function removePackage(id: PackageId, options: RemoveOptions): Prom
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {
     const imageFile = installed && await removeImageFile(records.images, installed, { dryRun: true });
-    return { ...result, isRemoved: false, untagged: [], leftFiles: [], ...inCluster, ...(imageFile && { imageFile }) };
+    const untagged = dryRun && installed && problems.length === 0 ? await releaseImages(installed, options) : [];
+    return { ...result, isRemoved: false, untagged, leftFiles: [], ...inCluster, ...(imageFile && { imageFile }) };
   }
   const untagged = problems.length > 0 || installed === undefined ? [] : await releaseImages(installed, options);
   const imageFile = forget || installed === undefined ? undefined : await removeImageFile(records.images, installed);

@@ -45,17 +45,21 @@ const WITHOUT_WORKLOADS = new Set(["CustomResourceDefinition", "Secret", "Event"
  * A text counts only if it cannot be anything else: a missing image is a warning, and a wrong warning is worse than none.
  */
 export function findImages(object: KubeObject): ImageUse[] {
-  const identity = identifyObject(object);
+  const name = formatIdentity(identifyObject(object));
   const found = new Map<string, ImageUse>();
-  const report: ReportImage = (given, path) => {
+  visitImages(object, (given, path) => {
     const reference = withDefaultTag(given);
     const [image, field] = [formatReference(reference), formatField(path)];
-    if (found.size < MAX_IMAGES) {
-      found.set(`${field} ${image}`, { image, reference, object: formatIdentity(identity), field });
-    }
-  };
+    if (found.size < MAX_IMAGES) found.set(`${field} ${image}`, { image, reference, object: name, field });
+  });
+  return [...found.values()];
+}
+
+/** Reports every image that an object uses; see `findImages`. A field may be reported several times. */
+export function visitImages(object: KubeObject, report: ReportImage): void {
+  const identity = identifyObject(object);
   const { group, kind } = identity;
-  if (WITHOUT_WORKLOADS.has(kind) && BUILT_IN_GROUPS.has(group)) return [];
+  if (WITHOUT_WORKLOADS.has(kind) && BUILT_IN_GROUPS.has(group)) return;
   if (kind === "ConfigMap" && group === "") findNamedTexts(object.data, ["data"], report);
   else {
     const containerFields = Object.hasOwn(CONTAINER_FIELDS, group) ? CONTAINER_FIELDS[group]! : [];
@@ -68,7 +72,6 @@ export function findImages(object: KubeObject): ImageUse[] {
   if (group === "monitoring.coreos.com") findBaseImages(object, report);
   if (group === "longhorn.io" && kind === "Setting") findSettingImage(object, report);
   if (group === "helm.cattle.io") findValuesImages(object, report);
-  return [...found.values()];
 }
 
 interface Walker {

@@ -28,30 +28,29 @@ export function parseJson(bytes: Uint8Array, what: string, limits: JsonLimits = 
   try {
     // The byte order mark is kept so that it is detected: RFC 8259, 8.1 forbids it, and clients refuse such a manifest.
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    if (text.startsWith("\ufeff")) throw new SyntaxError("it begins with a byte order mark");
+    if (text.startsWith("\ufeff")) throw new Error("it begins with a byte order mark");
     // Checked before JSON.parse, because the parsed value is walked recursively, and takes memory for each value.
     const shape = scanJson(bytes, limits.maxDepth);
-    if (shape.depth > limits.maxDepth) throw new SyntaxError(`nested deeper than ${limits.maxDepth} levels`);
+    if (shape.depth > limits.maxDepth) throw new Error(`nested deeper than ${limits.maxDepth} levels`);
     if (shape.values > (limits.maxValues ?? Infinity)) {
-      throw new SyntaxError(`more than ${limits.maxValues} values`);
+      throw new Error(`more than ${limits.maxValues} values`);
     }
     const value: unknown = JSON.parse(text);
     // Reported last, so that a document that is not JSON is reported as such. JSON.parse creates an ordinary property.
-    if (shape.hasProtoKey) throw new SyntaxError("the key __proto__ is not allowed");
+    if (shape.hasProtoKey) throw new Error("the key __proto__ is not allowed");
     return value;
   } catch (cause) {
     throw new CorruptError(`Cannot read ${what} as JSON: ${reasonOf(cause)}`, { cause });
   }
 }
 
-// V8 quotes the document in its error messages, and the quoted text may be a password.
+// V8's messages quote the document, and the quoted text may be a password: only the position is taken from them.
 function reasonOf(cause: unknown): string {
+  if (cause instanceof TypeError) return "it is not UTF-8";
   if (!(cause instanceof SyntaxError)) return cause instanceof Error ? cause.message : String(cause);
-  if (/\.\.\.|"/.test(cause.message)) {
-    const at = / at position \d+.*$/.exec(cause.message)?.[0] ?? "";
-    return `unexpected content${at}`;
-  }
-  return cause.message;
+  const [, line, column] = /\(line (\d+) column (\d+)\)$/.exec(cause.message) ?? [];
+  if (line !== undefined) return `it is not valid at line ${line}, column ${column}`;
+  return cause.message.includes("end of JSON") ? "it ends too early" : "it is not valid";
 }
 
 /** Reports whether a value is a JSON object: neither `null` nor an array. */

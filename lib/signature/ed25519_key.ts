@@ -34,6 +34,22 @@ export async function createKeyPair(): Promise<KeyPair> {
  * @throws {TypeError} when it is no Ed25519 private key in PEM, or is encrypted
  */
 export async function parsePrivateKey(pem: string, what: string): Promise<SignatureKey> {
+  const { key, publicKey } = await readPrivateKey(pem, what);
+  return { key, id: await identify(publicKey) };
+}
+
+/**
+ * Formats the public half of a private key, as PEM.
+ *
+ * @param what names the private key in errors
+ * @throws {TypeError} as `parsePrivateKey`
+ */
+export async function formatPublicKey(pem: string, what: string): Promise<string> {
+  const { publicKey } = await readPrivateKey(pem, what);
+  return formatPem(PUBLIC!, await crypto.subtle.exportKey("spki", publicKey));
+}
+
+async function readPrivateKey(pem: string, what: string): Promise<{ key: CryptoKey; publicKey: CryptoKey }> {
   if (pem.includes("-----BEGIN ENCRYPTED")) {
     throw new TypeError(`Cannot read ${what}: the private key has a passphrase, which is not supported`);
   }
@@ -42,8 +58,7 @@ export async function parsePrivateKey(pem: string, what: string): Promise<Signat
   // The public half is a field of the private key's JSON form (RFC 8037 section 2).
   const { kty, crv, x } = await crypto.subtle.exportKey("jwk", key);
   const jwk = { kty, crv, x } as JsonWebKey;
-  const publicKey = await crypto.subtle.importKey("jwk", jwk, ALGORITHM, true, ["verify"]);
-  return { key, id: await identify(publicKey) };
+  return { key, publicKey: await crypto.subtle.importKey("jwk", jwk, ALGORITHM, true, ["verify"]) };
 }
 
 /**

@@ -65,15 +65,14 @@ export class DiskStore implements PieceStore {
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
-    const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES, isHashing, isReadOnly } =
-      options;
+    const { warn = () => {}, files = new SharedFiles(), cacheBytes = DEFAULT_CACHE_BYTES } = options;
     this.#root = root;
     this.#files = files;
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     const health = this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath, health });
-    const blobs = this.#blobs = new HeldBlobs({ root, files, warn, isHashing, isReadOnly });
+    const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn });
     const manifests = this.#manifests = new ManifestFiles({
       ...{ root, links, blobs, health, cacheBytes, warn, temporaryPath },
     });
@@ -174,12 +173,15 @@ export class DiskStore implements PieceStore {
   /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
   // deno-lint-ignore require-await
   async listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
-    const found: { tag: string; digest: Digest }[] = [];
-    for (const tag of listTagFolders(this.#root, repo)) {
+    return listTagFolders(this.#root, repo).flatMap((tag) => {
       const digest = this.#links.read(tagLinkPath(repo, tag));
-      if (digest !== undefined) found.push({ tag, digest });
-    }
-    return found;
+      return digest === undefined ? [] : [{ tag, digest }];
+    });
+  }
+
+  /** Returns when such a tag was set to its digest. */
+  dateOfTag(repo: string, tag: string): Date | undefined {
+    return this.#links.dateOf(tagLinkPath(repo, tag));
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

@@ -16,6 +16,24 @@ export interface UnwantedImage {
   readonly digest: Digest;
 }
 
+/** Lists the tags that `forgetImages` would remove, as `repository:tag`, sorted. */
+export function listForgotten(root: string, images: readonly UnwantedImage[]): string[] {
+  const set = [...listOwnTags(root, images)].filter(({ isSet }) => isSet);
+  return [...new Set(set.map(({ reference }) => reference))].sort();
+}
+
+/** The tags of images that refer to nothing else; those without a link are what an interrupted removal left. */
+function* listOwnTags(root: string, images: readonly UnwantedImage[]) {
+  for (const { repository, tag, digest } of images) {
+    if (tag === undefined) continue;
+    for (const name of repositoryNames(repository)) {
+      const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
+      if (link !== undefined && link !== digest) continue;
+      yield { name, tag, reference: `${repository}:${tag}`, isSet: link !== undefined };
+    }
+  }
+}
+
 /**
  * Removes the links of images from a data folder: tags that still refer to them, and manifests that nothing else
  * references. The next garbage collection then removes the blobs that only these images needed. Must be called with a
@@ -31,14 +49,9 @@ export async function forgetImages(
   keep: ReadonlySet<Digest>,
 ): Promise<string[]> {
   const untagged = new Set<string>();
-  for (const { repository, tag, digest } of images) {
-    if (tag === undefined) continue;
-    for (const name of repositoryNames(repository)) {
-      const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
-      if (link !== undefined && link !== digest) continue;
-      await removeTag(root, name, tag);
-      if (link !== undefined) untagged.add(`${repository}:${tag}`);
-    }
+  for (const { name, tag, reference, isSet } of listOwnTags(root, images)) {
+    await removeTag(root, name, tag);
+    if (isSet) untagged.add(reference);
   }
   const unwanted = Map.groupBy(images, ({ repository }) => repository);
   const reader = new ManifestReader(root);

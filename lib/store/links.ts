@@ -70,6 +70,11 @@ export class Links {
     return text;
   }
 
+  /** Returns when a link was written; `undefined` if it is missing. */
+  dateOf(path: string): Date | undefined {
+    return statLink(`${this.#options.root}/${path}`)?.mtime ?? undefined;
+  }
+
   #remember(path: string, link: ReadLink): void {
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
     this.#remembered.set(path, link);

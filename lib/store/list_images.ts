@@ -17,6 +17,8 @@ export interface TaggedImage {
   readonly platforms: readonly string[];
   /** Size of its content in the store, in bytes. */
   readonly size: number;
+  /** When the tag was set to this digest. */
+  readonly tagged?: Date | undefined;
   /** Whether it can be pulled: all blobs of a manifest are in the store, or of at least one manifest of an index. */
   readonly isComplete: boolean;
 }
@@ -31,7 +33,9 @@ export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]>
       const measure = new ImageMeasure(store, repo);
       const isComplete = await measure.add(root);
       const { size, platforms } = measure;
-      images.push({ reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, isComplete });
+      const reference = `${repo}:${tag}`;
+      const tagged = store.dateOfTag(repo, tag);
+      images.push({ reference, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete });
     }
   }
   return images;

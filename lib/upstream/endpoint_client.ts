@@ -1,10 +1,10 @@
 import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
-import type { ClientContext, EndpointRequest } from "./client_context.ts";
-import { type Endpoint, prefixOf } from "./endpoints.ts";
+import type { AnswerHead, ClientContext, ClientOptions, EndpointRequest, WholeAnswer } from "./client_context.ts";
+import { prefixOf } from "./endpoints.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { EndpointHealth } from "./transport/endpoint_health.ts";
-import { type Fetch, type Middleware, withMiddleware } from "./transport/middleware.ts";
+import { type Fetch, type Middleware, withBody, withMiddleware } from "./transport/middleware.ts";
 import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
 import { backoffDelay, withRetry } from "./transport/retry.ts";
 import { createTransport, type TransportOptions } from "./transport/send_once.ts";
@@ -15,32 +15,6 @@ import { Authenticator } from "./trust/authenticator.ts";
 import type { Credential } from "./trust/docker_config.ts";
 import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
-
-/** What an `EndpointClient` is for. */
-export interface ClientOptions {
-  /** The host of the image reference: `docker.io`. */
-  readonly registryHost: string;
-  readonly endpoint: Endpoint;
-  /** Whether the upstream has other endpoints. */
-  readonly isOneOfSeveral: boolean;
-  /**
-   * Returns the credential for a repository; called for each request.
-   *
-   * @param path the repository on its registry, without the prefix of the endpoint; empty for none
-   */
-  readonly credentialFor: (path: string) => Credential | undefined;
-}
-
-/** A response whose body was read completely. */
-export interface WholeAnswer {
-  /** Whether the status is 2xx, not one of the other accepted statuses. */
-  readonly ok: boolean;
-  readonly headers: Headers;
-  readonly bytes: Uint8Array;
-}
-
-/** The head of a response. */
-export type AnswerHead = Pick<Response, "ok" | "status" | "headers">;
 
 /** Number of connections to an endpoint, unless the configuration states another one. */
 export const DEFAULT_MAX_CONNECTIONS = 16;
@@ -68,14 +42,17 @@ export class EndpointClient {
   readonly #prefix: string;
   readonly #canOmitNamespace: boolean;
   readonly #credentialFor: (path: string) => Credential | undefined;
+  readonly #wire: TransportOptions;
   readonly #transport: Fetch;
+  readonly #isPush: boolean;
   readonly #outer: Middleware;
   readonly #retry: Middleware;
   readonly #limiter: RequestLimiter;
   readonly #auth: Authenticator;
   #namespace: string | undefined;
 
-  constructor({ registryHost, endpoint, isOneOfSeveral, credentialFor }: ClientOptions, context: ClientContext) {
+  constructor(options: ClientOptions, context: ClientContext) {
+    const { registryHost, endpoint, isOneOfSeveral, credentialFor, isPush = false } = options;
     const { url, client, tokenHosts, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
     const { now, onEvent, checkAddress, addressClient, timeouts, fetch, userAgent, proxyOf } = context;
     this.host = url.host;
@@ -90,7 +67,8 @@ export class EndpointClient {
     this.#credentialFor = credentialFor;
     this.#limiter = new RequestLimiter(url.host, limitsOf(maxConnections, timeouts.queue));
 
-    const wire: TransportOptions = {
+    this.#isPush = isPush;
+    const wire: TransportOptions = this.#wire = {
       fetch,
       client,
       connectTimeout: isOneOfSeveral ? Math.min(timeouts.connect, timeouts.connectOfSeveral) : timeouts.connect,
@@ -111,6 +89,7 @@ export class EndpointClient {
       credentialFor: (repository) => credentialFor(this.#withoutPrefix(repository)),
       tokenFetch: withMiddleware(transport, this.#outer, this.#retry),
       checkAddress,
+      isPush,
       now,
       stallTimeout: timeouts.stall,
       onEvent,
@@ -240,8 +219,11 @@ export class EndpointClient {
       const answer = fetch(this.#createRequest(url, request));
       return await (request.isUrgent ? withinTime(answer, URGENT_TIMEOUT) : answer);
     };
-    const response = await send(this.urlOf(request));
-    if (this.#namespace === undefined || !this.#canOmitNamespace || !NAMESPACE_REFUSED.includes(response.status)) {
+    const response = await send(request.url ?? this.urlOf(request));
+    if (
+      request.url !== undefined || this.#namespace === undefined || !this.#canOmitNamespace ||
+      !NAMESPACE_REFUSED.includes(response.status)
+    ) {
       return response;
     }
     const url = this.urlOf(request);
@@ -260,10 +242,18 @@ export class EndpointClient {
     return new Request(url, { method, headers: own, signal: AbortSignal.any(signals), redirect: "manual" });
   }
 
-  #fetchFor(path: string, { isUrgent, hasSlot }: Pick<EndpointRequest, "isUrgent" | "hasSlot">): Fetch {
+  #fetchFor(path: string, request: Partial<EndpointRequest>): Fetch {
+    const { isUrgent, isOnce, hasSlot, body } = request;
     const name = this.#prefix === "" || path === "" ? path : `${this.#prefix}/${path}`;
-    const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent ? [] : [this.#retry])];
-    return withMiddleware(this.#transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
+    const layers = [this.#outer, this.#auth.forRepository(name), ...(isUrgent || isOnce ? [] : [this.#retry])];
+    const transport = body === undefined ? this.#transport : this.#transportOf(body, request);
+    return withMiddleware(transport, ...layers, ...(hasSlot ? [] : [this.#withSlot]));
+  }
+
+  // The body is added last: the other layers may send a request several times, and a body can be sent once.
+  #transportOf(body: NonNullable<EndpointRequest["body"]>, { answerTimeout }: Partial<EndpointRequest>): Fetch {
+    const send = createTransport({ ...this.#wire, connectTimeout: answerTimeout ?? this.#wire.connectTimeout });
+    return withMiddleware(send, this.health.middleware, withBody(body));
   }
 
   readonly #withSlot: Middleware = (next) => async (request) => {
@@ -284,6 +274,14 @@ export class EndpointClient {
 
   #attempt({ action, path }: Pick<EndpointRequest, "action" | "path">): Attempt {
     const { now } = this.context;
-    return { action, host: this.host, hasCredential: this.hasCredential(path), withheld: this.#auth.withheld, now };
+    const isPush = this.#isPush;
+    return {
+      action,
+      host: this.host,
+      hasCredential: this.hasCredential(path),
+      withheld: this.#auth.withheld,
+      isPush,
+      now,
+    };
   }
 }

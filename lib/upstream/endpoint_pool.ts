@@ -70,7 +70,8 @@ export class EndpointPool {
         if (this.#clients.size >= MAX_CLIENTS) this.#clients.delete(this.#clients.keys().next().value!);
         const credentialFor = (path: string) =>
           endpoint.credential ?? this.#options.credentialFor?.({ registryHost, endpoint, path });
-        client = new EndpointClient({ registryHost, endpoint, isOneOfSeveral, credentialFor }, this.context);
+        const { isPush } = this.#options;
+        client = new EndpointClient({ registryHost, endpoint, isOneOfSeveral, credentialFor, isPush }, this.context);
         this.#clients.set(key, client);
       }
       return { client, endpoint };

@@ -15,6 +15,8 @@ export interface Attempt {
   readonly hasCredential: boolean;
   /** The reason why a configured credential was not used. */
   readonly withheld?: string | undefined;
+  /** Whether the action is a push to the host. */
+  readonly isPush?: boolean | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
 }
@@ -23,35 +25,43 @@ const MAX_ERROR_BYTES = 64 * 1024;
 const ERROR_STALL_TIMEOUT = 5000;
 
 /** Converts a `TransportError` into a `RegistryError` `UNAVAILABLE`. Other errors are returned unchanged. */
-export function toUpstreamError(error: unknown, { action, host }: Attempt): unknown {
+export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
   if (!(error instanceof TransportError)) return error;
-  return new RegistryError("UNAVAILABLE", `Cannot ${action} from ${host}: ${error.message}`, { cause: error.cause });
+  return new RegistryError("UNAVAILABLE", `Cannot ${describe(attempt)}: ${error.message}`, { cause: error.cause });
 }
 
 /** Creates the error for a response that is neither a success nor 404. The body is read completely or cancelled. */
 export async function errorOfResponse(response: Response, attempt: Attempt): Promise<RegistryError> {
-  const { action, host } = attempt;
   const { status } = response;
   const said = await readReason(response, attempt.now);
-  const fail = (reason: string) => `Cannot ${action} from ${host}: ${reason}${said === "" ? "" : ` (${said})`}`;
+  const fail = (reason: string) => `Cannot ${describe(attempt)}: ${reason}${said === "" ? "" : ` (${said})`}`;
   if (status === 401 || status === 403) {
     // With 404, a client that uses crpe as a mirror treats the image as missing and tries its next host immediately.
     return new RegistryError("DENIED", fail(whyDenied(status, attempt)), { status: 404 });
   }
   if (status === 407) return new RegistryError("UNAVAILABLE", fail("the proxy requires a login, or refuses it"));
+  const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
+  const retryAfter = wait === undefined || Number.isNaN(wait) ? undefined : Math.ceil(wait / 1000);
   if (status === 429) {
-    const wait = parseRetryAfter(response.headers, () => Date.parse(response.headers.get("date") ?? ""));
-    const advice = wait === undefined || Number.isNaN(wait) ? "" : `; try again in ${Math.ceil(wait / 1000)} s`;
+    const advice = retryAfter === undefined ? "" : `; try again in ${retryAfter} s`;
     return new RegistryError("TOOMANYREQUESTS", fail(`the registry limits how often it can be used${advice}`), {
-      retryAfter: advice === "" ? undefined : Math.ceil(wait! / 1000),
+      retryAfter,
     });
   }
-  if (status >= 500 || status === 408) return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`));
+  if (status >= 500 || status === 408) {
+    return new RegistryError("UNAVAILABLE", fail(`the registry answers ${status}`), { retryAfter });
+  }
   return new RegistryError("BAD_GATEWAY", fail(`the registry answers ${status}`));
 }
 
-function whyDenied(status: number, { hasCredential, withheld }: Attempt): string {
+function describe({ action, host, isPush }: Attempt): string {
+  return `${action} ${isPush ? "to" : "from"} ${host}`;
+}
+
+function whyDenied(status: number, { hasCredential, withheld, isPush }: Attempt): string {
   if (withheld !== undefined) return `the registry denies access, and ${withheld}`;
+  if (isPush && !hasCredential) return "the registry denies the push: it needs a login, such as one of docker login";
+  if (isPush && status === 403) return "the registry denies the push: this login may not push to the repository";
   if (!hasCredential) return "the registry denies access: the image does not exist, or needs a login";
   return status === 401
     ? "the registry refuses the login: the user name or the password (or token) is wrong"

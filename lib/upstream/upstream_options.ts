@@ -42,6 +42,8 @@ export interface UpstreamOptions {
   readonly proxyOf?: (url: URL) => string | undefined;
   /** Maximum number of requests in progress at all endpoints together. Default: 64. */
   readonly maxRequests?: number;
+  /** Whether content is pushed to the endpoints. */
+  readonly isPush?: boolean;
   readonly onEvent?: OnUpstreamEvent;
   /** Aborts all requests. */
   readonly signal?: AbortSignal;

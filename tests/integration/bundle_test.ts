@@ -241,7 +241,7 @@ Deno.test("import - reads standard input, and --json reports in one document", a
     ...fixture.processOptions,
     stdin: await Deno.readFile(`${fixture.folder.path}/a.tgz`),
   });
-  const { verdict, imported, images, blobs } = JSON.parse(stdout);
+  const [{ verdict, imported, images, blobs }] = JSON.parse(stdout);
   assertEquals({ code, verdict, imported }, { code: 0, verdict: "install", imported: true });
   assertEquals(images, [{ reference: SINGLE, digest: single.root.digest, platforms: ["linux/amd64"] }]);
   assertEquals(blobs.written, 4);

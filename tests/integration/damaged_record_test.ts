@@ -52,7 +52,7 @@ Deno.test("[92] with a damaged record, gc, lists, imports and removals of other 
   assertStringIncludes(verified.stdout, RECORD);
   // The images of the damaged package are all there: the import of its bundle writes no blob.
   const repaired = await crpe("import", "line4.tgz", "--force", "--manifests-dir=manifests", "--json");
-  assertEquals([repaired.code, JSON.parse(repaired.stdout).blobs.bytesWritten], [0, 0], repaired.stderr);
+  assertEquals([repaired.code, JSON.parse(repaired.stdout)[0].blobs.bytesWritten], [0, 0], repaired.stderr);
   assertEquals((await crpe("verify")).code, 0);
 });
 

@@ -107,7 +107,7 @@ Deno.test("--images-dir: several platforms, an upgrade, a rollback and a removal
 
   // An upgrade without the flag keeps the archive up to date.
   const upgraded = await fixture.crpe("import", "1.1.0.tgz", "--data=site", "--json");
-  assertEquals(JSON.parse(upgraded.stdout).imageFile, await Deno.realPath(fixture.archive("1.1.0")));
+  assertEquals(JSON.parse(upgraded.stdout)[0].imageFile, await Deno.realPath(fixture.archive("1.1.0")));
   assertEquals(await files(), ["line4-1.1.0.tar"]);
   assertEquals((await fixture.crpe("packages", "rollback", "line4", "--data=site")).code, 0);
   assertEquals(await files(), ["line4-1.0.0.tar"]);

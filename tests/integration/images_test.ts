@@ -1,12 +1,13 @@
+import { formatSize } from "../../lib/bytes/format_size.ts";
 import { ImagePins } from "../../lib/install/image_pins.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { openCacheLimit } from "../../lib/cli/wiring/open_cache_limit.ts";
 import { listTaggedImages } from "../../lib/store/list_images.ts";
-import { blobPath, partialPath } from "../../lib/store/layout.ts";
+import { blobPath, partialPath, tagLinkPath } from "../../lib/store/layout.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
-import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
@@ -28,7 +29,11 @@ const namesIn = async (fixture: Fixture, data = "source") => {
 Deno.test("crpe images rm removes images, frees what no other image has, and names those that fail", async () => {
   await using fixture = await createPackFixture(IMAGES);
   const planned = await fixture.crpe("images", "rm", WEB, "--dry-run", "--data=source");
-  assertEquals([planned.code, planned.stdout], [0, `would remove ${WEB}\n`]);
+  const { images } = JSON.parse((await fixture.crpe("images", "du", "--data=source", "--json")).stdout) as {
+    images: { references: string[]; unique: number }[];
+  };
+  const { unique } = images.find(({ references }) => references.includes(WEB))!;
+  assertEquals([planned.code, planned.stdout], [0, `would remove ${WEB}\nwould free ${formatSize(unique)}\n`]);
   const removed = await fixture.crpe("images", "rm", "missing", WEB, "--data=source", "--json");
   assertEquals(removed.code, 1);
   assertEquals(JSON.parse(removed.stdout).map((it: Record<string, unknown>) => it.removed), [undefined, true]);
@@ -119,6 +124,20 @@ Deno.test("a pinned image is not evicted by the size limit; a damaged record of 
   assertEquals((await fixture.crpe("images", "unpin", JOB, "--data=source")).code, 0);
   await evict(1);
   assertEquals(await namesIn(fixture), []);
+});
+
+Deno.test("crpe images shows when each tag was set, and the size of the store", async () => {
+  await using fixture = await createPackFixture(IMAGES);
+  const root = `${fixture.folder.path}/source`;
+  const date = new Date("2026-01-02T03:04:05Z");
+  await Deno.utime(`${root}/${tagLinkPath("registry.test/team/web", "1")}`, date, date);
+  const { stdout, stderr } = await fixture.crpe("images", "--data=source");
+  assertMatch(stdout, /^IMAGE +DIGEST +PLATFORMS +SIZE +TAGGED \(UTC\) +COMPLETE\n/);
+  assertMatch(stdout, /^registry\.test\/team\/web:1 .* 2026-01-02 03:04 +yes$/m);
+  const { total } = JSON.parse((await fixture.crpe("images", "du", "--data=source", "--json")).stdout);
+  assertEquals(stderr, `crpe: 3 images, ${formatSize(total)} in the store\n`);
+  const images = JSON.parse((await fixture.crpe("images", "--data=source", "--json")).stdout);
+  assertEquals(images.find((it: { reference: string }) => it.reference === WEB).tagged, date.toJSON());
 });
 
 Deno.test("crpe images du shows what images take alone and share", async () => {

@@ -37,7 +37,7 @@ Deno.test("import of a part reports the part and the missing ones, and the last 
     last.stdout,
     /^imported part 3 of 3 of line4@1\.0\.0; parts 1 and 2 are missing\n {2}\d blobs written \(.*\), 0 already in the store\n$/,
   );
-  const again = JSON.parse((await install(parts[2]!, "--json")).stdout);
+  const [again] = JSON.parse((await install(parts[2]!, "--json")).stdout);
   const { number, count, missing } = again.part;
   assertEquals({ imported: again.imported, number, count, missing, written: again.blobs.written }, {
     imported: false,

@@ -87,41 +87,44 @@ Deno.test("importing an installed bundle again repairs a blob, a tag or the mani
     assertEquals(await install(), "line4@1.0.0 is installed already; nothing to do\n");
   }
   await Deno.remove(`${folder.path}/${losses[0]}`);
-  const repaired = JSON.parse(await install("--json"));
+  const [repaired] = JSON.parse(await install("--json"));
   assertEquals({ verdict: repaired.verdict, isRepaired: repaired.repaired, written: repaired.blobs.written }, {
     verdict: "same",
     isRepaired: true,
     written: 1,
   });
-  assertEquals(JSON.parse(await install("--json")).repaired, false);
+  assertEquals(JSON.parse(await install("--json"))[0].repaired, false);
   assertEquals(await Deno.readTextFile(`${folder.path}/site/kubepkg/line4/current.json`), record);
   assertEquals(await folder.listFiles("site/kubepkg/line4/history"), []);
 });
 
-Deno.test("import --json of several files reports the completed ones when one of them fails", async () => {
+Deno.test("import goes on after a file that fails: each is named, --json is always an array, the status is the worst", async () => {
   await using fixture = await createReleases();
   await fixture.folder.write("bad.json", "{}");
   const run = async (...args: string[]) => {
     const { code, stdout, stderr } = await fixture.crpe("import", ...args, "--data=site", "--json");
-    return { code, stderr, document: stdout === "" ? undefined : JSON.parse(stdout) };
+    return { code, stderr, document: JSON.parse(stdout) };
   };
   const failed = await run("1.tgz", "bad.json", "2.tgz");
   const reason = "Cannot read bad.json: it is not a bundle (neither gzip, zstd nor tar)";
-  assertEquals({ code: failed.code, stderr: failed.stderr }, { code: 4, stderr: `crpe: ${reason}\n` });
-  assertEquals(failed.document.length, 2);
-  assertEquals(failed.document[0].file, "1.tgz");
-  assertEquals(failed.document[0].imported, true);
-  assertEquals(failed.document[1], { file: "bad.json", error: reason });
+  assertEquals({ code: failed.code, stderr: failed.stderr }, {
+    code: 4,
+    stderr: `crpe: ${reason}\ncrpe: 1 of 3 failed: bad.json\n`,
+  });
+  const [first, second, third] = failed.document;
+  assertEquals([first.file, first.imported, third.file, third.imported], ["1.tgz", true, "2.tgz", true]);
+  assertEquals(second, { item: "bad.json", error: reason });
 
   const refused = await run("2.tgz", "1.tgz");
   assertEquals(refused.code, 3);
-  assertEquals(refused.document[0].verdict, "upgrade");
-  assertEquals(refused.document[1].file, "1.tgz");
-  const absent = await run("nowhere.tgz", "1.tgz");
-  assertEquals(absent.code, 1);
-  assertEquals(absent.document.length, 1);
-  assertEquals((await run("bad.json")).document, undefined);
-  assertEquals((await run("2.tgz")).document.verdict, "same");
+  assertEquals(refused.document[0].verdict, "same");
+  assertEquals(refused.document[1].item, "1.tgz");
+  assertEquals(refused.document.length, 2);
+  const worst = await run("nowhere.tgz", "bad.json", "1.tgz");
+  assertEquals(worst.code, 4);
+  assertStringIncludes(worst.stderr, "crpe: 3 of 3 failed: nowhere.tgz, bad.json, 1.tgz\n");
+  assertEquals((await run("bad.json")).document, [{ item: "bad.json", error: reason }]);
+  assertEquals((await run("2.tgz")).document.map((it: Record<string, unknown>) => it.verdict), ["same"]);
 });
 
 Deno.test("[25] import writes a small blob anew whose partial file a power loss corrupted", async () => {

@@ -1,39 +1,46 @@
+import { COMMANDS } from "../../lib/cli/commands.ts";
 import { assertEquals } from "../support/assert.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { spawnCrpe } from "../support/crpe_process.ts";
+import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
-Deno.test("a pull that is interrupted with ctrl-C says in one line what stays and how to resume", async () => {
+const lineOf = (command: string) =>
+  `crpe: interrupted; ${COMMANDS.find(({ name }) => name === command)?.interrupted}\n`;
+
+Deno.test("a pull, and a list of tags, that are interrupted with ctrl-C say in one line what stays", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   upstream.addImage("team/app", "1", [new Uint8Array(1000)]);
   const silence = Promise.withResolvers<void>();
   upstream.fail({ hold: silence.promise });
-  await using crpe = spawnCrpe([
-    ...["pull", "registry.test/team/app:1", `--data=${folder.path}/data`],
-    `--upstream=registry.test=${upstream.url}`,
-  ], { env: { HOME: folder.path } });
-  while (upstream.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
-  crpe.kill("SIGINT");
-  const { code, stderr } = await crpe.finished;
+  for (const args of [["pull", "registry.test/team/app:1"], ["tags", "registry.test/team/app"]]) {
+    upstream.requests.length = 0;
+    const flags = [`--data=${folder.path}/data`, `--upstream=registry.test=${upstream.url}`];
+    await using crpe = spawnCrpe([...args, ...flags], { env: { HOME: folder.path } });
+    while (upstream.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    crpe.kill("SIGINT");
+    const { code, stderr } = await crpe.finished;
+    assertEquals([code, stderr], [130, lineOf(args[0]!)]);
+  }
   silence.resolve();
-  assertEquals([code, stderr], [
-    130,
-    "crpe: interrupted; what was received is kept; run the same command again to resume\n",
-  ]);
 });
 
-Deno.test("a load that is interrupted with ctrl-C says in one line what stays and how to resume", async () => {
-  await using folder = await TestFolder.create();
-  const pipe = `${folder.path}/images.tar`;
-  assertEquals((await new Deno.Command("mkfifo", { args: [pipe] }).output()).code, 0);
-  await using crpe = spawnCrpe(["load", pipe, `--data=${folder.path}/data`], { env: { HOME: folder.path } });
-  // Opens when crpe has opened its end.
-  using _writer = await Deno.open(pipe, { write: true });
-  crpe.kill("SIGINT");
-  const { code, stderr } = await crpe.finished;
-  assertEquals([code, stderr], [
-    130,
-    "crpe: interrupted; content that was stored is kept; run the same command again to load the rest\n",
-  ]);
-});
+peerTest(
+  "a command that is interrupted with ctrl-C while it reads a file says in one line what stays",
+  ["mkfifo"],
+  async () => {
+    await using folder = await TestFolder.create();
+    const pipe = `${folder.path}/images.tar`;
+    assertEquals((await new Deno.Command("mkfifo", { args: [pipe] }).output()).code, 0);
+    for (const command of ["load", "import", "inspect", "verify", "manifests"]) {
+      const data = command === "inspect" ? [] : [`--data=${folder.path}/data`];
+      await using crpe = spawnCrpe([command, pipe, ...data], { env: { HOME: folder.path } });
+      // Opens when crpe has opened its end.
+      using _writer = await Deno.open(pipe, { write: true });
+      crpe.kill("SIGINT");
+      const { code, stderr } = await crpe.finished;
+      assertEquals([code, stderr], [130, lineOf(command)], command);
+    }
+  },
+);

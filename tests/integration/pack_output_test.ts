@@ -114,7 +114,7 @@ Deno.test("pack --split refuses a size that is too small, and names the smallest
     await fixture.crpe("pack", "large.json", "--data=source", "--offline", ...flags);
   const { code, stderr } = await pack("--split=2000B", "-o", "out.tgz");
   assertEquals(code, 2);
-  const smallest = /Cannot split into parts of 2000 bytes: the smallest size that works here is (\S+)/.exec(stderr)
+  const smallest = /Cannot split into parts of 2\.0 KiB: the smallest size that works here is (\S+)/.exec(stderr)
     ?.[1];
   assertEquals((await fixture.folder.listFiles()).filter((name) => name.includes("out.")), []);
   const works = await pack(`--split=${smallest}`, "-o", "out.tgz");
@@ -163,7 +163,10 @@ Deno.test("pack keeps its partial file when it is interrupted, and refuses a sec
       pack.kill(signal);
       const { code, stderr } = await pack.finished;
       assertEquals(code, status);
-      assertEquals(stderr, "crpe: the data packed so far is kept; run the same command again to resume\n");
+      assertEquals(
+        stderr,
+        "crpe: interrupted; what was downloaded, or written to a file, is kept; run the same command again to resume\n",
+      );
       assertEquals(await remains(), [".out.tgz.partial"]);
     }
     const killed = await begin();

@@ -51,7 +51,7 @@ for (const victim of ["push", "agent"] as const) {
     await using proxy = startCountingProxy(agent.url);
     const { code, stdout, stderr } = await fixture.push(file, proxy.url, "--json").finished;
     assertEquals(code, 0, stderr);
-    const result = JSON.parse(stdout);
+    const [result] = JSON.parse(stdout);
     assertEquals(result.verdict, "install");
     assertEquals(result.imported, true);
     assertLess(result.sent.bytes, LAYER_BYTES / 2 + IN_FLIGHT_BYTES);
@@ -86,7 +86,7 @@ Deno.test("concurrent pushes lead to one install, and an upgrade sends only new 
   await using agent = await fixture.startAgent();
   const results = await Promise.all([1, 2, 3].map(() => fixture.push(file, agent.url, "--json").finished));
   assertEquals(results.map(({ code }) => code), [0, 0, 0], results.map(({ stderr }) => stderr).join());
-  const documents = results.map(({ stdout }) => JSON.parse(stdout));
+  const documents = results.map(({ stdout }) => JSON.parse(stdout)[0]);
   assertEquals(documents.filter(({ imported }) => imported).length, 1);
   assertEquals(documents.reduce((sum, { sent }) => sum + sent.blobs, 0), 4);
   await checkInstalled(fixture, "1.0.0");
@@ -191,7 +191,7 @@ Deno.test("push accepts the parts of a package in any order, and the last one in
   assertEquals(await pushPart(2), `part 3 of 3 of line4@1.0.0 is at ${agent.url}; missing: 1, 2\n`);
   assertEquals(await pushPart(0), `part 1 of 3 of line4@1.0.0 is at ${agent.url}; missing: 2\n`);
   assertEquals(await new PackageRecords(`${fixture.folder.path}/site`).list(), []);
-  const last = JSON.parse(await pushPart(1, "--json"));
+  const [last] = JSON.parse(await pushPart(1, "--json"));
   assertEquals(last.imported, true);
   assertEquals(last.part.missing, []);
   await checkInstalled(fixture, "1.0.0");

@@ -6,8 +6,12 @@ export interface Login {
   readonly password: string;
 }
 
-/** Requires tokens for a registry, and issues them for a login at `/token` (distribution's "Token Authentication"). */
-export function withBearerAuth(handler: Handler, { username, password }: Login): Handler {
+/**
+ * Requires tokens for a registry, and issues them for a login at `/token` (distribution's "Token Authentication").
+ *
+ * @param actions what a token must allow. The challenge asks for `pull` only, as that of a GET
+ */
+export function withBearerAuth(handler: Handler, { username, password }: Login, actions = "pull"): Handler {
   const tokens = new Set<string>();
   return (request) => {
     const url = new URL(request.url);
@@ -18,10 +22,10 @@ export function withBearerAuth(handler: Handler, { username, password }: Login):
       return Response.json({ token, expires_in: 300 });
     }
     const repository = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(url.pathname)?.[1];
-    const scope = `repository:${repository}:pull`;
+    const scope = `repository:${repository}:`;
     const token = /^Bearer (.+)$/.exec(request.headers.get("authorization") ?? "")?.[1];
-    if (tokens.has(`${token} ${scope}`)) return handler(request);
-    const challenge = `Bearer realm="${url.origin}/token",service="demo"${repository ? `,scope="${scope}"` : ""}`;
+    if (tokens.has(`${token} ${scope}${actions}`)) return handler(request);
+    const challenge = `Bearer realm="${url.origin}/token",service="demo"${repository ? `,scope="${scope}pull"` : ""}`;
     return refuse({ "www-authenticate": challenge });
   };
 }

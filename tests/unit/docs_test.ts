@@ -27,18 +27,20 @@ const REFERENCE = [README, ...DOCS.filter((path) => path !== "docs/cli.md").map(
 
 // Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, cosign, and the scripts.
 const FOREIGN_FLAGS = [
+  "all",
   "all-platforms",
   "cascade",
   "check",
   "data-binary",
+  "dir",
   "disable",
   "filter",
   "ignore-missing",
   "import-map",
   "insecure-ignore-tlog",
   "insecure-registry",
-  "key",
   "no-lock",
+  "now",
   "registry-mirror",
   "server-side",
   "signature",

@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "upstream/transport": ["oci", "content", "http", "bytes"],
   "upstream/trust": ["upstream/transport", "oci", "content", "http", "bytes"],
   upstream: ["upstream/transport", "upstream/trust", "oci", "content", "http", "bytes"],
+  "upstream/push": ["upstream", "upstream/transport", "upstream/trust", "oci", "content", "http", "bytes"],
   registry: ["oci", "content", "http", "bytes"],
   server: ["oci", "registry", "bytes", "bcryptjs", "node:crypto"],
   bundle: ["oci", "content", "kubepkg", "archive", "files", "bytes", "node:crypto", "node:zlib"],

@@ -41,8 +41,8 @@ export interface Command {
   readonly flags: readonly Flag[];
   /** Subcommands, written in place of an operand: `crpe packages history`. */
   readonly subcommands?: readonly Command[];
-  /** What stays after ctrl-C, and how to continue. Absent for commands that handle it themselves, or end at once. */
-  readonly interrupted?: string;
+  /** What stays after ctrl-C, and how to continue, in one line. `undefined` for servers, which end their work first. */
+  readonly interrupted: string | undefined;
   /** Whether the command may run kubectl; by default not, and it gives up the right to. */
   readonly usesKubectl?: (invocation: Invocation) => boolean;
   /** Runs the command; loads the modules that only it needs. @returns the exit status */

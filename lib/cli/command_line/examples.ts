@@ -13,6 +13,11 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   pull: [
     ["crpe pull nginx:1.27", "pull an image for all its platforms"],
     ["crpe pull quay.io/prometheus/node-exporter:v1.8.2 --platform=linux/arm64", "pull it for one platform"],
+    ["crpe pull nginx --tags='1.27.*'", "pull all tags that match"],
+  ],
+  tags: [
+    ["crpe tags nginx", "ask the registry"],
+    ["crpe tags nginx --offline", "list the tags in the store"],
   ],
   pack: [
     ["crpe pack line4.json --platform=linux/arm64", "pack a release into line4@1.0.0.tgz"],
@@ -58,14 +63,26 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   "packages status": [["crpe packages status line4 --wait=2m", "wait until the cluster has applied it"]],
   "packages rollback": [["crpe packages rollback line4 --to=1.0.0", "install an earlier version again"]],
   "packages remove": [["crpe packages remove line4 --dry-run", "list what would be deleted and kept"]],
+  manifests: [
+    ["crpe manifests line4@1.0.0.tgz | kubectl apply -f -", "apply the objects of a bundle by hand"],
+    ["crpe manifests line4 --helm=chart/", "write a Helm chart of an installed package"],
+  ],
   nodes: [
     ["crpe nodes", "ask the local network"],
     ["crpe nodes 192.168.1.20:36060", "ask one agent"],
   ],
   version: [["crpe version --json", "print version, commit and runtime as JSON"]],
+  upgrade: [
+    ["crpe upgrade --from=/media/usb/crpe-1.1.0 --dry-run", "show what an upgrade from a folder would do"],
+    ["crpe upgrade --from=https://files.lan/crpe/1.1.0 --key=crpe.pub", "upgrade from a web server"],
+  ],
   "mirror-config": [
     ["crpe mirror-config k3s --to=http://192.168.1.20:6060 --write", "let a k3s node pull from crpe"],
     ["crpe mirror-config docker", "print the configuration, change nothing"],
+  ],
+  copy: [
+    ["crpe copy line4@1.0.0.tgz --to registry.lan:5000/mirror --manifests line4.yaml", "push a bundle's images"],
+    ["crpe copy nginx:1.27 --to registry.lan:5000 --dry-run", "show what would be sent"],
   ],
   doctor: [
     ["crpe doctor", "check this machine"],

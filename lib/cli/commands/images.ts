@@ -3,11 +3,12 @@ import { splitDigest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
+import { listBlobSizes } from "../../store/store_scan.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
@@ -27,16 +28,29 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     io.out(formatJson(images));
     return 0;
   }
-  const rows = images.map(({ reference, digest, platforms, size, isComplete, isPinned }) => [
+  const rows = images.map(({ reference, digest, platforms, size, tagged, isComplete, isPinned }) => [
     reference,
     splitDigest(digest).hex.slice(0, 12),
     platforms.join(",") || "-",
     formatSize(size),
+    formatDate(tagged),
     isComplete ? "yes" : "no",
     ...(pins.size === 0 ? [] : [isPinned ? "yes" : "-"]),
   ]);
-  const headings = ["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "COMPLETE", ...(pins.size === 0 ? [] : ["PINNED"])];
+  const headings = [
+    "IMAGE",
+    "DIGEST",
+    "PLATFORMS",
+    "SIZE",
+    "TAGGED (UTC)",
+    "COMPLETE",
+    ...(pins.size === 0 ? [] : ["PINNED"]),
+  ];
   io.out(formatTable(headings, rows));
+  if (!invocation.isSet("quiet")) {
+    const total = [...(await listBlobSizes(data)).values()].reduce((sum, size) => sum + size, 0);
+    io.err(`crpe: ${formatCount(images.length, "image")}, ${formatSize(total)} in the store\n`);
+  }
   return 0;
 }
 
@@ -49,7 +63,7 @@ async function printPartial(data: string, asJson: boolean, io: Io): Promise<numb
   const rows = partial.map(({ digest, size, written, isInUse }) => [
     digest,
     formatSize(size),
-    written.toISOString().slice(0, 16).replace("T", " "),
+    formatDate(written),
     isInUse ? "yes" : "no",
   ]);
   io.out(formatTable(["BLOB", "RECEIVED", "LAST WRITTEN (UTC)", "IN USE"], rows));

@@ -4,12 +4,12 @@ import { repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe images pin` */
 export async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
@@ -49,10 +49,10 @@ async function changePins(
   using _lock = await new PackageRecords(data).lock();
   const record = new ImagePins(data);
   const pins = new Set(await record.list());
-  const run = async (name: string) => {
+  const run = async (name: string, report: ReportResult) => {
     const reference = await change(pins, name);
     if (!asJson) io.out(`${pins.has(reference) ? "pinned" : "unpinned"} ${reference}\n`);
-    return [{ reference, pinned: pins.has(reference) }];
+    report({ reference, pinned: pins.has(reference) });
   };
   const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
   await record.write(pins);

@@ -1,3 +1,4 @@
+import { measureFreed } from "../../cache/image_usage.ts";
 import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { RefusedError } from "../../oci/error.ts";
@@ -7,13 +8,13 @@ import { forgetImages } from "../../store/forget_images.ts";
 import { collectGarbage } from "../../store/gc.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe images rm` */
 export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
@@ -21,15 +22,19 @@ export async function runRemoveImages(invocation: Invocation, io: Io): Promise<n
   await warnOfData(data, io);
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
   invocation.arguments.forEach(readReference);
-  let removed = 0;
-  const run = async (name: string) => {
+  const removed: string[] = [];
+  const run = async (name: string, report: ReportResult) => {
     const reference = await removeOne(name, data, dryRun);
-    removed++;
+    removed.push(reference);
     if (!asJson) io.out(`${dryRun ? "would remove" : "removed"} ${reference}\n`);
-    return [{ reference, removed: !dryRun }];
+    report({ reference, removed: !dryRun });
   };
   const status = await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
-  if (dryRun || removed === 0) return status;
+  if (removed.length === 0) return status;
+  if (dryRun) {
+    if (!asJson) io.out(`would free ${formatSize(await measureFreed(data, removed))}\n`);
+    return status;
+  }
   try {
     const { bytes } = await collectGarbage(data, { readKeep: () => collectKeptDigests(data) });
     if (!asJson) io.out(`${formatSize(bytes)} freed\n`);

@@ -12,12 +12,12 @@ import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
-import { createWarning, describeError, exitStatusOf } from "../console/describe_error.ts";
+import { createWarning, describeError, exitStatusOf, printError } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { formatJson } from "../console/table.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
@@ -47,9 +47,6 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
-  const summaries: unknown[] = [];
-  let isList = files.length > 1;
-  const printJson = () => io.out(formatJson(isList ? summaries : summaries[0]));
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
     // A record that is not valid is the next hand-over's to report.
@@ -60,7 +57,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       `the cluster still runs ${formatRelease(before.kubepkg)}: this import was not handed over; use ${flag} to do it`,
     );
   };
-  const importOne = async (where: string) => {
+  const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "import", {
       quiet: invocation.isSet("quiet"),
       item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
@@ -84,7 +81,6 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
       const isStale = outcomes.some(({ error }) => error instanceof StalePartialError);
       return isStale && !(source instanceof ReadableStream) ? await install(await openBundle(where, io)) : outcomes;
     }).finally(() => progress.finish());
-    isList ||= outcomes.length > 1;
     for (const { result } of outcomes) {
       if (result === undefined) continue;
       if (handover === undefined && result.isImported) await warnOfStaleHandover(result.plan);
@@ -98,7 +94,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     }
     // The error of a file's only package is reported below, as that of a file that cannot be read.
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
-    summaries.push(...reported.map((outcome) => summarizeOutcome(where, outcome, isDryRun)));
+    for (const outcome of reported) report(summarizeOutcome(where, outcome, isDryRun));
     if (!asJson) {
       for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
     }
@@ -106,20 +102,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     const errors = outcomes.map(({ result, error }) => result === undefined ? error : result.plan.refusal);
     throwWorst(errors.filter((error) => error !== undefined), io);
   };
-  for (const where of files) {
-    const before = summaries.length;
-    try {
-      await importOne(where);
-    } catch (error) {
-      // Earlier files stay imported, and are reported.
-      const isReported = summaries.length > before;
-      if (!isReported) summaries.push({ file: where, error: describeError(error) });
-      if (asJson && (isList || isReported)) printJson();
-      throw error;
-    }
-  }
-  if (asJson) printJson();
-  return 0;
+  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
 
 // Another machine of the site may have the platform: this is no error.
@@ -137,7 +120,7 @@ function throwWorst(errors: readonly unknown[], io: Io): void {
   if (errors.length === 0) return;
   const worst = Math.max(...errors.map(exitStatusOf));
   const thrown = errors.findLastIndex((error) => exitStatusOf(error) === worst);
-  for (const [i, error] of errors.entries()) if (i !== thrown) io.err(`crpe: ${describeError(error)}\n`);
+  for (const [i, error] of errors.entries()) if (i !== thrown) printError(error, io, false);
   throw errors[thrown];
 }
 

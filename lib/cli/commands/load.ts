@@ -7,16 +7,16 @@ import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
@@ -33,7 +33,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   await sweepStale(data);
   // A load is also a way to replace corrupt content, so what the store has is hashed.
   const store = new DiskStore(data, { warn: createWarning(io), isHashing: true });
-  const run = async (where: string) => {
+  const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "load", { quiet: invocation.isSet("quiet") });
     const options = {
       what: nameOfBundle(where),
@@ -47,7 +47,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
         io.out(`${withDigest(reference, digest)}  ${formatSize(size)}\n`);
       }
     }
-    return loaded;
+    loaded.forEach(report);
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }

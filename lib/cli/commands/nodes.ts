@@ -25,7 +25,7 @@ export async function runNodes(invocation: Invocation, io: Io): Promise<number> 
   const silent = named.filter((address) => !nodes.some((node) => node.address === address));
   for (const address of silent) io.err(`crpe: no agent at ${address}\n`);
   if (named.length === 0 && nodes.length === 0) {
-    io.err(`crpe: no agents found at ${addresses.length} addresses\n`);
+    io.err(`crpe: no agents found at ${addresses.length} ${addresses.length === 1 ? "address" : "addresses"}\n`);
   }
   return silent.length > 0 ? 1 : 0;
 }

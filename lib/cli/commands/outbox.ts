@@ -4,7 +4,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
@@ -33,11 +33,11 @@ export async function runOutboxPath(invocation: Invocation, io: Io): Promise<num
 export async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promise<number> {
   const outbox = await openOutbox(invocation, io);
   const asJson = invocation.isSet("json");
-  const run = async (selector: string) => {
+  const run = async (selector: string, report: ReportResult) => {
     const bundle = await outbox.find(selector);
     await outbox.remove(bundle.digest);
     if (!asJson) io.out(`removed ${namesOf(bundle)}, ${bundle.digest}: ${formatSize(bundle.size)} freed\n`);
-    return [describe(bundle)];
+    report(describe(bundle));
   };
   return await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }

@@ -17,7 +17,6 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
-import { Interruption } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress } from "../console/progress.ts";
 import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
@@ -120,13 +119,13 @@ async function writePack(
   io: Io,
 ): Promise<Packed> {
   const progress = createProgress(io, "pack", { quiet: isQuiet, item: path === "-" ? undefined : baseName(path) });
-  using interruption = new Interruption(() => progress.finish());
   try {
     return await write(pack, { path, maxBytes, outbox }, {
       hashOutput: asJson || outbox !== undefined,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
-      onBegin: once(() => interruption.watch(() => reportKept(io))),
-      onKept: (bytes) => reportKept(io, bytes),
+      onKept: (bytes) => {
+        io.err(`crpe: the data packed so far (${formatSize(bytes)}) is kept; run the same command again to resume\n`);
+      },
     });
   } catch (error) {
     if (error instanceof SplitTooSmallError) throw new UsageError(error.message, { cause: error });
@@ -183,17 +182,4 @@ function report(
   if (hasLeftOut) {
     io.out(`left out, already at the site: ${formatCount(blobs.omitted, "blob")}, ${formatSize(blobs.omittedSize)}\n`);
   }
-}
-
-function reportKept(io: Io, bytes?: number): void {
-  const amount = bytes === undefined ? "" : ` (${formatSize(bytes)})`;
-  io.err(`crpe: the data packed so far${amount} is kept; run the same command again to resume\n`);
-}
-
-function once(action: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (!isDone) action();
-    isDone = true;
-  };
 }

@@ -16,6 +16,7 @@ import { didYouMean } from "../command_line/parse_command_line.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
+import { formatDate } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
@@ -75,21 +76,24 @@ export async function runPackageHistory(invocation: Invocation, io: Io): Promise
   const records = new PackageRecords(data);
   const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   const installed = (await records.read(id))!;
-  const { packages, problems } = await records.scanHistory(id);
+  const { packages, problems, dates } = await records.scanHistory(id);
+  const installedAt = await records.readDate(id);
   const warn = createWarning(io);
   for (const { error } of problems) warn(error.message);
   const versions = listVersions(installed, packages.filter((kubepkg) => isSamePackage(packageIdOf(kubepkg), id)));
+  const dateOf = (kubepkg: KubePkg) => kubepkg === installed ? installedAt : dates.get(kubepkg);
   if (invocation.isSet("json")) {
-    io.out(formatJson(versions.map((kubepkg) => ({ installed: kubepkg === installed, kubepkg }))));
+    io.out(formatJson(versions.map((it) => ({ installed: it === installed, date: dateOf(it), kubepkg: it }))));
     return 0;
   }
   const rows = versions.map((kubepkg: KubePkg) => [
     kubepkg.spec.version,
-    kubepkg === installed ? "yes" : "",
+    formatDate(dateOf(kubepkg)),
+    kubepkg === installed ? "yes" : "-",
     String(Object.keys(kubepkg.spec.images).length),
     String(Object.keys(kubepkg.spec.manifests).length),
   ]);
-  io.out(formatTable(["VERSION", "INSTALLED", "IMAGES", "MANIFESTS"], rows));
+  io.out(formatTable(["VERSION", "DATE (UTC)", "INSTALLED", "IMAGES", "MANIFESTS"], rows));
   return 0;
 }
 

@@ -17,7 +17,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 
 /** `crpe packages --pending` */
@@ -45,9 +45,9 @@ export async function runPendingPackages(data: string, invocation: Invocation, i
     kubepkg.metadata.namespace,
     formatReceived(progress),
     part === undefined ? "a push" : `${part.received.length} of ${part.count} parts`,
-    `${since.slice(0, 16).replace("T", " ")} UTC`,
+    formatDate(new Date(since)),
   ]);
-  io.out(formatTable(["PACKAGE", "VERSION", "NAMESPACE", "RECEIVED", "FROM", "LAST ACTIVITY"], rows));
+  io.out(formatTable(["PACKAGE", "VERSION", "NAMESPACE", "RECEIVED", "FROM", "LAST ACTIVITY (UTC)"], rows));
   return 0;
 }
 

@@ -2,7 +2,7 @@ import type { HandoverResult } from "../../install/handover/handover.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
 import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
-import { forgetImages } from "../../store/forget_images.ts";
+import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -74,7 +74,9 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
         shared: openSharedHandover(place, invocation, { io, warn }),
       });
     },
-    forgetImages: (images, keep) => forgetImages(data, images, keep),
+    forgetImages: async (images, keep) => {
+      return dryRun ? listForgotten(data, images) : await forgetImages(data, images, keep);
+    },
   });
   const note = result.handedOver?.note;
   if (note !== undefined) createWarning(io)(note);

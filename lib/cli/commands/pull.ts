@@ -7,21 +7,24 @@ import type { PullThrough } from "../../cache/pull_through.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
 import { NoSpaceError } from "../../oci/error.ts";
-import { formatReference, parseReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { countMissingBytes } from "../../store/missing_bytes.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readReference, readRepository } from "../command_line/read_reference.ts";
+import { readSettings, type Settings } from "../command_line/settings.ts";
+import { parseTagGlob } from "../command_line/tag_glob.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, formatItem, type Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
-import { runSeveral } from "../console/several.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { printWarnings } from "../console/warning_text.ts";
+import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
+import { listTags } from "../wiring/list_tags.ts";
 import { openStore } from "../wiring/open_store.ts";
 
 const BLOBS_AT_A_TIME = 3;
@@ -29,7 +32,7 @@ const BLOBS_AT_A_TIME = 3;
 /** `crpe pull` */
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
-  const names = await listNames(invocation, io);
+  const { names, isPartial } = await listNames(invocation, settings, io);
   names.forEach(readReference);
   await warnOfData(settings.data, io, { isReading: false });
   reportWriter(settings.data, io);
@@ -42,7 +45,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const resolver = new ImageResolver(source, choice, "pull");
   const asJson = invocation.isSet("json");
   let number = 0;
-  const run = async (name: string) => {
+  const run = async (name: string, report: ReportResult) => {
     const image = await resolver.resolve(toPackageImage(readReference(name)));
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
     await checkRoom(settings.data, image);
@@ -69,29 +72,55 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
         `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
       );
     }
-    return [summary];
+    report(summary);
   };
-  return await runSeveral(names, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  const status = await runSeveral(names, io, { run, asJson, isDebug: invocation.isSet("debug") });
+  return isPartial ? Math.max(status, 1) : status;
 }
 
-async function listNames(invocation: Invocation, io: Io): Promise<string[]> {
+/** The images to pull; some may be missing where a registry did not list all its tags. */
+interface Wanted {
+  readonly names: readonly string[];
+  readonly isPartial?: boolean;
+}
+
+async function listNames(invocation: Invocation, settings: Settings, io: Io): Promise<Wanted> {
   const file = invocation.flag("file");
+  const glob = invocation.flag("tags");
+  if (glob !== undefined) return await listMatching(glob, invocation, { settings, io });
   if (file === undefined && invocation.arguments.length === 0) {
     throw new UsageError("Cannot pull nothing: name an image, or a list of images with --file FILE");
   }
-  if (file === undefined) return [...invocation.arguments];
+  if (file === undefined) return { names: invocation.arguments };
   const what = nameOfBundle(file);
   const list = await readBounded(await openFile(file, io), what, MAX_IMAGE_LIST_BYTES);
-  return [...invocation.arguments, ...parseImageList(list, what)];
+  return { names: [...invocation.arguments, ...parseImageList(list, what)] };
 }
 
-/** Parses an image of the command line. @throws {UsageError} when it is not valid */
-export function readReference(text: string): Reference {
-  try {
-    return parseReference(text);
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
+async function listMatching(
+  glob: string,
+  invocation: Invocation,
+  { settings, io }: { readonly settings: Settings; readonly io: Io },
+): Promise<Wanted> {
+  const [named, ...others] = invocation.arguments;
+  if (invocation.flag("file") !== undefined) {
+    throw new UsageError("Cannot use --tags with --file: the images of a list are named whole");
   }
+  if (named === undefined || others.length > 0) {
+    throw new UsageError(
+      `Cannot use --tags with ${formatCount(invocation.arguments.length, "operand")}: name one repository`,
+    );
+  }
+  const [repository, isWanted] = [readRepository(named), parseTagGlob(glob)];
+  const list = await listTags(repository, settings, io);
+  const tags = list.tags.filter(isWanted);
+  const count = `${formatCount(tags.length, "tag")} of ${list.repository} (${list.tags.length} in all)`;
+  if (tags.length === 0) {
+    throw new Error(`Cannot pull ${glob}: it matches ${count}; crpe tags ${list.repository} lists them`);
+  }
+  if (!invocation.isSet("quiet")) io.err(`crpe: pulling ${count}: ${limitLines(tags).join(", ")}\n`);
+  const { host, path } = repository;
+  return { names: tags.map((tag) => formatReference({ host, path, tag })), isPartial: list.isPartial };
 }
 
 // As in a package, an image with a tag and a digest is named by its tag; one with a digest only, by its digest.

@@ -9,12 +9,12 @@ import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { createWarning, describeError } from "../console/describe_error.ts";
+import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { formatJson } from "../console/table.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
@@ -51,8 +51,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   });
   const dryRun = invocation.isSet("dry-run");
   const asJson = invocation.isSet("json");
-  const summaries: unknown[] = [];
-  const pushOne = async (file: string) => {
+  const run = async (file: string, report: ReportResult) => {
     const progress = createProgress(io, "push", {
       quiet: invocation.isSet("quiet"),
       item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
@@ -67,24 +66,14 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       onRetry: (reason, delay) => warn(`${url}: ${reason}; retrying in ${Math.ceil(delay / 1000)} s`),
       sleep: sleepByTimer,
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
+    }).catch((error) => {
+      throw error instanceof AgentError ? describeAgentError(error, file, url) : error;
     }).finally(() => progress.finish());
     warnOfSameName(result.document, warn);
-    summaries.push({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
+    report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
     if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
   };
-  for (const file of files) {
-    try {
-      await pushOne(file);
-    } catch (cause) {
-      const error = cause instanceof AgentError ? describeAgentError(cause, file, url) : cause;
-      // Earlier files are installed, and are reported.
-      summaries.push({ file, to: url, error: describeError(error) });
-      if (asJson && files.length > 1) io.out(formatJson(summaries));
-      throw error;
-    }
-  }
-  if (asJson) io.out(formatJson(files.length === 1 ? summaries[0] : summaries));
-  return 0;
+  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
 
 async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {

@@ -8,15 +8,16 @@ import { formatReference } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
+import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { readReference } from "./pull.ts";
 
 /** `crpe save` */
 export async function runSave(invocation: Invocation, io: Io): Promise<number> {
@@ -24,15 +25,21 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
   if (path === undefined) {
     throw new UsageError("Cannot save without -o FILE: name the archive, or - for standard output");
   }
-  const references = invocation.arguments.map(readReference);
+  invocation.arguments.forEach(readReference);
   const { data, platforms } = await readSettings(invocation, io);
   await warnOfData(data, io);
   using _lease = await takeWriteLease(data);
   const store = new DiskStore(data, { warn: createWarning(io) });
   const graphs = new Map<string, ImageGraph>();
-  for (const wanted of references) {
-    const graph = await readHeldImage(named(wanted), store, "save");
+  const run = async (name: string) => {
+    const graph = await readHeldImage(named(readReference(name)), store, "save");
     graphs.set(formatReference(graph.reference), graph);
+  };
+  const status = await runSeveral(invocation.arguments, io, { run, asJson: false, isDebug: invocation.isSet("debug") });
+  if (status !== 0) {
+    // An archive without them would be noticed where it is loaded.
+    if (invocation.arguments.length > 1) io.err(`crpe: ${path} was not written, because it would lack them\n`);
+    return status;
   }
   const archive = planImageArchive([...graphs.values()], store, platforms ?? "all");
   const [skipped] = archive.skipped;

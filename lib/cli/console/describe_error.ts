@@ -63,6 +63,17 @@ export function createWarning(io: Io): (message: string) => void {
   return (message) => io.err(`crpe: ${paint("warning:", "yellow", io)} ${toOneLine(message)}\n`);
 }
 
+/** Prints an error to standard error. @param isDebug whether its stack trace is printed too */
+export function printError(error: unknown, io: Io, isDebug: boolean): void {
+  io.err(`${paint("crpe:", "red", io)} ${describeError(error)}\n`);
+  if (isDebug && error instanceof Error) io.err(`${formatStack(error)}\n`);
+}
+
+function formatStack(error: Error): string {
+  const cause = error.cause instanceof Error ? `\nCaused by: ${formatStack(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}
+
 const COLORS = { red: 31, yellow: 33 } as const;
 
 /** Colours a word where the terminal shows colours. The word has to say the same without them. */

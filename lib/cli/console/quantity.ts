@@ -1,5 +1,7 @@
 import { UsageError } from "./usage_error.ts";
 
+export { formatSize } from "../../bytes/format_size.ts";
+
 const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const BYTES: Readonly<Record<string, number>> = {
   b: 1,
@@ -51,16 +53,6 @@ export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** Formats a number of bytes: `512 B`, `1.5 MiB`, `20 GiB`. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (value < 1024) return `${formatNumber(value)} ${unit}`;
-    value /= 1024;
-  }
-  return `${formatNumber(value)} TiB`;
-}
-
 /** Formats a time given in milliseconds: `0:07`, `12:30`, `1:02:03`. */
 export function formatTime(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
@@ -69,6 +61,7 @@ export function formatTime(milliseconds: number): string {
   return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
 }
 
-function formatNumber(value: number): string {
-  return value >= 100 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+/** Formats a time as UTC, to the minute: `2026-11-28 10:35`; `?` when it is not known. */
+export function formatDate(date: Date | undefined): string {
+  return date === undefined ? "?" : date.toISOString().slice(0, 16).replace("T", " ");
 }

@@ -1,11 +1,16 @@
-import { describeError, exitStatusOf } from "./describe_error.ts";
+import { describeError, exitStatusOf, printError } from "./describe_error.ts";
 import type { Io } from "./io.ts";
 import { formatJson } from "./table.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** What was done with the items of a command line. */
+/** Reports a result of an item, for the JSON array. */
+export type ReportResult = (result: unknown) => void;
+
+/** What is done with the items of a command line. */
 export interface SeveralOptions {
-  /** Whether the results are printed as one JSON array: a failed item is an object with `item` and `error`. */
+  /** Handles one item. It may report results, also those of the error that it throws. */
+  readonly run: (item: string, report: ReportResult) => Promise<void>;
+  /** Whether the results are printed as one JSON array. A failed item without a result is `{item, error}`. */
   readonly asJson: boolean;
   /** Whether the stack traces of errors are printed. */
   readonly isDebug?: boolean;
@@ -15,27 +20,25 @@ export interface SeveralOptions {
  * Does the same with several items, one after the other. An item that fails is reported, and does not stop the others;
  * the names of all failed ones are printed at the end.
  *
- * @param run returns the results of one item for the JSON array
- * @returns the worst exit status
+ * @returns the worst exit status: the highest number
  */
 export async function runSeveral(
   items: readonly string[],
   io: Io,
-  { run, asJson, isDebug }: SeveralOptions & { readonly run: (item: string) => Promise<readonly unknown[]> },
+  { run, asJson, isDebug = false }: SeveralOptions,
 ): Promise<number> {
   const results: unknown[] = [];
   const failed: string[] = [];
   let status = 0;
   for (const item of items) {
+    const before = results.length;
     try {
-      results.push(...await run(item));
+      await run(item, (result) => results.push(result));
     } catch (error) {
       // The rest of the command line is not valid either.
       if (error instanceof UsageError) throw error;
-      const message = describeError(error);
-      io.err(`crpe: ${message}\n`);
-      if (isDebug && error instanceof Error) io.err(`${error.stack ?? error.message}\n`);
-      results.push({ item, error: message });
+      printError(error, io, isDebug);
+      if (results.length === before) results.push({ item, error: describeError(error) });
       failed.push(item);
       status = Math.max(status, exitStatusOf(error));
     }

@@ -65,7 +65,8 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   return { source, hosts };
 }
 
-async function resolveHost(name: string): Promise<string[]> {
+/** Returns the addresses of a name. @throws {Error} when it has none, or the DNS does not answer */
+export async function resolveHost(name: string): Promise<string[]> {
   const [v4, v6] = await Promise.allSettled([Deno.resolveDns(name, "A"), Deno.resolveDns(name, "AAAA")]);
   if (v4.status === "rejected" && v6.status === "rejected") throw v4.reason;
   return [v4, v6].flatMap((result) => result.status === "fulfilled" ? result.value : []);

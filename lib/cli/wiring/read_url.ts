@@ -1,7 +1,8 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { StallGuard } from "../../upstream/transport/stall_guard.ts";
 import { redactText, textOf } from "../../upstream/transport/redact.ts";
 
-/** How long a server may take until it begins to answer, in milliseconds. */
+/** How long a server may take until it begins to answer, and later until it has sent some more, in milliseconds. */
 const ANSWER_TIMEOUT = 60_000;
 
 /** Whether an operand is an `http(s)` URL. */
@@ -23,6 +24,15 @@ export function nameOfInput(where: string): string {
  * @throws {CorruptError} when it has more bytes
  */
 export async function readUrl(url: string, limit: number): Promise<Uint8Array> {
+  return await readBounded(await openUrl(url), nameOfInput(url), limit);
+}
+
+/**
+ * Opens what a URL answers. The caller bounds its size.
+ *
+ * @throws {Error} when there is no answer, or an error
+ */
+export async function openUrl(url: string): Promise<ReadableStream<Uint8Array>> {
   const shown = nameOfInput(url);
   const aborter = new AbortController();
   const timer = setTimeout(() => aborter.abort(), ANSWER_TIMEOUT);
@@ -45,5 +55,21 @@ export async function readUrl(url: string, limit: number): Promise<Uint8Array> {
       : `it answered ${response.status} ${response.statusText}`.trimEnd();
     throw new Error(`Cannot read ${shown}: ${reason}`);
   }
-  return await readBounded(response.body, shown, limit);
+  return ReadableStream.from(readGuarded(response.body, shown));
+}
+
+async function* readGuarded(body: ReadableStream<Uint8Array>, shown: string): AsyncGenerator<Uint8Array> {
+  const guard = new StallGuard(ANSWER_TIMEOUT, () => performance.now());
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const chunk = await guard.watch(reader.read().then(({ value }) => value));
+      if (chunk === undefined) return;
+      yield chunk;
+    }
+  } catch (error) {
+    throw new Error(`Cannot read ${shown}: ${textOf(error)}`, { cause: error });
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
 }

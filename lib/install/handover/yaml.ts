@@ -12,6 +12,16 @@ export function formatYaml(value: unknown): string {
   return `${formatScalar(value, "")}\n`;
 }
 
+/**
+ * Formats a JSON value as YAML in the style of JSON: one line, in which every text is quoted.
+ *
+ * @returns text that ends with a newline
+ */
+export function formatFlowYaml(value: unknown): string {
+  const text = JSON.stringify(value, (_key, inner) => typeof inner === "string" ? inner.toWellFormed() : inner);
+  return `${escapeUnsafe(text)}\n`;
+}
+
 // It begins with a letter or a slash, so it is no number, date or indicator. It has no space, so no ": " and no " #".
 const BARE = /^[A-Za-z/][A-Za-z0-9_./:@+=-]*$/;
 const MAX_BARE = 128;
@@ -65,10 +75,11 @@ function quote(text: string): string {
 
 // Half of a surrogate pair is no character, and readers refuse the whole file for it.
 function quoteAlways(text: string): string {
-  return JSON.stringify(text.toWellFormed()).replace(
-    UNSAFE,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return escapeUnsafe(JSON.stringify(text.toWellFormed()));
+}
+
+function escapeUnsafe(json: string): string {
+  return json.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 // YAML detects the indentation of a block by its first line, which therefore must not be empty or begin with a space.

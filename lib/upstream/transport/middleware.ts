@@ -11,3 +11,12 @@ export type Middleware = (next: Fetch) => Fetch;
 export function withMiddleware(fetch: Fetch, ...layers: readonly Middleware[]): Fetch {
   return layers.reduceRight((next, layer) => layer(next), fetch);
 }
+
+/** Adds a body to a request, opened anew each time that the request is sent. */
+export function withBody(open: () => Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>): Middleware {
+  return (next) => (request) => {
+    const body = open();
+    const duplex = body instanceof ReadableStream ? { duplex: "half" } : {};
+    return next(new Request(request, { body, ...duplex }));
+  };
+}

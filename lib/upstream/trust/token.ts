@@ -90,7 +90,8 @@ function askByGet(request: TokenRequest, fetch: Fetch): Promise<Response> {
   const { realm, service, scope, credential, signal } = request;
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.set("service", service);
-  if (scope !== undefined) url.searchParams.set("scope", scope);
+  // Several scopes are several parameters.
+  for (const each of scope?.split(" ") ?? []) url.searchParams.append("scope", each);
   const headers = new Headers({ "accept": "application/json", "accept-encoding": "identity" });
   const secret = credential?.password ?? credential?.identityToken;
   if (secret !== undefined) {

@@ -18,6 +18,8 @@ export interface TokenSourceOptions {
   /** Sends a request to a token server. */
   readonly tokenFetch: Fetch;
   readonly checkAddress: AddressCheck;
+  /** Whether content is pushed, so that a token must allow that too. */
+  readonly isPush?: boolean | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
   /** In milliseconds; see `StallGuard`. */
@@ -131,7 +133,7 @@ export class TokenSource {
     const request = {
       realm,
       service: challenge.parameters.get("service") || undefined,
-      scope: scopeOf(challenge, repository),
+      scope: scopeOf(challenge, repository, this.#options.isPush === true),
       credential,
       registryHost: asker.host,
     };
@@ -172,6 +174,21 @@ export function serverOf({ scheme, parameters }: Challenge): string {
 }
 
 // An empty scope means the same as no scope: the client must determine it.
-function scopeOf({ parameters }: Challenge, repository: string): string | undefined {
-  return parameters.get("scope") || (repository === "" ? undefined : `repository:${repository}:pull`);
+function scopeOf({ parameters }: Challenge, repository: string, isPush: boolean): string | undefined {
+  const given = parameters.get("scope") || undefined;
+  if (repository === "") return given;
+  if (!isPush) return given ?? `repository:${repository}:pull`;
+  return withPush(given?.split(" ").filter((scope) => scope !== "") ?? [], repository);
+}
+
+// The challenge of a HEAD asks for a pull alone. It may have another name for the repository; the other repositories of a
+// challenge are those that blobs are mounted from. Another kind of scope is for the whole registry: that of ECR Public is
+// `aws`.
+function withPush(scopes: readonly string[], repository: string): string {
+  const own = scopes.find((scope) => scope.startsWith(`repository:${repository}:`)) ??
+    scopes.find((scope) => scope.startsWith("repository:")) ??
+    (scopes.length === 0 ? `repository:${repository}:pull` : undefined);
+  if (own === undefined) return scopes.join(" ");
+  const actions = own.lastIndexOf(":");
+  return [`${own.slice(0, actions)}:pull,push`, ...scopes.filter((scope) => scope !== own)].join(" ");
 }

@@ -247,7 +247,7 @@ Deno.test("[32] PUT /kubepkgs answers 507 with the missing bytes, and when the d
   for (const headers of [{}, NDJSON]) {
     const response = await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE, headers });
     assertEquals(response.status, 507);
-    assertMatch((await response.json()).errors[0].message, /it needs \d+ bytes, 1000 are free, \d+ are missing/);
+    assertMatch((await response.json()).errors[0].message, /it needs \S+ KiB, 1000 B are free, \S+ KiB are missing/);
   }
   await using full = await createAgentHandlerFixture();
   full.store.openIngest = () => Promise.reject(new NoSpaceError("Cannot write: no space left on the device"));

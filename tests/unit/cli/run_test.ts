@@ -48,6 +48,16 @@ for (const { name, flags, subcommands = [] } of ALL) {
   });
 }
 
+Deno.test("ctrl-C says what stays and how to go on, in one line, in every command that is no server", () => {
+  const texts = ALL.map(({ name, interrupted }) => [name, interrupted] as const);
+  assertEquals(texts.filter(([, text]) => text === undefined).map(([name]) => name), ["registry", "agent"]);
+  const wrong = texts.filter(([, text]) => {
+    if (text === undefined || text === "nothing was changed") return false;
+    return !/^[a-z][^\n.]{20,112}[^.\n]$/.test(text) || !/; (run|remove) /.test(text);
+  });
+  assertEquals(wrong, []);
+});
+
 for (
   const [what, args, message] of [
     ["an empty command line", [], ""],
@@ -67,6 +77,15 @@ for (
     ["standard input twice, for an import", ["import", "-", "x", "-"], "Cannot import - twice"],
     ["standard input twice, for a load", ["load", "-", "-"], "Cannot load - twice: standard input can be read once"],
     ["a size that is too small", ["registry", "--cache-max=0", "--data=/nonexistent"], '"0": the least is 1 MiB\n'],
+    ["tags of a list", ["pull", "nginx", "--tags=1*", "-f", "x"], "Cannot use --tags with --file"],
+    ["tags of no repository", ["pull", "--tags=1*"], "Cannot use --tags with 0 operands: name one repository"],
+    ["tags of two repositories", ["pull", "a", "b", "--tags=1*"], "Cannot use --tags with 2 operands"],
+    ["tags of a tag", ["pull", "nginx:1", "--tags=1*"], 'Cannot use "nginx:1": name a repository'],
+    ["a bad pattern of tags", ["pull", "nginx", "--tags=[1]"], 'Cannot use --tags "[1]"'],
+    ["the tags of a tag", ["tags", "nginx:1"], 'Cannot use "nginx:1": name a repository, without a tag or a digest'],
+    ["the tags of two repositories", ["tags", "a", "b"], 'unexpected operand "b"'],
+    ["the tags of no repository", ["tags", "A"], "Cannot use repository name"],
+    ["nothing to pull", ["pull"], "Cannot pull nothing"],
     ["standard input for two flags", ["pack", "x", "--have=-", "--since", "-"], "Cannot pack with - twice"],
     ["a bundle and JSON on standard output", ["pack", "x", "--json", "--output", "-"], "Cannot use --json with -o -"],
     ["an unexpected operand", ["gc", "x"], 'unexpected operand "x"'],

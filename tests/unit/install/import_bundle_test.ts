@@ -1,3 +1,4 @@
+import { formatSize } from "../../../lib/bytes/format_size.ts";
 import { gunzipSync } from "node:zlib";
 import { importBundle } from "../../../lib/install/import_bundle.ts";
 import type { ImportOptions } from "../../../lib/install/import_package.ts";
@@ -223,7 +224,7 @@ Deno.test("[32] importBundle() refuses a bundle that does not fit before it writ
   const error = await assertRejects(() => importBundle(streamOf(BUNDLE), store, { freeBytes }), NoSpaceError);
   assertStringIncludes(
     error.message,
-    `needs ${PACKED.blobs.size} bytes, ${PACKED.blobs.size - 7} are free, 7 are missing`,
+    `needs ${formatSize(PACKED.blobs.size)}, ${formatSize(PACKED.blobs.size - 7)} are free, 7 B are missing`,
   );
   assertEquals([store.blobs, store.visible], [[], []]);
   await importBundle(streamOf(BUNDLE), store, { freeBytes: () => Promise.resolve(PACKED.blobs.size) });

@@ -107,7 +107,7 @@ Deno.test("installBundle() checks version, space and missing content with the fi
   await using fresh = await createSite();
   const freeBytes = (free: number) => ({ freeBytes: () => Promise.resolve(free) });
   const { message } = await assertRejects(() => fresh.install(PARTS[1]!, freeBytes(399_999)), NoSpaceError);
-  assertStringIncludes(message, "it needs 400000 bytes, 399999 are free, 1 are missing");
+  assertStringIncludes(message, "it needs 391 KiB, 391 KiB are free, 1 B are missing");
   assertEquals(await fresh.folder.listFiles(), []);
   const { plan, part } = await fresh.install(PARTS[1]!, { ...freeBytes(400_000), dryRun: true });
   assertEquals([plan.blobs, plan.freeBytes, part?.missing], [

@@ -27,6 +27,21 @@ Deno.test("PackageRecords keeps the releases that a package replaced, the oldest
   assertEquals(await folder.listFiles("ingest"), []);
 });
 
+Deno.test("PackageRecords keeps the date of the installation in the history", async () => {
+  await using folder = await TestFolder.create();
+  const records = new PackageRecords(folder.path);
+  const [first, second] = [new Date("2026-01-02T03:04:05Z"), new Date("2026-02-03T04:05:06Z")];
+  for (const [version, date] of [["1.0.0", first], ["1.1.0", second]] as const) {
+    await records.write(release(version));
+    await Deno.utime(`${folder.path}/kubepkg/line4/current.json`, date, date);
+  }
+  assertEquals(await records.readDate(idOf("line4")), second);
+  await records.write(release("2.0.0"));
+  const { packages, dates } = await records.scanHistory(idOf("line4"));
+  assertEquals(packages.map((it) => [it.spec.version, dates.get(it)]), [["1.0.0", first], ["1.1.0", second]]);
+  assertEquals(await records.readDate(idOf("another")), undefined);
+});
+
 Deno.test("PackageRecords adds a release to the history once if a write was interrupted before the new record", async () => {
   await using folder = await TestFolder.create();
   const records = new PackageRecords(folder.path);

@@ -22,17 +22,17 @@ for (const [text, value] of good) {
 
 const nested = (depth: number) => encode("[".repeat(depth) + "]".repeat(depth));
 const wrong: [string, Uint8Array, string][] = [
-  ["an empty document", encode(""), "as JSON"],
+  ["an empty document", encode(""), "as JSON: it ends too early"],
   ["a truncated document [51]", encode('{"a":[1,'), "as JSON"],
-  ["two documents", encode("{}{}"), "as JSON"],
+  ["two documents", encode("{}{}"), "as JSON: it is not valid at line 1, column 3"],
   ["10,000 levels [51]", nested(10_000), "nested deeper than 128"],
   ["10,000 levels that are never closed [51]", encode('{"a":'.repeat(10_000)), "nested deeper than 128"],
   ["__proto__ [51]", encode('{"a":{"__proto__":{"x":1}}}'), "__proto__"],
   ["__proto__ written with an escape [51]", encode(String.raw`{"\u005f_proto__":1}`), "__proto__"],
   ["__proto__ that is wholly escaped [51]", encode(`{"${"\\u005f\\u005fproto\\u005f\\u005f"}" : 1}`), "__proto__"],
-  ["__proto__ in front of an error [51]", encode('{"__proto__":1'), "as JSON: Expected"],
+  ["__proto__ in front of an error [51]", encode('{"__proto__":1'), "as JSON: it is not valid at line 1, column 15"],
   ["a byte order mark [51]", encode("\ufeff{}"), "it begins with a byte order mark"],
-  ["invalid UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON"],
+  ["invalid UTF-8", new Uint8Array([0x22, 0xff, 0x22]), "as JSON: it is not UTF-8"],
   ["more bytes than allowed [51]", new Uint8Array(4 * 1024 * 1024 + 1), "4194304 are allowed"],
 ];
 for (const [what, bytes, message] of wrong) {

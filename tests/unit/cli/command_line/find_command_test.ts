@@ -5,7 +5,16 @@ import { assertEquals, assertThrows } from "../../../support/assert.ts";
 
 const make = (name: string, more: Partial<Command> = {}): Command => {
   const flags = [{ name: "data", short: "d", value: "DIR", summary: "" }, { name: "json", summary: "" }];
-  return { name, operands: "", summary: "", arity: [0, 0], flags, run: () => Promise.resolve(0), ...more };
+  return {
+    name,
+    operands: "",
+    summary: "",
+    arity: [0, 0],
+    flags,
+    run: () => Promise.resolve(0),
+    interrupted: undefined,
+    ...more,
+  };
 };
 const COMMANDS = [make("images"), make("packages", { subcommands: [make("history"), make("remove")] })];
 

@@ -146,6 +146,24 @@ for (const [name, challenge, scope, service] of CHALLENGES) {
   });
 }
 
+Deno.test("Authenticator requests a token that allows a push too, also for what the challenge does not ask", async () => {
+  const rows: [scope: string | undefined, expected: string[]][] = [
+    [undefined, ["repository:team/app:pull,push"]],
+    ["repository:team/app:pull", ["repository:team/app:pull,push"]],
+    ["repository:team/app:pull,push", ["repository:team/app:pull,push"]],
+    ["repository:base:pull repository:team/app:pull,push", ["repository:team/app:pull,push", "repository:base:pull"]],
+    ["repository:alias/app:pull", ["repository:alias/app:pull,push"]],
+    ["aws", ["aws"]],
+  ];
+  for (const [scope, expected] of rows) {
+    const parameter = scope === undefined ? "" : `,scope="${scope}"`;
+    const challenge = `Bearer realm="https://auth.example.com/t"${parameter}`;
+    const world = createWorld({ challenge, isPush: true });
+    assertEquals(await get(world), 200);
+    assertEquals(world.tokens[0]!.url.searchParams.getAll("scope"), expected);
+  }
+});
+
 const LIVES: [name: string, answer: Record<string, unknown>, kept: number, renewed: number][] = [
   ["60 s when no lifetime is given", {}, 50_000, 60_000],
   ["at least 60 s", { expires_in: 5 }, 50_000, 60_000],

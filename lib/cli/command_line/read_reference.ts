@@ -1,0 +1,18 @@
+import { parseReference, type Reference } from "../../oci/reference.ts";
+import { UsageError } from "../console/usage_error.ts";
+
+/** Parses an image of the command line. @throws {UsageError} when it is not valid */
+export function readReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
+/** Parses a repository of the command line. @throws {UsageError} when it is not valid, or has a tag or a digest */
+export function readRepository(text: string): Reference {
+  const reference = readReference(text);
+  if (reference.tag === undefined && reference.digest === undefined) return reference;
+  throw new UsageError(`Cannot use ${JSON.stringify(text)}: name a repository, without a tag or a digest`);
+}

@@ -1,0 +1,156 @@
+import { listMissingManifests, namePlatforms, selectCopy } from "../../bundle/copied_image.ts";
+import { IncompleteError, RefusedError, RegistryError } from "../../oci/error.ts";
+import { formatPlatform, type Platform } from "../../oci/platform.ts";
+import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
+import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
+import type { UpstreamEvent } from "../../upstream/transport/events.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress, formatItem } from "../console/progress.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
+import { type CopiedName, writeManifests } from "./copy_manifests.ts";
+import { type ImageSource, isFileOperand, openCopySources } from "./copy_sources.ts";
+
+/** `crpe copy` */
+export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
+  const target = parsePushTarget(invocation.flag("to"));
+  const manifests = invocation.flag("manifests");
+  if (manifests !== undefined && !invocation.arguments.some(isFileOperand)) {
+    throw new UsageError("Cannot use --manifests: only a bundle has manifests; name it (PKG.tgz)");
+  }
+  const settings = await readSettings(invocation, io);
+  const warn = createWarning(io);
+  const [dryRun, asJson] = [invocation.isSet("dry-run"), invocation.isSet("json")];
+  // The manifests on standard output are not mixed with results.
+  const results = manifests === "-"
+    ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) }
+    : io;
+  await using sources = await openCopySources(invocation.arguments, settings.data, { io, warn });
+  const { client, checkLogin } = await openPushTarget(target, {
+    settings,
+    io,
+    warn,
+    isInsecureAllowed: invocation.isSet("insecure-http"),
+    onEvent: (event) => warnOfRetry(event, warn),
+  });
+  const pusher = new ImagePusher(client, { dryRun });
+  const copied = new Map<string, CopiedName>();
+  const names = [...sources.images.keys()];
+  const run = async (name: string, report: ReportResult) => {
+    const source = sources.images.get(name)!;
+    if (source instanceof Error) throw source;
+    const { image, copy } = await planCopy(source, { target, pusher, platforms: settings.platforms });
+    checkLogin(image.path);
+    const to = formatReference(copy.to);
+    const other = copied.get(to);
+    if (other !== undefined && other.pushed !== copy.pushed) {
+      throw new RefusedError(`Cannot copy ${name}: ${formatReference(other.from)} was copied to the same name, ${to}`);
+    }
+    const progress = createProgress(io, "copy", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(name, names.indexOf(name) + 1, names.length),
+    });
+    const pushed = await pusher.push(image, {
+      blobsAtATime: source.blobsAtATime,
+      onProgress: (bytes, total) => progress.update(bytes, total),
+    }).catch((error) => {
+      throw withAdvice(error);
+    }).finally(() => progress.finish());
+    copied.set(to, copy);
+    if (!asJson) results.out(`${to}@${copy.pushed}  ${describePush(pushed, dryRun)}\n`);
+    const { sent: { blobs, bytes }, present } = pushed;
+    const size = { blobs, bytes, manifests: pushed.manifests };
+    report({
+      image: formatReference(copy.from),
+      to,
+      digest: copy.pushed,
+      [dryRun ? "toSend" : "sent"]: size,
+      present,
+    });
+  };
+  const status = await runSeveral(names, results, { run, asJson, isDebug: invocation.isSet("debug") });
+  if (manifests === undefined || dryRun) return status;
+  if (status === 0) await writeManifests(sources.packages, { file: manifests, copied: [...copied.values()], io, warn });
+  else io.err(`crpe: the manifests were not written: not all images are at ${target.host}\n`);
+  return status;
+}
+
+interface Plan {
+  readonly target: PushTarget;
+  readonly pusher: ImagePusher;
+  readonly platforms: readonly Platform[] | undefined;
+}
+
+async function planCopy(
+  source: ImageSource,
+  { target, pusher, platforms }: Plan,
+): Promise<{ image: ImageToPush; copy: CopiedName }> {
+  const { reference, where } = source;
+  const name = formatReference(reference);
+  const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
+  const fail = (reason: string) => new Error(`Cannot copy ${name}: ${reason}`);
+  if (!isRepositoryPath(path)) throw fail(`${target.host}/${path} is no valid name`);
+  const graph = await source.readGraph();
+  const selected = selectCopy(graph, platforms);
+  if (selected === undefined) {
+    throw fail(`${where} does not have it for ${platforms!.map(formatPlatform).join(", ")}`);
+  }
+  const root = selected.manifests.at(-1)?.descriptor;
+  if (root === undefined) throw fail(`${where} does not have its manifest`);
+  const missing = [];
+  for (const child of listMissingManifests(selected.manifests)) {
+    if (!await pusher.hasManifest(path, child)) missing.push(child);
+  }
+  if (missing.length > 0) {
+    const held = graph.platforms.join(",");
+    throw fail(
+      `${where} does not have ${
+        namePlatforms(missing).join(", ")
+      } of its index, and registries refuse an index without ` +
+        `all its manifests; copy what is there with --platform${
+          held === "" ? "" : `=${held}`
+        } (with a digest of its own)`,
+    );
+  }
+  const blobs = selected.blobs.toSorted((a, b) => source.orderOf(a.digest) - source.orderOf(b.digest));
+  const { tag, digest } = reference;
+  const image: ImageToPush = {
+    path,
+    tag,
+    manifests: selected.manifests,
+    blobs,
+    openBlob: async (it, start) => {
+      const body = await source.openBlob(it, start);
+      if (body !== undefined) return body;
+      throw new IncompleteError(`Cannot copy ${name}: ${where} does not have ${it}, and neither does the registry`, [
+        it,
+      ]);
+    },
+  };
+  const to: Reference = { host: target.host, path, ...(tag === undefined ? {} : { tag }) };
+  return { image, copy: { from: reference, digest: digest ?? graph.digest, to, pushed: root.digest } };
+}
+
+function withAdvice(error: unknown): unknown {
+  if (!(error instanceof RegistryError) || !["UNAVAILABLE", "TOOMANYREQUESTS"].includes(error.code)) return error;
+  const message = `${error.message}; run the same command again: what is there is not sent twice`;
+  return new RegistryError(error.code, message, { cause: error });
+}
+
+function warnOfRetry(event: UpstreamEvent, warn: (message: string) => void): void {
+  if (event.type !== "retry" && event.type !== "resume") return;
+  const seconds = Math.ceil(event.delay / 1000);
+  const position = event.type === "resume" ? ` after ${formatSize(event.offset)}` : "";
+  warn(`${event.host}: ${event.reason}${position}; trying again in ${seconds} s`);
+}
+
+function describePush({ sent, present, manifests }: PushedImage, dryRun: boolean): string {
+  const had = present === 0 ? "" : `; ${formatCount(present, "blob")} ${present === 1 ? "is" : "are"} there`;
+  if (sent.blobs === 0 && manifests === 0) return `nothing to send${had}`;
+  return `${formatCount(sent.blobs, "blob")} ${dryRun ? "to send" : "sent"} (${formatSize(sent.bytes)})${had}`;
+}

@@ -1,0 +1,126 @@
+import { readHeldImage } from "../../bundle/held_images.ts";
+import { openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
+import { ImageFile } from "../../bundle/image_file.ts";
+import type { ImageGraph } from "../../bundle/image_graph.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import { readReference } from "../command_line/read_reference.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
+import { openBundle } from "../wiring/open_bundle.ts";
+
+/** An image that is copied, and where it is read from. */
+export interface ImageSource {
+  readonly reference: Reference;
+  /** The file, or `the store`, for errors. */
+  readonly where: string;
+  /** How many of its blobs can be open at the same time. */
+  readonly blobsAtATime: number;
+  readGraph(): Promise<ImageGraph>;
+  /** Opens a blob; `undefined` if it is missing. */
+  openBlob(digest: Digest, start: number): Promise<ReadableStream<Uint8Array> | undefined>;
+  /** The position of a blob in the order in which the source reads best. */
+  orderOf(digest: Digest): number;
+}
+
+/** What the operands of a command line stand for. */
+export interface CopySources extends AsyncDisposable {
+  /** By the name under which an image is reported; an error in place of an operand that cannot be read. */
+  readonly images: ReadonlyMap<string, ImageSource | Error>;
+  /** The packages of the bundles. */
+  readonly packages: readonly KubePkg[];
+}
+
+// Blobs are small or large; some at the same time hide the latency of the small ones.
+const BLOBS_AT_A_TIME = 3;
+// The name of an archive, or a path that is no image: `./layout`, `/media/usb/layout`.
+const FILE = /^\.{0,2}\/|\/$|\.(?:tgz|tar|tar\.gz|tar\.zst)$/i;
+
+/** Reports whether an operand is a file or a folder, and not the name of an image. */
+export function isFileOperand(operand: string): boolean {
+  return FILE.test(operand);
+}
+
+/**
+ * Opens the sources of all operands. The caller disposes of them.
+ *
+ * @param data the data folder
+ * @throws {UsageError} when an operand is not valid
+ */
+export async function openCopySources(
+  operands: readonly string[],
+  data: string,
+  { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
+): Promise<CopySources> {
+  if (operands.includes("-")) throw new UsageError("Cannot copy standard input: it would be read twice; name a file");
+  const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
+  if (references.size > 0) await warnOfData(data, io, { warn });
+  // What is copied must not be removed meanwhile.
+  const lease = references.size === 0 ? undefined : await takeWriteLease(data);
+  const store = new DiskStore(data, { warn });
+  const images = new Map<string, ImageSource | Error>();
+  const files: ImageFile[] = [];
+  for (const operand of operands) {
+    const reference = references.get(operand);
+    if (reference !== undefined) {
+      images.set(operand, openHeldImage(reference, store));
+      continue;
+    }
+    try {
+      const file = await ImageFile.read(() => openEntries(operand, io), operand);
+      files.push(file);
+      for (const image of file.images) {
+        const name = formatReference(image.reference);
+        images.set(images.has(name) ? `${name} of ${operand}` : name, openFiledImage(image, file, operand));
+      }
+    } catch (error) {
+      images.set(operand, error as Error);
+    }
+  }
+  return {
+    images,
+    packages: files.flatMap(({ packages }) => packages),
+    [Symbol.asyncDispose]: async () => {
+      lease?.[Symbol.dispose]();
+      for (const file of files) await file.close();
+    },
+  };
+}
+
+function openHeldImage(given: Reference, store: DiskStore): ImageSource {
+  const { host, path, tag, digest } = given;
+  // An image that is named by tag and digest is that of the tag.
+  const reference = tag === undefined && digest !== undefined ? given : { host, path, tag: tag ?? "latest", digest };
+  return {
+    reference,
+    where: "the store",
+    blobsAtATime: BLOBS_AT_A_TIME,
+    readGraph: () => readHeldImage(reference, store, "copy"),
+    openBlob: async (digest, start) => (await store.openBlob(repositoryOf(reference), digest, { start }))?.body,
+    orderOf: () => 0,
+  };
+}
+
+function openFiledImage(
+  image: { readonly reference: Reference; readonly digest: Digest },
+  file: ImageFile,
+  where: string,
+): ImageSource {
+  return {
+    reference: image.reference,
+    where,
+    blobsAtATime: 1,
+    readGraph: () => file.readGraph(image),
+    openBlob: (digest, start) => file.openBlob(digest, start),
+    orderOf: (digest) => file.orderOf(digest),
+  };
+}
+
+async function openEntries(where: string, io: Io) {
+  if ((await Deno.stat(where)).isDirectory) return await openLayoutFolder(where);
+  return await openImageEntries(await openBundle(where, io), where);
+}

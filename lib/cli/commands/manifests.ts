@@ -1,0 +1,98 @@
+import { readBundle } from "../../bundle/read_bundle.ts";
+import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
+import { formatHelmChart } from "../../install/handover/helm_chart.ts";
+import { formatObjects } from "../../install/handover/manifest_file.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { RecordError } from "../../install/records/record_file.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
+import { packageObjects } from "../../kubepkg/package_objects.ts";
+import { RefusedError } from "../../oci/error.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { formatCount } from "../console/quantity.ts";
+import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
+import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { findInstalledPackage } from "./packages.ts";
+
+// A package can have such a name, but what was meant is a file.
+const BUNDLE = /\.(?:tgz|tar|gz|zst)$/;
+
+/** `crpe manifests` */
+export async function runManifests(invocation: Invocation, io: Io): Promise<number> {
+  const where = invocation.arguments[0]!;
+  const { data } = await readSettings(invocation, io);
+  const folder = invocation.flag("helm");
+  // Before the bundle, which may be standard input, is read.
+  if (folder !== undefined) await refuseFilled(folder);
+  const packages = await readPackages(where, data, io);
+  if (folder !== undefined) return await writeChart(packages, { folder, asJson: invocation.isSet("json"), where }, io);
+  const objects = packages.flatMap((it) => packageObjects(it)).map(({ object }) => object);
+  io.out(
+    invocation.isSet("json") ? formatJson({ apiVersion: "v1", kind: "List", items: objects }) : formatObjects(objects),
+  );
+  if (objects.length === 0) io.err(`crpe: ${packages.map(formatRelease).join(", ")} has no objects\n`);
+  return 0;
+}
+
+/** Reads the packages of a bundle, or an installed package where there is no such file. */
+async function readPackages(where: string, data: string, io: Io): Promise<readonly KubePkg[]> {
+  if (where === "-" || (await Deno.stat(where).catch(absentIfNotFound))?.isDirectory === false) {
+    const bundle = await readBundle(await openBundle(where, io), { what: nameOfBundle(where) });
+    await bundle.cancel();
+    return bundle.packages;
+  }
+  if (BUNDLE.test(where) || parsePackageId(where) === undefined) {
+    throw new Error(`Cannot use ${where}: there is no such file or folder`);
+  }
+  await warnOfData(data, io);
+  const records = new PackageRecords(data);
+  try {
+    const installed = await records.read(await findInstalledPackage(records, where));
+    return installed === undefined ? [] : [installed];
+  } catch (error) {
+    // The record of another user is not damaged.
+    const isForbidden = error instanceof RecordError && error.cause instanceof Deno.errors.PermissionDenied;
+    throw isForbidden ? error.cause : error;
+  }
+}
+
+async function refuseFilled(folder: string): Promise<void> {
+  const [first] = await listFolder(folder) ?? [];
+  if (first === undefined) return;
+  throw new RefusedError(
+    `Cannot write the chart to ${folder}: it is not empty (${first.name}); name a new or an empty folder`,
+  );
+}
+
+// Secrets are objects too: the files are for their owner alone.
+async function writeChart(
+  packages: readonly KubePkg[],
+  { folder, asJson, where }: { readonly folder: string; readonly asJson: boolean; readonly where: string },
+  io: Io,
+): Promise<number> {
+  const [kubepkg] = packages;
+  if (kubepkg === undefined || packages.length > 1) {
+    throw new Error(
+      `Cannot make one chart of ${where}: it has ${formatCount(packages.length, "package")}, ${
+        packages.map(formatRelease).join(", ")
+      }; import it, and name one of them`,
+    );
+  }
+  const files = formatHelmChart(kubepkg);
+  await Deno.mkdir(`${folder}/templates`, { recursive: true, mode: 0o700 });
+  for (const [path, text] of files) {
+    await Deno.writeTextFile(`${folder}/${path}`, text, { createNew: true, mode: 0o600 });
+  }
+  const { name } = kubepkg.metadata;
+  const { version } = kubepkg.spec;
+  const objects = packageObjects(kubepkg).length;
+  io.out(
+    asJson
+      ? formatJson({ chart: folder, name, version, objects })
+      : `${folder}  chart ${name} ${version}, ${formatCount(objects, "object")}\n`,
+  );
+  return 0;
+}

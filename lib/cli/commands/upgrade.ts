@@ -1,0 +1,76 @@
+import { compareVersions } from "../../kubepkg/compare_versions.ts";
+import { RefusedError } from "../../oci/error.ts";
+import { parsePublicKey, type SignatureKey } from "../../signature/ed25519_key.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { RELEASE_KEY } from "../console/build.ts";
+import type { Io } from "../console/io.ts";
+import { createProgress } from "../console/progress.ts";
+import { formatJson } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { VERSION } from "../console/version.ts";
+import { findRelease } from "../wiring/release_files.ts";
+import { nameOfInput } from "../wiring/read_url.ts";
+import { checkReplaceable, replaceExecutable } from "./replace_executable.ts";
+
+/** `crpe upgrade` */
+export async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
+  const from = invocation.flag("from");
+  if (from === undefined) {
+    throw new UsageError(
+      "Cannot upgrade without --from DIR|URL: name the folder or the URL with the files of a release",
+    );
+  }
+  if (!Deno.build.standalone) {
+    throw new Error(
+      "Cannot upgrade: this crpe runs from its sources; update those (git pull), or compile an executable (deno task compile)",
+    );
+  }
+  const key = await readKey(invocation.flag("key"));
+  return await upgrade(Deno.execPath(), { from, key, invocation, io });
+}
+
+/** What an upgrade is made of. */
+export interface UpgradeRequest {
+  readonly from: string;
+  readonly key: SignatureKey;
+  readonly invocation: Invocation;
+  readonly io: Io;
+}
+
+/** Upgrades an executable, and prints what was done. @returns the exit status */
+export async function upgrade(path: string, { from, key, invocation, io }: UpgradeRequest): Promise<number> {
+  const release = await findRelease(from, key);
+  const isForced = invocation.isSet("force");
+  const order = compareVersions(release.version, VERSION);
+  const result = { executable: path, previous: VERSION, version: release.version, file: release.file };
+  const print = (outcome: string, line: string) => {
+    io.out(invocation.isSet("json") ? formatJson({ ...result, outcome }) : `${line}\n`);
+    return 0;
+  };
+  if (order === 0 && !isForced) return print("same", `crpe ${VERSION} is installed; ${nameOfInput(from)} has the same`);
+  if (order < 0 && !isForced) {
+    throw new RefusedError(
+      `Cannot upgrade to ${release.version}: ${VERSION} is installed, which is newer; --force installs the older one`,
+    );
+  }
+  await checkReplaceable(path, isForced);
+  if (invocation.isSet("dry-run")) {
+    return print("planned", `would replace ${path}, crpe ${VERSION}, with crpe ${release.version} (${release.file})`);
+  }
+  const progress = createProgress(io, "upgrade", { quiet: invocation.isSet("quiet") });
+  const old = await replaceExecutable(path, release, (bytes) => progress.update(bytes)).finally(() =>
+    progress.finish()
+  );
+  return print(
+    "upgraded",
+    `installed crpe ${release.version} as ${path}; the old one, ${VERSION}, is ${old}. A running server needs a restart.`,
+  );
+}
+
+async function readKey(path: string | undefined): Promise<SignatureKey> {
+  if (path !== undefined) return await parsePublicKey(await Deno.readTextFile(path), path);
+  if (RELEASE_KEY !== undefined) return await parsePublicKey(RELEASE_KEY, "the key of this executable");
+  throw new UsageError(
+    "Cannot upgrade without --key FILE: this executable knows no key of its releases; name the public key (PEM) that signed the release",
+  );
+}

@@ -1,0 +1,139 @@
+import type { Digest } from "../../oci/digest.ts";
+import type { Descriptor } from "../../oci/manifest.ts";
+import type { EndpointClient } from "../endpoint_client.ts";
+import { hasBlob, pushBlob } from "./push_blob.ts";
+import { hasManifest, pushManifest } from "./push_manifest.ts";
+
+/** An image, complete, and where it is pushed to. */
+export interface ImageToPush {
+  /** The repository on the registry. */
+  readonly path: string;
+  /** Absent for an image that is pushed by its digest. */
+  readonly tag?: string | undefined;
+  /** Children before the manifests that refer to them; the last one is the image's. */
+  readonly manifests: readonly { readonly descriptor: Descriptor; readonly bytes: Uint8Array }[];
+  /** Configs and layers, in the order in which the source reads them best. */
+  readonly blobs: readonly Descriptor[];
+  /** Opens a blob from a position before its end. */
+  openBlob(digest: Digest, start: number): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** What a push of an image did. */
+export interface PushedImage {
+  /** The number of blobs that were sent, and of bytes, repeated ones included. */
+  readonly sent: { readonly blobs: number; readonly bytes: number };
+  /** The number of blobs that the registry had, in this repository or in another one. */
+  readonly present: number;
+  /** The number of manifests that were sent. */
+  readonly manifests: number;
+}
+
+/** Options of an `ImagePusher`. */
+export interface ImagePusherOptions {
+  /** Whether nothing is sent: the result is what would be. */
+  readonly dryRun?: boolean;
+  /** Size of a chunk in bytes; see `PushBlobOptions`. */
+  readonly chunkBytes?: number | undefined;
+}
+
+/** How the blobs of one image are sent. */
+export interface PushImageOptions {
+  /** How many blobs are sent at the same time: as many as the source can open. */
+  readonly blobsAtATime: number;
+  /** Receives how many bytes of the blobs the registry has, and their total. */
+  readonly onProgress?: (bytes: number, total: number) => void;
+}
+
+/** Pushes images to a registry. A blob that several of them have is sent once, and mounted in the other repositories. */
+export class ImagePusher {
+  readonly #client: EndpointClient;
+  readonly #options: ImagePusherOptions;
+  /** A repository of the registry that has a blob. */
+  readonly #known = new Map<Digest, string>();
+
+  constructor(client: EndpointClient, options: ImagePusherOptions = {}) {
+    this.#client = client;
+    this.#options = options;
+  }
+
+  /**
+   * Pushes an image: its blobs, then its manifests, the tag last.
+   *
+   * @throws {RegistryError} when the registry does not accept something of it
+   */
+  async push(image: ImageToPush, { blobsAtATime, onProgress }: PushImageOptions): Promise<PushedImage> {
+    const total = image.blobs.reduce((sum, { size }) => sum + size, 0);
+    const sent = { blobs: 0, bytes: 0 };
+    let [present, done] = [0, 0];
+    const queue = [...image.blobs];
+    const work = async () => {
+      try {
+        for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
+          let counted = 0;
+          const advance = (bytes: number) => {
+            onProgress?.(done += bytes - counted, total);
+            counted = bytes;
+          };
+          const bytes = await this.#pushBlob(image, blob, advance);
+          advance(blob.size);
+          if (bytes === undefined) present++;
+          else {
+            sent.blobs++;
+            sent.bytes += bytes;
+          }
+        }
+      } catch (error) {
+        queue.length = 0;
+        throw error;
+      }
+    };
+    // After a failure no further blob is begun; those in progress are awaited, because the next push needs them too.
+    const results = await Promise.allSettled(Array.from({ length: blobsAtATime }, work));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return { sent, present, manifests: await this.#pushManifests(image) };
+  }
+
+  /** Reports whether the registry has a manifest in a repository. @throws {RegistryError} when it does not answer */
+  async hasManifest(path: string, descriptor: Descriptor): Promise<boolean> {
+    return await hasManifest(this.#client, { path, repo: this.#nameOf(path), descriptor });
+  }
+
+  /** @returns the number of bytes that were sent, or would be; `undefined` when the registry had the blob */
+  async #pushBlob(
+    image: ImageToPush,
+    { digest, size }: Descriptor,
+    onProgress: (bytes: number) => void,
+  ): Promise<number | undefined> {
+    const { path } = image;
+    const name = { path, repo: this.#nameOf(path) };
+    const from = this.#known.get(digest);
+    if (from === path) return undefined;
+    if (this.#options.dryRun) {
+      const isThere = from !== undefined || await hasBlob(this.#client, { ...name, digest }, size);
+      this.#known.set(digest, path);
+      return isThere ? undefined : size;
+    }
+    const content = { digest, size, open: (start: number) => image.openBlob(digest, start) };
+    const { chunkBytes } = this.#options;
+    const { outcome, bytes } = await pushBlob(this.#client, name, { content, from, chunkBytes, onProgress });
+    this.#known.set(digest, path);
+    return outcome === "sent" ? bytes : undefined;
+  }
+
+  async #pushManifests({ path, tag, manifests }: ImageToPush): Promise<number> {
+    let count = 0;
+    for (const { descriptor, bytes } of manifests) {
+      const isRoot = descriptor === manifests.at(-1)!.descriptor;
+      const manifest = { path, repo: this.#nameOf(path), descriptor, tag: isRoot ? tag : undefined };
+      if (await hasManifest(this.#client, manifest)) continue;
+      count++;
+      if (!this.#options.dryRun) await pushManifest(this.#client, manifest, bytes);
+    }
+    return count;
+  }
+
+  #nameOf(path: string): string {
+    return `${this.#client.host}/${path}`;
+  }
+}
