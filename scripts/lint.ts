@@ -36,7 +36,7 @@ const plugin: Deno.lint.Plugin = {
       create(context) {
         return {
           Program(node) {
-            const name = context.filename.split("/").at(-1)!.replace(/(?:\.d)?\.ts$/, "");
+            const name = context.filename.split("/").at(-1)!.replace(/(?:\.d)?\.[jt]s$/, "");
             if (!FILE_NAME.test(name)) {
               context.report({ node, message: `The file name ${name} is not in snake_case` });
             } else if (EMPTY_NAMES.includes(name)) {

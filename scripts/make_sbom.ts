@@ -35,6 +35,8 @@ interface Component {
   readonly name: string;
   readonly version: string;
   readonly purl: string;
+  /** `excluded` for a package that only tests need. */
+  readonly scope?: "excluded";
   readonly hashes?: readonly { readonly alg: string; readonly content: string }[];
   readonly licenses?: readonly { readonly license: { readonly id: string } }[];
 }
@@ -53,6 +55,9 @@ export interface Sbom {
 
 // Other sections of a lock file name other code, such as modules of jsr or of a URL.
 const KNOWN_SECTIONS = ["version", "specifiers", "npm", "workspace"];
+
+// They drive and examine the page in a browser.
+const TEST_ONLY: ReadonlySet<string> = new Set(["axe-core", "playwright-core"]);
 
 /**
  * Makes the document.
@@ -82,7 +87,9 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
   const packages = Object.entries(lock.npm ?? {}).map(([key, { integrity, dependencies = [] }]) => {
     const [, name = "", version = ""] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
     const described = describe({ type: "library", name, version, purl: purlOf(name, version) });
-    return { dependencies, component: { ...described, hashes: [parseIntegrity(integrity, key)] } };
+    const hashes = [parseIntegrity(integrity, key)];
+    const component: Component = { ...described, ...(TEST_ONLY.has(name) ? { scope: "excluded" } : {}), hashes };
+    return { dependencies, component };
   });
   const refOf = (dependency: string) => {
     const found = packages.find(({ component: { name, version } }) => {

@@ -55,8 +55,9 @@ export function jsonHeaders(length: number): Record<string, string> {
 export function answerError(error: RegistryError): Response {
   const { status } = error;
   const headers: Record<string, string> = {};
-  const allow = (error.detail as { allow?: unknown } | undefined)?.allow;
+  const { allow, size } = (error.detail ?? {}) as { allow?: unknown; size?: unknown };
   if (typeof allow === "string") headers.allow = allow;
+  if (status === 416 && typeof size === "number") headers["content-range"] = `bytes */${size}`;
   // RFC 6750, 3: a response with status 401 names the scheme.
   if (status === 401) headers["www-authenticate"] = 'Bearer realm="crpe agent"';
   return answerJson(error, headers, status);

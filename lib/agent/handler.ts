@@ -2,6 +2,7 @@ import { RegistryError } from "../oci/error.ts";
 import { answerError, answerJson, toApiError } from "./answer.ts";
 import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
+import { checkHost, checkOrigin } from "./check_request.ts";
 import { CoalescedResponses } from "./coalesced_responses.ts";
 import { answerManifests, describePackage, describePackages, findPackage } from "./installed_packages.ts";
 import type { AgentOptions } from "./options.ts";
@@ -44,29 +45,6 @@ export function createAgentHandler(
       return answerError(known);
     }
   };
-}
-
-// DNS rebinding: a web page makes its own name mean the agent's address, and the browser then sends requests for that name
-// with the origin of the page.
-function checkHost(headers: Headers, url: URL, isOwnHost: (hostname: string) => boolean): void {
-  const host = headers.get("host");
-  const named = [url.hostname, ...(host === null ? [] : [URL.parse(`http://${host}`)?.hostname ?? host])];
-  const foreign = named.find((hostname) => !isOwnHost(hostname));
-  if (foreign === undefined) return;
-  throw new RegistryError(
-    "DENIED",
-    `Cannot answer: ${
-      JSON.stringify(foreign)
-    } is not a name or an address of this agent; start it with --host-name to allow it`,
-  );
-}
-
-// A web page of another origin can send requests from the browser of a user on the agent's network. It must not even
-// read the list of installed packages. Programs other than browsers send no Origin.
-function checkOrigin(headers: Headers, url: URL): void {
-  const origin = headers.get("origin");
-  if (origin === null || origin === url.origin) return;
-  throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
 }
 
 function checkToken(headers: Headers, token: string | undefined, verb: "import" | "show"): void {

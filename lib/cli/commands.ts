@@ -10,7 +10,7 @@ import {
   SAVE_COMMAND,
   TAGS_COMMAND,
 } from "./image_commands.ts";
-import { PACK_COMMAND } from "./pack_command.ts";
+import { OUTBOX_COMMAND, PACK_COMMAND } from "./pack_command.ts";
 import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
@@ -32,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   PULL_COMMAND,
   TAGS_COMMAND,
   PACK_COMMAND,
+  OUTBOX_COMMAND,
   INSPECT_COMMAND,
   VERIFY_COMMAND,
   IMPORT_COMMAND,

@@ -28,6 +28,7 @@ export const PACK_COMMAND: Command = {
       value: "FILE",
       summary: "the bundle, or a folder for it [./<name>@<version>.tgz]; - for standard output",
     },
+    { name: "outbox", summary: "keep the bundle in the data folder, from which the page and crpe outbox give it" },
     {
       name: "have",
       value: "FILE",
@@ -66,4 +67,39 @@ export const PACK_COMMAND: Command = {
     FLAG.json,
   ],
   run: async (invocation, io) => (await import("./commands/pack.ts")).runPack(invocation, io),
+};
+
+/** `crpe outbox` and its subcommands. */
+export const OUTBOX_COMMAND: Command = {
+  name: "outbox",
+  operands: "",
+  interrupted: "nothing was changed",
+  summary: "list the bundles that were packed with crpe pack --outbox; print the path of one, or remove some",
+  details: [
+    "BUNDLE is NAME@VERSION, or the digest of the file, of which six digits are enough. Of several bundles of the same",
+    "version it is the latest.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [FLAG.data, FLAG.json],
+  subcommands: [
+    {
+      name: "path",
+      operands: "BUNDLE",
+      interrupted: "nothing was changed",
+      summary: "print the path of a bundle's file, for crpe push, crpe inspect or cp",
+      arity: [1, 1],
+      flags: [FLAG.data],
+      run: async (invocation, io) => (await import("./commands/outbox.ts")).runOutboxPath(invocation, io),
+    },
+    {
+      name: "rm",
+      operands: "BUNDLE…",
+      interrupted: "bundles that were not removed yet stay; run the same command again",
+      summary: "remove bundles from the outbox",
+      arity: [1, Infinity],
+      flags: [FLAG.data, FLAG.json],
+      run: async (invocation, io) => (await import("./commands/outbox.ts")).runRemoveFromOutbox(invocation, io),
+    },
+  ],
+  run: async (invocation, io) => (await import("./commands/outbox.ts")).runOutbox(invocation, io),
 };

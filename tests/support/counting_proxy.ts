@@ -5,6 +5,8 @@ export interface CountingProxy extends AsyncDisposable {
   readonly bytes: number;
   /** Resolves when clients have sent this many bytes in total. */
   reached(bytes: number): Promise<void>;
+  /** Closes all connections; new ones are accepted. */
+  cut(): void;
 }
 
 /**
@@ -78,6 +80,7 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
         if (bytes >= at) resolve();
         else waiting.push({ at, resolve });
       }),
+    cut: () => connections.forEach(close),
     async [Symbol.asyncDispose]() {
       listener.close();
       connections.forEach(close);

@@ -7,6 +7,7 @@ import { listCommands } from "../../lib/cli/manual/list_commands.ts";
 import { formatReferencePage } from "../../lib/cli/manual/reference_page.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
 import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
+import { type ApiRoute, matchApiRoute } from "../../lib/page/page_route.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
 import { assert, assertEquals } from "../support/assert.ts";
@@ -192,10 +193,38 @@ const AGENT_ROUTES: Readonly<Record<AgentRoute["kind"], readonly { request: stri
   inventory: [{ request: "GET /inventory", heading: "GET /inventory" }],
 };
 
+const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
+  access: "GET /api/access",
+  status: "GET /api/status",
+  images: "GET /api/images",
+  packages: "GET /api/packages",
+  doctor: "GET /api/doctor",
+  session: "POST /api/session",
+  codes: "POST /api/codes",
+  outbox: "GET /api/outbox",
+  bundle: "GET /api/outbox/DIGEST",
+  "bundle-link": "POST /api/outbox/DIGEST/link",
+  "bundle-removal": "DELETE /api/outbox/DIGEST",
+  "release-check": "POST /api/releases/check",
+  packs: "POST /api/packs",
+  jobs: "GET /api/jobs",
+  "job-end": "DELETE /api/jobs/ID",
+  nodes: "GET /api/nodes",
+  "node-addition": "POST /api/nodes",
+  "node-search": "POST /api/nodes/search",
+  "node-removal": "DELETE /api/nodes/NODE",
+  "node-plan": "POST /api/nodes/NODE/plan",
+  "node-send": "POST /api/nodes/NODE/send",
+  "node-rollback": "POST /api/nodes/NODE/packages/NAME/rollback",
+  "node-package-removal": "DELETE /api/nodes/NODE/packages/NAME",
+  rollback: "POST /api/packages/NAME/rollback",
+  remove: "DELETE /api/packages/NAME",
+};
+
 /** The requests that docs/api.md has a section for: a heading may have two, joined by "and". */
 const SECTIONS = [...API.matchAll(/^### (.+)$/gm)].flatMap(([, heading]) => heading!.split(" and "));
 
-Deno.test("every route of the registry and the agent has a section in docs/api.md, and no section is without a route", () => {
+Deno.test("every route of the registry, the agent and the page has a section in docs/api.md, and no section is without a route", () => {
   const expected = ["GET /metrics"];
   for (const [kind, { request, heading }] of Object.entries(REGISTRY_ROUTES)) {
     assertEquals(matchRoute(request)?.kind, kind);
@@ -207,6 +236,12 @@ Deno.test("every route of the registry and the agent has a section in docs/api.m
       assertEquals(matchAgentRoute(method, new URL(path, "http://agent")).kind, kind);
       expected.push(heading);
     }
+  }
+  for (const [kind, request] of Object.entries(PAGE_ROUTES)) {
+    const [method = "", path = ""] = request.split(" ");
+    const url = new URL(path.replace("DIGEST", `sha256:${"0".repeat(64)}`), "http://agent");
+    assertEquals(matchApiRoute(method, url).kind, kind);
+    expected.push(request);
   }
   const sections = SECTIONS.filter((section) => /^[A-Z]+ \//.test(section));
   assertEquals(sections.sort(), expected.sort());

@@ -22,8 +22,14 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   pack: [
     ["crpe pack line4.json --platform=linux/arm64", "pack a release into line4@1.0.0.tgz"],
     ["crpe pack deploy/ --name=web --version=1.2.0", "pack a folder of Kubernetes objects"],
+    ["crpe pack line4.json --outbox", "pack it into the outbox of the page"],
     ["crpe pack line4.json --have=have.json --split=3900MiB", "leave out what the site has, for a FAT stick"],
   ],
+  outbox: [
+    ["crpe outbox", "list the packed bundles"],
+  ],
+  "outbox path": [["crpe outbox path line4@1.0.0", "print the path of a bundle, for crpe push"]],
+  "outbox rm": [["crpe outbox rm line4@1.0.0", "remove a bundle"]],
   inspect: [["crpe inspect line4@1.0.0.tgz", "show the images and manifests of a bundle"]],
   verify: [
     ["crpe verify line4@1.0.0.tgz", "hash a bundle again"],

@@ -95,6 +95,9 @@ export const FLAG = {
     value: "NAME",
     summary: "namespace in which several servers share their releases (with --manifests-dir) [crpe]",
   },
+  qr: { name: "qr", summary: "print the page's address with a one-time code, as a QR code, at the start" },
+  pair: { name: "pair", summary: "only print a new one-time code, for a server that is running with the same flags" },
+  noPage: { name: "no-page", summary: "do not serve the web page" },
   logFormat: {
     name: "log-format",
     value: "FORMAT",
@@ -139,6 +142,9 @@ export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.private,
   FLAG.tlsCert,
   FLAG.tlsKey,
+  FLAG.qr,
+  FLAG.pair,
+  FLAG.noPage,
   FLAG.logFormat,
 ];
 

@@ -11,6 +11,7 @@ import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
+import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
@@ -18,6 +19,9 @@ const DEFAULT_PORT = 36060;
 
 /** `crpe agent` */
 export async function runAgent(invocation: Invocation, io: Io): Promise<number> {
+  if (invocation.isSet("pair")) {
+    return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
+  }
   const id = readNodeId(invocation.flag("node-id") ?? io.env("DEVICE_ID"));
   const limit = invocation.flag("max-bundle");
   const maxBundle = limit === undefined ? undefined : parseSize(limit, "--max-bundle");
@@ -63,9 +67,17 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         isAgentPath(pathOf(request))
           ? await (await (api ??= load()))(request, exchange)
           : await registry(request, exchange);
-      return answer;
+      return withPage(answer, { invocation, io, context }, {
+        kind: "agent",
+        node: id,
+        hostNames: given,
+        openToken: () => Promise.resolve(token?.token),
+      });
     },
-    announce: (url) => token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path),
+    announce: (url) => {
+      if (token !== undefined) announcePairing(url, { invocation, io });
+      return token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path);
+    },
   });
 }
 

@@ -1,5 +1,6 @@
 import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
+import { Outbox } from "../../bundle/outbox.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
 import { SplitTooSmallError } from "../../bundle/split_bundle.ts";
@@ -32,7 +33,7 @@ import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings 
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
-  const options = readPackOptions(invocation);
+  const options = readPackOptions(invocation, settings.data);
   const flags = readPackageFlags(invocation);
   const have = await readExclusions(invocation, io);
   const k3s = await readK3sImages(invocation, settings, io);
@@ -44,7 +45,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     throw new UsageError(`Cannot use --k3s with ${packages.length} packages: the images would be in each of them`);
   }
   await warnOfData(settings.data, io, { isReading: settings.offline });
-  const paths = await choosePaths(packages, options.output);
+  const paths = await choosePaths(packages, options);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
@@ -72,26 +73,32 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
 
 interface OutputOptions {
   readonly output: string | undefined;
+  readonly outbox: Outbox | undefined;
   readonly maxBytes: number | undefined;
   readonly asJson: boolean;
 }
 
-function readPackOptions(invocation: Invocation): OutputOptions {
+function readPackOptions(invocation: Invocation, data: string): OutputOptions {
   const [output, asJson, split] = [invocation.flag("output"), invocation.isSet("json"), invocation.flag("split")];
   const maxBytes = split === undefined ? undefined : parseSize(split, "--split");
   if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output carries the bundle");
   if (output === "-" && split !== undefined) {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");
   }
+  const isKept = invocation.isSet("outbox");
+  const other = ["output", "split"].find((flag) => invocation.flag(flag) !== undefined);
+  if (isKept && other !== undefined) {
+    throw new UsageError(`Cannot use --outbox with --${other}: the outbox keeps whole bundles, by their digests`);
+  }
   const inputs = [...invocation.arguments, ...["have", "since"].flatMap((flag) => invocation.flags(flag))];
   checkInputs([...inputs, invocation.flag("k3s-images")], "pack with");
-  return { output, maxBytes, asJson };
+  return { output, maxBytes, asJson, outbox: isKept ? new Outbox(data) : undefined };
 }
 
-async function choosePaths(packages: readonly KubePkg[], output: string | undefined): Promise<string[]> {
+async function choosePaths(packages: readonly KubePkg[], { output, outbox }: OutputOptions): Promise<string[]> {
   const names = packages.map(({ metadata, spec }) => `${metadata.name}@${spec.version}.tgz`);
   const paths = await Promise.all(names.map(async (name) => {
-    return output === "-" ? output : await chooseBundlePath(output ?? name, name);
+    return output === "-" ? output : outbox !== undefined ? name : await chooseBundlePath(output ?? name, name);
   }));
   if (packages.length > 1 && paths.some((path) => path === output)) {
     throw new UsageError(
@@ -108,13 +115,13 @@ async function choosePaths(packages: readonly KubePkg[], output: string | undefi
 /** Writes one bundle, with its progress. */
 async function writePack(
   pack: PreparedPack,
-  { path, maxBytes, asJson, isQuiet }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
+  { path, maxBytes, asJson, isQuiet, outbox }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
   io: Io,
 ): Promise<Packed> {
   const progress = createProgress(io, "pack", { quiet: isQuiet, item: path === "-" ? undefined : baseName(path) });
   try {
-    return await write(pack, { path, maxBytes }, {
-      hashOutput: asJson,
+    return await write(pack, { path, maxBytes, outbox }, {
+      hashOutput: asJson || outbox !== undefined,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
       onKept: (bytes) => {
         io.err(`crpe: the data packed so far (${formatSize(bytes)}) is kept; run the same command again to resume\n`);
@@ -140,12 +147,15 @@ type Packed = PackSummary & {
 
 async function write(
   pack: PreparedPack,
-  { path, maxBytes }: { path: string; maxBytes: number | undefined },
+  { path, maxBytes, outbox }: Pick<OutputOptions, "maxBytes" | "outbox"> & { readonly path: string },
   options: Omit<WriteOptions, "check"> & WriteBundleOptions,
 ): Promise<Packed> {
   if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
   if (maxBytes === undefined) {
     const { size } = layOutBundle(pack);
+    if (outbox !== undefined) {
+      return await outbox.add(path, (output) => writePrepared(pack, options, output), { ...options, size });
+    }
     const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), { ...options, size });
     return { file: path, ...written };
   }

@@ -83,6 +83,21 @@ export class Metrics {
     series.set(key, (series.get(key) ?? 0) + count);
   }
 
+  /** Returns the sum of a counter. */
+  sum(name: MetricName): number {
+    return [...this.#counters.get(name)?.values() ?? []].reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Returns the sums of a counter by the values of one label. */
+  sumBy(name: MetricName, label: string): Map<string, number> {
+    const sums = new Map<string, number>();
+    for (const [key, value] of this.#counters.get(name) ?? []) {
+      const of = new RegExp(`[{,]${label}="((?:[^"\\\\]|\\\\.)*)"`).exec(key)?.[1];
+      if (of !== undefined) sums.set(of, (sums.get(of) ?? 0) + value);
+    }
+    return sums;
+  }
+
   /** Sets a gauge; `undefined` removes it. */
   set(name: GaugeName, value: number | undefined, labels: Labels = {}): void {
     const series = seriesOf(this.#gauges, name);

@@ -1,0 +1,122 @@
+import { CorruptError, RefusedError } from "../../oci/error.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
+import type { AgentAnswer } from "./agent_client.ts";
+import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import type { BoundNode } from "./bound_nodes.ts";
+import { createSender } from "./send_to_agent.ts";
+
+/** The state of an agent. */
+export interface NodeState {
+  readonly url: string;
+  /** `denied`: it does not accept the token any more. */
+  readonly state: "ready" | "denied" | "unreachable";
+  /** Why it is not ready. */
+  readonly reason?: string;
+  /** The name of the node; absent if the agent has no page. */
+  readonly node?: unknown;
+  readonly version?: unknown;
+  readonly platforms?: unknown;
+  readonly freeBytes?: unknown;
+  /** The installed packages as `GET /api/packages` describes them. */
+  readonly packages: readonly unknown[];
+  /** Whether the agent can roll back and remove packages: it has a page. */
+  readonly canChange: boolean;
+}
+
+/** A request without a body. */
+export interface NodeRequest {
+  readonly method: string;
+  readonly path: string;
+  /** How long the answer is waited for, in milliseconds. */
+  readonly timeout: number;
+}
+
+type Document = Readonly<Record<string, unknown>>;
+
+const ASK_MILLISECONDS = 5000;
+const UNAUTHORIZED = 401;
+
+/** Sends a request to an agent. @throws {AgentError} when no response is received */
+export async function requestNode(
+  { url, token, ca }: BoundNode,
+  { method, path, timeout }: NodeRequest,
+): Promise<AgentAnswer> {
+  const signal = AbortSignal.timeout(timeout);
+  const headers = { accept: "application/json", authorization: `Bearer ${token}` };
+  const request = { method, url: `${url}${path}`, headers, body: undefined, signal };
+  return await createSender(ca)(request).catch((cause) => {
+    if (!signal.aborted) throw cause;
+    throw new AgentError(`no response within ${timeout / 1000} s`, { isTransient: true, failure: "timeout", cause });
+  });
+}
+
+/** Asks an agent how it is, and what is installed on it. */
+export async function askNode(node: BoundNode): Promise<NodeState> {
+  const { url } = node;
+  try {
+    const [status, packages] = await Promise.all([getFrom(node, "/api/status"), getFrom(node, "/api/packages")]);
+    // An agent that was started without its page.
+    if (status === undefined) return { url, state: "ready", packages: await listPackages(node), canChange: false };
+    const { node: name, version, platforms, freeBytes } = status as Document;
+    const list = (packages as Document | undefined)?.packages;
+    if (!Array.isArray(list)) throw notAnAgent("an unknown list");
+    return { url, state: "ready", node: name, version, platforms, freeBytes, packages: list, canChange: true };
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    const isDenied = error.status === UNAUTHORIZED;
+    const reason = isDenied ? "it does not accept the token" : error.message;
+    return { url, state: isDenied ? "denied" : "unreachable", reason, packages: [], canChange: false };
+  }
+}
+
+/**
+ * Exchanges a one-time code of an agent for its token.
+ *
+ * @throws {RefusedError} when the agent does not accept the code
+ * @throws {AgentError} when it cannot be reached
+ */
+export async function redeemCode(url: string, code: string, ca: string | undefined): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify({ code }));
+  const { status, bytes: answer } = await createSender(ca)({
+    method: "POST",
+    url: `${url}/api/session`,
+    headers: { accept: "application/json", "content-type": "application/json" },
+    body: { stream: new Blob([bytes]).stream(), length: bytes.length },
+    signal: AbortSignal.timeout(ASK_MILLISECONDS),
+  });
+  const document = readDocument(answer);
+  const token = isJsonObject(document) ? document.token : undefined;
+  if (status === 200 && typeof token === "string") return token;
+  const [error] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
+  throw new RefusedError(
+    `Cannot add ${url}: it does not accept the code${
+      isJsonObject(error) && typeof error.message === "string" ? `: ${error.message}` : ""
+    }`,
+  );
+}
+
+async function listPackages(node: BoundNode): Promise<unknown[]> {
+  const document = await getFrom(node, "/kubepkgs");
+  if (!Array.isArray(document)) throw notAnAgent("an unknown list");
+  return document.filter(isJsonObject).map(({ metadata, spec, error }) => {
+    const { name, namespace } = isJsonObject(metadata) ? metadata : {};
+    return { name, namespace, version: isJsonObject(spec) ? spec.version : undefined, error };
+  });
+}
+
+/** @returns the document; `undefined` if the agent does not have the path */
+async function getFrom(node: BoundNode, path: string): Promise<unknown> {
+  const { status, bytes, location } = await requestNode(node, { method: "GET", path, timeout: ASK_MILLISECONDS });
+  if (status === 404) return undefined;
+  if (status !== 200) throw errorOfAnswer(status, bytes, location);
+  return readDocument(bytes);
+}
+
+function readDocument(bytes: Uint8Array): unknown {
+  try {
+    return parseJson(bytes, "the answer", ANSWER_LIMITS);
+  } catch (error) {
+    if (error instanceof CorruptError) throw notAnAgent("something other than JSON");
+    throw error;
+  }
+}

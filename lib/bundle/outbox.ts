@@ -1,0 +1,182 @@
+import { streamFile } from "../bytes/file_stream.ts";
+import { commitFile, removeIfPresent } from "../files/durable.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { inspectBundle } from "./inspect_bundle.ts";
+import type { PackResult } from "./pack_bundle.ts";
+import type { BundleOutput } from "./write_bundle.ts";
+import { writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
+
+/** A package of a bundle in the outbox. */
+export interface OutboxPackage {
+  readonly name: string;
+  readonly namespace: string;
+  readonly version: string;
+  readonly platforms: readonly string[];
+  readonly images: readonly string[];
+  readonly objects: number;
+}
+
+/** A bundle in the outbox. */
+export interface OutboxBundle {
+  /** The digest of the file. */
+  readonly digest: Digest;
+  /** The size of the file, in bytes. */
+  readonly size: number;
+  /** When it was packed, in milliseconds since 1970. */
+  readonly time: number;
+  /** Empty if the file cannot be read. */
+  readonly packages: readonly OutboxPackage[];
+  /** Why the file cannot be read. */
+  readonly error?: string;
+}
+
+const FILE = /^(sha256)-([0-9a-f]{64})\.tgz$/;
+const MIN_DIGITS = 6;
+const SHORT_DIGITS = 12;
+
+/**
+ * The bundles that were packed and are to be sent, in the folder `outbox` of the data folder. Each is a file that is named
+ * by its digest. What a file holds is read from the file itself, once: its content never changes.
+ */
+export class Outbox {
+  readonly #folder: string;
+  readonly #described = new Map<Digest, Pick<OutboxBundle, "packages" | "error">>();
+
+  /** @param data the data folder */
+  constructor(data: string) {
+    this.#folder = `${data}/outbox`;
+  }
+
+  /** Lists the bundles, the latest first. */
+  async list(): Promise<OutboxBundle[]> {
+    const bundles: OutboxBundle[] = [];
+    for (const digest of await this.#listDigests()) {
+      const file = await Deno.stat(this.pathOf(digest)).catch(absentIfNotFound);
+      // It was removed meanwhile.
+      if (file === undefined) continue;
+      bundles.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0, ...await this.#describe(digest) });
+    }
+    return bundles.sort((a, b) => b.time - a.time || (a.digest < b.digest ? -1 : 1));
+  }
+
+  /**
+   * Finds a bundle by its digest, by at least six digits at the start of it, or by `NAME@VERSION` of a package: then the
+   * latest one.
+   *
+   * @throws {Error} when there is none, or the digits are those of several
+   */
+  async find(selector: string): Promise<OutboxBundle> {
+    const bundles = await this.list();
+    const named = bundles.find(({ packages }) =>
+      packages.some(({ name, namespace, version }) =>
+        [`${name}@${version}`, `${namespace}/${name}@${version}`].includes(selector)
+      )
+    );
+    if (named !== undefined) return named;
+    const digits = selector.replace(/^sha256:/, "");
+    const found = digits.length < MIN_DIGITS
+      ? []
+      : bundles.filter(({ digest }) => digest.startsWith(`sha256:${digits}`));
+    if (found.length === 1) return found[0]!;
+    const reason = found.length === 0 ? "there is no such bundle" : `${found.length} bundles begin with it`;
+    throw new Error(`Cannot find ${selector} in the outbox: ${reason}; crpe outbox lists them`);
+  }
+
+  /** The path of a bundle's file. */
+  pathOf(digest: Digest): string {
+    return `${this.#folder}/${digest.replace(":", "-")}.tgz`;
+  }
+
+  /** The name that a copy of a bundle's file gets: `line4@1.0.0.tgz`, as `crpe pack` names it. */
+  async nameOf(digest: Digest): Promise<string> {
+    const { packages: [first, ...others] } = await this.#describe(digest);
+    const isOne = first !== undefined && others.length === 0;
+    return isOne ? `${first.name}@${first.version}.tgz` : `${digest.slice(-SHORT_DIGITS)}.tgz`;
+  }
+
+  /** Opens a bundle's file; `undefined` if there is none. The stream of a part closes the file. */
+  async open(digest: Digest): Promise<OutboxFile | undefined> {
+    const file = await Deno.open(this.pathOf(digest)).catch(absentIfNotFound);
+    if (file === undefined) return undefined;
+    const { size } = await file.stat();
+    return {
+      size,
+      stream: async (start, length) => {
+        await file.seek(start, Deno.SeekMode.Start);
+        return streamFile(file, length);
+      },
+      close: () => file.close(),
+    };
+  }
+
+  /**
+   * Packs a bundle into the outbox. An interrupted pack of the same release is resumed.
+   *
+   * @param fileName the name of the file while it is being written
+   * @param write writes the content, and returns its digest too
+   */
+  async add<T extends Pick<PackResult, "tgzDigest">>(
+    fileName: string,
+    write: (output: BundleOutput) => Promise<T>,
+    options: WriteBundleOptions = {},
+  ): Promise<T & { readonly file: string }> {
+    const temporary = `${this.#folder}/${fileName}`;
+    const result = await writeBundleFile(temporary, write, options);
+    if (result.tgzDigest === undefined) throw new Error(`Cannot keep ${fileName}: its digest is not known`);
+    const file = this.pathOf(result.tgzDigest);
+    await commitFile(temporary, file);
+    return { ...result, file };
+  }
+
+  /** Removes a bundle. @returns whether it was there */
+  async remove(digest: Digest): Promise<boolean> {
+    const isThere = await Deno.stat(this.pathOf(digest)).catch(absentIfNotFound) !== undefined;
+    await removeIfPresent(this.pathOf(digest));
+    this.#described.delete(digest);
+    return isThere;
+  }
+
+  async #listDigests(): Promise<Digest[]> {
+    return (await listFolder(this.#folder) ?? []).flatMap(({ name }) => {
+      const [, algorithm, hex] = FILE.exec(name) ?? [];
+      const digest = `${algorithm}:${hex}`;
+      return isDigest(digest) ? [digest] : [];
+    });
+  }
+
+  async #describe(digest: Digest): Promise<Pick<OutboxBundle, "packages" | "error">> {
+    const known = this.#described.get(digest);
+    if (known !== undefined) return known;
+    const described = await this.#inspect(digest);
+    this.#described.set(digest, described);
+    return described;
+  }
+
+  async #inspect(digest: Digest): Promise<Pick<OutboxBundle, "packages" | "error">> {
+    try {
+      const infos = await inspectBundle((await Deno.open(this.pathOf(digest))).readable, "the bundle");
+      return {
+        packages: infos.map(({ name, namespace, version, platforms, images, manifests }) => ({
+          ...{ name, namespace, version, platforms },
+          images: images.map(({ reference }) => reference),
+          objects: manifests.length,
+        })),
+      };
+    } catch (error) {
+      if (error instanceof CorruptError) return { packages: [], error: error.message };
+      throw error;
+    }
+  }
+}
+
+/** An open file of a bundle. */
+export interface OutboxFile {
+  /** In bytes. */
+  readonly size: number;
+  /** Streams a part of the file, and closes the file at its end. */
+  readonly stream: (start: number, length: number) => Promise<ReadableStream<Uint8Array>>;
+  /** Closes a file of which no part was streamed. */
+  readonly close: () => void;
+}

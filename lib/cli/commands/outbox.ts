@@ -1,0 +1,63 @@
+import { Outbox, type OutboxBundle } from "../../bundle/outbox.ts";
+import { formatPackageId } from "../../kubepkg/package_id.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { formatSize } from "../console/quantity.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
+import { formatJson, formatTable } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
+
+const SHOWN_DIGITS = 12;
+const DIGEST_START = "sha256:".length;
+
+/** `crpe outbox` */
+export async function runOutbox(invocation: Invocation, io: Io): Promise<number> {
+  const outbox = await openOutbox(invocation, io);
+  const bundles = await outbox.list();
+  if (invocation.isSet("json")) {
+    io.out(formatJson(bundles.map((bundle) => ({ ...describe(bundle), file: outbox.pathOf(bundle.digest) }))));
+  } else io.out(formatTable(["DIGEST", "PACKAGES", "SIZE", "PACKED"], bundles.map(formatRow)));
+  return 0;
+}
+
+/** `crpe outbox path` */
+export async function runOutboxPath(invocation: Invocation, io: Io): Promise<number> {
+  const outbox = await openOutbox(invocation, io);
+  const { digest } = await outbox.find(invocation.arguments[0]!);
+  io.out(`${outbox.pathOf(digest)}\n`);
+  return 0;
+}
+
+/** `crpe outbox rm` */
+export async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promise<number> {
+  const outbox = await openOutbox(invocation, io);
+  const asJson = invocation.isSet("json");
+  const run = async (selector: string, report: ReportResult) => {
+    const bundle = await outbox.find(selector);
+    await outbox.remove(bundle.digest);
+    if (!asJson) io.out(`removed ${namesOf(bundle)}, ${bundle.digest}: ${formatSize(bundle.size)} freed\n`);
+    report(describe(bundle));
+  };
+  return await runSeveral(invocation.arguments, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+async function openOutbox(invocation: Invocation, io: Io): Promise<Outbox> {
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  return new Outbox(data);
+}
+
+function describe({ time, ...bundle }: OutboxBundle): object {
+  return { ...bundle, packed: new Date(time).toISOString() };
+}
+
+function formatRow(bundle: OutboxBundle): string[] {
+  const { digest, size, time } = bundle;
+  const short = digest.slice(DIGEST_START, DIGEST_START + SHOWN_DIGITS);
+  return [short, namesOf(bundle), formatSize(size), new Date(time).toISOString()];
+}
+
+function namesOf({ packages, error }: OutboxBundle): string {
+  return error === undefined ? packages.map((one) => `${formatPackageId(one)}@${one.version}`).join(",") : "unreadable";
+}

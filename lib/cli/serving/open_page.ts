@@ -1,0 +1,181 @@
+import { Outbox } from "../../bundle/outbox.ts";
+import { freeBytesOf } from "../../files/free_bytes.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { listVersions } from "../../install/rollback_package.ts";
+import { imagesOf } from "../../kubepkg/images_of.ts";
+import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { formatPlatform } from "../../oci/platform.ts";
+import { formatReference } from "../../oci/reference.ts";
+import { ASSET_FILES } from "../../page/asset_files.ts";
+import { PageAssets } from "../../page/page_assets.ts";
+import { createPageHandler } from "../../page/page_handler.ts";
+import type { PageOutbox, PageSource } from "../../page/page_options.ts";
+import { PairingCodes } from "../../page/pairing_codes.ts";
+import { pathOf } from "../../server/exchange.ts";
+import { listOwnAddresses } from "../../server/own_hosts.ts";
+import { listTaggedImages } from "../../store/list_images.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { describeError } from "../console/describe_error.ts";
+import type { Io } from "../console/io.ts";
+import { VERSION } from "../console/version.ts";
+import { examineMachine } from "../wiring/examine_machine.ts";
+import { checkHealth } from "./check_health.ts";
+import { readOwnHosts } from "./host_check.ts";
+import { createPageActions } from "./page_actions.ts";
+import { createPageDesk } from "./page_desk.ts";
+import { createPageNodes } from "./page_nodes.ts";
+import type { Handler } from "./serve.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+/** How a server differs from the others on its page. */
+export interface PageSettings {
+  readonly kind: "registry" | "agent";
+  /** The name of the node. */
+  readonly node: string;
+  /** The names and addresses of `--host-name`. */
+  readonly hostNames: readonly string[];
+  /** Opens the token; `undefined` if the data folder is not writable. */
+  readonly openToken: () => Promise<string | undefined>;
+}
+
+/** A server and how it was started. */
+interface StartedServer {
+  readonly invocation: Invocation;
+  readonly io: Io;
+  readonly context: ServerContext;
+}
+
+/** Opens the page of a server: its files, its API, and the functions behind them. */
+export async function openPage(server: StartedServer, settings: PageSettings): Promise<Handler> {
+  const { invocation, io, context } = server;
+  const { settings: { data, config }, log, isReadOnly } = context;
+  const records = new PackageRecords(data);
+  const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
+  const outbox = new Outbox(data);
+  const source: PageSource = {
+    readStatus: () => readStatus(server, settings),
+    listImages: () => listImages(context, records),
+    listPackages: () => listPackages(records),
+    examine: async () => {
+      const { findings } = await examineMachine(context.settings, io);
+      return { findings, isBroken: findings.some(({ status }) => status === "broken") };
+    },
+    outbox: openOutbox(outbox),
+    ...(settings.kind === "registry" && !isReadOnly
+      ? { desk: createPageDesk(context, outbox), nodes: createPageNodes(io, { context, outbox }) }
+      : {}),
+    ...(settings.kind === "agent" && !isReadOnly
+      ? { actions: createPageActions(invocation, io, { context, records }) }
+      : {}),
+  };
+  const answer = createPageHandler({
+    source,
+    token,
+    codes: new PairingCodes(data),
+    isPrivate: (invocation.flag("require-login") ?? config["require-login"]) !== undefined,
+    isOwnHost: (hostname, localAddress) => hosts.has(hostname, localAddress),
+    describeError,
+    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+  }, new PageAssets(ASSET_FILES));
+  return async (request, { remoteAddr, localAddress }) => {
+    // Read now, because the runtime discards a request once it is answered.
+    const { method } = request;
+    const response = await answer(request, { remoteAddress: remoteAddr.hostname, localAddress });
+    context.metrics.add("crpe_requests_total", 1, { kind: "page", method, status: String(response.status) });
+    return response;
+  };
+}
+
+async function readStatus(
+  { context: { settings, content, metrics, isReadOnly } }: StartedServer,
+  { kind, node }: PageSettings,
+): Promise<Record<string, unknown>> {
+  const { data, cacheMax, platforms, offline } = settings;
+  const problem = await checkHealth({ data, store: content.store, isReadOnly })
+    .catch((error) => describeError(error));
+  return {
+    kind,
+    node,
+    version: VERSION,
+    addresses: listOwnAddresses(),
+    platforms: platforms?.map(formatPlatform),
+    data,
+    freeBytes: await freeBytesOf(data),
+    cacheMax,
+    isOffline: offline,
+    isReadOnly,
+    problem,
+    servedBytes: metrics.sum("crpe_served_bytes_total"),
+    receivedBytes: metrics.sum("crpe_upstream_received_bytes_total"),
+    downloads: metrics.sum("crpe_downloads_total"),
+    imports: metrics.sumBy("crpe_imports_total", "outcome").get("imported") ?? 0,
+    registries: listRegistries(metrics),
+  };
+}
+
+// Those that were asked since the start; the doctor asks all of them.
+function listRegistries(metrics: ServerContext["metrics"]): unknown[] {
+  const [requests, errors] = (["crpe_upstream_requests_total", "crpe_upstream_errors_total"] as const)
+    .map((name) => metrics.sumBy(name, "host"));
+  return [...new Set([...requests!.keys(), ...errors!.keys()])].sort()
+    .map((host) => ({ host, requests: requests!.get(host) ?? 0, errors: errors!.get(host) ?? 0 }));
+}
+
+async function listImages({ content }: ServerContext, records: PackageRecords): Promise<unknown> {
+  const users = new Map<string, string[]>();
+  for (const kubepkg of await records.list()) {
+    for (const { reference } of imagesOf(kubepkg)) {
+      const name = formatReference(reference);
+      users.set(name, [...users.get(name) ?? [], formatPackageId(packageIdOf(kubepkg))]);
+    }
+  }
+  const images = await listTaggedImages(content.store);
+  return { images: images.map((image) => ({ ...image, packages: users.get(image.reference) ?? [] })) };
+}
+
+function openOutbox(outbox: Outbox): PageOutbox {
+  return {
+    list: async () => ({
+      bundles: (await outbox.list()).map(({ time, ...bundle }) => ({
+        ...bundle,
+        packed: new Date(time).toISOString(),
+      })),
+    }),
+    open: async (digest) => {
+      const file = await outbox.open(digest);
+      return file && { ...file, name: await outbox.nameOf(digest) };
+    },
+    remove: (digest) => outbox.remove(digest),
+  };
+}
+
+async function listPackages(records: PackageRecords): Promise<unknown> {
+  const { packages, problems } = await records.scan();
+  const described = await Promise.all(packages.map(async (kubepkg) => {
+    const id = packageIdOf(kubepkg);
+    const handover = await records.handovers.read(id).catch(() => undefined);
+    const [, ...earlier] = listVersions(kubepkg, await records.listHistory(id));
+    return {
+      ...describeRelease(kubepkg),
+      handedOver: handover !== undefined,
+      removing: handover?.isRemoving === true,
+      earlier: earlier.map(({ spec: { version } }) => version),
+    };
+  }));
+  const broken = problems.map(({ id }) => ({ ...id, error: "its record cannot be read; run crpe packages" }));
+  return { packages: [...described, ...broken] };
+}
+
+function describeRelease(kubepkg: KubePkg): Record<string, unknown> {
+  const { metadata: { name, namespace }, spec: { version, manifests }, status } = kubepkg;
+  const sizes = new Map(status?.digests?.map(({ digest, size }) => [digest, size]));
+  return {
+    name,
+    namespace,
+    version,
+    images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+    objects: Object.keys(manifests).length,
+    size: sizes.size === 0 ? undefined : [...sizes.values()].reduce((sum, size) => sum + size, 0),
+  };
+}

@@ -1,0 +1,73 @@
+import { findPackage } from "../../agent/installed_packages.ts";
+import type { HandoverPlace } from "../../install/handover/handover.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
+import { removePackage } from "../../install/remove_package.ts";
+import { rollBackPackage } from "../../install/rollback_package.ts";
+import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { RefusedError } from "../../oci/error.ts";
+import type { PackageChange, PageActions } from "../../page/page_options.ts";
+import { forgetImages } from "../../store/forget_images.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openSharedHandover } from "../wiring/open_releases.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+/** Creates the changes that the page of an agent offers. */
+export function createPageActions(
+  invocation: Invocation,
+  io: Io,
+  { context, records }: { context: ServerContext; records: PackageRecords },
+): PageActions {
+  const { settings: { data }, content: { store }, log } = context;
+  const given = readHandoverPlace(invocation);
+  const forceConflicts = invocation.isSet("force-conflicts");
+  const warn = (message: string) => log.write("warning", message);
+  const openHandover = (recorded: HandoverPlace | undefined) => {
+    if (given === undefined && recorded !== undefined) throw refuseHandover(recorded);
+    return given === undefined
+      ? undefined
+      : createHandover(given, { forceConflicts, shared: openSharedHandover(given, invocation, { io, warn }) });
+  };
+  const find = async (change: PackageChange) => packageIdOf(await findPackage(records, change));
+  return {
+    async rollBack(change) {
+      const id = await find(change);
+      using _lease = await takeWriteLease(data);
+      const { isChanged, handedOver, ...result } = await rollBackPackage(id, {
+        store,
+        records,
+        to: change.to,
+        openHandover,
+      });
+      if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);
+      return { ...result, rolledBack: isChanged, handover: handedOver?.where, confirmed: handedOver?.isConfirmed };
+    },
+    async remove(change) {
+      const id = await find(change);
+      const { dryRun } = change;
+      using _lease = dryRun ? undefined : await takeWriteLease(data);
+      const { isRemoved, handedOver, ...result } = await removePackage(id, {
+        records,
+        dryRun,
+        openHandover,
+        forgetImages: (images, keep) => forgetImages(data, images, keep),
+      });
+      if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
+      const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
+      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining };
+    },
+  };
+}
+
+// Without a hand-over the agent has given up the permission to run kubectl, which both places need.
+function refuseHandover(recorded: HandoverPlace): RefusedError {
+  const [where, flag] = "kubectl" in recorded
+    ? ["with kubectl", "--kubectl"]
+    : [`in ${recorded.manifestsDir}`, `--manifests-dir ${recorded.manifestsDir}`];
+  return new RefusedError(
+    `Cannot change the package: its objects were handed over ${where}, and this agent was started without ${flag}; ` +
+      "start it with that, or run crpe packages remove or crpe packages rollback on this machine",
+  );
+}

@@ -1,0 +1,61 @@
+import { layOutBundle } from "../../bundle/bundle_layout.ts";
+import {
+  checkPackage,
+  describeEmptyPackage,
+  describeIncompleteImages,
+  describeMissingImages,
+  listMissingImages,
+  listMissingInPack,
+} from "../../bundle/check_package.ts";
+import type { Outbox } from "../../bundle/outbox.ts";
+import { writePrepared } from "../../bundle/pack_bundle.ts";
+import { preparePack } from "../../bundle/prepare_pack.ts";
+import { imagesOf } from "../../kubepkg/images_of.ts";
+import { readKubePkgs } from "../../kubepkg/read_kubepkg.ts";
+import { formatReference } from "../../oci/reference.ts";
+import type { PageDesk } from "../../page/page_options.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+/** Creates what the page of a registry packs with: through the server's own cache, into the outbox. */
+export function createPageDesk({ settings, content, log }: ServerContext, outbox: Outbox): PageDesk {
+  return {
+    parse: (bytes) =>
+      readKubePkgs(bytes, "the release").map((kubepkg) => {
+        const checked = checkPackage(kubepkg);
+        const missing = describeMissingImages(listMissingImages(checked.kubepkg, checked));
+        return {
+          kubepkg: checked.kubepkg,
+          name: kubepkg.metadata.name,
+          namespace: kubepkg.metadata.namespace,
+          version: kubepkg.spec.version,
+          images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+          objects: Object.keys(checked.kubepkg.spec.manifests).length,
+          warnings: [...missing, ...checked.warnings].map(({ message }) => message),
+        };
+      }),
+    async pack({ kubepkg, name, version }, platforms, { signal, onProgress }) {
+      using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
+      const pack = await preparePack(kubepkg, content.source, {
+        ...(platforms.length === 0 ? {} : { platforms }),
+        ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+      });
+      signal.throwIfAborted();
+      const checked = checkPackage(kubepkg);
+      const warnings = [
+        ...describeEmptyPackage(pack),
+        ...describeMissingImages(listMissingInPack(pack, checked)),
+        ...describeIncompleteImages(pack),
+        ...checked.warnings,
+      ];
+      const options = { hashOutput: true, onProgress, size: layOutBundle(pack).size };
+      const { tgzDigest, size } = await outbox.add(
+        `${name}@${version}.tgz`,
+        (output) => writePrepared(pack, options, output),
+        options,
+      );
+      log.write("info", `packed ${name}@${version} into the outbox: ${tgzDigest}`);
+      return { digest: tgzDigest, size, warnings: warnings.map(({ message }) => message) };
+    },
+  };
+}

@@ -1,0 +1,133 @@
+import { AgentClient } from "../../agent/client/agent_client.ts";
+import { AgentError } from "../../agent/client/agent_error.ts";
+import { askNode, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
+import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
+import { findNodes } from "../../agent/client/find_nodes.ts";
+import { pushBundle } from "../../agent/client/push_bundle.ts";
+import { createSender } from "../../agent/client/send_to_agent.ts";
+import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
+import type { Outbox } from "../../bundle/outbox.ts";
+import type { Digest } from "../../oci/digest.ts";
+import { RefusedError, RegistryError } from "../../oci/error.ts";
+import type { JobContext } from "../../page/page_jobs.ts";
+import type { NodeAddition, PageNodes, SendOptions } from "../../page/page_options.ts";
+import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
+import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
+import type { Io } from "../console/io.ts";
+import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { openBundle } from "../wiring/open_bundle.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+const AGENT_PORT = 36060;
+const STALL_MILLISECONDS = 30_000;
+// The agent may have to write gigabytes to a slow card, and to wait for the cluster.
+const ANSWER_MILLISECONDS = 600_000;
+const UNAUTHORIZED = 401;
+
+/** Creates what the page of a registry does with agents. */
+export function createPageNodes(io: Io, { context, outbox }: { context: ServerContext; outbox: Outbox }): PageNodes {
+  const bound = new BoundNodes(context.settings.data);
+  const find = async (url: string) => {
+    const node = await bound.find(url);
+    if (node !== undefined) return node;
+    throw new RegistryError("NOT_FOUND", `Cannot find ${url}: this agent was not added`);
+  };
+  const push = async (url: string, bundle: Digest, options: SendOptions & { dryRun: boolean; job?: JobContext }) => {
+    const node = await find(url);
+    const { name, size } = await describeBundle(outbox, bundle);
+    const { dryRun, job } = options;
+    const { document, sent } = await pushBundle({
+      client: createClient(node, options),
+      what: name,
+      open: () => openBundle(outbox.pathOf(bundle), io),
+      size,
+      dryRun,
+      onProgress: (bytes, total) => job?.onProgress({ bytes, total }),
+      onRetry: (reason) => context.log.write("warning", `${url}: ${reason}; retrying`),
+      sleep: sleepByTimer,
+      delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
+    }).catch((error) => rethrow(error, `send ${name} to ${url}`));
+    if (!dryRun) context.log.write("info", `sent ${name} to ${url}: ${sent.bytes} bytes`);
+    return { ...document, [dryRun ? "toSend" : "sent"]: sent };
+  };
+  return {
+    list: async () => ({ nodes: await Promise.all((await bound.list()).map(askNode)) }),
+    search: async () => ({ found: await searchNodes() }),
+    async add(addition) {
+      const node = await openNode(addition);
+      const state = await askNode(node);
+      if (state.state !== "ready") throw new RefusedError(`Cannot add ${node.url}: ${state.reason}`);
+      await bound.add(node);
+      return state;
+    },
+    remove: async (url) => {
+      await find(url);
+      await bound.remove(url);
+    },
+    plan: (url, bundle, options) => push(url, bundle, { ...options, dryRun: true }),
+    send: (url, bundle, { job, ...options }) => push(url, bundle, { ...options, job, dryRun: false }),
+    async change(url, method, path) {
+      const node = await find(url);
+      const answer = await requestNode(node, { method, path, timeout: ANSWER_MILLISECONDS })
+        .catch((error) => rethrow(error, `change ${url}`));
+      // The page would take it for a refusal of its own token.
+      if (answer.status === UNAUTHORIZED) throw denied(url);
+      return { status: answer.status, bytes: answer.bytes as Uint8Array<ArrayBuffer> };
+    },
+  };
+}
+
+/** Reads the address of an agent, or the link that its QR code has, and tries how it is reached. */
+async function openNode({ address, token, ca, isInsecureAllowed }: NodeAddition): Promise<BoundNode> {
+  const [, link, code] = /^(\S+?)\/?#t=([^&\s]+)$/.exec(address.trim()) ?? [];
+  const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
+  const url = await chooseAgentUrl(parseAgentAddress(link ?? address.trim()), {
+    send: createSender(ca),
+    isInsecureAllowed,
+    isThisMachine: (host) => own.has(host),
+  });
+  const known = code === undefined
+    ? token
+    : await redeemCode(url, decodeURIComponent(code), ca).catch((error) => rethrow(error, `add ${url}`));
+  if (known === undefined) {
+    throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
+  }
+  return { url, token: known, ...(ca === undefined ? {} : { ca }) };
+}
+
+async function searchNodes(): Promise<unknown> {
+  const addresses = localSubnets(Deno.networkInterfaces()).flatMap((subnet) => addressesOfSubnet(subnet) ?? []);
+  return await findNodes(addresses.map((address) => `${address}:${AGENT_PORT}`), {
+    fetch,
+    timeout: (milliseconds) => AbortSignal.timeout(milliseconds),
+  });
+}
+
+function createClient({ url, token, ca }: BoundNode, { force, pruneData }: SendOptions): AgentClient {
+  return new AgentClient({
+    url,
+    token,
+    send: createSender(ca),
+    force,
+    pruneData,
+    stallTimeout: STALL_MILLISECONDS,
+    answerTimeout: ANSWER_MILLISECONDS,
+  });
+}
+
+async function describeBundle(outbox: Outbox, digest: Digest): Promise<{ name: string; size: number }> {
+  const file = await outbox.open(digest);
+  if (file === undefined) throw new RegistryError("NOT_FOUND", `Cannot find ${digest}: the outbox has no such bundle`);
+  file.close();
+  return { name: await outbox.nameOf(digest), size: file.size };
+}
+
+function rethrow(error: unknown, action: string): never {
+  if (!(error instanceof AgentError)) throw error;
+  if (error.status === UNAUTHORIZED) throw denied(action.split(" ").at(-1)!);
+  throw new RegistryError("BAD_GATEWAY", `Cannot ${action}: ${error.message}`, { cause: error });
+}
+
+function denied(url: string): RefusedError {
+  return new RefusedError(`Cannot use ${url}: it does not accept the token any more; add it again with its new one`);
+}

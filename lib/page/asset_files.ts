@@ -1,0 +1,30 @@
+// Imported so that the packages are part of the program; `import.meta.resolve` then gives their files.
+import "htm/preact/standalone";
+import "uqr";
+import type { AssetSources } from "./page_assets.ts";
+
+const OWN = [
+  "index.html",
+  "style.css",
+  "main.js",
+  "api.js",
+  "bundle_file.js",
+  "install.js",
+  "nodes.js",
+  "outbox.js",
+  "pack.js",
+  "parts.js",
+  "qr.js",
+  "releases.js",
+  "screens.js",
+  "send.js",
+  "strings.js",
+  "upload.js",
+];
+
+/** The files of the page: its own, and those of the two packages that it uses in the browser. */
+export const ASSET_FILES: AssetSources = {
+  ...Object.fromEntries(OWN.map((name) => [name, new URL(`./assets/${name}`, import.meta.url)])),
+  "preact.js": new URL(import.meta.resolve("htm/preact/standalone")),
+  "uqr.js": new URL(import.meta.resolve("uqr")),
+};

@@ -1,0 +1,141 @@
+// The agents that bundles are sent to: what is installed on each, and what can be sent.
+import { html, useEffect, useState } from "./preact.js";
+import { request } from "./api.js";
+import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { Package } from "./releases.js";
+import { Send } from "./send.js";
+import { S } from "./strings.js";
+
+const T = S.nodes;
+const KINDS = { ready: "", denied: "bad", unreachable: "bad" };
+
+export function Nodes({ onTitle, onError }) {
+  const nodes = useResource("/api/nodes", { interval: 10_000, onError });
+  const outbox = useResource("/api/outbox", { interval: 15_000, onError });
+  const jobs = useResource("/api/jobs", { interval: 1000, onError });
+  useEffect(() => onTitle(S.screens.nodes), []);
+  const common = { bundles: outbox.value?.bundles ?? [], jobs: jobs.value?.jobs ?? [], onError };
+  return html`
+    <${Loaded} resource=${nodes}>${({ nodes: list }) =>
+      list.length === 0
+        ? html`<${Empty} title=${T.none} text=${T.noneHelp} />`
+        : list.map((node) => html`<${Node} key=${node.url} node=${node} ...${common} onChanged=${nodes.reload} />`)}<//>
+    <${AddNode} onAdded=${nodes.reload} onError=${onError} />
+  `;
+}
+
+function Node({ node, bundles, jobs, onChanged, onError }) {
+  const { url, state, reason, packages, platforms = [], freeBytes } = node;
+  const [isAsking, setAsking] = useState(false);
+  const [error, setError] = useState(undefined);
+  const name = node.node ?? url;
+  const path = `/api/nodes/${encodeURIComponent(url)}`;
+  const forget = () =>
+    request("DELETE", path).then(onChanged, (failure) => {
+      onError(failure);
+      setError(failure);
+    });
+  const about = [url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
+  // The latest bundle of each package that the agent does not have in this version.
+  const latest = new Map();
+  for (const bundle of bundles) {
+    const [one, ...others] = bundle.packages;
+    if (one === undefined || others.length > 0) continue;
+    const key = `${one.namespace}/${one.name}`;
+    if (!latest.has(key)) latest.set(key, bundle);
+  }
+  const keyOf = ({ namespace, name }) => `${namespace ?? "default"}/${name}`;
+  const installed = new Map(packages.map((one) => [keyOf(one), one]));
+  const sendOf = (bundle, one) =>
+    bundle !== undefined && html`
+      <${Send} key=${bundle.digest} node=${node} bundle=${bundle} installed=${one?.version}
+        jobs=${jobs} onDone=${onChanged} onError=${onError} />
+    `;
+  const isNewer = (bundle, one) => bundle !== undefined && bundle.packages[0].version !== one.version;
+  const others = [...latest].filter(([key]) => !installed.has(key));
+  return html`
+    <section class="span">
+      <ul class="rows">
+        <${Row} dot=${KINDS[state]} title=${name} text=${about.filter(Boolean).join(" · ")}>
+          <${Pill} kind=${KINDS[state]}>${T.states[state]}<//><//></ul>
+          ${reason && html`<${Notice} kind="warn">${reason}<//>`}
+          ${error && html`<${Notice} kind="bad">${error.message}<//>`}
+          ${state === "ready" && packages.length === 0 && html`<p class="soft">${T.nothing}</p>`}
+          ${state === "ready" && others.map(([, bundle]) => sendOf(bundle))}
+          ${isAsking && html`<p class="gap">${T.sureForget}</p>`}
+          <div class="buttons">${isAsking
+            ? html`
+              <button class="danger" onClick=${forget}>${T.yesForget}</button>
+              <button class="quiet" onClick=${() => setAsking(false)}>${S.releases.cancel}</button>
+            `
+            : html`<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
+              setAsking(true)}>${T.forget}</button>`}</div></section>
+    ${packages.map((one) => {
+      const bundle = latest.get(keyOf(one));
+      return html`
+        <${Package} key=${keyOf(one)} one=${{ images: [], objects: 0, ...one }} base=${path}
+          canChange=${node.canChange} onChanged=${onChanged} onError=${onError}>${isNewer(bundle, one) &&
+            sendOf(bundle, one)}<//>
+      `;
+    })}
+  `;
+}
+
+function AddNode({ onAdded, onError }) {
+  const [address, setAddress] = useState("");
+  const [state, setState] = useState({});
+  const [search, setSearch] = useState({});
+  const add = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const data = new FormData(form);
+    setState({ isBusy: true });
+    try {
+      const body = { address, token: data.get("token"), ca: data.get("ca"), insecure: data.get("insecure") !== null };
+      await request("POST", "/api/nodes", { body: JSON.stringify(body) });
+      form.reset();
+      setAddress("");
+      setState({});
+      onAdded();
+    } catch (error) {
+      onError(error);
+      setState({ error });
+    }
+  };
+  const find = async () => {
+    setSearch({ isBusy: true });
+    try {
+      setSearch(await request("POST", "/api/nodes/search"));
+    } catch (error) {
+      onError(error);
+      setSearch({ error });
+    }
+  };
+  return html`
+    <section class="span"><h2>${T.add}</h2>
+      <form class="drop" onSubmit=${add}>
+        <label for="node-address">${T.address}</label>
+        <input id="node-address" name="address" type="text" autocapitalize="off" autocomplete="off" required value=${address}
+          aria-describedby="node-address-help" onInput=${(event) => setAddress(event.target.value)} />
+        <p class="soft" id="node-address-help">${T.addressHelp}</p>
+        <label for="node-token">${S.tokenLabel}</label>
+        <input id="node-token" name="token" type="password" autocomplete="off" />
+        <details><summary>https</summary><div class="drop">
+          <label for="node-ca">${T.ca}</label><textarea id="node-ca" name="ca" rows="3" spellcheck=${false}></textarea>
+          <label><input name="insecure" type="checkbox" /> ${T.insecure}</label></div></details>
+        ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
+        <button disabled=${state.isBusy}>${state.isBusy ? T.adding : T.go}</button>
+      </form>
+      <div class="buttons"><button class="quiet wide" disabled=${search.isBusy} onClick=${find}>${search.isBusy
+        ? T.searching
+        : T.search}</button></div>
+      ${search.error && html`<${Notice} kind="bad">${search.error.message}<//>`}
+      ${search.found && html`
+        <p role="status">${T.found(search.found.length)}</p>
+        <ul class="rows">${search.found.map(({ id, address }) =>
+          html`<${Row} key=${address} title=${id} text=${address}>
+          <button class="quiet" aria-label=${T.useOf(id)} onClick=${() => setAddress(address)}>${T.use}</button><//>`
+        )}</ul>
+      `}</section>
+  `;
+}

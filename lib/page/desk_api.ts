@@ -1,0 +1,48 @@
+import { answerJson } from "../agent/answer.ts";
+import { RequestBody } from "../agent/request_body.ts";
+import { CorruptError, RegistryError } from "../oci/error.ts";
+import { parsePlatforms } from "../oci/platform.ts";
+import type { PageJobs } from "./page_jobs.ts";
+import type { PageDesk, PageRelease } from "./page_options.ts";
+
+// A release with thousands of objects has a few megabytes.
+const MAX_RELEASE_BYTES = 16 * 1024 * 1024;
+const BODY_MILLISECONDS = 30_000;
+
+/** `POST /api/releases/check`: what a text holds, or the first error in it. */
+export async function checkRelease(request: Request, desk: PageDesk): Promise<Response> {
+  const bytes = await readText(request);
+  try {
+    return answerJson({ releases: desk.parse(bytes).map(describe) });
+  } catch (error) {
+    // The text is being typed: that it is not a release yet is an answer.
+    if (!(error instanceof CorruptError)) throw error;
+    return answerJson({ releases: [], error: error.message });
+  }
+}
+
+/** `POST /api/packs`: starts a job for each release of a text. */
+export async function startPacks(
+  request: Request,
+  url: URL,
+  { desk, jobs }: { desk: PageDesk; jobs: PageJobs },
+): Promise<Response> {
+  const platforms = parsePlatforms(url.searchParams.get("platform") ?? "");
+  const releases = desk.parse(await readText(request));
+  const started = releases.map((release) => {
+    const { name, version } = release;
+    return jobs.start({ kind: "pack", title: `${name}@${version}` }, (job) => desk.pack(release, platforms, job));
+  });
+  return answerJson({ jobs: started }, {}, 202);
+}
+
+async function readText(request: Request): Promise<Uint8Array> {
+  const body = new RequestBody(request, { limit: MAX_RELEASE_BYTES, stallTimeout: BODY_MILLISECONDS });
+  const bytes = await body.readAll(MAX_RELEASE_BYTES).finally(() => body.close());
+  if (bytes.length === 0) throw new RegistryError("INVALID", "Cannot read the release: the request has no body");
+  return bytes;
+}
+
+function describe({ kubepkg: _, ...release }: PageRelease): object {
+  return release;
+}

@@ -1,0 +1,74 @@
+import { answerJson } from "../agent/answer.ts";
+import { readSwitch, RequestBody } from "../agent/request_body.ts";
+import { isDigest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import type { PageJobs } from "./page_jobs.ts";
+import type { NodeAddition, PageNodes } from "./page_options.ts";
+import { API, type NodeRoute } from "./page_route.ts";
+
+// A CA file may have several certificates.
+const MAX_BODY_BYTES = 256 * 1024;
+const BODY_MILLISECONDS = 10_000;
+
+/** Answers a request about the agents that bundles are sent to. */
+export async function answerNodes(
+  route: NodeRoute,
+  { request, url }: { request: Request; url: URL },
+  { nodes, jobs }: { nodes: PageNodes; jobs: PageJobs },
+): Promise<Response> {
+  switch (route.kind) {
+    case "node-addition":
+      return answerJson(await nodes.add(await readAddition(request)), {}, 201);
+    case "node-search":
+      return answerJson(await nodes.search());
+    case "node-removal":
+      await nodes.remove(route.node);
+      return answerJson({ url: route.node, removed: true });
+    case "node-plan":
+      return answerJson(await nodes.plan(route.node, readBundle(url), readOptions(url)));
+    case "node-send": {
+      const [bundle, options] = [readBundle(url), readOptions(url)];
+      const job = jobs.start({ kind: "send", title: bundle, node: route.node }, (job) => {
+        return nodes.send(route.node, bundle, { ...options, job });
+      });
+      return answerJson(job, {}, 202);
+    }
+    case "node-rollback":
+    case "node-package-removal": {
+      const [method, action] = route.kind === "node-rollback" ? ["POST", "/rollback"] : ["DELETE", ""];
+      const path = `${API}packages/${encodeURIComponent(route.name)}${action}${url.search}`;
+      const { status, bytes } = await nodes.change(route.node, method!, path);
+      return new Response(bytes, {
+        status,
+        headers: { "content-type": "application/json", "cache-control": "no-store" },
+      });
+    }
+  }
+}
+
+async function readAddition(request: Request): Promise<NodeAddition> {
+  const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
+  const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
+  const { address, token, ca, insecure } = isJsonObject(document) ? document : {};
+  const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
+  if (typeof address !== "string" || !isText(token) || !isText(ca)) {
+    throw new RegistryError("INVALID", 'Cannot add the agent: send {"address":"…","token":"…"}');
+  }
+  return {
+    address,
+    token: token?.trim() || undefined,
+    ca: ca?.trim() || undefined,
+    isInsecureAllowed: insecure === true,
+  };
+}
+
+function readBundle({ searchParams }: URL) {
+  const bundle = searchParams.get("bundle") ?? "";
+  if (isDigest(bundle)) return bundle;
+  throw new RegistryError("DIGEST_INVALID", "Cannot send the bundle: name it by its digest, as the parameter bundle");
+}
+
+function readOptions({ searchParams }: URL) {
+  return { force: readSwitch(searchParams, "force"), pruneData: readSwitch(searchParams, "prune-data") };
+}

@@ -1,0 +1,178 @@
+import { answerJson } from "../agent/answer.ts";
+import { CoalescedResponses } from "../agent/coalesced_responses.ts";
+import { readSwitch, RequestBody } from "../agent/request_body.ts";
+import type { Digest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { checkRelease, startPacks } from "./desk_api.ts";
+import { answerNodes } from "./nodes_api.ts";
+import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
+import { checkReader, checkToken, isLocal } from "./page_access.ts";
+import { PageJobs } from "./page_jobs.ts";
+import type { PackageChange, PageConnection, PageDesk, PageNodes, PageOptions } from "./page_options.ts";
+import { matchApiRoute } from "./page_route.ts";
+
+const MAX_BODY_BYTES = 4096;
+const BODY_MILLISECONDS = 10_000;
+
+/** A request for the API, with its URL. */
+interface ApiRequest {
+  readonly request: Request;
+  readonly url: URL;
+  readonly connection: PageConnection;
+}
+
+/** The API that only the page needs; `docs/api.md` describes it. */
+export class PageApi {
+  readonly #options: PageOptions;
+  readonly #shared = new CoalescedResponses();
+  readonly #jobs: PageJobs;
+
+  constructor(options: PageOptions) {
+    this.#options = options;
+    this.#jobs = new PageJobs(options.describeError);
+  }
+
+  /** @throws {RegistryError} for a request that is refused, and as the functions of `PageSource` do */
+  async answer(asked: ApiRequest): Promise<Response> {
+    const { source } = this.#options;
+    const route = matchApiRoute(asked.request.method, asked.url);
+    switch (route.kind) {
+      case "access":
+        return this.#describeAccess(asked);
+      case "status":
+        return await this.#read(asked, route.kind, source.readStatus);
+      case "images":
+        return await this.#read(asked, route.kind, source.listImages);
+      case "packages":
+        return await this.#read(asked, route.kind, source.listPackages);
+      case "doctor":
+        return await this.#read(asked, route.kind, source.examine);
+      case "outbox":
+        return await this.#read(asked, route.kind, source.outbox.list);
+      case "bundle":
+        return await this.#sendBundle(asked, route.digest);
+      case "bundle-link":
+        return this.#createLink(asked, route.digest);
+      case "bundle-removal":
+        checkToken(asked.request, this.#options.token);
+        return await removeBundle(route.digest, source.outbox);
+      case "jobs":
+        checkReader(asked.request, { ...asked, options: this.#options });
+        return answerJson({ jobs: this.#jobs.list() });
+      case "job-end":
+        checkToken(asked.request, this.#options.token);
+        return answerJson(this.#jobs.stop(route.id));
+      case "release-check":
+        return await checkRelease(asked.request, this.#openDesk(asked));
+      case "packs":
+        return await startPacks(asked.request, asked.url, { desk: this.#openDesk(asked), jobs: this.#jobs });
+      case "nodes":
+        return await this.#read(asked, route.kind, source.nodes?.list ?? (() => Promise.resolve({ nodes: [] })));
+      case "node-addition":
+      case "node-search":
+      case "node-removal":
+      case "node-plan":
+      case "node-send":
+      case "node-rollback":
+      case "node-package-removal":
+        return await answerNodes(route, asked, { nodes: this.#openNodes(asked), jobs: this.#jobs });
+      case "session":
+        return await this.#openSession(asked);
+      case "codes":
+        return await this.#createCode(asked);
+      case "rollback":
+      case "remove":
+        return await this.#change(asked, route);
+    }
+  }
+
+  async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
+    checkReader(asked.request, { ...asked, options: this.#options });
+    return await this.#shared.answer(key, find);
+  }
+
+  #openDesk({ request }: ApiRequest): PageDesk {
+    const { token, source: { desk } } = this.#options;
+    checkToken(request, token);
+    if (desk !== undefined) return desk;
+    throw new RegistryError("NOT_FOUND", "Cannot pack: only crpe registry packs, with a data folder that is writable");
+  }
+
+  #openNodes({ request }: ApiRequest): PageNodes {
+    const { token, source: { nodes } } = this.#options;
+    checkToken(request, token);
+    if (nodes !== undefined) return nodes;
+    throw new RegistryError("NOT_FOUND", "Cannot send: only crpe registry does, with a data folder that is writable");
+  }
+
+  async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {
+    const { token, source } = this.#options;
+    if (!isLinked(asked.url, digest, { token, now: Date.now() })) {
+      checkReader(asked.request, { ...asked, options: this.#options });
+    }
+    return await answerBundle(asked.request, digest, source.outbox);
+  }
+
+  /** `POST /api/outbox/DIGEST/link` makes a link for a download by a browser. */
+  #createLink({ request }: ApiRequest, digest: Digest): Response {
+    const { token } = this.#options;
+    checkToken(request, token);
+    const { url, expires } = createLink(digest, token!, Date.now());
+    return answerJson({ url, expires: new Date(expires).toISOString() }, {}, 201);
+  }
+
+  // Open to everybody: the page asks it first, to know whether it has to ask for the token.
+  #describeAccess({ request, url, connection }: ApiRequest): Response {
+    const { token, isPrivate, source } = this.#options;
+    const canRead = !isPrivate && isLocal(request, url, connection);
+    return answerJson({
+      reading: canRead ? "open" : "token",
+      changes: token === undefined ? "off" : "token",
+      installs: source.actions !== undefined,
+      packs: source.desk !== undefined,
+    });
+  }
+
+  /** `POST /api/session` with `{"code":"…"}` exchanges a one-time code for the token. */
+  async #openSession({ request }: ApiRequest): Promise<Response> {
+    const { token, codes } = this.#options;
+    if (token === undefined) checkToken(request, token);
+    const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
+    const bytes = await body.readAll(MAX_BODY_BYTES).finally(() => body.close());
+    const document = parseJson(bytes, "the request");
+    const code = isJsonObject(document) ? document.code : undefined;
+    if (typeof code !== "string") throw new RegistryError("INVALID", 'Cannot sign in: send {"code":"CODE"}');
+    const outcome = await codes.redeem(code);
+    if (outcome === "accepted") return answerJson({ token });
+    throw new RegistryError(
+      "UNAUTHORIZED",
+      outcome === "expired"
+        ? "Cannot sign in: the code has expired; make a new one with crpe agent --pair"
+        : "Cannot sign in: the code is wrong or was used already; make a new one with crpe agent --pair",
+    );
+  }
+
+  /** `POST /api/codes` makes a one-time code, for the QR code on the page. */
+  async #createCode({ request }: ApiRequest): Promise<Response> {
+    checkToken(request, this.#options.token);
+    const { code, expires } = await this.#options.codes.create();
+    return answerJson({ code, expires: new Date(expires).toISOString() }, {}, 201);
+  }
+
+  async #change({ request, url }: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
+    const { token, source: { actions } } = this.#options;
+    checkToken(request, token);
+    if (actions === undefined) {
+      throw new RegistryError("UNSUPPORTED", "Cannot change packages: this server does not install them");
+    }
+    const { searchParams: query } = url;
+    const change: PackageChange = {
+      name,
+      namespace: query.get("namespace") ?? undefined,
+      to: query.get("to") ?? undefined,
+      dryRun: readSwitch(query, "dry-run"),
+    };
+    return answerJson(await (kind === "remove" ? actions.remove(change) : actions.rollBack(change)));
+  }
+}

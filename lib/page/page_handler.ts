@@ -1,0 +1,45 @@
+import { answerError, toApiError } from "../agent/answer.ts";
+import { RegistryError } from "../oci/error.ts";
+import { checkSender, checkSite } from "./page_access.ts";
+import { PageApi } from "./page_api.ts";
+import type { PageAssets } from "./page_assets.ts";
+import type { PageConnection, PageOptions } from "./page_options.ts";
+import { API } from "./page_route.ts";
+
+/**
+ * Creates the handler of the page: its files at `/` and `/page/…`, and its API at `/api/…`. It never throws; errors have
+ * the same form as those of the registry.
+ */
+export function createPageHandler(
+  options: PageOptions,
+  assets: PageAssets,
+): (request: Request, connection: PageConnection) => Promise<Response> {
+  const api = new PageApi(options);
+  return async (request, connection) => {
+    // Read now, because the runtime discards a request once it is answered.
+    const { method } = request;
+    try {
+      const url = new URL(request.url);
+      const isApi = url.pathname.startsWith(API);
+      checkSender(request, url, (hostname) => options.isOwnHost(hostname, connection.localAddress));
+      // A link on another page may open this one.
+      if (isApi) checkSite(request);
+      const response = isApi ? await api.answer({ request, url, connection }) : await answerAsset(request, url, assets);
+      if (method !== "HEAD") return response;
+      await response.body?.cancel();
+      return new Response(null, response);
+    } catch (error) {
+      const known = toApiError(error, options.describeError);
+      if (known.code === "INTERNAL") options.onError(error, request);
+      const response = answerError(known);
+      return method === "HEAD" ? new Response(null, response) : response;
+    }
+  };
+}
+
+async function answerAsset({ method, headers }: Request, { pathname }: URL, assets: PageAssets): Promise<Response> {
+  if (method === "GET" || method === "HEAD") return await assets.answer(pathname, headers);
+  throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this path supports only GET, HEAD`, {
+    detail: { allow: "GET, HEAD" },
+  });
+}

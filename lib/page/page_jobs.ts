@@ -1,0 +1,102 @@
+import { RegistryError } from "../oci/error.ts";
+
+/** The state of a job as the page shows it. */
+export interface PageJob {
+  readonly id: string;
+  readonly kind: "pack" | "send";
+  /** What it works on: `line4@1.0.0`, or the digest of a bundle. */
+  readonly title: string;
+  /** The address of the agent that a bundle is sent to. */
+  readonly node?: string;
+  readonly state: "running" | "done" | "failed" | "stopped";
+  /** Absent until the first bytes. */
+  readonly bytes?: number;
+  readonly total?: number | undefined;
+  /** The result of a job that is done. */
+  readonly result?: unknown;
+  /** Why a job has failed. */
+  readonly error?: string;
+}
+
+/** What a job reports to, and is stopped by. */
+export interface JobContext {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: { bytes: number; total?: number | undefined }) => void;
+}
+
+interface Entry {
+  job: PageJob;
+  readonly abort: AbortController;
+}
+
+// Packing is bound by the disk; sending, by the networks of the agents.
+const MAX_RUNNING = { pack: 4, send: 16 };
+const MAX_KEPT = 50;
+
+/**
+ * The work that the page has started, and that continues without it: a page that is reloaded, or another one, finds it here.
+ * The last fifty jobs are kept until the server ends.
+ */
+export class PageJobs {
+  readonly #entries = new Map<string, Entry>();
+  readonly #describeError: (error: unknown) => string;
+  #number = 0;
+
+  constructor(describeError: (error: unknown) => string) {
+    this.#describeError = describeError;
+  }
+
+  /** Lists the jobs, the latest first. */
+  list(): PageJob[] {
+    return [...this.#entries.values()].map(({ job }) => job).reverse();
+  }
+
+  /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four packs, or sixteen sendings, are running */
+  start(
+    what: Pick<PageJob, "kind" | "title" | "node">,
+    work: (context: JobContext) => Promise<unknown>,
+  ): PageJob {
+    const running = this.list().filter(({ kind, state }) => kind === what.kind && state === "running").length;
+    if (running >= MAX_RUNNING[what.kind]) {
+      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${running} jobs are running; wait for one to end`);
+    }
+    const id = String(++this.#number);
+    const entry: Entry = { job: { id, ...what, state: "running" }, abort: new AbortController() };
+    this.#entries.set(id, entry);
+    this.#forgetOldest();
+    this.#run(entry, work);
+    return entry.job;
+  }
+
+  /** Stops a running job, or forgets one that has ended. @throws {RegistryError} `NOT_FOUND` */
+  stop(id: string): PageJob {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new RegistryError("NOT_FOUND", `Cannot find the job ${id}: it is not known`);
+    if (entry.job.state === "running") entry.abort.abort();
+    else this.#entries.delete(id);
+    return entry.job;
+  }
+
+  async #run(entry: Entry, work: (context: JobContext) => Promise<unknown>): Promise<void> {
+    const { signal } = entry.abort;
+    const onProgress: JobContext["onProgress"] = ({ bytes, total }) => {
+      signal.throwIfAborted();
+      entry.job = { ...entry.job, bytes, total };
+    };
+    try {
+      const result = await work({ signal, onProgress });
+      entry.job = { ...entry.job, state: "done", result };
+    } catch (error) {
+      entry.job = signal.aborted
+        ? { ...entry.job, state: "stopped" }
+        : { ...entry.job, state: "failed", error: this.#describeError(error) };
+    }
+  }
+
+  #forgetOldest(): void {
+    for (const [id, { job }] of this.#entries) {
+      if (this.#entries.size <= MAX_KEPT) return;
+      if (job.state !== "running") this.#entries.delete(id);
+    }
+  }
+}

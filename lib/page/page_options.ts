@@ -1,0 +1,140 @@
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Platform } from "../oci/platform.ts";
+import type { JobContext } from "./page_jobs.ts";
+import type { PairingCodes } from "./pairing_codes.ts";
+
+/** A request's connection, as far as the page needs it. */
+export interface PageConnection {
+  /** The IP address of the client. */
+  readonly remoteAddress: string;
+  /** The IP address at which the connection was accepted. */
+  readonly localAddress: string;
+}
+
+/** What the page shows, and what it can do. Every result is sent as JSON. */
+export interface PageSource {
+  /** The state of the server. */
+  readonly readStatus: () => Promise<Record<string, unknown>>;
+  /** The tagged images, with their packages. */
+  readonly listImages: () => Promise<unknown>;
+  /** The installed packages with their earlier versions. */
+  readonly listPackages: () => Promise<unknown>;
+  /** Looks for problems, as `crpe doctor` does. */
+  readonly examine: () => Promise<unknown>;
+  readonly outbox: PageOutbox;
+  /** Absent on a server that does not pack. */
+  readonly desk?: PageDesk;
+  /** Absent on a server that sends no bundles. */
+  readonly nodes?: PageNodes;
+  /** Absent on a server that does not install packages, or whose data folder is not writable. */
+  readonly actions?: PageActions;
+}
+
+/** A release that is to be packed. */
+export interface PageRelease {
+  readonly kubepkg: KubePkg;
+  readonly name: string;
+  readonly namespace: string;
+  readonly version: string;
+  readonly images: readonly string[];
+  /** The number of Kubernetes objects. */
+  readonly objects: number;
+  /** What will not work at the site, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** What packs releases into the outbox. */
+export interface PageDesk {
+  /** Reads the releases of a JSON or YAML text. @throws {CorruptError} that names the first field which is wrong */
+  readonly parse: (text: Uint8Array) => PageRelease[];
+  /** Resolves the images of a release, and packs it. */
+  readonly pack: (release: PageRelease, platforms: readonly Platform[], job: JobContext) => Promise<unknown>;
+}
+
+/** An agent that is to be added. */
+export interface NodeAddition {
+  /** Its address, or the link with a one-time code that its QR code has. */
+  readonly address: string;
+  readonly token: string | undefined;
+  /** Additional certificate authorities, as PEM. */
+  readonly ca: string | undefined;
+  /** Whether the token may be sent unencrypted to another machine. */
+  readonly isInsecureAllowed: boolean;
+}
+
+/** How a bundle is sent. */
+export interface SendOptions {
+  /** Installs even if the version rule forbids it. */
+  readonly force: boolean;
+  /** Deletes data that leaves the package. */
+  readonly pruneData: boolean;
+}
+
+/** The agents that bundles are sent to. Each is named by its address. */
+export interface PageNodes {
+  /** Lists the agents that were added, and what is installed on each. */
+  readonly list: () => Promise<unknown>;
+  /** Looks for agents in this machine's networks. */
+  readonly search: () => Promise<unknown>;
+  readonly add: (addition: NodeAddition) => Promise<unknown>;
+  readonly remove: (url: string) => Promise<void>;
+  /** Asks what sending a bundle would change. */
+  readonly plan: (url: string, bundle: Digest, options: SendOptions) => Promise<unknown>;
+  readonly send: (url: string, bundle: Digest, options: SendOptions & { readonly job: JobContext }) => Promise<unknown>;
+  /** Passes a change of a package on to the agent, and returns its answer. */
+  readonly change: (
+    url: string,
+    method: string,
+    path: string,
+  ) => Promise<{ readonly status: number; readonly bytes: Uint8Array<ArrayBuffer> }>;
+}
+
+/** The packed bundles of the server. */
+export interface PageOutbox {
+  readonly list: () => Promise<unknown>;
+  /** Opens the file of a bundle; `undefined` if there is none. One of its functions closes it. */
+  readonly open: (digest: Digest) => Promise<PageFile | undefined>;
+  /** Removes a bundle, and reports whether it was there. */
+  readonly remove: (digest: Digest) => Promise<boolean>;
+}
+
+/** The file of a bundle. */
+export interface PageFile {
+  /** What a browser calls it. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly stream: (start: number, length: number) => Promise<ReadableStream<Uint8Array>>;
+  readonly close: () => void;
+}
+
+/** A change of an installed package. */
+export interface PackageChange {
+  readonly name: string;
+  readonly namespace: string | undefined;
+  /** The version to roll back to. */
+  readonly to?: string | undefined;
+  /** Whether a removal only says what would happen. */
+  readonly dryRun?: boolean;
+}
+
+/** The changes that the page offers besides those of the agent's API. */
+export interface PageActions {
+  readonly rollBack: (change: PackageChange) => Promise<unknown>;
+  readonly remove: (change: PackageChange) => Promise<unknown>;
+}
+
+/** The dependencies and settings of the page. */
+export interface PageOptions {
+  readonly source: PageSource;
+  /** The token of changes, and of reading from another machine; `undefined` if the data folder is not writable. */
+  readonly token: string | undefined;
+  readonly codes: PairingCodes;
+  /** Whether a client on this machine needs the token too, because the registry requires a login. */
+  readonly isPrivate: boolean;
+  readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
+  readonly describeError: (error: unknown) => string;
+  /** Called for each failure that the client has not caused. */
+  readonly onError: (error: unknown, request: Request) => void;
+}

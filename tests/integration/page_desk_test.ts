@@ -1,0 +1,68 @@
+import { assert, assertEquals } from "../support/assert.ts";
+import { chooseFile, findBarriers, startBrowser, takeScreenshot } from "../support/browser.ts";
+import { startCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
+import { peerTest } from "../support/peers.ts";
+
+const MARKUP = "<img/src=x/onerror=alert(1)>";
+const IMAGE = "registry.test/app:1";
+
+peerTest(
+  "page: a release is checked as it is typed, packed into the outbox, downloaded, and deleted after a second yes",
+  ["chromium"],
+  async () => {
+    await using fixture = await createPackFixture({ [IMAGE]: buildImage() });
+    const { folder, processOptions } = fixture;
+    const packed = await fixture.pack(makeKubePkg({ [IMAGE]: "" }), "line4");
+    assertEquals(packed.code, 0, packed.stderr);
+    await using registry = await startCrpe(
+      ["registry", "--addr=127.0.0.1:0", "--data=source", "--offline"],
+      processOptions,
+    );
+    await using browser = await startBrowser();
+    const { page, foreign, problems } = await browser.open();
+    const { stdout } = await fixture.crpe(
+      "registry",
+      "--pair",
+      "--data=source",
+      `--addr=${new URL(registry.url).host}`,
+    );
+    await page.goto(/^http:\S+#t=\S+$/m.exec(stdout)![0]);
+    await page.goto(`${registry.url}/#/releases`);
+    await page.getByRole("link", { name: "Pack a release" }).click();
+    const release = page.getByLabel("Release", { exact: true });
+    await release.fill("kind: KubePkg\nspec: [");
+    await page.getByText("Cannot read the release").waitFor();
+    await release.fill(JSON.stringify({ ...makeKubePkg({ [IMAGE]: "" }), kind: MARKUP }));
+    await page.getByText("Cannot use the release: kind: must be KubePkg").waitFor();
+    await release.fill(JSON.stringify(makeKubePkg({ "registry.test/missing:1": "" }, { version: "0.9.0" })));
+    await page.getByText("line4 0.9.0").waitFor();
+    await page.getByRole("button", { name: "Pack into the outbox" }).click();
+    await page.getByRole("alert").getByText("registry.test/missing:1").waitFor();
+    await page.getByRole("button", { name: "Dismiss" }).click();
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    await page.getByRole("link", { name: "Pack a release" }).click();
+
+    await chooseFile(page, "#release-file", `${folder.path}/line4.json`);
+    await page.getByText("line4 1.0.0").waitFor();
+    await takeScreenshot(page, "pack-phone");
+    assertEquals(await findBarriers(page), []);
+    await page.getByRole("button", { name: "Pack into the outbox" }).click();
+    const downloading = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download line4 1.0.0" }).click();
+    const download = await downloading;
+    assertEquals(download.suggestedFilename(), "line4@1.0.0.tgz");
+    const response = await fetch(download.url());
+    assertEquals(new Uint8Array(await response.arrayBuffer()), await Deno.readFile(`${folder.path}/line4.tgz`));
+    await download.cancel();
+    await takeScreenshot(page, "outbox-phone");
+    assertEquals(await findBarriers(page), []);
+    await page.getByRole("button", { name: "Delete line4 1.0.0" }).click();
+    await page.getByRole("button", { name: "Yes, delete it" }).click();
+    await page.getByText("Nothing is packed yet.").waitFor();
+    assert(![...Deno.readDirSync(`${folder.path}/source/outbox`)].some(({ name }) => name.endsWith(".tgz")));
+    assertEquals({ foreign, problems }, { foreign: [], problems: [] });
+  },
+);

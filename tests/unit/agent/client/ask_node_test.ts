@@ -1,0 +1,86 @@
+import { askNode, redeemCode } from "../../../../lib/agent/client/ask_node.ts";
+import { RefusedError } from "../../../../lib/oci/error.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
+
+type Answers = Readonly<Record<string, readonly [status: number, body: string]>>;
+
+function startAgent(answers: Answers) {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+    const [status, body] = answers[new URL(url).pathname] ?? [404, '{"errors":[{"code":"NOT_FOUND"}]}'];
+    return new Response(body, { status });
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  return { url, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+const STATUS: Answers = {
+  "/api/status": [200, '{"node":"gate-2","version":"0.1.0","platforms":["linux/arm64"],"freeBytes":5}'],
+};
+const ROWS: readonly (readonly [title: string, answers: Answers, expected: Record<string, unknown>])[] = [
+  ["an agent with its page", { ...STATUS, "/api/packages": [200, '{"packages":[{"name":"line4"}]}'] }, {
+    state: "ready",
+    node: "gate-2",
+    version: "0.1.0",
+    platforms: ["linux/arm64"],
+    freeBytes: 5,
+    packages: [{ name: "line4" }],
+    canChange: true,
+  }],
+  ["an agent without its page", {
+    "/kubepkgs": [
+      200,
+      '[{"metadata":{"name":"line4","namespace":"shop"},"spec":{"version":"1.0.0"}},{"metadata":{"name":"x"},"error":"e"}]',
+    ],
+  }, {
+    state: "ready",
+    packages: [
+      { name: "line4", namespace: "shop", version: "1.0.0", error: undefined },
+      { name: "x", namespace: undefined, version: undefined, error: "e" },
+    ],
+    canChange: false,
+  }],
+  ["an agent with another token", { "/api/status": [401, "{}"], "/api/packages": [401, "{}"] }, {
+    state: "denied",
+    reason: "it does not accept the token",
+    packages: [],
+    canChange: false,
+  }],
+  ["another server", {}, {
+    state: "unreachable",
+    reason: "it answered an unknown list; is that the address of a crpe agent?",
+    packages: [],
+    canChange: false,
+  }],
+  ["a web site", { "/api/status": [200, "<html>"], "/api/packages": [200, "<html>"] }, {
+    state: "unreachable",
+    reason: "it answered something other than JSON; is that the address of a crpe agent?",
+    packages: [],
+    canChange: false,
+  }],
+  ["a server with another API", { ...STATUS, "/api/packages": [200, "{}"] }, {
+    state: "unreachable",
+    reason: "it answered an unknown list; is that the address of a crpe agent?",
+    packages: [],
+    canChange: false,
+  }],
+];
+for (const [title, answers, expected] of ROWS) {
+  Deno.test(`askNode() describes ${title}`, async () => {
+    await using agent = startAgent(answers);
+    assertEquals({ ...await askNode({ url: agent.url, token: "t" }) }, { url: agent.url, ...expected });
+  });
+}
+
+Deno.test("askNode() describes an address without a server", async () => {
+  const { state, reason } = await askNode({ url: "http://127.0.0.1:1", token: "t" });
+  assertEquals([state, reason], ["unreachable", "the connection was refused"]);
+});
+
+Deno.test("redeemCode() returns the token, or says why there is none", async () => {
+  await using good = startAgent({ "/api/session": [200, '{"token":"abc"}'] });
+  assertEquals(await redeemCode(good.url, "code", undefined), "abc");
+  await using bad = startAgent({ "/api/session": [401, '{"errors":[{"message":"the code has expired"}]}'] });
+  await assertRejects(() => redeemCode(bad.url, "code", undefined), RefusedError, "the code: the code has expired");
+  await using other = startAgent({ "/api/session": [200, "{}"] });
+  await assertRejects(() => redeemCode(other.url, "code", undefined), RefusedError, "it does not accept the code");
+});

@@ -1,0 +1,83 @@
+import { Outbox } from "../../../lib/bundle/outbox.ts";
+import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+async function createFixture() {
+  const folder = await TestFolder.create();
+  const outbox = new Outbox(folder.path);
+  return {
+    folder,
+    outbox,
+    add: (version: string, namespace?: string) =>
+      outbox.add(`line4@${version}.tgz`, (output) =>
+        packBundle(
+          parseKubePkg(makeKubePkg({}, { version, ...(namespace === undefined ? {} : { namespace }) })),
+          new MemoryStore(),
+          { output, hashOutput: true },
+        )),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+Deno.test("the outbox keeps a bundle by the digest of its file, and describes it", async () => {
+  await using fixture = await createFixture();
+  const { outbox } = fixture;
+  assertEquals(await outbox.list(), []);
+  const { file, tgzDigest } = await fixture.add("1.0.0");
+  const bytes = await Deno.readFile(file);
+  assertEquals([computeDigest(bytes), outbox.pathOf(tgzDigest!)], [tgzDigest, file]);
+  const [bundle, ...others] = await outbox.list();
+  assertEquals([others, bundle?.digest, bundle?.size, bundle?.error], [[], tgzDigest, bytes.length, undefined]);
+  assertEquals(bundle?.packages, [{
+    name: "line4",
+    namespace: "default",
+    version: "1.0.0",
+    platforms: [],
+    images: [],
+    objects: 1,
+  }]);
+  assertEquals([...Deno.readDirSync(`${fixture.folder.path}/outbox`)].length, 1);
+  assertEquals((await Deno.stat(file)).mode! & 0o777, 0o600);
+  await fixture.add("1.0.0");
+  assertEquals((await outbox.list()).length, 1, "the same bytes are one bundle");
+  assertEquals([await outbox.remove(tgzDigest!), await outbox.remove(tgzDigest!)], [true, false]);
+  assertEquals(await outbox.list(), []);
+});
+
+Deno.test("the outbox finds a bundle by its name and version, by its digest and by the start of it", async () => {
+  await using fixture = await createFixture();
+  const { outbox } = fixture;
+  const [first, shop] = [await fixture.add("1.0.0"), await fixture.add("1.0.0", "shop")];
+  const [old, digest] = [new Date(0), first.tgzDigest!];
+  await Deno.utime(shop.file, old, old);
+  for (
+    const [selector, expected] of [
+      ["line4@1.0.0", first],
+      ["default/line4@1.0.0", first],
+      ["shop/line4@1.0.0", shop],
+      [digest, first],
+      [digest.slice("sha256:".length), first],
+      [digest.slice(0, "sha256:".length + 6), first],
+    ] as const
+  ) assertEquals((await outbox.find(selector)).digest, expected.tgzDigest, selector);
+  for (const selector of ["line4", "line4@2.0.0", "", digest.slice(7, 12), "sha256:", "../line4"]) {
+    await assertRejects(() => outbox.find(selector), Error, "there is no such bundle");
+  }
+});
+
+Deno.test("the outbox lists a damaged file with the reason, and ignores files of others", async () => {
+  await using fixture = await createFixture();
+  const { folder, outbox } = fixture;
+  const digest = computeDigest(new Uint8Array([1]));
+  await folder.write(`outbox/${digest.replace(":", "-")}.tgz`, "no bundle");
+  await folder.write("outbox/notes.txt", "");
+  await folder.write("outbox/.line4@1.0.0.tgz.partial", "");
+  const [bundle, ...others] = await outbox.list();
+  assertEquals([others, bundle?.digest, bundle?.packages], [[], digest, []]);
+  assert(bundle?.error?.startsWith("Cannot"), bundle?.error);
+});
