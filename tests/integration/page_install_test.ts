@@ -167,6 +167,6 @@ peerTest("page: a full disk is said before anything is sent", ["chromium", "root
   const site = { ...fixture, tokenFile: `${small.path}/kubepkg/.token` };
   const { page } = await openInstall(browser, site, agent.url);
   await chooseFile(page, "#bundle", file);
-  await page.getByRole("alert").getByText(/bytes|space/).waitFor();
+  await page.getByRole("alert").getByText(/are free|missing/).waitFor();
   await takeScreenshot(page, "install-full-phone");
 });
