@@ -22,7 +22,9 @@ export async function createFolder(path: string, { isSynced = true } = {}): Prom
   }
   if (!isSynced) return;
   for (const folder of created) {
-    const synced = syncFolder(parentOf(folder)).finally(() => folderSyncs.delete(folder));
+    const synced = syncFolder(parentOf(folder)).finally(() => {
+      if (folderSyncs.get(folder) === synced) folderSyncs.delete(folder);
+    });
     synced.catch(() => {});
     folderSyncs.set(folder, synced);
   }

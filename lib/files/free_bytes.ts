@@ -15,7 +15,7 @@ const FAT_TYPE = 0x4d44;
 export const FAT_MAX_FILE = 2 ** 32 - 1;
 
 /** As `statfs` of `node:fs/promises`. */
-export type ReadFileSystem = (path: string) => Promise<{ bavail: number; bsize: number; type: number }>;
+export type ReadFileSystem = (path: string) => Promise<{ blocks: number; bavail: number; bsize: number; type: number }>;
 
 /**
  * Returns the room of the file system that holds a folder. The folder need not exist yet.
@@ -28,7 +28,9 @@ export async function readRoom(
 ): Promise<FileSystemRoom | undefined> {
   for (let at = folder;; at = parentOf(at)) {
     try {
-      const { bavail, bsize, type } = await read(at);
+      const { blocks, bavail, bsize, type } = await read(at);
+      // A file system in user space need not report its size.
+      if (blocks === 0) return undefined;
       return { free: bavail * bsize, ...(type === FAT_TYPE ? { maxFile: FAT_MAX_FILE } : {}) };
     } catch (error) {
       if ((error as { code?: string }).code !== "ENOENT" || at === parentOf(at)) return undefined;

@@ -98,7 +98,9 @@ export class HeldBlobs {
         // Synchronous, like reading a link: opening, reading and closing a config in another thread costs ten times as much.
         const bytes = Deno.readFileSync(this.#path(digest));
         if (bytes.length === size) {
-          return { size, start, length, body: streamBytes(bytes.subarray(start, start + length)) };
+          // A copy, so that a range does not keep the whole blob in memory.
+          const part = length === size ? bytes : bytes.slice(start, start + length);
+          return { size, start, length, body: streamBytes(part) };
         }
       }
       const reader = await this.#options.files.open(await Deno.open(this.#path(digest)), size);

@@ -86,14 +86,26 @@ export class Links {
 
   /** Writes a link, unless it already has this content. */
   async write(path: string, digest: Digest): Promise<void> {
-    // Shared, because a link that a concurrent call has renamed into place is durable only when that call ends.
-    await this.#writes.run(`${path} ${digest}`, async () => {
-      if (this.read(path) === digest) return;
-      const { root, temporaryPath, health } = this.#options;
-      const full = `${root}/${path}`;
-      const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
-      await (health === undefined ? write() : health.run(full, write));
-    });
+    // One after the other, because a link that a concurrent call has renamed into place is durable only when that call
+    // ends.
+    let isDone = false;
+    while (!isDone) {
+      const written = this.#writes.run(path, async () => {
+        isDone = true;
+        await this.#writeOnce(path, digest);
+      });
+      await written.catch((error) => {
+        if (isDone) throw error;
+      });
+    }
+  }
+
+  async #writeOnce(path: string, digest: Digest): Promise<void> {
+    if (this.read(path) === digest) return;
+    const { root, temporaryPath, health } = this.#options;
+    const full = `${root}/${path}`;
+    const write = () => writeFileDurably(full, encoder.encode(digest), { temporary: temporaryPath() });
+    await (health === undefined ? write() : health.run(full, write));
   }
 }
 

@@ -23,6 +23,7 @@ const ROWS: readonly (readonly [command: string, items: readonly string[], flags
   ["images pin", [A, B], [DATA]],
   ["images unpin", [A, MISSING, B], [DATA]],
   ["images rm", [A, MISSING, B], [DATA]],
+  ["outbox rm", ["a@1.0.0", "none@1.0.0", "b@1.0.0"], [DATA]],
 ];
 // `save` writes one archive, or none; `nodes` names what does not answer; `copy` needs another registry.
 const OTHERS = ["save", "nodes", "copy"];
@@ -37,6 +38,7 @@ Deno.test("every command that takes several items goes on after a bad one, names
   for (const [name, image] of [["a", A], ["b", B]] as const) {
     assertEquals((await fixture.pack(makeKubePkg({ [image]: "" }, { name }), name)).code, 0);
     assertEquals((await fixture.crpe("save", image, "-o", `${name}.tar`, DATA)).code, 0);
+    assertEquals((await fixture.crpe("pack", `${name}.json`, "--outbox", DATA, "--offline")).code, 0);
   }
   await using agent = await startCrpe(["agent", "--addr=127.0.0.1:0", "--data=agent"], fixture.processOptions);
   const toAgent = [`--to=${agent.url}`, "--token-file=agent/kubepkg/.token"];

@@ -27,6 +27,9 @@ export interface DataQuestion {
   readonly prefix?: string;
 }
 
+/** Folders that only a data folder has: a folder `kubepkg` may be anything. */
+const CONTENT = [REPOSITORIES, `${BLOBS}/sha256`];
+
 /**
  * Finds out whether a data folder was probably named by mistake: it has no content, and is inside another one, above
  * another one, or beside one in a usual place.
@@ -41,7 +44,9 @@ export async function findDataProblem(
   if (state === "filled" || state === "denied") return undefined;
   const real = await Deno.realPath(data).catch(() => data);
   for (let at = parentOf(real), level = 0; level < MAX_LEVELS_UP; at = parentOf(at), level++) {
-    if (await lookInto(at) === "filled") return `${data} is inside the data folder ${at}; is --data=${at} meant?`;
+    if (await lookInto(at, CONTENT) === "filled") {
+      return `${data} is inside the data folder ${at}; is --data=${at} meant?`;
+    }
     if (parentOf(at) === at) break;
   }
   const lack = state === "absent" ? `the data folder ${data} does not exist` : `the data folder ${data} is empty`;
@@ -82,10 +87,12 @@ export interface WriterReport {
 export function describeWriter(data: string, uid: number | null): WriterReport {
   const ownerOf = (folder: string) => describeOwner(`${folder}/_`).owner;
   const owner = ownerOf(data);
-  if (uid === null || !isUser(owner)) return { problems: [] };
+  // The owner of a new folder is decided when it is created.
+  if (uid === null || !isUser(owner) || !exists(data)) return { problems: [] };
   const writer = uid === 0 ? "root" : `uid ${uid}`;
   if (writer === owner) return { problems: [] };
   const note = `this command writes as ${writer} into ${data}, which belongs to ${owner}`;
+  if (uid !== 0 && owner === "root") return { note, problems: [] };
   if (uid !== 0) {
     const lost = `a registry of ${owner} will not be able to repair, replace or remove what it writes`;
     return { note, problems: [`${lost}; run it as ${owner} or as root`] };
@@ -116,13 +123,22 @@ function currentUser(): number | null {
   }
 }
 
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function isUser(owner: string): boolean {
   return owner === "root" || owner.startsWith("uid ");
 }
 
-async function lookInto(data: string): Promise<FolderState> {
+async function lookInto(data: string, folders: readonly string[] = [...CONTENT, PACKAGES]): Promise<FolderState> {
   try {
-    for (const folder of [REPOSITORIES, `${BLOBS}/sha256`, PACKAGES]) {
+    for (const folder of folders) {
       if ((await listFolder(`${data}/${folder}`) ?? []).length > 0) return "filled";
     }
     await Deno.lstat(data);
@@ -137,7 +153,7 @@ async function lookInto(data: string): Promise<FolderState> {
 async function findBelow(data: string): Promise<string | undefined> {
   const folders = (await listFolder(data).catch(() => undefined) ?? []).filter(({ isFile }) => !isFile);
   for (const { name } of folders.slice(0, MAX_LEVEL_ENTRIES)) {
-    if (await lookInto(`${data}/${name}`) === "filled") return `${data}/${name}`;
+    if (await lookInto(`${data}/${name}`, CONTENT) === "filled") return `${data}/${name}`;
   }
   return undefined;
 }

@@ -42,7 +42,7 @@ const ROWS: readonly Row[] = [
 ];
 for (const { what, type, files, refusal } of ROWS) {
   Deno.test(`checkRoom() ${refusal === undefined ? "allows" : "refuses"} ${what}`, async () => {
-    const statfs = () => Promise.resolve({ bavail: 10 * GIB / 4096, bsize: 4096, type });
+    const statfs = () => Promise.resolve({ blocks: 1e7, bavail: 10 * GIB / 4096, bsize: 4096, type });
     const check = () =>
       checkRoom("/stick", files.map((file, i) => ({ ...file, path: `f${i}` })), (it) => readRoom(it, statfs));
     if (refusal === undefined) await check();

@@ -54,3 +54,12 @@ Deno.test("Links.read() does not cache a link that may be replaced within the sa
     assertEquals(links.read("link"), digest);
   }
 });
+
+Deno.test("[25] Links.write() writes one after the other: the last one counts", async () => {
+  await using folder = await TestFolder.create();
+  for (let round = 0; round < 20; round++) {
+    const links = openLinks(folder, Date.now());
+    await Promise.all([ONE, TWO, ONE].map((digest) => links.write(`${round}/link`, digest)));
+    assertEquals(links.read(`${round}/link`), ONE);
+  }
+});

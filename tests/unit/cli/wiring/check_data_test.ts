@@ -105,6 +105,8 @@ peerTest("[96] describeWriter() says what the registry of another user will not 
   });
   const note = `this command writes as root into ${data}, which belongs to uid 1000; new files are given to uid 1000`;
   const folders = ["docker/registry/v2/repositories", "docker/registry/v2/blobs"];
+  assertEquals(describeWriter(`${data}/new`, 1001), { problems: [] });
+  assertEquals(describeWriter(`${data}/docker`, 1001).problems, []);
   assertEquals(describeWriter(data, 0), {
     note,
     problems: folders.map((name) =>
