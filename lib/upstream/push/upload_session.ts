@@ -7,7 +7,7 @@ import { parseMinChunk, parseUploadRange, resolveUploadUrl, withDigest } from ".
 
 /**
  * What a registry did with a chunk: `accepted` (see `offset`); `refused` when it takes no chunks, or does not keep them;
- * `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more.
+ * `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more, or less than it had.
  */
 export type ChunkOutcome = "accepted" | "refused" | "too-large" | "lost";
 
@@ -22,6 +22,8 @@ const OCTETS = { "content-type": "application/octet-stream" };
 const CHUNK_REFUSED = [400, 405, 411, 412, 415, 422, 501];
 const TOO_LARGE = 413;
 const RANGE_INVALID = 416;
+// The statuses of a registry that does not tell what it has of this upload, or of any one.
+const STATUS_REFUSED = [400, 405, RANGE_INVALID, 501];
 // A registry that does not know the other repository, or whose login may not pull from it, may refuse to mount.
 const MOUNT_REFUSED = [400, 401, 403, 405];
 
@@ -96,12 +98,16 @@ export class UploadSession {
     return this.#offset > before ? "accepted" : "refused";
   }
 
-  /** Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow. */
-  async sendStream(body: ReadableStream<Uint8Array>, size: number): Promise<ChunkOutcome> {
+  /**
+   * Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow.
+   *
+   * @param open opens the content; called again where the request must be sent again, with a new login
+   */
+  async sendStream(open: () => Promise<ReadableStream<Uint8Array>>, size: number): Promise<ChunkOutcome> {
     const response = await this.#send({
       method: "PATCH",
       headers: OCTETS,
-      body: () => body,
+      body: open,
       answerTimeout: this.#timeoutOf(size),
     });
     if (response === undefined) return "lost";
@@ -111,11 +117,14 @@ export class UploadSession {
   }
 
   /**
-   * Sends the last chunk with the digest, which commits the blob.
+   * Sends the last chunk with the digest, which commits the blob. A registry that has all its bytes may still refuse that.
    *
    * @param isWhole whether nothing was sent in chunks before, so that a refusal concerns the blob
    */
-  async commit(chunk: Uint8Array<ArrayBuffer>, { isWhole }: { isWhole: boolean }): Promise<ChunkOutcome> {
+  async commit(
+    chunk: Uint8Array<ArrayBuffer>,
+    { isWhole }: { isWhole: boolean },
+  ): Promise<ChunkOutcome | "committed"> {
     const last = this.#offset + chunk.length - 1;
     const isRange = !isWhole && chunk.length > 0;
     const response = await this.#send({
@@ -129,12 +138,12 @@ export class UploadSession {
     if (!response?.ok) return await this.#explain(response);
     await response.body?.cancel();
     this.#offset = last + 1;
-    return "accepted";
+    return "committed";
   }
 
   /** Asks what the registry has. @returns whether it still has the upload */
   async ask(): Promise<boolean> {
-    const response = await this.#send({ accept: [400, RANGE_INVALID] });
+    const response = await this.#send({ accept: STATUS_REFUSED });
     if (response === undefined) return false;
     const received = parseUploadRange(response.headers.get("range"));
     if (response.ok && received !== undefined) {
@@ -153,7 +162,8 @@ export class UploadSession {
     if (response.status !== RANGE_INVALID) return "refused";
     const before = this.#offset;
     if (!await this.ask()) return "lost";
-    return this.#offset === before ? "refused" : "accepted";
+    if (this.#offset === before) return "refused";
+    return this.#offset > before ? "accepted" : "lost";
   }
 
   async #follow(response: Response): Promise<void> {
