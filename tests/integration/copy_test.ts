@@ -88,6 +88,7 @@ async function testAgainst(registry: Distribution): Promise<void> {
   });
   Object.assign(kubepkg.spec.manifests, { a: pod("a", `${INDEX}@${INDEX_DIGEST}`), b: pod("b", "plain:3") });
   assertEquals((await fixture.pack(kubepkg, "all")).code, 0);
+  await fixture.folder.write("all.yaml", "an older one, which others may read");
   const bundle = await crpe("copy", "all.tgz", to("bundle"), "--manifests=all.yaml");
   assertEquals([bundle.code, bundle.stderr], [0, ""]);
   assertEquals(await inspect(tools, `${registry.host}/bundle/team/index:1.0`), INDEX_DIGEST);
