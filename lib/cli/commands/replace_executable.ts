@@ -43,7 +43,7 @@ export async function replaceExecutable(
   onProgress: (bytes: number) => void,
 ): Promise<string> {
   const [packed, unpacked, old] = [temporaryPath(path), `${path}.new`, `${path}.old`];
-  // Open, and locked, until everything temporary is removed, which belongs to whoever has the lock.
+  // The lock is held until everything temporary is removed: without it, that belongs to another upgrade.
   using file = await openTemporary(path);
   try {
     await download(file, release, onProgress);

@@ -3,7 +3,6 @@ import { type BlobName, fetchBlobSize } from "../blob_size.ts";
 import { REFUSED_HEAD } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { backoffDelay } from "../transport/retry.ts";
-import { BlobBody } from "./blob_body.ts";
 import type { BlobContent } from "./blob_content.ts";
 import { ChunkReader } from "./chunk_reader.ts";
 import { type ChunkOutcome, UploadSession } from "./upload_session.ts";
@@ -168,8 +167,7 @@ class BlobUpload {
   async #stream(session: UploadSession): Promise<ChunkOutcome> {
     if (session.offset > 0) return "lost";
     await this.#chunks.close();
-    await using body = new BlobBody(this.#content, (bytes) => this.sent += bytes);
-    return await session.sendStream(() => body.open(), this.#content.size);
+    return await session.sendStream(this.#content, (bytes) => this.sent += bytes);
   }
 
   async #mustBeginAgain(outcome: ChunkOutcome): Promise<boolean> {

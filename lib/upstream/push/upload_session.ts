@@ -3,6 +3,8 @@ import type { BlobName } from "../blob_size.ts";
 import type { EndpointRequest } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { whyAddressRefused } from "../trust/address_rule.ts";
+import { BlobBody } from "./blob_body.ts";
+import type { BlobContent } from "./blob_content.ts";
 import { parseMinChunk, parseUploadRange, resolveUploadUrl, withDigest } from "./upload_headers.ts";
 
 /**
@@ -13,6 +15,8 @@ export type ChunkOutcome = "accepted" | "refused" | "too-large" | "lost";
 
 /** The slowest connection that is waited for, in bytes a second. */
 const MIN_RATE = 16 * 1024;
+/** The most of a stream that the buffers of a connection take at once, in bytes. */
+const STALL_BYTES = 4 * 1024 * 1024;
 /** How long a registry may need to commit a blob, which it may hash or copy, in milliseconds. */
 const COMMIT_TIMEOUT = 600_000;
 const UPLOADS = "blobs/uploads/";
@@ -101,18 +105,20 @@ export class UploadSession {
   /**
    * Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow.
    *
-   * @param open opens the content; called again where the request must be sent again, with a new login
+   * @param onSent receives the number of bytes of each piece that is sent
    */
-  async sendStream(open: () => Promise<ReadableStream<Uint8Array>>, size: number): Promise<ChunkOutcome> {
+  async sendStream(content: BlobContent, onSent: (bytes: number) => void): Promise<ChunkOutcome> {
+    await using body = new BlobBody(content, { onSent, stallTimeout: this.#timeoutOf(STALL_BYTES) });
     const response = await this.#send({
       method: "PATCH",
       headers: OCTETS,
-      body: open,
-      answerTimeout: this.#timeoutOf(size),
+      body: () => body.open(),
+      signal: body.signal,
+      answerTimeout: this.#timeoutOf(content.size),
     });
     if (response === undefined) return "lost";
     await this.#follow(response);
-    this.#offset = size;
+    this.#offset = content.size;
     return "accepted";
   }
 
