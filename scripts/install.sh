@@ -57,5 +57,10 @@ mkdir -p "$dir"
 # Copied under another name and then renamed, so that a running crpe keeps the file that it was started from.
 cp "$work/$name/crpe" "$dir/.crpe.new"
 chmod 755 "$dir/.crpe.new"
+# A crpe that works is not replaced with one that cannot start here: an older glibc, another libc.
+"$dir/.crpe.new" --version >/dev/null || {
+  rm -f "$dir/.crpe.new"
+  fail "this crpe does not start on this machine; nothing was changed"
+}
 mv "$dir/.crpe.new" "$dir/crpe"
 echo "installed $("$dir/crpe" --version) as $dir/crpe"

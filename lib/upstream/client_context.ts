@@ -2,7 +2,7 @@ import type { Endpoint } from "./endpoints.ts";
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RequestLimiter } from "./transport/request_limiter.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
-import type { RuntimeFetch } from "./transport/middleware.ts";
+import type { OpenBody, RuntimeFetch } from "./transport/middleware.ts";
 import type { AddressClient } from "./transport/send_to_address.ts";
 import type { AddressCheck } from "./trust/address_check.ts";
 import type { Credential } from "./trust/docker_config.ts";
@@ -76,7 +76,7 @@ export interface EndpointRequest {
   /** The URL, in place of the one that `path`, `resource` and `query` give: that of an upload. */
   readonly url?: URL | undefined;
   /** The body, opened anew for each try. */
-  readonly body?: (() => Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>) | undefined;
+  readonly body?: OpenBody | undefined;
   /** Time-out until the head of the response is received, in milliseconds, for a request with a body. */
   readonly answerTimeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -88,6 +88,7 @@ async function testAgainst(registry: Distribution): Promise<void> {
   });
   Object.assign(kubepkg.spec.manifests, { a: pod("a", `${INDEX}@${INDEX_DIGEST}`), b: pod("b", "plain:3") });
   assertEquals((await fixture.pack(kubepkg, "all")).code, 0);
+  await fixture.folder.write("all.yaml", "an older one, which others may read");
   const bundle = await crpe("copy", "all.tgz", to("bundle"), "--manifests=all.yaml");
   assertEquals([bundle.code, bundle.stderr], [0, ""]);
   assertEquals(await inspect(tools, `${registry.host}/bundle/team/index:1.0`), INDEX_DIGEST);
@@ -236,6 +237,7 @@ Deno.test("crpe copy refuses what it cannot do before it sends anything", async 
   const auths = { "registry.test:5000": { auth: btoa("engineer:a-secret") } };
   await fixture.folder.write(".docker/config.json", JSON.stringify({ auths }));
   await fixture.folder.write("notes.tar", "no archive");
+  assertEquals((await fixture.pack(makeKubePkg({ [INDEX]: "" }), "arm", "--platform=linux/arm64")).code, 0);
   const rows: [args: string[], code: number, message: string][] = [
     [[PLAIN], 2, "name the registry with --to REGISTRY[/PREFIX]"],
     [[PLAIN, "--to=registry"], 2, "if registry is its name, write registry:443"],
@@ -244,6 +246,8 @@ Deno.test("crpe copy refuses what it cannot do before it sends anything", async 
     [["-", "--to=registry.test"], 2, "standard input"],
     [[PLAIN, "--to=registry.test", "--manifests=a.yaml"], 2, "only a bundle has manifests"],
     [[PLAIN, "--to=http://registry.test:5000"], 3, "the login is not sent unencrypted to another machine"],
+    // The registry would be asked for the other manifests of its index.
+    [["arm.tgz", "--to=http://registry.test:5000"], 3, "the login is not sent unencrypted to another machine"],
     [["notes.tar", "--to=127.0.0.1:1"], 4, "it is not an image archive"],
     [["missing.tgz", "--to=127.0.0.1:1"], 1, "there is no such file"],
   ];
@@ -253,4 +257,19 @@ Deno.test("crpe copy refuses what it cannot do before it sends anything", async 
     assertStringIncludes(result.stderr, message);
     assert(!result.stderr.includes("a-secret"));
   }));
+});
+
+Deno.test("crpe copy copies several images by digest into one repository, and an operand beside the same name in a file", async () => {
+  const registry = new PushRegistry();
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, registry.handler);
+  await using fixture = await createPackFixture(IMAGES);
+  assertEquals((await fixture.crpe("save", PLAIN, "-o", "plain.tar", "--data=source")).code, 0);
+  const digests = ["linux/amd64", "linux/arm64"].map((platform) => platformImage(platform).root.digest);
+  const byDigest = digests.map((digest) => `registry.test/team/index@${digest}`);
+  const to = `--to=http://127.0.0.1:${server.addr.port}`;
+  const result = await fixture.crpe("copy", "plain.tar", PLAIN, ...byDigest, to, "--data=source", "--json");
+  assertEquals([result.code, result.stderr], [0, ""]);
+  const copied = JSON.parse(result.stdout).map(({ digest }: { digest: string }) => digest);
+  assertEquals(copied, [PLAIN_DIGEST, PLAIN_DIGEST, ...digests]);
+  for (const digest of digests) assert(registry.manifests.has(`team/index ${digest}`));
 });

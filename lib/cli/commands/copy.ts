@@ -12,7 +12,7 @@ import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
+import { type OpenedTarget, openPushTarget, parsePushTarget, type PushTarget } from "../wiring/open_push_target.ts";
 import { type CopiedName, writeManifests } from "./copy_manifests.ts";
 import { type ImageSource, isFileOperand, openCopySources } from "./copy_sources.ts";
 
@@ -44,10 +44,11 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const run = async (name: string, report: ReportResult) => {
     const source = sources.images.get(name)!;
     if (source instanceof Error) throw source;
-    const { image, copy } = await planCopy(source, { target, pusher, platforms: settings.platforms });
-    checkLogin(image.path);
+    const { image, copy } = await planCopy(source, { target, pusher, checkLogin, platforms: settings.platforms });
     const to = formatReference(copy.to);
-    const other = copied.get(to);
+    // Images by digest are beside each other in a repository.
+    const key = copy.to.tag === undefined ? `${to}@${copy.pushed}` : to;
+    const other = copied.get(key);
     if (other !== undefined && other.pushed !== copy.pushed) {
       throw new RefusedError(`Cannot copy ${name}: ${formatReference(other.from)} was copied to the same name, ${to}`);
     }
@@ -61,7 +62,7 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
     }).catch((error) => {
       throw withAdvice(error);
     }).finally(() => progress.finish());
-    copied.set(to, copy);
+    copied.set(key, copy);
     if (!asJson) results.out(`${to}@${copy.pushed}  ${describePush(pushed, dryRun)}\n`);
     const { sent: { blobs, bytes }, present } = pushed;
     const size = { blobs, bytes, manifests: pushed.manifests };
@@ -83,18 +84,21 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
 interface Plan {
   readonly target: PushTarget;
   readonly pusher: ImagePusher;
+  readonly checkLogin: OpenedTarget["checkLogin"];
   readonly platforms: readonly Platform[] | undefined;
 }
 
 async function planCopy(
   source: ImageSource,
-  { target, pusher, platforms }: Plan,
+  { target, pusher, checkLogin, platforms }: Plan,
 ): Promise<{ image: ImageToPush; copy: CopiedName }> {
   const { reference, where } = source;
   const name = formatReference(reference);
   const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
   const fail = (reason: string) => new Error(`Cannot copy ${name}: ${reason}`);
   if (!isRepositoryPath(path)) throw fail(`${target.host}/${path} is no valid name`);
+  // Before the registry is asked for anything, which sends the login.
+  checkLogin(path);
   const graph = await source.readGraph();
   const selected = selectCopy(graph, platforms);
   if (selected === undefined) {

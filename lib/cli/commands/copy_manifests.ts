@@ -1,3 +1,5 @@
+import { writeFileDurably } from "../../files/durable.ts";
+import { absentIfNotFound } from "../../files/read_if_present.ts";
 import { formatObjects } from "../../install/handover/manifest_file.ts";
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
@@ -66,6 +68,14 @@ export async function writeManifests(
   for (const image of kept) warn(`${image} was not copied: the manifests keep its name`);
   const text = formatObjects(objects);
   if (file === "-") io.out(text);
-  // The objects may include Secrets.
-  else await Deno.writeTextFile(file, text, { mode: 0o600 });
+  else await writeForOwner(file, text);
+}
+
+// The objects may include Secrets, and a file that exists may be readable by all. A pipe or a device is not replaced.
+async function writeForOwner(file: string, text: string): Promise<void> {
+  const held = await Deno.stat(file).catch(absentIfNotFound);
+  if (held?.isFile === false) return await Deno.writeTextFile(file, text);
+  const path = held === undefined ? file : await Deno.realPath(file);
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: 0o600 } });
 }

@@ -64,18 +64,19 @@ export async function openCopySources(
   const store = new DiskStore(data, { warn });
   const images = new Map<string, ImageSource | Error>();
   const files: ImageFile[] = [];
-  for (const operand of operands) {
+  const add = (name: string, source: ImageSource) =>
+    images.set(images.has(name) ? `${name} of ${source.where}` : name, source);
+  for (const operand of new Set(operands)) {
     const reference = references.get(operand);
     if (reference !== undefined) {
-      images.set(operand, openHeldImage(reference, store));
+      add(operand, openHeldImage(reference, store));
       continue;
     }
     try {
       const file = await ImageFile.read(() => openEntries(operand, io), operand);
       files.push(file);
       for (const image of file.images) {
-        const name = formatReference(image.reference);
-        images.set(images.has(name) ? `${name} of ${operand}` : name, openFiledImage(image, file, operand));
+        add(formatReference(image.reference), openFiledImage(image, file, operand));
       }
     } catch (error) {
       images.set(operand, error as Error);

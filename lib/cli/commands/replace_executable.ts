@@ -5,9 +5,10 @@ import { CHUNK_BYTES, drain } from "../../bytes/file_stream.ts";
 import { formatSize } from "../../bytes/format_size.ts";
 import { describeOwner } from "../../files/describe_owner.ts";
 import { commitFile, removeIfPresent } from "../../files/durable.ts";
-import { tryLockFile } from "../../files/file_lock.ts";
+import { isFileAt, tryLockFile } from "../../files/file_lock.ts";
 import { isNoSpace } from "../../files/no_space.ts";
 import { isNotWritable } from "../../files/not_writable.ts";
+import { absentIfNotFound } from "../../files/read_if_present.ts";
 import { CorruptError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import type { ReleaseFile } from "../wiring/release_files.ts";
 
@@ -42,13 +43,14 @@ export async function replaceExecutable(
   onProgress: (bytes: number) => void,
 ): Promise<string> {
   const [packed, unpacked, old] = [temporaryPath(path), `${path}.new`, `${path}.old`];
+  // The lock is held until everything temporary is removed: without it, that belongs to another upgrade.
+  using file = await openTemporary(path);
   try {
-    using file = await openTemporary(path);
     await download(file, release, onProgress);
-    await unpack(packed, unpacked, release.file);
+    await unpack(file, unpacked, release.file);
     await takeOwner(path, unpacked);
     await keepOld(path, old);
-    await commitFile(unpacked, path);
+    await commitNew(unpacked, path, old);
     return old;
   } catch (error) {
     if (!isNoSpace(error)) throw error;
@@ -79,9 +81,11 @@ async function openTemporary(path: string): Promise<Deno.FsFile> {
     if (!isNotWritable(error)) throw error;
     throw new Error(`Cannot upgrade ${path}: ${describeOwner(temporary).text}; run as that user`, { cause: error });
   }
-  if (await tryLockFile(file, temporary)) return file;
+  const isLocked = await tryLockFile(file, temporary);
+  if (isLocked && await isFileAt(temporary, file)) return file;
   file.close();
-  throw new Error(`Cannot upgrade ${path}: another upgrade is in progress`);
+  const reason = isLocked ? `${temporary} is a link, or was just removed` : "another upgrade is in progress";
+  throw new Error(`Cannot upgrade ${path}: ${reason}`);
 }
 
 async function download(file: Deno.FsFile, release: ReleaseFile, onProgress: (bytes: number) => void): Promise<void> {
@@ -101,9 +105,11 @@ async function download(file: Deno.FsFile, release: ReleaseFile, onProgress: (by
   throw new CorruptError(`Cannot use ${release.file}: its checksum does not match; nothing was changed`);
 }
 
-async function unpack(packed: string, target: string, what: string): Promise<void> {
+async function unpack(packed: Deno.FsFile, target: string, what: string): Promise<void> {
   await removeIfPresent(target);
-  const { reader } = await decompress((await Deno.open(packed)).readable, what);
+  // What was verified is what is unpacked: the path may name another file by now.
+  await packed.seek(0, Deno.SeekMode.Start);
+  const { reader } = await decompress(readOpen(packed), what);
   const tar = new TarReader(reader, what);
   try {
     for (let entry = await tar.next(); entry !== undefined; entry = await tar.next()) {
@@ -124,6 +130,18 @@ async function unpack(packed: string, target: string, what: string): Promise<voi
   }
 }
 
+// The file stays open.
+function readOpen(file: Deno.FsFile): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const buffer = new Uint8Array(CHUNK_BYTES);
+      const got = await file.read(buffer);
+      if (got === null) controller.close();
+      else controller.enqueue(buffer.subarray(0, got));
+    },
+  }, { highWaterMark: 0 });
+}
+
 async function takeOwner(from: string, to: string): Promise<void> {
   if (Deno.build.os === "windows") return;
   const [wanted, now] = [await Deno.stat(from), await Deno.stat(to)];
@@ -137,6 +155,16 @@ async function keepOld(path: string, old: string): Promise<void> {
   if (Deno.build.os === "windows") return await Deno.rename(path, old);
   // With a link there is an executable at every moment. Some file systems have none.
   await Deno.link(path, old).catch(() => Deno.copyFile(path, old));
+}
+
+async function commitNew(unpacked: string, path: string, old: string): Promise<void> {
+  try {
+    await commitFile(unpacked, path);
+  } catch (error) {
+    // Where the old one was renamed, there is no executable now.
+    if (await Deno.lstat(path).catch(absentIfNotFound) === undefined) await Deno.rename(old, path);
+    throw error;
+  }
 }
 
 async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {

@@ -61,20 +61,25 @@ export function parsePushTarget(text: string | undefined): PushTarget {
       `Cannot use --to ${shown}: write REGISTRY or REGISTRY/PREFIX, such as registry.lan:5000/mirror${advice}`,
     );
   }
-  const host = normalizeHost(given);
-  const url = scheme === undefined
-    ? defaultEndpointUrl(host)
-    : host === DEFAULT_HOST
-    ? defaultEndpointUrl(host)
-    : `${scheme.toLowerCase()}://${host}`;
-  return { host, prefix, url };
+  const name = normalizeHost(given);
+  if (name === DEFAULT_HOST) return { host: name, prefix, url: defaultEndpointUrl(name) };
+  // A name without port 80 would be that of the registry at port 443.
+  const host = /:0*80$/.test(given) ? `${name.replace(/:80$/, "")}:80` : name;
+  const address = given.toLowerCase();
+  return {
+    host,
+    prefix,
+    url: scheme === undefined ? defaultEndpointUrl(address) : `${scheme.toLowerCase()}://${address}`,
+  };
 }
 
 /** Opens the registry that images are copied to, with its login and certificates. */
 export async function openPushTarget(
-  { host, url }: PushTarget,
+  target: PushTarget,
   { settings, io, ...options }: PushTargetOptions & { readonly settings: Settings; readonly io: Io },
 ): Promise<OpenedTarget> {
+  const { url } = target;
+  const host = normalizeHost(target.host);
   const { config } = settings;
   const credentials = await Credentials.open(settings, io, options.warn);
   const named = Object.entries(config.hosts).find(([name]) => normalizeHost(name) === host)?.[1];
@@ -104,11 +109,16 @@ export async function openPushTarget(
   });
   const { client } = pool.clientsOf(host)[0]!;
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const isPlain = new URL(url).protocol === "http:" && !own.has(new URL(url).hostname);
+  const { protocol, hostname } = new URL(url);
+  // A request to this machine may go through a proxy on another one.
+  const proxy = proxyOf(new URL(url));
+  const isPlain = protocol === "http:" && (proxy !== undefined || !own.has(hostname));
   const checkLogin = (path: string) => {
     if (!isPlain || options.isInsecureAllowed || !client.hasCredential(path)) return;
     throw new RefusedError(
-      `Cannot copy to ${url}/${path}: the login is not sent unencrypted to another machine; ` +
+      `Cannot copy to ${url}/${path}: the login is not sent unencrypted to another machine${
+        proxy === undefined ? "" : ` (the proxy ${proxy})`
+      }; ` +
         "use https, or allow it with --insecure-http",
     );
   };

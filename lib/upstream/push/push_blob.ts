@@ -51,7 +51,11 @@ export async function pushBlob(
 }
 
 /** Reports whether a repository of a registry has a blob, with a HEAD. @throws {RegistryError} when it does not answer */
-export async function hasBlob(client: EndpointClient, name: BlobName, size: number): Promise<boolean> {
+export async function hasBlob(
+  client: EndpointClient,
+  name: BlobName,
+  { size, hasSlot = false }: { readonly size: number; readonly hasSlot?: boolean },
+): Promise<boolean> {
   const { path, digest } = name;
   const action = `look up blob ${digest} of ${name.repo}`;
   try {
@@ -60,9 +64,10 @@ export async function hasBlob(client: EndpointClient, name: BlobName, size: numb
       path,
       resource: `blobs/${digest}`,
       action,
+      hasSlot,
       accept: REFUSED_HEAD.filter((status) => status !== 404),
     });
-    return head !== undefined && (head.ok || await fetchBlobSize(client, name) === size);
+    return head !== undefined && (head.ok || await fetchBlobSize(client, name, { hasSlot }) === size);
   } catch (error) {
     // Some registries deny access to a repository that does not exist yet. The upload shows whether this login may push.
     if (error instanceof RegistryError && (error.code === "DENIED" || error.code === "BAD_GATEWAY")) return false;
@@ -78,6 +83,8 @@ class BlobUpload {
   readonly #onProgress: (bytes: number) => void;
   #from: string | undefined;
   #chunkBytes: number;
+  /** The chunk that is not made smaller after a 413. */
+  #minChunk = MIN_CHUNK_BYTES;
   #isStreaming = false;
   #failures = 0;
   /** The largest number of bytes that the registry had. Only more than that is progress. */
@@ -98,8 +105,8 @@ class BlobUpload {
     this.#onProgress = onProgress;
   }
 
-  async isPresent(): Promise<boolean> {
-    return await hasBlob(this.#client, this.#name, this.#content.size);
+  async isPresent({ hasSlot = false } = {}): Promise<boolean> {
+    return await hasBlob(this.#client, this.#name, { size: this.#content.size, hasSlot });
   }
 
   async run(): Promise<"mounted" | "sent"> {
@@ -110,7 +117,7 @@ class BlobUpload {
         try {
           if (isUncertain) {
             // The failed request may have been the one that committed the blob.
-            if (await this.isPresent()) return "sent";
+            if (await this.isPresent({ hasSlot: true })) return "sent";
             if (session !== undefined && !await session.ask()) session = undefined;
             this.#noteProgress(session);
             isUncertain = false;
@@ -137,7 +144,10 @@ class BlobUpload {
     this.#from = undefined;
     const session = await UploadSession.begin(this.#client, this.#name, from);
     if (session !== undefined && session.minChunk > MAX_CHUNK_BYTES) this.#isStreaming = true;
-    else this.#chunkBytes = Math.max(this.#chunkBytes, session?.minChunk ?? 0);
+    else if (session !== undefined) {
+      this.#minChunk = Math.max(MIN_CHUNK_BYTES, session.minChunk);
+      this.#chunkBytes = Math.max(this.#chunkBytes, session.minChunk);
+    }
     return session;
   }
 
@@ -150,21 +160,14 @@ class BlobUpload {
     const chunk = left === 0 ? EMPTY : await this.#chunks.read(offset, this.#chunkBytes);
     this.sent += chunk.length;
     if (chunk.length < left) return await session.sendChunk(chunk);
-    const outcome = await session.commit(chunk, { isWhole: this.#isStreaming || offset === 0 });
-    return outcome === "accepted" && session.offset === size ? "committed" : outcome;
+    return await session.commit(chunk, { isWhole: this.#isStreaming || offset === 0 });
   }
 
   // The stream is the whole blob: what an earlier one left behind cannot be continued.
   async #stream(session: UploadSession): Promise<ChunkOutcome> {
     if (session.offset > 0) return "lost";
     await this.#chunks.close();
-    const count = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (piece, controller) => {
-        this.sent += piece.length;
-        controller.enqueue(piece);
-      },
-    });
-    return await session.sendStream((await this.#content.open(0)).pipeThrough(count), this.#content.size);
+    return await session.sendStream(this.#content, (bytes) => this.sent += bytes);
   }
 
   async #mustBeginAgain(outcome: ChunkOutcome): Promise<boolean> {
@@ -172,8 +175,8 @@ class BlobUpload {
     if (outcome === "accepted") return false;
     if (outcome === "too-large") {
       const sent = Math.min(this.#chunkBytes, size);
-      if (sent <= MIN_CHUNK_BYTES) throw this.#error(`it refuses ${sent} bytes as too large (413)`);
-      this.#chunkBytes = Math.max(MIN_CHUNK_BYTES, Math.floor(sent / 4));
+      if (sent <= this.#minChunk) throw this.#error(`it refuses ${sent} bytes as too large (413)`);
+      this.#chunkBytes = Math.max(this.#minChunk, Math.floor(sent / 4));
       return false;
     }
     if (outcome === "refused") {
@@ -196,9 +199,8 @@ class BlobUpload {
   async #waitAfter(error: unknown, offset: number): Promise<void> {
     const { retry, sleep, random, signal, onEvent } = this.#client.context;
     if (!isTransient(error)) throw error;
-    const delay = error.retryAfter === undefined
-      ? backoffDelay(this.#failures + 1, random, retry)
-      : error.retryAfter * 1000;
+    // As in `withRetry`, a `Retry-After` of zero means the backoff.
+    const delay = (error.retryAfter ?? 0) * 1000 || backoffDelay(this.#failures + 1, random, retry);
     if (++this.#failures >= retry.maxTries || delay > retry.maxRetryAfter) throw error;
     const { pathname: path } = this.#client.urlOf({ path: this.#name.path, resource: `blobs/${this.#name.digest}` });
     const reason = error.message.slice(error.message.indexOf(": ") + 2);

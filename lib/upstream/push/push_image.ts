@@ -110,7 +110,7 @@ export class ImagePusher {
     const from = this.#known.get(digest);
     if (from === path) return undefined;
     if (this.#options.dryRun) {
-      const isThere = from !== undefined || await hasBlob(this.#client, { ...name, digest }, size);
+      const isThere = from !== undefined || await hasBlob(this.#client, { ...name, digest }, { size });
       this.#known.set(digest, path);
       return isThere ? undefined : size;
     }

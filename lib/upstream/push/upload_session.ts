@@ -3,16 +3,20 @@ import type { BlobName } from "../blob_size.ts";
 import type { EndpointRequest } from "../client_context.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { whyAddressRefused } from "../trust/address_rule.ts";
+import { BlobBody } from "./blob_body.ts";
+import type { BlobContent } from "./blob_content.ts";
 import { parseMinChunk, parseUploadRange, resolveUploadUrl, withDigest } from "./upload_headers.ts";
 
 /**
  * What a registry did with a chunk: `accepted` (see `offset`); `refused` when it takes no chunks, or does not keep them;
- * `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more.
+ * `too-large` when a smaller one may be accepted; `lost` when it has no such upload any more, or less than it had.
  */
 export type ChunkOutcome = "accepted" | "refused" | "too-large" | "lost";
 
 /** The slowest connection that is waited for, in bytes a second. */
 const MIN_RATE = 16 * 1024;
+/** The most of a stream that the buffers of a connection take at once, in bytes. */
+const STALL_BYTES = 4 * 1024 * 1024;
 /** How long a registry may need to commit a blob, which it may hash or copy, in milliseconds. */
 const COMMIT_TIMEOUT = 600_000;
 const UPLOADS = "blobs/uploads/";
@@ -22,6 +26,8 @@ const OCTETS = { "content-type": "application/octet-stream" };
 const CHUNK_REFUSED = [400, 405, 411, 412, 415, 422, 501];
 const TOO_LARGE = 413;
 const RANGE_INVALID = 416;
+// The statuses of a registry that does not tell what it has of this upload, or of any one.
+const STATUS_REFUSED = [400, 405, RANGE_INVALID, 501];
 // A registry that does not know the other repository, or whose login may not pull from it, may refuse to mount.
 const MOUNT_REFUSED = [400, 401, 403, 405];
 
@@ -96,26 +102,35 @@ export class UploadSession {
     return this.#offset > before ? "accepted" : "refused";
   }
 
-  /** Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow. */
-  async sendStream(body: ReadableStream<Uint8Array>, size: number): Promise<ChunkOutcome> {
+  /**
+   * Sends the whole blob as one stream, as docker does. `commit` without a chunk must follow.
+   *
+   * @param onSent receives the number of bytes of each piece that is sent
+   */
+  async sendStream(content: BlobContent, onSent: (bytes: number) => void): Promise<ChunkOutcome> {
+    await using body = new BlobBody(content, { onSent, stallTimeout: this.#timeoutOf(STALL_BYTES) });
     const response = await this.#send({
       method: "PATCH",
       headers: OCTETS,
-      body: () => body,
-      answerTimeout: this.#timeoutOf(size),
+      body: () => body.open(),
+      signal: body.signal,
+      answerTimeout: this.#timeoutOf(content.size),
     });
     if (response === undefined) return "lost";
     await this.#follow(response);
-    this.#offset = size;
+    this.#offset = content.size;
     return "accepted";
   }
 
   /**
-   * Sends the last chunk with the digest, which commits the blob.
+   * Sends the last chunk with the digest, which commits the blob. A registry that has all its bytes may still refuse that.
    *
    * @param isWhole whether nothing was sent in chunks before, so that a refusal concerns the blob
    */
-  async commit(chunk: Uint8Array<ArrayBuffer>, { isWhole }: { isWhole: boolean }): Promise<ChunkOutcome> {
+  async commit(
+    chunk: Uint8Array<ArrayBuffer>,
+    { isWhole }: { isWhole: boolean },
+  ): Promise<ChunkOutcome | "committed"> {
     const last = this.#offset + chunk.length - 1;
     const isRange = !isWhole && chunk.length > 0;
     const response = await this.#send({
@@ -129,12 +144,12 @@ export class UploadSession {
     if (!response?.ok) return await this.#explain(response);
     await response.body?.cancel();
     this.#offset = last + 1;
-    return "accepted";
+    return "committed";
   }
 
   /** Asks what the registry has. @returns whether it still has the upload */
   async ask(): Promise<boolean> {
-    const response = await this.#send({ accept: [400, RANGE_INVALID] });
+    const response = await this.#send({ accept: STATUS_REFUSED });
     if (response === undefined) return false;
     const received = parseUploadRange(response.headers.get("range"));
     if (response.ok && received !== undefined) {
@@ -153,7 +168,8 @@ export class UploadSession {
     if (response.status !== RANGE_INVALID) return "refused";
     const before = this.#offset;
     if (!await this.ask()) return "lost";
-    return this.#offset === before ? "refused" : "accepted";
+    if (this.#offset === before) return "refused";
+    return this.#offset > before ? "accepted" : "lost";
   }
 
   async #follow(response: Response): Promise<void> {

@@ -12,11 +12,14 @@ export function withMiddleware(fetch: Fetch, ...layers: readonly Middleware[]): 
   return layers.reduceRight((next, layer) => layer(next), fetch);
 }
 
+/** Opens the body of a request, from its start. */
+export type OpenBody = () => Uint8Array<ArrayBuffer> | Promise<ReadableStream<Uint8Array>>;
+
 /** Adds a body to a request, opened anew each time that the request is sent. */
-export function withBody(open: () => Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>): Middleware {
-  return (next) => (request) => {
-    const body = open();
+export function withBody(open: OpenBody): Middleware {
+  return (next) => async (request) => {
+    const body = await open();
     const duplex = body instanceof ReadableStream ? { duplex: "half" } : {};
-    return next(new Request(request, { body, ...duplex }));
+    return await next(new Request(request, { body, ...duplex }));
   };
 }

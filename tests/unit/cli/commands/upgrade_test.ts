@@ -2,13 +2,14 @@ import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { parseCommandLine } from "../../../../lib/cli/command_line/parse_command_line.ts";
 import { COMMANDS } from "../../../../lib/cli/commands.ts";
+import { checkReplaceable, replaceExecutable } from "../../../../lib/cli/commands/replace_executable.ts";
 import { upgrade } from "../../../../lib/cli/commands/upgrade.ts";
 import { exitStatusOf } from "../../../../lib/cli/console/describe_error.ts";
 import { VERSION } from "../../../../lib/cli/console/version.ts";
 import { run } from "../../../../lib/cli/run.ts";
 import { signDetached } from "../../../../lib/signature/detached_signature.ts";
 import { createKeyPair, parsePrivateKey, parsePublicKey } from "../../../../lib/signature/ed25519_key.ts";
-import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeTar } from "../../../support/tar.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
@@ -185,4 +186,49 @@ Deno.test("a release that another key signed is refused", async () => {
   const request = { from: `${folder.path}/release`, key: other, invocation: parseCommandLine(COMMAND, []) };
   const refused = await upgrade(path, { ...request, io: createTestIo() }).catch((error: unknown) => error);
   assertEquals(exitStatusOf(refused), 3);
+});
+
+Deno.test("an upgrade installs the bytes that it verified, and a second one leaves its files alone", async () => {
+  const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  const [good, other] = ["the new one", "not signed"].map((text) => gzipSync(makeTar({ "package/crpe": text })));
+  const rows = [
+    ["another file at its path", async (path: string) => {
+      await Deno.writeFile(`${path}.other`, other!);
+      await Deno.rename(`${path}.other`, `${path}.download`);
+    }],
+    ["a second upgrade", async (path: string) => {
+      const second = replaceExecutable(path, releaseOf(() => Promise.resolve()), () => {});
+      await assertRejects(() => second, Error, "another upgrade is in progress");
+      assertEquals((await Deno.stat(`${path}.download`)).isFile, true);
+    }],
+  ] as const;
+  const releaseOf = (meanwhile: () => Promise<void>) => ({
+    version: "9.0.0",
+    file: "release.tgz",
+    sha256: hash(good!),
+    open: () =>
+      Promise.resolve(
+        new ReadableStream<Uint8Array>({
+          async start(controller) {
+            controller.enqueue(good);
+            await meanwhile();
+            controller.close();
+          },
+        }),
+      ),
+  });
+  for (const [what, meanwhile] of rows) {
+    await using folder = await TestFolder.create();
+    const path = await folder.write("crpe", "the old one");
+    await replaceExecutable(path, releaseOf(() => meanwhile(path)), () => {});
+    assertEquals(await Deno.readTextFile(path), "the new one", what);
+  }
+});
+
+Deno.test("an upgrade does not write through a link", async () => {
+  await using folder = await TestFolder.create();
+  const [path, precious] = [await folder.write("crpe", "the old one"), await folder.write("precious", "precious")];
+  await Deno.symlink(precious, `${path}.download`);
+  await assertRejects(() => checkReplaceable(path, true), Error, "crpe.download is a link");
+  assertEquals(await Deno.readTextFile(precious), "precious");
 });

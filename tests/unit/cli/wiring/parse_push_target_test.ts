@@ -14,6 +14,12 @@ Deno.test("parsePushTarget: the registry, https unless it is this machine or htt
     ["[::1]:5000", "[::1]:5000", "", "http://[::1]:5000"],
     ["docker.io/team", "docker.io", "team", "https://registry-1.docker.io"],
     ["registry:443", "registry:443", "", "https://registry:443"],
+    ["registry.lan:443", "registry.lan", "", "https://registry.lan:443"],
+    ["http://registry.lan:443", "registry.lan", "", "http://registry.lan:443"],
+    ["registry.lan:80/a", "registry.lan:80", "a", "https://registry.lan:80"],
+    ["registry:80", "registry:80", "", "https://registry:80"],
+    ["https://[fd00::1]:80", "[fd00::1]:80", "", "https://[fd00::1]:80"],
+    ["docker.io:443/team", "docker.io", "team", "https://registry-1.docker.io"],
   ];
   for (const [text, host, prefix, url] of rows) assertEquals(parsePushTarget(text), { host, prefix, url }, text);
 });
