@@ -19,9 +19,10 @@ const LARGE = " ".repeat(16 * 1024 * 1024 + 1);
 testRows([
   { name: "the outbox", path: "/api/outbox", status: 200 },
   { name: "the outbox from elsewhere", path: "/api/outbox", at: AT_SITE, from: REMOTE, status: 401 },
-  { name: "a bundle", path: `/api/outbox/${BUNDLE}`, status: 200 },
+  { name: "a bundle", path: `/api/outbox/${BUNDLE}`, headers: AUTH, status: 200 },
+  { name: "a bundle needs the token, also on the machine itself", path: `/api/outbox/${BUNDLE}`, status: 401 },
   { name: "a bundle from elsewhere", path: `/api/outbox/${BUNDLE}`, at: AT_SITE, from: REMOTE, status: 401 },
-  { name: "an unknown bundle", path: `/api/outbox/${OTHER}`, status: 404 },
+  { name: "an unknown bundle", path: `/api/outbox/${OTHER}`, headers: AUTH, status: 404 },
   { name: "a bundle with no digest", path: "/api/outbox/line4", status: 404 },
   { name: "a wrong method for a bundle", path: `/api/outbox/${BUNDLE}`, method: "PUT", status: 405 },
   { name: "a link needs the token", path: `/api/outbox/${BUNDLE}/link`, method: "POST", status: 401 },
@@ -83,7 +84,7 @@ testRows([
 Deno.test("page: a bundle is downloaded whole, in ranges and not at all, and its file is closed each time", async () => {
   await using fixture = await createPageFixture();
   const get = async (headers: Record<string, string>, method = "GET") => {
-    const request = new Request(`${AT_HOME}/api/outbox/${BUNDLE}`, { headers, method });
+    const request = new Request(`${AT_HOME}/api/outbox/${BUNDLE}`, { headers: { ...AUTH, ...headers }, method });
     const response = await fixture.handler(request, LOCAL);
     return { response, text: await response.text(), closed: fixture.calls.splice(0).length };
   };
