@@ -95,7 +95,7 @@ export class Outbox {
 
   /** The name that a copy of a bundle's file gets: `line4@1.0.0.tgz`, as `crpe pack` names it. */
   async nameOf(digest: Digest): Promise<string> {
-    const { packages: [first, ...others] } = await this.#describe(digest);
+    const [first, ...others] = (await this.#describe(digest).catch(describeUnreadable))?.packages ?? [];
     const isOne = first !== undefined && others.length === 0;
     return isOne ? `${first.name}@${first.version}.tgz` : `${digest.slice(-SHORT_DIGITS)}.tgz`;
   }
