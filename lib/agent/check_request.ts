@@ -21,12 +21,14 @@ export function checkHost(headers: Headers, url: URL, isOwnHost: (hostname: stri
 
 /**
  * Refuses a request from a web page of another origin, in the browser of a user on the agent's network. Such a page must
- * not even read the list of installed packages. Programs other than browsers send no Origin.
+ * not even read the list of installed packages. Programs other than browsers send no Origin. The own page may be one of
+ * https although the request is plain: a reverse proxy before this server has the certificate.
  *
  * @throws {RegistryError} `DENIED`
  */
 export function checkOrigin(headers: Headers, url: URL): void {
   const origin = headers.get("origin");
   if (origin === null || origin === url.origin) return;
+  if (url.protocol === "http:" && origin === new URL(`https://${url.host}`).origin) return;
   throw new RegistryError("DENIED", "Cannot answer: the request is from a web page of another origin");
 }

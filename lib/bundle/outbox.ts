@@ -1,12 +1,13 @@
 import { streamFile } from "../bytes/file_stream.ts";
 import { commitFile, removeIfPresent } from "../files/durable.ts";
+import { inheritOwner } from "../files/inherit_owner.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { inspectBundle } from "./inspect_bundle.ts";
 import type { PackResult } from "./pack_bundle.ts";
 import type { BundleOutput } from "./write_bundle.ts";
-import { writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
+import { partialPathOf, writeBundleFile, type WriteBundleOptions } from "./write_bundle_file.ts";
 
 /** A package of a bundle in the outbox. */
 export interface OutboxPackage {
@@ -32,6 +33,8 @@ export interface OutboxBundle {
   readonly error?: string;
 }
 
+type Description = Pick<OutboxBundle, "packages" | "error">;
+
 const FILE = /^(sha256)-([0-9a-f]{64})\.tgz$/;
 const MIN_DIGITS = 6;
 const SHORT_DIGITS = 12;
@@ -42,7 +45,7 @@ const SHORT_DIGITS = 12;
  */
 export class Outbox {
   readonly #folder: string;
-  readonly #described = new Map<Digest, Pick<OutboxBundle, "packages" | "error">>();
+  readonly #described = new Map<Digest, Description>();
 
   /** @param data the data folder */
   constructor(data: string) {
@@ -55,8 +58,9 @@ export class Outbox {
     for (const digest of await this.#listDigests()) {
       const file = await Deno.stat(this.pathOf(digest)).catch(absentIfNotFound);
       // It was removed meanwhile.
-      if (file === undefined) continue;
-      bundles.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0, ...await this.#describe(digest) });
+      const described = file && await this.#describe(digest).catch(describeUnreadable);
+      if (file === undefined || described === undefined) continue;
+      bundles.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0, ...described });
     }
     return bundles.sort((a, b) => b.time - a.time || (a.digest < b.digest ? -1 : 1));
   }
@@ -91,7 +95,7 @@ export class Outbox {
 
   /** The name that a copy of a bundle's file gets: `line4@1.0.0.tgz`, as `crpe pack` names it. */
   async nameOf(digest: Digest): Promise<string> {
-    const { packages: [first, ...others] } = await this.#describe(digest);
+    const [first, ...others] = (await this.#describe(digest).catch(describeUnreadable))?.packages ?? [];
     const isOne = first !== undefined && others.length === 0;
     return isOne ? `${first.name}@${first.version}.tgz` : `${digest.slice(-SHORT_DIGITS)}.tgz`;
   }
@@ -112,7 +116,8 @@ export class Outbox {
   }
 
   /**
-   * Packs a bundle into the outbox. An interrupted pack of the same release is resumed.
+   * Packs a bundle into the outbox. An interrupted pack of the same release is resumed. What root packs is given to the owner
+   * of the folder, whose server sends it.
    *
    * @param fileName the name of the file while it is being written
    * @param write writes the content, and returns its digest too
@@ -123,7 +128,10 @@ export class Outbox {
     options: WriteBundleOptions = {},
   ): Promise<T & { readonly file: string }> {
     const temporary = `${this.#folder}/${fileName}`;
-    const result = await writeBundleFile(temporary, write, options);
+    const result = await writeBundleFile(temporary, async (output) => {
+      inheritOwner(partialPathOf(temporary));
+      return await write(output);
+    }, options);
     if (result.tgzDigest === undefined) throw new Error(`Cannot keep ${fileName}: its digest is not known`);
     const file = this.pathOf(result.tgzDigest);
     await commitFile(temporary, file);
@@ -146,7 +154,7 @@ export class Outbox {
     });
   }
 
-  async #describe(digest: Digest): Promise<Pick<OutboxBundle, "packages" | "error">> {
+  async #describe(digest: Digest): Promise<Description> {
     const known = this.#described.get(digest);
     if (known !== undefined) return known;
     const described = await this.#inspect(digest);
@@ -154,7 +162,7 @@ export class Outbox {
     return described;
   }
 
-  async #inspect(digest: Digest): Promise<Pick<OutboxBundle, "packages" | "error">> {
+  async #inspect(digest: Digest): Promise<Description> {
     try {
       const infos = await inspectBundle((await Deno.open(this.pathOf(digest))).readable, "the bundle");
       return {
@@ -169,6 +177,12 @@ export class Outbox {
       throw error;
     }
   }
+}
+
+// A file that cannot be read hides no other one, and may be readable later. One that is missing was removed meanwhile.
+function describeUnreadable(error: unknown): Description | undefined {
+  if (error instanceof Deno.errors.NotFound) return undefined;
+  return { packages: [], error: `Cannot read the bundle: ${(error as Error).message}` };
 }
 
 /** An open file of a bundle. */

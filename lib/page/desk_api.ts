@@ -29,6 +29,8 @@ export async function startPacks(
 ): Promise<Response> {
   const platforms = parsePlatforms(url.searchParams.get("platform") ?? "");
   const releases = desk.parse(await readText(request));
+  // All of them are started, or none.
+  jobs.checkRoom("pack", releases.length);
   const started = releases.map((release) => {
     const { name, version } = release;
     return jobs.start({ kind: "pack", title: `${name}@${version}` }, (job) => desk.pack(release, platforms, job));

@@ -39,12 +39,20 @@ export async function answerNodes(
       const [method, action] = route.kind === "node-rollback" ? ["POST", "/rollback"] : ["DELETE", ""];
       const path = `${API}packages/${encodeURIComponent(route.name)}${action}${url.search}`;
       const { status, bytes } = await nodes.change(route.node, method!, path);
+      if (!isAnswer(status)) {
+        throw new RegistryError("BAD_GATEWAY", `Cannot change ${route.node}: it answered ${status}`);
+      }
       return new Response(bytes, {
         status,
         headers: { "content-type": "application/json", "cache-control": "no-store" },
       });
     }
   }
+}
+
+// An agent answers a change with a document. Others, such as 204, have none, and redirects are not followed.
+function isAnswer(status: number): boolean {
+  return status >= 200 && status < 204 || status >= 400 && status < 600;
 }
 
 async function readAddition(request: Request): Promise<NodeAddition> {
@@ -55,9 +63,14 @@ async function readAddition(request: Request): Promise<NodeAddition> {
   if (typeof address !== "string" || !isText(token) || !isText(ca)) {
     throw new RegistryError("INVALID", 'Cannot add the agent: send {"address":"…","token":"…"}');
   }
+  const word = token?.trim() || undefined;
+  // RFC 9110, 5.5: other characters are not allowed in a header.
+  if (word !== undefined && !/^[\x21-\x7e]+$/.test(word)) {
+    throw new RegistryError("INVALID", "Cannot add the agent: its token is one word of printable ASCII characters");
+  }
   return {
     address,
-    token: token?.trim() || undefined,
+    token: word,
     ca: ca?.trim() || undefined,
     isInsecureAllowed: insecure === true,
   };

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { answerJson } from "../agent/answer.ts";
 import { resolveRange } from "../bytes/byte_range.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
@@ -11,30 +11,29 @@ import { API } from "./page_route.ts";
 /** How long a link is valid, in milliseconds: a download over a slow network can be resumed on the next day. */
 const LINK_MILLISECONDS = 24 * 60 * 60 * 1000;
 
+// Of this process: a link says nothing about the token, and ends with the server.
+const LINK_KEY = randomBytes(32);
+
 /**
  * Makes a link for the download of one bundle. A browser downloads a link without the header that has the token, and resumes
  * it, so the link itself allows it: for one bundle, and a day.
  */
-export function createLink(digest: Digest, token: string, now: number): { url: string; expires: number } {
+export function createLink(digest: Digest, now: number): { url: string; expires: number } {
   const expires = now + LINK_MILLISECONDS;
-  return { url: `${API}outbox/${digest}?expires=${expires}&key=${keyOf(digest, token, expires)}`, expires };
+  return { url: `${API}outbox/${digest}?expires=${expires}&key=${keyOf(digest, expires)}`, expires };
 }
 
 /** Reports whether a request has a link that is valid. */
-export function isLinked(
-  url: URL,
-  digest: Digest,
-  { token, now }: { token: string | undefined; now: number },
-): boolean {
+export function isLinked(url: URL, digest: Digest, now: number): boolean {
   const [expires, key] = [Number(url.searchParams.get("expires")), url.searchParams.get("key")];
   // A clock that was set back must not make a link valid for longer.
-  if (token === undefined || key === null || !(expires > now) || expires > now + LINK_MILLISECONDS) return false;
-  const [given, expected] = [key, keyOf(digest, token, expires)].map((text) => new TextEncoder().encode(text));
+  if (key === null || !(expires > now) || expires > now + LINK_MILLISECONDS) return false;
+  const [given, expected] = [key, keyOf(digest, expires)].map((text) => new TextEncoder().encode(text));
   return given!.length === expected!.length && timingSafeEqual(given!, expected!);
 }
 
-function keyOf(digest: Digest, token: string, expires: number): string {
-  return createHmac("sha256", token).update(`download ${digest} ${expires}`).digest("hex");
+function keyOf(digest: Digest, expires: number): string {
+  return createHmac("sha256", LINK_KEY).update(`download ${digest} ${expires}`).digest("hex");
 }
 
 /** Answers a request for the file of a bundle, or for a range of it. @throws {RegistryError} `NOT_FOUND` */

@@ -6,6 +6,12 @@ import type { PageAssets } from "./page_assets.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
 import { API } from "./page_route.ts";
 
+// Of answers that are no page: a browser must not take one for another type, nor run anything in it.
+const SECURITY_HEADERS = {
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+};
+
 /**
  * Creates the handler of the page: its files at `/` and `/page/…`, and its API at `/api/…`. It never throws; errors have
  * the same form as those of the registry.
@@ -25,16 +31,23 @@ export function createPageHandler(
       // A link on another page may open this one.
       if (isApi) checkSite(request);
       const response = isApi ? await api.answer({ request, url, connection }) : await answerAsset(request, url, assets);
-      if (method !== "HEAD") return response;
+      if (method !== "HEAD") return secure(response);
       await response.body?.cancel();
-      return new Response(null, response);
+      return secure(new Response(null, response));
     } catch (error) {
       const known = toApiError(error, options.describeError);
       if (known.code === "INTERNAL") options.onError(error, request);
       const response = answerError(known);
-      return method === "HEAD" ? new Response(null, response) : response;
+      return secure(method === "HEAD" ? new Response(null, response) : response);
     }
   };
+}
+
+function secure(response: Response): Response {
+  for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+    if (!response.headers.has(name)) response.headers.set(name, value);
+  }
+  return response;
 }
 
 async function answerAsset({ method, headers }: Request, { pathname }: URL, assets: PageAssets): Promise<Response> {

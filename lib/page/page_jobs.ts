@@ -51,15 +51,27 @@ export class PageJobs {
     return [...this.#entries.values()].map(({ job }) => job).reverse();
   }
 
+  /**
+   * Checks that several jobs can be started now.
+   *
+   * @throws {RegistryError} `TOOMANYREQUESTS` as `start` does, and `INVALID` when there are more than can ever run at once
+   */
+  checkRoom(kind: PageJob["kind"], count: number): void {
+    const [running, most] = [this.#countRunning(kind), MAX_RUNNING[kind]];
+    if (count > most) {
+      throw new RegistryError("INVALID", `Cannot start ${count} jobs: at most ${most} run at once; start some of them`);
+    }
+    if (running + count > most) {
+      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${running} jobs are running; wait for one to end`);
+    }
+  }
+
   /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four packs, or sixteen sendings, are running */
   start(
     what: Pick<PageJob, "kind" | "title" | "node">,
     work: (context: JobContext) => Promise<unknown>,
   ): PageJob {
-    const running = this.list().filter(({ kind, state }) => kind === what.kind && state === "running").length;
-    if (running >= MAX_RUNNING[what.kind]) {
-      throw new RegistryError("TOOMANYREQUESTS", `Cannot start: ${running} jobs are running; wait for one to end`);
-    }
+    this.checkRoom(what.kind, 1);
     const id = String(++this.#number);
     const entry: Entry = { job: { id, ...what, state: "running" }, abort: new AbortController() };
     this.#entries.set(id, entry);
@@ -91,6 +103,10 @@ export class PageJobs {
         ? { ...entry.job, state: "stopped" }
         : { ...entry.job, state: "failed", error: this.#describeError(error) };
     }
+  }
+
+  #countRunning(of: PageJob["kind"]): number {
+    return this.list().filter(({ kind, state }) => kind === of && state === "running").length;
   }
 
   #forgetOldest(): void {

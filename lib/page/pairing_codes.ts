@@ -1,4 +1,7 @@
 import { createHash } from "node:crypto";
+import { createFolder } from "../files/durable.ts";
+import { inheritOwner, openOwned } from "../files/inherit_owner.ts";
+import { parentOf } from "../files/parent_of.ts";
 
 /** How long a one-time code is valid, in milliseconds. */
 export const CODE_MILLISECONDS = 10 * 60 * 1000;
@@ -41,13 +44,15 @@ export class PairingCodes {
     this.#randomBytes = options.randomBytes ?? ((length) => crypto.getRandomValues(new Uint8Array(length)));
   }
 
-  /** Creates a code, and removes the expired ones. */
+  /** Creates a code, and removes the expired ones. What root creates is given to the owner of the data folder. */
   async create(): Promise<PairingCode> {
-    await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    await this.#createFolder();
     await this.#removeExpired();
     const code = encodeBase32(this.#randomBytes(CODE_BYTES));
     const expires = this.#now() + CODE_MILLISECONDS;
-    await Deno.writeTextFile(this.#pathOf(code), `${expires}\n`, { createNew: true, mode: 0o600 });
+    using file = await openOwned(this.#pathOf(code), { write: true, createNew: true, mode: 0o600 });
+    // One write: a file of this length is written whole, or not at all.
+    await file.write(new TextEncoder().encode(`${expires}\n`));
     return { code, expires };
   }
 
@@ -68,6 +73,16 @@ export class PairingCodes {
   #isValid(expires: number): boolean {
     const left = expires - this.#now();
     return left > 0 && left <= CODE_MILLISECONDS;
+  }
+
+  async #createFolder(): Promise<void> {
+    await createFolder(parentOf(this.#folder));
+    try {
+      Deno.mkdirSync(this.#folder, { mode: 0o700 });
+      inheritOwner(this.#folder);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
   }
 
   async #removeExpired(): Promise<void> {

@@ -4,7 +4,7 @@ import type { ConnectionInfo } from "./serve_on_connection.ts";
 /** A response that was sent to a client. */
 export interface SentAnswer {
   readonly method: string;
-  /** The path with the query. */
+  /** The path with the query, without the key of a link. */
   readonly path: string;
   readonly status: number;
   /** Number of body bytes passed to the server. After an abort it is a few chunks more than the client received. */
@@ -53,7 +53,7 @@ export class Exchange implements ConnectionInfo {
     this.#began = {
       at: performance.now(),
       method: request.method,
-      path: pathOf(request),
+      path: loggedPathOf(request),
       client: info.remoteAddr.hostname.replace(/^::ffff:/, ""),
     };
   }
@@ -114,4 +114,9 @@ const SENT_AT_ONCE_BYTES = 64 * 1024;
 export function pathOf({ url }: Request): string {
   const start = url.indexOf("/", url.indexOf("://") + 3);
   return start < 0 ? "" : url.slice(start);
+}
+
+/** Returns what the log has of a request: its path, without the value of the parameter `key`, which a link is secret by. */
+export function loggedPathOf(request: Request): string {
+  return pathOf(request).replace(/([?&]key=)[^&]*/g, "$1");
 }

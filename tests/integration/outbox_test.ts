@@ -32,8 +32,12 @@ Deno.test("pack --outbox keeps bundles: crpe outbox lists them, the page's API d
   });
   const { bundles } = await (await fetch(`${registry.url}/api/outbox`)).json();
   const { digest } = bundles[1];
+  const refusedWithout = await fetch(`${registry.url}/api/outbox/${digest}`);
+  assertEquals([refusedWithout.status, (await refusedWithout.json()).errors[0].code], [401, "UNAUTHORIZED"]);
+  const token = (await Deno.readTextFile(`${folder.path}/source/kubepkg/.token`)).trim();
+  const headers = { authorization: `Bearer ${token}` };
   const get = async (range: string) => {
-    const response = await fetch(`${registry.url}/api/outbox/${digest}`, { headers: { range } });
+    const response = await fetch(`${registry.url}/api/outbox/${digest}`, { headers: { ...headers, range } });
     return [response.status, new Uint8Array(await response.arrayBuffer())] as const;
   };
   const [[firstStatus, first], [restStatus, rest]] = [await get("bytes=0-999"), await get("bytes=1000-")];
@@ -50,7 +54,7 @@ Deno.test("pack --outbox keeps bundles: crpe outbox lists them, the page's API d
   assertEquals([removed.code, removed.stdout.split(",")[0]], [1, "removed line4@1.0.0"]);
   assertStringIncludes(removed.stderr, "Cannot find line4@9.9.9 in the outbox: there is no such bundle");
   assertEquals(
-    (await fetch(`${registry.url}/api/outbox/${digest}`).then((it) => it.json())).errors[0].code,
+    (await fetch(`${registry.url}/api/outbox/${digest}`, { headers }).then((it) => it.json())).errors[0].code,
     "NOT_FOUND",
   );
   const refused = await crpe("pack", "1.0.0.json", "--outbox", "-o", "x.tgz", "--offline");

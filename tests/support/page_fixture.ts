@@ -129,6 +129,9 @@ export function testRows(rows: readonly PageRow[]): void {
       if (method === "HEAD") assertEquals(text, "");
       else if (status >= 400) assertEquals(Array.isArray(JSON.parse(text).errors), true);
       assertEquals(response.headers.has("www-authenticate"), status === 401);
+      assertEquals(response.headers.get("x-content-type-options"), "nosniff");
+      const policy = response.headers.get("content-security-policy");
+      assert(policy?.startsWith("default-src 'none'; ") && policy.includes("frame-ancestors 'none'"), `${policy}`);
       assertEquals(response.headers.has("allow"), status === 405);
       assertEquals(fixture.errors.length, status === 500 ? 1 : 0);
       assert(!text.includes(TOKEN), "the token is not told");

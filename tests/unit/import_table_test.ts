@@ -43,7 +43,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["agent", "upstream", "oci", "content", "kubepkg", "bundle", "install", "store", "files", "http", "bytes"],
     ...["node:buffer", "node:http", "node:https"],
   ],
-  page: ["oci", "http", "bytes", "kubepkg", "agent", "node:crypto", "htm/preact/standalone", "uqr"],
+  page: ["oci", "http", "bytes", "files", "kubepkg", "agent", "node:crypto", "htm/preact/standalone", "uqr"],
   doctor: ["oci", "content", "store", "files", "mirror", "upstream"],
   "cli/console": ["*"],
   "cli/command_line": ["cli/console", "*"],

@@ -13,12 +13,12 @@ export interface NodeState {
   /** Why it is not ready. */
   readonly reason?: string;
   /** The name of the node; absent if the agent has no page. */
-  readonly node?: unknown;
-  readonly version?: unknown;
-  readonly platforms?: unknown;
-  readonly freeBytes?: unknown;
-  /** The installed packages as `GET /api/packages` describes them. */
-  readonly packages: readonly unknown[];
+  readonly node?: string | undefined;
+  readonly version?: string | undefined;
+  readonly platforms?: readonly string[] | undefined;
+  readonly freeBytes?: number | undefined;
+  /** The installed packages as `GET /api/packages` describes them. A field of another type is absent. */
+  readonly packages: readonly Document[];
   /** Whether the agent can roll back and remove packages: it has a page. */
   readonly canChange: boolean;
 }
@@ -57,10 +57,16 @@ export async function askNode(node: BoundNode): Promise<NodeState> {
     const [status, packages] = await Promise.all([getFrom(node, "/api/status"), getFrom(node, "/api/packages")]);
     // An agent that was started without its page.
     if (status === undefined) return { url, state: "ready", packages: await listPackages(node), canChange: false };
-    const { node: name, version, platforms, freeBytes } = status as Document;
-    const list = (packages as Document | undefined)?.packages;
-    if (!Array.isArray(list)) throw notAnAgent("an unknown list");
-    return { url, state: "ready", node: name, version, platforms, freeBytes, packages: list, canChange: true };
+    const list = isJsonObject(packages) ? packages.packages : undefined;
+    if (!isJsonObject(status) || !Array.isArray(list)) throw notAnAgent("an unknown list");
+    return {
+      ...{ url, state: "ready", canChange: true },
+      node: textOf(status.node),
+      version: textOf(status.version),
+      platforms: textsOf(status.platforms),
+      freeBytes: numberOf(status.freeBytes),
+      packages: readPackages(list),
+    };
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     const isDenied = error.status === UNAUTHORIZED;
@@ -86,7 +92,7 @@ export async function redeemCode(url: string, code: string, ca: string | undefin
   });
   const document = readDocument(answer);
   const token = isJsonObject(document) ? document.token : undefined;
-  if (status === 200 && typeof token === "string") return token;
+  if (status === 200 && typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   const [error] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
   throw new RefusedError(
     `Cannot add ${url}: it does not accept the code${
@@ -95,13 +101,43 @@ export async function redeemCode(url: string, code: string, ca: string | undefin
   );
 }
 
-async function listPackages(node: BoundNode): Promise<unknown[]> {
+async function listPackages(node: BoundNode): Promise<Document[]> {
   const document = await getFrom(node, "/kubepkgs");
   if (!Array.isArray(document)) throw notAnAgent("an unknown list");
-  return document.filter(isJsonObject).map(({ metadata, spec, error }) => {
-    const { name, namespace } = isJsonObject(metadata) ? metadata : {};
-    return { name, namespace, version: isJsonObject(spec) ? spec.version : undefined, error };
-  });
+  return readPackages(
+    document.filter(isJsonObject).map(({ metadata, spec, error }) => {
+      const { name, namespace } = isJsonObject(metadata) ? metadata : {};
+      return { name, namespace, version: isJsonObject(spec) ? spec.version : undefined, error };
+    }),
+  );
+}
+
+// The page shows these fields, and expects each to have its type. A package without a name is left out.
+function readPackages(list: readonly unknown[]): Document[] {
+  return list.filter(isJsonObject).filter(({ name }) => typeof name === "string").map((given) => ({
+    name: given.name,
+    namespace: textOf(given.namespace),
+    version: textOf(given.version),
+    images: textsOf(given.images),
+    objects: numberOf(given.objects),
+    size: numberOf(given.size),
+    earlier: textsOf(given.earlier),
+    handedOver: given.handedOver === true,
+    removing: given.removing === true,
+    error: textOf(given.error),
+  }));
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function textsOf(value: unknown): readonly string[] | undefined {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : undefined;
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
 }
 
 /** @returns the document; `undefined` if the agent does not have the path */

@@ -35,8 +35,13 @@ const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock
  * streamed body and sends it chunked; Deno's own server (2.9) reads chunked bodies a hundred times slower.
  *
  * @param ca additional certificate authorities for https, as PEM
+ * @param options.isStoppable whether requests are aborted by a user. Deno 2.9 sends a request again that is aborted on a
+ *   connection which an earlier one has used, so that each gets a connection of its own
  */
-export function createSender(ca?: string): (request: AgentRequest) => Promise<AgentAnswer> {
+export function createSender(
+  ca?: string,
+  { isStoppable = false } = {},
+): (request: AgentRequest) => Promise<AgentAnswer> {
   ignoreDestroyedBodies();
   return async ({ method, url, headers, body, signal }) => {
     const send = url.startsWith("https:") ? requestHttps : requestHttp;
@@ -46,6 +51,7 @@ export function createSender(ca?: string): (request: AgentRequest) => Promise<Ag
       headers: { ...headers, ...length },
       signal,
       ...(ca === undefined ? {} : { ca }),
+      ...(isStoppable ? { agent: false } : {}),
     });
     // Some releases of the runtime do not report a connection that fails while a request is written, and ignore the
     // signal then.

@@ -3,7 +3,7 @@ import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { DEFAULT_NAMESPACE, formatPackageId, formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
-import { pathOf } from "../../server/exchange.ts";
+import { loggedPathOf } from "../../server/exchange.ts";
 import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -58,7 +58,7 @@ export function openAgentApi(
       }
     },
     onPushed: (bytes) => metrics.add("crpe_import_received_bytes_total", bytes),
-    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+    onError: (error, request) => log.write("error", `${loggedPathOf(request)}: ${describeError(error)}`),
     now: () => performance.now(),
     stallTimeout: STALL_MILLISECONDS,
   });

@@ -12,7 +12,7 @@ import { PageAssets } from "../../page/page_assets.ts";
 import { createPageHandler } from "../../page/page_handler.ts";
 import type { PageOutbox, PageSource } from "../../page/page_options.ts";
 import { PairingCodes } from "../../page/pairing_codes.ts";
-import { pathOf } from "../../server/exchange.ts";
+import { loggedPathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -22,6 +22,7 @@ import { VERSION } from "../console/version.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
 import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
+import { methodLabel } from "./metrics.ts";
 import { createPageActions } from "./page_actions.ts";
 import { createPageDesk } from "./page_desk.ts";
 import { createPageNodes } from "./page_nodes.ts";
@@ -76,13 +77,14 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
     isPrivate: (invocation.flag("require-login") ?? config["require-login"]) !== undefined,
     isOwnHost: (hostname, localAddress) => hosts.has(hostname, localAddress),
     describeError,
-    onError: (error, request) => log.write("error", `${pathOf(request)}: ${describeError(error)}`),
+    onError: (error, request) => log.write("error", `${loggedPathOf(request)}: ${describeError(error)}`),
   }, new PageAssets(ASSET_FILES));
   return async (request, { remoteAddr, localAddress }) => {
     // Read now, because the runtime discards a request once it is answered.
     const { method } = request;
     const response = await answer(request, { remoteAddress: remoteAddr.hostname, localAddress });
-    context.metrics.add("crpe_requests_total", 1, { kind: "page", method, status: String(response.status) });
+    const labels = { kind: "page", method: methodLabel(method), status: String(response.status) };
+    context.metrics.add("crpe_requests_total", 1, labels);
     return response;
   };
 }

@@ -13,9 +13,12 @@ import type { JobContext } from "../../page/page_jobs.ts";
 import type { NodeAddition, PageNodes, SendOptions } from "../../page/page_options.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
+import { type AddressCheck, createAddressCheck } from "../../upstream/trust/address_check.ts";
 import type { Io } from "../console/io.ts";
-import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { chooseAgentUrl } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import { resolveHost } from "../wiring/open_upstream.ts";
+import { readNodeAddress } from "../wiring/read_node_address.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 const AGENT_PORT = 36060;
@@ -25,7 +28,14 @@ const ANSWER_MILLISECONDS = 600_000;
 const UNAUTHORIZED = 401;
 
 /** Creates what the page of a registry does with agents. */
-export function createPageNodes(io: Io, { context, outbox }: { context: ServerContext; outbox: Outbox }): PageNodes {
+export function createPageNodes(
+  io: Io,
+  { context, outbox }: { context: Pick<ServerContext, "settings" | "log">; outbox: Outbox },
+): PageNodes {
+  const checkAddress = createAddressCheck({
+    resolveHost: ({ hostname }) => resolveHost(hostname),
+    now: () => performance.now(),
+  });
   const bound = new BoundNodes(context.settings.data);
   const find = async (url: string) => {
     const node = await bound.find(url);
@@ -36,15 +46,16 @@ export function createPageNodes(io: Io, { context, outbox }: { context: ServerCo
     const node = await find(url);
     const { name, size } = await describeBundle(outbox, bundle);
     const { dryRun, job } = options;
+    const signal = job?.signal;
     const { document, sent } = await pushBundle({
-      client: createClient(node, options),
+      client: createClient(node, options, signal),
       what: name,
       open: () => openBundle(outbox.pathOf(bundle), io),
       size,
       dryRun,
       onProgress: (bytes, total) => job?.onProgress({ bytes, total }),
       onRetry: (reason) => context.log.write("warning", `${url}: ${reason}; retrying`),
-      sleep: sleepByTimer,
+      sleep: (milliseconds) => sleepByTimer(milliseconds, signal),
       delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
     }).catch((error) => rethrow(error, `send ${name} to ${url}`));
     if (!dryRun) context.log.write("info", `sent ${name} to ${url}: ${sent.bytes} bytes`);
@@ -54,7 +65,7 @@ export function createPageNodes(io: Io, { context, outbox }: { context: ServerCo
     list: async () => ({ nodes: await Promise.all((await bound.list()).map(askNode)) }),
     search: async () => ({ found: await searchNodes() }),
     async add(addition) {
-      const node = await openNode(addition);
+      const node = await openNode(addition, checkAddress);
       const state = await askNode(node);
       if (state.state !== "ready") throw new RefusedError(`Cannot add ${node.url}: ${state.reason}`);
       await bound.add(node);
@@ -77,18 +88,21 @@ export function createPageNodes(io: Io, { context, outbox }: { context: ServerCo
   };
 }
 
-/** Reads the address of an agent, or the link that its QR code has, and tries how it is reached. */
-async function openNode({ address, token, ca, isInsecureAllowed }: NodeAddition): Promise<BoundNode> {
-  const [, link, code] = /^(\S+?)\/?#t=([^&\s]+)$/.exec(address.trim()) ?? [];
+/** Reads the address of an agent, and tries how it is reached. @throws {RegistryError} as `readNodeAddress` does */
+async function openNode(
+  { address, token, ca, isInsecureAllowed }: NodeAddition,
+  checkAddress: AddressCheck,
+): Promise<BoundNode> {
+  const { address: given, code } = await readNodeAddress(address, checkAddress);
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = await chooseAgentUrl(parseAgentAddress(link ?? address.trim()), {
+  const url = await chooseAgentUrl(given, {
     send: createSender(ca),
     isInsecureAllowed,
     isThisMachine: (host) => own.has(host),
   });
   const known = code === undefined
     ? token
-    : await redeemCode(url, decodeURIComponent(code), ca).catch((error) => rethrow(error, `add ${url}`));
+    : await redeemCode(url, code, ca).catch((error) => rethrow(error, `add ${url}`));
   if (known === undefined) {
     throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
   }
@@ -96,18 +110,38 @@ async function openNode({ address, token, ca, isInsecureAllowed }: NodeAddition)
 }
 
 async function searchNodes(): Promise<unknown> {
-  const addresses = localSubnets(Deno.networkInterfaces()).flatMap((subnet) => addressesOfSubnet(subnet) ?? []);
+  const addresses = localSubnets(listInterfaces()).flatMap((subnet) => addressesOfSubnet(subnet) ?? []);
   return await findNodes(addresses.map((address) => `${address}:${AGENT_PORT}`), {
     fetch,
     timeout: (milliseconds) => AbortSignal.timeout(milliseconds),
   });
 }
 
-function createClient({ url, token, ca }: BoundNode, { force, pruneData }: SendOptions): AgentClient {
+function listInterfaces(): Deno.NetworkInterfaceInfo[] {
+  try {
+    return Deno.networkInterfaces();
+  } catch (cause) {
+    // Android does not let programs list the network interfaces.
+    throw new RegistryError(
+      "UNAVAILABLE",
+      "Cannot search for agents: the system does not list its network interfaces; add the agent by its address",
+      { cause },
+    );
+  }
+}
+
+function createClient(
+  { url, token, ca }: BoundNode,
+  { force, pruneData }: SendOptions,
+  signal: AbortSignal | undefined,
+): AgentClient {
+  const send = createSender(ca, { isStoppable: signal !== undefined });
   return new AgentClient({
     url,
     token,
-    send: createSender(ca),
+    send: signal === undefined
+      ? send
+      : (request) => send({ ...request, signal: AbortSignal.any([request.signal, signal]) }),
     force,
     pruneData,
     stallTimeout: STALL_MILLISECONDS,

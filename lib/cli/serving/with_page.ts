@@ -1,12 +1,19 @@
+import { answerError } from "../../agent/answer.ts";
+import { RegistryError } from "../../oci/error.ts";
 import { isPageRequest } from "../../page/page_route.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
+import { methodLabel } from "./metrics.ts";
 import type { PageSettings } from "./open_page.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
-/** Adds the page to a server, unless `--no-page` is given. The page's modules and files are read at the first request. */
+/**
+ * Adds the page to a server, unless `--no-page` is given. The page's modules and files are read at the first request. While
+ * that fails, such as for a token file that every user may read, requests for the page are answered 503 with the reason.
+ */
 export function withPage(
   handler: Handler,
   { invocation, io, context }: { invocation: Invocation; io: Io; context: ServerContext },
@@ -20,10 +27,22 @@ export function withPage(
       page = undefined;
       throw error;
     });
-  return async (request, exchange) =>
-    isPageRequest(pathOf(request), request.headers)
-      ? await (await open())(request, exchange)
-      : await handler(request, exchange);
+  return async (request, exchange) => {
+    if (!isPageRequest(pathOf(request), request.headers)) return await handler(request, exchange);
+    // Read now, because the runtime discards a request once it is answered.
+    const { method } = request;
+    let opened: Handler;
+    try {
+      opened = await open();
+    } catch (error) {
+      const reason = describeError(error);
+      context.log.write("error", `the page: ${reason}`);
+      context.metrics.add("crpe_requests_total", 1, { kind: "page", method: methodLabel(method), status: "503" });
+      const answer = answerError(new RegistryError("UNAVAILABLE", reason, { cause: error }));
+      return method === "HEAD" ? new Response(null, answer) : answer;
+    }
+    return await opened(request, exchange);
+  };
 }
 
 /**

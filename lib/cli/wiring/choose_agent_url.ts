@@ -23,6 +23,8 @@ export interface ChooseAgentUrlOptions {
 
 // The default port of an agent.
 const AGENT_PORT = 36060;
+/** How an address is written, for the error about one that is not valid. */
+export const ADDRESS_ADVICE = `write https://HOST:PORT, such as https://192.168.1.20:${AGENT_PORT}`;
 const PROBE_MILLISECONDS = 5000;
 // Plain HTTP would not help: the agent cannot be reached, or has a certificate that is not trusted.
 const NOT_BY_PLAIN_HTTP: readonly TransportFailure[] = ["certificate", "clock"];
@@ -35,16 +37,19 @@ const UNREACHED: readonly TransportFailure[] = ["refused", "dns", "unreachable",
  */
 export function parseAgentAddress(text: string | undefined): AgentAddress {
   if (text === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+  const address = readAgentAddress(text);
+  if (address !== undefined) return address;
+  // The part before an @ may be a password.
+  const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
+  throw new UsageError(`Cannot use --to ${shown}: ${ADDRESS_ADVICE}`);
+}
+
+/** Reads the address of an agent: an http(s) URL, or `HOST[:PORT]`; `undefined` if it is not valid. */
+export function readAgentAddress(text: string): AgentAddress | undefined {
   const hasScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const url = URL.parse(hasScheme ? text : `https://${text}`);
   const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
-  if (!isGood || url.username !== "" || url.password !== "") {
-    // The part before an @ may be a password.
-    const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
-    throw new UsageError(
-      `Cannot use --to ${shown}: write https://HOST:PORT, such as https://192.168.1.20:${AGENT_PORT}`,
-    );
-  }
+  if (!isGood || url.username !== "" || url.password !== "") return undefined;
   if (!hasScheme && url.port === "" && !/:443(?:\/|$)/.test(text)) url.port = `${AGENT_PORT}`;
   return { url: url.href.replace(/\/+$/, ""), hasScheme };
 }

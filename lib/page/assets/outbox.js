@@ -52,7 +52,7 @@ function Bundle({ bundle, onChanged, onError }) {
   };
   const download = () =>
     run(async () => {
-      const { url } = getToken() === null ? { url: path } : await request("POST", `${path}/link`);
+      const { url } = await request("POST", `${path}/link`);
       const link = document.createElement("a");
       Object.assign(link, { href: url, download: "" }).click();
     });
@@ -75,13 +75,12 @@ function Bundle({ bundle, onChanged, onError }) {
             <button class="danger" onClick=${remove}>${T.yes}</button>
             <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
           `
-          : html`<button class="quiet" disabled=${state.isBusy} aria-label=${
-            T.downloadOf(name)
-          } onClick=${download}>${T.download}</button>${
-            getToken() !== null &&
-            html`<button class="quiet" disabled=${state.isBusy} aria-label=${T.removeOf(name)} onClick=${() =>
-              setState({ isAsking: true })}>${T.remove}</button>`
-          }`}
+          : getToken() !== null && html`
+            <button class="quiet" disabled=${state.isBusy} aria-label=${T.downloadOf(name)} onClick=${download}>${T
+              .download}</button><button
+              class="quiet" disabled=${state.isBusy} aria-label=${T.removeOf(name)} onClick=${() =>
+                setState({ isAsking: true })}>${T.remove}</button>
+          `}
         ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}<//>
   `;
 }

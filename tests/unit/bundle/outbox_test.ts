@@ -5,6 +5,7 @@ import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeKubePkg } from "../../support/kubepkg.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
+import { peerTest } from "../../support/peers.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 async function createFixture() {
@@ -81,3 +82,37 @@ Deno.test("the outbox lists a damaged file with the reason, and ignores files of
   assertEquals([others, bundle?.digest, bundle?.packages], [[], digest, []]);
   assert(bundle?.error?.startsWith("Cannot"), bundle?.error);
 });
+
+Deno.test("the outbox lists a file that cannot be read with the reason, beside the others", async () => {
+  await using fixture = await createFixture();
+  const { folder, outbox } = fixture;
+  const { tgzDigest } = await fixture.add("1.0.0");
+  const digest = computeDigest(new Uint8Array([1]));
+  // A folder can be opened, but not read, also by root.
+  await Deno.mkdir(`${folder.path}/outbox/${digest.replace(":", "-")}.tgz`);
+  const list = await outbox.list();
+  assertEquals(new Set(list.map((bundle) => bundle.digest)), new Set([digest, tgzDigest]));
+  const error = list.find((bundle) => bundle.digest === digest)?.error;
+  assert(error?.startsWith("Cannot read the bundle: "), error);
+  assertEquals((await outbox.find("line4@1.0.0")).error, undefined);
+  assertEquals(await outbox.nameOf(digest), `${digest.slice(-12)}.tgz`);
+});
+
+peerTest(
+  "[96] the bundle that root packs, and what is left of one, belong to the owner of the data folder",
+  ["root"],
+  async () => {
+    await using fixture = await createFixture();
+    const { folder, outbox } = fixture;
+    await Deno.chown(folder.path, 65534, 65533);
+    await fixture.add("1.0.0");
+    const interrupted = outbox.add("line4@1.1.0.tgz", async ({ write }) => {
+      await write(new Uint8Array(10));
+      throw new Error("interrupted");
+    });
+    await assertRejects(() => interrupted, Error, "interrupted");
+    const names = (await folder.listFiles()).map((name) => `${folder.path}/${name}`);
+    const owners = [`${folder.path}/outbox`, ...names].map((path) => Deno.statSync(path));
+    assertEquals(owners.map(({ uid, gid }) => [uid, gid]), [[65534, 65533], [65534, 65533], [65534, 65533]]);
+  },
+);

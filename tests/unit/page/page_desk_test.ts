@@ -1,3 +1,5 @@
+import { createHmac } from "node:crypto";
+import type { JobContext } from "../../../lib/page/page_jobs.ts";
 import type { PageSource } from "../../../lib/page/page_options.ts";
 import { assertEquals } from "../../support/assert.ts";
 import {
@@ -13,15 +15,17 @@ import {
   RELEASE,
   REMOTE,
   testRows,
+  TOKEN,
 } from "../../support/page_fixture.ts";
 
 const LARGE = " ".repeat(16 * 1024 * 1024 + 1);
 testRows([
   { name: "the outbox", path: "/api/outbox", status: 200 },
   { name: "the outbox from elsewhere", path: "/api/outbox", at: AT_SITE, from: REMOTE, status: 401 },
-  { name: "a bundle", path: `/api/outbox/${BUNDLE}`, status: 200 },
+  { name: "a bundle", path: `/api/outbox/${BUNDLE}`, headers: AUTH, status: 200 },
+  { name: "a bundle needs the token, also on the machine itself", path: `/api/outbox/${BUNDLE}`, status: 401 },
   { name: "a bundle from elsewhere", path: `/api/outbox/${BUNDLE}`, at: AT_SITE, from: REMOTE, status: 401 },
-  { name: "an unknown bundle", path: `/api/outbox/${OTHER}`, status: 404 },
+  { name: "an unknown bundle", path: `/api/outbox/${OTHER}`, headers: AUTH, status: 404 },
   { name: "a bundle with no digest", path: "/api/outbox/line4", status: 404 },
   { name: "a wrong method for a bundle", path: `/api/outbox/${BUNDLE}`, method: "PUT", status: 405 },
   { name: "a link needs the token", path: `/api/outbox/${BUNDLE}/link`, method: "POST", status: 401 },
@@ -83,7 +87,7 @@ testRows([
 Deno.test("page: a bundle is downloaded whole, in ranges and not at all, and its file is closed each time", async () => {
   await using fixture = await createPageFixture();
   const get = async (headers: Record<string, string>, method = "GET") => {
-    const request = new Request(`${AT_HOME}/api/outbox/${BUNDLE}`, { headers, method });
+    const request = new Request(`${AT_HOME}/api/outbox/${BUNDLE}`, { headers: { ...AUTH, ...headers }, method });
     const response = await fixture.handler(request, LOCAL);
     return { response, text: await response.text(), closed: fixture.calls.splice(0).length };
   };
@@ -125,6 +129,8 @@ Deno.test("page: a link allows the download of one bundle from elsewhere, for a 
   const download = await send(url);
   assertEquals([download.status, await download.text()], [200, CONTENT]);
   const expires = new URL(url, AT_SITE).searchParams.get("expires")!;
+  // Who has links learns nothing about the token.
+  const underToken = createHmac("sha256", TOKEN).update(`download ${BUNDLE} ${expires}`).digest("hex");
   const later = String(Number(expires) + 1);
   for (
     const wrong of [
@@ -133,6 +139,7 @@ Deno.test("page: a link allows the download of one bundle from elsewhere, for a 
       url.replace(`expires=${expires}`, "expires=0"),
       url.replace(`expires=${expires}`, "expires=x"),
       url.slice(0, -1),
+      url.replace(/key=.*/, `key=${underToken}`),
       url.replace(/key=.*/, "key="),
       `/api/outbox?${new URL(url, AT_SITE).searchParams}`,
     ]
@@ -175,3 +182,33 @@ Deno.test("page: a pack is a job that other clients see, that is stopped, and is
   await send("DELETE", "/api/jobs/1");
   assertEquals((await send("GET", "/api/jobs")).document.jobs.length, 3);
 });
+
+for (
+  const { releases, running, status } of [
+    { releases: 4, running: 0, status: 202 },
+    { releases: 2, running: 2, status: 202 },
+    { releases: 2, running: 3, status: 429 },
+    { releases: 5, running: 0, status: 400 },
+  ]
+) {
+  Deno.test(`page: ${releases} releases beside ${running} packs are answered with ${status}, and all or none is started`, async () => {
+    let count = 1;
+    const desk = {
+      parse: () => Array.from({ length: count }, () => RELEASE),
+      pack: (_release: unknown, _platforms: unknown, { signal }: JobContext) =>
+        new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+    };
+    await using fixture = await createPageFixture({ source: { desk } as unknown as PageSource });
+    const send = async (method: string, path: string, body?: string) => {
+      const init = { method, headers: AUTH, ...(body === undefined ? {} : { body }) };
+      const response = await fixture.handler(new Request(`${AT_HOME}${path}`, init), LOCAL);
+      return { status: response.status, document: await response.json() };
+    };
+    for (let i = 0; i < running; i++) await send("POST", "/api/packs", "release");
+    count = releases;
+    assertEquals((await send("POST", "/api/packs", "release")).status, status);
+    const { document: { jobs } } = await send("GET", "/api/jobs");
+    assertEquals(jobs.length, running + (status === 202 ? releases : 0));
+    for (const { id } of jobs) await send("DELETE", `/api/jobs/${id}`);
+  });
+}

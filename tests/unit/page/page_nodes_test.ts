@@ -54,6 +54,14 @@ testRows([
     body: " ".repeat(300_000),
     status: 413,
   },
+  ...["a b", "a\nb", "ключ", "a\u007f"].map((token): PageRow => ({
+    name: `an addition with the token ${JSON.stringify(token)}`,
+    path: "/api/nodes",
+    method: "POST",
+    headers: AUTH,
+    body: JSON.stringify({ address: NODE, token }),
+    status: 400,
+  })),
   { name: "a plan without a bundle", path: `${AT_NODE}/plan`, method: "POST", headers: AUTH, status: 400 },
   { name: "a bundle that is no digest", path: `${AT_NODE}/send?bundle=x`, method: "POST", headers: AUTH, status: 400 },
   { name: "a search by GET", path: "/api/nodes/search", headers: AUTH, status: 405 },
@@ -103,3 +111,27 @@ Deno.test("page: requests about agents are passed on with their parameters, and 
   const [ended] = (await send("GET", "/api/jobs")).document.jobs;
   assertEquals([ended.state, ended.result, ended.title], ["done", { imported: true }, BUNDLE]);
 });
+
+for (
+  const [status, expected] of [
+    [200, 200],
+    [202, 202],
+    [409, 409],
+    [503, 503],
+    [101, 502],
+    [204, 502],
+    [205, 502],
+    [302, 502],
+    [304, 502],
+    [600, 502],
+  ] as const
+) {
+  Deno.test(`page: a change that an agent answers with ${status} is answered with ${expected}`, async () => {
+    const nodes = { change: () => Promise.resolve({ status, bytes: new TextEncoder().encode("{}") }) };
+    await using fixture = await createPageFixture({ source: { nodes } as unknown as PageSource });
+    const request = new Request(`${AT_HOME}${AT_NODE}/packages/line4`, { method: "DELETE", headers: AUTH });
+    const response = await fixture.handler(request, LOCAL);
+    await response.body?.cancel();
+    assertEquals([response.status, fixture.errors], [expected, []]);
+  });
+}

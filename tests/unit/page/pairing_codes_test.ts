@@ -1,6 +1,7 @@
 import { choosePublicOrigin, formatPairing } from "../../../lib/page/format_pairing.ts";
 import { CODE_MILLISECONDS, PairingCodes } from "../../../lib/page/pairing_codes.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { peerTest } from "../../support/peers.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const START = 1_000_000_000_000;
@@ -46,6 +47,16 @@ Deno.test("pairing: codes are for URLs, differ, are stored as hashes for their o
   now += CODE_MILLISECONDS;
   await codes.create();
   assertEquals(names().length, 1);
+});
+
+peerTest("[96] pairing: the code that root makes belongs to the owner of the data folder", ["root"], async () => {
+  await using folder = await TestFolder.create();
+  await Deno.chown(folder.path, 65534, 65533);
+  await new PairingCodes(folder.path).create();
+  const [name] = await folder.listFiles();
+  const paths = ["kubepkg", "kubepkg/.codes", name!].map((path) => Deno.statSync(`${folder.path}/${path}`));
+  assertEquals(paths.map(({ uid, gid }) => [uid, gid]), paths.map(() => [65534, 65533]));
+  assertEquals(paths.slice(1).map(({ mode }) => mode! & 0o777), [0o700, 0o600]);
 });
 
 Deno.test("pairing: the text has the address with the code after #, and a QR code that fits into 80 columns", () => {

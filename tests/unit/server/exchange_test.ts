@@ -23,6 +23,20 @@ Deno.test("Exchange reports a response without a body immediately", () => {
   assertEquals(reported(), [{ ...request, status: 204, bytes: 0, isAborted: false }]);
 });
 
+for (
+  const [path, logged] of [
+    ["/api/outbox/sha256:aa?expires=1&key=5d0c", "/api/outbox/sha256:aa?expires=1&key="],
+    ["/api/outbox/sha256:aa?key=5d0c&expires=1&key=6", "/api/outbox/sha256:aa?key=&expires=1&key="],
+    ["/v2/key=1/tags/list?n=5&monkey=2", "/v2/key=1/tags/list?n=5&monkey=2"],
+  ] as const
+) {
+  Deno.test(`Exchange reports ${path} without the key of a link`, () => {
+    const { exchange, reported } = start(new Request(`http://crpe${path}`));
+    exchange.end({ status: 200, bytes: 0, isAborted: false });
+    assertEquals(reported().map(({ path }) => path), [logged]);
+  });
+}
+
 for (const header of [{}, { "content-length": "5" }] as Record<string, string>[]) {
   const what = "content-length" in header ? "a known" : "an unknown";
   Deno.test(`Exchange counts the bytes of a response of ${what} length and keeps its head`, async () => {

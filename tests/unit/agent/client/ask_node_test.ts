@@ -16,6 +16,15 @@ function startAgent(answers: Answers) {
 const STATUS: Answers = {
   "/api/status": [200, '{"node":"gate-2","version":"0.1.0","platforms":["linux/arm64"],"freeBytes":5}'],
 };
+const HOSTILE = {
+  name: "web",
+  namespace: null,
+  version: 1,
+  images: ["a", null],
+  objects: "9",
+  earlier: {},
+  handedOver: "yes",
+};
 const ROWS: readonly (readonly [title: string, answers: Answers, expected: Record<string, unknown>])[] = [
   ["an agent with its page", { ...STATUS, "/api/packages": [200, '{"packages":[{"name":"line4"}]}'] }, {
     state: "ready",
@@ -23,8 +32,29 @@ const ROWS: readonly (readonly [title: string, answers: Answers, expected: Recor
     version: "0.1.0",
     platforms: ["linux/arm64"],
     freeBytes: 5,
-    packages: [{ name: "line4" }],
+    packages: [{ name: "line4", handedOver: false, removing: false }],
     canChange: true,
+  }],
+  ["an agent whose fields have other types, without them", {
+    "/api/status": [200, '{"node":{},"version":1,"platforms":"x","freeBytes":"5"}'],
+    "/api/packages": [200, JSON.stringify({ packages: [null, 5, [], {}, HOSTILE] })],
+  }, {
+    state: "ready",
+    packages: [{ name: "web", images: ["a"], handedOver: false, removing: false }],
+    canChange: true,
+  }],
+  ["an agent whose platforms have other types", {
+    "/api/status": [200, '{"platforms":["linux/arm64",null,{}]}'],
+    "/api/packages": [200, '{"packages":[]}'],
+  }, { state: "ready", platforms: ["linux/arm64"], packages: [], canChange: true }],
+  ["a server whose state is no object", {
+    "/api/status": [200, "null"],
+    "/api/packages": [200, '{"packages":[]}'],
+  }, {
+    state: "unreachable",
+    reason: "it answered an unknown list; is that the address of a crpe agent?",
+    packages: [],
+    canChange: false,
   }],
   ["an agent without its page", {
     "/kubepkgs": [
@@ -34,8 +64,8 @@ const ROWS: readonly (readonly [title: string, answers: Answers, expected: Recor
   }, {
     state: "ready",
     packages: [
-      { name: "line4", namespace: "shop", version: "1.0.0", error: undefined },
-      { name: "x", namespace: undefined, version: undefined, error: "e" },
+      { name: "line4", namespace: "shop", version: "1.0.0", handedOver: false, removing: false },
+      { name: "x", handedOver: false, removing: false, error: "e" },
     ],
     canChange: false,
   }],
@@ -67,7 +97,9 @@ const ROWS: readonly (readonly [title: string, answers: Answers, expected: Recor
 for (const [title, answers, expected] of ROWS) {
   Deno.test(`askNode() describes ${title}`, async () => {
     await using agent = startAgent(answers);
-    assertEquals({ ...await askNode({ url: agent.url, token: "t" }) }, { url: agent.url, ...expected });
+    // As the page gets it: without the fields that are undefined.
+    const state = JSON.parse(JSON.stringify(await askNode({ url: agent.url, token: "t" })));
+    assertEquals(state, { url: agent.url, ...expected });
   });
 }
 
@@ -81,6 +113,8 @@ Deno.test("redeemCode() returns the token, or says why there is none", async () 
   assertEquals(await redeemCode(good.url, "code", undefined), "abc");
   await using bad = startAgent({ "/api/session": [401, '{"errors":[{"message":"the code has expired"}]}'] });
   await assertRejects(() => redeemCode(bad.url, "code", undefined), RefusedError, "the code: the code has expired");
-  await using other = startAgent({ "/api/session": [200, "{}"] });
-  await assertRejects(() => redeemCode(other.url, "code", undefined), RefusedError, "it does not accept the code");
+  for (const document of ["{}", '{"token":1}', '{"token":"a\\nb"}', '{"token":""}', "[]"]) {
+    await using other = startAgent({ "/api/session": [200, document] });
+    await assertRejects(() => redeemCode(other.url, "code", undefined), RefusedError, "it does not accept the code");
+  }
 });

@@ -1,0 +1,24 @@
+import { RegistryError } from "../../oci/error.ts";
+import type { AddressCheck } from "../../upstream/trust/address_check.ts";
+import { ADDRESS_ADVICE, type AgentAddress, readAgentAddress } from "./choose_agent_url.ts";
+
+/** An agent's address as a user of the page has written it. */
+export interface NodeAddress {
+  readonly address: AgentAddress;
+  /** The one-time code of a link. */
+  readonly code: string | undefined;
+}
+
+/**
+ * Reads the address of an agent, or the link with a one-time code that its QR code has. Nothing is sent to it, because the
+ * page may be asked to try addresses that the machine reaches, but its user must not: those of a cloud's metadata service.
+ *
+ * @throws {RegistryError} `INVALID` for what is no address, and `DENIED` for a link-local, multicast or metadata address
+ */
+export async function readNodeAddress(text: string, checkAddress: AddressCheck): Promise<NodeAddress> {
+  const [, link, code] = /^(\S+?)\/?#t=([a-z0-9]+)$/.exec(text.trim()) ?? [];
+  const address = readAgentAddress(link ?? text.trim());
+  if (address === undefined) throw new RegistryError("INVALID", `Cannot add the agent: ${ADDRESS_ADVICE}`);
+  if ((await checkAddress(new URL(address.url))).class !== "forbidden") return { address, code };
+  throw new RegistryError("DENIED", `Cannot add ${address.url}: it is a link-local, multicast or metadata address`);
+}

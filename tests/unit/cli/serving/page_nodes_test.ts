@@ -1,0 +1,99 @@
+import { createProcessIo } from "../../../../lib/cli/console/io.ts";
+import { Log } from "../../../../lib/cli/serving/log.ts";
+import { createPageNodes } from "../../../../lib/cli/serving/page_nodes.ts";
+import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
+import { Outbox } from "../../../../lib/bundle/outbox.ts";
+import { packBundle } from "../../../../lib/bundle/pack_bundle.ts";
+import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
+import { RegistryError } from "../../../../lib/oci/error.ts";
+import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { makeKubePkg } from "../../../support/kubepkg.ts";
+import { MemoryStore } from "../../../support/memory_store.ts";
+import { TestFolder } from "../../../support/test_folder.ts";
+
+const TOKEN = "a-token-of-a-test";
+
+async function createFixture() {
+  const folder = await TestFolder.create();
+  const io = { ...createProcessIo(), err: () => {} };
+  const log = new Log(io, { format: "text", isVerbose: false });
+  const settings = { data: folder.path } as ServerContext["settings"];
+  const outbox = new Outbox(folder.path);
+  const nodes = createPageNodes(io, { context: { settings, log }, outbox });
+  const add = (address: string) => nodes.add({ address, token: TOKEN, ca: undefined, isInsecureAllowed: true });
+  return { folder, outbox, nodes, add, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+}
+
+for (const address of ["", "ftp://node1", "http://127.0.0.1:1/#t=%"]) {
+  Deno.test(`an addition of the address ${JSON.stringify(address)} is refused as invalid`, async () => {
+    await using site = await createFixture();
+    const error = await assertRejects(() => site.add(address), RegistryError, "Cannot add the agent: write https://");
+    assertEquals(error.code, "INVALID");
+  });
+}
+
+/** Starts an agent that answers each request so. */
+function startAgent(answer: (request: Request) => Response | Promise<Response>) {
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, answer);
+  return { url: `http://127.0.0.1:${server.addr.port}`, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+function answerState({ url }: Request): Response {
+  return Response.json(new URL(url).pathname === "/api/status" ? { node: "gate-2" } : { packages: [] });
+}
+
+Deno.test("an agent on this machine is added", async () => {
+  await using site = await createFixture();
+  await using agent = startAgent(answerState);
+  await site.add(agent.url);
+  const { nodes } = await site.nodes.list() as { nodes: { url: string; state: string }[] };
+  assertEquals(nodes.map(({ url, state }) => [url, state]), [[agent.url, "ready"]]);
+});
+
+Deno.test("a search is refused with a reason where the system does not list the network interfaces", async () => {
+  await using site = await createFixture();
+  const original = Deno.networkInterfaces;
+  Deno.networkInterfaces = () => {
+    throw new Error("Permission denied (os error 13)");
+  };
+  try {
+    const error = await assertRejects(() => site.nodes.search(), RegistryError, "add the agent by its address");
+    assertEquals(error.code, "UNAVAILABLE");
+  } finally {
+    Deno.networkInterfaces = original;
+  }
+});
+
+for (const when of ["waits for the answer", "waits before a retry"] as const) {
+  Deno.test(`a sending that is stopped while it ${when} ends at once, and sends nothing more`, async () => {
+    await using site = await createFixture();
+    const asked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    let requests = 0;
+    await using agent = startAgent(async (request) => {
+      if (request.method === "GET") return answerState(request);
+      requests++;
+      await request.body?.cancel();
+      asked.resolve();
+      if (when === "waits before a retry") return new Response(null, { status: 503 });
+      await released.promise;
+      return Response.json({});
+    });
+    await site.add(agent.url);
+    const { tgzDigest } = await site.outbox.add(
+      "line4@1.0.0.tgz",
+      (output) => packBundle(parseKubePkg(makeKubePkg({})), new MemoryStore(), { output, hashOutput: true }),
+    );
+    const abort = new AbortController();
+    const job = { signal: abort.signal, onProgress: () => {} };
+    const sending = site.nodes.send(agent.url, tgzDigest!, { force: false, pruneData: false, job });
+    const outcome = sending.then(() => "sent", (error) => error);
+    await asked.promise;
+    abort.abort();
+    const error = await outcome;
+    assert(error instanceof Error && error.name === "AbortError", `${error}`);
+    await site.nodes.list();
+    assertEquals(requests, 1);
+    released.resolve();
+  });
+}
