@@ -82,7 +82,7 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   await proxy.reached(before + 2_000_000);
   proxy.cut();
   await page.reload();
-  await page.getByText("line4 1.0.0", { exact: true }).waitFor({ timeout: 60_000 });
+  await page.getByText("line4 1.0.0", { exact: true }).waitFor({ timeout: 120_000 });
   const sent = proxy.bytes - before;
   assert(sent < 1.2 * layer.size, `${sent} bytes were sent for ${layer.size}`);
 

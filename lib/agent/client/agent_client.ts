@@ -55,6 +55,9 @@ export interface AgentClientOptions {
   readonly answerTimeout: number;
 }
 
+/** The slowest disk that an agent is expected to have, in bytes a millisecond: 1 MiB/s. */
+const SLOWEST_SYNC = 1024 * 1024 / 1000;
+
 /**
  * A client for the API of an agent.
  *
@@ -118,7 +121,13 @@ export class AgentClient {
     { body, range }: { body?: AgentRequestBody; range?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
     const { url, token, send } = this.#options;
-    using watch = new RequestTimeout(this.#options);
+    const { stallTimeout, answerTimeout } = this.#options;
+    // An agent only has to sync a blob. Some releases of the runtime do not report that the connection was cut meanwhile.
+    const syncTimeout = stallTimeout + (body?.length ?? 0) / SLOWEST_SYNC;
+    using watch = new RequestTimeout({
+      stallTimeout,
+      answerTimeout: range === undefined ? answerTimeout : Math.min(answerTimeout, syncTimeout),
+    });
     if (body === undefined) watch.expectAnswer();
     try {
       const { status, bytes, location } = await send({

@@ -1,4 +1,4 @@
-import { AgentClient } from "../../agent/client/agent_client.ts";
+import { type AgentAnswer, AgentClient, type AgentRequest } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
@@ -139,14 +139,30 @@ function createClient(
   return new AgentClient({
     url,
     token,
-    send: signal === undefined
-      ? send
-      : (request) => send({ ...request, signal: AbortSignal.any([request.signal, signal]) }),
+    send: signal === undefined ? send : (request) => sendUntil(signal, request, send),
     force,
     pruneData,
     stallTimeout: STALL_MILLISECONDS,
     answerTimeout: ANSWER_MILLISECONDS,
   });
+}
+
+// `AbortSignal.any` would do, but some releases of the runtime collect its result while a request waits, and never abort it.
+async function sendUntil(
+  stop: AbortSignal,
+  request: AgentRequest,
+  send: (request: AgentRequest) => Promise<AgentAnswer>,
+): Promise<AgentAnswer> {
+  const either = new AbortController();
+  const signals = [stop, request.signal];
+  const abort = () => either.abort(signals.find(({ aborted }) => aborted)?.reason);
+  for (const signal of signals) signal.addEventListener("abort", abort);
+  try {
+    if (signals.some(({ aborted }) => aborted)) abort();
+    return await send({ ...request, signal: either.signal });
+  } finally {
+    for (const signal of signals) signal.removeEventListener("abort", abort);
+  }
 }
 
 async function describeBundle(outbox: Outbox, digest: Digest): Promise<{ name: string; size: number }> {
