@@ -1,37 +1,39 @@
 import { run } from "../../../../lib/cli/run.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { makeCertificate } from "../../../support/certificate.ts";
+import { peerTest } from "../../../support/peers.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
-const { cert, key } = await makeCertificate();
 const DENIED = '{"errors":[{"code":"DENIED","message":"Cannot answer: \\"a.test\\" is not a name of this machine"}]}';
-const ROWS: readonly [what: string, answer: () => Response, tls: object, reason: string][] = [
+const ROWS: readonly [what: string, answer: () => Response, hasTls: boolean, reason: string][] = [
   [
     "a server that refuses the name",
     () => new Response(DENIED, { status: 403 }),
-    {},
+    false,
     'it answers 403: Cannot answer: "a.test" is not a name of this machine',
   ],
-  ["a server without metrics", () => new Response("none", { status: 404 }), {}, "it is not a crpe of this version"],
-  ["another server", () => new Response("<html>"), {}, "it is not a crpe of this version"],
+  ["a server without metrics", () => new Response("none", { status: 404 }), false, "it is not a crpe of this version"],
+  ["another server", () => new Response("<html>"), false, "it is not a crpe of this version"],
   [
     "a certificate that is not trusted",
     () => new Response(),
-    { cert, key },
+    true,
     "its certificate is not known to be trusted (self-signed, or issued by an unknown authority); name its CA file with --ca-file",
   ],
 ];
-for (const [what, answer, tls, reason] of ROWS) {
-  Deno.test(`crpe status says what is wrong with ${what}`, async () => {
+for (const [what, answer, hasTls, reason] of ROWS) {
+  peerTest(`crpe status says what is wrong with ${what}`, hasTls ? ["openssl"] : [], async () => {
+    const tls = hasTls ? await makeCertificate() : {};
     await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, onError: answer, ...tls }, answer);
-    const url = `${"cert" in tls ? "https" : "http"}://127.0.0.1:${server.addr.port}`;
+    const url = `${hasTls ? "https" : "http"}://127.0.0.1:${server.addr.port}`;
     const io = createTestIo();
     assertEquals([await run(["status", url], io), io.errText], [1, `crpe: Cannot ask ${url}: ${reason}\n`]);
   });
 }
 
-Deno.test("crpe status --ca-file trusts a server of the site's own authority", async () => {
+peerTest("crpe status --ca-file trusts a server of the site's own authority", ["openssl"], async () => {
+  const { cert, key } = await makeCertificate();
   await using folder = await TestFolder.create();
   const ca = await folder.write("ca.pem", cert);
   const answer = () => new Response('crpe_build_info{version="1.2.3"} 1\n');
