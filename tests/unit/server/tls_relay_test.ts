@@ -1,6 +1,7 @@
 import { assertRejects } from "@std/assert";
 import { type SecuredConnection, TlsRelay } from "../../../lib/server/tls_relay.ts";
 import { makeCertificate } from "../../support/certificate.ts";
+import { peerTest } from "../../support/peers.ts";
 
 const LOOPBACK = { hostname: "127.0.0.1" };
 
@@ -36,8 +37,9 @@ function replaceConnect(connect: (options: Deno.ConnectOptions) => Promise<Deno.
 
 // The test runner reports connections that are still open at the end of a test.
 for (const when of ["when the relay connects", "when the relay has connected", "in the next turn"] as const) {
-  Deno.test(
+  peerTest(
     `[88] TlsRelay closes everything of a connection that is closed ${when}`,
+    ["openssl"],
     { sanitizeResources: true },
     async () => {
       using running = await startRelay();
@@ -67,7 +69,7 @@ for (const when of ["when the relay connects", "when the relay has connected", "
   );
 }
 
-Deno.test("[88] TlsRelay ends when its listener was replaced before it accepted a connection", async () => {
+peerTest("[88] TlsRelay ends when its listener was replaced before it accepted a connection", ["openssl"], async () => {
   using running = await startRelay();
   const { relay, certificate } = running;
   const { client, accepted } = await running.connect();
@@ -86,8 +88,9 @@ Deno.test("[88] TlsRelay ends when its listener was replaced before it accepted 
   client.close();
 });
 
-Deno.test(
+peerTest(
   "[88] TlsRelay keeps no connections of other programs to its own listener",
+  ["openssl"],
   { sanitizeResources: true },
   async () => {
     using running = await startRelay();
