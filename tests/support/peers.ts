@@ -94,11 +94,17 @@ function fetchedKubectl(): string[] {
  * Registers a test with its needs. When one is missing, the test is skipped and its name says why. In CI (`CI=true`) it
  * fails instead, so that a skip is noticed.
  */
-export function peerTest(name: string, needs: readonly Need[], fn: () => Promise<void>): void {
+export function peerTest(
+  test: string | Pick<Deno.TestDefinition, "name" | "sanitizeResources">,
+  needs: readonly Need[],
+  fn: () => Promise<void>,
+): void {
+  const definition = typeof test === "string" ? { name: test } : test;
+  const { name } = definition;
   const missing = needs.flatMap((need) =>
     !isThere(need) ? [need] : need.startsWith("containerd") && !isRoot() ? [`root for ${need}`] : []
   );
-  if (missing.length === 0) return Deno.test(name, fn);
+  if (missing.length === 0) return Deno.test({ ...definition, fn });
   const reason = `needs ${missing.join(", ")}`;
   if (Deno.env.get("CI") !== "true") return Deno.test({ name: `${name} (skipped: ${reason})`, ignore: true, fn });
   Deno.test(name, () => {

@@ -38,9 +38,8 @@ function replaceConnect(connect: (options: Deno.ConnectOptions) => Promise<Deno.
 // The test runner reports connections that are still open at the end of a test.
 for (const when of ["when the relay connects", "when the relay has connected", "in the next turn"] as const) {
   peerTest(
-    `[88] TlsRelay closes everything of a connection that is closed ${when}`,
+    { name: `[88] TlsRelay closes everything of a connection that is closed ${when}`, sanitizeResources: true },
     ["openssl"],
-    { sanitizeResources: true },
     async () => {
       using running = await startRelay();
       const { client, accepted } = await running.connect();
@@ -89,9 +88,8 @@ peerTest("[88] TlsRelay ends when its listener was replaced before it accepted a
 });
 
 peerTest(
-  "[88] TlsRelay keeps no connections of other programs to its own listener",
+  { name: "[88] TlsRelay keeps no connections of other programs to its own listener", sanitizeResources: true },
   ["openssl"],
-  { sanitizeResources: true },
   async () => {
     using running = await startRelay();
     const { client, accepted } = await running.connect();
