@@ -53,7 +53,7 @@ async function testAgainst(registry: Distribution): Promise<void> {
   assert(!registry.log().includes("PUT"));
 
   // The images of the store; one that is missing does not stop the others.
-  const both = await crpe("copy", INDEX, "missing:1", "plain:3", to("store"), "--data=source", "--json");
+  const both = await crpe("copy", INDEX, "missing:1", "plain:3", to("store"), "--data=source", "--offline", "--json");
   assertEquals(both.code, 1);
   assertStringIncludes(both.stderr, "docker.io/library/missing:1: it is not in the store; pull it first");
   assertStringIncludes(both.stderr, "1 of 3 failed: missing:1\n");

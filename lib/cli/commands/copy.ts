@@ -30,7 +30,7 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const results = manifests === "-"
     ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) }
     : io;
-  await using sources = await openCopySources(invocation.arguments, settings.data, { io, warn });
+  await using sources = await openCopySources(invocation.arguments, settings, { io, warn });
   const { client, checkLogin } = await openPushTarget(target, {
     settings,
     io,
@@ -92,7 +92,7 @@ async function planCopy(
   source: ImageSource,
   { target, pusher, checkLogin, platforms }: Plan,
 ): Promise<{ image: ImageToPush; copy: CopiedName }> {
-  const { reference, where } = source;
+  const { reference } = source;
   const name = formatReference(reference);
   const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
   const fail = (reason: string) => new Error(`Cannot copy ${name}: ${reason}`);
@@ -100,6 +100,7 @@ async function planCopy(
   // Before the registry is asked for anything, which sends the login.
   checkLogin(path);
   const graph = await source.readGraph();
+  const { where } = source;
   const selected = selectCopy(graph, platforms);
   if (selected === undefined) {
     throw fail(`${where} does not have it for ${platforms!.map(formatPlatform).join(", ")}`);

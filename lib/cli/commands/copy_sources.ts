@@ -1,22 +1,24 @@
-import { readHeldImage } from "../../bundle/held_images.ts";
+import { NotHeldError, readHeldImage, readSourceImage } from "../../bundle/held_images.ts";
 import { openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
 import { ImageFile } from "../../bundle/image_file.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
+import type { ContentSource } from "../../content/source.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import { readReference } from "../command_line/read_reference.ts";
+import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 
 /** An image that is copied, and where it is read from. */
 export interface ImageSource {
   readonly reference: Reference;
-  /** The file, or `the store`, for errors. */
+  /** The file, `the store`, or the registry that it comes from, for errors. */
   readonly where: string;
   /** How many of its blobs can be open at the same time. */
   readonly blobsAtATime: number;
@@ -46,22 +48,23 @@ export function isFileOperand(operand: string): boolean {
 }
 
 /**
- * Opens the sources of all operands. The caller disposes of them.
+ * Opens the sources of all operands. The caller disposes of them. Images that the store does not have come from their
+ * registries, unless the settings say offline.
  *
- * @param data the data folder
  * @throws {UsageError} when an operand is not valid
  */
 export async function openCopySources(
   operands: readonly string[],
-  data: string,
+  settings: Settings,
   { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
 ): Promise<CopySources> {
   if (operands.includes("-")) throw new UsageError("Cannot copy standard input: it would be read twice; name a file");
   const references = new Map(operands.filter((it) => !isFileOperand(it)).map((it) => [it, readReference(it)]));
-  if (references.size > 0) await warnOfData(data, io, { warn });
+  const { data, offline } = settings;
+  if (references.size > 0) await warnOfData(data, io, { isReading: offline, warn });
   // What is copied must not be removed meanwhile.
   const lease = references.size === 0 ? undefined : await takeWriteLease(data);
-  const store = new DiskStore(data, { warn });
+  const opened = references.size === 0 ? undefined : await openStore(settings, io, { warn });
   const images = new Map<string, ImageSource | Error>();
   const files: ImageFile[] = [];
   const add = (name: string, source: ImageSource) =>
@@ -69,7 +72,7 @@ export async function openCopySources(
   for (const operand of new Set(operands)) {
     const reference = references.get(operand);
     if (reference !== undefined) {
-      add(operand, openHeldImage(reference, store));
+      add(operand, openHeldImage(reference, opened!, { isOffline: offline }));
       continue;
     }
     try {
@@ -86,22 +89,39 @@ export async function openCopySources(
     images,
     packages: files.flatMap(({ packages }) => packages),
     [Symbol.asyncDispose]: async () => {
-      lease?.[Symbol.dispose]();
       for (const file of files) await file.close();
+      await opened?.close();
+      lease?.[Symbol.dispose]();
     },
   };
 }
 
-function openHeldImage(given: Reference, store: DiskStore): ImageSource {
+function openHeldImage(
+  given: Reference,
+  { store, source }: Pick<OpenedStore, "store" | "source">,
+  { isOffline }: { readonly isOffline: boolean },
+): ImageSource {
   const { host, path, tag, digest } = given;
   // An image that is named by tag and digest is that of the tag.
   const reference = tag === undefined && digest !== undefined ? given : { host, path, tag: tag ?? "latest", digest };
+  // The store is enough for what it has: its registry is not asked.
+  let from: ContentSource = store;
   return {
     reference,
-    where: "the store",
+    get where() {
+      return from === store ? "the store" : host;
+    },
     blobsAtATime: BLOBS_AT_A_TIME,
-    readGraph: () => readHeldImage(reference, store, "copy"),
-    openBlob: async (digest, start) => (await store.openBlob(repositoryOf(reference), digest, { start }))?.body,
+    readGraph: async () => {
+      try {
+        return await readHeldImage(reference, store, "copy");
+      } catch (error) {
+        if (isOffline || !(error instanceof NotHeldError)) throw error;
+      }
+      from = source;
+      return await readSourceImage(reference, source, "copy");
+    },
+    openBlob: async (digest, start) => (await from.openBlob(repositoryOf(reference), digest, { start }))?.body,
     orderOf: () => 0,
   };
 }
