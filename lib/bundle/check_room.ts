@@ -1,3 +1,4 @@
+import { describeShortage, formatSize } from "../bytes/format_size.ts";
 import { type FileSystemRoom, readRoom } from "../files/free_bytes.ts";
 import { NoSpaceError } from "../oci/error.ts";
 
@@ -10,6 +11,13 @@ export interface PlannedFile {
   readonly present: number;
 }
 
+/** Options of `checkRoom`. */
+export interface CheckRoomOptions {
+  /** What to do about a file that is too large for FAT. By default, that a bundle can be split. */
+  readonly advice?: string | undefined;
+  readonly read?: (folder: string) => Promise<FileSystemRoom | undefined>;
+}
+
 /**
  * Checks, before anything is written, that a folder has room for files.
  *
@@ -18,7 +26,7 @@ export interface PlannedFile {
 export async function checkRoom(
   folder: string,
   files: readonly PlannedFile[],
-  read: (folder: string) => Promise<FileSystemRoom | undefined> = readRoom,
+  { advice = "use --split=4095MiB, or a stick with exFAT", read = readRoom }: CheckRoomOptions = {},
 ): Promise<void> {
   const room = await read(folder);
   if (room === undefined) return;
@@ -26,14 +34,14 @@ export async function checkRoom(
   const large = files.find(({ size }) => size > maxFile);
   if (large !== undefined) {
     throw new NoSpaceError(
-      `Cannot write ${large.path}: it has ${large.size} bytes, and the file system of ${folder} (FAT) takes files of at ` +
-        `most ${maxFile} bytes; use --split=4095MiB, or a stick with exFAT`,
+      `Cannot write ${large.path}: it has ${
+        formatSize(large.size)
+      }, and the file system of ${folder} (FAT) takes files ` +
+        `of less than ${formatSize(maxFile + 1)}; ${advice}`,
     );
   }
   const needed = files.reduce((sum, { size, present }) => sum + Math.max(0, size - present), 0);
   if (needed <= free) return;
   const what = files.length === 1 ? files[0]!.path : `${files.length} parts`;
-  throw new NoSpaceError(
-    `Cannot write ${what}: it needs ${needed} bytes in ${folder}, ${free} are free, ${needed - free} are missing`,
-  );
+  throw new NoSpaceError(`Cannot write ${what}: ${describeShortage(needed, free, folder)}`);
 }

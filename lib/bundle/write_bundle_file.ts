@@ -13,6 +13,8 @@ import type { BundleOutput } from "./write_bundle.ts";
 export interface WriteBundleOptions {
   /** The size of the file in bytes, if it is known: a file that its folder has no room for is refused. */
   readonly size?: number;
+  /** What to do about a file that is too large for FAT; see `checkRoom`. */
+  readonly advice?: string;
   /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
   readonly onKept?: (bytes: number) => void;
 }
@@ -42,7 +44,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { size, onKept }: WriteBundleOptions = {},
+  { size, advice, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -53,7 +55,7 @@ export async function writeBundleFile<T>(
   }
   const folder = parentOf(target);
   const temporary = partialPathOf(target);
-  if (size !== undefined) await checkRoom(folder, [{ path, size, present: await sizeOf(temporary) }]);
+  if (size !== undefined) await checkRoom(folder, [{ path, size, present: await sizeOf(temporary) }], { advice });
   await createFolder(folder);
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);

@@ -8,6 +8,19 @@ export function formatSize(bytes: number): string {
   return `${formatNumber(value)} TiB`;
 }
 
+/**
+ * Says what space is missing, the same in all errors: `it needs 12 MiB in out, 8.0 MiB are free, 4.0 MiB are missing`.
+ *
+ * @param needed bytes
+ * @param free bytes, fewer than are needed
+ * @param folder where they are needed, unless that is clear
+ */
+export function describeShortage(needed: number, free: number, folder?: string): string {
+  const where = folder === undefined ? "" : ` in ${folder}`;
+  const [all, there, missing] = [needed, free, needed - free].map(formatSize);
+  return `it needs ${all}${where}, ${there} are free, ${missing} are missing`;
+}
+
 function formatNumber(value: number): string {
   return value >= 100 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
 }

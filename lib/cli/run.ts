@@ -42,8 +42,8 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
   // A process that never runs kubectl cannot be made to start any program.
   if (command.usesKubectl?.(invocation) !== true) await io.denyPrograms();
   if (command.interrupted === undefined) return await command.run(invocation, io);
-  // A bar leaves the cursor behind it.
-  const line = `${io.columns === undefined ? "" : "\n"}crpe: interrupted; ${command.interrupted}\n`;
+  // The cursor is behind a bar, or behind the ^C.
+  const line = `${io.isTerminal ? "\n" : ""}crpe: interrupted; ${command.interrupted}\n`;
   using _interruption = new Interruption(() => io.err(line));
   return await command.run(invocation, io);
 }

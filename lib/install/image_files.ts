@@ -1,5 +1,5 @@
 import { headDigestOf, type ImageArchive, planImageArchive } from "../bundle/image_archive.ts";
-import { formatSize } from "../bytes/format_size.ts";
+import { describeShortage } from "../bytes/format_size.ts";
 import type { ContentStore } from "../content/source.ts";
 import { commitFile, removeIfPresent, syncFolder } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
@@ -168,9 +168,7 @@ export class ImageFiles {
     if (free === undefined || needed <= free) return undefined;
     const { metadata: { name }, spec: { version } } = kubepkg;
     return new NoSpaceError(
-      `Cannot write the images of ${name}@${version} into ${folder}: ${formatSize(needed)} are needed, ${
-        formatSize(free)
-      } are free`,
+      `Cannot write the images of ${name}@${version}: ${describeShortage(needed, free, folder)}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import { declaredSizes } from "../bundle/declared_sizes.ts";
-import { formatSize } from "../bytes/format_size.ts";
+import { describeShortage } from "../bytes/format_size.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
@@ -232,8 +232,5 @@ function refuseSpace(
   free: number | undefined,
 ): NoSpaceError | undefined {
   if (free === undefined || needed <= free) return undefined;
-  return new NoSpaceError(
-    `Cannot import ${formatRelease(kubepkg)}: it needs ${formatSize(needed)}, ${formatSize(free)} are free, ` +
-      `${formatSize(needed - free)} are missing`,
-  );
+  return new NoSpaceError(`Cannot import ${formatRelease(kubepkg)}: ${describeShortage(needed, free)}`);
 }

@@ -1,7 +1,7 @@
 import { COMMANDS } from "../../lib/cli/commands.ts";
-import { assertEquals } from "../support/assert.ts";
+import { assert, assertEquals } from "../support/assert.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
-import { spawnCrpe } from "../support/crpe_process.ts";
+import { crpeCommand, spawnCrpe } from "../support/crpe_process.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -44,3 +44,45 @@ peerTest(
     }
   },
 );
+
+for (const term of ["xterm", "dumb"]) {
+  peerTest(`ctrl-C on a terminal (${term}) is answered on a line of its own`, ["script"], async () => {
+    await using folder = await TestFolder.create();
+    await using upstream = startFaultUpstream();
+    upstream.addImage("team/app", "1", [new Uint8Array(1000)]);
+    const silence = Promise.withResolvers<void>();
+    upstream.fail({ hold: silence.promise });
+    const commands: [command: string, last: RegExp][] = [
+      [
+        `pull registry.test/team/app:1 --upstream=registry.test=${upstream.url}`,
+        /\ncrpe: interrupted; what was received is kept; run the same command again to resume\n$/,
+      ],
+      ["registry --offline --addr=127.0.0.1:0", /\n\S+ crpe registry is stopping; [^\n]*\n$/],
+    ];
+    for (const [command, last] of commands) {
+      upstream.requests.length = 0;
+      const words = [...crpeCommand(), ...command.split(" "), `--data=${folder.path}/data`];
+      const script = new Deno.Command("script", {
+        args: ["-q", "-e", "-c", words.map((it) => `'${it}'`).join(" "), "/dev/null"],
+        env: { HOME: folder.path, TERM: term, NO_COLOR: "1" },
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      const keyboard = script.stdin.getWriter();
+      let screen = "";
+      const reading = script.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+        new WritableStream({ write: (text) => void (screen += text) }),
+      );
+      while (upstream.requests.length === 0 && !screen.includes("http://127.0.0.1")) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await keyboard.write(new Uint8Array([3]));
+      await script.status;
+      await keyboard.close().catch(() => {});
+      await reading;
+      assert(last.test(screen.replaceAll("\r", "")), JSON.stringify(screen));
+    }
+    silence.resolve();
+  });
+}

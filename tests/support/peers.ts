@@ -28,6 +28,7 @@ export type Peer =
   | "python3"
   | "setpriv"
   | "regctl"
+  | "script"
   | "skopeo"
   | "kube_yaml"
   | "strace"

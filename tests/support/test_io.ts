@@ -34,6 +34,7 @@ export function createTestIo(
     },
     stdin: new Blob([stdin]).stream(),
     columns,
+    isTerminal: columns !== undefined,
     isColored,
   };
 }

@@ -2,6 +2,7 @@ import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../
 import { describeForeignLayers } from "../../bundle/check_package.ts";
 import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
+import { describeShortage } from "../../bytes/format_size.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
@@ -44,14 +45,22 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
   const asJson = invocation.isSet("json");
+  // All are resolved before the first is downloaded: together they need space.
+  const images = new Map<string, ResolvedImage | Error>();
+  for (const name of names) {
+    const resolving = resolver.resolve(toPackageImage(readReference(name)));
+    images.set(name, await resolving.catch((error: Error) => error));
+  }
+  await checkRoom(settings.data, [...images.values()].filter((it): it is ResolvedImage => !(it instanceof Error)));
   let number = 0;
   const run = async (name: string, report: ReportResult) => {
-    const image = await resolver.resolve(toPackageImage(readReference(name)));
+    number++;
+    const image = images.get(name)!;
+    if (image instanceof Error) throw image;
     printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
-    await checkRoom(settings.data, image);
     const progress = createProgress(io, "pull", {
       quiet: invocation.isSet("quiet"),
-      item: formatItem(name, ++number, names.length),
+      item: formatItem(name, number, names.length),
     });
     const size = await fetchAll(source, image, progress).finally(() => progress.finish());
     const { descriptor } = image.root;
@@ -131,15 +140,15 @@ function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
   return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
 }
 
-/** Checks that the data folder has room for an image. @throws {NoSpaceError} when it does not, with the numbers */
-async function checkRoom(data: string, image: ResolvedImage): Promise<void> {
-  const needed = countMissingBytes(data, planBundle([image]).entries.map(({ descriptor }) => descriptor));
+/** Checks that the data folder has room for images. @throws {NoSpaceError} when it does not, with the numbers */
+async function checkRoom(data: string, images: readonly ResolvedImage[]): Promise<void> {
+  const needed = countMissingBytes(data, planBundle(images).entries.map(({ descriptor }) => descriptor));
   const free = await freeBytesOf(data);
   if (free === undefined || needed <= free) return;
-  throw new NoSpaceError(
-    `Cannot pull ${formatReference(image.reference)}: it needs ${needed} bytes in ${data}, ${free} are free, ` +
-      `${needed - free} are missing`,
-  );
+  const what = images.length === 1
+    ? formatReference(images[0]!.reference)
+    : `${formatCount(images.length, "image")}, nothing was pulled`;
+  throw new NoSpaceError(`Cannot pull ${what}: ${describeShortage(needed, free, data)}`);
 }
 
 /** Downloads every blob of an image into the store. @returns the size of all its content in bytes */

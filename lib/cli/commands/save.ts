@@ -70,7 +70,10 @@ async function writeArchive(archive: ImageArchive, path: string, progress: Progr
     for await (const piece of archive.readBody()) await put(piece);
   };
   if (path === "-") await write(createSink(Deno.stdout, "standard output"));
-  else await writeBundleFile(path, write);
+  else {
+    const advice = "save fewer images into one file, or use a stick with exFAT";
+    await writeBundleFile(path, write, { size: archive.size, advice });
+  }
 }
 
 // An image that is named by tag and digest is that of the tag.

@@ -12,6 +12,8 @@ export interface Io {
   readonly stdin: ReadableStream<Uint8Array>;
   /** Width of the terminal in columns; `undefined` when standard error is not a terminal that can redraw a line. */
   readonly columns: number | undefined;
+  /** Whether standard error is a terminal: it shows `^C` where the cursor is. */
+  readonly isTerminal: boolean;
   /** Whether standard error is a terminal that shows colours, and the user wants them (https://no-color.org). */
   readonly isColored: boolean;
 }
@@ -30,6 +32,9 @@ export function createProcessIo(): Io {
     },
     get columns() {
       return canRedraw() ? consoleColumns() : undefined;
+    },
+    get isTerminal() {
+      return Deno.stderr.isTerminal();
     },
     get isColored() {
       return canRedraw() && !Deno.env.get("NO_COLOR");

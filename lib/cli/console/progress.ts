@@ -11,8 +11,8 @@ export interface ProgressState {
   readonly bytes: number;
   /** Total bytes, if known. */
   readonly total?: number | undefined;
-  /** Milliseconds since the start. */
-  readonly elapsed: number;
+  /** Bytes per second of late; `undefined` while it is not known. */
+  readonly rate?: number | undefined;
 }
 
 /** Displays the progress of a task. */
@@ -35,6 +35,13 @@ export interface ProgressOptions {
 
 const REDRAW_MILLISECONDS = 100;
 const LINE_MILLISECONDS = 5000;
+// What a resumed task has already is counted at once. That is no speed, so the first second is not measured.
+const UNMEASURED_MILLISECONDS = 1000;
+// A speed is that of the last so many samples, at least a second apart: it follows a connection that slows down.
+const MAX_SAMPLES = 15;
+const SAMPLE_MILLISECONDS = 1000;
+// A name is shortened at its start: the end has the tag and the count.
+const MIN_NAME_COLUMNS = 16;
 
 /** Creates a progress display: a bar on a terminal, a line every five seconds otherwise, nothing with `quiet`. */
 export function createProgress(
@@ -46,7 +53,8 @@ export function createProgress(
   const columns = io.columns;
   const started = now();
   let shownAt = columns === undefined ? started : -Infinity;
-  let state: ProgressState = { label, item, bytes: 0, elapsed: 0 };
+  let state: ProgressState = { label, item, bytes: 0 };
+  const speed = new Speed(started);
   let isDrawn = false;
   const show = () => {
     isDrawn = true;
@@ -56,7 +64,7 @@ export function createProgress(
   return {
     update(bytes, total) {
       const at = now();
-      state = { label, item, bytes, total, elapsed: at - started };
+      state = { label, item, bytes, total, rate: speed.measure(at, bytes) };
       if (at - shownAt < (columns === undefined ? LINE_MILLISECONDS : REDRAW_MILLISECONDS)) return;
       shownAt = at;
       show();
@@ -85,19 +93,41 @@ export function formatProgressLine(state: ProgressState): string {
   return [`${head}  ${amount}`, rate, left].filter((part) => part !== "").join(", ");
 }
 
-function partsOf({ label, item, bytes, total, elapsed }: ProgressState) {
-  const rate = elapsed > 0 ? bytes / elapsed * 1000 : 0;
+function partsOf({ label, item, bytes, total, rate }: ProgressState) {
   return {
     head: item === undefined ? label : `${label} ${item}`,
     amount: total === undefined ? formatSize(bytes) : `${formatSize(bytes)} of ${formatSize(total)}`,
-    rate: `${formatSize(rate)}/s`,
-    left: total !== undefined && rate > 0 && bytes < total ? `${formatTime((total - bytes) / rate * 1000)} left` : "",
+    share: total === undefined ? formatSize(bytes) : `${Math.floor(total === 0 ? 100 : bytes / total * 100)}%`,
+    rate: rate === undefined ? "" : `${formatSize(rate)}/s`,
+    left: total !== undefined && rate && bytes < total ? `${formatTime((total - bytes) / rate * 1000)} left` : "",
   };
+}
+
+/** Measures how fast the bytes of a task grow. */
+class Speed {
+  readonly #from: number;
+  readonly #samples: { readonly at: number; readonly bytes: number }[] = [];
+
+  constructor(started: number) {
+    this.#from = started + UNMEASURED_MILLISECONDS;
+  }
+
+  /** @returns bytes per second; `undefined` while it is not known */
+  measure(at: number, bytes: number): number | undefined {
+    const last = this.#samples.at(-1);
+    if (at >= this.#from && (last === undefined || at - last.at >= SAMPLE_MILLISECONDS)) {
+      this.#samples.push({ at, bytes });
+      if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
+    }
+    const [first] = this.#samples;
+    return first === undefined || at === first.at ? undefined : (bytes - first.bytes) / (at - first.at) * 1000;
+  }
 }
 
 /**
  * Formats progress as a bar and the text of `formatProgressLine`, in at most `width` columns. Where they do not fit, the
- * bar is left out, then the rate; then the name is shortened. The time left always stays.
+ * bar is left out, then the rate; then the name is shortened at its start, and the sizes become a percentage. The time
+ * left always stays, and so does the count of the items.
  */
 export function formatProgressBar(state: ProgressState, width: number): string {
   const text = formatProgressLine(state);
@@ -108,10 +138,14 @@ export function formatProgressBar(state: ProgressState, width: number): string {
     return `[${"#".repeat(full)}${"-".repeat(room - full)}] ${text}`;
   }
   if (text.length <= width) return text;
-  const { head, amount, left } = partsOf(state);
-  const tail = [amount, left].filter((part) => part !== "").join(", ");
-  const name = width - tail.length - 2;
-  if (name >= head.length) return `${head}  ${tail}`;
-  if (name >= 4) return `${head.slice(0, name - 1)}…  ${tail}`;
-  return (left || amount).slice(0, Math.max(0, width));
+  const { head, amount, share, left } = partsOf(state);
+  for (const size of [amount, share]) {
+    const tail = [size, left].filter((part) => part !== "").join(", ");
+    const room = width - tail.length - 2;
+    if (room >= head.length) return `${head}  ${tail}`;
+    const { label, item } = state;
+    const name = room - label.length - 1;
+    if (item !== undefined && name >= MIN_NAME_COLUMNS) return `${label} …${item.slice(1 - name)}  ${tail}`;
+  }
+  return (left || share).slice(0, Math.max(0, width));
 }

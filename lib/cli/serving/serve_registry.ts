@@ -149,6 +149,8 @@ export async function serveRegistry(
     onFewFiles: warn,
     maxMemory: settings.maxMemory,
     onStop(patience) {
+      // The cursor is behind the ^C.
+      if (io.isTerminal) io.err("\n");
       log.write("info", `${name} is stopping; waiting up to ${patience / 1000} s for responses in progress`);
       log.flush();
     },

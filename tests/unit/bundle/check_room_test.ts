@@ -10,6 +10,7 @@ interface Row {
   readonly what: string;
   readonly type: number;
   readonly files: readonly Omit<PlannedFile, "path">[];
+  readonly advice?: string;
   readonly refusal?: string;
 }
 
@@ -20,14 +21,14 @@ const ROWS: readonly Row[] = [
     what: "a file that is one byte too large",
     type: EXT4,
     files: [{ size: 10 * GIB + 1, present: 0 }],
-    refusal: "Cannot write f0: it needs 10737418241 bytes in /stick, 10737418240 are free, 1 are missing",
+    refusal: "Cannot write f0: it needs 10.0 GiB in /stick, 10 GiB are free, 1 B are missing",
   },
   { what: "the rest of an interrupted file", type: EXT4, files: [{ size: 11 * GIB, present: GIB }] },
   {
     what: "parts that do not fit together",
     type: FAT,
     files: [{ size: 4 * GIB - 1, present: 0 }, { size: 4 * GIB - 1, present: 0 }, { size: 3 * GIB, present: 0 }],
-    refusal: "Cannot write 3 parts: it needs 11811160062 bytes in /stick, 10737418240 are free, 1073741822 are missing",
+    refusal: "Cannot write 3 parts: it needs 11.0 GiB in /stick, 10 GiB are free, 1024 MiB are missing",
   },
   { what: "parts of which one is there", type: FAT, files: [3, 3, 3, 3].map((n) => ({ size: n * GIB, present: GIB })) },
   { what: "the largest file on FAT", type: FAT, files: [{ size: FAT_MAX_FILE, present: 0 }] },
@@ -35,21 +36,34 @@ const ROWS: readonly Row[] = [
     what: "a file of 4 GiB on FAT",
     type: FAT,
     files: [{ size: 4 * GIB, present: 0 }],
-    refusal: "Cannot write f0: it has 4294967296 bytes, and the file system of /stick (FAT) takes files of at most " +
-      "4294967295 bytes; use --split=4095MiB, or a stick with exFAT",
+    refusal: "Cannot write f0: it has 4 GiB, and the file system of /stick (FAT) takes files of less than 4 GiB; " +
+      "use --split=4095MiB, or a stick with exFAT",
+  },
+  {
+    what: "an archive of 5 GiB on FAT, which cannot be split",
+    type: FAT,
+    files: [{ size: 5 * GIB, present: 0 }],
+    advice: "save fewer images",
+    refusal: "Cannot write f0: it has 5 GiB, and the file system of /stick (FAT) takes files of less than 4 GiB; " +
+      "save fewer images",
   },
   { what: "a file of 4 GiB on exFAT", type: EXFAT, files: [{ size: 4 * GIB, present: 0 }] },
 ];
-for (const { what, type, files, refusal } of ROWS) {
+for (const { what, type, files, advice, refusal } of ROWS) {
   Deno.test(`checkRoom() ${refusal === undefined ? "allows" : "refuses"} ${what}`, async () => {
     const statfs = () => Promise.resolve({ blocks: 1e7, bavail: 10 * GIB / 4096, bsize: 4096, type });
     const check = () =>
-      checkRoom("/stick", files.map((file, i) => ({ ...file, path: `f${i}` })), (it) => readRoom(it, statfs));
+      checkRoom("/stick", files.map((file, i) => ({ ...file, path: `f${i}` })), {
+        advice,
+        read: (it) => readRoom(it, statfs),
+      });
     if (refusal === undefined) await check();
     else assertEquals((await assertRejects(check, NoSpaceError)).message, refusal);
   });
 }
 
 Deno.test("checkRoom() allows everything where the system does not report the free space", async () => {
-  await checkRoom("/stick", [{ path: "f", size: 2 ** 50, present: 0 }], () => Promise.resolve(undefined));
+  await checkRoom("/stick", [{ path: "f", size: 2 ** 50, present: 0 }], {
+    read: () => Promise.resolve(undefined),
+  });
 });
