@@ -2,6 +2,7 @@ import { streamFile } from "../bytes/file_stream.ts";
 import { commitFile, removeIfPresent } from "../files/durable.ts";
 import { inheritOwner } from "../files/inherit_owner.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { inspectBundle } from "./inspect_bundle.ts";
@@ -33,9 +34,25 @@ export interface OutboxBundle {
   readonly error?: string;
 }
 
+/** What an interrupted pack left in the outbox. The same pack resumes it. */
+export interface PartialBundle {
+  /** The name of the file. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** When it was last written to. */
+  readonly written: Date;
+  /** Whether a pack is writing it. */
+  readonly isInUse: boolean;
+}
+
 type Description = Pick<OutboxBundle, "packages" | "error">;
 
 const FILE = /^(sha256)-([0-9a-f]{64})\.tgz$/;
+// The second one is complete, and lacks only the name of its digest.
+const PARTIAL = /^\..*\.tgz\.partial$|^[^.].*@.*\.tgz$/;
+/** Age in milliseconds after which a partial file counts as given up, as those of downloads. */
+const GIVEN_UP_MILLISECONDS = 14 * 24 * 60 * 60 * 1000;
 const MIN_DIGITS = 6;
 const SHORT_DIGITS = 12;
 
@@ -117,7 +134,7 @@ export class Outbox {
 
   /**
    * Packs a bundle into the outbox. An interrupted pack of the same release is resumed. What root packs is given to the owner
-   * of the folder, whose server sends it.
+   * of the folder, whose server sends it. Partial files of other packs are removed two weeks after they were last written to.
    *
    * @param fileName the name of the file while it is being written
    * @param write writes the content, and returns its digest too
@@ -128,6 +145,7 @@ export class Outbox {
     options: WriteBundleOptions = {},
   ): Promise<T & { readonly file: string }> {
     const temporary = `${this.#folder}/${fileName}`;
+    await this.removePartials({ minAge: GIVEN_UP_MILLISECONDS });
     const result = await writeBundleFile(temporary, async (output) => {
       inheritOwner(partialPathOf(temporary));
       return await write(output);
@@ -144,6 +162,35 @@ export class Outbox {
     await removeIfPresent(this.pathOf(digest));
     this.#described.delete(digest);
     return isThere;
+  }
+
+  /** Lists what interrupted packs left, the oldest first. */
+  async listPartials(): Promise<PartialBundle[]> {
+    const found: PartialBundle[] = [];
+    for (const { name, isFile } of await listFolder(this.#folder) ?? []) {
+      if (!isFile || !PARTIAL.test(name)) continue;
+      const path = `${this.#folder}/${name}`;
+      const stat = await Deno.lstat(path).catch(absentIfNotFound);
+      if (stat === undefined) continue;
+      found.push({ name, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: await isInUse(path) });
+    }
+    return found.sort((a, b) => a.written.getTime() - b.written.getTime());
+  }
+
+  /**
+   * Removes what interrupted packs left, and no pack is writing.
+   *
+   * @param minAge time since the last write, in milliseconds
+   * @returns what was removed, or with `dryRun` would be
+   */
+  async removePartials({ minAge = 0, dryRun = false } = {}): Promise<PartialBundle[]> {
+    const latest = Date.now() - minAge;
+    const removed: PartialBundle[] = [];
+    for (const partial of await this.listPartials()) {
+      if (partial.isInUse || partial.written.getTime() > latest) continue;
+      if (dryRun || await removeIfUnused(`${this.#folder}/${partial.name}`)) removed.push(partial);
+    }
+    return removed;
   }
 
   async #listDigests(): Promise<Digest[]> {

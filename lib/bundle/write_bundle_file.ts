@@ -15,6 +15,11 @@ export interface WriteBundleOptions {
   readonly size?: number;
   /** What to do about a file that is too large for FAT; see `checkRoom`. */
   readonly advice?: string;
+  /**
+   * Called with the path of the partial file when it is open. A file for which this is set cannot be resumed: what a
+   * failure leaves of it is removed.
+   */
+  readonly onBegin?: (partial: string) => void;
   /** Called when writing has failed, with the size in bytes of the partial file that can be resumed. */
   readonly onKept?: (bytes: number) => void;
 }
@@ -44,7 +49,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { size, advice, onKept }: WriteBundleOptions = {},
+  { size, advice, onBegin, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -59,6 +64,7 @@ export async function writeBundleFile<T>(
   await createFolder(folder);
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
   using file = await openTemporary(temporary, path);
+  onBegin?.(temporary);
   try {
     const result = await write({ ...createSink(file, path), partial: createPartialFile(file) });
     await file.sync();
@@ -66,7 +72,7 @@ export async function writeBundleFile<T>(
     return result;
   } catch (error) {
     const { size: kept } = await file.stat();
-    if (mustDiscard(error) || kept === 0) await removeIfPresent(temporary);
+    if (onBegin !== undefined || mustDiscard(error) || kept === 0) await removeIfPresent(temporary);
     else onKept?.(kept);
     throw error;
   }

@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/digest.ts";
-import { removeIfUnused } from "../store/data_folder.ts";
+import { removeIfUnused } from "../files/remove_if_unused.ts";
 import { blobPath, partialPath } from "../store/layout.ts";
 import { markReachable } from "../store/reachable.ts";
 import { ManifestReader } from "../store/manifest_reader.ts";

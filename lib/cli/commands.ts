@@ -64,7 +64,10 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
-      { name: "partial", summary: "also remove the partial files of downloads that are not in progress" },
+      {
+        name: "partial",
+        summary: "also remove the partial files of downloads, and of packs in the outbox, that are not in progress",
+      },
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
       FLAG.pendingTtl,
       { name: "dry-run", summary: "print what would be removed, remove nothing" },

@@ -134,7 +134,7 @@ export const SAVE_COMMAND: Command = {
   name: "save",
   operands: "IMAGE…",
   summary: "write images of the store into one archive for docker load, podman load, ctr or skopeo",
-  interrupted: "the archive is not complete; run the same command again to write it anew",
+  interrupted: "no archive was written; run the same command again",
   details: [
     "The archive is an OCI image layout that also has docker's manifest.json. It has the platforms of --platform, else all",
     "that the store holds. Nothing is downloaded: crpe pull does that. FILE - is standard output.",

@@ -1,8 +1,9 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
-import { isFileAt, lockFile, tryLockFile } from "../files/file_lock.ts";
+import { lockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { listFolder } from "../files/read_if_present.ts";
+import { removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
 import { restoreTrash } from "./trash.ts";
@@ -124,22 +125,6 @@ async function isWanted(root: string, name: string): Promise<boolean> {
     return false;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
-  }
-}
-
-/** Removes a file unless it is locked by a writer. @returns whether it was removed */
-export async function removeIfUnused(path: string): Promise<boolean> {
-  try {
-    using file = await Deno.open(path, { write: true });
-    // Since it was opened, a writer may have committed it, and another one may have made the file anew.
-    if (!await tryLockFile(file, path) || !await isFileAt(path, file)) return false;
-    // Removed while it is locked, or a writer could resume from a file that is about to be removed.
-    await removeIfPresent(path);
-    return true;
-  } catch (error) {
-    // A file of another user is left to that user.
-    if (error instanceof Deno.errors.NotFound || isNotWritable(error)) return false;
     throw error;
   }
 }

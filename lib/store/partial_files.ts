@@ -1,7 +1,6 @@
-import { tryLockFile } from "../files/file_lock.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { removeIfUnused } from "./data_folder.ts";
 import { digestOfPartial, INGEST, partialPath } from "./layout.ts";
 
 /** The received beginning of a blob, from which a download resumes. */
@@ -23,7 +22,7 @@ export async function listPartialBlobs(root: string): Promise<PartialBlob[]> {
     const path = `${root}/${INGEST}/${name}`;
     const stat = isFile && isDigest(digest) ? await Deno.lstat(path).catch(absentIfNotFound) : undefined;
     if (stat === undefined || !isDigest(digest)) continue;
-    found.push({ digest, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: !await isUnlocked(path) });
+    found.push({ digest, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: await isInUse(path) });
   }
   return found.sort((a, b) => a.written.getTime() - b.written.getTime());
 }
@@ -37,10 +36,4 @@ export async function removePartialBlobs(root: string, { dryRun = false } = {}):
     if (await removeIfUnused(`${root}/${partialPath(partial.digest)}`)) removed.push(partial);
   }
   return removed;
-}
-
-async function isUnlocked(path: string): Promise<boolean> {
-  using file = await Deno.open(path).catch(absentIfNotFound);
-  // A shared lock is enough to see whether a writer holds the file.
-  return file !== undefined && await tryLockFile(file, path, false);
 }

@@ -2,6 +2,9 @@ import { COMMANDS } from "../../lib/cli/commands.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { crpeCommand, spawnCrpe } from "../support/crpe_process.ts";
+import { buildImage } from "../support/images.ts";
+import { makeLargeLayer } from "../support/large_blob.ts";
+import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -44,6 +47,21 @@ peerTest(
     }
   },
 );
+
+Deno.test("a save that is interrupted with ctrl-C leaves no file", async () => {
+  await using fixture = await createPackFixture({
+    "registry.test/large:1": buildImage({ largeLayer: makeLargeLayer(256 * 1024 * 1024) }),
+  });
+  const { folder, processOptions } = fixture;
+  await using crpe = spawnCrpe(["save", "registry.test/large:1", "-o", "out/a.tar", "--data=source"], processOptions);
+  while (!(await folder.listFiles("out")).includes(".a.tar.partial")) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  crpe.kill("SIGINT");
+  const { code, stderr } = await crpe.finished;
+  assertEquals([code, stderr], [130, lineOf("save")]);
+  assertEquals(await folder.listFiles("out"), []);
+});
 
 for (const term of ["xterm", "dumb"]) {
   peerTest(`ctrl-C on a terminal (${term}) is answered on a line of its own`, ["script"], async () => {

@@ -50,6 +50,18 @@ Deno.test("pack --outbox keeps bundles: crpe outbox lists them, the page's API d
   );
   assertEquals(pushed.code, 0, pushed.stderr);
 
+  // What an interrupted pack leaves is named, and freed.
+  await folder.write("source/outbox/.line4@2.0.0.tgz.partial", "part of a bundle");
+  const unfinished = await crpe("outbox");
+  assertStringIncludes(unfinished.stderr, "crpe: .line4@2.0.0.tgz.partial (16 B, 2");
+  assertStringIncludes(unfinished.stderr, "the same pack resumes it, crpe gc --partial removes it\n");
+  for (const [flags, line] of [[["--dry-run"], "would remove"], [[], "removed"]] as const) {
+    const collected = await crpe("gc", "--partial", ...flags);
+    assertEquals([collected.code, collected.stdout.split(" 0 blobs")[0]], [0, line]);
+    assertStringIncludes(collected.stdout, ", 1 partial file (16 B)\n");
+  }
+  assertEquals((await crpe("outbox")).stderr, "");
+
   const removed = await crpe("outbox", "rm", "line4@1.0.0", "line4@9.9.9");
   assertEquals([removed.code, removed.stdout.split(",")[0]], [1, "removed line4@1.0.0"]);
   assertStringIncludes(removed.stderr, "Cannot find line4@9.9.9 in the outbox: there is no such bundle");

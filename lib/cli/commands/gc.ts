@@ -1,3 +1,4 @@
+import { Outbox } from "../../bundle/outbox.ts";
 import { collectKeptDigests } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage } from "../../store/gc.ts";
@@ -24,7 +25,9 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
     untagged: invocation.isSet("untagged"),
     dryRun,
   });
-  const partial = invocation.isSet("partial") ? await removePartialBlobs(data, { dryRun }) : [];
+  const partial: { readonly size: number }[] = invocation.isSet("partial")
+    ? [...await removePartialBlobs(data, { dryRun }), ...await new Outbox(data).removePartials({ dryRun })]
+    : [];
   const partialBytes = partial.reduce((sum, { size }) => sum + size, 0);
   if (invocation.isSet("json")) {
     io.out(formatJson({ dryRun, ...report, ended, partials: partial.length, partialBytes }));

@@ -3,7 +3,7 @@ import { formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatDate, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
@@ -17,7 +17,15 @@ export async function runOutbox(invocation: Invocation, io: Io): Promise<number>
   const bundles = await outbox.list();
   if (invocation.isSet("json")) {
     io.out(formatJson(bundles.map((bundle) => ({ ...describe(bundle), file: outbox.pathOf(bundle.digest) }))));
-  } else io.out(formatTable(["DIGEST", "PACKAGES", "SIZE", "PACKED"], bundles.map(formatRow)));
+    return 0;
+  }
+  io.out(formatTable(["DIGEST", "PACKAGES", "SIZE", "PACKED (UTC)"], bundles.map(formatRow)));
+  for (const { name, size, written, isInUse } of await outbox.listPartials()) {
+    const advice = isInUse
+      ? "is being packed"
+      : "is of an interrupted pack: the same pack resumes it, crpe gc --partial removes it";
+    io.err(`crpe: ${name} (${formatSize(size)}, ${formatDate(written)}) ${advice}\n`);
+  }
   return 0;
 }
 
@@ -55,7 +63,7 @@ function describe({ time, ...bundle }: OutboxBundle): object {
 function formatRow(bundle: OutboxBundle): string[] {
   const { digest, size, time } = bundle;
   const short = digest.slice(DIGEST_START, DIGEST_START + SHOWN_DIGITS);
-  return [short, namesOf(bundle), formatSize(size), new Date(time).toISOString()];
+  return [short, namesOf(bundle), formatSize(size), formatDate(new Date(time))];
 }
 
 function namesOf({ packages, error }: OutboxBundle): string {

@@ -11,6 +11,7 @@ import type { Invocation } from "../command_line/command.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
+import { UnfinishedFile } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, type Progress } from "../console/progress.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -59,7 +60,7 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
 
 async function writeArchive(archive: ImageArchive, path: string, progress: Progress): Promise<void> {
   const write = async (output: BundleOutput) => {
-    // The partial file of an interrupted save may be of other images.
+    // The partial file of a save that was killed may be of other images.
     await output.partial?.cut(0);
     let done = 0;
     const put = async (piece: Uint8Array) => {
@@ -72,7 +73,9 @@ async function writeArchive(archive: ImageArchive, path: string, progress: Progr
   if (path === "-") await write(createSink(Deno.stdout, "standard output"));
   else {
     const advice = "save fewer images into one file, or use a stick with exFAT";
-    await writeBundleFile(path, write, { size: archive.size, advice });
+    using unfinished = new DisposableStack();
+    const onBegin = (partial: string) => void unfinished.use(new UnfinishedFile(partial));
+    await writeBundleFile(path, write, { size: archive.size, advice, onBegin });
   }
 }
 

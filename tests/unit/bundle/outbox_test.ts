@@ -116,3 +116,33 @@ peerTest(
     assertEquals(owners.map(({ uid, gid }) => [uid, gid]), [[65534, 65533], [65534, 65533], [65534, 65533]]);
   },
 );
+
+Deno.test("the outbox lists what interrupted packs left, and removes what no pack is writing", async () => {
+  await using fixture = await createFixture();
+  const { outbox } = fixture;
+  const at = (name: string) => `${fixture.folder.path}/outbox/${name}`;
+  await fixture.add("1.0.0");
+  const files = [".a@1.0.0.tgz.partial", ".b@1.0.0.tgz.partial", "c@1.0.0.tgz"];
+  const ages = [20, 1, 0];
+  for (const [i, name] of files.entries()) {
+    await Deno.writeTextFile(at(name), "abc");
+    const written = new Date(Date.now() - ages[i]! * 24 * 3_600_000);
+    await Deno.utime(at(name), written, written);
+  }
+  await Deno.writeTextFile(at("notes.txt"), "not ours");
+  const list = async () => (await outbox.listPartials()).map(({ name, size, isInUse }) => ({ name, size, isInUse }));
+  assertEquals(await list(), files.map((name) => ({ name, size: 3, isInUse: false })));
+  assertEquals((await outbox.list()).length, 1, "they are no bundles");
+
+  assertEquals((await outbox.removePartials({ dryRun: true })).map(({ name }) => name), files);
+  // The next pack removes what was given up.
+  await fixture.add("1.1.0");
+  assertEquals((await list()).map(({ name }) => name), files.slice(1));
+  using writer = await Deno.open(at(files[1]!), { write: true });
+  await writer.lock(true);
+  assertEquals((await list()).map(({ isInUse }) => isInUse), [true, false]);
+  assertEquals((await outbox.removePartials()).map(({ name }) => name), [files[2]]);
+  await writer.unlock();
+  assertEquals((await outbox.removePartials()).map(({ name }) => name), [files[1]]);
+  assertEquals([await list(), (await outbox.list()).length], [[], 2]);
+});

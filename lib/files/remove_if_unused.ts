@@ -1,0 +1,27 @@
+import { removeIfPresent } from "./durable.ts";
+import { isFileAt, tryLockFile } from "./file_lock.ts";
+import { isNotWritable } from "./not_writable.ts";
+import { absentIfNotFound } from "./read_if_present.ts";
+
+/** Removes a file unless it is locked by a writer. @returns whether it was removed */
+export async function removeIfUnused(path: string): Promise<boolean> {
+  try {
+    using file = await Deno.open(path, { write: true });
+    // Since it was opened, a writer may have committed it, and another one may have made the file anew.
+    if (!await tryLockFile(file, path) || !await isFileAt(path, file)) return false;
+    // Removed while it is locked, or a writer could resume from a file that is about to be removed.
+    await removeIfPresent(path);
+    return true;
+  } catch (error) {
+    // A file of another user is left to that user.
+    if (error instanceof Deno.errors.NotFound || isNotWritable(error)) return false;
+    throw error;
+  }
+}
+
+/** Reports whether a writer has locked a file. */
+export async function isInUse(path: string): Promise<boolean> {
+  using file = await Deno.open(path).catch(absentIfNotFound);
+  // A shared lock is enough to see that.
+  return file !== undefined && !await tryLockFile(file, path, false);
+}
