@@ -18,6 +18,8 @@ export interface CollectOptions {
  * Collects the digests of all content that packages need: the installed releases, their history (for a rollback), and
  * the pending releases (so that content which was received is not transferred again). Of a package with a record that
  * cannot be read, all digests in its files count.
+ *
+ * @throws {RecordError} when the system refuses to open a record: what the package needs is then not known
  */
 export async function collectPackageDigests(
   records: PackageRecords,
@@ -37,6 +39,8 @@ export async function collectPackageDigests(
   const pending = await records.pending.scan();
   for (const { kubepkg } of pending.pending) addDigests(kubepkg, found);
   broken.push(...pending.problems);
+  const refused = broken.find(({ isDamaged }) => !isDamaged);
+  if (refused !== undefined) throw refused;
   for (const folder of new Set(broken.map(({ folder }) => folder))) {
     for (const digest of await salvageDigests(folder)) found.add(digest);
   }

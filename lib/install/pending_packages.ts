@@ -113,6 +113,7 @@ export class PendingPackages {
     }
     await readPending(path).catch(async (error) => {
       absentIfBroken(error);
+      if (!(error as RecordError).isDamaged) throw error;
       await setRecordAside(path);
     });
     await this.#writer.write(path, formatRecord(pending, 2));

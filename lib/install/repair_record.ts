@@ -17,8 +17,9 @@ export interface RecordRepair {
 export async function repairRecord(
   records: PackageRecords,
   id: PackageId,
-  { path }: Pick<RecordError, "path">,
+  { path, isDamaged }: Pick<RecordError, "path" | "isDamaged">,
 ): Promise<RecordRepair> {
+  if (!isDamaged) return { isRepaired: false, outcome: "left alone: it could not be opened, and may be intact" };
   const file = path.slice(path.lastIndexOf("/") + 1);
   if (path.includes(`/${RECORD.history}/`)) {
     await setRecordAside(path);

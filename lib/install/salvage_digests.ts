@@ -1,3 +1,4 @@
+import { describeReadRefusal } from "../files/read_refusal.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { SET_ASIDE } from "./records/record_file.ts";
@@ -18,9 +19,14 @@ export async function salvageDigests(folder: string): Promise<Set<Digest>> {
     const path = `${folder}/${name}`;
     if (isDirectory) { for (const digest of await salvageDigests(path)) found.add(digest); }
     // What was set aside has been replaced by another record.
-    else if (isFile && !name.endsWith(SET_ASIDE)) await salvageFile(path, found).catch(() => {});
+    else if (isFile && !name.endsWith(SET_ASIDE)) await salvageFile(path, found).catch(ignoreDamage);
   }
   return found;
+}
+
+// A file that the system refuses to open may be intact: nothing is known of it.
+function ignoreDamage(error: unknown): void {
+  if (describeReadRefusal(error) !== undefined) throw error;
 }
 
 async function salvageFile(path: string, found: Set<Digest>): Promise<void> {

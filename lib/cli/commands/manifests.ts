@@ -3,7 +3,6 @@ import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
 import { formatHelmChart } from "../../install/handover/helm_chart.ts";
 import { formatObjects } from "../../install/handover/manifest_file.ts";
 import { PackageRecords } from "../../install/package_records.ts";
-import { RecordError } from "../../install/records/record_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
@@ -49,14 +48,8 @@ async function readPackages(where: string, data: string, io: Io): Promise<readon
   }
   await warnOfData(data, io);
   const records = new PackageRecords(data);
-  try {
-    const installed = await records.read(await findInstalledPackage(records, where));
-    return installed === undefined ? [] : [installed];
-  } catch (error) {
-    // The record of another user is not damaged.
-    const isForbidden = error instanceof RecordError && error.cause instanceof Deno.errors.PermissionDenied;
-    throw isForbidden ? error.cause : error;
-  }
+  const installed = await records.read(await findInstalledPackage(records, where));
+  return installed === undefined ? [] : [installed];
 }
 
 async function refuseFilled(folder: string): Promise<void> {

@@ -12,6 +12,7 @@ import type { Io } from "../console/io.ts";
 import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
@@ -25,6 +26,7 @@ const NOT_HANDED_OVER = ": the package was not handed over";
 /** `crpe packages remove` */
 export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const records = new PackageRecords(data);
   const [named = ""] = invocation.arguments;
   const given = readHandoverPlace(invocation);

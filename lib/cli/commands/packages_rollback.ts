@@ -9,6 +9,7 @@ import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
@@ -16,6 +17,7 @@ import { findInstalledPackage } from "./packages.ts";
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const records = new PackageRecords(data);
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");

@@ -7,12 +7,14 @@ import { toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { warnOfData } from "../wiring/check_data.ts";
 import { openCluster } from "../wiring/open_handover.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages status` */
 export async function runPackageStatus(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
   const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
   const records = new PackageRecords(data);
   const [name = ""] = invocation.arguments;

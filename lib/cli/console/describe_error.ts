@@ -1,6 +1,7 @@
 import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
+import { RecordError } from "../../install/records/record_file.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
 import { FolderInUseError } from "../../store/data_folder.ts";
 import type { Io } from "./io.ts";
@@ -10,7 +11,7 @@ import { UsageError } from "./usage_error.ts";
 export function exitStatusOf(error: unknown): number {
   if (error instanceof UsageError) return 2;
   if (error instanceof RefusedError) return 3;
-  if (error instanceof OtherArchiveError) return 1;
+  if (error instanceof OtherArchiveError || error instanceof RecordError && !error.isDamaged) return 1;
   if (error instanceof CorruptError || error instanceof DigestMismatchError) return 4;
   return 1;
 }
@@ -32,7 +33,8 @@ export function toOneLine(text: string): string {
 function describeRefusal(error: Error): string | undefined {
   if (!(error instanceof Deno.errors.NotCapable)) return undefined;
   const path = /access to "([^"]*)"/.exec(error.message)?.[1];
-  return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another path, or - for a stream`;
+  const stream = path !== undefined && /^\/(?:dev|proc\/self)\//.test(path) ? ", or - for a stream" : "";
+  return `Cannot use ${path ?? "this"}: crpe has no permission for it; choose another path${stream}`;
 }
 
 // Deno's messages end with the call and the path: `No such file or directory (os error 2): open 'x.tgz'`.
@@ -47,6 +49,8 @@ function describeSystemError(error: Error): string | undefined {
     ? "no space left on the device; free some, or choose another folder with --data"
     : /os error 30\b/.test(error.message)
     ? "the file system is read-only; choose another folder with --data"
+    : /os error (?:23|24)\b/.test(error.message)
+    ? "too many files are open; raise the limit (ulimit -n)"
     : reason;
   return path === undefined ? `Cannot continue: ${why}` : `Cannot ${doing} ${path}: ${why}`;
 }

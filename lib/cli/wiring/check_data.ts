@@ -65,12 +65,18 @@ export async function findDataProblem(
   return isReading ? `${lack}; another one is named with --data` : undefined;
 }
 
-/** Warns when a data folder was probably named by mistake, or is empty; see `findDataProblem`. */
+/**
+ * Warns when a data folder was probably named by mistake, or is empty; see `findDataProblem`.
+ *
+ * @throws {Error} when it is a file
+ */
 export async function warnOfData(
   data: string,
   io: Io,
   { isReading = true, warn = createWarning(io) }: { isReading?: boolean; warn?: (message: string) => void } = {},
 ): Promise<void> {
+  const isFile = await Deno.stat(data).then((it) => !it.isDirectory, () => false);
+  if (isFile) throw new Error(`Cannot use ${data} as the data folder: it is a file; name a folder with --data`);
   const problem = await findDataProblem(data, { isReading, usual: defaultDataFolder(io) });
   if (problem !== undefined) warn(problem);
 }

@@ -10,11 +10,12 @@ import { traceImage } from "../../doctor/trace_image.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { DiskStore } from "../../store/disk_store.ts";
-import type { Settings } from "../command_line/settings.ts";
+import { defaultDataFolder, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { RELEASE_DATE } from "../console/version.ts";
+import { findDataProblem } from "./check_data.ts";
 import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 import { readProxyEnvironment } from "./proxy_environment.ts";
 
@@ -45,6 +46,11 @@ export async function examineMachine(
     : await openUpstream(settings, io, { warn, isInteractive: true, fetch: record.fetch, timeouts: TIMEOUTS });
   const options = { freeBytes: freeBytesOf, formatSize, randomName: () => crypto.randomUUID() };
   const data = await checkDataFolder(settings.data, options);
+  const problem = await findDataProblem(settings.data, { isReading: false, usual: defaultDataFolder(io) });
+  if (problem !== undefined) {
+    const advice = "name the folder that has the content with --data";
+    data.push({ step: "data folder", status: "warning", message: problem, advice });
+  }
   const proxies = upstream === undefined ? [] : await checkProxies({ ...readProxyEnvironment(io), connect });
   const certificates = upstream === undefined ? [] : await checkCertificates(io.env("SSL_CERT_FILE"));
   // When tracing an image only its own registry is asked.

@@ -1,4 +1,5 @@
 import { removeIfPresent, syncFolder, writeFileDurably } from "../../files/durable.ts";
+import { describeReadRefusal } from "../../files/read_refusal.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
@@ -20,23 +21,32 @@ const VERSION = 1;
 export class RecordError extends CorruptError {
   /** The file of the record. */
   readonly path: string;
+  /** Whether the file is damaged. Otherwise the system refused to open it, and it may be intact. */
+  readonly isDamaged: boolean;
 
   constructor(path: string, cause: unknown) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    const reason = message.includes(path) ? message : `Cannot read ${path}: ${message}`;
-    super(
-      `${reason}; import the package again with --force, or drop its record with crpe packages remove ${
-        packageOf(path)
-      } --forget`,
-      { cause },
-    );
+    const refusal = describeReadRefusal(cause);
+    super(refusal === undefined ? describeDamage(path, cause) : `Cannot read ${path}: ${refusal}`, { cause });
     this.path = path;
+    this.isDamaged = refusal === undefined;
   }
 
   /** The folder of the package. */
   get folder(): string {
     return /^.*\/kubepkg\/[^/]+/.exec(this.path)?.[0] ?? parentOf(this.path);
   }
+}
+
+function describeDamage(path: string, cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  // Deno's messages end with the call and the path.
+  const words = message.replace(/ \(os error \d+\).*$/s, "");
+  const reason = words === message && message.includes(path)
+    ? message
+    : `Cannot read ${path}: ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
+  return `${reason}; import the package again with --force, or drop its record with crpe packages remove ${
+    packageOf(path)
+  } --forget`;
 }
 
 // The folder `<name>@<namespace>` as a user names the package.
