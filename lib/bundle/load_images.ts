@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
   /** Receives the number of bytes read so far. */
   readonly onProgress?: (bytes: number) => void;
+  /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
+  readonly onUnnamed?: (images: readonly string[]) => void;
 }
 
 /** An image that was loaded. */
@@ -151,23 +153,38 @@ class ArchiveContent {
     const docker = this.#documents.get("manifest.json");
     const listed = index === undefined ? [] : parseArchiveIndex(index, what);
     const named = this.#applyName(listed);
-    if (named.length > 0) return named;
+    if (named.length > 0) {
+      const digests = new Set(named.map(({ digest }) => digest));
+      this.#reportUnnamed(listed.filter((it) => !digests.has(it.digest)).map(({ tag, digest }) => tag ?? digest));
+      return named;
+    }
     const images: NamedImage[] = [];
+    const unnamed: string[] = [];
     const described = docker === undefined ? [] : parseDockerManifest(docker, what);
     const { name } = this.#options;
     if (name !== undefined && described.length > 1) throw this.#refuseName(described.length);
     for (const image of described) {
       const references = name === undefined ? image.references : [withTag(name, image.references[0]?.tag)];
-      if (references.length === 0) continue;
+      if (references.length === 0) {
+        unnamed.push(image.config);
+        continue;
+      }
       const digest = await this.#addManifest(image);
       images.push(...references.map((reference) => ({ reference: withTag(reference, undefined), digest })));
     }
-    if (images.length > 0) return images;
+    if (images.length > 0) {
+      this.#reportUnnamed(unnamed);
+      return images;
+    }
     const tag = listed.find((it) => it.tag !== undefined)?.tag;
     throw new Error(
       `Cannot load ${what}: it names no image${tag === undefined ? "" : `, only the tag ${tag}`}; ` +
         "give the name with --name, such as --name registry.example/team/app",
     );
+  }
+
+  #reportUnnamed(images: readonly string[]): void {
+    if (images.length > 0) this.#options.onUnnamed?.(images);
   }
 
   #applyName(listed: ReturnType<typeof parseArchiveIndex>): NamedImage[] {

@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { ManifestReader } from "../store/manifest_reader.ts";
+import { repositoryNames } from "../store/repository_names.ts";
 import { listBlobSizes } from "../store/store_scan.ts";
 import { listEvictableImages } from "./evictable_images.ts";
 
@@ -29,7 +30,7 @@ export async function measureFreed(root: string, references: readonly string[]):
   const sizes = await listBlobSizes(root);
   const reader = new ManifestReader(root);
   const images = await listEvictableImages(root, (digest) => reader.read(digest), sizes);
-  const going = new Set(references);
+  const going = new Set(references.flatMap(listNames));
   const isGoing = ({ root: digest, tags }: (typeof images)[number]) => {
     return tags.every(({ repo, tag }) => going.has(`${repo}:${tag}`)) &&
       (tags.length > 0 || references.some((it) => it.endsWith(`@${digest}`)));
@@ -37,6 +38,12 @@ export async function measureFreed(root: string, references: readonly string[]):
   const kept = new Set(images.filter((image) => !isGoing(image)).flatMap(({ digests }) => [...digests]));
   const freed = new Set(images.filter(isGoing).flatMap(({ digests }) => [...digests]).filter((it) => !kept.has(it)));
   return [...freed].reduce((sum, digest) => sum + (sizes.get(digest) ?? 0), 0);
+}
+
+// An image as each of the names says it under which CNCF distribution may have filed its repository.
+function listNames(reference: string): string[] {
+  const [, repository = "", rest = ""] = /^(.*?)([:@][^/]*)$/.exec(reference) ?? [];
+  return repositoryNames(repository).map((name) => `${name}${rest}`);
 }
 
 /** Measures what each image of a store takes, and shares with others. @param root the data folder */

@@ -66,7 +66,7 @@ export const COMMANDS: readonly Command[] = [
       FLAG.data,
       {
         name: "partial",
-        summary: "also remove the partial files of downloads, and of packs in the outbox, that are not in progress",
+        summary: "also remove partial files of downloads and of packs in the outbox that are not in progress",
       },
       { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
       FLAG.pendingTtl,

@@ -80,12 +80,15 @@ export function didYouMean(word: string, words: readonly string[]): string {
   return nearest === undefined ? "" : `; did you mean ${JSON.stringify(nearest)}?`;
 }
 
-// A word is near if at most half of the longer one differs, or one begins with the other.
+// A word is near if at most half of the longer one differs, and one letter where the first one is another; or if one begins
+// with the other.
 function findNearest(word: string, words: readonly string[]): string | undefined {
   const begun = words.filter((it) => word.length > 1 && (it.startsWith(word) || word.startsWith(it)));
   if (words.length === 0) return undefined;
   const nearest = closestString(word, begun.length > 0 ? begun : words);
-  const isNear = levenshteinDistance(word, nearest) * 2 <= Math.max(word.length, nearest.length);
+  const distance = levenshteinDistance(word, nearest);
+  const isNear = distance * 2 <= Math.max(word.length, nearest.length) &&
+    (distance <= 1 || word[0] === nearest[0]);
   return isNear || begun.length > 0 ? nearest : undefined;
 }
 

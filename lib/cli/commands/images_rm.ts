@@ -54,7 +54,9 @@ async function removeOne(name: string, data: string, dryRun: boolean): Promise<s
   const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
   if (found === undefined || wanted.digest !== undefined && found.digest !== wanted.digest) {
     const tags = (await store.listTags(repository, { limit: 10 }))?.tags ?? [];
-    const others = tags.length === 0 ? "" : `; it has the tags ${tags.join(", ")} of ${repository}`;
+    const others = tags.length === 0
+      ? ""
+      : `; it has the ${tags.length === 1 ? "tag" : "tags"} ${tags.join(", ")} of ${repository}`;
     throw new Error(`Cannot remove ${full}: the store does not have it${others}`);
   }
   using _lease = dryRun ? undefined : await takeWriteLease(data);

@@ -12,9 +12,10 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 
@@ -32,7 +33,8 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   using _lease = await takeWriteLease(data);
   await sweepStale(data);
   // A load is also a way to replace corrupt content, so what the store has is hashed.
-  const store = new DiskStore(data, { warn: createWarning(io), isHashing: true });
+  const warn = createWarning(io);
+  const store = new DiskStore(data, { warn, isHashing: true });
   const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "load", { quiet: invocation.isSet("quiet") });
     const options = {
@@ -40,6 +42,12 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       name,
       addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
       onProgress: (bytes: number) => progress.update(bytes),
+      onUnnamed: (images: readonly string[]) =>
+        warn(
+          `${nameOfBundle(where)}: ${formatCount(images.length, "image")} without a name ${
+            images.length === 1 ? "is" : "are"
+          } skipped: ${limitLines(images).join(", ")}`,
+        ),
     };
     const loaded = await loadImages(await openEntries(where, io), store, options).finally(() => progress.finish());
     if (!asJson) {

@@ -3,7 +3,7 @@ import { CorruptError } from "../../oci/error.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readSystemCertificates } from "../wiring/certificates.ts";
@@ -157,10 +157,17 @@ function formatStatus(status: ServerStatus): string {
     ["clients", `${known(status.connections)} connected, ${known(status.transfers)} being served`],
     ["served", Object.entries(served).map(([outcome, count]) => `${count} ${outcome}`).join(", ") || "nothing yet"],
     ["sent", formatSize(status.servedBytes)],
-    ["store", `${known(store.images)} tags, ${known(store.blobs)} blobs, ${known(store.bytes, formatSize)}`],
+    [
+      "store",
+      known(
+        store.bytes,
+        (bytes) =>
+          `${formatCount(store.images ?? 0, "tag")}, ${formatCount(store.blobs ?? 0, "blob")}, ${formatSize(bytes)}`,
+      ),
+    ],
     ["free space", known(freeBytes, formatSize)],
     ...upstreams.map(({ host, responses, errors }): [string, string] => {
-      return ["upstream", `${host}: ${responses} responses, ${errors} errors`];
+      return ["upstream", `${host}: ${formatCount(responses, "response")}, ${formatCount(errors, "error")}`];
     }),
   ];
   return rows.map(([name, text]) => `${name.padEnd(12)} ${text}\n`).join("");

@@ -9,6 +9,13 @@ import { assertEquals } from "../../support/assert.ts";
 import { makeTar } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
+const TYPE = "application/vnd.oci.image.manifest.v1+json";
+const INLINE = {
+  mediaType: "application/vnd.oci.image.config.v1+json",
+  digest: computeDigest(new TextEncoder().encode("{}")),
+  size: 2,
+};
+
 // An archive of crane: its layers are compressed, and the manifest is made from the config.
 const layer = makeTar({ "a.txt": "a" });
 const compressed = new Uint8Array(gzipSync(layer));
@@ -32,6 +39,42 @@ function streamInPieces(bytes: Uint8Array, length: number): ReadableStream<Uint8
       if (at >= bytes.length) return controller.close();
       controller.enqueue(bytes.slice(at, at += length));
     },
+  });
+}
+
+const named = { Config: "config.json", RepoTags: ["registry.test/app:1"], Layers: [`${"a".repeat(64)}.tar.gz`] };
+const OTHER = `${"b".repeat(64)}.json`;
+const digests = ["1", "2"].map((digit) => `sha256:${digit.repeat(64)}`);
+const entry = (digest: string, annotations = {}) => ({ mediaType: TYPE, digest, size: 1, annotations });
+const NAME = "io.containerd.image.name";
+const TAG = "org.opencontainers.image.ref.name";
+for (
+  const [what, documents, unnamed] of [
+    ["docker's manifest.json", { "manifest.json": [named, { ...named, Config: OTHER, RepoTags: null }] }, [OTHER]],
+    ["an index.json", { "index.json": [entry(digests[0]!), entry(digests[1]!, { [TAG]: "3" })] }, [digests[0], "3"]],
+    ["names for all", { "manifest.json": [named] }, undefined],
+  ] as const
+) {
+  Deno.test(`loadImages() reports the images without a name in an archive with ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const store = new DiskStore(folder.path);
+    const files: Record<string, string | Uint8Array<ArrayBuffer>> = { "config.json": config };
+    files[`${"a".repeat(64)}.tar.gz`] = compressed;
+    for (const [name, list] of Object.entries(documents)) {
+      const manifest = JSON.stringify({ schemaVersion: 2, mediaType: TYPE, config: INLINE, layers: [] });
+      files[`blobs/sha256/${INLINE.digest.slice("sha256:".length)}`] = "{}";
+      files[`blobs/sha256/${computeDigest(new TextEncoder().encode(manifest)).slice("sha256:".length)}`] = manifest;
+      const root = computeDigest(new TextEncoder().encode(manifest));
+      const whole = { ...entry(root, { [NAME]: "registry.test/app:1" }), size: manifest.length };
+      files[name] = JSON.stringify(name === "index.json" ? { schemaVersion: 2, manifests: [whole, ...list] } : list);
+    }
+    let skipped: readonly string[] | undefined;
+    const images = await loadImages(await openImageEntries(new Blob([makeTar(files)]).stream(), "a.tar"), store, {
+      what: "a.tar",
+      addBlob: (body) => addBlob(folder.path, body),
+      onUnnamed: (names) => skipped = names,
+    });
+    assertEquals([images.map(({ reference }) => reference), skipped], [["registry.test/app:1"], unnamed]);
   });
 }
 

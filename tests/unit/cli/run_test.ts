@@ -63,6 +63,7 @@ for (
     ["an empty command line", [], ""],
     ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
     ["a flag before the command", ["--json", "images"], "the command must come first"],
+    ["a short name that is near none", ["completion", "tcsh"], "it must be one of bash, zsh, fish\nSee crpe"],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
     ["help of a command that does not exist", ["help", "regsitry"], 'did you mean "registry"?'],
     ["help of a subcommand that does not exist", ["help", "packages", "nope"], "no such subcommand of packages"],
