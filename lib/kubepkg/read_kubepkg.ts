@@ -29,7 +29,7 @@ const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
  */
 export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
   const documents = readDocuments(bytes, what);
-  if (documents.length <= 1) return parseKubePkg(documents[0] ?? null, what);
+  if (documents.length <= 1) return parseKubePkg(onlyOf(documents, what), what);
   throw new CorruptError(`Cannot read ${what} as YAML: it has ${documents.length} documents, one is expected`);
 }
 
@@ -40,8 +40,14 @@ export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
  */
 export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[] {
   const documents = readDocuments(bytes, what);
-  if (documents.length <= 1) return parseKubePkgs(documents[0] ?? null, what);
+  if (documents.length <= 1) return parseKubePkgs(onlyOf(documents, what), what);
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
+}
+
+/** Returns the document of a file that has one. @throws {CorruptError} when the file is empty */
+export function onlyOf(documents: readonly unknown[], what: string): unknown {
+  if (documents.length > 0) return documents[0];
+  throw new CorruptError(`Cannot use ${what}: it is empty`);
 }
 
 /** Reads the `kubepkg.json` of a bundle. @throws {CorruptError} as `readKubePkg` */

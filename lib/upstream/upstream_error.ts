@@ -21,6 +21,8 @@ export interface Attempt {
   readonly now: () => number;
 }
 
+// What Go's servers, nginx and Apache answer (400) to http at a port for https.
+const IS_HTTPS = /HTTP request to an HTTPS server|plain HTTP (?:request was sent )?to (?:an SSL-enabled|HTTPS)/;
 const MAX_ERROR_BYTES = 64 * 1024;
 const ERROR_STALL_TIMEOUT = 5000;
 
@@ -55,7 +57,8 @@ export async function errorOfResponse(response: Response, attempt: Attempt): Pro
 }
 
 function describe({ action, host, isPush }: Attempt): string {
-  return `${action} ${isPush ? "to" : "from"} ${host}`;
+  const where = !isPush ? "from" : action.startsWith("push ") ? "to" : "at";
+  return `${action} ${where} ${host}`;
 }
 
 function whyDenied(status: number, { hasCredential, withheld, isPush }: Attempt): string {
@@ -77,6 +80,7 @@ async function readReason(response: Response, now: () => number): Promise<string
       stallTimeout: ERROR_STALL_TIMEOUT,
       now,
     });
+    if (IS_HTTPS.test(new TextDecoder().decode(bytes))) return "it speaks https; write https:// in its URL";
     const json = parseJson(bytes, "the error", { maxBytes: MAX_ERROR_BYTES, maxDepth: 32 });
     const first = isJsonObject(json) && Array.isArray(json.errors) ? json.errors[0] : undefined;
     if (!isJsonObject(first)) return "";

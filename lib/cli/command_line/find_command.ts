@@ -1,6 +1,6 @@
 import { UsageError } from "../console/usage_error.ts";
-import type { Command } from "./command.ts";
-import { didYouMean } from "./parse_command_line.ts";
+import { type Command, COMMON_FLAGS } from "./command.ts";
+import { didYouMean, flagText, nearestFlag } from "./parse_command_line.ts";
 
 /** A command, and its part of the command line. */
 export interface FoundCommand {
@@ -42,9 +42,24 @@ function findSubcommand(found: FoundCommand): FoundCommand {
   const word = args[at];
   if (word === undefined || args.slice(0, at).includes("--")) return found;
   const subcommand = command.subcommands.find(({ name }) => name === word);
+  // The word may be the value of a flag that does not exist.
+  const flag = args.slice(0, at).find((it) => it.startsWith("-") && !isFlag(command, it));
+  if (subcommand === undefined && flag !== undefined) {
+    throw new UsageError(
+      `Cannot use ${flagText(flag)}: ${
+        nearestFlag(flagText(flag).replace(/^-+/, ""), [...command.flags, ...COMMON_FLAGS])
+      }`,
+    );
+  }
   if (subcommand === undefined) throw unknownError(word, `subcommand of ${command.name}`, command.subcommands);
   const named = { ...subcommand, name: `${command.name} ${word}` };
   return findSubcommand({ command: named, args: args.toSpliced(at, 1) });
+}
+
+function isFlag({ flags }: Command, word: string): boolean {
+  return [...flags, ...COMMON_FLAGS].some(({ name, short }) =>
+    flagText(word) === `--${name}` || short !== undefined && word.startsWith(`-${short}`)
+  );
 }
 
 // Reports whether the word after `before` is the value of a flag: `--data DIR`.

@@ -92,12 +92,14 @@ function findNearest(word: string, words: readonly string[]): string | undefined
   return isNear || begun.length > 0 ? nearest : undefined;
 }
 
-function nearestFlag(key: string, known: readonly Flag[]): string {
+/** Says that a flag does not exist, with the nearest one. */
+export function nearestFlag(key: string, known: readonly Flag[]): string {
   const nearest = findNearest(key, known.map(({ name }) => name));
   return `there is no such flag${nearest === undefined ? "" : `; did you mean --${nearest}?`}`;
 }
 
-function flagText(argument: string): string {
+/** Returns a flag without its value. */
+export function flagText(argument: string): string {
   return argument.split("=", 1)[0] ?? argument;
 }
 

@@ -127,7 +127,11 @@ function withCaFiles(config: ConfigFile, given: readonly string[]): ConfigFile {
   for (const text of given) {
     const [, name, file] = /^([^=/]+)=(.+)$/.exec(text) ?? [];
     if (name === undefined || file === undefined) {
-      throw new UsageError(`Cannot use --ca-file ${JSON.stringify(text)}: write HOST=FILE`);
+      throw new UsageError(
+        `Cannot use --ca-file ${
+          JSON.stringify(text)
+        }: write HOST=FILE; for all hosts, the system trusts a CA, or SSL_CERT_FILE names a file of them`,
+      );
     }
     const key = keyOf(hosts, name);
     hosts[key] = { ...hosts[key], "ca-file": file };

@@ -3,7 +3,7 @@ import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubep
 import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
 import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
 import { parseKubePkgs } from "../../kubepkg/parse_kubepkg.ts";
-import { isKubePkgDocument, KUBEPKG_LIMITS, readDocuments } from "../../kubepkg/read_kubepkg.ts";
+import { isKubePkgDocument, KUBEPKG_LIMITS, onlyOf, readDocuments } from "../../kubepkg/read_kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -95,7 +95,7 @@ async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
 }
 
 function parseSource({ what, documents }: ManifestSource): KubePkg[] {
-  if (documents.length <= 1) return parseKubePkgs(documents[0] ?? null, what);
+  if (documents.length <= 1) return parseKubePkgs(onlyOf(documents, what), what);
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }
 

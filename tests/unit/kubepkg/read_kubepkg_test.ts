@@ -48,7 +48,8 @@ const HOSTILE: readonly [string, () => Uint8Array, string][] = [
   ],
   ["[83] a key twice in YAML", () => encoder.encode("kind: KubePkg\nkind: X"), "duplicated mapping key"],
   ["bytes that are not UTF-8", () => new Uint8Array([0x61, 0xff]), "Cannot read kubepkg.json as YAML"],
-  ["nothing", () => new Uint8Array(0), "Cannot use kubepkg.json: it must be an object"],
+  ["nothing", () => new Uint8Array(0), "Cannot use kubepkg.json: it is empty"],
+  ["only a comment", () => new TextEncoder().encode("# later\n"), "Cannot use kubepkg.json: it is empty"],
 ];
 
 for (const [title, make, message] of HOSTILE) {

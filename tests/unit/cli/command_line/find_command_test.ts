@@ -47,6 +47,10 @@ for (
       'Cannot run "histroy": there is no such subcommand of packages; did you mean "history"?',
       "packages",
     ],
+    ["packages --to x history", "Cannot use --to: there is no such flag", "packages"],
+    ["packages --dat=x y", "Cannot use --dat: there is no such flag; did you mean --data?", "packages"],
+    ["packages -dx y", 'Cannot run "y": there is no such subcommand of packages', "packages"],
+    ["packages --quiet y", 'Cannot run "y": there is no such subcommand of packages', "packages"],
     ["--json packages", "Cannot use --json: the command must come first", undefined],
   ] as const
 ) {
