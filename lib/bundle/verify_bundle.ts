@@ -86,12 +86,16 @@ class BundleCheck {
 
   async run(onProgress: VerifyBundleOptions["onProgress"]): Promise<Pick<BundleVerification, "blobs" | "problems">> {
     const blobs = { count: 0, size: 0 };
+    const total = this.#countDeclared();
     try {
       for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
-        await this.#check(blob);
+        const report = (bytes: number) => {
+          onProgress?.({ bytes: blobs.size + bytes, ...(total === undefined ? {} : { total }), entry: blob.name });
+        };
+        await this.#check(blob, report);
         blobs.count++;
         blobs.size += blob.size;
-        onProgress?.({ bytes: blobs.size, entry: blob.name });
+        report(0);
       }
     } catch (error) {
       this.#record(error);
@@ -101,14 +105,21 @@ class BundleCheck {
     return { blobs, problems: this.#problems };
   }
 
-  async #check(blob: BundleBlob): Promise<void> {
+  // Pieces of blobs are not declared one by one.
+  #countDeclared(): number | undefined {
+    const { declared, part } = this.#bundle;
+    if (declared === undefined || part !== undefined) return undefined;
+    return [...declared].reduce((sum, [digest, size]) => this.#omitted.has(digest) ? sum : sum + size, 0);
+  }
+
+  async #check(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
     const { digest, size } = blob;
     // A piece has no digest. The checksum of the file covers it.
     if (blob.start !== undefined) return;
     this.#sizes.set(digest, size);
     try {
       if (this.#manifests.mayBeManifest(blob)) await this.#manifests.take(blob);
-      else await hash(blob);
+      else await hash(blob, onBytes);
     } catch (error) {
       if (!(error instanceof DigestMismatchError)) throw error;
       this.#report(error.message, digest, this.#imagesNeeding(digest));
@@ -173,10 +184,12 @@ class BundleCheck {
   }
 }
 
-async function hash(blob: BundleBlob): Promise<void> {
+async function hash(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
   const verifier = new Verifier(blob.digest, blob.size);
+  let done = 0;
   for (let piece = await blob.read(PIECE_BYTES); piece !== undefined; piece = await blob.read(PIECE_BYTES)) {
     verifier.update(piece);
+    onBytes(done += piece.length);
   }
   verifier.finish();
 }

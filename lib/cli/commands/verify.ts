@@ -29,7 +29,7 @@ async function verifyFile(
 ): Promise<number> {
   const report = await verifyBundle(await openBundle(bundle, io), {
     what: nameOfBundle(bundle),
-    onProgress: ({ bytes }) => progress.update(bytes),
+    onProgress: ({ bytes, total }) => progress.update(bytes, total),
   }).finally(() => progress.finish());
   const { packages, blobs, problems } = report;
   if (invocation.isSet("json")) {

@@ -1,6 +1,7 @@
 import { readTokenFile } from "../../agent/api_token.ts";
 import { removeIfPresent } from "../../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
+import { describeReadRefusal } from "../../files/read_refusal.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
 import { toOneLine } from "../console/describe_error.ts";
@@ -11,7 +12,7 @@ export interface BrokenFile {
   readonly path: string;
   readonly reason: string;
   /** What happens when the file is removed; `undefined` if that repairs nothing. */
-  readonly whenRemoved?: string;
+  readonly whenRemoved?: string | undefined;
 }
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
@@ -49,14 +50,15 @@ export async function verifyFiles(data: string): Promise<BrokenFile[]> {
     await readTokenFile(`${data}/${token}`).catch(absentIfNotFound);
   } catch (error) {
     const advice = "remove the file and restart the agent, which makes a new token, and copy that to the senders";
-    found.push({ path: token, reason: `${toOneLine((error as Error).message)}; ${advice}` });
+    const reason = describeReadRefusal(error) ?? `${toOneLine((error as Error).message)}; ${advice}`;
+    found.push({ path: token, reason });
   }
   for (const { name, isFile } of await listFolder(`${data}/${INGEST}`) ?? []) {
     const kind = WORK_FILES.find(({ isIt }) => isIt(name));
     if (kind === undefined) continue;
     const path = `${INGEST}/${name}`;
-    const reason = isFile ? await findFault(`${data}/${path}`, kind) : "it is not a regular file";
-    if (reason !== undefined) found.push({ path, reason, whenRemoved: kind.whenRemoved });
+    const fault = isFile ? await findFault(`${data}/${path}`, kind) : { reason: "it is not a regular file" };
+    if (fault !== undefined) found.push({ path, whenRemoved: kind.whenRemoved, ...fault });
   }
   return found;
 }
@@ -71,12 +73,16 @@ export async function repairFile(
   return { isRepaired: true, outcome: `removed; ${whenRemoved}` };
 }
 
-async function findFault(path: string, { isValid }: WorkFile): Promise<string | undefined> {
+async function findFault(path: string, { isValid }: WorkFile): Promise<Omit<BrokenFile, "path"> | undefined> {
   try {
-    return isValid(parseJson(await Deno.readFile(path), path, LIMITS)) ? undefined : "its content is not valid";
+    const document = parseJson(await Deno.readFile(path), path, LIMITS);
+    return isValid(document) ? undefined : { reason: "its content is not valid" };
   } catch (error) {
     // Work that has ended since removes its files.
     if (error instanceof Deno.errors.NotFound) return undefined;
-    return toOneLine((error as Error).message);
+    const refusal = describeReadRefusal(error);
+    // A file that cannot be opened may be intact.
+    if (refusal !== undefined) return { reason: refusal, whenRemoved: undefined };
+    return { reason: toOneLine((error as Error).message) };
   }
 }

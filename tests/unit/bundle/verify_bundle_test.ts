@@ -133,3 +133,14 @@ for (const [title, bytes, message] of NAMED) {
     assert(readers.length >= 2);
   });
 }
+
+Deno.test("verifyBundle() reports the progress within a blob, and the total", async () => {
+  const seen: { bytes: number; total?: number }[] = [];
+  const { blobs } = await verifyBundle(streamOf(await makeBundle(true)), {
+    onProgress: ({ bytes, total }) => seen.push({ bytes, ...(total === undefined ? {} : { total }) }),
+  });
+  assertEquals(seen.every(({ bytes, total }) => total === blobs.size && bytes <= total), true);
+  assertEquals(seen.at(-1)!.bytes, blobs.size);
+  assertEquals(seen.length > blobs.count, true);
+  assertEquals(seen.map(({ bytes }) => bytes), seen.map(({ bytes }) => bytes).sort((a, b) => a - b));
+});
