@@ -12,7 +12,7 @@ import { TestFolder } from "../support/test_folder.ts";
 // 1 PiB, more than the disk of a test machine has.
 const HUGE = 2 ** 50;
 
-Deno.test("pull and pack refuse an image for which there is no room, and write nothing", async () => {
+Deno.test("[32] pull and pack refuse an image for which there is no room, and write nothing", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   const { manifestBytes } = upstream.addImage("team/app", "1");
@@ -52,7 +52,7 @@ Deno.test("pull and pack refuse an image for which there is no room, and write n
   assertEquals([asked(), await folder.listFiles("out")], [0, []]);
 });
 
-Deno.test("pull refuses images that have room one by one, but not together", async () => {
+Deno.test("[32] pull refuses images that have room one by one, but not together", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   const size = Math.floor((await freeBytesOf(folder.path) ?? 0) * 0.6);
@@ -73,7 +73,7 @@ Deno.test("pull refuses images that have room one by one, but not together", asy
   assertEquals(upstream.requests.filter(({ path }) => layers.some((it) => path.endsWith(it))), []);
 });
 
-Deno.test("save refuses an archive for which there is no room before it begins", async () => {
+Deno.test("[32] save refuses an archive for which there is no room before it begins", async () => {
   await using folder = await TestFolder.create();
   const store = new DiskStore(`${folder.path}/data`);
   const image = buildImage({ files: [{ "a.txt": "a" }] });
