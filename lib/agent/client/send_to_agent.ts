@@ -77,14 +77,16 @@ export function createSender(
 
 let isIgnoring = false;
 
-// When a request is destroyed while its body is written, `node:http` of Deno 2.6 rejects a promise that only the runtime
-// has. It must not end the process: `readAnswer` reports the failure.
+// When a request is destroyed, or its connection is cut, while its body is written, `node:http` of Deno 2.6 rejects a
+// promise that only the runtime has, with one of two reasons. It must not end the process: `readAnswer` reports the
+// failure.
 function ignoreDestroyedBodies(): void {
   if (isIgnoring) return;
   isIgnoring = true;
   globalThis.addEventListener("unhandledrejection", (event) => {
     const { reason } = event;
-    if (reason instanceof TypeError && reason.message.includes("request body stream errored")) event.preventDefault();
+    const isDestroyed = reason instanceof TypeError && reason.message.includes("request body stream errored");
+    if (isDestroyed || reason === "resource closed") event.preventDefault();
   });
 }
 
