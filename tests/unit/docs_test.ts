@@ -185,6 +185,7 @@ const AGENT_ROUTES: Readonly<Record<AgentRoute["kind"], readonly { request: stri
   ],
   package: [{ request: "GET /kubepkgs/web", heading: "GET /kubepkgs/NAME" }],
   manifests: [{ request: "GET /kubepkgs/web/manifests", heading: "GET /kubepkgs/NAME/manifests" }],
+  receipt: [{ request: "GET /kubepkgs/web/receipt", heading: "GET /kubepkgs/NAME/receipt" }],
   plan: [{ request: "POST /kubepkgs/plan", heading: "POST /kubepkgs/plan" }],
   blob: ["GET", "PUT"].map((method) => ({
     request: `${method} /kubepkgs/blobs/sha256:${"0".repeat(64)}`,
