@@ -40,7 +40,7 @@ for (
       "500 packages",
       100_000,
       Array.from({ length: 500 }, (_, i) => `package-${i}@1.0.0`),
-      { packages: 42, more: 458, hasPrefixes: false },
+      { packages: 49, more: 451, hasPrefixes: false },
     ],
     ["a package with a name that is too long", 1, ["ü".repeat(600)], { packages: 0, more: 1, hasPrefixes: true }],
   ] as const
