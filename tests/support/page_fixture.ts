@@ -80,7 +80,7 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
       pull: (image, platforms) =>
         Promise.resolve(calls.push(["pull", formatReference(image), platforms.map(formatPlatform)])),
       remove: (image) =>
-        image.path === "pinned"
+        image.path.endsWith("pinned")
           ? Promise.reject(new RefusedError("Cannot remove it: it is pinned"))
           : Promise.resolve({ reference: formatReference(image) }),
     },

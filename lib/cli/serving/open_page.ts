@@ -29,6 +29,7 @@ import { createPageActions } from "./page_actions.ts";
 import { createPageImages } from "./page_images.ts";
 import { createPageDesk } from "./page_desk.ts";
 import { createPageNodes } from "./page_nodes.ts";
+import { PageRegistryBook } from "./page_registries.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -57,12 +58,13 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const records = new PackageRecords(data);
   const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
   const outbox = new Outbox(data);
+  const registries = new PageRegistryBook(context, io);
   const source: PageSource = {
     readStatus: () => readStatus(server, settings),
     listImages: () => listImages(context, records),
     listPackages: () => listPackages(records),
     examine: async () => {
-      const { findings } = await examineMachine(context.settings, io);
+      const { findings } = await examineMachine(registries.settings, io);
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
     outbox: openOutbox(outbox),
@@ -72,7 +74,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
     ...(settings.kind === "agent"
       ? { readInventoryCode: () => readInventoryCode(data, { node: settings.node, records }) }
       : {}),
-    ...(isReadOnly ? {} : { images: createPageImages(context) }),
+    ...(isReadOnly ? {} : { images: createPageImages(context), registries }),
     ...(settings.kind === "agent" && !isReadOnly
       ? { actions: createPageActions(invocation, io, { context, records }) }
       : {}),
