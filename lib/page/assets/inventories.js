@@ -22,7 +22,6 @@ export function Inventories({ list, chosen, onChoose, onChanged, onError }) {
     try {
       await work();
       setState({});
-      await onChanged();
     } catch (error) {
       onError(error);
       setState({ error });
@@ -37,11 +36,14 @@ export function Inventories({ list, chosen, onChoose, onChanged, onError }) {
         throw new Error(S.install.errors.changed);
       });
       await request("PUT", pathOf(name), { body });
+      // A choice is shown only when it is in the list.
+      await onChanged();
       onChoose(name);
     });
   const remove = (name) =>
     run(async () => {
       await request("DELETE", pathOf(name));
+      await onChanged();
       if (chosen === name) onChoose("");
     });
   return html`
