@@ -7,7 +7,7 @@ import { normalizeHost } from "../../oci/reference.ts";
 import type { PageRegistries } from "../../page/page_options.ts";
 import { defaultEndpointUrl } from "../../upstream/endpoints.ts";
 import { type AddressCheck, createAddressCheck } from "../../upstream/trust/address_check.ts";
-import type { HostConfig } from "../command_line/config_file.ts";
+import type { ConfigFile, HostConfig } from "../command_line/config_file.ts";
 import type { Settings } from "../command_line/settings.ts";
 import {
   findHost,
@@ -42,6 +42,8 @@ export class PageRegistryBook implements PageRegistries {
   readonly #io: Io;
   readonly #checkAddress: AddressCheck;
   readonly #tests = new Map<string, TestResult>();
+  /** The configuration without the registries of the page. */
+  readonly #given: ConfigFile;
   #settings: Settings;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -56,6 +58,7 @@ export class PageRegistryBook implements PageRegistries {
     this.#context = context;
     this.#io = io;
     this.#settings = context.settings;
+    this.#given = context.settings.givenConfig ?? context.settings.config;
     this.#checkAddress = checkAddress;
   }
 
@@ -141,10 +144,6 @@ export class PageRegistryBook implements PageRegistries {
 
   get #stored(): Hosts {
     return this.#settings.storedHosts ?? {};
-  }
-
-  get #given() {
-    return this.#settings.givenConfig ?? this.#settings.config;
   }
 
   #listNamed() {
