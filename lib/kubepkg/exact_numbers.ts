@@ -1,4 +1,3 @@
-import { CorruptError } from "../oci/error.ts";
 import { FieldError, type FieldPath, formatField } from "./field_path.ts";
 import { scanJson } from "./scan_json.ts";
 

@@ -166,6 +166,10 @@ export const S = {
     plan: (version) => `Send ${version}`,
     planOf: (name, version, node) => `Send ${name} ${version} to ${node}`,
     planning: "Asking the agent…",
+    sendSeveral: (n) => `Send all ${n}`,
+    sendSeveralOf: (n, node) => `Send all ${n} packages to ${node}`,
+    whole: (size) =>
+      `A bundle of several packages is sent whole (${size}). The agent checks each package while it arrives, and installs those that it accepts.`,
     send: "Send now",
     sendForce: "Send anyway",
     sending: "Sending",
