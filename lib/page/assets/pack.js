@@ -1,12 +1,13 @@
 // The desk: a release is pasted or opened, checked as it is typed, and packed into the outbox.
 import { html, useEffect, useRef, useState } from "./preact.js";
-import { get, request } from "./api.js";
-import { formatSize, Notice, Row } from "./parts.js";
+import { request } from "./api.js";
+import { Jobs } from "./jobs.js";
+import { Inventories } from "./inventories.js";
+import { formatSize, Notice, Row, useResource } from "./parts.js";
 import { S } from "./strings.js";
 
 const T = S.pack;
 const CHECK_MILLISECONDS = 400;
-const POLL_MILLISECONDS = 1000;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MAX_SHOWN = 100;
 
@@ -15,26 +16,39 @@ export function Pack({ onTitle, onError }) {
   const [found, setFound] = useState({ releases: [] });
   const [error, setError] = useState(undefined);
   const [platforms, setPlatforms] = useState("");
+  const [have, setHave] = useState("");
+  const inventories = useResource("/api/inventories", { onError });
   const [isStarting, setStarting] = useState(false);
-  const ticket = useRef(0);
+  const area = useRef(undefined);
+  const last = useRef(Promise.resolve());
   useEffect(() => onTitle(T.title), []);
   useEffect(() => {
-    const mine = ++ticket.current;
-    setFound({ releases: [], isChecking: text.trim() !== "" });
     setError(undefined);
-    if (text.trim() === "") return;
-    const timer = setTimeout(async () => {
+    if (text.trim() === "") {
+      setFound({ releases: [] });
+      return;
+    }
+    // What was found before stays until the answer, so that nothing jumps while the text is typed.
+    setFound((before) => ({ ...before, isChecking: true }));
+    const stop = new AbortController();
+    const check = async () => {
+      if (stop.signal.aborted) return;
       try {
         const answer = await request("POST", "/api/releases/check", { body: text });
-        if (mine === ticket.current) setFound(answer);
+        if (!stop.signal.aborted) setFound(answer);
       } catch (failure) {
-        if (mine !== ticket.current) return;
+        if (stop.signal.aborted) return;
         onError(failure);
         setFound({ releases: [] });
         setError(failure);
       }
-    }, CHECK_MILLISECONDS);
-    return () => clearTimeout(timer);
+    };
+    // One check at a time: the server needs seconds for thousands of objects.
+    const timer = setTimeout(() => last.current = last.current.then(check), CHECK_MILLISECONDS);
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
   }, [text]);
   const open = async (file) => {
     if (file === undefined) return;
@@ -48,7 +62,8 @@ export function Pack({ onTitle, onError }) {
   const pack = async () => {
     setStarting(true);
     try {
-      await request("POST", `/api/packs?platform=${encodeURIComponent(platforms)}`, { body: text });
+      const query = new URLSearchParams({ platform: platforms, have });
+      await request("POST", `/api/packs?${query}`, { body: text });
       location.hash = "#/releases";
     } catch (failure) {
       onError(failure);
@@ -60,7 +75,8 @@ export function Pack({ onTitle, onError }) {
   return html`
     <section class="span drop">
       <label for="release">${T.release}</label>
-      <textarea id="release" rows="10" spellcheck=${false} autocapitalize="off" aria-describedby="release-help"
+      <textarea id="release" ref=${area} rows="10" spellcheck=${false} autocapitalize="off"
+        aria-describedby="release-help"
         value=${text}
         onInput=${(event) => setText(event.target.value)}></textarea>
       <p class="soft" id="release-help">${T.releaseHelp}</p>
@@ -70,7 +86,7 @@ export function Pack({ onTitle, onError }) {
     </section>
     <div class="span" aria-live="polite">
       ${isChecking && html`<p class="soft">${T.checking}</p>`}
-      ${found.error && html`<${Notice} kind="warn">${found.error}<//>`}
+      ${found.problems && html`<${Problems} problems=${found.problems} more=${found.more} area=${area.current} />`}
       ${error && html`<${Notice} kind="bad">${error.message}<//>`}
     </div>
     ${releases.map((release) => html`<${Release} release=${release} />`)}
@@ -80,9 +96,36 @@ export function Pack({ onTitle, onError }) {
         <input id="platforms" type="text" autocapitalize="off" placeholder="linux/arm64" aria-describedby="platforms-help"
           value=${platforms} onInput=${(event) => setPlatforms(event.target.value)} />
         <p class="soft" id="platforms-help">${T.platformsHelp}</p>
-        <button class="wide" disabled=${isStarting} onClick=${pack}>${T.go}</button>
+        <${Inventories} list=${inventories.value?.inventories ?? []} chosen=${have} onChoose=${setHave}
+          onChanged=${inventories.reload} onError=${onError} />
+        <button class="wide" disabled=${isStarting || isChecking} onClick=${pack}>${T.go}</button>
       </section>
     `}
+  `;
+}
+
+/** What is wrong with the text, each at its line. */
+function Problems({ problems, more, area }) {
+  const show = (line) => {
+    const text = area.value;
+    let begin = 0;
+    for (let i = 1; i < line; i++) begin = text.indexOf("\n", begin) + 1;
+    const end = text.indexOf("\n", begin);
+    area.focus();
+    area.setSelectionRange(begin, end < 0 ? text.length : end);
+    // A browser does not scroll to a selection by itself.
+    area.scrollTop = (line - 1) / text.split("\n").length * area.scrollHeight - area.clientHeight / 2;
+  };
+  return html`
+    <section><h2>${T.problems(problems.length + more)}</h2><ul class="rows">${problems.map(({ field, message, line }) =>
+      html`
+        <${Row} dot="warn" title=${field === "" ? message : field} text=${field === "" ? undefined : message}>
+          ${line !== undefined &&
+            html`<button class="quiet" aria-label=${T.lineOf(line, field)} onClick=${() => show(line)}>${
+              T.line(line)
+            }</button>`}<//>
+      `
+    )}</ul>${more > 0 && html`<p class="soft">${T.more(more)}</p>`}</section>
   `;
 }
 
@@ -99,50 +142,5 @@ function Release({ release: { name, namespace, version, images, objects, warning
 }
 
 /** The packs that are running, and those that have failed. `onDone` is called when one is in the outbox. */
-export function Packs({ onDone, onError }) {
-  const [jobs, setJobs] = useState([]);
-  const done = useRef(undefined);
-  useEffect(() => {
-    let timer, isOver = false;
-    const poll = async () => {
-      try {
-        const { jobs } = await get("/api/jobs");
-        if (isOver) return;
-        const packs = jobs.filter(({ kind }) => kind === "pack");
-        setJobs(packs);
-        const count = packs.filter(({ state }) => state === "done").length;
-        if (done.current !== undefined && count !== done.current) onDone();
-        done.current = count;
-      } catch (error) {
-        onError(error);
-      }
-      if (!isOver) timer = setTimeout(poll, POLL_MILLISECONDS);
-    };
-    poll();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, []);
-  const shown = jobs.filter(({ state }) => state === "running" || state === "failed");
-  return shown.map((job) => html`<${Job} key=${job.id} job=${job} onError=${onError} />`);
-}
-
-function Job({ job: { id, title, state, bytes, total, error }, onError }) {
-  const end = () => request("DELETE", `/api/jobs/${id}`).catch(onError);
-  return html`
-    <section class="span">
-      <h2>${title}</h2>
-      ${state === "failed" ? html`<${Notice} kind="bad">${error}<//>` : html`
-        <p role="status">${bytes === undefined ? T.resolving : T.packing}</p>
-        <p class="soft">${bytes === undefined || total === undefined
-          ? "\u00a0"
-          : S.install.sent(formatSize(bytes), formatSize(total))}</p>
-        <progress aria-label=${T.packing} max=${total || 1} value=${bytes}></progress>
-      `}
-      <div class="buttons"><button class="quiet" onClick=${end}>${state === "failed"
-        ? T.dismiss
-        : T.stop}</button></div>
-    </section>
-  `;
-}
+export const Packs = (options) =>
+  html`<${Jobs} kind="pack" texts=${{ starting: T.resolving, running: T.packing }} ...${options} />`;
