@@ -39,6 +39,7 @@ export const S = {
     makeCode: "Make a code that signs in",
     install: "Install from a file",
     installHelp: "Choose a bundle on this device. What would happen is shown before anything is written.",
+    packHelp: "Paste a release: it is checked, and packed with its images into a bundle that can be sent to agents.",
     unknown: "not known",
     qr: "QR code of this page's address",
     loopback:
@@ -86,6 +87,7 @@ export const S = {
   outbox: {
     title: "Outbox",
     none: "Nothing is packed yet.",
+    send: "Send to an agent",
     download: "Download",
     downloadOf: (name) => `Download ${name}`,
     remove: "Delete",
