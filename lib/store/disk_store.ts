@@ -210,10 +210,7 @@ export class DiskStore implements PieceStore {
 
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
     const path = this.#path(partialPath(digest));
-    return this.health.run(
-      path,
-      () => Ingest.open({ ...this.#ingestOptions(digest, repo), path, hashes: this.#hashes }),
-    );
+    return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
   }
 
   async statIngest(digest: Digest): Promise<number> {
@@ -282,6 +279,7 @@ export class DiskStore implements PieceStore {
       files: this.#files,
       path: this.#temporaryPath(),
       fallbackPath: this.#temporaryPath(),
+      hashes: this.#hashes,
       target,
       onCommit: async () => {
         this.health.succeed();
