@@ -56,7 +56,7 @@ peerTest(
     await finger.tap(page.getByRole("link", { name: "Send to an agent" }));
     await finger.paste(page.getByLabel("Address, or the link"), links[1]);
     await finger.tap(page.getByRole("button", { name: "Add", exact: true }));
-    await finger.tap(page.getByRole("button", { name: "Send line4 1.0.0 to gate-2" }));
+    await finger.tap(page.getByRole("button", { name: "Send 1.0.0 of line4 to gate-2" }));
     await page.locator(".figures").getByText("first install").waitFor();
     await finger.tap(page.getByRole("button", { name: "Send now" }));
     await page.getByText("line4 1.0.0", { exact: true }).waitFor();

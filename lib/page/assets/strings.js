@@ -134,7 +134,7 @@ export const S = {
     toInstall: (from, to) => `${from} → ${to}`,
     notInstalled: "not installed",
     plan: (version) => `Send ${version}`,
-    planOf: (name, version, node) => `Send ${name} ${version} to ${node}`,
+    planOf: (name, version, node) => `Send ${version} of ${name} to ${node}`,
     planning: "Asking the agent…",
     send: "Send now",
     sendForce: "Send anyway",
