@@ -4,7 +4,7 @@ import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
 import { checkHost, checkOrigin } from "./check_request.ts";
 import { CoalescedResponses } from "./coalesced_responses.ts";
-import { answerManifests, describePackage, describePackages, findPackage } from "./installed_packages.ts";
+import { answerManifests, describePackage, describePackages, findPackage, readReceipt } from "./installed_packages.ts";
 import type { AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
@@ -81,6 +81,8 @@ async function answerRead(
       });
     case "manifests":
       return answerManifests(await findPackage(records, route), asked);
+    case "receipt":
+      return answerJson(await readReceipt(await findPackage(records, route), records));
     case "blob":
       return await uploads.getState(route.digest);
     case "inventory":

@@ -1,8 +1,9 @@
 import { formatManifestFile } from "../install/handover/manifest_file.ts";
 import type { PackageRecords, PackageScan } from "../install/package_records.ts";
+import type { Receipt } from "../install/receipts.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { formatFullPackageId, type PackageSelector } from "../kubepkg/package_id.ts";
+import { formatFullPackageId, packageIdOf, type PackageSelector } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
@@ -74,6 +75,19 @@ export async function findPackage(records: PackageRecords, selector: PackageSele
   if (first !== undefined) return first;
   if (isUnreadable) throw new RegistryError("INTERNAL", UNREADABLE);
   throw new RegistryError("NOT_FOUND", `Cannot find ${JSON.stringify(name)}: no such package is installed`);
+}
+
+/** Reads the receipt of a package. @throws {RegistryError} `NOT_FOUND` when there is none that can be read */
+export async function readReceipt(kubepkg: KubePkg, records: PackageRecords): Promise<Receipt> {
+  const id = packageIdOf(kubepkg);
+  const receipt = await records.receipts.read(id).catch(absentIfBroken);
+  if (receipt !== undefined) return receipt;
+  throw new RegistryError(
+    "NOT_FOUND",
+    `Cannot find the receipt of ${
+      formatFullPackageId(id)
+    }: it was installed by an earlier crpe, or its receipt is damaged`,
+  );
 }
 
 /** Answers with the manifests of a package: a JSON object, or the YAML of the hand-over if the client prefers that. */

@@ -166,6 +166,7 @@ class PackageImport {
       records,
       handover,
       freeBytes,
+      node: this.#options.node.id,
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),

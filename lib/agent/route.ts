@@ -4,14 +4,18 @@ import { RegistryError } from "../oci/error.ts";
 /** The target of a request to the agent. */
 export type AgentRoute =
   | { readonly kind: "packages" }
-  | { readonly kind: "package" | "manifests"; readonly name: string; readonly namespace: string | undefined }
+  | {
+    readonly kind: "package" | "manifests" | "receipt";
+    readonly name: string;
+    readonly namespace: string | undefined;
+  }
   | { readonly kind: "plan" }
   | { readonly kind: "blob"; readonly digest: Digest }
   | { readonly kind: "inventory" };
 
 const PACKAGES = "/kubepkgs";
 const INVENTORY = "/inventory";
-const MANIFESTS = "manifests";
+const BELOW_PACKAGE = ["manifests", "receipt"] as const;
 const READ = ["GET", "HEAD"];
 
 /** Reports whether a path, with or without a query, belongs to the agent's API. */
@@ -30,13 +34,14 @@ export function matchAgentRoute(method: string, url: URL): AgentRoute {
   if (path === PACKAGES) return allow(method, [...READ, "PUT"], { kind: "packages" });
   if (path === INVENTORY) return allow(method, READ, { kind: "inventory" });
   const [name, below, ...more] = path.startsWith(`${PACKAGES}/`) ? path.slice(PACKAGES.length + 1).split("/") : [];
-  const isKnown = below === undefined || below === MANIFESTS || name === "blobs";
+  const kind = BELOW_PACKAGE.find((it) => it === below);
+  const isKnown = below === undefined || kind !== undefined || name === "blobs";
   if (name === undefined || name === "" || more.length > 0 || !isKnown) {
     throw new RegistryError("NOT_FOUND", "Cannot find the page: the agent has no such path");
   }
   const namespace = url.searchParams.get("namespace") ?? undefined;
-  // A digest has a colon, so this is also the manifests of a package named "blobs".
-  if (below === MANIFESTS) return allow(method, READ, { kind: "manifests", name: decode(name), namespace });
+  // A digest has a colon, so this is also for a package named "blobs".
+  if (kind !== undefined) return allow(method, READ, { kind, name: decode(name), namespace });
   if (below !== undefined) {
     return allow(method, [...READ, "PUT"], { kind: "blob", digest: parseDigest(decode(below)) });
   }

@@ -56,7 +56,10 @@ export interface BundlePlan {
  * @param have digests that the site holds, which are left out
  * @throws {CorruptError} when manifests disagree on the size of a blob
  */
-export function planBundle(images: readonly ResolvedImage[], have: ReadonlySet<Digest> = new Set()): BundlePlan {
+export function planBundle(
+  images: readonly ResolvedImage[],
+  have: Pick<ReadonlySet<Digest>, "has"> = new Set(),
+): BundlePlan {
   const entries = new Map<Digest, PlanEntry>();
   const digests = new Map<string, StatusDigest>();
   for (const { reference, root } of sortByReference(images)) {

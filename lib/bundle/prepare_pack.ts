@@ -15,7 +15,7 @@ export interface PackChoice {
   /** Platforms configured on this device (`$PLATFORMS`), used when neither the option nor the annotation names any. */
   readonly devicePlatforms?: readonly Platform[];
   /** Digests that the site holds, which are left out. */
-  readonly have?: ReadonlySet<Digest>;
+  readonly have?: Pick<ReadonlySet<Digest>, "has"> | undefined;
 }
 
 /** A package with all its images resolved, ready to be packed. */

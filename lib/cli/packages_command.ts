@@ -32,6 +32,15 @@ export const PACKAGES_COMMAND: Command = {
       run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
     },
     {
+      name: "receipt",
+      operands: "NAME",
+      summary: "print the receipt of the last import of a package as JSON: what, when, and which digests",
+      interrupted: "nothing was changed",
+      arity: [1, 1],
+      flags: [FLAG.data],
+      run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
+    },
+    {
       name: "status",
       operands: "NAME",
       summary: "show whether the cluster has applied a package: applied, failed, pending or unknown",

@@ -8,6 +8,7 @@ import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle
 import type { ImportOptions, ImportResult } from "./import_package.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { createReceipt } from "./receipts.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
@@ -22,6 +23,10 @@ export interface InstallOptions
   readonly pruneData?: boolean | undefined;
   /** The folder for an archive with the images of each package; see `ImageFiles`. */
   readonly images?: Pick<ImageFilesOptions, "folder" | "platforms"> | undefined;
+  /** The name of this machine, for the receipt. */
+  readonly node?: string;
+  /** The time in milliseconds since 1970, for the receipt. */
+  readonly now?: () => number;
 }
 
 /** The result of an installation. */
@@ -74,7 +79,7 @@ export async function installPackages(
 
 async function installAll(
   source: BundleSource,
-  { store, records, handover, images, ...options }: InstallOptions,
+  { store, records, handover, images, node = "", now = Date.now, ...options }: InstallOptions,
   isSingle: boolean,
 ): Promise<PackageOutcome<InstallResult>[]> {
   const handedOver = new Map<KubePkg, HandoverResult>();
@@ -110,6 +115,8 @@ async function installAll(
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
+        // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
+        await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now() }));
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
         else await records.pending.removeRelease(kubepkg);

@@ -9,6 +9,7 @@ import { INGEST } from "../store/layout.ts";
 import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
+import { Receipts } from "./receipts.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
 
@@ -42,6 +43,8 @@ export class PackageRecords {
   readonly pending: PendingPackages;
   /** The records of archives with the images of packages. */
   readonly images: ImageFileRecords;
+  /** The receipts of imports. */
+  readonly receipts: Receipts;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
@@ -56,6 +59,7 @@ export class PackageRecords {
     this.handovers = new HandoverRecords(data, randomName);
     this.pending = new PendingPackages(data, randomName);
     this.images = new ImageFileRecords(data, randomName);
+    this.receipts = new Receipts(data, randomName);
   }
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
@@ -161,7 +165,7 @@ export class PackageRecords {
     if (!isPackageId(id)) return;
     await this.#folders.settle(id.name);
     const folder = this.#folders.pathOf(id);
-    const last = [RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
+    const last = [RECORD.receipt, RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
     for (const path of await this.#listHistoryFolder(folder)) await removeIfPresent(path);
     await removeIfPresent(`${folder}/${RECORD.history}`);
     for (const file of last) await removeIfPresent(`${folder}/${file}`);
@@ -177,6 +181,7 @@ export class PackageRecords {
       findProblem(() => this.handovers.read(id)),
       findProblem(() => this.pending.read(id)),
       findProblem(() => this.images.read(id)),
+      findProblem(() => this.receipts.read(id)),
     ]);
     const { problems } = await this.scanHistory(id);
     return [...found.filter((error) => error !== undefined), ...problems.map(({ error }) => error)];

@@ -28,6 +28,10 @@ export async function repairRecord(
     await setRecordAside(path);
     return repaired("moved aside; send the bundle again, or import its parts again");
   }
+  if (file === RECORD.receipt) {
+    await setRecordAside(path);
+    return repaired("moved aside; the next import writes a new one");
+  }
   if (path.includes("/.images/")) {
     await setRecordAside(path);
     return repaired("moved aside; crpe import --images-dir --force writes the archive again");

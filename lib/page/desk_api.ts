@@ -28,12 +28,17 @@ export async function startPacks(
   { desk, jobs }: { desk: PageDesk; jobs: PageJobs },
 ): Promise<Response> {
   const platforms = parsePlatforms(url.searchParams.get("platform") ?? "");
+  const site = url.searchParams.get("have");
+  const have = site === null || site === "" ? undefined : await desk.inventories.read(site);
   const releases = desk.parse(await readText(request));
   // All of them are started, or none.
   jobs.checkRoom("pack", releases.length);
   const started = releases.map((release) => {
     const { name, version } = release;
-    return jobs.start({ kind: "pack", title: `${name}@${version}` }, (job) => desk.pack(release, platforms, job));
+    return jobs.start(
+      { kind: "pack", title: `${name}@${version}` },
+      (job) => desk.pack(release, { platforms, have }, job),
+    );
   });
   return answerJson({ jobs: started }, {}, 202);
 }

@@ -5,15 +5,27 @@ import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { checkRelease, startPacks } from "./desk_api.ts";
+import { removeImage, startPull } from "./images_api.ts";
+import { removeInventory, saveInventory } from "./inventories_api.ts";
 import { answerNodes } from "./nodes_api.ts";
 import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
 import { checkReader, checkToken, isLocal } from "./page_access.ts";
 import { PageJobs } from "./page_jobs.ts";
-import type { PackageChange, PageConnection, PageDesk, PageNodes, PageOptions } from "./page_options.ts";
+import type { PackageChange, PageConnection, PageOptions, PageSource } from "./page_options.ts";
 import { matchApiRoute } from "./page_route.ts";
+import { answerRegistry } from "./registries_api.ts";
 
 const MAX_BODY_BYTES = 4096;
 const BODY_MILLISECONDS = 10_000;
+
+// What a server cannot do, and which one can.
+const MISSING = {
+  desk: "pack: only crpe registry does,",
+  nodes: "send: only crpe registry does,",
+  readInventoryCode: "show the inventory: only crpe agent does,",
+  images: "change images: crpe does only",
+  registries: "change registries: crpe does only",
+} as const;
 
 /** A request for the API, with its URL. */
 interface ApiRequest {
@@ -64,9 +76,29 @@ export class PageApi {
         checkToken(asked.request, this.#options.token);
         return answerJson(this.#jobs.stop(route.id));
       case "release-check":
-        return await checkRelease(asked.request, this.#openDesk(asked));
+        return await checkRelease(asked.request, this.#open("desk", asked));
       case "packs":
-        return await startPacks(asked.request, asked.url, { desk: this.#openDesk(asked), jobs: this.#jobs });
+        return await startPacks(asked.request, asked.url, { desk: this.#open("desk", asked), jobs: this.#jobs });
+      case "image-pull":
+        return startPull(asked.url, { images: this.#open("images", asked), jobs: this.#jobs });
+      case "image-removal":
+        return await removeImage(asked.url, this.#open("images", asked));
+      case "inventory": {
+        const read = this.#need("readInventoryCode");
+        return await this.#read(asked, route.kind, async () => ({ code: await read() }));
+      }
+      case "inventories":
+        return await this.#read(asked, route.kind, this.#need("desk").inventories.list);
+      case "site-save":
+        return await saveInventory(asked.request, route.name, this.#open("desk", asked).inventories);
+      case "site-removal":
+        return await removeInventory(route.name, this.#open("desk", asked).inventories);
+      case "registries":
+        return await this.#read(asked, route.kind, this.#need("registries").list);
+      case "registry-save":
+      case "registry-removal":
+      case "registry-test":
+        return await answerRegistry(route, asked.request, this.#open("registries", asked));
       case "nodes":
         return await this.#read(asked, route.kind, source.nodes?.list ?? (() => Promise.resolve({ nodes: [] })));
       case "node-addition":
@@ -76,7 +108,7 @@ export class PageApi {
       case "node-send":
       case "node-rollback":
       case "node-package-removal":
-        return await answerNodes(route, asked, { nodes: this.#openNodes(asked), jobs: this.#jobs });
+        return await answerNodes(route, asked, { nodes: this.#open("nodes", asked), jobs: this.#jobs });
       case "session":
         return await this.#openSession(asked);
       case "codes":
@@ -92,18 +124,17 @@ export class PageApi {
     return await this.#shared.answer(key, find);
   }
 
-  #openDesk({ request }: ApiRequest): PageDesk {
-    const { token, source: { desk } } = this.#options;
-    checkToken(request, token);
-    if (desk !== undefined) return desk;
-    throw new RegistryError("NOT_FOUND", "Cannot pack: only crpe registry packs, with a data folder that is writable");
+  /** Returns a group of functions that make changes. @throws {RegistryError} `UNAUTHORIZED`, and as `#need` does */
+  #open<K extends keyof typeof MISSING>(name: K, { request }: ApiRequest): NonNullable<PageSource[K]> {
+    checkToken(request, this.#options.token);
+    return this.#need(name);
   }
 
-  #openNodes({ request }: ApiRequest): PageNodes {
-    const { token, source: { nodes } } = this.#options;
-    checkToken(request, token);
-    if (nodes !== undefined) return nodes;
-    throw new RegistryError("NOT_FOUND", "Cannot send: only crpe registry does, with a data folder that is writable");
+  /** @throws {RegistryError} `NOT_FOUND` when the server does not have these functions */
+  #need<K extends keyof typeof MISSING>(name: K): NonNullable<PageSource[K]> {
+    const found = this.#options.source[name];
+    if (found !== undefined) return found;
+    throw new RegistryError("NOT_FOUND", `Cannot ${MISSING[name]} with a data folder that is writable`);
   }
 
   async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {

@@ -3,8 +3,8 @@ import { RegistryError } from "../oci/error.ts";
 /** The state of a job as the page shows it. */
 export interface PageJob {
   readonly id: string;
-  readonly kind: "pack" | "send";
-  /** What it works on: `line4@1.0.0`, or the digest of a bundle. */
+  readonly kind: "pack" | "send" | "pull";
+  /** What it works on: `line4@1.0.0`, the digest of a bundle, or an image. */
   readonly title: string;
   /** The address of the agent that a bundle is sent to. */
   readonly node?: string;
@@ -29,8 +29,8 @@ interface Entry {
   readonly abort: AbortController;
 }
 
-// Packing is bound by the disk; sending, by the networks of the agents.
-const MAX_RUNNING = { pack: 4, send: 16 };
+// Packing and pulling are bound by the disk; sending, by the networks of the agents.
+const MAX_RUNNING = { pack: 4, send: 16, pull: 4 };
 const MAX_KEPT = 50;
 
 /**
@@ -66,7 +66,7 @@ export class PageJobs {
     }
   }
 
-  /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four packs, or sixteen sendings, are running */
+  /** Starts a job. @throws {RegistryError} `TOOMANYREQUESTS` when four packs, four pulls, or sixteen sendings, are running */
   start(
     what: Pick<PageJob, "kind" | "title" | "node">,
     work: (context: JobContext) => Promise<unknown>,

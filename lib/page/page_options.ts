@@ -1,6 +1,7 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
+import type { Reference } from "../oci/reference.ts";
 import type { JobContext } from "./page_jobs.ts";
 import type { PairingCodes } from "./pairing_codes.ts";
 
@@ -25,6 +26,12 @@ export interface PageSource {
   readonly outbox: PageOutbox;
   /** Absent on a server that does not pack. */
   readonly desk?: PageDesk;
+  /** The content of the store for the QR code of a site; absent on a server that does not install packages. */
+  readonly readInventoryCode?: () => Promise<string>;
+  /** Absent while the data folder is not writable. */
+  readonly images?: PageImages;
+  /** Absent while the data folder is not writable. */
+  readonly registries?: PageRegistries;
   /** Absent on a server that sends no bundles. */
   readonly nodes?: PageNodes;
   /** Absent on a server that does not install packages, or whose data folder is not writable. */
@@ -48,8 +55,51 @@ export interface PageRelease {
 export interface PageDesk {
   /** Reads the releases of a JSON or YAML text. @throws {CorruptError} that names the first field which is wrong */
   readonly parse: (text: Uint8Array) => PageRelease[];
-  /** Resolves the images of a release, and packs it. */
-  readonly pack: (release: PageRelease, platforms: readonly Platform[], job: JobContext) => Promise<unknown>;
+  /**
+   * Resolves the images of a release, and packs it.
+   *
+   * @param options.have the inventory of a site, whose content is left out
+   */
+  readonly pack: (release: PageRelease, options: PackOptions, job: JobContext) => Promise<unknown>;
+  readonly inventories: PageInventories;
+}
+
+/** How a release is packed. */
+export interface PackOptions {
+  readonly platforms: readonly Platform[];
+  readonly have: HeldDigests | undefined;
+}
+
+/** The content that a site has. */
+export type HeldDigests = Pick<ReadonlySet<Digest>, "has">;
+
+/** The inventories of sites that a pack can leave out. */
+export interface PageInventories {
+  readonly list: () => Promise<unknown>;
+  /** @throws {CorruptError} when the bytes are no inventory, and {RegistryError} for a name that is not valid */
+  readonly save: (name: string, bytes: Uint8Array) => Promise<void>;
+  /** @throws {RegistryError} `NOT_FOUND` */
+  readonly read: (name: string) => Promise<HeldDigests>;
+  /** @throws {RegistryError} `NOT_FOUND` */
+  readonly remove: (name: string) => Promise<void>;
+}
+
+/** The changes of the images in the store. */
+export interface PageImages {
+  readonly pull: (image: Reference, platforms: readonly Platform[], job: JobContext) => Promise<unknown>;
+  /** @throws {RefusedError} when something needs the image, and {RegistryError} `NOT_FOUND` */
+  readonly remove: (image: Reference) => Promise<unknown>;
+}
+
+/** The registries that images come from. */
+export interface PageRegistries {
+  readonly list: () => Promise<unknown>;
+  /** Adds a registry, or replaces its settings. @param settings the fields of a host in the configuration */
+  readonly save: (host: string, settings: unknown) => Promise<unknown>;
+  /** Asks a registry. @param settings those to try; `undefined` for those that are in use */
+  readonly test: (host: string, settings: unknown) => Promise<unknown>;
+  /** @throws {RegistryError} `NOT_FOUND` */
+  readonly remove: (host: string) => Promise<void>;
 }
 
 /** An agent that is to be added. */

@@ -46,10 +46,15 @@ export type ApiRoute =
       | "outbox"
       | "jobs"
       | "packs"
-      | "nodes";
+      | "nodes"
+      | "inventory"
+      | "inventories"
+      | "registries";
   }
   | { readonly kind: "bundle" | "bundle-link" | "bundle-removal"; readonly digest: Digest }
-  | { readonly kind: "release-check" }
+  | { readonly kind: "release-check" | "image-pull" | "image-removal" }
+  | { readonly kind: "site-save" | "site-removal"; readonly name: string }
+  | { readonly kind: "registry-save" | "registry-removal" | "registry-test"; readonly host: string }
   | { readonly kind: "job-end"; readonly id: string }
   | { readonly kind: "rollback" | "remove"; readonly name: string };
 
@@ -57,7 +62,6 @@ const READ = ["GET", "HEAD"];
 const PLAIN_ROUTES = {
   access: READ,
   status: READ,
-  images: READ,
   packages: READ,
   doctor: READ,
   session: ["POST"],
@@ -65,6 +69,9 @@ const PLAIN_ROUTES = {
   outbox: READ,
   jobs: READ,
   packs: ["POST"],
+  inventory: READ,
+  inventories: READ,
+  registries: READ,
 } as const;
 
 /**
@@ -80,6 +87,23 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
   if (name === undefined && Object.hasOwn(PLAIN_ROUTES, kind)) {
     const plain = kind as keyof typeof PLAIN_ROUTES;
     return allow(method, PLAIN_ROUTES[plain], { kind: plain });
+  }
+  if (kind === "images" && name === undefined) {
+    const kinds = { POST: "image-pull", DELETE: "image-removal" } as const;
+    return allow(method, [...READ, "POST", "DELETE"], { kind: kinds[method as keyof typeof kinds] ?? "images" });
+  }
+  if (kind === "inventories" && name !== undefined && action === undefined) {
+    return allow(method, ["PUT", "DELETE"], {
+      kind: method === "PUT" ? "site-save" : "site-removal",
+      name: decode(name),
+    });
+  }
+  if (kind === "registries" && name !== undefined && more.length === 0) {
+    const host = decode(name);
+    if (action === "test") return allow(method, ["POST"], { kind: "registry-test", host });
+    if (action === undefined) {
+      return allow(method, ["PUT", "DELETE"], { kind: method === "PUT" ? "registry-save" : "registry-removal", host });
+    }
   }
   if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
     if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });

@@ -59,6 +59,11 @@ export class EndpointPool {
     return this.#options.endpointsOf(registryHost) !== undefined;
   }
 
+  /** Forgets all clients; the next request creates new ones. */
+  forgetClients(): void {
+    this.#clients.clear();
+  }
+
   /** Returns the endpoints of a registry, in order. @param registryHost a host normalized by `normalizeHost` */
   clientsOf(registryHost: string): PooledEndpoint[] {
     const endpoints = this.#options.endpointsOf(registryHost) ?? [];

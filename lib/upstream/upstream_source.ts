@@ -53,6 +53,11 @@ export class UpstreamSource implements ContentSource {
     this.#tags = new TagLister(this.#pool.context.now);
   }
 
+  /** Forgets the clients of all endpoints with their logins, because the endpoints have changed. Running requests go on. */
+  forgetClients(): void {
+    this.#pool.forgetClients();
+  }
+
   /** Reports whether the registry of a repository may be contacted. Only its name is checked. */
   allows(repo: string): boolean {
     return this.#pool.allows(normalizeHost(splitRepository(repo).host));

@@ -30,9 +30,10 @@ async function listTarget({ folder }: PackFixture, target: string): Promise<Reco
   const found: Record<string, string> = {};
   for (const name of names) {
     const bytes = await Deno.readFile(`${folder.path}/${target}/${name}`);
-    // This file contains the path of the manifests, which differs for each target.
-    found[name] = name.endsWith("/handover.json")
+    // These files contain the path of the manifests and the time, which differ for each target.
+    found[name] = /\/(?:handover|receipt)\.json$/.test(name)
       ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(`/${target}/`, "/site/")
+        .replace(/"imported": "[^"]*"/, "")
       : computeDigest(bytes);
   }
   return found;

@@ -19,13 +19,11 @@ export async function listContent(path: string, recorded = path): Promise<Record
   const found: Record<string, string> = {};
   for (const name of names) {
     const bytes = await Deno.readFile(`${path}/${name}`);
-    // This file contains the path of the manifests, which differs for each run.
+    // These files contain the path of the manifests and the time, which differ for each run.
     found[name] = computeDigest(
-      name.endsWith("/handover.json")
-        ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{").replaceAll(
-          await Deno.realPath(recorded),
-          "",
-        )
+      /\/(?:handover|receipt)\.json$/.test(name)
+        ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{")
+          .replaceAll(await Deno.realPath(recorded), "").replace(/"imported": "[^"]*"/, "")
         : bytes,
     );
   }

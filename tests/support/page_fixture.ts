@@ -1,7 +1,8 @@
 import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
-import { CorruptError } from "../../lib/oci/error.ts";
+import { CorruptError, RefusedError, RegistryError } from "../../lib/oci/error.ts";
 import { formatPlatform } from "../../lib/oci/platform.ts";
+import { formatReference } from "../../lib/oci/reference.ts";
 import { ASSET_FILES } from "../../lib/page/asset_files.ts";
 import { PageAssets } from "../../lib/page/page_assets.ts";
 import { createPageHandler } from "../../lib/page/page_handler.ts";
@@ -54,16 +55,40 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
       remove: (digest) => Promise.resolve(digest === BUNDLE),
     },
     desk: {
+      inventories: {
+        list: () => Promise.resolve({ inventories: [] }),
+        save: (name, bytes) => Promise.resolve(void calls.push(["inventory", name, bytes.length])),
+        read: (name) =>
+          name === "gate-2"
+            ? Promise.resolve(new Set([BUNDLE]))
+            : Promise.reject(new RegistryError("NOT_FOUND", "there is none of that name")),
+        remove: (name) => Promise.resolve(void calls.push(["no inventory", name])),
+      },
       parse(text) {
         if (text.length < 5) throw new CorruptError("Cannot use the release: spec: is missing");
         return [{ ...RELEASE, kubepkg: {} as KubePkg }];
       },
-      pack: async (release, platforms, { signal, onProgress }) => {
-        calls.push([release.name, platforms.map(formatPlatform)]);
+      pack: async (release, { platforms, have }, { signal, onProgress }) => {
+        calls.push([release.name, platforms.map(formatPlatform), ...(have === undefined ? [] : [have.has(BUNDLE)])]);
         onProgress({ bytes: 1, total: 2 });
         await new Promise((resolve) => signal.addEventListener("abort", resolve));
         onProgress({ bytes: 2, total: 2 });
       },
+    },
+    readInventoryCode: () => Promise.resolve('{"node":"gate-2"}'),
+    images: {
+      pull: (image, platforms) =>
+        Promise.resolve(calls.push(["pull", formatReference(image), platforms.map(formatPlatform)])),
+      remove: (image) =>
+        image.path.endsWith("pinned")
+          ? Promise.reject(new RefusedError("Cannot remove it: it is pinned"))
+          : Promise.resolve({ reference: formatReference(image) }),
+    },
+    registries: {
+      list: () => Promise.resolve({ registries: [] }),
+      save: (host, settings) => Promise.resolve({ host, saved: calls.push(["registry", host, settings]) }),
+      test: (host, settings) => Promise.resolve({ host, tested: calls.push(["test", host, settings]) }),
+      remove: (host) => Promise.resolve(void calls.push(["no registry", host])),
     },
     nodes: {
       list: () => Promise.resolve({ nodes: [{ url: NODE }] }),

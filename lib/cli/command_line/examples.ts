@@ -60,6 +60,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   save: [["crpe save nginx:1.27 redis:7 -o images.tar", "write two images for docker load"]],
   packages: [["crpe packages --data=/srv/crpe", "list the installed packages"]],
   "packages history": [["crpe packages history line4", "list the versions that a rollback can choose"]],
+  "packages receipt": [["crpe packages receipt line4 > line4-receipt.json", "keep what was imported, and when"]],
   "packages status": [["crpe packages status line4 --wait=2m", "wait until the cluster has applied it"]],
   "packages rollback": [["crpe packages rollback line4 --to=1.0.0", "install an earlier version again"]],
   "packages remove": [["crpe packages remove line4 --dry-run", "list what would be deleted and kept"]],

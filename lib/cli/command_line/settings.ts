@@ -7,12 +7,18 @@ import { formatSize, parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
+import { type Hosts, readStoredRegistries, withStoredRegistries } from "./stored_registries.ts";
 
 /** The settings of a command: from its flags, else the environment, else the configuration file, else the defaults. */
 export interface Settings {
   /** The data folder. */
   readonly data: string;
+  /** The configuration file with the flags about hosts, and the registries that were added on the page. */
   readonly config: ConfigFile;
+  /** `config` without the registries of the page. */
+  readonly givenConfig?: ConfigFile;
+  /** The registries of the page. */
+  readonly storedHosts?: Hosts;
   /** The path of the configuration file, whose logins are read again when it changes; absent without such a file. */
   readonly configPath?: string | undefined;
   readonly offline: boolean;
@@ -42,9 +48,13 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
   const withCerts = withCaFiles(await readConfig(configPath), invocation.flags("ca-file"));
   const config = withInsecure(withCerts, invocation.flags("insecure"));
   const upstreams = invocation.flags("upstream");
+  const data = dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io);
+  const stored = await readStoredRegistries(data);
   return {
-    data: dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io),
-    config,
+    data,
+    config: withStoredRegistries(config, stored),
+    givenConfig: config,
+    storedHosts: stored,
     configPath,
     offline: invocation.isSet("offline") || config.offline === true,
     upstreams: upstreams.length > 0 ? upstreams : config.upstream,

@@ -74,6 +74,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         images: { folder, platforms },
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
+        node: Deno.hostname(),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
       });
     const outcomes = await install(source).then(async (outcomes) => {

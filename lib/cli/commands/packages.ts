@@ -97,6 +97,22 @@ export async function runPackageHistory(invocation: Invocation, io: Io): Promise
   return 0;
 }
 
+/** `crpe packages receipt` */
+export async function runPackageReceipt(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  const records = new PackageRecords(data);
+  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
+  const receipt = await records.receipts.read(id);
+  if (receipt === undefined) {
+    throw new Error(
+      `Cannot print the receipt of ${formatPackageId(id)}: an earlier crpe, which wrote none, installed it`,
+    );
+  }
+  io.out(formatJson(receipt));
+  return 0;
+}
+
 /**
  * Finds an installed package by `NAME` or `NAMESPACE/NAME`. A package whose record cannot be read counts as installed.
  *

@@ -1,15 +1,7 @@
-import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
-import { describeForeignLayers } from "../../bundle/check_package.ts";
 import { MAX_IMAGE_LIST_BYTES, parseImageList } from "../../bundle/image_list.ts";
-import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
-import type { PullThrough } from "../../cache/pull_through.ts";
-import { freeBytesOf } from "../../files/free_bytes.ts";
-import type { PackageImage } from "../../kubepkg/images_of.ts";
-import { NoSpaceError } from "../../oci/error.ts";
-import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { formatReference } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
-import { countMissingBytes } from "../../store/missing_bytes.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readReference, readRepository } from "../command_line/read_reference.ts";
@@ -26,8 +18,7 @@ import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { listTags } from "../wiring/list_tags.ts";
 import { openStore } from "../wiring/open_store.ts";
-
-const BLOBS_AT_A_TIME = 3;
+import { pullImage } from "../wiring/pull_image.ts";
 
 /** `crpe pull` */
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
@@ -40,36 +31,26 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   await sweepStale(settings.data);
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
   const { source, store } = await openStore(settings, io, { warn: createWarning(io), isHashing: true });
-  const { platforms } = settings;
-  const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
-  const resolver = new ImageResolver(source, choice, "pull");
   const asJson = invocation.isSet("json");
   let number = 0;
   const run = async (name: string, report: ReportResult) => {
-    const image = await resolver.resolve(toPackageImage(readReference(name)));
-    printWarnings(describeForeignLayers(image).map(({ message }) => message), "warning", io);
-    await checkRoom(settings.data, image);
-    const progress = createProgress(io, "pull", {
-      quiet: invocation.isSet("quiet"),
-      item: formatItem(name, ++number, names.length),
-    });
-    const size = await fetchAll(source, image, progress).finally(() => progress.finish());
-    const { descriptor } = image.root;
-    // The tag is written last. If the reference has a digest too, the tag points to that digest.
-    if (image.reference.tag !== undefined) {
-      await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
-    }
-    const { host, path, tag } = image.reference;
-    const summary = {
-      reference: formatReference(tag === undefined ? { host, path } : { host, path, tag }),
-      digest: descriptor.digest,
-      mediaType: descriptor.mediaType,
-      platforms: platformsOf(image.root),
-      size,
-    };
+    let progress: Progress | undefined;
+    const summary = await pullImage(readReference(name), {
+      source,
+      store,
+      data: settings.data,
+      platforms: settings.platforms,
+      onResolved: (warnings) => {
+        printWarnings(warnings, "warning", io);
+        const item = formatItem(name, ++number, names.length);
+        progress = createProgress(io, "pull", { quiet: invocation.isSet("quiet"), item });
+      },
+      onProgress: (bytes, total) => progress?.update(bytes, total),
+    }).finally(() => progress?.finish());
     if (!asJson) {
       io.out(
-        `${summary.reference}@${summary.digest}  ${formatSize(size)}  ${summary.platforms.join(",")}`.trimEnd() + "\n",
+        `${summary.reference}@${summary.digest}  ${formatSize(summary.size)}  ${summary.platforms.join(",")}`
+          .trimEnd() + "\n",
       );
     }
     report(summary);
@@ -121,60 +102,4 @@ async function listMatching(
   if (!invocation.isSet("quiet")) io.err(`crpe: pulling ${count}: ${limitLines(tags).join(", ")}\n`);
   const { host, path } = repository;
   return { names: tags.map((tag) => formatReference({ host, path, tag })), isPartial: list.isPartial };
-}
-
-// As in a package, an image with a tag and a digest is named by its tag; one with a digest only, by its digest.
-function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
-  const reference = tag !== undefined || digest === undefined
-    ? { host, path, tag: tag ?? "latest" }
-    : { host, path, digest };
-  return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
-}
-
-/** Checks that the data folder has room for an image. @throws {NoSpaceError} when it does not, with the numbers */
-async function checkRoom(data: string, image: ResolvedImage): Promise<void> {
-  const needed = countMissingBytes(data, planBundle([image]).entries.map(({ descriptor }) => descriptor));
-  const free = await freeBytesOf(data);
-  if (free === undefined || needed <= free) return;
-  throw new NoSpaceError(
-    `Cannot pull ${formatReference(image.reference)}: it needs ${needed} bytes in ${data}, ${free} are free, ` +
-      `${needed - free} are missing`,
-  );
-}
-
-/** Downloads every blob of an image into the store. @returns the size of all its content in bytes */
-async function fetchAll(source: PullThrough, image: ResolvedImage, progress: Progress): Promise<number> {
-  const { entries, size } = planBundle([image]);
-  let done = 0;
-  const advance = (bytes: number) => progress.update(done += bytes, size);
-  for (const { descriptor } of entries.filter(({ type }) => type === "manifest")) advance(descriptor.size);
-  const queue = entries.filter(({ type }) => type === "blob");
-  const work = async () => {
-    try {
-      for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
-        await fetchOne(source, entry, advance);
-      }
-    } catch (error) {
-      queue.length = 0;
-      throw error;
-    }
-  };
-  // After a failure no further download starts; downloads in progress are awaited, so that their bytes are not lost.
-  const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
-  const failed = results.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
-  return size;
-}
-
-async function fetchOne(
-  source: PullThrough,
-  { repository, descriptor: { digest, size } }: PlanEntry,
-  advance: (bytes: number) => void,
-): Promise<void> {
-  let seen = 0;
-  await source.fetchBlob(repository, { digest, size }, (available) => {
-    advance(available - seen);
-    seen = available;
-  });
-  advance(size - seen);
 }

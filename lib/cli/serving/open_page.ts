@@ -4,7 +4,7 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import { imagesOf } from "../../kubepkg/images_of.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
-import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
+import { formatPackageId, formatRelease, packageIdOf } from "../../kubepkg/package_id.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { ASSET_FILES } from "../../page/asset_files.ts";
@@ -14,6 +14,8 @@ import type { PageOutbox, PageSource } from "../../page/page_options.ts";
 import { PairingCodes } from "../../page/pairing_codes.ts";
 import { loggedPathOf } from "../../server/exchange.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
+import { listInventory } from "../../store/inventory.ts";
+import { formatInventoryCode } from "../../store/inventory_code.ts";
 import { listTaggedImages } from "../../store/list_images.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
@@ -24,8 +26,10 @@ import { checkHealth } from "./check_health.ts";
 import { readOwnHosts } from "./host_check.ts";
 import { methodLabel } from "./metrics.ts";
 import { createPageActions } from "./page_actions.ts";
+import { createPageImages } from "./page_images.ts";
 import { createPageDesk } from "./page_desk.ts";
 import { createPageNodes } from "./page_nodes.ts";
+import { PageRegistryBook } from "./page_registries.ts";
 import type { Handler } from "./serve.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -54,18 +58,23 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const records = new PackageRecords(data);
   const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
   const outbox = new Outbox(data);
+  const registries = new PageRegistryBook(context, io);
   const source: PageSource = {
     readStatus: () => readStatus(server, settings),
     listImages: () => listImages(context, records),
     listPackages: () => listPackages(records),
     examine: async () => {
-      const { findings } = await examineMachine(context.settings, io);
+      const { findings } = await examineMachine(registries.settings, io);
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
     outbox: openOutbox(outbox),
     ...(settings.kind === "registry" && !isReadOnly
       ? { desk: createPageDesk(context, outbox), nodes: createPageNodes(io, { context, outbox }) }
       : {}),
+    ...(settings.kind === "agent"
+      ? { readInventoryCode: () => readInventoryCode(data, { node: settings.node, records }) }
+      : {}),
+    ...(isReadOnly ? {} : { images: createPageImages(context), registries }),
     ...(settings.kind === "agent" && !isReadOnly
       ? { actions: createPageActions(invocation, io, { context, records }) }
       : {}),
@@ -150,6 +159,14 @@ function openOutbox(outbox: Outbox): PageOutbox {
     },
     remove: (digest) => outbox.remove(digest),
   };
+}
+
+async function readInventoryCode(
+  data: string,
+  { node, records }: { node: string; records: PackageRecords },
+): Promise<string> {
+  const packages = (await records.list()).map((kubepkg) => formatRelease(kubepkg));
+  return formatInventoryCode({ node, time: Date.now(), packages, digests: await listInventory(data) });
 }
 
 async function listPackages(records: PackageRecords): Promise<unknown> {

@@ -14,12 +14,25 @@ import { imagesOf } from "../../kubepkg/images_of.ts";
 import { readKubePkgs } from "../../kubepkg/read_kubepkg.ts";
 import { formatReference } from "../../oci/reference.ts";
 import type { PageDesk } from "../../page/page_options.ts";
+import { SiteInventories } from "../../store/site_inventories.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
 /** Creates what the page of a registry packs with: through the server's own cache, into the outbox. */
 export function createPageDesk({ settings, content, log }: ServerContext, outbox: Outbox): PageDesk {
+  const inventories = new SiteInventories(settings.data);
   return {
+    inventories: {
+      list: async () => ({
+        inventories: (await inventories.list()).map(({ time, ...it }) => ({
+          ...it,
+          saved: new Date(time).toISOString(),
+        })),
+      }),
+      save: (name, bytes) => inventories.save(name, bytes),
+      read: (name) => inventories.read(name),
+      remove: (name) => inventories.remove(name),
+    },
     parse: (bytes) =>
       readKubePkgs(bytes, "the release").map((kubepkg) => {
         const checked = checkPackage(kubepkg);
@@ -34,9 +47,10 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
           warnings: [...missing, ...checked.warnings].map(({ message }) => message),
         };
       }),
-    async pack({ kubepkg, name, version }, platforms, { signal, onProgress }) {
+    async pack({ kubepkg, name, version }, { platforms, have }, { signal, onProgress }) {
       using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
       const pack = await preparePack(kubepkg, content.source, {
+        have,
         ...(platforms.length === 0 ? {} : { platforms }),
         ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
       });
@@ -49,13 +63,13 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
         ...checked.warnings,
       ];
       const options = { hashOutput: true, onProgress, size: layOutBundle(pack).size };
-      const { tgzDigest, size } = await outbox.add(
+      const { tgzDigest, size, blobs } = await outbox.add(
         `${name}@${version}.tgz`,
         (output) => writePrepared(pack, options, output),
         options,
       );
       log.write("info", `packed ${name}@${version} into the outbox: ${tgzDigest}`);
-      return { digest: tgzDigest, size, warnings: warnings.map(({ message }) => message) };
+      return { digest: tgzDigest, size, omitted: blobs.omitted, warnings: warnings.map(({ message }) => message) };
     },
   };
 }

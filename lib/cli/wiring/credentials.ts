@@ -4,11 +4,12 @@ import { type Credential, type DockerConfig, parseDockerConfig } from "../../ups
 import type { LoginRequest } from "../../upstream/upstream_options.ts";
 import type { ConfigFile, HostConfig } from "../command_line/config_file.ts";
 import type { Settings } from "../command_line/settings.ts";
+import { withStoredRegistries } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
 import { WatchedFile } from "./watched_file.ts";
 
 /** What the credentials are read from. */
-export interface CredentialSettings extends Pick<Settings, "config" | "configPath"> {
+export interface CredentialSettings extends Pick<Settings, "config" | "configPath" | "storedHosts"> {
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
 }
@@ -110,7 +111,7 @@ export class Credentials {
 
 // The configuration file may be changed while crpe runs; of such a change only the logins count.
 async function watchHosts(
-  { config, configPath }: CredentialSettings,
+  { config, configPath, storedHosts = {} }: CredentialSettings,
   { warn, now }: Reading,
 ): Promise<() => Hosts> {
   const byName = ({ hosts }: ConfigFile) =>
@@ -120,7 +121,10 @@ async function watchHosts(
   // Loaded already, because the configuration was read.
   const { parseConfigFile } = await import("../command_line/config_file.ts");
   const file = new WatchedFile(configPath, {
-    parse: (bytes) => byName(parseConfigFile(new TextDecoder().decode(bytes), configPath)),
+    parse: (bytes) => {
+      const config = parseConfigFile(new TextDecoder().decode(bytes), configPath);
+      return byName(withStoredRegistries(config, storedHosts));
+    },
     onProblem: ({ message }) => warn(`${message}; the logins that were read before are used`),
     isKept: true,
     now,

@@ -8,13 +8,15 @@ import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
-import { openUpstream } from "./open_upstream.ts";
+import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 
 /** A store and its upstreams, opened for a command. */
 export interface OpenedStore {
   readonly store: DiskStore;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
+  /** Uses the upstreams of other settings; see `openUpstream`. */
+  readonly reconfigure: OpenedUpstream["reconfigure"];
   /** Ends the work in the background, and saves the state of the cache limit for the next start. */
   close(): Promise<void>;
 }
@@ -47,7 +49,7 @@ const REVALIDATION_WAIT = 300;
 export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
   const { warn, onCacheEvent: onEvent } = options;
   const store = new DiskStore(settings.data, { warn, isHashing: options.isHashing === true });
-  const upstream = settings.offline ? undefined : (await openUpstream(settings, io, options)).source;
+  const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
   // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
   const opened: { source?: PullThrough } = {};
   const room = await openLimit(settings.data, options, {
@@ -57,7 +59,7 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   const source = opened.source = new PullThrough({
     // Clients see the content of the repositories that they name. Commands may use all content of the store.
     store: options.isInteractive ? new LinkedStore(store) : store,
-    upstream,
+    upstream: upstream?.source,
     space: room,
     tagTtl: settings.tagTtl,
     ...(options.isInteractive ? { revalidationWait: REVALIDATION_WAIT, isCompleting: settings.isCompleting } : {}),
@@ -68,7 +70,9 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     await source.stop();
     await room?.close();
   };
-  return { store, source, close };
+  // A server that is offline has no upstreams to change.
+  const reconfigure = async (changed: Settings) => await upstream?.reconfigure(changed);
+  return { store, source, reconfigure, close };
 }
 
 async function openLimit(

@@ -42,13 +42,18 @@ export interface OpenedUpstream {
   readonly source: UpstreamSource;
   /** The named hosts, as in image names; `undefined` when one endpoint serves every name. */
   readonly hosts: readonly string[] | undefined;
+  /** Uses other settings for the next requests. @throws {UsageError} when they are not valid; the old ones then stay */
+  readonly reconfigure: (settings: Settings) => Promise<void>;
 }
 
 /** Opens the upstreams that the settings allow. It does not check `settings.offline`. */
 export async function openUpstream(settings: Settings, io: Io, options: UpstreamSettings): Promise<OpenedUpstream> {
   const { warn, isInteractive, onUpstreamEvent: onEvent, fetch, timeouts, via } = options;
-  const credentials = await Credentials.open(settings, io, warn);
-  const { endpointsOf, hosts } = await selectEndpoints(settings, io);
+  const open = async (settings: Settings) => ({
+    credentials: await Credentials.open(settings, io, warn),
+    ...await selectEndpoints(settings, io),
+  });
+  let current = await open(settings);
   const { proxyOf } = readProxyEnvironment(io);
   const source = new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
@@ -56,13 +61,17 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     ...(via === undefined ? {} : { via }),
     timeouts: { ...(isInteractive ? { queue: INTERACTIVE_QUEUE } : {}), ...timeouts },
     userAgent: `crpe/${VERSION}`,
-    endpointsOf,
-    credentialFor: (login) => credentials.for(login),
+    endpointsOf: (host) => current.endpointsOf(host),
+    credentialFor: (login) => current.credentials.for(login),
     proxyOf,
     resolveHost: async (url) => proxyOf(url) === undefined ? await resolveHost(url.hostname) : undefined,
     ...(isInteractive ? { retry: { maxWait: INTERACTIVE_WAIT } } : {}),
   });
-  return { source, hosts };
+  const reconfigure = async (changed: Settings) => {
+    current = await open(changed);
+    source.forgetClients();
+  };
+  return { source, hosts: current.hosts, reconfigure };
 }
 
 /** Returns the addresses of a name. @throws {Error} when it has none, or the DNS does not answer */

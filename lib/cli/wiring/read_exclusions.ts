@@ -1,7 +1,7 @@
 import { listBundleDigests } from "../../bundle/list_digests.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { INVENTORY_LIMITS, parseInventory } from "../../store/inventory.ts";
+import { HeldContent } from "../../store/held_content.ts";
+import { INVENTORY_LIMITS } from "../../store/inventory.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { nameOfBundle, openBundle, openFile } from "./open_bundle.ts";
@@ -12,18 +12,15 @@ import { nameOfBundle, openBundle, openFile } from "./open_bundle.ts";
  *
  * @throws {CorruptError} when a file is not an inventory or a bundle
  */
-export async function readExclusions(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
+export async function readExclusions(invocation: Invocation, io: Io): Promise<HeldContent | undefined> {
   const [files, bundles] = [invocation.flags("have"), invocation.flags("since")];
   if (files.length === 0 && bundles.length === 0) return undefined;
-  const have = new Set<Digest>();
-  const add = (digests: Iterable<Digest>) => {
-    for (const digest of digests) have.add(digest);
-  };
+  const have = new HeldContent();
   for (const file of files) {
     // The limit also bounds the read when a bundle is given by mistake.
     const [stream, name] = [await openFile(file, io), nameOfBundle(file)];
-    add(parseInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name));
+    have.addInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name);
   }
-  for (const bundle of bundles) add(await listBundleDigests(await openBundle(bundle, io), nameOfBundle(bundle)));
+  for (const bundle of bundles) have.add(await listBundleDigests(await openBundle(bundle, io), nameOfBundle(bundle)));
   return have;
 }

@@ -18,6 +18,7 @@ export const RECORD = {
   current: "current.json",
   handover: "handover.json",
   pending: "pending.json",
+  receipt: "receipt.json",
   history: "history",
 } as const;
 

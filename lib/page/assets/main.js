@@ -1,12 +1,14 @@
 // The frame: which screen is shown, who is signed in, and how the server is.
 import { html, render, useEffect, useRef, useState } from "./preact.js";
 import { get, getToken, redeemCode, setToken } from "./api.js";
+import { Images } from "./images.js";
 import { Install } from "./install.js";
 import { Pack } from "./pack.js";
 import { Loaded, Notice, Pill, useResource } from "./parts.js";
 import { Nodes } from "./nodes.js";
+import { Registries } from "./registries.js";
 import { Releases } from "./releases.js";
-import { Doctor, Images, Overview, Registries } from "./screens.js";
+import { Doctor, Overview } from "./screens.js";
 import { S } from "./strings.js";
 
 const ICONS = {

@@ -1,12 +1,13 @@
 // The desk: a release is pasted or opened, checked as it is typed, and packed into the outbox.
 import { html, useEffect, useRef, useState } from "./preact.js";
-import { get, request } from "./api.js";
-import { formatSize, Notice, Row } from "./parts.js";
+import { request } from "./api.js";
+import { Jobs } from "./jobs.js";
+import { Inventories } from "./inventories.js";
+import { formatSize, Notice, Row, useResource } from "./parts.js";
 import { S } from "./strings.js";
 
 const T = S.pack;
 const CHECK_MILLISECONDS = 400;
-const POLL_MILLISECONDS = 1000;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MAX_SHOWN = 100;
 
@@ -15,6 +16,8 @@ export function Pack({ onTitle, onError }) {
   const [found, setFound] = useState({ releases: [] });
   const [error, setError] = useState(undefined);
   const [platforms, setPlatforms] = useState("");
+  const [have, setHave] = useState("");
+  const inventories = useResource("/api/inventories", { onError });
   const [isStarting, setStarting] = useState(false);
   const ticket = useRef(0);
   useEffect(() => onTitle(T.title), []);
@@ -48,7 +51,8 @@ export function Pack({ onTitle, onError }) {
   const pack = async () => {
     setStarting(true);
     try {
-      await request("POST", `/api/packs?platform=${encodeURIComponent(platforms)}`, { body: text });
+      const query = new URLSearchParams({ platform: platforms, have });
+      await request("POST", `/api/packs?${query}`, { body: text });
       location.hash = "#/releases";
     } catch (failure) {
       onError(failure);
@@ -80,6 +84,8 @@ export function Pack({ onTitle, onError }) {
         <input id="platforms" type="text" autocapitalize="off" placeholder="linux/arm64" aria-describedby="platforms-help"
           value=${platforms} onInput=${(event) => setPlatforms(event.target.value)} />
         <p class="soft" id="platforms-help">${T.platformsHelp}</p>
+        <${Inventories} list=${inventories.value?.inventories ?? []} chosen=${have} onChoose=${setHave}
+          onChanged=${inventories.reload} onError=${onError} />
         <button class="wide" disabled=${isStarting} onClick=${pack}>${T.go}</button>
       </section>
     `}
@@ -99,50 +105,5 @@ function Release({ release: { name, namespace, version, images, objects, warning
 }
 
 /** The packs that are running, and those that have failed. `onDone` is called when one is in the outbox. */
-export function Packs({ onDone, onError }) {
-  const [jobs, setJobs] = useState([]);
-  const done = useRef(undefined);
-  useEffect(() => {
-    let timer, isOver = false;
-    const poll = async () => {
-      try {
-        const { jobs } = await get("/api/jobs");
-        if (isOver) return;
-        const packs = jobs.filter(({ kind }) => kind === "pack");
-        setJobs(packs);
-        const count = packs.filter(({ state }) => state === "done").length;
-        if (done.current !== undefined && count !== done.current) onDone();
-        done.current = count;
-      } catch (error) {
-        onError(error);
-      }
-      if (!isOver) timer = setTimeout(poll, POLL_MILLISECONDS);
-    };
-    poll();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, []);
-  const shown = jobs.filter(({ state }) => state === "running" || state === "failed");
-  return shown.map((job) => html`<${Job} key=${job.id} job=${job} onError=${onError} />`);
-}
-
-function Job({ job: { id, title, state, bytes, total, error }, onError }) {
-  const end = () => request("DELETE", `/api/jobs/${id}`).catch(onError);
-  return html`
-    <section class="span">
-      <h2>${title}</h2>
-      ${state === "failed" ? html`<${Notice} kind="bad">${error}<//>` : html`
-        <p role="status">${bytes === undefined ? T.resolving : T.packing}</p>
-        <p class="soft">${bytes === undefined || total === undefined
-          ? "\u00a0"
-          : S.install.sent(formatSize(bytes), formatSize(total))}</p>
-        <progress aria-label=${T.packing} max=${total || 1} value=${bytes}></progress>
-      `}
-      <div class="buttons"><button class="quiet" onClick=${end}>${state === "failed"
-        ? T.dismiss
-        : T.stop}</button></div>
-    </section>
-  `;
-}
+export const Packs = (options) =>
+  html`<${Jobs} kind="pack" texts=${{ starting: T.resolving, running: T.packing }} ...${options} />`;

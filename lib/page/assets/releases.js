@@ -4,6 +4,7 @@ import { getToken, request } from "./api.js";
 import { Objects } from "./install.js";
 import { Outbox } from "./outbox.js";
 import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { Receipt } from "./site.js";
 import { S } from "./strings.js";
 
 /** The installed packages: roll back, remove; and the packed bundles. */
@@ -21,7 +22,11 @@ export function Releases({ access, onError }) {
     packages.length === 0
       ? access.installs && html`<${Empty} title=${T.none} text=${T.noneHelp} />`
       : packages.map((one) =>
-        html`<${Package} key=${`${one.namespace}/${one.name}`} one=${one} canChange=${canChange} onChanged=${resource.reload} onError=${onError} />`
+        html`
+          <${Package} key=${`${one.namespace}/${one.name}`} one=${one} canChange=${canChange} hasReceipt=${access
+            .installs} onChanged=${resource.reload}
+            onError=${onError} />
+        `
       )}<//>`;
 }
 
@@ -31,7 +36,7 @@ export function Releases({ access, onError }) {
  * @param base the root of the API that changes it
  * @param children what the package can be replaced with
  */
-export function Package({ one, canChange, onChanged, onError, base = "/api", children }) {
+export function Package({ one, canChange, hasReceipt = false, onChanged, onError, base = "/api", children }) {
   const T = S.releases;
   const [state, setState] = useState({});
   const path = `${base}/packages/${encodeURIComponent(one.name)}`;
@@ -74,6 +79,7 @@ export function Package({ one, canChange, onChanged, onError, base = "/api", chi
             : T.notHandedOver}<//><//>
           ${(one.earlier ?? []).map((version) => html`<${Row} title=${version} text=${T.earlier} />`)}</ul>
         ${children}
+        ${hasReceipt && !one.error && html`<${Receipt} one=${one} onError=${onError} />`}
         ${state.message && html`<${Notice}>${state.message}<//>`}
         ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
         ${state.plan &&

@@ -1,14 +1,14 @@
 import { html, useEffect, useState } from "./preact.js";
-import { get, getToken, request } from "./api.js";
-import { copyText, Empty, Figure, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { getToken, request } from "./api.js";
+import { copyText, Figure, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
 import { Qr } from "./qr.js";
+import { Inventory } from "./site.js";
 import { S } from "./strings.js";
 
-const PAGE_ROWS = 50;
 const DOTS = { ok: "", warning: "warn", broken: "bad", skipped: "off" };
 
 /** What the server is and does, and how to open the page on a phone. */
-export function Overview({ status, access }) {
+export function Overview({ status, access, onError }) {
   const T = S.overview;
   const rows = [[T.node, status.node], [T.version, `crpe ${status.version}`], [T.data, status.data], [
     T.platforms,
@@ -45,6 +45,7 @@ export function Overview({ status, access }) {
       ${rows.filter(([, text]) => text).map(([title, text]) => html`<${Row} title=${title} text=${text} />`)}</ul>
     </section>
     <${Phone} access=${access} />
+    ${access.installs && html`<${Inventory} node=${status.node} onError=${onError} />`}
   `;
 }
 
@@ -69,88 +70,8 @@ function Phone({ access }) {
   }</section>`;
 }
 
-/** The tagged images. Only a page of them is in the document. */
-export function Images({ onTitle, onError }) {
-  const T = S.images;
-  const resource = useResource("/api/images", { interval: 15_000, onError });
-  const [query, setQuery] = useState("");
-  const [shown, setShown] = useState(PAGE_ROWS);
-  const [copied, setCopied] = useState(undefined);
-  const images = resource.value?.images;
-  useEffect(() => {
-    if (images === undefined) return;
-    const incomplete = images.filter(({ isComplete }) => !isComplete).length;
-    onTitle(undefined, {
-      text: T.summary(images.length, formatSize(images.reduce((sum, { size }) => sum + size, 0))),
-      pill: incomplete === 0 ? undefined : T.incomplete(incomplete),
-      kind: "warn",
-    });
-  }, [images]);
-  return html`<${Loaded} resource=${resource}>${({ images }) => {
-    if (images.length === 0) return html`<${Empty} title=${T.none} text=${T.noneHelp} />`;
-    const found = images.filter(({ reference }) => reference.includes(query.trim()));
-    return html`
-      <section class="span"><input type="search" aria-label=${T.search} placeholder=${T.search} value=${query}
-              onInput=${(event) => (setQuery(event.target.value), setShown(PAGE_ROWS))} /></section>
-      <section class="span">${found.length === 0 ? html`<p class="soft">${T.noMatch}</p>` : html`<ul class="rows">
-        ${
-        found.slice(0, shown).map((image) =>
-          html`
-            <${Row} key=${image.reference} dot=${image.isComplete ? "" : "warn"} title=${image.reference}
-              text=${[
-                image.platforms.join(", "),
-                formatSize(image.size),
-                image.packages.length > 0 && `${T.usedBy} ${image.packages.join(", ")}`,
-              ].filter(Boolean).join(" · ")}>
-                      ${!image.isComplete && html`<${Pill} kind="warn">${T.partial}<//>`}
-                      <button class="quiet" aria-label=${T.copyOf(image.reference)} onClick=${() =>
-                        copyText(`docker pull ${location.host}/${image.reference}`) && setCopied(image.reference)}>
-                        ${copied === image.reference ? T.copied : T.copy}</button><//>
-          `
-        )
-      }</ul>`}
-              ${found.length > shown &&
-                html`<button class="quiet wide" onClick=${() => setShown(shown + PAGE_ROWS)}>${
-                  T.more(Math.min(PAGE_ROWS, found.length - shown))
-                }</button>`}
-            </section>
-    `;
-  }}<//>`;
-}
-
-/** The upstreams: what was asked, and a test of each. */
-export function Registries({ status, onError }) {
-  const T = S.registries;
-  const [test, setTest] = useState({});
-  const run = async () => {
-    setTest({ isRunning: true });
-    try {
-      setTest({ findings: (await get("/api/doctor")).findings.filter(({ step }) => step.startsWith("upstream")) });
-    } catch (error) {
-      onError(error);
-      setTest({ error });
-    }
-  };
-  return html`
-    <section><h2>${T.asked}</h2>${status.registries.length === 0
-      ? html`<b>${T.none}</b><p class="soft">${T.noneHelp}</p>`
-      : html`<ul class="rows">${
-        status.registries.map(({ host, requests, errors }) =>
-          html`<${Row} key=${host} dot=${errors === 0 ? "" : requests > errors ? "warn" : "bad"} title=${host} text=${
-            T.counts(requests, errors)
-          } />`
-        )
-      }</ul>`}</section>
-    <section><h2>${T.result}</h2>
-          ${test.error && html`<${Notice} kind="bad">${test.error.message}<//>`}
-          ${test.isRunning && html`<p class="soft" role="status">${T.testing}</p>`}
-          ${test.findings && html`<${Findings} findings=${test.findings} />`}
-          <div class="buttons"><button class="quiet" disabled=${test.isRunning} onClick=${run}>${T
-            .test}</button></div></section>
-  `;
-}
-
-const Findings = ({ findings }) =>
+/** What was found, each with what to do. */
+export const Findings = ({ findings }) =>
   html`<ul class="rows">${
     findings.map(({ step, status, message, advice }) =>
       html`<${Row} dot=${DOTS[status]} title=${step} text=${advice === undefined ? message : `${message} → ${advice}`}>

@@ -41,8 +41,11 @@ async function createSite() {
 
 Deno.test("installBundle() of an installed release restores a missing hand-over file, and writes no record", async () => {
   await using site = await createSite();
-  const first = await site.install();
+  const first = await site.install({ node: "gate-2", now: () => 1000 });
   assert(first.handover !== undefined);
+  const receipt = await site.records.receipts.read(idOf("line4"));
+  assertEquals([receipt?.node, receipt?.imported, receipt?.repaired], ["gate-2", "1970-01-01T00:00:01.000Z", false]);
+  assertEquals(receipt?.digests.includes(image.root.digest), true);
   const [text, record] = [await Deno.readTextFile(first.handover), await site.records.read(idOf("line4"))];
   const again = await site.install();
   assertEquals([again.isImported, again.handover], [false, undefined]);
@@ -51,6 +54,7 @@ Deno.test("installBundle() of an installed release restores a missing hand-over 
   const repaired = await site.install();
   assertEquals([repaired.isImported, repaired.plan.isRepair, repaired.handover], [true, true, first.handover]);
   assertEquals(repaired.blobs.written, 0);
+  assertEquals((await site.records.receipts.read(idOf("line4")))?.repaired, true);
   assertEquals(await Deno.readTextFile(first.handover), text);
   assertEquals([await site.records.read(idOf("line4")), await site.records.listHistory(idOf("line4"))], [record, []]);
 });

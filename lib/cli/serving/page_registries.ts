@@ -1,0 +1,257 @@
+import { AnswerRecord, type RateLimit } from "../../doctor/answer_record.ts";
+import { checkUpstreams } from "../../doctor/check_upstreams.ts";
+import type { Finding } from "../../doctor/finding.ts";
+import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { isJsonObject } from "../../oci/json.ts";
+import { normalizeHost } from "../../oci/reference.ts";
+import type { PageRegistries } from "../../page/page_options.ts";
+import { defaultEndpointUrl } from "../../upstream/endpoints.ts";
+import { type AddressCheck, createAddressCheck } from "../../upstream/trust/address_check.ts";
+import type { ConfigFile, HostConfig } from "../command_line/config_file.ts";
+import type { Settings } from "../command_line/settings.ts";
+import {
+  findHost,
+  type Hosts,
+  withStoredRegistries,
+  writeStoredRegistries,
+} from "../command_line/stored_registries.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openUpstream, resolveHost } from "../wiring/open_upstream.ts";
+import type { ServerContext } from "./serve_registry.ts";
+
+/** What a test of a registry has found. */
+interface TestResult {
+  readonly host: string;
+  /** When it was asked, as ISO 8601 in UTC. */
+  readonly tested: string;
+  readonly findings: readonly Finding[];
+  readonly rateLimit: RateLimit | undefined;
+}
+
+// In milliseconds: the user is waiting.
+const TIMEOUTS = { connect: 10_000, stall: 10_000 };
+const MAX_REGISTRIES = 100;
+// The other fields name files of this machine, which only its configuration may do.
+const FIELDS = ["url", "username", "password", "insecure"];
+const WHERE = "that the page sent";
+
+/** What the page of a server does with registries. */
+export class PageRegistryBook implements PageRegistries {
+  readonly #context: Pick<ServerContext, "content" | "metrics" | "log">;
+  readonly #io: Io;
+  readonly #checkAddress: AddressCheck;
+  readonly #tests = new Map<string, TestResult>();
+  /** The configuration without the registries of the page. */
+  readonly #given: ConfigFile;
+  #settings: Settings;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    context: Pick<ServerContext, "settings" | "content" | "metrics" | "log">,
+    io: Io,
+    checkAddress: AddressCheck = createAddressCheck({
+      resolveHost: ({ hostname }) => resolveHost(hostname),
+      now: () => performance.now(),
+    }),
+  ) {
+    this.#context = context;
+    this.#io = io;
+    this.#settings = context.settings;
+    this.#given = context.settings.givenConfig ?? context.settings.config;
+    this.#checkAddress = checkAddress;
+  }
+
+  /** The settings of the server with the registries as they are now. */
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  readonly list = (): Promise<unknown> => {
+    const { metrics } = this.#context;
+    const requests = metrics.sumBy("crpe_upstream_requests_total", "host");
+    const errors = metrics.sumBy("crpe_upstream_errors_total", "host");
+    const named = this.#listNamed().map(({ host, url, username, isEditable }) => {
+      const asked = hostOf(url);
+      return {
+        host,
+        url,
+        username,
+        isEditable,
+        requests: requests.get(asked) ?? 0,
+        errors: errors.get(asked) ?? 0,
+        test: this.#tests.get(host),
+      };
+    });
+    const known = new Set(named.map(({ url }) => hostOf(url)));
+    const others = [...new Set([...requests.keys(), ...errors.keys()])].filter((host) => !known.has(host)).sort();
+    return Promise.resolve({
+      isOffline: this.#settings.offline,
+      registries: [
+        ...named,
+        ...others.map((host) => ({
+          host,
+          isEditable: false,
+          requests: requests.get(host) ?? 0,
+          errors: errors.get(host) ?? 0,
+        })),
+      ],
+    });
+  };
+
+  readonly save = async (name: string, given: unknown): Promise<unknown> => {
+    const { host, config } = await this.#read(name, given);
+    if (findHost(this.#given.hosts, host) !== undefined) {
+      throw new RefusedError(`Cannot change ${host}: the configuration of this server names it; change it there`);
+    }
+    await this.#change((hosts) => {
+      const others = Object.entries(hosts).filter(([known]) => normalizeHost(known) !== host);
+      if (others.length >= MAX_REGISTRIES) {
+        throw new RefusedError(`Cannot add ${host}: ${MAX_REGISTRIES} registries are known already; remove one first`);
+      }
+      return Object.fromEntries([...others, [host, config] as const].sort(([a], [b]) => a < b ? -1 : 1));
+    });
+    this.#context.log.write("info", `the page has set the registry ${host}: ${config.url}`);
+    const { url, username } = config;
+    return { host, url, username };
+  };
+
+  readonly test = async (name: string, given: unknown): Promise<unknown> => {
+    if (this.#settings.offline) throw new RefusedError("Cannot ask a registry: this server is offline");
+    const { host, config } = given === undefined ? this.#find(name) : await this.#read(name, given);
+    const record = new AnswerRecord(fetch, Date.now);
+    const { source } = await this.#tryOpen(host, config, record);
+    const findings = await checkUpstreams({ source, hosts: [host], record });
+    const result: TestResult = {
+      host,
+      tested: new Date().toISOString(),
+      findings,
+      rateLimit: record.rateLimits.values().next().value,
+    };
+    // The state of a registry is that of the settings which are in use.
+    if (given === undefined) this.#tests.set(host, result);
+    return result;
+  };
+
+  readonly remove = async (name: string): Promise<void> => {
+    const [known] = findHost(this.#stored, name) ?? [];
+    if (known === undefined) {
+      throw new RegistryError("NOT_FOUND", `Cannot remove ${shorten(name)}: it was not added on this page`);
+    }
+    await this.#change((hosts) => Object.fromEntries(Object.entries(hosts).filter(([host]) => host !== known)));
+    this.#context.log.write("info", `the page has removed the registry ${known}`);
+  };
+
+  get #stored(): Hosts {
+    return this.#settings.storedHosts ?? {};
+  }
+
+  #listNamed() {
+    const { upstreams } = this.#settings;
+    const byFlags = upstreams.map((text) => {
+      const [host = "", url] = text.split(/=(.*)/, 2);
+      return { host: normalizeHost(host), url: url ?? defaultEndpointUrl(normalizeHost(host)), isEditable: false };
+    });
+    const describe = ([host, config]: [string, HostConfig], isEditable: boolean) =>
+      [config.url ?? []].flat().map((url) => ({
+        host: normalizeHost(host),
+        url,
+        username: config.username,
+        isEditable,
+      }));
+    const given = Object.entries(this.#given.hosts).flatMap((entry) => describe(entry, false));
+    const stored = Object.entries(this.#stored).flatMap((entry) => describe(entry, true));
+    return [...byFlags, ...given, ...stored] as { host: string; url: string; username?: string; isEditable: boolean }[];
+  }
+
+  #find(name: string): { host: string; config: HostConfig } {
+    const host = normalizeHost(name);
+    const [, config] = findHost(this.#settings.config.hosts, host) ?? [];
+    const url = this.#listNamed().find((it) => it.host === host)?.url;
+    if (url !== undefined) return { host, config: { ...config, url } };
+    throw new RegistryError("NOT_FOUND", `Cannot find ${shorten(name)}: no such registry is configured`);
+  }
+
+  /** Checks settings in the same way as those of a configuration file, and fills in the URL and a known password. */
+  async #read(name: string, given: unknown): Promise<{ host: string; config: HostConfig }> {
+    const host = normalizeHost(name.trim());
+    const fields = isJsonObject(given) ? given : {};
+    const foreign = Object.keys(fields).find((field) => !FIELDS.includes(field));
+    if (foreign !== undefined) {
+      throw new RegistryError(
+        "INVALID",
+        `Cannot use ${shorten(foreign)}: the page sets ${FIELDS.join(", ")}; other fields are set in the configuration`,
+      );
+    }
+    const used = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== "" && value !== null));
+    const text = JSON.stringify({ hosts: { [host]: used } });
+    // Loaded here, because few pages change registries.
+    const { parseConfigFile } = await import("../command_line/config_file.ts");
+    const parsed = await asInvalid(() => parseConfigFile(text, WHERE).hosts[host]);
+    const url = parsed?.url ?? defaultEndpointUrl(host);
+    if (typeof url !== "string") throw new RegistryError("INVALID", "Cannot use several URLs: name one");
+    const known = findHost(this.#stored, host)?.[1];
+    // A password is kept for the same user at the same address alone: another address must not get it.
+    const isKnown = known?.url === url && known.username === parsed?.username && known.username !== undefined;
+    const config: HostConfig = { ...(isKnown ? { password: known.password } : {}), ...parsed, url };
+    await this.#tryOpen(host, config);
+    // The page may be asked to try addresses that the machine reaches, but its user must not.
+    const checked = await this.#checkAddress(new URL(url.includes("://") ? url : `https://${url}`));
+    if (checked.class === "forbidden") {
+      throw new RegistryError("DENIED", `Cannot use ${url}: it is a link-local, multicast or metadata address`);
+    }
+    return { host, config };
+  }
+
+  /** Opens one registry alone; nothing is sent to it. @throws {RegistryError} `INVALID` */
+  async #tryOpen(host: string, config: HostConfig, record?: AnswerRecord) {
+    const settings: Settings = {
+      ...this.#settings,
+      upstreams: [],
+      isClosed: true,
+      config: { ...this.#given, hosts: { [host]: config } },
+      configPath: undefined,
+      storedHosts: {},
+    };
+    return await asInvalid(() =>
+      openUpstream(settings, this.#io, {
+        warn: (message) => this.#context.log.write("warning", message),
+        isInteractive: true,
+        timeouts: TIMEOUTS,
+        ...(record === undefined ? {} : { fetch: record.fetch }),
+      })
+    );
+  }
+
+  async #change(edit: (hosts: Hosts) => Hosts): Promise<void> {
+    const change = this.#last.then(async () => {
+      const before = this.#stored;
+      const storedHosts = edit(before);
+      const settings = { ...this.#settings, storedHosts, config: withStoredRegistries(this.#given, storedHosts) };
+      // Written first: what the disk does not take must not be in use until the next start.
+      await writeStoredRegistries(settings.data, storedHosts);
+      await this.#context.content.reconfigure(settings);
+      this.#settings = settings;
+      for (const host of this.#tests.keys()) if (storedHosts[host] !== before[host]) this.#tests.delete(host);
+    });
+    this.#last = change.catch(() => {});
+    await change;
+  }
+}
+
+async function asInvalid<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UsageError) throw new RegistryError("INVALID", error.message, { cause: error });
+    throw error;
+  }
+}
+
+function hostOf(url: string): string {
+  return URL.parse(url.includes("://") ? url : `https://${url}`)?.host ?? url;
+}
+
+function shorten(text: string): string {
+  return JSON.stringify(text.slice(0, 100));
+}

@@ -1,0 +1,39 @@
+import { collectKeptDigests, findImageUser } from "../../install/image_pins.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { RefusedError, RegistryError } from "../../oci/error.ts";
+import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
+import { DiskStore } from "../../store/disk_store.ts";
+import { forgetImages } from "../../store/forget_images.ts";
+import { takeWriteLease } from "../../store/write_lease.ts";
+
+/**
+ * Removes an image from the store, without freeing the space of its content.
+ *
+ * @returns the full reference of the image
+ * @throws {RegistryError} `NOT_FOUND` when the store does not have it
+ * @throws {RefusedError} when it is pinned, or a package needs it
+ */
+export async function removeImage(
+  wanted: Reference,
+  data: string,
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
+): Promise<string> {
+  const isByDigest = wanted.tag === undefined && wanted.digest !== undefined;
+  const reference = isByDigest ? wanted : { host: wanted.host, path: wanted.path, tag: wanted.tag ?? "latest" };
+  const [full, repository] = [formatReference(reference), repositoryOf(reference)];
+  const store = new DiskStore(data, { isReadOnly: true });
+  const found = await store.resolve(repository, reference.tag ?? wanted.digest!);
+  if (found === undefined || wanted.digest !== undefined && found.digest !== wanted.digest) {
+    const tags = (await store.listTags(repository, { limit: 10 }))?.tags ?? [];
+    const others = tags.length === 0 ? "" : `; it has the tags ${tags.join(", ")} of ${repository}`;
+    throw new RegistryError("NOT_FOUND", `Cannot remove ${full}: the store does not have it${others}`);
+  }
+  using _lease = dryRun ? undefined : await takeWriteLease(data);
+  // What is installed or pinned meanwhile would else lose its images.
+  using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
+  const user = await findImageUser(data, reference, found.digest);
+  if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
+  if (dryRun) return full;
+  await forgetImages(data, [{ repository, tag: reference.tag, digest: found.digest }], await collectKeptDigests(data));
+  return full;
+}

@@ -1,0 +1,102 @@
+import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { isPackageId, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject } from "../oci/json.ts";
+import { formatReference } from "../oci/reference.ts";
+import { digestOfList } from "../store/inventory_code.ts";
+import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
+
+/** What the last import of a package has put where, and when. */
+export interface Receipt extends PackageId {
+  readonly version: string;
+  /** The node that imported it; empty if it was not named. */
+  readonly node: string;
+  /** When the import was finished, as ISO 8601 in UTC. */
+  readonly imported: string;
+  /** Whether the release was installed already, and only missing content of it was restored. */
+  readonly repaired: boolean;
+  /** The key that the release was signed with; `null` for a release without a signature. */
+  readonly key: string | null;
+  readonly images: readonly { readonly reference: string; readonly digest: Digest }[];
+  /** The digest of the list `digests`; see `digestOfList`. */
+  readonly list: Digest;
+  /** All content of the release, sorted. */
+  readonly digests: readonly Digest[];
+}
+
+const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 8 };
+const INDENT = 2;
+
+/** Creates the receipt of an import. @param kubepkg the release, with the digests of its images */
+export function createReceipt(
+  kubepkg: KubePkg,
+  how: Pick<Receipt, "node" | "repaired"> & { readonly time: number },
+): Receipt {
+  const images = imagesOf(kubepkg).flatMap(({ reference, digest }) =>
+    digest === undefined ? [] : [{ reference: formatReference(reference), digest }]
+  );
+  const digests = [
+    ...new Set([
+      ...images.map(({ digest }) => digest),
+      ...(kubepkg.status?.digests ?? []).map(({ digest }) => digest),
+    ]),
+  ].sort();
+  const { namespace, name } = packageIdOf(kubepkg);
+  return {
+    name,
+    namespace,
+    version: kubepkg.spec.version,
+    node: how.node,
+    imported: new Date(how.time).toISOString(),
+    repaired: how.repaired,
+    key: null,
+    images,
+    list: digestOfList(digests),
+    digests,
+  };
+}
+
+/** The receipts of the packages: for each, that of its last import. */
+export class Receipts {
+  readonly #folders: PackageFolders;
+  readonly #writer: RecordWriter;
+
+  /** @param data the data folder */
+  constructor(data: string, randomName?: () => string) {
+    this.#folders = new PackageFolders(data);
+    this.#writer = new RecordWriter(data, randomName);
+  }
+
+  /** Returns the receipt of a package; `undefined` if it has none. @throws {RecordError} when it cannot be read */
+  async read(id: PackageId): Promise<Receipt | undefined> {
+    if (!isPackageId(id)) return undefined;
+    const path = this.#pathOf(id);
+    return await readRecordFile(path, LIMITS, (document) => parseReceipt(document, path));
+  }
+
+  /** Writes a receipt durably, in the place of the one before. */
+  async write(receipt: Receipt): Promise<void> {
+    await this.#writer.write(this.#pathOf(receipt), formatRecord(receipt, INDENT));
+  }
+
+  #pathOf(id: PackageId): string {
+    return `${this.#folders.pathOf(id)}/${RECORD.receipt}`;
+  }
+}
+
+function parseReceipt(document: unknown, path: string): Receipt {
+  if (isJsonObject(document)) {
+    const { name, namespace, version, node, imported, repaired, key, images, list, digests } = document;
+    const isText = (value: unknown): value is string => typeof value === "string";
+    if (
+      isText(name) && isText(namespace) && isText(version) && isText(node) && isText(imported) &&
+      typeof repaired === "boolean" && (key === null || isText(key)) && Array.isArray(images) &&
+      images.every((it) => isJsonObject(it) && isText(it.reference) && isDigest(it.digest)) &&
+      isDigest(list) && Array.isArray(digests) && digests.every(isDigest)
+    ) return { name, namespace, version, node, imported, repaired, key, images, list, digests };
+  }
+  throw new CorruptError(`Cannot use ${path}: it is not valid`);
+}

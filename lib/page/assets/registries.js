@@ -1,0 +1,171 @@
+// The registries that images come from: their state, add, edit, test, remove.
+import { html, useState } from "./preact.js";
+import { getToken, request } from "./api.js";
+import { Loaded, Notice, Pill, Row, Time, useResource } from "./parts.js";
+import { Findings } from "./screens.js";
+import { S } from "./strings.js";
+
+const T = S.registries;
+const LIST_MILLISECONDS = 10_000;
+const DOTS = { ok: "", warning: "warn", broken: "bad" };
+
+/** The registries, each with what is known of its state. */
+export function Registries({ access, onError }) {
+  const resource = useResource("/api/registries", { interval: LIST_MILLISECONDS, onError });
+  const [edited, setEdited] = useState(undefined);
+  const canChange = getToken() !== null && access.changes === "token";
+  const onSaved = () => {
+    setEdited(undefined);
+    resource.reload();
+  };
+  return html`<${Loaded} resource=${resource}>${({ registries, isOffline }) =>
+    html`
+      ${isOffline && html`
+        <section class="span">
+          <${Notice}>${T.offline}<//></section>
+      `}
+      <section class="span"><h2>${T.title}</h2>${registries.length === 0
+        ? html`<b>${T.none}</b><p class="soft">${T.noneHelp}</p>`
+        : html`
+          <ul class="rows">${registries.map((one) =>
+            html`
+              <${Registry} key=${`${one.host} ${one.url}`} one=${one} canChange=${canChange} onEdit=${setEdited}
+                onChanged=${resource.reload} onError=${onError} />
+            `
+          )}</ul>
+        `}</section>
+      ${canChange
+        ? html`<${Editor} key=${edited?.host} edited=${edited} onSaved=${onSaved} onCancel=${() =>
+          setEdited(undefined)} onError=${onError} />`
+        : html`
+          <section class="span">
+            <p class="soft">${T.needsToken}</p>
+          </section>
+        `}
+    `}<//>`;
+}
+
+function Registry({ one, canChange, onEdit, onChanged, onError }) {
+  const { host, url, username, isEditable, requests, errors, test } = one;
+  const [state, setState] = useState({});
+  const path = `/api/registries/${encodeURIComponent(host)}`;
+  const run = async (work) => {
+    setState({ isBusy: true });
+    try {
+      await work();
+      setState({});
+      await onChanged();
+    } catch (error) {
+      onError(error);
+      setState({ error });
+    }
+  };
+  const ask = () => run(() => request("POST", `${path}/test`));
+  const remove = () => run(() => request("DELETE", path));
+  const worst = ["broken", "warning", "ok"].find((status) => test?.findings.some((it) => it.status === status));
+  const dot = worst !== undefined
+    ? DOTS[worst]
+    : requests + errors === 0
+    ? "off"
+    : errors === 0
+    ? ""
+    : requests > errors
+    ? "warn"
+    : "bad";
+  const about = [
+    url,
+    username && T.as(username),
+    requests + errors > 0 ? T.counts(requests, errors) : test === undefined && T.notAsked,
+    test?.rateLimit && T.left(test.rateLimit.remaining, test.rateLimit.limit),
+  ];
+  return html`
+    <${Row} dot=${dot} title=${host} text=${about.filter(Boolean).join(" · ")}>
+      ${worst !== undefined && html`<${Pill} kind=${DOTS[worst] || undefined}>${T.states[worst]}<//>`}
+      ${state.isAsking
+        ? html`
+          <button class="danger" onClick=${remove}>${T.yesRemove}</button>
+          <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
+        `
+        : canChange && url !== undefined && html`
+          <button class="quiet" disabled=${state.isBusy} aria-label=${T.testOf(host)} onClick=${ask}>${state.isBusy
+            ? T.testing
+            : T.test}</button>
+          ${isEditable && html`
+            <button class="quiet" aria-label=${T.editOf(host)} onClick=${() => onEdit(one)}>${T.edit}</button>
+            <button class="quiet" aria-label=${T.removeOf(host)} onClick=${() => setState({ isAsking: true })}>${T
+              .remove}</button>
+          `}
+        `}
+      ${test && html`
+        <div class="full">
+          <p class="soft">${T.asked} <${Time} of=${test.tested} /></p>
+          <${Findings} findings=${test.findings} />
+        </div>
+      `}
+      ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}<//>
+  `;
+}
+
+function Editor({ edited, onSaved, onCancel, onError }) {
+  const [state, setState] = useState({});
+  // The button that was pressed says what to do with the form.
+  const submit = async (event) => {
+    event.preventDefault();
+    const isTest = event.submitter?.value === "test";
+    const data = new FormData(event.target);
+    const host = edited?.host ?? data.get("host").trim();
+    const body = { url: data.get("url").trim(), username: data.get("username").trim(), password: data.get("password") };
+    const path = `/api/registries/${encodeURIComponent(host)}`;
+    setState({ isBusy: true, isTest });
+    try {
+      const send = (method, path) => request(method, path, { body: JSON.stringify(body) });
+      if (isTest) setState({ test: await send("POST", `${path}/test`) });
+      else {
+        await send("PUT", path);
+        event.target.reset();
+        setState({});
+        onSaved();
+      }
+    } catch (error) {
+      onError(error);
+      setState({ error });
+    }
+  };
+  return html`
+    <section class="span">
+      <h2>${edited ? T.editOf(edited.host) : T.add}</h2>
+      <form class="drop" onSubmit=${submit}>
+        ${!edited && html`
+          <label for="registry-host">${T.host}</label>
+          <input id="registry-host" name="host" type="text" autocapitalize="off" autocomplete="off" required
+            placeholder="registry.lan:5000" aria-describedby="registry-host-help" />
+          <p class="soft" id="registry-host-help">${T.hostHelp}</p>
+        `}
+        <label for="registry-url">${T.url}</label>
+        <input id="registry-url" name="url" type="text" autocapitalize="off" autocomplete="off" defaultValue=${edited
+          ?.url} aria-describedby="registry-url-help" />
+        <p class="soft" id="registry-url-help">${T.urlHelp}</p>
+        <label for="registry-user">${T.username}</label>
+        <input id="registry-user" name="username" type="text" autocapitalize="off" autocomplete="off"
+          defaultValue=${edited?.username} />
+        <label for="registry-password">${T.password}</label>
+        <input id="registry-password" name="password" type="password" autocomplete="new-password"
+          aria-describedby="registry-password-help" />
+        <p class="soft" id="registry-password-help">${edited ? T.passwordKept : T.passwordHelp}</p>
+        ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
+        ${state.test && html`
+          <div role="status">
+            <${Findings} findings=${state.test.findings} />
+          </div>
+        `}
+        <div class="buttons">
+          <button value="save" disabled=${state.isBusy}>${T.save}</button>
+          <button class="quiet" value="test" disabled=${state.isBusy}>${state.isBusy && state.isTest
+            ? T.testing
+            : T.tryIt}</button>
+          ${edited && html`<button type="button" class="quiet" onClick=${onCancel}>${S.releases.cancel}</button>`}
+        </div>
+      </form>
+    </section>
+  `;
+}

@@ -1,0 +1,36 @@
+import { answerJson } from "../agent/answer.ts";
+import { RequestBody } from "../agent/request_body.ts";
+import { RegistryError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import type { PageRegistries } from "./page_options.ts";
+
+// A CA file may have several certificates.
+const MAX_BODY_BYTES = 256 * 1024;
+const BODY_MILLISECONDS = 10_000;
+
+/** Answers a change or a test of a registry. */
+export async function answerRegistry(
+  { kind, host }: { readonly kind: "registry-save" | "registry-removal" | "registry-test"; readonly host: string },
+  request: Request,
+  registries: PageRegistries,
+): Promise<Response> {
+  switch (kind) {
+    case "registry-save":
+      return answerJson(await registries.save(host, await readSettings(request) ?? {}));
+    case "registry-test":
+      return answerJson(await registries.test(host, await readSettings(request)));
+    case "registry-removal":
+      await registries.remove(host);
+      return answerJson({ host, removed: true });
+  }
+}
+
+/** `undefined` for an empty body. */
+async function readSettings(request: Request): Promise<Record<string, unknown> | undefined> {
+  const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
+  const bytes = await body.readAll(MAX_BODY_BYTES).finally(() => body.close());
+  if (bytes.length === 0) return undefined;
+  const document = parseJson(bytes, "the request");
+  if (isJsonObject(document)) return document;
+  throw new RegistryError("INVALID", 'Cannot read the settings: send {"url":"…","username":"…","password":"…"}');
+}
