@@ -35,7 +35,7 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
       onError(failure);
       setError(failure);
     });
-  const about = [url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
+  const about = [name !== url && url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
   // The latest bundle of each package that the agent does not have in this version.
   const latest = new Map();
   for (const bundle of bundles) {
@@ -62,6 +62,14 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
           ${error && html`<${Notice} kind="bad">${error.message}<//>`}
           ${state === "ready" && packages.length === 0 && html`<p class="soft">${T.nothing}</p>`}
           ${state === "ready" && others.map(([, bundle]) => sendOf(bundle))}
+          ${packages.map((one) => {
+            const bundle = latest.get(keyOf(one));
+            return html`
+              <${Package} key=${keyOf(one)} one=${{ images: [], objects: 0, ...one }} base=${path}
+                canChange=${node.canChange} onChanged=${onChanged} onError=${onError}>${isNewer(bundle, one) &&
+                  sendOf(bundle, one)}<//>
+            `;
+          })}
           ${isAsking && html`<p class="gap">${T.sureForget}</p>`}
           <div class="buttons">${isAsking
             ? html`
@@ -70,14 +78,6 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
             `
             : html`<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
               setAsking(true)}>${T.forget}</button>`}</div></section>
-    ${packages.map((one) => {
-      const bundle = latest.get(keyOf(one));
-      return html`
-        <${Package} key=${keyOf(one)} one=${{ images: [], objects: 0, ...one }} base=${path}
-          canChange=${node.canChange} onChanged=${onChanged} onError=${onError}>${isNewer(bundle, one) &&
-            sendOf(bundle, one)}<//>
-      `;
-    })}
   `;
 }
 

@@ -67,6 +67,7 @@ function Code({ label, read, onError }) {
   }
   return html`
     ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
-    <div class="buttons"><button class="quiet" aria-label=${label} onClick=${show}>${T.showCode}</button></div>
+    <div class="buttons"><button class="quiet" aria-label=${`${T.showCode}: ${label}`} onClick=${show}>${T
+      .showCode}</button></div>
   `;
 }

@@ -14,7 +14,8 @@ export const S = {
   signIn: "Sign in",
   signInWhy: "This server gives names, versions and changes only to holders of its token.",
   tokenLabel: "Token",
-  tokenHelp: "Scan the QR code that crpe agent --pair prints, or paste the content of the agent's token file.",
+  tokenHelp:
+    "Scan the QR code that crpe agent --pair or crpe registry --pair prints, or paste the content of the token file.",
   signedOut: "The token is not valid any more. Sign in again.",
   signOut: "Sign out",
   needsToken: "Installing and packing need the token. Sign in first.",
@@ -180,7 +181,8 @@ export const S = {
     states: { ok: "answers", warning: "look", broken: "fails" },
     notAsked: "not asked yet",
     asked: "Tested",
-    counts: (r, e) => `${r} answers${e > 0 ? `, ${e} failures` : ""}`,
+    counts: (r, e) =>
+      `${r} ${r === 1 ? "answer" : "answers"}${e > 0 ? `, ${e} ${e === 1 ? "failure" : "failures"}` : ""}`,
     left: (n, of) => `${n}${of === undefined ? "" : ` of ${of}`} pulls left`,
     as: (user) => `as ${user}`,
     test: "Test",
@@ -222,6 +224,7 @@ export const S = {
     what: "What would happen",
     objects: "Objects",
     images: "Images",
+    imageCount: (n) => n === 1 ? "image" : "images",
     upload: "to upload",
     held: (n) => `to upload, ${n} are there`,
     free: (n) => `free, ${n} needed`,
