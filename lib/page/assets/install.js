@@ -229,5 +229,5 @@ function Done({ result, onAgain }) {
 /** What an installation has done, in a sentence. */
 export function describe({ name, version, imported, part }) {
   if (imported) return T.done(name, version);
-  return (part?.missing?.length ?? 0) > 0 ? T.partDone(part.missing.length) : T.same;
+  return (part?.missing?.length ?? 0) > 0 ? T.partDone(`${name} ${version}`, part) : T.same;
 }

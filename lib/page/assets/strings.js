@@ -247,7 +247,8 @@ export const S = {
     handover: (where) => `Its objects were handed over to ${where}.`,
     noHandover: "Its objects were not handed over: the agent was started without --manifests-dir or --kubectl.",
     same: "This release is installed already, and its content is complete.",
-    partDone: (n) => `This part is stored. ${n} more digests are missing: send the other parts.`,
+    partDone: (what, { number, count, missing }) =>
+      `Part ${number} of ${count} of ${what} is stored. Missing: ${missing.join(", ")}.`,
     whole:
       "This file is a part, a list, or was not made by crpe pack: it is sent whole, and the agent checks it while it arrives.",
     noObjects: "No objects change.",
