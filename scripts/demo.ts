@@ -157,7 +157,12 @@ try {
   say("All digests are equal on both machines.");
 
   if (serveAt !== undefined) {
-    const next = { ...kubepkg, spec: { ...kubepkg.spec, version: "1.1.0" } };
+    const { "web.default.configmap": web } = kubepkg.spec.manifests;
+    const manifests = {
+      "web.default.configmap": { ...web, data: { line: "4", shift: "night" } },
+      "alarms.default.configmap": { ...web, metadata: { ...web.metadata, name: "alarms" }, data: { horn: "on" } },
+    };
+    const next = { ...kubepkg, spec: { ...kubepkg.spec, version: "1.1.0", manifests } };
     await Deno.writeTextFile(`${root}/next.json`, JSON.stringify(next));
     await run("pack", `${root}/next.json`, "--outbox", `--data=${office}`, "--offline");
     await serveDemo({ env, office, site, manifestsDir: `${root}/manifests`, hostname: serveAt, say });
