@@ -12,6 +12,19 @@ export function formatField(path: FieldPath): string {
   }).join("");
 }
 
+/** The error of a document with a wrong field. */
+export class FieldError extends CorruptError {
+  readonly path: FieldPath;
+  /** What is wrong, without the field: `must be text`. */
+  readonly reason: string;
+
+  constructor(message: string, { path, reason, cause }: { path: FieldPath; reason: string; cause?: unknown }) {
+    super(message, { cause });
+    this.path = path;
+    this.reason = reason;
+  }
+}
+
 /**
  * Creates the error of a document with a wrong field.
  *
@@ -21,7 +34,7 @@ export function fieldError(
   { what, path }: { readonly what: string; readonly path: FieldPath },
   reason: string,
   cause?: unknown,
-): CorruptError {
+): FieldError {
   const field = formatField(path);
-  return new CorruptError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { cause });
+  return new FieldError(`Cannot use ${what}: ${field === "" ? "it" : `${field}:`} ${reason}`, { path, reason, cause });
 }

@@ -1,7 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
-import type { CorruptError } from "../oci/error.ts";
 import { formatReference, parseReference, type Reference } from "../oci/reference.ts";
-import { fieldError } from "./field_path.ts";
+import { type FieldError, fieldError } from "./field_path.ts";
 import type { KubePkg } from "./kubepkg.ts";
 
 /** An image of a KubePkg, with its name parsed. */
@@ -36,14 +35,32 @@ export function withImageDigests(kubepkg: KubePkg, digestOf: (image: PackageImag
 
 /** Like `imagesOf`; `what` names the document in the error. @throws {CorruptError} as `imagesOf` */
 export function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
+  return readImages(kubepkg.spec.images, what, (error) => {
+    throw error;
+  });
+}
+
+/** Finds every image whose name or digest is wrong. @param what names the document in the errors */
+export function findWrongImages(images: KubePkg["spec"]["images"], what: string): FieldError[] {
+  const errors: FieldError[] = [];
+  readImages(images, what, (error) => errors.push(error));
+  return errors;
+}
+
+function readImages(
+  images: KubePkg["spec"]["images"],
+  what: string,
+  onError: (error: FieldError) => void,
+): PackageImage[] {
   const found = new Map<string, PackageImage>();
-  for (const [name, value] of Object.entries(kubepkg.spec.images)) {
+  for (const [name, value] of Object.entries(images)) {
     const field = { what, path: ["spec", "images", name] };
-    const image = readImage(name, value, (reason, cause) => fieldError(field, reason, cause));
+    const image = readImage(name, value, (reason, cause) => onError(fieldError(field, reason, cause)));
+    if (image === undefined) continue;
     const key = formatReference(image.reference);
     const other = found.get(key);
     if (other?.digest !== undefined && image.digest !== undefined && other.digest !== image.digest) {
-      throw fieldError(field, `is the same image as ${JSON.stringify(other.name)}, with a different digest`);
+      onError(fieldError(field, `is the same image as ${JSON.stringify(other.name)}, with a different digest`));
     }
     if (other === undefined || other.digest === undefined) found.set(key, image);
   }
@@ -53,16 +70,18 @@ export function checkImages(kubepkg: KubePkg, what: string): PackageImage[] {
 function readImage(
   name: string,
   value: Digest | "",
-  fail: (reason: string, cause?: unknown) => CorruptError,
-): PackageImage {
+  fail: (reason: string, cause?: unknown) => void,
+): PackageImage | undefined {
   let parsed: Reference;
   try {
     parsed = parseReference(name);
   } catch (cause) {
-    throw fail(cause instanceof Error ? cause.message : String(cause), cause);
+    fail(cause instanceof Error ? cause.message : String(cause), cause);
+    return undefined;
   }
   if (parsed.digest !== undefined && value !== "" && parsed.digest !== value) {
-    throw fail(`the name has digest ${parsed.digest}, the value is ${value}`);
+    fail(`the name has digest ${parsed.digest}, the value is ${value}`);
+    return undefined;
   }
   const digest = parsed.digest ?? (value === "" ? undefined : value);
   return { name, reference: referenceOf(name), ...(digest === undefined ? {} : { digest }) };

@@ -2,14 +2,14 @@ import * as v from "valibot";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
-import { fieldError } from "./field_path.ts";
-import { expandGroups } from "./flatten_objects.ts";
-import { checkImages } from "./images_of.ts";
+import { type FieldError, fieldError } from "./field_path.ts";
+import { expandGroups, flattenObjects } from "./flatten_objects.ts";
+import { checkImages, findWrongImages } from "./images_of.ts";
 import { API_VERSION, DNS_NAME, isVersion, type KubePkg, MAX_DNS_NAME } from "./kubepkg.ts";
 import { refuseLaterGeneration } from "./refuse_later_generation.ts";
 
 /** `kind` of a document that holds several KubePkgs in `items`. */
-const LIST_KIND = "KubePkgList";
+export const LIST_KIND = "KubePkgList";
 /** Largest number of KubePkgs in a KubePkgList. */
 const MAX_ITEMS = 1000;
 
@@ -151,14 +151,8 @@ export function parseKubePkgs(value: unknown, what = "the KubePkg"): KubePkg[] {
 function parseOne(value: unknown, what: string): KubePkg {
   const document = withoutNulls(value);
   if (isJsonObject(document)) refuseLaterGeneration(document.spec, what);
-  const result = v.safeParse(KubePkgSchema, document, { abortEarly: true });
-  if (!result.success) {
-    const [issue] = result.issues;
-    const path = (issue.path ?? []).map((item) => item.key as string | number);
-    // valibot reports a missing field by an issue of its key, which has a wording of its own.
-    const isAbsent = path.length > 0 && issue.received === "undefined";
-    throw fieldError({ what, path }, isAbsent ? "is missing" : issue.message);
-  }
+  const [error] = findSchemaErrors(document, what, { abortEarly: true });
+  if (error !== undefined) throw error;
   // The input itself, not the output of the schema: its fields keep their order.
   const input = document as KubePkg;
   const kubepkg: KubePkg = {
@@ -172,6 +166,46 @@ function parseOne(value: unknown, what: string): KubePkg {
   };
   checkImages(kubepkg, what);
   return kubepkg;
+}
+
+/**
+ * Finds what is wrong with one KubePkg: every field that the schema refuses; else every image, and the first wrong field of
+ * each manifest.
+ *
+ * @param what names the document in the errors
+ */
+export function findKubePkgErrors(value: unknown, what = "the KubePkg"): CorruptError[] {
+  const document = withoutNulls(value);
+  const errors: CorruptError[] = findSchemaErrors(document, what, {});
+  if (errors.length === 0) {
+    const { spec } = document as KubePkg;
+    errors.push(...findWrongImages(readImages(document as KubePkg), what));
+    for (const [key, manifest] of Object.entries(spec.manifests ?? {})) {
+      collectError(errors, () => flattenObjects({ [key]: manifest }, what));
+    }
+  }
+  // What is wrong with all of them together, and what has no field.
+  if (errors.length === 0) collectError(errors, () => parseOne(value, what));
+  return errors;
+}
+
+function collectError(errors: CorruptError[], check: () => unknown): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    errors.push(error);
+  }
+}
+
+function findSchemaErrors(document: unknown, what: string, config: { abortEarly?: boolean }): FieldError[] {
+  const { issues = [] } = v.safeParse(KubePkgSchema, document, config);
+  return issues.map((issue) => {
+    const path = (issue.path ?? []).map((item) => item.key as string | number);
+    // valibot reports a missing field by an issue of its key, which has a wording of its own.
+    const isAbsent = path.length > 0 && issue.received === "undefined";
+    return fieldError({ what, path }, isAbsent ? "is missing" : issue.message);
+  });
 }
 
 // The earlier generation lists the images in the status, where the spec has none.

@@ -39,7 +39,11 @@ export function readKubePkg(bytes: Uint8Array, what = "kubepkg.json"): KubePkg {
  * @throws {CorruptError} as `readKubePkg`
  */
 export function readKubePkgs(bytes: Uint8Array, what = "kubepkg.json"): KubePkg[] {
-  const documents = readDocuments(bytes, what);
+  return parseDocuments(readDocuments(bytes, what), what);
+}
+
+/** As `readKubePkgs`, for documents that were read. */
+export function parseDocuments(documents: readonly unknown[], what: string): KubePkg[] {
   if (documents.length <= 1) return parseKubePkgs(documents[0] ?? null, what);
   return documents.flatMap((document, i) => parseKubePkgs(document, `${what}, document ${i + 1}`));
 }

@@ -33,7 +33,8 @@ const scalar = (tag: string, read: (text: string) => unknown) =>
 // go-yaml ignores a tag that it does not know.
 const anyTag = (kind: "mapping" | "scalar" | "sequence") => new Type("", { kind, multi: true });
 
-const SCHEMA = FAILSAFE_SCHEMA.extend({
+/** The schema of `parseYamlDocuments`. */
+export const SCHEMA = FAILSAFE_SCHEMA.extend({
   implicit: [
     new Type("tag:yaml.org,2002:null", {
       kind: "scalar",

@@ -1,5 +1,6 @@
 import { answerJson } from "../agent/answer.ts";
 import { RequestBody } from "../agent/request_body.ts";
+import { checkKubePkgs } from "../kubepkg/check_kubepkgs.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import { parsePlatforms } from "../oci/platform.ts";
 import type { PageJobs } from "./page_jobs.ts";
@@ -9,15 +10,20 @@ import type { PageDesk, PageRelease } from "./page_options.ts";
 const MAX_RELEASE_BYTES = 16 * 1024 * 1024;
 const BODY_MILLISECONDS = 30_000;
 
-/** `POST /api/releases/check`: what a text holds, or the first error in it. */
+/** `POST /api/releases/check`: what a text holds, or every error in it. */
 export async function checkRelease(request: Request, desk: PageDesk): Promise<Response> {
-  const bytes = await readText(request);
+  const checked = checkKubePkgs(await readText(request));
+  // The text is being typed: that it is not a release yet is an answer.
+  if (!("kubepkgs" in checked)) {
+    const { error, ...problems } = checked;
+    return answerJson({ releases: [], error: error.message, ...problems });
+  }
   try {
-    return answerJson({ releases: desk.parse(bytes).map(describe) });
+    return answerJson({ releases: checked.kubepkgs.map(desk.describe).map(describe) });
   } catch (error) {
-    // The text is being typed: that it is not a release yet is an answer.
     if (!(error instanceof CorruptError)) throw error;
-    return answerJson({ releases: [], error: error.message });
+    const problems = [{ field: "", message: error.message }];
+    return answerJson({ releases: [], error: error.message, problems, more: 0 });
   }
 }
 
@@ -30,7 +36,9 @@ export async function startPacks(
   const platforms = parsePlatforms(url.searchParams.get("platform") ?? "");
   const site = url.searchParams.get("have");
   const have = site === null || site === "" ? undefined : await desk.inventories.read(site);
-  const releases = desk.parse(await readText(request));
+  const checked = checkKubePkgs(await readText(request));
+  if (!("kubepkgs" in checked)) throw checked.error;
+  const releases = checked.kubepkgs.map(desk.describe);
   // All of them are started, or none.
   jobs.checkRoom("pack", releases.length);
   const started = releases.map((release) => {

@@ -53,8 +53,8 @@ export interface PageRelease {
 
 /** What packs releases into the outbox. */
 export interface PageDesk {
-  /** Reads the releases of a JSON or YAML text. @throws {CorruptError} that names the first field which is wrong */
-  readonly parse: (text: Uint8Array) => PageRelease[];
+  /** Describes a release. @throws {CorruptError} that names the first object which is wrong */
+  readonly describe: (kubepkg: KubePkg) => PageRelease;
   /**
    * Resolves the images of a release, and packs it.
    *

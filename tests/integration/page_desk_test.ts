@@ -35,8 +35,37 @@ peerTest(
     const release = page.getByLabel("Release", { exact: true });
     await release.fill("kind: KubePkg\nspec: [");
     await page.getByText("Cannot read the release").waitFor();
-    await release.fill(JSON.stringify({ ...makeKubePkg({ [IMAGE]: "" }), kind: MARKUP }));
-    await page.getByText("Cannot use the release: kind: must be KubePkg").waitFor();
+    await page.getByRole("button", { name: "Show line 3" }).waitFor();
+    // Every wrong field is listed; its button goes to its line.
+    const { spec, ...wrong } = makeKubePkg({ [IMAGE]: "" }, { name: MARKUP });
+    const text = JSON.stringify({ ...wrong, kind: MARKUP, spec: { ...spec, version: "one" } }, undefined, 1);
+    await release.fill(text);
+    await page.getByRole("heading", { name: "3 problems" }).waitFor();
+    await page.getByText("must be KubePkg").waitFor();
+    const line = text.slice(0, text.indexOf('"version"')).split("\n").length;
+    await page.getByRole("button", { name: `Show line ${line}, spec.version` }).click();
+    const selected =
+      "document.activeElement.value.slice(...['selectionStart', 'selectionEnd'].map((at) => document.activeElement[at]))";
+    assertEquals((await page.evaluate<string>(selected)).trim(), '"version": "one",');
+    assertEquals(await page.locator("img").count(), 0);
+    await takeScreenshot(page, "pack-problems-phone");
+    assertEquals(await findBarriers(page), []);
+    // 5,000 manifests, 4,999 of them wrong: the list is bounded, and a change is checked again.
+    const manifests = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`m${i}`, { kind: "ConfigMap" }]));
+    manifests.m0 = Object.assign(manifests.m0!, { apiVersion: "v1", metadata: { name: MARKUP } });
+    const many = JSON.stringify(
+      { ...makeKubePkg({ [IMAGE]: "" }), spec: { version: "1.0.0", manifests } },
+      undefined,
+      1,
+    );
+    await folder.write("many.json", many);
+    await chooseFile(page, "#release-file", `${folder.path}/many.json`);
+    await page.getByRole("heading", { name: "4999 problems" }).waitFor();
+    await page.getByText("… and 4899 more").waitFor();
+    assertEquals(await page.locator("main .row").count(), 100);
+    await release.press("Control+End");
+    await release.press("x");
+    await page.getByRole("heading", { name: "1 problem", exact: true }).waitFor();
     await release.fill(JSON.stringify(makeKubePkg({ "registry.test/missing:1": "" }, { version: "0.9.0" })));
     await page.getByText("line4 0.9.0").waitFor();
     await page.getByRole("button", { name: "Pack into the outbox" }).click();

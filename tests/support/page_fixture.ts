@@ -1,4 +1,3 @@
-import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { CorruptError, RefusedError, RegistryError } from "../../lib/oci/error.ts";
 import { formatPlatform } from "../../lib/oci/platform.ts";
@@ -9,6 +8,7 @@ import { createPageHandler } from "../../lib/page/page_handler.ts";
 import type { PageOptions, PageSource } from "../../lib/page/page_options.ts";
 import { PairingCodes } from "../../lib/page/pairing_codes.ts";
 import { assert, assertEquals } from "./assert.ts";
+import { makeKubePkg } from "./kubepkg.ts";
 import { TestFolder } from "./test_folder.ts";
 
 export const TOKEN = "a-token-of-a-test";
@@ -23,6 +23,8 @@ export const OTHER: Digest = `sha256:${"b".repeat(64)}`;
 
 /** The address of an agent. */
 export const NODE = "https://192.168.1.20:36060";
+/** The text of a release. */
+export const TEXT = JSON.stringify(makeKubePkg({}));
 export const RELEASE = { name: "line4", namespace: "default", version: "1.0.0", images: [], objects: 1, warnings: [] };
 
 function countEnd(onEnd: () => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
@@ -64,9 +66,9 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
             : Promise.reject(new RegistryError("NOT_FOUND", "there is none of that name")),
         remove: (name) => Promise.resolve(void calls.push(["no inventory", name])),
       },
-      parse(text) {
-        if (text.length < 5) throw new CorruptError("Cannot use the release: spec: is missing");
-        return [{ ...RELEASE, kubepkg: {} as KubePkg }];
+      describe(kubepkg) {
+        if (kubepkg.metadata.name === "wrong") throw new CorruptError("Cannot use the release: an object is wrong");
+        return { ...RELEASE, kubepkg };
       },
       pack: async (release, { platforms, have }, { signal, onProgress }) => {
         calls.push([release.name, platforms.map(formatPlatform), ...(have === undefined ? [] : [have.has(BUNDLE)])]);

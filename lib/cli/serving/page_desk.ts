@@ -11,7 +11,6 @@ import type { Outbox } from "../../bundle/outbox.ts";
 import { writePrepared } from "../../bundle/pack_bundle.ts";
 import { preparePack } from "../../bundle/prepare_pack.ts";
 import { imagesOf } from "../../kubepkg/images_of.ts";
-import { readKubePkgs } from "../../kubepkg/read_kubepkg.ts";
 import { formatReference } from "../../oci/reference.ts";
 import type { PageDesk } from "../../page/page_options.ts";
 import { SiteInventories } from "../../store/site_inventories.ts";
@@ -33,20 +32,19 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
       read: (name) => inventories.read(name),
       remove: (name) => inventories.remove(name),
     },
-    parse: (bytes) =>
-      readKubePkgs(bytes, "the release").map((kubepkg) => {
-        const checked = checkPackage(kubepkg);
-        const missing = describeMissingImages(listMissingImages(checked.kubepkg, checked));
-        return {
-          kubepkg: checked.kubepkg,
-          name: kubepkg.metadata.name,
-          namespace: kubepkg.metadata.namespace,
-          version: kubepkg.spec.version,
-          images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
-          objects: Object.keys(checked.kubepkg.spec.manifests).length,
-          warnings: [...missing, ...checked.warnings].map(({ message }) => message),
-        };
-      }),
+    describe(kubepkg) {
+      const checked = checkPackage(kubepkg);
+      const missing = describeMissingImages(listMissingImages(checked.kubepkg, checked));
+      return {
+        kubepkg: checked.kubepkg,
+        name: kubepkg.metadata.name,
+        namespace: kubepkg.metadata.namespace,
+        version: kubepkg.spec.version,
+        images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+        objects: Object.keys(checked.kubepkg.spec.manifests).length,
+        warnings: [...missing, ...checked.warnings].map(({ message }) => message),
+      };
+    },
     async pack({ kubepkg, name, version }, { platforms, have }, { signal, onProgress }) {
       using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
       const pack = await preparePack(kubepkg, content.source, {

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "./preact.js";
 import { request } from "./api.js";
 import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
 import { Package } from "./releases.js";
-import { Send } from "./send.js";
+import { Send, SendSeveral } from "./send.js";
 import { S } from "./strings.js";
 
 const T = S.nodes;
@@ -36,16 +36,18 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
       setError(failure);
     });
   const about = [name !== url && url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
-  // The latest bundle of each package that the agent does not have in this version.
-  const latest = new Map();
-  for (const bundle of bundles) {
-    const [one, ...others] = bundle.packages;
-    if (one === undefined || others.length > 0) continue;
-    const key = `${one.namespace}/${one.name}`;
-    if (!latest.has(key)) latest.set(key, bundle);
-  }
+  // The latest bundle of each package. One of several packages is offered by itself, once.
   const keyOf = ({ namespace, name }) => `${namespace ?? "default"}/${name}`;
   const installed = new Map(packages.map((one) => [keyOf(one), one]));
+  const [latest, several] = [new Map(), new Set()];
+  for (const bundle of bundles) {
+    for (const one of bundle.packages) {
+      if (latest.has(keyOf(one))) continue;
+      latest.set(keyOf(one), bundle.packages.length > 1 ? undefined : bundle);
+      if (bundle.packages.length > 1 && installed.get(keyOf(one))?.version !== one.version) several.add(bundle);
+    }
+  }
+  const versionOf = (one) => installed.get(keyOf(one))?.version;
   const sendOf = (bundle, one) =>
     bundle !== undefined && html`
       <${Send} key=${bundle.digest} node=${node} bundle=${bundle} installed=${one?.version}
@@ -62,6 +64,12 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
           ${error && html`<${Notice} kind="bad">${error.message}<//>`}
           ${state === "ready" && packages.length === 0 && html`<p class="soft">${T.nothing}</p>`}
           ${state === "ready" && others.map(([, bundle]) => sendOf(bundle))}
+          ${state === "ready" && [...several].map((bundle) =>
+            html`
+              <${SendSeveral} key=${bundle.digest} node=${node} bundle=${bundle} versionOf=${versionOf}
+                jobs=${jobs} onDone=${onChanged} onError=${onError} />
+            `
+          )}
           ${packages.map((one) => {
             const bundle = latest.get(keyOf(one));
             return html`

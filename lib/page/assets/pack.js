@@ -19,25 +19,36 @@ export function Pack({ onTitle, onError }) {
   const [have, setHave] = useState("");
   const inventories = useResource("/api/inventories", { onError });
   const [isStarting, setStarting] = useState(false);
-  const ticket = useRef(0);
+  const area = useRef(undefined);
+  const last = useRef(Promise.resolve());
   useEffect(() => onTitle(T.title), []);
   useEffect(() => {
-    const mine = ++ticket.current;
-    setFound({ releases: [], isChecking: text.trim() !== "" });
     setError(undefined);
-    if (text.trim() === "") return;
-    const timer = setTimeout(async () => {
+    if (text.trim() === "") {
+      setFound({ releases: [] });
+      return;
+    }
+    // What was found before stays until the answer, so that nothing jumps while the text is typed.
+    setFound((before) => ({ ...before, isChecking: true }));
+    const stop = new AbortController();
+    const check = async () => {
+      if (stop.signal.aborted) return;
       try {
         const answer = await request("POST", "/api/releases/check", { body: text });
-        if (mine === ticket.current) setFound(answer);
+        if (!stop.signal.aborted) setFound(answer);
       } catch (failure) {
-        if (mine !== ticket.current) return;
+        if (stop.signal.aborted) return;
         onError(failure);
         setFound({ releases: [] });
         setError(failure);
       }
-    }, CHECK_MILLISECONDS);
-    return () => clearTimeout(timer);
+    };
+    // One check at a time: the server needs seconds for thousands of objects.
+    const timer = setTimeout(() => last.current = last.current.then(check), CHECK_MILLISECONDS);
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
   }, [text]);
   const open = async (file) => {
     if (file === undefined) return;
@@ -64,7 +75,8 @@ export function Pack({ onTitle, onError }) {
   return html`
     <section class="span drop">
       <label for="release">${T.release}</label>
-      <textarea id="release" rows="10" spellcheck=${false} autocapitalize="off" aria-describedby="release-help"
+      <textarea id="release" ref=${area} rows="10" spellcheck=${false} autocapitalize="off"
+        aria-describedby="release-help"
         value=${text}
         onInput=${(event) => setText(event.target.value)}></textarea>
       <p class="soft" id="release-help">${T.releaseHelp}</p>
@@ -74,7 +86,7 @@ export function Pack({ onTitle, onError }) {
     </section>
     <div class="span" aria-live="polite">
       ${isChecking && html`<p class="soft">${T.checking}</p>`}
-      ${found.error && html`<${Notice} kind="warn">${found.error}<//>`}
+      ${found.problems && html`<${Problems} problems=${found.problems} more=${found.more} area=${area.current} />`}
       ${error && html`<${Notice} kind="bad">${error.message}<//>`}
     </div>
     ${releases.map((release) => html`<${Release} release=${release} />`)}
@@ -86,9 +98,34 @@ export function Pack({ onTitle, onError }) {
         <p class="soft" id="platforms-help">${T.platformsHelp}</p>
         <${Inventories} list=${inventories.value?.inventories ?? []} chosen=${have} onChoose=${setHave}
           onChanged=${inventories.reload} onError=${onError} />
-        <button class="wide" disabled=${isStarting} onClick=${pack}>${T.go}</button>
+        <button class="wide" disabled=${isStarting || isChecking} onClick=${pack}>${T.go}</button>
       </section>
     `}
+  `;
+}
+
+/** What is wrong with the text, each at its line. */
+function Problems({ problems, more, area }) {
+  const show = (line) => {
+    const text = area.value;
+    let begin = 0;
+    for (let i = 1; i < line; i++) begin = text.indexOf("\n", begin) + 1;
+    const end = text.indexOf("\n", begin);
+    area.focus();
+    area.setSelectionRange(begin, end < 0 ? text.length : end);
+    // A browser does not scroll to a selection by itself.
+    area.scrollTop = (line - 1) / text.split("\n").length * area.scrollHeight - area.clientHeight / 2;
+  };
+  return html`
+    <section><h2>${T.problems(problems.length + more)}</h2><ul class="rows">${problems.map(({ field, message, line }) =>
+      html`
+        <${Row} dot="warn" title=${field === "" ? message : field} text=${field === "" ? undefined : message}>
+          ${line !== undefined &&
+            html`<button class="quiet" aria-label=${T.lineOf(line, field)} onClick=${() => show(line)}>${
+              T.line(line)
+            }</button>`}<//>
+      `
+    )}</ul>${more > 0 && html`<p class="soft">${T.more(more)}</p>`}</section>
   `;
 }
 

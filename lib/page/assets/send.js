@@ -7,18 +7,10 @@ import { S } from "./strings.js";
 
 const T = S.nodes;
 
-/**
- * A bundle that an agent does not have.
- *
- * @param node the agent
- * @param installed the version that it has, if any
- * @param jobs what the server works on
- */
-export function Send({ node, bundle, installed, jobs, onDone, onError }) {
-  const [{ name, version }] = bundle.packages;
+// A page that was reloaded finds a job that is running.
+function useSending({ node, bundle, jobs, onDone, onError }) {
   const [state, setState] = useState({});
   const path = `/api/nodes/${encodeURIComponent(node.url)}`;
-  // A page that was reloaded finds a job that is running.
   const job = jobs.find(({ id, kind, node: url, title, state: now }) =>
     kind === "send" && url === node.url && title === bundle.digest && (now === "running" || id === state.job)
   );
@@ -35,18 +27,33 @@ export function Send({ node, bundle, installed, jobs, onDone, onError }) {
     }
   };
   const query = (force) => `?bundle=${bundle.digest}${force ? "&force=true" : ""}`;
-  const plan = (force) => run(async () => ({ force, plan: await request("POST", `${path}/plan${query(force)}`) }));
-  const send = () => run(async () => ({ job: (await request("POST", `${path}/send${query(state.force)}`)).id }));
-  const stop = () => request("DELETE", `/api/jobs/${job.id}`).catch(onError);
-  const isRunning = job?.state === "running";
+  return {
+    state,
+    job,
+    plan: (force) => run(async () => ({ force, plan: await request("POST", `${path}/plan${query(force)}`) })),
+    send: (force) => run(async () => ({ job: (await request("POST", `${path}/send${query(force)}`)).id })),
+    ask: (more) => setState(more),
+    stop: () => request("DELETE", `/api/jobs/${job.id}`).catch(onError),
+  };
+}
+
+/**
+ * A bundle that an agent does not have.
+ *
+ * @param node the agent
+ * @param installed the version that it has, if any
+ * @param jobs what the server works on
+ */
+export function Send({ node, bundle, installed, ...options }) {
+  const [{ name, version }] = bundle.packages;
+  const sending = useSending({ node, bundle, ...options });
+  const { state, job, plan, send, ask } = sending;
   const canForce = state.error?.code === "CONFLICT";
   return html`
     <ul class="rows">
       <${Row} dot="off" title=${installed === undefined ? name : undefined}
-        text=${html`<span class="arrow">${installed ?? T.notInstalled} → <em>${version}</em></span> · ${
-          formatSize(bundle.size)
-        }`}>
-            ${!isRunning && state.plan === undefined && html`
+        text=${html`<${Change} from=${installed} to=${version} /> · ${formatSize(bundle.size)}`}>
+            ${job?.state !== "running" && state.plan === undefined && html`
               <button disabled=${state.isBusy}
                 aria-label=${T.planOf(name, version, node.node ?? node.url)} onClick=${() => plan(false)}>${state.isBusy
                   ? T.planning
@@ -54,16 +61,57 @@ export function Send({ node, bundle, installed, jobs, onDone, onError }) {
             `}<//></ul>
     ${state.plan !== undefined && html`
       <${Plan} plan=${state.plan} />
-      <div class="buttons"><button onClick=${send}>${state.force ? T.sendForce : T.send}</button>
-              <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button></div>
+      <div class="buttons"><button onClick=${() => send(state.force)}>${state.force ? T.sendForce : T.send}</button>
+              <button class="quiet" onClick=${() => ask({})}>${S.releases.cancel}</button></div>
     `}
-    ${isRunning && html`<${Bar} job=${job} onStop=${stop} />`}
-    ${job?.state === "done" && html`<${Notice}>${describe(job.result)}<//>`}
+    <${Outcome} ...${sending} />
+    ${canForce &&
+      html`<div class="buttons"><button class="danger" onClick=${() => plan(true)}>${T.sendForce}</button></div>`}
+  `;
+}
+
+/**
+ * A bundle of several packages. It is sent whole, so that the agent is not asked for a plan: that would send it twice.
+ *
+ * @param versionOf gives the version that the agent has of a package
+ */
+export function SendSeveral({ node, bundle, versionOf, ...options }) {
+  const sending = useSending({ node, bundle, ...options });
+  const { state, job, send, ask } = sending;
+  const canForce = job?.state === "failed";
+  const canSend = job?.state !== "running" && !state.isAsking;
+  return html`
+    <ul class="rows">${bundle.packages.map((one, i) =>
+      html`<${Row} dot="off" title=${one.name} text=${html`<${Change} from=${versionOf(one)} to=${one.version} />`}>
+        ${
+        i === 0 && canSend && html`
+          <button disabled=${state.isBusy}
+            aria-label=${T.sendSeveralOf(bundle.packages.length, node.node ?? node.url)} onClick=${() =>
+              ask({ isAsking: true })}>${T.sendSeveral(bundle.packages.length)}</button>
+        `
+      }<//>`
+    )}</ul>
+    ${state.isAsking && html`
+      <p class="gap">${T.whole(formatSize(bundle.size))}</p>
+      <div class="buttons"><button onClick=${() => send(false)}>${T.send}</button>
+              <button class="quiet" onClick=${() => ask({})}>${S.releases.cancel}</button></div>
+    `}
+    <${Outcome} ...${sending} />
+    ${canForce &&
+      html`<div class="buttons"><button class="danger" onClick=${() => send(true)}>${T.sendForce}</button></div>`}
+  `;
+}
+
+const Change = ({ from, to }) => html`<span class="arrow">${from ?? T.notInstalled} → <em>${to}</em></span>`;
+
+function Outcome({ state, job, stop }) {
+  return html`
+    ${job?.state === "running" && html`<${Bar} job=${job} onStop=${stop} />`}
+    ${job?.state === "done" &&
+      (job.result.packages ?? [job.result]).map((one) => html`<${Notice}>${describe(one)}<//>`)}
     ${job?.state === "stopped" && html`<${Notice} kind="warn">${T.stopped}<//>`}
     ${job?.state === "failed" && html`<${Notice} kind="bad">${job.error}<//>`}
     ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
-    ${canForce &&
-      html`<div class="buttons"><button class="danger" onClick=${() => plan(true)}>${T.sendForce}</button></div>`}
   `;
 }
 

@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import type { JobContext } from "../../../lib/page/page_jobs.ts";
 import type { PageSource } from "../../../lib/page/page_options.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
 import {
   AT_HOME,
   AT_SITE,
@@ -15,6 +16,7 @@ import {
   RELEASE,
   REMOTE,
   testRows,
+  TEXT,
   TOKEN,
 } from "../../support/page_fixture.ts";
 
@@ -39,7 +41,7 @@ testRows([
     headers: AUTH,
     status: 404,
   },
-  { name: "a check needs the token", path: "/api/releases/check", method: "POST", body: "release", status: 401 },
+  { name: "a check needs the token", path: "/api/releases/check", method: "POST", body: TEXT, status: 401 },
   ...["/api/releases/check", "/api/packs"].flatMap((path): PageRow[] => [
     { name: `no text for ${path}`, path, method: "POST", headers: AUTH, status: 400 },
     { name: `a text that is too large for ${path}`, path, method: "POST", headers: AUTH, body: LARGE, status: 413 },
@@ -48,12 +50,12 @@ testRows([
       path,
       method: "POST",
       headers: AUTH,
-      body: "release",
+      body: TEXT,
       options: { source: {} as PageSource },
       status: 404,
     },
   ]),
-  { name: "a check", path: "/api/releases/check", method: "POST", headers: AUTH, body: "release", status: 200 },
+  { name: "a check", path: "/api/releases/check", method: "POST", headers: AUTH, body: TEXT, status: 200 },
   {
     name: "a check of a text that is no release",
     path: "/api/releases/check",
@@ -75,7 +77,7 @@ testRows([
     path: "/api/packs?platform=arm64/",
     method: "POST",
     headers: AUTH,
-    body: "release",
+    body: TEXT,
     status: 422,
   },
   { name: "the jobs", path: "/api/jobs", status: 200 },
@@ -158,19 +160,28 @@ Deno.test("page: a pack is a job that other clients see, that is stopped, and is
     const response = await fixture.handler(new Request(`${AT_HOME}${path}`, init), LOCAL);
     return { status: response.status, document: await response.json() };
   };
-  const checked = await send("POST", "/api/releases/check", "release");
+  const checked = await send("POST", "/api/releases/check", TEXT);
   assertEquals(checked.document, { releases: [RELEASE] });
   assertEquals((await send("POST", "/api/releases/check", "x")).document, {
     releases: [],
-    error: "Cannot use the release: spec: is missing",
+    error: "Cannot use the release: it must be an object",
+    problems: [{ field: "", message: "must be an object", line: 1 }],
+    more: 0,
   });
-  const started = await send("POST", "/api/packs?platform=linux/arm64", "release");
+  const wrong = JSON.stringify(makeKubePkg({}, { name: "wrong" }));
+  assertEquals((await send("POST", "/api/releases/check", wrong)).document, {
+    releases: [],
+    error: "Cannot use the release: an object is wrong",
+    problems: [{ field: "", message: "Cannot use the release: an object is wrong" }],
+    more: 0,
+  });
+  const started = await send("POST", "/api/packs?platform=linux/arm64", TEXT);
   const job = { id: "1", kind: "pack", title: "line4@1.0.0", state: "running", bytes: 1, total: 2 };
   assertEquals([started.status, started.document.jobs[0].id], [202, "1"]);
   assertEquals(fixture.calls, [["line4", ["linux/arm64"]]]);
   assertEquals((await send("GET", "/api/jobs")).document, { jobs: [job] });
-  for (let i = 2; i <= 4; i++) assertEquals((await send("POST", "/api/packs", "release")).status, 202);
-  assertEquals((await send("POST", "/api/packs", "release")).status, 429);
+  for (let i = 2; i <= 4; i++) assertEquals((await send("POST", "/api/packs", TEXT)).status, 202);
+  assertEquals((await send("POST", "/api/packs", TEXT)).status, 429);
   assertEquals((await send("DELETE", "/api/jobs/1")).status, 200);
   const list = (await send("GET", "/api/jobs")).document.jobs;
   assertEquals(list.map(({ id, state }: typeof job) => `${id} ${state}`), [
@@ -192,9 +203,8 @@ for (
   ]
 ) {
   Deno.test(`page: ${releases} releases beside ${running} packs are answered with ${status}, and all or none is started`, async () => {
-    let count = 1;
     const desk = {
-      parse: () => Array.from({ length: count }, () => RELEASE),
+      describe: () => RELEASE,
       pack: (_release: unknown, _platforms: unknown, { signal }: JobContext) =>
         new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
     };
@@ -204,9 +214,10 @@ for (
       const response = await fixture.handler(new Request(`${AT_HOME}${path}`, init), LOCAL);
       return { status: response.status, document: await response.json() };
     };
-    for (let i = 0; i < running; i++) await send("POST", "/api/packs", "release");
-    count = releases;
-    assertEquals((await send("POST", "/api/packs", "release")).status, status);
+    for (let i = 0; i < running; i++) await send("POST", "/api/packs", TEXT);
+    // A stream of YAML documents.
+    const text = Array.from({ length: releases }, () => `--- ${TEXT}\n`).join("");
+    assertEquals((await send("POST", "/api/packs", text)).status, status);
     const { document: { jobs } } = await send("GET", "/api/jobs");
     assertEquals(jobs.length, running + (status === 202 ? releases : 0));
     for (const { id } of jobs) await send("DELETE", `/api/jobs/${id}`);

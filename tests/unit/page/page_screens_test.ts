@@ -9,6 +9,7 @@ import {
   type PageRow,
   REMOTE,
   testRows,
+  TEXT,
 } from "../../support/page_fixture.ts";
 
 const INVENTORY = `{"digests":[]}`;
@@ -89,7 +90,7 @@ testRows([
     path: "/api/packs?have=gate-3",
     method: "POST",
     headers: AUTH,
-    body: "release",
+    body: TEXT,
     status: 404,
   },
   { name: "a path below a test", path: "/api/registries/a/test/b", method: "POST", headers: AUTH, status: 404 },
@@ -113,7 +114,7 @@ Deno.test("page: the screens' changes have what the request says", async () => {
   await send("POST", "/api/registries/registry.lan/test", '{"password":"p"}');
   await send("POST", "/api/registries/registry.lan/test");
   await send("DELETE", "/api/registries/registry.lan");
-  const { jobs } = await send("POST", "/api/packs?have=gate-2", "release");
+  const { jobs } = await send("POST", "/api/packs?have=gate-2", TEXT);
   assertEquals(fixture.calls, [
     ["pull", "docker.io/library/nginx:latest", ["linux/arm64"]],
     ["inventory", "gate-2", INVENTORY.length],
