@@ -157,7 +157,11 @@ Deno.test("[78] a removal that nothing confirms leaves the package; --forget dro
   const report = JSON.parse(forgotten.stdout);
   assertEquals([report.removed, report.untagged, report.leftFiles], [true, [`${REPO}:1`, `${REPO}:v2`], []]);
   assertEquals(await site.folder.listFiles("manifests"), ["other.yaml"]);
-  assertEquals(await site.folder.listFiles("site/kubepkg"), ["other/current.json", "other/handover.json"]);
+  assertEquals(await site.folder.listFiles("site/kubepkg"), [
+    "other/current.json",
+    "other/handover.json",
+    "other/receipt.json",
+  ]);
   assertEquals([await site.resolve("1"), await site.resolve("v1"), await site.resolve("v2")], [
     undefined,
     V1,

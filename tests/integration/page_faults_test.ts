@@ -82,7 +82,7 @@ peerTest(
 );
 
 peerTest(
-  "page: a full disk is named by every change, which succeeds when there is room again",
+  "[31] page: a full disk is named by every change, which succeeds when there is room again",
   ["chromium"],
   async () => {
     await using mount = await mountSmall(6 * MIB);

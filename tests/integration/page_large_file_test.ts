@@ -74,7 +74,7 @@ async function packBundle({ folder, crpe }: Fixture): Promise<LargeBundle> {
 
 /**
  * Writes a tar of 8 GiB with the layout of a bundle, as other programs unpack and write it. The layer that the agent has is a
- * hole, there and in the store: nobody reads it.
+ * hole, there and in the store: it is not read.
  */
 async function writeSparseTar({ folder: { path } }: Fixture): Promise<LargeBundle> {
   const missing = makeLargeLayer(SPARSE_MISSING_BYTES);

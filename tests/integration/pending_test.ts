@@ -104,7 +104,7 @@ for (const by of ["gc", "agent"]) {
       }
       assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg/line4")], [
         0,
-        ["current.json", "handover.json"],
+        ["current.json", "handover.json", "receipt.json"],
       ]);
     },
   );

@@ -33,6 +33,7 @@ const KINDS: readonly [path: string, isRepaired: boolean, outcome: string][] = [
   [`${PACKAGE}/history/000001.json`, true, "moved aside; it is no longer possible to roll back to this release"],
   [`${PACKAGE}/pending.json`, true, "moved aside; send the bundle again, or import its parts again"],
   [`${PACKAGE}/handover.json`, false, "import line4 again with --force, or drop it with"],
+  [`${PACKAGE}/receipt.json`, true, "moved aside; the next import writes a new one"],
   ["kubepkg/.images/default/line4/record.json", true, "crpe import --images-dir --force writes the archive again"],
   ["kubepkg/.token", false, "it cannot be repaired"],
   ["ingest/pieces", true, "the parts that brought these pieces must be imported again"],

@@ -79,7 +79,7 @@ export async function createSite() {
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const install = async (bytes: Uint8Array<ArrayBuffer>, options: Partial<InstallOptions> = {}) => {
     const source = new FileSource(new CountedFile(bytes));
-    return await installBundle(source, { store, records, what: "the.tgz", ...options });
+    return await installBundle(source, { store, records, what: "the.tgz", now: () => 0, ...options });
   };
   return {
     folder,

@@ -56,7 +56,7 @@ for (
     ["a key that is no text", JSON.stringify({ ...RECEIPT, key: 1 })],
   ] as const
 ) {
-  Deno.test(`a receipt that is ${name} is refused, and a repair moves it aside`, async () => {
+  Deno.test(`[92] a receipt that is ${name} is refused, and a repair moves it aside`, async () => {
     await using folder = await TestFolder.create();
     const records = new PackageRecords(folder.path);
     await folder.write("kubepkg/line4/receipt.json", text);

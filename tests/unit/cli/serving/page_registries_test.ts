@@ -105,7 +105,7 @@ Deno.test("page: what the configuration says about a registry stays as it is", a
   assertEquals((await fixture.list()).map(({ host, isEditable }) => [host, isEditable]), [["docker.io", false]]);
 });
 
-Deno.test("page: a registry that cannot be kept is not used", async () => {
+Deno.test("[31] page: a registry that cannot be kept is not used", async () => {
   await using fixture = await createBook();
   await Deno.mkdir(`${fixture.folder.path}/kubepkg/.registries.json/x`, { recursive: true });
   await assertRejects(() => fixture.book.save("registry.lan", {}), Error);
