@@ -14,8 +14,14 @@ import { A, B, LIST_FILES, listFiles, packageOf } from "../unit/bundle/list_bund
 const MIB = 1024 * 1024;
 const IMAGE = "registry.test/app:1";
 
-/** Starts a registry in a folder. @param addr where it listens: one that is started again keeps its address */
-function startRegistry(folder: string, data: string, addr: string, ...flags: string[]): Promise<CrpeProcess> {
+/** Where a registry runs. One that is started again keeps its address. */
+interface Place {
+  readonly folder: string;
+  readonly data: string;
+  readonly addr?: string;
+}
+
+function startRegistry({ folder, data, addr = "127.0.0.1:0" }: Place, ...flags: string[]): Promise<CrpeProcess> {
   const options = { env: { HOME: folder }, cwd: folder };
   return startCrpe(["registry", `--addr=${addr}`, `--data=${data}`, ...flags], options);
 }
@@ -44,7 +50,7 @@ peerTest(
     const gate = Promise.withResolvers<void>();
     upstream.fail({ path: layer!.digest, pause: { after: 3 * MIB, until: gate.promise }, times: 1 });
     const flags = [`--upstream=registry.test=${upstream.url}`];
-    const registry = await startRegistry(path, "data", "127.0.0.1:0", ...flags);
+    const registry = await startRegistry({ folder: path, data: "data" }, ...flags);
     const addr = new URL(registry.url).host;
     await using browser = await startBrowser();
     const { page, foreign, problems } = await browser.open();
@@ -61,7 +67,7 @@ peerTest(
     await page.getByText("The server does not answer.").waitFor();
     await pull();
     await page.getByRole("alert").getByText("no connection to the server").waitFor();
-    const again = await startRegistry(path, "data", addr, ...flags);
+    const again = await startRegistry({ folder: path, data: "data", addr }, ...flags);
     await page.getByText("The server does not answer.").waitFor({ state: "detached" });
     await pull();
     await page.getByRole("button", { name: `Remove ${IMAGE}` }).waitFor();
@@ -72,7 +78,7 @@ peerTest(
     await Deno.writeTextFile(`${path}/data/kubepkg/.token`, "another-token");
     await page.addInitScript(`sessionStorage.setItem("crpe-token", "a-token-of-before")`);
     for (const screen of ["images", "registries", "pack"]) {
-      await using _changed = await startRegistry(path, "data", addr, ...flags);
+      await using _changed = await startRegistry({ folder: path, data: "data", addr }, ...flags);
       // Another query, so that the page is loaded again.
       await page.goto(`${registry.url}/?${screen}#/${screen}`);
       await page.getByText("The token is not valid any more.").waitFor();
@@ -95,9 +101,7 @@ peerTest(
     await Deno.writeTextFile(inventory, `${JSON.stringify({ digests: [] })}${" ".repeat(200_000)}`);
     await folder.write("release.json", JSON.stringify(makeKubePkg({})));
     await using registry = await startRegistry(
-      folder.path,
-      data,
-      "127.0.0.1:0",
+      { folder: folder.path, data },
       `--upstream=registry.test=${upstream.url}`,
     );
     await using browser = await startBrowser();
@@ -160,7 +164,7 @@ peerTest("page: a bundle of several packages is sent whole, each package with it
   await using fixture = await createAgentFixture();
   const { folder, crpe } = fixture;
   await using agent = await fixture.startAgent();
-  await using registry = await startRegistry(folder.path, "source", "127.0.0.1:0", "--offline");
+  await using registry = await startRegistry({ folder: folder.path, data: "source" }, "--offline");
   const put = async (files: typeof LIST_FILES) => {
     const bytes = await makeTar(files);
     const name = computeDigest(bytes).replace(":", "-");
