@@ -1,6 +1,9 @@
 /**
  * Demonstrates the whole workflow on one machine, without a network and without root: two images in a registry that
  * requires a login → pulled through crpe → packed → imported by a second crpe with an empty data folder → pulled from it.
+ *
+ * With `--serve`, the pages of both machines are served at the end, until ctrl-C: on 127.0.0.1, or with `--serve=ADDRESS` on
+ * another address, for a phone.
  */
 import { DiskStore } from "../lib/store/disk_store.ts";
 import { computeDigest } from "../lib/oci/digest.ts";
@@ -10,6 +13,7 @@ import { withBearerAuth } from "../tests/support/bearer_auth.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../tests/support/images.ts";
 import { writeImage } from "../tests/support/put_image.ts";
 import { runCrpe, startCrpe } from "../tests/support/crpe_process.ts";
+import { serveDemo } from "./demo_serve.ts";
 
 const LOGIN = { username: "engineer", password: "not-a-secret" };
 const IMAGES: Record<string, BuiltImage> = {
@@ -54,6 +58,19 @@ async function pullImage(registry: string, name: string): Promise<{ digest: stri
   return { digest: await walk(tag ?? "latest"), bytes };
 }
 
+/** Reads `--serve` and `--serve=ADDRESS`. @returns the address to serve on, if any */
+function readServe(args: readonly string[]): string | undefined {
+  const [first, ...others] = args;
+  if (first === undefined) return undefined;
+  const known = /^--serve(?:=([0-9.]+))?$/.exec(first);
+  if (others.length > 0 || known === null) {
+    console.error(`Cannot use ${args.join(" ")}: only --serve and --serve=ADDRESS, such as --serve=0.0.0.0, are known`);
+    Deno.exit(2);
+  }
+  return known[1] ?? "127.0.0.1";
+}
+
+const serveAt = readServe(Deno.args);
 const root = await Deno.makeTempDir({ prefix: "crpe-demo-" });
 try {
   const store = new DiskStore(`${root}/upstream`);
@@ -127,15 +144,30 @@ try {
   const imported = await run("import", bundle, `--data=${site}`, `--manifests-dir=${root}/manifests`);
   say(imported.trimEnd().replaceAll(/^/gm, "   "));
 
-  await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${site}`, "--offline"], { env });
-  say(`6. crpe registry --offline at ${crpe.url} serves it:`);
-  for (const [name, expected] of digests) {
-    const response = await fetch(`${crpe.url}/v2/registry.demo/${name.replace(":", "/manifests/")}`);
-    const digest = computeDigest(new Uint8Array(await response.arrayBuffer()));
-    if (digest !== expected) throw new Error(`${name} has digest ${digest}, expected ${expected}`);
-    say(`   registry.demo/${name}  ${digest}  same digest`);
+  {
+    await using crpe = await startCrpe(["registry", "--addr=127.0.0.1:0", `--data=${site}`, "--offline"], { env });
+    say(`6. crpe registry --offline at ${crpe.url} serves it:`);
+    for (const [name, expected] of digests) {
+      const response = await fetch(`${crpe.url}/v2/registry.demo/${name.replace(":", "/manifests/")}`);
+      const digest = computeDigest(new Uint8Array(await response.arrayBuffer()));
+      if (digest !== expected) throw new Error(`${name} has digest ${digest}, expected ${expected}`);
+      say(`   registry.demo/${name}  ${digest}  same digest`);
+    }
   }
   say("All digests are equal on both machines.");
+
+  if (serveAt !== undefined) {
+    const { "web.default.configmap": web } = kubepkg.spec.manifests;
+    const manifests = {
+      "web.default.configmap": { ...web, data: { line: "4", shift: "night" } },
+      "alarms.default.configmap": { ...web, metadata: { ...web.metadata, name: "alarms" }, data: { horn: "on" } },
+    };
+    const next = { ...kubepkg, spec: { ...kubepkg.spec, version: "1.1.0", manifests } };
+    await Deno.writeTextFile(`${root}/next.json`, JSON.stringify(next));
+    await run("pack", `${root}/next.json`, "--outbox", `--data=${office}`, "--offline");
+    await serveDemo({ env, office, site, manifestsDir: `${root}/manifests`, hostname: serveAt, say });
+    say("\nStopped; the folder of the demonstration is removed.");
+  }
 } finally {
   await Deno.remove(root, { recursive: true });
 }

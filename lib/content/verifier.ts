@@ -36,8 +36,8 @@ export class Verifier {
     return this.#seen;
   }
 
-  /** Sets the expected number of bytes, if it was not known at construction. */
-  expectSize(size: number): void {
+  /** Sets the expected number of bytes, if it was not known at construction, or `undefined` if it is not known. */
+  expectSize(size: number | undefined): void {
     this.#size = size;
   }
 

@@ -41,6 +41,8 @@ export interface RemoveOptions {
    * @returns the removed tags, as `repository:tag`
    */
   readonly forgetImages: (images: readonly ReleasedImage[], keep: ReadonlySet<Digest>) => Promise<readonly string[]>;
+  /** Lists the tags that `forgetImages` would remove; called instead of it for a dry run. */
+  readonly listForgotten: (images: readonly ReleasedImage[]) => readonly string[];
 }
 
 /** The result of a removal. */
@@ -154,7 +156,7 @@ async function leaveFiles(id: PackageId, records: PackageRecords): Promise<strin
 
 async function releaseImages(
   installed: KubePkg,
-  { records, forgetImages }: RemoveOptions,
+  { records, forgetImages, listForgotten, dryRun }: RemoveOptions,
 ): Promise<readonly string[]> {
   const id = packageIdOf(installed);
   const problems: RecordError[] = [];
@@ -166,7 +168,7 @@ async function releaseImages(
   const images = own.flatMap(releasedImages).map(({ repository, tag, digest }) => {
     return { repository, digest, tag: named.has(`${repository}:${tag}`) || isNeeded(digest) ? undefined : tag };
   });
-  return await forgetImages(images, keep);
+  return dryRun ? listForgotten(images) : await forgetImages(images, keep);
 }
 
 async function checkWritable(records: PackageRecords, name: string): Promise<void> {

@@ -29,6 +29,7 @@ import { Links } from "./links.ts";
 import { listRepositories, listRevisions, listTagFolders } from "./list_repositories.ts";
 import { ManifestFiles } from "./manifest_files.ts";
 import { NamedBlobs } from "./named_blobs.ts";
+import { PartialHashes } from "./partial_hashes.ts";
 import { repositoryNames } from "./repository_names.ts";
 import { WriteHealth } from "./write_health.ts";
 
@@ -62,6 +63,7 @@ export class DiskStore implements PieceStore {
   readonly #named: NamedBlobs;
   readonly #grants: BlobGrants;
   readonly #files: SharedFiles;
+  readonly #hashes = new PartialHashes();
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
@@ -277,6 +279,7 @@ export class DiskStore implements PieceStore {
       files: this.#files,
       path: this.#temporaryPath(),
       fallbackPath: this.#temporaryPath(),
+      hashes: this.#hashes,
       target,
       onCommit: async () => {
         this.health.succeed();

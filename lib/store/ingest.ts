@@ -9,6 +9,7 @@ import { openOwned } from "../files/inherit_owner.ts";
 import { isNoSpace } from "../files/no_space.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
+import type { PartialHashes } from "./partial_hashes.ts";
 
 /** What an `Ingest` writes, and where. */
 export interface IngestOptions {
@@ -21,6 +22,8 @@ export interface IngestOptions {
   readonly path: string;
   /** The temporary file used when `path` is locked by another writer. */
   readonly fallbackPath: string;
+  /** The hashes of partial files, so that the content of `path` need not be read again. */
+  readonly hashes?: PartialHashes;
   /** Final path of the content. */
   readonly target: string;
   /** Awaited after the content was moved to its final path. */
@@ -37,9 +40,11 @@ export class Ingest {
   readonly path: string;
   readonly #file: Deno.FsFile;
   readonly #options: IngestOptions;
-  readonly #verifier: Verifier;
+  #verifier: Verifier;
   #open = true;
   #isVerified = false;
+  /** Whether the verifier has hashed what is in the file, and can hash more. */
+  #isHashed = true;
 
   private constructor(file: Deno.FsFile, path: string, options: IngestOptions) {
     this.#file = file;
@@ -58,7 +63,7 @@ export class Ingest {
     try {
       await ingest.#hashExisting();
     } catch (error) {
-      ingest.keep();
+      ingest.#close();
       throw error;
     }
     return ingest;
@@ -104,8 +109,10 @@ export class Ingest {
     // The write runs in another thread, so hashing overlaps with it.
     const writing = this.#append(chunk);
     writing.catch(() => {});
+    this.#isHashed = false;
     this.#verifier.update(chunk);
     await writing;
+    this.#isHashed = true;
   }
 
   /**
@@ -114,6 +121,7 @@ export class Ingest {
    * @throws {DigestMismatchError} when there are more bytes than expected
    */
   verify(chunk: Uint8Array): void {
+    this.#isHashed = false;
     this.#verifier.update(chunk);
   }
 
@@ -124,6 +132,7 @@ export class Ingest {
    */
   finishVerify(): void {
     if (this.#isVerified) return;
+    this.#isHashed = false;
     this.#verifier.finish();
     this.#isVerified = true;
   }
@@ -148,7 +157,7 @@ export class Ingest {
       this.finishVerify();
       await this.#file.syncData();
       await this.#moveToTarget();
-      this.keep();
+      this.#close();
     } catch (error) {
       await this.abort();
       throw error;
@@ -160,11 +169,17 @@ export class Ingest {
     if (!this.#open) return;
     // Removed before the lock is released, or another process could resume a file that is about to be removed.
     await removeIfPresent(this.path);
-    this.keep();
+    this.#close();
   }
 
   /** Closes the temporary file and keeps it, so that a later ingest can resume from it. */
   keep(): void {
+    if (!this.#open) return;
+    if (this.isResumable && this.#isHashed) this.#options.hashes?.keep(this.path, this.#file, this.#verifier);
+    this.#close();
+  }
+
+  #close(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#file.close();
@@ -195,6 +210,13 @@ export class Ingest {
     if (size === 0) return;
     if (size > (this.#options.size ?? Infinity)) {
       await this.#file.truncate(0);
+      return;
+    }
+    const known = this.isResumable ? this.#options.hashes?.take(this.path, this.#file) : undefined;
+    if (known !== undefined) {
+      this.#verifier = known;
+      this.#verifier.expectSize(this.#options.size);
+      await this.#file.seek(0, Deno.SeekMode.End);
       return;
     }
     const buffer = new Uint8Array(CHUNK_BYTES);

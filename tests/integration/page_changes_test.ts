@@ -39,6 +39,12 @@ for (const { flags, names } of PLACES) {
     }
     assertEquals(await kubectl.takeCalls(), []);
     assertStringIncludes(await Deno.readTextFile(record), "2.0.0");
+    const readImages = async () => (await runCrpe(["images", "--data=site"], options)).stdout;
+    const images = await readImages();
+    assertStringIncludes(images, IMAGE);
+    const dry = await change("DELETE", "?dry-run=true", flags);
+    assertEquals([dry.status, dry.document.removed, dry.document.untagged], [200, false, [IMAGE]]);
+    assertEquals(await readImages(), images, "a dry run removes no tag");
     const back = await change("POST", "/rollback", flags);
     assertEquals([back.status, back.document.to], [200, "1.0.0"]);
     assertStringIncludes(await Deno.readTextFile(record), "1.0.0");

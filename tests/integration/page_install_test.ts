@@ -4,25 +4,12 @@ import { chooseFile, startBrowser, takeScreenshot } from "../support/browser.ts"
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
+import { openInstall } from "../support/install_screen.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { mountSmall } from "../support/mount.ts";
 import { peerTest } from "../support/peers.ts";
 import { writeImage } from "../support/put_image.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
-
-type Fixture = Awaited<ReturnType<typeof createAgentFixture>>;
-type Browser = Awaited<ReturnType<typeof startBrowser>>;
-
-/** Opens the screen that installs, signed in with the token. */
-async function openInstall(browser: Browser, fixture: Fixture, url: string) {
-  const watched = await browser.open();
-  const { page } = watched;
-  await page.goto(url);
-  await page.getByLabel("Token").fill((await Deno.readTextFile(fixture.tokenFile)).trim());
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("link", { name: "Install from a file" }).click();
-  return watched;
-}
 
 peerTest(
   "page: an agent that restarts in the middle, and a page that is reloaded, lose nothing",
@@ -36,7 +23,7 @@ peerTest(
     const first = await start();
     await using proxy = startCountingProxy(first.url);
     await using browser = await startBrowser();
-    const { page } = await openInstall(browser, fixture, proxy.url);
+    const { page } = await openInstall(browser, fixture.tokenFile, proxy.url);
     await chooseFile(page, "#bundle", file);
     const before = proxy.bytes;
     const install = page.getByRole("button", { name: "Install", exact: true });
@@ -66,7 +53,7 @@ peerTest("page: two people who install the same release at once both see it inst
   await using browser = await startBrowser();
   const pages = [];
   for (let i = 0; i < 2; i++) {
-    const { page } = await openInstall(browser, fixture, agent.url);
+    const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
     await chooseFile(page, "#bundle", file);
     await page.getByRole("button", { name: "Install", exact: true }).waitFor();
     pages.push(page);
@@ -85,7 +72,7 @@ peerTest("page: a downgrade needs a second yes; a rollback and a removal say wha
   await using agent = await fixture.startAgent();
   assertEquals((await fixture.push(newer.file, agent.url).finished).code, 0);
   await using browser = await startBrowser();
-  const { page } = await openInstall(browser, fixture, agent.url);
+  const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
   await chooseFile(page, "#bundle", old.file);
   await page.getByRole("alert").getByText("1.1.0 is installed, which is higher").waitFor();
   await takeScreenshot(page, "install-downgrade-phone");
@@ -109,7 +96,7 @@ peerTest("page: parts of a split bundle are sent whole, in any order", ["chromiu
   await fixture.pack("1.0.0", 3_000_000, "--split=2MB");
   await using agent = await fixture.startAgent();
   await using browser = await startBrowser();
-  const { page } = await openInstall(browser, fixture, agent.url);
+  const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
   const parts = [...Deno.readDirSync(fixture.folder.path)].map(({ name }) => name)
     .filter((name) => name.endsWith(".tgz")).sort().reverse();
   assertEquals(parts.length, 2);
@@ -117,7 +104,8 @@ peerTest("page: parts of a split bundle are sent whole, in any order", ["chromiu
     await chooseFile(page, "#bundle", `${fixture.folder.path}/${name}`);
     await page.getByText("it is sent whole").waitFor();
     await page.getByRole("button", { name: "Install", exact: true }).click();
-    await page.getByText(i === 0 ? "This part is stored." : "line4 1.0.0 is installed.").waitFor();
+    await page.getByText(i === 0 ? "Part 2 of 2 of line4 1.0.0 is stored. Missing: 1." : "line4 1.0.0 is installed.")
+      .waitFor();
     if (i === 0) await page.getByRole("button", { name: "Choose another file" }).click();
   }
 });
@@ -139,7 +127,7 @@ peerTest("page: 500 images and a release of 5,000 objects stay small in the docu
   assertEquals(packed.code, 0, packed.stderr);
   await using agent = await fixture.startAgent();
   await using browser = await startBrowser();
-  const { page } = await openInstall(browser, fixture, agent.url);
+  const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
   const countElements = () => page.evaluate<number>("document.querySelectorAll('*').length");
   await chooseFile(page, "#bundle", `${folder}/many.tgz`);
   await page.getByText("… 4800").waitFor();
@@ -164,8 +152,7 @@ peerTest("page: a full disk is said before anything is sent", ["chromium", "root
     cwd: path,
   });
   await using browser = await startBrowser();
-  const site = { ...fixture, tokenFile: `${small.path}/kubepkg/.token` };
-  const { page } = await openInstall(browser, site, agent.url);
+  const { page } = await openInstall(browser, `${small.path}/kubepkg/.token`, agent.url);
   await chooseFile(page, "#bundle", file);
   await page.getByRole("alert").getByText(/are free|missing/).waitFor();
   await takeScreenshot(page, "install-full-phone");

@@ -57,7 +57,7 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   };
   assertEquals(await idOf("1.1.0").then((it) => typeof it), "string");
   for (const node of ["gate-2", "<img/src=x/onerror=alert(1)>"]) {
-    await page.getByRole("button", { name: `Send line4 1.1.0 to ${node}` }).click();
+    await page.getByRole("button", { name: `Send 1.1.0 of line4 to ${node}` }).click();
     await page.getByRole("button", { name: "Send now" }).waitFor();
   }
   await page.locator(".figures").getByText("first install").first().waitFor();
@@ -73,7 +73,7 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   await crpe("outbox", "rm", "line4@1.1.0", "--data=source");
   await page.reload();
   const before = proxy.bytes;
-  await page.getByRole("button", { name: "Send line4 1.0.0 to gate-2" }).click();
+  await page.getByRole("button", { name: "Send 1.0.0 of line4 to gate-2" }).click();
   await page.getByRole("alert").getByText("1.1.0 is installed, which is higher").waitFor();
   await page.getByRole("button", { name: "Send anyway" }).click();
   await page.locator(".figures").getByText("downgrade").waitFor();

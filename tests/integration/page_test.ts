@@ -1,20 +1,12 @@
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assert, assertEquals } from "../support/assert.ts";
-import {
-  chooseFile,
-  findBarriers,
-  startBrowser,
-  takeScreenshot,
-  VIEWPORTS,
-  type WatchedPage,
-} from "../support/browser.ts";
+import { chooseFile, startBrowser, takeScreenshot, type WatchedPage } from "../support/browser.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { peerTest } from "../support/peers.ts";
 
 const LAYER_BYTES = 40_000_000;
 const CUTS = 10;
-const SCREENS = ["overview", "images", "releases", "registries", "doctor", "install"] as const;
 
 /** Makes a one-time code as a person does, and returns the address that the QR code has. */
 async function pair(fixture: Awaited<ReturnType<typeof createAgentFixture>>, url: string): Promise<string> {
@@ -58,35 +50,6 @@ peerTest("page: a bundle is installed from the browser, and its upload survives 
     true,
   );
   assertClean(watched);
-});
-
-peerTest("page: every screen, on a phone and on a desk", ["chromium"], async () => {
-  await using fixture = await createAgentFixture();
-  const first = await fixture.pack("1.0.0", 1000);
-  const second = await fixture.pack("1.1.0", 2000);
-  await using agent = await fixture.startAgent();
-  for (const { file } of [first, second]) {
-    const { code, stderr } = await fixture.push(file, agent.url).finished;
-    assertEquals(code, 0, stderr);
-  }
-  await using browser = await startBrowser();
-  for (const viewport of ["phone", "desk"] as const) {
-    for (const isDark of [false, true]) {
-      const watched = await browser.open({ viewport, isDark });
-      const { page } = watched;
-      await page.goto(await pair(fixture, agent.url));
-      for (const screen of SCREENS) {
-        await page.goto(`${agent.url}/#/${screen}`);
-        await page.locator("main section").first().waitFor();
-        await page.locator("[aria-busy]").waitFor({ state: "detached" });
-        await takeScreenshot(page, `${screen}-${viewport}${isDark ? "-dark" : ""}`);
-        const width = await page.evaluate<number>("document.documentElement.scrollWidth");
-        assert(width <= VIEWPORTS[viewport].width, `${screen} is ${width} pixels wide`);
-        assertEquals(await findBarriers(page), [], `${screen}, ${viewport}, ${isDark ? "dark" : "light"}`);
-      }
-      assertClean(watched);
-    }
-  }
 });
 
 const MARKUP = "<img/src=x/onerror=alert(1)>";

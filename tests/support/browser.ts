@@ -14,6 +14,7 @@ export interface OpenPageOptions {
 
 /** A real Chromium. It is ended when this is disposed of. */
 export interface TestBrowser extends AsyncDisposable {
+  readonly pid: number;
   /** Opens an empty page with a storage of its own. Its requests and problems are recorded. */
   open(options?: OpenPageOptions): Promise<WatchedPage>;
 }
@@ -62,6 +63,7 @@ export async function startBrowser(): Promise<TestBrowser> {
   listening.promise.catch(() => {});
   const browser: Browser = await chromium.connectOverCDP(await listening.promise);
   return {
+    pid: child.pid,
     open: (options) => openPage(browser, options),
     async [Symbol.asyncDispose]() {
       await browser.close();

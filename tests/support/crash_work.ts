@@ -10,7 +10,7 @@ import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { takeDataFolder } from "../../lib/store/data_folder.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
-import { forgetImages } from "../../lib/store/forget_images.ts";
+import { forgetImages, listForgotten } from "../../lib/store/forget_images.ts";
 import { makeParts, type PartItem } from "./bundle_parts.ts";
 import { makeBytes, readAll } from "./content.ts";
 import { FakeUpstream } from "./fake_upstream.ts";
@@ -178,6 +178,7 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
     await removePackage(idOf(PACKAGE), {
       ...options,
       forgetImages: (images, keep) => forgetImages(data, images, keep),
+      listForgotten: (images) => listForgotten(data, images),
     });
   }
 }

@@ -42,6 +42,7 @@ const FOREIGN_FLAGS = [
   "no-lock",
   "now",
   "registry-mirror",
+  "serve",
   "server-side",
   "signature",
   "src-tls-verify",

@@ -76,9 +76,8 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
         shared: openSharedHandover(place, invocation, { io, warn }),
       });
     },
-    forgetImages: async (images, keep) => {
-      return dryRun ? listForgotten(data, images) : await forgetImages(data, images, keep);
-    },
+    forgetImages: (images, keep) => forgetImages(data, images, keep),
+    listForgotten: (images) => listForgotten(data, images),
   });
   const note = result.handedOver?.note;
   if (note !== undefined) createWarning(io)(note);

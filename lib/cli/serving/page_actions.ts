@@ -6,7 +6,7 @@ import { rollBackPackage } from "../../install/rollback_package.ts";
 import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import { RefusedError } from "../../oci/error.ts";
 import type { PackageChange, PageActions } from "../../page/page_options.ts";
-import { forgetImages } from "../../store/forget_images.ts";
+import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
@@ -53,6 +53,7 @@ export function createPageActions(
         dryRun,
         openHandover,
         forgetImages: (images, keep) => forgetImages(data, images, keep),
+        listForgotten: (images) => listForgotten(data, images),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
       const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};

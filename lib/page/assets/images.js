@@ -115,7 +115,7 @@ function Image({ image, canChange, onRemoved, onError }) {
           <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
         `
         : html`
-          <button class="quiet" aria-label=${T.copyOf(reference)} onClick=${() =>
+          <button class="quiet" aria-label=${isCopied ? undefined : T.copyOf(reference)} onClick=${() =>
             copyText(`docker pull ${location.host}/${reference}`) && setCopied(true)}>${isCopied
             ? T.copied
             : T.copy}</button>

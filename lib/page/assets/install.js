@@ -134,7 +134,8 @@ function Chooser({ interrupted, onChoose }) {
 /** What an installation would change. */
 export function Plan({ plan }) {
   const { installedVersion, version, verdict, blobs, freeBytes, missing = [], images = [], warnings = [] } = plan;
-  const toSend = missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
+  // What a registry would send to an agent is in `toSend`; an agent lists what it lacks.
+  const toSend = plan.toSend?.bytes ?? missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
   const needed = formatSize(blobs.bytesToWrite);
   return html`
     <section class="span">
@@ -144,9 +145,9 @@ export function Plan({ plan }) {
           ? version
           : `${installedVersion} → ${version}`}
           label=${T.verdicts[verdict] ?? verdict} />
-        <${Figure} value=${formatSize(toSend)} label=${missing.length === 0 ? T.nothing : T.upload} />
+        <${Figure} value=${formatSize(toSend)} label=${toSend === 0 ? T.nothing : T.upload} />
         <${Figure} value=${formatSize(freeBytes)} label=${freeBytes === undefined ? T.freeUnknown : T.free(needed)} />
-        <${Figure} value=${images.length} label=${T.images.toLowerCase()} />
+        <${Figure} value=${images.length} label=${T.imageCount(images.length)} />
       </div>
     </section>
         ${warnings.map((warning) =>
@@ -228,5 +229,5 @@ function Done({ result, onAgain }) {
 /** What an installation has done, in a sentence. */
 export function describe({ name, version, imported, part }) {
   if (imported) return T.done(name, version);
-  return (part?.missing?.length ?? 0) > 0 ? T.partDone(part.missing.length) : T.same;
+  return (part?.missing?.length ?? 0) > 0 ? T.partDone(`${name} ${version}`, part) : T.same;
 }

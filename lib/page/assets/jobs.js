@@ -38,7 +38,9 @@ export function Jobs({ kind, texts, onDone, onError }) {
     };
   }, []);
   const shown = jobs.filter(({ state }) => state === "running" || state === "failed");
-  return shown.map((job) => html`<${Job} key=${job.id} job=${job} texts=${texts} onError=${onError} />`);
+  return html`<div class="place">${
+    shown.map((job) => html`<${Job} key=${job.id} job=${job} texts=${texts} onError=${onError} />`)
+  }</div>`;
 }
 
 function Job({ job: { id, title, state, bytes, total, error }, texts, onError }) {

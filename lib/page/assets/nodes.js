@@ -35,7 +35,7 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
       onError(failure);
       setError(failure);
     });
-  const about = [url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
+  const about = [name !== url && url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
   // The latest bundle of each package. One of several packages is offered by itself, once.
   const keyOf = ({ namespace, name }) => `${namespace ?? "default"}/${name}`;
   const installed = new Map(packages.map((one) => [keyOf(one), one]));
@@ -70,6 +70,14 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
                 jobs=${jobs} onDone=${onChanged} onError=${onError} />
             `
           )}
+          ${packages.map((one) => {
+            const bundle = latest.get(keyOf(one));
+            return html`
+              <${Package} key=${keyOf(one)} one=${{ images: [], objects: 0, ...one }} base=${path}
+                canChange=${node.canChange} onChanged=${onChanged} onError=${onError}>${isNewer(bundle, one) &&
+                  sendOf(bundle, one)}<//>
+            `;
+          })}
           ${isAsking && html`<p class="gap">${T.sureForget}</p>`}
           <div class="buttons">${isAsking
             ? html`
@@ -78,14 +86,6 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
             `
             : html`<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
               setAsking(true)}>${T.forget}</button>`}</div></section>
-    ${packages.map((one) => {
-      const bundle = latest.get(keyOf(one));
-      return html`
-        <${Package} key=${keyOf(one)} one=${{ images: [], objects: 0, ...one }} base=${path}
-          canChange=${node.canChange} onChanged=${onChanged} onError=${onError}>${isNewer(bundle, one) &&
-            sendOf(bundle, one)}<//>
-      `;
-    })}
   `;
 }
 

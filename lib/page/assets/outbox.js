@@ -26,6 +26,8 @@ export function Outbox({ isAlwaysShown, onError }) {
                   html`<${Bundle} key=${bundle.digest} bundle=${bundle} onChanged=${resource.reload} onError=${onError} />`
                 )
               }</ul>`}
+            ${isAlwaysShown && bundles.length > 0 &&
+              html`<div class="buttons"><a class="button wide" href="#/nodes">${T.send}</a></div>`}
           </section>
     `}<//>`;
 }

@@ -15,11 +15,17 @@ export function formatSize(bytes) {
 
 export const Pill = ({ kind = "", children }) => html`<span class=${`pill ${kind}`}>${children}</span>`;
 
+// Long names of images break after a slash, and before a tag or a digest.
+const breakable = (name) =>
+  name.split(/(?<=\/)|(?=[:@])/).flatMap((part, i) => i === 0 ? [part] : [html`<wbr />`, part]);
+
 /** A row of a list. Its state is said in words too, because colours alone say nothing to some. */
 export const Row = ({ dot, title, text, children }) =>
   html`<li class="row">
     ${dot === undefined ? null : html`<span class=${`dot ${dot}`} aria-hidden="true"></span>`}
-    <div class="grow"><b>${title}</b>${text === undefined ? null : html`<p>${text}</p>`}</div>
+    <div class="grow"><b>${typeof title === "string" ? breakable(title) : title}</b>${
+    text === undefined ? null : html`<p>${text}</p>`
+  }</div>
     ${children}
   </li>`;
 
@@ -44,13 +50,20 @@ export function Time({ of }) {
 
 /** Shows a resource: while it loads, when it failed, and with `children` as a function of its value. */
 export function Loaded({ resource: { value, error, reload }, children }) {
-  if (value !== undefined) return children(value);
-  if (error === undefined) return html`<section class="span skeleton" aria-busy="true">${S.loading}</section>`;
-  return html`
-    <section class="span">
-      <${Notice} kind="bad">${error.message}<//>
+  const failed = () =>
+    html`
+      <section class="span">
+        <${Notice} kind="bad">${error.message}<//>
         <div class="buttons"><button onClick=${reload}>${S.retry}</button></div></section>
-  `;
+    `;
+  // An element of its own keeps the place: what follows would otherwise come before a list that arrives later.
+  return html`<div class="place">${
+    value !== undefined
+      ? children(value)
+      : error === undefined
+      ? html`<section class="span skeleton" aria-busy="true">${S.loading}</section>`
+      : failed()
+  }</div>`;
 }
 
 /** Reads a path of the API, and again every `interval` milliseconds while the page is visible. */

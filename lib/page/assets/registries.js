@@ -87,9 +87,9 @@ function Registry({ one, canChange, onEdit, onChanged, onError }) {
           <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
         `
         : canChange && url !== undefined && html`
-          <button class="quiet" disabled=${state.isBusy} aria-label=${T.testOf(host)} onClick=${ask}>${state.isBusy
-            ? T.testing
-            : T.test}</button>
+          <button class="quiet" disabled=${state.isBusy} aria-label=${state.isBusy
+            ? undefined
+            : T.testOf(host)} onClick=${ask}>${state.isBusy ? T.testing : T.test}</button>
           ${isEditable && html`
             <button class="quiet" aria-label=${T.editOf(host)} onClick=${() => onEdit(one)}>${T.edit}</button>
             <button class="quiet" aria-label=${T.removeOf(host)} onClick=${() => setState({ isAsking: true })}>${T

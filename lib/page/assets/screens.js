@@ -34,6 +34,11 @@ export function Overview({ status, access, onError }) {
         class="span"><a class="button wide" href="#/install">${T.install}</a><p class="soft gap">${T
           .installHelp}</p></section>
     `}
+    ${access.packs && html`
+      <section
+        class="span"><a class="button wide" href="#/pack">${S.pack.title}</a><p class="soft gap">${T
+          .packHelp}</p></section>
+    `}
     <section>
       <h2>${T.about}</h2>
       <ul class="rows">

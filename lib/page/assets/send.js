@@ -55,9 +55,8 @@ export function Send({ node, bundle, installed, ...options }) {
         text=${html`<${Change} from=${installed} to=${version} /> · ${formatSize(bundle.size)}`}>
             ${job?.state !== "running" && state.plan === undefined && html`
               <button disabled=${state.isBusy}
-                aria-label=${T.planOf(name, version, node.node ?? node.url)} onClick=${() => plan(false)}>${state.isBusy
-                  ? T.planning
-                  : T.plan(version)}</button>
+                aria-label=${state.isBusy ? undefined : T.planOf(name, version, node.node ?? node.url)} onClick=${() =>
+                  plan(false)}>${state.isBusy ? T.planning : T.plan(version)}</button>
             `}<//></ul>
     ${state.plan !== undefined && html`
       <${Plan} plan=${state.plan} />

@@ -14,7 +14,8 @@ export const S = {
   signIn: "Sign in",
   signInWhy: "This server gives names, versions and changes only to holders of its token.",
   tokenLabel: "Token",
-  tokenHelp: "Scan the QR code that crpe agent --pair prints, or paste the content of the agent's token file.",
+  tokenHelp:
+    "Scan the QR code that crpe agent --pair or crpe registry --pair prints, or paste the content of the token file.",
   signedOut: "The token is not valid any more. Sign in again.",
   signOut: "Sign out",
   needsToken: "Installing and packing need the token. Sign in first.",
@@ -39,6 +40,7 @@ export const S = {
     makeCode: "Make a code that signs in",
     install: "Install from a file",
     installHelp: "Choose a bundle on this device. What would happen is shown before anything is written.",
+    packHelp: "Paste a release: it is checked, and packed with its images into a bundle that can be sent to agents.",
     unknown: "not known",
     qr: "QR code of this page's address",
     loopback:
@@ -116,6 +118,7 @@ export const S = {
   outbox: {
     title: "Outbox",
     none: "Nothing is packed yet.",
+    send: "Send to an agent",
     download: "Download",
     downloadOf: (name) => `Download ${name}`,
     remove: "Delete",
@@ -164,7 +167,7 @@ export const S = {
     toInstall: (from, to) => `${from} → ${to}`,
     notInstalled: "not installed",
     plan: (version) => `Send ${version}`,
-    planOf: (name, version, node) => `Send ${name} ${version} to ${node}`,
+    planOf: (name, version, node) => `Send ${version} of ${name} to ${node}`,
     planning: "Asking the agent…",
     sendSeveral: (n) => `Send all ${n}`,
     sendSeveralOf: (n, node) => `Send all ${n} packages to ${node}`,
@@ -186,7 +189,8 @@ export const S = {
     states: { ok: "answers", warning: "look", broken: "fails" },
     notAsked: "not asked yet",
     asked: "Tested",
-    counts: (r, e) => `${r} answers${e > 0 ? `, ${e} failures` : ""}`,
+    counts: (r, e) =>
+      `${r} ${r === 1 ? "answer" : "answers"}${e > 0 ? `, ${e} ${e === 1 ? "failure" : "failures"}` : ""}`,
     left: (n, of) => `${n}${of === undefined ? "" : ` of ${of}`} pulls left`,
     as: (user) => `as ${user}`,
     test: "Test",
@@ -228,6 +232,7 @@ export const S = {
     what: "What would happen",
     objects: "Objects",
     images: "Images",
+    imageCount: (n) => n === 1 ? "image" : "images",
     upload: "to upload",
     held: (n) => `to upload, ${n} are there`,
     free: (n) => `free, ${n} needed`,
@@ -250,7 +255,8 @@ export const S = {
     handover: (where) => `Its objects were handed over to ${where}.`,
     noHandover: "Its objects were not handed over: the agent was started without --manifests-dir or --kubectl.",
     same: "This release is installed already, and its content is complete.",
-    partDone: (n) => `This part is stored. ${n} more digests are missing: send the other parts.`,
+    partDone: (what, { number, count, missing }) =>
+      `Part ${number} of ${count} of ${what} is stored. Missing: ${missing.join(", ")}.`,
     whole:
       "This file is a part, a list, or was not made by crpe pack: it is sent whole, and the agent checks it while it arrives.",
     noObjects: "No objects change.",

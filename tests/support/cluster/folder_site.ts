@@ -102,6 +102,7 @@ export class FolderSite implements AsyncDisposable {
       records: this.records,
       openHandover: () => handover,
       forgetImages: () => Promise.resolve([]),
+      listForgotten: () => [],
       ...options,
     });
   }

@@ -44,7 +44,12 @@ async function createSite() {
   await Deno.mkdir(manifests);
   const [store, records] = [new DiskStore(data), new PackageRecords(data)];
   const handover = new FolderHandover(manifests);
-  const options = { records, openHandover: () => handover, forgetImages: () => Promise.resolve([]) };
+  const options = {
+    records,
+    openHandover: () => handover,
+    forgetImages: () => Promise.resolve([]),
+    listForgotten: () => [],
+  };
   return {
     folder,
     records,

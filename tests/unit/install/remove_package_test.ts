@@ -107,8 +107,22 @@ Deno.test("removePackage() of a package that was not handed over leaves the clus
     records: site.records,
     openHandover: () => undefined,
     forgetImages: () => Promise.resolve([]),
+    listForgotten: () => [],
   });
   assertEquals([isRemoved, handedOver, manifests], [true, undefined, undefined]);
+});
+
+Deno.test("removePackage() as a dry run removes no image, and says which it would remove", async () => {
+  await using site = await FolderSite.create();
+  await site.records.write(RELEASE);
+  const { isRemoved, untagged } = await removePackage(idOf("web"), {
+    records: site.records,
+    dryRun: true,
+    openHandover: () => undefined,
+    forgetImages: () => Promise.reject(new Error("a dry run removes nothing")),
+    listForgotten: () => ["registry.test/app:1"],
+  });
+  assertEquals([isRemoved, untagged], [false, ["registry.test/app:1"]]);
 });
 
 Deno.test("[92] removePackage() with a broken record of another package removes the package, and keeps what that one may need", async () => {
