@@ -125,6 +125,13 @@ export async function listBlobSizes(root: string): Promise<Map<Digest, number>> 
   return sizes;
 }
 
+/** Returns the total size of all blobs in a store, in bytes. */
+export async function sumBlobSizes(root: string): Promise<number> {
+  let sum = 0;
+  for await (const digest of listBlobs(root)) sum += sizeOfFile(`${root}/${blobPath(digest)}`) ?? 0;
+  return sum;
+}
+
 /** Returns the canonical name of a repository that is filed under any of its names; see `repositoryNames`. */
 export function canonicalName(name: string): string {
   const [first = ""] = name.split("/", 1);
