@@ -1,19 +1,11 @@
-import { Turns } from "../files/folder_scan.ts";
 import type { Digest } from "../oci/digest.ts";
+import { ChangedRepositories, type WatchOptions } from "./changed_repositories.ts";
 import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
-import { DigestSet } from "./digest_set.ts";
+import { DigestList } from "./digest_set.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath } from "./layout.ts";
 import { ManifestReader } from "./manifest_reader.ts";
-import { markReachable } from "./reachable.ts";
-import {
-  canonicalName,
-  listBlobs,
-  listHistories,
-  readContents,
-  type RepositoryContents,
-  sizeOfFile,
-  walkNames,
-} from "./store_scan.ts";
+import { markStore } from "./mark_store.ts";
+import { listBlobs, listHistories, readContents, sizeOfFile, walkNames } from "./store_scan.ts";
 import { emptyTrash, moveAside, moveBack, restoreTrash, trashPath } from "./trash.ts";
 import { announceChange, excludeWriters } from "./write_lease.ts";
 
@@ -30,6 +22,8 @@ export interface GcOptions {
   readonly dryRun?: boolean;
   /** Awaited after the candidates were moved aside, before the second mark. */
   readonly onMovedAside?: () => Promise<void>;
+  /** How the second mark finds what has changed. */
+  readonly watch?: WatchOptions;
 }
 
 /** What was removed, or would be removed by a dry run. */
@@ -60,13 +54,15 @@ interface Candidate {
  * either found by the second mark, or stored again by the server, which checks after it has written the reference. If a
  * collection is interrupted, the next collection or server start moves back what was moved aside.
  *
+ * The second mark leaves out the repositories that did not change since the first one (`ChangedRepositories`).
+ *
  * @param root the data folder
  * @throws {Error} when content is being written (`takeWriteLease`), or another collection is in progress
  */
 export async function collectGarbage(root: string, options: GcOptions = {}): Promise<GcReport> {
   if (!await isFolder(root)) return sum([]);
   const { readKeep = () => Promise.resolve(new Set<Digest>()), untagged = false } = options;
-  if (options.dryRun) return sum(await findGarbage(root, await readKeep(), untagged));
+  if (options.dryRun) return sum(await findGarbage(root, { keep: await readKeep(), untagged }));
   using exclusion = await excludeWriters(root);
   if (exclusion === undefined) {
     throw new Error(
@@ -78,28 +74,40 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   await restoreTrash(root);
   await sweepIngest(root, { minAge: STALE_MILLISECONDS });
   await sweepPieces(root, (digest) => keep.has(digest));
+  const changes = await ChangedRepositories.watch(root, options.watch);
   const moved: Candidate[] = [];
-  for (const candidate of await findGarbage(root, keep, untagged)) {
+  for (const candidate of await findGarbage(root, { keep, untagged, changes })) {
     if (await moveAside(root, candidate.path)) moved.push(candidate);
   }
   await options.onMovedAside?.();
-  const { needed, garbage } = await remark(root, keep, moved);
+  let { needed, garbage } = await remark(root, keep, { moved, changes });
+  if (!await changes.isClockSteady()) ({ needed, garbage } = await remark(root, keep, { moved }));
   for (const { path } of needed) await moveBack(root, path);
   await emptyTrash(root);
   if (garbage.length > 0) await announceChange(root);
   return sum(garbage);
 }
 
-async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: boolean): Promise<Candidate[]> {
+/** How the first mark finds candidates. */
+interface FirstMark {
+  readonly keep: ReadonlySet<Digest>;
+  readonly untagged: boolean;
+  /** Receives what was read, for the second mark. */
+  readonly changes?: ChangedRepositories;
+}
+
+async function findGarbage(root: string, { keep, untagged, changes }: FirstMark): Promise<Candidate[]> {
   // Blobs are listed first, so that a blob stored after this is not a candidate.
-  const listed = new DigestSet();
+  const listed = new DigestList();
   for await (const digest of listBlobs(root)) listed.add(digest);
   const found: Candidate[] = [];
-  const marks = await markStore(root, new ManifestReader(root), {
+  const marks = await markStore(new ManifestReader(root), {
     keep,
+    names: walkNames(root, changes && ((name) => changes.listFolders(name))),
     contentsOf: (_, names) => names.map((name) => readContents(root, name)),
     isRoot: () => !untagged,
-    onMarked(repository, contents, isNeeded) {
+    onMarked({ repository, contents, isNeeded, isReadable }) {
+      if (isReadable) { for (const each of contents) changes?.remember(each); }
       for (const { name, manifests, layers } of contents) {
         const add = (kind: Candidate["kind"], path: string, digest: Digest) => {
           if (!isNeeded(digest)) found.push({ kind, path, digest, repository, bytes: 0 });
@@ -114,18 +122,24 @@ async function findGarbage(root: string, keep: ReadonlySet<Digest>, untagged: bo
       }
     },
   });
-  for await (const digest of listBlobs(root)) {
-    if (marks.has(digest) || !listed.has(digest)) continue;
+  for (const digest of listed.without(marks)) {
     const bytes = sizeOfFile(`${root}/${blobPath(digest)}`);
     if (bytes !== undefined) found.push({ kind: "blob", path: blobPath(digest), digest, bytes });
   }
   return found;
 }
 
+/** What the second mark decides. */
+interface SecondMark {
+  readonly moved: readonly Candidate[];
+  /** Limits the mark to repositories that changed since the first one; the others need no candidate. */
+  readonly changes?: ChangedRepositories;
+}
+
 async function remark(
   root: string,
   keep: ReadonlySet<Digest>,
-  moved: readonly Candidate[],
+  { moved, changes }: SecondMark,
 ): Promise<{ needed: Candidate[]; garbage: Candidate[] }> {
   if (moved.length === 0) return { needed: [], garbage: [] };
   const links = Map.groupBy(moved.filter((it) => it.repository !== undefined), ({ repository }) => repository!);
@@ -135,9 +149,13 @@ async function remark(
   // A manifest that is still in place was kept by the first mark, or is new.
   let inPlace = new Set<Digest>();
   const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
-  const marks = await markStore(root, reader, {
+  const marks = await markStore(reader, {
     keep,
     hidden: links.keys(),
+    names: walkNames(root, changes && ((name) => changes.listFolders(name))),
+    // Of the repository of a link that was moved aside, the other links are needed to decide about it.
+    isSkipped: (repository, names) =>
+      changes !== undefined && !links.has(repository) && !names.some((name) => changes.isChanged(name)),
     contentsOf(repository, names) {
       const contents = names.map((name) => readContents(root, name));
       inPlace = new Set(contents.flatMap(({ manifests }) => manifests));
@@ -147,79 +165,17 @@ async function remark(
         manifests: manifests.map(({ digest }) => digest),
         tags: [],
         layers: [],
+        tagNames: [],
+        isRegular: false,
       }];
     },
     isRoot: (digest) => inPlace.has(digest),
-    onMarked(repository, _, isNeeded) {
+    onMarked({ repository, isNeeded }) {
       for (const candidate of links.get(repository) ?? []) decide(candidate, isNeeded(candidate.digest));
     },
   });
   for (const candidate of moved) if (candidate.repository === undefined) decide(candidate, marks.has(candidate.digest));
   return { needed, garbage };
-}
-
-/** How `markStore` marks the content of repositories, one at a time. */
-interface MarkOptions {
-  /** Digests that are needed although no repository may reference them. */
-  readonly keep: ReadonlySet<Digest>;
-  /** Repositories that may have no folder any more. */
-  readonly hidden?: Iterable<string>;
-  /** Reads the links of a repository. @param names the names that it is filed under */
-  readonly contentsOf: (repository: string, names: readonly string[]) => RepositoryContents[];
-  /** Reports whether a manifest of the repository whose contents were read last is needed without a tag. */
-  readonly isRoot: (digest: Digest) => boolean;
-  /** Called when a repository is marked. @param isNeeded reports whether it needs a digest */
-  readonly onMarked: (
-    repository: string,
-    contents: readonly RepositoryContents[],
-    isNeeded: (digest: Digest) => boolean,
-  ) => void;
-}
-
-/** Marks what is needed. @returns the digests that are needed anywhere */
-async function markStore(root: string, reader: ManifestReader, options: MarkOptions): Promise<DigestSet> {
-  const { keep, hidden = [], contentsOf, isRoot, onMarked } = options;
-  const read = (digest: Digest) => reader.read(digest);
-  const kept = await markReachable({ roots: keep, read });
-  const everywhere = new DigestSet();
-  for (const digest of kept) everywhere.add(digest);
-  const repositories = new Map<string, string[]>([...hidden].map((repository) => [repository, []]));
-  for await (const name of walkNames(root)) {
-    const repository = canonicalName(name);
-    repositories.set(repository, [...repositories.get(repository) ?? [], name]);
-  }
-  const turns = new Turns();
-  for (const [repository, names] of repositories) {
-    await turns.next();
-    const contents = contentsOf(repository, names);
-    const marks = await markRepository(contents, read, (digest) => kept.has(digest) || isRoot(digest));
-    onMarked(repository, contents, (digest) => kept.has(digest) || marks.has(digest));
-    for (const digest of marks) everywhere.add(digest);
-  }
-  return everywhere;
-}
-
-async function markRepository(
-  contents: readonly RepositoryContents[],
-  read: ManifestReader["read"],
-  isRoot: (digest: Digest) => boolean,
-): Promise<Set<Digest>> {
-  const manifests = contents.flatMap(({ manifests }) => manifests);
-  const referrers = new Map<Digest, Digest[]>();
-  for (const digest of manifests) {
-    const subject = (await read(digest))?.subject;
-    if (subject !== undefined) referrers.set(subject, [...referrers.get(subject) ?? [], digest]);
-  }
-  const roots = [...contents.flatMap(({ tags }) => tags.map(({ digest }) => digest)), ...manifests.filter(isRoot)];
-  const marks = await markReachable({ roots, read, referrersOf: (subject) => referrers.get(subject) ?? [] });
-  // A manifest that cannot be read may need any blob that is linked to its repository.
-  const named = new Set([...roots, ...manifests.filter((digest) => marks.has(digest))]);
-  for (const digest of named) {
-    if (await read(digest) !== undefined) continue;
-    for (const { layers } of contents) for (const layer of layers) marks.add(layer);
-    break;
-  }
-  return marks;
 }
 
 function sum(garbage: readonly Candidate[]): GcReport {

@@ -1,7 +1,8 @@
 import { computeDigest, type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../oci/json.ts";
-import { listBlobSizes } from "./store_scan.ts";
+import { blobPath } from "./layout.ts";
+import { listBlobs, sizeOfFile } from "./store_scan.ts";
 
 /** Limits for reading an inventory: 64 MiB is about 800,000 digests. */
 export const INVENTORY_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
@@ -12,9 +13,13 @@ export const INVENTORY_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDep
  * @param root the data folder
  */
 export async function listInventory(root: string): Promise<Digest[]> {
-  const sizes = await listBlobSizes(root);
-  // A crash can leave a file truncated to 0 bytes, which is not a blob.
-  return [...sizes].filter(([digest, size]) => size > 0 || isEmptyDigest(digest)).map(([digest]) => digest).sort();
+  const found: Digest[] = [];
+  for await (const digest of listBlobs(root)) {
+    const size = sizeOfFile(`${root}/${blobPath(digest)}`);
+    // A crash can leave a file truncated to 0 bytes, which is not a blob.
+    if (size !== undefined && (size > 0 || isEmptyDigest(digest))) found.push(digest);
+  }
+  return found.sort();
 }
 
 /** Formats an inventory as a JSON document with one digest per line. */

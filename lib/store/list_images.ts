@@ -25,7 +25,11 @@ export interface TaggedImage {
 
 /** Lists the tagged images of a store, sorted by reference. */
 export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]> {
-  const images: TaggedImage[] = [];
+  return await Array.fromAsync(walkTaggedImages(store));
+}
+
+/** Yields the tagged images of a store, sorted by reference, one at a time. */
+export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<TaggedImage> {
   for (const repo of (await store.listRepositories()).repositories) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
@@ -33,12 +37,10 @@ export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]>
       const measure = new ImageMeasure(store, repo);
       const isComplete = await measure.add(root);
       const { size, platforms } = measure;
-      const reference = `${repo}:${tag}`;
       const tagged = store.dateOfTag(repo, tag);
-      images.push({ reference, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete });
+      yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete };
     }
   }
-  return images;
 }
 
 /** Measures the content of one image that the store has. */

@@ -89,8 +89,12 @@ export class ManifestFiles {
       // Synchronous, like reading a link: most manifests are small.
       const bytes = size <= SMALL_BYTES ? Deno.readFileSync(path) : await Deno.readFile(path);
       verifyBytes(bytes, digest);
-      const mediaType = readLinkText(`${root}/${mediaTypePath(link)}`);
-      const isFetched = this.#isMarked(link);
+      // One listing instead of two errors: most manifests have neither file.
+      const beside = listPathsSync(`${root}/${link.slice(0, link.lastIndexOf("/"))}`);
+      const typePath = `${root}/${mediaTypePath(link)}`;
+      const mediaType = beside.includes(typePath) ? readLinkText(typePath) : undefined;
+      // The file is empty: only its presence counts.
+      const isFetched = beside.includes(`${root}/${fetchedMarkPath(link)}`);
       return this.remember(repo, digest, { bytes, isFetched, mediaType });
     } catch (error) {
       if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
@@ -123,17 +127,6 @@ export class ManifestFiles {
     if (isFetched) return;
     await removeIfPresent(`${this.#options.root}/${fetchedMarkPath(link)}`);
     this.forget(repo, descriptor.digest);
-  }
-
-  // The file is empty: only its presence counts.
-  #isMarked(link: string): boolean {
-    try {
-      Deno.lstatSync(`${this.#options.root}/${fetchedMarkPath(link)}`);
-      return true;
-    } catch (error) {
-      absentIfNotFound(error);
-      return false;
-    }
   }
 
   /** Adds a manifest to the cache. @param mediaType its type, if it does not state one itself */
@@ -173,5 +166,14 @@ export class ManifestFiles {
     if (blobs.statFile(digest) !== size) return false;
     const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`).catch(absentIfNotFound);
     return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
+  }
+}
+
+function listPathsSync(folder: string): string[] {
+  try {
+    return Array.from(Deno.readDirSync(folder), ({ name }) => `${folder}/${name}`);
+  } catch (error) {
+    absentIfNotFound(error);
+    return [];
   }
 }

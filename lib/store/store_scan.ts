@@ -29,6 +29,13 @@ export interface RepositoryContents {
   readonly tags: readonly TagLink[];
   readonly manifests: readonly Digest[];
   readonly layers: readonly Digest[];
+  /** Names of the tags, also of those without a link. */
+  readonly tagNames: readonly string[];
+  /**
+   * Whether the repository has nothing unusual: no tag without a link or with a torn one, no folder of a manifest
+   * without a link, and only sha256.
+   */
+  readonly isRegular: boolean;
 }
 
 // Folders are read synchronously: another thread would cost ten times as much as the few entries that most of them have.
@@ -37,13 +44,17 @@ const LINKS = { refusesLinks: true };
 /**
  * Lists the names of all repositories, including those without a manifest.
  *
+ * @param list lists the folders in the folder of a name; by default `listNameFolders`
  * @throws {Error} when there is a symbolic link, since the folder behind it could reference any blob
  */
-export async function* walkNames(root: string): AsyncGenerator<string> {
+export async function* walkNames(
+  root: string,
+  list = (name: string): readonly string[] => listNameFolders(root, name),
+): AsyncGenerator<string> {
   const turns = new Turns();
   async function* walk(name: string): AsyncGenerator<string> {
     await turns.next();
-    const entries = listFoldersSync(`${root}/${name === "" ? REPOSITORIES : repositoryPath(name)}`, LINKS);
+    const entries = list(name);
     if (entries.includes("_manifests") || entries.includes("_layers")) yield name;
     for (const entry of entries) {
       if (!entry.startsWith("_")) yield* walk(name === "" ? entry : `${name}/${entry}`);
@@ -52,22 +63,37 @@ export async function* walkNames(root: string): AsyncGenerator<string> {
   yield* walk("");
 }
 
+/** Lists the folders in the folder of a name, which need not be that of a repository; `""` is above all names. */
+export function listNameFolders(root: string, name: string): string[] {
+  return listFoldersSync(`${root}/${nameFolder(name)}`, LINKS);
+}
+
+/** The folder of a name; `""` is above all names. */
+export function nameFolder(name: string): string {
+  return name === "" ? REPOSITORIES : repositoryPath(name);
+}
+
 /** Reads the links of a repository. @throws {Error} as `walkNames` */
 export function readContents(root: string, name: string): RepositoryContents {
   const tags: TagLink[] = [];
-  for (const tag of listTags(root, name)) {
+  const tagNames = listTags(root, name);
+  let isRegular = true;
+  for (const tag of tagNames) {
     const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
-    if (link === undefined) continue;
-    if (isDigest(link)) tags.push({ tag, digest: link });
-    else tags.push(...listHistory(root, name, tag));
+    if (link !== undefined && isDigest(link)) {
+      tags.push({ tag, digest: link });
+      continue;
+    }
+    isRegular = false;
+    if (link !== undefined) tags.push(...listHistory(root, name, tag));
   }
-  const manifests = listLinks(`${root}/${revisionsPath(name)}`);
-  return {
-    name,
-    tags,
-    manifests: manifests.filter((digest) => sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined),
-    layers: listLinks(`${root}/${layersPath(name)}`),
-  };
+  const manifests: Digest[] = [];
+  for (const digest of listLinks(`${root}/${revisionsPath(name)}`)) {
+    const isPresent = sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined;
+    if (isPresent) manifests.push(digest);
+    if (!isPresent || !digest.startsWith("sha256:")) isRegular = false;
+  }
+  return { name, tags, manifests, layers: listLinks(`${root}/${layersPath(name)}`), tagNames, isRegular };
 }
 
 /** Lists the manifests that the tags of a repository refer to, or once referred to. */
@@ -97,6 +123,13 @@ export async function listBlobSizes(root: string): Promise<Map<Digest, number>> 
     if (size !== undefined) sizes.set(digest, size);
   }
   return sizes;
+}
+
+/** Returns the total size of all blobs in a store, in bytes. */
+export async function sumBlobSizes(root: string): Promise<number> {
+  let sum = 0;
+  for await (const digest of listBlobs(root)) sum += sizeOfFile(`${root}/${blobPath(digest)}`) ?? 0;
+  return sum;
 }
 
 /** Returns the canonical name of a repository that is filed under any of its names; see `repositoryNames`. */

@@ -15,3 +15,16 @@ export function formatTable(headings: readonly string[], rows: readonly (readonl
 export function formatJson(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
+
+/**
+ * Formats values as the same document as `formatJson` of an array of them, piece by piece, so that a long list is never
+ * in memory.
+ */
+export async function* formatJsonList(values: AsyncIterable<unknown>): AsyncGenerator<string> {
+  let count = 0;
+  for await (const value of values) {
+    const text = JSON.stringify(value, undefined, 2).replaceAll("\n", "\n  ");
+    yield `${count++ === 0 ? "[" : ","}\n  ${text}`;
+  }
+  yield count === 0 ? "[]\n" : "\n]\n";
+}

@@ -306,8 +306,118 @@ Deno.test("collectGarbage() recognizes a repository of docker.io under each of i
   assertEquals(await it.collect({ untagged: true }), NOTHING);
 });
 
-for (const untagged of [false, true]) {
-  Deno.test(`[35] collectGarbage() loses no content of concurrent pulls (untagged: ${untagged})`, async () => {
+// Of time stamps: 30 ms suffice on the file systems on which tests run.
+const MARGIN = 30;
+
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 3 * MARGIN));
+}
+
+// Returns what `collect` returns, and the repositories whose tags were read, each as often as one was.
+async function countReadTags<T>(collect: () => Promise<T>): Promise<{ result: T; read: string[] }> {
+  const { readTextFileSync } = Deno;
+  const read: string[] = [];
+  Deno.readTextFileSync = (path) => {
+    const match = /\/repositories\/(.*)\/_manifests\/tags\/.*\/current\/link$/.exec(`${path}`);
+    if (match !== null) read.push(match[1]!);
+    return readTextFileSync(path);
+  };
+  try {
+    return { result: await collect(), read: read.sort() };
+  } finally {
+    Deno.readTextFileSync = readTextFileSync;
+  }
+}
+
+const OTHER = "registry.example/other";
+const NEW = "registry.example/new";
+const WATCHES: readonly (readonly [string, GcOptions["watch"], readonly string[]])[] = [
+  ["only of repositories that changed", { margin: MARGIN }, [OTHER, REPO, REPO]],
+  ["of all, since they changed in the last seconds", undefined, [OTHER, OTHER, REPO, REPO]],
+  // The time between the marks is 10 seconds or more by this clock.
+  ["of all, because the clock was set", { margin: MARGIN, now: jumpingClock() }, [OTHER, OTHER, REPO, REPO, REPO]],
+];
+
+function jumpingClock(): () => number {
+  let time = 0;
+  return () => time += 10_000;
+}
+
+for (const [name, watch, expected] of WATCHES) {
+  Deno.test(`collectGarbage() reads links for its second mark ${name}`, async () => {
+    await using it = await openStore();
+    await it.put(configA, shared, onlyA, configB, onlyB, stray);
+    await it.file(imageA);
+    await it.store.tag(REPO, "1", imageA.descriptor.digest);
+    await it.store.writeManifest(OTHER, imageB.descriptor, imageB.bytes);
+    await it.store.tag(OTHER, "1", imageB.descriptor.digest);
+    await pause();
+    const { result, read } = await countReadTags(() => it.collect({ ...(watch && { watch }) }));
+    // The stray blob, and the links of three blobs to a repository that does not need them.
+    assertEquals([result.blobs, result.links, read], [1, 3, expected]);
+    await it.check();
+  });
+}
+
+// What a server does between the marks to a repository that the second mark would leave out without it. Image B and its
+// blobs are garbage by the first mark.
+const RACES: readonly (readonly [string, (server: PullThrough, store: DiskStore) => Promise<unknown>])[] = [
+  ["a tag appears", async (_, store) => {
+    await store.writeManifest(OTHER, imageB.descriptor, imageB.bytes);
+    await store.tag(OTHER, "new", imageB.descriptor.digest);
+  }],
+  ["a tag refers to another image", async (_, store) => {
+    await store.writeManifest(OTHER, imageB.descriptor, imageB.bytes);
+    await store.tag(OTHER, "1", imageB.descriptor.digest);
+  }],
+  ["a pull completes", async (server) => {
+    assertEquals((await server.resolve(OTHER, "pulled"))?.digest, imageB.descriptor.digest);
+    for (const { descriptor } of [configB, shared, onlyB]) await server.fetchBlob(OTHER, descriptor);
+  }],
+  ["a repository appears", async (_, store) => {
+    await store.writeManifest(NEW, imageB.descriptor, imageB.bytes);
+    await store.tag(NEW, "1", imageB.descriptor.digest);
+  }],
+];
+
+for (const [name, change] of RACES) {
+  for (const untagged of [false, true]) {
+    Deno.test(`[35] collectGarbage() loses nothing when ${name} between its marks (untagged: ${untagged})`, async () => {
+      await using it = await openStore();
+      await it.put(configA, shared, onlyA, stray);
+      await it.file(imageA);
+      await it.store.tag(REPO, "1", imageA.descriptor.digest);
+      await it.store.writeManifest(OTHER, imageA.descriptor, imageA.bytes);
+      await it.store.tag(OTHER, "1", imageA.descriptor.digest);
+      // The links that are moved aside are in the other repository.
+      await it.put(configB, onlyB);
+      await pause();
+      const upstream = new FakeUpstream();
+      for (const content of [imageB, configB, shared, onlyB]) upstream.content.set(content.descriptor.digest, content);
+      upstream.tags.set("pulled", imageB.descriptor.digest);
+      const store = new DiskStore(it.root);
+      const report = await it.collect({
+        untagged,
+        watch: { margin: MARGIN },
+        onMovedAside: async () => {
+          assertEquals(await it.has(onlyB), false);
+          await change(new PullThrough({ store, upstream }), store);
+        },
+      });
+      assertEquals(report.bytes, 777);
+      const fresh = new DiskStore(it.root);
+      const repository = name.startsWith("a repository") ? NEW : OTHER;
+      assertEquals([await it.pulls(imageA), await isComplete(fresh, repository, imageB.descriptor)], [true, true]);
+      await it.check();
+    });
+  }
+}
+
+for (
+  const [untagged, watch] of [[false, {}], [true, {}], [false, { margin: MARGIN }], [true, { margin: MARGIN }]] as const
+) {
+  const title = `untagged: ${untagged}, margin: ${"margin" in watch ? watch.margin : "as usual"}`;
+  Deno.test(`[35] collectGarbage() loses no content of concurrent pulls (${title})`, async () => {
     await using it = await openStore();
     const upstream = new FakeUpstream();
     const layers = Array.from({ length: 10 }, (_, i) => makeBlob(3000 + i, 100 + i));
@@ -327,7 +437,7 @@ for (const untagged of [false, true]) {
     let removed = 0;
     const collect = async () => {
       while (isPulling) {
-        const { blobs, links } = await it.collect({ untagged });
+        const { blobs, links } = await it.collect({ untagged, watch });
         removed += blobs + links;
       }
     };

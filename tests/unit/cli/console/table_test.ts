@@ -1,4 +1,4 @@
-import { formatTable } from "../../../../lib/cli/console/table.ts";
+import { formatJson, formatJsonList, formatTable } from "../../../../lib/cli/console/table.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 Deno.test("formatTable() aligns the columns, without spaces at the end of a line", () => {
@@ -13,3 +13,14 @@ Deno.test("formatTable() formats more rows than a function can have arguments", 
   const rows = Array.from({ length: 300_000 }, () => ["a"]);
   assertEquals(formatTable(["X"], rows).length, 2 * 300_001);
 });
+
+const LISTS: readonly (readonly unknown[])[] = [[], [1], [{ a: [1, { b: "x\ny" }], c: {} }, [], { d: null }, "text"]];
+
+for (const values of LISTS) {
+  Deno.test(`formatJsonList() formats ${values.length} values as formatJson() does`, async () => {
+    assertEquals(
+      (await Array.fromAsync(formatJsonList(ReadableStream.from<unknown>(values)))).join(""),
+      formatJson(values),
+    );
+  });
+}

@@ -1,0 +1,127 @@
+import { absentIfNotFound } from "../files/read_if_present.ts";
+import { INGEST, revisionsPath, tagLinkPath, tagsPath } from "./layout.ts";
+import { listNameFolders, nameFolder, type RepositoryContents } from "./store_scan.ts";
+
+// Names of tags that are remembered. The repositories that have more count as changed.
+const MAX_TAGS = 200_000;
+// What was changed this shortly before the first walk may be changed again with the same time stamp. FAT has a
+// resolution of 2 seconds, and the runtime rounds `ctime` down to seconds.
+const MARGIN_MILLISECONDS = 3000;
+// By how much the clock of the file system and that of this process may differ after the time between two walks.
+const DRIFT_MILLISECONDS = 1000;
+
+/** Options of `ChangedRepositories.watch`. */
+export interface WatchOptions {
+  /** How long before the first walk a repository must have changed for the last time, to count as unchanged. */
+  readonly margin?: number;
+  /** A clock that is never set, in milliseconds. */
+  readonly now?: () => number;
+}
+
+/**
+ * Finds the repositories that changed since a first walk over a store, so that a second walk need not read the others.
+ *
+ * Time stamps are compared with the time before the first walk, as the file system states it: a file that is renamed to
+ * a link, or written in place, and a folder in which something is created, get the time of that change. A time stamp
+ * of `ctime` cannot be set. All that is unusual (see `RepositoryContents`), missing or unknown counts as changed.
+ */
+export class ChangedRepositories {
+  readonly #root: string;
+  readonly #since: number;
+  readonly #start: ClockPair;
+  readonly #now: () => number;
+  readonly #folders = new Map<string, readonly string[]>();
+  readonly #tags = new Map<string, readonly string[]>();
+  #tagCount = 0;
+
+  /** Starts before the first walk. @param root the data folder, in which a file is written */
+  static async watch(root: string, options: WatchOptions = {}): Promise<ChangedRepositories> {
+    const { margin = MARGIN_MILLISECONDS, now = () => performance.now() } = options;
+    return new ChangedRepositories(root, { margin, now, start: await readClocks(root, now) });
+  }
+
+  private constructor(root: string, options: Required<WatchOptions> & { readonly start: ClockPair }) {
+    this.#root = root;
+    this.#start = options.start;
+    this.#since = options.start.file - options.margin;
+    this.#now = options.now;
+  }
+
+  /** As `listNameFolders`. The folder of a name is read again only if it has changed. */
+  listFolders(name: string): readonly string[] {
+    const known = this.#folders.get(name);
+    if (known !== undefined && !this.#isRecent(nameFolder(name))) return known;
+    const folders = listNameFolders(this.#root, name);
+    this.#folders.set(name, isLeaf(folders) ? LEAF : folders);
+    return folders;
+  }
+
+  /** Remembers a repository whose links and manifests were read in the first walk, without an error. */
+  remember({ name, tagNames, isRegular }: RepositoryContents): void {
+    if (!isRegular || this.#tagCount + tagNames.length > MAX_TAGS) return;
+    this.#tagCount += tagNames.length;
+    this.#tags.set(name, tagNames);
+  }
+
+  /** Reports whether the tags or manifests of a repository may have changed. Its links to blobs do not count. */
+  isChanged(name: string): boolean {
+    const tags = this.#tags.get(name);
+    if (tags === undefined) return true;
+    const revisions = revisionsPath(name);
+    if ([tagsPath(name), revisions, `${revisions}/sha256`].some((path) => this.#isRecent(path))) return true;
+    return tags.some((tag) => {
+      const link = tagLinkPath(name, tag);
+      // A rename changes the time stamp of the folder, and not that of the file on every file system.
+      return this.#isRecent(link.slice(0, link.lastIndexOf("/"))) || this.#isRecent(link);
+    });
+  }
+
+  /** Reports whether time stamps could be compared: the clock of the file system was not set meanwhile. */
+  async isClockSteady(): Promise<boolean> {
+    const end = await readClocks(this.#root, this.#now);
+    const elapsed = end.steady - this.#start.steady;
+    return Math.abs(end.file - this.#start.file - elapsed) < DRIFT_MILLISECONDS;
+  }
+
+  #isRecent(path: string): boolean {
+    const found = stat(`${this.#root}/${path}`);
+    if (found === undefined || found.isSymlink) return true;
+    const { mtime, ctime } = found;
+    // Negated, so that a time that is not known counts as recent.
+    return !(Math.max(mtime?.getTime() ?? NaN, ctime?.getTime() ?? NaN) < this.#since);
+  }
+}
+
+// The folders of most repositories, shared so that each takes no memory.
+const LEAF = ["_layers", "_manifests"];
+
+function isLeaf(folders: readonly string[]): boolean {
+  return folders.length === LEAF.length && folders.every((folder, i) => folder === LEAF[i]);
+}
+
+/** The time by two clocks, in milliseconds. */
+interface ClockPair {
+  /** The clock of the file system, which may be that of another machine, and may be set. */
+  readonly file: number;
+  readonly steady: number;
+}
+
+async function readClocks(root: string, now: () => number): Promise<ClockPair> {
+  const path = `${root}/${INGEST}/${crypto.randomUUID()}.tmp`;
+  // The file has no content, so that it can be written to a full disk.
+  const file = await Deno.writeFile(path, new Uint8Array(0), { createNew: true })
+    .then(async () => (await Deno.lstat(path)).mtime?.getTime() ?? NaN)
+    // NaN: everything counts as changed, and the clock as not steady.
+    .catch(() => NaN);
+  const steady = now();
+  await Deno.remove(path).catch(() => {});
+  return { file, steady };
+}
+
+function stat(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    return absentIfNotFound(error);
+  }
+}
