@@ -291,7 +291,7 @@ export class SharedDownload {
 
   async #read(file: FileReader, at: number, end: number): Promise<Uint8Array> {
     const limit = Math.min(end, this.#available) - at;
-    const inMemory = this.#relay.read(at, limit);
+    const inMemory = await this.#relay.read(at, limit);
     if (inMemory !== undefined) return inMemory;
     // The bytes were only in memory, and the download has failed.
     if (at >= this.#onDisk) throw this.#failure?.error ?? this.#relay.noSpace();
