@@ -43,13 +43,15 @@ export class Relay {
   }
 
   /**
-   * Adds bytes that are on the disk as well, and drops the oldest ones, so that only the last remain when memory is
-   * scarce. Nothing else may use their buffer afterwards.
+   * Adds bytes that are written to the disk as well, and drops the oldest ones that are, so that only the last remain
+   * when memory is scarce. Nothing else may use their buffer afterwards.
+   *
+   * @param stored the number of bytes on the disk
    */
-  addCopy(start: number, bytes: Uint8Array): void {
+  addCopy(start: number, bytes: Uint8Array, stored: () => number): void {
     this.add(start, bytes);
     const max = this.#budget.isScarce ? bytes.buffer.byteLength : RELAY_BYTES;
-    while (this.#bytes > max) this.#drop(this.#pieces.shift()!);
+    while (this.#bytes > max && this.#pieces[0]!.end <= stored()) this.#drop(this.#pieces.shift()!);
   }
 
   /**

@@ -40,6 +40,10 @@ export class Ingest {
   readonly #verifier: Verifier;
   #open = true;
   #isVerified = false;
+  #stored = 0;
+  /** The last write, and all before it. */
+  #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
 
   private constructor(file: Deno.FsFile, path: string, options: IngestOptions) {
     this.#file = file;
@@ -84,9 +88,14 @@ export class Ingest {
     return this.path === this.#options.path;
   }
 
-  /** Number of bytes written or verified so far. */
+  /** Number of bytes passed to `write` or `verify` so far, and of those found in the file. */
   get written(): number {
     return this.#verifier.seen;
+  }
+
+  /** Number of bytes in the file so far. */
+  get stored(): number {
+    return this.#stored;
   }
 
   /** Sets the expected size in bytes. */
@@ -95,17 +104,24 @@ export class Ingest {
   }
 
   /**
-   * Appends a chunk. The caller may reuse the buffer once the promise has resolved.
+   * Appends a chunk. The caller may reuse the buffer once the promise has resolved, and may append more before that.
+   * After a failure no more is written.
    *
    * @throws {DigestMismatchError} when there are more bytes than expected
    * @throws {NoSpaceError} when the disk is full
    */
   async write(chunk: Uint8Array): Promise<void> {
     // The write runs in another thread, so hashing overlaps with it.
-    const writing = this.#append(chunk);
-    writing.catch(() => {});
-    this.#verifier.update(chunk);
-    await writing;
+    const writing = this.#isWriting ? this.#writing.then(() => this.#append(chunk)) : this.#append(chunk);
+    this.#isWriting = true;
+    this.#writing = writing;
+    // After a failure it stays true, so that the writes to come fail too.
+    writing.then(() => this.#isWriting = this.#writing !== writing, () => {});
+    try {
+      this.#verifier.update(chunk);
+    } finally {
+      await writing;
+    }
   }
 
   /**
@@ -183,7 +199,11 @@ export class Ingest {
 
   async #append(chunk: Uint8Array): Promise<void> {
     try {
-      for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
+      for (let at = 0; at < chunk.length;) {
+        const count = await this.#file.write(chunk.subarray(at));
+        at += count;
+        this.#stored += count;
+      }
     } catch (cause) {
       if (!isNoSpace(cause)) throw cause;
       throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
@@ -201,6 +221,7 @@ export class Ingest {
     for (let got = await this.#file.read(buffer); got !== null; got = await this.#file.read(buffer)) {
       this.#verifier.update(buffer.subarray(0, got));
     }
+    this.#stored = this.written;
   }
 }
 
