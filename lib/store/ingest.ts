@@ -229,7 +229,7 @@ export class Ingest {
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await openOwned(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
+    if (await tryLockFile(file, path) && isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;
