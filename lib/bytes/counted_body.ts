@@ -1,4 +1,4 @@
-import { freeSole } from "./sole_chunks.ts";
+import { returnChunk } from "./lent_chunks.ts";
 
 /** What is reported about a body while it is read. */
 export interface BodyEvents {
@@ -14,10 +14,10 @@ export interface BodyEvents {
 /** What is done while a body is read. */
 export interface CountOptions extends BodyEvents {
   /**
-   * Whether a chunk is given up (`freeSole`) when the next one is read. Only for a body whose reader has passed a chunk on
-   * by then, as the server of the runtime does, and does not collect them.
+   * Whether a chunk is returned (`returnChunk`) when the next one is read. Only for a body whose reader has passed a chunk
+   * on by then, as the server of the runtime does, and does not collect them.
    */
-  readonly freesChunks?: boolean | undefined;
+  readonly returnsChunks?: boolean | undefined;
 }
 
 /**
@@ -28,7 +28,7 @@ export interface CountOptions extends BodyEvents {
 export function countBody(
   body: ReadableStream<Uint8Array>,
   length: number,
-  { onEnd, onBackpressure = () => {}, freesChunks = false }: CountOptions,
+  { onEnd, onBackpressure = () => {}, returnsChunks = false }: CountOptions,
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   let bytes = 0;
@@ -44,7 +44,7 @@ export function countBody(
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       onBackpressure(false);
-      if (last !== undefined) freeSole(last);
+      if (last !== undefined) returnChunk(last);
       last = undefined;
       try {
         const { done, value } = await reader.read();
@@ -53,7 +53,7 @@ export function countBody(
           return controller.close();
         }
         bytes += value.length;
-        if (freesChunks) last = value;
+        if (returnsChunks) last = value;
         controller.enqueue(value);
         onBackpressure(true);
         // A client with all bytes may query the count before the end of the stream is read.

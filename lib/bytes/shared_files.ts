@@ -1,6 +1,6 @@
 import { ChunkBudget, type CountedChunk } from "./chunk_budget.ts";
 import { CHUNK_BYTES } from "./file_stream.ts";
-import { markSole } from "./sole_chunks.ts";
+import { LentMemory } from "./lent_chunks.ts";
 
 /** The file handle that `SharedFiles` reads from: a `Deno.FsFile`. */
 export interface FileHandle {
@@ -10,9 +10,9 @@ export interface FileHandle {
   close(): void;
 }
 
-/** A chunk of a file. Its bytes are never written to again. */
+/** A chunk of a file that is kept. Its bytes are never written to again. */
 interface Chunk extends CountedChunk {
-  readonly bytes: Promise<Uint8Array>;
+  readonly memory: LentMemory;
 }
 
 // The server holds about this many chunks of a response until the client has read them.
@@ -81,6 +81,7 @@ export class SharedFiles {
   drop(chunk: Chunk): void {
     this.#kept.get(chunk)?.();
     if (!this.#kept.delete(chunk)) return;
+    chunk.memory.drop();
     this.#keptBytes -= chunk.length;
     this.budget.release(chunk);
   }
@@ -155,14 +156,14 @@ export class FileReader {
     if (kept !== undefined) {
       this.#files.touch(kept);
       this.#hold(kept);
-      return (await kept.bytes).subarray(offset, offset + limit);
+      return await kept.memory.lend(offset, limit);
     }
     const length = Math.min(limit, this.#budget.chunkBytes, CHUNK_BYTES - offset);
-    // Without its bytes, which are free as soon as the server has sent them.
     this.#hold({ length, users: 0 });
-    const bytes = await this.#file.read(position, length);
-    markSole(bytes);
-    return bytes;
+    const memory = new LentMemory(this.#file.read(position, length));
+    const bytes = memory.lend(0, length);
+    memory.drop();
+    return await bytes;
   }
 
   /** Stops reading. May be called more than once. */
@@ -181,10 +182,11 @@ export class FileReader {
     const length = Math.min(CHUNK_BYTES, this.#size - start);
     const isNeeded = offset <= length / 2 && offset + limit >= length;
     if (!isNeeded || this.#file.readers < 2 || this.#budget.chunkBytes < length) return undefined;
-    const chunk = { bytes: this.#file.read(start, length), length, users: 0 };
+    const bytes = this.#file.read(start, length);
+    const chunk = { memory: new LentMemory(bytes), length, users: 0 };
     this.#file.chunks.set(index, chunk);
     this.#files.keep(chunk, () => this.#file.chunks.delete(index));
-    chunk.bytes.catch(() => this.#files.drop(chunk));
+    bytes.catch(() => this.#files.drop(chunk));
     return chunk;
   }
 

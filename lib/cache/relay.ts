@@ -1,4 +1,5 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
+import { LentMemory } from "../bytes/lent_chunks.ts";
 import { NoSpaceError } from "../oci/error.ts";
 
 /** A reader of a download. */
@@ -12,7 +13,8 @@ export interface Follower {
 /** Bytes in memory. */
 interface Piece extends CountedChunk {
   readonly start: number;
-  readonly bytes: Uint8Array;
+  readonly end: number;
+  readonly memory: LentMemory;
 }
 
 // Size of the memory for readers, in bytes.
@@ -41,13 +43,15 @@ export class Relay {
   }
 
   /**
-   * Adds bytes that are on the disk as well, and drops the oldest ones, so that only the last remain when memory is
-   * scarce. They must not be changed afterwards.
+   * Adds bytes that are written to the disk as well, and drops the oldest ones that are, so that only the last remain
+   * when memory is scarce. Nothing else may use their buffer afterwards.
+   *
+   * @param stored the number of bytes on the disk
    */
-  addCopy(start: number, bytes: Uint8Array): void {
+  addCopy(start: number, bytes: Uint8Array, stored: () => number): void {
     this.add(start, bytes);
     const max = this.#budget.isScarce ? bytes.buffer.byteLength : RELAY_BYTES;
-    while (this.#bytes > max) this.#drop(this.#pieces.shift()!);
+    while (this.#bytes > max && this.#pieces[0]!.end <= stored()) this.#drop(this.#pieces.shift()!);
   }
 
   /**
@@ -55,21 +59,24 @@ export class Relay {
    */
   add(start: number, bytes: Uint8Array): void {
     // A piece keeps all of its buffer in memory.
-    const piece = { start, bytes, length: bytes.buffer.byteLength, users: 0 };
+    const { length } = bytes;
+    const memory = new LentMemory(bytes);
+    const piece = { start, end: start + length, memory, length: bytes.buffer.byteLength, users: 0 };
     this.#pieces.push(piece);
     this.#bytes += piece.length;
     this.#budget.hold(piece);
   }
 
   #drop(piece: Piece): void {
+    piece.memory.drop();
     this.#bytes -= piece.length;
     this.#budget.release(piece);
   }
 
   /** Returns up to `limit` bytes from a position on; `undefined` if they are not in memory. They must not be changed. */
-  read(at: number, limit: number): Uint8Array | undefined {
-    const piece = this.#pieces.findLast(({ start, bytes }) => start <= at && at < start + bytes.length);
-    return piece?.bytes.subarray(at - piece.start, at - piece.start + limit);
+  async read(at: number, limit: number): Promise<Uint8Array | undefined> {
+    const piece = this.#pieces.findLast(({ start, end }) => start <= at && at < end);
+    return await piece?.memory.lend(at - piece.start, limit);
   }
 
   /** Drops all bytes. */
@@ -95,7 +102,7 @@ export class Relay {
     for (;;) {
       const slowest = Math.min(...[...this.#followers].map(({ at }) => at));
       this.#pieces = this.#pieces.filter((piece) => {
-        const isNeeded = piece.start + piece.bytes.length > slowest;
+        const isNeeded = piece.end > slowest;
         if (!isNeeded) this.#drop(piece);
         return isNeeded;
       });

@@ -8,13 +8,11 @@ import { NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
 import { continueFromStore } from "./continue_from_store.ts";
 import type { DownloadedBlob, DownloadOptions } from "./download_options.ts";
-import { type Follower, Relay } from "./relay.ts";
+import { ReceivedBytes, START_BYTES } from "./received_bytes.ts";
+import type { Follower } from "./relay.ts";
 
 /** Bytes held back from readers until the digest is verified, so that no client ever has a complete corrupt blob. */
 export const HELD_BACK_BYTES = 64 * 1024;
-
-/** Received before a response starts. A page in place of a blob is shorter, and its length need not be stated. */
-export const START_BYTES = 256 * 1024;
 
 // How often a paused download checks whether it may continue, in milliseconds.
 const PAUSE_MILLISECONDS = 100;
@@ -37,12 +35,12 @@ export class SharedDownload {
   readonly #abort: (reason: unknown) => void;
   readonly #options: DownloadOptions;
   readonly #followers = new Set<Follower>();
-  readonly #relay: Relay;
-  #onDisk = Infinity;
+  readonly #bytes: ReceivedBytes;
   #available = 0;
   #failure: { readonly error: unknown } | undefined;
   #isCancelled = false;
   #isObsolete = false;
+  #isOver = false;
   #progress = Promise.withResolvers<void>();
 
   /** @param ingest the ingest that the download writes to */
@@ -53,7 +51,7 @@ export class SharedDownload {
     this.#ingest = ingest;
     this.#abort = abort;
     this.#options = options;
-    this.#relay = new Relay(this.#followers, digest, ingest.budget);
+    this.#bytes = new ReceivedBytes(ingest, this.#followers, digest);
     this.#advance();
     this.done = this.#run(body);
     // Readers receive a failure through their own streams.
@@ -77,7 +75,7 @@ export class SharedDownload {
 
   /** Whether it has the whole blob, verified, which is being committed. */
   get isCommitting(): boolean {
-    return this.#available === this.size && !this.#isRelaying && this.#failure === undefined;
+    return this.#available === this.size && !this.#bytes.isDiskFull && this.#failure === undefined;
   }
 
   /** Whether it was ended by `cancel`. */
@@ -110,7 +108,7 @@ export class SharedDownload {
     const { start, length } = resolveRange(this.size, range);
     const follower: Follower = { at: start, isDropped: false };
     // The follower is registered before the file is opened, so that relayed bytes that it needs are retained.
-    if (this.#isRelaying) return undefined;
+    if (this.#bytes.isDiskFull) return undefined;
     this.#followers.add(follower);
     let file: FileReader | undefined;
     try {
@@ -122,6 +120,7 @@ export class SharedDownload {
       return { size: this.size, start, length, body: this.#stream(file, follower, start + length) };
     } catch (error) {
       this.#followers.delete(follower);
+      if (this.#isOver && !this.isFollowed) this.#bytes.clear();
       file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
       if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -147,67 +146,40 @@ export class SharedDownload {
     await ended;
   }
 
-  get #isRelaying(): boolean {
-    return this.#onDisk !== Infinity;
-  }
-
   async #run(body: ReadableStream<Uint8Array>): Promise<void> {
     try {
       await drain(body, (chunk) => this.#receive(chunk));
       this.#ingest.finishVerify();
-      // Readers receive the last bytes before the blob is synced and renamed, which they need not wait for. After a
-      // power loss the blob may be missing.
+      // Readers receive the last bytes before the blob is written, synced and renamed, which they need not wait for.
+      // After a power loss the blob may be missing.
       this.#advance(this.size);
-      if (this.#isRelaying) await this.#finishRelay();
+      await this.#bytes.flush();
+      if (this.#bytes.isDiskFull) await this.#bytes.finishRelay();
       await this.#ingest.commit();
+      if (!this.isFollowed) this.#bytes.clear();
     } catch (error) {
       if (this.#failure === undefined) {
         this.#failure = { error };
         this.#options.onFailure(error);
       }
+      await this.#bytes.settle();
       // The partial file is kept to resume from, unless its content is corrupt or not needed, or the disk is full.
       const isUseless = error instanceof DigestMismatchError || error instanceof NoSpaceError || this.#isObsolete;
       if (isUseless) await this.#ingest.abort();
       else this.#ingest.keep();
+      this.#bytes.clear();
       throw error;
     } finally {
-      this.#relay.clear();
+      this.#isOver = true;
       this.#wake();
     }
   }
 
   async #receive(chunk: Uint8Array): Promise<"kept" | void> {
     this.#options.onBytes(chunk.length);
-    const start = this.#ingest.written;
-    try {
-      if (!this.#isRelaying) await this.#ingest.write(chunk);
-    } catch (error) {
-      if (!(error instanceof NoSpaceError) || this.#followers.size === 0) throw error;
-      this.#onDisk = start;
-      await this.#relayChunk(start, chunk);
-      return;
-    }
-    if (this.#isRelaying) {
-      this.#ingest.verify(chunk);
-      await this.#relayChunk(start, chunk);
-      return;
-    }
-    const isKept = this.#keepForReaders(start, chunk);
-    this.#advance();
-    await this.#waitWhilePaused();
-    if (isKept) return "kept";
-  }
-
-  /** Keeps a chunk in memory if there are readers. Returns whether its own memory is used for that. */
-  #keepForReaders(start: number, chunk: Uint8Array): boolean {
-    if (this.#followers.size === 0) {
-      this.#relay.clear();
-      return false;
-    }
-    // A small part would keep all of its buffer in memory, and is copied.
-    const isLarge = chunk.length > chunk.buffer.byteLength / 2;
-    this.#relay.addCopy(start, isLarge ? chunk : chunk.slice());
-    return isLarge;
+    const kept = await this.#bytes.add(chunk, () => this.#advance());
+    if (!this.#bytes.isDiskFull) await this.#waitWhilePaused();
+    return kept;
   }
 
   async #waitWhilePaused(): Promise<void> {
@@ -215,18 +187,6 @@ export class SharedDownload {
       await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, PAUSE_MILLISECONDS)));
     }
     if (this.#failure !== undefined) throw this.#failure.error;
-  }
-
-  async #relayChunk(start: number, chunk: Uint8Array): Promise<void> {
-    this.#relay.add(start, chunk.slice());
-    this.#advance();
-    await this.#relay.waitForReaders(this.#ingest.written);
-  }
-
-  /** Delivers the last bytes of a relayed blob. Always throws, because the blob is not cached. */
-  async #finishRelay(): Promise<never> {
-    await this.#relay.waitUntilRead(this.size);
-    throw this.#relay.noSpace();
   }
 
   #advance(available = Math.min(this.#ingest.written, this.size - HELD_BACK_BYTES)): void {
@@ -248,13 +208,16 @@ export class SharedDownload {
       isOpen = false;
       file.close();
       this.#followers.delete(follower);
-      this.#relay.notify();
+      if (this.#isOver && !this.isFollowed) this.#bytes.clear();
+      this.#bytes.notify();
       held?.cancel(reason).catch(() => {});
     };
     const next = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
       while (isOpen && held === undefined && follower.at >= this.#available && follower.at < end) {
         if (this.#failure === undefined) await this.#progress.promise;
         else {
+          // What the reader was given is compared with the store, from the file.
+          await this.#bytes.settle();
           held = await continueFromStore({ file, start, at: follower.at, end }, this.#options.openHeld);
           if (held === undefined) throw this.#failure.error;
         }
@@ -268,7 +231,7 @@ export class SharedDownload {
         }
         follower.at += bytes.length;
         controller.enqueue(bytes);
-        this.#relay.notify();
+        this.#bytes.notify();
       }
       // A range that ends before the held-back bytes is delivered at once: it is known not to be the whole blob.
       if (follower.at === end) {
@@ -290,11 +253,9 @@ export class SharedDownload {
   }
 
   async #read(file: FileReader, at: number, end: number): Promise<Uint8Array> {
-    const limit = Math.min(end, this.#available) - at;
-    const inMemory = this.#relay.read(at, limit);
-    if (inMemory !== undefined) return inMemory;
+    const bytes = await this.#bytes.read(file, at, Math.min(end, this.#available) - at);
     // The bytes were only in memory, and the download has failed.
-    if (at >= this.#onDisk) throw this.#failure?.error ?? this.#relay.noSpace();
-    return await file.read(at, Math.min(limit, this.#onDisk - at));
+    if (bytes === undefined) throw this.#failure?.error ?? this.#bytes.noSpace();
+    return bytes;
   }
 }

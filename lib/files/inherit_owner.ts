@@ -21,7 +21,8 @@ export function inheritOwner(path: string): void {
 
 /** As `Deno.open`, for files that are created. A file of root is given to the owner of its folder (`inheritOwner`). */
 export async function openOwned(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
-  const file = await Deno.open(path, options);
+  // Synchronous, as in `inheritOwner`, unless it could be a pipe that waits for its other end.
+  const file = options.createNew || options.read ? Deno.openSync(path, options) : await Deno.open(path, options);
   try {
     inheritOwner(path);
     return file;

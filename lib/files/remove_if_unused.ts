@@ -8,7 +8,7 @@ export async function removeIfUnused(path: string): Promise<boolean> {
   try {
     using file = await Deno.open(path, { write: true });
     // Since it was opened, a writer may have committed it, and another one may have made the file anew.
-    if (!await tryLockFile(file, path) || !await isFileAt(path, file)) return false;
+    if (!await tryLockFile(file, path) || !isFileAt(path, file)) return false;
     // Removed while it is locked, or a writer could resume from a file that is about to be removed.
     await removeIfPresent(path);
     return true;

@@ -31,7 +31,7 @@ const ANY_TYPE = "application/octet-stream";
  */
 const MAX_SMALL_BYTES = 64 * 1024;
 /** A small blob costs the disk's time for syncing, not its bandwidth: several are synced in the time of one. */
-const SMALL_BLOBS = { tasks: 16, cost: 16 * MAX_SMALL_BYTES };
+const SMALL_BLOBS = { tasks: 32, cost: 32 * MAX_SMALL_BYTES };
 
 /** Counts of blobs and manifests; those that the store already held are skipped. */
 export interface BlobCounts {

@@ -101,7 +101,7 @@ export function createRegistryHandler<Context = unknown>(
       const counted = countBody(body, length, {
         onEnd,
         onBackpressure: (waitsForClient) => onBackpressure?.(waitsForClient, context),
-        freesChunks: isServed,
+        returnsChunks: isServed,
       });
       return new Response(counted as BodyInit, answer);
     }

@@ -64,7 +64,7 @@ export class BlobPieces {
         // Waits for a commit in progress, which is short. File systems without locks are used without one.
         await waitForLock(file, path, false);
         // A commit may have renamed the file to the blob since it was opened, and a blob must not be written.
-        if (await isFileAt(path, file)) return new BlobPieces(file, options);
+        if (isFileAt(path, file)) return new BlobPieces(file, options);
       } catch (error) {
         file.close();
         throw error;
@@ -96,7 +96,7 @@ export class BlobPieces {
   async record(ranges: readonly PieceRange[]): Promise<void> {
     const { digest, path, listPath, temporaryPath } = this.#options;
     await this.#file.syncData();
-    if (!await isFileAt(path, this.#file)) {
+    if (!isFileAt(path, this.#file)) {
       throw new Error(
         `Cannot keep the pieces of ${digest}: they were removed during the import; import that part again`,
       );
@@ -163,7 +163,7 @@ export class BlobPieces {
   // A file system without locks counts as locked: there is no way to detect other writers.
   async #lockExclusively(): Promise<boolean> {
     const { path } = this.#options;
-    return await lockFile(this.#file, path) !== "taken" && await isFileAt(path, this.#file);
+    return await lockFile(this.#file, path) !== "taken" && isFileAt(path, this.#file);
   }
 
   /** Closes the file. May be called more than once. */

@@ -43,8 +43,12 @@ export class Ingest {
   #verifier: Verifier;
   #open = true;
   #isVerified = false;
-  /** Whether the verifier has hashed what is in the file, and can hash more. */
-  #isHashed = true;
+  /** Whether the verifier can hash more, so that a later ingest may continue with it. */
+  #isHashing = true;
+  #stored = 0;
+  /** The last write, and all before it. */
+  #writing: Promise<void> = Promise.resolve();
+  #isWriting = false;
 
   private constructor(file: Deno.FsFile, path: string, options: IngestOptions) {
     this.#file = file;
@@ -89,9 +93,14 @@ export class Ingest {
     return this.path === this.#options.path;
   }
 
-  /** Number of bytes written or verified so far. */
+  /** Number of bytes passed to `write` or `verify` so far, and of those found in the file. */
   get written(): number {
     return this.#verifier.seen;
+  }
+
+  /** Number of bytes in the file so far. */
+  get stored(): number {
+    return this.#stored;
   }
 
   /** Sets the expected size in bytes. */
@@ -100,19 +109,24 @@ export class Ingest {
   }
 
   /**
-   * Appends a chunk. The caller may reuse the buffer once the promise has resolved.
+   * Appends a chunk. The caller may reuse the buffer once the promise has resolved, and may append more before that.
+   * After a failure no more is written.
    *
    * @throws {DigestMismatchError} when there are more bytes than expected
    * @throws {NoSpaceError} when the disk is full
    */
   async write(chunk: Uint8Array): Promise<void> {
     // The write runs in another thread, so hashing overlaps with it.
-    const writing = this.#append(chunk);
-    writing.catch(() => {});
-    this.#isHashed = false;
-    this.#verifier.update(chunk);
-    await writing;
-    this.#isHashed = true;
+    const writing = this.#isWriting ? this.#writing.then(() => this.#append(chunk)) : this.#append(chunk);
+    this.#isWriting = true;
+    this.#writing = writing;
+    // After a failure it stays true, so that the writes to come fail too.
+    writing.then(() => this.#isWriting = this.#writing !== writing, () => {});
+    try {
+      this.#hash(chunk);
+    } finally {
+      await writing;
+    }
   }
 
   /**
@@ -121,8 +135,7 @@ export class Ingest {
    * @throws {DigestMismatchError} when there are more bytes than expected
    */
   verify(chunk: Uint8Array): void {
-    this.#isHashed = false;
-    this.#verifier.update(chunk);
+    this.#hash(chunk);
   }
 
   /**
@@ -132,7 +145,7 @@ export class Ingest {
    */
   finishVerify(): void {
     if (this.#isVerified) return;
-    this.#isHashed = false;
+    this.#isHashing = false;
     this.#verifier.finish();
     this.#isVerified = true;
   }
@@ -175,8 +188,14 @@ export class Ingest {
   /** Closes the temporary file and keeps it, so that a later ingest can resume from it. */
   keep(): void {
     if (!this.#open) return;
-    if (this.isResumable && this.#isHashed) this.#options.hashes?.keep(this.path, this.#file, this.#verifier);
+    if (this.isResumable && this.#isHashing) this.#options.hashes?.keep(this.path, this.#file, this.#verifier);
     this.#close();
+  }
+
+  #hash(chunk: Uint8Array): void {
+    this.#isHashing = false;
+    this.#verifier.update(chunk);
+    this.#isHashing = true;
   }
 
   #close(): void {
@@ -198,7 +217,11 @@ export class Ingest {
 
   async #append(chunk: Uint8Array): Promise<void> {
     try {
-      for (let at = 0; at < chunk.length;) at += await this.#file.write(chunk.subarray(at));
+      for (let at = 0; at < chunk.length;) {
+        const count = await this.#file.write(chunk.subarray(at));
+        at += count;
+        this.#stored += count;
+      }
     } catch (cause) {
       if (!isNoSpace(cause)) throw cause;
       throw new NoSpaceError(`Cannot write ${this.#options.digest}: no space left on the device`, { cause });
@@ -217,12 +240,14 @@ export class Ingest {
       this.#verifier = known;
       this.#verifier.expectSize(this.#options.size);
       await this.#file.seek(0, Deno.SeekMode.End);
+      this.#stored = size;
       return;
     }
     const buffer = new Uint8Array(CHUNK_BYTES);
     for (let got = await this.#file.read(buffer); got !== null; got = await this.#file.read(buffer)) {
       this.#verifier.update(buffer.subarray(0, got));
     }
+    this.#stored = this.written;
   }
 }
 
@@ -230,7 +255,7 @@ export class Ingest {
 async function openLocked(path: string): Promise<Deno.FsFile | undefined> {
   const file = await openOwned(path, { read: true, write: true, create: true });
   try {
-    if (await tryLockFile(file, path) && await isFileAt(path, file)) return file;
+    if (await tryLockFile(file, path) && isFileAt(path, file)) return file;
   } catch (error) {
     file.close();
     throw error;

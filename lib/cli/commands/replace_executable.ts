@@ -82,7 +82,7 @@ async function openTemporary(path: string): Promise<Deno.FsFile> {
     throw new Error(`Cannot upgrade ${path}: ${describeOwner(temporary).text}; run as that user`, { cause: error });
   }
   const isLocked = await tryLockFile(file, temporary);
-  if (isLocked && await isFileAt(temporary, file)) return file;
+  if (isLocked && isFileAt(temporary, file)) return file;
   file.close();
   const reason = isLocked ? `${temporary} is a link, or was just removed` : "another upgrade is in progress";
   throw new Error(`Cannot upgrade ${path}: ${reason}`);

@@ -16,27 +16,30 @@ export interface LogOptions {
   readonly format: LogFormat;
   /** Whether messages of level `debug` are written. */
   readonly isVerbose: boolean;
-  readonly now?: () => Date;
+  /** Wall clock, in milliseconds. */
+  readonly now?: () => number;
 }
 
 /** Writes log lines to standard error, in batches: one write per line would cost more than answering a request. */
 export class Log {
   readonly #io: Io;
   readonly #options: LogOptions;
-  readonly #now: () => Date;
+  readonly #now: () => number;
+  // Many lines have the same time, and formatting it is a large part of the cost of a line.
+  #time = { at: NaN, text: "" };
   #pending = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(io: Io, options: LogOptions) {
     this.#io = io;
     this.#options = options;
-    this.#now = options.now ?? (() => new Date());
+    this.#now = options.now ?? Date.now;
   }
 
   /** Writes a message. */
   write(level: LogLevel, message: string): void {
     if (level === "debug" && !this.#options.isVerbose) return;
-    const time = this.#now().toISOString();
+    const time = this.#formatTime();
     const line = toOneLine(message);
     this.#add(
       this.#options.format === "json"
@@ -49,7 +52,7 @@ export class Log {
 
   /** Writes the access log line of one response. */
   access({ method, path, status, bytes, isAborted, duration, client, remark }: SentAnswer): void {
-    const time = this.#now().toISOString();
+    const time = this.#formatTime();
     if (this.#options.format === "json") {
       const entry = {
         method,
@@ -77,6 +80,12 @@ export class Log {
     const text = this.#pending;
     this.#pending = "";
     if (text !== "") this.#io.err(text);
+  }
+
+  #formatTime(): string {
+    const at = this.#now();
+    if (at !== this.#time.at) this.#time = { at, text: new Date(at).toISOString() };
+    return this.#time.text;
   }
 
   #add(line: string): void {

@@ -98,13 +98,12 @@ Deno.test("SharedFiles keeps nothing for one reader, beyond the chunks that may 
 });
 
 for (const readers of [1, 2]) {
-  const what = readers === 1 ? "frees each chunk of a file with one reader" : "frees no chunk that readers share";
-  Deno.test(`countBody() ${what} when the next one is read`, async () => {
+  Deno.test(`countBody() frees the chunks of a file with ${readers} readers when all have read the next one`, async () => {
     const files = new SharedFiles();
     const file = new CountedFile();
     const opened = await Promise.all(Array.from({ length: readers }, () => files.open(file.handle(), SIZE)));
     const bodies = opened.map((reader) => {
-      return countBody(streamReader(reader, 0, SIZE), SIZE, { onEnd() {}, freesChunks: true });
+      return countBody(streamReader(reader, 0, SIZE), SIZE, { onEnd() {}, returnsChunks: true });
     });
     const read = async (body: ReadableStream<Uint8Array>) => {
       const chunks: Uint8Array[] = [];
@@ -112,13 +111,27 @@ for (const readers of [1, 2]) {
         assert(equals(chunk, CONTENT.subarray(chunks.length * MiB, (chunks.length + 1) * MiB)));
         chunks.push(chunk);
       }
-      return chunks.map(({ length }) => length);
+      return chunks;
     };
-    const whole = Array.from({ length: 9 }, (_, i) => Math.min(MiB, SIZE - i * MiB));
-    const expected = readers === 1 ? whole.map(() => 0) : whole;
-    assertEquals(await Promise.all(bodies.map(read)), bodies.map(() => expected));
+    const chunks = await Promise.all(bodies.map(read));
+    assertEquals(chunks.map(({ length }) => length), bodies.map(() => 9));
+    assertEquals(chunks.flat().filter(({ length }) => length > 0), []);
   });
 }
+
+Deno.test("countBody() frees no chunk that another reader has, even when it is no longer kept", async () => {
+  // A third of it is for chunks that are kept.
+  const files = new SharedFiles(new ChunkBudget(24 * MiB));
+  const file = new CountedFile();
+  const [first, second] = [await files.open(file.handle(), SIZE), await files.open(file.handle(), SIZE)];
+  const body = countBody(streamReader(first, 0, SIZE), SIZE, { onEnd() {}, returnsChunks: true });
+  const held = await second.read(0, SIZE);
+  for await (const _ of body);
+  assert(equals(held, CONTENT.subarray(0, MiB)));
+  await second.read(0, SIZE);
+  assertEquals(file.reads.get(0), 2);
+  second.close();
+});
 
 Deno.test("countBody() frees no chunk of a file when its reader may collect them", async () => {
   const file = new CountedFile();

@@ -3,7 +3,7 @@ import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
-const now = () => new Date("2026-01-02T03:04:05.678Z");
+const now = () => Date.parse("2026-01-02T03:04:05.678Z");
 const entry = {
   method: "GET",
   path: "/v2/a/blobs/sha256:1",
@@ -13,6 +13,21 @@ const entry = {
   duration: 1.26,
   client: "10.0.0.7",
 };
+
+Deno.test("Log writes the time of each line", () => {
+  const io = createTestIo();
+  let time = now();
+  const log = new Log(io, { format: "text", isVerbose: false, now: () => time });
+  for (const step of [0, 0, 1, 999, -1000]) {
+    time += step;
+    log.write("info", "a line");
+  }
+  log.flush();
+  const seconds = io.errText.split("\n").slice(0, -1).map((line) =>
+    line.slice("2026-01-02T03:04:".length, -" a line".length)
+  );
+  assertEquals(seconds, ["05.678Z", "05.678Z", "05.679Z", "06.678Z", "05.678Z"]);
+});
 
 Deno.test("Log writes text lines, in batches", () => {
   const io = createTestIo();

@@ -14,7 +14,7 @@ const TIME = "2026-01-02T03:04:05.678Z";
 
 function start({ free = 12_288 }: { free?: number | undefined } = {}) {
   const io = createTestIo();
-  const log = new Log(io, { format: "text", isVerbose: false, now: () => new Date(TIME) });
+  const log = new Log(io, { format: "text", isVerbose: false, now: () => Date.parse(TIME) });
   const metrics = new Metrics();
   const observer = new Observer({ log, metrics, cacheMax: 7 * 1024 * 1024, freeBytes: () => Promise.resolve(free) });
   const lines = async () => {
