@@ -1,6 +1,7 @@
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { TrustPolicy } from "../signature/trust_policy.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
 
@@ -39,6 +40,8 @@ export interface AgentOptions {
    * @param localAddress the address at which the connection was accepted, if it is known
    */
   readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
+  /** The trusted keys of the site; `undefined`: signatures are not required. */
+  readonly trust?: TrustPolicy | undefined;
   /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;
   /** Returns the free space in bytes; `undefined` if it is not known. */

@@ -166,6 +166,7 @@ class PackageImport {
       records,
       handover,
       freeBytes,
+      trust: this.#options.trust,
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),

@@ -1,8 +1,12 @@
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 
-/** Names of the documents of a bundle. `kubepkg.json` is the first entry of the file; `manifest.json` is for docker. */
+/**
+ * Names of the documents of a bundle. `kubepkg.json` is the first entry of the file, and its signatures, if it is signed,
+ * are the second one; `manifest.json` is for docker.
+ */
 export const ENTRY_NAME = {
   kubepkg: "kubepkg.json",
+  signatures: "kubepkg.json.sig",
   layout: "oci-layout",
   index: "index.json",
   docker: "manifest.json",

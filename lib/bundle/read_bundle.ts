@@ -1,16 +1,17 @@
-import { decompress } from "../archive/decompress.ts";
-import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
-import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
+import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
-import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
+import { openBundleTar } from "./open_bundle_tar.ts";
+import { listCarried } from "./carried_entries.ts";
+import { ENTRY_NAME, parseBlobEntryName, parsePieceEntryName } from "./entry_names.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
@@ -34,8 +35,6 @@ interface BundleReaderOptions extends ReadBundleOptions {
 
 /** Most entries of a bundle that does not declare its content. */
 const MAX_ENTRIES = 100_000;
-/** Most pieces of one blob in one part. A part that crpe packed has one. */
-const MAX_PIECES = 16;
 /** How often a blob may occur in a bundle of another tool that does not declare its content. */
 const MAX_REPEATS = 1000;
 const PIECE_BYTES = 1024 * 1024;
@@ -52,7 +51,7 @@ export async function readBundle(
   source: BundleSource,
   { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
-  const { reader, isSealed } = await openTar(source, what);
+  const { reader, isSealed } = await openBundleTar(source, what);
   let first: TarEntry | undefined;
   const tar = new TarReader(reader, what, {
     onLink: (name) => {
@@ -73,7 +72,7 @@ export async function readBundle(
     }
     const bytes = await first.readAll(PACKED_LIMITS.maxBytes);
     const packages = readKubePkgsJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
-    return new BundleReader(tar, packages, { what, onProblem, isSealed });
+    return new BundleReader(tar, { packages, document: bytes }, { what, onProblem, isSealed });
   } catch (error) {
     await tar.cancel(error);
     throw error;
@@ -90,6 +89,8 @@ export async function readBundle(
 export class BundleReader {
   /** The packages of the bundle, in its order; at least one. */
   readonly packages: readonly KubePkg[];
+  /** The bytes of `kubepkg.json`, which signatures are made of. */
+  readonly document: Uint8Array;
   /** The digests that the packages declare, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
   /** Set for a part of a split bundle. */
@@ -105,17 +106,25 @@ export class BundleReader {
   /** How often each digest may occur. */
   readonly #lines = new Map<Digest, number>();
   #entries = 1;
+  /** The entry behind `kubepkg.json`, once it was opened: its signatures, or the first of the others. */
+  #second: { readonly signatures?: string; readonly entry?: TarEntry | undefined } | undefined;
 
-  constructor(tar: TarReader, packages: readonly KubePkg[], options: BundleReaderOptions = {}) {
+  constructor(
+    tar: TarReader,
+    { packages, document }: Pick<BundleReader, "packages" | "document">,
+    options: BundleReaderOptions = {},
+  ) {
     const { what = "the bundle" } = options;
     this.#tar = tar;
     this.#options = options;
     this.packages = packages;
+    this.document = document;
     this.what = what;
     this.#checkPackages();
     this.declared = declaredSizesOfAll(packages, what);
     this.part = packages[0]?.status?.part;
-    this.#carries = this.part && this.#listCarried(this.part);
+    this.#carries = this.part &&
+      listCarried(this.part, { declared: this.declared, refuse: (why) => this.#refuse(why) });
     for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
@@ -136,7 +145,7 @@ export class BundleReader {
    * @throws {CorruptError} when the file is damaged, or an entry is undeclared, a duplicate, or of the wrong size
    */
   async next(): Promise<BundleBlob | undefined> {
-    for (let entry = await this.#tar.next(); entry !== undefined; entry = await this.#tar.next()) {
+    for (let entry = await this.#nextEntry(); entry !== undefined; entry = await this.#nextEntry()) {
       try {
         const blob = await this.#check(entry);
         if (blob !== undefined) return { ...entry, ...blob };
@@ -149,6 +158,35 @@ export class BundleReader {
       this.#report(this.#refuse(`it does not contain ${missing}, which its ${ENTRY_NAME.kubepkg} lists`));
     }
     return undefined;
+  }
+
+  /**
+   * Reads the text of `kubepkg.json.sig`, the entry behind `kubepkg.json`. Must be called before `next`.
+   *
+   * @returns `undefined` if the bundle is not signed
+   * @throws {CorruptError} when the entry is larger than allowed
+   */
+  async readSignatures(): Promise<string | undefined> {
+    this.#second ??= await this.#openSecond();
+    return this.#second.signatures;
+  }
+
+  async #openSecond(): Promise<{ signatures?: string; entry?: TarEntry | undefined }> {
+    const entry = await this.#tar.next();
+    if (entry?.name !== ENTRY_NAME.signatures) return { entry };
+    this.#seen.set(entry.name, 1);
+    if (entry.size > MAX_SIGNATURE_FILE) {
+      throw this.#refuse(`${entry.name} has ${entry.size} bytes, ${MAX_SIGNATURE_FILE} are allowed`);
+    }
+    return { signatures: new TextDecoder().decode(await entry.readAll(MAX_SIGNATURE_FILE)) };
+  }
+
+  async #nextEntry(): Promise<TarEntry | undefined> {
+    await this.readSignatures();
+    const { entry } = this.#second!;
+    if (entry === undefined) return await this.#tar.next();
+    this.#second = { ...this.#second, entry: undefined };
+    return entry;
   }
 
   /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
@@ -249,25 +287,6 @@ export class BundleReader {
     return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
   }
 
-  #listCarried({ carries }: PackagePart): Map<string, number> {
-    for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
-      if (items.length > MAX_PIECES) {
-        throw this.#refuse(`its status.part lists ${items.length} pieces of ${digest}, ${MAX_PIECES} are allowed`);
-      }
-    }
-    return new Map(carries.map(({ digest, start, length }) => {
-      const size = this.declared?.get(digest);
-      if (size === undefined) {
-        throw this.#refuse(`its status.part lists ${digest}, which status.digests does not`);
-      }
-      if (start === undefined || length === undefined) return [blobEntryName(digest), size];
-      if (start + length > size) {
-        throw this.#refuse(`its status.part lists more of ${digest} than its ${size} bytes`);
-      }
-      return [pieceEntryName({ digest, start }), length];
-    }));
-  }
-
   #report(error: unknown): void {
     const { onProblem } = this.#options;
     if (onProblem === undefined || !(error instanceof CorruptError)) throw error;
@@ -276,22 +295,5 @@ export class BundleReader {
 
   #refuse(reason: string): CorruptError {
     return new CorruptError(`Cannot use ${this.what}: ${reason}`);
-  }
-}
-
-async function openTar(source: BundleSource, what: string): Promise<{ reader: ByteReader; isSealed: boolean }> {
-  const { compression, reader, hasDocumentSize } = await decompress(source, what);
-  try {
-    const head = await reader.peek(BLOCK_BYTES);
-    if (isTarHead(head)) return { reader, isSealed: hasDocumentSize() };
-    const reason = compression !== "none"
-      ? `it is not a bundle (the ${compression} data is not a tar)`
-      : head.length === 0
-      ? "it is empty"
-      : "it is not a bundle (neither gzip, zstd nor tar)";
-    throw new CorruptError(`Cannot read ${what}: ${reason}`);
-  } catch (error) {
-    await reader.cancel(error);
-    throw error;
   }
 }

@@ -8,7 +8,11 @@ export const INSPECT_COMMAND: Command = {
   summary: "show the content of a bundle, reading only its first entry",
   interrupted: "nothing was changed",
   arity: [1, 1],
-  flags: [FLAG.json],
+  flags: [
+    { name: "signatures", summary: "show the signatures alone, each verified with the key that it names" },
+    { ...FLAG.trustedKeys, summary: "say whether these public keys, or a policy, make the bundle trusted" },
+    FLAG.json,
+  ],
   run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
 };
 
@@ -54,6 +58,7 @@ export const IMPORT_COMMAND: Command = {
   flags: [
     FLAG.data,
     ...HANDOVER_FLAGS,
+    FLAG.trustedKeys,
     FLAG.pruneData,
     FLAG.imagesDir,
     { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },

@@ -7,11 +7,13 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
+import type { SignedDocument, TrustPolicy } from "../signature/trust_policy.ts";
 import { formatReference } from "../oci/reference.ts";
 import { type BlobCounts, BlobImporter, holdsAll } from "./blob_importer.ts";
 import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
+import { decideTrust } from "./trust.ts";
 import {
   checkRelease,
   type ImportPlan,
@@ -32,8 +34,8 @@ export interface Installation {
   lock?(): Promise<Disposable>;
   /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /** Hands the package over, and records it. */
-  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
+  /** Hands the package over, and records it. @param signed the document of the bundle, with its signatures */
+  finish?(kubepkg: KubePkg, plan: ImportPlan, signed: SignedDocument): Promise<void>;
 }
 
 /** Options of `importBundle` and `importPackages`. */
@@ -41,6 +43,8 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   /** Names the file in errors. */
   readonly what?: string | undefined;
   readonly installation?: Installation;
+  /** The trusted keys of the site; without them signatures are not required. */
+  readonly trust?: TrustPolicy | undefined;
   /** The records of pending packages; without them parts are refused. */
   readonly pending?: PendingStore;
   /** Plans the import only; reads nothing but the first entry of the bundle. */
@@ -81,6 +85,15 @@ export interface PlannedContent {
   bytes: number;
 }
 
+/** What the import of a package works with. */
+export interface PackageImportContext {
+  readonly bundle: BundleReader;
+  readonly store: ImportStore;
+  readonly options: ImportOptions;
+  /** The document of the bundle, which lists the package. */
+  readonly document: SignedDocument;
+}
+
 /** The import of one package of a bundle: its plan, and its installation once the content is in the store. */
 export class PackageImport {
   /** The release, with the digests of its images filled in, and without `status.part`. */
@@ -91,14 +104,13 @@ export class PackageImport {
   readonly #store: ImportStore;
   readonly #options: ImportOptions;
   readonly #content: BlobImporter;
+  readonly #document: SignedDocument;
 
-  constructor(
-    kubepkg: KubePkg,
-    { bundle, store, options }: { bundle: BundleReader; store: ImportStore; options: ImportOptions },
-  ) {
+  constructor(kubepkg: KubePkg, { bundle, store, options, document }: PackageImportContext) {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
+    this.#document = document;
     // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
     // release.
     const whole = withoutPart(kubepkg);
@@ -110,8 +122,12 @@ export class PackageImport {
   /** Plans the import. @param planned the content of earlier packages, which is not counted again */
   async plan(planned: PlannedContent): Promise<ImportPlan> {
     const { freeBytes } = this.#options;
+    const { verdict, refusal } = decideTrust(this.kubepkg, this.#document, {
+      policy: this.#options.trust,
+      action: "import",
+    });
     const own = new Map<Digest, number>();
-    const plan = await planImport(this.kubepkg, {
+    const found = await planImport(this.kubepkg, {
       ...this.#options,
       ...await this.#findInstalled(),
       statBlob: (digest) => this.#content.statHeld(digest),
@@ -129,6 +145,7 @@ export class PackageImport {
       }),
       isInPlace: () => this.#isInPlace(),
     });
+    const plan: ImportPlan = { ...found, trust: verdict, ...(refusal === undefined ? {} : { refusal }) };
     if (plan.refusal === undefined) {
       for (const [digest, bytes] of own) {
         planned.digests.add(digest);
@@ -166,7 +183,7 @@ export class PackageImport {
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
-    await installation?.finish?.(this.kubepkg, plan);
+    await installation?.finish?.(this.kubepkg, plan, this.#document);
     return this.result(plan, counts, graphs);
   }
 

@@ -13,7 +13,8 @@ import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** Options of `installBundle`. */
 export interface InstallOptions
-  extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
+  extends
+    Pick<ImportOptions, "what" | "force" | "dryRun" | "trust" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
   readonly store: ImportStore;
   readonly records: PackageRecords;
   /** Where the manifests are handed over; without it they are only recorded. */
@@ -102,13 +103,17 @@ async function installAll(
       isFinished: async (kubepkg) => {
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },
-      finish: async (kubepkg, { isRepair }) => {
+      finish: async (kubepkg, { isRepair, trust }, { bytes, text }) => {
         if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
         if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
         // k3s re-applies a manifest file whenever it is rewritten, so an unchanged file is left alone.
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
+        }
+        if (text !== undefined) {
+          const document = new TextDecoder().decode(bytes);
+          await records.trust.write(kubepkg, { verdict: trust, document, signatures: text });
         }
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.

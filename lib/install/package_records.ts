@@ -10,6 +10,7 @@ import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import { TrustRecords } from "./records/trust_records.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
 
 /** A package whose record cannot be read. */
@@ -42,6 +43,8 @@ export class PackageRecords {
   readonly pending: PendingPackages;
   /** The records of archives with the images of packages. */
   readonly images: ImageFileRecords;
+  /** The evidence of signed releases. */
+  readonly trust: TrustRecords;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
@@ -56,6 +59,7 @@ export class PackageRecords {
     this.handovers = new HandoverRecords(data, randomName);
     this.pending = new PendingPackages(data, randomName);
     this.images = new ImageFileRecords(data, randomName);
+    this.trust = new TrustRecords(data, randomName);
   }
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
@@ -164,6 +168,7 @@ export class PackageRecords {
     const last = [RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
     for (const path of await this.#listHistoryFolder(folder)) await removeIfPresent(path);
     await removeIfPresent(`${folder}/${RECORD.history}`);
+    await this.trust.remove(id);
     for (const file of last) await removeIfPresent(`${folder}/${file}`);
     // The folder stays if it has other files of the package, or if one is written at this moment.
     await removeIfPresent(folder).catch(() => {});

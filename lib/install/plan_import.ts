@@ -8,6 +8,7 @@ import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/versi
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { TrustVerdict } from "../signature/trust_policy.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { planObjects } from "./handover/plan_objects.ts";
 
@@ -61,6 +62,8 @@ export interface ImportPlan {
   /** The free space in bytes, if it is known. */
   readonly freeBytes?: number;
   readonly manifests: ManifestDiff;
+  /** Who has signed the package. */
+  readonly trust: TrustVerdict;
   /** Records of other packages that cannot be read, a sentence each. */
   readonly warnings?: readonly string[];
   /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
@@ -122,7 +125,7 @@ function refuseVersion(
 }
 
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
-export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<ImportPlan> {
+export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<Omit<ImportPlan, "trust">> {
   const { name, namespace } = kubepkg.metadata;
   const comparison = compareWithInstalled(kubepkg, options);
   const blobs = await planBlobs(kubepkg, options);

@@ -118,6 +118,13 @@ export const FLAG = {
     value: "DURATION",
     summary: "end pending packages of which nothing was received for so long; 0: never [14d]",
   },
+  passphraseFile: { name: "passphrase-file", value: "FILE", summary: "the passphrase of the private keys" },
+  trustedKeys: {
+    name: "trusted-keys",
+    value: "FILE|DIR",
+    isRepeatable: true,
+    summary: "accept only packages signed with these public keys (PEM), or as a policy (YAML) says",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 

@@ -13,6 +13,7 @@ import {
 } from "../../bundle/write_bundle_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
+import { createSigner } from "../../signature/signature_lines.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
@@ -25,6 +26,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
+import { readPrivateKeys } from "../wiring/read_keys.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
 import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
@@ -49,7 +51,9 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source } = await openStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
+  const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation);
   const choice: PackChoice = {
+    ...(keys.length === 0 ? {} : { sign: createSigner(keys) }),
     ...(named === undefined ? {} : { platforms: named }),
     ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
     ...(have === undefined ? {} : { have }),

@@ -22,7 +22,7 @@ export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
   { shared, ...given }:
-    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "isOwnHost">
+    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "trust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
 ): Handler {
   const records = new PackageRecords(data);

@@ -8,7 +8,7 @@ import { exitStatusOf } from "../../../../lib/cli/console/describe_error.ts";
 import { VERSION } from "../../../../lib/cli/console/version.ts";
 import { run } from "../../../../lib/cli/run.ts";
 import { signDetached } from "../../../../lib/signature/detached_signature.ts";
-import { createKeyPair, parsePrivateKey, parsePublicKey } from "../../../../lib/signature/ed25519_key.ts";
+import { createKeyPair, parsePrivateKey, parsePublicKey } from "../../../../lib/signature/keys.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeTar } from "../../../support/tar.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
@@ -18,9 +18,9 @@ const COMMAND = COMMANDS.find(({ name }) => name === "upgrade")!;
 const MACHINE = `${Deno.build.os === "windows" ? "win32" : Deno.build.os}-${
   Deno.build.arch === "x86_64" ? "x64" : "arm64"
 }`;
-const [pair, otherPair] = [await createKeyPair(), await createKeyPair()];
+const [pair, otherPair] = [createKeyPair(), createKeyPair()];
 const signing = await parsePrivateKey(pair.privateKey, "key");
-const key = await parsePublicKey(pair.publicKey, "key");
+const key = parsePublicKey(pair.publicKey, "key");
 const encoder = new TextEncoder();
 
 /** The files of a release; a test changes some of them. */
@@ -45,7 +45,7 @@ async function makeRelease(
   const sums = [...files].map(([name, bytes]) => `${createHash("sha256").update(bytes).digest("hex")}  ${name}\n`);
   const text = encoder.encode(`${sums.join("")}${"0".repeat(64)}  crpe-${version}.tgz\n`);
   files.set("SHA256SUMS", text);
-  files.set("SHA256SUMS.sig", encoder.encode(await signDetached(text, signing)));
+  files.set("SHA256SUMS.sig", encoder.encode(signDetached(text, signing)));
   damage?.(files);
   return files;
 }
@@ -182,7 +182,7 @@ Deno.test("a release that another key signed is refused", async () => {
   await using folder = await TestFolder.create();
   for (const [name, bytes] of await makeRelease({})) await folder.write(`release/${name}`, bytes);
   const path = await folder.write("crpe", "the old one");
-  const other = await parsePublicKey(otherPair.publicKey, "key");
+  const other = parsePublicKey(otherPair.publicKey, "key");
   const request = { from: `${folder.path}/release`, key: other, invocation: parseCommandLine(COMMAND, []) };
   const refused = await upgrade(path, { ...request, io: createTestIo() }).catch((error: unknown) => error);
   assertEquals(exitStatusOf(refused), 3);
