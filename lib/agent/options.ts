@@ -1,7 +1,7 @@
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { TrustPolicy } from "../signature/trust_policy.ts";
+import type { TrustPolicy, TrustVerdict } from "../signature/trust_policy.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
 
@@ -14,6 +14,7 @@ export interface ImportReport {
   readonly version?: string;
   readonly verdict?: string;
   readonly installedVersion?: string;
+  readonly trust?: TrustVerdict;
   /** The bytes of the request body that were received. */
   readonly received: number;
   /** The bytes that were written into the store. */

@@ -62,6 +62,7 @@ export const PACKAGES_COMMAND: Command = {
       flags: [
         FLAG.data,
         { name: "to", value: "VERSION", summary: "one of the kept versions [the previous one]" },
+        { ...FLAG.trustedKeys, summary: "roll back only to a version that these public keys, or a policy, trust" },
         ...HANDOVER_OF_INSTALLED,
         FLAG.pruneData,
         FLAG.forceHandover,

@@ -112,7 +112,8 @@ async function installAll(
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
         if (text !== undefined) {
-          const document = new TextDecoder().decode(bytes);
+          // A byte order mark was signed too.
+          const document = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
           await records.trust.write(kubepkg, { verdict: trust, document, signatures: text });
         }
         if (!isRepair) await records.write(kubepkg);

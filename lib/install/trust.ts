@@ -1,4 +1,5 @@
 import type { BundleReader } from "../bundle/read_bundle.ts";
+import type { TrustRecords } from "./records/trust_records.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { CorruptError, UntrustedError } from "../oci/error.ts";
@@ -37,6 +38,21 @@ export async function readSignedDocument(
     if (policy === undefined || !(cause instanceof CorruptError)) throw cause;
     throw new UntrustedError(cause.message, { cause });
   }
+}
+
+/** Decides whether a release that was installed is trusted now. @param action what would be done with it */
+export async function decideRecordedTrust(
+  kubepkg: KubePkg,
+  { records, policy, action }: {
+    readonly records: TrustRecords;
+    readonly policy: TrustPolicy | undefined;
+    readonly action: string;
+  },
+): Promise<TrustDecision> {
+  const record = await records.read(kubepkg);
+  const signatures = record === undefined ? [] : parseSignatureLines(record.signatures, formatRelease(kubepkg));
+  const bytes = new TextEncoder().encode(record?.document ?? "");
+  return decideTrust(kubepkg, { bytes, signatures }, { policy, action });
 }
 
 /** Decides whether a release is trusted. @param action what would be done with it: `import` */

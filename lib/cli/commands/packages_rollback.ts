@@ -10,6 +10,7 @@ import { formatHandedOver, formatManifestDiff } from "../console/handover_text.t
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { readTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
@@ -26,6 +27,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
     store: new DiskStore(data, { warn }),
     records,
     to: invocation.flag("to"),
+    trust: await readTrust(invocation),
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {
