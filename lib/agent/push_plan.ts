@@ -4,8 +4,7 @@ import { installBundle } from "../install/install_bundle.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
 import { readBundle } from "../bundle/read_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
-import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
-import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
+import { ENTRY_NAME } from "../bundle/entry_names.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
@@ -17,8 +16,8 @@ import { describeInstall } from "./put_package.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
 const WHAT = "kubepkg.json";
-// Two headers and the end of a tar, and the signatures.
-const MAX_TAR_BYTES = 8 * BLOCK_BYTES + MAX_SIGNATURE_FILE;
+/** The most bytes that a tar has besides `kubepkg.json`: headers, signatures and its end. */
+const MAX_TAR_BYTES = 32_768;
 
 /**
  * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`, or, with its signatures, the tar of both
@@ -43,7 +42,8 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
   } finally {
     await body.close();
   }
-  const tar = isTarHead(bytes.subarray(0, BLOCK_BYTES)) ? bytes : formatPackageTar({ bytes });
+  // JSON never begins with the name of an entry.
+  const tar = bytes[0] === ENTRY_NAME.kubepkg.charCodeAt(0) ? bytes : formatPackageTar({ bytes });
   const { kubepkg } = await readBundle(new Blob([tar]).stream(), { what: WHAT });
   if (kubepkg.status?.part !== undefined) {
     throw new RegistryError("INVALID", "Cannot plan a part of a package: send the part itself to /kubepkgs");

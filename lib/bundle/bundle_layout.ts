@@ -12,7 +12,7 @@ import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
-import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
+import type { PlanEntry } from "./bundle_plan.ts";
 import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
 import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";

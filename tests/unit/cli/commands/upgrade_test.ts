@@ -19,7 +19,7 @@ const MACHINE = `${Deno.build.os === "windows" ? "win32" : Deno.build.os}-${
   Deno.build.arch === "x86_64" ? "x64" : "arm64"
 }`;
 const [pair, otherPair] = [createKeyPair(), createKeyPair()];
-const signing = await parsePrivateKey(pair.privateKey, "key");
+const signing = await parsePrivateKey(pair.privateKey, { what: "key" });
 const key = parsePublicKey(pair.publicKey, "key");
 const encoder = new TextEncoder();
 
@@ -34,9 +34,9 @@ interface ReleaseFiles {
   readonly damage?: (files: Map<string, Uint8Array>) => void;
 }
 
-async function makeRelease(
+function makeRelease(
   { version = "9.0.0", machines = [MACHINE], entry = "package/crpe", damage }: ReleaseFiles,
-): Promise<Map<string, Uint8Array>> {
+): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   for (const machine of machines) {
     const tar = makeTar({ "package/package.json": "{}", [entry]: `crpe ${version}` });
@@ -71,14 +71,14 @@ async function runUpgrade(files: ReadonlyMap<string, Uint8Array>, flags: readonl
 }
 
 Deno.test("an upgrade replaces the executable, keeps its mode and the old one, and leaves nothing else", async () => {
-  const result = await runUpgrade(await makeRelease({}));
+  const result = await runUpgrade(makeRelease({}));
   assertEquals([result.status, result.content, result.old, result.mode], [0, "crpe 9.0.0", "the old one", 0o711]);
   assertEquals(result.files, ["crpe", "crpe.old"]);
   assertStringIncludes(result.message, "installed crpe 9.0.0");
 });
 
 Deno.test("an upgrade takes the release from a URL", async () => {
-  const files = await makeRelease({});
+  const files = makeRelease({});
   await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
     const { pathname, search } = new URL(request.url);
     const bytes = files.get(pathname.slice("/crpe/".length));
@@ -135,7 +135,7 @@ const UNCHANGED: readonly [what: string, release: ReleaseFiles, flags: string[],
 ];
 for (const [what, release, flags, status, message] of UNCHANGED) {
   Deno.test(`an upgrade ${what}`, async () => {
-    const result = await runUpgrade(await makeRelease(release), flags);
+    const result = await runUpgrade(makeRelease(release), flags);
     assertEquals([result.status, result.content, result.files], [status, "the old one", ["crpe"]], result.message);
     assert(message.test(result.message), result.message);
   });
@@ -143,14 +143,14 @@ for (const [what, release, flags, status, message] of UNCHANGED) {
 
 Deno.test("an upgrade with --force installs the same version again, and an older one", async () => {
   for (const version of [VERSION, "0.0.1"]) {
-    const result = await runUpgrade(await makeRelease({ version }), ["--force"]);
+    const result = await runUpgrade(makeRelease({ version }), ["--force"]);
     assertEquals([result.status, result.content], [0, `crpe ${version}`], result.message);
   }
 });
 
 Deno.test("an upgrade refuses an executable of npm, and one at a time", async () => {
   await using folder = await TestFolder.create();
-  const files = await makeRelease({});
+  const files = makeRelease({});
   for (const [name, bytes] of files) await folder.write(`release/${name}`, bytes);
   const request = {
     from: `${folder.path}/release`,
@@ -180,7 +180,7 @@ Deno.test("crpe upgrade names what is missing: --from, and an executable", async
 
 Deno.test("a release that another key signed is refused", async () => {
   await using folder = await TestFolder.create();
-  for (const [name, bytes] of await makeRelease({})) await folder.write(`release/${name}`, bytes);
+  for (const [name, bytes] of makeRelease({})) await folder.write(`release/${name}`, bytes);
   const path = await folder.write("crpe", "the old one");
   const other = parsePublicKey(otherPair.publicKey, "key");
   const request = { from: `${folder.path}/release`, key: other, invocation: parseCommandLine(COMMAND, []) };
