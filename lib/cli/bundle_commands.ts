@@ -59,6 +59,7 @@ export const IMPORT_COMMAND: Command = {
     FLAG.data,
     ...HANDOVER_FLAGS,
     FLAG.trustedKeys,
+    FLAG.firstUse,
     FLAG.pruneData,
     FLAG.imagesDir,
     { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },

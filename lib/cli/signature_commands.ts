@@ -6,7 +6,7 @@ export const KEYGEN_COMMAND: Command = {
   name: "keygen",
   operands: "FILE",
   summary: "create a key pair for signing bundles: FILE and FILE.pub",
-  interrupted: "remove FILE if FILE.pub is missing, and run the same command again",
+  interrupted: "one of the files may be missing; remove the other one, and run the same command again",
   details: [
     "The keys are PEM, as openssl and cosign use them. The private key has no passphrase: openssl pkcs8 -topk8 adds one.",
     "An existing file is never replaced.",
@@ -24,7 +24,7 @@ export const SIGN_COMMAND: Command = {
   name: "sign",
   operands: "PKG.tgz…",
   summary: "sign bundles, or parts of one; other signatures are kept",
-  interrupted: "the bundle is unchanged; run the same command again",
+  interrupted: "the bundle is as it was; run the same command again to sign it",
   details: [
     "What is signed are the bytes of kubepkg.json, which names every digest. A signature that was made elsewhere, such as",
     "by an HSM or by cosign sign-blob, is attached with --signature and --public-key. The file is replaced when it is",

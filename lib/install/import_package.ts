@@ -7,13 +7,13 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
-import type { SignedDocument, TrustPolicy } from "../signature/trust_policy.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
 import { formatReference } from "../oci/reference.ts";
 import { type BlobCounts, BlobImporter, holdsAll } from "./blob_importer.ts";
 import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
-import { decideTrust } from "./trust.ts";
+import { decideTrust, type SiteTrust, type TrustDecision } from "./trust.ts";
 import {
   checkRelease,
   type ImportPlan,
@@ -23,6 +23,11 @@ import {
   type ReleaseComparison,
 } from "./plan_import.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
+
+/** The document of a bundle with its signatures, as it is recorded. */
+export interface SignedRelease extends SignedDocument {
+  readonly firstKeys?: TrustDecision["firstKeys"];
+}
 
 /** The steps of an installation other than writing content into the store. */
 export interface Installation {
@@ -35,7 +40,7 @@ export interface Installation {
   /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
   /** Hands the package over, and records it. @param signed the document of the bundle, with its signatures */
-  finish?(kubepkg: KubePkg, plan: ImportPlan, signed: SignedDocument): Promise<void>;
+  finish?(kubepkg: KubePkg, plan: ImportPlan, signed: SignedRelease): Promise<void>;
 }
 
 /** Options of `importBundle` and `importPackages`. */
@@ -44,7 +49,7 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   readonly what?: string | undefined;
   readonly installation?: Installation;
   /** The trusted keys of the site; without them signatures are not required. */
-  readonly trust?: TrustPolicy | undefined;
+  readonly trust?: SiteTrust | undefined;
   /** The records of pending packages; without them parts are refused. */
   readonly pending?: PendingStore;
   /** Plans the import only; reads nothing but the first entry of the bundle. */
@@ -122,10 +127,7 @@ export class PackageImport {
   /** Plans the import. @param planned the content of earlier packages, which is not counted again */
   async plan(planned: PlannedContent): Promise<ImportPlan> {
     const { freeBytes } = this.#options;
-    const { verdict, refusal } = decideTrust(this.kubepkg, this.#document, {
-      policy: this.#options.trust,
-      action: "import",
-    });
+    const { verdict, refusal } = await this.#decideTrust();
     const own = new Map<Digest, number>();
     const found = await planImport(this.kubepkg, {
       ...this.#options,
@@ -170,6 +172,9 @@ export class PackageImport {
    */
   async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<ImportResult> {
     const { force, installation } = this.#options;
+    // Another first import may have recorded its keys since the plan was made.
+    const trusted = await this.#decideTrust();
+    if (trusted.refusal !== undefined) throw trusted.refusal;
     const facts = { ...this.#options, ...await this.#findInstalled() };
     const comparison = checkRelease(this.kubepkg, facts);
     const isSame = comparison.verdict === "same" && !force;
@@ -183,7 +188,7 @@ export class PackageImport {
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
-    await installation?.finish?.(this.kubepkg, plan, this.#document);
+    await installation?.finish?.(this.kubepkg, plan, { ...this.#document, firstKeys: trusted.firstKeys });
     return this.result(plan, counts, graphs);
   }
 
@@ -218,6 +223,10 @@ export class PackageImport {
       force,
       lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
     });
+  }
+
+  async #decideTrust(): Promise<TrustDecision> {
+    return await decideTrust(this.kubepkg, this.#document, { trust: this.#options.trust, action: "import" });
   }
 
   async #countBytes(digest: Digest, size: number): Promise<number | undefined> {

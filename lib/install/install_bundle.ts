@@ -103,7 +103,7 @@ async function installAll(
       isFinished: async (kubepkg) => {
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },
-      finish: async (kubepkg, { isRepair, trust }, { bytes, text }) => {
+      finish: async (kubepkg, { isRepair, trust }, { bytes, text, firstKeys }) => {
         if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
         if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
@@ -116,6 +116,7 @@ async function installAll(
           const document = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
           await records.trust.write(kubepkg, { verdict: trust, document, signatures: text });
         }
+        if (firstKeys !== undefined) await options.trust?.firstUse?.write(packageIdOf(kubepkg), firstKeys);
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
         else await records.pending.removeRelease(kubepkg);

@@ -7,8 +7,7 @@ import { handOverPackage, planHandover, readHandedOver } from "./hand_over_packa
 import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, ImageFiles } from "./image_files.ts";
-import type { TrustPolicy } from "../signature/trust_policy.ts";
-import { decideRecordedTrust } from "./trust.ts";
+import { decideRecordedTrust, type SiteTrust } from "./trust.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
 
@@ -21,7 +20,7 @@ export interface RollbackOptions {
   /** Opens the hand-over for the recorded place; `undefined` if the manifests are not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
   /** The trusted keys of the site. The version must still be trusted by them. */
-  readonly trust?: TrustPolicy | undefined;
+  readonly trust?: SiteTrust | undefined;
   /** See `HandoverRequest`. */
   readonly force?: boolean | undefined;
   readonly pruneData?: boolean | undefined;
@@ -66,10 +65,9 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const target = chooseVersion(installed, await records.listHistory(id), to);
   if (target === installed) return { ...id, from, to: from, isChanged: false };
   const version = target.spec.version;
-  const { refusal } = await decideRecordedTrust(target, {
-    records: records.trust,
-    policy: options.trust,
-    action: `roll back to`,
+  const { refusal } = await decideRecordedTrust(target, records.trust, {
+    trust: options.trust,
+    action: "roll back to",
   });
   if (refusal !== undefined) throw refusal;
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);

@@ -67,6 +67,11 @@ export class TrustPolicy {
     this.#now = now;
   }
 
+  /** Whether an entry is for packages of this name. */
+  isFor(name: string): boolean {
+    return this.#entries.some(({ packages }) => matches(packages, name));
+  }
+
   /**
    * Decides whether a package is trusted.
    *

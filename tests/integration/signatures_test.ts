@@ -156,6 +156,32 @@ Deno.test("a rollback is to a version that is still trusted, and parts of a bund
   assertEquals((await back("--trusted-keys=plant.pub")).code, 0);
 });
 
+Deno.test("trust on first use: the keys of the first import are the only ones afterwards, also after a removal", async () => {
+  await using fixture = await createFixture();
+  const { crpe } = fixture;
+  const importAlone = (file: string, ...flags: string[]) =>
+    crpe("import", file, "--data=site", "--trust-on-first-use", ...flags);
+  await fixture.pack("0.9.0", 1000);
+  await fixture.pack("1.1.0", 1000, "--sign-key=plant");
+  await fixture.pack("1.2.0", 1000, "--sign-key=desk");
+  const steps: readonly [file: string, code: number, message: string][] = [
+    ["0.9.0.tgz", 3, "it is not signed; the first import of a package records the key"],
+    ["1.0.0.tgz", 0, ""],
+    ["1.1.0.tgz", 3, "(the first import)"],
+    ["1.2.0.tgz", 0, ""],
+  ];
+  for (const [file, expected, message] of steps) {
+    const { code, stderr } = await importAlone(file);
+    assertEquals(code, expected, stderr);
+    assertStringIncludes(stderr, message);
+  }
+  assertEquals((await crpe("packages", "remove", "line4", "--data=site")).code, 0);
+  assertStringIncludes((await importAlone("1.1.0.tgz")).stderr, "(the first import)");
+  // An entry of the site's policy counts before what was recorded.
+  const { code, stderr } = await importAlone("1.1.0.tgz", "--trusted-keys=plant.pub");
+  assertEquals(code, 0, stderr);
+});
+
 // Each program signs and verifies the same bytes, with keys of both kinds.
 const PROGRAMS: readonly (Peer | "crpe")[] = ["crpe", "openssl", "cosign"];
 for (const [key, algorithm] of [["desk", "ed25519"], ["plant", "p256"]] as const) {

@@ -125,6 +125,10 @@ export const FLAG = {
     isRepeatable: true,
     summary: "accept only packages signed with these public keys (PEM), or as a policy (YAML) says",
   },
+  firstUse: {
+    name: "trust-on-first-use",
+    summary: "accept only signed packages, and record the keys of a package at its first import",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 

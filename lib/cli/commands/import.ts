@@ -21,7 +21,7 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
-import { readTrust } from "../wiring/read_keys.ts";
+import { readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
@@ -30,7 +30,7 @@ import { openSharedHandover } from "../wiring/open_releases.ts";
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   checkInputs(files, "import");
-  const { data, platforms = [ownPlatform()] } = await readSettings(invocation, io);
+  const { data, config, platforms = [ownPlatform()] } = await readSettings(invocation, io);
   const folder = invocation.flag("images-dir");
   if (folder === undefined && invocation.flag("platform") !== undefined) {
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
@@ -45,7 +45,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     forceConflicts: invocation.isSet("force-conflicts"),
     shared: openSharedHandover(place, invocation, { io, warn }),
   });
-  const trust = await readTrust(invocation);
+  const trust = await readSiteTrust(invocation, { data, config });
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);

@@ -19,7 +19,7 @@ export async function runInspect(invocation: Invocation, io: Io): Promise<number
   );
   const decisions = policy === undefined
     ? []
-    : packages.map((kubepkg) => decideTrust(kubepkg, document, { policy, action: "trust" }));
+    : await Promise.all(packages.map((it) => decideTrust(it, document, { trust: { policy }, action: "trust" })));
   const refusal = decisions.find((decision) => decision.refusal !== undefined)?.refusal;
   if (invocation.isSet("json")) {
     const trust = decisions[0] === undefined || refusal !== undefined ? {} : { trust: decisions[0].verdict };

@@ -10,13 +10,14 @@ import { formatHandedOver, formatManifestDiff } from "../console/handover_text.t
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
-import { readTrust } from "../wiring/read_keys.ts";
+import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io);
+  const { data } = settings;
   const records = new PackageRecords(data);
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
@@ -27,7 +28,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
     store: new DiskStore(data, { warn }),
     records,
     to: invocation.flag("to"),
-    trust: await readTrust(invocation),
+    trust: await readSiteTrust(invocation, settings),
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {

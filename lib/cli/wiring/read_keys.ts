@@ -1,6 +1,8 @@
 // @ts-types="../../std/yaml.d.ts"
 import { parse as parseYaml } from "@std/yaml";
 import { parentOf } from "../../files/parent_of.ts";
+import { FirstUseKeys } from "../../install/records/first_use_keys.ts";
+import type { SiteTrust } from "../../install/trust.ts";
 import { parsePrivateKey, parsePublicKey, type PrivateKey, type PublicKey } from "../../signature/keys.ts";
 import { MAX_TRUST_FILE, parseTrustedPem, parseTrustEntries } from "../../signature/parse_trust.ts";
 import { type TrustEntry, TrustPolicy } from "../../signature/trust_policy.ts";
@@ -56,8 +58,17 @@ export async function readTrust(
   return entries.length === 0 ? undefined : new TrustPolicy(entries);
 }
 
-/** Returns the entries of the configuration for `readTrust`. */
-export function configuredTrust(
+/** Reads whom the site with this data folder trusts. @returns `undefined` if signatures are not required */
+export async function readSiteTrust(
+  invocation: Invocation,
+  { data, config }: { readonly data: string; readonly config: ConfigFile },
+): Promise<SiteTrust | undefined> {
+  const policy = await readTrust(invocation, configuredTrust(invocation, config));
+  const firstUse = invocation.isSet("trust-on-first-use") ? new FirstUseKeys(data) : undefined;
+  return policy === undefined && firstUse === undefined ? undefined : { policy, firstUse };
+}
+
+function configuredTrust(
   invocation: Invocation,
   config: ConfigFile,
 ): { readonly entries: unknown; readonly path: string } | undefined {
