@@ -1,5 +1,5 @@
 import type { Scratch } from "../bytes/scratch.ts";
-import { pause, PlainIndex } from "./plain_index.ts";
+import { pause, type PlainIndex } from "./plain_index.ts";
 
 /** Receives the operations that make the new bytes out of the old ones, in order. */
 export interface DiffSink {
