@@ -3,20 +3,24 @@ import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
+import { declaredDeltas } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
-import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
+import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
+import { listCarried } from "./list_carried.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
   /** Set for a piece of a blob: the position of its first byte. `size` is then the size of the piece. */
   readonly start?: number;
+  /** Set for a delta. `digest` and `size` are then those of the delta itself. */
+  readonly delta?: StatusDelta;
 }
 
 /** Options for reading a bundle. */
@@ -34,8 +38,6 @@ interface BundleReaderOptions extends ReadBundleOptions {
 
 /** Most entries of a bundle that does not declare its content. */
 const MAX_ENTRIES = 100_000;
-/** Most pieces of one blob in one part. A part that crpe packed has one. */
-const MAX_PIECES = 16;
 /** How often a blob may occur in a bundle of another tool that does not declare its content. */
 const MAX_REPEATS = 1000;
 const PIECE_BYTES = 1024 * 1024;
@@ -92,6 +94,8 @@ export class BundleReader {
   readonly packages: readonly KubePkg[];
   /** The digests that the packages declare, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
+  /** The deltas that the packages declare, by the layer that each makes. */
+  readonly deltas: ReadonlyMap<Digest, StatusDelta>;
   /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
   /** Name of the bundle in errors. */
@@ -114,8 +118,9 @@ export class BundleReader {
     this.what = what;
     this.#checkPackages();
     this.declared = declaredSizesOfAll(packages, what);
+    this.deltas = declaredDeltas(packages, what);
     this.part = packages[0]?.status?.part;
-    this.#carries = this.part && this.#listCarried(this.part);
+    this.#carries = this.part && listCarried(this.part, this.declared, (reason) => this.#refuse(reason));
     for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
@@ -161,7 +166,7 @@ export class BundleReader {
     await this.#tar.cancel(reason);
   }
 
-  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start"> | undefined> {
+  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start" | "delta"> | undefined> {
     const { name } = entry;
     const times = (this.#seen.get(name) ?? 0) + 1;
     this.#seen.set(name, times);
@@ -171,6 +176,8 @@ export class BundleReader {
     if (times > 1) return await this.#checkRepeated(entry, times);
     if (this.#isDocument(name)) return await this.#checkDocument(entry);
     if (this.#carries !== undefined) return this.#checkCarried(entry);
+    const layer = parseDeltaEntryName(name);
+    if (layer !== undefined) return this.#checkDelta(entry, layer);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
@@ -184,6 +191,13 @@ export class BundleReader {
     const declared = this.declared.get(digest);
     if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
+  }
+
+  #checkDelta({ name, size }: TarEntry, layer: Digest): Pick<BundleBlob, "digest" | "delta"> {
+    const delta = this.deltas.get(layer);
+    if (delta === undefined) throw this.#refuse(`it has ${name}, which ${ENTRY_NAME.kubepkg} does not list`);
+    if (delta.size !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${delta.size}`);
+    return { digest: delta.delta, delta };
   }
 
   // Only files of other tools have an entry more than once.
@@ -247,25 +261,6 @@ export class BundleReader {
     }
     if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
     return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
-  }
-
-  #listCarried({ carries }: PackagePart): Map<string, number> {
-    for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
-      if (items.length > MAX_PIECES) {
-        throw this.#refuse(`its status.part lists ${items.length} pieces of ${digest}, ${MAX_PIECES} are allowed`);
-      }
-    }
-    return new Map(carries.map(({ digest, start, length }) => {
-      const size = this.declared?.get(digest);
-      if (size === undefined) {
-        throw this.#refuse(`its status.part lists ${digest}, which status.digests does not`);
-      }
-      if (start === undefined || length === undefined) return [blobEntryName(digest), size];
-      if (start + length > size) {
-        throw this.#refuse(`its status.part lists more of ${digest} than its ${size} bytes`);
-      }
-      return [pieceEntryName({ digest, start }), length];
-    }));
   }
 
   #report(error: unknown): void {

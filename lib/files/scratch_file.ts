@@ -21,7 +21,7 @@ export class ScratchFile implements Disposable {
   /** Opens an empty file in a folder, which is created if it is missing. */
   static async open(folder: string): Promise<ScratchFile> {
     await createFolder(folder, { isSynced: false });
-    const path = `${folder}/${crypto.randomUUID()}.scratch`;
+    const path = `${folder}/${crypto.randomUUID()}.tmp`;
     const file = await Deno.open(path, { read: true, write: true, createNew: true, mode: 0o600 });
     try {
       await Deno.remove(path);
