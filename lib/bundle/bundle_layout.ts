@@ -13,7 +13,7 @@ import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
 import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
-import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
+import { blobEntryName, type BundleEntryNames, deltaEntryName, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
 /** An entry of a bundle file: a blob or manifest, or a piece of a blob. */
@@ -45,7 +45,7 @@ const encoder = new TextEncoder();
 /** Lays out a bundle that is not split. */
 export function layOutBundle({ kubepkg, images, plan }: Pick<PreparedPack, "kubepkg" | "images" | "plan">): BundleFile {
   return layOutFile(
-    formatHead(kubepkg, images, new Set(plan.omitted)),
+    formatHead(kubepkg, images, new Set([...plan.omitted, ...plan.entries.flatMap(({ layer }) => layer ?? [])])),
     plan.entries.map((entry) => createEntry(entry)),
   );
 }
@@ -59,7 +59,7 @@ export function layOutFile(head: GzipHead, entries: readonly FileEntry[]): Bundl
 /** Creates an entry for a whole blob or manifest. */
 export function createEntry(entry: PlanEntry): FileEntry {
   const { digest, size } = entry.descriptor;
-  const name = blobEntryName(digest);
+  const name = entry.layer === undefined ? blobEntryName(digest) : deltaEntryName(entry.layer);
   return { ...entry, name, header: formatTarHeader(name, size), start: 0, length: size };
 }
 

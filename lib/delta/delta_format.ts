@@ -33,6 +33,8 @@ export interface Section {
 /** An old layer that a delta needs. */
 export interface DeltaBase {
   readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
   /** Size and SHA-256 of its plain bytes. */
   readonly plainSize: number;
   readonly plainDigest: Digest;
@@ -132,9 +134,10 @@ function parseBases(value: unknown): DeltaBase[] {
     throw refuse(`bases must be a list of 1 to ${MAX_BASES} layers`);
   }
   return value.map((item, i) => {
-    const { digest, plainSize, plainDigest } = asObject(item, `bases[${i}]`);
+    const { digest, size, plainSize, plainDigest } = asObject(item, `bases[${i}]`);
     return {
       digest: asDigest(digest, `bases[${i}].digest`),
+      size: asSize(size, `bases[${i}].size`),
       plainSize: asSize(plainSize, `bases[${i}].plainSize`),
       plainDigest: asDigest(plainDigest, `bases[${i}].plainDigest`),
     };

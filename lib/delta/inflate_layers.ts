@@ -53,7 +53,7 @@ export async function inflateLayer(
     scratch.append(piece);
     onBytes?.(piece.length);
   });
-  return { digest, plainSize, plainDigest: `sha256:${hash.digest("hex")}` };
+  return { digest, size, plainSize, plainDigest: `sha256:${hash.digest("hex")}` };
 }
 
 /**

@@ -121,7 +121,8 @@ function openDelta(store: RebuildStore, digest: Digest, size: number): DeltaFile
 function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
   const { target, bases, model } = header;
   const isDeclared = target.digest === delta.digest && target.size === size &&
-    bases.length === delta.bases.length && bases.every(({ digest }, i) => digest === delta.bases[i]!.digest) &&
+    bases.length === delta.bases.length &&
+    bases.every(({ digest, size }, i) => digest === delta.bases[i]!.digest && size === delta.bases[i]!.size) &&
     sizeOfBases(header) === delta.plainSize && `${model.id}/${model.version}` === delta.model;
   if (!isDeclared) throw new CorruptError("its header is not what the package declares");
 }

@@ -14,7 +14,7 @@ Deno.test("inventory prints the digests of a store as JSON, with and without --j
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const { digests } = JSON.parse(stdout);
   assert(digests.length >= 3);
-  assertEquals(stdout, formatInventory([...digests].sort()));
+  assertEquals(stdout, formatInventory({ digests: [...digests].sort() }));
   for (const digest of digests) {
     assertEquals(await fixture.store.statBlob("registry.test/app", digest) !== undefined, true);
   }
@@ -25,8 +25,8 @@ Deno.test("inventory prints the digests of a store as JSON, with and without --j
 const digests = [computeDigest("a"), computeDigest("b")];
 const LONG = `{"digests": [${`"${digests[0]}",\n`.repeat(1000)}`;
 const ANSWERS: Readonly<Record<string, () => Response>> = {
-  "/inventory": () => new Response(formatInventory(digests)),
-  "/behind/proxy/inventory": () => new Response(formatInventory(digests)),
+  "/inventory": () => new Response(formatInventory({ digests: digests })),
+  "/behind/proxy/inventory": () => new Response(formatInventory({ digests: digests })),
   "/portal/inventory": () => new Response("<html>please log in</html>"),
   "/moved/inventory": () => new Response(null, { status: 302, headers: { Location: "/inventory" } }),
   "/broken/inventory": () => new Response("", { status: 500 }),
@@ -49,7 +49,7 @@ Deno.test("inventory --to reads the inventory of an agent, and reports a wrong a
   const url = `http://127.0.0.1:${server.addr.port}`;
   for (const to of [url, `${url}/`, `${url}/behind/proxy`]) {
     const { code, stdout, stderr } = await ask(to);
-    assertEquals({ code, stderr, stdout }, { code: 0, stderr: "", stdout: formatInventory([...digests].sort()) });
+    assertEquals({ code, stderr, stdout }, { code: 0, stderr: "", stdout: formatInventory({ digests: [...digests].sort() }) });
   }
   for (
     const [to, status, message] of [
@@ -79,7 +79,7 @@ peerTest("[20] inventory --to trusts an https agent only with its authority in -
   const caFile = await folder.write("ca.pem", cert);
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, cert, key, onListen() {} }, answer);
   const url = `https://127.0.0.1:${server.addr.port}`;
-  assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory([...digests].sort()));
+  assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory({ digests: [...digests].sort() }));
   const refused = await ask(url);
   assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
   assertStringIncludes(refused.stderr, "name its CA file with --ca-file");

@@ -22,7 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "upstream/push": ["upstream", "upstream/transport", "upstream/trust", "oci", "content", "http", "bytes"],
   registry: ["oci", "content", "http", "bytes"],
   server: ["oci", "registry", "bytes", "bcryptjs", "node:crypto"],
-  bundle: ["oci", "content", "kubepkg", "archive", "files", "bytes", "node:crypto", "node:zlib"],
+  bundle: ["oci", "content", "kubepkg", "archive", "delta", "files", "bytes", "node:crypto", "node:zlib"],
   "install/records": ["oci", "kubepkg", "store", "files"],
   "install/handover": ["install/records", "oci", "content", "kubepkg", "bundle", "store", "files", "bytes"],
   install: [
@@ -31,12 +31,13 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "oci",
     "content",
     "kubepkg",
+    "delta",
     "bundle",
     "store",
     "files",
     "bytes",
   ],
-  agent: ["oci", "content", "kubepkg", "bundle", "install", "store", "files", "http", "bytes", ...[
+  agent: ["oci", "content", "kubepkg", "delta", "bundle", "install", "store", "files", "http", "bytes", ...[
     "node:buffer",
     "node:crypto",
   ]],
