@@ -73,7 +73,7 @@ export async function* rebuildLayer(
     }
   } catch (cause) {
     if (!(cause instanceof RecipeError)) throw cause;
-    throw new CorruptError(`Cannot apply the delta: ${cause.message}`, { cause });
+    throw new CorruptError(cause.message, { cause });
   } finally {
     for (const name of OPERATION_STREAMS) await streams[name].cancel();
   }
