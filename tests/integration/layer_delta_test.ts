@@ -64,7 +64,7 @@ peerTest("a changed layer crosses as a delta, and the site has the published byt
   const bytes = await Deno.readFile(`${fixture.folder.path}/2.tgz`);
   const carried = await readWholeBundle(`${fixture.folder.path}/2.tgz`);
   const { delta, size } = deltaOf(carried);
-  const opened = await openBundle(new Blob([bytes])) as PageBundle;
+  const opened = await openBundle(new Blob([bytes])) as unknown as PageBundle;
   const place = (await opened.locate([delta])).get(delta)!;
   assertEquals(place.size, size);
   const sent = await opened.sliceOf(place.at, size).bytes();
