@@ -45,11 +45,7 @@ export const PACK_COMMAND: Command = {
       name: "no-delta",
       summary: "with --have or --since, pack changed layers whole, not as deltas against those that the site has",
     },
-    {
-      name: "delta-effort",
-      value: "EFFORT",
-      summary: "how much time deltas may take: fast, normal or max [normal]",
-    },
+    FLAG.deltaEffort,
     {
       name: "split",
       value: "SIZE",

@@ -88,19 +88,21 @@ peerTest("a changed layer crosses as a delta, and the site has the published byt
 });
 
 peerTest("push and PUT bring deltas to an agent", ["gzip"], async () => {
-  for (const way of ["push", "PUT"]) {
+  for (const way of ["push", "push of a whole bundle", "PUT"]) {
     await using fixture = await createDeltaFixture();
     const { crpe, packVersion, folder, processOptions } = fixture;
     await packVersion(1, "1");
     await crpe("import", "1.tgz", "--data=site");
     await using agent = await startCrpe(["agent", "--addr=127.0.0.1:0", "--data=site"], processOptions);
     await folder.write("site.json", (await crpe("inventory", `--to=${agent.url}`)).stdout);
-    await packVersion(2, "2", "--have=site.json");
+    await packVersion(2, "2", ...way === "push of a whole bundle" ? [] : ["--have=site.json"]);
     const tokenFile = `${folder.path}/site/kubepkg/.token`;
-    if (way === "push") {
-      const pushed = await crpe("push", "2.tgz", `--to=${agent.url}`, `--token-file=${tokenFile}`, "--json");
+    if (way !== "PUT") {
+      const flags = [`--to=${agent.url}`, `--token-file=${tokenFile}`, "--data=source", "--json"];
+      const pushed = await crpe("push", "2.tgz", ...flags);
       assertEquals(pushed.code, 0, pushed.stderr);
-      assertLess(JSON.parse(pushed.stdout)[0].sent.bytes, await sizeOf(fixture, "2.tgz"));
+      assertLess(JSON.parse(pushed.stdout)[0].sent.bytes, makeAppImage(2).blobs.get(layerOf(2))!.length / 10);
+      assertEquals(JSON.parse(pushed.stdout)[0].deltas?.count, way === "push" ? undefined : 1);
     } else {
       const response = await fetch(`${agent.url}/kubepkgs`, {
         method: "PUT",
