@@ -1,4 +1,5 @@
 import { formatPackageTar } from "../bundle/bundle_layout.ts";
+import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { installBundle } from "../install/install_bundle.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
@@ -82,11 +83,16 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
     );
   }
   const omitted = new Set(kubepkg.status?.omitted ?? []);
+  const deltas = declaredDeltas([kubepkg], "the push");
   const missing: MissingBlob[] = [];
   for (const [digest, size] of sizes) {
     if (omitted.has(digest) || await store.statBlob("", digest) === size) continue;
-    const offset = await store.statIngest(digest);
-    missing.push({ digest, size, offset: offset > size ? 0 : offset });
+    // Of a layer that has a delta, that is sent.
+    const delta = deltas.get(digest);
+    const sent = delta === undefined ? { digest, size } : { digest: delta.delta, size: delta.size };
+    if (delta !== undefined && await store.statBlob("", sent.digest) === sent.size) continue;
+    const offset = await store.statIngest(sent.digest);
+    missing.push({ ...sent, offset: offset > sent.size ? 0 : offset });
   }
   return missing;
 }

@@ -14,7 +14,7 @@ import { formatReference, type Reference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { PlanEntry } from "./bundle_plan.ts";
 import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
-import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
+import { blobEntryName, type BundleEntryNames, deltaEntryName, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
 /** An entry of a bundle file: a blob or manifest, or a piece of a blob. */
@@ -61,7 +61,7 @@ export function layOutFile(head: GzipHead, entries: readonly FileEntry[]): Bundl
 /** Creates an entry for a whole blob or manifest. */
 export function createEntry(entry: PlanEntry): FileEntry {
   const { digest, size } = entry.descriptor;
-  const name = blobEntryName(digest);
+  const name = entry.layer === undefined ? blobEntryName(digest) : deltaEntryName(entry.layer);
   return { ...entry, name, header: formatTarHeader(name, size), start: 0, length: size };
 }
 
@@ -105,7 +105,7 @@ function formatSigned(kubepkg: KubePkg, sign: PreparedPack["sign"]): (readonly [
 function formatHead(
   { kubepkg, images, plan, sign }: Pick<PreparedPack, "kubepkg" | "images" | "plan" | "sign">,
 ): GzipHead {
-  const omitted: ReadonlySet<Digest> = new Set(plan.omitted);
+  const omitted: ReadonlySet<Digest> = new Set([...plan.omitted, ...plan.entries.flatMap(({ layer }) => layer ?? [])]);
   const listed = images.map(({ reference, root }): LaidOutImage => {
     const image = findDockerImage(root);
     // An image of which content is left out cannot be loaded.

@@ -28,6 +28,16 @@ export function parseBlobEntryName(name: string): Digest | undefined {
   return folder === "blobs" && more.length === 0 && isDigest(digest) ? digest : undefined;
 }
 
+/** Returns the entry name of the delta that makes a layer, `deltas/<alg>/<hash of the layer>`. */
+export function deltaEntryName(layer: Digest): string {
+  return `deltas${blobEntryName(layer).slice("blobs".length)}`;
+}
+
+/** Parses the entry name of a delta. @returns the digest of the layer; `undefined` for any other name */
+export function parseDeltaEntryName(name: string): Digest | undefined {
+  return name.startsWith("deltas/") ? parseBlobEntryName(`blobs${name.slice("deltas".length)}`) : undefined;
+}
+
 /** A piece of a blob, carried by one part of a split bundle. */
 export interface BlobPiece {
   readonly digest: Digest;

@@ -29,6 +29,8 @@ export interface BundleInfo {
   readonly blobs: { readonly count: number; readonly size: number };
   /** Number and total size of those that were left out because the site holds them. */
   readonly omitted: { readonly count: number; readonly size: number };
+  /** Set for a bundle with deltas: their number and total size, and the total size of the layers that they make. */
+  readonly deltas?: { readonly count: number; readonly size: number; readonly layerSize: number };
   /** Set for a part of a split bundle. `size` is that of the content in this part, in bytes. */
   readonly part?: { readonly id: Digest; readonly number: number; readonly count: number; readonly size: number };
 }
@@ -124,8 +126,17 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
       }),
     blobs: { count: sizes.size, size: sumOf(sizes, () => true) },
     omitted: { count: omitted.size, size: sumOf(sizes, (digest) => omitted.has(digest)) },
+    ...describeDeltas(kubepkg, sizes),
     ...describePart(kubepkg, sizes),
   };
+}
+
+function describeDeltas({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "deltas"> {
+  const { deltas = [] } = status ?? {};
+  if (deltas.length === 0) return {};
+  const layers = new Set(deltas.map(({ digest }) => digest));
+  const size = deltas.reduce((sum, delta) => sum + delta.size, 0);
+  return { deltas: { count: deltas.length, size, layerSize: sumOf(sizes, (digest) => layers.has(digest)) } };
 }
 
 function describePart({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "part"> {

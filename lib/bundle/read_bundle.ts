@@ -1,23 +1,27 @@
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
+import { checkPackages } from "./check_packages.ts";
+import { declaredDeltas } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
-import { listCarried } from "./carried_entries.ts";
-import { ENTRY_NAME, parseBlobEntryName, parsePieceEntryName } from "./entry_names.ts";
+import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
+import { listCarried } from "./list_carried.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
   /** Set for a piece of a blob: the position of its first byte. `size` is then the size of the piece. */
   readonly start?: number;
+  /** Set for a delta. `digest` and `size` are then those of the delta itself. */
+  readonly delta?: StatusDelta;
 }
 
 /** Options for reading a bundle. */
@@ -93,6 +97,8 @@ export class BundleReader {
   readonly document: Uint8Array;
   /** The digests that the packages declare, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
+  /** The deltas that the packages declare, by the layer that each makes. */
+  readonly deltas: ReadonlyMap<Digest, StatusDelta>;
   /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
   /** Name of the bundle in errors. */
@@ -120,11 +126,11 @@ export class BundleReader {
     this.packages = packages;
     this.document = document;
     this.what = what;
-    this.#checkPackages();
+    checkPackages(packages, (reason) => this.#refuse(reason));
     this.declared = declaredSizesOfAll(packages, what);
+    this.deltas = declaredDeltas(packages, what);
     this.part = packages[0]?.status?.part;
-    this.#carries = this.part &&
-      listCarried(this.part, { declared: this.declared, refuse: (why) => this.#refuse(why) });
+    this.#carries = this.part && listCarried(this.part, this.declared, (reason) => this.#refuse(reason));
     for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
@@ -183,10 +189,9 @@ export class BundleReader {
 
   async #nextEntry(): Promise<TarEntry | undefined> {
     await this.readSignatures();
-    const { entry } = this.#second!;
-    if (entry === undefined) return await this.#tar.next();
+    const entry = this.#second?.entry;
     this.#second = { ...this.#second, entry: undefined };
-    return entry;
+    return entry ?? await this.#tar.next();
   }
 
   /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
@@ -199,7 +204,7 @@ export class BundleReader {
     await this.#tar.cancel(reason);
   }
 
-  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start"> | undefined> {
+  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start" | "delta"> | undefined> {
     const { name } = entry;
     const times = (this.#seen.get(name) ?? 0) + 1;
     this.#seen.set(name, times);
@@ -209,6 +214,8 @@ export class BundleReader {
     if (times > 1) return await this.#checkRepeated(entry, times);
     if (this.#isDocument(name)) return await this.#checkDocument(entry);
     if (this.#carries !== undefined) return this.#checkCarried(entry);
+    const layer = parseDeltaEntryName(name);
+    if (layer !== undefined) return this.#checkDelta(entry, layer);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
@@ -222,6 +229,13 @@ export class BundleReader {
     const declared = this.declared.get(digest);
     if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
+  }
+
+  #checkDelta({ name, size }: TarEntry, layer: Digest): Pick<BundleBlob, "digest" | "delta"> {
+    const delta = this.deltas.get(layer);
+    if (delta === undefined) throw this.#refuse(`it has ${name}, which ${ENTRY_NAME.kubepkg} does not list`);
+    if (delta.size !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${delta.size}`);
+    return { digest: delta.delta, delta };
   }
 
   // Only files of other tools have an entry more than once.
@@ -261,19 +275,6 @@ export class BundleReader {
 
   get #isStrict(): boolean {
     return this.#options.isSealed === true || this.part !== undefined;
-  }
-
-  #checkPackages(): void {
-    if (this.packages.length === 1) return;
-    const seen = new Set<string>();
-    for (const { metadata: { name, namespace }, status } of this.packages) {
-      if (status?.part !== undefined) {
-        throw this.#refuse(`${name} is a part of a split bundle, which cannot hold other packages`);
-      }
-      const key = `${namespace}/${name}`;
-      if (seen.has(key)) throw this.#refuse(`it holds the package ${key} twice`);
-      seen.add(key);
-    }
   }
 
   #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {

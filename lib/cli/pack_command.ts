@@ -42,6 +42,11 @@ export const PACK_COMMAND: Command = {
       summary: "leave out the content of this earlier bundle, which the site has imported",
     },
     {
+      name: "no-delta",
+      summary: "with --have or --since, pack changed layers whole, not as deltas against those that the site has",
+    },
+    FLAG.deltaEffort,
+    {
       name: "split",
       value: "SIZE",
       summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",

@@ -153,6 +153,7 @@ class BundleImport {
     await this.#part?.begin((digest) => content.holds(digest));
     await content.importAll();
     await onRead?.();
+    await content.rebuildLayers();
     if (this.#part === undefined) return await this.#installAll(wanted, content);
     const [[kubepkg, { work, plan }]] = wanted as unknown as [[KubePkg, PlannedPackage]];
     await this.#attempt(kubepkg, async () => await this.#installPart(this.#part!, { work, plan }, content));

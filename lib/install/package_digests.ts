@@ -35,7 +35,12 @@ export async function collectPackageDigests(
     broken.push(...history.problems.map(({ error }) => error));
   }
   const pending = await records.pending.scan();
-  for (const { kubepkg } of pending.pending) addDigests(kubepkg, found);
+  for (const { kubepkg } of pending.pending) {
+    addDigests(kubepkg, found);
+    for (const { delta, bases } of kubepkg.status?.deltas ?? []) {
+      for (const digest of [delta, ...bases.map((base) => base.digest)]) found.add(digest);
+    }
+  }
   broken.push(...pending.problems);
   for (const folder of new Set(broken.map(({ folder }) => folder))) {
     for (const digest of await salvageDigests(folder)) found.add(digest);

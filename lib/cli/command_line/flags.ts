@@ -7,6 +7,11 @@ export const FLAG = {
     value: "DIR",
     summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
   },
+  deltaEffort: {
+    name: "delta-effort",
+    value: "EFFORT",
+    summary: "how much time deltas may take: fast, normal or max [normal]",
+  },
   addr: { name: "addr", value: "HOST:PORT", summary: "where to listen [:6060; $PORT changes the port]" },
   upstream: {
     name: "upstream",

@@ -66,6 +66,11 @@ function formatInfo(info: BundleInfo): string {
     const { number, count, size } = info.part;
     lines.push(`part ${number} of ${count}, with ${formatSize(size)} of the blobs`);
   }
+  if (info.deltas !== undefined) {
+    const { count, size, layerSize } = info.deltas;
+    const layers = count === 1 ? "layer is a delta" : "layers are deltas";
+    lines.push(`${count} ${layers}: ${formatSize(size)} instead of ${formatSize(layerSize)}`);
+  }
   if (info.omitted.count > 0) {
     const { count, size } = info.omitted;
     lines.push(`${count} of the blobs (${formatSize(size)}) ${count === 1 ? "is" : "are"} not in the file`);

@@ -1,29 +1,41 @@
 import { listBundleDigests } from "../../bundle/list_digests.ts";
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { modelNames } from "../../delta/models/all.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { INVENTORY_LIMITS, parseInventory } from "../../store/inventory.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { nameOfBundle, openBundle, openFile } from "./open_bundle.ts";
 
+/** What the site has, from `--have` and `--since`. */
+export interface Exclusions {
+  /** The digests of its content. */
+  readonly have: ReadonlySet<Digest>;
+  /** The compressor models that it can rebuild layers with. */
+  readonly models: ReadonlySet<string>;
+}
+
 /**
- * Reads the digests of the content that the site already has, from `--have` and `--since`; `undefined` when neither is
- * given.
+ * Reads what the site already has, from `--have` and `--since`; `undefined` when neither is given. A site that a bundle was
+ * sent to is taken to know the models of this program, unless an inventory tells.
  *
  * @throws {CorruptError} when a file is not an inventory or a bundle
  */
-export async function readExclusions(invocation: Invocation, io: Io): Promise<Set<Digest> | undefined> {
+export async function readExclusions(invocation: Invocation, io: Io): Promise<Exclusions | undefined> {
   const [files, bundles] = [invocation.flags("have"), invocation.flags("since")];
   if (files.length === 0 && bundles.length === 0) return undefined;
   const have = new Set<Digest>();
+  let models = new Set(modelNames());
   const add = (digests: Iterable<Digest>) => {
     for (const digest of digests) have.add(digest);
   };
   for (const file of files) {
     // The limit also bounds the read when a bundle is given by mistake.
     const [stream, name] = [await openFile(file, io), nameOfBundle(file)];
-    add(parseInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name));
+    const inventory = parseInventory(await readBounded(stream, name, INVENTORY_LIMITS.maxBytes), name);
+    add(inventory.digests);
+    models = models.intersection(new Set(inventory.models ?? []));
   }
   for (const bundle of bundles) add(await listBundleDigests(await openBundle(bundle, io), nameOfBundle(bundle)));
-  return have;
+  return { have, models };
 }

@@ -186,21 +186,24 @@ function withPackage(file, { entry, isSigned, json, kubepkg }, { rangesOf, start
     planBody,
     installBody,
     sliceOf,
-    locate: (digests) => locate(digests, { sliceOf, start }),
+    locate: (digests) => locate(digests, { sliceOf, start, deltas: status.deltas ?? [] }),
   };
 }
 
 /** Finds the positions of blobs: a map from digests to `{ at, size }`. Stops when all are found. */
-async function locate(digests, { sliceOf, start }) {
+async function locate(digests, { sliceOf, start, deltas }) {
   const wanted = new Set(digests);
+  // A delta has the name of the layer that it makes.
+  const deltaOf = new Map(deltas.map(({ digest, delta }) => [digest, delta]));
   const found = new Map();
   for (let at = start; wanted.size > 0;) {
     const block = await readSlice(sliceOf(at, BLOCK), 0, BLOCK);
     if (block.every((byte) => byte === 0)) break;
     const header = parseHeader(block);
     if (header === undefined) throw new BundleError(S.install.errors.damaged);
-    const digest = /^blobs\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(header.name);
-    const name = digest === null ? undefined : `${digest[1]}:${digest[2]}`;
+    const parts = /^(blobs|deltas)\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(header.name);
+    const digest = parts === null ? undefined : `${parts[2]}:${parts[3]}`;
+    const name = parts?.[1] === "deltas" ? deltaOf.get(digest) : digest;
     if (wanted.delete(name)) found.set(name, { at: at + BLOCK, size: header.size });
     at += BLOCK + padded(header.size);
   }

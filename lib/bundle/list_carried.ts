@@ -1,23 +1,21 @@
 import type { PackagePart } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { CorruptError } from "../oci/error.ts";
 import { blobEntryName, pieceEntryName } from "./entry_names.ts";
 
 /** Most pieces of one blob in one part. A part that crpe packed has one. */
 const MAX_PIECES = 16;
 
 /**
- * Lists the entries that a part of a split bundle declares, with their sizes in bytes.
+ * Lists the entry names that a part declares, with their sizes in bytes.
  *
- * @param options.declared the digests of the package, with their sizes
- * @param options.refuse creates the error for a reason
- * @throws what `refuse` returns, when the list does not agree with the package
+ * @param declared the sizes of the content of all parts
+ * @param refuse makes the error that is thrown when the part contradicts them
  */
 export function listCarried(
   { carries }: PackagePart,
-  { declared, refuse }: {
-    readonly declared: ReadonlyMap<Digest, number> | undefined;
-    readonly refuse: (reason: string) => Error;
-  },
+  declared: ReadonlyMap<Digest, number> | undefined,
+  refuse: (reason: string) => CorruptError,
 ): Map<string, number> {
   for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
     if (items.length > MAX_PIECES) {
