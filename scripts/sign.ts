@@ -8,7 +8,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { signDetached, verifyDetached } from "../lib/signature/detached_signature.ts";
-import { createKeyPair, formatPublicKey, parsePrivateKey, parsePublicKey } from "../lib/signature/ed25519_key.ts";
+import { createKeyPair, formatPublicKey, parsePrivateKey, parsePublicKey } from "../lib/signature/keys.ts";
 
 const { _: [command, path], key } = parseArgs(Deno.args, { string: ["key", "_"] }) as {
   _: string[];
@@ -22,27 +22,27 @@ async function run(): Promise<string> {
     );
   }
   if (command === "keygen") {
-    const pair = await createKeyPair();
+    const pair = createKeyPair();
     // An existing key is never replaced.
     await Deno.writeTextFile(path, pair.privateKey, { createNew: true, mode: 0o600 });
     await Deno.writeTextFile(`${path}.pub`, pair.publicKey, { createNew: true });
-    return `${path}, ${path}.pub: key ${(await parsePublicKey(pair.publicKey, path)).id}`;
+    return `${path}, ${path}.pub: key ${(parsePublicKey(pair.publicKey, path)).id}`;
   }
   if (key === undefined) throw new TypeError(`Cannot ${command}: --key=FILE is missing`);
   if (command === "public") {
-    const publicKey = await formatPublicKey(await Deno.readTextFile(key), key);
+    const publicKey = formatPublicKey((await parsePrivateKey(await Deno.readTextFile(key), { what: key })).public);
     await Deno.writeTextFile(path, publicKey);
-    return `${path}: key ${(await parsePublicKey(publicKey, path)).id}`;
+    return `${path}: key ${(parsePublicKey(publicKey, path)).id}`;
   }
   const [pem, bytes] = [await Deno.readTextFile(key), await Deno.readFile(path)];
   if (command === "sign") {
-    const signing = await parsePrivateKey(pem, key);
-    await Deno.writeTextFile(`${path}.sig`, `${await signDetached(bytes, signing)}\n`);
-    return `${path}.sig: signed with key ${signing.id}`;
+    const signing = await parsePrivateKey(pem, { what: key });
+    await Deno.writeTextFile(`${path}.sig`, `${signDetached(bytes, signing)}\n`);
+    return `${path}.sig: signed with key ${signing.public.id}`;
   }
   if (command !== "verify") throw new TypeError(`Cannot ${command}: the commands are keygen, public, sign and verify`);
-  const verifying = await parsePublicKey(pem, key);
-  if (await verifyDetached(bytes, await Deno.readTextFile(`${path}.sig`), verifying)) {
+  const verifying = parsePublicKey(pem, key);
+  if (verifyDetached(bytes, await Deno.readTextFile(`${path}.sig`), verifying)) {
     return `${path}: signed with key ${verifying.id}`;
   }
   throw new TypeError(`Cannot verify ${path}: ${path}.sig is not a signature of it with key ${verifying.id}`);

@@ -8,6 +8,7 @@ import {
   RefusedError,
   RegistryError,
   TooLargeError,
+  UntrustedError,
 } from "../oci/error.ts";
 
 /** The outcome of an import, as the log and the metrics name it. */
@@ -74,6 +75,7 @@ export function toApiError(cause: unknown, describe: (error: unknown) => string)
     return new RegistryError("CORRUPT", cause.message, { cause });
   }
   if (cause instanceof RegistryError) return cause;
+  if (cause instanceof UntrustedError) return new RegistryError("UNTRUSTED", cause.message, { cause });
   if (cause instanceof RefusedError) return new RegistryError("CONFLICT", cause.message, { cause });
   if (cause instanceof IncompleteError) {
     return new RegistryError("INCOMPLETE", cause.message, { cause, detail: { missing: cause.missing } });
@@ -93,6 +95,7 @@ export function outcomeOf(error: unknown): ImportOutcome {
   const { code } = toApiError(error, String);
   switch (code) {
     case "CONFLICT":
+    case "UNTRUSTED":
       return "refused";
     case "CORRUPT":
       return "corrupt";

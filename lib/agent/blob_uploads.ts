@@ -74,7 +74,8 @@ export class BlobUploads {
   async #checkWanted(digest: Digest, size: number): Promise<void> {
     let other: number | undefined;
     for (const { kubepkg } of (await this.#options.records.pending.scan()).pending) {
-      const wanted = kubepkg.status?.digests?.find((line) => line.digest === digest);
+      const { digests = [], deltas = [] } = kubepkg.status ?? {};
+      const wanted = digests.find((line) => line.digest === digest) ?? deltas.find((line) => line.delta === digest);
       // A package that declares a wrong size must not block the others.
       if (wanted?.size === size) return;
       other ??= wanted?.size;

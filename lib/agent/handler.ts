@@ -1,3 +1,4 @@
+import { modelNames } from "../delta/models/all.ts";
 import { RegistryError } from "../oci/error.ts";
 import { answerError, answerJson, toApiError } from "./answer.ts";
 import { hasToken } from "./api_token.ts";
@@ -86,7 +87,10 @@ async function answerRead(
     case "blob":
       return await uploads.getState(route.digest);
     case "inventory":
-      return await shared.answer("inventory", async () => ({ digests: await options.listInventory() }));
+      return await shared.answer(
+        "inventory",
+        async () => ({ digests: await options.listInventory(), models: modelNames() }),
+      );
     case "plan":
       throw new Error("Cannot happen: a plan is only sent with POST");
   }

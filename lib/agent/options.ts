@@ -1,6 +1,8 @@
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { SiteTrust } from "../install/trust.ts";
+import type { TrustVerdict } from "../signature/trust_policy.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
 
@@ -13,6 +15,7 @@ export interface ImportReport {
   readonly version?: string;
   readonly verdict?: string;
   readonly installedVersion?: string;
+  readonly trust?: TrustVerdict;
   /** The bytes of the request body that were received. */
   readonly received: number;
   /** The bytes that were written into the store. */
@@ -39,6 +42,8 @@ export interface AgentOptions {
    * @param localAddress the address at which the connection was accepted, if it is known
    */
   readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
+  /** The trusted keys of the site; `undefined`: signatures are not required. */
+  readonly trust?: SiteTrust | undefined;
   /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;
   /** Returns the free space in bytes; `undefined` if it is not known. */

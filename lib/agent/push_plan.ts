@@ -1,10 +1,13 @@
 import { formatPackageTar } from "../bundle/bundle_layout.ts";
+import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { installBundle } from "../install/install_bundle.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
+import { readBundle } from "../bundle/read_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { ENTRY_NAME } from "../bundle/entry_names.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
-import { PACKED_LIMITS, readKubePkgJson } from "../kubepkg/read_kubepkg.ts";
+import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import { identityOf } from "../kubepkg/version.ts";
 import { RegistryError, TooLargeError } from "../oci/error.ts";
 import { answerJson } from "./answer.ts";
@@ -13,8 +16,13 @@ import type { MissingBlob } from "./protocol.ts";
 import { describeInstall } from "./put_package.ts";
 import { readSwitch, RequestBody } from "./request_body.ts";
 
+const WHAT = "kubepkg.json";
+/** The most bytes that a tar has besides `kubepkg.json`: headers, signatures and its end. */
+const MAX_TAR_BYTES = 32_768;
+
 /**
- * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`. The answer is the same as for a dry
+ * `POST /kubepkgs/plan`: the first step of a push. The body is a `kubepkg.json`, or, with its signatures, the tar of both
+ * entries. The answer is the same as for a dry
  * run, with a list `missing` of `{digest, size, offset}`.
  *
  * Unless it is a dry run (`?dry-run=true`), the package is pending from now on: its blobs may be sent, and those that
@@ -29,12 +37,15 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
   const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
   const pruneData = readSwitch(query, "prune-data");
   const body = new RequestBody(request, { stallTimeout: options.stallTimeout });
-  let kubepkg: KubePkg;
+  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    kubepkg = readKubePkgJson(await body.readAll(PACKED_LIMITS.maxBytes), "kubepkg.json");
+    bytes = await body.readAll(PACKED_LIMITS.maxBytes + MAX_TAR_BYTES);
   } finally {
     await body.close();
   }
+  // JSON never begins with the name of an entry.
+  const tar = bytes[0] === ENTRY_NAME.kubepkg.charCodeAt(0) ? bytes : formatPackageTar({ bytes });
+  const { kubepkg } = await readBundle(new Blob([tar]).stream(), { what: WHAT });
   if (kubepkg.status?.part !== undefined) {
     throw new RegistryError("INVALID", "Cannot plan a part of a package: send the part itself to /kubepkgs");
   }
@@ -44,8 +55,9 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
     throw new TooLargeError(`Cannot accept the push: it would send ${rest} bytes, ${options.maxBundle} are allowed`);
   }
   const { store, records, handover, freeBytes } = options;
-  const result = await installBundle(new Blob([formatPackageTar(kubepkg)]).stream(), {
-    what: "kubepkg.json",
+  const result = await installBundle(new Blob([tar]).stream(), {
+    what: WHAT,
+    trust: options.trust,
     store,
     records,
     handover,
@@ -71,11 +83,16 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
     );
   }
   const omitted = new Set(kubepkg.status?.omitted ?? []);
+  const deltas = declaredDeltas([kubepkg], "the push");
   const missing: MissingBlob[] = [];
   for (const [digest, size] of sizes) {
     if (omitted.has(digest) || await store.statBlob("", digest) === size) continue;
-    const offset = await store.statIngest(digest);
-    missing.push({ digest, size, offset: offset > size ? 0 : offset });
+    // Of a layer that has a delta, that is sent.
+    const delta = deltas.get(digest);
+    const sent = delta === undefined ? { digest, size } : { digest: delta.delta, size: delta.size };
+    if (delta !== undefined && await store.statBlob("", sent.digest) === sent.size) continue;
+    const offset = await store.statIngest(sent.digest);
+    missing.push({ ...sent, offset: offset > sent.size ? 0 : offset });
   }
   return missing;
 }

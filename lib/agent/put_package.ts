@@ -104,10 +104,10 @@ class PackageImport {
     const started = this.#options.now();
     const report = (outcome: ImportOutcome, result?: InstallResult, { error, named }: FailedImport = {}) => {
       const plan = result?.plan ?? this.#plans.find(({ name }) => named === undefined || name === named);
-      const { name = named, namespace, version, verdict, installedVersion } = plan ?? {};
+      const { name = named, namespace, version, verdict, installedVersion, trust } = plan ?? {};
       this.#options.onImport({
         outcome,
-        ...(name === undefined ? {} : { name, namespace, version, verdict, installedVersion }),
+        ...(name === undefined ? {} : { name, namespace, version, verdict, installedVersion, trust }),
         received: this.#body.received,
         written: result?.blobs.bytesWritten ?? 0,
         duration: this.#options.now() - started,
@@ -167,6 +167,7 @@ class PackageImport {
       handover,
       freeBytes,
       node: this.#options.node.id,
+      trust: this.#options.trust,
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),

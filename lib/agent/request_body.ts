@@ -96,7 +96,7 @@ export class RequestBody {
    * @throws {TooLargeError} when the body has more than `limit` bytes
    * @throws {CorruptError} when it has another digest, and as `read` does
    */
-  async readAll(limit: number): Promise<Uint8Array> {
+  async readAll(limit: number): Promise<Uint8Array<ArrayBuffer>> {
     const pieces: Uint8Array[] = [];
     for (let piece = await this.read(); piece !== undefined; piece = await this.read()) {
       if (this.#received > limit) throw tooLarge(undefined, limit);

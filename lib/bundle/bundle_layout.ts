@@ -11,9 +11,10 @@ import { PACKED_LIMITS } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { type Descriptor, MEDIA_TYPE } from "../oci/manifest.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import type { PlanEntry, ResolvedImage } from "./bundle_plan.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
+import type { PlanEntry } from "./bundle_plan.ts";
 import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
-import { blobEntryName, type BundleEntryNames, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
+import { blobEntryName, type BundleEntryNames, deltaEntryName, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
 /** An entry of a bundle file: a blob or manifest, or a piece of a blob. */
@@ -43,9 +44,10 @@ export const END_BYTES = 2 * BLOCK_BYTES;
 const encoder = new TextEncoder();
 
 /** Lays out a bundle that is not split. */
-export function layOutBundle({ kubepkg, images, plan }: Pick<PreparedPack, "kubepkg" | "images" | "plan">): BundleFile {
+export function layOutBundle(pack: Pick<PreparedPack, "kubepkg" | "images" | "plan" | "sign">): BundleFile {
+  const { plan } = pack;
   return layOutFile(
-    formatHead(kubepkg, images, new Set(plan.omitted)),
+    formatHead(pack),
     plan.entries.map((entry) => createEntry(entry)),
   );
 }
@@ -59,7 +61,7 @@ export function layOutFile(head: GzipHead, entries: readonly FileEntry[]): Bundl
 /** Creates an entry for a whole blob or manifest. */
 export function createEntry(entry: PlanEntry): FileEntry {
   const { digest, size } = entry.descriptor;
-  const name = blobEntryName(digest);
+  const name = entry.layer === undefined ? blobEntryName(digest) : deltaEntryName(entry.layer);
   return { ...entry, name, header: formatTarHeader(name, size), start: 0, length: size };
 }
 
@@ -85,20 +87,33 @@ export function formatKubePkg(kubepkg: KubePkg): Uint8Array {
   return formatDocument(ENTRY_NAME.kubepkg, kubepkg);
 }
 
-/** Formats the head of a part: `kubepkg.json` is its only document. */
-export function formatPartHead(kubepkg: KubePkg): GzipHead {
-  return formatGzipHead(formatFiles([[ENTRY_NAME.kubepkg, kubepkg]]));
+/** Formats the head of a part: `kubepkg.json`, with its signatures, is its only document. */
+export function formatPartHead(kubepkg: KubePkg, sign: PreparedPack["sign"]): GzipHead {
+  return formatGzipHead(formatTarFiles(formatSigned(kubepkg, sign)));
+}
+
+// A document and its signatures stand together, so that a reader decides before it reads anything else.
+function formatSigned(kubepkg: KubePkg, sign: PreparedPack["sign"]): (readonly [BundleEntryNames, Uint8Array])[] {
+  const document = formatKubePkg(kubepkg);
+  return [
+    [ENTRY_NAME.kubepkg, document],
+    ...(sign === undefined ? [] : [[ENTRY_NAME.signatures, encoder.encode(sign(document))] as const]),
+  ];
 }
 
 // The documents that describe the bundle. They come first, and take a few kilobytes that compress well.
-function formatHead(kubepkg: KubePkg, images: readonly ResolvedImage[], omitted: ReadonlySet<Digest>): GzipHead {
+function formatHead(
+  { kubepkg, images, plan, sign }: Pick<PreparedPack, "kubepkg" | "images" | "plan" | "sign">,
+): GzipHead {
+  const omitted: ReadonlySet<Digest> = new Set([...plan.omitted, ...plan.entries.flatMap(({ layer }) => layer ?? [])]);
   const listed = images.map(({ reference, root }): LaidOutImage => {
     const image = findDockerImage(root);
     // An image of which content is left out cannot be loaded.
     const isWhole = image !== undefined && ![image.config, ...image.layers].some(({ digest }) => omitted.has(digest));
     return { reference, descriptor: root.descriptor, image: isWhole ? image : undefined };
   });
-  return formatGzipHead(formatFiles([[ENTRY_NAME.kubepkg, kubepkg], ...listLayoutDocuments(listed)]));
+  const documents = listLayoutDocuments(listed).map(([name, value]) => [name, formatDocument(name, value)] as const);
+  return formatGzipHead(formatTarFiles([...formatSigned(kubepkg, sign), ...documents]));
 }
 
 /** An image of an image layout. */
@@ -119,10 +134,6 @@ export function listLayoutDocuments(images: readonly LaidOutImage[]): (readonly 
     [ENTRY_NAME.index, index],
     ...(docker.length === 0 ? [] : [[ENTRY_NAME.docker, docker] as const]),
   ];
-}
-
-function formatFiles(documents: readonly (readonly [BundleEntryNames, unknown])[]): Uint8Array {
-  return formatTarFiles(documents.map(([name, value]) => [name, formatDocument(name, value)]));
 }
 
 function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
@@ -160,12 +171,13 @@ export function formatIndexEntries(
   });
 }
 
-/** Formats a bundle with `kubepkg.json` alone, for a store that already holds all content of the package. */
-export function formatPackageTar(kubepkg: KubePkg): Uint8Array<ArrayBuffer> {
-  const document = new TextEncoder().encode(JSON.stringify(kubepkg));
-  const header = formatTarHeader(ENTRY_NAME.kubepkg, document.length);
-  const bytes = new Uint8Array(header.length + paddedSize(document.length) + 2 * BLOCK_BYTES);
-  bytes.set(header);
-  bytes.set(document, header.length);
-  return bytes;
+/** Formats a bundle without content, for a store that already holds all content of the package. */
+export function formatPackageTar({ bytes, text }: Omit<SignedDocument, "signatures">): Uint8Array<ArrayBuffer> {
+  const tar = formatTarFiles([
+    [ENTRY_NAME.kubepkg, bytes],
+    ...(text === undefined ? [] : [[ENTRY_NAME.signatures, encoder.encode(text)] as const]),
+  ]);
+  const whole = new Uint8Array(tar.length + END_BYTES);
+  whole.set(tar);
+  return whole;
 }

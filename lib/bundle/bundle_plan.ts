@@ -33,6 +33,8 @@ export interface PlanEntry {
   readonly descriptor: Descriptor;
   /** A repository that has the content. */
   readonly repository: string;
+  /** Set for a delta, which `descriptor` is of then: the layer that it makes. */
+  readonly layer?: Digest;
 }
 
 /** The content of a bundle. */

@@ -1,8 +1,12 @@
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 
-/** Names of the documents of a bundle. `kubepkg.json` is the first entry of the file; `manifest.json` is for docker. */
+/**
+ * Names of the documents of a bundle. `kubepkg.json` is the first entry of the file, and its signatures, if it is signed,
+ * are the second one; `manifest.json` is for docker.
+ */
 export const ENTRY_NAME = {
   kubepkg: "kubepkg.json",
+  signatures: "kubepkg.json.sig",
   layout: "oci-layout",
   index: "index.json",
   docker: "manifest.json",
@@ -22,6 +26,16 @@ export function parseBlobEntryName(name: string): Digest | undefined {
   const [folder, algorithm, hex, ...more] = name.split("/");
   const digest = `${algorithm}:${hex}`;
   return folder === "blobs" && more.length === 0 && isDigest(digest) ? digest : undefined;
+}
+
+/** Returns the entry name of the delta that makes a layer, `deltas/<alg>/<hash of the layer>`. */
+export function deltaEntryName(layer: Digest): string {
+  return `deltas${blobEntryName(layer).slice("blobs".length)}`;
+}
+
+/** Parses the entry name of a delta. @returns the digest of the layer; `undefined` for any other name */
+export function parseDeltaEntryName(name: string): Digest | undefined {
+  return name.startsWith("deltas/") ? parseBlobEntryName(`blobs${name.slice("deltas".length)}`) : undefined;
 }
 
 /** A piece of a blob, carried by one part of a split bundle. */

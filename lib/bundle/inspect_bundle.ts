@@ -4,6 +4,10 @@ import type { KubePkg, StatusDigest } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import { verifyDetached } from "../signature/detached_signature.ts";
+import type { Algorithm } from "../signature/keys.ts";
+import { parseSignatureLines } from "../signature/signature_lines.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
 import { declaredSizes } from "./declared_sizes.ts";
 import { readBundle } from "./read_bundle.ts";
 
@@ -25,6 +29,8 @@ export interface BundleInfo {
   readonly blobs: { readonly count: number; readonly size: number };
   /** Number and total size of those that were left out because the site holds them. */
   readonly omitted: { readonly count: number; readonly size: number };
+  /** Set for a bundle with deltas: their number and total size, and the total size of the layers that they make. */
+  readonly deltas?: { readonly count: number; readonly size: number; readonly layerSize: number };
   /** Set for a part of a split bundle. `size` is that of the content in this part, in bytes. */
   readonly part?: { readonly id: Digest; readonly number: number; readonly count: number; readonly size: number };
 }
@@ -38,16 +44,53 @@ export interface ImageInfo {
   readonly size: number;
 }
 
+/** A signature of a bundle. */
+export interface SignatureInfo {
+  readonly keyId: string;
+  readonly algorithm?: Algorithm;
+  /** Whether it is a signature by the public key that its line names; absent if the line names none. */
+  readonly isValid?: boolean;
+}
+
+/** The packages of a bundle, and who has signed it. */
+export interface InspectedBundle {
+  readonly packages: readonly KubePkg[];
+  readonly infos: readonly BundleInfo[];
+  readonly document: SignedDocument;
+  readonly signatures: readonly SignatureInfo[];
+}
+
 /**
- * Describes the packages of a bundle, in its order; one unless the bundle holds a list. Reads only its first entry.
+ * Describes the packages of a bundle, in its order; one unless the bundle holds a list. Reads only its first entries.
  *
  * @param what name of the bundle in errors
  * @throws {CorruptError} when the file is not a bundle
  */
-export async function inspectBundle(source: BundleSource, what?: string): Promise<BundleInfo[]> {
+export async function inspectBundle(source: BundleSource, what?: string): Promise<readonly BundleInfo[]> {
+  return (await inspectSigned(source, what)).infos;
+}
+
+/** The same with the signatures of the bundle. @throws {CorruptError} also when these cannot be read */
+export async function inspectSigned(source: BundleSource, what?: string): Promise<InspectedBundle> {
   const bundle = await readBundle(source, { what });
-  await bundle.cancel();
-  return bundle.packages.map(describeBundle);
+  try {
+    const text = await bundle.readSignatures();
+    const signatures = text === undefined ? [] : parseSignatureLines(text, bundle.what);
+    return {
+      packages: bundle.packages,
+      infos: bundle.packages.map(describeBundle),
+      document: { bytes: bundle.document, text, signatures },
+      signatures: signatures.map(({ keyId, signature, publicKey }) => ({
+        keyId,
+        ...(publicKey === undefined ? {} : {
+          algorithm: publicKey.algorithm,
+          isValid: verifyDetached(bundle.document, signature, publicKey),
+        }),
+      })),
+    };
+  } finally {
+    await bundle.cancel();
+  }
 }
 
 /** Describes the package of a bundle. */
@@ -83,8 +126,17 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
       }),
     blobs: { count: sizes.size, size: sumOf(sizes, () => true) },
     omitted: { count: omitted.size, size: sumOf(sizes, (digest) => omitted.has(digest)) },
+    ...describeDeltas(kubepkg, sizes),
     ...describePart(kubepkg, sizes),
   };
+}
+
+function describeDeltas({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "deltas"> {
+  const { deltas = [] } = status ?? {};
+  if (deltas.length === 0) return {};
+  const layers = new Set(deltas.map(({ digest }) => digest));
+  const size = deltas.reduce((sum, delta) => sum + delta.size, 0);
+  return { deltas: { count: deltas.length, size, layerSize: sumOf(sizes, (digest) => layers.has(digest)) } };
 }
 
 function describePart({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "part"> {

@@ -4,6 +4,7 @@ import type { Digest } from "../oci/digest.ts";
 import { formatReference } from "../oci/reference.ts";
 import { layOutBundle } from "./bundle_layout.ts";
 import { platformsOf, type ResolvedImage } from "./bundle_plan.ts";
+import { type BundleInfo, describeBundle } from "./inspect_bundle.ts";
 import { type PackChoice, type PreparedPack, preparePack } from "./prepare_pack.ts";
 import { type BundleOutput, writeBundle, type WriteOptions } from "./write_bundle.ts";
 
@@ -30,6 +31,8 @@ export interface PackSummary {
     readonly substitutes?: ResolvedImage["substitutes"];
   }[];
   readonly platforms: readonly string[];
+  /** Set if some layers are carried as deltas; see `BundleInfo`. */
+  readonly deltas?: BundleInfo["deltas"];
   /** Number of carried and omitted blobs and manifests; sizes in bytes. */
   readonly blobs: {
     readonly count: number;
@@ -78,6 +81,7 @@ export async function writePrepared(
 
 /** Summarizes a prepared pack. */
 export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack): PackSummary {
+  const { deltas } = describeBundle(kubepkg);
   return {
     name: kubepkg.metadata.name,
     version: kubepkg.spec.version,
@@ -94,5 +98,6 @@ export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack
       omitted: plan.omitted.length,
       omittedSize: plan.omittedSize,
     },
+    ...(deltas === undefined ? {} : { deltas }),
   };
 }

@@ -5,6 +5,7 @@ import { type KubePkg, PLATFORMS_ANNOTATION } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parsePlatforms, type Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
+import type { DocumentSigner } from "../signature/signature_lines.ts";
 import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "./bundle_plan.ts";
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
 
@@ -16,6 +17,8 @@ export interface PackChoice {
   readonly devicePlatforms?: readonly Platform[];
   /** Digests that the site holds, which are left out. */
   readonly have?: Pick<ReadonlySet<Digest>, "has"> | undefined;
+  /** See `PreparedPack.sign`. */
+  readonly sign?: DocumentSigner | undefined;
 }
 
 /** A package with all its images resolved, ready to be packed. */
@@ -30,6 +33,8 @@ export interface PreparedPack {
   readonly unavailable: readonly { readonly image: string; readonly platforms: readonly string[] }[];
   /** The bytes of all manifests. */
   readonly manifests: ReadonlyMap<Digest, Uint8Array>;
+  /** Returns the text of `kubepkg.json.sig` for a document; absent: the bundle is not signed. */
+  readonly sign?: DocumentSigner | undefined;
 }
 
 const DEFAULT_PLATFORMS: readonly Platform[] = parsePlatforms("linux/amd64,linux/arm64");
@@ -64,6 +69,7 @@ export async function preparePack(kubepkg: KubePkg, source: ContentSource, choic
       })
       : [],
     manifests: resolver.manifests,
+    sign: choice.sign,
   };
 }
 

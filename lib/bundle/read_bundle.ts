@@ -1,22 +1,27 @@
-import { decompress } from "../archive/decompress.ts";
-import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
-import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
+import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
+import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
+import { checkPackages } from "./check_packages.ts";
+import { declaredDeltas } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
-import { blobEntryName, ENTRY_NAME, parseBlobEntryName, parsePieceEntryName, pieceEntryName } from "./entry_names.ts";
+import { openBundleTar } from "./open_bundle_tar.ts";
+import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
+import { listCarried } from "./list_carried.ts";
 
 /** A blob or manifest of a bundle, open for reading. Its bytes are not verified. */
 export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
   /** Set for a piece of a blob: the position of its first byte. `size` is then the size of the piece. */
   readonly start?: number;
+  /** Set for a delta. `digest` and `size` are then those of the delta itself. */
+  readonly delta?: StatusDelta;
 }
 
 /** Options for reading a bundle. */
@@ -34,8 +39,6 @@ interface BundleReaderOptions extends ReadBundleOptions {
 
 /** Most entries of a bundle that does not declare its content. */
 const MAX_ENTRIES = 100_000;
-/** Most pieces of one blob in one part. A part that crpe packed has one. */
-const MAX_PIECES = 16;
 /** How often a blob may occur in a bundle of another tool that does not declare its content. */
 const MAX_REPEATS = 1000;
 const PIECE_BYTES = 1024 * 1024;
@@ -52,7 +55,7 @@ export async function readBundle(
   source: BundleSource,
   { what = "the bundle", onProblem }: ReadBundleOptions = {},
 ): Promise<BundleReader> {
-  const { reader, isSealed } = await openTar(source, what);
+  const { reader, isSealed } = await openBundleTar(source, what);
   let first: TarEntry | undefined;
   const tar = new TarReader(reader, what, {
     onLink: (name) => {
@@ -73,7 +76,7 @@ export async function readBundle(
     }
     const bytes = await first.readAll(PACKED_LIMITS.maxBytes);
     const packages = readKubePkgsJson(bytes, `${ENTRY_NAME.kubepkg} of ${what}`);
-    return new BundleReader(tar, packages, { what, onProblem, isSealed });
+    return new BundleReader(tar, { packages, document: bytes }, { what, onProblem, isSealed });
   } catch (error) {
     await tar.cancel(error);
     throw error;
@@ -90,8 +93,12 @@ export async function readBundle(
 export class BundleReader {
   /** The packages of the bundle, in its order; at least one. */
   readonly packages: readonly KubePkg[];
+  /** The bytes of `kubepkg.json`, which signatures are made of. */
+  readonly document: Uint8Array;
   /** The digests that the packages declare, with their sizes in bytes. */
   readonly declared: ReadonlyMap<Digest, number> | undefined;
+  /** The deltas that the packages declare, by the layer that each makes. */
+  readonly deltas: ReadonlyMap<Digest, StatusDelta>;
   /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
   /** Name of the bundle in errors. */
@@ -105,17 +112,25 @@ export class BundleReader {
   /** How often each digest may occur. */
   readonly #lines = new Map<Digest, number>();
   #entries = 1;
+  /** The entry behind `kubepkg.json`, once it was opened: its signatures, or the first of the others. */
+  #second: { readonly signatures?: string; readonly entry?: TarEntry | undefined } | undefined;
 
-  constructor(tar: TarReader, packages: readonly KubePkg[], options: BundleReaderOptions = {}) {
+  constructor(
+    tar: TarReader,
+    { packages, document }: Pick<BundleReader, "packages" | "document">,
+    options: BundleReaderOptions = {},
+  ) {
     const { what = "the bundle" } = options;
     this.#tar = tar;
     this.#options = options;
     this.packages = packages;
+    this.document = document;
     this.what = what;
-    this.#checkPackages();
+    checkPackages(packages, (reason) => this.#refuse(reason));
     this.declared = declaredSizesOfAll(packages, what);
+    this.deltas = declaredDeltas(packages, what);
     this.part = packages[0]?.status?.part;
-    this.#carries = this.part && this.#listCarried(this.part);
+    this.#carries = this.part && listCarried(this.part, this.declared, (reason) => this.#refuse(reason));
     for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
@@ -136,7 +151,7 @@ export class BundleReader {
    * @throws {CorruptError} when the file is damaged, or an entry is undeclared, a duplicate, or of the wrong size
    */
   async next(): Promise<BundleBlob | undefined> {
-    for (let entry = await this.#tar.next(); entry !== undefined; entry = await this.#tar.next()) {
+    for (let entry = await this.#nextEntry(); entry !== undefined; entry = await this.#nextEntry()) {
       try {
         const blob = await this.#check(entry);
         if (blob !== undefined) return { ...entry, ...blob };
@@ -151,6 +166,34 @@ export class BundleReader {
     return undefined;
   }
 
+  /**
+   * Reads the text of `kubepkg.json.sig`, the entry behind `kubepkg.json`. Must be called before `next`.
+   *
+   * @returns `undefined` if the bundle is not signed
+   * @throws {CorruptError} when the entry is larger than allowed
+   */
+  async readSignatures(): Promise<string | undefined> {
+    this.#second ??= await this.#openSecond();
+    return this.#second.signatures;
+  }
+
+  async #openSecond(): Promise<{ signatures?: string; entry?: TarEntry | undefined }> {
+    const entry = await this.#tar.next();
+    if (entry?.name !== ENTRY_NAME.signatures) return { entry };
+    this.#seen.set(entry.name, 1);
+    if (entry.size > MAX_SIGNATURE_FILE) {
+      throw this.#refuse(`${entry.name} has ${entry.size} bytes, ${MAX_SIGNATURE_FILE} are allowed`);
+    }
+    return { signatures: new TextDecoder().decode(await entry.readAll(MAX_SIGNATURE_FILE)) };
+  }
+
+  async #nextEntry(): Promise<TarEntry | undefined> {
+    await this.readSignatures();
+    const entry = this.#second?.entry;
+    this.#second = { ...this.#second, entry: undefined };
+    return entry ?? await this.#tar.next();
+  }
+
   /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
   readThrough(): void {
     this.#tar.readThrough();
@@ -161,7 +204,7 @@ export class BundleReader {
     await this.#tar.cancel(reason);
   }
 
-  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start"> | undefined> {
+  async #check(entry: TarEntry): Promise<Pick<BundleBlob, "digest" | "start" | "delta"> | undefined> {
     const { name } = entry;
     const times = (this.#seen.get(name) ?? 0) + 1;
     this.#seen.set(name, times);
@@ -171,6 +214,8 @@ export class BundleReader {
     if (times > 1) return await this.#checkRepeated(entry, times);
     if (this.#isDocument(name)) return await this.#checkDocument(entry);
     if (this.#carries !== undefined) return this.#checkCarried(entry);
+    const layer = parseDeltaEntryName(name);
+    if (layer !== undefined) return this.#checkDelta(entry, layer);
     const digest = parseBlobEntryName(name);
     if (digest === undefined) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in a bundle`);
@@ -184,6 +229,13 @@ export class BundleReader {
     const declared = this.declared.get(digest);
     if (declared === undefined) throw this.#refuse(`it has ${digest}, which ${ENTRY_NAME.kubepkg} does not list`);
     if (declared !== size) throw this.#refuse(`${digest} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${declared}`);
+  }
+
+  #checkDelta({ name, size }: TarEntry, layer: Digest): Pick<BundleBlob, "digest" | "delta"> {
+    const delta = this.deltas.get(layer);
+    if (delta === undefined) throw this.#refuse(`it has ${name}, which ${ENTRY_NAME.kubepkg} does not list`);
+    if (delta.size !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${delta.size}`);
+    return { digest: delta.delta, delta };
   }
 
   // Only files of other tools have an entry more than once.
@@ -225,19 +277,6 @@ export class BundleReader {
     return this.#options.isSealed === true || this.part !== undefined;
   }
 
-  #checkPackages(): void {
-    if (this.packages.length === 1) return;
-    const seen = new Set<string>();
-    for (const { metadata: { name, namespace }, status } of this.packages) {
-      if (status?.part !== undefined) {
-        throw this.#refuse(`${name} is a part of a split bundle, which cannot hold other packages`);
-      }
-      const key = `${namespace}/${name}`;
-      if (seen.has(key)) throw this.#refuse(`it holds the package ${key} twice`);
-      seen.add(key);
-    }
-  }
-
   #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {
     const expected = this.#carries?.get(name);
     if (expected === undefined) {
@@ -249,25 +288,6 @@ export class BundleReader {
     return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
   }
 
-  #listCarried({ carries }: PackagePart): Map<string, number> {
-    for (const [digest, items] of Map.groupBy(carries, ({ digest }) => digest)) {
-      if (items.length > MAX_PIECES) {
-        throw this.#refuse(`its status.part lists ${items.length} pieces of ${digest}, ${MAX_PIECES} are allowed`);
-      }
-    }
-    return new Map(carries.map(({ digest, start, length }) => {
-      const size = this.declared?.get(digest);
-      if (size === undefined) {
-        throw this.#refuse(`its status.part lists ${digest}, which status.digests does not`);
-      }
-      if (start === undefined || length === undefined) return [blobEntryName(digest), size];
-      if (start + length > size) {
-        throw this.#refuse(`its status.part lists more of ${digest} than its ${size} bytes`);
-      }
-      return [pieceEntryName({ digest, start }), length];
-    }));
-  }
-
   #report(error: unknown): void {
     const { onProblem } = this.#options;
     if (onProblem === undefined || !(error instanceof CorruptError)) throw error;
@@ -276,22 +296,5 @@ export class BundleReader {
 
   #refuse(reason: string): CorruptError {
     return new CorruptError(`Cannot use ${this.what}: ${reason}`);
-  }
-}
-
-async function openTar(source: BundleSource, what: string): Promise<{ reader: ByteReader; isSealed: boolean }> {
-  const { compression, reader, hasDocumentSize } = await decompress(source, what);
-  try {
-    const head = await reader.peek(BLOCK_BYTES);
-    if (isTarHead(head)) return { reader, isSealed: hasDocumentSize() };
-    const reason = compression !== "none"
-      ? `it is not a bundle (the ${compression} data is not a tar)`
-      : head.length === 0
-      ? "it is empty"
-      : "it is not a bundle (neither gzip, zstd nor tar)";
-    throw new CorruptError(`Cannot read ${what}: ${reason}`);
-  } catch (error) {
-    await reader.cancel(error);
-    throw error;
   }
 }

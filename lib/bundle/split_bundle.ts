@@ -50,7 +50,7 @@ export class SplitTooSmallError extends Error {
  * @throws {SplitTooSmallError} when `maxBytes` is too small for the package
  */
 export function layOutParts(
-  pack: Pick<PreparedPack, "kubepkg" | "plan">,
+  pack: Pick<PreparedPack, "kubepkg" | "plan" | "sign">,
   maxBytes: number,
 ): BundleFile[] {
   const heads = new PartHeads(pack);
@@ -69,16 +69,18 @@ export function layOutParts(
 /** Formats the heads of the parts of a package. */
 class PartHeads {
   readonly #kubepkg: PreparedPack["kubepkg"];
+  readonly #sign: PreparedPack["sign"];
   readonly #id: PackagePart["id"];
 
-  constructor({ kubepkg }: Pick<PreparedPack, "kubepkg">) {
+  constructor({ kubepkg, sign }: Pick<PreparedPack, "kubepkg" | "sign">) {
     this.#kubepkg = kubepkg;
+    this.#sign = sign;
     this.#id = computeDigest(formatKubePkg(kubepkg));
   }
 
   format({ number, count, entries }: { number: number; count: number; entries: readonly FileEntry[] }): GzipHead {
     const part: PackagePart = { id: this.#id, number, count, carries: entries.map(describeContent) };
-    return formatPartHead({ ...this.#kubepkg, status: { ...this.#kubepkg.status, part } });
+    return formatPartHead({ ...this.#kubepkg, status: { ...this.#kubepkg.status, part } }, this.#sign);
   }
 
   size(number: number, entries: readonly FileEntry[]): number {

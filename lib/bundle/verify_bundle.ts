@@ -6,7 +6,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
-import { blobEntryName } from "./entry_names.ts";
+import { blobEntryName, deltaEntryName } from "./entry_names.ts";
 import { readImageGraph } from "./image_graph.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
@@ -116,13 +116,15 @@ class BundleCheck {
     const { digest, size } = blob;
     // A piece has no digest. The checksum of the file covers it.
     if (blob.start !== undefined) return;
-    this.#sizes.set(digest, size);
+    if (blob.delta === undefined) this.#sizes.set(digest, size);
+    // Whether it rebuilds its layer can be seen only where its bases are.
+    else this.#sizes.set(blob.delta.digest, this.#bundle.declared?.get(blob.delta.digest) ?? 0);
     try {
       if (this.#manifests.mayBeManifest(blob)) await this.#manifests.take(blob);
       else await hash(blob, onBytes);
     } catch (error) {
       if (!(error instanceof DigestMismatchError)) throw error;
-      this.#report(error.message, digest, this.#imagesNeeding(digest));
+      this.#report(error.message, digest, this.#imagesNeeding(blob.delta?.digest ?? digest));
     }
   }
 
@@ -174,7 +176,8 @@ class BundleCheck {
   }
 
   #reportMissing(digest: Digest, images: readonly string[]): void {
-    this.#report(`Cannot find ${blobEntryName(digest)}: it is missing`, digest, images);
+    const name = this.#bundle.deltas.has(digest) ? deltaEntryName(digest) : blobEntryName(digest);
+    this.#report(`Cannot find ${name}: it is missing`, digest, images);
   }
 
   #report(message: string, digest: Digest, images: readonly string[]): void {

@@ -21,6 +21,8 @@ export const AGENT_COMMAND: Command = {
       value: "FILE",
       summary: "file with the token that imports need [generated at the first start, in the data folder]",
     },
+    FLAG.trustedKeys,
+    FLAG.firstUse,
     { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
     { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
     {

@@ -8,7 +8,11 @@ export const INSPECT_COMMAND: Command = {
   summary: "show the content of a bundle, reading only its first entry",
   interrupted: "nothing was changed",
   arity: [1, 1],
-  flags: [FLAG.json],
+  flags: [
+    { name: "signatures", summary: "show the signatures alone, each verified with the key that it names" },
+    { ...FLAG.trustedKeys, summary: "say whether these public keys, or a policy, make the bundle trusted" },
+    FLAG.json,
+  ],
   run: async (invocation, io) => (await import("./commands/inspect.ts")).runInspect(invocation, io),
 };
 
@@ -54,6 +58,8 @@ export const IMPORT_COMMAND: Command = {
   flags: [
     FLAG.data,
     ...HANDOVER_FLAGS,
+    FLAG.trustedKeys,
+    FLAG.firstUse,
     FLAG.pruneData,
     FLAG.imagesDir,
     { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },
@@ -75,7 +81,8 @@ export const PUSH_COMMAND: Command = {
     "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
     "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
     "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
-    "given.",
+    "given. If the data folder has the release and an older one, changed layers are sent as deltas against those that the",
+    "agent has.",
   ].join("\n"),
   arity: [1, Infinity],
   flags: [
@@ -83,6 +90,9 @@ export const PUSH_COMMAND: Command = {
     { name: "token-file", value: "FILE", summary: "the agent's token" },
     FLAG.agentCa,
     { name: "insecure-http", summary: "send the token unencrypted to another machine" },
+    FLAG.data,
+    { name: "no-delta", summary: "send the bundle as it is" },
+    FLAG.deltaEffort,
     FLAG.pruneData,
     { name: "dry-run", summary: "print what would be done, send nothing" },
     FLAG.force,

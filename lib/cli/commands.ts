@@ -11,6 +11,7 @@ import {
   TAGS_COMMAND,
 } from "./image_commands.ts";
 import { OUTBOX_COMMAND, PACK_COMMAND } from "./pack_command.ts";
+import { KEYGEN_COMMAND, SIGN_COMMAND } from "./signature_commands.ts";
 import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
@@ -35,6 +36,8 @@ export const COMMANDS: readonly Command[] = [
   OUTBOX_COMMAND,
   INSPECT_COMMAND,
   VERIFY_COMMAND,
+  KEYGEN_COMMAND,
+  SIGN_COMMAND,
   IMPORT_COMMAND,
   PUSH_COMMAND,
   {

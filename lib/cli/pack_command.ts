@@ -42,6 +42,11 @@ export const PACK_COMMAND: Command = {
       summary: "leave out the content of this earlier bundle, which the site has imported",
     },
     {
+      name: "no-delta",
+      summary: "with --have or --since, pack changed layers whole, not as deltas against those that the site has",
+    },
+    FLAG.deltaEffort,
+    {
       name: "split",
       value: "SIZE",
       summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
@@ -54,6 +59,8 @@ export const PACK_COMMAND: Command = {
       summary: "namespace of plain Kubernetes objects that name none [default]",
     },
     { name: "add-images", summary: "add the images that the objects use to spec.images" },
+    { name: "sign-key", value: "FILE", isRepeatable: true, summary: "sign the bundle with this private key (PEM)" },
+    FLAG.passphraseFile,
     { name: "strict", summary: "refuse a package that has warnings (exit status 3), write nothing" },
     { name: "k3s", value: "VERSION", summary: "add the system images of this k3s release, such as v1.34.1+k3s1" },
     {

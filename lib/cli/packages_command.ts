@@ -71,6 +71,8 @@ export const PACKAGES_COMMAND: Command = {
       flags: [
         FLAG.data,
         { name: "to", value: "VERSION", summary: "one of the kept versions [the previous one]" },
+        { ...FLAG.trustedKeys, summary: "roll back only to a version that these public keys, or a policy, trust" },
+        { ...FLAG.firstUse, summary: "roll back only to a version signed with the recorded keys of the package" },
         ...HANDOVER_OF_INSTALLED,
         FLAG.pruneData,
         FLAG.forceHandover,

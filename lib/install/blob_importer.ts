@@ -1,11 +1,12 @@
 import { BundleManifests } from "../bundle/bundle_manifests.ts";
+import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes, declaredSizesOfAll } from "../bundle/declared_sizes.ts";
-import { type ImageGraph, readImageGraphs, rootDigest } from "../bundle/image_graph.ts";
+import { deltaEntryName } from "../bundle/entry_names.ts";
+import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import { BoundedTasks } from "../content/bounded_tasks.ts";
-import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -13,6 +14,7 @@ import { CorruptError } from "../oci/error.ts";
 import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
 import { repositoryOf } from "../oci/reference.ts";
 import type { PartImport } from "./import_part.ts";
+import { rebuildFromDelta, receiveDelta } from "./rebuild_layers.ts";
 import { checkSpace, missingError, type PlanImportOptions } from "./plan_import.ts";
 import { type ImportStore, writeBundleBlob, writeBundleBytes } from "./write_bundle_blob.ts";
 
@@ -81,7 +83,7 @@ export class BlobImporter {
     try {
       for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
         // Of a bundle with several packages, some may be refused. Their content is skipped.
-        if (this.#declared?.has(blob.digest) ?? true) await this.#importBlob(blob);
+        if (this.#declared?.has(blob.delta?.digest ?? blob.digest) ?? true) await this.#importBlob(blob);
       }
     } catch (error) {
       // The failure of a blob that was read earlier comes first: it names the blob that is broken.
@@ -107,15 +109,9 @@ export class BlobImporter {
 
   async #importBlob(blob: BundleBlob): Promise<void> {
     const { digest, size } = blob;
-    const report = (bytes: number) => {
-      this.#done += bytes;
-      this.#options.onProgress?.({
-        bytes: this.#done,
-        ...(this.#total === undefined ? {} : { total: this.#total }),
-        entry: blob.name,
-      });
-    };
+    const report = (bytes: number) => this.#report(bytes, blob.name);
     if (blob.start !== undefined) return await this.#importPiece(blob, report);
+    if (blob.delta !== undefined) return await receiveDelta(this.#store, blob, report);
     const isHeld = this.#inPlace.get(digest) === size || await this.statHeld(digest) === size;
     // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
@@ -133,6 +129,12 @@ export class BlobImporter {
     if (isHeld || bytes !== undefined) report(size);
   }
 
+  #report(bytes: number, entry: string): void {
+    this.#done += bytes;
+    const total = this.#total;
+    this.#options.onProgress?.({ bytes: this.#done, ...(total === undefined ? {} : { total }), entry });
+  }
+
   async #writeBlob(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
     const { digest, size } = blob;
     const repository = this.repositoryOf(digest);
@@ -147,6 +149,21 @@ export class BlobImporter {
       }
       onBytes(size);
     });
+  }
+
+  /** Rebuilds the layers that the packages have deltas for, after the bundle was read. */
+  async rebuildLayers(): Promise<void> {
+    for (const delta of declaredDeltas(this.#packages, this.#bundle.what).values()) {
+      const { digest } = delta;
+      const size = this.#declared!.get(digest)!;
+      const onBytes = (bytes: number) => this.#report(bytes, deltaEntryName(digest));
+      const job = { delta, size, repository: this.repositoryOf(digest), onBytes };
+      const outcome = await rebuildFromDelta(this.#store, job);
+      if (outcome === "missing") continue;
+      this.#inPlace.set(digest, size);
+      if (outcome === "rebuilt") this.#countWritten(digest, size);
+      else this.#counts.skipped++;
+    }
   }
 
   async #importPiece(blob: BundleBlob, report: (bytes: number) => void): Promise<void> {
@@ -252,41 +269,8 @@ export class BlobImporter {
     const omitted = new Set(this.#packages.flatMap(({ status }) => status?.omitted ?? []));
     let sum = 0;
     for (const [digest, size] of declared) sum += omitted.has(digest) ? 0 : size;
+    // A delta is received, and its layer is written.
+    for (const { size } of declaredDeltas(this.#packages).values()) sum += size;
     return sum;
-  }
-}
-
-/**
- * Reports whether a store has all content of a package: its blobs, and every image under its tag. Blobs are compared by
- * size only; they are not read.
- *
- * @param statBlob the size in bytes of a blob that the store holds
- */
-export async function holdsAll(
-  { kubepkg, what }: { readonly kubepkg: KubePkg; readonly what: string },
-  store: ContentStore,
-  statBlob: (digest: Digest) => Promise<number | undefined>,
-): Promise<boolean> {
-  const declared = declaredSizes(kubepkg, what);
-  for (const [digest, size] of declared ?? []) {
-    if (await statBlob(digest) !== size) return false;
-  }
-  for (const image of imagesOf(kubepkg)) {
-    const digest = rootDigest(kubepkg, image, what);
-    const found = await store.resolve(repositoryOf(image.reference), image.reference.tag ?? digest);
-    if (found?.digest !== digest) return false;
-  }
-  if (declared !== undefined) return true;
-  // A bundle of earlier tools does not list its digests: the manifests in the store list them instead.
-  try {
-    const { missing } = await readImageGraphs(kubepkg, {
-      what,
-      readManifest: (repository, digest) => store.readManifest(repository, digest),
-      statBlob,
-    });
-    return missing.length === 0;
-  } catch (error) {
-    if (error instanceof CorruptError) return false;
-    throw error;
   }
 }

@@ -10,7 +10,9 @@ import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
 import { type ImportOptions, type ImportResult, PackageImport, type PlannedContent } from "./import_package.ts";
 import type { PartImport } from "./import_part.ts";
 import type { ImportPlan } from "./plan_import.ts";
+import { readSignedDocument } from "./trust.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
 
 /** How the import of one package of a bundle ended: it has a result, or it failed. */
 export type PackageOutcome<Result extends ImportResult = ImportResult> =
@@ -85,6 +87,7 @@ class BundleImport {
   readonly #options: ImportOptions;
   readonly #outcomes = new Map<KubePkg, PackageOutcome>();
   #part: PartImport | undefined;
+  #document: SignedDocument | undefined;
 
   constructor(bundle: BundleReader, store: ImportStore, options: ImportOptions) {
     this.#bundle = bundle;
@@ -95,6 +98,7 @@ class BundleImport {
   async run(packages: readonly KubePkg[]): Promise<PackageOutcome[]> {
     const wanted = new Map<KubePkg, PlannedPackage>();
     const planned: PlannedContent = { digests: new Set(), bytes: 0 };
+    this.#document = await readSignedDocument(this.#bundle, this.#options.trust);
     for (const kubepkg of packages) {
       await this.#attempt(kubepkg, async () => {
         const found = await this.#plan(kubepkg, planned);
@@ -122,7 +126,12 @@ class BundleImport {
   // Returns the result if there is nothing to import.
   async #plan(kubepkg: KubePkg, planned: PlannedContent): Promise<PlannedPackage | ImportResult> {
     const { force, dryRun, onPlan } = this.#options;
-    const work = new PackageImport(kubepkg, { bundle: this.#bundle, store: this.#store, options: this.#options });
+    const work = new PackageImport(kubepkg, {
+      bundle: this.#bundle,
+      store: this.#store,
+      options: this.#options,
+      document: this.#document!,
+    });
     this.#part = work.part;
     const plan = await work.plan(planned);
     onPlan?.(plan);
@@ -144,6 +153,7 @@ class BundleImport {
     await this.#part?.begin((digest) => content.holds(digest));
     await content.importAll();
     await onRead?.();
+    await content.rebuildLayers();
     if (this.#part === undefined) return await this.#installAll(wanted, content);
     const [[kubepkg, { work, plan }]] = wanted as unknown as [[KubePkg, PlannedPackage]];
     await this.#attempt(kubepkg, async () => await this.#installPart(this.#part!, { work, plan }, content));

@@ -7,11 +7,14 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
+import type { SignedDocument } from "../signature/trust_policy.ts";
 import { formatReference } from "../oci/reference.ts";
-import { type BlobCounts, BlobImporter, holdsAll } from "./blob_importer.ts";
+import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
+import { holdsAll } from "./holds_all.ts";
 import { PartImport, type PartState, type PendingStore } from "./import_part.ts";
 import { writeImages } from "./package_images.ts";
 import { withoutPart } from "./pending_packages.ts";
+import { decideTrust, type SiteTrust, type TrustDecision } from "./trust.ts";
 import {
   checkRelease,
   type ImportPlan,
@@ -21,6 +24,11 @@ import {
   type ReleaseComparison,
 } from "./plan_import.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
+
+/** The document of a bundle with its signatures, as it is recorded. */
+export interface SignedRelease extends SignedDocument {
+  readonly firstKeys?: TrustDecision["firstKeys"];
+}
 
 /** The steps of an installation other than writing content into the store. */
 export interface Installation {
@@ -32,8 +40,8 @@ export interface Installation {
   lock?(): Promise<Disposable>;
   /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /** Hands the package over, and records it. */
-  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
+  /** Hands the package over, and records it. @param signed the document of the bundle, with its signatures */
+  finish?(kubepkg: KubePkg, plan: ImportPlan, signed: SignedRelease): Promise<void>;
 }
 
 /** Options of `importBundle` and `importPackages`. */
@@ -41,6 +49,8 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   /** Names the file in errors. */
   readonly what?: string | undefined;
   readonly installation?: Installation;
+  /** The trusted keys of the site; without them signatures are not required. */
+  readonly trust?: SiteTrust | undefined;
   /** The records of pending packages; without them parts are refused. */
   readonly pending?: PendingStore;
   /** Plans the import only; reads nothing but the first entry of the bundle. */
@@ -81,6 +91,15 @@ export interface PlannedContent {
   bytes: number;
 }
 
+/** What the import of a package works with. */
+export interface PackageImportContext {
+  readonly bundle: BundleReader;
+  readonly store: ImportStore;
+  readonly options: ImportOptions;
+  /** The document of the bundle, which lists the package. */
+  readonly document: SignedDocument;
+}
+
 /** The import of one package of a bundle: its plan, and its installation once the content is in the store. */
 export class PackageImport {
   /** The release, with the digests of its images filled in, and without `status.part`. */
@@ -91,14 +110,13 @@ export class PackageImport {
   readonly #store: ImportStore;
   readonly #options: ImportOptions;
   readonly #content: BlobImporter;
+  readonly #document: SignedDocument;
 
-  constructor(
-    kubepkg: KubePkg,
-    { bundle, store, options }: { bundle: BundleReader; store: ImportStore; options: ImportOptions },
-  ) {
+  constructor(kubepkg: KubePkg, { bundle, store, options, document }: PackageImportContext) {
     this.#bundle = bundle;
     this.#store = store;
     this.#options = options;
+    this.#document = document;
     // Earlier tools wrote the images' digests only into the status. Here they are filled in, as in an installed
     // release.
     const whole = withoutPart(kubepkg);
@@ -110,8 +128,9 @@ export class PackageImport {
   /** Plans the import. @param planned the content of earlier packages, which is not counted again */
   async plan(planned: PlannedContent): Promise<ImportPlan> {
     const { freeBytes } = this.#options;
+    const { verdict, refusal } = await this.#decideTrust();
     const own = new Map<Digest, number>();
-    const plan = await planImport(this.kubepkg, {
+    const found = await planImport(this.kubepkg, {
       ...this.#options,
       ...await this.#findInstalled(),
       statBlob: (digest) => this.#content.statHeld(digest),
@@ -129,6 +148,7 @@ export class PackageImport {
       }),
       isInPlace: () => this.#isInPlace(),
     });
+    const plan: ImportPlan = { ...found, trust: verdict, ...(refusal === undefined ? {} : { refusal }) };
     if (plan.refusal === undefined) {
       for (const [digest, bytes] of own) {
         planned.digests.add(digest);
@@ -153,6 +173,9 @@ export class PackageImport {
    */
   async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<ImportResult> {
     const { force, installation } = this.#options;
+    // Another first import may have recorded its keys since the plan was made.
+    const trusted = await this.#decideTrust();
+    if (trusted.refusal !== undefined) throw trusted.refusal;
     const facts = { ...this.#options, ...await this.#findInstalled() };
     const comparison = checkRelease(this.kubepkg, facts);
     const isSame = comparison.verdict === "same" && !force;
@@ -166,7 +189,7 @@ export class PackageImport {
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
-    await installation?.finish?.(this.kubepkg, plan);
+    await installation?.finish?.(this.kubepkg, plan, { ...this.#document, firstKeys: trusted.firstKeys });
     return this.result(plan, counts, graphs);
   }
 
@@ -201,6 +224,10 @@ export class PackageImport {
       force,
       lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
     });
+  }
+
+  async #decideTrust(): Promise<TrustDecision> {
+    return await decideTrust(this.kubepkg, this.#document, { trust: this.#options.trust, action: "import" });
   }
 
   async #countBytes(digest: Digest, size: number): Promise<number | undefined> {

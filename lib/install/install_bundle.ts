@@ -14,7 +14,8 @@ import type { ImportStore } from "./write_bundle_blob.ts";
 
 /** Options of `installBundle`. */
 export interface InstallOptions
-  extends Pick<ImportOptions, "what" | "force" | "dryRun" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
+  extends
+    Pick<ImportOptions, "what" | "force" | "dryRun" | "trust" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
   readonly store: ImportStore;
   readonly records: PackageRecords;
   /** Where the manifests are handed over; without it they are only recorded. */
@@ -107,7 +108,7 @@ async function installAll(
       isFinished: async (kubepkg) => {
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },
-      finish: async (kubepkg, { isRepair }) => {
+      finish: async (kubepkg, { isRepair, trust }, { bytes, text, firstKeys }) => {
         if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
         if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
@@ -115,6 +116,12 @@ async function installAll(
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
+        if (text !== undefined) {
+          // A byte order mark was signed too.
+          const document = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+          await records.trust.write(kubepkg, { verdict: trust, document, signatures: text });
+        }
+        if (firstKeys !== undefined) await options.trust?.firstUse?.write(packageIdOf(kubepkg), firstKeys);
         // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
         await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now() }));
         if (!isRepair) await records.write(kubepkg);

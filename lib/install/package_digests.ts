@@ -37,7 +37,12 @@ export async function collectPackageDigests(
     broken.push(...history.problems.map(({ error }) => error));
   }
   const pending = await records.pending.scan();
-  for (const { kubepkg } of pending.pending) addDigests(kubepkg, found);
+  for (const { kubepkg } of pending.pending) {
+    addDigests(kubepkg, found);
+    for (const { delta, bases } of kubepkg.status?.deltas ?? []) {
+      for (const digest of [delta, ...bases.map((base) => base.digest)]) found.add(digest);
+    }
+  }
   broken.push(...pending.problems);
   const refused = broken.find(({ isDamaged }) => !isDamaged);
   if (refused !== undefined) throw refused;

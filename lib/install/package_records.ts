@@ -11,6 +11,7 @@ import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 import { Receipts } from "./receipts.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import { TrustRecords } from "./records/trust_records.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
 
 /** A package whose record cannot be read. */
@@ -45,6 +46,8 @@ export class PackageRecords {
   readonly images: ImageFileRecords;
   /** The receipts of imports. */
   readonly receipts: Receipts;
+  /** The evidence of signed releases. */
+  readonly trust: TrustRecords;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
@@ -60,6 +63,7 @@ export class PackageRecords {
     this.pending = new PendingPackages(data, randomName);
     this.images = new ImageFileRecords(data, randomName);
     this.receipts = new Receipts(data, randomName);
+    this.trust = new TrustRecords(data, randomName);
   }
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
@@ -168,6 +172,7 @@ export class PackageRecords {
     const last = [RECORD.receipt, RECORD.handover, RECORD.current].flatMap((file) => [`${file}.broken`, file]);
     for (const path of await this.#listHistoryFolder(folder)) await removeIfPresent(path);
     await removeIfPresent(`${folder}/${RECORD.history}`);
+    await this.trust.remove(id);
     for (const file of last) await removeIfPresent(`${folder}/${file}`);
     // The folder stays if it has other files of the package, or if one is written at this moment.
     await removeIfPresent(folder).catch(() => {});

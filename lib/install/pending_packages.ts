@@ -198,7 +198,8 @@ async function lstatIfPresent(path: string): Promise<Deno.FileInfo | undefined> 
 }
 
 function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {
-  return new Set((kubepkg.status?.digests ?? []).map(({ digest }) => digest));
+  const { digests = [], deltas = [] } = kubepkg.status ?? {};
+  return new Set([...digests.map(({ digest }) => digest), ...deltas.map(({ delta }) => delta)]);
 }
 
 function parsePending(json: unknown, path: string): PendingPackage {

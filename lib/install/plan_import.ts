@@ -1,3 +1,4 @@
+import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { describeShortage } from "../bytes/format_size.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
@@ -8,8 +9,10 @@ import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/versi
 import type { Digest } from "../oci/digest.ts";
 import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
+import type { TrustVerdict } from "../signature/trust_policy.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { planObjects } from "./handover/plan_objects.ts";
+import { hasBase, listMissingBases } from "./missing_bases.ts";
 
 /** Length of a digest in a message: `sha256:` and 12 hexadecimal digits. */
 const SHOWN_DIGEST = 19;
@@ -61,6 +64,8 @@ export interface ImportPlan {
   /** The free space in bytes, if it is known. */
   readonly freeBytes?: number;
   readonly manifests: ManifestDiff;
+  /** Who has signed the package. */
+  readonly trust: TrustVerdict;
   /** Records of other packages that cannot be read, a sentence each. */
   readonly warnings?: readonly string[];
   /** Why the import is not possible: a `RefusedError`, `NoSpaceError` or `IncompleteError`. */
@@ -73,11 +78,16 @@ export interface PlannedBlobs {
   readonly toWrite: number;
   /** The bytes to write, without those that an interrupted import left on the disk. */
   readonly bytesToWrite: number;
+  /** The largest temporary file, in bytes, if layers are rebuilt from deltas. */
+  readonly temporaryBytes?: number;
   /** How many the store holds. */
   readonly held: number;
   /** How many are neither in the store nor in this file, but in another part of the bundle. */
   readonly inOtherParts: number;
-  /** Those that were left out of the bundle although the store does not hold them, with the images that need them. */
+  /**
+   * Those that were left out of the bundle although the store does not hold them, with the images that need them. Also
+   * the bases of deltas, and layers whose deltas this program cannot apply.
+   */
   readonly missing: readonly { readonly digest: Digest; readonly size: number; readonly images: readonly string[] }[];
 }
 
@@ -122,7 +132,7 @@ function refuseVersion(
 }
 
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
-export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<ImportPlan> {
+export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<Omit<ImportPlan, "trust">> {
   const { name, namespace } = kubepkg.metadata;
   const comparison = compareWithInstalled(kubepkg, options);
   const blobs = await planBlobs(kubepkg, options);
@@ -131,9 +141,11 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
   const freeBytes = await options.freeBytes?.();
   const { manifests, refusal: refusedHandover, warnings = [] } = await planManifests(kubepkg, options);
   const refusal = refuseVersion(kubepkg, comparison, options) ??
-    (isSame && !isRepair ? undefined : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite, freeBytes) ??
-      await options.findRefusal?.(kubepkg, blobs.bytesToWrite) ??
-      (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
+    (isSame && !isRepair
+      ? undefined
+      : refusedHandover ?? refuseSpace(kubepkg, blobs.bytesToWrite + (blobs.temporaryBytes ?? 0), freeBytes) ??
+        await options.findRefusal?.(kubepkg, blobs.bytesToWrite) ??
+        (blobs.missing.length === 0 ? undefined : missingError(kubepkg, blobs.missing.map(({ digest }) => digest))));
   return {
     name,
     namespace,
@@ -165,11 +177,21 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
   const omitted = new Set(kubepkg.status?.omitted ?? []);
   const missing: PlannedBlobs["missing"][number][] = [];
   const blobs = { toWrite: 0, bytesToWrite: 0, held: 0, inOtherParts: 0 };
+  const deltas = declaredDeltas([kubepkg]);
+  let temporaryBytes = 0;
   const imagesOfDigest = indexImages(kubepkg);
   for (const [digest, size] of declaredSizes(kubepkg) ?? []) {
     if (await statBlob(digest) === size) blobs.held++;
     else if (omitted.has(digest)) missing.push({ digest, size, images: imagesOfDigest(digest) });
-    else {
+    else if (deltas.has(digest)) {
+      const delta = deltas.get(digest)!;
+      const needed = await listMissingBases({ delta, size }, statBlob);
+      for (const blob of needed) missing.push({ ...blob, images: imagesOfDigest(digest) });
+      if (needed.length > 0) continue;
+      blobs.toWrite++;
+      blobs.bytesToWrite += size + (await statBlob(delta.delta) === delta.size ? 0 : delta.size);
+      temporaryBytes = Math.max(temporaryBytes, delta.plainSize);
+    } else {
       const bytes = await countBytes(digest, size);
       if (bytes === undefined) blobs.inOtherParts++;
       else {
@@ -178,7 +200,7 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
       }
     }
   }
-  return { ...blobs, missing };
+  return { ...blobs, ...(temporaryBytes === 0 ? {} : { temporaryBytes }), missing };
 }
 
 /** Creates the error for blobs that neither the bundle nor the store has. */
@@ -186,12 +208,17 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
   const { status } = kubepkg;
   const images = imagesThatNeed(kubepkg, new Set(missing));
   const shown = missing.slice(0, 10).join(", ") + (missing.length > 10 ? ` and ${missing.length - 10} more` : "");
-  const isDelta = missing.some((digest) => status?.omitted?.includes(digest));
+  const isUsed = (digest: Digest) => status?.deltas?.some((it) => it.digest === digest || hasBase(it, digest));
+  const advice = missing.some((digest) => status?.omitted?.includes(digest))
+    ? "; pack it without --have or --since"
+    : missing.some(isUsed)
+    ? "; pack it with --no-delta"
+    : "";
   const blobs = missing.length === 1 ? "a blob is" : `${missing.length} blobs are`;
   return new IncompleteError(
     `Cannot import ${formatRelease(kubepkg)}: ${blobs} neither in the bundle nor in the store, needed by ${
       images.join(", ")
-    }: ${shown}${isDelta ? "; pack it without --have or --since" : ""}`,
+    }: ${shown}${advice}`,
     missing,
   );
 }

@@ -7,6 +7,7 @@ import { handOverPackage, planHandover, readHandedOver } from "./hand_over_packa
 import type { Handover, HandoverPlace, HandoverPlan, HandoverResult } from "./handover/handover.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
 import { type ImageFileResult, ImageFiles } from "./image_files.ts";
+import { decideRecordedTrust, type SiteTrust } from "./trust.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
 
@@ -18,6 +19,8 @@ export interface RollbackOptions {
   readonly to?: string | undefined;
   /** Opens the hand-over for the recorded place; `undefined` if the manifests are not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
+  /** The trusted keys of the site. The version must still be trusted by them. */
+  readonly trust?: SiteTrust | undefined;
   /** See `HandoverRequest`. */
   readonly force?: boolean | undefined;
   readonly pruneData?: boolean | undefined;
@@ -47,6 +50,7 @@ export interface RollbackResult {
  * manifests, tags, hand-over, record. The version that was installed goes into the history.
  *
  * @throws {Error} when the package is not installed
+ * @throws {UntrustedError} when the version is not trusted
  * @throws {RefusedError} when the version is not in the history, or something in the cluster or the folder belongs to
  *   others
  * @throws {IncompleteError} when content of the version is missing; nothing was changed
@@ -61,6 +65,11 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const target = chooseVersion(installed, await records.listHistory(id), to);
   if (target === installed) return { ...id, from, to: from, isChanged: false };
   const version = target.spec.version;
+  const { refusal } = await decideRecordedTrust(target, records.trust, {
+    trust: options.trust,
+    action: "roll back to",
+  });
+  if (refusal !== undefined) throw refusal;
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);
   const { force, pruneData } = options;
   const before = await readHandedOver(id, { records, force });

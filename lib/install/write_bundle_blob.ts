@@ -4,15 +4,15 @@ import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
-import type { IngestStore, PieceStore } from "../store/blob_store.ts";
+import type { DeltaStore, IngestStore, PieceStore } from "../store/blob_store.ts";
 
 /** A store that bundles are imported into. If it keeps partial files, an interrupted blob is resumed. */
-export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog>>;
+export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog> & DeltaStore>;
 
 /** Options of `writeBundleBlob`. */
 export interface WriteBundleBlobOptions {
-  /** The repository that the blob is linked into. */
-  readonly repository: string;
+  /** The repository that the blob is linked into; none for a delta, in a store that keeps partial files. */
+  readonly repository?: string;
   /** Called with the number of bytes that were processed, including those of an earlier import. */
   readonly onBytes: (count: number) => void;
 }
@@ -50,11 +50,11 @@ export async function writeBundleBlob(
       return piece;
     };
     const descriptor = { mediaType: ANY_TYPE, digest, size };
-    return await store.writeBlob(repository, descriptor, streamBytes({ read }, PIECE_BYTES));
+    return await store.writeBlob(repository ?? "", descriptor, streamBytes({ read }, PIECE_BYTES));
   }
   const open = () => store.openIngest!(digest);
   await ingestBlob(blob, open, onBytes);
-  await store.linkBlob?.(repository, digest);
+  if (repository !== undefined) await store.linkBlob?.(repository, digest);
 }
 
 /** Writes bytes from memory as a blob, without linking it into a repository. */

@@ -46,12 +46,29 @@ export interface PackagePart {
   readonly carries: readonly PartContent[];
 }
 
+/** A layer that the bundle carries as a delta, against layers that the site is expected to hold. */
+export interface StatusDelta {
+  /** The layer that the delta makes; one of `status.digests`. */
+  readonly digest: Digest;
+  /** Digest and size in bytes of the delta itself. */
+  readonly delta: Digest;
+  readonly size: number;
+  /** The layers that it needs, with their sizes in bytes. */
+  readonly bases: readonly { readonly digest: Digest; readonly size: number }[];
+  /** The temporary space that the site needs: the plain bytes of the bases. */
+  readonly plainSize: number;
+  /** The compressor model, as an inventory names it: `go6/1`. */
+  readonly model: string;
+}
+
 /** The fields that packing adds to a KubePkg. */
 export interface KubePkgStatus {
   readonly tgzDigest?: string;
   readonly digests?: readonly StatusDigest[];
   /** Digests that were left out of the bundle because the site is expected to hold them. */
   readonly omitted?: readonly Digest[];
+  /** The layers that the bundle carries as deltas. */
+  readonly deltas?: readonly StatusDelta[];
   /** Set if the file is one part of several. */
   readonly part?: PackagePart;
   readonly [field: string]: unknown;

@@ -17,7 +17,7 @@ const MAX_ITEMS = 1000;
 const NULLABLE: Readonly<Record<string, readonly string[]>> = {
   metadata: ["namespace", "labels", "annotations"],
   spec: ["images", "manifests"],
-  status: ["tgzDigest", "digests", "omitted", "part"],
+  status: ["tgzDigest", "digests", "omitted", "deltas", "part"],
 };
 
 const INHERITED_KEYS = ["__proto__", "constructor", "prototype"];
@@ -64,6 +64,15 @@ const StatusDigestSchema = object({
   platform: v.optional(text()),
 });
 
+const StatusDeltaSchema = object({
+  digest: digest(),
+  delta: digest(),
+  size: sizeNumber(1),
+  bases: v.array(object({ digest: digest(), size: sizeNumber() }), "must be a list"),
+  plainSize: sizeNumber(),
+  model: text(),
+});
+
 const PartContentSchema = v.pipe(
   object({ digest: digest(), start: v.optional(sizeNumber()), length: v.optional(sizeNumber(1)) }),
   v.check(({ start, length }) => (start === undefined) === (length === undefined), "needs both start and length"),
@@ -104,6 +113,7 @@ const KubePkgSchema = object({
     tgzDigest: v.optional(text()),
     digests: v.optional(v.array(StatusDigestSchema, "must be a list")),
     omitted: v.optional(v.array(v.custom<Digest>(isDigest, "must be a digest"), "must be a list")),
+    deltas: v.optional(v.array(StatusDeltaSchema, "must be a list")),
     part: v.optional(PackagePartSchema),
   })),
 });

@@ -31,6 +31,7 @@ const STATUS_OF_CODE = {
   LOCKED: 423,
   NO_SPACE: 507,
   TOO_LARGE: 413,
+  UNTRUSTED: 403,
 } as const;
 
 /** An error code that a client may see. */
@@ -87,7 +88,12 @@ export class TruncatedError extends CorruptError {}
 
 /** A rule forbids the operation, for example a downgrade or a policy: exit status 3, HTTP 409. */
 export class RefusedError extends Error {
-  override readonly name = "RefusedError";
+  override readonly name: string = "RefusedError";
+}
+
+/** A signature is missing or not one of a trusted key: exit status 3, HTTP 403. */
+export class UntrustedError extends RefusedError {
+  override readonly name = "UntrustedError";
 }
 
 /** Blobs are missing from both the bundle and the store: exit status 1, HTTP 422. */

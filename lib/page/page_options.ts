@@ -71,7 +71,10 @@ export interface PackOptions {
 }
 
 /** The content that a site has. */
-export type HeldDigests = Pick<ReadonlySet<Digest>, "has">;
+export interface HeldDigests extends Pick<ReadonlySet<Digest>, "has"> {
+  /** The compressor models that it can rebuild layers with, if it is known. */
+  readonly models?: ReadonlySet<string> | undefined;
+}
 
 /** The inventories of sites that a pack can leave out. */
 export interface PageInventories {

@@ -1,3 +1,4 @@
+import type { Scratch } from "../bytes/scratch.ts";
 import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobPieces, PieceRange } from "./blob_pieces.ts";
@@ -22,6 +23,16 @@ export interface IngestStore extends ContentStore, ContentCatalog {
   isGivenBy(host: string, digest: Digest): Promise<boolean>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
+}
+
+/** A store in which layers are rebuilt from deltas. */
+export interface DeltaStore {
+  /** Opens temporary space on the disk of the store. */
+  openScratch(): Promise<Scratch>;
+  /** Hashes a blob, and moves it to the quarantine if it is corrupt. Returns the state in which it was found. */
+  checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing">;
+  /** Removes a blob that nothing refers to. */
+  discardBlob(digest: Digest): Promise<void>;
 }
 
 /** A store that also accepts blobs in pieces, in any order. */

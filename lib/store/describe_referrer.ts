@@ -16,3 +16,26 @@ export function describeReferrer({ descriptor, manifest }: CachedManifest, subje
     ...(manifest.annotations === undefined ? {} : { annotations: manifest.annotations }),
   };
 }
+
+/** The manifests of a store, by repository. */
+interface ManifestLists {
+  list(repo: string): Promise<readonly Digest[]>;
+  load(repo: string, digest: Digest): Promise<CachedManifest | undefined>;
+}
+
+/** Lists the manifests of some repositories that refer to `subject`; see `describeReferrer`. */
+export async function listReferrers(
+  repositories: readonly string[],
+  subject: Digest,
+  { list, load }: ManifestLists,
+): Promise<Descriptor[]> {
+  const referrers: Descriptor[] = [];
+  for (const name of repositories) {
+    for (const candidate of await list(name)) {
+      const manifest = await load(name, candidate);
+      const referrer = manifest && describeReferrer(manifest, subject);
+      if (referrer !== undefined) referrers.push(referrer);
+    }
+  }
+  return referrers;
+}

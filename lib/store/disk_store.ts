@@ -1,8 +1,10 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
+import type { OpenScratch } from "../bytes/scratch.ts";
 import { SharedFiles } from "../bytes/shared_files.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
+import { ScratchFile } from "../files/scratch_file.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -10,8 +12,8 @@ import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
-import type { PieceStore } from "./blob_store.ts";
-import { describeReferrer } from "./describe_referrer.ts";
+import type { DeltaStore, PieceStore } from "./blob_store.ts";
+import { listReferrers } from "./describe_referrer.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import {
@@ -52,7 +54,7 @@ export interface DiskStoreOptions {
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** A store on disk, in the layout of CNCF distribution's filesystem driver. */
-export class DiskStore implements PieceStore {
+export class DiskStore implements PieceStore, DeltaStore {
   /** Whether the store accepts content. */
   readonly health: WriteHealth;
   readonly #root: string;
@@ -64,6 +66,7 @@ export class DiskStore implements PieceStore {
   readonly #grants: BlobGrants;
   readonly #files: SharedFiles;
   readonly #hashes = new PartialHashes();
+  readonly openScratch: OpenScratch = () => ScratchFile.open(this.#path(INGEST));
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
@@ -154,7 +157,6 @@ export class DiskStore implements PieceStore {
     return this.#blobs.statFile(digest) !== undefined;
   }
 
-  /** Hashes a blob, and moves it to the quarantine if it is corrupt; see `HeldBlobs.check`. */
   checkBlob(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
     return this.#blobs.check(digest, onChunk);
   }
@@ -181,7 +183,7 @@ export class DiskStore implements PieceStore {
     });
   }
 
-  /** Returns when such a tag was set to its digest. */
+  /** Returns when a tag of `listTagLinks` was set to its digest. */
   dateOfTag(repo: string, tag: string): Date | undefined {
     return this.#links.dateOf(tagLinkPath(repo, tag));
   }
@@ -190,22 +192,15 @@ export class DiskStore implements PieceStore {
     return listRepositories(this.#root, options);
   }
 
-  /** Lists the digests of the manifests filed under exactly this repository name. */
   // deno-lint-ignore require-await
   async listManifests(repo: string): Promise<Digest[]> {
     return listRevisions(this.#root, repo);
   }
 
   async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
-    const referrers: Descriptor[] = [];
-    for (const name of repositoryNames(repo)) {
-      for (const candidate of await this.listManifests(name)) {
-        const manifest = await this.#manifests.load(name, candidate);
-        const referrer = manifest && describeReferrer(manifest, digest);
-        if (referrer !== undefined) referrers.push(referrer);
-      }
-    }
-    return { referrers };
+    const load = (name: string, candidate: Digest) => this.#manifests.load(name, candidate);
+    const list = (name: string) => this.listManifests(name);
+    return { referrers: await listReferrers(repositoryNames(repo), digest, { list, load }) };
   }
 
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
@@ -261,6 +256,10 @@ export class DiskStore implements PieceStore {
     await this.#links.write(tagLinkPath(repo, tag), digest);
     // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
     if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest);
+  }
+
+  discardBlob(digest: Digest): Promise<void> {
+    return this.#blobs.discard(digest);
   }
 
   /** Drops a manifest from the in-memory cache, after it was removed from the folder. */

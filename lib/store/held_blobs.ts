@@ -4,6 +4,7 @@ import { type SharedFiles, streamReader } from "../bytes/shared_files.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
+import { removeIfPresent } from "../files/durable.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -138,6 +139,12 @@ export class HeldBlobs {
         }
       }
     });
+  }
+
+  /** Removes the file of a blob that nothing refers to. */
+  async discard(digest: Digest): Promise<void> {
+    this.#intact.delete(digest);
+    await removeIfPresent(this.#path(digest));
   }
 
   #inodeOf(digest: Digest): number | null | undefined {

@@ -10,6 +10,15 @@ const MAX_CODE_BYTES = 4096;
 export class HeldContent {
   readonly #digests = new Set<Digest>();
   readonly #prefixes = new Set<string>();
+  #models: ReadonlySet<string> | undefined;
+
+  /**
+   * The compressor models that the site can rebuild layers with: those that all inventories name. `undefined` without an
+   * inventory.
+   */
+  get models(): ReadonlySet<string> | undefined {
+    return this.#models;
+  }
 
   /** Adds digests. */
   add(digests: Iterable<Digest>): void {
@@ -24,8 +33,14 @@ export class HeldContent {
    */
   addInventory(bytes: Uint8Array, what: string): void {
     const prefixes = bytes.length <= MAX_CODE_BYTES ? findPrefixes(bytes, what) : undefined;
-    if (prefixes === undefined) this.add(parseInventory(bytes, what));
-    else for (const prefix of prefixes) this.#prefixes.add(prefix);
+    if (prefixes !== undefined) {
+      for (const prefix of prefixes) this.#prefixes.add(prefix);
+      this.#models = new Set();
+      return;
+    }
+    const { digests, models = [] } = parseInventory(bytes, what);
+    this.add(digests);
+    this.#models = this.#models === undefined ? new Set(models) : this.#models.intersection(new Set(models));
   }
 
   /** Reports whether the site has a blob or manifest. */

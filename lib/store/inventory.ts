@@ -22,9 +22,16 @@ export async function listInventory(root: string): Promise<Digest[]> {
   return found.sort();
 }
 
+/** What a site holds, and what it can rebuild. */
+export interface Inventory {
+  readonly digests: Iterable<Digest>;
+  /** The compressor models that it rebuilds layers with, such as `go6/1`; absent for a crpe without deltas. */
+  readonly models?: readonly string[];
+}
+
 /** Formats an inventory as a JSON document with one digest per line. */
-export function formatInventory(digests: readonly Digest[]): string {
-  return `${JSON.stringify({ digests }, undefined, 2)}\n`;
+export function formatInventory({ digests, models }: Inventory): string {
+  return `${JSON.stringify({ digests: [...digests], models }, undefined, 2)}\n`;
 }
 
 /**
@@ -34,21 +41,29 @@ export function formatInventory(digests: readonly Digest[]): string {
  * @param what name of the document, for errors
  * @throws {CorruptError} when the document has another format, contains an invalid digest, or is empty
  */
-export function parseInventory(bytes: Uint8Array, what: string): Set<Digest> {
+export function parseInventory(bytes: Uint8Array, what: string): Inventory & { readonly digests: ReadonlySet<Digest> } {
   const begin = Math.max(0, bytes.findIndex((byte) => !isBlank(byte)));
   const isDocument = bytes[begin] === 0x7b || bytes[begin] === 0x5b;
-  return new Set(isDocument ? parseDocument(bytes.subarray(begin), what) : parseLines(bytes, what));
+  if (!isDocument) return { digests: new Set(parseLines(bytes, what)) };
+  const { digests, models } = parseDocument(bytes.subarray(begin), what);
+  return { digests: new Set(digests), ...(models === undefined ? {} : { models }) };
 }
 
-function parseDocument(bytes: Uint8Array, what: string): Digest[] {
+function parseDocument(bytes: Uint8Array, what: string): Inventory {
   const document = parseJson(bytes, what, INVENTORY_LIMITS);
   if (!isJsonObject(document) || !Array.isArray(document.digests)) {
     throw new CorruptError(`Cannot use ${what}: it has no "digests" list, as printed by crpe inventory`);
   }
-  return document.digests.map((digest, i) => {
+  const digests = document.digests.map((digest, i) => {
     if (isDigest(digest)) return digest;
     throw new CorruptError(`Cannot use ${what}: digests[${i}]: must be sha256:<64 hex> or sha512:<128 hex>`);
   });
+  const { models } = document;
+  if (models === undefined) return { digests };
+  if (!Array.isArray(models) || !models.every((name) => typeof name === "string")) {
+    throw new CorruptError(`Cannot use ${what}: "models" must be a list of names`);
+  }
+  return { digests, models };
 }
 
 function parseLines(bytes: Uint8Array, what: string): Digest[] {

@@ -2,6 +2,7 @@ import { describeError } from "../../lib/cli/console/describe_error.ts";
 import { FolderHandover } from "../../lib/install/handover/folder_handover.ts";
 import { formatManifestFile, handoverFileName } from "../../lib/install/handover/manifest_file.ts";
 import { installBundle, type InstallResult } from "../../lib/install/install_bundle.ts";
+import type { SiteTrust } from "../../lib/install/trust.ts";
 import { PackageRecords } from "../../lib/install/package_records.ts";
 import { packageObjects } from "../../lib/kubepkg/package_objects.ts";
 import { formatCanonicalJson } from "../../lib/kubepkg/version.ts";
@@ -43,15 +44,18 @@ export class BundleFixture {
   readonly #packages = new Map<string, string>();
   #canary: ReadonlyMap<string, string> = new Map();
 
-  private constructor(root: string) {
+  readonly #trust: SiteTrust | undefined;
+
+  private constructor(root: string, trust: SiteTrust | undefined) {
     this.#root = root;
+    this.#trust = trust;
     Deno.mkdirSync(`${root}/canary`);
     for (const name of ["planted", "other"]) Deno.writeTextFileSync(`${root}/canary/${name}`, "untouched");
   }
 
   /** Creates the fixture, and installs the bundles that some cases start from. */
-  static async create(root: string, { base, seeds }: BundleSeeds): Promise<BundleFixture> {
-    const fixture = new BundleFixture(root);
+  static async create(root: string, { base, seeds, trust }: BundleSeeds): Promise<BundleFixture> {
+    const fixture = new BundleFixture(root, trust);
     await fixture.#install(`${root}/before/base`, base, {});
     for (const seed of seeds) {
       const folder = `${root}/before/${seed.name}`;
@@ -106,6 +110,7 @@ export class BundleFixture {
       store: new DiskStore(`${folder}/data`),
       records: new PackageRecords(`${folder}/data`),
       handover: new FolderHandover(`${folder}/manifests`),
+      trust: this.#trust,
       ...(force === undefined ? {} : { force }),
       ...(freeBytes === undefined ? {} : { freeBytes: () => Promise.resolve(freeBytes) }),
     });
@@ -120,8 +125,8 @@ export class BundleFixture {
       expectSame(visible, readVisible(folder), "although there was nothing to do");
       return "nothing to do";
     }
-    if (isSealed && JSON.stringify(result.kubepkg) !== this.#packages.get(seed.name)) {
-      fail("the imported package differs from the one that the checksum covers");
+    if ((isSealed || this.#trust !== undefined) && JSON.stringify(result.kubepkg) !== this.#packages.get(seed.name)) {
+      fail("the imported package differs from the one that the checksum or the signature covers");
     }
     // A repair adds missing content, and leaves the record alone.
     const kept = await new PackageRecords(`${folder}/data`).read(result.kubepkg.metadata);

@@ -2,6 +2,10 @@ import { gunzipSync } from "node:zlib";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
+import type { SiteTrust } from "../../lib/install/trust.ts";
+import { parsePrivateKey } from "../../lib/signature/keys.ts";
+import { createSigner, type DocumentSigner } from "../../lib/signature/signature_lines.ts";
+import { TrustPolicy } from "../../lib/signature/trust_policy.ts";
 import { makeBytes } from "../support/content.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
@@ -28,6 +32,8 @@ export interface BundleSeed {
 export interface BundleSeeds {
   readonly base: Uint8Array<ArrayBuffer>;
   readonly seeds: readonly BundleSeed[];
+  /** The keys that imports require. */
+  readonly trust?: SiteTrust;
 }
 
 const REPO = "registry.test/line/app";
@@ -42,8 +48,29 @@ const two = buildIndex([
 const old = buildIndex([buildImage({ files: [shared, { "app.bin": makeBytes(200, 5) }] })], { format: "docker" });
 const long = buildImage({ files: { "app.bin": makeBytes(200, 6) }, algorithm: "sha512" });
 
-/** Packs the seeds; they are the same each time. */
-export async function makeBundleSeeds(): Promise<BundleSeeds> {
+// RFC 8032 section 7.1, test 2: Ed25519 gives the same signatures each time.
+const KEY = "302e020100300506032b6570042204204ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
+const pem = `-----BEGIN PRIVATE KEY-----\n${Uint8Array.fromHex(KEY).toBase64()}\n-----END PRIVATE KEY-----\n`;
+const key = await parsePrivateKey(pem, { what: "the key of the seeds" });
+const sign = createSigner([key]);
+
+/**
+ * Packs the seeds; they are the same each time.
+ *
+ * @param isSigned whether each is signed, and imported with that key as the only trusted one
+ */
+export async function makeBundleSeeds(isSigned: boolean): Promise<BundleSeeds> {
+  const seeds = await makeSeeds(isSigned ? sign : undefined);
+  if (!isSigned) return seeds;
+  const policy = new TrustPolicy([{ name: "the seeds", keys: [key.public], threshold: 1 }]);
+  return { ...seeds, trust: { policy } };
+}
+
+async function makeSeeds(sign: DocumentSigner | undefined): Promise<BundleSeeds> {
+  const pack = (...[images, version, have]: [Parameters<typeof packImages>[0], string, ReadonlySet<Digest>?]) => {
+    return packImages(images, version, { have, sign });
+  };
+  const earlier = (file: Uint8Array, hasDigests: boolean) => makeEarlier(partsOf(file), { hasDigests, sign });
   const base = await pack({ [`${REPO}:1`]: old }, "0.9.0");
   const single = await pack({ [`${REPO}:1`]: one }, "1.0.0");
   const multi = await pack({ [`${REPO}:1`]: two, [`${TOOL}:2`]: one }, "1.0.0");
@@ -59,18 +86,18 @@ export async function makeBundleSeeds(): Promise<BundleSeeds> {
       seed("two platforms", multi),
       seed("zstd", multi, { compression: "zstd", file: undefined }),
       seed("plain tar", single, { compression: "none", file: undefined }),
-      seed("earlier generation", single, { parts: makeEarlier(partsOf(single), false), file: undefined }),
-      seed("earlier, with digests", multi, { parts: makeEarlier(partsOf(multi), true), file: undefined }),
+      seed("earlier generation", single, { parts: earlier(single, false), file: undefined }),
+      seed("earlier, with digests", multi, { parts: earlier(multi, true), file: undefined }),
       seed("delta", delta, { needsBase: true }),
       seed("sha512", sha512),
     ],
   };
 }
 
-async function pack(
+async function packImages(
   images: Readonly<Record<string, BuiltImage>>,
   version: string,
-  have?: ReadonlySet<Digest>,
+  { have, sign }: { have: ReadonlySet<Digest> | undefined; sign: DocumentSigner | undefined },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
   for (const [reference, image] of Object.entries(images)) {
@@ -81,6 +108,7 @@ async function pack(
   const kubepkg = parseKubePkg(makeKubePkg(names, { version, data: { version } }));
   await packBundle(kubepkg, store, {
     ...(have === undefined ? {} : { have }),
+    sign,
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
   return concat(parts);
@@ -92,13 +120,17 @@ function partsOf(file: Uint8Array): TarPart[] {
 
 // A bundle of the earlier generation has no files of an OCI image layout. Its digests are either in the status and not
 // in the spec, or nowhere.
-function makeEarlier([first, ...rest]: readonly TarPart[], hasDigests: boolean): TarPart[] {
+function makeEarlier(
+  [first, ...rest]: readonly TarPart[],
+  { hasDigests, sign }: { hasDigests: boolean; sign: DocumentSigner | undefined },
+): TarPart[] {
   const kubepkg = JSON.parse(new TextDecoder().decode(first!.content));
   if (hasDigests) {
     for (const name of Object.keys(kubepkg.spec.images)) kubepkg.spec.images[name] = "";
   } else delete kubepkg.status;
   const text = new TextEncoder().encode(JSON.stringify(kubepkg));
-  return [makePart(first!.name, text), ...rest.filter(({ name }) => name.startsWith("blobs/"))];
+  const signatures = sign === undefined ? [] : [makePart(`${first!.name}.sig`, new TextEncoder().encode(sign(text)))];
+  return [makePart(first!.name, text), ...signatures, ...rest.filter(({ name }) => name.startsWith("blobs/"))];
 }
 
 function digestsOf({ manifests, blobs }: BuiltImage): Digest[] {

@@ -7,6 +7,8 @@ export interface FuzzBundlesOptions {
   /** The number of the first case. */
   readonly first?: number;
   readonly count: number;
+  /** Whether the bundles are signed, and a site with a trusted key imports them. */
+  readonly isSigned?: boolean;
   /** The only folder that is written to; it exists and is empty. */
   readonly folder: string;
   readonly onCase?: (number: number) => void;
@@ -42,7 +44,7 @@ const SILENCE_MILLISECONDS = 60_000;
  * network, no environment, no programs. A case that takes too long is a finding, and ends the run.
  */
 export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBundlesResult> {
-  const { seed, first = 0, count, folder, onCase } = options;
+  const { seed, first = 0, count, isSigned = false, folder, onCase } = options;
   const script = new URL("./fuzz_bundles_child.ts", import.meta.url).pathname;
   const config = new URL("../../deno.json", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
@@ -55,7 +57,7 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
         `--v8-flags=--expose-gc,--max-old-space-size=${MAX_HEAP}`,
       ],
       ...[`--allow-read=${folder}`, `--allow-write=${folder}`, script],
-      ...[folder, `${seed}`, `${first}`, `${count}`],
+      ...[folder, `${seed}`, `${first}`, `${count}`, isSigned ? "signed" : "unsigned"],
     ],
     stdin: "piped",
     stdout: "piped",

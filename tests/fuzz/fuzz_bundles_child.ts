@@ -1,5 +1,5 @@
 // The process that imports the bundles, with permission to write below one folder only:
-// fuzz_bundles_child.ts FOLDER SEED FIRST COUNT
+// fuzz_bundles_child.ts FOLDER SEED FIRST COUNT [signed]
 // Prints the number of each case before it starts, the findings, and at the end a table and the memory in use. Then it
 // waits until its standard input ends, so that the parent can inspect it.
 import { BundleFixture, FindingError } from "./bundle_fixture.ts";
@@ -10,7 +10,7 @@ const [folder = "", ...numbers] = Deno.args;
 const [seed = 0, first = 0, count = 0] = numbers.map(Number);
 const encoder = new TextEncoder();
 const say = (line: string) => Deno.stdout.writeSync(encoder.encode(`${line}\n`));
-const seeds = await makeBundleSeeds();
+const seeds = await makeBundleSeeds(Deno.args[4] === "signed");
 const fixture = await BundleFixture.create(folder, seeds);
 const rejections: unknown[] = [];
 // Added only now, so that rejections during the preparation still end the process.

@@ -2,6 +2,7 @@ import type { FuzzTarget } from "./fuzz_target.ts";
 import { CHALLENGE } from "./targets/challenge.ts";
 import { CONFIGURATION } from "./targets/configuration.ts";
 import { DOCKER_CONFIG } from "./targets/docker_config.ts";
+import { LAYER_DELTAS } from "./targets/layer_deltas.ts";
 import { PARTS } from "./targets/parts.ts";
 import { PUSH } from "./targets/push.ts";
 import { RECORDS } from "./targets/records.ts";
@@ -16,4 +17,5 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   RECORDS,
   PARTS,
   PUSH,
+  LAYER_DELTAS,
 ];

@@ -1,3 +1,4 @@
+import { modelNames } from "../../lib/delta/models/all.ts";
 import { computeDigest } from "../../lib/oci/digest.ts";
 import { formatInventory } from "../../lib/store/inventory.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
@@ -12,21 +13,22 @@ Deno.test("inventory prints the digests of a store as JSON, with and without --j
   await using fixture = await createPackFixture({ "registry.test/app:1": buildImage() });
   const { code, stdout, stderr } = await fixture.crpe("inventory", "--data=source");
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  const { digests } = JSON.parse(stdout);
+  const { digests, models } = JSON.parse(stdout);
   assert(digests.length >= 3);
-  assertEquals(stdout, formatInventory([...digests].sort()));
+  assertEquals(models, modelNames());
+  assertEquals(stdout, formatInventory({ digests: [...digests].sort(), models }));
   for (const digest of digests) {
     assertEquals(await fixture.store.statBlob("registry.test/app", digest) !== undefined, true);
   }
   assertEquals((await fixture.crpe("inventory", "--data=source", "--json")).stdout, stdout);
-  assertEquals(JSON.parse((await fixture.crpe("inventory", "--data=nowhere")).stdout), { digests: [] });
+  assertEquals(JSON.parse((await fixture.crpe("inventory", "--data=nowhere")).stdout), { digests: [], models });
 });
 
 const digests = [computeDigest("a"), computeDigest("b")];
 const LONG = `{"digests": [${`"${digests[0]}",\n`.repeat(1000)}`;
 const ANSWERS: Readonly<Record<string, () => Response>> = {
-  "/inventory": () => new Response(formatInventory(digests)),
-  "/behind/proxy/inventory": () => new Response(formatInventory(digests)),
+  "/inventory": () => new Response(formatInventory({ digests })),
+  "/behind/proxy/inventory": () => new Response(formatInventory({ digests })),
   "/portal/inventory": () => new Response("<html>please log in</html>"),
   "/moved/inventory": () => new Response(null, { status: 302, headers: { Location: "/inventory" } }),
   "/broken/inventory": () => new Response("", { status: 500 }),
@@ -49,7 +51,11 @@ Deno.test("inventory --to reads the inventory of an agent, and reports a wrong a
   const url = `http://127.0.0.1:${server.addr.port}`;
   for (const to of [url, `${url}/`, `${url}/behind/proxy`]) {
     const { code, stdout, stderr } = await ask(to);
-    assertEquals({ code, stderr, stdout }, { code: 0, stderr: "", stdout: formatInventory([...digests].sort()) });
+    assertEquals({ code, stderr, stdout }, {
+      code: 0,
+      stderr: "",
+      stdout: formatInventory({ digests: [...digests].sort() }),
+    });
   }
   for (
     const [to, status, message] of [
@@ -79,7 +85,7 @@ peerTest("[20] inventory --to trusts an https agent only with its authority in -
   const caFile = await folder.write("ca.pem", cert);
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, cert, key, onListen() {} }, answer);
   const url = `https://127.0.0.1:${server.addr.port}`;
-  assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory([...digests].sort()));
+  assertEquals((await ask(url, `--ca-file=${caFile}`)).stdout, formatInventory({ digests: [...digests].sort() }));
   const refused = await ask(url);
   assertEquals({ code: refused.code, stdout: refused.stdout }, { code: 1, stdout: "" });
   assertStringIncludes(refused.stderr, "name its CA file with --ca-file");

@@ -4,6 +4,7 @@ export type Peer =
   | "docker-registry"
   | "containerd"
   | "containerd2"
+  | "cosign"
   | "chromium"
   | "crane"
   | "crictl"

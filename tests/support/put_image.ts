@@ -61,7 +61,7 @@ function splitTag(reference: string): [repo: string, tag: string] {
   return [reference.slice(0, colon), reference.slice(colon + 1)];
 }
 
-function* blobsOf(
+export function* blobsOf(
   image: BuiltImage,
 ): Generator<{ digest: Digest; size: number; open: () => ReadableStream<Uint8Array<ArrayBuffer>> }> {
   for (const [digest, bytes] of image.blobs) {

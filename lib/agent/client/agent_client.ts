@@ -1,4 +1,5 @@
-import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import type { SignedDocument } from "../../signature/trust_policy.ts";
+import { formatPackageTar } from "../../bundle/bundle_layout.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
@@ -74,8 +75,10 @@ export class AgentClient {
   /**
    * Asks what a package would change, and which blobs are missing. Unless `dryRun` is set, the package is pending then.
    */
-  async plan(kubepkg: KubePkg, { dryRun }: { dryRun: boolean }): Promise<PushPlan> {
-    const body = bodyOf(new TextEncoder().encode(JSON.stringify(kubepkg)));
+  async plan(document: Omit<SignedDocument, "signatures">, { dryRun }: { dryRun: boolean }): Promise<PushPlan> {
+    // Agents of crpe before signatures know the document alone.
+    const bytes = document.text === undefined ? Uint8Array.from(document.bytes) : formatPackageTar(document);
+    const body = bodyOf(bytes);
     const answer = await this.#send("POST", `/kubepkgs/plan${this.#query(dryRun)}`, { body });
     return parsePlan(answer.document);
   }

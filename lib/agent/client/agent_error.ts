@@ -1,4 +1,4 @@
-import { CorruptError, IncompleteError, NoSpaceError, RefusedError } from "../../oci/error.ts";
+import { CorruptError, IncompleteError, NoSpaceError, RefusedError, UntrustedError } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
 
@@ -38,6 +38,8 @@ export function errorOfAnswer(status: number, bytes: Uint8Array, location?: stri
     case "CONFLICT":
       // An offset is only given for a blob: another client has sent some of its bytes meanwhile.
       return offset === undefined ? new RefusedError(message) : new AgentError(message, { status, isTransient: true });
+    case "UNTRUSTED":
+      return new UntrustedError(message);
     case "TOO_LARGE":
       return new RefusedError(message);
     case "CORRUPT":

@@ -104,18 +104,18 @@ class Push {
         await bundle.cancel();
         return await this.#sendWhole();
       }
-      const { kubepkg } = bundle;
       // In a crpe bundle a checksum covers everything up to the first blob. It is read before the plan is sent, so that
       // the agent never records a damaged package.
+      const document = { bytes: bundle.document, text: await bundle.readSignatures() };
       const first = await bundle.next();
-      const plan = await client.plan(kubepkg, { dryRun });
+      const plan = await client.plan(document, { dryRun });
       const rest = plan.missing.reduce((sum, { size, offset }) => sum + size - offset, 0);
       this.#leastMissing = Math.min(this.#leastMissing, rest);
       this.#total ??= rest;
       if (dryRun) return { document: withoutMissing(plan), sent: { blobs: plan.missing.length, bytes: rest } };
       await this.#sendMissing({ bundle, first }, plan.missing, rest);
-      const document = await client.install(bodyOf(formatPackageTar(kubepkg)));
-      return { document, sent: { ...this.#sent } };
+      const result = await client.install(bodyOf(formatPackageTar(document)));
+      return { document: result, sent: { ...this.#sent } };
     } finally {
       await bundle.cancel();
     }

@@ -41,6 +41,8 @@ const Config = v.strictObject({
   private: v.optional(List, []),
   "tls-cert": v.optional(v.string()),
   "tls-key": v.optional(v.string()),
+  /** Entries of a policy; `parseTrustEntries` checks them. */
+  "trusted-keys": v.optional(v.array(v.unknown())),
   hosts: v.optional(v.record(v.string(), Host), {}),
 });
 
@@ -102,6 +104,7 @@ const WORDS: Readonly<Record<string, string>> = {
   insecure: "true or false",
   "no-ns": "true or false",
   "max-connections": "a whole number from 1 to 1024",
+  "trusted-keys": "a list of entries with keys",
   hosts: "an object: HOST with its settings",
 };
 

@@ -30,6 +30,14 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   "outbox path": [["crpe outbox path line4@1.0.0", "print the path of a bundle, for crpe push"]],
   "outbox rm": [["crpe outbox rm line4@1.0.0", "remove a bundle"]],
+  keygen: [["crpe keygen desk", "create desk and desk.pub"]],
+  sign: [
+    ["crpe sign line4@1.0.0.tgz --key=desk", "sign a bundle"],
+    [
+      "crpe sign line4@1.0.0.tgz --signature=line4.sig --public-key=hsm.pub",
+      "attach a signature that was made elsewhere",
+    ],
+  ],
   inspect: [["crpe inspect line4@1.0.0.tgz", "show the images and manifests of a bundle"]],
   verify: [
     ["crpe verify line4@1.0.0.tgz", "hash a bundle again"],
@@ -38,6 +46,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   import: [
     ["crpe import line4@1.0.0.tgz --dry-run", "show what an import would do"],
     [`crpe import line4@1.0.0.tgz ${K3S}`, "import, and hand the manifests to k3s"],
+    ["crpe import line4@1.0.0.tgz --trusted-keys=desk.pub", "accept only what the desk has signed"],
     ["ssh desk cat line4@1.0.0.tgz | crpe import -", "import standard input"],
   ],
   push: [

@@ -7,6 +7,11 @@ export const FLAG = {
     value: "DIR",
     summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
   },
+  deltaEffort: {
+    name: "delta-effort",
+    value: "EFFORT",
+    summary: "how much time deltas may take: fast, normal or max [normal]",
+  },
   addr: { name: "addr", value: "HOST:PORT", summary: "where to listen [:6060; $PORT changes the port]" },
   upstream: {
     name: "upstream",
@@ -117,6 +122,17 @@ export const FLAG = {
     name: "pending-ttl",
     value: "DURATION",
     summary: "end pending packages of which nothing was received for so long; 0: never [14d]",
+  },
+  passphraseFile: { name: "passphrase-file", value: "FILE", summary: "the passphrase of the private keys" },
+  trustedKeys: {
+    name: "trusted-keys",
+    value: "FILE|DIR",
+    isRepeatable: true,
+    summary: "accept only packages signed with these public keys (PEM), or as a policy (YAML) says",
+  },
+  firstUse: {
+    name: "trust-on-first-use",
+    summary: "accept only signed packages, and record the keys of a package at its first import",
   },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;

@@ -12,6 +12,7 @@ import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
+import type { SiteTrust } from "../../install/trust.ts";
 import type { Handler } from "../serving/serve.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
@@ -35,6 +36,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
   const pendingTtl = readPendingTtl(invocation);
   let token: ApiToken | undefined;
+  let trust: SiteTrust | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
@@ -43,6 +45,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
       startExpiry(context, pendingTtl);
+      trust = await openTrust(invocation, context.settings);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
@@ -58,6 +61,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
           node,
           maxBundle,
           token: token?.token,
+          trust,
           isOwnHost,
           shared: await sync,
         });
@@ -134,4 +138,12 @@ function readNodeId(named: string | undefined): string {
       JSON.stringify(id)
     }: it must be printable ASCII without spaces or ";"; name one with --node-id`,
   );
+}
+
+// Reading keys costs time at the start, which a site without trusted keys does not pay.
+async function openTrust(invocation: Invocation, settings: Settings): Promise<SiteTrust | undefined> {
+  const { config } = settings;
+  const isNamed = invocation.flags("trusted-keys").length > 0 || config["trusted-keys"] !== undefined;
+  if (!isNamed && !invocation.isSet("trust-on-first-use")) return undefined;
+  return await (await import("../wiring/read_keys.ts")).readSiteTrust(invocation, settings);
 }

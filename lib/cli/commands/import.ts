@@ -16,10 +16,12 @@ import { createWarning, describeError, exitStatusOf, printError } from "../conso
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
+import { readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
@@ -28,7 +30,7 @@ import { openSharedHandover } from "../wiring/open_releases.ts";
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   checkInputs(files, "import");
-  const { data, platforms = [ownPlatform()] } = await readSettings(invocation, io);
+  const { data, config, platforms = [ownPlatform()] } = await readSettings(invocation, io);
   const folder = invocation.flag("images-dir");
   if (folder === undefined && invocation.flag("platform") !== undefined) {
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
@@ -43,6 +45,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     forceConflicts: invocation.isSet("force-conflicts"),
     shared: openSharedHandover(place, invocation, { io, warn }),
   });
+  const trust = await readSiteTrust(invocation, { data, config });
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
@@ -70,6 +73,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         records,
         handover,
         force: invocation.isSet("force"),
+        trust,
         pruneData: invocation.isSet("prune-data"),
         images: { folder, platforms },
         dryRun: isDryRun,
@@ -168,7 +172,7 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
-  lines.push(...formatManifestDiff(plan.manifests));
+  lines.push(...formatManifestDiff(plan.manifests), ...formatTrust(plan.trust));
   lines.push(
     isImported
       ? `  ${formatCount(blobs.written, "blob")} written (${

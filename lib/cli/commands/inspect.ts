@@ -1,18 +1,53 @@
-import { type BundleInfo, inspectBundle } from "../../bundle/inspect_bundle.ts";
+import { type BundleInfo, inspectSigned, type SignatureInfo } from "../../bundle/inspect_bundle.ts";
+import { decideTrust } from "../../install/trust.ts";
+import { CorruptError } from "../../oci/error.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
+import { formatTrust } from "../console/trust_text.ts";
+import { readTrust } from "../wiring/read_keys.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 
 /** `crpe inspect` */
 export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
-  const infos = await inspectBundle(await openBundle(where, io), nameOfBundle(where));
-  io.out(
-    invocation.isSet("json") ? formatJson(infos.length === 1 ? infos[0] : infos) : infos.map(formatInfo).join("\n"),
+  const policy = await readTrust(invocation);
+  const { packages, infos, document, signatures } = await inspectSigned(
+    await openBundle(where, io),
+    nameOfBundle(where),
   );
+  const decisions = policy === undefined
+    ? []
+    : await Promise.all(packages.map((it) => decideTrust(it, document, { trust: { policy }, action: "trust" })));
+  const refusal = decisions.find((decision) => decision.refusal !== undefined)?.refusal;
+  if (invocation.isSet("json")) {
+    const trust = decisions[0] === undefined || refusal !== undefined ? {} : { trust: decisions[0].verdict };
+    const described = invocation.isSet("signatures")
+      ? [{ signatures, ...trust }]
+      : infos.map((info) => ({ ...info, signatures, ...trust }));
+    io.out(formatJson(described.length === 1 ? described[0] : described));
+  } else {
+    const lines = signatures.length === 0 ? ["not signed\n"] : signatures.map(formatSignature);
+    const trusted = decisions.flatMap(({ verdict }) => verdict.state === "trusted" ? formatTrust(verdict) : []);
+    const shown = invocation.isSet("signatures") ? [] : infos.map(formatInfo);
+    io.out(
+      [...shown, [...lines, ...trusted.map((line) => `${line.trimStart()}\n`)].join("")].join(
+        shown.length > 1 ? "\n" : "",
+      ),
+    );
+  }
+  if (refusal !== undefined) throw refusal;
+  const wrong = signatures.find(({ isValid }) => isValid === false);
+  if (wrong !== undefined) {
+    throw new CorruptError(`Cannot use ${nameOfBundle(where)}: its signature by key ${wrong.keyId} is wrong`);
+  }
   return 0;
+}
+
+function formatSignature({ keyId, algorithm, isValid }: SignatureInfo): string {
+  const state = isValid === undefined ? "not verified: its key is not in the file" : isValid ? "valid" : "WRONG";
+  return `signature by key ${keyId}${algorithm === undefined ? "" : `, ${algorithm}`}: ${state}\n`;
 }
 
 function formatInfo(info: BundleInfo): string {
@@ -30,6 +65,11 @@ function formatInfo(info: BundleInfo): string {
   if (info.part !== undefined) {
     const { number, count, size } = info.part;
     lines.push(`part ${number} of ${count}, with ${formatSize(size)} of the blobs`);
+  }
+  if (info.deltas !== undefined) {
+    const { count, size, layerSize } = info.deltas;
+    const layers = count === 1 ? "layer is a delta" : "layers are deltas";
+    lines.push(`${count} ${layers}: ${formatSize(size)} instead of ${formatSize(layerSize)}`);
   }
   if (info.omitted.count > 0) {
     const { count, size } = info.omitted;

@@ -1,6 +1,12 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import type { Digest } from "../../oci/digest.ts";
-import { formatInventory, INVENTORY_LIMITS, listInventory, parseInventory } from "../../store/inventory.ts";
+import { modelNames } from "../../delta/models/all.ts";
+import {
+  formatInventory,
+  type Inventory,
+  INVENTORY_LIMITS,
+  listInventory,
+  parseInventory,
+} from "../../store/inventory.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { createTransport } from "../../upstream/transport/send_once.ts";
 import { StallGuard } from "../../upstream/transport/stall_guard.ts";
@@ -19,12 +25,13 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
     throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
   }
   if (to !== undefined) {
-    io.out(formatInventory([...await fetchInventory(to, { caFile })].sort()));
+    const { digests, ...more } = await fetchInventory(to, { caFile });
+    io.out(formatInventory({ digests: [...digests].sort(), ...more }));
     return 0;
   }
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
-  io.out(formatInventory(await listInventory(data)));
+  io.out(formatInventory({ digests: await listInventory(data), models: modelNames() }));
   return 0;
 }
 
@@ -46,7 +53,7 @@ export interface FetchInventoryOptions {
  * @throws {CorruptError} when the response is not an inventory
  * @throws {Error} when the agent cannot be reached, or refuses the request
  */
-export async function fetchInventory(to: string, { caFile }: FetchInventoryOptions = {}): Promise<Set<Digest>> {
+export async function fetchInventory(to: string, { caFile }: FetchInventoryOptions = {}): Promise<Inventory> {
   const url = inventoryUrl(to);
   const shown = redactText(url.href);
   const client = caFile === undefined

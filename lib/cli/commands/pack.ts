@@ -13,6 +13,7 @@ import {
 } from "../../bundle/write_bundle_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
+import { createSigner } from "../../signature/signature_lines.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
@@ -25,8 +26,10 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
+import { readPrivateKeys } from "../wiring/read_keys.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
+import { packDeltas, readEffort } from "./pack_deltas.ts";
 import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
 import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings } from "./prepare_package.ts";
 
@@ -35,7 +38,8 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const options = readPackOptions(invocation, settings.data);
   const flags = readPackageFlags(invocation);
-  const have = await readExclusions(invocation, io);
+  const effort = readEffort(invocation);
+  const site = await readExclusions(invocation, io);
   const k3s = await readK3sImages(invocation, settings, io);
   const where = invocation.arguments[0];
   const { packages, isPlain } = where === undefined
@@ -47,12 +51,14 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-  const { source } = await openStore(settings, io, { warn: createWarning(io) });
+  const { source, store } = await openStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
+  const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation);
   const choice: PackChoice = {
+    ...(keys.length === 0 ? {} : { sign: createSigner(keys) }),
     ...(named === undefined ? {} : { platforms: named }),
     ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
-    ...(have === undefined ? {} : { have }),
+    ...(site === undefined ? {} : { have: site.have }),
   };
   const prepared: PreparedPackage[] = [];
   for (const kubepkg of packages) {
@@ -61,11 +67,24 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   }
   refuseWarnings(prepared, invocation.isSet("strict"), io);
   const results: object[] = [];
-  for (const [i, { pack, warnings, added }] of prepared.entries()) {
-    const result = await writePack(pack, { ...options, path: paths[i]!, isQuiet: invocation.isSet("quiet") }, io);
+  const isQuiet = invocation.isSet("quiet");
+  // Parts of a split bundle have no deltas.
+  const deltas = effort === undefined || options.maxBytes !== undefined ? undefined : { store, site, effort, isQuiet };
+  for (const [i, { pack: planned, warnings, added }] of prepared.entries()) {
+    using packed = await packDeltas(planned, deltas, io);
+    const { pack, whole } = packed;
+    const result = await writePack(pack, { ...options, path: paths[i]!, isQuiet }, io);
     const { kubepkg: _, ...summary } = result;
-    results.push({ ...summary, ...(added.length === 0 ? {} : { addedImages: added }), warnings });
-    if (paths[i] !== "-" && !options.asJson) report(result, { hasLeftOut: have !== undefined }, io);
+    results.push({
+      ...summary,
+      ...(added.length === 0 ? {} : { addedImages: added }),
+      ...(whole.length === 0 ? {} : { withoutDelta: whole }),
+      warnings,
+    });
+    if (paths[i] !== "-" && !options.asJson) {
+      report(result, { hasLeftOut: site !== undefined }, io);
+      for (const { digest, reason } of whole) io.out(`whole layer ${digest}: ${reason}\n`);
+    }
   }
   if (options.asJson) io.out(formatJson(results.length === 1 ? results[0] : results));
   return 0;
@@ -164,7 +183,7 @@ async function write(
 }
 
 function report(
-  { file, images, parts, size, resumed, blobs }: Packed,
+  { file, images, parts, size, resumed, blobs, deltas }: Packed,
   { hasLeftOut }: { hasLeftOut: boolean },
   io: Io,
 ): void {
@@ -180,6 +199,10 @@ function report(
   );
   if (resumed > 0) io.out(`resumed an interrupted pack: ${formatSize(resumed)} reused\n`);
   if (hasLeftOut) {
+    if (deltas !== undefined) {
+      const { count, size, layerSize } = deltas;
+      io.out(`${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`);
+    }
     io.out(`left out, already at the site: ${formatCount(blobs.omitted, "blob")}, ${formatSize(blobs.omittedSize)}\n`);
   }
 }

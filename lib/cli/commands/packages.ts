@@ -11,6 +11,8 @@ import {
   packageIdOf,
   parsePackageId,
 } from "../../kubepkg/package_id.ts";
+import { absentIfBroken } from "../../install/records/record_file.ts";
+import type { TrustVerdict } from "../../signature/trust_policy.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -36,20 +38,28 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
     const unreadable = problems.map(({ id: { namespace, name }, error: { message } }) => {
       return { kind: "KubePkg", metadata: { name, namespace }, error: toOneLine(message) };
     });
-    const found = packages.map((it) => removing.has(it) ? { ...it, removing: true } : it);
+    const found = await Promise.all(packages.map(async (it) => {
+      const trust = await readVerdict(records, it);
+      return { ...it, ...(removing.has(it) ? { removing: true } : {}), ...(trust === undefined ? {} : { trust }) };
+    }));
     io.out(formatJson([...found, ...unreadable]));
     return 0;
   }
-  const rows = packages.map((it) => [
+  const verdicts = await Promise.all(packages.map((it) => readVerdict(records, it)));
+  const isSigned = verdicts.some((verdict) => verdict !== undefined);
+  const rows = packages.map((it, i) => [
     it.metadata.name,
     it.spec.version,
     it.metadata.namespace,
     String(Object.keys(it.spec.images).length),
     String(Object.keys(it.spec.manifests).length),
+    ...(isSigned ? [verdicts[i]?.state ?? "-"] : []),
     removing.has(it) ? "being removed" : "",
   ]);
-  const unreadable = problems.map(({ id: { namespace, name } }) => [name, "(unreadable)", namespace, "?", "?", ""]);
-  const headings = ["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS"];
+  const unreadable = problems.map(({ id: { namespace, name } }) => {
+    return [name, "(unreadable)", namespace, "?", "?", ...(isSigned ? ["?"] : []), ""];
+  });
+  const headings = ["PACKAGE", "VERSION", "NAMESPACE", "IMAGES", "MANIFESTS", ...(isSigned ? ["ORIGIN"] : [])];
   io.out(formatTable([...headings, removing.size === 0 ? "" : "STATE"], [...rows, ...unreadable]));
   const { pending } = await records.pending.scan();
   if (pending.length > 0 && !invocation.isSet("quiet")) {
@@ -57,6 +67,11 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
     io.err(`pending, not installed: ${names} (crpe packages --pending)\n`);
   }
   return 0;
+}
+
+// A release without evidence was installed unsigned, or by an earlier crpe.
+async function readVerdict(records: PackageRecords, kubepkg: KubePkg): Promise<TrustVerdict | undefined> {
+  return (await records.trust.read(kubepkg).catch(absentIfBroken))?.verdict;
 }
 
 // Packages whose removal was handed over and is not confirmed yet.

@@ -11,12 +11,14 @@ import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io);
+  const { data } = settings;
   await warnOfData(data, io);
   const records = new PackageRecords(data);
   const given = readHandoverPlace(invocation);
@@ -28,6 +30,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
     store: new DiskStore(data, { warn }),
     records,
     to: invocation.flag("to"),
+    trust: await readSiteTrust(invocation, settings),
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     openHandover: (recorded) => {

@@ -3,6 +3,7 @@ import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
+import { CorruptError, IncompleteError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
@@ -16,6 +17,10 @@ import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { BLOBS } from "../../store/layout.ts";
+import { readEffort } from "./pack_deltas.ts";
+import { packForAgent, type PackForAgentOptions } from "./push_deltas.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 
@@ -33,17 +38,17 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const warn = createWarning(io);
   const caFile = invocation.flag("ca-file");
   const token = await readToken(invocation.flag("token-file"), warn);
-  const send = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
+  const sender = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
   const url = await chooseAgentUrl(address, {
-    send,
+    send: sender,
     isInsecureAllowed: invocation.isSet("insecure-http"),
     isThisMachine: (host) => own.has(host),
   });
   const client = new AgentClient({
     url,
     token,
-    send,
+    send: sender,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
@@ -51,29 +56,61 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   });
   const dryRun = invocation.isSet("dry-run");
   const asJson = invocation.isSet("json");
+  const isQuiet = invocation.isSet("quiet");
+  const delta = await readDeltaOptions(invocation, io);
   const run = async (file: string, report: ReportResult) => {
     const progress = createProgress(io, "push", {
-      quiet: invocation.isSet("quiet"),
+      quiet: isQuiet,
       item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
     });
-    const result = await pushBundle({
-      client,
-      what: file,
-      open: () => openBundle(file, io),
-      size: (await Deno.stat(file)).size,
-      dryRun,
-      onProgress: (bytes, total) => progress.update(bytes, total),
-      onRetry: (reason, delay) => warn(`${url}: ${reason}; retrying in ${Math.ceil(delay / 1000)} s`),
-      sleep: sleepByTimer,
-      delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
-    }).catch((error) => {
+    await using smaller = delta && await packForAgent(file, { ...delta, url, caFile, isQuiet }, io);
+    const send = async (path: string, size: number) =>
+      await pushBundle({
+        client,
+        what: file,
+        open: () => openBundle(path, io),
+        size,
+        dryRun,
+        onProgress: (bytes, total) => progress.update(bytes, total),
+        onRetry: (reason, delay) => warn(`${url}: ${reason}; retrying in ${Math.ceil(delay / 1000)} s`),
+        sleep: sleepByTimer,
+        delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
+      });
+    const sendWhole = async () => await send(file, (await Deno.stat(file)).size);
+    const result = await (smaller === undefined ? sendWhole() : send(smaller.path, smaller.size).catch((error) => {
+      // What the agent held has changed, or a layer that it holds is damaged.
+      if (!(error instanceof IncompleteError || error instanceof CorruptError)) throw error;
+      warn(`${error.message}; sending the bundle as it is`);
+      return sendWhole();
+    })).catch((error) => {
       throw error instanceof AgentError ? describeAgentError(error, file, url) : error;
     }).finally(() => progress.finish());
     warnOfSameName(result.document, warn);
-    report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent });
+    const saved = smaller === undefined ? {} : { deltas: smaller.deltas };
+    report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent, ...saved });
+    if (!asJson && smaller !== undefined) {
+      const { count, size, layerSize } = smaller.deltas;
+      io.out(`${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`);
+    }
     if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+// Without a data folder there are no older layers to compare with. Nothing else of a push needs one.
+async function readDeltaOptions(
+  invocation: Invocation,
+  io: Io,
+): Promise<Pick<PackForAgentOptions, "data" | "effort"> | undefined> {
+  const effort = readEffort(invocation);
+  if (effort === undefined) return undefined;
+  const { data } = await readSettings(invocation, io).catch((error) => {
+    if (error instanceof UsageError && invocation.flag("data") === undefined) return { data: undefined };
+    throw error;
+  });
+  if (data === undefined) return undefined;
+  const isPresent = await Deno.stat(`${data}/${BLOBS}`).then(() => true, () => false);
+  return isPresent ? { data, effort } : undefined;
 }
 
 async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {

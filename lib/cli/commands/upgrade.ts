@@ -1,6 +1,6 @@
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
 import { RefusedError } from "../../oci/error.ts";
-import { parsePublicKey, type SignatureKey } from "../../signature/ed25519_key.ts";
+import { parsePublicKey, type PublicKey } from "../../signature/keys.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { RELEASE_KEY } from "../console/build.ts";
 import type { Io } from "../console/io.ts";
@@ -32,7 +32,7 @@ export async function runUpgrade(invocation: Invocation, io: Io): Promise<number
 /** What an upgrade is made of. */
 export interface UpgradeRequest {
   readonly from: string;
-  readonly key: SignatureKey;
+  readonly key: PublicKey;
   readonly invocation: Invocation;
   readonly io: Io;
 }
@@ -67,9 +67,9 @@ export async function upgrade(path: string, { from, key, invocation, io }: Upgra
   );
 }
 
-async function readKey(path: string | undefined): Promise<SignatureKey> {
-  if (path !== undefined) return await parsePublicKey(await Deno.readTextFile(path), path);
-  if (RELEASE_KEY !== undefined) return await parsePublicKey(RELEASE_KEY, "the key of this executable");
+async function readKey(path: string | undefined): Promise<PublicKey> {
+  if (path !== undefined) return parsePublicKey(await Deno.readTextFile(path), path);
+  if (RELEASE_KEY !== undefined) return parsePublicKey(RELEASE_KEY, "the key of this executable");
   throw new UsageError(
     "Cannot upgrade without --key FILE: this executable knows no key of its releases; name the public key (PEM) that signed the release",
   );

@@ -8,6 +8,7 @@ import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { describeError } from "../console/describe_error.ts";
+import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
 import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
 import type { Log } from "./log.ts";
@@ -22,7 +23,7 @@ export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
   { shared, ...given }:
-    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "isOwnHost">
+    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "trust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
 ): Handler {
   const records = new PackageRecords(data);
@@ -83,6 +84,7 @@ function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {
     version,
     verdict,
     installedVersion,
+    trust,
     received,
     written,
     duration,
@@ -94,6 +96,10 @@ function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {
   const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
   const how = verdict === undefined ? "" : ` (${verdict}${from})`;
   const amount = `${formatSize(received)} received, ${formatSize(written)} written, ${(duration / 1000).toFixed(1)} s`;
+  const [signers = ""] = trust === undefined ? [] : formatTrust(trust);
   const reason = error === undefined ? "" : `: ${describeError(error)}`;
-  log.write(error === undefined ? "info" : "warning", `import of ${what}${how}: ${outcome}, ${amount}${reason}`);
+  log.write(
+    error === undefined ? "info" : "warning",
+    `import of ${what}${how}: ${outcome}, ${amount}${signers === "" ? "" : `, ${signers.trim()}`}${reason}`,
+  );
 }

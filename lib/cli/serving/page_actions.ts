@@ -11,6 +11,7 @@ import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import type { ServerContext } from "./serve_registry.ts";
 
@@ -39,6 +40,7 @@ export function createPageActions(
         store,
         records,
         to: change.to,
+        trust: await readSiteTrust(invocation, context.settings),
         openHandover,
       });
       if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);

@@ -7,6 +7,7 @@ import {
   listMissingImages,
   listMissingInPack,
 } from "../../bundle/check_package.ts";
+import { addDeltas } from "../../bundle/pack_deltas.ts";
 import type { Outbox } from "../../bundle/outbox.ts";
 import { writePrepared } from "../../bundle/pack_bundle.ts";
 import { preparePack } from "../../bundle/prepare_pack.ts";
@@ -47,12 +48,17 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
     },
     async pack({ kubepkg, name, version }, { platforms, have }, { signal, onProgress }) {
       using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-      const pack = await preparePack(kubepkg, content.source, {
+      const planned = await preparePack(kubepkg, content.source, {
         have,
         ...(platforms.length === 0 ? {} : { platforms }),
         ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
       });
       signal.throwIfAborted();
+      using deltas = have?.models === undefined || have.models.size === 0 ? undefined : await addDeltas(planned, {
+        ...{ store: content.store, have, models: have.models, effort: "normal", signal },
+        onProgress: ({ bytes }) => onProgress({ bytes }),
+      });
+      const pack = deltas?.pack ?? planned;
       const checked = checkPackage(kubepkg);
       const warnings = [
         ...describeEmptyPackage(pack),

@@ -2,7 +2,7 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import { isVersion } from "../../kubepkg/kubepkg.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
 import { verifyDetached } from "../../signature/detached_signature.ts";
-import type { SignatureKey } from "../../signature/ed25519_key.ts";
+import type { PublicKey } from "../../signature/keys.ts";
 import { isUrl, nameOfInput, openUrl, readUrl } from "./read_url.ts";
 
 /** The file of a release that has the executable for this machine. Its checksum is signed. */
@@ -31,13 +31,13 @@ const MAX_SIGNATURE = 4096;
  */
 export async function findRelease(
   from: string,
-  key: SignatureKey,
+  key: PublicKey,
   platform = platformOfMachine(),
 ): Promise<ReleaseFile> {
   const shown = nameOfInput(from);
   const sums = await readSmall(from, SUMS, MAX_SUMS);
   const signature = new TextDecoder().decode(await readSmall(from, `${SUMS}.sig`, MAX_SIGNATURE));
-  if (!await verifyDetached(sums, signature, key)) {
+  if (!verifyDetached(sums, signature, key)) {
     throw new RefusedError(`Cannot use ${shown}: its ${SUMS} is not signed with key ${key.id}; nothing was changed`);
   }
   const lines = new TextDecoder().decode(sums).matchAll(

@@ -6,6 +6,7 @@ const BLOCK = 512;
 const STORED_BYTES = 65535;
 const STORED_HEADER_BYTES = 5;
 const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
+const MAX_SIGNATURE_BYTES = 16 * 1024;
 const HEAD_BYTES = 24;
 // An empty final block: it ends a deflate stream that is continued by stored blocks.
 const FINAL_BLOCK = new Uint8Array([1, 0, 0, 0xff, 0xff]);
@@ -81,7 +82,9 @@ async function openForeign(file, decompress) {
   const reader = (decompress === undefined ? stream : stream.pipeThrough(decompress)).getReader();
   let first;
   try {
-    const bytes = await readUpTo(reader, (bytes) => bytes.length < BLOCK ? BLOCK : entrySize(bytes));
+    const bytes = await readUpTo(reader, (bytes) => {
+      return bytes.length < BLOCK ? BLOCK : entrySize(bytes) + BLOCK + MAX_SIGNATURE_BYTES;
+    });
     first = parseFirst(bytes);
   } catch (error) {
     if (error instanceof BundleError) throw error;
@@ -136,10 +139,20 @@ function parseFirst(bytes) {
   const { size } = parseHeader(bytes.subarray(0, BLOCK));
   const json = bytes.slice(BLOCK, BLOCK + size);
   try {
-    return { entry: bytes.slice(0, length), json, kubepkg: JSON.parse(new TextDecoder().decode(json)) };
+    const kubepkg = JSON.parse(new TextDecoder().decode(json));
+    const end = length + signatureSize(bytes.subarray(length));
+    return { entry: bytes.slice(0, end), isSigned: end > length, json, kubepkg };
   } catch {
     throw new BundleError(S.install.errors.notBundle);
   }
+}
+
+// The size of the entry with the signatures, which stands behind kubepkg.json; 0 if the bundle is not signed.
+function signatureSize(bytes) {
+  const header = bytes.length < BLOCK ? undefined : parseHeader(bytes.subarray(0, BLOCK));
+  if (header?.name !== "kubepkg.json.sig" || header.size > MAX_SIGNATURE_BYTES) return 0;
+  const size = BLOCK + padded(header.size);
+  return size > bytes.length ? 0 : size;
 }
 
 /** Parses a tar header; `undefined` for one that is not valid. */
@@ -156,11 +169,13 @@ function parseHeader(block) {
   return { name: prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`, size, type: block[156] };
 }
 
-function withPackage(file, { entry, json, kubepkg }, { rangesOf, start } = {}) {
+function withPackage(file, { entry, isSigned, json, kubepkg }, { rangesOf, start } = {}) {
   const { status, metadata, spec } = kubepkg ?? {};
   const canPlan = Array.isArray(status?.digests) && status.part === undefined;
   const common = { file, kubepkg, name: metadata?.name, version: spec?.version, part: status?.part };
-  if (!canPlan || rangesOf === undefined) return canPlan ? { ...common, json } : common;
+  const installBody = new Blob([entry, new Uint8Array(2 * BLOCK)]);
+  const planBody = isSigned ? installBody : new Blob([json]);
+  if (!canPlan || rangesOf === undefined) return canPlan ? { ...common, planBody } : common;
   const sliceOf = (from, size) => {
     const ranges = rangesOf(from, size);
     if (ranges.length > 0 && ranges.at(-1)[1] > file.size) throw new BundleError(S.install.errors.cut);
@@ -168,24 +183,27 @@ function withPackage(file, { entry, json, kubepkg }, { rangesOf, start } = {}) {
   };
   return {
     ...common,
-    json,
-    installBody: new Blob([entry, new Uint8Array(2 * BLOCK)]),
+    planBody,
+    installBody,
     sliceOf,
-    locate: (digests) => locate(digests, { sliceOf, start }),
+    locate: (digests) => locate(digests, { sliceOf, start, deltas: status.deltas ?? [] }),
   };
 }
 
 /** Finds the positions of blobs: a map from digests to `{ at, size }`. Stops when all are found. */
-async function locate(digests, { sliceOf, start }) {
+async function locate(digests, { sliceOf, start, deltas }) {
   const wanted = new Set(digests);
+  // A delta has the name of the layer that it makes.
+  const deltaOf = new Map(deltas.map(({ digest, delta }) => [digest, delta]));
   const found = new Map();
   for (let at = start; wanted.size > 0;) {
     const block = await readSlice(sliceOf(at, BLOCK), 0, BLOCK);
     if (block.every((byte) => byte === 0)) break;
     const header = parseHeader(block);
     if (header === undefined) throw new BundleError(S.install.errors.damaged);
-    const digest = /^blobs\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(header.name);
-    const name = digest === null ? undefined : `${digest[1]}:${digest[2]}`;
+    const parts = /^(blobs|deltas)\/([a-z0-9]+)\/([0-9a-f]+)$/.exec(header.name);
+    const digest = parts === null ? undefined : `${parts[2]}:${parts[3]}`;
+    const name = parts?.[1] === "deltas" ? deltaOf.get(digest) : digest;
     if (wanted.delete(name)) found.set(name, { at: at + BLOCK, size: header.size });
     at += BLOCK + padded(header.size);
   }

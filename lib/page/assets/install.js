@@ -35,7 +35,7 @@ export function Install({ onTitle, onError }) {
     setState({ step: "reading", file });
     try {
       const bundle = await openBundle(file);
-      if (bundle.json === undefined) return setState({ step: "plan", file, bundle });
+      if (bundle.planBody === undefined) return setState({ step: "plan", file, bundle });
       setState({ step: "planning", file, bundle });
       await plan(bundle);
     } catch (error) {
@@ -71,7 +71,7 @@ export function Install({ onTitle, onError }) {
 
   const again = () => setState({ step: "choose" });
   const canForce = state.step === "failed" && state.error.code === "CONFLICT" && state.bundle?.json !== undefined;
-  const isPlanned = state.plan !== undefined || state.bundle?.json === undefined;
+  const isPlanned = state.plan !== undefined || state.bundle?.planBody === undefined;
   const canRetry = state.bundle !== undefined && !canForce && !(state.error instanceof BundleError);
   const planned = state.plan !== undefined && html`<${Plan} plan=${state.plan} />`;
   return html`

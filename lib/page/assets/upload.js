@@ -15,7 +15,7 @@ const MAX_CORRUPT = 2;
 /** Asks what the installation would change. Unless it is a dry run, the package is pending from then on. */
 export const sendPlan = (bundle, { dryRun, force, prune }) =>
   request("POST", `/kubepkgs/plan${query({ "dry-run": dryRun, force, "prune-data": prune })}`, {
-    body: new Blob([bundle.json]),
+    body: bundle.planBody,
   });
 
 /**

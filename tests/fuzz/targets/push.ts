@@ -1,5 +1,5 @@
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
-import { formatPackageTar } from "../../../lib/bundle/bundle_layout.ts";
+import { formatKubePkg, formatPackageTar } from "../../../lib/bundle/bundle_layout.ts";
 import type { Digest } from "../../../lib/oci/digest.ts";
 import { createAgentHandlerFixture, makeBundle } from "../../support/agent_handler_fixture.ts";
 import { makeBytes, streamOf } from "../../support/content.ts";
@@ -52,7 +52,9 @@ export const PUSH: FuzzTarget = {
   prepare: async (root) => {
     const bundle = await makeBundle(IMAGE);
     const { kubepkg } = await readBundle(streamOf(bundle));
-    const tar = new Uint8Array(await new Response(new Blob([formatPackageTar(kubepkg)]).stream()).arrayBuffer());
+    const tar = new Uint8Array(
+      await new Response(new Blob([formatPackageTar({ bytes: formatKubePkg(kubepkg) })]).stream()).arrayBuffer(),
+    );
     const blobs = new Map([
       ...[...IMAGE.blobs].map(([digest, bytes]) => [digest, new Uint8Array(bytes)] as const),
       ...IMAGE.manifests.map(({ descriptor, bytes }) => [descriptor.digest, new Uint8Array(bytes)] as const),

@@ -203,6 +203,7 @@ Deno.test("importBundle() with dryRun returns the plan and reads only the first 
     namespace: "default",
     version: "0.0.1",
     verdict: "install",
+    trust: { state: "unsigned", keys: [] },
     isRepair: false,
     images: ["docker.io/library/nginx:1", "docker.io/library/nginx:also", "registry.lan:5000/team/app:1.2"],
     blobs: {

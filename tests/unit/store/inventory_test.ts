@@ -7,7 +7,7 @@ import { TestFolder } from "../../support/test_folder.ts";
 
 const [A, B] = [computeDigest("a"), computeDigest("b", "sha512")];
 const encode = (text: string) => new TextEncoder().encode(text);
-const read = (text: string) => [...parseInventory(encode(text), "have.json")];
+const read = (text: string) => [...parseInventory(encode(text), "have.json").digests];
 
 Deno.test("listInventory() lists only complete blobs, sorted", async () => {
   await using folder = await TestFolder.create();
@@ -28,8 +28,8 @@ Deno.test("listInventory() lists only complete blobs, sorted", async () => {
 });
 
 Deno.test("formatInventory() writes one digest per line, and parseInventory() reads it back", () => {
-  assertEquals(formatInventory([A, B]), `{\n  "digests": [\n    "${A}",\n    "${B}"\n  ]\n}\n`);
-  for (const digests of [[], [A], [A, B]] as Digest[][]) assertEquals(read(formatInventory(digests)), digests);
+  assertEquals(formatInventory({ digests: [A, B] }), `{\n  "digests": [\n    "${A}",\n    "${B}"\n  ]\n}\n`);
+  for (const digests of [[], [A], [A, B]] as Digest[][]) assertEquals(read(formatInventory({ digests })), digests);
 });
 
 for (

@@ -8,7 +8,7 @@ import { exitStatusOf } from "../../../../lib/cli/console/describe_error.ts";
 import { VERSION } from "../../../../lib/cli/console/version.ts";
 import { run } from "../../../../lib/cli/run.ts";
 import { signDetached } from "../../../../lib/signature/detached_signature.ts";
-import { createKeyPair, parsePrivateKey, parsePublicKey } from "../../../../lib/signature/ed25519_key.ts";
+import { createKeyPair, parsePrivateKey, parsePublicKey } from "../../../../lib/signature/keys.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
 import { makeTar } from "../../../support/tar.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
@@ -18,9 +18,9 @@ const COMMAND = COMMANDS.find(({ name }) => name === "upgrade")!;
 const MACHINE = `${Deno.build.os === "windows" ? "win32" : Deno.build.os}-${
   Deno.build.arch === "x86_64" ? "x64" : "arm64"
 }`;
-const [pair, otherPair] = [await createKeyPair(), await createKeyPair()];
-const signing = await parsePrivateKey(pair.privateKey, "key");
-const key = await parsePublicKey(pair.publicKey, "key");
+const [pair, otherPair] = [createKeyPair(), createKeyPair()];
+const signing = await parsePrivateKey(pair.privateKey, { what: "key" });
+const key = parsePublicKey(pair.publicKey, "key");
 const encoder = new TextEncoder();
 
 /** The files of a release; a test changes some of them. */
@@ -34,9 +34,9 @@ interface ReleaseFiles {
   readonly damage?: (files: Map<string, Uint8Array>) => void;
 }
 
-async function makeRelease(
+function makeRelease(
   { version = "9.0.0", machines = [MACHINE], entry = "package/crpe", damage }: ReleaseFiles,
-): Promise<Map<string, Uint8Array>> {
+): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   for (const machine of machines) {
     const tar = makeTar({ "package/package.json": "{}", [entry]: `crpe ${version}` });
@@ -45,7 +45,7 @@ async function makeRelease(
   const sums = [...files].map(([name, bytes]) => `${createHash("sha256").update(bytes).digest("hex")}  ${name}\n`);
   const text = encoder.encode(`${sums.join("")}${"0".repeat(64)}  crpe-${version}.tgz\n`);
   files.set("SHA256SUMS", text);
-  files.set("SHA256SUMS.sig", encoder.encode(await signDetached(text, signing)));
+  files.set("SHA256SUMS.sig", encoder.encode(signDetached(text, signing)));
   damage?.(files);
   return files;
 }
@@ -71,14 +71,14 @@ async function runUpgrade(files: ReadonlyMap<string, Uint8Array>, flags: readonl
 }
 
 Deno.test("an upgrade replaces the executable, keeps its mode and the old one, and leaves nothing else", async () => {
-  const result = await runUpgrade(await makeRelease({}));
+  const result = await runUpgrade(makeRelease({}));
   assertEquals([result.status, result.content, result.old, result.mode], [0, "crpe 9.0.0", "the old one", 0o711]);
   assertEquals(result.files, ["crpe", "crpe.old"]);
   assertStringIncludes(result.message, "installed crpe 9.0.0");
 });
 
 Deno.test("an upgrade takes the release from a URL", async () => {
-  const files = await makeRelease({});
+  const files = makeRelease({});
   await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
     const { pathname, search } = new URL(request.url);
     const bytes = files.get(pathname.slice("/crpe/".length));
@@ -135,7 +135,7 @@ const UNCHANGED: readonly [what: string, release: ReleaseFiles, flags: string[],
 ];
 for (const [what, release, flags, status, message] of UNCHANGED) {
   Deno.test(`an upgrade ${what}`, async () => {
-    const result = await runUpgrade(await makeRelease(release), flags);
+    const result = await runUpgrade(makeRelease(release), flags);
     assertEquals([result.status, result.content, result.files], [status, "the old one", ["crpe"]], result.message);
     assert(message.test(result.message), result.message);
   });
@@ -143,14 +143,14 @@ for (const [what, release, flags, status, message] of UNCHANGED) {
 
 Deno.test("an upgrade with --force installs the same version again, and an older one", async () => {
   for (const version of [VERSION, "0.0.1"]) {
-    const result = await runUpgrade(await makeRelease({ version }), ["--force"]);
+    const result = await runUpgrade(makeRelease({ version }), ["--force"]);
     assertEquals([result.status, result.content], [0, `crpe ${version}`], result.message);
   }
 });
 
 Deno.test("an upgrade refuses an executable of npm, and one at a time", async () => {
   await using folder = await TestFolder.create();
-  const files = await makeRelease({});
+  const files = makeRelease({});
   for (const [name, bytes] of files) await folder.write(`release/${name}`, bytes);
   const request = {
     from: `${folder.path}/release`,
@@ -180,9 +180,9 @@ Deno.test("crpe upgrade names what is missing: --from, and an executable", async
 
 Deno.test("a release that another key signed is refused", async () => {
   await using folder = await TestFolder.create();
-  for (const [name, bytes] of await makeRelease({})) await folder.write(`release/${name}`, bytes);
+  for (const [name, bytes] of makeRelease({})) await folder.write(`release/${name}`, bytes);
   const path = await folder.write("crpe", "the old one");
-  const other = await parsePublicKey(otherPair.publicKey, "key");
+  const other = parsePublicKey(otherPair.publicKey, "key");
   const request = { from: `${folder.path}/release`, key: other, invocation: parseCommandLine(COMMAND, []) };
   const refused = await upgrade(path, { ...request, io: createTestIo() }).catch((error: unknown) => error);
   assertEquals(exitStatusOf(refused), 3);

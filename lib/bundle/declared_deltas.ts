@@ -1,0 +1,44 @@
+import type { KubePkg, StatusDelta } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { ENTRY_NAME } from "./entry_names.ts";
+
+/** Most bases of a delta: an image has at most 127 layers. */
+const MAX_BASES = 128;
+
+/**
+ * Returns the deltas that packages declare in `status.deltas`, by the layer that each makes.
+ *
+ * @param what name of the bundle in errors
+ * @throws {CorruptError} when two deltas make the same layer or have the same digest, a layer is not declared as a blob
+ *   of its package or is left out at the same time, or a delta has no bases
+ */
+export function declaredDeltas(packages: readonly KubePkg[], what = "the bundle"): Map<Digest, StatusDelta> {
+  const deltas = new Map<Digest, StatusDelta>();
+  const refuse = (digest: Digest, reason: string) =>
+    new CorruptError(`Cannot use ${ENTRY_NAME.kubepkg} of ${what}: status.deltas has ${digest}, ${reason}`);
+  const names = new Map<Digest, Digest>();
+  for (const { status } of packages) {
+    if (status?.deltas === undefined || status.deltas.length === 0) continue;
+    const blobs = new Set((status.digests ?? []).filter(({ type }) => type === "blob").map(({ digest }) => digest));
+    const manifests = (status.digests ?? []).filter(({ type }) => type === "manifest").map(({ digest }) => digest);
+    const others = new Set<Digest>([...status.omitted ?? [], ...manifests]);
+    for (const delta of status.deltas) {
+      const { digest, bases } = delta;
+      if (!blobs.has(digest) || others.has(digest)) {
+        throw refuse(digest, "which is not a layer that the bundle carries");
+      }
+      if (bases.length === 0 || bases.length > MAX_BASES) throw refuse(digest, `which needs 1 to ${MAX_BASES} bases`);
+      if (bases.some((base) => base.digest === digest)) throw refuse(digest, "which is its own base");
+      if (status.part !== undefined) throw refuse(digest, "but a part of a split bundle has no deltas");
+      const known = deltas.get(digest);
+      if (known !== undefined && JSON.stringify(known) !== JSON.stringify(delta)) throw refuse(digest, "twice");
+      if ((names.get(delta.delta) ?? digest) !== digest || blobs.has(delta.delta) || others.has(delta.delta)) {
+        throw refuse(digest, `whose delta ${delta.delta} is other content too`);
+      }
+      deltas.set(digest, delta);
+      names.set(delta.delta, digest);
+    }
+  }
+  return deltas;
+}

@@ -1,0 +1,112 @@
+import { readSmallBlob } from "../content/read_small_blob.ts";
+import type { ContentSource } from "../content/source.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import { isJsonObject, parseJson } from "../oci/json.ts";
+import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import { formatPlatform, normalizePlatform } from "../oci/platform.ts";
+import type { CarriedManifest } from "./bundle_plan.ts";
+
+/** A store in which older images are found. */
+export interface OldImageStore extends ContentSource {
+  /** Lists the digests of the manifests filed under a repository. */
+  listManifests(repo: string): Promise<Digest[]>;
+}
+
+/** What the site holds of a repository. */
+export interface OldImageQuery {
+  readonly repository: string;
+  /** The digests that the site holds. */
+  readonly have: Pick<ReadonlySet<Digest>, "has">;
+}
+
+interface OldImage {
+  readonly digest: Digest;
+  readonly layers: readonly Descriptor[];
+  /** The date of the config, in RFC 3339; "" if it has none. */
+  readonly created: string;
+  /** Total size of the layers that the new image has too, in bytes. */
+  readonly shared: number;
+}
+
+const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Finds the layers of the older image that a new one was most likely made from: an image of the same repository and
+ * platform that the site holds, the one that shares most with the new image, and of equal ones the latest. Layers that
+ * both have are left out, unless the new image only adds layers.
+ *
+ * @param manifest the manifest of the new image for one platform
+ * @returns the layers that both the site and the store hold; empty when there is no older image
+ */
+export async function findOldLayers(
+  manifest: CarriedManifest,
+  store: OldImageStore,
+  query: OldImageQuery,
+): Promise<Descriptor[]> {
+  const { repository, have } = query;
+  const own = new Set(manifest.blobs.map(({ digest }) => digest));
+  const found: OldImage[] = [];
+  for (const digest of await store.listManifests(repository)) {
+    if (!have.has(digest) || digest === manifest.descriptor.digest) continue;
+    const image = await readImage(digest, store, { repository, platform: manifest.platform, own });
+    if (image !== undefined) found.push(image);
+  }
+  const [best] = found.sort((a, b) =>
+    b.shared - a.shared || compareTexts(b.created, a.created) || compareTexts(a.digest, b.digest)
+  );
+  const layers: Descriptor[] = [];
+  for (const layer of best?.layers ?? []) {
+    const isHeld = have.has(layer.digest) && await store.statBlob(repository, layer.digest) === layer.size;
+    if (isHeld && !layers.some(({ digest }) => digest === layer.digest)) layers.push(layer);
+  }
+  const replaced = layers.filter(({ digest }) => !own.has(digest));
+  return replaced.length > 0 ? replaced : layers;
+}
+
+interface ReadImageOptions extends Pick<OldImageQuery, "repository"> {
+  readonly platform: string | undefined;
+  readonly own: ReadonlySet<Digest>;
+}
+
+// An image that cannot be read, or has another platform, is none to compare with.
+async function readImage(
+  digest: Digest,
+  store: OldImageStore,
+  { repository, platform, own }: ReadImageOptions,
+): Promise<OldImage | undefined> {
+  try {
+    const bytes = await store.readManifest(repository, digest);
+    const manifest = bytes && parseManifest(bytes);
+    if (manifest?.kind !== "manifest" || manifest.config === undefined) return undefined;
+    const { layers, config } = manifest;
+    const described = await readConfig(config.digest, store, repository);
+    if (described === undefined || described.platform !== platform) return undefined;
+    const shared = layers.filter((layer) => own.has(layer.digest)).reduce((sum, { size }) => sum + size, 0);
+    return { digest, layers, created: described.created, shared };
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined;
+    throw error;
+  }
+}
+
+async function readConfig(
+  digest: Digest,
+  store: ContentSource,
+  repository: string,
+): Promise<{ readonly platform: string; readonly created: string } | undefined> {
+  const bytes = await readSmallBlob(store, repository, { digest, limit: MAX_CONFIG_BYTES });
+  const json = bytes && parseJson(bytes, "the config", { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
+  if (!isJsonObject(json)) return undefined;
+  const { os, architecture, variant, created } = json;
+  if (typeof os !== "string" || typeof architecture !== "string") return undefined;
+  const platform = { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+  return {
+    platform: formatPlatform(normalizePlatform(platform)),
+    created: typeof created === "string" ? created : "",
+  };
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

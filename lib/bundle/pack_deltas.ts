@@ -1,0 +1,240 @@
+import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import type { OpenScratch } from "../bytes/scratch.ts";
+import type { ContentSource, OpenedBlob } from "../content/source.ts";
+import type { DeltaFile } from "../delta/apply_delta.ts";
+import { sizeOfBases } from "../delta/delta_format.ts";
+import { type MadeDelta, makeDelta } from "../delta/make_delta.ts";
+import { MODELS } from "../delta/models/all.ts";
+import type { Effort } from "../delta/models/model.ts";
+import { OldLayers } from "../delta/old_layers.ts";
+import type { StatusDelta } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError, IncompleteError } from "../oci/error.ts";
+import type { Descriptor } from "../oci/manifest.ts";
+import { repositoryOf } from "../oci/reference.ts";
+import type { CarriedManifest, PlanEntry } from "./bundle_plan.ts";
+import { findOldLayers, type OldImageStore } from "./old_images.ts";
+import type { PreparedPack } from "./prepare_pack.ts";
+
+/** How deltas are made. */
+export interface DeltaOptions {
+  /** The packer's store, which has the old layers, and room for temporary files. */
+  readonly store: OldImageStore & { readonly openScratch: OpenScratch };
+  /** The digests that the site holds. */
+  readonly have: Pick<ReadonlySet<Digest>, "has">;
+  /** The compressor models that the site knows. */
+  readonly models: ReadonlySet<string>;
+  readonly effort: Effort;
+  /** Called with the layer that is worked on, and the number of plain bytes processed for it. */
+  readonly onProgress?: (progress: DeltaProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Progress of making deltas. */
+export interface DeltaProgress {
+  /** The layer, counted from 1, of those that are tried. */
+  readonly number: number;
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** A pack in which deltas take the place of layers. Disposing of it frees their temporary files. */
+export interface DeltaPack extends Disposable {
+  readonly pack: PreparedPack;
+  /** The layers for which a delta was tried in vain, with the reason as the end of a sentence. */
+  readonly whole: readonly { readonly digest: Digest; readonly reason: string }[];
+}
+
+/** The media type of a delta, for descriptors that never leave the program. */
+const DELTA_TYPE = "application/octet-stream";
+/** Smaller layers are not worth a delta, in bytes. */
+const MIN_LAYER_BYTES = 16 * 1024;
+/** The compressed bytes of the old layers that are compared with, at most. */
+const MAX_OLD_BYTES: Readonly<Record<Effort, number>> = { fast: 512 << 20, normal: 2 ** 31, max: Infinity };
+/** An eStargz layer has a gzip member for each chunk, which no model predicts well. */
+const STARGZ_ANNOTATION = "containerd.io/snapshot/stargz/toc.digest";
+
+/**
+ * Replaces layers of a pack by deltas against older layers that the site holds. Every delta was verified by rebuilding its
+ * layer; where there is none, the whole layer is packed. The same content and options give the same deltas.
+ */
+export async function addDeltas(pack: PreparedPack, options: DeltaOptions): Promise<DeltaPack> {
+  const work = new DeltaWork(pack, options);
+  try {
+    await work.run();
+    return work.finish();
+  } catch (error) {
+    work[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** The layers of one manifest for which deltas are tried. */
+interface LayerGroup {
+  readonly repository: string;
+  readonly manifest: CarriedManifest;
+  readonly layers: readonly Descriptor[];
+}
+
+class DeltaWork implements Disposable {
+  readonly #pack: PreparedPack;
+  readonly #options: DeltaOptions;
+  readonly #made = new Map<Digest, MadeDelta>();
+  readonly #whole: { readonly digest: Digest; readonly reason: string }[] = [];
+  #number = 0;
+
+  constructor(pack: PreparedPack, options: DeltaOptions) {
+    this.#pack = pack;
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const groups = listGroups(this.#pack);
+    const count = groups.reduce((sum, { layers }) => sum + layers.length, 0);
+    for (const group of groups) await this.#runGroup(group, count);
+  }
+
+  async #runGroup({ repository, manifest, layers }: LayerGroup, count: number): Promise<void> {
+    const { store, have, effort, onProgress, signal } = this.#options;
+    const report = (number: number) => {
+      let bytes = 0;
+      return (more: number) => onProgress?.({ number, count, bytes: bytes += more });
+    };
+    const found = await findOldLayers(manifest, store, { repository, have });
+    const first = this.#number + 1;
+    this.#number += layers.length;
+    if (found.length === 0) return;
+    using old = await this.#openOld(limitSize(found, MAX_OLD_BYTES[effort]), repository, report(first));
+    if (old === undefined) return;
+    for (const [i, layer] of layers.entries()) {
+      const { digest, size } = layer;
+      const open = async () => (await this.#pack.source.openBlob(repository, digest))?.body;
+      const made = await makeDelta(old, { digest, size, open }, {
+        openScratch: store.openScratch.bind(store),
+        effort,
+        models: MODELS.filter(({ id, version }) => this.#options.models.has(`${id}/${version}`)),
+        onBytes: report(first + i),
+        signal,
+      }).catch((error) => {
+        // What is damaged is reported when it is packed.
+        if (error instanceof CorruptError) return { reason: error.message };
+        throw error;
+      });
+      if ("reason" in made) this.#whole.push({ digest, reason: made.reason });
+      else this.#made.set(digest, made);
+    }
+  }
+
+  // Old layers that cannot be read are none to compare with.
+  async #openOld(
+    layers: readonly Descriptor[],
+    repository: string,
+    onBytes: (count: number) => void,
+  ): Promise<OldLayers | undefined> {
+    const { store, effort, signal } = this.#options;
+    const inputs = layers.map(({ digest, size }) => ({
+      digest,
+      size,
+      open: async () => (await store.openBlob(repository, digest))?.body,
+    }));
+    try {
+      return await OldLayers.open(inputs, { openScratch: store.openScratch.bind(store), effort, onBytes, signal });
+    } catch (error) {
+      if (error instanceof CorruptError || error instanceof IncompleteError) return undefined;
+      throw error;
+    }
+  }
+
+  finish(): DeltaPack {
+    const dispose = () => this[Symbol.dispose]();
+    return { pack: this.#replace(), whole: this.#whole, [Symbol.dispose]: dispose };
+  }
+
+  #replace(): PreparedPack {
+    const { plan, kubepkg, source } = this.#pack;
+    if (this.#made.size === 0) return this.#pack;
+    const entries = plan.entries.map((entry) => replaceEntry(entry, this.#made.get(entry.descriptor.digest)));
+    const size = entries.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+    const files = new Map([...this.#made.values()].map(({ digest, file }) => [digest, file]));
+    const deltas = [...this.#made.values()].map(describeDelta);
+    return {
+      ...this.#pack,
+      plan: { ...plan, entries, size },
+      kubepkg: { ...kubepkg, status: { ...kubepkg.status, deltas } },
+      source: new DeltaSource(source, files),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const made of this.#made.values()) made[Symbol.dispose]();
+  }
+}
+
+// Each layer once, with the first image that has it.
+function listGroups({ images, plan }: PreparedPack): LayerGroup[] {
+  const carried = new Set(plan.entries.map(({ descriptor }) => descriptor.digest));
+  const groups: LayerGroup[] = [];
+  const visit = (manifest: CarriedManifest, repository: string): void => {
+    for (const child of manifest.children) visit(child, repository);
+    if (manifest.platform === undefined) return;
+    const layers = manifest.blobs.filter((blob) => isSuitable(blob) && carried.delete(blob.digest));
+    if (layers.length > 0) groups.push({ repository, manifest, layers });
+  };
+  for (const { reference, root } of images) visit(root, repositoryOf(reference));
+  return groups;
+}
+
+function isSuitable({ mediaType, size, annotations = {} }: Descriptor): boolean {
+  return size >= MIN_LAYER_BYTES && /[.+]gzip$/.test(mediaType) && !(STARGZ_ANNOTATION in annotations);
+}
+
+function limitSize(layers: readonly Descriptor[], limit: number): Descriptor[] {
+  let sum = 0;
+  return layers.filter(({ size }) => (sum += size) <= limit);
+}
+
+function replaceEntry(entry: PlanEntry, made: MadeDelta | undefined): PlanEntry {
+  if (made === undefined) return entry;
+  const { digest, file: { size } } = made;
+  return { ...entry, descriptor: { mediaType: DELTA_TYPE, digest, size }, layer: entry.descriptor.digest };
+}
+
+function describeDelta({ digest, header, file }: MadeDelta): StatusDelta {
+  const { target, bases, model } = header;
+  return {
+    digest: target.digest,
+    delta: digest,
+    size: file.size,
+    bases: bases.map(({ digest, size }) => ({ digest, size })),
+    plainSize: sizeOfBases(header),
+    model: `${model.id}/${model.version}`,
+  };
+}
+
+/** A source with deltas beside its blobs. */
+class DeltaSource implements ContentSource {
+  readonly resolve: ContentSource["resolve"];
+  readonly readManifest: ContentSource["readManifest"];
+  readonly listTags: ContentSource["listTags"];
+  readonly #source: ContentSource;
+  readonly #files: ReadonlyMap<Digest, DeltaFile>;
+
+  constructor(source: ContentSource, files: ReadonlyMap<Digest, DeltaFile>) {
+    this.resolve = source.resolve.bind(source);
+    this.readManifest = source.readManifest.bind(source);
+    this.listTags = source.listTags.bind(source);
+    this.#source = source;
+    this.#files = files;
+  }
+
+  async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
+    return this.#files.get(digest)?.size ?? await this.#source.statBlob(repo, digest);
+  }
+
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const file = this.#files.get(digest);
+    if (file === undefined) return await this.#source.openBlob(repo, digest, range);
+    const { start, length } = resolveRange(file.size, range);
+    return { size: file.size, start, length, body: await file.open(start, length) };
+  }
+}

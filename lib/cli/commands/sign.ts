@@ -1,0 +1,47 @@
+import { signBundle } from "../../bundle/sign_bundle.ts";
+import { chooseBundlePath, writeBundleFile } from "../../bundle/write_bundle_file.ts";
+import { attachSignature, type SignatureLine, signDocument } from "../../signature/signature_lines.ts";
+import type { Invocation } from "../command_line/command.ts";
+import type { Io } from "../console/io.ts";
+import { baseName } from "../console/progress.ts";
+import { type ReportResult, runSeveral } from "../console/several.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { openBundle } from "../wiring/open_bundle.ts";
+import { readPrivateKeys, readPublicKey } from "../wiring/read_keys.ts";
+
+/** `crpe sign` */
+export async function runSign(invocation: Invocation, io: Io): Promise<number> {
+  const files = invocation.arguments;
+  const [signature, publicKey, output] = ["signature", "public-key", "output"].map((name) => invocation.flag(name));
+  const keyPaths = invocation.flags("key");
+  if ((signature === undefined) !== (publicKey === undefined)) {
+    throw new UsageError("Cannot sign: --signature FILE and --public-key FILE belong together");
+  }
+  if ((signature === undefined) === (keyPaths.length === 0)) {
+    throw new UsageError("Cannot sign: name a private key with --key FILE, or a signature with --signature FILE");
+  }
+  if (files.includes("-")) throw new UsageError("Cannot sign standard input: name a file");
+  if (signature !== undefined && files.length > 1) {
+    throw new UsageError("Cannot use --signature with several bundles: a signature is of one");
+  }
+  const keys = await readPrivateKeys(keyPaths, invocation);
+  const attached = signature === undefined
+    ? undefined
+    : { signature: await Deno.readTextFile(signature), publicKey: await readPublicKey(publicKey!) };
+  const sign = (document: Uint8Array): SignatureLine[] =>
+    attached === undefined
+      ? keys.map((key) => signDocument(document, key))
+      : [attachSignature(document, attached, signature!)];
+  const asJson = invocation.isSet("json");
+  const run = async (where: string, report: ReportResult) => {
+    const path = output === undefined ? where : await chooseBundlePath(output, baseName(where));
+    const lines = await writeBundleFile(
+      path,
+      async (to) => await signBundle(await openBundle(where, io), to, { what: where, sign }),
+    );
+    const added = attached === undefined ? keys.map((key) => key.public.id) : [attached.publicKey.id];
+    report({ file: path, signedBy: lines.map(({ keyId }) => keyId) });
+    if (!asJson) io.out(`${path}: signed with key ${added.join(", ")}\n`);
+  };
+  return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}

@@ -1,0 +1,108 @@
+import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { TransformSource } from "../archive/zlib_source.ts";
+import { ZstdFrames } from "../archive/zstd_frames.ts";
+import { ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
+import type { Scratch } from "../bytes/scratch.ts";
+import { CorruptError } from "../oci/error.ts";
+import type { Section } from "./delta_format.ts";
+
+/** zstd's windows, as powers of 2. The largest, 4 MiB, is also the memory of a reader for each open section. */
+const [MIN_WINDOW_LOG, MAX_WINDOW_LOG] = [10, 22];
+const CHUNK_BYTES = 256 << 10;
+const WHAT = "a section of the delta";
+
+/**
+ * Compresses bytes to the end of `output`, as one zstd frame; nothing for no bytes.
+ *
+ * @param level zstd's compression level
+ */
+export async function packSection(
+  input: Pick<Scratch, "size" | "readAt">,
+  output: Scratch,
+  level: number,
+): Promise<Section> {
+  if (input.size === 0) return { size: 0, packed: 0 };
+  const start = output.size;
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: level,
+    [constants.ZSTD_c_windowLog]: Math.max(MIN_WINDOW_LOG, Math.min(MAX_WINDOW_LOG, Math.ceil(Math.log2(input.size)))),
+  };
+  const packed = new TransformSource(openScratch(input), createZstdCompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
+  for (let piece = await packed.read(); piece !== undefined; piece = await packed.read()) output.append(piece);
+  return { size: input.size, packed: output.size - start };
+}
+
+/**
+ * Opens a section for reading. Its bytes are read once, and no more than it declares.
+ *
+ * @param input the `section.packed` bytes of the frame
+ * @throws {CorruptError} from the source, when the frame is damaged, or has another size
+ */
+export function openSection(input: ReadableStream<Uint8Array>, { size, packed }: Section): ByteSource {
+  const source = openByteSource(input);
+  const frames = new ZstdFrames(new ByteReader(source, WHAT), WHAT);
+  let [frame, left]: [TransformSource | undefined, number] = [undefined, size];
+  return {
+    read: async () => {
+      if (packed === 0) return undefined;
+      if (frame === undefined) {
+        const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
+        const opened = await frames.next();
+        if (opened === undefined) throw new CorruptError(`Cannot apply the delta: ${WHAT} is missing`);
+        frame = new TransformSource(opened, createZstdDecompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
+      }
+      const piece = await frame.read();
+      left -= piece?.length ?? 0;
+      if (left >= 0 && (piece !== undefined || left === 0)) return piece;
+      throw new CorruptError(`Cannot apply the delta: ${WHAT} does not have the ${size} bytes that its header says`);
+    },
+    cancel: async (reason) => {
+      await frame?.cancel(reason);
+      await source.cancel(reason);
+    },
+  };
+}
+
+/** Reads a section of a size that fits into memory. @throws as `openSection` */
+export async function readSection(input: ReadableStream<Uint8Array>, section: Section): Promise<Uint8Array> {
+  const source = openSection(input, section);
+  try {
+    const pieces: Uint8Array[] = [];
+    for (let piece = await source.read(); piece !== undefined; piece = await source.read()) pieces.push(piece);
+    const bytes = new Uint8Array(section.size);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return bytes;
+  } finally {
+    await source.cancel();
+  }
+}
+
+/** Bytes in memory as scratch space that is only read. */
+export function scratchOf(bytes: Uint8Array): Pick<Scratch, "size" | "readAt"> {
+  return {
+    size: bytes.length,
+    readAt: (position, target) => {
+      const part = bytes.subarray(position, position + target.length);
+      target.set(part);
+      return part.length;
+    },
+  };
+}
+
+/** Opens scratch space for reading from its start to its end. */
+export function openScratch(input: Pick<Scratch, "size" | "readAt">): ByteSource {
+  let at = 0;
+  return {
+    read: () => {
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, input.size - at));
+      const length = chunk.length === 0 ? 0 : input.readAt(at, chunk);
+      at += length;
+      return Promise.resolve(length === 0 ? undefined : chunk.subarray(0, length));
+    },
+    cancel: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,100 @@
+import { decompress } from "../archive/decompress.ts";
+import type { Scratch } from "../bytes/scratch.ts";
+import { DigestMismatchError, Verifier } from "../content/verifier.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { type DeltaBase, maxPlainSize } from "./delta_format.ts";
+import { createHash } from "node:crypto";
+
+/** A layer that can be read. */
+export interface LayerInput {
+  readonly digest: Digest;
+  /** Opens the compressed bytes; `undefined` when the layer is missing. */
+  open(): Promise<ReadableStream<Uint8Array> | undefined>;
+}
+
+/** Options for inflating layers. */
+export interface InflateOptions {
+  /** Called with the number of plain bytes of each piece. */
+  readonly onBytes?: ((count: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A layer that a delta needs is missing, or has other plain bytes than those that the delta was made from. */
+export class BaseError extends IncompleteError {
+  readonly digest: Digest;
+
+  constructor(digest: Digest, reason: string) {
+    super(`Cannot apply the delta: its base ${digest} ${reason}`, [digest]);
+    this.digest = digest;
+  }
+}
+
+const PIECE_BYTES = 1 << 20;
+
+/**
+ * Appends the plain bytes of a layer to scratch space. They are described as a delta needs it.
+ *
+ * @param size size of the compressed layer in bytes, which bounds its plain bytes
+ * @throws {CorruptError} when the layer is damaged, or too large
+ */
+export async function inflateLayer(
+  layer: LayerInput & { readonly size: number },
+  scratch: Scratch,
+  { onBytes, signal }: InflateOptions = {},
+): Promise<DeltaBase> {
+  const { digest, size } = layer;
+  const hash = createHash("sha256");
+  let plainSize = 0;
+  await inflate(layer, signal, (piece) => {
+    plainSize += piece.length;
+    if (plainSize > maxPlainSize(size)) throw new CorruptError(`Cannot inflate ${digest}: it is too large`);
+    hash.update(piece);
+    scratch.append(piece);
+    onBytes?.(piece.length);
+  });
+  return { digest, size, plainSize, plainDigest: `sha256:${hash.digest("hex")}` };
+}
+
+/**
+ * Appends the plain bytes of a delta's base to scratch space, no more than the delta declares, and verifies them.
+ *
+ * @throws {BaseError} when the base is missing, damaged, or not the one that the delta was made from
+ */
+export async function inflateBase(
+  { plainSize, plainDigest }: DeltaBase,
+  { layer, scratch }: { readonly layer: LayerInput; readonly scratch: Scratch },
+  { onBytes, signal }: InflateOptions = {},
+): Promise<void> {
+  const verifier = new Verifier(plainDigest, plainSize);
+  try {
+    await inflate(layer, signal, (piece) => {
+      verifier.update(piece);
+      scratch.append(piece);
+      onBytes?.(piece.length);
+    });
+    verifier.finish();
+  } catch (error) {
+    if (error instanceof DigestMismatchError) throw new BaseError(layer.digest, "has other plain bytes");
+    if (error instanceof CorruptError) throw new BaseError(layer.digest, "is damaged");
+    throw error;
+  }
+}
+
+async function inflate(
+  { digest, open }: LayerInput,
+  signal: AbortSignal | undefined,
+  onPiece: (piece: Uint8Array) => void,
+): Promise<void> {
+  const body = await open();
+  if (body === undefined) throw new BaseError(digest, "is missing");
+  const { reader } = await decompress(body, digest);
+  try {
+    for (let piece = await reader.read(PIECE_BYTES); piece !== undefined; piece = await reader.read(PIECE_BYTES)) {
+      signal?.throwIfAborted();
+      onPiece(piece);
+    }
+  } finally {
+    await reader.cancel();
+  }
+}

@@ -1,0 +1,16 @@
+import { GO6 } from "./go6.ts";
+import type { DeflateModel } from "./model.ts";
+import { ZLIB } from "./zlib.ts";
+
+/** Every model that this program knows, in the order in which they are tried. */
+export const MODELS: readonly DeflateModel[] = [GO6, ZLIB];
+
+/** Finds the model of a recipe. A model of another version is another model. */
+export function modelById(id: string, version: number): DeflateModel | undefined {
+  return MODELS.find((model) => model.id === id && model.version === version);
+}
+
+/** Names the known models for an inventory, each as `id/version`. */
+export function modelNames(): string[] {
+  return MODELS.map(({ id, version }) => `${id}/${version}`);
+}

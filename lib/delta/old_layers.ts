@@ -1,0 +1,73 @@
+import type { OpenScratch, Scratch } from "../bytes/scratch.ts";
+import type { DeltaBase } from "./delta_format.ts";
+import { inflateLayer, type InflateOptions, type LayerInput } from "./inflate_layers.ts";
+import type { Effort } from "./models/model.ts";
+import { PlainIndex } from "./plain_index.ts";
+import type { BaseRange } from "./tar_diff.ts";
+
+/** How many bytes a match is found by, and how far the indexed positions are apart. */
+const SEARCH: Readonly<Record<Effort, { readonly window: number; readonly step: number }>> = {
+  fast: { window: 32, step: 32 },
+  normal: { window: 24, step: 12 },
+  max: { window: 20, step: 8 },
+};
+
+/** Options of `OldLayers.open`. */
+export interface OldLayersOptions extends InflateOptions {
+  readonly openScratch: OpenScratch;
+  readonly effort: Effort;
+}
+
+/** The plain bytes of old layers in scratch space, one after the other, with their index. */
+export class OldLayers implements Disposable {
+  readonly bases: readonly DeltaBase[];
+  /** The place of each base among the plain bytes. */
+  readonly ranges: readonly BaseRange[];
+  readonly index: PlainIndex;
+  readonly #bytes: Scratch;
+
+  private constructor(bytes: Scratch, bases: readonly DeltaBase[], index: PlainIndex) {
+    this.#bytes = bytes;
+    this.bases = bases;
+    this.index = index;
+    let end = 0;
+    this.ranges = bases.map(({ plainSize }) => ({ start: end, end: end += plainSize }));
+  }
+
+  /** Inflates and indexes layers. @throws {BaseError} when one is missing; {CorruptError} when one is damaged */
+  static async open(
+    layers: readonly (LayerInput & { readonly size: number })[],
+    { openScratch, effort, onBytes, signal }: OldLayersOptions,
+  ): Promise<OldLayers> {
+    const bytes = await openScratch();
+    try {
+      const bases: DeltaBase[] = [];
+      for (const layer of layers) bases.push(await inflateLayer(layer, bytes, { onBytes, signal }));
+      return new OldLayers(bytes, bases, await PlainIndex.build(bytes, { ...SEARCH[effort], signal }));
+    } catch (error) {
+      bytes[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The plain bytes of some of the ranges, one after the other. */
+  select(ranges: readonly BaseRange[]): Pick<Scratch, "size" | "readAt"> {
+    return {
+      size: ranges.reduce((sum, { start, end }) => sum + end - start, 0),
+      readAt: (position, target) => {
+        let [before, filled] = [0, 0];
+        for (const { start, end } of ranges) {
+          const at = position + filled - before;
+          const length = Math.min(end - start - at, target.length - filled);
+          if (length > 0) filled += this.#bytes.readAt(start + at, target.subarray(filled, filled + length));
+          before += end - start;
+        }
+        return filled;
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#bytes[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,32 @@
+import { type GzipRecipe, MAX_PARAMETERS, type RebuildOptions, RECIPE_LIMITS } from "./gzip_recipe.ts";
+import { RecipeError } from "./models/model.ts";
+import { StreamRebuilder } from "./stream_rebuilder.ts";
+
+/**
+ * Rebuilds the bytes of a gzip stream. A wrong recipe gives other bytes, or an error: the digest of what comes out
+ * must be checked.
+ *
+ * @throws {RecipeError} when the recipe contradicts itself or the plain bytes, exceeds the limits, or names a model
+ *   that is not known
+ */
+export async function* rebuildGzip(
+  plain: AsyncIterable<Uint8Array>,
+  recipe: GzipRecipe,
+  { findModel, limits = RECIPE_LIMITS, signal }: RebuildOptions,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { id, version, parameters } = recipe.model;
+  const model = findModel(id, version);
+  if (model === undefined) {
+    throw new RecipeError(`Cannot rebuild the gzip stream: the model ${id}/${version} is unknown`);
+  }
+  if (parameters.length > MAX_PARAMETERS) throw new RecipeError("Cannot use a model: it has too many parameters");
+  const source = plain[Symbol.asyncIterator]();
+  try {
+    for await (const chunk of new StreamRebuilder({ model, recipe, limits }).rebuild(source)) {
+      signal?.throwIfAborted();
+      if (chunk.length > 0) yield chunk;
+    }
+  } finally {
+    await source.return?.();
+  }
+}

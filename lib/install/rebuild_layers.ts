@@ -1,0 +1,145 @@
+import type { BundleBlob } from "../bundle/read_bundle.ts";
+import { DigestMismatchError } from "../content/verifier.ts";
+import { type DeltaFile, readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
+import { type DeltaHeader, sizeOfBases } from "../delta/delta_format.ts";
+import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
+import type { StatusDelta } from "../kubepkg/kubepkg.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError } from "../oci/error.ts";
+import type { DeltaStore, PieceStore } from "../store/blob_store.ts";
+import type { Ingest } from "../store/ingest.ts";
+import { type ImportStore, writeBundleBlob } from "./write_bundle_blob.ts";
+
+/** The layer of a delta, and where it goes. */
+export interface RebuildJob {
+  readonly delta: StatusDelta;
+  /** Size of the layer in bytes. */
+  readonly size: number;
+  /** The repository that the layer is linked into. */
+  readonly repository: string;
+  /** Called with the number of bytes of the layer that were written. */
+  readonly onBytes: (count: number) => void;
+}
+
+type RebuildStore = PieceStore & DeltaStore;
+
+/** Whether a layer was rebuilt, was in the store already, or the store has no delta for it. */
+export type RebuildOutcome = "rebuilt" | "held" | "missing";
+
+/**
+ * Writes the delta of a bundle into a store, as a blob that no repository has, unless the store holds it or its layer.
+ *
+ * @throws as `writeBundleBlob` does
+ */
+export async function receiveDelta(
+  store: ImportStore,
+  blob: BundleBlob,
+  onBytes: (count: number) => void,
+): Promise<void> {
+  const { digest, size, delta } = blob;
+  const isHeld = await store.statBlob("", delta!.digest) !== undefined || await store.statBlob("", digest) === size;
+  if (isHeld || !canRebuild(store)) onBytes(size);
+  else await writeBundleBlob(store, blob, { onBytes });
+}
+
+function canRebuild(store: ImportStore): store is RebuildStore {
+  return store.openScratch !== undefined && store.openIngest !== undefined && store.linkBlob !== undefined;
+}
+
+/**
+ * Rebuilds a layer from its delta, which the store holds, and from its bases. It is visible once its digest is verified;
+ * then the delta is removed, as it is when it turns out to be wrong. If this is interrupted, the delta stays, and the next
+ * import starts the layer over.
+ *
+ * @throws {BaseError} when a base is missing or corrupt
+ * @throws {CorruptError} when the delta is wrong: the site needs the full layer
+ * @throws {NoSpaceError} when the disk is full
+ */
+export async function rebuildFromDelta(store: ImportStore, job: RebuildJob): Promise<RebuildOutcome> {
+  const { delta: { digest, delta, size: deltaSize }, size, repository, onBytes } = job;
+  if (!canRebuild(store)) return "missing";
+  const isDeltaHeld = await store.statBlob("", delta) === deltaSize;
+  if (await store.statBlob("", digest) === size) {
+    if (isDeltaHeld) await store.discardBlob(delta);
+    onBytes(size);
+    return "held";
+  }
+  if (!isDeltaHeld) return "missing";
+  await rebuild(store, job);
+  await store.linkBlob(repository, digest);
+  await store.discardBlob(delta);
+  return "rebuilt";
+}
+
+async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
+  const { delta: { digest, delta, size: deltaSize }, size, onBytes } = job;
+  const file = openDelta(store, delta, deltaSize);
+  try {
+    const header = await readDeltaHeader(file);
+    checkHeader(header, job);
+    using bases = await store.openScratch();
+    for (const base of header.bases) {
+      const open = async () => (await store.openBlob("", base.digest))?.body;
+      await inflateBase(base, { layer: { digest: base.digest, open }, scratch: bases });
+    }
+    const ingest = await openEmpty(store, digest);
+    try {
+      ingest.expectSize(size);
+      for await (const piece of rebuildLayer(file, bases)) {
+        await ingest.write(piece);
+        onBytes(piece.length);
+      }
+    } catch (error) {
+      await ingest.abort();
+      throw error;
+    }
+    await ingest.commit();
+  } catch (error) {
+    const wrong = await explain(error, store);
+    if (wrong === undefined) throw error;
+    await store.discardBlob(delta);
+    throw new CorruptError(
+      `the delta for the layer ${digest} does not rebuild it (${wrong}); the site needs the full layer: ` +
+        "pack it with --no-delta",
+      { cause: error },
+    );
+  }
+}
+
+function openDelta(store: RebuildStore, digest: Digest, size: number): DeltaFile {
+  return {
+    size,
+    open: async (start, length) => {
+      const opened = await store.openBlob("", digest, { start, end: start + length - 1 });
+      if (opened === undefined) throw new Error(`Cannot read the delta ${digest}: it was removed; import it again`);
+      return opened.body;
+    },
+  };
+}
+
+// What the package declares was planned with: the bases that are present, and the disk space.
+function checkHeader(header: DeltaHeader, { delta, size }: RebuildJob): void {
+  const { target, bases, model } = header;
+  const isDeclared = target.digest === delta.digest && target.size === size &&
+    bases.length === delta.bases.length &&
+    bases.every(({ digest, size }, i) => digest === delta.bases[i]!.digest && size === delta.bases[i]!.size) &&
+    sizeOfBases(header) === delta.plainSize && `${model.id}/${model.version}` === delta.model;
+  if (!isDeclared) throw new CorruptError("its header is not what the package declares");
+}
+
+// The bytes of an interrupted rebuild save nothing: they would be made again to be compared.
+async function openEmpty(store: RebuildStore, digest: Digest): Promise<Ingest> {
+  const ingest = await store.openIngest(digest);
+  if (ingest.written === 0) return ingest;
+  await ingest.abort();
+  return await store.openIngest(digest);
+}
+
+/** Why a delta is wrong; `undefined` if the error is not the delta's. */
+async function explain(error: unknown, store: RebuildStore): Promise<string | undefined> {
+  if (error instanceof BaseError) {
+    // The store moves a corrupt base aside. What is intact has the bytes that its digest says, so the delta lies.
+    return await store.checkBlob(error.digest) === "intact" ? error.message : undefined;
+  }
+  return error instanceof CorruptError || error instanceof DigestMismatchError ? error.message : undefined;
+}

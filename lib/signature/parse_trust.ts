@@ -1,0 +1,83 @@
+/** Reads the entries of a policy: a file of public keys (PEM), or a YAML or JSON document with a list of entries. */
+import * as v from "valibot";
+import { parsePublicKey, type PublicKey, splitPem } from "./keys.ts";
+import type { TrustEntry } from "./trust_policy.ts";
+
+const Texts = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
+const Entry = v.strictObject({
+  name: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(100))),
+  /** Paths of PEM files, or PEM texts. */
+  keys: v.pipe(Texts, v.minLength(1), v.maxLength(32)),
+  packages: v.optional(v.pipe(Texts, v.minLength(1), v.maxLength(1000))),
+  threshold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(32)), 1),
+  "not-after": v.optional(v.union([v.string(), v.date()])),
+});
+const Entries = v.pipe(v.array(Entry), v.minLength(1), v.maxLength(1000));
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+/** The most bytes of a file with trusted keys. */
+export const MAX_TRUST_FILE = 65_536;
+
+/**
+ * Parses a file of public keys: one entry for each, for all packages.
+ *
+ * @param what names the file in errors
+ * @throws {TypeError} when it has no key, something else, or a key that cannot be used
+ */
+export function parseTrustedPem(text: string, what: string): TrustEntry[] {
+  const blocks = splitPem(text);
+  if (blocks.length === 0) throw new TypeError(`Cannot read ${what}: it has no public key (PEM)`);
+  return blocks.map((block) => ({ name: what, keys: [parsePublicKey(block.text, what)], threshold: 1 }));
+}
+
+/**
+ * Parses a list of entries, as it is in a document or in the configuration.
+ *
+ * @param options.what names the document in errors
+ * @param options.readKey returns the text of a key file that an entry names
+ * @throws {TypeError} when a field is wrong; it names the field
+ */
+export async function parseTrustEntries(
+  document: unknown,
+  { what, readKey }: { readonly what: string; readonly readKey: (path: string) => Promise<string> },
+): Promise<TrustEntry[]> {
+  const result = v.safeParse(Entries, document);
+  if (!result.success) {
+    const [{ path, message }] = result.issues;
+    const field = path?.map(({ key }) => String(key).slice(0, 40)).join(".") ?? "";
+    throw new TypeError(
+      `Cannot use ${what}: ${field === "" ? "it must be a list of entries with keys" : `${field}: ${message}`}`,
+    );
+  }
+  return await Promise.all(result.output.map(async (entry, i) => {
+    const { name = `entry ${i + 1} of ${what}`, packages, threshold } = entry;
+    const keys = new Map<string, PublicKey>();
+    for (const text of entry.keys) {
+      const isPem = text.includes("-----BEGIN");
+      const pem = isPem ? text : await readKey(text);
+      for (const key of parseTrustedPem(pem, isPem ? `a key of ${name}` : text).flatMap(({ keys }) => keys)) {
+        keys.set(key.id, key);
+      }
+    }
+    if (keys.size < threshold) {
+      throw new TypeError(`Cannot use ${what}: ${name} requires ${threshold} signatures and has ${keys.size} keys`);
+    }
+    const notAfter = entry["not-after"];
+    return {
+      name,
+      keys: [...keys.values()],
+      packages,
+      threshold,
+      notAfter: notAfter === undefined ? undefined : parseEnd(notAfter, `${name} of ${what}`),
+    };
+  }));
+}
+
+// A day ends with its last second, in UTC.
+function parseEnd(text: string | Date, what: string): Date {
+  const date = text instanceof Date ? text : new Date(DAY.test(text) ? `${text}T23:59:59Z` : text);
+  if (Number.isNaN(date.getTime())) {
+    throw new TypeError(`Cannot use ${what}: not-after must be a date, such as 2027-12-31`);
+  }
+  const isMidnight = text instanceof Date && date.getTime() % 86_400_000 === 0;
+  return isMidnight ? new Date(date.getTime() + 86_399_000) : date;
+}

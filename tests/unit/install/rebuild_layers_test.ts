@@ -1,0 +1,201 @@
+import { writePrepared } from "../../../lib/bundle/pack_bundle.ts";
+import { addDeltas } from "../../../lib/bundle/pack_deltas.ts";
+import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
+import type { Scratch } from "../../../lib/bytes/scratch.ts";
+import { modelNames } from "../../../lib/delta/models/all.ts";
+import { importBundle } from "../../../lib/install/import_bundle.ts";
+import type { ImportOptions } from "../../../lib/install/import_package.ts";
+import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import type { StatusDelta } from "../../../lib/kubepkg/kubepkg.ts";
+import type { Digest } from "../../../lib/oci/digest.ts";
+import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { blobPath } from "../../../lib/store/layout.ts";
+import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "../../support/assert.ts";
+import {
+  DELTA_REPO,
+  deltaOf,
+  makeAppFiles,
+  type OpenedBundle,
+  readWholeBundle,
+  withDelta,
+} from "../../support/delta_fixture.ts";
+import { buildImage } from "../../support/images.ts";
+import { makeKubePkg } from "../../support/kubepkg.ts";
+import { writeImage } from "../../support/put_image.ts";
+import { concat } from "../../support/tar.ts";
+import { TestFolder } from "../../support/test_folder.ts";
+
+// The zlib of the tests is described with corrections: a delta is a fifth of its layer.
+const IMAGES = [1, 2].map((version) => buildImage({ files: makeAppFiles(version, 8) }));
+const layerOf = (version: number) => [...IMAGES[version - 1]!.blobs.keys()][0]!;
+
+/** Packs the second version for a site that has the first. */
+async function packDelta(): Promise<{ bytes: Uint8Array; bundle: OpenedBundle }> {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(`${folder.path}/source`);
+  for (const [i, image] of IMAGES.entries()) await writeImage(store, `${DELTA_REPO}:${i + 1}`, image);
+  const have = new Set([...IMAGES[0]!.blobs.keys(), IMAGES[0]!.root.digest]);
+  const kubepkg = parseKubePkg(makeKubePkg({ [`${DELTA_REPO}:2`]: "" }, { version: "2.0.0" }));
+  const prepared = await preparePack(kubepkg, store, { have });
+  using made = await addDeltas(prepared, { store, have, models: new Set(modelNames()), effort: "fast" });
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  await writePrepared(made.pack, {}, {
+    write: (bytes) => Promise.resolve(void pieces.push(new Uint8Array(bytes))),
+  });
+  const bytes = concat(pieces);
+  await Deno.writeFile(`${folder.path}/2.tgz`, bytes);
+  return { bytes, bundle: await readWholeBundle(`${folder.path}/2.tgz`) };
+}
+
+const packed = packDelta();
+
+/** A folder with a site that has the first version, and the bundle for it. */
+async function createFixture() {
+  const { bytes, bundle } = await packed;
+  const folder = await TestFolder.create();
+  const site = new DiskStore(`${folder.path}/site`);
+  await writeImage(site, `${DELTA_REPO}:1`, IMAGES[0]!);
+  return {
+    folder,
+    site,
+    bundle,
+    delta: deltaOf(bundle),
+    import: (options: ImportOptions = {}, of: Uint8Array = bytes, into: DiskStore = site) =>
+      importBundle(new Blob([of.slice()]).stream(), into, options),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}
+
+async function assertRebuilt(site: DiskStore, delta: StatusDelta): Promise<void> {
+  const layer = await site.openBlob(DELTA_REPO, layerOf(2));
+  assertEquals(await new Response(layer?.body).bytes(), IMAGES[1]!.blobs.get(layerOf(2)));
+  assertEquals((await site.resolve(DELTA_REPO, "2"))?.digest, IMAGES[1]!.root.digest);
+  assertEquals(await site.statBlob("", delta.delta), undefined);
+}
+
+Deno.test("the plan of an import counts the delta, the layer and the temporary file", async () => {
+  await using fixture = await createFixture();
+  const { delta, site } = fixture;
+  const { plan } = await fixture.import({ dryRun: true });
+  const layer = IMAGES[1]!.blobs.get(layerOf(2))!.length;
+  const others = [...IMAGES[1]!.blobs].filter(([digest]) => digest !== layerOf(2))
+    .reduce((sum, [, { length }]) => sum + length, IMAGES[1]!.root.size);
+  assertEquals(plan.blobs.bytesToWrite, others + layer + delta.size);
+  assertEquals(plan.blobs.temporaryBytes, delta.plainSize);
+  assertGreater(delta.plainSize, layer);
+  const needed = plan.blobs.bytesToWrite + delta.plainSize;
+  await assertRejects(
+    () => fixture.import({ freeBytes: () => Promise.resolve(needed - 1) }),
+    NoSpaceError,
+    "1 B are missing",
+  );
+  assertEquals(await site.statBlob("", delta.delta), undefined);
+  const { blobs } = await fixture.import({ freeBytes: () => Promise.resolve(needed) });
+  assertEquals(blobs.bytesWritten, others + layer);
+  await assertRebuilt(site, delta);
+});
+
+Deno.test("a bundle with a delta repairs nothing where the layer is in place", async () => {
+  await using fixture = await createFixture();
+  const { site, delta } = fixture;
+  await writeImage(site, `${DELTA_REPO}:2`, IMAGES[1]!);
+  const { plan, blobs } = await fixture.import();
+  assertEquals({ toWrite: plan.blobs.toWrite, written: blobs.written, skipped: blobs.skipped }, {
+    ...{ toWrite: 0, written: 0, skipped: 3 },
+  });
+  await assertRebuilt(site, delta);
+});
+
+Deno.test("[99] a missing base, and a model that is not known, are refused before anything is written", async () => {
+  await using fixture = await createFixture();
+  const { bundle, folder, delta } = fixture;
+  const empty = new DiskStore(`${folder.path}/empty`);
+  const missing = await assertRejects(() => fixture.import({}, undefined, empty), IncompleteError, "--no-delta");
+  assertEquals(missing.missing, [layerOf(1)]);
+  const unknown = withDelta(bundle, { status: (it) => ({ ...it, model: "lzma/9" }) });
+  assertEquals((await assertRejects(() => fixture.import({}, unknown), IncompleteError)).missing, [layerOf(2)]);
+  assertEquals(await fixture.site.statBlob("", delta.delta), undefined);
+  assertEquals((await folder.listFiles("empty").catch(() => [])).length, 0);
+});
+
+Deno.test("[99] a base that is removed after the plan is named, and the delta is kept", async () => {
+  await using fixture = await createFixture();
+  const { site, delta, folder } = fixture;
+  const path = `${folder.path}/site/${blobPath(layerOf(1))}`;
+  const onRead = () => Deno.rename(path, `${path}.away`);
+  const error = await assertRejects(() => fixture.import({ onRead }), IncompleteError, `${layerOf(1)} is missing`);
+  assertEquals(error.missing, [layerOf(1)]);
+  assertEquals(await site.statBlob("", delta.delta), delta.size);
+  assertEquals(await site.resolve(DELTA_REPO, "2"), undefined);
+  await Deno.rename(`${path}.away`, path);
+  await fixture.import();
+  await assertRebuilt(site, delta);
+});
+
+/** A store whose disk is full after some bytes of a temporary file. */
+class FullStore extends DiskStore {
+  room = 1000;
+
+  override async openScratch(): Promise<Scratch> {
+    const scratch = await super.openScratch();
+    const append = scratch.append.bind(scratch);
+    scratch.append = (bytes) => {
+      if (scratch.size + bytes.length > this.room) throw new NoSpaceError("Cannot write: no space left");
+      append(bytes);
+    };
+    return scratch;
+  }
+}
+
+Deno.test("[99] a full disk for the temporary file ends the import, and the next one completes", async () => {
+  await using fixture = await createFixture();
+  const { delta, folder } = fixture;
+  const site = new FullStore(`${folder.path}/site`);
+  await assertRejects(() => fixture.import({}, undefined, site), NoSpaceError);
+  assertEquals(await site.resolve(DELTA_REPO, "2"), undefined);
+  assertEquals(await site.statBlob("", layerOf(2)), undefined);
+  assertEquals((await folder.listFiles("site/ingest")).filter((file) => file !== "writers.lock"), []);
+  site.room = Infinity;
+  await fixture.import({}, undefined, site);
+  await assertRebuilt(site, delta);
+});
+
+Deno.test("[99] a bundle that is cut within a delta keeps what was received, and the next import completes", async () => {
+  await using fixture = await createFixture();
+  const { bundle, delta, site } = fixture;
+  const whole = withDelta(bundle, {});
+  const at = new TextDecoder("latin1").decode(whole).indexOf("deltas/") + 512;
+  for (const cut of [at - 1, at + 1, at + Math.floor(delta.size / 2), at + delta.size - 1]) {
+    await assertRejects(() => fixture.import({}, whole.subarray(0, cut)), CorruptError);
+    assertEquals(await site.resolve(DELTA_REPO, "2"), undefined);
+  }
+  await fixture.import({}, whole);
+  await assertRebuilt(site, delta);
+});
+
+type Status = (delta: StatusDelta, bundle: OpenedBundle) => Partial<StatusDelta>;
+const OTHER = layerOf(1).replace(/.{8}$/, "00000000") as Digest;
+const WRONG: Readonly<Record<string, Status>> = {
+  "no bases": () => ({ bases: [] }),
+  "itself as its base": ({ digest }) => ({ bases: [{ digest, size: 1 }] }),
+  "too many bases": ({ bases }) => ({ bases: Array(129).fill(bases[0]) }),
+  "a layer that is not declared": () => ({ digest: OTHER }),
+  "a manifest as its layer": (_, { kubepkg }) => ({
+    digest: kubepkg.status!.digests!.find(({ type }) => type === "manifest")!.digest,
+  }),
+  "the digest of other content": (_, { kubepkg }) => ({ delta: kubepkg.status!.digests![0]!.digest }),
+  "another size than its entry": ({ size }) => ({ size: size + 1 }),
+  "another digest than its entry": () => ({ delta: OTHER }),
+};
+
+for (const [title, change] of Object.entries(WRONG)) {
+  Deno.test(`[99] a delta that is declared with ${title} is refused`, async () => {
+    await using fixture = await createFixture();
+    const { bundle, site, delta } = fixture;
+    const changed = withDelta(bundle, { status: (it) => ({ ...it, ...change(it, bundle) }) });
+    const error = await assertRejects(() => fixture.import({}, changed), CorruptError);
+    assertStringIncludes(error.message, "Cannot ");
+    assert(await site.statBlob("", layerOf(2)) === undefined && await site.statBlob("", delta.delta) === undefined);
+  });
+}
