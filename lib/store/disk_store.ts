@@ -1,5 +1,5 @@
 import type { ByteRange } from "../bytes/byte_range.ts";
-import type { OpenScratch } from "../bytes/scratch.ts";
+import type { Scratch } from "../bytes/scratch.ts";
 import { SharedFiles } from "../bytes/shared_files.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
@@ -66,7 +66,6 @@ export class DiskStore implements PieceStore, DeltaStore {
   readonly #grants: BlobGrants;
   readonly #files: SharedFiles;
   readonly #hashes = new PartialHashes();
-  readonly openScratch: OpenScratch = () => ScratchFile.open(this.#path(INGEST));
 
   /** @param root the data folder; created by the first write */
   constructor(root: string, options: DiskStoreOptions = {}) {
@@ -78,9 +77,8 @@ export class DiskStore implements PieceStore, DeltaStore {
     const temporaryPath = () => this.#temporaryPath();
     const links = this.#links = new Links({ root, warn, temporaryPath, health });
     const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn });
-    const manifests = this.#manifests = new ManifestFiles({
-      ...{ root, links, blobs, health, cacheBytes, warn, temporaryPath },
-    });
+    const shared = { root, links, blobs, health, cacheBytes, warn, temporaryPath };
+    const manifests = this.#manifests = new ManifestFiles(shared);
     const named = this.#named = new NamedBlobs({ root, read: (repo, digest) => manifests.load(repo, digest) });
     this.#grants = new BlobGrants({ root, links, blobs, manifests, named });
   }
@@ -227,8 +225,7 @@ export class DiskStore implements PieceStore, DeltaStore {
     });
   }
 
-  async writeBlob(repo: string, expected: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    const { digest, size } = expected;
+  async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
     if (await this.statBlob(repo, digest) === size) await body.cancel();
     else {
       // Does not resume a partial download: its content is not verified, and here the whole body is available.
@@ -256,6 +253,10 @@ export class DiskStore implements PieceStore, DeltaStore {
     await this.#links.write(tagLinkPath(repo, tag), digest);
     // Until now the manifest may have been unreferenced, and removed by a concurrent garbage collection.
     if (manifest !== undefined) await this.#manifests.write(repo, manifest.descriptor, manifest);
+  }
+
+  openScratch(): Promise<Scratch> {
+    return ScratchFile.open(this.#path(INGEST));
   }
 
   discardBlob(digest: Digest): Promise<void> {
