@@ -1,0 +1,14 @@
+import type { DeflateModel } from "./model.ts";
+
+/** Every model that this program knows, in the order in which they are tried. */
+export const MODELS: readonly DeflateModel[] = [];
+
+/** Finds the model of a recipe. A model of another version is another model. */
+export function modelById(id: string, version: number): DeflateModel | undefined {
+  return MODELS.find((model) => model.id === id && model.version === version);
+}
+
+/** Names the known models for an inventory, each as `id/version`. */
+export function modelNames(): string[] {
+  return MODELS.map(({ id, version }) => `${id}/${version}`);
+}
