@@ -1,5 +1,8 @@
-import { KLAUSPOST_HISTORY, KLAUSPOST_LOOKAHEAD, KlauspostPredictor } from "./klauspost_predictor.ts";
+import { KlauspostCompressor } from "./klauspost_compressor.ts";
 import { type DeflateModel, RecipeError } from "./model.ts";
+import { PART_HISTORY, PART_LOOKAHEAD, PartPredictor } from "./part_predictor.ts";
+
+const STYLE = { endSkip: 2, searchesSmall: false, flushes: false, fullHeaders: false, symbolsFirst: false } as const;
 
 /**
  * Go's compress/flate from Go 1.27 on, whose encoders come from klauspost/compress. The parameter is the level: 6 (the
@@ -8,15 +11,14 @@ import { type DeflateModel, RecipeError } from "./model.ts";
 export const GO127: DeflateModel = {
   id: "go127",
   version: 1,
-  history: KLAUSPOST_HISTORY,
-  lookahead: KLAUSPOST_LOOKAHEAD,
+  history: PART_HISTORY,
+  lookahead: PART_LOOKAHEAD,
   parameterSets: () => [6, 5].map((level) => Uint8Array.of(level)),
   start(parameters, window) {
     const [level] = parameters;
     if (parameters.length !== 1 || (level !== 5 && level !== 6)) {
       throw new RecipeError("Cannot use the model go127: its level is unknown");
     }
-    const variant = { searchesEnds: true, searchesSmall: false, fullHeaders: false, symbolsFirst: false, chunk: 0 };
-    return new KlauspostPredictor({ ...variant, level }, window);
+    return new PartPredictor(new KlauspostCompressor({ ...STYLE, level }, window.bytes), { window });
   },
 };

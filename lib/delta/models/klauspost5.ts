@@ -1,25 +1,21 @@
-import {
-  KLAUSPOST_HISTORY,
-  KLAUSPOST_LOOKAHEAD,
-  KlauspostPredictor,
-  type KlauspostVariant,
-} from "./klauspost_predictor.ts";
+import { KlauspostCompressor, type KlauspostStyle } from "./klauspost_compressor.ts";
 import { type DeflateModel, RecipeError } from "./model.ts";
+import { PART_HISTORY, PART_LOOKAHEAD, PartPredictor } from "./part_predictor.ts";
 
 /** pgzip's chunks, unless a program asks for others. The parameter counts units of 64 KiB. */
 const PGZIP_CHUNK = 16;
 const CHUNK_UNIT = 65_536;
 
 /** What changed with versions of klauspost/compress; the index is the parameter. */
-const GENERATIONS: readonly Omit<KlauspostVariant, "level" | "chunk">[] = [
+const GENERATIONS: readonly Omit<KlauspostStyle, "level" | "flushes">[] = [
   // Up to 1.15.9.
-  { searchesEnds: false, searchesSmall: false, fullHeaders: true, symbolsFirst: false },
+  { endSkip: 0, searchesSmall: false, fullHeaders: true, symbolsFirst: false },
   // 1.15.10 to 1.18.0.
-  { searchesEnds: true, searchesSmall: false, fullHeaders: true, symbolsFirst: false },
+  { endSkip: 2, searchesSmall: false, fullHeaders: true, symbolsFirst: false },
   // 1.18.1 to 1.20.3.
-  { searchesEnds: true, searchesSmall: false, fullHeaders: false, symbolsFirst: false },
+  { endSkip: 2, searchesSmall: false, fullHeaders: false, symbolsFirst: false },
   // From 1.20.4 on.
-  { searchesEnds: true, searchesSmall: true, fullHeaders: false, symbolsFirst: true },
+  { endSkip: 2, searchesSmall: true, fullHeaders: false, symbolsFirst: true },
 ];
 
 /**
@@ -30,8 +26,8 @@ const GENERATIONS: readonly Omit<KlauspostVariant, "level" | "chunk">[] = [
 export const KLAUSPOST5: DeflateModel = {
   id: "klauspost5",
   version: 1,
-  history: KLAUSPOST_HISTORY,
-  lookahead: KLAUSPOST_LOOKAHEAD,
+  history: PART_HISTORY,
+  lookahead: PART_LOOKAHEAD,
   parameterSets: () => {
     const generations = [2, 1, 3, 0];
     return [[5, PGZIP_CHUNK], [5, 0], [6, PGZIP_CHUNK], [6, 0]].flatMap(([level, chunk]) =>
@@ -44,6 +40,8 @@ export const KLAUSPOST5: DeflateModel = {
     if (parameters.length !== 3 || (level !== 5 && level !== 6) || behaviour === undefined) {
       throw new RecipeError("Cannot use the model klauspost5: its parameters are unknown");
     }
-    return new KlauspostPredictor({ ...behaviour, level, chunk: chunk! * CHUNK_UNIT }, window);
+    const style: KlauspostStyle = { ...behaviour, level, flushes: chunk! > 0 };
+    const source = chunk === 0 ? { window } : { window, chunk: chunk! * CHUNK_UNIT };
+    return new PartPredictor(new KlauspostCompressor(style, window.bytes), source);
   },
 };

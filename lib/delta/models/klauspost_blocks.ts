@@ -14,8 +14,8 @@ import {
 import { countRuns, Frequencies, writeRuns } from "./frequencies.ts";
 import { HuffmanTree } from "./huffman_tree.ts";
 import { estimateBits } from "./klauspost_estimate.ts";
-import type { TokenList } from "./klauspost_matcher.ts";
 import type { DynamicHeader } from "./model.ts";
+import type { Part, TokenList } from "./part_predictor.ts";
 
 const LITERAL_CODES = 286;
 const DISTANCE_CODES = 30;
@@ -36,15 +36,6 @@ export interface BlockStyle {
   readonly fullHeaders: boolean;
   /** From 1.20.4 on: of equal frequencies, a symbol goes before an inner node. */
   readonly symbolsFirst: boolean;
-}
-
-/** A part of the stream. */
-export interface Part {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-  /** Nothing may follow in the same block. */
-  readonly isLast: boolean;
 }
 
 /** Decides about the parts of one stream in their order. */
@@ -84,7 +75,7 @@ export class KlauspostBlocks {
   /** Decides about a part of literals only. @returns whether a block starts with it */
   addLiterals(part: Part): boolean {
     const { literals, distances } = this.#frequencies;
-    const size = part.end - part.start;
+    const { size } = part;
     literals.fill(0);
     distances.fill(0);
     for (let at = part.start; at < part.end; at++) literals[part.bytes[at]!]!++;
@@ -103,14 +94,14 @@ export class KlauspostBlocks {
   }
 
   /** Decides about a part with matches. @returns whether a block starts with it */
-  addTokens(part: Part, list: TokenList): boolean {
+  addTokens(part: Part): boolean {
     const frequencies = this.#frequencies;
     const { literals, distances } = frequencies;
-    frequencies.count(list);
+    frequencies.count(part);
     const extraBits = countExtraBits(frequencies);
-    const stored = storedBits(part.end - part.start);
+    const stored = storedBits(part.size);
     const isFull = this.#style.fullHeaders && !part.isLast;
-    const tokens = list.count + (part.isLast ? 1 : 0);
+    const tokens = part.count + (part.isLast ? 1 : 0);
     if (this.#isLiteralHeader || !this.#canReuse()) this.close();
     if (this.#openHeader > 0) {
       if (isFull) literals[END_OF_BLOCK] = 0;

@@ -6,16 +6,8 @@
 // a position that shares the bytes after its end may give a longer match, and every match grows backwards over the
 // literals before it. Positions inside a match enter the tables sparsely.
 
-const TABLE_SIZE = 1 << 15;
-const HASH_SHIFT = 17;
-/** Multiplies four bytes. */
-const SHORT_FACTOR = 2_654_435_761 | 0;
-/** Multiplies seven bytes: the 64 bits of 58,295,818,150,454,627. */
-const LONG_FACTOR = 58_295_818_150_454_627n;
-const FACTOR_LOW = Number(LONG_FACTOR & 0xffff_ffffn) | 0;
-const FACTOR_HIGH = Number(LONG_FACTOR >> 32n) | 0;
-const FACTOR_LOW_0 = FACTOR_LOW & 0xffff;
-const FACTOR_LOW_1 = FACTOR_LOW >>> 16;
+import { hashLong, hashShort, KlauspostTables } from "./klauspost_tables.ts";
+import type { TokenList } from "./part_predictor.ts";
 
 /** A distance must be less, although deflate allows this one too. */
 const DISTANCE_LIMIT = 32_768;
@@ -27,22 +19,12 @@ const INPUT_MARGIN = 11;
 export const SHORTEST_SEARCH = 13;
 /** Level 5 looks for a better match after the end of a match only when it is shorter than this. */
 const WELL_MATCHED = 30;
-/** So many bytes at the start of a match that was found by its end are not compared at first. */
-const SKIPPED_AT_START = 2;
-/** Position numbers are made small again before they exceed 31 bits. */
-const LARGEST_POSITION = 0x4000_0000;
-
-/** Where tokens are put. The array is large enough for a token a byte. */
-export interface TokenList {
-  readonly tokens: Uint32Array;
-  count: number;
-}
 
 /** The behaviour of a level and a version. */
 export interface MatchStyle {
   readonly level: 5 | 6;
-  /** A better match is looked for at the end of a match. */
-  readonly searchesEnds: boolean;
+  /** So many bytes at the start of a match that is found by its end are not compared at first. */
+  readonly endSkip: 0 | 2;
 }
 
 /** Finds the matches of consecutive parts of a stream. */
@@ -55,11 +37,8 @@ export class KlauspostMatcher {
   readonly #skipBits: number;
   // A better match is looked for at the end of a match that is shorter than this.
   readonly #wellMatched: number;
-  readonly #short = new Int32Array(TABLE_SIZE);
-  readonly #long = new Int32Array(TABLE_SIZE);
-  readonly #longBefore = new Int32Array(TABLE_SIZE);
-  // The tables hold index + shift, so that they need no change when indices do. At first, zero is out of reach.
-  #shift = 2 * DISTANCE_LIMIT;
+  readonly #endSkip: number;
+  readonly #tables: KlauspostTables;
   // The first index that a match may start from.
   #base = 0;
   #end = 0;
@@ -72,30 +51,36 @@ export class KlauspostMatcher {
   // Where the search would go on, had it found nothing.
   #next = 0;
 
-  constructor(bytes: Uint8Array, { level, searchesEnds }: MatchStyle) {
+  constructor(bytes: Uint8Array, { level, endSkip }: MatchStyle) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#tables = new KlauspostTables(this.#view);
     this.#isLevel6 = level === 6;
-    this.#wellMatched = level === 6 ? Infinity : searchesEnds ? WELL_MATCHED : 0;
+    this.#wellMatched = level === 6 ? Infinity : WELL_MATCHED;
+    this.#endSkip = endSkip;
     this.#skipBits = level === 6 ? 7 : 6;
   }
 
-  /** Forgets all positions: matches may start at `base` and after it. */
-  reset(base: number): void {
-    this.#shift += 4 * DISTANCE_LIMIT;
+  /** A new stream starts. */
+  reset(): void {
+    this.#tables.clear();
+    this.#base = 0;
+  }
+
+  /** Matches may not start before `base` any more, a little before the end of what was encoded. */
+  restart(base: number): void {
+    this.#tables.forget();
     this.#base = base;
-    if (this.#shift > LARGEST_POSITION) this.#renumber();
   }
 
   /** All indices decrease by `count`. */
   slide(count: number): void {
-    this.#shift += count;
+    this.#tables.slide(count);
     this.#base -= count;
-    if (this.#shift > LARGEST_POSITION) this.#renumber();
   }
 
-  /** Finds the tokens of the bytes from `start` to `end`. Without any match, the list stays empty. */
-  encode(start: number, end: number, list: TokenList): void {
+  /** Finds the tokens of the bytes. Without any match, the list stays empty. */
+  encode({ start, end }: { start: number; end: number }, list: TokenList): void {
     list.count = 0;
     if (end - start < SHORTEST_SEARCH) return;
     this.#end = end;
@@ -118,8 +103,8 @@ export class KlauspostMatcher {
 
   /** Searches for a match at `at` and after it. @returns `false` when there is none up to `limit` */
   #search(at: number, { literalsFrom, limit }: { literalsFrom: number; limit: number }): boolean {
-    const [view, shift, skipBits] = [this.#view, this.#shift, this.#skipBits];
-    const [short, long, longBefore] = [this.#short, this.#long, this.#longBefore];
+    const [view, skipBits] = [this.#view, this.#skipBits];
+    const { short, long, longBefore, shift } = this.#tables;
     let next = at;
     let value = view.getInt32(at, true);
     let shortHash = hashShort(value);
@@ -140,7 +125,7 @@ export class KlauspostMatcher {
       if (at - longFrom < DISTANCE_LIMIT) {
         if (view.getInt32(longFrom, true) === value) {
           this.#found(at, longFrom, next);
-          this.#remember(next, shortHash, longHash);
+          this.#tables.remember(next, shortHash, longHash);
           if (at - longBeforeFrom < DISTANCE_LIMIT && view.getInt32(longBeforeFrom, true) === value) {
             this.#length = this.#matchFour(at, longFrom);
             this.#takeLonger(at, longBeforeFrom, this.#matchFour(at, longBeforeFrom));
@@ -149,7 +134,7 @@ export class KlauspostMatcher {
         }
         if (at - longBeforeFrom < DISTANCE_LIMIT && view.getInt32(longBeforeFrom, true) === value) {
           this.#found(at, longBeforeFrom, next);
-          this.#remember(next, shortHash, longHash);
+          this.#tables.remember(next, shortHash, longHash);
           return true;
         }
       }
@@ -158,7 +143,7 @@ export class KlauspostMatcher {
         this.#length = this.#matchFour(at, shortFrom);
         const nextFrom = long[longHash]! - shift;
         const nextBeforeFrom = longBefore[longHash]! - shift;
-        this.#remember(next, shortHash, longHash);
+        this.#tables.remember(next, shortHash, longHash);
         this.#tryNext(nextValue, nextFrom, nextBeforeFrom);
         return true;
       }
@@ -214,16 +199,16 @@ export class KlauspostMatcher {
     const length = this.#length;
     const matchEnd = this.#at + length;
     if (matchEnd >= limit || length >= this.#wellMatched) return;
-    const hash = this.#hashLongAt(matchEnd);
-    const second = this.#at + SKIPPED_AT_START;
-    const isInReach = this.#tryEnd(second, this.#long[hash]!);
-    if (this.#isLevel6 && isInReach) this.#tryEnd(second, this.#longBefore[hash]!);
+    const hash = this.#tables.hashLong(matchEnd);
+    const second = this.#at + this.#endSkip;
+    const isInReach = this.#tryEnd(second, this.#tables.long[hash]!);
+    if (this.#isLevel6 && isInReach) this.#tryEnd(second, this.#tables.longBefore[hash]!);
   }
 
   // A position with the bytes after the match gives the start of another one. Its first two bytes may differ: growing
   // backwards takes them in if they do not.
   #tryEnd(second: number, entry: number): boolean {
-    const from = entry - this.#shift - this.#length + SKIPPED_AT_START;
+    const from = entry - this.#tables.shift - this.#length + this.#endSkip;
     if (second - from >= DISTANCE_LIMIT) return false;
     if (from >= second || from < this.#base) return true;
     this.#takeLonger(second, from, this.#match(second, from, this.#end));
@@ -245,17 +230,17 @@ export class KlauspostMatcher {
   // Level 5: of three positions in a match, one enters both tables or a table each. `end` is excluded; it enters too.
   #rememberEveryThird(at: number, end: number): void {
     if (at < end) {
-      this.#rememberLong(at);
-      this.#rememberShort(at);
-      this.#rememberLong(at + 1);
-      this.#rememberShort(at + 2);
+      this.#tables.rememberLong(at);
+      this.#tables.rememberShort(at);
+      this.#tables.rememberLong(at + 1);
+      this.#tables.rememberShort(at + 2);
       for (let i = at + 4; i < end; i += 3) {
-        this.#rememberLong(i);
-        this.#rememberShort(i + 1);
+        this.#tables.rememberLong(i);
+        this.#tables.rememberShort(i + 1);
       }
     }
-    this.#rememberLong(end);
-    this.#rememberShort(end);
+    this.#tables.rememberLong(end);
+    this.#tables.rememberShort(end);
   }
 
   // Level 6: after the position that the search has put into the tables, all enter the long one, every second the
@@ -264,30 +249,10 @@ export class KlauspostMatcher {
     const isLast = at >= limit;
     const end = isLast ? this.#end - 8 : at - 1;
     for (let i = this.#next + 1; i < end; i += 2) {
-      this.#rememberShort(i);
-      this.#rememberLong(i);
-      if (!isLast) this.#rememberLong(i + 1);
+      this.#tables.rememberShort(i);
+      this.#tables.rememberLong(i);
+      if (!isLast) this.#tables.rememberLong(i + 1);
     }
-  }
-
-  #rememberShort(at: number): void {
-    this.#short[hashShort(this.#view.getInt32(at, true))] = at + this.#shift;
-  }
-
-  #rememberLong(at: number): void {
-    const hash = this.#hashLongAt(at);
-    this.#longBefore[hash] = this.#long[hash]!;
-    this.#long[hash] = at + this.#shift;
-  }
-
-  #remember(at: number, shortHash: number, longHash: number): void {
-    this.#short[shortHash] = at + this.#shift;
-    this.#longBefore[longHash] = this.#long[longHash]!;
-    this.#long[longHash] = at + this.#shift;
-  }
-
-  #hashLongAt(at: number): number {
-    return hashLong(this.#view.getInt32(at, true), this.#view.getInt32(at + 3, true));
   }
 
   /** Measures a match whose first four bytes are known to agree, up to the longest token. */
@@ -314,15 +279,6 @@ export class KlauspostMatcher {
     for (let at = start; at < end; at++) tokens[count++] = bytes[at]!;
     list.count = count;
   }
-
-  // Positions that are out of reach become as far away as those of empty tables.
-  #renumber(): void {
-    const excess = this.#shift - 2 * DISTANCE_LIMIT;
-    for (const table of [this.#short, this.#long, this.#longBefore]) {
-      for (let i = 0; i < TABLE_SIZE; i++) table[i] = Math.max(0, table[i]! - excess);
-    }
-    this.#shift -= excess;
-  }
 }
 
 // A long match becomes several tokens. The last one needs three bytes, so that the one before it may be shorter.
@@ -332,21 +288,4 @@ function putMatch(length: number, distance: number, list: TokenList): void {
     list.tokens[list.count++] = bytes << 16 | distance;
     rest -= bytes;
   }
-}
-
-function hashShort(fourBytes: number): number {
-  return Math.imul(fourBytes, SHORT_FACTOR) >>> HASH_SHIFT;
-}
-
-/**
- * The highest bits of the lowest seven bytes, moved up by one byte, times the factor, modulo 2 to the power of 64. The
- * arguments are the bytes 0 to 3 and 3 to 6.
- */
-function hashLong(first: number, last: number): number {
-  const low = first << 8;
-  const [low0, low1] = [low & 0xffff, low >>> 16];
-  const middle = Math.imul(low1, FACTOR_LOW_0) + (Math.imul(low0, FACTOR_LOW_0) >>> 16) | 0;
-  const middle2 = Math.imul(low0, FACTOR_LOW_1) + (middle & 0xffff) | 0;
-  const carried = Math.imul(low1, FACTOR_LOW_1) + (middle >>> 16) + (middle2 >>> 16);
-  return (carried + Math.imul(low, FACTOR_HIGH) + Math.imul(last, FACTOR_LOW)) >>> HASH_SHIFT;
 }
