@@ -1,13 +1,139 @@
-import type { DescribeOptions, GzipRecipe } from "./gzip_recipe.ts";
+import { DeflateError } from "./bit_input.ts";
+import { type DescribeOptions, type GzipRecipe, RECIPE_LIMITS } from "./gzip_recipe.ts";
+import type { DeflateModel } from "./models/model.ts";
+import { StreamDescriber } from "./stream_describer.ts";
+
+/** A model with its parameters. */
+interface Candidate {
+  readonly model: DeflateModel;
+  readonly parameters: Uint8Array;
+}
+
+/** Bytes of the stream that all candidates are tried on, and then the best of them. */
+const SAMPLES = {
+  fast: { first: 32_768, second: 262_144, finalists: 2 },
+  normal: { first: 65_536, second: 1_048_576, finalists: 3 },
+  max: { first: 131_072, second: 2_097_152, finalists: 6 },
+};
+/** A recipe that is larger than this part of the stream is not worth it. */
+const MAX_COST = 0.5;
+/** Below this, what a recipe always has (such as the header of the member) says nothing about the model. */
+const FREE_COST = 256;
 
 /**
- * Reads a gzip stream and describes how its bytes follow from its plain bytes.
+ * Reads a gzip stream and describes how its bytes follow from its plain bytes. An unsuitable stream is mostly noticed
+ * before `plain` is called, but may be noticed after all of it.
  *
- * @returns `undefined` when it is not gzip, is damaged, or no model predicts it well enough
+ * @returns `undefined` when the stream is not gzip, is damaged, or no model predicts it well enough
  */
-export function describeGzip(
-  _gzip: AsyncIterable<Uint8Array>,
-  _options: DescribeOptions,
+export async function describeGzip(
+  gzip: AsyncIterable<Uint8Array>,
+  options: DescribeOptions,
 ): Promise<GzipRecipe | undefined> {
-  return Promise.resolve(undefined);
+  const source = gzip[Symbol.asyncIterator]();
+  try {
+    return await describe(new SampledInput(source, options.signal), options);
+  } catch (error) {
+    if (error instanceof DeflateError) return undefined;
+    throw error;
+  } finally {
+    await source.return?.();
+  }
+}
+
+async function describe(input: SampledInput, options: DescribeOptions): Promise<GzipRecipe | undefined> {
+  const { limits = RECIPE_LIMITS, plain } = options;
+  const candidate = await chooseModel(input, options);
+  if (candidate === undefined) return undefined;
+  const describer = new StreamDescriber({ ...candidate, limits, plain });
+  await describer.read(input.rest());
+  if (describer.cost > FREE_COST + input.received * MAX_COST) return undefined;
+  const { model: { id, version }, parameters } = candidate;
+  return { model: { id, version, parameters }, plainSize: describer.plainSize, sections: describer.sections };
+}
+
+/** Tries every model on the start of a stream, then the best ones on more of it. */
+async function chooseModel(input: SampledInput, options: DescribeOptions): Promise<Candidate | undefined> {
+  const { first, second, finalists } = SAMPLES[options.effort];
+  let candidates = options.models.flatMap((model) =>
+    model.parameterSets(options.effort).map((parameters): Candidate => ({ model, parameters }))
+  );
+  candidates = await rank(candidates, await input.sample(first));
+  if (candidates.length > 1 && !input.isComplete) {
+    candidates = await rank(candidates.slice(0, finalists), await input.sample(second));
+  }
+  return candidates[0];
+}
+
+// The candidates whose recipe of the sample is small enough, the smallest first.
+async function rank(candidates: readonly Candidate[], sample: Uint8Array): Promise<Candidate[]> {
+  const ranked: { candidate: Candidate; cost: number }[] = [];
+  let best = FREE_COST + sample.length * MAX_COST;
+  for (const candidate of candidates) {
+    const cost = await measureCost(candidate, sample, best);
+    if (cost < best) ranked.push({ candidate, cost });
+    // A candidate that is far worse than the best one is given up early.
+    best = Math.min(best, FREE_COST + 2 * cost);
+  }
+  return ranked.sort((a, b) => a.cost - b.cost).map(({ candidate }) => candidate);
+}
+
+async function measureCost(candidate: Candidate, sample: Uint8Array, limit: number): Promise<number> {
+  const limits = { sectionBytes: limit, plainBytes: RECIPE_LIMITS.plainBytes };
+  const describer = new StreamDescriber({ ...candidate, limits });
+  try {
+    await describer.read(oneChunk(sample));
+  } catch (error) {
+    // The sample is a cut stream.
+    if (!(error instanceof DeflateError)) throw error;
+  }
+  return describer.cost;
+}
+
+// deno-lint-ignore require-await
+async function* oneChunk(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield chunk;
+}
+
+/** A stream whose start can be looked at before it is read. */
+class SampledInput {
+  /** The bytes received so far. */
+  received = 0;
+  /** `true` when the sample was the whole stream. */
+  isComplete = false;
+  readonly #source: AsyncIterator<Uint8Array>;
+  readonly #signal: AbortSignal | undefined;
+  #sample: Uint8Array = new Uint8Array();
+
+  constructor(source: AsyncIterator<Uint8Array>, signal: AbortSignal | undefined) {
+    this.#source = source;
+    this.#signal = signal;
+  }
+
+  /** @returns the first bytes: at least `count`, or all */
+  async sample(count: number): Promise<Uint8Array> {
+    const chunks = [this.#sample];
+    let chunk;
+    while (this.received < count && (chunk = await this.#next()) !== undefined) chunks.push(chunk);
+    this.#sample = await new Blob(chunks as Uint8Array<ArrayBuffer>[]).bytes();
+    return this.#sample;
+  }
+
+  /** Reads the stream from its start. */
+  async *rest(): AsyncGenerator<Uint8Array> {
+    yield this.#sample;
+    this.#sample = new Uint8Array();
+    for (let chunk; (chunk = await this.#next()) !== undefined;) yield chunk;
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    this.#signal?.throwIfAborted();
+    const { done, value } = await this.#source.next();
+    if (done) {
+      this.isComplete = true;
+      return undefined;
+    }
+    this.received += value.length;
+    return value;
+  }
 }

@@ -1,5 +1,6 @@
-import type { GzipRecipe, RebuildOptions } from "./gzip_recipe.ts";
+import { type GzipRecipe, MAX_PARAMETERS, type RebuildOptions, RECIPE_LIMITS } from "./gzip_recipe.ts";
 import { RecipeError } from "./models/model.ts";
+import { StreamRebuilder } from "./stream_rebuilder.ts";
 
 /**
  * Rebuilds the bytes of a gzip stream. A wrong recipe gives other bytes, or an error: the digest of what comes out
@@ -8,12 +9,24 @@ import { RecipeError } from "./models/model.ts";
  * @throws {RecipeError} when the recipe contradicts itself or the plain bytes, exceeds the limits, or names a model
  *   that is not known
  */
-// deno-lint-ignore require-yield
 export async function* rebuildGzip(
-  _plain: AsyncIterable<Uint8Array>,
+  plain: AsyncIterable<Uint8Array>,
   recipe: GzipRecipe,
-  { findModel }: RebuildOptions,
+  { findModel, limits = RECIPE_LIMITS, signal }: RebuildOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  if (findModel(recipe.model.id, recipe.model.version) === undefined) throw new RecipeError("unknown model");
-  await Promise.resolve();
+  const { id, version, parameters } = recipe.model;
+  const model = findModel(id, version);
+  if (model === undefined) {
+    throw new RecipeError(`Cannot rebuild the gzip stream: the model ${id}/${version} is unknown`);
+  }
+  if (parameters.length > MAX_PARAMETERS) throw new RecipeError("Cannot use a model: it has too many parameters");
+  const source = plain[Symbol.asyncIterator]();
+  try {
+    for await (const chunk of new StreamRebuilder({ model, recipe, limits }).rebuild(source)) {
+      signal?.throwIfAborted();
+      if (chunk.length > 0) yield chunk;
+    }
+  } finally {
+    await source.return?.();
+  }
 }

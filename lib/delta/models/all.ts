@@ -1,7 +1,9 @@
+import { GO6 } from "./go6.ts";
 import type { DeflateModel } from "./model.ts";
+import { ZLIB } from "./zlib.ts";
 
 /** Every model that this program knows, in the order in which they are tried. */
-export const MODELS: readonly DeflateModel[] = [];
+export const MODELS: readonly DeflateModel[] = [GO6, ZLIB];
 
 /** Finds the model of a recipe. A model of another version is another model. */
 export function modelById(id: string, version: number): DeflateModel | undefined {

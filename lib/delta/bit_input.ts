@@ -1,0 +1,92 @@
+/** A gzip stream that is damaged, or no gzip stream at all. */
+export class DeflateError extends Error {
+  override readonly name = "DeflateError";
+}
+
+/** Zero bytes after the end, so that the decoding of one token needs no check. */
+const MARGIN = 16;
+
+/** Reads bits (RFC 1951 section 3.1.1) of a stream. Decoding loops use the fields, everything else the methods. */
+export class BitInput {
+  bytes: Uint8Array = new Uint8Array(MARGIN);
+  /** The index of the next byte of `bytes`. */
+  at = 0;
+  /** The end of what was received. */
+  end = 0;
+  /** The next bits, and how many there are. */
+  bits = 0;
+  bitCount = 0;
+  /** `true` when nothing more follows `end`. */
+  isLast = false;
+  readonly #source: AsyncIterator<Uint8Array>;
+
+  constructor(source: AsyncIterator<Uint8Array>) {
+    this.#source = source;
+  }
+
+  /** Bytes that were received and not taken, without those of `bits`. */
+  get available(): number {
+    return this.end - this.at;
+  }
+
+  /** Receives until at least `count` bytes are available, or the stream has ended. */
+  async need(count: number): Promise<void> {
+    const chunks: Uint8Array[] = [];
+    let length = this.available;
+    while (length < count && !this.isLast) {
+      const { done, value } = await this.#source.next();
+      if (done) {
+        this.isLast = true;
+      } else if (value.length > 0) {
+        chunks.push(value);
+        length += value.length;
+      }
+    }
+    if (chunks.length === 0) return;
+    const joined = new Uint8Array(length + MARGIN);
+    joined.set(this.bytes.subarray(this.at, this.end));
+    let end = this.available;
+    for (const chunk of chunks) {
+      joined.set(chunk, end);
+      end += chunk.length;
+    }
+    [this.bytes, this.at, this.end] = [joined, 0, end];
+  }
+
+  /** Takes up to 16 bits. Beyond the end they are zero: `checkEnd` notices. */
+  take(count: number): number {
+    this.fill();
+    const value = this.bits & ((1 << count) - 1);
+    this.skip(count);
+    return value;
+  }
+
+  /** Makes at least 25 bits available. */
+  fill(): void {
+    while (this.bitCount <= 24) {
+      this.bits |= (this.at < this.bytes.length ? this.bytes[this.at]! : 0) << this.bitCount;
+      this.at++;
+      this.bitCount += 8;
+    }
+  }
+
+  skip(count: number): void {
+    this.bits >>>= count;
+    this.bitCount -= count;
+  }
+
+  /** Takes the bits before the next byte boundary, and gives back the whole bytes after it. */
+  alignToByte(): number {
+    const padding = this.take(this.bitCount & 7);
+    this.at -= this.bitCount >> 3;
+    this.bits = this.bitCount = 0;
+    return padding;
+  }
+
+  /** @throws {DeflateError} when more was taken than there is */
+  checkEnd(): void {
+    if (this.at - (this.bitCount >> 3) > this.end) {
+      throw new DeflateError("Cannot read the gzip stream: it ends too early");
+    }
+  }
+}
