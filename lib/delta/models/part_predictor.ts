@@ -10,8 +10,11 @@ import type { BlockTokens, DynamicHeader, HeaderStyle, PlainWindow, TokenPredict
 const PART = 65_535;
 const SHORTEST_MATCH = 3;
 
-/** Plain bytes before a position that a prediction reads. */
-export const PART_HISTORY = 32_768;
+/**
+ * Plain bytes before a position that a prediction reads: the longest distance, before a part that was passed by when a
+ * stored block was longer than predicted.
+ */
+export const PART_HISTORY = 32_768 + PART;
 /** The part at a position, which may be reached by a match that starts before it, and the next part. */
 export const PART_LOOKAHEAD = 258 + 2 * PART;
 
@@ -192,6 +195,7 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     part.startsChunk = this.#startsChunk(part.start);
     part.isLast = this.#isLast(part.end);
     part.count = 0;
+if (part.start<16384 && part.startsChunk) console.log("plan", part.start, part.end, this.#window.origin, this.#window.length, this.#window.ended, this.#chunk, this.#at, this.#token);
     this.#compressor.plan(part);
   }
 
