@@ -90,7 +90,6 @@ async function measureCost(candidate: Candidate, sample: Uint8Array, limit: numb
   return describer.cost;
 }
 
-// deno-lint-ignore require-await
 async function* oneChunk(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
   yield chunk;
 }

@@ -64,8 +64,8 @@ class GoPredictor implements TokenPredictor {
   readonly #window: PlainWindow;
   /** The last position of each hash of four bytes. */
   readonly #heads = new Int32Array(HASH_SIZE).fill(NONE);
-  /** For each position of the last window, the one before it with the same hash. */
-  readonly #previous = new Int32Array(WINDOW);
+  /** For each position of the last window, the distance to the one before it with the same hash. 0: none in reach. */
+  readonly #distances = new Uint16Array(WINDOW);
   /** All positions before this one are in the hash chains. */
   #hashed = 0;
   /** Where Go's buffer starts: matches do not reach before it. */
@@ -87,9 +87,8 @@ class GoPredictor implements TokenPredictor {
   }
 
   slide(count: number): void {
-    for (const table of [this.#heads, this.#previous]) {
-      for (let index = 0; index < table.length; index++) table[index] = Math.max(NONE, table[index]! - count);
-    }
+    const heads = this.#heads;
+    for (let index = 0; index < heads.length; index++) heads[index] = Math.max(NONE, heads[index]! - count);
     this.#hashed = Math.max(0, this.#hashed - count);
     this.#bufferStart -= count;
     this.#matchAt -= count;
@@ -129,23 +128,26 @@ class GoPredictor implements TokenPredictor {
     const { bytes, length: end } = this.#window;
     if (at > end - MIN_MATCH) return;
     if (this.#hashed < at) this.#hashUpTo(at);
-    const previous = this.#previous;
+    const distances = this.#distances;
     const hash = Math.imul(
       bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!,
       HASH_FACTOR,
     ) >>> 15;
-    let candidate = this.#hashed > at ? previous[at & MASK]! : this.#heads[hash]!;
+    let candidate = this.#heads[hash]!;
+    if (this.#hashed > at) candidate = distances[at & MASK] === 0 ? NONE : at - distances[at & MASK]!;
     const oldest = at - WINDOW;
     const first = Math.max(oldest, this.#bufferStart);
     const longest = Math.min(MAX_MATCH, end - at);
     const nice = Math.min(this.#level.nice, longest);
-    let [best, distance, work] = [MIN_MATCH - 1, 0, 0];
+    let best = MIN_MATCH - 1;
+    let distance = 0;
+    let work = 0;
     let last = bytes[at + best]!;
-    const byte0 = bytes[at]!;
+    let beforeLast = bytes[at + best - 1]!;
     for (let tries = this.#level.chain; tries > 0 && candidate >= first; tries--) {
       work++;
-      if (bytes[candidate + best] === last && bytes[candidate] === byte0) {
-        let length = 1;
+      if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
+        let length = 0;
         while (length < longest && bytes[candidate + length] === bytes[at + length]) length++;
         work += length;
         if (length > best && (length > MIN_MATCH || at - candidate <= FAR)) {
@@ -153,11 +155,14 @@ class GoPredictor implements TokenPredictor {
           distance = at - candidate;
           if (length >= nice) break;
           last = bytes[at + length]!;
+          beforeLast = bytes[at + length - 1]!;
         }
       }
       // What was before the oldest position has been overwritten.
       if (candidate === oldest) break;
-      candidate = previous[candidate & MASK]!;
+      const step = distances[candidate & MASK]!;
+      if (step === 0) break;
+      candidate -= step;
     }
     this.work += work;
     if (distance === 0) return;
@@ -168,13 +173,15 @@ class GoPredictor implements TokenPredictor {
   // Adds the positions before `at` to the chains.
   #hashUpTo(at: number): void {
     const { bytes } = this.#window;
-    const [heads, previous] = [this.#heads, this.#previous];
+    const heads = this.#heads;
+    const distances = this.#distances;
     for (let index = this.#hashed; index < at; index++) {
       const hash = Math.imul(
         bytes[index]! << 24 | bytes[index + 1]! << 16 | bytes[index + 2]! << 8 | bytes[index + 3]!,
         HASH_FACTOR,
       ) >>> 15;
-      previous[index & MASK] = heads[hash]!;
+      const distance = index - heads[hash]!;
+      distances[index & MASK] = distance > WINDOW ? 0 : distance;
       heads[hash] = index;
     }
     this.#hashed = at;

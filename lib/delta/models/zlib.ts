@@ -81,8 +81,8 @@ class ZlibPredictor implements TokenPredictor {
   readonly #hashMask: number;
   /** The last position of each hash of three bytes. */
   readonly #heads: Int32Array;
-  /** For each position of the last window, the one before it with the same hash. */
-  readonly #previous = new Int32Array(WINDOW);
+  /** For each position of the last window, the distance to the one before it with the same hash. 0: none in reach. */
+  readonly #distances = new Uint16Array(WINDOW);
   /** All positions before this one are in the hash chains. */
   #hashed = 0;
   /** The better match that made the last token a literal: its position. */
@@ -109,9 +109,8 @@ class ZlibPredictor implements TokenPredictor {
   }
 
   slide(count: number): void {
-    for (const table of [this.#heads, this.#previous]) {
-      for (let index = 0; index < table.length; index++) table[index] = Math.max(NONE, table[index]! - count);
-    }
+    const heads = this.#heads;
+    for (let index = 0; index < heads.length; index++) heads[index] = Math.max(NONE, heads[index]! - count);
     this.#hashed = Math.max(0, this.#hashed - count);
     this.#pendingAt -= count;
   }
@@ -162,9 +161,10 @@ class ZlibPredictor implements TokenPredictor {
     if (longest < MIN_MATCH || longest <= known) return;
     if (this.#hashed < at) this.#hashUpTo(at);
     const { good, nice: wanted, chain, lazy } = this.#level;
-    const previous = this.#previous;
+    const distances = this.#distances;
     const hash = (bytes[at]! << (2 * this.#shift) ^ bytes[at + 1]! << this.#shift ^ bytes[at + 2]!) & this.#hashMask;
-    let candidate = this.#hashed > at ? previous[at & MASK]! : this.#heads[hash]!;
+    let candidate = this.#heads[hash]!;
+    if (this.#hashed > at) candidate = distances[at & MASK] === 0 ? NONE : at - distances[at & MASK]!;
     // The first position of the stream marks the end of a chain. It is never matched.
     const first = origin === 0 ? 0 : NONE;
     if (candidate <= first || at - candidate > MAX_DISTANCE) return;
@@ -173,13 +173,12 @@ class ZlibPredictor implements TokenPredictor {
     const nice = Math.min(wanted, longest);
     let best = known;
     let work = 0;
-    const byte0 = bytes[at]!;
-    const byte1 = bytes[at + 1]!;
     let last = bytes[at + best]!;
+    let beforeLast = bytes[at + best - 1]!;
     for (let tries = known >= good ? chain >> 2 : chain; tries > 0; tries--) {
       work++;
-      if (bytes[candidate + best] === last && bytes[candidate] === byte0 && bytes[candidate + 1] === byte1) {
-        let length = 2;
+      if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
+        let length = 0;
         while (length < longest && bytes[candidate + length] === bytes[at + length]) length++;
         work += length;
         if (length > best) {
@@ -187,10 +186,12 @@ class ZlibPredictor implements TokenPredictor {
           this.#distance = at - candidate;
           if (length >= nice) break;
           last = bytes[at + length]!;
+          beforeLast = bytes[at + length - 1]!;
         }
       }
-      candidate = previous[candidate & MASK]!;
-      if (candidate <= limit) break;
+      const step = distances[candidate & MASK]!;
+      candidate -= step;
+      if (step === 0 || candidate <= limit) break;
     }
     this.work += work;
     if (this.#distance === 0 || lazy > 0 && best === MIN_MATCH && this.#distance > FAR) return;
@@ -201,12 +202,13 @@ class ZlibPredictor implements TokenPredictor {
   #hashUpTo(at: number): void {
     const { bytes } = this.#window;
     const heads = this.#heads;
-    const previous = this.#previous;
+    const distances = this.#distances;
     const shift = this.#shift;
     const mask = this.#hashMask;
     for (let index = this.#hashed; index < at; index++) {
       const hash = (bytes[index]! << (2 * shift) ^ bytes[index + 1]! << shift ^ bytes[index + 2]!) & mask;
-      previous[index & MASK] = heads[hash]!;
+      const distance = index - heads[hash]!;
+      distances[index & MASK] = distance > WINDOW ? 0 : distance;
       heads[hash] = index;
     }
     this.#hashed = Math.max(at, this.#hashed);
