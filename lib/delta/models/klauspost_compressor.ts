@@ -74,7 +74,7 @@ export class KlauspostCompressor implements PartCompressor {
 
   // A new chunk can only refer to the dictionary. The tokens of the dictionary are of no use.
   #readDictionary(part: Part): void {
-    const start = part.start - DICTIONARY; if (start < 0) console.log("BAD", part.start, part.end, part.isFirst, part.startsChunk);
+    const start = part.start - DICTIONARY;
     this.#blocks.close();
     this.#matcher.restart(start);
     this.#matcher.encode({ start, end: part.start }, part);

@@ -195,7 +195,6 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     part.startsChunk = this.#startsChunk(part.start);
     part.isLast = this.#isLast(part.end);
     part.count = 0;
-if (part.start<16384 && part.startsChunk) console.log("plan", part.start, part.end, this.#window.origin, this.#window.length, this.#window.ended, this.#chunk, this.#at, this.#token);
     this.#compressor.plan(part);
   }
 
