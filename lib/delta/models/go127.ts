@@ -6,14 +6,14 @@ const STYLE = { endSkip: 2, searchesSmall: false, flushes: false, fullHeaders: f
 
 /**
  * Go's compress/flate from Go 1.27 on, whose encoders come from klauspost/compress. The parameter is the level: 6 (the
- * default) or 5. Version 1 is frozen: other predictions need another version.
+ * default) or 5, which is tried as one of `klauspost5`. Version 1 is frozen: other predictions need another version.
  */
 export const GO127: DeflateModel = {
   id: "go127",
   version: 1,
   history: PART_HISTORY,
   lookahead: PART_LOOKAHEAD,
-  parameterSets: () => [6, 5].map((level) => Uint8Array.of(level)),
+  parameterSets: () => [Uint8Array.of(6)],
   start(parameters, window) {
     const [level] = parameters;
     if (parameters.length !== 1 || (level !== 5 && level !== 6)) {

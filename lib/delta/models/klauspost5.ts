@@ -18,6 +18,8 @@ const GENERATIONS: readonly Omit<KlauspostStyle, "level" | "flushes">[] = [
   { endSkip: 2, searchesSmall: true, fullHeaders: false, symbolsFirst: true },
 ];
 
+const LIKELY_GENERATIONS = [2, 1, 3, 0];
+
 /**
  * klauspost/compress at its levels 5 (the default) and 6, alone or inside of pgzip, which podman, buildah and skopeo use.
  * The parameters are the level, the chunk of pgzip in units of 64 KiB (0: alone), and the generation. Version 1 is
@@ -28,12 +30,12 @@ export const KLAUSPOST5: DeflateModel = {
   version: 1,
   history: PART_HISTORY,
   lookahead: PART_LOOKAHEAD,
-  parameterSets: () => {
-    const generations = [2, 1, 3, 0];
-    return [[5, PGZIP_CHUNK], [5, 0], [6, PGZIP_CHUNK], [6, 0]].flatMap(([level, chunk]) =>
-      generations.map((generation) => Uint8Array.of(level!, chunk!, generation))
-    );
-  },
+  parameterSets: (effort) =>
+    (effort === "max" ? [5, 6] : [5]).flatMap((level) =>
+      [PGZIP_CHUNK, 0].flatMap((chunk) =>
+        LIKELY_GENERATIONS.map((generation) => Uint8Array.of(level, chunk, generation))
+      )
+    ),
   start(parameters, window) {
     const [level, chunk, generation] = parameters;
     const behaviour = GENERATIONS[generation ?? -1];

@@ -1,5 +1,5 @@
 // How klauspost/compress and Go 1.27 put parts of a stream into blocks. A part is at most 65,535 plain bytes. It becomes
-// a stored block, a block of fixed codes, or a dynamic block, or it goes on with the codes of the part before it, so
+// a stored block, a block of fixed codes, or a dynamic block, or it reuses the codes of the part before it, so
 // that one dynamic block may hold many parts. A new header is worth it when an estimate says so, in floating-point
 // numbers of 32 bits, which are computed here exactly as there.
 

@@ -50,7 +50,7 @@ export class Part implements TokenList {
   startsChunk = false;
   /** The part is the last one of the stream or of a chunk. */
   isLast = false;
-  /** A block starts with the part. Otherwise it goes on with the codes of the part before. */
+  /** A block starts with the part. Otherwise it continues the block of the part before it. */
   startsBlock = true;
   readonly bytes: Uint8Array;
 
