@@ -1,5 +1,5 @@
 import { DeflateError } from "./bit_input.ts";
-import { type DescribeOptions, type GzipRecipe, RECIPE_LIMITS } from "./gzip_recipe.ts";
+import { type DescribeOptions, type GzipRecipe, MAX_COST, RECIPE_LIMITS } from "./gzip_recipe.ts";
 import type { DeflateModel } from "./models/model.ts";
 import { StreamDescriber } from "./stream_describer.ts";
 
@@ -18,8 +18,6 @@ const SAMPLES = {
   normal: { first: 327_680, second: 1_310_720, finalists: 4 },
   max: { first: 524_288, second: 2_621_440, finalists: 8 },
 };
-/** A recipe that is larger than this part of the stream is not worth it. */
-const MAX_COST = 0.5;
 /** Below this, what a recipe always has (such as the header of the member) says nothing about the model. */
 const FREE_COST = 256;
 
@@ -45,12 +43,12 @@ export async function describeGzip(
 }
 
 async function describe(input: SampledInput, options: DescribeOptions): Promise<GzipRecipe | undefined> {
-  const { limits = RECIPE_LIMITS, plain } = options;
+  const { limits = RECIPE_LIMITS, maxCost = MAX_COST, plain } = options;
   const candidate = await chooseModel(input, options);
   if (candidate === undefined) return undefined;
   const describer = new StreamDescriber({ ...candidate, limits, plain });
   await describer.read(input.rest());
-  if (describer.cost > FREE_COST + input.received * MAX_COST) return undefined;
+  if (describer.cost > FREE_COST + input.received * maxCost) return undefined;
   const { model: { id, version }, parameters } = candidate;
   return { model: { id, version, parameters }, plainSize: describer.plainSize, sections: describer.sections };
 }
@@ -58,20 +56,21 @@ async function describe(input: SampledInput, options: DescribeOptions): Promise<
 /** Tries every model on the start of a stream, then the best ones on more of it. */
 async function chooseModel(input: SampledInput, options: DescribeOptions): Promise<Candidate | undefined> {
   const { first, second, finalists } = SAMPLES[options.effort];
+  const { maxCost = MAX_COST } = options;
   let candidates = options.models.flatMap((model) =>
     model.parameterSets(options.effort).map((parameters): Candidate => ({ model, parameters }))
   );
-  candidates = await rank(candidates, await input.sample(first));
+  candidates = await rank(candidates, await input.sample(first), maxCost);
   if (candidates.length > 1 && !input.isComplete) {
-    candidates = await rank(candidates.slice(0, finalists), await input.sample(second));
+    candidates = await rank(candidates.slice(0, finalists), await input.sample(second), maxCost);
   }
   return candidates[0];
 }
 
 // The candidates whose recipe of the sample is small enough, the smallest first.
-async function rank(candidates: readonly Candidate[], sample: Uint8Array): Promise<Candidate[]> {
+async function rank(candidates: readonly Candidate[], sample: Uint8Array, maxCost: number): Promise<Candidate[]> {
   const ranked: { candidate: Candidate; cost: number }[] = [];
-  let best = FREE_COST + sample.length * MAX_COST;
+  let best = FREE_COST + sample.length * maxCost;
   for (const candidate of candidates) {
     const cost = await measureCost(candidate, sample, best);
     if (cost < best) ranked.push({ candidate, cost });

@@ -47,14 +47,19 @@ export interface RecipeLimits {
 /** Room for 100 GiB of plain bytes, and for a memory of 128 MiB on the side that rebuilds. */
 export const RECIPE_LIMITS: RecipeLimits = { sectionBytes: 24 * 1024 * 1024, plainBytes: 100 * 1024 ** 3 };
 
+/** A recipe that is larger than this part of its stream says that the model is another compressor's. */
+export const MAX_COST = 0.5;
+
 /** How a stream is described. */
 export interface DescribeOptions {
   /** The models that are tried (`MODELS`). */
   readonly models: readonly DeflateModel[];
   readonly effort: Effort;
+  /** The largest recipe that is worth it, as a part of the stream's bytes: `MAX_COST` unless given. */
+  readonly maxCost?: number;
   /** `RECIPE_LIMITS` unless given. */
   readonly limits?: RecipeLimits;
-  /** Gets all plain bytes in order. The array is the callback's own. It is not called for an unsuitable stream. */
+  /** Gets all plain bytes in order. The array is the callback's own. */
   readonly plain?: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }

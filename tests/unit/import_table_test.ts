@@ -13,6 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   signature: [],
   archive: ["oci", "bytes", "node:buffer", "node:stream", "node:zlib"],
   content: ["oci", "bytes", "node:crypto"],
+  delta: ["node:zlib"],
   store: ["oci", "content", "files", "bytes", "node:crypto"],
   cache: ["oci", "content", "store", "files", "bytes"],
   "upstream/transport": ["oci", "content", "http", "bytes"],
