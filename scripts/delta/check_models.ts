@@ -1,15 +1,17 @@
 // Compares the compressor models with real compressors, and prints how many streams each predicts without a correction:
 //   deno run -A scripts/delta/check_models.ts                        gzip, python3 (zlib) and go where installed
 //   deno run -A scripts/delta/check_models.ts --go=GO1,GO2           with these Go toolchains (their `go` commands)
+//   deno run -A scripts/delta/check_models.ts --peers=FOLDER         with the compressors of `scripts/peers/delta` alone
 //   deno run -A scripts/delta/check_models.ts FILE.tgz… FOLDER…      existing gzip files, by the model that was chosen
 // Every stream is described, rebuilt and compared. The exit status is 1 when one is not rebuilt exactly.
 import { parseArgs } from "@std/cli/parse-args";
 import process from "node:process";
 import { makeInputs } from "./model_inputs.ts";
+import { findPeers } from "./peer_compressors.ts";
 import { type Compressor, findCompressors } from "./real_compressors.ts";
 import { checkStream, type StreamCheck } from "./check_stream.ts";
 
-const flags = parseArgs(Deno.args, { string: ["go", "effort", "size"] });
+const flags = parseArgs(Deno.args, { string: ["go", "peers", "effort", "size"] });
 const rows = new Map<string, StreamCheck[]>();
 
 function record(name: string, check: StreamCheck): void {
@@ -18,6 +20,7 @@ function record(name: string, check: StreamCheck): void {
 }
 
 if (flags._.length > 0) await checkFiles(flags._.map(String));
+else if (flags.peers !== undefined) await checkCompressors(await findPeers(flags.peers));
 else await checkCompressors(await findCompressors(flags.go?.split(",") ?? ["go"]));
 printTable();
 if ([...rows.values()].flat().some(({ isExact }) => !isExact)) Deno.exitCode = 1;
