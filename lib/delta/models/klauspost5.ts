@@ -21,7 +21,7 @@ const GENERATIONS: readonly Omit<KlauspostStyle, "level" | "flushes">[] = [
 const LIKELY_GENERATIONS = [2, 1, 3, 0];
 
 /**
- * klauspost/compress at its levels 5 (the default) and 6, alone or inside of pgzip, which podman, buildah and skopeo use.
+ * klauspost/compress at its levels 1, 5 (the default) and 6, alone or inside of pgzip, which podman, buildah and skopeo use.
  * The parameters are the level, the chunk of pgzip in units of 64 KiB (0: alone), and the generation. Version 1 is
  * frozen: other predictions need another version.
  */
@@ -31,7 +31,7 @@ export const KLAUSPOST5: DeflateModel = {
   history: PART_HISTORY,
   lookahead: PART_LOOKAHEAD,
   parameterSets: (effort) =>
-    (effort === "max" ? [5, 6] : [5]).flatMap((level) =>
+    (effort === "max" ? [5, 6, 1] : [5]).flatMap((level) =>
       [PGZIP_CHUNK, 0].flatMap((chunk) =>
         LIKELY_GENERATIONS.map((generation) => Uint8Array.of(level, chunk, generation))
       )
@@ -39,7 +39,7 @@ export const KLAUSPOST5: DeflateModel = {
   start(parameters, window) {
     const [level, chunk, generation] = parameters;
     const behaviour = GENERATIONS[generation ?? -1];
-    if (parameters.length !== 3 || (level !== 5 && level !== 6) || behaviour === undefined) {
+    if (parameters.length !== 3 || (level !== 1 && level !== 5 && level !== 6) || behaviour === undefined) {
       throw new RecipeError("Cannot use the model klauspost5: its parameters are unknown");
     }
     const style: KlauspostStyle = { ...behaviour, level, flushes: chunk! > 0 };

@@ -1,13 +1,14 @@
-// Compresses parts as klauspost/compress and Go 1.27 do: it finds the matches of a part (`klauspost_matcher.ts`) and
-// decides in which kind of block it goes (`klauspost_blocks.ts`).
+// Compresses parts as klauspost/compress and Go 1.27 do: it finds the matches of a part (`klauspost_matcher.ts`, and
+// `klauspost1_matcher.ts` for level 1) and decides in which kind of block it goes (`klauspost_blocks.ts`).
 
+import { Klauspost1Matcher } from "./klauspost1_matcher.ts";
 import { type BlockStyle, KlauspostBlocks } from "./klauspost_blocks.ts";
 import { KlauspostMatcher, type MatchStyle, SHORTEST_SEARCH } from "./klauspost_matcher.ts";
 import type { DynamicHeader } from "./model.ts";
 import type { Part, PartCompressor, TokenList } from "./part_predictor.ts";
 
 /** pgzip reads so many bytes before a chunk as a dictionary. */
-export const DICTIONARY = 16_384;
+const DICTIONARY = 16_384;
 /** A last part smaller than this is not searched for matches. */
 const SMALL = 128;
 /** A last part up to this size is stored. */
@@ -23,12 +24,12 @@ export interface KlauspostStyle extends BlockStyle, MatchStyle {
 
 export class KlauspostCompressor implements PartCompressor {
   readonly #style: KlauspostStyle;
-  readonly #matcher: KlauspostMatcher;
+  readonly #matcher: Klauspost1Matcher | KlauspostMatcher;
   readonly #blocks: KlauspostBlocks;
 
   constructor(style: KlauspostStyle, bytes: Uint8Array) {
     this.#style = style;
-    this.#matcher = new KlauspostMatcher(bytes, style);
+    this.#matcher = style.level === 1 ? new Klauspost1Matcher(bytes) : new KlauspostMatcher(bytes, style);
     this.#blocks = new KlauspostBlocks(style);
   }
 

@@ -22,7 +22,7 @@ const WELL_MATCHED = 30;
 
 /** The behaviour of a level and a version. */
 export interface MatchStyle {
-  readonly level: 5 | 6;
+  readonly level: 1 | 5 | 6;
   /** So many bytes at the start of a match that is found by its end are not compared at first. */
   readonly endSkip: 0 | 2;
 }
@@ -281,8 +281,8 @@ export class KlauspostMatcher {
   }
 }
 
-// A long match becomes several tokens. The last one needs three bytes, so that the one before it may be shorter.
-function putMatch(length: number, distance: number, list: TokenList): void {
+/** A long match becomes several tokens. The last one needs three bytes, so that the one before it may be shorter. */
+export function putMatch(length: number, distance: number, list: TokenList): void {
   for (let rest = length; rest > 0;) {
     const bytes = rest <= LONGEST_TOKEN ? rest : rest > LONGEST_TOKEN + 3 ? LONGEST_TOKEN : LONGEST_TOKEN - 3;
     list.tokens[list.count++] = bytes << 16 | distance;

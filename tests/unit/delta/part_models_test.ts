@@ -22,6 +22,8 @@ const STREAMS: readonly { file: string; model: string; parameters: number[] }[] 
   { file: "chunks.pgzip-1.19.2.gz", model: "klauspost5", parameters: [5, 16, 2] },
   { file: "chunks.pgzip-1.20.4.gz", model: "klauspost5", parameters: [5, 16, 3] },
   { file: "parts.go-1.27.gz", model: "go127", parameters: [6] },
+  { file: "parts.go1-1.27.gz", model: "go127", parameters: [1] },
+  { file: "chunks.pgzip1-1.18.7.gz", model: "klauspost5", parameters: [1, 16, 2] },
   { file: "parts.go1.gz", model: "go1", parameters: [] },
   { file: "tiny.klauspost-1.20.4.gz", model: "klauspost5", parameters: [5, 0, 3] },
 ];
@@ -34,7 +36,7 @@ for (const { file, model: id, parameters } of STREAMS) {
     const { wrongTokens, wrongEnds, wrongHeaders } = describer.counts;
     assertEquals({ wrongTokens, wrongEnds, wrongHeaders }, { wrongTokens: 0, wrongEnds: 0, wrongHeaders: 0 });
 
-    const { recipe, plain } = await describeBytes(gzip, { models: [model] });
+    const { recipe, plain } = await describeBytes(gzip, { models: [model], effort: "max" });
     assertEquals(plain, new Uint8Array(gunzipSync(gzip)));
     assertEquals(await rebuildBytes(plain, recipe!, 5003), gzip);
   });
