@@ -24,7 +24,13 @@ export async function describeBytes(
 ): Promise<Described> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
   const plain = (bytes: Uint8Array<ArrayBuffer>) => void parts.push(bytes);
-  const recipe = await describeGzip(inChunks(gzip, chunk), { models: MODELS, effort: "fast", maxCost: 10, plain, ...options });
+  const recipe = await describeGzip(inChunks(gzip, chunk), {
+    models: MODELS,
+    effort: "fast",
+    maxCost: 10,
+    plain,
+    ...options,
+  });
   return { recipe, plain: await new Blob(parts).bytes() };
 }
 
