@@ -88,7 +88,7 @@ export class KlauspostBlocks {
     if (storedBits(size) <= estimate) return this.#startOther();
     literals[END_OF_BLOCK] = distances[0] = 0;
     const isReused = this.#canReuse() && countBits(literals, this.#openLiterals) <= estimate;
-    if (!isReused) this.#startDynamic({ isLiteral: true });
+    if (!isReused) this.#startDynamic(part, { isLiteral: true });
     if (part.isLast) this.close();
     return !isReused;
   }
@@ -124,7 +124,7 @@ export class KlauspostBlocks {
       countBits(distances, this.#distanceLengths) + extraBits;
     if (tokens < FEW_TOKENS && fixedBits(frequencies) + extraBits <= size) return this.#startOther();
     if (stored <= size) return this.#startOther();
-    this.#startDynamic({ isLiteral: false });
+    this.#startDynamic(part, { isLiteral: false });
     if (part.isLast) this.close();
     return true;
   }
@@ -154,7 +154,10 @@ export class KlauspostBlocks {
     return true;
   }
 
-  #startDynamic({ isLiteral }: { isLiteral: boolean }): void {
+  #startDynamic({ codes }: Part, { isLiteral }: { isLiteral: boolean }): void {
+    codes.lengths.set(this.#header.lengths);
+    codes.literalCount = this.#header.literalCount;
+    codes.distanceCount = this.#header.distanceCount;
     this.#openHeader = this.#headerBits();
     this.#openLiterals.set(this.#literalLengths.subarray(0, LITERAL_CODES));
     this.#openDistances.set(this.#distanceLengths.subarray(0, DISTANCE_CODES));

@@ -52,6 +52,8 @@ export class Part implements TokenList {
   isLast = false;
   /** A block starts with the part. Otherwise it continues the block of the part before it. */
   startsBlock = true;
+  /** The code lengths of the dynamic block that starts with the part. Their counts are 0 when they are not known. */
+  readonly codes = { lengths: new Uint8Array(320), literalCount: 0, distanceCount: 0 };
   readonly bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
@@ -87,6 +89,8 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
   // The next predicted token and where it starts.
   #token = 0;
   #at = 0;
+  // A token was corrected since the last dynamic block.
+  #isCorrected = false;
 
   constructor(compressor: PartCompressor, { window, chunk = Infinity }: PartSource) {
     this.#compressor = compressor;
@@ -109,6 +113,7 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     this.#part.start = this.#part.end = this.#part.count = 0;
     this.#isNextPlanned = false;
     this.#token = this.#at = 0;
+    this.#isCorrected = false;
   }
 
   slide(count: number): void {
@@ -131,7 +136,9 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
   }
 
   // What follows a real token does not change: `token` finds its position among the predicted tokens.
-  correct(): void {}
+  correct(): void {
+    this.#isCorrected = true;
+  }
 
   endsBlock({ start, bytes }: BlockTokens): boolean {
     const window = this.#window;
@@ -146,6 +153,13 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
   /** The code lengths of a block are those of its first part: the parts after it use them, too. */
   codeLengths(block: BlockTokens, header: DynamicHeader): void {
     const start = block.start - this.#window.origin;
+    if (this.#isPredicted(block, start)) {
+      const { lengths, literalCount, distanceCount } = this.#part.codes;
+      header.lengths.set(lengths);
+      [header.literalCount, header.distanceCount] = [literalCount, distanceCount];
+      return;
+    }
+    this.#isCorrected = false;
     const end = start + this.#partSize(start);
     let [at, count] = [start, 0];
     while (count < block.count && at < end) at += tokenBytes(block.tokens[count++]!);
@@ -158,6 +172,12 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
 
   runCodeLengths(header: DynamicHeader): void {
     this.#compressor.runCodeLengths(header);
+  }
+
+  // The tokens of the block are those of the part, so that the code lengths are, too.
+  #isPredicted(block: BlockTokens, start: number): boolean {
+    const { start: partStart, size, codes } = this.#part;
+    return !this.#isCorrected && codes.literalCount > 0 && start === partStart && block.bytes >= size;
   }
 
   // Finds the predicted token at a position. @returns another prediction when none starts there
@@ -194,7 +214,7 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     part.isFirst = this.#window.origin + part.start === 0;
     part.startsChunk = this.#startsChunk(part.start);
     part.isLast = this.#isLast(part.end);
-    part.count = 0;
+    part.count = part.codes.literalCount = 0;
     this.#compressor.plan(part);
   }
 
