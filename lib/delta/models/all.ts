@@ -6,7 +6,7 @@ import type { DeflateModel } from "./model.ts";
 import { ZLIB } from "./zlib.ts";
 
 /** Every model that this program knows, in the order in which they are tried. */
-export const MODELS: readonly DeflateModel[] = [GO6, GO127, KLAUSPOST5, ZLIB, GO1];
+export const MODELS: readonly DeflateModel[] = [GO6, GO127, KLAUSPOST5, GO1, ZLIB];
 
 /** Finds the model of a recipe. A model of another version is another model. */
 export function modelById(id: string, version: number): DeflateModel | undefined {
