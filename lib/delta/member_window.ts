@@ -4,6 +4,8 @@ import type { PlainWindow } from "./models/model.ts";
 export const SLIDE_UNIT = 65_536;
 /** Stored blocks are predicted over their longest size, and one match more. */
 export const STORED_LOOKAHEAD = 65_535 + 258;
+/** Decoding needs so many bytes before the next one, whatever the model needs. */
+const FARTHEST_MATCH = 32_768;
 /** The window moves by at least so many bytes. */
 const ROOM = 4 * SLIDE_UNIT;
 
@@ -20,9 +22,9 @@ export class MemberWindow implements PlainWindow {
   readonly #history: number;
 
   constructor({ history, lookahead }: { history: number; lookahead: number }) {
-    this.#history = history;
+    this.#history = Math.max(history, FARTHEST_MATCH);
     this.lookahead = lookahead + STORED_LOOKAHEAD;
-    this.bytes = new Uint8Array(history + this.lookahead + ROOM + SLIDE_UNIT);
+    this.bytes = new Uint8Array(this.#history + this.lookahead + ROOM + SLIDE_UNIT);
   }
 
   /** `true` when everything that a prediction of the next position reads is here. */
