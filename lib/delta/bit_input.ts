@@ -43,14 +43,16 @@ export class BitInput {
       }
     }
     if (chunks.length === 0) return;
-    const joined = new Uint8Array(length + MARGIN);
-    joined.set(this.bytes.subarray(this.at, this.end));
-    let end = this.available;
+    // The bytes that `bits` holds are kept too: `alignToByte` gives them back.
+    const held = this.bitCount >> 3;
+    const joined = new Uint8Array(held + length + MARGIN);
+    joined.set(this.bytes.subarray(this.at - held, this.end));
+    let end = held + this.available;
     for (const chunk of chunks) {
       joined.set(chunk, end);
       end += chunk.length;
     }
-    [this.bytes, this.at, this.end] = [joined, 0, end];
+    [this.bytes, this.at, this.end] = [joined, held, end];
   }
 
   /** Takes up to 16 bits. Beyond the end they are zero: `checkEnd` notices. */

@@ -9,11 +9,14 @@ interface Candidate {
   readonly parameters: Uint8Array;
 }
 
-/** Bytes of the stream that all candidates are tried on, and then the best of them. */
+/**
+ * Bytes of the stream that all candidates are tried on, and then the best of them. The first sample exceeds the
+ * lookahead of every model: otherwise nothing is predicted. The second one has more than the 1 MiB of a chunk of pgzip.
+ */
 const SAMPLES = {
-  fast: { first: 32_768, second: 262_144, finalists: 2 },
-  normal: { first: 65_536, second: 1_048_576, finalists: 3 },
-  max: { first: 131_072, second: 2_097_152, finalists: 6 },
+  fast: { first: 327_680, second: 1_310_720, finalists: 3 },
+  normal: { first: 327_680, second: 1_310_720, finalists: 4 },
+  max: { first: 524_288, second: 2_621_440, finalists: 8 },
 };
 /** Below this, what a recipe always has (such as the header of the member) says nothing about the model. */
 const FREE_COST = 256;

@@ -1,15 +1,23 @@
 // Compares the compressor models with real compressors, and prints how many streams each predicts without a correction:
 //   deno run -A scripts/delta/check_models.ts                        gzip, python3 (zlib) and go where installed
 //   deno run -A scripts/delta/check_models.ts --go=GO1,GO2           with these Go toolchains (their `go` commands)
+//   deno run -A scripts/delta/check_models.ts --peers=FOLDER         with the compressors of `scripts/peers/delta` alone
 //   deno run -A scripts/delta/check_models.ts FILE.tgz… FOLDER…      existing gzip files, by the model that was chosen
+// With --models=klauspost5,go1 only these models are tried, which is quicker.
 // Every stream is described, rebuilt and compared. The exit status is 1 when one is not rebuilt exactly.
 import { parseArgs } from "@std/cli/parse-args";
 import process from "node:process";
 import { makeInputs } from "./model_inputs.ts";
+import { MODELS } from "../../lib/delta/models/all.ts";
+import { findPeers } from "./peer_compressors.ts";
 import { type Compressor, findCompressors } from "./real_compressors.ts";
 import { checkStream, type StreamCheck } from "./check_stream.ts";
 
-const flags = parseArgs(Deno.args, { string: ["go", "effort", "size"] });
+const flags = parseArgs(Deno.args, { string: ["go", "peers", "effort", "models", "size"] });
+const options = {
+  effort: flags.effort,
+  models: MODELS.filter(({ id }) => flags.models === undefined || flags.models.split(",").includes(id)),
+};
 const rows = new Map<string, StreamCheck[]>();
 
 function record(name: string, check: StreamCheck): void {
@@ -18,6 +26,7 @@ function record(name: string, check: StreamCheck): void {
 }
 
 if (flags._.length > 0) await checkFiles(flags._.map(String));
+else if (flags.peers !== undefined) await checkCompressors(await findPeers(flags.peers));
 else await checkCompressors(await findCompressors(flags.go?.split(",") ?? ["go"]));
 printTable();
 if ([...rows.values()].flat().some(({ isExact }) => !isExact)) Deno.exitCode = 1;
@@ -27,7 +36,7 @@ async function checkCompressors(compressors: readonly Compressor[]): Promise<voi
   for (const { name, compress } of compressors) {
     for (const input of inputs) {
       const gzip = await compress(input.bytes);
-      record(name, await checkStream(gzip, { source: `${name}: ${input.name}`, effort: flags.effort }));
+      record(name, await checkStream(gzip, { ...options, source: `${name}: ${input.name}` }));
     }
     console.error(name);
   }
@@ -38,7 +47,7 @@ async function checkFiles(paths: readonly string[]): Promise<void> {
     for await (const file of walk(path)) {
       const gzip = await Deno.readFile(file);
       if (gzip[0] !== 0x1f || gzip[1] !== 0x8b) continue;
-      const check = await checkStream(gzip, { source: file, effort: flags.effort });
+      const check = await checkStream(gzip, { ...options, source: file });
       record(check.model, check);
     }
   }

@@ -1,7 +1,7 @@
 import { describeGzip } from "../../lib/delta/describe_gzip.ts";
 import { type GzipRecipe, RECIPE_LIMITS } from "../../lib/delta/gzip_recipe.ts";
 import { modelById, MODELS } from "../../lib/delta/models/all.ts";
-import type { Effort } from "../../lib/delta/models/model.ts";
+import type { DeflateModel, Effort } from "../../lib/delta/models/model.ts";
 import { rebuildGzip } from "../../lib/delta/rebuild_gzip.ts";
 import { StreamDescriber } from "../../lib/delta/stream_describer.ts";
 
@@ -20,14 +20,22 @@ export interface StreamCheck {
   readonly recipeBytes: number;
 }
 
+/** How a stream is checked. */
+export interface CheckOptions {
+  readonly source: string;
+  readonly effort?: string;
+  /** The models that are tried. */
+  readonly models?: readonly DeflateModel[];
+}
+
 /** Describes a stream, rebuilds it and compares. */
 export async function checkStream(
   gzip: Uint8Array,
-  { source, effort = "normal" }: { source: string; effort?: string },
+  { source, effort = "normal", models = MODELS }: CheckOptions,
 ): Promise<StreamCheck> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
   const recipe = await describeGzip(inChunks(gzip), {
-    models: MODELS,
+    models,
     effort: effort as Effort,
     plain: (bytes) => void parts.push(bytes),
   });

@@ -66,7 +66,8 @@ async function buildGo(go: string): Promise<Compressor[]> {
   return [...[1, 2, 3, 4, 5, 7, 8, 9].map((level) => make(level, 32_768)), ...WRITE_SIZES.map((size) => make(6, size))];
 }
 
-function command(program: string, args: string[], name: string): Compressor {
+/** A compressor that is a command. */
+export function command(program: string, args: string[], name: string): Compressor {
   const compress = async (bytes: Uint8Array<ArrayBuffer>) => {
     const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();
     const [{ success, stdout }] = await Promise.all([child.output(), send(child.stdin, bytes)]);

@@ -1,9 +1,12 @@
+import { GO1 } from "./go1.ts";
+import { GO127 } from "./go127.ts";
 import { GO6 } from "./go6.ts";
+import { KLAUSPOST5 } from "./klauspost5.ts";
 import type { DeflateModel } from "./model.ts";
 import { ZLIB } from "./zlib.ts";
 
 /** Every model that this program knows, in the order in which they are tried. */
-export const MODELS: readonly DeflateModel[] = [GO6, ZLIB];
+export const MODELS: readonly DeflateModel[] = [GO6, GO127, KLAUSPOST5, GO1, ZLIB];
 
 /** Finds the model of a recipe. A model of another version is another model. */
 export function modelById(id: string, version: number): DeflateModel | undefined {

@@ -1,6 +1,8 @@
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { GzipRecipe, RecipeSections } from "../../../lib/delta/gzip_recipe.ts";
+import { GO1 } from "../../../lib/delta/models/go1.ts";
 import { GO6 } from "../../../lib/delta/models/go6.ts";
+import { KLAUSPOST5 } from "../../../lib/delta/models/klauspost5.ts";
 import { type DeflateModel, RecipeError } from "../../../lib/delta/models/model.ts";
 import { ZLIB } from "../../../lib/delta/models/zlib.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -37,6 +39,8 @@ function makePlain(): Uint8Array<ArrayBuffer> {
 const MODELS: readonly DeflateModel[] = [
   { ...GO6, parameterSets: () => [Uint8Array.of(6)] },
   { ...ZLIB, parameterSets: () => [Uint8Array.of(6, 8, 0)] },
+  { ...KLAUSPOST5, parameterSets: () => [Uint8Array.of(5, 16, 2)] },
+  GO1,
 ];
 
 Deno.test(`mutated streams are described exactly or not at all (seed ${SEED})`, async () => {
@@ -44,7 +48,7 @@ Deno.test(`mutated streams are described exactly or not at all (seed ${SEED})`, 
   const gzip = new Uint8Array(gzipSync(makePlain(), { level: 6 }));
   for (let number = 0; number < CASES; number++) {
     const mutated = mutate(gzip, random);
-    const { recipe, plain } = await describeBytes(mutated, { models: [MODELS[number % 2]!] });
+    const { recipe, plain } = await describeBytes(mutated, { models: [MODELS[number % MODELS.length]!] });
     if (recipe === undefined) continue;
     assertEquals(await rebuildBytes(plain, recipe), mutated, `case ${number} of seed ${SEED}`);
   }
@@ -54,8 +58,10 @@ Deno.test(`mutated recipes give an error or bounded bytes (seed ${SEED})`, async
   const random = new Random(SEED);
   const plain = makePlain();
   const seeds: GzipRecipe[] = [];
-  for (const options of [{ level: 6 }, { level: 1 }, { level: 0 }]) {
-    const { recipe } = await describeBytes(gzipSync(plain, options), { models: [MODELS[seeds.length % 2]!] });
+  for (const options of [{ level: 6 }, { level: 1 }, { level: 0 }, { level: 6 }]) {
+    const { recipe } = await describeBytes(gzipSync(plain, options), {
+      models: [MODELS[seeds.length % MODELS.length]!],
+    });
     seeds.push(recipe!);
   }
   let refused = 0;

@@ -1,0 +1,3 @@
+module crpe.test/delta_gzip
+
+go 1.19
