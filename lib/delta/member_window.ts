@@ -4,7 +4,7 @@ import type { PlainWindow } from "./models/model.ts";
 export const SLIDE_UNIT = 65_536;
 /** Stored blocks are predicted over their longest size, and one match more. */
 export const STORED_LOOKAHEAD = 65_535 + 258;
-/** Bytes that are read or decoded before the window moves again. */
+/** The window moves by at least so many bytes. */
 const ROOM = 4 * SLIDE_UNIT;
 
 /** The plain bytes of a member around the position that is predicted. */
@@ -48,9 +48,10 @@ export class MemberWindow implements PlainWindow {
 
   /** Drops what no prediction reads any more. @returns the bytes that were dropped: a multiple of `SLIDE_UNIT` */
   slide(): number {
-    const count = Math.max(0, this.at - this.#history);
+    const count = this.at - this.#history;
+    // Models adjust large tables: rarely, and for much at once.
+    if (count < ROOM) return 0;
     const dropped = count - count % SLIDE_UNIT;
-    if (dropped === 0) return 0;
     this.bytes.copyWithin(0, dropped, this.length);
     this.length -= dropped;
     this.at -= dropped;

@@ -102,12 +102,14 @@ class GoPredictor implements TokenPredictor {
       this.#hashUpTo(Math.min(this.#hashed + 1, end - MIN_MATCH));
       this.#hashed = at;
     }
-    if (this.#matchAt !== at) this.#findMatch(at);
-    const [length, distance] = [this.#matchLength, this.#matchDistance];
+    if (this.#matchAt !== at) this.#findMatch(at, MIN_MATCH - 1);
+    const length = this.#matchLength;
+    const distance = this.#matchDistance;
     if (length === 0) return bytes[at]!;
-    if (length < lazy && end - at - 1 > length) {
-      this.#findMatch(at + 1);
+    if (length < lazy) {
+      this.#findMatch(at + 1, length);
       if (this.#matchLength > length) return bytes[at]!;
+      this.#matchAt = NONE;
     }
     return length << 16 | distance;
   }
@@ -120,13 +122,13 @@ class GoPredictor implements TokenPredictor {
     return count === BLOCK_TOKENS;
   }
 
-  // Sets the best match at a position.
-  #findMatch(at: number): void {
+  // Sets the best match at a position that is longer than the known one.
+  #findMatch(at: number, known: number): void {
     this.#matchAt = at;
     this.#matchLength = 0;
     while (at - this.#bufferStart >= SLIDE_AT) this.#bufferStart += WINDOW;
     const { bytes, length: end } = this.#window;
-    if (at > end - MIN_MATCH) return;
+    if (at > end - MIN_MATCH || end - at <= known) return;
     if (this.#hashed < at) this.#hashUpTo(at);
     const distances = this.#distances;
     const hash = Math.imul(
@@ -139,7 +141,7 @@ class GoPredictor implements TokenPredictor {
     const first = Math.max(oldest, this.#bufferStart);
     const longest = Math.min(MAX_MATCH, end - at);
     const nice = Math.min(this.#level.nice, longest);
-    let best = MIN_MATCH - 1;
+    let best = known;
     let distance = 0;
     let work = 0;
     let last = bytes[at + best]!;
@@ -175,11 +177,11 @@ class GoPredictor implements TokenPredictor {
     const { bytes } = this.#window;
     const heads = this.#heads;
     const distances = this.#distances;
-    for (let index = this.#hashed; index < at; index++) {
-      const hash = Math.imul(
-        bytes[index]! << 24 | bytes[index + 1]! << 16 | bytes[index + 2]! << 8 | bytes[index + 3]!,
-        HASH_FACTOR,
-      ) >>> 15;
+    let index = this.#hashed;
+    let next4 = bytes[index]! << 16 | bytes[index + 1]! << 8 | bytes[index + 2]!;
+    for (; index < at; index++) {
+      next4 = next4 << 8 | bytes[index + 3]!;
+      const hash = Math.imul(next4, HASH_FACTOR) >>> 15;
       const distance = index - heads[hash]!;
       distances[index & MASK] = distance > WINDOW ? 0 : distance;
       heads[hash] = index;

@@ -116,7 +116,8 @@ function countLeaves(sorted: Int32Array, top: number): Int32Array {
       nextLeaf[level] = frequency(count);
     } else {
       last[level] = nextPair[level]!;
-      leaves[level]!.set(leaves[level - 1]!.subarray(0, level));
+      const below = leaves[level - 1]!;
+      for (let lower = 0; lower < level; lower++) leaves[level]![lower] = below[lower]!;
       needed[level - 1] = 2;
     }
     if (--needed[level]! === 0) {

@@ -205,8 +205,10 @@ class ZlibPredictor implements TokenPredictor {
     const distances = this.#distances;
     const shift = this.#shift;
     const mask = this.#hashMask;
-    for (let index = this.#hashed; index < at; index++) {
-      const hash = (bytes[index]! << (2 * shift) ^ bytes[index + 1]! << shift ^ bytes[index + 2]!) & mask;
+    let index = this.#hashed;
+    let hash = bytes[index]! << shift ^ bytes[index + 1]!;
+    for (; index < at; index++) {
+      hash = (hash << shift ^ bytes[index + 2]!) & mask;
       const distance = index - heads[hash]!;
       distances[index & MASK] = distance > WINDOW ? 0 : distance;
       heads[hash] = index;
