@@ -126,8 +126,9 @@ class GoPredictor implements TokenPredictor {
   #findMatch(at: number, known: number): void {
     this.#matchAt = at;
     this.#matchLength = 0;
-    while (at - this.#bufferStart >= SLIDE_AT) this.#bufferStart += WINDOW;
     const { bytes, length: end } = this.#window;
+    // The buffer does not move any more when it holds the end.
+    while (at - this.#bufferStart >= SLIDE_AT && end - this.#bufferStart > 2 * WINDOW) this.#bufferStart += WINDOW;
     if (at > end - MIN_MATCH || end - at <= known) return;
     if (this.#hashed < at) this.#hashUpTo(at);
     const distances = this.#distances;

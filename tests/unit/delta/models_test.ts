@@ -17,6 +17,8 @@ const STREAMS: readonly [file: string, model: DeflateModel, ...parameters: numbe
   ["small.go9.gz", GO6, 9],
   ["far.go6.gz", GO6, 6],
   ["large.go6.gz", GO6, 6],
+  // Four windows, and a match at their end that reaches further back than after a move of the buffer.
+  ["full.go6.gz", GO6, 6],
   ["small.zlib1.gz", ZLIB, 1, 8, 0],
   ["small.zlib3.gz", ZLIB, 3, 8, 0],
   ["small.zlib6.gz", ZLIB, 6, 8, 0],
@@ -35,7 +37,7 @@ for (const [file, model, ...parameters] of STREAMS) {
     await describer.read(inChunks(gzip));
     const { wrongTokens, wrongEnds, wrongHeaders, tokens } = describer.counts;
     assertEquals({ wrongTokens, wrongEnds, wrongHeaders }, { wrongTokens: 0, wrongEnds: 0, wrongHeaders: 0 });
-    assert(tokens > 300);
+    assert(tokens > 100);
     assertEquals(describer.sections.tokens.length + describer.sections.headers.length, 0);
 
     const { recipe, plain } = await describeBytes(gzip);
