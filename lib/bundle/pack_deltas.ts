@@ -9,7 +9,7 @@ import type { Effort } from "../delta/models/model.ts";
 import { OldLayers } from "../delta/old_layers.ts";
 import type { StatusDelta } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
-import { CorruptError, IncompleteError } from "../oci/error.ts";
+import { CorruptError, IncompleteError, NoSpaceError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { repositoryOf } from "../oci/reference.ts";
 import type { CarriedManifest, PlanEntry } from "./bundle_plan.ts";
@@ -115,11 +115,7 @@ class DeltaWork implements Disposable {
         models: MODELS.filter(({ id, version }) => this.#options.models.has(`${id}/${version}`)),
         onBytes: report(first + i),
         signal,
-      }).catch((error) => {
-        // What is damaged is reported when it is packed.
-        if (error instanceof CorruptError) return { reason: error.message };
-        throw error;
-      });
+      }).catch((error) => ({ reason: explain(error) }));
       if ("reason" in made) this.#whole.push({ digest, reason: made.reason });
       else this.#made.set(digest, made);
     }
@@ -140,8 +136,8 @@ class DeltaWork implements Disposable {
     try {
       return await OldLayers.open(inputs, { openScratch: store.openScratch.bind(store), effort, onBytes, signal });
     } catch (error) {
-      if (error instanceof CorruptError || error instanceof IncompleteError) return undefined;
-      throw error;
+      explain(error);
+      return undefined;
     }
   }
 
@@ -168,6 +164,13 @@ class DeltaWork implements Disposable {
   [Symbol.dispose](): void {
     for (const made of this.#made.values()) made[Symbol.dispose]();
   }
+}
+
+// What is missing or damaged is reported when it is packed. Temporary files must not be the reason that a pack fails.
+function explain(error: unknown): string {
+  const isExpected = error instanceof CorruptError || error instanceof IncompleteError || error instanceof NoSpaceError;
+  if (!isExpected) throw error;
+  return error.message;
 }
 
 // Each layer once, with the first image that has it.

@@ -43,7 +43,7 @@ export const PACK_COMMAND: Command = {
     },
     {
       name: "no-delta",
-      summary: "with --have or --since, pack changed layers whole, not as deltas against those that the site has",
+      summary: "pack changed layers whole, not as deltas against those that the site has",
     },
     FLAG.deltaEffort,
     {

@@ -30,7 +30,7 @@ const KEPT_BYTES = 1 << 20;
 /** So far behind a copy, the same distance is tried first: most changes replace bytes. */
 const SAME_DISTANCE_BYTES = 512;
 const SAME_DISTANCE_MATCH = 8;
-const PAUSE_BYTES = 1 << 18;
+const PAUSE_BYTES = 1 << 20;
 
 /**
  * Finds the ranges of new bytes that occur among old ones, wherever they moved to. The new bytes are read once, from

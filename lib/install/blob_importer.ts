@@ -153,9 +153,11 @@ export class BlobImporter {
 
   /** Rebuilds the layers that the packages have deltas for, after the bundle was read. */
   async rebuildLayers(): Promise<void> {
+    // A package that has deltas declares its digests, although others of the bundle may not.
+    const sizes = new Map(this.#packages.flatMap((kubepkg) => [...declaredSizes(kubepkg) ?? []]));
     for (const delta of declaredDeltas(this.#packages, this.#bundle.what).values()) {
       const { digest } = delta;
-      const size = this.#declared!.get(digest)!;
+      const size = sizes.get(digest)!;
       const onBytes = (bytes: number) => this.#report(bytes, deltaEntryName(digest));
       const job = { delta, size, repository: this.repositoryOf(digest), onBytes };
       const outcome = await rebuildFromDelta(this.#store, job);

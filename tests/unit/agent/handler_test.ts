@@ -1,3 +1,4 @@
+import { modelNames } from "../../../lib/delta/models/all.ts";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
@@ -32,7 +33,7 @@ Deno.test("the agent answers with its identity and the installed packages", asyn
   const [installed] = await (await site.ask("/kubepkgs/")).json();
   assertEquals([installed.metadata.name, installed.spec.version], ["line4", "1.0.0"]);
   assertEquals(await (await site.ask("/kubepkgs/line4")).json(), installed);
-  assertEquals(await (await site.ask("/inventory")).json(), { digests: [] });
+  assertEquals(await (await site.ask("/inventory")).json(), { digests: [], models: modelNames() });
 });
 
 const REFUSED: [what: string, path: string, options: AskOptions, status: number, code: string][] = [
