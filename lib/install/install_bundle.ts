@@ -123,7 +123,7 @@ async function installAll(
         }
         if (firstKeys !== undefined) await options.trust?.firstUse?.write(packageIdOf(kubepkg), firstKeys);
         // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
-        await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now() }));
+        await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now(), trust }));
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
         else await records.pending.removeRelease(kubepkg);

@@ -5,6 +5,7 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { formatReference } from "../oci/reference.ts";
+import type { TrustVerdict } from "../signature/trust_policy.ts";
 import { digestOfList } from "../store/inventory_code.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
 import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
@@ -18,7 +19,10 @@ export interface Receipt extends PackageId {
   readonly imported: string;
   /** Whether the release was installed already, and only missing content of it was restored. */
   readonly repaired: boolean;
-  /** The key that the release was signed with; `null` for a release without a signature. */
+  /**
+   * The ids of the trusted keys that have signed the release, separated by commas; `null` if it is not signed, or the site
+   * has no trusted keys and verifies nothing.
+   */
   readonly key: string | null;
   readonly images: readonly { readonly reference: string; readonly digest: Digest }[];
   /** The digest of the list `digests`; see `digestOfList`. */
@@ -33,7 +37,7 @@ const INDENT = 2;
 /** Creates the receipt of an import. @param kubepkg the release, with the digests of its images */
 export function createReceipt(
   kubepkg: KubePkg,
-  how: Pick<Receipt, "node" | "repaired"> & { readonly time: number },
+  how: Pick<Receipt, "node" | "repaired"> & { readonly time: number; readonly trust?: TrustVerdict },
 ): Receipt {
   const images = imagesOf(kubepkg).flatMap(({ reference, digest }) =>
     digest === undefined ? [] : [{ reference: formatReference(reference), digest }]
@@ -52,7 +56,7 @@ export function createReceipt(
     node: how.node,
     imported: new Date(how.time).toISOString(),
     repaired: how.repaired,
-    key: null,
+    key: how.trust?.state === "trusted" ? how.trust.keys.map(({ id }) => id).join() : null,
     images,
     list: digestOfList(digests),
     digests,

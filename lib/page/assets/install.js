@@ -131,6 +131,12 @@ function Chooser({ interrupted, onChoose }) {
     <p class="soft" id="bundle-help">${T.chooseHelp}</p></section>`;
 }
 
+// Who has signed the package; an agent of an earlier crpe does not say.
+function origin({ state, keys = [] } = {}) {
+  if (state === "trusted") return [T.signedBy([...new Set(keys.map(({ entry, id }) => entry ?? id))].join(", "))];
+  return state === "signed" ? [T.notVerified] : [];
+}
+
 /** What an installation would change. */
 export function Plan({ plan }) {
   const { installedVersion, version, verdict, blobs, freeBytes, missing = [], images = [], warnings = [] } = plan;
@@ -150,6 +156,13 @@ export function Plan({ plan }) {
         <${Figure} value=${images.length} label=${T.imageCount(images.length)} />
       </div>
     </section>
+        ${origin(plan.trust).map((line) =>
+          html`
+            <section class="span">
+              <p class="soft">${line}</p>
+            </section>
+          `
+        )}
         ${warnings.map((warning) =>
           html`
             <section class="span">

@@ -236,6 +236,8 @@ export const S = {
     upload: "to upload",
     held: (n) => `to upload, ${n} are there`,
     free: (n) => `free, ${n} needed`,
+    signedBy: (names) => `Signed by ${names}`,
+    notVerified: "Signed, but this machine has no trusted keys: nobody has verified the signatures.",
     freeUnknown: "free space not known",
     needed: (n) => `${n} needed`,
     go: "Install",
