@@ -31,6 +31,10 @@ export class BitInput {
 
   /** Receives until at least `count` bytes are available, or the stream has ended. */
   async need(count: number): Promise<void> {
+    // The bytes before `at` may go, so that `alignToByte` could not give back those that `bits` has taken ahead.
+    this.at -= this.bitCount >> 3;
+    this.bitCount &= 7;
+    this.bits &= (1 << this.bitCount) - 1;
     const chunks: Uint8Array[] = [];
     let length = this.available;
     while (length < count && !this.isLast) {
