@@ -4,7 +4,7 @@ import { chooseFile, startBrowser } from "../support/browser.ts";
 import { openInstall } from "../support/install_screen.ts";
 import { peerTest } from "../support/peers.ts";
 
-peerTest("page: a bundle that the desk has signed is installed, and one that nobody has signed is refused", [
+peerTest("page: a bundle that the desk has signed is installed, and an unsigned one is refused", [
   "chromium",
 ], async () => {
   await using fixture = await createAgentFixture();

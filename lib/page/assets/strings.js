@@ -237,7 +237,7 @@ export const S = {
     held: (n) => `to upload, ${n} are there`,
     free: (n) => `free, ${n} needed`,
     signedBy: (names) => `Signed by ${names}`,
-    notVerified: "Signed, but this machine has no trusted keys: nobody has verified the signatures.",
+    notVerified: "Signed, but not verified: this machine has no trusted keys.",
     freeUnknown: "free space not known",
     needed: (n) => `${n} needed`,
     go: "Install",
