@@ -2,6 +2,7 @@ import type { ByteSource } from "../bytes/byte_reader.ts";
 import { readBounded } from "../bytes/read_bounded.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { CorruptError } from "../oci/error.ts";
+import { DeflateError } from "./bit_input.ts";
 import {
   type DeltaHeader,
   parseDeltaHeader,
@@ -72,7 +73,7 @@ export async function* rebuildLayer(
       yield piece;
     }
   } catch (cause) {
-    if (!(cause instanceof RecipeError)) throw cause;
+    if (!(cause instanceof RecipeError || cause instanceof DeflateError)) throw cause;
     throw new CorruptError(cause.message, { cause });
   } finally {
     for (const name of OPERATION_STREAMS) await streams[name].cancel();

@@ -45,7 +45,21 @@ const FREE_BLOCKS = 4096;
 const WORK_PER_BYTE = 2048;
 const FREE_WORK = 2 ** 28;
 
+/** Plain bytes that may be predicted in vain, besides as many as there are. */
+const FREE_WASTE = 2 ** 22;
+
+/** What a stream has cost so far. */
+export interface StreamCost {
+  readonly blocks: number;
+  /** Comparisons of the model. */
+  readonly work: number;
+  /** Plain bytes that were predicted beyond the ends of stored blocks; the next block predicts them again. */
+  readonly wasted: number;
+  readonly plainBytes: number;
+}
+
 /** `true` when a stream has more blocks, or made its model do more work, than its plain bytes allow. */
-export function isExcessive({ blocks, work, plainBytes }: { blocks: number; work: number; plainBytes: number }) {
-  return blocks > FREE_BLOCKS + plainBytes / BYTES_PER_BLOCK || work > FREE_WORK + plainBytes * WORK_PER_BYTE;
+export function isExcessive({ blocks, work, wasted, plainBytes }: StreamCost): boolean {
+  return blocks > FREE_BLOCKS + plainBytes / BYTES_PER_BLOCK || work > FREE_WORK + plainBytes * WORK_PER_BYTE ||
+    wasted > FREE_WASTE + plainBytes;
 }

@@ -67,11 +67,10 @@ export function openSection(input: ReadableStream<Uint8Array>, { size, packed }:
 export async function readSection(input: ReadableStream<Uint8Array>, section: Section): Promise<Uint8Array> {
   const source = openSection(input, section);
   try {
-    const pieces: Uint8Array[] = [];
-    for (let piece = await source.read(); piece !== undefined; piece = await source.read()) pieces.push(piece);
+    // Copied as they come: a frame may have a block for each byte.
     const bytes = new Uint8Array(section.size);
     let at = 0;
-    for (const piece of pieces) {
+    for (let piece = await source.read(); piece !== undefined; piece = await source.read()) {
       bytes.set(piece, at);
       at += piece.length;
     }

@@ -1,11 +1,14 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
 import type { Scratch } from "../bytes/scratch.ts";
+import { Turns } from "../bytes/turns.ts";
 import { CorruptError } from "../oci/error.ts";
 
 const CHUNK_BYTES = 256 << 10;
 /** Larger than any varint of a number below 2^53. */
 const MAX_VARINT_BYTES = 8;
 const CACHE_BYTES = 256 << 10;
+/** What is read at a position far from the last one. */
+const FAR_BYTES = 4096;
 /**
  * An insertion of at most so many bytes between two copies of the same distance replaces bytes. It is written as
  * differences: a program whose parts moved has the same difference in thousands of addresses.
@@ -59,7 +62,9 @@ export async function* applyOperations(
   const operations = new OperationReader(streams, { bases, plainSize });
   let chunk = new Uint8Array(Math.min(CHUNK_BYTES, plainSize));
   let [filled, made] = [0, 0];
+  const turns = new Turns();
   while (made < plainSize) {
+    await turns.next();
     const operation = await operations.next(plainSize - made);
     for (let left = operation.insert + operation.copy; left > 0;) {
       const isInsert = left > operation.copy;
@@ -221,8 +226,11 @@ class RangeReader {
       return;
     }
     if (position < this.#start || position + target.length > this.#start + this.#length) {
-      this.#start = Math.max(0, position - CACHE_BYTES / 8);
-      this.#length = this.#source.readAt(this.#start, this.#buffer);
+      // A position near the last one is probably one of several; one far away is alone, and costs what it has.
+      const isNear = Math.abs(position - this.#start) < 2 * CACHE_BYTES;
+      this.#start = isNear ? Math.max(0, position - CACHE_BYTES / 8) : position;
+      const room = isNear ? CACHE_BYTES : Math.max(target.length, FAR_BYTES);
+      this.#length = this.#source.readAt(this.#start, this.#buffer.subarray(0, room));
       if (position + target.length > this.#start + this.#length) throw wrong("a base is shorter than it says");
     }
     const at = position - this.#start;

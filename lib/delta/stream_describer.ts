@@ -37,6 +37,7 @@ export class StreamDescriber {
   readonly #predictor: TokenPredictor;
   readonly #decoded: DecodedBlocks;
   readonly #block: PredictedBlock;
+  #wasted = 0;
   readonly #storedBlock: PredictedBlock;
   readonly #header = createHeader();
   readonly #sections = createSections();
@@ -195,6 +196,7 @@ export class StreamDescriber {
       const predicted = predictStoredLength(this.#predictor, this.#storedBlock, window);
       end = predicted === storedBytes ? END_PREDICTED : storedBytes === this.#lastBytes ? END_SAME_BYTES : END_COUNT;
       this.#lastBytes = storedBytes;
+      this.#wasted += Math.max(0, this.#storedBlock.bytes - storedBytes);
     }
     window.at += storedBytes;
     blocks.byte(formatBlockRecord({ isFinal, type, end, hasHeader: false, hasPadding: padding !== 0 }));
@@ -216,7 +218,7 @@ export class StreamDescriber {
     const blocks = this.counts.blocks + this.#decoded.blocks.length;
     if (
       this.cost > sectionBytes || plain > plainBytes ||
-      isExcessive({ blocks, work: this.#predictor.work, plainBytes: plain })
+      isExcessive({ blocks, work: this.#predictor.work, wasted: this.#wasted, plainBytes: plain })
     ) throw new DeflateError("Cannot describe the gzip stream: it exceeds the limits");
   }
 }

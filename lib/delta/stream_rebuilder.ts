@@ -38,6 +38,7 @@ export class StreamRebuilder {
   readonly #predictor: TokenPredictor;
   readonly #block: PredictedBlock;
   readonly #storedBlock: PredictedBlock;
+  #wasted = 0;
   readonly #header = createHeader();
   readonly #writer = new DeflateWriter();
   readonly #tokens: SectionReader;
@@ -155,6 +156,7 @@ export class StreamRebuilder {
         throw new RecipeError("Cannot rebuild a stored block: its length is wrong");
       }
       this.#lastBytes = length;
+      this.#wasted += Math.max(0, this.#storedBlock.bytes - length);
     }
     this.#writer.storedBlock(length, { isFinal: record.isFinal, padding });
     this.#writer.raw(window.bytes.subarray(window.at, window.at + length));
@@ -190,7 +192,7 @@ export class StreamRebuilder {
 
   #checkWork(): void {
     const plainBytes = this.#recipe.plainSize - this.#plainLeft;
-    if (isExcessive({ blocks: ++this.#blockCount, work: this.#predictor.work, plainBytes })) {
+    if (isExcessive({ blocks: ++this.#blockCount, work: this.#predictor.work, wasted: this.#wasted, plainBytes })) {
       throw new RecipeError("Cannot rebuild the gzip stream: it takes more work than its size allows");
     }
   }

@@ -1,4 +1,4 @@
-import { Turns } from "../files/folder_scan.ts";
+import { Turns } from "../bytes/turns.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { HeldBlobs } from "./held_blobs.ts";
 import { layerLinkPath } from "./layout.ts";

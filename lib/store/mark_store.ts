@@ -1,4 +1,4 @@
-import { Turns } from "../files/folder_scan.ts";
+import { Turns } from "../bytes/turns.ts";
 import type { Digest } from "../oci/digest.ts";
 import { DigestSet } from "./digest_set.ts";
 import type { ManifestReader } from "./manifest_reader.ts";

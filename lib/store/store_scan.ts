@@ -1,4 +1,5 @@
-import { listFoldersSync, Turns } from "../files/folder_scan.ts";
+import { Turns } from "../bytes/turns.ts";
+import { listFoldersSync } from "../files/folder_scan.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";

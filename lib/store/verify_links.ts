@@ -1,5 +1,6 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import { listFoldersSync, Turns } from "../files/folder_scan.ts";
+import { Turns } from "../bytes/turns.ts";
+import { listFoldersSync } from "../files/folder_scan.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
