@@ -7,8 +7,11 @@ const CHUNK_BYTES = 256 << 10;
 /** Larger than any varint of a number below 2^53. */
 const MAX_VARINT_BYTES = 8;
 const CACHE_BYTES = 256 << 10;
-/** What is read at a position far from the last one. */
-const FAR_BYTES = 4096;
+/** Fewer plain bytes than this for each operation, on average, make no delta: an operation has a cost of its own. */
+const BYTES_PER_OPERATION = 16;
+const FREE_OPERATIONS = 65_536;
+/** What is read at once, at least. */
+const LEAST_BYTES = 4096;
 /**
  * An insertion of at most so many bytes between two copies of the same distance replaces bytes. It is written as
  * differences: a program whose parts moved has the same difference in thousands of addresses.
@@ -63,8 +66,10 @@ export async function* applyOperations(
   let chunk = new Uint8Array(Math.min(CHUNK_BYTES, plainSize));
   let [filled, made] = [0, 0];
   const turns = new Turns();
+  let operationsLeft = FREE_OPERATIONS + Math.floor(plainSize / BYTES_PER_OPERATION);
   while (made < plainSize) {
     await turns.next();
+    if (operationsLeft-- === 0) throw wrong("it has more operations than its size allows");
     const operation = await operations.next(plainSize - made);
     for (let left = operation.insert + operation.copy; left > 0;) {
       const isInsert = left > operation.copy;
@@ -209,32 +214,37 @@ class LiteralReader {
   }
 }
 
-/** Reads short ranges from a buffer, because most follow each other closely. */
+/**
+ * Reads short ranges from a buffer, because most follow each other closely. What a range costs is bounded by its length: the
+ * buffer is filled with a few times as many bytes as were used of it before.
+ */
 class RangeReader {
   readonly #source: Pick<Scratch, "size" | "readAt">;
   readonly #buffer = new Uint8Array(CACHE_BYTES);
   #start = 0;
   #length = 0;
+  #used = 0;
 
   constructor(source: Pick<Scratch, "size" | "readAt">) {
     this.#source = source;
   }
 
   fill(position: number, target: Uint8Array): void {
-    if (target.length >= CACHE_BYTES / 4) {
-      if (this.#source.readAt(position, target) < target.length) throw wrong("a base is shorter than it says");
-      return;
-    }
+    if (target.length >= CACHE_BYTES / 4) return this.#read(position, target);
     if (position < this.#start || position + target.length > this.#start + this.#length) {
-      // A position near the last one is probably one of several; one far away is alone, and costs what it has.
-      const isNear = Math.abs(position - this.#start) < 2 * CACHE_BYTES;
-      this.#start = isNear ? Math.max(0, position - CACHE_BYTES / 8) : position;
-      const room = isNear ? CACHE_BYTES : Math.max(target.length, FAR_BYTES);
+      const room = Math.min(CACHE_BYTES, Math.max(LEAST_BYTES, 4 * (this.#used + target.length)));
+      this.#start = Math.max(0, position - (room >> 3));
       this.#length = this.#source.readAt(this.#start, this.#buffer.subarray(0, room));
+      this.#used = 0;
       if (position + target.length > this.#start + this.#length) throw wrong("a base is shorter than it says");
     }
+    this.#used += target.length;
     const at = position - this.#start;
     target.set(this.#buffer.subarray(at, at + target.length));
+  }
+
+  #read(position: number, target: Uint8Array): void {
+    if (this.#source.readAt(position, target) < target.length) throw wrong("a base is shorter than it says");
   }
 }
 

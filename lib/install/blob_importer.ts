@@ -111,7 +111,10 @@ export class BlobImporter {
     const { digest, size } = blob;
     const report = (bytes: number) => this.#report(bytes, blob.name);
     if (blob.start !== undefined) return await this.#importPiece(blob, report);
-    if (blob.delta !== undefined) return await receiveDelta(this.#store, blob, report);
+    if (blob.delta !== undefined) {
+      const layerSize = this.#bundle.declared?.get(blob.delta.digest);
+      return await receiveDelta(this.#store, blob, { layerSize, onBytes: report });
+    }
     const isHeld = this.#inPlace.get(digest) === size || await this.statHeld(digest) === size;
     // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;

@@ -29,15 +29,17 @@ export type RebuildOutcome = "rebuilt" | "held" | "missing";
 /**
  * Writes the delta of a bundle into a store, as a blob that no repository has, unless the store holds it or its layer.
  *
+ * @param options.layerSize the size of the layer in bytes; a file of another size is not that layer
  * @throws as `writeBundleBlob` does
  */
 export async function receiveDelta(
   store: ImportStore,
   blob: BundleBlob,
-  onBytes: (count: number) => void,
+  { layerSize, onBytes }: { readonly layerSize: number | undefined; readonly onBytes: (count: number) => void },
 ): Promise<void> {
   const { digest, size, delta } = blob;
-  const isHeld = await store.statBlob("", delta!.digest) !== undefined || await store.statBlob("", digest) === size;
+  const held = await store.statBlob("", delta!.digest);
+  const isHeld = held !== undefined && held === layerSize || await store.statBlob("", digest) === size;
   if (isHeld || !canRebuild(store)) onBytes(size);
   else await writeBundleBlob(store, blob, { onBytes });
 }
@@ -60,14 +62,14 @@ export async function rebuildFromDelta(store: ImportStore, job: RebuildJob): Pro
   if (!canRebuild(store)) return "missing";
   const isDeltaHeld = await store.statBlob("", delta) === deltaSize;
   if (await store.statBlob("", digest) === size) {
-    if (isDeltaHeld) await store.discardBlob(delta);
+    if (isDeltaHeld) await discardDelta(store, job);
     onBytes(size);
     return "held";
   }
   if (!isDeltaHeld) return "missing";
   await rebuild(store, job);
   await store.linkBlob(repository, digest);
-  await store.discardBlob(delta);
+  await discardDelta(store, job);
   return "rebuilt";
 }
 
@@ -97,13 +99,20 @@ async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
   } catch (error) {
     const wrong = await explain(error, store);
     if (wrong === undefined) throw error;
-    await store.discardBlob(delta);
+    await discardDelta(store, job);
     throw new CorruptError(
       `the delta for the layer ${digest} does not rebuild it (${wrong}); the site needs the full layer: ` +
         "pack it with --no-delta",
       { cause: error },
     );
   }
+}
+
+// A package may name any blob as its delta, also one of another package. Only a file that says itself that it is a delta for
+// the layer is removed; everything else is left to garbage collection.
+async function discardDelta(store: RebuildStore, { delta: { digest, delta, size } }: RebuildJob): Promise<void> {
+  const header = await readDeltaHeader(openDelta(store, delta, size)).catch(() => undefined);
+  if (header?.target.digest === digest) await store.discardBlob(delta);
 }
 
 function openDelta(store: RebuildStore, digest: Digest, size: number): DeltaFile {

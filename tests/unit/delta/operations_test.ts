@@ -152,3 +152,43 @@ Deno.test("an insertion that is too long to be a replacement is literal", async 
   assertEquals(made.subarray(0, length), Uint8Array.from(literals));
   assertEquals(made.subarray(length), old.subarray(length));
 });
+
+/** Operations of one byte each, of which every second one is far from the one before. */
+function farCopies(count: number, distance: number): OperationStreams<readonly number[]> {
+  const jumps = Array.from({ length: count }, (_, i) => i === 0 ? 0 : i % 2 === 1 ? 2 * distance : 2 * distance + 3);
+  const varint = (value: number): number[] => value < 128 ? [value] : [value % 128 | 128, ...varint(value >> 7)];
+  return {
+    inserts: Array(count).fill(0),
+    copies: Array(count).fill(1),
+    jumps: jumps.flatMap(varint),
+    literals: [],
+    differences: [],
+  };
+}
+
+Deno.test("[99] what a far copy reads of the bases is bounded by its length", async () => {
+  const [count, old] = [1000, randomBytes(9, 2_000_000)];
+  let read = 0;
+  const bases = memoryScratch(old);
+  const counted = {
+    size: bases.size,
+    readAt: (position: number, target: Uint8Array) => {
+      read += target.length;
+      return bases.readAt(position, target);
+    },
+  };
+  const numbers = farCopies(count, 1_000_000);
+  const streams = Object.fromEntries(
+    OPERATION_STREAMS.map((name) => [name, sourceOf(numbers[name])]),
+  ) as unknown as OperationStreams<ByteSource>;
+  let made = 0;
+  for await (const piece of applyOperations({ streams, bases: counted, plainSize: count })) made += piece.length;
+  assertEquals(made, count);
+  assertLess(read, count * 4200);
+});
+
+Deno.test("[99] more operations than the plain bytes allow are refused", async () => {
+  const count = 80_000;
+  const streams = { ...farCopies(count, 0), jumps: Array(count).fill(0) };
+  await assertRejects(() => apply(streams, randomBytes(9, 100_000), count), CorruptError, "more operations than");
+});

@@ -199,3 +199,28 @@ for (const [title, change] of Object.entries(WRONG)) {
     assert(await site.statBlob("", layerOf(2)) === undefined && await site.statBlob("", delta.delta) === undefined);
   });
 }
+
+for (const isHeld of [true, false]) {
+  Deno.test(`[99] a layer of another package that is named as a delta stays, where the layer is ${isHeld ? "held" : "missing"}`, async () => {
+    await using fixture = await createFixture();
+    const { bundle, site, folder } = fixture;
+    const other = buildImage({ files: makeAppFiles(7, 8) });
+    await writeImage(site, "registry.test/other:1", other);
+    const [[victim, bytes]] = other.blobs as unknown as [[Digest, Uint8Array]];
+    if (isHeld) await writeImage(site, `${DELTA_REPO}:2`, IMAGES[1]!);
+    const named = withDelta(bundle, { status: (it) => ({ ...it, delta: victim, size: bytes.length }) });
+    await fixture.import({ force: true }, named).catch(() => {});
+    assertEquals(await site.statBlob("", victim), bytes.length);
+    assertEquals(await Deno.readFile(`${folder.path}/site/${blobPath(victim)}`), bytes);
+  });
+}
+
+Deno.test("[99] a file of another size in the place of the layer does not keep its delta out", async () => {
+  await using fixture = await createFixture();
+  const { site, delta, folder } = fixture;
+  const path = `${folder.path}/site/${blobPath(layerOf(2))}`;
+  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  await Deno.writeFile(path, IMAGES[1]!.blobs.get(layerOf(2))!.subarray(0, 1000));
+  await fixture.import();
+  await assertRebuilt(site, delta);
+});
