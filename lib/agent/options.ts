@@ -42,8 +42,8 @@ export interface AgentOptions {
    * @param localAddress the address at which the connection was accepted, if it is known
    */
   readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
-  /** The trusted keys of the site; `undefined`: signatures are not required. */
-  readonly trust?: SiteTrust | undefined;
+  /** Reads whom the site trusts now, for each import; `undefined`: signatures are not required. */
+  readonly readTrust?: (() => Promise<SiteTrust | undefined>) | undefined;
   /** The maximum size of a bundle, or of all blobs of a push, in bytes; `undefined` for no limit. */
   readonly maxBundle: number | undefined;
   /** Returns the free space in bytes; `undefined` if it is not known. */

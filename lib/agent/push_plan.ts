@@ -57,7 +57,7 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
   const { store, records, handover, freeBytes } = options;
   const result = await installBundle(new Blob([tar]).stream(), {
     what: WHAT,
-    trust: options.trust,
+    trust: await options.readTrust?.(),
     store,
     records,
     handover,

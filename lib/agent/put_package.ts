@@ -167,7 +167,7 @@ class PackageImport {
       handover,
       freeBytes,
       node: this.#options.node.id,
-      trust: this.#options.trust,
+      trust: await this.#options.readTrust?.(),
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
       ...(onProgress === undefined ? {} : { onProgress }),

@@ -137,7 +137,14 @@ class BundleImport {
     onPlan?.(plan);
     if (dryRun) return work.result(plan, NO_COUNTS);
     if (plan.refusal !== undefined) throw plan.refusal;
-    if (plan.verdict === "same" && !plan.isRepair && !force) return work.result(plan, NO_COUNTS);
+    if (plan.verdict === "same" && !plan.isRepair && !force) {
+      // Nothing is installed, but the site knows its signatures from now on.
+      if (this.#options.trust !== undefined) {
+        using _lock = await this.#options.installation?.lock?.();
+        await work.admit();
+      }
+      return work.result(plan, NO_COUNTS);
+    }
     return { work, plan };
   }
 

@@ -7,7 +7,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RefusedError } from "../oci/error.ts";
-import type { SignedDocument } from "../signature/trust_policy.ts";
+import type { SignedDocument, TrustVerdict } from "../signature/trust_policy.ts";
 import { formatReference } from "../oci/reference.ts";
 import { type BlobCounts, BlobImporter } from "./blob_importer.ts";
 import { holdsAll } from "./holds_all.ts";
@@ -40,8 +40,14 @@ export interface Installation {
   lock?(): Promise<Disposable>;
   /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
-  /** Hands the package over, and records it. @param signed the document of the bundle, with its signatures */
-  finish?(kubepkg: KubePkg, plan: ImportPlan, signed: SignedRelease): Promise<void>;
+  /**
+   * Records the evidence of a trusted release, before anything of it is installed.
+   *
+   * @throws {UntrustedError} when something else than the signatures is against it
+   */
+  admit?(kubepkg: KubePkg, verdict: TrustVerdict, signed: SignedRelease): Promise<void>;
+  /** Hands the package over, and records it. */
+  finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
 }
 
 /** Options of `importBundle` and `importPackages`. */
@@ -173,9 +179,7 @@ export class PackageImport {
    */
   async install(planned: ImportPlan, graphs: readonly ImageGraph[], counts: BlobCounts): Promise<ImportResult> {
     const { force, installation } = this.#options;
-    // Another first import may have recorded its keys since the plan was made.
-    const trusted = await this.#decideTrust();
-    if (trusted.refusal !== undefined) throw trusted.refusal;
+    await this.admit();
     const facts = { ...this.#options, ...await this.#findInstalled() };
     const comparison = checkRelease(this.kubepkg, facts);
     const isSame = comparison.verdict === "same" && !force;
@@ -189,7 +193,7 @@ export class PackageImport {
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
     await writeImages(this.#store, graphs);
-    await installation?.finish?.(this.kubepkg, plan, { ...this.#document, firstKeys: trusted.firstKeys });
+    await installation?.finish?.(this.kubepkg, plan);
     return this.result(plan, counts, graphs);
   }
 
@@ -224,6 +228,18 @@ export class PackageImport {
       force,
       lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
     });
+  }
+
+  /**
+   * Decides again whether the release is trusted, because another first import may have recorded its keys since the plan was
+   * made, and records the evidence. The caller holds the installation lock.
+   *
+   * @throws {UntrustedError} when it is not trusted
+   */
+  async admit(): Promise<void> {
+    const { verdict, refusal, firstKeys } = await this.#decideTrust();
+    if (refusal !== undefined) throw refusal;
+    await this.#options.installation?.admit?.(this.kubepkg, verdict, { ...this.#document, firstKeys });
   }
 
   async #decideTrust(): Promise<TrustDecision> {

@@ -1,5 +1,6 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { Admission } from "./admission.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
@@ -88,6 +89,7 @@ async function installAll(
   const setAside = new Map<KubePkg, readonly string[]>();
   const { force, pruneData } = options;
   const files = new ImageFiles({ ...images, store, records: records.images, force });
+  const admission = new Admission(records, options.trust);
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
   const outcomes = await importPackages(source, store, {
     ...options,
@@ -97,7 +99,9 @@ async function installAll(
       const { plan: { changes, refusal }, warnings } = await planHandover(kubepkg, handing);
       return { manifests: describeChanges(changes), warnings, ...(refusal === undefined ? {} : { refusal }) };
     }),
-    findRefusal: (kubepkg, bytesToWrite) => files.findRefusal(kubepkg, bytesToWrite),
+    findRefusal: async (kubepkg, bytesToWrite) => {
+      return await admission.findRefusal(kubepkg) ?? await files.findRefusal(kubepkg, bytesToWrite);
+    },
     installation: {
       findInstalled: (id) => force ? records.read(id).catch(absentIfBroken) : records.read(id),
       prepare: async () => {
@@ -108,7 +112,12 @@ async function installAll(
       isFinished: async (kubepkg) => {
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },
-      finish: async (kubepkg, { isRepair, trust }, { bytes, text, firstKeys }) => {
+      admit: async (kubepkg, verdict, signed) => {
+        const refusal = await admission.findRefusal(kubepkg);
+        if (refusal !== undefined) throw refusal;
+        await admission.record(kubepkg, verdict, signed);
+      },
+      finish: async (kubepkg, { isRepair, trust }) => {
         if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
         if (!isRepair || !await files.isWritten(kubepkg)) imageFiles.set(kubepkg, await files.write(kubepkg));
@@ -116,12 +125,6 @@ async function installAll(
         if (handing !== undefined && !(isRepair && await isPackageHandedOver(kubepkg, handing))) {
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
-        if (text !== undefined) {
-          // A byte order mark was signed too.
-          const document = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-          await records.trust.write(kubepkg, { verdict: trust, document, signatures: text });
-        }
-        if (firstKeys !== undefined) await options.trust?.firstUse?.write(packageIdOf(kubepkg), firstKeys);
         // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
         await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now(), trust }));
         if (!isRepair) await records.write(kubepkg);

@@ -65,11 +65,12 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const target = chooseVersion(installed, await records.listHistory(id), to);
   if (target === installed) return { ...id, from, to: from, isChanged: false };
   const version = target.spec.version;
-  const { refusal } = await decideRecordedTrust(target, records.trust, {
+  const { refusal, firstKeys } = await decideRecordedTrust(target, records.trust, {
     trust: options.trust,
     action: "roll back to",
   });
   if (refusal !== undefined) throw refusal;
+  if (firstKeys !== undefined) await options.trust?.firstUse?.write(id, firstKeys);
   const graphs = await readInstalledImages(store, target, `roll ${name} back to ${version}`);
   const { force, pruneData } = options;
   const before = await readHandedOver(id, { records, force });

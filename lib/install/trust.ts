@@ -45,11 +45,10 @@ export async function readSignedDocument(
   bundle: BundleReader,
   trust: SiteTrust | undefined,
 ): Promise<SignedDocument> {
-  const text = await bundle.readSignatures();
-  const document = { bytes: bundle.document, text };
-  if (text === undefined) return { ...document, signatures: [] };
+  const bytes = bundle.document;
   try {
-    return { ...document, signatures: parseSignatureLines(text, bundle.what) };
+    const text = await bundle.readSignatures();
+    return { bytes, text, signatures: text === undefined ? [] : parseSignatureLines(text, bundle.what) };
   } catch (cause) {
     if (trust === undefined || !(cause instanceof CorruptError)) throw cause;
     throw new UntrustedError(cause.message, { cause });
@@ -91,7 +90,7 @@ async function judge(
   if (firstUse === undefined || policy.isFor(name)) return toDecision(policy.judge(document, subject));
   const keys = await firstUse.read(packageIdOf(kubepkg));
   if (keys === undefined) return judgeFirst(document);
-  const recorded = new TrustPolicy([{ name: "the first import", keys, threshold: 1 }]);
+  const recorded = new TrustPolicy([{ name: "the first import", keys, threshold: keys.length }]);
   return toDecision(recorded.judge(document, subject));
 }
 

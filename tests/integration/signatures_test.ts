@@ -182,6 +182,57 @@ Deno.test("trust on first use: the keys of the first import are the only ones af
   assertEquals(code, 0, stderr);
 });
 
+Deno.test("trust on first use: an import that changes nothing records its keys, and all recorded keys must sign", async () => {
+  await using fixture = await createFixture();
+  const { crpe } = fixture;
+  const importAlone = (file: string) => crpe("import", file, "--data=site", "--trust-on-first-use");
+  // Installed before signatures were required.
+  assertEquals((await crpe("import", "1.0.0.tgz", "--data=site")).code, 0);
+  assertEquals((await importAlone("1.0.0.tgz")).code, 0);
+  await fixture.pack("1.1.0", 1000, "--sign-key=plant");
+  assertEquals((await importAlone("1.1.0.tgz")).code, 3);
+  // A person who carries a first bundle may add a line of another key: the next one of the desk alone is refused then.
+  await crpe("packages", "remove", "line4", "--data=site");
+  await Deno.remove(`${fixture.folder.path}/site/kubepkg/.trusted-keys/line4.json`);
+  assertEquals((await crpe("sign", "1.0.0.tgz", "--key=plant")).code, 0);
+  assertEquals((await importAlone("1.0.0.tgz")).code, 0);
+  assertEquals((await importAlone("1.1.0.tgz")).code, 3);
+  await fixture.pack("1.2.0", 1000, "--sign-key=desk");
+  assertEquals((await importAlone("1.2.0.tgz")).code, 3);
+  await Deno.writeTextFile(`${fixture.folder.path}/site/kubepkg/.trusted-keys/line4.json`, "{");
+  const damaged = await importAlone("1.2.0.tgz");
+  assertEquals(damaged.code, 3);
+  assertStringIncludes(damaged.stderr, "delete it to trust the keys of the next import");
+});
+
+Deno.test("a key for other packages does not replace the images of an installed one", async () => {
+  await using fixture = await createFixture();
+  const { folder, crpe } = fixture;
+  await folder.write("keys.yaml", "- { keys: desk.pub, packages: line4 }\n- { keys: plant.pub, packages: 'hmi-*' }\n");
+  assertEquals((await importing(fixture, "1.0.0.tgz", "--trusted-keys=keys.yaml")).code, 0);
+  const before = (await crpe("images", "--data=site", "--json")).stdout;
+  // The same tag with other content, in a package that the key may sign.
+  await fixture.pack("1.0.0", 50_000);
+  const release = makeKubePkg({ "registry.test/app:1.0.0": "" }, { name: "hmi-x" });
+  await folder.write("hmi.json", JSON.stringify(release));
+  const flags = ["-o", "hmi.tgz", "--data=source", "--offline", "--sign-key=plant"];
+  assertEquals((await crpe("pack", "hmi.json", ...flags)).code, 0);
+  const { code, stderr } = await importing(fixture, "hmi.tgz", "--trusted-keys=keys.yaml");
+  assertEquals(code, 3, stderr);
+  assertStringIncludes(stderr, "is an image of the installed package line4, with another digest");
+  assertEquals((await crpe("images", "--data=site", "--json")).stdout, before);
+});
+
+Deno.test("a running agent reads its trusted keys for each import", async () => {
+  await using fixture = await createFixture();
+  const { folder } = fixture;
+  await folder.write("keys/plant.pub", await fixture.read("plant.pub"));
+  await using agent = await fixture.startAgent("--trusted-keys=keys");
+  assertEquals((await fixture.push("1.0.0.tgz", agent.url).finished).code, 3);
+  await folder.write("keys/desk.pub", await fixture.read("desk.pub"));
+  assertEquals((await fixture.push("1.0.0.tgz", agent.url).finished).code, 0);
+});
+
 // Each program signs and verifies the same bytes, with keys of both kinds.
 const PROGRAMS: readonly (Peer | "crpe")[] = ["crpe", "openssl", "cosign"];
 for (const [key, algorithm] of [["desk", "ed25519"], ["plant", "p256"]] as const) {

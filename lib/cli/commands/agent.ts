@@ -36,7 +36,6 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
   const pendingTtl = readPendingTtl(invocation);
   let token: ApiToken | undefined;
-  let trust: SiteTrust | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
@@ -45,7 +44,8 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
       startExpiry(context, pendingTtl);
-      trust = await openTrust(invocation, context.settings);
+      // Keys that cannot be read are an error at the start, not at the first import.
+      await readTrust(invocation, context.settings);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
@@ -61,7 +61,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
           node,
           maxBundle,
           token: token?.token,
-          trust,
+          readTrust: () => readTrust(invocation, context.settings),
           isOwnHost,
           shared: await sync,
         });
@@ -141,7 +141,7 @@ function readNodeId(named: string | undefined): string {
 }
 
 // Reading keys costs time at the start, which a site without trusted keys does not pay.
-async function openTrust(invocation: Invocation, settings: Settings): Promise<SiteTrust | undefined> {
+async function readTrust(invocation: Invocation, settings: Settings): Promise<SiteTrust | undefined> {
   const { config } = settings;
   const isNamed = invocation.flags("trusted-keys").length > 0 || config["trusted-keys"] !== undefined;
   if (!isNamed && !invocation.isSet("trust-on-first-use")) return undefined;

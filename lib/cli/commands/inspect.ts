@@ -22,10 +22,10 @@ export async function runInspect(invocation: Invocation, io: Io): Promise<number
     : await Promise.all(packages.map((it) => decideTrust(it, document, { trust: { policy }, action: "trust" })));
   const refusal = decisions.find((decision) => decision.refusal !== undefined)?.refusal;
   if (invocation.isSet("json")) {
-    const trust = decisions[0] === undefined || refusal !== undefined ? {} : { trust: decisions[0].verdict };
+    const trustOf = (i: number) => refusal === undefined && decisions[i] ? { trust: decisions[i].verdict } : {};
     const described = invocation.isSet("signatures")
-      ? [{ signatures, ...trust }]
-      : infos.map((info) => ({ ...info, signatures, ...trust }));
+      ? [{ signatures, ...trustOf(0) }]
+      : infos.map((info, i) => ({ ...info, signatures, ...trustOf(i) }));
     io.out(formatJson(described.length === 1 ? described[0] : described));
   } else {
     const lines = signatures.length === 0 ? ["not signed\n"] : signatures.map(formatSignature);

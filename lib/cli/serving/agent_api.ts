@@ -23,7 +23,7 @@ export function openAgentApi(
   invocation: Invocation,
   { settings: { data }, content: { store }, log, metrics }: ServerContext,
   { shared, ...given }:
-    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "trust" | "isOwnHost">
+    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "readTrust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
 ): Handler {
   const records = new PackageRecords(data);
