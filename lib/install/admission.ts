@@ -19,8 +19,8 @@ export class Admission {
   }
 
   /**
-   * Finds a tag of the release that an installed package of another name has with another digest. Anyone who may sign one package
-   * would replace the images of another one with it.
+   * Finds a tag of the release that an installed package of another name has with another digest. Anyone who may sign one
+   * package would replace the images of another one with it.
    */
   async findRefusal(kubepkg: KubePkg): Promise<UntrustedError | undefined> {
     if (this.#trust === undefined) return undefined;

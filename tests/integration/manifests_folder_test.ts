@@ -152,11 +152,11 @@ peerTest(
     site.controller.refuse = ({ kind }) => kind === "Deployment" ? "no" : undefined;
     await site.install("1.0.0", [CONFIG, DEPLOYMENT]);
     await site.poll();
-    const removal = site.run("packages", "remove", "web", "--wait=3s");
+    const removal = site.run("packages", "remove", "web", "--wait=8s");
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await site.poll();
-    const { code, stdout } = await removal;
-    assertEquals(code, 1);
+    const { code, stdout, stderr } = await removal;
+    assertEquals(code, 1, stdout + stderr);
     assertStringIncludes(stdout, "web@1.0.0 is not removed yet\n");
     assertStringIncludes(stdout, "  still in the cluster: ConfigMap/default/a\n");
     assertStringIncludes(stdout, "  what k3s does not delete, kubectl delete does\n");

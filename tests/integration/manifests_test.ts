@@ -77,7 +77,7 @@ peerTest(
     assertEquals([code, stdout, stderr], [
       1,
       "",
-      `crpe: Cannot use ${record}: permission denied; check its owner and mode\n`,
+      `crpe: Cannot read ${record}: permission denied; run crpe as its owner, or as root\n`,
     ]);
   },
 );
