@@ -70,7 +70,7 @@ export function Install({ onTitle, onError }) {
   };
 
   const again = () => setState({ step: "choose" });
-  const canForce = state.step === "failed" && state.error.code === "CONFLICT" && state.bundle?.json !== undefined;
+  const canForce = state.step === "failed" && state.error.code === "CONFLICT" && state.bundle?.planBody !== undefined;
   const isPlanned = state.plan !== undefined || state.bundle?.planBody === undefined;
   const canRetry = state.bundle !== undefined && !canForce && !(state.error instanceof BundleError);
   const planned = state.plan !== undefined && html`<${Plan} plan=${state.plan} />`;
