@@ -11,6 +11,7 @@ import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { RuntimeFetch } from "../../upstream/transport/middleware.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
+import { findHost } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
@@ -116,12 +117,15 @@ async function listEntries(
   { upstreams, config, ...settings }: Settings,
   io: Io,
 ): Promise<UpstreamEntry[]> {
-  const named = upstreams.map(parseUpstream);
+  const named: UpstreamEntry[] = upstreams.map(parseUpstream);
+  const ofPage = settings.storedHosts ?? {};
+  const given = settings.givenConfig?.hosts ?? {};
   // A configured host is an upstream if it has a URL; a credential alone does not make it one.
   for (const [host, { url }] of Object.entries(config.hosts)) {
     const urls = url === undefined ? [] : [url].flat();
     if (!named.some((entry) => normalizeHost(entry.host) === normalizeHost(host) && entry.url !== undefined)) {
-      named.push(...urls.map((url) => ({ host, url })));
+      const isFromPage = findHost(ofPage, host) !== undefined && findHost(given, host) === undefined;
+      named.push(...urls.map((url) => ({ host, url, isFromPage })));
     }
   }
   const withUrl = new Set(named.filter(({ url }) => url !== undefined).map(({ host }) => normalizeHost(host)));
