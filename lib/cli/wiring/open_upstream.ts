@@ -75,10 +75,17 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   return { source, hosts: current.hosts, reconfigure };
 }
 
-/** Returns the addresses of a name. @throws {Error} when it has none, or the DNS does not answer */
+/**
+ * Returns the addresses of a name: those of the DNS, else those that a connection of the runtime would find, such as by mDNS.
+ *
+ * @throws {Error} when it has none, or the DNS does not answer
+ */
 export async function resolveHost(name: string): Promise<string[]> {
   const [v4, v6] = await Promise.allSettled([Deno.resolveDns(name, "A"), Deno.resolveDns(name, "AAAA")]);
-  if (v4.status === "rejected" && v6.status === "rejected") throw v4.reason;
+  if (v4.status === "rejected" && v6.status === "rejected") {
+    const { lookup } = await import("node:dns/promises");
+    return (await lookup(name, { all: true })).map(({ address }) => address);
+  }
   return [v4, v6].flatMap((result) => result.status === "fulfilled" ? result.value : []);
 }
 

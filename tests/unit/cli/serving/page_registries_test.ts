@@ -167,3 +167,20 @@ for (const [what, isGiven, expected] of [["the page", false, false], ["the confi
     assertEquals(upstream.requests.some(({ headers }) => headers.has("authorization")), expected);
   });
 }
+
+Deno.test("[90] page: a stored registry at a metadata service is not asked after a start", async () => {
+  const storedHosts = { "registry.lan": { url: "http://metadata.google.internal" } };
+  const config = { upstream: [], private: [], hosts: storedHosts };
+  await using fixture = await createBook({}, { config, givenConfig: { ...config, hosts: {} }, storedHosts });
+  let sent = 0;
+  const { source } = await openUpstream({ ...fixture.book.settings, isClosed: true }, createTestIo(), {
+    warn: () => {},
+    // Nothing is sent.
+    fetch: () => {
+      sent++;
+      return Promise.resolve(new Response(null, { status: 404 }));
+    },
+  });
+  await assertRejects(() => source.resolve("registry.lan/a", "1"), RegistryError, "link-local, multicast or metadata");
+  assertEquals(sent, 0);
+});
