@@ -27,6 +27,9 @@ const MISSING = {
   registries: "change registries: crpe does only",
 } as const;
 
+// What would bring content without a signature.
+const UNSIGNED = { images: "pull images", registries: "change registries" } as const;
+
 /** A request for the API, with its URL. */
 interface ApiRequest {
   readonly request: Request;
@@ -80,7 +83,7 @@ export class PageApi {
       case "packs":
         return await startPacks(asked.request, asked.url, { desk: this.#open("desk", asked), jobs: this.#jobs });
       case "image-pull":
-        return startPull(asked.url, { images: this.#open("images", asked), jobs: this.#jobs });
+        return startPull(asked.url, { images: this.#openUnsigned("images", asked), jobs: this.#jobs });
       case "image-removal":
         return await removeImage(asked.url, this.#open("images", asked));
       case "inventory": {
@@ -97,6 +100,7 @@ export class PageApi {
         return await this.#read(asked, route.kind, this.#need("registries").list);
       case "registry-save":
       case "registry-removal":
+        return await answerRegistry(route, asked.request, this.#openUnsigned("registries", asked));
       case "registry-test":
         return await answerRegistry(route, asked.request, this.#open("registries", asked));
       case "nodes":
@@ -130,6 +134,13 @@ export class PageApi {
     return this.#need(name);
   }
 
+  /** As `#open`. @throws {RegistryError} also `DENIED`, where packages must be signed */
+  #openUnsigned<K extends keyof typeof UNSIGNED>(name: K, asked: ApiRequest): NonNullable<PageSource[K]> {
+    const opened = this.#open(name, asked);
+    if (!this.#options.acceptsOnlySigned) return opened;
+    throw new RegistryError("DENIED", `Cannot ${UNSIGNED[name]}: this machine accepts only signed packages`);
+  }
+
   /** @throws {RegistryError} `NOT_FOUND` when the server does not have these functions */
   #need<K extends keyof typeof MISSING>(name: K): NonNullable<PageSource[K]> {
     const found = this.#options.source[name];
@@ -153,13 +164,14 @@ export class PageApi {
 
   // Open to everybody: the page asks it first, to know whether it has to ask for the token.
   #describeAccess({ request, url, connection }: ApiRequest): Response {
-    const { token, isPrivate, source } = this.#options;
+    const { token, isPrivate, acceptsOnlySigned, source } = this.#options;
     const canRead = !isPrivate && isLocal(request, url, connection);
     return answerJson({
       reading: canRead ? "open" : "token",
       changes: token === undefined ? "off" : "token",
       installs: source.actions !== undefined,
       packs: source.desk !== undefined,
+      onlySigned: acceptsOnlySigned,
     });
   }
 

@@ -186,6 +186,8 @@ export interface PageOptions {
   readonly codes: PairingCodes;
   /** Whether a client on this machine needs the token too, because the registry requires a login. */
   readonly isPrivate: boolean;
+  /** Whether packages must be signed: the page then neither pulls images nor changes registries. */
+  readonly acceptsOnlySigned: boolean;
   readonly isOwnHost: (hostname: string, localAddress?: string) => boolean;
   readonly describeError: (error: unknown) => string;
   /** Called for each failure that the client has not caused. */

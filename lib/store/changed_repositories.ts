@@ -1,5 +1,5 @@
 import { absentIfNotFound } from "../files/read_if_present.ts";
-import { INGEST, revisionsPath, tagLinkPath, tagsPath } from "./layout.ts";
+import { INGEST, repositoryPath, revisionsPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { listNameFolders, nameFolder, type RepositoryContents } from "./store_scan.ts";
 
 // Names of tags that are remembered. The repositories that have more count as changed.
@@ -23,14 +23,16 @@ export interface WatchOptions {
  *
  * Time stamps are compared with the time before the first walk, as the file system states it: a file that is renamed to
  * a link, or written in place, and a folder in which something is created, get the time of that change. A time stamp
- * of `ctime` cannot be set. All that is unusual (see `RepositoryContents`), missing or unknown counts as changed.
+ * of `ctime` cannot be set. Of a folder that is renamed only its own `ctime` changes, not the times of what is in it: a
+ * replaced folder above repositories is recognized by its inode, and then all below it are changed. All that is unusual
+ * (see `RepositoryContents`), missing or unknown counts as changed.
  */
 export class ChangedRepositories {
   readonly #root: string;
   readonly #since: number;
   readonly #start: ClockPair;
   readonly #now: () => number;
-  readonly #folders = new Map<string, readonly string[]>();
+  readonly #folders = new Map<string, NameFolder>();
   readonly #tags = new Map<string, readonly string[]>();
   #tagCount = 0;
 
@@ -49,10 +51,15 @@ export class ChangedRepositories {
 
   /** As `listNameFolders`. The folder of a name is read again only if it has changed. */
   listFolders(name: string): readonly string[] {
+    const path = nameFolder(name);
     const known = this.#folders.get(name);
-    if (known !== undefined && !this.#isRecent(nameFolder(name))) return known;
+    if (known !== undefined && !this.#isRecent(path)) return known.folders;
     const folders = listNameFolders(this.#root, name);
-    this.#folders.set(name, isLeaf(folders) ? LEAF : folders);
+    // Read afterwards: what is below is read later still, from the folder that has this inode.
+    const inode = isLeaf(folders) ? undefined : stat(`${this.#root}/${path}`)?.ino ?? undefined;
+    const hadFolders = known !== undefined && known !== LEAF;
+    if (hadFolders && (inode === undefined || inode !== known.inode)) this.#forgetBelow(name);
+    this.#folders.set(name, isLeaf(folders) ? LEAF : { folders, inode });
     return folders;
   }
 
@@ -67,8 +74,9 @@ export class ChangedRepositories {
   isChanged(name: string): boolean {
     const tags = this.#tags.get(name);
     if (tags === undefined) return true;
-    const revisions = revisionsPath(name);
-    if ([tagsPath(name), revisions, `${revisions}/sha256`].some((path) => this.#isRecent(path))) return true;
+    const [repository, revisions] = [repositoryPath(name), revisionsPath(name)];
+    const folders = [repository, `${repository}/_manifests`, tagsPath(name), revisions, `${revisions}/sha256`];
+    if (folders.some((path) => this.#isRecent(path))) return true;
     return tags.some((tag) => {
       const link = tagLinkPath(name, tag);
       // A rename changes the time stamp of the folder, and not that of the file on every file system.
@@ -83,6 +91,13 @@ export class ChangedRepositories {
     return Math.abs(end.file - this.#start.file - elapsed) < DRIFT_MILLISECONDS;
   }
 
+  #forgetBelow(name: string): void {
+    const prefix = name === "" ? "" : `${name}/`;
+    for (const known of [this.#folders, this.#tags]) {
+      for (const each of known.keys()) if (each.startsWith(prefix)) known.delete(each);
+    }
+  }
+
   #isRecent(path: string): boolean {
     const found = stat(`${this.#root}/${path}`);
     if (found === undefined || found.isSymlink) return true;
@@ -93,10 +108,17 @@ export class ChangedRepositories {
 }
 
 // The folders of most repositories, shared so that each takes no memory.
-const LEAF = ["_layers", "_manifests"];
+const LEAF: NameFolder = { folders: ["_layers", "_manifests"], inode: undefined };
 
 function isLeaf(folders: readonly string[]): boolean {
-  return folders.length === LEAF.length && folders.every((folder, i) => folder === LEAF[i]);
+  return folders.length === LEAF.folders.length && folders.every((folder, i) => folder === LEAF.folders[i]);
+}
+
+/** The folder of a name. */
+interface NameFolder {
+  readonly folders: readonly string[];
+  /** `undefined` for a folder that has none below it, or where the file system has no inodes. */
+  readonly inode: number | undefined;
 }
 
 /** The time by two clocks, in milliseconds. */

@@ -53,7 +53,7 @@ export class EndpointClient {
 
   constructor(options: ClientOptions, context: ClientContext) {
     const { registryHost, endpoint, isOneOfSeveral, credentialFor, isPush = false } = options;
-    const { url, client, tokenHosts, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
+    const { url, client, tokenHosts, isFromPage, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
     const { now, onEvent, checkAddress, addressClient, timeouts, fetch, userAgent, proxyOf } = context;
     this.host = url.host;
     this.context = context;
@@ -74,7 +74,7 @@ export class EndpointClient {
       connectTimeout: isOneOfSeveral ? Math.min(timeouts.connect, timeouts.connectOfSeveral) : timeouts.connect,
       userAgent,
       proxyOf,
-      addressesOf: createConnectionGuard({ registry: url, tokenHosts, checkAddress }),
+      addressesOf: createConnectionGuard({ registry: url, tokenHosts, isFromPage, checkAddress }),
       addressClient,
       onEvent,
     };

@@ -12,6 +12,8 @@ export interface Endpoint {
   readonly client?: Deno.HttpClient | undefined;
   /** The host is not configured explicitly, so it must not resolve to a private address. */
   readonly mustBePublic?: boolean;
+  /** See `UpstreamEntry.isFromPage`. */
+  readonly isFromPage?: boolean | undefined;
   /** Hosts of token servers that may get the credential, although they do not belong to the registry's domain. */
   readonly tokenHosts?: readonly string[] | undefined;
   /** Maximum number of connections; default: 16. */
@@ -46,6 +48,11 @@ export interface UpstreamEntry {
   readonly tokenHosts?: readonly string[] | undefined;
   readonly maxConnections?: number | undefined;
   readonly hasNamespace?: boolean | undefined;
+  /**
+   * A user of the page has chosen name and URL, and not the configuration. Such an endpoint gets no login because of its
+   * name, and is not at a link-local address.
+   */
+  readonly isFromPage?: boolean | undefined;
 }
 
 /** A certificate and its private key, in PEM. */
@@ -185,7 +192,7 @@ function createEndpoint(
   entry: Omit<UpstreamEntry, "host"> & Pick<Endpoint, "isShared">,
   clients: HttpClients,
 ): Endpoint {
-  const { credential, tokenHosts, maxConnections, hasNamespace, isShared } = entry;
+  const { credential, tokenHosts, maxConnections, hasNamespace, isFromPage, isShared } = entry;
   // Certificates that cannot be used are reported at the start.
   if (hasCertificates(entry)) clients.of(entry);
   return {
@@ -194,6 +201,7 @@ function createEndpoint(
     tokenHosts,
     maxConnections,
     hasNamespace,
+    isFromPage,
     isShared,
     // Created when it is needed: parsing the system's certificates takes a few milliseconds.
     get client() {

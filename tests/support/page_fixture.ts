@@ -120,6 +120,7 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
     token: TOKEN,
     codes,
     isPrivate: false,
+    acceptsOnlySigned: false,
     isOwnHost: (host) => ["127.0.0.1", "192.168.1.20", "localhost"].includes(host),
     describeError: (error) => (error as Error).message,
     onError: (error) => errors.push(error),

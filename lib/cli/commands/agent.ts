@@ -75,6 +75,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         kind: "agent",
         node: id,
         hostNames: given,
+        acceptsOnlySigned: trust !== undefined,
         openToken: () => Promise.resolve(token?.token),
       });
     },

@@ -40,6 +40,8 @@ export interface PageSettings {
   readonly node: string;
   /** The names and addresses of `--host-name`. */
   readonly hostNames: readonly string[];
+  /** Whether the packages of an agent must be signed. */
+  readonly acceptsOnlySigned?: boolean;
   /** Opens the token; `undefined` if the data folder is not writable. */
   readonly openToken: () => Promise<string | undefined>;
 }
@@ -83,6 +85,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
     source,
     token,
     codes: new PairingCodes(data),
+    acceptsOnlySigned: settings.acceptsOnlySigned === true,
     isPrivate: (invocation.flag("require-login") ?? config["require-login"]) !== undefined,
     isOwnHost: (hostname, localAddress) => hosts.has(hostname, localAddress),
     describeError,

@@ -29,6 +29,14 @@ interface TestResult {
   readonly rateLimit: RateLimit | undefined;
 }
 
+/** A registry that is tried alone. */
+interface OneRegistry {
+  readonly host: string;
+  readonly config: HostConfig;
+  /** Whether the page sets it, and not the configuration or a flag. */
+  readonly isFromPage: boolean;
+}
+
 // In milliseconds: the user is waiting.
 const TIMEOUTS = { connect: 10_000, stall: 10_000 };
 const MAX_REGISTRIES = 100;
@@ -118,9 +126,10 @@ export class PageRegistryBook implements PageRegistries {
 
   readonly test = async (name: string, given: unknown): Promise<unknown> => {
     if (this.#settings.offline) throw new RefusedError("Cannot ask a registry: this server is offline");
-    const { host, config } = given === undefined ? this.#find(name) : await this.#read(name, given);
+    const registry = given === undefined ? this.#find(name) : await this.#read(name, given);
+    const { host } = registry;
     const record = new AnswerRecord(fetch, Date.now);
-    const { source } = await this.#tryOpen(host, config, record);
+    const { source } = await this.#tryOpen(registry, record);
     const findings = await checkUpstreams({ source, hosts: [host], record });
     const result: TestResult = {
       host,
@@ -164,16 +173,16 @@ export class PageRegistryBook implements PageRegistries {
     return [...byFlags, ...given, ...stored] as { host: string; url: string; username?: string; isEditable: boolean }[];
   }
 
-  #find(name: string): { host: string; config: HostConfig } {
+  #find(name: string): OneRegistry {
     const host = normalizeHost(name);
     const [, config] = findHost(this.#settings.config.hosts, host) ?? [];
-    const url = this.#listNamed().find((it) => it.host === host)?.url;
-    if (url !== undefined) return { host, config: { ...config, url } };
+    const named = this.#listNamed().find((it) => it.host === host);
+    if (named !== undefined) return { host, config: { ...config, url: named.url }, isFromPage: named.isEditable };
     throw new RegistryError("NOT_FOUND", `Cannot find ${shorten(name)}: no such registry is configured`);
   }
 
   /** Checks settings in the same way as those of a configuration file, and fills in the URL and a known password. */
-  async #read(name: string, given: unknown): Promise<{ host: string; config: HostConfig }> {
+  async #read(name: string, given: unknown): Promise<OneRegistry> {
     const host = normalizeHost(name.trim());
     const fields = isJsonObject(given) ? given : {};
     const foreign = Object.keys(fields).find((field) => !FIELDS.includes(field));
@@ -194,24 +203,29 @@ export class PageRegistryBook implements PageRegistries {
     // A password is kept for the same user at the same address alone: another address must not get it.
     const isKnown = known?.url === url && known.username === parsed?.username && known.username !== undefined;
     const config: HostConfig = { ...(isKnown ? { password: known.password } : {}), ...parsed, url };
-    await this.#tryOpen(host, config);
+    const registry = { host, config, isFromPage: true };
+    await this.#tryOpen(registry);
     // The page may be asked to try addresses that the machine reaches, but its user must not.
     const checked = await this.#checkAddress(new URL(url.includes("://") ? url : `https://${url}`));
     if (checked.class === "forbidden") {
       throw new RegistryError("DENIED", `Cannot use ${url}: it is a link-local, multicast or metadata address`);
     }
-    return { host, config };
+    return registry;
   }
 
   /** Opens one registry alone; nothing is sent to it. @throws {RegistryError} `INVALID` */
-  async #tryOpen(host: string, config: HostConfig, record?: AnswerRecord) {
+  async #tryOpen({ host, config, isFromPage }: OneRegistry, record?: AnswerRecord) {
+    const one: Hosts = { [host]: config };
+    const [given, storedHosts] = isFromPage ? [{}, one] : [one, {}];
+    const givenConfig = { ...this.#given, hosts: given };
     const settings: Settings = {
       ...this.#settings,
       upstreams: [],
       isClosed: true,
-      config: { ...this.#given, hosts: { [host]: config } },
+      config: withStoredRegistries(givenConfig, storedHosts),
+      givenConfig,
       configPath: undefined,
-      storedHosts: {},
+      storedHosts: storedHosts,
     };
     return await asInvalid(() =>
       openUpstream(settings, this.#io, {

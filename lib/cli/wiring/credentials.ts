@@ -16,6 +16,14 @@ export interface CredentialSettings extends Pick<Settings, "config" | "configPat
 
 type Hosts = ReadonlyMap<string, HostConfig>;
 
+/** Where the settings of hosts come from, by their normalized names. */
+interface HostSources {
+  /** The configuration as it is now, with the registries of the page that it does not name. */
+  readonly current: () => Hosts;
+  /** The registries of the page, as they were when this was opened. */
+  readonly ofPage: Hosts;
+}
+
 /** How files are read. */
 interface Reading {
   readonly warn: (message: string) => void;
@@ -27,12 +35,12 @@ interface Reading {
  * again when they change, because a login may be valid for some hours only (fault 72).
  */
 export class Credentials {
-  readonly #hosts: () => Hosts;
+  readonly #hosts: HostSources;
   readonly #files: readonly WatchedFile<DockerConfig>[];
   readonly #secrets = new Map<string, WatchedFile<string>>();
   readonly #reading: Reading;
 
-  private constructor(hosts: () => Hosts, files: readonly WatchedFile<DockerConfig>[], reading: Reading) {
+  private constructor(hosts: HostSources, files: readonly WatchedFile<DockerConfig>[], reading: Reading) {
     this.#hosts = hosts;
     this.#files = files;
     this.#reading = reading;
@@ -42,7 +50,8 @@ export class Credentials {
   static async open(settings: CredentialSettings, io: Io, warn: (message: string) => void): Promise<Credentials> {
     const reading = { warn, now: settings.now };
     const files = credentialFiles(io).map((path) => openDockerConfig(path, reading));
-    const credentials = new Credentials(await watchHosts(settings, reading), files, reading);
+    const hosts = { current: await watchHosts(settings, reading), ofPage: byName(settings.storedHosts ?? {}) };
+    const credentials = new Credentials(hosts, files, reading);
     for (const [name, host] of Object.entries(settings.config.hosts)) {
       for (const field of ["password-file", "identity-token-file"] as const) {
         const path = host[field];
@@ -59,14 +68,18 @@ export class Credentials {
     const endpointHost = normalizeHost(endpoint.url.host);
     // An endpoint of `*` serves many registries, and gets none of their logins.
     const name = endpoint.isShared ? "*" : registryHost;
-    const configured = this.configured(name) ?? this.configured(endpointHost);
+    const configured = endpoint.isFromPage
+      ? this.#credentialOf(this.#hosts.ofPage.get(normalizeHost(name)))
+      : this.configured(name) ?? this.configured(endpointHost);
     if (configured !== undefined) return configured;
+    // A user of the page must not learn the logins of this machine's files.
+    if (endpoint.isFromPage && endpoint.url.protocol !== "https:") return undefined;
     const prefix = prefixOf(endpoint.url);
     const endpointPath = prefix === "" || path === "" ? `${prefix}${path}` : `${prefix}/${path}`;
     // A private registry may have an address that differs from its name: its login is sent there. The login of a public
     // registry is never sent to a mirror of it.
     const isMirror = WELL_KNOWN_REGISTRIES.includes(registryHost) && endpointHost !== registryHost;
-    const isNamed = !endpoint.isShared && !endpoint.mustBePublic && !isMirror;
+    const isNamed = !endpoint.isShared && !endpoint.mustBePublic && !endpoint.isFromPage && !isMirror;
     for (const { value } of this.#files) {
       const byAddress = value?.find(endpointHost, endpointPath);
       const byName = isNamed ? value?.find(registryHost, path) : undefined;
@@ -78,7 +91,10 @@ export class Credentials {
 
   /** Returns the configured credential of a host, given as in image names. */
   configured(name: string): Credential | undefined {
-    const host = this.#hosts().get(normalizeHost(name));
+    return this.#credentialOf(this.#hosts.current().get(normalizeHost(name)));
+  }
+
+  #credentialOf(host: HostConfig | undefined): Credential | undefined {
     if (host === undefined) return undefined;
     const { username } = host;
     const password = this.#secretOf(host, "password-file") ?? host.password;
@@ -114,22 +130,24 @@ async function watchHosts(
   { config, configPath, storedHosts = {} }: CredentialSettings,
   { warn, now }: Reading,
 ): Promise<() => Hosts> {
-  const byName = ({ hosts }: ConfigFile) =>
-    new Map(Object.entries(hosts).map(([name, host]) => [normalizeHost(name), host]));
-  const atStart = byName(config);
+  const atStart = byName(config.hosts);
   if (configPath === undefined) return () => atStart;
   // Loaded already, because the configuration was read.
   const { parseConfigFile } = await import("../command_line/config_file.ts");
   const file = new WatchedFile(configPath, {
     parse: (bytes) => {
       const config = parseConfigFile(new TextDecoder().decode(bytes), configPath);
-      return byName(withStoredRegistries(config, storedHosts));
+      return byName(withStoredRegistries(config, storedHosts).hosts);
     },
     onProblem: ({ message }) => warn(`${message}; the logins that were read before are used`),
     isKept: true,
     now,
   });
   return () => file.value ?? atStart;
+}
+
+function byName(hosts: ConfigFile["hosts"]): Hosts {
+  return new Map(Object.entries(hosts).map(([name, host]) => [normalizeHost(name), host]));
 }
 
 function openDockerConfig(path: string, { warn, now }: Reading): WatchedFile<DockerConfig> {

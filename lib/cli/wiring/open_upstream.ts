@@ -11,6 +11,7 @@ import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { RuntimeFetch } from "../../upstream/transport/middleware.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
+import { findHost } from "../command_line/stored_registries.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
@@ -74,10 +75,17 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   return { source, hosts: current.hosts, reconfigure };
 }
 
-/** Returns the addresses of a name. @throws {Error} when it has none, or the DNS does not answer */
+/**
+ * Returns the addresses of a name: those of the DNS, else those that a connection of the runtime would find, such as by mDNS.
+ *
+ * @throws {Error} when it has none, or the DNS does not answer
+ */
 export async function resolveHost(name: string): Promise<string[]> {
   const [v4, v6] = await Promise.allSettled([Deno.resolveDns(name, "A"), Deno.resolveDns(name, "AAAA")]);
-  if (v4.status === "rejected" && v6.status === "rejected") throw v4.reason;
+  if (v4.status === "rejected" && v6.status === "rejected") {
+    const { lookup } = await import("node:dns/promises");
+    return (await lookup(name, { all: true })).map(({ address }) => address);
+  }
   return [v4, v6].flatMap((result) => result.status === "fulfilled" ? result.value : []);
 }
 
@@ -116,12 +124,15 @@ async function listEntries(
   { upstreams, config, ...settings }: Settings,
   io: Io,
 ): Promise<UpstreamEntry[]> {
-  const named = upstreams.map(parseUpstream);
+  const named: UpstreamEntry[] = upstreams.map(parseUpstream);
+  const ofPage = settings.storedHosts ?? {};
+  const given = settings.givenConfig?.hosts ?? {};
   // A configured host is an upstream if it has a URL; a credential alone does not make it one.
   for (const [host, { url }] of Object.entries(config.hosts)) {
     const urls = url === undefined ? [] : [url].flat();
     if (!named.some((entry) => normalizeHost(entry.host) === normalizeHost(host) && entry.url !== undefined)) {
-      named.push(...urls.map((url) => ({ host, url })));
+      const isFromPage = findHost(ofPage, host) !== undefined && findHost(given, host) === undefined;
+      named.push(...urls.map((url) => ({ host, url, isFromPage })));
     }
   }
   const withUrl = new Set(named.filter(({ url }) => url !== undefined).map(({ host }) => normalizeHost(host)));

@@ -30,7 +30,7 @@ export function Images({ access, onTitle, onError }) {
     resource.reload();
   };
   return html`
-    ${canChange && html`
+    ${canChange && !access.onlySigned && html`
       <${Pull} onError=${onError} />
       <${Jobs} kind="pull" texts=${{ starting: T.resolving, running: T.pulling }} onDone=${resource
         .reload} onError=${onError} />

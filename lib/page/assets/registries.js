@@ -14,6 +14,7 @@ export function Registries({ access, onError }) {
   const resource = useResource("/api/registries", { interval: LIST_MILLISECONDS, onError });
   const [edited, setEdited] = useState(undefined);
   const canChange = getToken() !== null && access.changes === "token";
+  const canEdit = canChange && !access.onlySigned;
   const onSaved = () => {
     setEdited(undefined);
     resource.reload();
@@ -29,23 +30,23 @@ export function Registries({ access, onError }) {
         : html`
           <ul class="rows">${registries.map((one) =>
             html`
-              <${Registry} key=${`${one.host} ${one.url}`} one=${one} canChange=${canChange} onEdit=${setEdited}
+              <${Registry} key=${`${one.host} ${one.url}`} one=${one} canChange=${canChange} canEdit=${canEdit} onEdit=${setEdited}
                 onChanged=${resource.reload} onError=${onError} />
             `
           )}</ul>
         `}</section>
-      ${canChange
+      ${canEdit
         ? html`<${Editor} key=${edited?.host} edited=${edited} onSaved=${onSaved} onCancel=${() =>
           setEdited(undefined)} onError=${onError} />`
         : html`
           <section class="span">
-            <p class="soft">${T.needsToken}</p>
+            <p class="soft">${canChange ? T.onlySigned : T.needsToken}</p>
           </section>
         `}
     `}<//>`;
 }
 
-function Registry({ one, canChange, onEdit, onChanged, onError }) {
+function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
   const { host, url, username, isEditable, requests, errors, test } = one;
   const [state, setState] = useState({});
   const path = `/api/registries/${encodeURIComponent(host)}`;
@@ -90,7 +91,7 @@ function Registry({ one, canChange, onEdit, onChanged, onError }) {
           <button class="quiet" disabled=${state.isBusy} aria-label=${state.isBusy
             ? undefined
             : T.testOf(host)} onClick=${ask}>${state.isBusy ? T.testing : T.test}</button>
-          ${isEditable && html`
+          ${canEdit && isEditable && html`
             <button class="quiet" aria-label=${T.editOf(host)} onClick=${() => onEdit(one)}>${T.edit}</button>
             <button class="quiet" aria-label=${T.removeOf(host)} onClick=${() => setState({ isAsking: true })}>${T
               .remove}</button>

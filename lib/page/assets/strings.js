@@ -186,6 +186,7 @@ export const S = {
     none: "No registry is named, and none was asked yet",
     noneHelp: "Images come from the well-known registries by their names. Add one that is private or a mirror.",
     needsToken: "Adding and testing registries needs the token.",
+    onlySigned: "This machine accepts only signed packages. Its registries are set in its configuration.",
     states: { ok: "answers", warning: "look", broken: "fails" },
     notAsked: "not asked yet",
     asked: "Tested",

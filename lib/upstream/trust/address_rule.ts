@@ -21,6 +21,8 @@ export interface ConnectionGuardOptions {
   readonly registry: URL;
   /** Hosts that the configuration names as token servers; their addresses are not checked. */
   readonly tokenHosts?: readonly string[] | undefined;
+  /** Whether the endpoint was added on the page, so that the addresses of its own host are checked too. */
+  readonly isFromPage?: boolean | undefined;
   readonly checkAddress: AddressCheck;
 }
 
@@ -29,16 +31,21 @@ export interface ConnectionGuardOptions {
  * `whyAddressRefused` once more, to exactly these addresses: a name may have been resolved to other ones since a
  * redirect or a realm was checked (DNS rebinding).
  *
+ * A registry of the page, which its user may have chosen, is not at a link-local address or a metadata service; its name
+ * may have been resolved to other ones, or to none, when it was added.
+ *
  * The function returns `undefined` where the runtime resolves the name: for the hosts that the configuration names, which
  * are not checked; where a proxy resolves it; and for https, where a server of another address would need a certificate
  * for the name. It throws a `TransportError` when the address is refused.
  */
 export function createConnectionGuard(
-  { registry, tokenHosts = [], checkAddress }: ConnectionGuardOptions,
+  { registry, tokenHosts = [], isFromPage = false, checkAddress }: ConnectionGuardOptions,
 ): (url: URL) => Promise<readonly string[] | undefined> {
   return async (to) => {
-    if (isOwnHost(registry, to) || isNamedHost(tokenHosts, to)) return undefined;
+    const isOwn = isOwnHost(registry, to);
+    if (isOwn ? !isFromPage : isNamedHost(tokenHosts, to)) return undefined;
     const target = await checkAddress(to);
+    if (isOwn && !target.isResolved) throw new TransportError("dns", describeUnknown(to));
     const refused = await whyRefused(registry, to, { target, check: checkAddress });
     if (refused !== undefined) throw new TransportError("blocked", refused);
     return to.protocol === "http:" ? target.addresses : undefined;
@@ -64,5 +71,9 @@ async function whyRefused(
     return `${to.host} is ${inside}, but ${registry.host} is a ${source} registry`;
   }
   if (target.isResolved || source !== "public") return undefined;
-  return `the addresses of ${to.host} are not known, because its name could not be resolved in time`;
+  return describeUnknown(to);
+}
+
+function describeUnknown({ host }: URL): string {
+  return `the addresses of ${host} are not known, because its name could not be resolved in time`;
 }

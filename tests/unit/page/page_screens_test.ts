@@ -15,16 +15,29 @@ import {
 const INVENTORY = `{"digests":[]}`;
 const MARKUP = encodeURIComponent("<img src=x onerror=alert(1)>");
 
-/** The changes, each with a body that is valid. */
-const CHANGES = [
-  { name: "a pull", path: "/api/images?image=nginx", method: "POST", status: 202 },
+/** The changes, each with a body that is valid. `isUnsigned`: it would bring content without a signature. */
+const CHANGES: readonly (PageRow & { readonly isUnsigned?: boolean })[] = [
+  { name: "a pull", path: "/api/images?image=nginx", method: "POST", status: 202, isUnsigned: true },
   { name: "a removal of an image", path: "/api/images?image=nginx:1", method: "DELETE", status: 200 },
   { name: "an inventory", path: "/api/inventories/gate-2", method: "PUT", body: INVENTORY, status: 201 },
   { name: "a removal of an inventory", path: "/api/inventories/gate-2", method: "DELETE", status: 200 },
-  { name: "a registry", path: "/api/registries/registry.lan%3A5000", method: "PUT", body: "{}", status: 200 },
-  { name: "a removal of a registry", path: "/api/registries/registry.lan", method: "DELETE", status: 200 },
+  {
+    name: "a registry",
+    path: "/api/registries/registry.lan%3A5000",
+    method: "PUT",
+    body: "{}",
+    status: 200,
+    isUnsigned: true,
+  },
+  {
+    name: "a removal of a registry",
+    path: "/api/registries/registry.lan",
+    method: "DELETE",
+    status: 200,
+    isUnsigned: true,
+  },
   { name: "a test of a registry", path: "/api/registries/registry.lan/test", method: "POST", status: 200 },
-] as const;
+];
 
 testRows([
   ...CHANGES.flatMap((row): PageRow[] => [
@@ -37,6 +50,13 @@ testRows([
       headers: AUTH,
       options: { source: {} as PageSource },
       status: 404,
+    },
+    {
+      ...row,
+      name: `${row.name} where packages must be signed`,
+      headers: AUTH,
+      options: { acceptsOnlySigned: true },
+      status: row.isUnsigned ? 403 : row.status,
     },
     { ...row, name: `${row.name} in a read-only folder`, headers: AUTH, options: { token: undefined }, status: 503 },
   ]),

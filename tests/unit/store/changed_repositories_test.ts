@@ -1,8 +1,9 @@
 import { ChangedRepositories } from "../../../lib/store/changed_repositories.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
+import { collectGarbage } from "../../../lib/store/gc.ts";
 import { readContents, walkNames } from "../../../lib/store/store_scan.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
-import { makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
+import { type Content, makeBlob, makeManifest, streamOf, UNKNOWN_DIGEST } from "../../support/content.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const REPO = "registry.example/team/app";
@@ -131,6 +132,66 @@ Deno.test("ChangedRepositories.isChanged() is true after a link is written whose
   assert(changes.isChanged(REPO));
 });
 
+const SPARE = "elsewhere.example/team/app";
+/** Folders of a repository that are renamed into the place of those of another, with all that is in them. */
+const REPLACED = ["elsewhere.example", "elsewhere.example/team", SPARE, `${SPARE}/_manifests`];
+
+Deno.test("ChangedRepositories.isChanged() is true after an old folder is renamed into the place of another one", async () => {
+  const names = [REPO, "far.example/team/app"];
+  const found = await Promise.all(REPLACED.map(async (from) => {
+    await using it = await openReplaced();
+    const changes = await watch(it.root, 1000);
+    const before = names.map((name) => changes.isChanged(name));
+    await it.replace(from);
+    const listed = await Array.fromAsync(walkNames(it.root, (name) => changes.listFolders(name)));
+    return [from, before, names.map((name) => listed.includes(name) && changes.isChanged(name))];
+  }));
+  assertEquals(found, REPLACED.map((from) => [from, [false, false], [true, false]]));
+});
+
+Deno.test("collectGarbage() keeps the content of an old folder that is renamed into the place of another one meanwhile", async () => {
+  const found = await Promise.all(REPLACED.map(async (from) => {
+    await using it = await openReplaced();
+    const sizeOf = () => new DiskStore(it.root).statBlob(SPARE, other.descriptor.digest);
+    await collectGarbage(it.root, {
+      watch: { margin: 1000 },
+      // The first mark does not find the folder, and moves aside what it needs.
+      onMovedAside: async () => {
+        assertEquals(await sizeOf(), undefined);
+        await it.replace(from);
+      },
+    });
+    return [from, (await new DiskStore(it.root).resolve(REPO, "1"))?.digest, await sizeOf()];
+  }));
+  assertEquals(found, REPLACED.map((from) => [from, later.descriptor.digest, other.bytes.length]));
+});
+
+/** Opens a store as `openStore`, with another repository that was moved out of it before the times that count. */
+async function openReplaced() {
+  const it = await openStore();
+  const repositories = `${it.root}/docker/registry/v2/repositories`;
+  const put = async (name: string, manifest: Content) => {
+    await it.store.writeManifest(name, manifest.descriptor, manifest.bytes);
+    await it.store.tag(name, "1", manifest.descriptor.digest);
+  };
+  await put("far.example/team/app", image);
+  await put(SPARE, later);
+  // Else the collection reads the repository again because of this link.
+  await Deno.remove(`${it.repository}/_layers/sha256/${other.descriptor.digest.slice(7)}`, { recursive: true });
+  await Deno.rename(`${repositories}/elsewhere.example`, `${it.root}/elsewhere.example`);
+  // The runtime rounds `ctime` to seconds.
+  await pause(1000);
+  return {
+    ...it,
+    /** Renames a folder of the repository that was moved out into the place of that of `REPO`. */
+    async replace(from: string) {
+      const to = from.replace("elsewhere", "registry");
+      await Deno.rename(`${repositories}/${to}`, `${it.root}/replaced`);
+      await Deno.rename(`${it.root}/${from}`, `${repositories}/${to}`);
+    },
+  };
+}
+
 Deno.test("ChangedRepositories.listFolders() finds repositories created after the first walk", async () => {
   await using it = await openStore();
   await it.store.writeManifest("registry.example/a", image.descriptor, image.bytes);
@@ -160,6 +221,7 @@ Deno.test("ChangedRepositories.listFolders() does not read unchanged folders aga
     Deno.readDirSync = readDirSync;
   }
   assertEquals(read, ["registry.example/team", "registry.example/team/new"]);
+  assertEquals(changes.isChanged(REPO), false);
 });
 
 for (const [name, jump, isSteady] of [["is not set", 0, true], ["is set", 5000, false]] as const) {

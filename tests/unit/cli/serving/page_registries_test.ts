@@ -4,6 +4,7 @@ import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { PageRegistryBook } from "../../../../lib/cli/serving/page_registries.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
+import { openUpstream } from "../../../../lib/cli/wiring/open_upstream.ts";
 import { RefusedError, RegistryError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { startFaultUpstream } from "../../../support/fault_upstream.ts";
@@ -13,8 +14,10 @@ import { createTestIo } from "../../../support/test_io.ts";
 const FORBIDDEN = "metadata.test";
 const PASSWORD = "a-password-of-a-test";
 
+type Env = Record<string, string>;
+
 /** The registries of a server whose configuration names `given`. Nothing but 127.0.0.1 is asked. */
-async function createBook(given: Hosts = {}, more: Partial<Settings> = {}) {
+async function createBook(given: Hosts = {}, { env = {}, ...more }: Partial<Settings> & { env?: Env } = {}) {
   const folder = await TestFolder.create();
   const config = { upstream: [], private: [], hosts: given };
   const settings = { data: folder.path, config, offline: false, upstreams: [], platforms: undefined, ...more };
@@ -26,7 +29,7 @@ async function createBook(given: Hosts = {}, more: Partial<Settings> = {}) {
     log: { write: (_: string, message: string) => log.push(message) },
     content: { reconfigure: (changed: Settings) => Promise.resolve(void used.push(changed)) },
   } as unknown as ServerContext;
-  const book = new PageRegistryBook(context, createTestIo(), ({ hostname }) => {
+  const book = new PageRegistryBook(context, createTestIo({ env }), ({ hostname }) => {
     return Promise.resolve({ class: hostname === FORBIDDEN ? "forbidden" : "public", isResolved: true });
   });
   const list = async () =>
@@ -140,4 +143,44 @@ Deno.test("page: a test asks the registry with its login, and an offline server 
   const before = upstream.requests.length;
   await assertRejects(() => offline.book.test("registry.lan", login), RefusedError, "this server is offline");
   assertEquals(upstream.requests.length, before);
+});
+
+for (const [what, isGiven, expected] of [["the page", false, false], ["the configuration", true, true]] as const) {
+  Deno.test(`[60] page: docker's login of a private registry ${expected ? "goes" : "does not go"} to the URL that ${what} gives it`, async () => {
+    await using upstream = startFaultUpstream({ auth: { type: "basic", username: "robot", password: PASSWORD } });
+    await using files = await TestFolder.create();
+    const auths = { "registry.company.example": { auth: btoa(`robot:${PASSWORD}`) } };
+    await files.write("config.json", JSON.stringify({ auths }));
+    const env = { DOCKER_CONFIG: files.path };
+    const settings = { url: upstream.url };
+    await using fixture = await createBook(isGiven ? { "registry.company.example": settings } : {}, { env });
+    const { book, used } = fixture;
+    if (!isGiven) {
+      await book.test("registry.company.example", settings);
+      await book.save("registry.company.example", settings);
+    }
+    await book.test("registry.company.example", undefined);
+    const inUse = used.at(-1) ?? book.settings;
+    const { source } = await openUpstream({ ...inUse, isClosed: true }, createTestIo({ env }), { warn: () => {} });
+    await source.resolve("registry.company.example/team/app", "1").catch(() => {});
+    assert(upstream.requests.length > 0);
+    assertEquals(upstream.requests.some(({ headers }) => headers.has("authorization")), expected);
+  });
+}
+
+Deno.test("[90] page: a stored registry at a metadata service is not asked after a start", async () => {
+  const storedHosts = { "registry.lan": { url: "http://metadata.google.internal" } };
+  const config = { upstream: [], private: [], hosts: storedHosts };
+  await using fixture = await createBook({}, { config, givenConfig: { ...config, hosts: {} }, storedHosts });
+  let sent = 0;
+  const { source } = await openUpstream({ ...fixture.book.settings, isClosed: true }, createTestIo(), {
+    warn: () => {},
+    // Nothing is sent.
+    fetch: () => {
+      sent++;
+      return Promise.resolve(new Response(null, { status: 404 }));
+    },
+  });
+  await assertRejects(() => source.resolve("registry.lan/a", "1"), RegistryError, "link-local, multicast or metadata");
+  assertEquals(sent, 0);
 });

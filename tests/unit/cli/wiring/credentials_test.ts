@@ -1,4 +1,5 @@
 import { parseConfigFile } from "../../../../lib/cli/command_line/config_file.ts";
+import { type Hosts, withStoredRegistries } from "../../../../lib/cli/command_line/stored_registries.ts";
 import { Credentials } from "../../../../lib/cli/wiring/credentials.ts";
 import type { Endpoint } from "../../../../lib/upstream/endpoints.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../../../support/assert.ts";
@@ -9,8 +10,16 @@ const auth = (login: string) => ({ auth: btoa(login) });
 const auths = (entries: Record<string, string>) =>
   JSON.stringify({ auths: Object.fromEntries(Object.entries(entries).map(([name, login]) => [name, auth(login)])) });
 
+/** Files of a folder, and registries of the page. */
+interface Files {
+  readonly docker?: string;
+  readonly podman?: string;
+  readonly config?: string;
+  readonly storedHosts?: Hosts;
+}
+
 /** Opens the credentials of a folder with docker's configuration, podman's, and that of crpe. */
-async function open(folder: TestFolder, files: { docker?: string; podman?: string; config?: string } = {}) {
+async function open(folder: TestFolder, { storedHosts = {}, ...files }: Files = {}) {
   const warnings: string[] = [];
   const clock = { time: 0 };
   if (files.docker !== undefined) await folder.write("config.json", files.docker);
@@ -19,7 +28,7 @@ async function open(folder: TestFolder, files: { docker?: string; podman?: strin
   const config = parseConfigFile(files.config ?? "", configPath ?? "crpe.yaml");
   const io = createTestIo({ env: { DOCKER_CONFIG: folder.path, REGISTRY_AUTH_FILE: `${folder.path}/auth.json` } });
   const credentials = await Credentials.open(
-    { config, configPath, now: () => clock.time },
+    { config: withStoredRegistries(config, storedHosts), configPath, storedHosts, now: () => clock.time },
     io,
     (message) => warnings.push(message),
   );
@@ -71,6 +80,34 @@ Deno.test("[60] Credentials gives the login of a registry to no endpoint that se
   assertEquals(configured.userOf("reg.test/team/app", "http://mirror:5000", { isShared: true }), "shared:c");
   assertEquals(configured.userOf("docker.io/library/nginx", "https://mirror.lan"), "m:d");
 });
+
+const OF_PAGE: [what: string, name: string, url: string, expected: string | undefined][] = [
+  ["the login that the page has", "own.test/a", "https://own.test", "page:7"],
+  ["that login at the URL of the page, also over plain http", "own.test/a", "http://10.0.0.9:5000", "page:7"],
+  ["a file's login of the URL's own host over https", "reg.test/team/app", "https://reg.test", "t:1"],
+  ["a file's login of a mirror's own host over https", "any.test/library/a", "https://mirror.lan/hub", "m:6"],
+  ["no file's login of its name for another host", "reg.test/team/app", "https://10.0.0.9:5000", undefined],
+  ["no file's login over plain http", "reg.test/team/app", "http://reg.test", undefined],
+  ["no file's login over plain http by address", "any.test/team/app", "http://10.0.0.1:5000", undefined],
+  ["no configured login of the URL's host", "any.test/a", "http://secret.test", undefined],
+  ["no login that the configuration got later for its name", "later.test/a", "https://10.0.0.9", undefined],
+];
+for (const [what, name, url, expected] of OF_PAGE) {
+  Deno.test(`[60] Credentials gives a registry of the page ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const storedHosts: Hosts = {
+      "own.test": { username: "page", password: "7" },
+      "reg.test": {},
+      "any.test": {},
+      "later.test": {},
+    };
+    const config = "hosts:\n  secret.test: {username: s, password: '8'}\n";
+    const { userOf, clock } = await open(folder, { podman: PATHS, config, storedHosts });
+    await replace(folder, "crpe.yaml", `${config}  later.test: {username: l, password: '9'}\n`);
+    clock.time = 1000;
+    assertEquals(userOf(name, url, { isFromPage: true }), expected);
+  });
+}
 
 Deno.test("[72] Credentials reads docker's file again when it has changed, at most once a second", async () => {
   await using folder = await TestFolder.create();

@@ -115,6 +115,49 @@ Deno.test("[90] UpstreamSource lets the runtime resolve the name of its own endp
   assertEquals(made.count(), { lookups: 0, clients: 0 });
 });
 
+Deno.test("[90] UpstreamSource refuses a registry of the page whose name is bound to a link-local address later", async () => {
+  await using servers = startTwoServers(() => Response.json({}, { status: 404 }));
+  let minutes = 0;
+  using made = createResolvingSource("http://registry.test", [["127.0.0.2"], ["169.254.169.254"]], {
+    endpointsOf: createEndpointSelector([
+      { host: REGISTRY, url: `http://registry.test:${servers.port}`, isFromPage: true },
+    ]),
+    now: () => ++minutes * 60_000,
+    // Sends nothing but what is for the servers of this test.
+    fetch: (request, init) => {
+      assertEquals(new URL(request.url).hostname, "127.0.0.2");
+      return fetch(request, init);
+    },
+  });
+  assertEquals(await made.source.resolve(REPO, "1"), undefined);
+  assertEquals(servers.count(), [1, 0]);
+  await assertRejects(() => made.source.resolve(REPO, "2"), RegistryError, "link-local, multicast or metadata");
+  assertEquals([servers.count(), [...servers.hosts]], [[1, 0], [`registry.test:${servers.port}`]]);
+});
+
+type OwnHost = [name: string, url: string, expected: string[] | undefined | [failure: string, message: string]];
+const OWN_HOSTS: OwnHost[] = [
+  ["the addresses of plain HTTP", "http://a.lan:5000", ["10.0.0.2", "fd00::2"]],
+  ["none for https, where the certificate decides", "https://a.lan", undefined],
+  ["none for an IP address", "http://127.0.0.1:5000", undefined],
+  ["none where a proxy resolves the name", "http://far.example.com", undefined],
+  ["an error for a link-local address", "http://169.254.169.254", ["blocked", "link-local, multicast or metadata"]],
+  ["an error for such an address of a name", "http://bound.test", ["blocked", "link-local, multicast or metadata"]],
+  ["an error for that by https too", "https://bound.test", ["blocked", "link-local, multicast or metadata"]],
+  ["an error for a metadata service", "http://metadata.google.internal", ["blocked", "link-local, multicast"]],
+  ["an error for an unknown public name", "https://c.example.com", ["dns", "could not be resolved"]],
+  ["an error for an unknown private name", "http://b.lan", ["dns", "could not be resolved"]],
+];
+for (const [name, url, expected] of OWN_HOSTS) {
+  Deno.test(`[90] createConnectionGuard() of a registry of the page returns ${name}`, async () => {
+    const guard = createConnectionGuard({ registry: new URL(url), isFromPage: true, checkAddress: checkTable() });
+    const isError = Array.isArray(expected) && (expected[0] === "blocked" || expected[0] === "dns");
+    if (!isError) return assertEquals(await guard(new URL(`${url}/v2/`)), expected);
+    const error = await assertRejects(() => guard(new URL(`${url}/v2/`)), TransportError, expected[1]);
+    assertEquals(error.failure, expected[0]);
+  });
+}
+
 type Guarded = [name: string, registry: string, to: string, expected: string[] | undefined | Error];
 const GUARDED: Guarded[] = [
   ["the addresses of plain HTTP", "http://10.0.0.1", "http://a.lan/", ["10.0.0.2", "fd00::2"]],
@@ -143,13 +186,14 @@ const ADDRESSES: Record<string, string[] | undefined> = {
   "b.lan": [],
   "c.example.com": [],
   "public.example.com": ["93.184.216.34"],
+  "bound.test": ["93.184.216.34", "169.254.169.254"],
 };
+function checkTable() {
+  return createAddressCheck({ resolveHost: ({ hostname }) => Promise.resolve(ADDRESSES[hostname]), now: () => 0 });
+}
 for (const [name, registry, to, expected] of GUARDED) {
   Deno.test(`[90] createConnectionGuard() returns ${name}`, async () => {
-    const checkAddress = createAddressCheck({
-      resolveHost: ({ hostname }) => Promise.resolve(ADDRESSES[hostname]),
-      now: () => 0,
-    });
+    const checkAddress = checkTable();
     const guard = createConnectionGuard({ registry: new URL(registry), tokenHosts: ["auth.lan"], checkAddress });
     if (!(expected instanceof Error)) return assertEquals(await guard(new URL(to)), expected);
     const error = await assertRejects(() => guard(new URL(to)), TransportError, expected.message);
