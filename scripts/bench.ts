@@ -30,7 +30,8 @@ function parseOptions(args: readonly string[]): Options {
     return value;
   };
   const json = values.delete("--json");
-  const only = take("--only")?.split(",") ?? Object.keys(MEASURES);
+  const chosen = take("--only")?.split(",");
+  const only = chosen ?? Object.keys(MEASURES);
   const executable = take("--constant-server");
   const script = new URL("./bench/constant_server.ts", import.meta.url).pathname;
   const options = {
@@ -43,6 +44,8 @@ function parseOptions(args: readonly string[]): Options {
     rounds: count("--rounds", "5"),
     constantServer: executable === undefined ? [Deno.execPath(), "run", "-A", script] : [executable],
     peers: take("--peers"),
+    pairs: take("--pairs"),
+    isPartial: chosen !== undefined,
   };
   const [unknown] = [...values.keys(), ...only.filter((id) => !(id in MEASURES))];
   if (unknown !== undefined) throw new Error(`Cannot use ${unknown}: unknown option or row`);

@@ -19,6 +19,10 @@ export interface BenchOptions {
   readonly constantServer: readonly string[];
   /** The folder with the registries that `scripts/peers/registries` has built. */
   readonly peers: string | undefined;
+  /** The output of `scripts/delta/pairs`: a line for each pair of layers of P13. */
+  readonly pairs: string | undefined;
+  /** Whether only some rows are measured, so that one may take long. */
+  readonly isPartial: boolean;
 }
 
 /** The state that all rows share: the content, the missing programs, and the rows so far. */

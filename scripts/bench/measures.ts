@@ -1,6 +1,7 @@
 import type { Bench } from "./bench.ts";
 import { measureImport, measurePack } from "./bundle_rows.ts";
 import { measureColdPull, measureManyClients } from "./cold_rows.ts";
+import { measureDeltas } from "./delta_rows.ts";
 import { measureLargeStore } from "./large_store_rows.ts";
 import { measureManyLayers } from "./many_layers_rows.ts";
 import { measureMemory, measureStart } from "./process_rows.ts";
@@ -22,4 +23,5 @@ export const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>
   P10: measureLargeStore,
   P11: measureManyLayers,
   P12: measureScale,
+  P13: measureDeltas,
 };

@@ -5,7 +5,7 @@ export interface Row {
   /** `P1`; several rows may share one. */
   readonly id: string;
   readonly work: string;
-  readonly unit: "s" | "ms" | "MiB" | "MiB/s" | "requests/s" | "upstream bytes / unique bytes";
+  readonly unit: "s" | "ms" | "MiB" | "MiB/s" | "requests/s" | "upstream bytes / unique bytes" | "% of the layer";
   /** What the CPU times are for, when it is not the work as a whole: `10,000 requests`. */
   readonly cpuFor?: string;
   /** The contenders' figures, crpe first. */
