@@ -45,7 +45,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       token = await openToken(tokenFile, context);
       startExpiry(context, pendingTtl);
       // Keys that cannot be read are an error at the start, not at the first import.
-      await readTrust(invocation, context.settings);
+      const trust = await readTrust(invocation, context.settings);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
