@@ -2,6 +2,7 @@ import { formatPackageTar } from "../bundle/bundle_layout.ts";
 import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
 import { installBundle } from "../install/install_bundle.ts";
+import { withDeltas } from "../install/pending_packages.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
 import { readBundle } from "../bundle/read_bundle.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -97,11 +98,12 @@ async function listMissing(kubepkg: KubePkg, { store }: AgentOptions): Promise<M
   return missing;
 }
 
-// If parts of the same release were imported before, the record of them is kept.
+// If parts of the same release were imported before, the record of them is kept. The deltas are noted in it, so that they
+// may be sent, and their bases stay.
 async function recordPending(kubepkg: KubePkg, { records, takeLease }: AgentOptions): Promise<void> {
   using _lease = await takeLease();
   // A record that cannot be read is replaced.
   const pending = await records.pending.read(packageIdOf(kubepkg)).catch(absentIfBroken);
-  if (pending?.part !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg)) return;
-  await records.pending.write({ kubepkg });
+  const hasParts = pending?.part !== undefined && identityOf(pending.kubepkg) === identityOf(kubepkg);
+  await records.pending.write(hasParts ? withDeltas(pending, kubepkg.status?.deltas) : { kubepkg });
 }

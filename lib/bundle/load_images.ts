@@ -119,6 +119,7 @@ class ArchiveContent {
     const { name, size } = entry;
     const expected = parseBlobEntryName(name);
     if (name.startsWith("pieces/")) throw this.#refuse("it is a part of a split bundle, which crpe import reads");
+    if (name.startsWith("deltas/")) throw this.#refuse("it has layers as deltas, which crpe import reads");
     if (expected === undefined && !CONTENT.test(name)) {
       throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`);
     }

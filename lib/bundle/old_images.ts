@@ -1,5 +1,7 @@
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentSource } from "../content/source.ts";
+import { compareVersions } from "../kubepkg/compare_versions.ts";
+import { isVersion } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
@@ -29,12 +31,14 @@ interface OldImage {
   readonly shared: number;
 }
 
+const NUMERIC = new Intl.Collator("en", { numeric: true });
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /**
  * Finds the layers of the older image that a new one was most likely made from: an image of the same repository and
- * platform that the site holds, the one that shares most with the new image, and of equal ones the latest. Layers that
- * both have are left out, unless the new image only adds layers.
+ * platform that the site holds, the one that shares most with the new image, of equal ones the latest, and of equal dates
+ * (reproducible builds have the date 1970) the one with the highest tag. Layers that both have are left out, unless the
+ * new image only adds layers.
  *
  * @param manifest the manifest of the new image for one platform
  * @returns the layers that both the site and the store hold; empty when there is no older image
@@ -52,9 +56,10 @@ export async function findOldLayers(
     const image = await readImage(digest, store, { repository, platform: manifest.platform, own });
     if (image !== undefined) found.push(image);
   }
-  const [best] = found.sort((a, b) =>
-    b.shared - a.shared || compareTexts(b.created, a.created) || compareTexts(a.digest, b.digest)
-  );
+  const compare = (a: OldImage, b: OldImage) => b.shared - a.shared || compareTexts(b.created, a.created);
+  const [first] = found.sort(compare);
+  const equal = found.filter((image) => compare(image, first!) === 0);
+  const best = equal.length > 1 ? await findHighest(equal, store, repository) : first;
   const layers: Descriptor[] = [];
   for (const layer of best?.layers ?? []) {
     const isHeld = have.has(layer.digest) && await store.statBlob(repository, layer.digest) === layer.size;
@@ -62,6 +67,38 @@ export async function findOldLayers(
   }
   const replaced = layers.filter(({ digest }) => !own.has(digest));
   return replaced.length > 0 ? replaced : layers;
+}
+
+async function findHighest(images: readonly OldImage[], store: OldImageStore, repository: string): Promise<OldImage> {
+  const byDigest = new Map(images.map((image) => [image.digest, image]));
+  const { tags = [] } = await store.listTags(repository) ?? {};
+  for (const tag of [...tags].sort(compareTags).reverse()) {
+    const digest = (await store.resolve(repository, tag))?.digest;
+    if (digest === undefined) continue;
+    for (const one of [digest, ...await listPlatforms(digest, store, repository)]) {
+      const image = byDigest.get(one);
+      if (image !== undefined) return image;
+    }
+  }
+  return [...images].sort((a, b) => compareTexts(a.digest, b.digest))[0]!;
+}
+
+// The manifests of an index; none for another manifest, and for one that cannot be read.
+async function listPlatforms(digest: Digest, store: OldImageStore, repository: string): Promise<Digest[]> {
+  try {
+    const bytes = await store.readManifest(repository, digest);
+    const manifest = bytes && parseManifest(bytes);
+    return manifest?.kind === "index" ? manifest.manifests.map((child) => child.digest) : [];
+  } catch (error) {
+    if (error instanceof CorruptError) return [];
+    throw error;
+  }
+}
+
+// Tags that are no versions come first, `9` before `10`.
+function compareTags(a: string, b: string): number {
+  if (isVersion(a) !== isVersion(b)) return isVersion(a) ? 1 : -1;
+  return isVersion(a) ? compareVersions(a, b) : NUMERIC.compare(a, b);
 }
 
 interface ReadImageOptions extends Pick<OldImageQuery, "repository"> {

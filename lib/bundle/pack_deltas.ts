@@ -191,9 +191,14 @@ function isSuitable({ mediaType, size, annotations = {} }: Descriptor): boolean 
   return size >= MIN_LAYER_BYTES && /[.+]gzip$/.test(mediaType) && !(STARGZ_ANNOTATION in annotations);
 }
 
-function limitSize(layers: readonly Descriptor[], limit: number): Descriptor[] {
-  let sum = 0;
-  return layers.filter(({ size }) => (sum += size) <= limit);
+/** Leaves out the layers that would make the total size greater than the limit, in bytes. */
+export function limitSize(layers: readonly Descriptor[], limit: number): Descriptor[] {
+  let left = limit;
+  return layers.filter(({ size }) => {
+    if (size > left) return false;
+    left -= size;
+    return true;
+  });
 }
 
 function replaceEntry(entry: PlanEntry, made: MadeDelta | undefined): PlanEntry {

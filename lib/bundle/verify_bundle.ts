@@ -107,9 +107,10 @@ class BundleCheck {
 
   // Pieces of blobs are not declared one by one.
   #countDeclared(): number | undefined {
-    const { declared, part } = this.#bundle;
+    const { declared, deltas, part } = this.#bundle;
     if (declared === undefined || part !== undefined) return undefined;
-    return [...declared].reduce((sum, [digest, size]) => this.#omitted.has(digest) ? sum : sum + size, 0);
+    const carried = [...declared].filter(([digest]) => !this.#omitted.has(digest));
+    return carried.reduce((sum, [digest, size]) => sum + (deltas.get(digest)?.size ?? size), 0);
   }
 
   async #check(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {

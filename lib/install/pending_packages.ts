@@ -2,7 +2,7 @@ import { removeIfPresent } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { compareVersions } from "../kubepkg/compare_versions.ts";
-import type { KubePkg, PackagePart } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import {
   comparePackageIds,
   DEFAULT_NAMESPACE,
@@ -239,6 +239,12 @@ export function withoutPart(kubepkg: KubePkg): KubePkg {
   return { ...kubepkg, status };
 }
 
+/** Returns a pending package with the deltas of a push in place of those that it had. */
+export function withDeltas({ kubepkg, ...more }: PendingPackage, deltas?: readonly StatusDelta[]): PendingPackage {
+  const { deltas: _, ...status } = kubepkg.status ?? {};
+  return { ...more, kubepkg: { ...kubepkg, status: { ...status, ...(deltas === undefined ? {} : { deltas }) } } };
+}
+
 /** Returns the numbers of the parts that were not received. */
 export function missingParts({ count, received }: Pick<PendingParts, "count" | "received">): number[] {
   return Array.from({ length: count }, (_, i) => i + 1).filter((number) => !received.includes(number));
@@ -263,7 +269,7 @@ export function checkPart(
   const release = formatRelease(kubepkg);
   const { id, received } = pending.part;
   const isSame = id === part.id && part.count === pending.part.count &&
-    formatCanonicalJson(kubepkg) === formatCanonicalJson(pending.kubepkg);
+    formatCanonicalJson(kubepkg) === formatCanonicalJson(withDeltas(pending).kubepkg);
   if (isSame) return received;
   const order = compareVersions(version, other);
   if (force || order > 0 || received.length === 0) return [];

@@ -3,10 +3,11 @@ import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
-import { CorruptError, IncompleteError } from "../../oci/error.ts";
+import { CorruptError, IncompleteError, UntrustedError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
+import { createSigner } from "../../signature/signature_lines.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -23,6 +24,7 @@ import { readEffort } from "./pack_deltas.ts";
 import { packForAgent, type PackForAgentOptions } from "./push_deltas.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import { readPrivateKeys } from "../wiring/read_keys.ts";
 
 const STALL_MILLISECONDS = 30_000;
 // The agent may have to write gigabytes to a slow card, and to wait for the cluster.
@@ -78,8 +80,9 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       });
     const sendWhole = async () => await send(file, (await Deno.stat(file)).size);
     const result = await (smaller === undefined ? sendWhole() : send(smaller.path, smaller.size).catch((error) => {
-      // What the agent held has changed, or a layer that it holds is damaged.
-      if (!(error instanceof IncompleteError || error instanceof CorruptError)) throw error;
+      // What the agent held has changed, a layer that it holds is damaged, or the site trusts other keys than --sign-key.
+      const kinds = [IncompleteError, CorruptError, UntrustedError];
+      if (!kinds.some((kind) => error instanceof kind)) throw error;
       warn(`${error.message}; sending the bundle as it is`);
       return sendWhole();
     })).catch((error) => {
@@ -101,8 +104,14 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
 async function readDeltaOptions(
   invocation: Invocation,
   io: Io,
-): Promise<Pick<PackForAgentOptions, "data" | "effort"> | undefined> {
+): Promise<Pick<PackForAgentOptions, "data" | "effort" | "sign"> | undefined> {
   const effort = readEffort(invocation);
+  const keys = invocation.flags("sign-key");
+  if (effort === undefined && keys.length > 0) {
+    throw new UsageError("Cannot use --sign-key with --no-delta: a bundle that is sent as it is keeps its signatures");
+  }
+  const signing = await readPrivateKeys(keys, invocation);
+  const sign = signing.length === 0 ? undefined : createSigner(signing);
   if (effort === undefined) return undefined;
   const { data } = await readSettings(invocation, io).catch((error) => {
     if (error instanceof UsageError && invocation.flag("data") === undefined) return { data: undefined };
@@ -110,7 +119,7 @@ async function readDeltaOptions(
   });
   if (data === undefined) return undefined;
   const isPresent = await Deno.stat(`${data}/${BLOBS}`).then(() => true, () => false);
-  return isPresent ? { data, effort } : undefined;
+  return isPresent ? { data, effort, sign } : undefined;
 }
 
 async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {

@@ -2,10 +2,11 @@ import { gzipSync } from "node:zlib";
 import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
+import { CorruptError } from "../../../lib/oci/error.ts";
 import { parseManifest } from "../../../lib/oci/manifest.ts";
 import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeTar } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -95,5 +96,21 @@ for (const length of [1, 3, 513, ARCHIVE.length]) {
         ["application/vnd.oci.image.layer.v1.tar+gzip", computeDigest(compressed), compressed.length],
       ],
     );
+  });
+}
+
+for (
+  const [what, name, reason] of [
+    ["a part of a split bundle", `pieces/sha256/${"a".repeat(64)}/0`, "it is a part of a split bundle"],
+    ["a bundle with deltas", `deltas/sha256/${"a".repeat(64)}`, "it has layers as deltas"],
+  ] as const
+) {
+  Deno.test(`loadImages() names crpe import for ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const archive = makeTar({ [name]: "a", "manifest.json": "[]" });
+    const entries = await openImageEntries(streamInPieces(archive, 1000), "a.tar");
+    const options = { what: "a.tar", addBlob: (body: ReadableStream<Uint8Array>) => addBlob(folder.path, body) };
+    const error = await assertRejects(() => loadImages(entries, new DiskStore(folder.path), options), CorruptError);
+    assertEquals(error.message, `Cannot load a.tar: ${reason}, which crpe import reads`);
   });
 }

@@ -4,7 +4,7 @@ import type { Digest } from "../../../lib/oci/digest.ts";
 import { parseReference } from "../../../lib/oci/reference.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assertEquals } from "../../support/assert.ts";
-import { buildImage, type BuiltImage, type ImageOptions } from "../../support/images.ts";
+import { buildImage, buildIndex, type BuiltImage, type ImageOptions } from "../../support/images.ts";
 import { writeImage } from "../../support/put_image.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -39,6 +39,18 @@ const CASES: Readonly<Record<string, Case>> = {
   "nothing of another platform": { images: { one: ARM }, expected: [] },
   "nothing of another repository": { images: { one: ONE }, repo: "registry.test/other", expected: [] },
   "the image that shares most": { images: { one: OTHER_BASE, two: TWO }, expected: [appLayer(TWO)] },
+  "the one with the highest tag, of equal dates": {
+    images: { "1.9.0": ONE, "1.10.0": TWO, "1.10.0-rc.1": build("three"), latest: ONE },
+    expected: [appLayer(TWO)],
+  },
+  "the one with the highest tag, the other way": {
+    images: { "1.9": TWO, "1.10": ONE },
+    expected: [appLayer(ONE)],
+  },
+  "the one whose index has the highest tag": {
+    images: { "1.9.0": TWO, "1.10.0": buildIndex([ONE, ARM]) },
+    expected: [appLayer(ONE)],
+  },
   "all layers, where the new image only adds some": { images: { one: ONLY_BASE }, expected: [baseLayer] },
   "no layer that the site does not have": {
     images: { one: OTHER_BASE },
@@ -56,7 +68,8 @@ for (const [title, { images, without = [], lacks = [], repo = REPO, expected }] 
     const have = new Set<Digest>();
     for (const [tag, image] of Object.entries(images)) {
       await writeImage(store, `${repo}:${tag}`, image);
-      if (!without.includes(tag)) { for (const digest of [...image.blobs.keys(), image.root.digest]) have.add(digest); }
+      const manifests = image.manifests.map(({ descriptor }) => descriptor.digest);
+      if (!without.includes(tag)) { for (const digest of [...image.blobs.keys(), ...manifests]) have.add(digest); }
     }
     for (const digest of lacks) have.delete(digest);
     await writeImage(store, `${REPO}:new`, NEW);

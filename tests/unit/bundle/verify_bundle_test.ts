@@ -1,10 +1,12 @@
 import { gzipSync } from "node:zlib";
+import type { BundleProgress } from "../../../lib/bundle/pack_bundle.ts";
 import { inspectBundle } from "../../../lib/bundle/inspect_bundle.ts";
 import { verifyBundle } from "../../../lib/bundle/verify_bundle.ts";
 import { importBundle } from "../../../lib/install/import_bundle.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { type Content, makeBlob, streamOf } from "../../support/content.ts";
+import { packDeltaBundle } from "../../support/delta_bundle.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
 import { linesOf } from "../install/import_support.ts";
 import {
@@ -143,4 +145,12 @@ Deno.test("verifyBundle() reports the progress within a blob, and the total", as
   assertEquals(seen.at(-1)!.bytes, blobs.size);
   assertEquals(seen.length > blobs.count, true);
   assertEquals(seen.map(({ bytes }) => bytes), seen.map(({ bytes }) => bytes).sort((a, b) => a - b));
+});
+
+Deno.test("the progress of verifyBundle() ends at the total, also with deltas", async () => {
+  const { bytes } = await packDeltaBundle();
+  const seen: BundleProgress[] = [];
+  const { problems } = await verifyBundle(streamOf(bytes), { onProgress: (progress) => seen.push(progress) });
+  const { bytes: done, total } = seen.at(-1)!;
+  assertEquals([problems, done], [[], total!]);
 });

@@ -1,0 +1,43 @@
+import { collectPackageDigests } from "../../../lib/install/package_digests.ts";
+import { checkPart } from "../../../lib/install/pending_packages.ts";
+import { packageIdOf } from "../../../lib/kubepkg/package_id.ts";
+import { computeDigest } from "../../../lib/oci/digest.ts";
+import { createAgentHandlerFixture } from "../../support/agent_handler_fixture.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { packDeltaBundle } from "../../support/delta_bundle.ts";
+import { DELTA_REPO, deltaOf } from "../../support/delta_fixture.ts";
+import { writeImage } from "../../support/put_image.ts";
+
+const ID = computeDigest("a pack");
+const { old, bundle, whole } = await packDeltaBundle();
+const delta = deltaOf(bundle);
+const { bytes } = bundle.entries.find(({ name }) => name.startsWith("deltas/"))!;
+
+for (const hasParts of [false, true]) {
+  const state = hasParts ? "some parts of the release were imported" : "nothing is pending";
+  Deno.test(`a delta can be sent after its plan when ${state}, and its bases are kept`, async () => {
+    await using site = await createAgentHandlerFixture();
+    await writeImage(site.store, `${DELTA_REPO}:1`, old);
+    const part = { id: ID, count: 3, received: [1] };
+    if (hasParts) await site.records.pending.write({ kubepkg: whole, part });
+    const plan = await site.ask("/kubepkgs/plan", { method: "POST", body: JSON.stringify(bundle.kubepkg) });
+    assertEquals(plan.status, 200);
+    const { missing } = await plan.json() as { missing: { digest: string }[] };
+    assert(missing.some(({ digest }) => digest === delta.delta));
+
+    const kept = await collectPackageDigests(site.records);
+    assert([delta.delta, ...delta.bases.map(({ digest }) => digest)].every((digest) => kept.has(digest)));
+    const answer = await site.ask(`/kubepkgs/blobs/${delta.delta}`, {
+      method: "PUT",
+      headers: { "content-range": `bytes 0-${delta.size - 1}/${delta.size}` },
+      body: bytes.slice(),
+    });
+    assertEquals(answer.status, 201, await answer.text());
+
+    // The other parts can still be imported.
+    const pending = (await site.records.pending.read(packageIdOf(whole)))!;
+    assertEquals(pending.part, hasParts ? part : undefined);
+    const next = { id: ID, number: 2, count: 3, carries: [] };
+    assertEquals(checkPart(whole, next, { pending, what: "2.tgz" }), hasParts ? [1] : []);
+  });
+}
