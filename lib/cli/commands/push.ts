@@ -37,6 +37,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
     throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
   }
   const address = parseAgentAddress(invocation.flag("to"));
+  const delta = await readDeltaOptions(invocation, io);
   const warn = createWarning(io);
   const caFile = invocation.flag("ca-file");
   const token = await readToken(invocation.flag("token-file"), warn);
@@ -59,7 +60,6 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const dryRun = invocation.isSet("dry-run");
   const asJson = invocation.isSet("json");
   const isQuiet = invocation.isSet("quiet");
-  const delta = await readDeltaOptions(invocation, io);
   const run = async (file: string, report: ReportResult) => {
     const progress = createProgress(io, "push", {
       quiet: isQuiet,
@@ -78,21 +78,23 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
         sleep: sleepByTimer,
         delayOf: (failures) => backoffDelay(failures, Math.random, DEFAULT_RETRY_POLICY),
       });
+    let deltas = smaller?.deltas;
     const sendWhole = async () => await send(file, (await Deno.stat(file)).size);
     const result = await (smaller === undefined ? sendWhole() : send(smaller.path, smaller.size).catch((error) => {
       // What the agent held has changed, a layer that it holds is damaged, or the site trusts other keys than --sign-key.
       const kinds = [IncompleteError, CorruptError, UntrustedError];
       if (!kinds.some((kind) => error instanceof kind)) throw error;
       warn(`${error.message}; sending the bundle as it is`);
+      deltas = undefined;
       return sendWhole();
     })).catch((error) => {
       throw error instanceof AgentError ? describeAgentError(error, file, url) : error;
     }).finally(() => progress.finish());
     warnOfSameName(result.document, warn);
-    const saved = smaller === undefined ? {} : { deltas: smaller.deltas };
+    const saved = deltas === undefined ? {} : { deltas };
     report({ file, to: url, ...result.document, [dryRun ? "toSend" : "sent"]: result.sent, ...saved });
-    if (!asJson && smaller !== undefined) {
-      const { count, size, layerSize } = smaller.deltas;
+    if (!asJson && deltas !== undefined) {
+      const { count, size, layerSize } = deltas;
       io.out(`${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`);
     }
     if (!asJson) { for (const one of resultsOf(result)) io.out(formatSummary(one, url, dryRun)); }
