@@ -54,7 +54,7 @@ interface NamedImage {
 const MAX_FILES = 100_000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_LINK_STEPS = 8;
-const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json|.*\/(?:VERSION|json|repositories))$/;
+const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json(?:\.sig)?|.*\/(?:VERSION|json|repositories))$/;
 // What docker, podman, and tools built on go-containerregistry name the configs and layers.
 const CONTENT =
   /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
@@ -116,8 +116,7 @@ class ArchiveContent {
   }
 
   async #addContent(entry: ImageEntry): Promise<void> {
-    const { name, size } = entry;
-    const expected = parseBlobEntryName(name);
+    const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
     if (name.startsWith("pieces/")) throw this.#refuse("it is a part of a split bundle, which crpe import reads");
     if (name.startsWith("deltas/")) throw this.#refuse("it has layers as deltas, which crpe import reads");
     if (expected === undefined && !CONTENT.test(name)) {

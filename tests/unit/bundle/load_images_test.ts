@@ -114,3 +114,18 @@ for (
     assertEquals(error.message, `Cannot load a.tar: ${reason}, which crpe import reads`);
   });
 }
+
+Deno.test("loadImages() loads the images of a signed bundle", async () => {
+  await using folder = await TestFolder.create();
+  const archive = makeTar({
+    "kubepkg.json": "{}",
+    "kubepkg.json.sig": "a",
+    "config.json": config,
+    [`${"a".repeat(64)}.tar.gz`]: compressed,
+    "manifest.json": JSON.stringify([named]),
+  });
+  const options = { what: "a.tar", addBlob: (body: ReadableStream<Uint8Array>) => addBlob(folder.path, body) };
+  const entries = await openImageEntries(new Blob([archive]).stream(), "a.tar");
+  const images = await loadImages(entries, new DiskStore(folder.path), options);
+  assertEquals(images.map(({ reference }) => reference), ["registry.test/app:1"]);
+});
