@@ -29,6 +29,7 @@ export type RebuildOutcome = "rebuilt" | "held" | "missing";
 /**
  * Writes the delta of a bundle into a store, as a blob that no repository has, unless the store holds it or its layer.
  *
+ * @throws {CorruptError} when it is not a delta for the layer: the site needs the full layer
  * @param options.layerSize the size of the layer in bytes; a file of another size is not that layer
  * @throws as `writeBundleBlob` does
  */
@@ -40,8 +41,25 @@ export async function receiveDelta(
   const { digest, size, delta } = blob;
   const held = await store.statBlob("", delta!.digest);
   const isHeld = held !== undefined && held === layerSize || await store.statBlob("", digest) === size;
-  if (isHeld || !canRebuild(store)) onBytes(size);
-  else await writeBundleBlob(store, blob, { onBytes });
+  if (isHeld || !canRebuild(store)) return onBytes(size);
+  await writeBundleBlob(store, blob, { onBytes });
+  try {
+    const { target } = await readDeltaHeader(openDelta(store, digest, size));
+    if (target.digest !== delta!.digest) throw new CorruptError("its header is not what the package declares");
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error;
+    // It was not in the store before, so that nothing else needs it.
+    await store.discardBlob(digest);
+    throw wrongDelta(delta!.digest, error.message, error);
+  }
+}
+
+function wrongDelta(layer: Digest, reason: string, cause: unknown): CorruptError {
+  return new CorruptError(
+    `the delta for the layer ${layer} does not rebuild it (${reason}); the site needs the full layer: ` +
+      "pack it with --no-delta",
+    { cause },
+  );
 }
 
 function canRebuild(store: ImportStore): store is RebuildStore {
@@ -100,11 +118,7 @@ async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
     const wrong = await explain(error, store);
     if (wrong === undefined) throw error;
     await discardDelta(store, job);
-    throw new CorruptError(
-      `the delta for the layer ${digest} does not rebuild it (${wrong}); the site needs the full layer: ` +
-        "pack it with --no-delta",
-      { cause: error },
-    );
+    throw wrongDelta(digest, wrong, error);
   }
 }
 
