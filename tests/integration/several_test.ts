@@ -16,6 +16,7 @@ const DATA = "--data=source";
 
 /** Each command that takes several items: with a good one, a bad one and a good one, in the order in which they can run. */
 const ROWS: readonly (readonly [command: string, items: readonly string[], flags: readonly string[]])[] = [
+  ["sign", ["a.tgz", "none.tgz", "b.tgz"], ["--key=desk"]],
   ["pull", [A, MISSING, B], [DATA, "--offline"]],
   ["load", ["a.tar", "none.tar", "b.tar"], ["--data=loaded"]],
   ["import", ["a.tgz", "none.tgz", "b.tgz"], ["--data=site"]],
@@ -40,6 +41,7 @@ Deno.test("every command that takes several items goes on after a bad one, names
     assertEquals((await fixture.crpe("save", image, "-o", `${name}.tar`, DATA)).code, 0);
     assertEquals((await fixture.crpe("pack", `${name}.json`, "--outbox", DATA, "--offline")).code, 0);
   }
+  assertEquals((await fixture.crpe("keygen", "desk")).code, 0);
   await using agent = await startCrpe(["agent", "--addr=127.0.0.1:0", "--data=agent"], fixture.processOptions);
   const toAgent = [`--to=${agent.url}`, "--token-file=agent/kubepkg/.token"];
   for (const [command, items, flags] of ROWS) {
