@@ -3,15 +3,22 @@ import * as v from "valibot";
 import { parsePublicKey, type PublicKey, splitPem } from "./keys.ts";
 import type { TrustEntry } from "./trust_policy.ts";
 
-const Texts = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())]);
+const TEXTS = "must be a text or a list of texts";
+const THRESHOLD = "must be a whole number from 1 to 32";
+const Texts = v.union([v.pipe(v.string(), v.transform((text) => [text])), v.array(v.string())], TEXTS);
+const listOf = (most: number) =>
+  v.pipe(Texts, v.minLength(1, "must not be empty"), v.maxLength(most, `must not have more than ${most}`));
 const Entry = v.strictObject({
-  name: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(100))),
+  name: v.optional(v.pipe(v.string("must be a text"), v.regex(/^.{1,100}$/s, "must have 1 to 100 characters"))),
   /** Paths of PEM files, or PEM texts. */
-  keys: v.pipe(Texts, v.minLength(1), v.maxLength(32)),
-  packages: v.optional(v.pipe(Texts, v.minLength(1), v.maxLength(1000))),
-  threshold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(32)), 1),
-  "not-after": v.optional(v.union([v.string(), v.date()])),
-});
+  keys: listOf(32),
+  packages: v.optional(listOf(1000)),
+  threshold: v.optional(
+    v.pipe(v.number(THRESHOLD), v.integer(THRESHOLD), v.minValue(1, THRESHOLD), v.maxValue(32, THRESHOLD)),
+    1,
+  ),
+  "not-after": v.optional(v.union([v.string(), v.date()], "must be a date, such as 2027-12-31")),
+}, "must be an entry with keys, and have no other fields");
 const Entries = v.pipe(v.array(Entry), v.minLength(1), v.maxLength(1000));
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 /** The most bytes of a file with trusted keys. */
