@@ -13,6 +13,8 @@ export interface ImageCompletionOptions {
     readonly isBusy: boolean;
     fetch(repo: string, blob: WantedBlob & { size: number }): Promise<void>;
   };
+  /** Reports whether nothing may be received for a repository now: its images then wait. */
+  readonly isClosed?: (repo: string) => Promise<boolean>;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
   readonly onEvent: (event: CacheEvent) => void;
@@ -31,6 +33,8 @@ const MAX_SEEN = 20_000;
 // A client that has received a manifest requests the blobs that it needs in this time, in milliseconds.
 const HEAD_START_MILLISECONDS = 1000;
 const POLL_MILLISECONDS = 200;
+// How often an image that may not be received now is looked at again.
+const CLOSED_POLL_MILLISECONDS = 1000;
 // How long an image is not checked again after it was completed, or after that has failed, in milliseconds.
 const COMPLETED_MILLISECONDS = 10 * 60_000;
 const FAILED_MILLISECONDS = 60_000;
@@ -76,10 +80,20 @@ export class ImageCompletion {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const [key, image] = next;
       this.#queue.delete(key);
+      const isClosed = () => this.#options.isClosed?.(image.repo) ?? false;
+      if (await isClosed()) {
+        await pause(CLOSED_POLL_MILLISECONDS);
+        if (!this.#isStopped) this.#queue.set(key, image);
+        continue;
+      }
       try {
         await this.#complete(image);
       } catch (error) {
         if (this.#isStopped) return;
+        if (await isClosed()) {
+          this.#queue.set(key, image);
+          continue;
+        }
         this.#markSeen(key, FAILED_MILLISECONDS);
         const { repo, digest } = image;
         this.#options.onEvent({ type: "uncompleted", repo, digest, error });
@@ -111,7 +125,7 @@ export class ImageCompletion {
   async #waitForClients(after: number): Promise<void> {
     const { blobs, now } = this.#options;
     while (!this.#isStopped && (now() < after || blobs.isBusy)) {
-      await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, POLL_MILLISECONDS)));
+      await pause(POLL_MILLISECONDS);
     }
   }
 
@@ -128,4 +142,8 @@ export class ImageCompletion {
     this.#queue.delete(key);
     this.#seen.delete(key);
   }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, milliseconds)));
 }

@@ -85,7 +85,10 @@ export class PullThrough implements ContentCatalog {
       keepManifest: (repo, digest, bytes) => this.#keepManifest(repo, digest, bytes),
     });
     if (isCompleting && upstream !== undefined) {
-      this.#completion = new ImageCompletion({ store, blobs: this.#blobs, now, onEvent });
+      this.#completion = new ImageCompletion({
+        ...{ store, blobs: this.#blobs, now, onEvent },
+        isClosed: async (repo) => await upstream.closedUntil?.(repo) !== undefined,
+      });
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Endpoint } from "./endpoints.ts";
+import type { MeteredLink } from "./link/metered_link.ts";
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RequestLimiter } from "./transport/request_limiter.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
@@ -42,6 +43,8 @@ export interface ClientContext {
   /** See `TransportOptions.proxyOf`. */
   readonly proxyOf?: ((url: URL) => string | undefined) | undefined;
   readonly onEvent?: OnUpstreamEvent | undefined;
+  /** Limits what is received from all endpoints together; absent for no limit. */
+  readonly link?: MeteredLink | undefined;
   /** Aborts every request. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -54,7 +54,7 @@ export class EndpointClient {
   constructor(options: ClientOptions, context: ClientContext) {
     const { registryHost, endpoint, isOneOfSeveral, credentialFor, isPush = false } = options;
     const { url, client, tokenHosts, isFromPage, maxConnections = DEFAULT_MAX_CONNECTIONS } = endpoint;
-    const { now, onEvent, checkAddress, addressClient, timeouts, fetch, userAgent, proxyOf } = context;
+    const { now, onEvent, checkAddress, addressClient, timeouts, fetch, link, userAgent, proxyOf } = context;
     this.host = url.host;
     this.context = context;
     this.#base = new URL("/v2/", url);
@@ -69,7 +69,7 @@ export class EndpointClient {
 
     this.#isPush = isPush;
     const wire: TransportOptions = this.#wire = {
-      fetch,
+      fetch: link?.metered(registryHost, fetch) ?? fetch,
       client,
       connectTimeout: isOneOfSeveral ? Math.min(timeouts.connect, timeouts.connectOfSeveral) : timeouts.connect,
       userAgent,

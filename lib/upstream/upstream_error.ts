@@ -3,7 +3,7 @@ import { isJsonObject, parseJson } from "../oci/json.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { redactText } from "./transport/redact.ts";
 import { parseRetryAfter } from "./transport/retry.ts";
-import { TransportError } from "./transport/transport_error.ts";
+import { LinkClosedError, TransportError } from "./transport/transport_error.ts";
 
 /** The action that failed, for the error message. */
 export interface Attempt {
@@ -29,7 +29,11 @@ const ERROR_STALL_TIMEOUT = 5000;
 /** Converts a `TransportError` into a `RegistryError` `UNAVAILABLE`. Other errors are returned unchanged. */
 export function toUpstreamError(error: unknown, attempt: Attempt): unknown {
   if (!(error instanceof TransportError)) return error;
-  return new RegistryError("UNAVAILABLE", `Cannot ${describe(attempt)}: ${error.message}`, { cause: error.cause });
+  const retryAfter = error instanceof LinkClosedError ? error.retryAfter : undefined;
+  return new RegistryError("UNAVAILABLE", `Cannot ${describe(attempt)}: ${error.message}`, {
+    cause: error.cause,
+    retryAfter,
+  });
 }
 
 /** Creates the error for a response that is neither a success nor 404. The body is read completely or cancelled. */

@@ -1,5 +1,6 @@
 import type { Timeouts } from "./client_context.ts";
 import type { Endpoint, EndpointSelector } from "./endpoints.ts";
+import type { MeteredLink } from "./link/metered_link.ts";
 import type { OnUpstreamEvent } from "./transport/events.ts";
 import type { RetryPolicy, Sleep } from "./transport/retry.ts";
 import type { RuntimeFetch } from "./transport/middleware.ts";
@@ -42,6 +43,8 @@ export interface UpstreamOptions {
   readonly proxyOf?: (url: URL) => string | undefined;
   /** Maximum number of requests in progress at all endpoints together. Default: 64. */
   readonly maxRequests?: number;
+  /** Limits what is received from all endpoints together. */
+  readonly link?: MeteredLink | undefined;
   /** Whether content is pushed to the endpoints. */
   readonly isPush?: boolean;
   readonly onEvent?: OnUpstreamEvent;

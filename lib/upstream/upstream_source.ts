@@ -64,6 +64,14 @@ export class UpstreamSource implements ContentSource {
   }
 
   /**
+   * The time at which the content of a repository may be received again, in milliseconds since 1970; `undefined` when
+   * the link does not limit it now.
+   */
+  async closedUntil(repo: string): Promise<number | undefined> {
+    return await this.#pool.context.link?.closedUntil(normalizeHost(splitRepository(repo).host));
+  }
+
+  /**
    * Checks concurrently whether each endpoint of a registry answers and accepts the login, if there is one.
    *
    * @param host the host of image references. A registry that must not be contacted has no endpoints.

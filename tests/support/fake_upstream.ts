@@ -18,6 +18,8 @@ export class FakeUpstream implements Upstream {
   readonly asked: string[] = [];
   /** Thrown by every call. */
   failure: Error | undefined;
+  /** Whether the link is closed. */
+  isClosed = false;
   /** Awaited before each chunk of a blob. */
   beforeChunk: (sent: number, digest: Digest) => Promise<void> = () => Promise.resolve();
   /** Whether it states the sizes of blobs. */
@@ -25,6 +27,10 @@ export class FakeUpstream implements Upstream {
 
   constructor(...content: Content[]) {
     for (const each of content) this.content.set(each.descriptor.digest, each);
+  }
+
+  closedUntil(): Promise<number | undefined> {
+    return Promise.resolve(this.isClosed ? 1 : undefined);
   }
 
   resolve(_repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {

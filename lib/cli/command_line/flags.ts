@@ -33,6 +33,23 @@ export const FLAG = {
   },
   config: { name: "config", value: "FILE", summary: "settings, credentials and CA files, as YAML or JSON" },
   offline: { name: "offline", summary: "never contact an upstream" },
+  limitRate: {
+    name: "limit-rate",
+    value: "RATE",
+    summary: "receive at most so much from all upstreams together, such as 2MiB/s [unlimited]",
+  },
+  budget: {
+    name: "budget",
+    value: "[HOST=]SIZE/PERIOD",
+    isRepeatable: true,
+    summary: "receive at most so much a day or month, such as 500MiB/day or ghcr.io=10GiB/month",
+  },
+  window: {
+    name: "window",
+    value: "HH:MM-HH:MM",
+    isRepeatable: true,
+    summary: "use upstreams only in this part of the day (local time), such as 01:00-05:00",
+  },
   platform: {
     name: "platform",
     value: "LIST",
@@ -144,6 +161,9 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
   FLAG.insecure,
   FLAG.config,
   FLAG.offline,
+  FLAG.limitRate,
+  FLAG.budget,
+  FLAG.window,
 ];
 
 /** The flags of every command that serves. */

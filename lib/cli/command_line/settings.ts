@@ -1,12 +1,14 @@
 import { CorruptError } from "../../oci/error.ts";
 import { parsePlatforms, type Platform } from "../../oci/platform.ts";
 import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
+import type { LinkLimits } from "../../upstream/link/link_limits.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize, parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
+import { readLinkLimits } from "./link_limits.ts";
 import { type Hosts, readStoredRegistries, withStoredRegistries } from "./stored_registries.ts";
 
 /** The settings of a command: from its flags, else the environment, else the configuration file, else the defaults. */
@@ -36,6 +38,8 @@ export interface Settings {
   readonly cacheMax: number | undefined;
   /** Limit of the memory for buffers and caches of a server, in bytes; `undefined` for the default. */
   readonly maxMemory?: number | undefined;
+  /** What may be received from upstreams; absent for no limit. */
+  readonly link?: LinkLimits | undefined;
 }
 
 const MIN_CACHE_BYTES = 1024 * 1024;
@@ -57,14 +61,23 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     storedHosts: stored,
     configPath,
     offline: invocation.isSet("offline") || config.offline === true,
-    upstreams: upstreams.length > 0 ? upstreams : config.upstream,
+    upstreams: orElse(upstreams, config.upstream),
     platforms: readPlatforms(invocation.flag("platform"), "--platform") ??
       readPlatforms(io.env("PLATFORMS"), "$PLATFORMS") ?? readPlatforms(config.platform, "platform"),
     isCompleting: !invocation.isSet("no-complete") && config.complete !== false,
     cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max", MIN_CACHE_BYTES),
     maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], "--max-memory", MIN_MEMORY_BYTES),
+    link: readLinkLimits({
+      rate: invocation.flag("limit-rate") ?? config["limit-rate"],
+      budgets: orElse(invocation.flags("budget"), config.budget ?? []),
+      windows: orElse(invocation.flags("window"), config.window ?? []),
+    }),
     tagTtl: parseDuration(invocation.flag("tag-ttl") ?? config["tag-ttl"] ?? "5m", "--tag-ttl"),
   };
+}
+
+function orElse<T>(given: readonly T[], other: readonly T[]): readonly T[] {
+  return given.length > 0 ? given : other;
 }
 
 /** The platform of this machine. Containers on Android are Linux containers. */

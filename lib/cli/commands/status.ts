@@ -28,6 +28,17 @@ interface ServerStatus {
   readonly servedBytes: number;
   readonly store: { readonly bytes?: number; readonly blobs?: number; readonly images?: number };
   readonly freeBytes: number | undefined;
+  /** The limits of the link; absent without any. `host` is `*` for all registries together. */
+  readonly link?: {
+    readonly rate: number | undefined;
+    readonly closed: readonly string[];
+    readonly budgets: {
+      readonly host: string;
+      readonly period: string;
+      readonly bytes: number;
+      readonly used: number;
+    }[];
+  };
   readonly upstreams: { readonly host: string; readonly responses: number; readonly errors: number }[];
 }
 
@@ -92,11 +103,29 @@ async function readStatus(url: string, client: Deno.HttpClient | undefined): Pro
     servedBytes: one("crpe_served_bytes_total") ?? 0,
     store: { bytes: one("crpe_store_bytes"), blobs: one("crpe_store_blobs"), images: one("crpe_images") },
     freeBytes: one("crpe_free_bytes"),
+    ...readLink(samples),
     upstreams: hosts.map((host) => ({
       host,
       responses: sum(names[0], "host", host),
       errors: sum(names[1], "host", host),
     })),
+  };
+}
+
+function readLink(samples: readonly Sample[]): Pick<ServerStatus, "link"> {
+  const named = (name: string) => samples.filter((sample) => sample.name === name);
+  const states = named("crpe_link_open");
+  if (states.length === 0) return {};
+  const used = named("crpe_link_used_bytes");
+  return {
+    link: {
+      rate: named("crpe_link_rate_limit_bytes")[0]?.value,
+      closed: states.filter(({ value }) => value === 0).map(({ labels }) => labels.host ?? "*"),
+      budgets: named("crpe_link_budget_bytes").map(({ labels: { host = "*", period = "" }, value }) => ({
+        ...{ host, period, bytes: value },
+        used: used.find(({ labels }) => labels.host === host && labels.period === period)?.value ?? 0,
+      })),
+    },
   };
 }
 
@@ -166,11 +195,26 @@ function formatStatus(status: ServerStatus): string {
       ),
     ],
     ["free space", known(freeBytes, formatSize)],
+    ...formatLink(status.link),
     ...upstreams.map(({ host, responses, errors }): [string, string] => {
       return ["upstream", `${host}: ${formatCount(responses, "response")}, ${formatCount(errors, "error")}`];
     }),
   ];
   return rows.map(([name, text]) => `${name.padEnd(12)} ${text}\n`).join("");
+}
+
+function formatLink(link: ServerStatus["link"]): [string, string][] {
+  if (link === undefined) return [];
+  const { rate, closed, budgets } = link;
+  const whose = (host: string) => host === "*" ? "" : ` of ${host}`;
+  const state = closed.length === 0 ? "open" : closed.includes("*") ? "closed" : `closed for ${closed.join(", ")}`;
+  return [
+    ["link", `${state}${rate === undefined ? "" : `, at most ${formatSize(rate)}/s`}`],
+    ...budgets.map(({ host, period, bytes, used }): [string, string] => [
+      "budget",
+      `${formatSize(used)} of ${formatSize(bytes)} a ${period}${whose(host)} are used`,
+    ]),
+  ];
 }
 
 function formatUptime(seconds: number): string {

@@ -3,6 +3,7 @@ import { DiskStore } from "../../store/disk_store.ts";
 import { walkRepositories } from "../../store/list_repositories.ts";
 import { listBlobs, sizeOfFile } from "../../store/store_scan.ts";
 import { blobPath } from "../../store/layout.ts";
+import type { MeteredLink } from "../../upstream/link/metered_link.ts";
 import { COMMIT } from "../console/build.ts";
 import { VERSION } from "../console/version.ts";
 import type { Metrics } from "./metrics.ts";
@@ -15,6 +16,8 @@ export interface GaugesOptions {
   readonly freeBytes: () => Promise<number | undefined>;
   /** Counts the responses that are being sent. */
   readonly countTransfers: () => number;
+  /** What limits the upstreams. */
+  readonly link?: MeteredLink | undefined;
   /** A monotonic clock in milliseconds. */
   readonly now?: () => number;
   /** Measures the store; replaced by tests. */
@@ -55,9 +58,25 @@ export class Gauges {
     metrics.set("crpe_open_connections", this.countConnections());
     metrics.set("crpe_transfers", countTransfers());
     metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
+    await this.#readLink();
     if (now() - this.#scannedAt < SCAN_MILLISECONDS) return;
     // A store that cannot be read is reported by the health check.
     this.#scans.run("store", () => this.#scan()).catch(() => {}).finally(() => this.#scannedAt = now());
+  }
+
+  async #readLink(): Promise<void> {
+    const { metrics, link } = this.#options;
+    if (link === undefined) return;
+    const { rate, budgets } = link.limits;
+    metrics.set("crpe_link_rate_limit_bytes", rate);
+    for (const host of new Set([undefined, ...budgets.map(({ host }) => host)])) {
+      const until = await link.closedUntil(host).catch(() => 0);
+      metrics.set("crpe_link_open", until === undefined ? 1 : 0, { host: host ?? "*" });
+    }
+    for (const { host = "*", period, bytes, used } of await link.readUse().catch(() => [])) {
+      metrics.set("crpe_link_budget_bytes", bytes, { host, period });
+      metrics.set("crpe_link_used_bytes", used, { host, period });
+    }
   }
 
   async #scan(): Promise<void> {

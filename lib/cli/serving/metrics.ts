@@ -36,6 +36,10 @@ const GAUGES = {
   crpe_store_blobs: "Blobs in the store, measured with crpe_store_bytes.",
   crpe_images: "Tags in the store, measured with crpe_store_bytes.",
   crpe_free_bytes: "Free bytes of the file system of the data folder.",
+  crpe_link_open: "1 when upstreams may be used now, 0 outside of --window or when a --budget is used, by host.",
+  crpe_link_rate_limit_bytes: "Bytes a second that may be received from upstreams (--limit-rate).",
+  crpe_link_budget_bytes: "Bytes that may be received in the period (--budget), by host and period.",
+  crpe_link_used_bytes: "Bytes of a budget that are used in the period, by host and period.",
 } as const;
 
 /** The names of the histograms. */

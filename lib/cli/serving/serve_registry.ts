@@ -110,6 +110,7 @@ export async function serveRegistry(
     root: settings.data,
     freeBytes: () => freeBytesOf(settings.data),
     countTransfers: () => active,
+    link: content.link,
   });
   const open: Handler = (request, exchange) => {
     active++;

@@ -15,6 +15,8 @@ export interface OpenedStore {
   readonly store: DiskStore;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
+  /** What limits the upstreams; absent for no limit. */
+  readonly link?: OpenedUpstream["link"];
   /** Uses the upstreams of other settings; see `openUpstream`. */
   readonly reconfigure: OpenedUpstream["reconfigure"];
   /** Ends the work in the background, and saves the state of the cache limit for the next start. */
@@ -69,10 +71,11 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   const close = async () => {
     await source.stop();
     await room?.close();
+    await upstream?.link?.[Symbol.asyncDispose]();
   };
   // A server that is offline has no upstreams to change.
   const reconfigure = async (changed: Settings) => await upstream?.reconfigure(changed);
-  return { store, source, reconfigure, close };
+  return { store, source, link: upstream?.link, reconfigure, close };
 }
 
 async function openLimit(

@@ -7,8 +7,10 @@ import {
   listWellKnownUpstreams,
   type UpstreamEntry,
 } from "../../upstream/endpoints.ts";
+import { MeteredLink } from "../../upstream/link/metered_link.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { RuntimeFetch } from "../../upstream/transport/middleware.ts";
+import { sleepByTimer } from "../../upstream/transport/retry.ts";
 import { UpstreamSource } from "../../upstream/upstream_source.ts";
 import type { Settings } from "../command_line/settings.ts";
 import { findHost } from "../command_line/stored_registries.ts";
@@ -17,6 +19,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { findCertificateFolders, readHostCertificates, readSystemCertificates } from "./certificates.ts";
 import { Credentials } from "./credentials.ts";
+import { LinkLedgerFile } from "./link_ledger.ts";
 import { readProxyEnvironment } from "./proxy_environment.ts";
 
 // How long upstream requests are retried while a client waits, in milliseconds: a mirror's client can use other hosts.
@@ -43,6 +46,8 @@ export interface OpenedUpstream {
   readonly source: UpstreamSource;
   /** The named hosts, as in image names; `undefined` when one endpoint serves every name. */
   readonly hosts: readonly string[] | undefined;
+  /** What the settings allow the link; absent for no limit. */
+  readonly link?: MeteredLink | undefined;
   /** Uses other settings for the next requests. @throws {UsageError} when they are not valid; the old ones then stay */
   readonly reconfigure: (settings: Settings) => Promise<void>;
 }
@@ -56,12 +61,20 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
   });
   let current = await open(settings);
   const { proxyOf } = readProxyEnvironment(io);
+  const link = settings.link === undefined ? undefined : new MeteredLink({
+    limits: settings.link,
+    ledger: new LinkLedgerFile(settings.data, warn),
+    now: () => performance.now(),
+    wallClock: () => Date.now(),
+    sleep: sleepByTimer,
+  });
   const source = new UpstreamSource({
     ...(onEvent === undefined ? {} : { onEvent }),
     ...(fetch === undefined ? {} : { fetch }),
     ...(via === undefined ? {} : { via }),
     timeouts: { ...(isInteractive ? { queue: INTERACTIVE_QUEUE } : {}), ...timeouts },
     userAgent: `crpe/${VERSION}`,
+    link,
     endpointsOf: (host) => current.endpointsOf(host),
     credentialFor: (login) => current.credentials.for(login),
     proxyOf,
@@ -72,7 +85,7 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     current = await open(changed);
     source.forgetClients();
   };
-  return { source, hosts: current.hosts, reconfigure };
+  return { source, hosts: current.hosts, link, reconfigure };
 }
 
 /**

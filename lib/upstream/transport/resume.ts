@@ -174,6 +174,8 @@ class Transfer {
   async #backOff(error: unknown): Promise<void> {
     const { retry, random, sleep, signal, onResume, toError } = this.#options;
     signal.throwIfAborted();
+    // Hours may pass until then, so nothing waits for it; the next request resumes.
+    if (error instanceof TransportError && error.failure === "closed") throw toError("UNAVAILABLE", error.message);
     const isTransient = error instanceof TransportError ||
       (error instanceof RegistryError && (error.code === "UNAVAILABLE" || error.code === "TOOMANYREQUESTS"));
     if (!isTransient) throw error;

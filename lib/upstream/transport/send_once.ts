@@ -64,7 +64,7 @@ async function send(request: Request, url: URL, options: TransportOptions): Prom
 }
 
 function withProxy(error: TransportError, proxy: string | undefined): TransportError {
-  if (proxy === undefined) return error;
+  if (proxy === undefined || error.failure === "closed") return error;
   const message = `${error.message} (through the proxy ${proxy})`;
   return new TransportError(error.failure, message, { cause: error.cause });
 }

@@ -5,6 +5,7 @@ export type TransportFailure =
   | "blocked"
   | "certificate"
   | "clock"
+  | "closed"
   | "cut"
   | "dns"
   | "not-http"
@@ -23,6 +24,21 @@ export class TransportError extends Error {
   constructor(failure: TransportFailure, message: string, options?: ErrorOptions) {
     super(message, options);
     this.failure = failure;
+  }
+}
+
+/** A request that is not sent, or a transfer that stops, because the link must not be used now. */
+export class LinkClosedError extends TransportError {
+  /** When the link opens again, in milliseconds since 1970. */
+  readonly until: number;
+  /** The time until then, in seconds, for `Retry-After`. */
+  readonly retryAfter: number;
+
+  /** @param times in milliseconds since 1970 */
+  constructor(message: string, { until, now }: { readonly until: number; readonly now: number }) {
+    super("closed", message);
+    this.until = until;
+    this.retryAfter = Math.max(1, Math.ceil((until - now) / 1000));
   }
 }
 

@@ -163,6 +163,26 @@ Deno.test("[68] ImageCompletion gives up an image whose upstream fails, and cont
   assertEquals(it.find("completed").map(({ digest }) => digest), [other.descriptor.digest]);
 });
 
+Deno.test("[100] ImageCompletion waits for a link that is closed, and resumes when it closes in the middle of a blob", async () => {
+  await using it = await openCompleting();
+  let chunks = 0;
+  it.upstream.beforeChunk = (_, digest) => {
+    if (digest !== base.descriptor.digest || ++chunks !== 3) return Promise.resolve();
+    it.upstream.isClosed = true;
+    it.upstream.failure = unreachable();
+    return Promise.reject(it.upstream.failure);
+  };
+  await it.cache.readManifest(REPO, image.descriptor.digest);
+  await until("the link is closed", () => it.upstream.isClosed);
+  const asked = it.upstream.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assertEquals([it.upstream.asked.length, it.find("uncompleted"), it.find("completed")], [asked, [], []]);
+  it.upstream.isClosed = false;
+  it.upstream.failure = undefined;
+  await until("the image is complete", () => it.find("completed").length > 0);
+  assertEquals(await it.listHeld(), [true, true, true]);
+});
+
 Deno.test("[68] ImageCompletion respects the cache limit, and evicts no incomplete image for it", async () => {
   const reserved: unknown[] = [];
   const reserve: SpaceManager["reserve"] = (bytes, _digest, options) => {

@@ -4,7 +4,7 @@ import { parseAddress, readAddress, readSettings } from "../../../../lib/cli/com
 import { COMMANDS } from "../../../../lib/cli/commands.ts";
 import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { formatPlatform } from "../../../../lib/oci/platform.ts";
-import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
 const registry = COMMANDS.find(({ name }) => name === "registry")!;
@@ -118,5 +118,53 @@ for (
   Deno.test(`parseConfigFile() refuses ${what} without repeating a secret`, () => {
     const error = assertThrows(() => parseConfigFile(text, "x.yaml"), UsageError, message);
     assertEquals(error.message.includes("secret"), false);
+  });
+}
+
+const LINK = { budgets: [], windows: [] };
+
+for (
+  const [args, expected] of [
+    [[], undefined],
+    [["--limit-rate=2MiB/s"], { ...LINK, rate: 2097152 }],
+    [["--limit-rate=16k"], { ...LINK, rate: 16384 }],
+    [["--budget=500MiB/day"], { ...LINK, rate: undefined, budgets: [{ bytes: 524288000, period: "day" }] }],
+    [["--budget=1GB/month", "--budget=index.docker.io=1M/day"], {
+      ...{ ...LINK, rate: undefined },
+      budgets: [{ bytes: 1e9, period: "month" }, { host: "docker.io", bytes: 1048576, period: "day" }],
+    }],
+    [["--window=22:00-5:30", "--window=12:00-13:00"], {
+      ...{ ...LINK, rate: undefined },
+      windows: [{ from: 1320, to: 330 }, { from: 720, to: 780 }],
+    }],
+  ] as const
+) {
+  Deno.test(`[100] readSettings() limits the link: ${args.join(" ")}`, async () => {
+    const { link } = await readSettings(parseCommandLine(registry, [...args]), createTestIo({ env: { HOME: "/h" } }));
+    assertEquals(JSON.parse(JSON.stringify(link ?? null)), JSON.parse(JSON.stringify(expected ?? null)));
+  });
+}
+
+for (
+  const [args, message] of [
+    [["--limit-rate=1KiB/s"], "the least is 4 KiB/s"],
+    [["--limit-rate=2MiB/min"], "write a size"],
+    [["--limit-rate=2"], "it has no unit"],
+    [["--budget=500MiB"], "write SIZE/day or SIZE/month"],
+    [["--budget=500MiB/week"], "write SIZE/day or SIZE/month"],
+    [["--budget=500/day"], "it has no unit"],
+    [["--budget=500KiB/day"], "the least is 1 MiB"],
+    [["--budget=a/b=1MiB/day"], "write HOST as in"],
+    [["--budget=1GiB/day", "--budget=2GiB/day"], "there are two of all registries a day"],
+    [["--budget=a.io=1GiB/day", "--budget=a.io=2GiB/day"], "there are two of a.io a day"],
+    [["--window=1-5"], "write HH:MM-HH:MM"],
+    [["--window=01:00-25:00"], "write HH:MM-HH:MM"],
+    [["--window=01:60-02:00"], "write HH:MM-HH:MM"],
+    [["--window=01:00-01:00"], "write HH:MM-HH:MM"],
+  ] as const
+) {
+  Deno.test(`[100] readSettings() refuses ${args.join(" ")}`, async () => {
+    const invocation = parseCommandLine(registry, [...args]);
+    await assertRejects(() => readSettings(invocation, createTestIo({ env: { HOME: "/h" } })), UsageError, message);
   });
 }
