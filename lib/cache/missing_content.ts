@@ -10,6 +10,8 @@ import type { Upstream } from "./upstream.ts";
 export interface MissingContentOptions {
   readonly store: ContentSource;
   readonly upstream?: Upstream | undefined;
+  /** Why content is missing when there is no upstream. Default: `--offline`. */
+  readonly reason?: string | undefined;
   /** Monotonic clock, in milliseconds. */
   readonly now: () => number;
 }
@@ -39,7 +41,7 @@ export class MissingContent {
 
   /** Implements `ContentCatalog.explainMissing`. */
   async explain(repo: string, tagOrDigest?: string): Promise<MissingReason> {
-    const { upstream, store } = this.#options;
+    const { upstream, store, reason } = this.#options;
     const { host, path } = splitRepository(repo);
     const isTag = tagOrDigest !== undefined && !isDigest(tagOrDigest);
     const withTags = async (reason: string, tags?: readonly string[]): Promise<MissingReason> => {
@@ -52,7 +54,10 @@ export class MissingContent {
       return { reason: `${reason}; similar tags: ${similarTags.join(", ")}`, similarTags };
     };
     if (upstream === undefined) {
-      return await withTags("it is not in the store, and no upstream may be used (--offline)");
+      return await withTags(reason ?? "it is not in the store, and no upstream may be used (--offline)");
+    }
+    if (upstream.hasOnlyPeers?.(repo)) {
+      return await withTags(`it is not in the store, no peer has it, and ${host} is not used as an upstream`);
     }
     if (upstream.allows?.(repo) === false) {
       return await withTags(

@@ -39,6 +39,8 @@ export interface PullThroughOptions {
   readonly revalidationWait?: number | undefined;
   /** Whether blobs that no client requests are downloaded in the background, so that every image is complete. */
   readonly isCompleting?: boolean;
+  /** Why content is missing when there is no upstream. */
+  readonly missingReason?: string;
   /** Monotonic clock, in milliseconds. */
   readonly now?: () => number;
   /** Called with a message when an error is hidden from the client by serving from the store, or uncached. */
@@ -70,7 +72,7 @@ export class PullThrough implements ContentCatalog {
     this.#space = space;
     this.#writes = new StoreWrites(warn);
     this.#lists = new CatalogLists({ store, upstream, warn });
-    this.#missing = new MissingContent({ store, upstream, now });
+    this.#missing = new MissingContent({ store, upstream, now, reason: options.missingReason });
     this.#blobs = new BlobCache({
       ...options,
       onDownloadEnd: () => this.#tags.moveCompleteTags(),

@@ -33,6 +33,8 @@ export interface UpstreamBlob extends Omit<OpenedBlob, "size" | "length"> {
 export interface Upstream extends ContentSource {
   /** Reports whether a repository may be requested at all. If absent, every repository may. */
   allows?(repo: string): boolean;
+  /** Reports whether only other crpes may be asked for a repository; see `PeeredUpstream`. */
+  hasOnlyPeers?(repo: string): boolean;
   /** The time before which nothing of a repository is sent, in milliseconds since 1970; `undefined`: it is sent now. */
   closedUntil?(repo: string): Promise<number | undefined>;
   /** Resolves a tag without reading the manifest. */

@@ -43,6 +43,11 @@ export interface RegistryHandlerOptions<Context = unknown> {
   readonly onResponse?: (info: ResponseInfo, context: Context | undefined) => void;
   /** Reports what a response is waiting for: the client, which has not read what was sent, or its own body. */
   readonly onBackpressure?: (waitsForClient: boolean, context: Context | undefined) => void;
+  /**
+   * What is served to a client that wants only what is held (`Cache-Control: only-if-cached`, RFC 9111, 5.2.1.7), such as
+   * another crpe; default: `catalog`.
+   */
+  readonly held?: ContentCatalog;
   /** Whether the responses are read by the server of the runtime, which does not collect chunks (`countBody`). */
   readonly isServed?: boolean;
   /**
@@ -53,6 +58,7 @@ export interface RegistryHandlerOptions<Context = unknown> {
 }
 
 const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYREQUESTS", "UNAVAILABLE"];
+const ONLY_IF_CACHED = /(?:^|,)\s*only-if-cached\s*(?:,|$)/i;
 const PING_HEADERS = { "docker-distribution-api-version": "registry/2.0" };
 
 /**
@@ -67,7 +73,8 @@ export function createRegistryHandler<Context = unknown>(
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
   const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth } = options;
-  const lists = new ListAnswers(catalog);
+  const served = { catalog, lists: new ListAnswers(catalog) };
+  const held = options.held === undefined ? served : { catalog: options.held, lists: new ListAnswers(options.held) };
   return async (request, context) => {
     const { method } = request;
     let route: Route | undefined;
@@ -77,7 +84,8 @@ export function createRegistryHandler<Context = unknown>(
         throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
-      answer = await answerRoute(route, request, { catalog, lists, checkHealth });
+      const isHeldOnly = ONLY_IF_CACHED.test(request.headers.get("cache-control") ?? "");
+      answer = await answerRoute(route, request, { ...(isHeldOnly ? held : served), checkHealth });
       if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);

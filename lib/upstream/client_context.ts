@@ -43,6 +43,8 @@ export interface ClientContext {
   /** See `TransportOptions.proxyOf`. */
   readonly proxyOf?: ((url: URL) => string | undefined) | undefined;
   readonly onEvent?: OnUpstreamEvent | undefined;
+  /** See `UpstreamOptions.headers`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Limits what is received from all endpoints together; absent for no limit. */
   readonly link?: MeteredLink | undefined;
   /** Aborts every request. */

@@ -238,7 +238,12 @@ export class EndpointClient {
   #createRequest(url: URL, { method = "GET", headers, signal }: Partial<EndpointRequest>): Request {
     const signals = [signal, this.context.signal].filter((each) => each !== undefined);
     const via = this.context.via?.();
-    const own = { ...headers, "accept-encoding": "identity", ...(via === undefined ? {} : { via }) };
+    const own = {
+      ...this.context.headers,
+      ...headers,
+      "accept-encoding": "identity",
+      ...(via === undefined ? {} : { via }),
+    };
     return new Request(url, { method, headers: own, signal: AbortSignal.any(signals), redirect: "manual" });
   }
 

@@ -31,7 +31,8 @@ export class EndpointPool {
   constructor(options: UpstreamOptions) {
     this.#options = options;
     const now = options.now ?? (() => performance.now());
-    const { resolveHost, userAgent, via, proxyOf, onEvent, link, signal, maxRequests = DEFAULT_MAX_REQUESTS } = options;
+    const { resolveHost, userAgent, via, proxyOf, onEvent, link, headers, signal, maxRequests = DEFAULT_MAX_REQUESTS } =
+      options;
     const { createHttpClient = Deno.createHttpClient } = options;
     let byAddress: Deno.HttpClient | undefined;
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
@@ -51,6 +52,7 @@ export class EndpointPool {
       proxyOf,
       onEvent,
       link,
+      headers,
       signal,
     };
   }

@@ -45,6 +45,8 @@ export interface UpstreamOptions {
   readonly maxRequests?: number;
   /** Limits what is received from all endpoints together. */
   readonly link?: MeteredLink | undefined;
+  /** Headers of all requests. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Whether content is pushed to the endpoints. */
   readonly isPush?: boolean;
   readonly onEvent?: OnUpstreamEvent;

@@ -50,6 +50,12 @@ export const FLAG = {
     isRepeatable: true,
     summary: "use upstreams only in this part of the day (local time), such as 01:00-05:00",
   },
+  peer: {
+    name: "peer",
+    value: "URL",
+    isRepeatable: true,
+    summary: "take from this other crpe what it holds, before an upstream is asked",
+  },
   platform: {
     name: "platform",
     value: "LIST",
@@ -161,6 +167,7 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
   FLAG.insecure,
   FLAG.config,
   FLAG.offline,
+  FLAG.peer,
   FLAG.limitRate,
   FLAG.budget,
   FLAG.window,

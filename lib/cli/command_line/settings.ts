@@ -38,6 +38,8 @@ export interface Settings {
   readonly cacheMax: number | undefined;
   /** Limit of the memory for buffers and caches of a server, in bytes; `undefined` for the default. */
   readonly maxMemory?: number | undefined;
+  /** URLs of other crpes whose content is used. */
+  readonly peers?: readonly string[];
   /** What may be received from upstreams; absent for no limit. */
   readonly link?: LinkLimits | undefined;
 }
@@ -67,6 +69,7 @@ export async function readSettings(invocation: Invocation, io: Io): Promise<Sett
     isCompleting: !invocation.isSet("no-complete") && config.complete !== false,
     cacheMax: readSize(invocation.flag("cache-max") ?? config["cache-max"], "--cache-max", MIN_CACHE_BYTES),
     maxMemory: readSize(invocation.flag("max-memory") ?? config["max-memory"], "--max-memory", MIN_MEMORY_BYTES),
+    peers: orElse(invocation.flags("peer"), config.peer ?? []),
     link: readLinkLimits({
       rate: invocation.flag("limit-rate") ?? config["limit-rate"],
       budgets: orElse(invocation.flags("budget"), config.budget ?? []),

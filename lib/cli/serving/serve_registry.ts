@@ -97,6 +97,7 @@ export async function serveRegistry(
     onError,
     onUpstreamError,
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
+    held: content.held,
     isServed: true,
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {

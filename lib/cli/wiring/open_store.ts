@@ -1,6 +1,7 @@
 import type { CacheEvent } from "../../cache/cache_event.ts";
 import type { CacheLimit } from "../../cache/cache_limit.ts";
 import type { EvictedImage } from "../../cache/evictor.ts";
+import { PeeredUpstream } from "../../cache/peered_upstream.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -8,6 +9,7 @@ import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
+import { openPeers } from "./open_peers.ts";
 import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 
 /** A store and its upstreams, opened for a command. */
@@ -15,6 +17,8 @@ export interface OpenedStore {
   readonly store: DiskStore;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
+  /** The store alone, for clients that want only what is held. */
+  readonly held: PullThrough;
   /** What limits the upstreams; absent for no limit. */
   readonly link?: OpenedUpstream["link"];
   /** Uses the upstreams of other settings; see `openUpstream`. */
@@ -58,10 +62,16 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
     store,
     isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
   });
+  // Clients see the content of the repositories that they name. Commands may use all content of the store.
+  const visible = options.isInteractive ? new LinkedStore(store) : store;
+  const held = new PullThrough({ store: visible, space: room, warn, missingReason: "it is not in the store" });
+  const peers = await openPeers(settings, io, options);
   const source = opened.source = new PullThrough({
-    // Clients see the content of the repositories that they name. Commands may use all content of the store.
-    store: options.isInteractive ? new LinkedStore(store) : store,
-    upstream: upstream?.source,
+    store: visible,
+    upstream: peers.length === 0 ? upstream?.source : new PeeredUpstream({
+      ...{ peers, upstream: upstream?.source },
+      now: () => performance.now(),
+    }),
     space: room,
     tagTtl: settings.tagTtl,
     ...(options.isInteractive ? { revalidationWait: REVALIDATION_WAIT, isCompleting: settings.isCompleting } : {}),
@@ -75,7 +85,7 @@ export async function openStore(settings: Settings, io: Io, options: OpenStoreOp
   };
   // A server that is offline has no upstreams to change.
   const reconfigure = async (changed: Settings) => await upstream?.reconfigure(changed);
-  return { store, source, link: upstream?.link, reconfigure, close };
+  return { store, source, held, link: upstream?.link, reconfigure, close };
 }
 
 async function openLimit(

@@ -1,0 +1,216 @@
+import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
+import type { ByteRange } from "../bytes/byte_range.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import type { Descriptor } from "../oci/manifest.ts";
+import type { AskOptions, Upstream, UpstreamBlob, UpstreamBlobOptions } from "./upstream.ts";
+
+/** Another crpe. It answers only from its store. */
+export type Peer = Pick<
+  Upstream,
+  "resolve" | "readManifest" | "statBlob" | "openBlobWith" | "listTags" | "listReferrers"
+>;
+
+/** Options of a `PeeredUpstream`. */
+export interface PeeredUpstreamOptions {
+  /** In order of preference. */
+  readonly peers: readonly Peer[];
+  /** Asked for what no peer holds; absent when no upstream may be used. */
+  readonly upstream: Upstream | undefined;
+  /** Monotonic clock, in milliseconds. */
+  readonly now: () => number;
+}
+
+// How long peers have to say what they hold, in milliseconds: they are near, or not worth waiting for.
+const PEER_MILLISECONDS = 300;
+// A blob that is asked for again within this time did not arrive, or was corrupt: it then comes from the upstream.
+const AVOID_MILLISECONDS = 10 * 60_000;
+const MAX_AVOIDED = 10_000;
+
+/**
+ * An upstream with other crpes of the site in front of it: what one of them holds crosses the link to the upstream only
+ * once. Content is asked for by its digest and verified as ever. Tags are those of the upstream; those of a peer count
+ * when the upstream cannot be asked or does not have them.
+ */
+export class PeeredUpstream implements Upstream {
+  readonly #peers: readonly Peer[];
+  readonly #upstream: Upstream | undefined;
+  readonly #now: () => number;
+  // Blobs that a peer has begun to send, with the time until which they come from the upstream.
+  readonly #tried = new Map<Digest, number>();
+
+  constructor({ peers, upstream, now }: PeeredUpstreamOptions) {
+    this.#peers = peers;
+    this.#upstream = upstream;
+    this.#now = now;
+  }
+
+  /** Whether only the peers may be asked for a repository. */
+  hasOnlyPeers(repo: string): boolean {
+    return this.#upstreamOf(repo) === undefined;
+  }
+
+  async closedUntil(repo: string): Promise<number | undefined> {
+    return await this.#upstreamOf(repo)?.closedUntil?.(repo);
+  }
+
+  async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
+    const ask = (source: Peer) => source.resolve(repo, tagOrDigest);
+    if (!isDigest(tagOrDigest)) return await this.#askUpstreamFirst(repo, ask, ask);
+    return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
+  }
+
+  async headManifest(repo: string, tag: string, options?: AskOptions): Promise<Descriptor | undefined> {
+    return await this.#askUpstreamFirst(
+      repo,
+      (upstream) => upstream.headManifest(repo, tag, options),
+      (peer) => peer.resolve(repo, tag),
+    );
+  }
+
+  async readManifest(repo: string, digest: Digest, options?: AskOptions): Promise<Uint8Array | undefined> {
+    const ask = (source: Peer) => source.readManifest(repo, digest, options);
+    return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
+  }
+
+  async statBlob(repo: string, digest: Digest): Promise<number | undefined> {
+    const ask = (source: Peer) => source.statBlob(repo, digest);
+    return await this.#askPeers(ask) ?? await this.#askUpstream(repo, ask);
+  }
+
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const opened = await this.openBlobWith(repo, digest, { range });
+    if (opened === undefined || opened.size !== undefined) return opened as OpenedBlob | undefined;
+    return await this.#askUpstream(repo, (upstream) => upstream.openBlob(repo, digest, range));
+  }
+
+  async openBlobWith(repo: string, digest: Digest, options: UpstreamBlobOptions): Promise<UpstreamBlob | undefined> {
+    return await this.#openAtPeer(repo, digest, options) ??
+      await this.#askUpstream(repo, (upstream) => upstream.openBlobWith(repo, digest, options));
+  }
+
+  async listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    const ask = (source: Peer) => source.listTags(repo, options);
+    return await this.#askUpstreamFirst(repo, ask, ask);
+  }
+
+  async listReferrers(repo: string, digest: Digest): Promise<Descriptor[]> {
+    const ask = (source: Peer) => source.listReferrers(repo, digest);
+    return await this.#askUpstreamFirst(repo, ask, ask) ?? [];
+  }
+
+  async #openAtPeer(
+    repo: string,
+    digest: Digest,
+    options: UpstreamBlobOptions,
+  ): Promise<UpstreamBlob | undefined> {
+    const upstream = this.#upstreamOf(repo);
+    if (upstream !== undefined && this.#now() < (this.#tried.get(digest) ?? -Infinity)) return undefined;
+    const { size: expected } = options;
+    const peer = await this.#askPeers(async (peer) => {
+      const size = await peer.statBlob(repo, digest);
+      return size !== undefined && size === (expected ?? size) ? peer : undefined;
+    });
+    if (peer === undefined) return undefined;
+    try {
+      const opened = await peer.openBlobWith(repo, digest, options);
+      if (opened === undefined) return undefined;
+      this.#noteTry(digest);
+      const { size, start, length } = opened;
+      if (upstream === undefined || length === undefined) return opened;
+      const openRest = async (at: number) => {
+        if (options.signal?.aborted) return undefined;
+        const range = { start: at, end: start + length - 1 };
+        return (await upstream.openBlobWith(repo, digest, { ...options, range, size }))?.body;
+      };
+      return { ...opened, body: continueWith(opened.body, start, openRest) };
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code === "RANGE_INVALID") throw error;
+      return undefined;
+    }
+  }
+
+  #noteTry(digest: Digest): void {
+    if (this.#tried.size >= MAX_AVOIDED) this.#tried.clear();
+    this.#tried.set(digest, this.#now() + AVOID_MILLISECONDS);
+  }
+
+  #upstreamOf(repo: string): Upstream | undefined {
+    return this.#upstream?.allows?.(repo) === false ? undefined : this.#upstream;
+  }
+
+  async #askUpstream<T>(repo: string, ask: (upstream: Upstream) => Promise<T>): Promise<T | undefined> {
+    const upstream = this.#upstreamOf(repo);
+    return upstream === undefined ? undefined : await ask(upstream);
+  }
+
+  /** Asks the upstream, and the peers when it fails or has nothing; its failure is thrown if they have nothing either. */
+  async #askUpstreamFirst<T>(
+    repo: string,
+    ask: (upstream: Upstream) => Promise<T | undefined>,
+    askPeer: (peer: Peer) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    let failure: unknown;
+    try {
+      const found = await this.#askUpstream(repo, ask);
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      failure = error;
+    }
+    const found = await this.#askPeers(askPeer);
+    if (found === undefined && failure !== undefined) throw failure;
+    return found;
+  }
+
+  /** Asks all peers at once. @returns the first answer in time; `undefined` when none of them has the content */
+  async #askPeers<T>(ask: (peer: Peer) => Promise<T | undefined>): Promise<T | undefined> {
+    const timeout = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => timeout.resolve(undefined), PEER_MILLISECONDS);
+    const answers = this.#peers.map(async (peer) => {
+      const answer = await ask(peer);
+      if (answer === undefined) throw new Error("the peer does not have it");
+      return answer;
+    });
+    try {
+      // A peer that fails does not have the content.
+      return await Promise.race([Promise.any(answers).catch(() => undefined), timeout.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/**
+ * Passes on a body, and continues it with another one if it fails.
+ *
+ * @param start position in the blob of its first byte
+ * @param openRest opens the blob from a position on; `undefined` when that is not possible
+ */
+function continueWith(
+  body: ReadableStream<Uint8Array>,
+  start: number,
+  openRest: (at: number) => Promise<ReadableStream<Uint8Array> | undefined>,
+): ReadableStream<Uint8Array> {
+  let reader = body.getReader();
+  let at = start;
+  let isContinued = false;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      for (;;) {
+        try {
+          const { done, value } = await reader.read();
+          if (done) return controller.close();
+          at += value.length;
+          return controller.enqueue(value);
+        } catch (error) {
+          const rest = isContinued ? undefined : await openRest(at);
+          if (rest === undefined) throw error;
+          isContinued = true;
+          reader = rest.getReader();
+        }
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+}
