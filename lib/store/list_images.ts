@@ -46,11 +46,11 @@ export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<Tagged
 
 // In pages, so that a list of all names is never in memory.
 async function* walkRepositories(store: DiskStore): AsyncGenerator<string> {
-  for (let after: string | undefined;;) {
-    const { repositories, isMore } = await store.listRepositories({ after, limit: REPOSITORIES_AT_ONCE });
-    yield* repositories;
-    if (!isMore) return;
-    after = repositories.at(-1);
+  let page = await store.listRepositories({ limit: REPOSITORIES_AT_ONCE });
+  yield* page.repositories;
+  while (page.isMore) {
+    page = await store.listRepositories({ after: page.repositories.at(-1), limit: REPOSITORIES_AT_ONCE });
+    yield* page.repositories;
   }
 }
 
