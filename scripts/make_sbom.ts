@@ -1,6 +1,6 @@
 /**
  * Describes what an executable consists of, as a CycloneDX 1.6 document: crpe, the runtime, and every package of
- * deno.lock with the integrity hash that is pinned there. The same input gives the same bytes.
+ * deno.compile.lock with the integrity hash that is pinned there. The same input gives the same bytes.
  *
  *   deno run -A scripts/make_sbom.ts --deno=2.9.6 --time=2026-01-31T12:00:00Z > crpe.cdx.json
  *
@@ -12,7 +12,7 @@ import { parseArgs } from "@std/cli/parse-args";
 /** What the document is made from. */
 export interface SbomInput {
   readonly project: { readonly version: string; readonly license: string };
-  /** deno.lock, version 5. */
+  /** deno.compile.lock, version 5. */
   readonly lock: LockFile;
   /** The version of the runtime. */
   readonly deno: string;
@@ -20,7 +20,7 @@ export interface SbomInput {
   readonly time: string;
 }
 
-/** The parts of deno.lock that are read. */
+/** The parts of a lock file that are read. */
 export interface LockFile {
   readonly version: string;
   /** `npm:valibot@1.2.0` → the version that it resolves to. */
@@ -35,8 +35,6 @@ interface Component {
   readonly name: string;
   readonly version: string;
   readonly purl: string;
-  /** `excluded` for a package that only tests need. */
-  readonly scope?: "excluded";
   readonly hashes?: readonly { readonly alg: string; readonly content: string }[];
   readonly licenses?: readonly { readonly license: { readonly id: string } }[];
 }
@@ -56,9 +54,6 @@ export interface Sbom {
 // Other sections of a lock file name other code, such as modules of jsr or of a URL.
 const KNOWN_SECTIONS = ["version", "specifiers", "npm", "workspace"];
 
-// They drive and examine the page in a browser.
-const TEST_ONLY: ReadonlySet<string> = new Set(["axe-core", "playwright-core"]);
-
 /**
  * Makes the document.
  *
@@ -68,7 +63,7 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
   const unknown = Object.keys(lock).filter((section) => !KNOWN_SECTIONS.includes(section));
   if (lock.version !== "5" || unknown.length > 0) {
     throw new TypeError(
-      `Cannot describe deno.lock: version ${lock.version}, sections ${unknown.join(", ") || "known"}`,
+      `Cannot describe the lock file: version ${lock.version}, sections ${unknown.join(", ") || "known"}`,
     );
   }
   const runtime = describe({
@@ -87,20 +82,18 @@ export function makeSbom({ project, lock, deno, time }: SbomInput): Sbom {
   const packages = Object.entries(lock.npm ?? {}).map(([key, { integrity, dependencies = [] }]) => {
     const [, name = "", version = ""] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
     const described = describe({ type: "library", name, version, purl: purlOf(name, version) });
-    const hashes = [parseIntegrity(integrity, key)];
-    const component: Component = { ...described, ...(TEST_ONLY.has(name) ? { scope: "excluded" } : {}), hashes };
-    return { dependencies, component };
+    return { dependencies, component: { ...described, hashes: [parseIntegrity(integrity, key)] } };
   });
   const refOf = (dependency: string) => {
     const found = packages.find(({ component: { name, version } }) => {
       return dependency === name || dependency === `${name}@${version}`;
     });
-    if (found === undefined) throw new TypeError(`Cannot describe deno.lock: it has no package ${dependency}`);
+    if (found === undefined) throw new TypeError(`Cannot describe the lock file: it has no package ${dependency}`);
     return found.component["bom-ref"];
   };
   const direct = Object.entries(lock.specifiers).map(([specifier, version]) => {
     const [, name] = /^npm:(@?[^@]+)@/.exec(specifier) ?? [];
-    if (name === undefined) throw new TypeError(`Cannot describe deno.lock: ${specifier} is not of npm`);
+    if (name === undefined) throw new TypeError(`Cannot describe the lock file: ${specifier} is not of npm`);
     return refOf(`${name}@${version}`);
   });
   const document = {
@@ -137,7 +130,9 @@ function purlOf(name: string, version: string): string {
 function parseIntegrity(integrity: string, key: string): { alg: string; content: string } {
   const [, bits, base64] = /^sha(256|384|512)-([A-Za-z0-9+/]+=*)$/.exec(integrity) ?? [];
   const content = base64 === undefined ? "" : Uint8Array.fromBase64(base64).toHex();
-  if (content.length * 4 !== Number(bits)) throw new TypeError(`Cannot describe deno.lock: ${key} has no valid hash`);
+  if (content.length * 4 !== Number(bits)) {
+    throw new TypeError(`Cannot describe the lock file: ${key} has no valid hash`);
+  }
   return { alg: `SHA-${bits}`, content };
 }
 
@@ -155,6 +150,6 @@ if (import.meta.main) {
     throw new Error("Cannot run: --deno=VERSION and --time=ISO-8601 are needed");
   }
   const read = async (name: string) => JSON.parse(await Deno.readTextFile(new URL(`../${name}`, import.meta.url)));
-  const sbom = makeSbom({ project: await read("deno.json"), lock: await read("deno.lock"), deno, time });
+  const sbom = makeSbom({ project: await read("deno.json"), lock: await read("deno.compile.lock"), deno, time });
   console.log(JSON.stringify(sbom, null, 2));
 }

@@ -41,7 +41,7 @@ export interface DiskStoreOptions {
   readonly warn?: (message: string) => void;
   /** Returns a unique name for a temporary file. Default: a random UUID. */
   readonly randomName?: () => string;
-  /** Size of the in-memory manifest cache, in bytes. Default: 16 MiB. */
+  /** Size of each in-memory cache: of manifests, and of what they and links state, in bytes. Default: 16 MiB. */
   readonly cacheBytes?: number;
   /** The blobs that clients read. Default: with a budget of its own. */
   readonly files?: SharedFiles;
@@ -75,8 +75,8 @@ export class DiskStore implements PieceStore, DeltaStore {
     this.#randomName = options.randomName ?? (() => crypto.randomUUID());
     const health = this.health = new WriteHealth({ warn });
     const temporaryPath = () => this.#temporaryPath();
-    const links = this.#links = new Links({ root, warn, temporaryPath, health });
-    const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn });
+    const links = this.#links = new Links({ root, warn, temporaryPath, health, cacheBytes });
+    const blobs = this.#blobs = new HeldBlobs({ ...options, root, files, warn, cacheBytes });
     const shared = { root, links, blobs, health, cacheBytes, warn, temporaryPath };
     const manifests = this.#manifests = new ManifestFiles(shared);
     const named = this.#named = new NamedBlobs({ root, read: (repo, digest) => manifests.load(repo, digest) });

@@ -23,6 +23,8 @@ export interface HeldBlobsOptions {
   readonly isHashing?: boolean | undefined;
   /** Whether corrupt blobs stay in place. They count as missing all the same. */
   readonly isReadOnly?: boolean | undefined;
+  /** Bound of the memory for sizes that manifests state, in bytes. What is dropped is learned again from the manifests. */
+  readonly cacheBytes: number;
 }
 
 type OnChunk = (bytes: number) => void | Promise<void>;
@@ -31,8 +33,8 @@ type OnChunk = (bytes: number) => void | Promise<void>;
 export type BlobState = "intact" | "corrupt" | "missing";
 
 const EMPTY_DIGESTS = new Set<Digest>([computeDigest("", "sha256"), computeDigest("", "sha512")]);
-// Bounds of the memory. What is dropped is learned again from the manifests.
-const MAX_SIZES = 100_000;
+const BYTES_PER_SIZE = 160;
+// Bound of the memory.
 const MAX_INTACT = 100_000;
 const SMALL_BYTES = 64 * 1024;
 
@@ -51,8 +53,9 @@ export class HeldBlobs {
 
   /** Records the sizes that a manifest states. */
   learn(manifest: Manifest): void {
+    const maxSizes = this.#options.cacheBytes / BYTES_PER_SIZE;
     for (const { digest, size } of successorsOf(manifest)) {
-      if (this.#sizes.size >= MAX_SIZES) this.#sizes.clear();
+      if (this.#sizes.size >= maxSizes) this.#sizes.clear();
       this.#sizes.set(digest, size);
     }
   }

@@ -14,6 +14,8 @@ export interface LinksOptions {
   readonly temporaryPath: () => string;
   /** Records which writes fail. */
   readonly health?: WriteHealth;
+  /** Size of the cache of manifests, in bytes; that of links is proportional. */
+  readonly cacheBytes?: number;
   /** Wall clock that file times are compared with, in milliseconds. */
   readonly now?: () => number;
 }
@@ -21,6 +23,7 @@ export interface LinksOptions {
 const encoder = new TextEncoder();
 
 const MAX_REMEMBERED = 10_000;
+const BYTES_PER_LINK = 1600;
 // A file may be replaced within the resolution of its time stamp. A link that was modified this shortly before it was
 // read is therefore not cached.
 const RACY_MILLISECONDS = 1000;
@@ -76,7 +79,8 @@ export class Links {
   }
 
   #remember(path: string, link: ReadLink): void {
-    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
+    const { cacheBytes = Infinity } = this.#options;
+    if (this.#remembered.size >= Math.min(MAX_REMEMBERED, cacheBytes / BYTES_PER_LINK)) this.#remembered.clear();
     this.#remembered.set(path, link);
   }
 

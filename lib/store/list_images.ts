@@ -5,6 +5,7 @@ import { type Descriptor, isIndexType, isManifestType, parseManifest, successors
 import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
 import type { DiskStore } from "./disk_store.ts";
 
+const REPOSITORIES_AT_ONCE = 1000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
 /** A tagged image in a store. */
@@ -30,7 +31,7 @@ export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]>
 
 /** Yields the tagged images of a store, sorted by reference, one at a time. */
 export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<TaggedImage> {
-  for (const repo of (await store.listRepositories()).repositories) {
+  for await (const repo of walkRepositories(store)) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
       if (root === undefined) continue;
@@ -40,6 +41,16 @@ export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<Tagged
       const tagged = store.dateOfTag(repo, tag);
       yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete };
     }
+  }
+}
+
+// In pages, so that a list of all names is never in memory.
+async function* walkRepositories(store: DiskStore): AsyncGenerator<string> {
+  let page = await store.listRepositories({ limit: REPOSITORIES_AT_ONCE });
+  yield* page.repositories;
+  while (page.isMore) {
+    page = await store.listRepositories({ after: page.repositories.at(-1), limit: REPOSITORIES_AT_ONCE });
+    yield* page.repositories;
   }
 }
 

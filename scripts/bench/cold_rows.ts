@@ -12,7 +12,7 @@ import { type Contender, createSeries, measureInTurns } from "./samples.ts";
 
 const MIB = 2 ** 20;
 const CLIENTS = 32;
-const MEMORY_MIB = 160;
+const MEMORY_MIB = 128;
 
 /** A program that can be started as a pull-through cache of an upstream, with an empty store. */
 interface Cache {

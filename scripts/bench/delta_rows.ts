@@ -51,7 +51,7 @@ export async function measureDeltas(bench: Bench): Promise<Row[]> {
 async function readPairs(bench: Bench): Promise<LayerPair[]> {
   const { pairs, isPartial } = bench.options;
   const lines = pairs === undefined ? [] : (await Deno.readTextFile(pairs)).split("\n").filter((line) => line !== "");
-  if (lines.length === 0) bench.missing.add("pairs of layers (--pairs)");
+  if (lines.length === 0) bench.missing.add("pairs of layers");
   const chosen: LayerPair[] = [];
   for (const line of lines) {
     const [name, compressor, oldLayer, newLayer, oldTar, newTar] = line.split("\t");

@@ -3,7 +3,7 @@ import { HOST } from "./content.ts";
 import { createBar, type Row } from "./row.ts";
 import type { Measurement } from "./measure.ts";
 import { cpuSecondsOf, memoryOf, peakMemoryOf } from "./process_stat.ts";
-import type { PeerRegistry, PeerServer } from "./registries.ts";
+import { type PeerRegistry, type PeerServer, startTimed } from "./registries.ts";
 import { type Contender, createSeries, measureInTurns } from "./samples.ts";
 import { type Server, startServer } from "./server.ts";
 
@@ -33,7 +33,7 @@ export async function measureMemory(bench: Bench): Promise<Row[]> {
     work: "resident memory, idle",
     unit: "MiB",
     series: idle,
-    bars: [createBar("crpe", idle[0]!.median, { sense: "at most", limit: 64 })],
+    bars: [createBar("crpe", idle[0]!.median, { sense: "at most", limit: 48 })],
     notes,
   }];
   const peaks = bench.rows.filter(({ id }) => /^P[3-6]$/.test(id)).flatMap(({ id, series }) =>
@@ -61,8 +61,12 @@ export async function measureStart(bench: Bench): Promise<Row[]> {
   const contenders: Contender[] = [
     { name: "crpe registry", measure: measure(() => startRegistry(bench)) },
     { name: EMPTY, measure: measure(() => startEmpty(bench)) },
+    ...bench.registries.map((registry): Contender => ({
+      name: registry.name,
+      measure: measure(() => startTimed(() => startPeer(bench, registry))),
+    })),
   ];
-  for (const { measure } of contenders) await measure();
+  for (const contender of contenders) await contender.measure();
   const series = await measureInTurns(bench.options.rounds, contenders);
   return [{
     id: "P8",
@@ -98,8 +102,6 @@ function describeHow({ options: { constantServer } }: Bench): string[] {
     ...(Deno.env.get("CRPE")
       ? []
       : ["crpe ran from its sources, but the bar is for an executable: name one with $CRPE"]),
-    ...(constantServer.length > 1
-      ? ["the empty server ran from source: name an executable with --constant-server"]
-      : []),
+    ...(constantServer.length > 1 ? ["the empty server ran from its source, and not as an executable"] : []),
   ];
 }

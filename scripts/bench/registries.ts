@@ -57,6 +57,14 @@ export async function startWarm(
   return upstream === undefined ? undefined : await startProxy(upstream, bench.newPath("proxy"));
 }
 
+/** Starts a registry of another project and waits for its first answer, as `startServer` does. */
+export async function startTimed(start: () => Promise<PeerServer>): Promise<Server> {
+  const started = performance.now();
+  const server = await start();
+  await (await fetch(`${server.url}/v2/`)).text();
+  return { ...server, startTime: performance.now() - started };
+}
+
 // The folder that scripts/peers/registries has printed, then the PATH.
 function findRegistry(bench: Bench, file: string): string | undefined {
   const built = bench.options.peers === undefined ? undefined : `${bench.options.peers}/${file}`;

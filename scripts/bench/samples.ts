@@ -3,6 +3,8 @@ import type { Measurement } from "./measure.ts";
 /** One of the programs that do the same work. */
 export interface Contender {
   readonly name: string;
+  /** The most rounds that it takes part in, for one that is slow and whose figures hardly differ. */
+  readonly maxRounds?: number;
   /** Prepares, does the work once, cleans up, and returns the figures. */
   measure(): Promise<Measurement>;
 }
@@ -28,7 +30,8 @@ export async function measureInTurns(rounds: number, contenders: readonly Conten
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < contenders.length; turn++) {
       const at = (round + turn) % contenders.length;
-      measured[at]!.push(await contenders[at]!.measure());
+      const contender = contenders[at]!;
+      if (round < (contender.maxRounds ?? rounds)) measured[at]!.push(await contender.measure());
     }
   }
   return contenders.map(({ name }, at) => createSeries(name, measured[at]!));

@@ -9,7 +9,7 @@ import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatDate, formatSize } from "../console/quantity.ts";
-import { formatJson, formatJsonList, formatTable } from "../console/table.ts";
+import { formatJson, formatJsonList, formatLongTable, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
 // Each image is listed once, so that only content that several tags of a repository have in common is read again.
@@ -47,7 +47,7 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     "COMPLETE",
     ...(pins.size === 0 ? [] : ["PINNED"]),
   ];
-  io.out(formatTable(headings, rows));
+  for (const text of formatLongTable(headings, rows)) io.out(text);
   if (!invocation.isSet("quiet")) {
     io.err(`crpe: ${formatCount(rows.length, "image")}, ${formatSize(await sumBlobSizes(data))} in the store\n`);
   }

@@ -1,14 +1,29 @@
 /** Formats rows as aligned columns under headings; only the headings when there are no rows. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headings, ...rows];
+  return [...formatLongTable(headings, rows)].join("");
+}
+
+const MAX_PIECE = 64 * 1024;
+
+/** Formats the same text piece by piece, so that that of a long table is never in memory. */
+export function* formatLongTable(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+): Generator<string> {
   // Not `Math.max(...lengths)`: a function cannot have as many arguments as a list may have rows.
-  const widths = headings.map((_, column) => {
-    return all.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0);
+  const widths = headings.map((heading, column) => {
+    return rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), heading.length);
   });
-  return all
-    .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd())
-    .map((line) => `${line}\n`)
-    .join("");
+  const format = (row: readonly string[]) =>
+    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`;
+  let piece = format(headings);
+  for (const row of rows) {
+    piece += format(row);
+    if (piece.length < MAX_PIECE) continue;
+    yield piece;
+    piece = "";
+  }
+  if (piece !== "") yield piece;
 }
 
 /** Formats a value as one JSON document for standard output. */

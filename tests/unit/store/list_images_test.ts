@@ -34,3 +34,26 @@ Deno.test("listTaggedImages() reads each of several indexes that list each other
   // The lowest index lists the manifest twice.
   assertEquals(store.reads, DEPTH + 2);
 });
+
+class PagedStore extends DiskStore {
+  readonly limits: (number | undefined)[] = [];
+  override listRepositories(options: Parameters<DiskStore["listRepositories"]>[0]) {
+    this.limits.push(options?.limit);
+    return super.listRepositories({ ...options, limit: 2 });
+  }
+}
+
+Deno.test("listTaggedImages() lists all images, but never the names of all repositories at once", async () => {
+  await using folder = await TestFolder.create();
+  const store = new PagedStore(folder.path);
+  const config = makeBlob(10, 1);
+  const { descriptor, bytes } = makeManifest(config, []);
+  const names = Array.from({ length: 5 }, (_, i) => `registry.example/app${i}`);
+  for (const repo of names) {
+    await store.writeBlob(repo, config.descriptor, streamOf(config.bytes));
+    await store.writeManifest(repo, descriptor, bytes);
+    await store.tag(repo, "1", descriptor.digest);
+  }
+  assertEquals((await listTaggedImages(store)).map(({ reference }) => reference), names.map((repo) => `${repo}:1`));
+  assertEquals(store.limits, [1000, 1000, 1000]);
+});
