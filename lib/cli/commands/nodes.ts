@@ -61,8 +61,9 @@ function readPort(text: string | undefined): number {
 
 // `name`, `name:port`, `10.0.0.5`, `[fe80::1]:36060`
 function parseHost(text: string, defaultPort: number): string {
-  const [, name, digits] = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::([0-9]{1,5}))?$/.exec(text) ??
-    [];
+  const [, name, digits] =
+    /^([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])(?::([0-9]{1,5}))?$/.exec(text) ??
+      [];
   const port = digits === undefined ? defaultPort : Number(digits);
   if (name !== undefined && port <= MAX_PORT) return `${name}:${port}`;
   throw new UsageError(

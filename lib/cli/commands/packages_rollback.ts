@@ -18,10 +18,10 @@ import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
+  const { name, version } = readRollbackTarget(invocation);
   const settings = await readSettings(invocation, io);
   const { data } = settings;
   await warnOfData(data, io);
-  const { name, version } = readRollbackTarget(invocation);
   const records = new PackageRecords(data);
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
