@@ -1,4 +1,5 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { PackageSelector } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
@@ -176,6 +177,8 @@ export interface PackageChange {
 export interface PageActions {
   readonly rollBack: (change: PackageChange) => Promise<unknown>;
   readonly remove: (change: PackageChange) => Promise<unknown>;
+  /** Asks the cluster what it has of a package. */
+  readonly readStatus: (selector: PackageSelector) => Promise<unknown>;
 }
 
 /** The dependencies and settings of the page. */

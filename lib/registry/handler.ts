@@ -9,6 +9,7 @@ import {
   answerError,
   answerJson,
   answerNotModified,
+  answerText,
   contentHeaders,
   formatType,
 } from "./answer.ts";
@@ -55,6 +56,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
    * `/healthz` then responds with 503.
    */
   readonly checkHealth?: () => Promise<string | undefined>;
+  /** The text at `/`, which says what this server is; without it there is nothing at `/`. */
+  readonly greeting?: string;
 }
 
 const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYREQUESTS", "UNAVAILABLE"];
@@ -72,7 +75,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth } = options;
+  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth, greeting } = options;
   const served = { catalog, lists: new ListAnswers(catalog) };
   const held = options.held === undefined ? served : { catalog: options.held, lists: new ListAnswers(options.held) };
   return async (request, context) => {
@@ -85,7 +88,7 @@ export function createRegistryHandler<Context = unknown>(
       }
       route = matchRoute(request.url);
       const isHeldOnly = ONLY_IF_CACHED.test(request.headers.get("cache-control") ?? "");
-      answer = await answerRoute(route, request, { ...(isHeldOnly ? held : served), checkHealth });
+      answer = await answerRoute(route, request, { ...(isHeldOnly ? held : served), checkHealth, greeting });
       if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
@@ -126,7 +129,7 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, lists, checkHealth }: Pick<RegistryHandlerOptions, "checkHealth"> & {
+  { catalog, lists, checkHealth, greeting }: Pick<RegistryHandlerOptions, "checkHealth" | "greeting"> & {
     catalog: ContentCatalog;
     lists: ListAnswers;
   },
@@ -146,9 +149,10 @@ function answerRoute(
       return answerJson({}, PING_HEADERS);
     case "health":
       return answerHealth(checkHealth);
-    default:
-      throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
+    case "root":
+      if (greeting !== undefined) return answerText(greeting);
   }
+  throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
 }
 
 async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, request: Request): Promise<Answer> {

@@ -18,7 +18,7 @@ import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
@@ -103,9 +103,14 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     if (!asJson) {
       for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
     }
-    // A dry run prints everything it found out, and then fails as the import would.
-    const errors = outcomes.map(({ result, error }) => result === undefined ? error : result.plan.refusal);
-    throwWorst(errors.filter((error) => error !== undefined), io);
+    // A dry run prints everything it found out, also why it would refuse a package, and then fails as the import would.
+    throwWorst(
+      outcomes.map(({ result, error }) => {
+        const refusal = result?.plan.refusal;
+        return refusal === undefined || asJson ? error ?? refusal : new ShownError(refusal);
+      }),
+      io,
+    );
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
@@ -121,11 +126,14 @@ function describeForeignPlatforms({ images }: InstallResult): string[] {
 }
 
 /** Throws the error with the highest exit status, after the others are printed. */
-function throwWorst(errors: readonly unknown[], io: Io): void {
+function throwWorst(found: readonly unknown[], io: Io): void {
+  const errors = found.filter((error) => error !== undefined);
   if (errors.length === 0) return;
-  const worst = Math.max(...errors.map(exitStatusOf));
-  const thrown = errors.findLastIndex((error) => exitStatusOf(error) === worst);
-  for (const [i, error] of errors.entries()) if (i !== thrown) printError(error, io, false);
+  const statuses = errors.map((error) => exitStatusOf(error instanceof ShownError ? error.reason : error));
+  const thrown = statuses.lastIndexOf(Math.max(...statuses));
+  for (const [i, error] of errors.entries()) {
+    if (i !== thrown && !(error instanceof ShownError)) printError(error, io, false);
+  }
   throw errors[thrown];
 }
 

@@ -1,12 +1,9 @@
-import { readTokenFile } from "../../agent/api_token.ts";
 import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
-import { createSender } from "../../agent/client/send_to_agent.ts";
 import { CorruptError, IncompleteError, UntrustedError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
-import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
@@ -22,7 +19,8 @@ import { readSettings } from "../command_line/settings.ts";
 import { BLOBS } from "../../store/layout.ts";
 import { readEffort } from "./pack_deltas.ts";
 import { packForAgent, type PackForAgentOptions } from "./push_deltas.ts";
-import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { connectAgent, readAgentToken } from "../wiring/connect_agent.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys } from "../wiring/read_keys.ts";
 
@@ -36,22 +34,20 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   if (files.includes("-")) {
     throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
   }
-  const address = parseAgentAddress(invocation.flag("to"));
+  const to = invocation.flag("to");
+  if (to === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+  const address = parseAgentAddress(to);
   const delta = await readDeltaOptions(invocation, io);
   const warn = createWarning(io);
+  const token = await readAgentToken(invocation, warn);
+  if (token === undefined) {
+    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
+  }
+  const connection = await connectAgent(address, { invocation, token });
+  const { url } = connection;
   const caFile = invocation.flag("ca-file");
-  const token = await readToken(invocation.flag("token-file"), warn);
-  const sender = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
-  const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = await chooseAgentUrl(address, {
-    send: sender,
-    isInsecureAllowed: invocation.isSet("insecure-http"),
-    isThisMachine: (host) => own.has(host),
-  });
   const client = new AgentClient({
-    url,
-    token,
-    send: sender,
+    ...connection,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
@@ -122,15 +118,6 @@ async function readDeltaOptions(
   if (data === undefined) return undefined;
   const isPresent = await Deno.stat(`${data}/${BLOBS}`).then(() => true, () => false);
   return isPresent ? { data, effort, sign } : undefined;
-}
-
-async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {
-  if (file === undefined) {
-    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
-  }
-  const { token, isReadableByGroup } = await readTokenFile(file);
-  if (isReadableByGroup) warn(`${file} can be read by its group; chmod 600 it`);
-  return token;
 }
 
 // Agents of crpe 0.1.0 do not report it.

@@ -2,7 +2,7 @@ import { readHeldImage } from "../../bundle/held_images.ts";
 import { type ImageArchive, planImageArchive } from "../../bundle/image_archive.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
 import type { BundleOutput } from "../../bundle/write_bundle.ts";
-import { createSink, writeBundleFile } from "../../bundle/write_bundle_file.ts";
+import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -75,7 +75,7 @@ async function writeArchive(archive: ImageArchive, path: string, progress: Progr
     const advice = "save fewer images into one file, or use a stick with exFAT";
     using unfinished = new DisposableStack();
     const onBegin = (partial: string) => void unfinished.use(new UnfinishedFile(partial));
-    await writeBundleFile(path, write, { size: archive.size, advice, onBegin });
+    await writeBundleFile(path, write, { size: archive.size, mode: SHARED_MODE, advice, onBegin });
   }
 }
 

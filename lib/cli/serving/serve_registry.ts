@@ -8,6 +8,7 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
@@ -99,6 +100,7 @@ export async function serveRegistry(
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
     isServed: true,
+    greeting: formatGreeting(name, !invocation.isSet("no-page")),
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {
       active--;
@@ -161,6 +163,20 @@ export async function serveRegistry(
   await content.close();
   log.flush();
   return 0;
+}
+
+/** Says what a server is, to those who ask it without a browser. */
+function formatGreeting(name: string, hasPage: boolean): string {
+  const lines = [
+    `${name} ${VERSION}`,
+    "",
+    "/v2/       the registry: docker, podman, skopeo and containerd pull from it, and nothing can be pushed",
+    ...(name === "crpe agent" ? ["/kubepkgs  the installed packages"] : []),
+    ...(hasPage ? ["/          the web page, in a browser"] : []),
+    "/healthz   whether it can serve",
+    "/metrics   what it has done, for Prometheus",
+  ];
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function readLogFormat(invocation: Invocation): "text" | "json" {

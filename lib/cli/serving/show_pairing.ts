@@ -2,18 +2,30 @@ import { choosePublicOrigin, formatPairing } from "../../page/format_pairing.ts"
 import { PairingCodes } from "../../page/pairing_codes.ts";
 import { formatHost } from "../../server/listen.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
+import { isFolderServed } from "../../store/data_folder.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readAddress, readSettings } from "../command_line/settings.ts";
+import { defaultDataFolder, readAddress, readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
+import { findDataProblem } from "../wiring/check_data.ts";
 
 /** Makes a one-time code, and returns it as text for a terminal. @param url the URL that the server listens on */
 export async function createPairingText(data: string, url: string): Promise<string> {
   return formatPairing(choosePublicOrigin(url, listOwnAddresses()), await new PairingCodes(data).create());
 }
 
-/** `crpe agent --pair`: makes a one-time code for a server that was started with the same flags. */
+/**
+ * `crpe agent --pair`: makes a one-time code for a server that was started with the same flags.
+ *
+ * @throws {Error} when no server is running with this data folder: none would accept the code
+ */
 export async function runPair(invocation: Invocation, io: Io, defaultPort: number): Promise<number> {
   const { data, config } = await readSettings(invocation, io);
+  if (!await isFolderServed(data)) {
+    const problem = await findDataProblem(data, { isReading: true, usual: defaultDataFolder(io) });
+    const reason = problem ??
+      `no crpe is serving the data folder ${data}; start the server first, or name its folder with --data`;
+    throw new Error(`Cannot make a code: ${reason}`);
+  }
   const { hostname = "0.0.0.0", port } = readAddress(invocation, io, { config, defaultPort });
   const isTls = (invocation.flag("tls-cert") ?? config["tls-cert"]) !== undefined;
   io.out(await createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`));
