@@ -1,10 +1,13 @@
 import { DigestMismatchError } from "../content/verifier.ts";
 import { isNoSpace } from "../files/no_space.ts";
+import { RecordError } from "../install/records/record_file.ts";
 import { StalePartialError } from "../install/write_bundle_blob.ts";
 import {
+  byForce,
   CorruptError,
   IncompleteError,
   NoSpaceError,
+  OverruledError,
   RefusedError,
   RegistryError,
   TooLargeError,
@@ -71,14 +74,19 @@ export function answerError(error: RegistryError): Response {
  */
 export function toApiError(cause: unknown, describe: (error: unknown) => string): RegistryError {
   if (cause instanceof TooLargeError) return new RegistryError("TOO_LARGE", cause.message, { cause });
+  if (cause instanceof RecordError && cause.repair !== undefined) {
+    return new RegistryError("CORRUPT", cause.reason, { cause, detail: byForce(cause.repair) });
+  }
+  const overrule = cause instanceof OverruledError ? cause.overrule : undefined;
+  const detail = overrule && { overrule };
   if (cause instanceof CorruptError || cause instanceof DigestMismatchError) {
-    return new RegistryError("CORRUPT", cause.message, { cause });
+    return new RegistryError("CORRUPT", cause.message, { cause, detail });
   }
   if (cause instanceof RegistryError) return cause;
   if (cause instanceof UntrustedError) return new RegistryError("UNTRUSTED", cause.message, { cause });
-  if (cause instanceof RefusedError) return new RegistryError("CONFLICT", cause.message, { cause });
+  if (cause instanceof RefusedError) return new RegistryError("CONFLICT", cause.message, { cause, detail });
   if (cause instanceof IncompleteError) {
-    return new RegistryError("INCOMPLETE", cause.message, { cause, detail: { missing: cause.missing } });
+    return new RegistryError("INCOMPLETE", cause.message, { cause, detail: { missing: cause.missing, ...detail } });
   }
   if (cause instanceof NoSpaceError || isNoSpace(cause)) {
     return new RegistryError("NO_SPACE", describe(cause), { cause });

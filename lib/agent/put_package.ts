@@ -2,7 +2,7 @@ import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { PackageOutcome } from "../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../install/install_bundle.ts";
 import type { ImportPlan } from "../install/plan_import.ts";
-import { RegistryError } from "../oci/error.ts";
+import { OverruledError, RegistryError } from "../oci/error.ts";
 import { answerJson, type ImportOutcome, outcomeOf, toApiError } from "./answer.ts";
 import { NdjsonStream } from "./ndjson_stream.ts";
 import type { AgentOptions } from "./options.ts";
@@ -146,14 +146,17 @@ class PackageImport {
     }
     const documents = packages.map(({ document, failure }) => {
       if (failure === undefined) return document;
-      const { code, message } = toApiError(failure, describeError);
-      return { ...document, error: { code, message } };
+      const { code, message, detail } = toApiError(failure, describeError);
+      return { ...document, error: { code, message, ...(detail === undefined ? {} : { detail }) } };
     });
     if (failures.length === 0) return { packages: documents };
     const errors = failures.map((failure) => toApiError(failure, describeError));
     const worst = errors.reduce((a, b) => b.status > a.status ? b : a);
     const messages = errors.map(({ message }) => message).join("; ");
-    throw new RegistryError(worst.code, messages, { detail: { packages: documents } });
+    const overrule = failures.find((failure) => failure instanceof OverruledError)?.overrule;
+    throw new RegistryError(worst.code, messages, {
+      detail: { packages: documents, ...(overrule === undefined ? {} : { overrule }) },
+    });
   }
 
   async #install(onProgress?: (progress: BundleProgress) => void): Promise<PackageOutcome<InstallResult>[]> {

@@ -11,6 +11,7 @@ import type { BypassReason, CacheEvent } from "./cache_event.ts";
 import { DistantRanges } from "./distant_ranges.ts";
 import { KnownBlobs } from "./known_blobs.ts";
 import { START_BYTES } from "./received_bytes.ts";
+import type { RunningDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { waitForStart } from "./started_stream.ts";
@@ -55,6 +56,11 @@ export class BlobCache {
     if (upstream === undefined) return;
     this.#downloads = new BlobDownloads({ store, upstream, space, onEvent, onEnd: onDownloadEnd, warn });
     this.#ranges = new DistantRanges(upstream, onEvent);
+  }
+
+  /** Lists the downloads in progress. */
+  listDownloads(): RunningDownload[] {
+    return this.#downloads?.list() ?? [];
   }
 
   /** Reports whether a download of a blob is in progress. */

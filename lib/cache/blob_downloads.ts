@@ -6,7 +6,7 @@ import type { Ingest } from "../store/ingest.ts";
 import { beyondLimit, wrongSize } from "./blob_error.ts";
 import { bypassReasonOf } from "./bypass_reason.ts";
 import type { BypassReason, CacheEvent } from "./cache_event.ts";
-import { originOf, RunningDownloads, type WantedDownload } from "./running_downloads.ts";
+import { originOf, type RunningDownload, RunningDownloads, type WantedDownload } from "./running_downloads.ts";
 import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { storeUnsized } from "./store_unsized.ts";
@@ -54,6 +54,11 @@ export class BlobDownloads {
   constructor(options: BlobDownloadsOptions) {
     this.#options = options;
     this.#running = new RunningDownloads(options.store);
+  }
+
+  /** Lists the downloads in progress. */
+  list(): RunningDownload[] {
+    return this.#running.list();
   }
 
   /** Reports whether a download of a blob is in progress. */

@@ -18,6 +18,7 @@ import type { CacheEvent } from "./cache_event.ts";
 import { CatalogLists } from "./catalog_lists.ts";
 import { ImageCompletion } from "./image_completion.ts";
 import { MissingContent } from "./missing_content.ts";
+import type { RunningDownload } from "./running_downloads.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { StoreWrites } from "./store_writes.ts";
 import { TagResolver } from "./tag_resolver.ts";
@@ -98,6 +99,11 @@ export class PullThrough implements ContentCatalog {
   async stop(): Promise<void> {
     this.#completion?.stop();
     await this.#blobs.stop();
+  }
+
+  /** Lists the downloads of blobs that are in progress. */
+  listDownloads(): RunningDownload[] {
+    return this.#blobs.listDownloads();
   }
 
   /** Reports whether a download of a blob is in progress. */

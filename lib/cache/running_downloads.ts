@@ -27,6 +27,11 @@ export class RunningDownloads {
     this.#store = store;
   }
 
+  /** Lists the downloads in progress. */
+  list(): RunningDownload[] {
+    return [...this.#running];
+  }
+
   /** Reports whether a download of a blob is in progress. */
   has(digest: Digest): boolean {
     for (const { download } of this.#running) if (download.digest === digest) return true;

@@ -8,7 +8,7 @@ import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { packageIdOf } from "../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../kubepkg/version.ts";
 import { computeDigest } from "../oci/digest.ts";
-import { NoSpaceError, RefusedError } from "../oci/error.ts";
+import { byForce, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatPlatform, parsePlatform, type Platform } from "../oci/platform.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import type { ImageFileRecord, ImageFileRecords, OwnedArchive } from "./image_file_records.ts";
@@ -219,7 +219,8 @@ function estimateSize({ status }: KubePkg, platforms: readonly Platform[]): numb
 
 function refuseForeign({ metadata: { name }, spec: { version } }: KubePkg, path: string): RefusedError {
   return new RefusedError(
-    `Cannot write the images of ${name}@${version}: ${path} exists, and crpe did not write it for this package; move it away, or replace it with --force`,
+    `Cannot write the images of ${name}@${version}: ${path} exists, and crpe did not write it for this package; move it away`,
+    byForce("--force replaces it"),
   );
 }
 

@@ -5,7 +5,7 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
-import { IncompleteError } from "../oci/error.ts";
+import { byForce, IncompleteError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 
 const MAX_SHOWN = 10;
@@ -58,8 +58,9 @@ function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], actio
     `Cannot ${action}: the store does not hold ${missing.slice(0, MAX_SHOWN).join(", ")}${more}, needed by ${
       images.join(", ")
     }; ` +
-      "nothing was changed; import that version's bundle again with --force",
+      "nothing was changed; import that version's bundle again",
     missing,
+    byForce("crpe import needs --force for that"),
   );
 }
 

@@ -14,7 +14,7 @@ import {
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
 import { formatCanonicalJson, identityOf } from "../kubepkg/version.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { CorruptError, RefusedError } from "../oci/error.ts";
+import { byForce, CorruptError, RefusedError } from "../oci/error.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { sweepPartials, sweepPieces } from "../store/data_folder.ts";
 import { partialPath, piecesPath } from "../store/layout.ts";
@@ -278,9 +278,10 @@ export function checkPart(
   const earlier = `${formatParts(received)} of ${formatRelease(pending.kubepkg)}${packed} ${verb} imported before`;
   throw new RefusedError(
     order < 0
-      ? `Cannot import ${release}: ${earlier}, which is higher; --force discards the earlier parts`
+      ? `Cannot import ${release}: ${earlier}, which is higher`
       : `Cannot import ${what}: it is part ${part.number} of ${part.count} of another pack of ${release} ` +
-        `(${part.id}); ${earlier}; import the parts of one pack, or discard the earlier parts with --force`,
+        `(${part.id}); ${earlier}; import the parts of one pack`,
+    byForce("--force discards the earlier parts"),
   );
 }
 

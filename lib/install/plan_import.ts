@@ -7,7 +7,7 @@ import { formatRelease } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
 import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
-import { IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
+import { byForce, IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
 import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts";
@@ -124,11 +124,12 @@ function refuseVersion(
 ): RefusedError | undefined {
   if (force || installed === undefined || (verdict !== "downgrade" && verdict !== "changed")) return undefined;
   const { version } = kubepkg.spec;
-  const refuse = (reason: string) => new RefusedError(`Cannot import ${formatRelease(kubepkg)}: ${reason}`);
-  if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher; --force allows it`);
+  const refuse = (reason: string, advice: string) =>
+    new RefusedError(`Cannot import ${formatRelease(kubepkg)}: ${reason}`, byForce(advice));
+  if (verdict === "downgrade") return refuse(`${installedVersion} is installed, which is higher`, "--force allows it");
   const [old, candidate] = [installed, kubepkg].map((it) => digestOfIdentity(it).slice(0, SHOWN_DIGEST));
   const what = installedVersion === version ? "that version" : `${installedVersion}, which is the same version,`;
-  return refuse(`${what} is installed with other content (${old}, this is ${candidate}); --force replaces it`);
+  return refuse(`${what} is installed with other content (${old}, this is ${candidate})`, "--force replaces it");
 }
 
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */

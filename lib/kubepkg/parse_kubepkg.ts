@@ -179,18 +179,26 @@ function parseOne(value: unknown, what: string): KubePkg {
 }
 
 /**
- * Finds what is wrong with one KubePkg: every field that the schema refuses; else every image, and the first wrong field of
- * each manifest.
+ * Finds what is wrong with one KubePkg: every field that the schema refuses, every image, and the first wrong field of each
+ * manifest.
  *
  * @param what names the document in the errors
  */
 export function findKubePkgErrors(value: unknown, what = "the KubePkg"): CorruptError[] {
   const document = withoutNulls(value);
-  const errors: CorruptError[] = findSchemaErrors(document, what, {});
-  if (errors.length === 0) {
-    const { spec } = document as KubePkg;
-    errors.push(...findWrongImages(readImages(document as KubePkg), what));
-    for (const [key, manifest] of Object.entries(spec.manifests ?? {})) {
+  const refused = findSchemaErrors(document, what, {});
+  const errors: CorruptError[] = [...refused];
+  // What the schema refuses as a whole cannot be looked into.
+  const isSound = (...field: string[]) =>
+    !refused.some(({ path }) => path.length <= field.length && path.every((key, i) => key === field[i]));
+  if (isSound("spec", "images")) {
+    const images = Object.entries(readImages(document as KubePkg));
+    // A value that is no digest was named already.
+    const named = images.map(([name, digest]) => [name, isDigest(digest) ? digest : ""] as const);
+    errors.push(...findWrongImages(Object.fromEntries(named), what));
+  }
+  if (isSound("spec", "manifests")) {
+    for (const [key, manifest] of Object.entries((document as KubePkg).spec.manifests ?? {})) {
       collectError(errors, () => flattenObjects({ [key]: manifest }, what));
     }
   }

@@ -73,8 +73,35 @@ export class RegistryError extends Error {
   }
 }
 
+/** A flag that would allow what an error refuses. */
+export interface Overrule {
+  readonly flag: "force" | "insecure-http";
+  /** What the command line says behind the message: `--force allows it`. The web page has a button instead. */
+  readonly advice: string;
+}
+
+/** Optional fields of an error that a flag may overrule. */
+export interface OverruledErrorOptions extends ErrorOptions {
+  readonly overrule?: Overrule | undefined;
+}
+
+/** An error that a flag may overrule. Its message does not name the flag. */
+export class OverruledError extends Error {
+  readonly overrule: Overrule | undefined;
+
+  constructor(message: string, { overrule, ...options }: OverruledErrorOptions = {}) {
+    super(message, options);
+    this.overrule = overrule;
+  }
+}
+
+/** The flag `--force`. @param advice `--force allows it` */
+export function byForce(advice: string): { overrule: Overrule } {
+  return { overrule: { flag: "force", advice } };
+}
+
 /** The input is corrupt or does not follow its format: exit status 4, HTTP 422. */
-export class CorruptError extends Error {
+export class CorruptError extends OverruledError {
   override readonly name: string = "CorruptError";
 }
 
@@ -87,7 +114,7 @@ export class TooLargeError extends CorruptError {
 export class TruncatedError extends CorruptError {}
 
 /** A rule forbids the operation, for example a downgrade or a policy: exit status 3, HTTP 409. */
-export class RefusedError extends Error {
+export class RefusedError extends OverruledError {
   override readonly name: string = "RefusedError";
 }
 
@@ -97,12 +124,12 @@ export class UntrustedError extends RefusedError {
 }
 
 /** Blobs are missing from both the bundle and the store: exit status 1, HTTP 422. */
-export class IncompleteError extends Error {
+export class IncompleteError extends OverruledError {
   override readonly name = "IncompleteError";
   /** Digests of the missing blobs. */
   readonly missing: readonly string[];
 
-  constructor(message: string, missing: readonly string[], options?: ErrorOptions) {
+  constructor(message: string, missing: readonly string[], options?: OverruledErrorOptions) {
     super(message, options);
     this.missing = missing;
   }

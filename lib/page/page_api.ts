@@ -62,7 +62,7 @@ export class PageApi {
       case "packages":
         return await this.#read(asked, route.kind, source.listPackages);
       case "doctor":
-        return await this.#read(asked, route.kind, source.examine);
+        return await this.#examine(asked);
       case "outbox":
         return await this.#read(asked, route.kind, source.outbox.list);
       case "bundle":
@@ -72,6 +72,9 @@ export class PageApi {
       case "bundle-removal":
         checkToken(asked.request, this.#options.token);
         return await removeBundle(route.digest, source.outbox);
+      case "partials-removal":
+        checkToken(asked.request, this.#options.token);
+        return answerJson(await source.outbox.removePartials());
       case "jobs":
         checkReader(asked.request, { ...asked, options: this.#options });
         return answerJson({ jobs: this.#jobs.list() });
@@ -131,6 +134,12 @@ export class PageApi {
   async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
     checkReader(asked.request, { ...asked, options: this.#options });
     return await this.#shared.answer(key, find);
+  }
+
+  /** `GET /api/doctor` examines this machine; `GET /api/doctor?image=NAME` traces an image. */
+  async #examine(asked: ApiRequest): Promise<Response> {
+    const image = asked.url.searchParams.get("image")?.trim() || undefined;
+    return await this.#read(asked, `doctor ${image ?? ""}`, () => this.#options.source.examine(image));
   }
 
   /** Returns a group of functions that make changes. @throws {RegistryError} `UNAUTHORIZED`, and as `#need` does */

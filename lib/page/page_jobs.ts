@@ -1,3 +1,4 @@
+import { toApiError } from "../agent/answer.ts";
 import { RegistryError } from "../oci/error.ts";
 
 /** The state of a job as the page shows it. */
@@ -16,6 +17,8 @@ export interface PageJob {
   readonly result?: unknown;
   /** Why a job has failed. */
   readonly error?: string;
+  /** The detail of the error, as in an error document. */
+  readonly detail?: unknown;
 }
 
 /** What a job reports to, and is stopped by. */
@@ -98,10 +101,11 @@ export class PageJobs {
     try {
       const result = await work({ signal, onProgress });
       entry.job = { ...entry.job, state: "done", result };
-    } catch (error) {
+    } catch (cause) {
+      const { message, detail } = toApiError(cause, this.#describeError);
       entry.job = signal.aborted
         ? { ...entry.job, state: "stopped" }
-        : { ...entry.job, state: "failed", error: this.#describeError(error) };
+        : { ...entry.job, state: "failed", error: message, detail };
     }
   }
 

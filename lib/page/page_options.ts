@@ -22,8 +22,8 @@ export interface PageSource {
   readonly listImages: () => Promise<unknown>;
   /** The installed packages with their earlier versions. */
   readonly listPackages: () => Promise<unknown>;
-  /** Looks for problems, as `crpe doctor` does. */
-  readonly examine: () => Promise<unknown>;
+  /** Looks for problems, as `crpe doctor` does. @param image traces this image only */
+  readonly examine: (image: string | undefined) => Promise<unknown>;
   readonly outbox: PageOutbox;
   /** Absent on a server that does not pack. */
   readonly desk?: PageDesk;
@@ -146,11 +146,14 @@ export interface PageNodes {
 
 /** The packed bundles of the server. */
 export interface PageOutbox {
+  /** Lists the bundles, and what interrupted packs left. */
   readonly list: () => Promise<unknown>;
   /** Opens the file of a bundle; `undefined` if there is none. One of its functions closes it. */
   readonly open: (digest: Digest) => Promise<PageFile | undefined>;
   /** Removes a bundle, and reports whether it was there. */
   readonly remove: (digest: Digest) => Promise<boolean>;
+  /** Removes what interrupted packs left, and no pack is writing. */
+  readonly removePartials: () => Promise<unknown>;
 }
 
 /** The file of a bundle. */

@@ -52,7 +52,7 @@ export type ApiRoute =
       | "registries";
   }
   | { readonly kind: "bundle" | "bundle-link" | "bundle-removal"; readonly digest: Digest }
-  | { readonly kind: "release-check" | "image-pull" | "image-removal" }
+  | { readonly kind: "release-check" | "image-pull" | "image-removal" | "partials-removal" }
   | { readonly kind: "site-save" | "site-removal"; readonly name: string }
   | { readonly kind: "registry-save" | "registry-removal" | "registry-test"; readonly host: string }
   | { readonly kind: "job-end"; readonly id: string }
@@ -116,6 +116,9 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
   }
   if (action === undefined && kind === "jobs" && name !== undefined) {
     return allow(method, ["DELETE"], { kind: "job-end", id: name });
+  }
+  if (kind === "outbox" && name === "partials" && action === undefined) {
+    return allow(method, ["DELETE"], { kind: "partials-removal" });
   }
   if (kind === "outbox" && name !== undefined && isDigest(name) && more.length === 0) {
     if (action === "link") return allow(method, ["POST"], { kind: "bundle-link", digest: name });

@@ -2,6 +2,7 @@ import { countBody } from "../bytes/counted_body.ts";
 import type { CacheOutcome, ContentCatalog } from "../content/source.ts";
 import { allowsRange, matchesEtag } from "../http/conditional.ts";
 import { parseRange } from "../http/range.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { type ErrorCode, RegistryError } from "../oci/error.ts";
 import {
   type Answer,
@@ -32,6 +33,8 @@ export interface ResponseInfo {
   readonly isAborted: boolean;
   /** Where the content came from; absent without content. */
   readonly outcome?: CacheOutcome | undefined;
+  /** The digest of a manifest that the client has, or was sent. */
+  readonly digest?: Digest | undefined;
 }
 
 /** Options of a registry handler. */
@@ -107,6 +110,7 @@ export function createRegistryHandler<Context = unknown>(
         bytes,
         isAborted: bytes < length,
         outcome: answer.outcome,
+        digest: route?.kind === "manifest" && answer.status < 400 ? digestOf(answer) : undefined,
       }, context);
     if (onResponse !== undefined && body instanceof ReadableStream) {
       const counted = countBody(body, length, {
@@ -119,6 +123,11 @@ export function createRegistryHandler<Context = unknown>(
     onEnd(length);
     return new Response(body as BodyInit | null, answer);
   };
+}
+
+function digestOf({ headers }: Answer): Digest | undefined {
+  const digest = headers["docker-content-digest"];
+  return digest !== undefined && isDigest(digest) ? digest : undefined;
 }
 
 function hideError(error: unknown, request: Request, onError: RegistryHandlerOptions["onError"]): RegistryError {

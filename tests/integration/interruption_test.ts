@@ -48,17 +48,32 @@ peerTest(
   },
 );
 
-Deno.test("a save that is interrupted with ctrl-C leaves no file", async () => {
+peerTest("a save that is interrupted with ctrl-C leaves no file", ["strace"], async () => {
   await using fixture = await createPackFixture({
-    "registry.test/large:1": buildImage({ largeLayer: makeLargeLayer(256 * 1024 * 1024) }),
+    "registry.test/large:1": buildImage({ largeLayer: makeLargeLayer(64 * 1024 * 1024) }),
   });
   const { folder, processOptions } = fixture;
-  await using crpe = spawnCrpe(["save", "registry.test/large:1", "-o", "out/a.tar", "--data=source"], processOptions);
-  while (!(await folder.listFiles("out")).includes(".a.tar.partial")) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  const [partial, trace] = [`${folder.path}/out/.a.tar.partial`, `${folder.path}/trace`];
+  // The first write to the file stops crpe, so that the signal comes in the middle. The tracer is not its parent, so that
+  // the process is crpe.
+  const within = ["strace", "-D", "-f", "-o", trace, "-P", partial, "-e", "trace=write"]
+    .concat("-e", "inject=write:signal=STOP:when=1");
+  const args = ["save", "registry.test/large:1", "-o", "out/a.tar", "--data=source"];
+  await using crpe = spawnCrpe(args, { ...processOptions, within });
+  while (!(await Deno.readTextFile(trace).catch(() => "")).includes("stopped by SIGSTOP")) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
+  assertEquals(await folder.listFiles("out"), [".a.tar.partial"]);
   crpe.kill("SIGINT");
-  const { code, stderr } = await crpe.finished;
+  // Each thread is stopped at its first write.
+  const waking = setInterval(() => {
+    try {
+      crpe.kill("SIGCONT");
+    } catch {
+      // It has ended.
+    }
+  }, 20);
+  const { code, stderr } = await crpe.finished.finally(() => clearInterval(waking));
   assertEquals([code, stderr], [130, lineOf("save")]);
   assertEquals(await folder.listFiles("out"), []);
 });

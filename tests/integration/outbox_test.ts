@@ -55,6 +55,15 @@ Deno.test("pack --outbox keeps bundles: crpe outbox lists them, the page's API d
   const unfinished = await crpe("outbox");
   assertStringIncludes(unfinished.stderr, "crpe: .line4@2.0.0.tgz.partial (16 B, 2");
   assertStringIncludes(unfinished.stderr, "the same pack resumes it, crpe gc --partial removes it\n");
+  const removePartials = (init: RequestInit) =>
+    fetch(`${registry.url}/api/outbox/partials`, { ...init, method: "DELETE" });
+  assertEquals((await removePartials({})).status, 401);
+  const partial = { name: ".line4@2.0.0.tgz.partial", size: 16 };
+  const { partials } = await (await fetch(`${registry.url}/api/outbox`)).json();
+  assertEquals(partials.map(({ written: _, ...it }: { written: string }) => it), [{ ...partial, inUse: false }]);
+  assertEquals(await (await removePartials({ headers })).json(), { removed: [partial] });
+  assertEquals((await crpe("outbox")).stderr, "");
+  await folder.write("source/outbox/.line4@2.0.0.tgz.partial", "part of a bundle");
   for (const [flags, line] of [[["--dry-run"], "would remove"], [[], "removed"]] as const) {
     const collected = await crpe("gc", "--partial", ...flags);
     assertEquals([collected.code, collected.stdout.split(" 0 blobs")[0]], [0, line]);

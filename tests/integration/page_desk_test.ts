@@ -30,7 +30,19 @@ peerTest(
       `--addr=${new URL(registry.url).host}`,
     );
     await page.goto(/^http:\S+#t=\S+$/m.exec(stdout)![0]);
+    // What an interrupted pack left is named, and deleted after a second yes.
+    const partial = `${folder.path}/source/outbox/.${MARKUP.replaceAll("/", " ")}@1.0.0.tgz.partial`;
+    await Deno.mkdir(`${folder.path}/source/outbox`);
+    await Deno.writeTextFile(partial, "the start");
     await page.goto(`${registry.url}/#/releases`);
+    await page.getByText(`${MARKUP.replaceAll("/", " ")}@1.0.0`).waitFor();
+    await page.locator(".pill", { hasText: "interrupted" }).waitFor();
+    await takeScreenshot(page, "outbox-interrupted-phone");
+    assertEquals([await page.locator("img").count(), await findBarriers(page)], [0, []]);
+    await page.getByRole("button", { name: "Delete what was interrupted" }).click();
+    await page.getByRole("button", { name: "Yes, delete it" }).click();
+    await page.locator(".pill", { hasText: "interrupted" }).waitFor({ state: "detached" });
+    assertEquals(await Deno.stat(partial).catch(() => undefined), undefined);
     await page.getByRole("link", { name: "Pack a release" }).click();
     const release = page.getByLabel("Release", { exact: true });
     await release.fill("kind: KubePkg\nspec: [");
@@ -38,10 +50,15 @@ peerTest(
     await page.getByRole("button", { name: "Show line 3" }).waitFor();
     // Every wrong field is listed; its button goes to its line.
     const { spec, ...wrong } = makeKubePkg({ [IMAGE]: "" }, { name: MARKUP });
-    const text = JSON.stringify({ ...wrong, kind: MARKUP, spec: { ...spec, version: "one" } }, undefined, 1);
+    const text = JSON.stringify(
+      { ...wrong, kind: MARKUP, spec: { ...spec, version: "one", images: { "a b": "" } } },
+      undefined,
+      1,
+    );
     await release.fill(text);
-    await page.getByRole("heading", { name: "3 problems" }).waitFor();
+    await page.getByRole("heading", { name: "4 problems" }).waitFor();
     await page.getByText("must be KubePkg").waitFor();
+    await page.getByText("Cannot use repository name").waitFor();
     const line = text.slice(0, text.indexOf('"version"')).split("\n").length;
     await page.getByRole("button", { name: `Show line ${line}, spec.version` }).click();
     const selected =

@@ -19,7 +19,8 @@ const MiB = 1024 * 1024;
 // Half of each is missing at the agent. A packed bundle takes twice its size on the disk.
 const PACKED_BYTES = parseSize(Deno.env.get("CRPE_PAGE_FILE") ?? "512MiB", "CRPE_PAGE_FILE");
 const SPARSE_BYTES = 8 * 1024 * MiB;
-const SPARSE_MISSING_BYTES = 256 * MiB;
+// An agent that lacks more of the 8 GiB needs as much room on the disk, twice.
+const SPARSE_MISSING_BYTES = parseSize(Deno.env.get("CRPE_PAGE_MISSING") ?? "256MiB", "CRPE_PAGE_MISSING");
 const MAX_GROWTH = 224 * MiB;
 const MAX_OTHER_READS = 128 * MiB;
 const MAX_HEAP = 64 * MiB;

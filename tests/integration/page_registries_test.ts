@@ -84,9 +84,34 @@ peerTest(
     await page.reload();
     await page.getByRole("heading", { name: IMAGE }).waitFor();
     await page.getByRole("progressbar").waitFor();
+    // The first screen shows the job and the download.
+    await page.goto(`${registry.url}/#/overview`);
+    await page.getByRole("heading", { name: "Transfers" }).waitFor();
+    await page.getByRole("heading", { name: IMAGE }).waitFor();
+    await page.getByRole("progressbar", { name: "Downloading registry.test/app" }).waitFor();
+    await page.getByText(`${upstream.url.replace("http://", "")}`).first().waitFor();
+    await takeScreenshot(page, "overview-transfers-phone");
+    assertEquals(await findBarriers(page), []);
+    await page.goto(`${registry.url}/#/images`);
     gate.resolve();
     await page.getByRole("button", { name: `Copy the pull command of ${IMAGE}` }).waitFor();
     await page.getByRole("progressbar").waitFor({ state: "detached" });
+    await page.getByText("here since just now").waitFor();
+    await (await fetch(`${registry.url}/v2/registry.test/app/manifests/1`)).body?.cancel();
+    await page.reload();
+    await page.getByText("used just now").waitFor();
+    // The doctor traces one image.
+    await page.goto(`${registry.url}/#/doctor`);
+    for (const [image, text] of [[IMAGE, "ok"], ["registry.test/missing:1", "broken"], [MARKUP, "broken"]] as const) {
+      await page.getByLabel("Image", { exact: true }).fill(image);
+      await page.getByRole("button", { name: "Examine", exact: true }).click();
+      await page.getByRole("heading", { name: `Findings of ${image}` }).waitFor();
+      const findings = await (await fetch(`${registry.url}/api/doctor?image=${encodeURIComponent(image)}`)).json();
+      assertEquals(findings.isBroken, text === "broken", JSON.stringify(findings));
+    }
+    assertEquals([await page.locator("img").count(), await findBarriers(page)], [0, []]);
+    await takeScreenshot(page, "doctor-image-phone");
+    await page.goto(`${registry.url}/#/images`);
     await page.getByLabel("Pull an image").fill("registry.test/missing:1");
     await page.getByRole("button", { name: "Pull", exact: true }).click();
     await page.getByRole("alert").getByText("registry.test/missing:1").waitFor();

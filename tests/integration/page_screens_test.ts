@@ -28,6 +28,20 @@ peerTest("page: every screen of an agent, on a phone and on a desk, light and da
       await show(screen);
       await take(`agent-${screen}`);
     }
+    await show("overview");
+    await page.getByRole("button", { name: "QR code of the inventory" }).click();
+    const inventoryCode = page.getByRole("img", { name: "QR code of the inventory" });
+    await inventoryCode.waitFor();
+    await inventoryCode.scrollIntoViewIfNeeded();
+    await take("agent-inventory-code");
+    await show("releases");
+    await page.locator("summary", { hasText: "Receipt" }).click();
+    await page.getByRole("button", { name: "QR code of the receipt of line4" }).click();
+    const receiptCode = page.getByRole("img", { name: "QR code of the receipt of line4" });
+    await receiptCode.waitFor();
+    await receiptCode.scrollIntoViewIfNeeded();
+    await take("agent-receipt-code");
+    await show("install");
     await chooseFile(page, "#bundle", `${path}/notes.tgz`);
     await page.getByRole("alert").waitFor();
     await take("install-no-bundle");
@@ -89,6 +103,7 @@ peerTest("page: every screen of a registry, on a phone and on a desk, light and 
     `--upstream=registry.test=http://127.0.0.1:${upstream.addr.port}`,
     "--upstream=quay.test=http://127.0.0.1:1",
   ], options);
+  await Deno.writeTextFile(`${path}/source/outbox/.line4@1.2.0.tgz.partial`, "the start of a bundle");
   for (const name of [IMAGE_REPO, "quay.test/none"]) {
     await (await fetch(`${registry.url}/v2/${name}/manifests/1.0.0`)).body?.cancel();
   }
@@ -122,6 +137,11 @@ peerTest("page: every screen of a registry, on a phone and on a desk, light and 
     await field.fill(release);
     await page.getByText("line4 1.2.0").waitFor();
     await take("pack-checked");
+    await show("doctor");
+    await page.getByLabel("Image", { exact: true }).fill(`${IMAGE_REPO}:1.0.0`);
+    await page.getByRole("button", { name: "Examine", exact: true }).click();
+    await page.getByRole("heading", { name: `Findings of ${IMAGE_REPO}:1.0.0` }).waitFor();
+    await take("doctor-image");
     await show("nodes");
     await page.getByRole("button", { name: "Send 1.1.0 of line4 to gate-1" }).waitFor();
     await take("nodes");

@@ -7,6 +7,8 @@ export interface CountingProxy extends AsyncDisposable {
   reached(bytes: number): Promise<void>;
   /** Closes all connections; new ones are accepted. */
   cut(): void;
+  /** Lets new connections wait until the returned function is called: the server may be gone meanwhile. */
+  pause(): () => void;
 }
 
 /**
@@ -24,6 +26,8 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
   const running = new Set<Promise<void>>();
   const waiting: { at: number; resolve: () => void }[] = [];
   let bytes = 0;
+  let passing = Promise.withResolvers<void>();
+  passing.resolve();
   const close = (connection: Deno.Conn) => {
     try {
       connection.close();
@@ -52,6 +56,7 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
   const serve = async (client: Deno.Conn) => {
     connections.add(client);
     let server: Deno.Conn;
+    await passing.promise;
     try {
       server = await Deno.connect({ hostname, port: Number(port) });
     } catch {
@@ -81,8 +86,13 @@ export function startCountingProxy(target: string, { port: own = 0, pace = 64 * 
         else waiting.push({ at, resolve });
       }),
     cut: () => connections.forEach(close),
+    pause() {
+      passing = Promise.withResolvers();
+      return passing.resolve;
+    },
     async [Symbol.asyncDispose]() {
       listener.close();
+      passing.resolve();
       connections.forEach(close);
       await accepting;
       await Promise.all(running);

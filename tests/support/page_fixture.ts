@@ -55,6 +55,7 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
           },
         ),
       remove: (digest) => Promise.resolve(digest === BUNDLE),
+      removePartials: () => Promise.resolve({ removed: calls.push("no partials") }),
     },
     desk: {
       inventories: {

@@ -222,6 +222,7 @@ const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
   bundle: "GET /api/outbox/DIGEST",
   "bundle-link": "POST /api/outbox/DIGEST/link",
   "bundle-removal": "DELETE /api/outbox/DIGEST",
+  "partials-removal": "DELETE /api/outbox/partials",
   "release-check": "POST /api/releases/check",
   packs: "POST /api/packs",
   jobs: "GET /api/jobs",

@@ -1,4 +1,11 @@
-import { CorruptError, IncompleteError, NoSpaceError, RefusedError, UntrustedError } from "../../oci/error.ts";
+import {
+  CorruptError,
+  IncompleteError,
+  NoSpaceError,
+  type Overrule,
+  RefusedError,
+  UntrustedError,
+} from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import type { TransportFailure } from "../../upstream/transport/transport_error.ts";
 
@@ -33,19 +40,21 @@ interface AgentErrorOptions extends ErrorOptions {
  * Converts the response of an agent to an error; if possible, to the same one that an import on this machine throws.
  */
 export function errorOfAnswer(status: number, bytes: Uint8Array, location?: string): Error {
-  const { code, message = `it answered ${status}`, offset, missing } = readError(bytes);
+  const { code, message = `it answered ${status}`, offset, missing, overrule } = readError(bytes);
   switch (code) {
     case "CONFLICT":
       // An offset is only given for a blob: another client has sent some of its bytes meanwhile.
-      return offset === undefined ? new RefusedError(message) : new AgentError(message, { status, isTransient: true });
+      return offset === undefined
+        ? new RefusedError(message, { overrule })
+        : new AgentError(message, { status, isTransient: true });
     case "UNTRUSTED":
       return new UntrustedError(message);
     case "TOO_LARGE":
       return new RefusedError(message);
     case "CORRUPT":
-      return new CorruptError(message);
+      return new CorruptError(message, { overrule });
     case "INCOMPLETE":
-      return new IncompleteError(message, missing);
+      return new IncompleteError(message, missing, { overrule });
     case "NO_SPACE":
       return new NoSpaceError(message);
     case "BLOB_UNKNOWN":
@@ -78,6 +87,7 @@ interface ErrorBody {
   readonly message?: string;
   readonly offset?: number;
   readonly missing: string[];
+  readonly overrule: Overrule | undefined;
 }
 
 function readError(bytes: Uint8Array): ErrorBody {
@@ -89,11 +99,17 @@ function readError(bytes: Uint8Array): ErrorBody {
   }
   const [first] = isJsonObject(document) && Array.isArray(document.errors) ? document.errors : [];
   const { code, message, detail } = isJsonObject(first) ? first : {};
-  const { missing, offset } = isJsonObject(detail) ? detail : {};
+  const { missing, offset, overrule } = isJsonObject(detail) ? detail : {};
   return {
     ...(typeof code === "string" ? { code } : {}),
     ...(typeof message === "string" ? { message } : {}),
     ...(typeof offset === "number" ? { offset } : {}),
     missing: Array.isArray(missing) ? missing.filter((digest) => typeof digest === "string") : [],
+    overrule: readOverrule(overrule),
   };
+}
+
+function readOverrule(value: unknown): Overrule | undefined {
+  const { flag, advice } = isJsonObject(value) ? value : {};
+  return flag === "force" && typeof advice === "string" ? { flag, advice } : undefined;
 }

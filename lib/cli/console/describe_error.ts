@@ -2,7 +2,7 @@ import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
 import { RecordError } from "../../install/records/record_file.ts";
-import { CorruptError, RefusedError } from "../../oci/error.ts";
+import { CorruptError, OverruledError, RefusedError } from "../../oci/error.ts";
 import { FolderInUseError } from "../../store/data_folder.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./usage_error.ts";
@@ -21,7 +21,9 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // These messages span several lines on purpose.
   if (error instanceof FolderInUseError || error instanceof KubectlError) return error.message;
-  return toOneLine(describeRefusal(error) ?? describeSystemError(error) ?? error.message);
+  const overrule = error instanceof OverruledError ? error.overrule : undefined;
+  const message = describeRefusal(error) ?? describeSystemError(error) ?? error.message;
+  return toOneLine(overrule === undefined ? message : `${message}; ${overrule.advice}`);
 }
 
 /** Joins the lines of a text into one, and escapes its control characters. */

@@ -102,6 +102,11 @@ export class Metrics {
     return sums;
   }
 
+  /** Returns the value of a gauge that has no labels; `undefined` until it is set. */
+  gauge(name: GaugeName): number | undefined {
+    return this.#gauges.get(name)?.get("");
+  }
+
   /** Sets a gauge; `undefined` removes it. */
   set(name: GaugeName, value: number | undefined, labels: Labels = {}): void {
     const series = seriesOf(this.#gauges, name);

@@ -65,8 +65,8 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
     readStatus: () => readStatus(server, settings),
     listImages: () => listImages(context, records),
     listPackages: () => listPackages(records),
-    examine: async () => {
-      const { findings } = await examineMachine(registries.settings, io);
+    examine: async (image) => {
+      const { findings } = await examineMachine(registries.settings, io, { image });
       return { findings, isBroken: findings.some(({ status }) => status === "broken") };
     },
     outbox: openOutbox(outbox),
@@ -102,12 +102,14 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
 }
 
 async function readStatus(
-  { context: { settings, content, metrics, isReadOnly } }: StartedServer,
+  { context: { settings, content, metrics, gauges, isReadOnly } }: StartedServer,
   { kind, node }: PageSettings,
 ): Promise<Record<string, unknown>> {
   const { data, cacheMax, platforms, offline } = settings;
   const problem = await checkHealth({ data, store: content.store, isReadOnly })
     .catch((error) => describeError(error));
+  await gauges.read();
+  const served = metrics.sumBy("crpe_cache_requests_total", "outcome");
   return {
     kind,
     node,
@@ -117,6 +119,14 @@ async function readStatus(
     data,
     freeBytes: await freeBytesOf(data),
     cacheMax,
+    storeBytes: metrics.gauge("crpe_store_bytes"),
+    hits: served.get("hit") ?? 0,
+    misses: [...served.values()].reduce((sum, count) => sum + count, 0) - (served.get("hit") ?? 0),
+    transfers: metrics.gauge("crpe_transfers"),
+    running: content.source.listDownloads().map(({ repos, download: { digest, received, size } }) => ({
+      ...{ repositories: [...repos], digest },
+      ...{ bytes: received, total: size },
+    })),
     isOffline: offline,
     isReadOnly,
     problem,
@@ -136,7 +146,7 @@ function listRegistries(metrics: ServerContext["metrics"]): unknown[] {
     .map((host) => ({ host, requests: requests!.get(host) ?? 0, errors: errors!.get(host) ?? 0 }));
 }
 
-async function listImages({ content }: ServerContext, records: PackageRecords): Promise<unknown> {
+async function listImages({ content, imageUse }: ServerContext, records: PackageRecords): Promise<unknown> {
   const users = new Map<string, string[]>();
   for (const kubepkg of await records.list()) {
     for (const { reference } of imagesOf(kubepkg)) {
@@ -145,7 +155,13 @@ async function listImages({ content }: ServerContext, records: PackageRecords): 
     }
   }
   const images = await listTaggedImages(content.store);
-  return { images: images.map((image) => ({ ...image, packages: users.get(image.reference) ?? [] })) };
+  return {
+    images: images.map((image) => ({
+      ...image,
+      used: imageUse.find(image),
+      packages: users.get(image.reference) ?? [],
+    })),
+  };
 }
 
 function openOutbox(outbox: Outbox): PageOutbox {
@@ -155,12 +171,16 @@ function openOutbox(outbox: Outbox): PageOutbox {
         ...bundle,
         packed: new Date(time).toISOString(),
       })),
+      partials: (await outbox.listPartials()).map(({ isInUse, ...partial }) => ({ ...partial, inUse: isInUse })),
     }),
     open: async (digest) => {
       const file = await outbox.open(digest);
       return file && { ...file, name: await outbox.nameOf(digest) };
     },
     remove: (digest) => outbox.remove(digest),
+    removePartials: async () => ({
+      removed: (await outbox.removePartials()).map(({ name, size }) => ({ name, size })),
+    }),
   };
 }
 

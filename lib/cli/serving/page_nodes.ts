@@ -1,12 +1,14 @@
 import { type AgentAnswer, AgentClient, type AgentRequest } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
-import { askNode, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
+import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
 import { findNodes } from "../../agent/client/find_nodes.ts";
 import { pushBundle } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
-import type { Outbox } from "../../bundle/outbox.ts";
+import type { Outbox, OutboxBundle, OutboxPackage } from "../../bundle/outbox.ts";
+import { compareVersions } from "../../kubepkg/compare_versions.ts";
+import { isVersion } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { RefusedError, RegistryError } from "../../oci/error.ts";
 import type { JobContext } from "../../page/page_jobs.ts";
@@ -62,7 +64,11 @@ export function createPageNodes(
     return { ...document, [dryRun ? "toSend" : "sent"]: sent };
   };
   return {
-    list: async () => ({ nodes: await Promise.all((await bound.list()).map(askNode)) }),
+    list: async () => {
+      const [nodes, bundles] = [await Promise.all((await bound.list()).map(askNode)), await outbox.list()];
+      const describe = (one: InstalledPackage) => ({ ...one, lower: listLower(one, bundles) });
+      return { nodes: nodes.map((node) => ({ ...node, packages: node.packages.map(describe) })) };
+    },
     search: async () => ({ found: await searchNodes() }),
     async add(addition) {
       const node = await openNode(addition, checkAddress);
@@ -86,6 +92,16 @@ export function createPageNodes(
       return { status: answer.status, bytes: answer.bytes as Uint8Array<ArrayBuffer> };
     },
   };
+}
+
+type InstalledPackage = NodeState["packages"][number];
+
+/** Lists the bundles that would be a downgrade of a package. */
+function listLower({ name, namespace, version }: InstalledPackage, bundles: readonly OutboxBundle[]): Digest[] {
+  if (typeof version !== "string" || !isVersion(version)) return [];
+  const isLower = (one: OutboxPackage) =>
+    one.name === name && one.namespace === (namespace ?? "default") && compareVersions(one.version, version) < 0;
+  return bundles.filter(({ packages }) => packages.some(isLower)).map(({ digest }) => digest);
 }
 
 /** Reads the address of an agent, and tries how it is reached. @throws {RegistryError} as `readNodeAddress` does */

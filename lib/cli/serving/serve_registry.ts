@@ -14,6 +14,7 @@ import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
+import { ImageUse } from "./image_use.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
@@ -30,6 +31,8 @@ export interface ServerContext {
   readonly content: OpenedStore;
   /** Whether the data folder is read-only. */
   readonly isReadOnly: boolean;
+  readonly gauges: Pick<Gauges, "read">;
+  readonly imageUse: ImageUse;
 }
 
 /** The options of `serveRegistry`. */
@@ -92,6 +95,7 @@ export async function serveRegistry(
     onEvict,
     via: loops.via,
   });
+  const imageUse = new ImageUse();
   // Number of requests to the registry whose response was not passed on completely.
   let active = 0;
   const answer = createRegistryHandler<Exchange>(content.source, {
@@ -105,6 +109,7 @@ export async function serveRegistry(
     onResponse(info, exchange) {
       active--;
       observer.onResponse(info);
+      imageUse.record(info);
       exchange?.end({ ...info, remark: info.outcome });
     },
   });
@@ -126,7 +131,8 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
+  const context = { settings, log, metrics, content, isReadOnly, gauges, imageUse };
+  const extended = await extend?.(registry, context) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });

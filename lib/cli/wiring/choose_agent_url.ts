@@ -82,7 +82,8 @@ export async function chooseAgentUrl(
 function refuse(url: string, reason: string): RefusedError {
   return new RefusedError(
     `Cannot connect to ${url}: ${reason}the token is not sent unencrypted to another machine; start the agent with ` +
-      "--tls-cert and --tls-key, or allow it with --insecure-http",
+      "--tls-cert and --tls-key",
+    { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } },
   );
 }
 

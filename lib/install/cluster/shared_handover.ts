@@ -1,6 +1,6 @@
 import { packageIdOf } from "../../kubepkg/package_id.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
-import { CorruptError, RefusedError } from "../../oci/error.ts";
+import { byForce, CorruptError, RefusedError } from "../../oci/error.ts";
 import type { FolderHandover } from "../handover/folder_handover.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult } from "../handover/handover.ts";
 import type { SharedMark } from "../handover/handover_records.ts";
@@ -202,7 +202,8 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
     if (state !== undefined || before?.shared === undefined) return undefined;
     return new RefusedError(
       `Cannot remove ${name}: other servers of the cluster have it too, and the cluster cannot be asked from here; ` +
-        "run this where crpe reaches the cluster, or remove it from this server alone with --force",
+        "run this where crpe reaches the cluster",
+      byForce("--force removes it from this server alone"),
     );
   }
   const release = state?.release;
@@ -215,7 +216,8 @@ function refuse(plan: HandoverPlan, state: ClusterState | undefined): RefusedErr
     }, ` +
       `installed on server ${release!.node}, and this server missed it; import ${
         isOther ? "that" : `${release!.version} or a higher version`
-      }, or replace it with --force`,
+      }`,
+    byForce("--force replaces it"),
   );
 }
 

@@ -4,7 +4,7 @@ import type { KubeObject } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey } from "../../kubepkg/object_identity.ts";
 import { type PackageObject, packageObjects } from "../../kubepkg/package_objects.ts";
 import { computeDigest } from "../../oci/digest.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { byForce, RefusedError } from "../../oci/error.ts";
 import type { Handover, HandoverPlace, HandoverPlan, HandoverRequest, HandoverResult, OwnedFile } from "./handover.ts";
 import { handedOverObjects, isCompleted } from "./handover_records.ts";
 import type { K3sAddons } from "./k3s_addons.ts";
@@ -177,7 +177,9 @@ export class FolderHandover implements Handover {
     const current = await readManifestFile(path);
     const reason = refuseContent(path, current?.text === text ? undefined : current, before) ??
       (isRemoval ? undefined : await this.#refuseName(path));
-    return reason === undefined ? undefined : new RefusedError(`${what}: ${reason}`);
+    return reason === undefined
+      ? undefined
+      : new RefusedError(`${what}: ${reason}`, byForce("--force writes it all the same"));
   }
 
   async #refuseName(path: string): Promise<string | undefined> {
@@ -185,7 +187,7 @@ export class FolderHandover implements Handover {
     const stem = stemOf(fileName);
     const folder = watchedFolderOf(parentOf(path));
     const { sameStem, skips } = await findRivalFiles(folder, path);
-    const advice = "rename the package, or write it all the same with --force";
+    const advice = "rename the package";
     if (sameStem.length > 0) {
       return `k3s takes ${fileName} and ${sameStem.join(", ")} in ${folder} for one Addon, and each would delete ` +
         `the objects of the other; ${advice}`;
@@ -249,11 +251,11 @@ function refuseContent(
   if (current === undefined) return undefined;
   const owner = ownerOf(path, current.digest, before?.files ?? []);
   if (owner === "another program") {
-    return `${path} was not written by crpe, and the cluster deletes what leaves it; rename the package, move the ` +
-      "file away, or replace it with --force";
+    return `${path} was not written by crpe, and the cluster deletes what leaves it; rename the package, or move ` +
+      "the file away";
   }
   if (owner === "crpe") return undefined;
-  return `${path} was changed by hand since crpe wrote it, and is left alone; replace it with --force`;
+  return `${path} was changed by hand since crpe wrote it, and is left alone`;
 }
 
 // Deno's messages name the call and the path behind the number.

@@ -21,14 +21,22 @@ const VERSION = 1;
 export class RecordError extends CorruptError {
   /** The file of the record. */
   readonly path: string;
-  /** Whether the file is damaged. Otherwise the system refused to open it, and it may be intact. */
-  readonly isDamaged: boolean;
+  /** The message without the commands that repair the package. */
+  readonly reason: string;
+  /** The commands that repair the package; `undefined` if the system refused to open the file, which may be intact. */
+  readonly repair: string | undefined;
 
   constructor(path: string, cause: unknown) {
     const refusal = describeReadRefusal(cause);
-    super(refusal === undefined ? describeDamage(path, cause) : `Cannot read ${path}: ${refusal}`, { cause });
-    this.path = path;
-    this.isDamaged = refusal === undefined;
+    const reason = refusal === undefined ? describeDamage(path, cause) : `Cannot read ${path}: ${refusal}`;
+    const repair = refusal === undefined ? describeRepair(path) : undefined;
+    super(repair === undefined ? reason : `${reason}; ${repair}`, { cause });
+    [this.path, this.reason, this.repair] = [path, reason, repair];
+  }
+
+  /** Whether the file is damaged. */
+  get isDamaged(): boolean {
+    return this.repair !== undefined;
   }
 
   /** The folder of the package. */
@@ -41,10 +49,12 @@ function describeDamage(path: string, cause: unknown): string {
   const message = cause instanceof Error ? cause.message : String(cause);
   // Deno's messages end with the call and the path.
   const words = message.replace(/ \(os error \d+\).*$/s, "");
-  const reason = words === message && message.includes(path)
-    ? message
-    : `Cannot read ${path}: ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
-  return `${reason}; import the package again with --force, or drop its record with crpe packages remove ${
+  if (words === message && message.includes(path)) return message;
+  return `Cannot read ${path}: ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
+}
+
+function describeRepair(path: string): string {
+  return `import the package again with --force, or drop its record with crpe packages remove ${
     packageOf(path)
   } --forget`;
 }

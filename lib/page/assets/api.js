@@ -11,6 +11,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether a failure says that `flag` would allow what it refuses. */
+export const isOverruledBy = (flag, error) => error?.detail?.overrule?.flag === flag;
+
 export const getToken = () => sessionStorage.getItem(TOKEN);
 
 export function setToken(token) {

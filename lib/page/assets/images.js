@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "./preact.js";
 import { getToken, request } from "./api.js";
 import { Jobs } from "./jobs.js";
-import { copyText, Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { copyText, Empty, formatSize, Loaded, Notice, Pill, Row, Time, useResource, useWork } from "./parts.js";
 import { S } from "./strings.js";
 
 const T = S.images;
@@ -32,7 +32,7 @@ export function Images({ access, onTitle, onError }) {
   return html`
     ${canChange && !access.onlySigned && html`
       <${Pull} onError=${onError} />
-      <${Jobs} kind="pull" texts=${{ starting: T.resolving, running: T.pulling }} onDone=${resource
+      <${Jobs} texts=${{ pull: { starting: T.resolving, running: T.pulling } }} onDone=${resource
         .reload} onError=${onError} />
     `}
     ${message && html`
@@ -62,21 +62,16 @@ export function Images({ access, onTitle, onError }) {
 }
 
 function Pull({ onError }) {
-  const [state, setState] = useState({});
-  const pull = async (event) => {
+  const { state, run } = useWork(onError);
+  const pull = (event) => {
     event.preventDefault();
     const form = event.target;
     const image = new FormData(form).get("image").trim();
     if (image === "") return;
-    setState({ isBusy: true });
-    try {
+    run(async () => {
       await request("POST", `/api/images?image=${encodeURIComponent(image)}`);
       form.reset();
-      setState({});
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
+    });
   };
   return html`
     <section class="span">
@@ -92,27 +87,25 @@ function Pull({ onError }) {
 }
 
 function Image({ image, canChange, onRemoved, onError }) {
-  const { reference, platforms, size, packages, isComplete } = image;
-  const [state, setState] = useState({});
+  const { reference, platforms, size, packages, isComplete, tagged, used } = image;
+  const { state, show, run } = useWork(onError);
   const [isCopied, setCopied] = useState(false);
-  const remove = async () => {
-    setState({ isAsking: true, isBusy: true });
-    try {
+  const remove = () =>
+    run(async () => {
       const { freedBytes, note } = await request("DELETE", `/api/images?image=${encodeURIComponent(reference)}`);
       onRemoved(T.removed(reference, note ?? T.freed(formatSize(freedBytes))));
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
-  };
-  const about = [platforms.join(", "), formatSize(size), packages.length > 0 && `${T.usedBy} ${packages.join(", ")}`];
+    });
+  const about = [platforms.join(", "), formatSize(size), packages.length > 0 && `${T.usedBy} ${packages.join(", ")}`]
+    .filter(Boolean).join(" · ");
+  const [word, time] = used === undefined ? [T.tagged, tagged] : [T.used, used];
   return html`
-    <${Row} dot=${isComplete ? "" : "warn"} title=${reference} text=${about.filter(Boolean).join(" · ")}>
+    <${Row} dot=${isComplete ? "" : "warn"} title=${reference}
+      text=${time === undefined ? about : html`${about} · ${word} <${Time} of=${time} />`}>
       ${!isComplete && html`<${Pill} kind="warn">${T.partial}<//>`}
       ${state.isAsking
         ? html`
-          <button class="danger" disabled=${state.isBusy} onClick=${remove}>${T.yesRemove}</button>
-          <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
+          <button class="danger" onClick=${remove}>${T.yesRemove}</button>
+          <button class="quiet" onClick=${() => show({})}>${S.releases.cancel}</button>
         `
         : html`
           <button class="quiet" aria-label=${isCopied ? undefined : T.copyOf(reference)} onClick=${() =>
@@ -120,8 +113,8 @@ function Image({ image, canChange, onRemoved, onError }) {
             ? T.copied
             : T.copy}</button>
           ${canChange &&
-            html`<button class="quiet" aria-label=${T.removeOf(reference)} onClick=${() =>
-              setState({ isAsking: true })}>${T.remove}</button>`}
+            html`<button class="quiet" disabled=${state.isBusy} aria-label=${T.removeOf(reference)} onClick=${() =>
+              show({ isAsking: true })}>${T.remove}</button>`}
         `}
       ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}<//>
   `;

@@ -1,5 +1,6 @@
 // The screen that installs a bundle from a file in the browser.
 import { html, useEffect, useRef, useState } from "./preact.js";
+import { isOverruledBy } from "./api.js";
 import { BundleError, openBundle } from "./bundle_file.js";
 import { Figure, formatSize, Notice, Pill, Row } from "./parts.js";
 import { S } from "./strings.js";
@@ -53,8 +54,8 @@ export function Install({ onTitle, onError }) {
     }
   };
 
-  const start = async () => {
-    const { bundle, plan, force } = state;
+  const start = async ({ force = state.force } = {}) => {
+    const { bundle, plan } = state;
     const abort = work.current = new AbortController();
     sessionStorage.setItem(INTERRUPTED, bundle.file.name);
     const onProgress = (progress) => setState((state) => ({ ...state, step: "sending", progress }));
@@ -70,7 +71,10 @@ export function Install({ onTitle, onError }) {
   };
 
   const again = () => setState({ step: "choose" });
-  const canForce = state.step === "failed" && state.error.code === "CONFLICT" && state.bundle?.planBody !== undefined;
+  const canForce = state.step === "failed" && !state.force && isOverruledBy("force", state.error);
+  // Without a plan, the agent has refused the file itself.
+  const force = () =>
+    state.bundle.planBody === undefined ? start({ force: true }) : plan(state.bundle, { force: true });
   const isPlanned = state.plan !== undefined || state.bundle?.planBody === undefined;
   const canRetry = state.bundle !== undefined && !canForce && !(state.error instanceof BundleError);
   const planned = state.plan !== undefined && html`<${Plan} plan=${state.plan} />`;
@@ -89,7 +93,7 @@ export function Install({ onTitle, onError }) {
       <div class="buttons">${
       isNothing(state.plan)
         ? html`<p>${T.same}</p>`
-        : html`<button class="wide" onClick=${start}>${
+        : html`<button class="wide" onClick=${() => start()}>${
           state.force ? T.goForce : state.plan?.isRepair ? T.repair : T.go
         }</button>`
     }
@@ -100,7 +104,7 @@ export function Install({ onTitle, onError }) {
       <section class="span">
         <p>${T.paused}</p>
         <div
-          class="buttons"><button onClick=${start}>${T.goOn}</button><button class="quiet" onClick=${again}>${T
+          class="buttons"><button onClick=${() => start()}>${T.goOn}</button><button class="quiet" onClick=${again}>${T
             .other}</button></div>
       </section>
     `}
@@ -112,7 +116,7 @@ export function Install({ onTitle, onError }) {
               ${canRetry &&
                 html`<button onClick=${() => isPlanned ? start() : plan(state.bundle, { prune })}>${S.retry}</button>`}
               ${canForce &&
-                html`<button class="danger" onClick=${() => plan(state.bundle, { force: true })}>${T.goForce}</button>`}
+                html`<button class="danger" onClick=${force}>${T.goForce}</button>`}
               <button class="quiet" onClick=${again}>${T.other}</button></div></section>
     `}
     ${["sending", "paused", "failed"].includes(state.step) && planned}

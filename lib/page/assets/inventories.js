@@ -1,7 +1,7 @@
 // The inventories of sites, for packs that leave out what a site has.
-import { html, useState } from "./preact.js";
+import { html } from "./preact.js";
 import { request } from "./api.js";
-import { formatSize, Notice, Row, Time } from "./parts.js";
+import { formatSize, Notice, Row, Time, useWork } from "./parts.js";
 import { S } from "./strings.js";
 
 const T = S.inventories;
@@ -16,17 +16,7 @@ const suggestName = (file) =>
 
 /** Chooses the inventory of a site, adds one, and removes some. */
 export function Inventories({ list, chosen, onChoose, onChanged, onError }) {
-  const [state, setState] = useState({});
-  const run = async (work) => {
-    setState({ isBusy: true });
-    try {
-      await work();
-      setState({});
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
-  };
+  const { state, run } = useWork(onError);
   const pathOf = (name) => `/api/inventories/${encodeURIComponent(name)}`;
   const add = (file) =>
     file !== undefined && run(async () => {

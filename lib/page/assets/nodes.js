@@ -1,7 +1,7 @@
 // The agents that bundles are sent to: what is installed on each, and what can be sent.
 import { html, useEffect, useState } from "./preact.js";
-import { request } from "./api.js";
-import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { isOverruledBy, request } from "./api.js";
+import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource, useWork } from "./parts.js";
 import { Package } from "./releases.js";
 import { Send, SendSeveral } from "./send.js";
 import { S } from "./strings.js";
@@ -26,14 +26,13 @@ export function Nodes({ onTitle, onError }) {
 
 function Node({ node, bundles, jobs, onChanged, onError }) {
   const { url, state, reason, packages, platforms = [], freeBytes } = node;
-  const [isAsking, setAsking] = useState(false);
-  const [error, setError] = useState(undefined);
+  const { state: { isAsking, error }, show, run } = useWork(onError);
   const name = node.node ?? url;
   const path = `/api/nodes/${encodeURIComponent(url)}`;
   const forget = () =>
-    request("DELETE", path).then(onChanged, (failure) => {
-      onError(failure);
-      setError(failure);
+    run(async () => {
+      await request("DELETE", path);
+      await onChanged();
     });
   const about = [name !== url && url, platforms.join(", "), freeBytes !== undefined && T.free(formatSize(freeBytes))];
   // The latest bundle of each package. One of several packages is offered by itself, once.
@@ -47,10 +46,10 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
       if (bundle.packages.length > 1 && installed.get(keyOf(one))?.version !== one.version) several.add(bundle);
     }
   }
-  const versionOf = (one) => installed.get(keyOf(one))?.version;
+  const installedOf = (one) => installed.get(keyOf(one));
   const sendOf = (bundle, one) =>
     bundle !== undefined && html`
-      <${Send} key=${bundle.digest} node=${node} bundle=${bundle} installed=${one?.version}
+      <${Send} key=${bundle.digest} node=${node} bundle=${bundle} installed=${one}
         jobs=${jobs} onDone=${onChanged} onError=${onError} />
     `;
   const isNewer = (bundle, one) => bundle !== undefined && bundle.packages[0].version !== one.version;
@@ -66,7 +65,7 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
           ${state === "ready" && others.map(([, bundle]) => sendOf(bundle))}
           ${state === "ready" && [...several].map((bundle) =>
             html`
-              <${SendSeveral} key=${bundle.digest} node=${node} bundle=${bundle} versionOf=${versionOf}
+              <${SendSeveral} key=${bundle.digest} node=${node} bundle=${bundle} installedOf=${installedOf}
                 jobs=${jobs} onDone=${onChanged} onError=${onError} />
             `
           )}
@@ -82,43 +81,31 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
           <div class="buttons">${isAsking
             ? html`
               <button class="danger" onClick=${forget}>${T.yesForget}</button>
-              <button class="quiet" onClick=${() => setAsking(false)}>${S.releases.cancel}</button>
+              <button class="quiet" onClick=${() => show({})}>${S.releases.cancel}</button>
             `
             : html`<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
-              setAsking(true)}>${T.forget}</button>`}</div></section>
+              show({ isAsking: true })}>${T.forget}</button>`}</div></section>
   `;
 }
 
 function AddNode({ onAdded, onError }) {
   const [address, setAddress] = useState("");
-  const [state, setState] = useState({});
-  const [search, setSearch] = useState({});
-  const add = async (event) => {
+  const { state, run } = useWork(onError);
+  const { state: search, run: runSearch } = useWork(onError);
+  const add = (event) => {
     event.preventDefault();
     const form = event.target;
     const data = new FormData(form);
-    setState({ isBusy: true });
-    try {
-      const body = { address, token: data.get("token"), ca: data.get("ca"), insecure: data.get("insecure") !== null };
+    const insecure = data.get("insecure") !== null || event.submitter?.value === "insecure";
+    run(async () => {
+      const body = { address, token: data.get("token"), ca: data.get("ca"), insecure };
       await request("POST", "/api/nodes", { body: JSON.stringify(body) });
       form.reset();
       setAddress("");
-      setState({});
       onAdded();
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
+    });
   };
-  const find = async () => {
-    setSearch({ isBusy: true });
-    try {
-      setSearch(await request("POST", "/api/nodes/search"));
-    } catch (error) {
-      onError(error);
-      setSearch({ error });
-    }
-  };
+  const find = () => runSearch(() => request("POST", "/api/nodes/search"));
   return html`
     <section class="span"><h2>${T.add}</h2>
       <form class="drop" onSubmit=${add}>
@@ -133,6 +120,8 @@ function AddNode({ onAdded, onError }) {
           <label><input name="insecure" type="checkbox" /> ${T.insecure}</label></div></details>
         ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
         <button disabled=${state.isBusy}>${state.isBusy ? T.adding : T.go}</button>
+        ${isOverruledBy("insecure-http", state.error) &&
+          html`<button class="danger" value="insecure">${T.goInsecure}</button>`}
       </form>
       <div class="buttons"><button class="quiet wide" disabled=${search.isBusy} onClick=${find}>${search.isBusy
         ? T.searching

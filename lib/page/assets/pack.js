@@ -143,4 +143,4 @@ function Release({ release: { name, namespace, version, images, objects, warning
 
 /** The packs that are running, and those that have failed. `onDone` is called when one is in the outbox. */
 export const Packs = (options) =>
-  html`<${Jobs} kind="pack" texts=${{ starting: T.resolving, running: T.packing }} ...${options} />`;
+  html`<${Jobs} texts=${{ pack: { starting: T.resolving, running: T.packing } }} ...${options} />`;

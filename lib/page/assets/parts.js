@@ -83,6 +83,7 @@ export function useResource(path, { interval, onError }) {
     }
   }, [path]);
   useEffect(() => {
+    setState({});
     load();
     if (interval === undefined) return () => ticket.current++;
     const timer = setInterval(() => document.visibilityState === "visible" && load(), interval);
@@ -92,6 +93,24 @@ export function useResource(path, { interval, onError }) {
     };
   }, [load, interval]);
   return { ...state, reload: load };
+}
+
+/**
+ * The state of work that a button starts: `isBusy` while it runs, `error` when it failed, and then what the work returns.
+ * `run` starts it, and `show` sets the state directly.
+ */
+export function useWork(onError) {
+  const [state, show] = useState({});
+  const run = async (work) => {
+    show({ isBusy: true });
+    try {
+      show(await work() ?? {});
+    } catch (error) {
+      onError(error);
+      show({ error });
+    }
+  };
+  return { state, show, run };
 }
 
 /** Copies a text. Without a secure context there is no clipboard API, so a selection is copied. */

@@ -1,8 +1,8 @@
 // The registries that images come from: their state, add, edit, test, remove.
 import { html, useState } from "./preact.js";
 import { getToken, request } from "./api.js";
-import { Loaded, Notice, Pill, Row, Time, useResource } from "./parts.js";
-import { Findings } from "./screens.js";
+import { Loaded, Notice, Pill, Row, Time, useResource, useWork } from "./parts.js";
+import { dotOfUpstream, Findings } from "./screens.js";
 import { S } from "./strings.js";
 
 const T = S.registries;
@@ -48,31 +48,17 @@ export function Registries({ access, onError }) {
 
 function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
   const { host, url, username, isEditable, requests, errors, test } = one;
-  const [state, setState] = useState({});
+  const { state, show, run } = useWork(onError);
   const path = `/api/registries/${encodeURIComponent(host)}`;
-  const run = async (work) => {
-    setState({ isBusy: true });
-    try {
-      await work();
-      setState({});
+  const change = (method, path) =>
+    run(async () => {
+      await request(method, path);
       await onChanged();
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
-  };
-  const ask = () => run(() => request("POST", `${path}/test`));
-  const remove = () => run(() => request("DELETE", path));
+    });
+  const ask = () => change("POST", `${path}/test`);
+  const remove = () => change("DELETE", path);
   const worst = ["broken", "warning", "ok"].find((status) => test?.findings.some((it) => it.status === status));
-  const dot = worst !== undefined
-    ? DOTS[worst]
-    : requests + errors === 0
-    ? "off"
-    : errors === 0
-    ? ""
-    : requests > errors
-    ? "warn"
-    : "bad";
+  const dot = worst !== undefined ? DOTS[worst] : dotOfUpstream(requests, errors);
   const about = [
     url,
     username && T.as(username),
@@ -85,7 +71,7 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
       ${state.isAsking
         ? html`
           <button class="danger" onClick=${remove}>${T.yesRemove}</button>
-          <button class="quiet" onClick=${() => setState({})}>${S.releases.cancel}</button>
+          <button class="quiet" onClick=${() => show({})}>${S.releases.cancel}</button>
         `
         : canChange && url !== undefined && html`
           <button class="quiet" disabled=${state.isBusy} aria-label=${state.isBusy
@@ -93,7 +79,7 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
             : T.testOf(host)} onClick=${ask}>${state.isBusy ? T.testing : T.test}</button>
           ${canEdit && isEditable && html`
             <button class="quiet" aria-label=${T.editOf(host)} onClick=${() => onEdit(one)}>${T.edit}</button>
-            <button class="quiet" aria-label=${T.removeOf(host)} onClick=${() => setState({ isAsking: true })}>${T
+            <button class="quiet" aria-label=${T.removeOf(host)} onClick=${() => show({ isAsking: true })}>${T
               .remove}</button>
           `}
         `}
@@ -108,29 +94,23 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
 }
 
 function Editor({ edited, onSaved, onCancel, onError }) {
-  const [state, setState] = useState({});
+  const { state, run } = useWork(onError);
   // The button that was pressed says what to do with the form.
-  const submit = async (event) => {
+  const submit = (event) => {
     event.preventDefault();
     const isTest = event.submitter?.value === "test";
     const data = new FormData(event.target);
     const host = edited?.host ?? data.get("host").trim();
     const body = { url: data.get("url").trim(), username: data.get("username").trim(), password: data.get("password") };
     const path = `/api/registries/${encodeURIComponent(host)}`;
-    setState({ isBusy: true, isTest });
-    try {
+    const form = event.target;
+    run(async () => {
       const send = (method, path) => request(method, path, { body: JSON.stringify(body) });
-      if (isTest) setState({ test: await send("POST", `${path}/test`) });
-      else {
-        await send("PUT", path);
-        event.target.reset();
-        setState({});
-        onSaved();
-      }
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
+      if (isTest) return { test: await send("POST", `${path}/test`) };
+      await send("PUT", path);
+      form.reset();
+      onSaved();
+    });
   };
   return html`
     <section class="span">
@@ -154,6 +134,7 @@ function Editor({ edited, onSaved, onCancel, onError }) {
           aria-describedby="registry-password-help" />
         <p class="soft" id="registry-password-help">${edited ? T.passwordKept : T.passwordHelp}</p>
         ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}
+        ${state.isBusy && html`<p class="soft" role="status">${T.testing}</p>`}
         ${state.test && html`
           <div role="status">
             <${Findings} findings=${state.test.findings} />
@@ -161,9 +142,7 @@ function Editor({ edited, onSaved, onCancel, onError }) {
         `}
         <div class="buttons">
           <button value="save" disabled=${state.isBusy}>${T.save}</button>
-          <button class="quiet" value="test" disabled=${state.isBusy}>${state.isBusy && state.isTest
-            ? T.testing
-            : T.tryIt}</button>
+          <button class="quiet" value="test" disabled=${state.isBusy}>${T.tryIt}</button>
           ${edited && html`<button type="button" class="quiet" onClick=${onCancel}>${S.releases.cancel}</button>`}
         </div>
       </form>

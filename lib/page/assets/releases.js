@@ -1,9 +1,9 @@
 // The installed packages and the packed bundles of this server.
-import { html, useState } from "./preact.js";
+import { html } from "./preact.js";
 import { getToken, request } from "./api.js";
 import { Objects } from "./install.js";
 import { Outbox } from "./outbox.js";
-import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { Empty, formatSize, Loaded, Notice, Pill, Row, useResource, useWork } from "./parts.js";
 import { Receipt } from "./site.js";
 import { S } from "./strings.js";
 
@@ -38,32 +38,24 @@ export function Releases({ access, onError }) {
  */
 export function Package({ one, canChange, hasReceipt = false, onChanged, onError, base = "/api", children }) {
   const T = S.releases;
-  const [state, setState] = useState({});
+  const { state, show, run } = useWork(onError);
   const path = `${base}/packages/${encodeURIComponent(one.name)}`;
   const namespace = `namespace=${encodeURIComponent(one.namespace)}`;
-  const run = async (work, done) => {
-    setState({ isBusy: true });
-    try {
-      const result = await work();
-      setState(done(result));
-      onChanged();
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
-  };
   const [target] = one.earlier ?? [];
-  const askRemove = () => run(() => request("DELETE", `${path}?${namespace}&dry-run=true`), (plan) => ({ plan }));
+  const askRemove = () => run(async () => ({ plan: await request("DELETE", `${path}?${namespace}&dry-run=true`) }));
   const remove = () =>
-    run(
-      () => request("DELETE", `${path}?${namespace}`),
-      ({ removed }) => ({ message: removed ? T.removed : T.removalPending }),
-    );
+    run(async () => {
+      const { removed } = await request("DELETE", `${path}?${namespace}`);
+      onChanged();
+      return { message: removed ? T.removed : T.removalPending };
+    });
   const back = () =>
-    run(
-      () => request("POST", `${path}/rollback?${namespace}&to=${encodeURIComponent(target)}`),
-      ({ rolledBack, to }) => ({ message: rolledBack ? T.rolledBack(to) : T.unchanged }),
-    );
+    run(async () => {
+      const query = `${namespace}&to=${encodeURIComponent(target)}`;
+      const { rolledBack, to } = await request("POST", `${path}/rollback?${query}`);
+      onChanged();
+      return { message: rolledBack ? T.rolledBack(to) : T.unchanged };
+    });
   const size = one.size === undefined ? "" : ` · ${formatSize(one.size)}`;
   return html`
     <section>
@@ -98,13 +90,13 @@ export function Package({ one, canChange, hasReceipt = false, onChanged, onError
               ? html`<button onClick=${back}>${T.yesBack(target)}</button>`
               : html`${
                 target !== undefined &&
-                html`<button class="quiet" onClick=${() => setState({ isAsking: true })}>${T.backTo(target)}</button>`
+                html`<button class="quiet" onClick=${() => show({ isAsking: true })}>${T.backTo(target)}</button>`
               }
         <button class="quiet" onClick=${askRemove}>${T.remove}</button>`
           }
       ${
             (state.plan || state.isAsking) &&
-            html`<button class="quiet" onClick=${() => setState({})}>${T.cancel}</button>`
+            html`<button class="quiet" onClick=${() => show({})}>${T.cancel}</button>`
           }</div>`}</section>
   `;
 }

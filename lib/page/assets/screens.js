@@ -1,10 +1,12 @@
 import { html, useEffect, useState } from "./preact.js";
 import { getToken, request } from "./api.js";
-import { copyText, Figure, formatSize, Loaded, Notice, Pill, Row, useResource } from "./parts.js";
+import { Bar, Jobs } from "./jobs.js";
+import { copyText, Figure, formatSize, Loaded, Notice, Pill, Row, useResource, useWork } from "./parts.js";
 import { Qr } from "./qr.js";
 import { Inventory } from "./site.js";
 import { S } from "./strings.js";
 
+const MAX_RUNNING = 20;
 const DOTS = { ok: "", warning: "warn", broken: "bad", skipped: "off" };
 
 /** What the server is and does, and how to open the page on a phone. */
@@ -21,14 +23,18 @@ export function Overview({ status, access, onError }) {
     `}
     <section class="span">
       <div class="figures">
+        <${Figure} value=${formatSize(status.storeBytes)} label=${T.store} />
         <${Figure} value=${formatSize(status.freeBytes)} label=${T.free} />
         <${Figure} value=${status.cacheMax === undefined
           ? "∞"
           : formatSize(status.cacheMax)} label=${status.cacheMax === undefined ? T.noLimit : T.limit} />
         <${Figure} value=${formatSize(status.servedBytes)} label=${T.served} />
         <${Figure} value=${formatSize(status.receivedBytes)} label=${T.received} />
+        <${Figure} value=${status.hits} label=${T.hits} />
+        <${Figure} value=${status.misses} label=${T.misses} />
       </div>
     </section>
+    <${Transfers} status=${status} onError=${onError} />
     ${access.installs && html`
       <section
         class="span"><a class="button wide" href="#/install">${T.install}</a><p class="soft gap">${T
@@ -44,18 +50,70 @@ export function Overview({ status, access, onError }) {
       <ul class="rows">
       ${rows.filter(([, text]) => text).map(([title, text]) => html`<${Row} title=${title} text=${text} />`)}</ul>
     </section>
-    <${Phone} access=${access} />
+    <${Upstreams} status=${status} />
+    <${Phone} access=${access} onError=${onError} />
     ${access.installs && html`<${Inventory} node=${status.node} onError=${onError} />`}
   `;
 }
 
-function Phone({ access }) {
+const TRANSFERS = {
+  pack: { starting: S.pack.resolving, running: S.pack.packing },
+  pull: { starting: S.images.resolving, running: S.images.pulling },
+  send: { starting: S.nodes.starting, running: S.nodes.sending },
+};
+
+/** What is being transferred: the jobs of the page, the downloads for clients, and the number of responses. */
+function Transfers({ status: { running, transfers }, onError }) {
   const T = S.overview;
-  const [code, setCode] = useState(undefined);
-  const [error, setError] = useState(undefined);
+  return html`
+    <${Jobs} texts=${TRANSFERS} onError=${onError} />
+    ${(running.length > 0 || transfers > 0) && html`
+      <section class="span">
+        <h2>${T.transfers}</h2>
+        ${transfers > 0 && html`<p class="soft">${T.sendingTo(transfers)}</p>`}
+        ${running.slice(0, MAX_RUNNING).map(({ repositories, digest, bytes, total }) =>
+          html`
+            <div key=${digest} class="gap">
+              <b>${repositories.join(", ")}</b>
+              <${Bar} label=${T.downloading(repositories[0])} bytes=${bytes} total=${total} />
+            </div>
+          `
+        )}
+        ${running.length > MAX_RUNNING && html`<p class="soft">… ${running.length - MAX_RUNNING}</p>`}
+      </section>
+    `}
+  `;
+}
+
+/** The registries that were asked since the start. */
+function Upstreams({ status: { registries, isOffline } }) {
+  const T = S.overview;
+  return html`
+    <section>
+      <h2>${T.upstreams}</h2>
+      ${registries.length === 0 ? html`<p class="soft">${isOffline ? S.registries.offline : T.noUpstreams}</p>` : html`
+        <ul class="rows">${registries.map(({ host, requests, errors }) =>
+          html`
+            <${Row} key=${host} dot=${dotOfUpstream(requests, errors)} title=${host}
+              text=${S.registries.counts(requests, errors)} />
+          `
+        )}</ul>
+      `}
+      <div class="buttons"><a class="button quiet" href="#/registries">${S.screens.registries}</a></div>
+    </section>
+  `;
+}
+
+/** The state of a registry by what it has answered. */
+export const dotOfUpstream = (requests, errors) =>
+  requests + errors === 0 ? "off" : errors === 0 ? "" : requests > errors ? "warn" : "bad";
+
+function Phone({ access, onError }) {
+  const T = S.overview;
+  const { state: { code, error }, run } = useWork(onError);
   const isLoopback = /^(localhost|127\.|\[::1\])/.test(location.hostname);
   const url = code === undefined ? `${location.origin}/` : `${location.origin}/#t=${code}`;
-  const make = () => request("POST", "/api/codes").then(({ code }) => setCode(code), setError);
+  const make = () => run(() => request("POST", "/api/codes"));
   return html`<section><h2>${T.phone}</h2>${
     isLoopback ? html`<p class="soft">${T.loopback}</p>` : html`
       <div class="row">
@@ -82,10 +140,11 @@ export const Findings = ({ findings }) =>
     )
   }</ul>`;
 
-/** The findings of `crpe doctor`. */
+/** The findings of `crpe doctor`, for this machine or one image. */
 export function Doctor({ onTitle, onError }) {
   const T = S.doctor;
-  const resource = useResource("/api/doctor", { onError });
+  const [image, setImage] = useState("");
+  const resource = useResource(`/api/doctor${image === "" ? "" : `?image=${encodeURIComponent(image)}`}`, { onError });
   const [isRunning, setRunning] = useState(false);
   const [isCopied, setCopied] = useState(false);
   const findings = resource.value?.findings;
@@ -104,13 +163,31 @@ export function Doctor({ onTitle, onError }) {
         ).join("\n"),
       ),
     );
-  return html`<${Loaded} resource=${resource}>${({ findings }) =>
-    html`
-      <section class="span">
-        <h2>${T.findings}</h2>
-        <${Findings} findings=${findings} />
-        <div class="buttons"><button disabled=${isRunning} onClick=${again}>${isRunning ? T.running : T.run}</button>
-            <button class="quiet" onClick=${copy}>${isCopied ? S.images.copied : T.copy}</button></div>
-      </section>
-    `}<//>`;
+  const ask = (event) => {
+    event.preventDefault();
+    const wanted = new FormData(event.target).get("image").trim();
+    setCopied(false);
+    if (wanted === image) again();
+    else setImage(wanted);
+  };
+  return html`
+    <section class="span">
+      <form class="drop" onSubmit=${ask}>
+        <label for="doctor-image">${T.image}</label>
+        <input id="doctor-image" name="image" type="text" autocapitalize="off" autocomplete="off" spellcheck=${false}
+          aria-describedby="doctor-image-help" placeholder="docker.io/library/nginx:1.27" />
+        <p class="soft" id="doctor-image-help">${T.imageHelp}</p>
+        <button class="quiet">${T.examine}</button>
+      </form>
+    </section>
+    <${Loaded} resource=${resource}>${({ findings }) =>
+      html`
+        <section class="span" aria-live="polite">
+          <h2>${image === "" ? T.findings : T.findingsOf(image)}</h2>
+          <${Findings} findings=${findings} />
+          <div class="buttons"><button disabled=${isRunning} onClick=${again}>${isRunning ? T.running : T.run}</button>
+              <button class="quiet" onClick=${copy}>${isCopied ? S.images.copied : T.copy}</button></div>
+        </section>
+      `}<//>
+  `;
 }

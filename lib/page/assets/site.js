@@ -1,7 +1,7 @@
 // What a site sends back: its inventory, and the receipts of its packages.
-import { html, useState } from "./preact.js";
+import { html } from "./preact.js";
 import { get } from "./api.js";
-import { Notice } from "./parts.js";
+import { Notice, useWork } from "./parts.js";
 import { Qr } from "./qr.js";
 import { S } from "./strings.js";
 
@@ -45,15 +45,8 @@ export function Receipt({ one: { name, namespace, version }, onError }) {
 }
 
 function Code({ label, read, onError }) {
-  const [state, setState] = useState({});
-  const show = async () => {
-    try {
-      setState({ text: await read() });
-    } catch (error) {
-      onError(error);
-      setState({ error });
-    }
-  };
+  const { state, run } = useWork(onError);
+  const show = () => run(async () => ({ text: await read() }));
   if (state.text !== undefined) {
     return html`
       <div class="code">

@@ -41,6 +41,26 @@ for (
       "2 spec is missing",
     ]],
     [
+      "a name, images and manifests, all of them wrong",
+      `${HEAD}metadata: {name: Line4}\nspec:\n  version: 1.0.0\n  images:\n    a b: ""\n    nginx:1: latest\n` +
+      "  manifests:\n    b:\n      kind: ConfigMap\n",
+      [
+        "3 metadata.name must be lower-case lette",
+        '8 spec.images["nginx:1"] must be "" or a digest (',
+        '7 spec.images["a b"] Cannot use repository na',
+        "10 spec.manifests.b.apiVersion is missing",
+      ],
+    ],
+    ["images and manifests that are none", `${HEAD}metadata: {name: a}\nspec:\n  images: 1\n  manifests: []\n`, [
+      "4 spec.version is missing",
+      "5 spec.images must be an object: image",
+      "6 spec.manifests must be an object: name",
+    ]],
+    ["a spec that is none", `${HEAD}metadata: {name: A}\nspec: []\n`, [
+      "3 metadata.name must be lower-case lette",
+      "4 spec must be an object",
+    ]],
+    [
       "every image, when the schema is right",
       `${HEAD}metadata: {name: line4}\nspec:\n  version: 1.0.0\n  images:\n    "UPPER/x:1": ""\n    a b: ""\n    nginx: ""\n`,
       ['7 spec.images["UPPER/x:1"] Cannot use repository na', '8 spec.images["a b"] Cannot use repository na'],
@@ -83,7 +103,11 @@ for (
     [
       "anchors, tags, merges and explicit keys",
       `${HEAD}metadata: &m\n  name: line4\n? spec\n: version: &v one\n  images: !!map {}\n  manifests:\n    <<: *m\n    x: *v\n`,
-      ["6 spec.version must be a semantic versi"],
+      [
+        "6 spec.version must be a semantic versi",
+        "8 spec.manifests.name must be an object",
+        "10 spec.manifests.x must be an object",
+      ],
     ],
   ] as const
 ) {

@@ -1,4 +1,4 @@
-import type { Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, type ErrorCode, RegistryError } from "../../../lib/oci/error.ts";
 import {
   createRegistryHandler,
@@ -214,6 +214,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     bytes: length,
     isAborted: false,
     outcome: "hit",
+    digest: computeDigest(manifest.bytes),
   });
   assertEquals(await ask(blob, { method: "HEAD" }), {
     method: "HEAD",
@@ -223,6 +224,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     bytes: 0,
     isAborted: false,
     outcome: undefined,
+    digest: undefined,
   });
   assertEquals(await ask(blob, { headers: { range: "bytes=0-9" } }), {
     method: "GET",
@@ -232,6 +234,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     bytes: 10,
     isAborted: false,
     outcome: "hit",
+    digest: undefined,
   });
   assertEquals((await ask("/v2/"))?.kind, "ping");
   assertEquals((await ask("/?x=1"))?.kind, "root");
@@ -265,7 +268,10 @@ for (const [what, end, bytes] of endings) {
     await end(response, store);
     const isAborted = bytes < layer.length;
     assertEquals(seen, [
-      [{ method: "GET", kind: "blob", repo: REPO, status: 200, bytes, isAborted, outcome: "hit" }, "its context"],
+      [
+        { method: "GET", kind: "blob", repo: REPO, status: 200, bytes, isAborted, outcome: "hit", digest: undefined },
+        "its context",
+      ],
     ]);
     assertEquals(store.openBodies, 0);
   });
