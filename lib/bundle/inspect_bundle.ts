@@ -142,7 +142,8 @@ function describeDeltas({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>)
 function describePart({ status }: KubePkg, sizes: ReadonlyMap<Digest, number>): Pick<BundleInfo, "part"> {
   if (status?.part === undefined) return {};
   const { id, number, count, carries } = status.part;
-  const size = carries.reduce((sum, { digest, length }) => sum + (length ?? sizes.get(digest) ?? 0), 0);
+  const all = new Map([...sizes, ...(status.deltas ?? []).map(({ delta, size }) => [delta, size] as const)]);
+  const size = carries.reduce((sum, { digest, length }) => sum + (length ?? all.get(digest) ?? 0), 0);
   return { part: { id, number, count, size } };
 }
 

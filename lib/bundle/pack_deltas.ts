@@ -13,6 +13,7 @@ import { CorruptError, IncompleteError, NoSpaceError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { repositoryOf } from "../oci/reference.ts";
 import type { CarriedManifest, PlanEntry } from "./bundle_plan.ts";
+import { MAX_ALL_BASES } from "./declared_deltas.ts";
 import { findOldLayers, type OldImageStore } from "./old_images.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
@@ -82,6 +83,7 @@ class DeltaWork implements Disposable {
   readonly #made = new Map<Digest, MadeDelta>();
   readonly #whole: { readonly digest: Digest; readonly reason: string }[] = [];
   #number = 0;
+  #basesLeft = MAX_ALL_BASES;
 
   constructor(pack: PreparedPack, options: DeltaOptions) {
     this.#pack = pack;
@@ -117,7 +119,13 @@ class DeltaWork implements Disposable {
         signal,
       }).catch((error) => ({ reason: explain(error) }));
       if ("reason" in made) this.#whole.push({ digest, reason: made.reason });
-      else this.#made.set(digest, made);
+      else if (made.header.bases.length > this.#basesLeft) {
+        made[Symbol.dispose]();
+        this.#whole.push({ digest, reason: `all deltas would need more than ${MAX_ALL_BASES} bases` });
+      } else {
+        this.#basesLeft -= made.header.bases.length;
+        this.#made.set(digest, made);
+      }
     }
   }
 

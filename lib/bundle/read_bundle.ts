@@ -8,7 +8,7 @@ import { CorruptError, TooLargeError } from "../oci/error.ts";
 import { parseJson } from "../oci/json.ts";
 import { MAX_SIGNATURE_FILE } from "../signature/signature_lines.ts";
 import { checkPackages } from "./check_packages.ts";
-import { declaredDeltas } from "./declared_deltas.ts";
+import { declaredDeltas, entrySizes } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
@@ -20,7 +20,7 @@ export interface BundleBlob extends TarEntry {
   readonly digest: Digest;
   /** Set for a piece of a blob: the position of its first byte. `size` is then the size of the piece. */
   readonly start?: number;
-  /** Set for a delta. `digest` and `size` are then those of the delta itself. */
+  /** Set for a delta, or a piece of one. `digest` and `size` are then those of the delta itself, or of the piece. */
   readonly delta?: StatusDelta;
 }
 
@@ -105,6 +105,7 @@ export class BundleReader {
   readonly what: string;
   /** The entry names that a part declares, with their sizes in bytes. */
   readonly #carries: ReadonlyMap<string, number> | undefined;
+  readonly #deltasByDigest: ReadonlyMap<Digest, StatusDelta>;
   readonly #tar: TarReader;
   readonly #options: BundleReaderOptions;
   /** How often each entry occurred. */
@@ -129,8 +130,10 @@ export class BundleReader {
     checkPackages(packages, (reason) => this.#refuse(reason));
     this.declared = declaredSizesOfAll(packages, what);
     this.deltas = declaredDeltas(packages, what);
+    this.#deltasByDigest = new Map([...this.deltas.values()].map((it) => [it.delta, it]));
     this.part = packages[0]?.status?.part;
-    this.#carries = this.part && listCarried(this.part, this.declared, (reason) => this.#refuse(reason));
+    const carriable = entrySizes(this.declared, this.deltas);
+    this.#carries = this.part && listCarried(this.part, carriable, (reason) => this.#refuse(reason));
     for (const { digest } of packages.flatMap(({ status }) => status?.digests ?? [])) {
       this.#lines.set(digest, (this.#lines.get(digest) ?? 0) + 1);
     }
@@ -192,6 +195,11 @@ export class BundleReader {
     const entry = this.#second?.entry;
     this.#second = { ...this.#second, entry: undefined };
     return entry ?? await this.#tar.next();
+  }
+
+  /** Returns the declared delta that has a digest itself. */
+  findDelta(digest: Digest): StatusDelta | undefined {
+    return this.#deltasByDigest.get(digest);
   }
 
   /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
@@ -277,7 +285,7 @@ export class BundleReader {
     return this.#options.isSealed === true || this.part !== undefined;
   }
 
-  #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start"> {
+  #checkCarried({ name, size }: TarEntry): Pick<BundleBlob, "digest" | "start" | "delta"> {
     const expected = this.#carries?.get(name);
     if (expected === undefined) {
       throw this.#refuse(
@@ -285,7 +293,9 @@ export class BundleReader {
       );
     }
     if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
-    return parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
+    const carried = parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
+    const delta = this.findDelta(carried.digest);
+    return { ...carried, ...(delta === undefined ? {} : { delta }) };
   }
 
   #report(error: unknown): void {

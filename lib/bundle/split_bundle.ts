@@ -44,7 +44,8 @@ export class SplitTooSmallError extends Error {
 
 /**
  * Divides a package into several files, each filled before the next. A blob that does not fit into the rest of a file is
- * cut into pieces; a manifest never is. The same package and size give the same parts.
+ * cut into pieces; a manifest never is. A delta is a blob here, by its own digest. The same package and size give the same
+ * parts.
  *
  * @param maxBytes largest size of a file, in bytes
  * @throws {SplitTooSmallError} when `maxBytes` is too small for the package
@@ -54,11 +55,12 @@ export function layOutParts(
   maxBytes: number,
 ): BundleFile[] {
   const heads = new PartHeads(pack);
-  const smallest = smallestPart(pack, heads);
+  const planned = pack.plan.entries.map(({ layer: _, ...entry }): PlanEntry => entry);
+  const smallest = smallestPart(planned, heads);
   if (maxBytes < smallest) throw new SplitTooSmallError(maxBytes, smallest);
   // Every head contains the number of parts, which is known only after all parts are filled.
   for (let margin = COUNT_MARGIN;; margin *= 2) {
-    const contents = divide(pack.plan.entries, heads, maxBytes - margin);
+    const contents = divide(planned, heads, maxBytes - margin);
     const files = contents.map((entries, i) => {
       return layOutFile(heads.format({ number: i + 1, count: contents.length, entries }), entries);
     });
@@ -92,7 +94,7 @@ function describeContent({ descriptor: { digest, size }, start, length }: FileEn
   return length === size ? { digest } : { digest, start, length };
 }
 
-function smallestPart({ plan: { entries } }: Pick<PreparedPack, "plan">, heads: PartHeads): number {
+function smallestPart(entries: readonly PlanEntry[], heads: PartHeads): number {
   const sizes = entries.map((entry) => ({ type: entry.type, size: sizeOfEntry(createEntry(entry)) }));
   const manifests = sizes.filter(({ type }) => type === "manifest").map(({ size }) => size);
   const total = sizes.reduce((sum, { size }) => sum + size, 0);

@@ -79,7 +79,9 @@ class BundleCheck {
     this.#omitted = new Set([
       ...bundle.packages.flatMap(({ status }) => status?.omitted ?? []),
       // Content that other parts carry, wholly or in part.
-      ...bundle.part === undefined ? [] : [...bundle.declared?.keys() ?? []].filter((digest) => !carried.has(digest)),
+      ...bundle.part === undefined ? [] : [...bundle.declared?.keys() ?? []].filter((digest) => {
+        return !carried.has(bundle.deltas.get(digest)?.delta ?? digest);
+      }),
     ]);
     this.#manifests = new BundleManifests(bundle.packages, bundle);
   }

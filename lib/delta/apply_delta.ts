@@ -46,7 +46,7 @@ export async function readDeltaHeader(file: DeltaFile): Promise<DeltaHeader> {
 
 /**
  * Rebuilds the compressed bytes of a layer. A wrong delta gives other bytes, or an error: the digest of what comes out
- * must be checked.
+ * must be checked. A piece is only valid until the next one is asked for.
  *
  * @param bases the plain bytes of all bases of the delta, one after the other
  * @throws {CorruptError} when the delta is damaged or contradicts itself

@@ -33,12 +33,15 @@ interface BlockCodes {
 /** Writes deflate blocks (RFC 1951) bit by bit as they are described, and bytes between them. */
 export class DeflateWriter {
   #bytes = new Uint8Array(1 << 17);
+  #view = new DataView(this.#bytes.buffer);
   #length = 0;
   #bits = 0;
   #bitCount = 0;
   readonly #fixed: BlockCodes = createCodes();
   readonly #dynamic: BlockCodes = createCodes();
   readonly #runCodes = new Uint16Array(19);
+  readonly #lengthBits = new Int32Array(LONG_258 + 1);
+  readonly #lengthCounts = new Uint8Array(LONG_258 + 1);
 
   constructor() {
     const { literalLengths, distanceLengths, literals, distances } = this.#fixed;
@@ -53,9 +56,9 @@ export class DeflateWriter {
     return this.#length;
   }
 
-  /** @returns the whole bytes so far, and forgets them */
+  /** @returns the whole bytes so far, and forgets them. The array is only valid until more is written */
   take(): Uint8Array<ArrayBuffer> {
-    const taken = this.#bytes.slice(0, this.#length);
+    const taken = this.#bytes.subarray(0, this.#length);
     this.#length = 0;
     return taken;
   }
@@ -111,10 +114,13 @@ export class DeflateWriter {
     assignCodes(distanceLengths, distances);
   }
 
-  // A loop that much time goes to: local variables instead of fields. There are never more than 31 bits at once.
+  // A loop that much time goes to: local variables instead of fields. Whole bytes are written four at a time, and those
+  // that are not complete again; at most 27 bits wait.
   #putTokens(block: BlockTokens, codes: BlockCodes): void {
     const { literalLengths, distanceLengths, literals, distances } = codes;
-    const [bytes, { tokens, count }] = [this.#bytes, block];
+    const [view, { tokens, count }] = [this.#view, block];
+    const [lengthBits, lengthCounts] = [this.#lengthBits, this.#lengthCounts];
+    this.#joinLengths(codes);
     let [bits, bitCount, length] = [this.#bits, this.#bitCount, this.#length];
     for (let index = 0; index < count; index++) {
       const token = tokens[index]!;
@@ -124,44 +130,39 @@ export class DeflateWriter {
       } else {
         const matchLength = token >>> 16;
         const distance = token & 0xffff;
-        const code = LENGTH_CODE[matchLength]!;
-        bits |= literals[code + 257]! << bitCount;
-        bitCount += literalLengths[code + 257]!;
-        if (bitCount >= 16) {
-          bytes[length++] = bits;
-          bytes[length++] = bits >>> 8;
-          bits >>>= 16;
-          bitCount -= 16;
-        }
-        bits |= ((matchLength === LONG_258 ? 258 : matchLength) - LENGTH_BASE[code]!) << bitCount;
-        bitCount += LENGTH_EXTRA_BITS[code]!;
-        if (bitCount >= 16) {
-          bytes[length++] = bits;
-          bytes[length++] = bits >>> 8;
-          bits >>>= 16;
-          bitCount -= 16;
-        }
+        bits |= lengthBits[matchLength]! << bitCount;
+        bitCount += lengthCounts[matchLength]!;
+        view.setInt32(length, bits, true);
+        length += bitCount >> 3;
+        bits >>>= bitCount & 24;
+        bitCount &= 7;
         const far = distanceCode(distance);
         bits |= distances[far]! << bitCount;
         bitCount += distanceLengths[far]!;
-        if (bitCount >= 16) {
-          bytes[length++] = bits;
-          bytes[length++] = bits >>> 8;
-          bits >>>= 16;
-          bitCount -= 16;
-        }
+        view.setInt32(length, bits, true);
+        length += bitCount >> 3;
+        bits >>>= bitCount & 24;
+        bitCount &= 7;
         bits |= (distance - DISTANCE_BASE[far]!) << bitCount;
         bitCount += DISTANCE_EXTRA_BITS[far]!;
       }
-      if (bitCount >= 16) {
-        bytes[length++] = bits;
-        bytes[length++] = bits >>> 8;
-        bits >>>= 16;
-        bitCount -= 16;
-      }
+      view.setInt32(length, bits, true);
+      length += bitCount >> 3;
+      bits >>>= bitCount & 24;
+      bitCount &= 7;
     }
     [this.#bits, this.#bitCount, this.#length] = [bits, bitCount, length];
     this.#put(literals[END_OF_BLOCK]!, literalLengths[END_OF_BLOCK]!);
+  }
+
+  // The code of each length of a match and its extra bits, at most 20.
+  #joinLengths({ literalLengths, literals }: BlockCodes): void {
+    for (let length = 3; length <= LONG_258; length++) {
+      const code = LENGTH_CODE[length]!;
+      const extra = (length === LONG_258 ? 258 : length) - LENGTH_BASE[code]!;
+      this.#lengthBits[length] = literals[code + 257]! | extra << literalLengths[code + 257]!;
+      this.#lengthCounts[length] = literalLengths[code + 257]! + LENGTH_EXTRA_BITS[code]!;
+    }
   }
 
   /** Writes up to 16 bits. */
@@ -180,6 +181,7 @@ export class DeflateWriter {
     const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count + LONGEST_TOKEN));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
   }
 }
 

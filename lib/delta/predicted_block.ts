@@ -1,7 +1,7 @@
 import { DeflateError } from "./bit_input.ts";
 import { tokenBytes } from "./deflate_tables.ts";
 import type { MemberWindow } from "./member_window.ts";
-import type { BlockTokens, TokenPredictor } from "./models/model.ts";
+import type { BlockTokens, TokenPredictor, TokenRun } from "./models/model.ts";
 
 /** The tokens of the largest block that has a recipe: 4 MiB of memory. Known compressors write at most 65,536. */
 const MAX_TOKENS = 1 << 20;
@@ -43,9 +43,22 @@ export class PredictedBlock implements BlockTokens {
     if (!this.hasPredictedEnd && this.#predictor.endsBlock(this)) this.hasPredictedEnd = this.isPredictedEnd = true;
   }
 
+  /**
+   * Adds tokens after none of which the model expects the end.
+   *
+   * @throws {DeflateError} when the block is too large
+   */
+  addRun({ tokens, from, count, bytes }: TokenRun): void {
+    while (this.count + count > this.tokens.length) this.#grow();
+    this.tokens.set(tokens.subarray(from, from + count), this.count);
+    this.count += count;
+    this.bytes += bytes;
+    this.isPredictedEnd = false;
+  }
+
   #grow(): void {
-    if (this.count >= MAX_TOKENS) throw new DeflateError("Cannot describe a block: it is too large");
-    const grown = new Uint32Array(this.count * 2);
+    if (this.tokens.length >= MAX_TOKENS) throw new DeflateError("Cannot describe a block: it is too large");
+    const grown = new Uint32Array(this.tokens.length * 2);
     grown.set(this.tokens);
     this.tokens = grown;
   }

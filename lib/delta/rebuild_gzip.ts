@@ -4,7 +4,7 @@ import { StreamRebuilder } from "./stream_rebuilder.ts";
 
 /**
  * Rebuilds the bytes of a gzip stream. A wrong recipe gives other bytes, or an error: the digest of what comes out
- * must be checked.
+ * must be checked. A piece is only valid until the next one is asked for.
  *
  * @throws {RecipeError} when the recipe contradicts itself or the plain bytes, exceeds the limits, or names a model
  *   that is not known

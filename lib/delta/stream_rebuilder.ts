@@ -124,6 +124,15 @@ export class StreamRebuilder {
     const [window, predictor, block] = [this.#window, this.#predictor, this.#block];
     const readyEnd = window.ended ? window.length : window.length - window.lookahead;
     while (window.at < window.length && window.at <= readyEnd) {
+      const run = end === END_PREDICTED
+        ? predictor.run?.(window.at, Math.min(this.#rightTokens, MAX_TOKENS))
+        : undefined;
+      if (run !== undefined) {
+        block.addRun(run);
+        window.at += run.bytes;
+        this.#rightTokens -= run.count;
+        continue;
+      }
       let token = predictor.token(window.at);
       if (this.#rightTokens-- === 0) token = this.#readToken();
       const bytes = tokenBytes(token);

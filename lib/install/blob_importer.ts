@@ -1,5 +1,5 @@
 import { BundleManifests } from "../bundle/bundle_manifests.ts";
-import { declaredDeltas } from "../bundle/declared_deltas.ts";
+import { declaredDeltas, entrySizes } from "../bundle/declared_deltas.ts";
 import { declaredSizes, declaredSizesOfAll } from "../bundle/declared_sizes.ts";
 import { deltaEntryName } from "../bundle/entry_names.ts";
 import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
@@ -160,6 +160,7 @@ export class BlobImporter {
     const sizes = new Map(this.#packages.flatMap((kubepkg) => [...declaredSizes(kubepkg) ?? []]));
     for (const delta of declaredDeltas(this.#packages, this.#bundle.what).values()) {
       const { digest } = delta;
+      if (this.#inPlace.has(digest)) continue;
       const size = sizes.get(digest)!;
       const onBytes = (bytes: number) => this.#report(bytes, deltaEntryName(digest));
       const job = { delta, size, repository: this.repositoryOf(digest), onBytes };
@@ -248,9 +249,11 @@ export class BlobImporter {
     return await this.#store.statBlob(this.repositoryOf(digest), digest);
   }
 
-  /** Reports whether the store holds a blob with the size that the bundle declares. */
+  /** Reports whether the store holds a blob with the size that the bundle declares; for a delta, it or its layer. */
   async holds(digest: Digest): Promise<boolean> {
-    return await this.statHeld(digest) === this.#bundle.declared?.get(digest);
+    const delta = this.#bundle.findDelta(digest);
+    if (delta === undefined) return await this.statHeld(digest) === this.#bundle.declared?.get(digest);
+    return await this.#store.statBlob("", digest) === delta.size || await this.holds(delta.digest);
   }
 
   /** Returns a repository of the packages that has the digest. @throws {CorruptError} when they have no images */
@@ -269,7 +272,8 @@ export class BlobImporter {
     const declared = this.#declared;
     if (declared === undefined) return undefined;
     if (part !== undefined) {
-      return part.carries.reduce((sum, { digest, length }) => sum + (length ?? declared.get(digest) ?? 0), 0);
+      const sizes = entrySizes(declared, this.#bundle.deltas);
+      return part.carries.reduce((sum, { digest, length }) => sum + (length ?? sizes.get(digest) ?? 0), 0);
     }
     const omitted = new Set(this.#packages.flatMap(({ status }) => status?.omitted ?? []));
     let sum = 0;

@@ -190,8 +190,12 @@ class BundleImport {
     using _lock = await this.#options.installation?.lock?.();
     // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
     await work.checkRelease();
-    const link = async (digest: Digest) => await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
+    const link = async (digest: Digest) => {
+      if (this.#bundle.declared?.has(digest)) await this.#store.linkBlob?.(content.repositoryOf(digest), digest);
+    };
     await part.finish((digest) => content.holds(digest), link);
+    // Those whose last piece this part has brought.
+    await content.rebuildLayers();
     if (part.state.count > 1 && (await content.listMissing(kubepkg)).length > 0) {
       await part.keepPending();
       return work.result(plan, content.countsOf(kubepkg));

@@ -1,12 +1,14 @@
+import { entrySizes } from "../bundle/declared_deltas.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
-import type { KubePkg, PackagePart, PartContent } from "../kubepkg/kubepkg.ts";
+import type { KubePkg, PackagePart, PartContent, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { formatRelease, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
+import { identityOf } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type BlobPieces, countMissing, listMissing, type PieceRange } from "../store/blob_pieces.ts";
 import type { PieceStore } from "../store/blob_store.ts";
-import { checkPart, formatParts, missingParts, type PendingPackage } from "./pending_packages.ts";
+import { checkPart, formatParts, missingParts, type PendingPackage, withDeltas } from "./pending_packages.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
@@ -52,6 +54,8 @@ export class PartImport {
   readonly #written = new Map<Digest, PieceRange[]>();
   readonly #carried: ReadonlyMap<Digest, readonly PartContent[]>;
   #received: readonly number[] = [];
+  /** Those of a push of the same release, which is pending too. */
+  #deltas: readonly StatusDelta[] | undefined;
 
   /** @param kubepkg the release, without `status.part` */
   constructor(bundle: BundleReader, kubepkg: KubePkg, options: PartImportOptions) {
@@ -133,7 +137,7 @@ export class PartImport {
    * to its end with a valid checksum. The caller holds the installation lock.
    *
    * @param isHeld reports whether the store holds a blob
-   * @param link links a blob that was committed into its repository
+   * @param link links a blob that was committed into its repository, unless it is a delta
    * @throws {CorruptError} when the pieces of a blob have another digest; names the parts that they are from
    */
   async finish(
@@ -148,7 +152,7 @@ export class PartImport {
       if (!await isHeld(digest)) await pieces.record(this.#written.get(digest) ?? []);
     }
     // This includes blobs whose last piece was recorded earlier, by an import that was interrupted before the commit.
-    for (const [digest, size] of this.#bundle.declared ?? []) {
+    for (const [digest, size] of entrySizes(this.#bundle.declared, this.#bundle.deltas)) {
       const ranges = await this.#store.listPieces(digest);
       if (ranges.length === 0 || countMissing(ranges, 0, size) > 0 || await isHeld(digest)) continue;
       const pieces = this.#open.get(digest) ?? await this.#store.openPieces(digest);
@@ -194,12 +198,16 @@ export class PartImport {
       if (!force) throw error;
       return absentIfBroken(error);
     });
+    const isSame = pending !== undefined && identityOf(pending.kubepkg) === identityOf(this.#kubepkg);
+    this.#deltas = isSame ? pending.kubepkg.status?.deltas : undefined;
     return checkPart(this.#kubepkg, this.#part, { pending, force, what: this.#bundle.what });
   }
 
   async #record(received: readonly number[]): Promise<void> {
     const { id, count } = this.#part;
-    await this.#options.pending.write({ kubepkg: this.#kubepkg, part: { id, count, received } });
+    // A push may still be sending deltas, and needs their bases.
+    const pending = { kubepkg: this.#kubepkg, part: { id, count, received } };
+    await this.#options.pending.write(withDeltas(pending, this.#deltas));
   }
 
   get #store(): PieceStore {

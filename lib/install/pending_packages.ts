@@ -239,10 +239,19 @@ export function withoutPart(kubepkg: KubePkg): KubePkg {
   return { ...kubepkg, status };
 }
 
-/** Returns a pending package with the deltas of a push in place of those that it had. */
-export function withDeltas({ kubepkg, ...more }: PendingPackage, deltas?: readonly StatusDelta[]): PendingPackage {
+/**
+ * Returns a pending package with more deltas than its own: parts of it and a push may come in turns, with deltas against
+ * different layers.
+ */
+export function withDeltas({ kubepkg, ...more }: PendingPackage, added: readonly StatusDelta[] = []): PendingPackage {
+  const all = new Map([...kubepkg.status?.deltas ?? [], ...added].map((it) => [it.delta, it]));
+  if (all.size === 0) return { ...more, kubepkg };
+  return { ...more, kubepkg: { ...kubepkg, status: { ...kubepkg.status, deltas: [...all.values()] } } };
+}
+
+function withoutDeltas(kubepkg: KubePkg): KubePkg {
   const { deltas: _, ...status } = kubepkg.status ?? {};
-  return { ...more, kubepkg: { ...kubepkg, status: { ...status, ...(deltas === undefined ? {} : { deltas }) } } };
+  return { ...kubepkg, status };
 }
 
 /** Returns the numbers of the parts that were not received. */
@@ -269,7 +278,7 @@ export function checkPart(
   const release = formatRelease(kubepkg);
   const { id, received } = pending.part;
   const isSame = id === part.id && part.count === pending.part.count &&
-    formatCanonicalJson(kubepkg) === formatCanonicalJson(withDeltas(pending).kubepkg);
+    formatCanonicalJson(withoutDeltas(kubepkg)) === formatCanonicalJson(withoutDeltas(pending.kubepkg));
   if (isSame) return received;
   const order = compareVersions(version, other);
   if (force || order > 0 || received.length === 0) return [];

@@ -26,6 +26,12 @@ export async function measurePending(
   store: ProgressStore,
 ): Promise<PendingProgress> {
   const sizes = new Map((kubepkg.status?.digests ?? []).map(({ digest, size }) => [digest, size]));
+  // Of a layer that has a delta, that is received, unless the layer is held.
+  for (const { digest, delta, size } of kubepkg.status?.deltas ?? []) {
+    if (await store.statBlob("", digest) === sizes.get(digest)) continue;
+    sizes.delete(digest);
+    sizes.set(delta, size);
+  }
   let [received, size] = [0, 0];
   for (const [digest, whole] of sizes) {
     size += whole;

@@ -14,6 +14,8 @@ import { describeChanges, type ManifestDiff } from "./handover/manifest_file.ts"
 import { planObjects } from "./handover/plan_objects.ts";
 import { hasBase, listMissingBases } from "./missing_bases.ts";
 
+/** The images that are named for a missing blob, at most. */
+const MAX_NAMED_IMAGES = 100;
 /** Length of a digest in a message: `sha256:` and 12 hexadecimal digits. */
 const SHOWN_DIGEST = 19;
 
@@ -181,16 +183,27 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
   const deltas = declaredDeltas([kubepkg]);
   let temporaryBytes = 0;
   const imagesOfDigest = indexImages(kubepkg);
+  const missingBases = new Set<Digest>();
   for (const [digest, size] of declaredSizes(kubepkg) ?? []) {
     if (await statBlob(digest) === size) blobs.held++;
     else if (omitted.has(digest)) missing.push({ digest, size, images: imagesOfDigest(digest) });
     else if (deltas.has(digest)) {
       const delta = deltas.get(digest)!;
       const needed = await listMissingBases({ delta, size }, statBlob);
-      for (const blob of needed) missing.push({ ...blob, images: imagesOfDigest(digest) });
+      for (const blob of needed) {
+        if (!missingBases.has(blob.digest)) missing.push({ ...blob, images: imagesOfDigest(digest) });
+        missingBases.add(blob.digest);
+      }
       if (needed.length > 0) continue;
+      const isDeltaHeld = await statBlob(delta.delta) === delta.size;
+      const bytes = isDeltaHeld ? 0 : await countBytes(delta.delta, delta.size);
+      if (bytes === undefined) {
+        blobs.inOtherParts++;
+        continue;
+      }
       blobs.toWrite++;
-      blobs.bytesToWrite += size + (await statBlob(delta.delta) === delta.size ? 0 : delta.size);
+      // A part carries the delta, not the layer.
+      blobs.bytesToWrite += bytes + (await countBytes(digest, size) ?? size);
       temporaryBytes = Math.max(temporaryBytes, delta.plainSize);
     } else {
       const bytes = await countBytes(digest, size);
@@ -226,16 +239,24 @@ export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): Inco
   );
 }
 
-// Returns a function that lists the images that need a digest.
+// Returns a function that lists the images that need a digest, at most `MAX_NAMED_IMAGES` of them: otherwise a plan would
+// grow with the product of its digests and its images.
 function indexImages(kubepkg: KubePkg): (digest: Digest) => string[] {
-  const images = Map.groupBy(imagesOf(kubepkg), ({ reference }) => repositoryOf(reference));
+  const images = new Map(
+    [...Map.groupBy(imagesOf(kubepkg), ({ reference }) => repositoryOf(reference))].map(([name, users]) =>
+      [name, users.map(({ reference }) => formatReference(reference)).sort().slice(0, MAX_NAMED_IMAGES)] as const
+    ),
+  );
   const repositories = new Map<Digest, Set<string>>();
   for (const { digest, name } of kubepkg.status?.digests ?? []) {
     repositories.set(digest, (repositories.get(digest) ?? new Set()).add(name));
   }
   return (digest) => {
-    const users = [...repositories.get(digest) ?? []].flatMap((name) => images.get(name) ?? []);
-    return users.map(({ reference }) => formatReference(reference)).sort();
+    const users: string[] = [];
+    for (const name of repositories.get(digest) ?? []) {
+      if (users.length < MAX_NAMED_IMAGES) users.push(...images.get(name) ?? []);
+    }
+    return users.sort().slice(0, MAX_NAMED_IMAGES);
   };
 }
 

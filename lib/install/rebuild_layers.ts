@@ -17,7 +17,7 @@ export interface RebuildJob {
   readonly size: number;
   /** The repository that the layer is linked into. */
   readonly repository: string;
-  /** Called with the number of bytes of the layer that were written. */
+  /** Called with the number of bytes of the layer that were written; with 0 as a sign of life while a base is read. */
   readonly onBytes: (count: number) => void;
 }
 
@@ -100,7 +100,7 @@ async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
     using bases = await store.openScratch();
     for (const base of header.bases) {
       const open = async () => (await store.openBlob("", base.digest))?.body;
-      await inflateBase(base, { layer: { digest: base.digest, open }, scratch: bases });
+      await inflateBase(base, { layer: { digest: base.digest, open }, scratch: bases }, { onBytes: () => onBytes(0) });
     }
     const ingest = await openEmpty(store, digest);
     try {

@@ -41,6 +41,8 @@ export async function rebuildBytes(
   chunk?: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of rebuildGzip(inChunks(plain, chunk), recipe, { findModel: modelById })) parts.push(part);
+  for await (const part of rebuildGzip(inChunks(plain, chunk), recipe, { findModel: modelById })) {
+    parts.push(part.slice());
+  }
   return await new Blob(parts).bytes();
 }

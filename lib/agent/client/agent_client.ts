@@ -4,7 +4,7 @@ import { type Digest, isDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { BlobState, MissingBlob } from "../protocol.ts";
-import { ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import { RequestTimeout } from "./request_timeout.ts";
 
 /** The agent's answer to a plan. It also has the fields of an import's result. */
@@ -23,6 +23,8 @@ export interface AgentRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AgentRequestBody | undefined;
   readonly signal: AbortSignal;
+  /** Called when a piece of the response is received. */
+  readonly onAnswer?: () => void;
 }
 
 /** The body of a request, with its length in bytes. */
@@ -36,8 +38,12 @@ export interface AgentAnswer {
   readonly status: number;
   /** The target of a redirect. */
   readonly location?: string | undefined;
+  /** Of a response in lines (`NDJSON`) the last one: those before it are progress. */
   readonly bytes: Uint8Array;
 }
+
+/** The media type of a response that is a JSON document a line. */
+export const NDJSON = "application/x-ndjson";
 
 /** Options of an `AgentClient`. */
 export interface AgentClientOptions {
@@ -52,7 +58,10 @@ export interface AgentClientOptions {
   readonly pruneData?: boolean;
   /** The time without progress of the request body after which a request is aborted, in milliseconds. */
   readonly stallTimeout: number;
-  /** The time for the response after the request was sent, in milliseconds; it includes the installation. */
+  /**
+   * The time without a sign of life after the request was sent, in milliseconds. An installation sends progress while it
+   * reads and rebuilds layers; the time includes the hand-over into the cluster.
+   */
   readonly answerTimeout: number;
 }
 
@@ -108,7 +117,13 @@ export class AgentClient {
 
   /** Sends a bundle and installs it. @returns the document that describes the installation */
   async install(body: AgentRequestBody, { dryRun = false } = {}): Promise<Record<string, unknown>> {
-    return (await this.#send("PUT", `/kubepkgs${this.#query(dryRun)}`, { body })).document;
+    const accept = `${NDJSON}, application/json`;
+    const { document } = await this.#send("PUT", `/kubepkgs${this.#query(dryRun)}`, { body, accept });
+    const { error, entry } = document;
+    // The status of a failure after the first progress was already sent.
+    if (isJsonObject(error)) throw errorOfAnswer(500, new TextEncoder().encode(JSON.stringify({ errors: [error] })));
+    if (typeof entry === "string") throw new AgentError("its answer ends before the result", { isTransient: true });
+    return document;
   }
 
   #query(dryRun: boolean): string {
@@ -121,7 +136,7 @@ export class AgentClient {
   async #send(
     method: string,
     path: string,
-    { body, range }: { body?: AgentRequestBody; range?: string } = {},
+    { body, range, accept = "application/json" }: { body?: AgentRequestBody; range?: string; accept?: string } = {},
   ): Promise<{ status: number; document: Record<string, unknown> }> {
     const { url, token, send } = this.#options;
     const { stallTimeout, answerTimeout } = this.#options;
@@ -137,13 +152,14 @@ export class AgentClient {
         method,
         url: `${url}${path}`,
         headers: {
-          accept: "application/json",
+          accept,
           authorization: `Bearer ${token}`,
           ...(body === undefined ? {} : { "content-type": "application/octet-stream" }),
           ...(range === undefined ? {} : { "content-range": range }),
         },
         body: body === undefined ? undefined : { ...body, stream: watch.follow(body.stream) },
         signal: watch.signal,
+        onAnswer: () => watch.noteAnswer(),
       });
       if (status >= 200 && status < 300) return { status, document: parseDocument(bytes) };
       throw errorOfAnswer(status, bytes, location);

@@ -4,7 +4,7 @@ import { AgentError } from "./agent_error.ts";
 export interface RequestTimeoutOptions {
   /** The time in which the connection must accept more of the body, in milliseconds. */
   readonly stallTimeout: number;
-  /** The time in which the response must be received after the body was sent, in milliseconds. */
+  /** The time in which the response, or more of it, must be received after the body was sent, in milliseconds. */
   readonly answerTimeout: number;
 }
 
@@ -15,6 +15,7 @@ export class RequestTimeout implements Disposable {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #failure: unknown;
+  #isSent = false;
 
   constructor(options: RequestTimeoutOptions) {
     this.#options = options;
@@ -56,7 +57,13 @@ export class RequestTimeout implements Disposable {
 
   /** Starts the time-out for the response; the request was sent. */
   expectAnswer(): void {
+    this.#isSent = true;
     this.#arm(this.#options.answerTimeout);
+  }
+
+  /** Starts the time-out for the response again: a part of it was received, so that the agent is at work. */
+  noteAnswer(): void {
+    if (this.#isSent) this.#arm(this.#options.answerTimeout);
   }
 
   /** Cancels the rest of the body, after success and after failure. */

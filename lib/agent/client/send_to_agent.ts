@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { toTransportError, type TransportFailure } from "../../upstream/transport/transport_error.ts";
-import type { AgentAnswer, AgentRequest } from "./agent_client.ts";
+import { type AgentAnswer, type AgentRequest, NDJSON } from "./agent_client.ts";
 import { AgentError, ANSWER_LIMITS } from "./agent_error.ts";
 
 // Node's error codes → the messages of Deno's own errors, which toTransportError() understands.
@@ -27,6 +27,8 @@ const WORDS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "unknown issuer",
 };
 
+const LINE_FEED = 10;
+
 // A retry does not change these failures.
 const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock", "not-http", "not-tls"];
 
@@ -43,7 +45,7 @@ export function createSender(
   { isStoppable = false } = {},
 ): (request: AgentRequest) => Promise<AgentAnswer> {
   ignoreDestroyedBodies();
-  return async ({ method, url, headers, body, signal }) => {
+  return async ({ method, url, headers, body, signal, onAnswer }) => {
     const send = url.startsWith("https:") ? requestHttps : requestHttp;
     const length = body === undefined ? {} : { "content-length": `${body.length}` };
     const request = send(url, {
@@ -58,7 +60,7 @@ export function createSender(
     const stopped = Promise.withResolvers<never>();
     const stop = () => stopped.reject(signal.reason);
     signal.addEventListener("abort", stop);
-    const answer = Promise.race([readAnswer(request), stopped.promise]);
+    const answer = Promise.race([readAnswer(request, onAnswer), stopped.promise]);
     // The answer is awaited below, but may fail before that; this is not an unhandled rejection.
     answer.catch(() => {});
     try {
@@ -114,16 +116,23 @@ function waitForRoom(request: ClientRequest): Promise<void> {
   });
 }
 
-function readAnswer(request: ClientRequest): Promise<AgentAnswer> {
+function readAnswer(request: ClientRequest, onAnswer?: () => void): Promise<AgentAnswer> {
   return new Promise((resolve, reject) => {
     request.on("error", reject);
     request.on("close", () => reject(new Error("connection closed")));
     request.on("response", (response: IncomingMessage) => {
-      const pieces: Uint8Array[] = [];
+      let pieces: Uint8Array[] = [];
       let length = 0;
+      const isLines = response.headers["content-type"] === NDJSON;
       response.on("error", reject);
       response.on("aborted", () => reject(new Error("connection closed")));
-      response.on("data", (piece: Uint8Array) => {
+      response.on("data", (received: Uint8Array) => {
+        onAnswer?.();
+        // Only the last line stays. Its own line feed is its end.
+        const start = isLines ? received.subarray(0, -1).lastIndexOf(LINE_FEED) + 1 : 0;
+        const isNewLine = start > 0 || isLines && pieces.at(-1)?.at(-1) === LINE_FEED;
+        const piece = received.subarray(start);
+        if (isNewLine) [pieces, length] = [[], 0];
         pieces.push(piece);
         length += piece.length;
         if (length > ANSWER_LIMITS.maxBytes) request.destroy();

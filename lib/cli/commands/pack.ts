@@ -68,8 +68,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   refuseWarnings(prepared, invocation.isSet("strict"), io);
   const results: object[] = [];
   const isQuiet = invocation.isSet("quiet");
-  // Parts of a split bundle have no deltas.
-  const deltas = effort === undefined || options.maxBytes !== undefined ? undefined : { store, site, effort, isQuiet };
+  const deltas = effort === undefined ? undefined : { store, site, effort, isQuiet };
   for (const [i, { pack: planned, warnings, added }] of prepared.entries()) {
     using packed = await packDeltas(planned, deltas, io);
     const { pack, whole } = packed;

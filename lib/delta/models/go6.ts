@@ -1,3 +1,4 @@
+import { EqualBytes } from "./equal_bytes.ts";
 import { GoHeaders } from "./go_headers.ts";
 import { type BlockTokens, type DeflateModel, type PlainWindow, RecipeError, type TokenPredictor } from "./model.ts";
 
@@ -62,6 +63,7 @@ class GoPredictor implements TokenPredictor {
   work = 0;
   readonly #level: Level;
   readonly #window: PlainWindow;
+  readonly #equal: EqualBytes;
   /** The last position of each hash of four bytes. */
   readonly #heads = new Int32Array(HASH_SIZE).fill(NONE);
   /** For each position of the last window, the distance to the one before it with the same hash. 0: none in reach. */
@@ -78,6 +80,7 @@ class GoPredictor implements TokenPredictor {
   constructor(level: Level, window: PlainWindow) {
     this.#level = level;
     this.#window = window;
+    this.#equal = new EqualBytes(window.bytes);
   }
 
   reset(): void {
@@ -150,8 +153,7 @@ class GoPredictor implements TokenPredictor {
     for (let tries = this.#level.chain; tries > 0 && candidate >= first; tries--) {
       work++;
       if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
-        let length = 0;
-        while (length < longest && bytes[candidate + length] === bytes[at + length]) length++;
+        const length = this.#equal.count(candidate, at, longest);
         work += length;
         if (length > best && (length > MIN_MATCH || at - candidate <= FAR)) {
           best = length;

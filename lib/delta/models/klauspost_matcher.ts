@@ -234,10 +234,7 @@ export class KlauspostMatcher {
       this.#tables.rememberShort(at);
       this.#tables.rememberLong(at + 1);
       this.#tables.rememberShort(at + 2);
-      for (let i = at + 4; i < end; i += 3) {
-        this.#tables.rememberLong(i);
-        this.#tables.rememberShort(i + 1);
-      }
+      this.#tables.rememberPairs(at + 4, end);
     }
     this.#tables.rememberLong(end);
     this.#tables.rememberShort(end);

@@ -60,10 +60,25 @@ export interface TokenPredictor {
    * differs. After a stored block it may be up to 64 KiB less or more than predicted. There is at least one byte.
    */
   token(at: number): number;
+  /**
+   * Gives tokens that are known already, as so many calls of `token` would: from an index on, at most `most` of them, and
+   * none that may end a block.
+   */
+  run?(at: number, most: number): TokenRun | undefined;
   /** The token that starts at an index is not the predicted one, but this one. */
   correct(at: number, token: number): void;
   /** Predicts whether the block ends after the tokens that it has (at least one, all of them as in the stream). */
   endsBlock(block: BlockTokens): boolean;
+}
+
+/** Tokens of which each starts where the one before it ends. The object is reused. */
+export interface TokenRun {
+  readonly tokens: Uint32Array;
+  /** The index of the first one. */
+  readonly from: number;
+  readonly count: number;
+  /** The plain bytes of all of them. */
+  readonly bytes: number;
 }
 
 /** The tokens of a block, as in the stream. The object and its buffer are reused. */

@@ -5,7 +5,7 @@
 // next part. Where the real stream differs, the predicted tokens stay as they are.
 
 import { tokenBytes } from "../deflate_tables.ts";
-import type { BlockTokens, DynamicHeader, HeaderStyle, PlainWindow, TokenPredictor } from "./model.ts";
+import type { BlockTokens, DynamicHeader, HeaderStyle, PlainWindow, TokenPredictor, TokenRun } from "./model.ts";
 
 const PART = 65_535;
 const SHORTEST_MATCH = 3;
@@ -91,6 +91,7 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
   #at = 0;
   // A token was corrected since the last dynamic block.
   #isCorrected = false;
+  readonly #run = { tokens: new Uint32Array(), from: 0, count: 0, bytes: 0 };
 
   constructor(compressor: PartCompressor, { window, chunk = Infinity }: PartSource) {
     this.#compressor = compressor;
@@ -133,6 +134,20 @@ export class PartPredictor implements TokenPredictor, HeaderStyle {
     const token = this.#part.tokens[this.#token++]!;
     this.#at += tokenBytes(token);
     return token;
+  }
+
+  run(at: number, most: number): TokenRun | undefined {
+    const { tokens, count: all } = this.#part;
+    // The last token may end the block.
+    const end = Math.min(all - 1, this.#token + most);
+    if (at !== this.#at || this.#token >= end) return undefined;
+    let bytes = 0;
+    for (let index = this.#token; index < end; index++) bytes += tokenBytes(tokens[index]!);
+    const run = this.#run;
+    [run.tokens, run.from, run.count, run.bytes] = [tokens, this.#token, end - this.#token, bytes];
+    this.#token = end;
+    this.#at += bytes;
+    return run;
   }
 
   // What follows a real token does not change: `token` finds its position among the predicted tokens.

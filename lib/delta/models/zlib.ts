@@ -1,4 +1,5 @@
 import { DISTANCE_EXTRA_BITS, distanceCode } from "../deflate_tables.ts";
+import { EqualBytes } from "./equal_bytes.ts";
 import { type BlockTokens, type DeflateModel, type PlainWindow, RecipeError, type TokenPredictor } from "./model.ts";
 import { ZlibHeaders } from "./zlib_headers.ts";
 
@@ -76,6 +77,7 @@ class ZlibPredictor implements TokenPredictor {
   work = 0;
   readonly #level: Level;
   readonly #window: PlainWindow;
+  readonly #equal: EqualBytes;
   readonly #endRule: (block: BlockTokens) => boolean;
   readonly #shift: number;
   readonly #hashMask: number;
@@ -94,6 +96,7 @@ class ZlibPredictor implements TokenPredictor {
   constructor({ level, memory, isGzip }: Parameters, window: PlainWindow) {
     this.#level = LEVELS[level]!;
     this.#window = window;
+    this.#equal = new EqualBytes(window.bytes);
     const blockTokens = (1 << (memory + 6)) - 1;
     this.#endRule = isGzip ? createGzipRule(level) : ({ count }) => count === blockTokens;
     const hashBits = memory + 7;
@@ -178,8 +181,7 @@ class ZlibPredictor implements TokenPredictor {
     for (let tries = known >= good ? chain >> 2 : chain; tries > 0; tries--) {
       work++;
       if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
-        let length = 0;
-        while (length < longest && bytes[candidate + length] === bytes[at + length]) length++;
+        const length = this.#equal.count(candidate, at, longest);
         work += length;
         if (length > best) {
           best = length;

@@ -135,7 +135,7 @@ async function apply(bytes: Uint8Array, { layer, bases }: Seed): Promise<string>
     const size = parseDeltaPrefix(bytes);
     limit = parseDeltaHeader(bytes.slice(PREFIX_BYTES, PREFIX_BYTES + size), bytes.length).target.size;
     for await (const piece of rebuildLayer(fileOf(scratchOf(bytes)), scratchOf(bases))) {
-      pieces.push(piece);
+      pieces.push(piece.slice());
       length += piece.length;
       if (length > limit) fault(`${length} bytes were made of a layer of ${limit}`);
     }

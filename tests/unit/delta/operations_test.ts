@@ -46,7 +46,7 @@ async function apply(
     plainSize: size,
   };
   const pieces: Uint8Array[] = [];
-  for await (const piece of applyOperations(input)) pieces.push(piece);
+  for await (const piece of applyOperations(input)) pieces.push(piece.slice());
   return join(...pieces);
 }
 

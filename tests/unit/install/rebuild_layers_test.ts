@@ -1,13 +1,15 @@
 import { writePrepared } from "../../../lib/bundle/pack_bundle.ts";
+import { declaredDeltas } from "../../../lib/bundle/declared_deltas.ts";
 import { addDeltas } from "../../../lib/bundle/pack_deltas.ts";
 import { preparePack } from "../../../lib/bundle/prepare_pack.ts";
 import type { Scratch } from "../../../lib/bytes/scratch.ts";
 import { modelNames } from "../../../lib/delta/models/all.ts";
 import { importBundle } from "../../../lib/install/import_bundle.ts";
 import type { ImportOptions } from "../../../lib/install/import_package.ts";
+import { planImport } from "../../../lib/install/plan_import.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import type { StatusDelta } from "../../../lib/kubepkg/kubepkg.ts";
-import type { Digest } from "../../../lib/oci/digest.ts";
+import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError, IncompleteError, NoSpaceError } from "../../../lib/oci/error.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
@@ -223,4 +225,39 @@ Deno.test("[99] a file of another size in the place of the layer does not keep i
   await Deno.writeFile(path, IMAGES[1]!.blobs.get(layerOf(2))!.subarray(0, 1000));
   await fixture.import();
   await assertRebuilt(site, delta);
+});
+
+Deno.test("a plan names a base of several deltas once, and at most 100 images that need it", async () => {
+  await using fixture = await createFixture();
+  const { bundle, folder, delta } = fixture;
+  const empty = new DiskStore(`${folder.path}/empty`);
+  const { kubepkg } = bundle;
+  const images = Object.fromEntries(
+    Array.from({ length: 150 }, (_, i) => [`${DELTA_REPO}:${i}`, IMAGES[1]!.root.digest]),
+  );
+  const layers = Array.from({ length: 3 }, (_, i) => ({
+    ...kubepkg.status!.digests!.find(({ digest }) => digest === delta.digest)!,
+    digest: computeDigest(`layer ${i}`),
+  }));
+  const deltas = layers.map(({ digest }, i) => ({ ...delta, digest, delta: computeDigest(`delta ${i}`) }));
+  const status = { ...kubepkg.status, digests: [...kubepkg.status!.digests!, ...layers], deltas };
+  const plan = await planImport({ ...kubepkg, spec: { ...kubepkg.spec, images }, status }, {
+    statBlob: (digest) => empty.statBlob("", digest),
+  });
+  const { missing } = plan.blobs;
+  assertEquals(missing.map(({ digest }) => digest), delta.bases.map(({ digest }) => digest));
+  assertEquals(missing[0]!.images.length, 100);
+});
+
+Deno.test("a package whose deltas need very many bases is refused", async () => {
+  const { bundle } = await packed;
+  const delta = deltaOf(bundle);
+  const bases = Array.from({ length: 128 }, (_, i) => ({ digest: computeDigest(`base ${i}`), size: 1 }));
+  const deltas = Array.from({ length: 129 }, () => ({ ...delta, bases }));
+  const kubepkg = { ...bundle.kubepkg, status: { ...bundle.kubepkg.status, deltas } };
+  await assertRejects(
+    () => Promise.resolve().then(() => declaredDeltas([kubepkg])),
+    CorruptError,
+    "more than 16384 bases",
+  );
 });
