@@ -53,6 +53,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   });
   const trust = await readSiteTrust(invocation, { data, config });
   const keys = await readImageKeys(invocation);
+  if (keys !== undefined && files.includes("-")) await openBundleAgain("-", "--verify-images", io)();
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
