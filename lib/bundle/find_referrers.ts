@@ -104,20 +104,27 @@ export class ReferrerFinder {
   async #list(subject: Digest, { reference }: Search): Promise<Candidate[]> {
     const { source, catalog, only } = this.#options;
     const repository = repositoryOf(reference);
+    const tags = cosignTagsOf(subject);
+    const [listed, ...tagged] = await Promise.allSettled([
+      catalog.listReferrers(repository, subject),
+      ...tags.map((tag) => source.resolve(repository, tag)),
+    ]);
+    const fail = (reason: string) => this.#failed.set(reference.host, `its referrers may be incomplete: ${reason}`);
     const candidates: Candidate[] = [];
-    try {
-      const listed = await catalog.listReferrers(repository, subject);
-      candidates.push(...listed.referrers.map(({ digest }) => ({ digest })));
-      if (listed.isPartial) this.#failed.set(reference.host, "its referrers may be incomplete: its registry failed");
-      else {
-        for (const tag of cosignTagsOf(subject)) {
-          const found = await source.resolve(repository, tag);
-          if (found !== undefined) candidates.push({ digest: found.digest, tag });
-        }
+    if (listed.status === "fulfilled") {
+      candidates.push(...listed.value.referrers.map(({ digest }) => ({ digest })));
+      if (listed.value.isPartial) fail("its registry failed");
+    }
+    for (const [i, result] of tagged.entries()) {
+      if (result.status === "fulfilled" && result.value) {
+        candidates.push({ digest: result.value.digest, tag: tags[i]! });
       }
-    } catch (error) {
+    }
+    for (const result of [listed, ...tagged]) {
+      if (result.status === "fulfilled") continue;
+      const error: unknown = result.reason;
       if (!(error instanceof RegistryError || error instanceof CorruptError)) throw error;
-      this.#failed.set(reference.host, `its referrers may be incomplete: ${error.message}`);
+      fail(error.message);
     }
     // In the order of their digests, so that the bundle does not depend on that of the registry.
     return candidates.filter(({ digest }) => only?.has(digest) ?? true)
