@@ -171,7 +171,7 @@ Deno.test("[100] ReferrerFinder asks a registry that failed once, and carries wh
   let asked = 0;
   const catalog = {
     listReferrers: () => {
-      if (asked++ > 0) throw new RegistryError("UNAVAILABLE", "Cannot reach registry.test");
+      if (asked++ > 0) return Promise.reject(new RegistryError("UNAVAILABLE", "Cannot reach registry.test"));
       return Promise.resolve({ referrers: [sbom.root] });
     },
   };
