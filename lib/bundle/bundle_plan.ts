@@ -17,6 +17,15 @@ export interface CarriedManifest {
   readonly children: readonly CarriedManifest[];
 }
 
+/** What is attached to an image: a signature, an attestation, an SBOM. */
+export interface CarriedReferrer {
+  readonly root: CarriedManifest;
+  /** The manifest that it is about: one of the image, or of another referrer. */
+  readonly subject: Digest;
+  /** Set where cosign's tag, and not a field of the manifest, says what it is about. */
+  readonly tag?: string;
+}
+
 /** An image, resolved to the content that the bundle carries. */
 export interface ResolvedImage {
   readonly reference: Reference;
@@ -25,6 +34,7 @@ export interface ResolvedImage {
   readonly substitutes?: readonly { readonly requested: string; readonly taken: string }[];
   /** Requested platforms for which the image has nothing. */
   readonly missing?: readonly string[];
+  readonly referrers?: readonly CarriedReferrer[];
 }
 
 /** A file `blobs/<alg>/<hash>` of a bundle. */
@@ -52,8 +62,9 @@ export interface BundlePlan {
 }
 
 /**
- * Plans the content of a bundle and its order: for every image, sorted by reference, its config and layers, then its
- * manifest, then the index. Each digest occurs once.
+ * Plans the content of a bundle and its order: the referrers of all images, and then for every image, sorted by
+ * reference, its config and layers, then its manifest, then the index. Each digest occurs once. The referrers come first
+ * because a reader verifies the signatures of images before it writes anything.
  *
  * @param have digests that the site holds, which are left out
  * @throws {CorruptError} when manifests disagree on the size of a blob
@@ -64,8 +75,7 @@ export function planBundle(
 ): BundlePlan {
   const entries = new Map<Digest, PlanEntry>();
   const digests = new Map<string, StatusDigest>();
-  for (const { reference, root } of sortByReference(images)) {
-    const repository = repositoryOf(reference);
+  for (const { repository, root, tag, subject } of listRoots(sortByReference(images))) {
     for (const step of walk(root)) {
       const { digest, size } = step.descriptor;
       const known = entries.get(digest);
@@ -73,8 +83,17 @@ export function planBundle(
       else if (known.descriptor.size !== size) {
         throw new CorruptError(`Cannot plan the bundle: ${digest} has ${known.descriptor.size} and ${size} bytes`);
       }
-      const tag = step.manifest === root && step.type === "manifest" ? reference.tag : undefined;
-      addDigest(digests, { type: step.type, name: repository, digest, size, tag, platform: step.manifest.platform });
+      const isRoot = step.manifest === root && step.type === "manifest";
+      addDigest(digests, {
+        type: step.type,
+        name: repository,
+        digest,
+        size,
+        tag: isRoot ? tag : undefined,
+        // The platforms of a package are those of its images.
+        platform: subject === undefined ? step.manifest.platform : undefined,
+        subject: isRoot ? subject : undefined,
+      });
     }
   }
   const carried = [...entries.values()].filter(({ descriptor }) => !have.has(descriptor.digest));
@@ -98,6 +117,19 @@ export function platformsOf(root: CarriedManifest): string[] {
   return [...new Set([...own, ...root.children.flatMap(platformsOf)])];
 }
 
+interface Root extends Pick<CarriedReferrer, "root"> {
+  readonly repository: string;
+  readonly tag?: string | undefined;
+  readonly subject?: Digest;
+}
+
+function* listRoots(images: readonly ResolvedImage[]): Generator<Root> {
+  for (const { reference, referrers = [] } of images) {
+    for (const referrer of referrers) yield { ...referrer, repository: repositoryOf(reference) };
+  }
+  for (const { reference, root } of images) yield { root, repository: repositoryOf(reference), tag: reference.tag };
+}
+
 interface Step {
   readonly type: "manifest" | "blob";
   readonly descriptor: Descriptor;
@@ -115,6 +147,7 @@ function addDigest(digests: Map<string, StatusDigest>, line: StatusDigest): void
   const known = digests.get(key);
   // A layer that several platforms share gets no platform.
   const platform = known === undefined || known.platform === line.platform ? line.platform : undefined;
+  const subject = line.subject ?? known?.subject;
   digests.set(key, {
     type: line.type,
     name: line.name,
@@ -122,6 +155,7 @@ function addDigest(digests: Map<string, StatusDigest>, line: StatusDigest): void
     size: line.size,
     ...(line.tag === undefined ? {} : { tag: line.tag }),
     ...(platform === undefined ? {} : { platform }),
+    ...(subject === undefined ? {} : { subject }),
   });
 }
 

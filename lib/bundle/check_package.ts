@@ -14,7 +14,7 @@ import type { PreparedPack } from "./prepare_pack.ts";
 
 /**
  * What a warning is about: the codes of `checkObjects`; `unlisted-image` and `other-digest` (what objects use and
- * `spec.images` does not provide), `foreign-layer` (a layer outside of registries), `unavailable-platform`,
+ * `spec.images` does not provide), `foreign-layer` (a layer outside of registries), `unavailable-platform`, `left-out-referrer`,
  * `empty-package`, `live-field` (removed, since only the cluster that the object was exported from has it).
  */
 export type WarningCode =
@@ -23,6 +23,7 @@ export type WarningCode =
   | "other-digest"
   | "foreign-layer"
   | "unavailable-platform"
+  | "left-out-referrer"
   | "empty-package"
   | "live-field";
 
@@ -128,8 +129,11 @@ export function describeForeignLayers({ reference, root }: ResolvedImage): Packa
   }));
 }
 
-/** Warns about images that the site will not have whole: foreign layers, and platforms that an image does not have. */
-export function describeIncompleteImages({ images, unavailable }: PreparedPack): PackageWarning[] {
+/**
+ * Warns about images that the site will not have whole: foreign layers, platforms that an image does not have, and
+ * referrers that are left out.
+ */
+export function describeIncompleteImages({ images, unavailable, withoutReferrers }: PreparedPack): PackageWarning[] {
   const foreign = images.flatMap(describeForeignLayers);
   const missing = unavailable.map(({ image, platforms }): PackageWarning => ({
     code: "unavailable-platform",
@@ -137,7 +141,13 @@ export function describeIncompleteImages({ images, unavailable }: PreparedPack):
     field: platforms.join(", "),
     message: `${image} is not available for ${platforms.join(", ")}, which the annotation of the release asks for`,
   }));
-  return [...foreign, ...missing].slice(0, MAX_WARNINGS);
+  const referrers = withoutReferrers.map(({ image, reason }): PackageWarning => ({
+    code: "left-out-referrer",
+    object: image,
+    field: "",
+    message: `${image}: ${reason}`,
+  }));
+  return [...foreign, ...missing, ...referrers].slice(0, MAX_WARNINGS);
 }
 
 function listForeignLayers({ foreignLayers = [], children }: CarriedManifest): Map<string, Descriptor> {

@@ -1,4 +1,4 @@
-import { imagesOf, type PackageImage } from "../kubepkg/images_of.ts";
+import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -33,6 +33,8 @@ export interface ImageGraph {
   readonly platforms: readonly string[];
   /** Children before the manifests that refer to them; the root is last. */
   readonly manifests: readonly GraphManifest[];
+  /** Set for a referrer: the manifest that it is about. */
+  readonly subject?: Digest;
 }
 
 const MAX_NESTING = 8;
@@ -115,17 +117,6 @@ export async function readGraph(
     platforms: [...platforms],
     manifests: [...manifests.values()],
   };
-}
-
-/** Reads the graphs of all images of a package. @returns the graphs, and the digests of missing content */
-export async function readImageGraphs(
-  kubepkg: KubePkg,
-  content: ImportedContent,
-): Promise<{ graphs: ImageGraph[]; missing: Digest[] }> {
-  const missing = new Set<Digest>();
-  const graphs: ImageGraph[] = [];
-  for (const image of imagesOf(kubepkg)) graphs.push(await readImageGraph({ kubepkg, image }, content, missing));
-  return { graphs, missing: [...missing] };
 }
 
 /**

@@ -42,6 +42,8 @@ export interface ImageInfo {
   readonly platforms: readonly string[];
   /** Total size in bytes of what the image's repository needs. A shared layer counts for each image. */
   readonly size: number;
+  /** How many manifests are attached to images of its repository: signatures, attestations, SBOMs. Absent: none. */
+  readonly referrers?: number;
 }
 
 /** A signature of a bundle. */
@@ -107,11 +109,13 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
     images: imagesOf(kubepkg).map(({ reference, digest }) => {
       const own = digests.filter((line) => line.name === repositoryOf(reference));
       const needed = new Set(own.map((line) => line.digest));
+      const referrers = new Set(own.filter(({ subject }) => subject !== undefined).map((line) => line.digest)).size;
       return {
         reference: formatReference(reference),
         ...(digest === undefined ? {} : { digest }),
         platforms: platformsIn(own),
         size: [...needed].reduce((sum, each) => sum + (sizes.get(each) ?? 0), 0),
+        ...(referrers === 0 ? {} : { referrers }),
       };
     }),
     manifests: Object.entries(kubepkg.spec.manifests).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0)

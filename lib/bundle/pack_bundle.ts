@@ -29,6 +29,8 @@ export interface PackSummary {
     readonly platforms: readonly string[];
     /** Requested platforms that the image does not have, and those that were taken instead. */
     readonly substitutes?: ResolvedImage["substitutes"];
+    /** Number of manifests that are attached to it: signatures, attestations, SBOMs. Absent: none. */
+    readonly referrers?: number;
   }[];
   readonly platforms: readonly string[];
   /** Set if some layers are carried as deltas; see `BundleInfo`. */
@@ -85,11 +87,14 @@ export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack
   return {
     name: kubepkg.metadata.name,
     version: kubepkg.spec.version,
-    images: images.map(({ reference, root, substitutes }) => ({
+    images: images.map(({ reference, root, substitutes, referrers = [] }) => ({
       reference: formatReference(reference),
       digest: root.descriptor.digest,
       platforms: platformsOf(root),
       ...(substitutes === undefined ? {} : { substitutes }),
+      ...(referrers.length === 0
+        ? {}
+        : { referrers: new Set(referrers.map(({ root }) => root.descriptor.digest)).size }),
     })),
     platforms,
     blobs: {

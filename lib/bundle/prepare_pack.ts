@@ -1,13 +1,26 @@
+import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { imagesOf, withImageDigests } from "../kubepkg/images_of.ts";
 import { type KubePkg, PLATFORMS_ANNOTATION } from "../kubepkg/kubepkg.ts";
+import { formatRelease } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parsePlatforms, type Platform } from "../oci/platform.ts";
-import { formatReference } from "../oci/reference.ts";
+import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { DocumentSigner } from "../signature/signature_lines.ts";
 import { type BundlePlan, type CarriedManifest, planBundle, platformsOf, type ResolvedImage } from "./bundle_plan.ts";
+import { ReferrerFinder, type ReferrerFinderOptions } from "./find_referrers.ts";
 import { ImageResolver, type PlatformChoice } from "./resolve_image.ts";
+import { MAX_SIGNATURE_LAYER } from "../signature/image_signature.ts";
+import { type ImageKeys, type SignedImage, verifyImages } from "./verify_images.ts";
+
+/** What is done with the referrers of images. */
+export interface ReferrerChoice extends Pick<ReferrerFinderOptions, "catalog" | "only"> {
+  /** Whether they are carried with the images. */
+  readonly isCarried: boolean;
+  /** Keys of which one has to have signed each image. */
+  readonly keys?: ImageKeys | undefined;
+}
 
 /** Selects what is packed of a package. */
 export interface PackChoice {
@@ -19,6 +32,8 @@ export interface PackChoice {
   readonly have?: Pick<ReadonlySet<Digest>, "has"> | undefined;
   /** See `PreparedPack.sign`. */
   readonly sign?: DocumentSigner | undefined;
+  /** Absent: referrers are not looked for. */
+  readonly referrers?: ReferrerChoice | undefined;
 }
 
 /** A package with all its images resolved, ready to be packed. */
@@ -31,6 +46,8 @@ export interface PreparedPack {
   readonly source: ContentSource;
   /** Platforms that the release asks for by its annotation, and that an image does not have. */
   readonly unavailable: readonly { readonly image: string; readonly platforms: readonly string[] }[];
+  /** Referrers that are not carried, and why, a sentence each. */
+  readonly withoutReferrers: readonly { readonly image: string; readonly reason: string }[];
   /** The bytes of all manifests. */
   readonly manifests: ReadonlyMap<Digest, Uint8Array>;
   /** Returns the text of `kubepkg.json.sig` for a document; absent: the bundle is not signed. */
@@ -44,15 +61,17 @@ const DEFAULT_PLATFORMS: readonly Platform[] = parsePlatforms("linux/amd64,linux
  *
  * @throws {Error} when an image or a platform requested by name is missing
  * @throws {DigestMismatchError} when a manifest does not match its digest; the message names the image
+ * @throws {UntrustedError} when an image is not signed by one of the keys that are required
  */
 export async function preparePack(kubepkg: KubePkg, source: ContentSource, choice: PackChoice): Promise<PreparedPack> {
   const resolver = new ImageResolver(source, choosePlatforms(kubepkg, choice));
-  const images: ResolvedImage[] = [];
+  const resolved: ResolvedImage[] = [];
   for (const image of imagesOf(kubepkg)) {
-    images.push(
+    resolved.push(
       await resolver.resolve(image).catch((error) => rethrow(error, "", [formatReference(image.reference)])),
     );
   }
+  const { images, manifests, withoutReferrers } = await addReferrers(kubepkg, resolved, { source, choice });
   const plan = planBundle(images, choice.have);
   // The annotation of an earlier pack lists the platforms of all images together.
   const isRequest = kubepkg.status?.digests === undefined && kubepkg.metadata.annotations?.[PLATFORMS_ANNOTATION];
@@ -68,8 +87,50 @@ export async function preparePack(kubepkg: KubePkg, source: ContentSource, choic
         return platforms === undefined ? [] : [{ image: formatReference(reference), platforms }];
       })
       : [],
-    manifests: resolver.manifests,
+    withoutReferrers,
+    manifests: new Map([...resolver.manifests, ...manifests]),
     sign: choice.sign,
+  };
+}
+
+async function addReferrers(
+  kubepkg: KubePkg,
+  images: readonly ResolvedImage[],
+  { source, choice: { referrers: choice } }: { readonly source: ContentSource; readonly choice: PackChoice },
+): Promise<Pick<PreparedPack, "images" | "manifests" | "withoutReferrers">> {
+  if (choice === undefined) return { images, manifests: new Map(), withoutReferrers: [] };
+  const finder = new ReferrerFinder({ ...choice, source });
+  const complete: ResolvedImage[] = [];
+  const withoutReferrers: { image: string; reason: string }[] = [];
+  for (const image of images) {
+    const { referrers, problems } = await finder.find(image);
+    complete.push({ ...image, referrers });
+    withoutReferrers.push(...problems.map((reason) => ({ image: formatReference(image.reference), reason })));
+  }
+  const { manifests } = finder;
+  if (choice.keys !== undefined) {
+    const signed = complete.map((image) => describeSigned(image, source, manifests));
+    await verifyImages(signed, choice.keys, `pack ${formatRelease(kubepkg)}`);
+  }
+  return choice.isCarried
+    ? { images: complete, manifests, withoutReferrers }
+    : { images, manifests: new Map(), withoutReferrers: [] };
+}
+
+function describeSigned(
+  { reference, root, referrers = [] }: ResolvedImage,
+  source: ContentSource,
+  manifests: ReadonlyMap<Digest, Uint8Array>,
+): SignedImage {
+  const { digest } = root.descriptor;
+  return {
+    name: formatReference(reference),
+    digest,
+    attached: referrers.filter(({ subject }) => subject === digest)
+      .map(({ root }) => manifests.get(root.descriptor.digest)!),
+    read: ({ digest, size }) => {
+      return readSmallBlob(source, repositoryOf(reference), { digest, size, limit: MAX_SIGNATURE_LAYER });
+    },
   };
 }
 

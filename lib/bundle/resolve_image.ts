@@ -52,6 +52,9 @@ const IMAGE_CONFIG_TYPES = new Set([
   "application/vnd.docker.container.image.v1+json",
 ]);
 
+/** An image, or a manifest of it, is neither in the store nor at its registry. */
+export class ImageNotFoundError extends Error {}
+
 /** Resolves images to the content that has to be carried. Reads manifests and, where necessary, configs. */
 export class ImageResolver {
   readonly #source: ContentSource;
@@ -81,7 +84,7 @@ export class ImageResolver {
       const what = digest === undefined ? "the image" : digest;
       const why = await this.#source.explainMissing?.(repository, digest ?? reference.tag ?? "latest");
       const where = why === undefined ? WHERE : `(${why.reason}); ${ADVICE}`;
-      throw new Error(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
+      throw new ImageNotFoundError(`Cannot ${this.#action} ${name}: ${what} was not found ${where}`);
     }
     const place = { name, repository, depth: 0, budget: { bytes: MAX_IMAGE_BYTES } };
     const root = await this.#survey({ ...found, digest: digest ?? found.digest }, place);
@@ -156,7 +159,9 @@ export class ImageResolver {
     const bytes = this.manifests.get(digest) ?? await this.#source.readManifest(repository, digest);
     if (bytes === undefined) {
       const purpose = platform === undefined ? "" : ` for ${formatPlatform(platform)}`;
-      throw new Error(`Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found ${WHERE}`);
+      throw new ImageNotFoundError(
+        `Cannot ${this.#action} ${name}: its manifest ${digest}${purpose} was not found ${WHERE}`,
+      );
     }
     this.#spend(bytes.length, at);
     verifyBytes(bytes, digest, size);
@@ -177,7 +182,7 @@ export class ImageResolver {
     this.#spend(config.size, at);
     const bytes = await readSmallBlob(this.#source, repository, { ...config, limit: MAX_CONFIG_BYTES });
     if (bytes === undefined) {
-      throw new Error(`Cannot ${this.#action} ${name}: its config ${config.digest} was not found`);
+      throw new ImageNotFoundError(`Cannot ${this.#action} ${name}: its config ${config.digest} was not found`);
     }
     const json = parseJson(bytes, `the config of ${name}`, { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
     if (!isJsonObject(json)) throw new CorruptError(`Cannot read the config of ${name}: it is not a JSON object`);

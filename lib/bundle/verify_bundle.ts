@@ -2,12 +2,14 @@ import type { BundleSource } from "../bytes/byte_reader.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
 import { blobEntryName, deltaEntryName } from "./entry_names.ts";
 import { readImageGraph } from "./image_graph.ts";
+import { readReferrerGraph } from "./package_graphs.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 
@@ -153,7 +155,22 @@ class BundleCheck {
         missing.set(digest, [...missing.get(digest) ?? [], formatReference(image.reference)]);
       }
     }
+    await this.#checkReferrers();
     for (const [digest, images] of missing) this.#reportMissing(digest, images);
+  }
+
+  async #checkReferrers(): Promise<void> {
+    for (const kubepkg of this.#bundle.packages) {
+      for (const line of referrersOf(kubepkg)) {
+        const missing = new Set<Digest>();
+        try {
+          await readReferrerGraph({ kubepkg, line }, this.#content(), missing);
+        } catch (error) {
+          this.#record(error);
+        }
+        for (const digest of missing) this.#reportMissing(digest, this.#imagesNeeding(line.digest));
+      }
+    }
   }
 
   #images() {

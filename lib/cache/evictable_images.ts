@@ -1,5 +1,6 @@
 import { syncFolder } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
+import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath, tagLinkPath, tagsPath } from "../store/layout.ts";
 import { readLinkText } from "../store/links.ts";
@@ -9,17 +10,26 @@ import { removeFile } from "../store/trash.ts";
 
 /**
  * An image in any repositories of a store: a manifest that is tagged, or that no other manifest references, with all
- * its content.
+ * its content. What a tag of cosign's scheme attaches to a manifest of its repository belongs to that manifest.
  */
 export interface EvictableImage {
   readonly root: Digest;
   readonly tags: readonly { readonly repo: string; readonly tag: string }[];
+  /** The tags of its referrers, and the digest that each refers to. */
+  readonly referrerTags: readonly ReferrerTag[];
   /** Links to its manifests. */
   readonly revisions: readonly { readonly repo: string; readonly digest: Digest }[];
   /** Digests of its manifests, their referrers, configs and layers, including content that the store does not have. */
   readonly digests: ReadonlySet<Digest>;
   /** Whether it can be pulled: the store has all blobs of a manifest, or of at least one manifest of an index. */
   readonly isComplete: boolean;
+}
+
+/** A tag of cosign's scheme. */
+export interface ReferrerTag {
+  readonly repo: string;
+  readonly tag: string;
+  readonly digest: Digest;
 }
 
 type Read = (digest: Digest) => Promise<ManifestLinks | undefined>;
@@ -39,13 +49,23 @@ export async function listEvictableImages(
   const readHeld = (digest: Digest) => sizes.has(digest) ? read(digest) : Promise.resolve(undefined);
   const tags = new Map<Digest, { repo: string; tag: string }[]>();
   const revisions = new Map<Digest, string[]>();
+  const referrers = new Map<Digest, Digest[]>();
+  const referrerTags = new Map<Digest, ReferrerTag[]>();
+  const children = new Set<Digest>();
   for await (const repo of walkNames(root)) {
     const { tags: links, manifests } = readContents(root, repo);
-    for (const { tag, digest } of links) append(tags, digest, { repo, tag });
+    const own = new Set(manifests);
+    for (const { tag, digest } of links) {
+      const subject = subjectOfCosignTag(tag);
+      if (subject === undefined || !own.has(subject) || subject === digest) append(tags, digest, { repo, tag });
+      else {
+        append(referrers, subject, digest);
+        append(referrerTags, digest, { repo, tag, digest });
+        children.add(digest);
+      }
+    }
     for (const digest of manifests) append(revisions, digest, repo);
   }
-  const referrers = new Map<Digest, Digest[]>();
-  const children = new Set<Digest>();
   for (const digest of revisions.keys()) {
     const links = await readHeld(digest);
     for (const child of links?.manifests ?? []) children.add(child);
@@ -64,6 +84,7 @@ export async function listEvictableImages(
     return {
       root: digest,
       tags: tags.get(digest) ?? [],
+      referrerTags: [...digests].flatMap((each) => referrerTags.get(each) ?? []),
       revisions: [...digests].flatMap((each) => (revisions.get(each) ?? []).map((repo) => ({ repo, digest: each }))),
       digests,
       isComplete: await isComplete(digest),
@@ -90,12 +111,13 @@ export async function removeImage(
   image: EvictableImage,
   { isNeeded, onManifest, onBlob }: RemoveOptions,
 ): Promise<void> {
-  for (const { repo, tag } of image.tags) {
+  const referrerTags = image.referrerTags.filter(({ digest }) => !isNeeded(digest));
+  for (const { repo, tag, digest } of [...image.tags.map((it) => ({ ...it, digest: image.root })), ...referrerTags]) {
     const path = tagLinkPath(repo, tag);
     // Read and removed synchronously, so that the tag cannot be moved in between.
-    if (readLinkText(`${root}/${path}`) !== image.root) continue;
+    if (readLinkText(`${root}/${path}`) !== digest) continue;
     Deno.removeSync(`${root}/${path}`);
-    await removeFile(root, tagIndexLinkPath(repo, tag, image.root));
+    await removeFile(root, tagIndexLinkPath(repo, tag, digest));
     await removeFile(root, path);
     await syncNearest(`${root}/${tagsPath(repo)}/${tag}`);
   }

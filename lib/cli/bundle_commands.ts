@@ -10,6 +10,7 @@ export const INSPECT_COMMAND: Command = {
   arity: [1, 1],
   flags: [
     { name: "signatures", summary: "show the signatures alone, each verified with the key that it names" },
+    { name: "sbom", summary: "print the SBOMs of the images that the bundle carries (SPDX, CycloneDX)" },
     { ...FLAG.trustedKeys, summary: "say whether these public keys, or a policy, make the bundle trusted" },
     FLAG.json,
   ],
@@ -60,6 +61,7 @@ export const IMPORT_COMMAND: Command = {
     ...HANDOVER_FLAGS,
     FLAG.trustedKeys,
     FLAG.firstUse,
+    FLAG.verifyImages,
     FLAG.pruneData,
     FLAG.imagesDir,
     { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },

@@ -2,7 +2,8 @@ import { BundleManifests } from "../bundle/bundle_manifests.ts";
 import { declaredDeltas, entrySizes } from "../bundle/declared_deltas.ts";
 import { declaredSizes, declaredSizesOfAll } from "../bundle/declared_sizes.ts";
 import { deltaEntryName } from "../bundle/entry_names.ts";
-import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
+import type { ImageGraph } from "../bundle/image_graph.ts";
+import { readPackageGraphs } from "../bundle/package_graphs.ts";
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
 import type { BundleBlob, BundleReader } from "../bundle/read_bundle.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
@@ -209,7 +210,7 @@ export class BlobImporter {
   async checkComplete(kubepkg: KubePkg): Promise<ImageGraph[]> {
     const undelivered = await this.listMissing(kubepkg);
     if (undelivered.length > 0) throw missingError(kubepkg, undelivered);
-    const { graphs, missing } = await readImageGraphs(kubepkg, {
+    const { graphs, missing } = await readPackageGraphs(kubepkg, {
       what: this.#bundle.what,
       readManifest: (repository, digest) => this.#readManifest(repository, digest),
       statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.statHeld(digest),

@@ -1,8 +1,10 @@
 import { declaredSizes } from "../bundle/declared_sizes.ts";
-import { readImageGraphs, rootDigest } from "../bundle/image_graph.ts";
+import { rootDigest } from "../bundle/image_graph.ts";
+import { readPackageGraphs } from "../bundle/package_graphs.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { repositoryOf } from "../oci/reference.ts";
@@ -27,10 +29,15 @@ export async function holdsAll(
     const found = await store.resolve(repositoryOf(image.reference), image.reference.tag ?? digest);
     if (found?.digest !== digest) return false;
   }
+  for (const { name, tag, digest } of referrersOf(kubepkg)) {
+    if (await store.resolve(name, digest) === undefined) return false;
+    // Another package with the same image may have brought a later signature under the tag.
+    if (tag !== undefined && await store.resolve(name, tag) === undefined) return false;
+  }
   if (declared !== undefined) return true;
   // A bundle of earlier tools does not list its digests: the manifests in the store list them instead.
   try {
-    const { missing } = await readImageGraphs(kubepkg, {
+    const { missing } = await readPackageGraphs(kubepkg, {
       what,
       readManifest: (repository, digest) => store.readManifest(repository, digest),
       statBlob,

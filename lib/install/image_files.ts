@@ -126,7 +126,8 @@ export class ImageFiles {
     if (!await this.#isReplaceable(path, place.record)) throw refuseForeign(kubepkg, path);
     const { store, records } = this.#options;
     const graphs = await readInstalledImages(store, kubepkg, `write the images of ${name}@${version}`);
-    const archive = planImageArchive(graphs, store, place.platforms);
+    const images = graphs.filter(({ subject }) => subject === undefined);
+    const archive = planImageArchive(images, store, place.platforms);
     const refusal = await this.#refuseSpace(kubepkg, place, archive.size);
     if (refusal !== undefined) throw refusal;
     const file = { path, size: archive.size, headSize: archive.head.length, headDigest: headDigestOf(archive) };

@@ -99,6 +99,7 @@ class BundleImport {
     const wanted = new Map<KubePkg, PlannedPackage>();
     const planned: PlannedContent = { digests: new Set(), bytes: 0 };
     this.#document = await readSignedDocument(this.#bundle, this.#options.trust);
+    await this.#options.checkDocument?.(this.#document.bytes);
     for (const kubepkg of packages) {
       await this.#attempt(kubepkg, async () => {
         const found = await this.#plan(kubepkg, planned);

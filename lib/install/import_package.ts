@@ -63,6 +63,10 @@ export interface ImportOptions extends Omit<PlanImportOptions, "statBlob" | "cou
   readonly dryRun?: boolean;
   readonly onPlan?: (plan: ImportPlan) => void;
   /**
+   * Called with the bytes of `kubepkg.json`, before anything is planned. If it throws, the bundle is refused.
+   */
+  readonly checkDocument?: ((document: Uint8Array) => Promise<void>) | undefined;
+  /**
    * Called after the bundle was read to its end, before anything of it is visible. If it throws, the bundle is refused.
    */
   readonly onRead?: (() => Promise<void>) | undefined;
@@ -209,7 +213,7 @@ export class PackageImport {
     return {
       plan,
       isImported: graphs !== undefined,
-      images: graphs?.map(describeImage) ?? this.#describeImages(),
+      images: graphs?.filter(({ subject }) => subject === undefined).map(describeImage) ?? this.#describeImages(),
       blobs: { ...counts },
       ...(this.part === undefined ? {} : { part: isComplete ? { ...this.part.state, missing: [] } : this.part.state }),
       kubepkg: this.kubepkg,

@@ -16,7 +16,8 @@ import type { ImportStore } from "./write_bundle_blob.ts";
 /** Options of `installBundle`. */
 export interface InstallOptions
   extends
-    Pick<ImportOptions, "what" | "force" | "dryRun" | "trust" | "freeBytes" | "onPlan" | "onRead" | "onProgress"> {
+    Pick<ImportOptions, "what" | "force" | "dryRun" | "trust" | "freeBytes">,
+    Pick<ImportOptions, "checkDocument" | "onPlan" | "onRead" | "onProgress"> {
   readonly store: ImportStore;
   readonly records: PackageRecords;
   /** Where the manifests are handed over; without it they are only recorded. */

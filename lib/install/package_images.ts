@@ -1,4 +1,5 @@
-import { type ImageGraph, readImageGraphs } from "../bundle/image_graph.ts";
+import type { ImageGraph } from "../bundle/image_graph.ts";
+import { readPackageGraphs } from "../bundle/package_graphs.ts";
 import { BoundedTasks } from "../content/bounded_tasks.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
@@ -34,7 +35,7 @@ export async function readInstalledImages(
   for (const { digest, size } of lines) if (await statBlob(digest) !== size) missing.add(digest);
   // For other platforms the store may hold some content from elsewhere; it does not belong to the package.
   const own = new Set(lines.filter(({ type }) => type === "manifest").map(({ digest }) => digest));
-  const found = await readImageGraphs(kubepkg, {
+  const found = await readPackageGraphs(kubepkg, {
     what: formatRelease(kubepkg),
     readManifest: async (repository, digest) => {
       return own.size > 0 && !own.has(digest) ? undefined : await store.readManifest(repository, digest);

@@ -5,6 +5,7 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { packageObjects } from "../kubepkg/package_objects.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { compareRelease, digestOfIdentity, type Verdict } from "../kubepkg/version.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, IncompleteError, NoSpaceError, RefusedError } from "../oci/error.ts";
@@ -61,6 +62,8 @@ export interface ImportPlan {
   /** The same release is installed, but some of its content is missing: the import restores it. */
   readonly isRepair: boolean;
   readonly images: readonly string[];
+  /** How many manifests are attached to the images: signatures, attestations, SBOMs. Absent: none. */
+  readonly referrers?: number;
   /** The blobs and manifests that the package needs. */
   readonly blobs: PlannedBlobs;
   /** The free space in bytes, if it is known. */
@@ -137,6 +140,7 @@ function refuseVersion(
 /** Plans an import before anything is written. If the import is not possible, the plan has a `refusal`. */
 export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): Promise<Omit<ImportPlan, "trust">> {
   const { name, namespace } = kubepkg.metadata;
+  const referrers = new Set(referrersOf(kubepkg).map(({ digest }) => digest)).size;
   const comparison = compareWithInstalled(kubepkg, options);
   const blobs = await planBlobs(kubepkg, options);
   const isSame = comparison.verdict === "same" && !options.force;
@@ -156,6 +160,7 @@ export async function planImport(kubepkg: KubePkg, options: PlanImportOptions): 
     ...comparison,
     isRepair,
     images: imagesOf(kubepkg).map(({ reference }) => formatReference(reference)),
+    ...(referrers === 0 ? {} : { referrers }),
     blobs,
     ...(freeBytes === undefined ? {} : { freeBytes }),
     manifests,

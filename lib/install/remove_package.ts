@@ -2,6 +2,7 @@ import { rootDigest } from "../bundle/image_graph.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
 import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -189,11 +190,13 @@ async function listOthers(records: PackageRecords, id: PackageId): Promise<KubeP
 }
 
 function referencesOf(kubepkg: KubePkg): string[] {
-  return imagesOf(kubepkg).map(({ reference }) => formatReference(reference));
+  const images = imagesOf(kubepkg).map(({ reference }) => formatReference(reference));
+  return [...images, ...referrersOf(kubepkg).map(({ name, tag }) => `${name}:${tag}`)];
 }
 
 function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
-  return imagesOf(kubepkg).flatMap((image) => {
+  const referrers = referrersOf(kubepkg).map(({ name: repository, tag, digest }) => ({ repository, tag, digest }));
+  const images = imagesOf(kubepkg).flatMap((image) => {
     try {
       const { reference } = image;
       return [{ repository: repositoryOf(reference), tag: reference.tag, digest: rootDigest(kubepkg, image) }];
@@ -203,4 +206,5 @@ function releasedImages(kubepkg: KubePkg): ReleasedImage[] {
       throw error;
     }
   });
+  return [...images, ...referrers];
 }

@@ -23,6 +23,8 @@ export interface StatusDigest {
   readonly tag?: string;
   /** `os/architecture[/variant]`, set where the content is for one platform only. */
   readonly platform?: string;
+  /** Set on the manifest of a referrer, such as a signature or an SBOM: the manifest that it is about. */
+  readonly subject?: Digest;
 }
 
 /** Content of one part of a package: a whole blob or manifest, or a piece of a blob (`length` bytes from `start`). */

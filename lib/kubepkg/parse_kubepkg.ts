@@ -62,6 +62,7 @@ const StatusDigestSchema = object({
   size: sizeNumber(),
   tag: v.optional(text()),
   platform: v.optional(text()),
+  subject: v.optional(digest()),
 });
 
 const StatusDeltaSchema = object({

@@ -1,3 +1,4 @@
+import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { revisionLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { readLinkText } from "./links.ts";
@@ -36,12 +37,12 @@ function* listOwnTags(root: string, images: readonly UnwantedImage[]) {
 
 /**
  * Removes the links of images from a data folder: tags that still refer to them, and manifests that nothing else
- * references. The next garbage collection then removes the blobs that only these images needed. Must be called with a
+ * references, with what is attached to these. The next garbage collection then removes the blobs that only these images needed. Must be called with a
  * write lease.
  *
  * @param root the data folder
  * @param keep digests that are needed although no repository may reference them
- * @returns the removed tags as `repository:tag`, sorted
+ * @returns the removed tags of `images` as `repository:tag`, sorted
  */
 export async function forgetImages(
   root: string,
@@ -75,7 +76,33 @@ export async function forgetImages(
     for (const { path, digest } of group) if (needed.has(digest)) await moveBack(root, path);
   }
   await emptyTrash(root);
+  const attached = await listAttached(root, moved, reader);
+  if (attached.length > 0) await forgetImages(root, attached, keep);
   return [...untagged].sort();
+}
+
+/** Lists what is attached to manifests that were removed from their repository: by a tag of cosign, or as their subject. */
+async function listAttached(
+  root: string,
+  removed: readonly { readonly repository: string; readonly digest: Digest }[],
+  reader: ManifestReader,
+): Promise<UnwantedImage[]> {
+  const attached: UnwantedImage[] = [];
+  for (const [repository, group] of Map.groupBy(removed, ({ repository }) => repository)) {
+    const contents = contentsOf(root, repository);
+    const left = new Set(contents.flatMap(({ manifests }) => manifests));
+    const gone = new Set(group.map(({ digest }) => digest).filter((digest) => !left.has(digest)));
+    if (gone.size === 0) continue;
+    for (const { tag, digest } of contents.flatMap(({ tags }) => tags)) {
+      const subject = subjectOfCosignTag(tag);
+      if (subject !== undefined && gone.has(subject)) attached.push({ repository, tag, digest });
+    }
+    for (const digest of left) {
+      const subject = (await reader.read(digest))?.subject;
+      if (subject !== undefined && gone.has(subject)) attached.push({ repository, digest });
+    }
+  }
+  return attached;
 }
 
 // Removes the current link first: without it, the tag's history has no effect.

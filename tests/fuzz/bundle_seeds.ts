@@ -7,7 +7,7 @@ import { parsePrivateKey } from "../../lib/signature/keys.ts";
 import { createSigner, type DocumentSigner } from "../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../lib/signature/trust_policy.ts";
 import { makeBytes } from "../support/content.ts";
-import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
+import { buildArtifact, buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { MemoryStore } from "../support/memory_store.ts";
 import { writeImage } from "../support/put_image.ts";
@@ -46,6 +46,8 @@ const two = buildIndex([
   buildImage({ files: { "app.bin": makeBytes(400, 4) }, platform: "linux/arm64", layerCompression: "zstd" }),
 ], { attestation: true });
 const old = buildIndex([buildImage({ files: [shared, { "app.bin": makeBytes(200, 5) }] })], { format: "docker" });
+const signature = buildImage({ files: { "signature.json": "{}" } });
+const SIGNATURE_TAG = `${one.root.digest.replace(":", "-")}.sig`;
 const long = buildImage({ files: { "app.bin": makeBytes(200, 6) }, algorithm: "sha512" });
 
 // RFC 8032 section 7.1, test 2: Ed25519 gives the same signatures each time.
@@ -76,6 +78,11 @@ async function makeSeeds(sign: DocumentSigner | undefined): Promise<BundleSeeds>
   const multi = await pack({ [`${REPO}:1`]: two, [`${TOOL}:2`]: one }, "1.0.0");
   const delta = await pack({ [`${REPO}:1`]: old, [`${TOOL}:2`]: one }, "1.1.0", new Set(digestsOf(old)));
   const sha512 = await pack({ [`${REPO}:1`]: long }, "1.0.0");
+  const attached = {
+    [`${REPO}:sbom`]: buildArtifact(one.root, "application/spdx+json"),
+    [`${REPO}:${SIGNATURE_TAG}`]: signature,
+  };
+  const referrers = await packImages({ [`${REPO}:1`]: one }, "1.0.0", { sign, attached });
   const seed = (name: string, file: Uint8Array<ArrayBuffer>, more: Partial<BundleSeed> = {}): BundleSeed => {
     return { name, parts: partsOf(file), compression: "gzip", needsBase: false, file, ...more };
   };
@@ -90,6 +97,7 @@ async function makeSeeds(sign: DocumentSigner | undefined): Promise<BundleSeeds>
       seed("earlier, with digests", multi, { parts: earlier(multi, true), file: undefined }),
       seed("delta", delta, { needsBase: true }),
       seed("sha512", sha512),
+      seed("referrers", referrers),
     ],
   };
 }
@@ -97,10 +105,14 @@ async function makeSeeds(sign: DocumentSigner | undefined): Promise<BundleSeeds>
 async function packImages(
   images: Readonly<Record<string, BuiltImage>>,
   version: string,
-  { have, sign }: { have: ReadonlySet<Digest> | undefined; sign: DocumentSigner | undefined },
+  { have, sign, attached = {} }: {
+    have?: ReadonlySet<Digest> | undefined;
+    sign: DocumentSigner | undefined;
+    attached?: Readonly<Record<string, BuiltImage>>;
+  },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const store = new MemoryStore();
-  for (const [reference, image] of Object.entries(images)) {
+  for (const [reference, image] of Object.entries({ ...images, ...attached })) {
     await writeImage(store, reference, image);
   }
   const names = Object.fromEntries(Object.keys(images).map((reference) => [reference, ""]));
@@ -109,6 +121,7 @@ async function packImages(
   await packBundle(kubepkg, store, {
     ...(have === undefined ? {} : { have }),
     sign,
+    referrers: { catalog: store, isCarried: true },
     output: { write: (bytes) => void parts.push(bytes.slice()) },
   });
   return concat(parts);

@@ -13,7 +13,7 @@ function start(folder: TestFolder, name: string, args: readonly string[]): Promi
 const blobsOf = ({ requests }: FaultUpstream) =>
   requests.filter(({ kind, method }) => kind === "blob" && method === "GET");
 
-Deno.test("[101] what one crpe of a site holds crosses the link once, also to a crpe without an upstream", async () => {
+Deno.test("[102] what one crpe of a site holds crosses the link once, also to a crpe without an upstream", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   const { layers, config } = upstream.addImage("team/app", "1", [new Uint8Array(500_000).fill(1), new Uint8Array(9)]);
@@ -49,7 +49,7 @@ Deno.test("[101] what one crpe of a site holds crosses the link once, also to a 
   assertEquals(upstream.requests.length, before);
 });
 
-Deno.test("[101] a peer that lies or stops costs a transfer nothing but time", async () => {
+Deno.test("[102] a peer that lies or stops costs a transfer nothing but time", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   await using liar = startFaultUpstream();
@@ -75,7 +75,7 @@ for (
     ["http://user:secret@10.0.0.5:6060", 'Cannot use --peer "http://…@10.0.0.5:6060"'],
   ] as const
 ) {
-  Deno.test(`[101] --peer=${peer} is refused`, async () => {
+  Deno.test(`[102] --peer=${peer} is refused`, async () => {
     await using folder = await TestFolder.create();
     const { code, stderr } = await runCrpe(["pull", `${NAME}:1`, "--offline", `--peer=${peer}`], {
       env: { HOME: folder.path },

@@ -16,7 +16,7 @@ function windowIn(hours: number): string {
   return `--window=${hour}:00-${(hour + 2) % 24}:00`;
 }
 
-Deno.test("[100] a budget is kept across processes and a kill; what the store has is served; the rest resumes", async () => {
+Deno.test("[101] a budget is kept across processes and a kill; what the store has is served; the rest resumes", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   const [first, second] = [random(2 * MIB), random(3 * MIB)];
@@ -59,7 +59,7 @@ Deno.test("[100] a budget is kept across processes and a kill; what the store ha
   assert(/^bytes=[1-9]\d{5,}-/.test(last.headers.get("range") ?? ""), JSON.stringify(last));
 });
 
-Deno.test("[100] outside of its window a registry and a pull use no upstream, and say when they do", async () => {
+Deno.test("[101] outside of its window a registry and a pull use no upstream, and say when they do", async () => {
   await using folder = await TestFolder.create();
   await using upstream = startFaultUpstream();
   upstream.addImage("team/app", "1", [random(1000)]);

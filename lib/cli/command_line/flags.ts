@@ -159,6 +159,11 @@ export const FLAG = {
     name: "trust-on-first-use",
     summary: "accept only signed packages, and record the keys of a package at its first import",
   },
+  verifyImages: {
+    name: "verify-images",
+    value: "FILE",
+    summary: "require of every image a signature by a key in FILE (PEM), as cosign sign --key makes it",
+  },
   json: { name: "json", summary: "print the result as one JSON document" },
 } satisfies Record<string, Flag>;
 

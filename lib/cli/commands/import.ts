@@ -1,4 +1,7 @@
+import type { ImageKeys } from "../../bundle/verify_images.ts";
+import { verifyBundleImages } from "../../bundle/verify_bundle_images.ts";
 import type { BundleSource } from "../../bytes/byte_reader.ts";
+import { readSmallBlob } from "../../content/read_small_blob.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageOutcome } from "../../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
@@ -6,6 +9,9 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
+import { computeDigest } from "../../oci/digest.ts";
+import { CorruptError } from "../../oci/error.ts";
+import type { Descriptor } from "../../oci/manifest.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -21,8 +27,8 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
-import { readSiteTrust } from "../wiring/read_keys.ts";
-import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
+import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 
@@ -46,6 +52,8 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     shared: openSharedHandover(place, invocation, { io, warn }),
   });
   const trust = await readSiteTrust(invocation, { data, config });
+  const keys = await readImageKeys(invocation);
+  if (keys !== undefined && files.includes("-")) await openBundleAgain("-", "--verify-images", io)();
   const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
@@ -74,6 +82,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         handover,
         force: invocation.isSet("force"),
         trust,
+        checkDocument: keys && ((document) => checkImages(where, { keys, store, document }, io)),
         pruneData: invocation.isSet("prune-data"),
         images: { folder, platforms },
         dryRun: isDryRun,
@@ -113,6 +122,27 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     );
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+/** Verifies the signatures of all images in a bundle of which `document` is the `kubepkg.json`. */
+async function checkImages(
+  where: string,
+  { keys, store, document }: { readonly keys: ImageKeys; readonly store: DiskStore; readonly document: Uint8Array },
+  io: Io,
+): Promise<void> {
+  const options = {
+    open: openBundleAgain(where, "--verify-images", io),
+    what: nameOfBundle(where),
+    // An earlier import, or another part, may have brought it.
+    readElsewhere: ({ digest, size }: Descriptor) => readSmallBlob(store, "", { digest, size, limit: size }),
+  };
+  const verified = await verifyBundleImages(options, keys);
+  if (isSameText(verified, document)) return;
+  throw new CorruptError(`Cannot import ${where}: the file was changed while it was read`);
+}
+
+function isSameText(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && computeDigest(a) === computeDigest(b);
 }
 
 // Another machine of the site may have the platform: this is no error.
@@ -180,6 +210,7 @@ function formatSummary(result: InstallResult, isDryRun: boolean): string {
   for (const { reference, digest, platforms } of images) {
     lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
   }
+  if (plan.referrers !== undefined) lines.push(`  ${formatCount(plan.referrers, "referrer")} of these images`);
   lines.push(...formatManifestDiff(plan.manifests), ...formatTrust(plan.trust));
   lines.push(
     isImported

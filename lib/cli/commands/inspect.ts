@@ -6,12 +6,21 @@ import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { formatTrust } from "../console/trust_text.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { readTrust } from "../wiring/read_keys.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { inspectSboms } from "./inspect_sboms.ts";
 
 /** `crpe inspect` */
 export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
+  if (invocation.isSet("sbom")) {
+    if (invocation.isSet("signatures") || invocation.flags("trusted-keys").length > 0) {
+      throw new UsageError("Cannot use --sbom with --signatures or --trusted-keys: it prints the SBOMs alone");
+    }
+    await inspectSboms(where, invocation.isSet("json"), io);
+    return 0;
+  }
   const policy = await readTrust(invocation);
   const { packages, infos, document, signatures } = await inspectSigned(
     await openBundle(where, io),
@@ -55,9 +64,12 @@ function formatInfo(info: BundleInfo): string {
     `${info.name}@${info.version}, namespace ${info.namespace}`,
     `platforms: ${info.platforms.join(", ") || "none named"}`,
     "images:",
-    ...info.images.map(({ reference, digest, platforms, size }) =>
-      `  ${reference}${digest === undefined ? "" : `@${digest}`}  ${platforms.join(",")}  ${formatSize(size)}`.trimEnd()
-    ),
+    ...info.images.map(({ reference, digest, platforms, size, referrers }) => {
+      const attached = referrers === undefined ? "" : `  ${formatCount(referrers, "referrer")}`;
+      return `  ${reference}${digest === undefined ? "" : `@${digest}`}  ${platforms.join(",")}  ${
+        formatSize(size)
+      }${attached}`;
+    }),
     "manifests:",
     ...info.manifests.map(({ kind, namespace, name }) => `  ${[kind, namespace, name].filter(Boolean).join("/")}`),
     `${formatCount(info.blobs.count, "blob")}, ${formatSize(info.blobs.size)}`,

@@ -2,8 +2,9 @@ import { layOutBundle } from "../../bundle/bundle_layout.ts";
 import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import { Outbox } from "../../bundle/outbox.ts";
 import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
-import { type PackChoice, type PreparedPack, preparePack } from "../../bundle/prepare_pack.ts";
+import { type PackChoice, type PreparedPack, preparePack, type ReferrerChoice } from "../../bundle/prepare_pack.ts";
 import { SplitTooSmallError } from "../../bundle/split_bundle.ts";
+import type { ImageKeys } from "../../bundle/verify_images.ts";
 import type { WriteOptions } from "../../bundle/write_bundle.ts";
 import {
   chooseBundlePath,
@@ -26,7 +27,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
 import { openStore } from "../wiring/open_store.ts";
-import { readPrivateKeys } from "../wiring/read_keys.ts";
+import { readImageKeys, readPrivateKeys } from "../wiring/read_keys.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
 import { packDeltas, readEffort } from "./pack_deltas.ts";
@@ -59,6 +60,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
     ...(named === undefined ? {} : { platforms: named }),
     ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
     ...(site === undefined ? {} : { have: site.have }),
+    ...readReferrerChoice(invocation, source, await readImageKeys(invocation)),
   };
   const prepared: PreparedPackage[] = [];
   for (const kubepkg of packages) {
@@ -87,6 +89,15 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   }
   if (options.asJson) io.out(formatJson(results.length === 1 ? results[0] : results));
   return 0;
+}
+
+function readReferrerChoice(
+  invocation: Invocation,
+  catalog: ReferrerChoice["catalog"],
+  keys: ImageKeys | undefined,
+): Pick<PackChoice, "referrers"> {
+  const isCarried = !invocation.isSet("no-referrers");
+  return isCarried || keys !== undefined ? { referrers: { catalog, isCarried, keys } } : {};
 }
 
 interface OutputOptions {
@@ -187,9 +198,11 @@ function report(
   { hasLeftOut }: { hasLeftOut: boolean },
   io: Io,
 ): void {
-  for (const { reference, digest, platforms, substitutes = [] } of images) {
+  for (const { reference, digest, platforms, substitutes = [], referrers = 0 } of images) {
     const instead = substitutes.map(({ requested, taken }) => `${taken} for ${requested}`).join(", ");
-    const line = [`${reference}@${digest}`, platforms.join(","), instead && `(${instead})`].filter(Boolean).join("  ");
+    const attached = referrers === 0 ? "" : formatCount(referrers, "referrer");
+    const line = [`${reference}@${digest}`, platforms.join(","), instead && `(${instead})`, attached].filter(Boolean)
+      .join("  ");
     io.out(`${line}\n`);
   }
   for (const part of parts ?? []) io.out(`${part.file}  ${formatSize(part.size)}\n`);

@@ -8,6 +8,7 @@ import { removeIfPresent } from "../../files/durable.ts";
 import { tryLockFile } from "../../files/file_lock.ts";
 import { openOwned } from "../../files/inherit_owner.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
+import { referrersOf } from "../../kubepkg/referrers_of.ts";
 import { identityOf } from "../../kubepkg/version.ts";
 import type { DocumentSigner } from "../../signature/signature_lines.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -76,7 +77,10 @@ async function packRelease(kubepkg: KubePkg, options: PackForAgentOptions, io: I
   const models = new Set(modelNames()).intersection(new Set(inventory.models ?? []));
   // Until the bundle is written, the layers that it is made from must stay.
   using _lease = await takeWriteLease(data);
-  const prepared = await preparePack(kubepkg, store, { have, sign });
+  // Those of the bundle: the data folder may have others by now.
+  const only = new Set(referrersOf(kubepkg).map(({ digest }) => digest));
+  const referrers = only.size === 0 ? undefined : { catalog: store, only, isCarried: true };
+  const prepared = await preparePack(kubepkg, store, { have, sign, referrers });
   const isSame = identityOf(prepared.kubepkg) === identityOf(kubepkg) && sameDigests(prepared.kubepkg, kubepkg);
   using packed = await packDeltas(
     prepared,

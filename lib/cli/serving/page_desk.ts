@@ -50,6 +50,7 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
       using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
       const planned = await preparePack(kubepkg, content.source, {
         have,
+        referrers: { catalog: content.source, isCarried: true },
         ...(platforms.length === 0 ? {} : { platforms }),
         ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
       });

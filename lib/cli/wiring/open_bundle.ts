@@ -30,6 +30,21 @@ export async function openBundle(where: string, io: Io): Promise<BundleSource> {
   return size === undefined ? file.readable : new FileSource(seekableFile(file, size));
 }
 
+/**
+ * Returns a function that opens a bundle from its start, as often as it is called.
+ *
+ * @param flag the flag that needs this, for the error
+ * @throws {UsageError} for a pipe, or standard input: each can be read once
+ */
+export function openBundleAgain(where: string, flag: string, io: Io): () => Promise<BundleSource> {
+  return async () => {
+    const source = where === "-" ? undefined : await openBundle(where, io);
+    if (source !== undefined && !(source instanceof ReadableStream)) return source;
+    await source?.cancel();
+    throw new UsageError(`Cannot use ${flag} with ${nameOfBundle(where)}: it can be read once only; name a file`);
+  };
+}
+
 /** Opens a file as a stream; `-` is standard input. Closing the stream closes the file. */
 export async function openFile(where: string, io: Io): Promise<ReadableStream<Uint8Array>> {
   if (where === "-") return io.stdin;

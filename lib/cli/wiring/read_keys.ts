@@ -1,5 +1,6 @@
 // @ts-types="../../std/yaml.d.ts"
 import { parse as parseYaml } from "@std/yaml";
+import type { ImageKeys } from "../../bundle/verify_images.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { FirstUseKeys } from "../../install/records/first_use_keys.ts";
 import type { SiteTrust } from "../../install/trust.ts";
@@ -36,6 +37,14 @@ export async function readPrivateKeys(paths: readonly string[], invocation: Invo
 /** Reads a public key. @throws {UsageError} when the file is not a public key */
 export async function readPublicKey(path: string): Promise<PublicKey> {
   return await asUsage(async () => parsePublicKey(await readLimited(path, MAX_KEY_FILE), path));
+}
+
+/** Reads the keys of `--verify-images`, if it is given. @throws {UsageError} when the file has no public key */
+export async function readImageKeys(invocation: Invocation): Promise<ImageKeys | undefined> {
+  const path = invocation.flag("verify-images");
+  if (path === undefined) return undefined;
+  const entries = await asUsage(async () => parseTrustedPem(await readLimited(path, MAX_TRUST_FILE), path));
+  return { name: path, keys: entries.flatMap(({ keys }) => keys) };
 }
 
 /**

@@ -163,7 +163,7 @@ Deno.test("[68] ImageCompletion gives up an image whose upstream fails, and cont
   assertEquals(it.find("completed").map(({ digest }) => digest), [other.descriptor.digest]);
 });
 
-Deno.test("[100] ImageCompletion waits for a link that is closed, and resumes when it closes in the middle of a blob", async () => {
+Deno.test("[101] ImageCompletion waits for a link that is closed, and resumes when it closes in the middle of a blob", async () => {
   await using it = await openCompleting();
   let chunks = 0;
   it.upstream.beforeChunk = (_, digest) => {

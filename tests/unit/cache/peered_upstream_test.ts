@@ -23,7 +23,7 @@ function open({ held = [manifest, blob], isAlone = false } = {}) {
   return { peer, upstream: upstream!, source, wait: (milliseconds: number) => time += milliseconds };
 }
 
-Deno.test("[101] what a peer holds is not asked of the upstream; tags are", async () => {
+Deno.test("[102] what a peer holds is not asked of the upstream; tags are", async () => {
   const { peer, upstream, source } = open();
   assertEquals((await source.resolve(REPO, "1.0"))?.digest, manifest.descriptor.digest);
   assertEquals(await source.readManifest(REPO, manifest.descriptor.digest), manifest.bytes);
@@ -33,7 +33,7 @@ Deno.test("[101] what a peer holds is not asked of the upstream; tags are", asyn
   assertEquals(peer.asked.length, 4);
 });
 
-Deno.test("[101] what no peer holds comes from the upstream, also while a peer fails or hangs", async () => {
+Deno.test("[102] what no peer holds comes from the upstream, also while a peer fails or hangs", async () => {
   const { upstream } = open();
   const failing = new FakeUpstream();
   failing.failure = unreachable();
@@ -48,7 +48,7 @@ Deno.test("[101] what no peer holds comes from the upstream, also while a peer f
   assertEquals(await source.statBlob(REPO, digest), blob.bytes.length);
 });
 
-Deno.test("[101] a tag of a peer counts when the upstream fails, does not have it, or may not be used", async () => {
+Deno.test("[102] a tag of a peer counts when the upstream fails, does not have it, or may not be used", async () => {
   const { source, upstream } = open();
   upstream.failure = unreachable();
   assertEquals((await source.headManifest(REPO, "1.0"))?.digest, manifest.descriptor.digest);
@@ -61,14 +61,14 @@ Deno.test("[101] a tag of a peer counts when the upstream fails, does not have i
   assertEquals(await alone.source.resolve(REPO, "2.0"), undefined);
 });
 
-Deno.test("[101] the upstream's failure is reported when no peer has the content either", async () => {
+Deno.test("[102] the upstream's failure is reported when no peer has the content either", async () => {
   const { source, upstream } = open({ held: [] });
   upstream.failure = new RegistryError("TOOMANYREQUESTS", "Cannot read: too many requests");
   await assertRejects(() => source.resolve(REPO, "2.0"), RegistryError, "too many requests");
   await assertRejects(() => source.openBlobWith(REPO, digest, {}), RegistryError, "too many requests");
 });
 
-Deno.test("[101] a transfer from a peer that breaks off continues at the upstream, at its byte", async () => {
+Deno.test("[102] a transfer from a peer that breaks off continues at the upstream, at its byte", async () => {
   const { peer, upstream, source } = open();
   let chunks = 0;
   peer.beforeChunk = () => ++chunks > 2 ? Promise.reject(unreachable()) : Promise.resolve();
@@ -78,7 +78,7 @@ Deno.test("[101] a transfer from a peer that breaks off continues at the upstrea
   assertEquals(asked?.startsWith(`blob ${digest} {"start":`) && !asked.includes('"start":0'), true, asked);
 });
 
-Deno.test("[101] a blob that is asked for again soon was not what it should be: it comes from the upstream", async () => {
+Deno.test("[102] a blob that is asked for again soon was not what it should be: it comes from the upstream", async () => {
   const { peer, upstream, source, wait } = open();
   const read = async () => await readBlob(await source.openBlobWith(REPO, digest, { size: blob.bytes.length }));
   await read();
@@ -90,7 +90,7 @@ Deno.test("[101] a blob that is asked for again soon was not what it should be: 
   assertEquals([count(peer), count(upstream)], [2, 1]);
 });
 
-Deno.test("[101] a peer whose blob has another size is not used", async () => {
+Deno.test("[102] a peer whose blob has another size is not used", async () => {
   const { peer, upstream, source } = open();
   peer.content.set(digest, { ...blob, bytes: blob.bytes.slice(1) });
   assertEquals(await readBlob(await source.openBlobWith(REPO, digest, { size: blob.bytes.length })), blob.bytes);

@@ -139,7 +139,7 @@ for (
     }],
   ] as const
 ) {
-  Deno.test(`[100] readSettings() limits the link: ${args.join(" ")}`, async () => {
+  Deno.test(`[101] readSettings() limits the link: ${args.join(" ")}`, async () => {
     const { link } = await readSettings(parseCommandLine(registry, [...args]), createTestIo({ env: { HOME: "/h" } }));
     assertEquals(JSON.parse(JSON.stringify(link ?? null)), JSON.parse(JSON.stringify(expected ?? null)));
   });
@@ -163,7 +163,7 @@ for (
     [["--window=01:00-01:00"], "write HH:MM-HH:MM"],
   ] as const
 ) {
-  Deno.test(`[100] readSettings() refuses ${args.join(" ")}`, async () => {
+  Deno.test(`[101] readSettings() refuses ${args.join(" ")}`, async () => {
     const invocation = parseCommandLine(registry, [...args]);
     await assertRejects(() => readSettings(invocation, createTestIo({ env: { HOME: "/h" } })), UsageError, message);
   });

@@ -7,7 +7,7 @@ const budget = { bytes: 10 * MIB, period: "day" } as const;
 const today = { name: "2026-11-28", end: 0 };
 const tomorrow = { name: "2026-11-29", end: 0 };
 
-Deno.test("[100] processes that use one data folder share a budget, and a new process continues it", async () => {
+Deno.test("[101] processes that use one data folder share a budget, and a new process continues it", async () => {
   await using folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const open = () => new LinkLedgerFile(data, () => {});
@@ -29,7 +29,7 @@ Deno.test("[100] processes that use one data folder share a budget, and a new pr
 });
 
 for (const text of ["", "{", "null", '{"claimed":{"* day":{"period":1,"bytes":2}}}', '{"claimed":{"* day":null}}']) {
-  Deno.test(`[100] a damaged file of what was used is reported: ${JSON.stringify(text)}`, async () => {
+  Deno.test(`[101] a damaged file of what was used is reported: ${JSON.stringify(text)}`, async () => {
     await using folder = await TestFolder.create();
     await Deno.writeTextFile(`${folder.path}/.link-usage.json`, text);
     const warnings: string[] = [];

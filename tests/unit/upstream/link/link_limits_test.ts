@@ -20,12 +20,12 @@ for (
     ["until the end of the day", [{ from: 1200, to: 1440 }], at(23, 59), undefined],
   ] as const
 ) {
-  Deno.test(`[100] the opening of a window: ${name}`, () => {
+  Deno.test(`[101] the opening of a window: ${name}`, () => {
     assertEquals(findOpening(windows, time), opening);
   });
 }
 
-Deno.test("[100] a period ends at midnight, or before the first day of a month", () => {
+Deno.test("[101] a period ends at midnight, or before the first day of a month", () => {
   assertEquals(findPeriod("day", at(23, 59, 30)), { name: "2026-11-30", end: new Date(2026, 11, 1).getTime() });
   assertEquals(findPeriod("month", at(0, 0, 1)), { name: "2026-11", end: new Date(2026, 11, 1).getTime() });
   assertEquals(findPeriod("month", new Date(2026, 11, 31).getTime()).end, new Date(2027, 0, 1).getTime());

@@ -91,7 +91,7 @@ function open(limits: Partial<LinkLimits>, { chunk = 16 * KIB } = {}) {
   return { link, clock, ledger, receive, sent: () => sent };
 }
 
-Deno.test("[100] concurrent transfers share the rate, and all get the same part of it", async () => {
+Deno.test("[101] concurrent transfers share the rate, and all get the same part of it", async () => {
   const { clock, receive } = open({ rate: 64 * KIB });
   const got = [0, 0, 0];
   let spread = 0;
@@ -107,7 +107,7 @@ Deno.test("[100] concurrent transfers share the rate, and all get the same part 
   assert(spread <= 8 * KIB, `${spread} bytes between the fastest and the slowest`);
 });
 
-Deno.test("[100] a budget is kept within one chunk over a day, and is full again on the next", async () => {
+Deno.test("[101] a budget is kept within one chunk over a day, and is full again on the next", async () => {
   const budget = { bytes: 10 * MIB, period: "day" } as const;
   const { clock, receive, link, ledger, sent } = open({ rate: 64 * KIB, budgets: [budget] });
   const errors: unknown[] = [];
@@ -128,7 +128,7 @@ Deno.test("[100] a budget is kept within one chunk over a day, and is full again
   assertEquals(ledger.claimed.get("undefined 2026-11-29"), 10 * MIB);
 });
 
-Deno.test("[100] a budget of one registry does not limit another; what was claimed and not used is given back", async () => {
+Deno.test("[101] a budget of one registry does not limit another; what was claimed and not used is given back", async () => {
   const { clock, receive, link, ledger } = open({ budgets: [{ host: "ghcr.io", bytes: 2 * MIB, period: "month" }] });
   assertEquals((await clock.run(receive(3 * MIB, "docker.io"))).bytes, 3 * MIB);
   assertEquals(await link.closedUntil("ghcr.io"), undefined);
@@ -145,7 +145,7 @@ Deno.test("[100] a budget of one registry does not limit another; what was claim
   assertEquals(await link.closedUntil("docker.io"), undefined);
 });
 
-Deno.test("[100] outside of its windows nothing is sent, and a transfer stops when the window ends", async () => {
+Deno.test("[101] outside of its windows nothing is sent, and a transfer stops when the window ends", async () => {
   const { clock, receive, link, sent } = open({ rate: MIB, windows: [{ from: 60, to: 61 }] });
   const early = await clock.run(receive(MIB));
   assertEquals([early.bytes, sent()], [0, 0]);
@@ -160,14 +160,14 @@ Deno.test("[100] outside of its windows nothing is sent, and a transfer stops wh
   assertEquals(error.until, MIDNIGHT + 25 * HOUR);
 });
 
-Deno.test("[100] what cannot be counted is not received", async () => {
+Deno.test("[101] what cannot be counted is not received", async () => {
   const { clock, receive, ledger, sent } = open({ budgets: [{ bytes: MIB, period: "day" }] });
   ledger.failure = new Error("the disk is full");
   const { error } = await clock.run(receive(KIB));
   assertEquals([error?.message, sent()], ["what is received cannot be counted (the disk is full)", 0]);
 });
 
-Deno.test("[100] a clock that is set back does not fill a budget again", async () => {
+Deno.test("[101] a clock that is set back does not fill a budget again", async () => {
   const { clock, receive } = open({ budgets: [{ bytes: MIB, period: "day" }] });
   clock.time = 24 * HOUR;
   assertEquals((await clock.run(receive(2 * MIB))).bytes, MIB);
