@@ -1,5 +1,6 @@
 import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
+import { ImportAudit } from "../../install/audit_import.ts";
 import type { PackageOutcome } from "../../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
 import { PackageRecords } from "../../install/package_records.ts";
@@ -21,6 +22,7 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
@@ -50,6 +52,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
+  const audit = await openAudit(data, warn);
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
     // A record that is not valid is the next hand-over's to report.
@@ -79,6 +82,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
         node: Deno.hostname(),
+        audit: new ImportAudit(audit.log, audit.by),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
       });
     const outcomes = await install(source).then(async (outcomes) => {

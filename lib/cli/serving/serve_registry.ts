@@ -1,3 +1,4 @@
+import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
@@ -27,6 +28,7 @@ export interface ServerContext {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly content: OpenedStore;
+  readonly audit: AuditLog;
   /** Whether the data folder is read-only. */
   readonly isReadOnly: boolean;
 }
@@ -105,6 +107,7 @@ export async function serveRegistry(
       exchange?.end({ ...info, remark: info.outcome });
     },
   });
+  const audit = new AuditLog(settings.data, { onProblem: ({ message }) => log.write("error", message) });
   const gauges = new Gauges({
     metrics,
     root: settings.data,
@@ -122,7 +125,7 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const extended = await extend?.(registry, { settings, log, metrics, content, isReadOnly }) ?? registry;
+  const extended = await extend?.(registry, { settings, log, metrics, content, audit, isReadOnly }) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });

@@ -3,7 +3,9 @@ import { PairingCodes } from "../../page/pairing_codes.ts";
 import { formatHost } from "../../server/listen.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { readAddress, readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 
 /** Makes a one-time code, and returns it as text for a terminal. @param url the URL that the server listens on */
@@ -16,6 +18,8 @@ export async function runPair(invocation: Invocation, io: Io, defaultPort: numbe
   const { data, config } = await readSettings(invocation, io);
   const { hostname = "0.0.0.0", port } = readAddress(invocation, io, { config, defaultPort });
   const isTls = (invocation.flag("tls-cert") ?? config["tls-cert"]) !== undefined;
-  io.out(await createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`));
+  const { log, by } = await openAudit(data, createWarning(io));
+  const create = () => createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`);
+  io.out(await log.run({ action: "pairing-code", by }, create));
   return 0;
 }
