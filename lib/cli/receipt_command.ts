@@ -4,11 +4,11 @@ import { FLAG } from "./command_line/flags.ts";
 /** `crpe receipt` and its subcommands. */
 export const RECEIPT_COMMAND: Command = {
   name: "receipt",
-  operands: "NAME",
-  summary: "show the receipt of an installed package; verify one that a site has sent back",
+  operands: "",
+  summary: "list the receipts of imports; show one; verify one that a site has sent back",
   interrupted: "nothing was changed",
   details: "A receipt says what was imported where and when. The node signs it with its own key.",
-  arity: [1, 1],
+  arity: [0, 0],
   flags: [FLAG.data, FLAG.json],
   subcommands: [
     {
@@ -46,5 +46,5 @@ export const RECEIPT_COMMAND: Command = {
       run: async (invocation, io) => (await import("./commands/receipt.ts")).runReceiptKey(invocation, io),
     },
   ],
-  run: async (invocation, io) => (await import("./commands/receipt.ts")).runShowReceipt(invocation, io),
+  run: async (invocation, io) => (await import("./commands/receipt.ts")).runListReceipts(invocation, io),
 };

@@ -19,7 +19,7 @@ export const TOKEN_COMMAND: Command = {
       name: "create",
       operands: "NAME",
       summary: "create a token, and print it: it is shown only once",
-      interrupted: "the token may exist already; revoke it, then run the same command again",
+      interrupted: "the token may exist already; run crpe token revoke NAME, then this command again",
       details: [
         "read: see everything, also manifests, and download bundles. import: also upload, install, pack and pull. admin: also",
         "overrule the version rule, roll back, remove, and change registries.",

@@ -57,6 +57,8 @@ Deno.test("[106] a receipt of an agent is verified at the desk, by crpe and by o
     stderr: "null",
   }).output();
   assertEquals(success, true);
+  const listed = (await site.crpe("receipt", "--data=site")).stdout;
+  assertEquals(listed.includes("line4") && listed.includes(receipt.signature.split(" ")[0]), true);
   const shown = (await site.crpe("receipt", "show", "line4", "--data=site")).stdout;
   assertStringIncludes(shown, `receipt signed by key ${receipt.signature.split(" ")[0]}`);
 });

@@ -77,7 +77,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ["crpe manifests line4@1.0.0.tgz | kubectl apply -f -", "apply the objects of a bundle by hand"],
     ["crpe manifests line4 --helm=chart/", "write a Helm chart of an installed package"],
   ],
-  receipt: [["crpe receipt line4", "show what was imported, when, and who signed that"]],
+  receipt: [["crpe receipt", "list what was imported when, and who signed that"]],
   "receipt key": [["crpe receipt key > gate-2.pub", "print the public key, for the desk"]],
   token: [["crpe token", "list the tokens"]],
   "token list": [["crpe token list --json", "list the tokens as JSON"]],

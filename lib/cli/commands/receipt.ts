@@ -1,4 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { absentIfBroken } from "../../install/records/record_file.ts";
 import { NodeKey } from "../../install/records/node_key.ts";
 import type { Receipt } from "../../install/receipts.ts";
 import { verifyReceipt } from "../../install/signed_receipt.ts";
@@ -10,14 +12,39 @@ import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatDate } from "../console/quantity.ts";
-import { formatJson } from "../console/table.ts";
+import { formatJson, formatTable } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { readPackageReceipt } from "./packages.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
 
-/** `crpe receipt` and `crpe receipt show` */
+/** `crpe receipt` */
+export async function runListReceipts(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  const records = new PackageRecords(data);
+  const receipts: Receipt[] = [];
+  for (const id of await records.listIds()) {
+    const receipt = await records.receipts.read(id).catch(absentIfBroken);
+    if (receipt !== undefined) receipts.push(receipt);
+  }
+  if (invocation.isSet("json")) {
+    io.out(formatJson(receipts));
+    return 0;
+  }
+  const rows = receipts.map(({ version, imported, node, signature, ...id }) => [
+    formatPackageId(id),
+    version,
+    formatDate(new Date(imported)),
+    node || "-",
+    signature?.split(" ")[0] ?? "-",
+  ]);
+  io.out(formatTable(["PACKAGE", "VERSION", "IMPORTED (UTC)", "NODE", "SIGNED BY KEY"], rows));
+  return 0;
+}
+
+/** `crpe receipt show` */
 export async function runShowReceipt(invocation: Invocation, io: Io): Promise<number> {
   const receipt = await readPackageReceipt(invocation, io);
   io.out(invocation.isSet("json") ? formatJson(receipt) : formatReceipt(receipt));
