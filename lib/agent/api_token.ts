@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { createHash, timingSafeEqual } from "node:crypto";
 import { writeFileDurably } from "../files/durable.ts";
 
 const TOKEN_BYTES = 32;
@@ -58,15 +57,4 @@ export async function ensureToken(
   const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
   await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });
   return await readTokenFile(path);
-}
-
-/** Reports whether a request has the token (RFC 6750, 2.1). The comparison takes constant time. */
-export function hasToken(headers: Headers, token: string): boolean {
-  const [, given] = /^bearer +([^ ]+) *$/i.exec(headers.get("authorization") ?? "") ?? [];
-  return given !== undefined && timingSafeEqual(hash(given), hash(token));
-}
-
-// timingSafeEqual() needs inputs of the same length.
-function hash(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
 }

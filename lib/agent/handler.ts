@@ -1,12 +1,14 @@
 import { modelNames } from "../delta/models/all.ts";
-import { RegistryError } from "../oci/error.ts";
+import type { AuditActor } from "../files/audit_log.ts";
+import type { PackageRecords } from "../install/package_records.ts";
+import { formatPublicKey } from "../signature/keys.ts";
 import { answerError, answerJson, toApiError } from "./answer.ts";
-import { hasToken } from "./api_token.ts";
 import { BlobUploads } from "./blob_uploads.ts";
+import { questionOfImport, type TokenQuestion } from "./check_token.ts";
 import { checkHost, checkOrigin } from "./check_request.ts";
 import { CoalescedResponses } from "./coalesced_responses.ts";
 import { answerManifests, describePackage, describePackages, findPackage, readReceipt } from "./installed_packages.ts";
-import type { AgentOptions } from "./options.ts";
+import type { AgentConnection, AgentOptions } from "./options.ts";
 import { postPlan } from "./push_plan.ts";
 import { putPackage } from "./put_package.ts";
 import { type AgentRoute, matchAgentRoute } from "./route.ts";
@@ -20,21 +22,21 @@ import { type AgentRoute, matchAgentRoute } from "./route.ts";
  */
 export function createAgentHandler(
   options: AgentOptions,
-): (request: Request, localAddress?: string) => Promise<Response> {
+): (request: Request, connection?: AgentConnection) => Promise<Response> {
   const uploads = new BlobUploads(options);
   const shared = new CoalescedResponses();
-  return async (request, localAddress) => {
+  return async (request, { localAddress, remoteAddress } = {}) => {
     try {
       const url = new URL(request.url);
       checkHost(request.headers, url, (hostname) => options.isOwnHost(hostname, localAddress));
       checkOrigin(request.headers, url);
       const route = matchAgentRoute(request.method, url);
       const isRead = request.method === "GET" || request.method === "HEAD";
-      // Manifests may hold Secrets.
-      if (!isRead || route.kind === "manifests") checkToken(request.headers, options.token, isRead ? "show" : "import");
-      const response = await (isRead
+      const question = questionOf(route, isRead, url);
+      const caller = question && await options.tokens.check(request.headers, question);
+      const response = await (isRead || caller === undefined
         ? answerRead(route, request, { options, uploads, shared })
-        : answerWrite(route, request, { options, uploads }));
+        : answerWrite(route, request, { options, uploads, by: { token: caller.token, address: remoteAddress } }));
       if (request.method !== "HEAD") {
         return response;
       }
@@ -48,18 +50,10 @@ export function createAgentHandler(
   };
 }
 
-function checkToken(headers: Headers, token: string | undefined, verb: "import" | "show"): void {
-  const what = verb === "import" ? "Cannot import" : "Cannot show manifests";
-  if (token === undefined) {
-    throw new RegistryError("UNAVAILABLE", `${what}: the agent's data folder is not writable, so it has no token`);
-  }
-  if (hasToken(headers, token)) return;
-  throw new RegistryError(
-    "UNAUTHORIZED",
-    headers.has("authorization")
-      ? `${what}: the token is not the agent's`
-      : `${what}: the agent's token is required, as Authorization: Bearer TOKEN`,
-  );
+// Everything that writes needs a token. So do manifests, which may hold Secrets.
+function questionOf({ kind }: AgentRoute, isRead: boolean, url: URL): TokenQuestion | undefined {
+  if (!isRead) return questionOfImport(url);
+  return kind === "manifests" ? { scope: "read", action: "show manifests" } : undefined;
 }
 
 async function answerRead(
@@ -89,7 +83,11 @@ async function answerRead(
     case "inventory":
       return await shared.answer(
         "inventory",
-        async () => ({ digests: await options.listInventory(), models: modelNames() }),
+        async () => ({
+          digests: await options.listInventory(),
+          models: modelNames(),
+          publicKey: await readPublicKey(records),
+        }),
       );
     case "plan":
       throw new Error("Cannot happen: a plan is only sent with POST");
@@ -99,16 +97,22 @@ async function answerRead(
 async function answerWrite(
   route: AgentRoute,
   request: Request,
-  { options, uploads }: { options: AgentOptions; uploads: BlobUploads },
+  { options, uploads, by }: { options: AgentOptions; uploads: BlobUploads; by: AuditActor },
 ): Promise<Response> {
   switch (route.kind) {
     case "packages":
-      return await putPackage(request, options);
+      return await putPackage(request, options, by);
     case "plan":
-      return await postPlan(request, options);
+      return await postPlan(request, options, by);
     case "blob":
       return await uploads.put(route.digest, request);
     default:
       throw new Error(`Cannot happen: ${route.kind} is read-only`);
   }
+}
+
+// A list of digests is worth having without it.
+async function readPublicKey({ nodeKey }: PackageRecords): Promise<string | undefined> {
+  const key = await nodeKey.read().catch(() => undefined);
+  return key && formatPublicKey(key.public);
 }

@@ -1,3 +1,4 @@
+import type { AuditLog } from "../files/audit_log.ts";
 import type { Handover } from "../install/handover/handover.ts";
 import type { PackageRecords } from "../install/package_records.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -5,6 +6,7 @@ import type { SiteTrust } from "../install/trust.ts";
 import type { TrustVerdict } from "../signature/trust_policy.ts";
 import type { IngestStore } from "../store/blob_store.ts";
 import type { ImportOutcome } from "./answer.ts";
+import type { ApiTokens } from "./check_token.ts";
 
 /** An import over HTTP that has succeeded or failed. */
 export interface ImportReport {
@@ -25,6 +27,14 @@ export interface ImportReport {
   readonly error?: unknown;
 }
 
+/** The addresses of a request's connection, as far as they are known. */
+export interface AgentConnection {
+  /** The IP address at which the connection was accepted. */
+  readonly localAddress?: string;
+  /** The IP address of the client. */
+  readonly remoteAddress?: string;
+}
+
 /** The dependencies and settings of an agent. */
 export interface AgentOptions {
   readonly store: IngestStore;
@@ -32,10 +42,8 @@ export interface AgentOptions {
   readonly handover: Handover | undefined;
   /** The content of the header `X-Node-Agent`. */
   readonly node: { readonly id: string; readonly platforms: readonly string[] };
-  /**
-   * The token that write requests must have. `undefined` if the data folder is not writable: all of them are refused.
-   */
-  readonly token: string | undefined;
+  /** The tokens that write requests must have. */
+  readonly tokens: ApiTokens;
   /**
    * Reports whether a host name, or an IP address as in a URL, is the agent's own.
    *
@@ -54,6 +62,8 @@ export interface AgentOptions {
   readonly listInventory: () => Promise<readonly Digest[]>;
   /** Formats an unexpected error for the client. */
   readonly describeError: (error: unknown) => string;
+  /** Logs imports; absent where nothing can be imported. */
+  readonly audit?: AuditLog | undefined;
   readonly onImport: (report: ImportReport) => void;
   /** Called with the number of bytes that an upload of a blob has received. */
   readonly onPushed: (bytes: number) => void;

@@ -1,6 +1,8 @@
 import { formatPackageTar } from "../bundle/bundle_layout.ts";
 import { declaredDeltas } from "../bundle/declared_deltas.ts";
 import { declaredSizes } from "../bundle/declared_sizes.ts";
+import type { AuditActor } from "../files/audit_log.ts";
+import { ImportAudit } from "../install/audit_import.ts";
 import { installBundle } from "../install/install_bundle.ts";
 import { withDeltas } from "../install/pending_packages.ts";
 import { absentIfBroken } from "../install/records/record_file.ts";
@@ -29,11 +31,12 @@ const MAX_TAR_BYTES = 32_768;
  * Unless it is a dry run (`?dry-run=true`), the package is pending from now on: its blobs may be sent, and those that
  * were received are neither collected nor evicted.
  *
+ * @param by who pushes, for the audit log
  * @throws {RegistryError} `INVALID` for a part, or a package that does not list its digests
  * @throws {TooLargeError} when the missing content is larger than allowed
  * @throws as `installBundle` does, for a package that would be refused
  */
-export async function postPlan(request: Request, options: AgentOptions): Promise<Response> {
+export async function postPlan(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
   const query = new URL(request.url).searchParams;
   const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
   const pruneData = readSwitch(query, "prune-data");
@@ -69,7 +72,11 @@ export async function postPlan(request: Request, options: AgentOptions): Promise
   });
   // A package that would be refused in the end is refused now, before blobs are sent or another pending release is
   // replaced.
-  if (result.plan.refusal !== undefined) throw result.plan.refusal;
+  if (result.plan.refusal !== undefined) {
+    const { metadata: { name, namespace }, spec: { version } } = kubepkg;
+    if (!dryRun) await new ImportAudit(options.audit, by).end([{ name, namespace, version, result }]);
+    throw result.plan.refusal;
+  }
   const isWanted = result.plan.verdict !== "same" || result.plan.isRepair || force;
   if (isWanted && !dryRun) await recordPending(kubepkg, options);
   return answerJson({ ...describeInstall(result, dryRun), missing: isWanted ? missing : [] });

@@ -1,4 +1,6 @@
 import type { BundleProgress } from "../bundle/pack_bundle.ts";
+import type { AuditActor } from "../files/audit_log.ts";
+import { ImportAudit } from "../install/audit_import.ts";
 import type { PackageOutcome } from "../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../install/install_bundle.ts";
 import type { ImportPlan } from "../install/plan_import.ts";
@@ -21,10 +23,11 @@ const PROGRESS_MILLISECONDS = 250;
  * last line. A failure before the first blob has its own status. A later failure is the last line,
  * `{"error":{"code","message"}}`, because the status was already sent.
  *
+ * @param by who imports, for the audit log
  * @throws {RegistryError} `INVALID` for a wrong query or a request with `Content-Range`
  * @throws as `installBundle` does, unless the answer has started
  */
-export async function putPackage(request: Request, options: AgentOptions): Promise<Response> {
+export async function putPackage(request: Request, options: AgentOptions, by: AuditActor = {}): Promise<Response> {
   const query = new URL(request.url).searchParams;
   const [force, dryRun] = [readSwitch(query, "force"), readSwitch(query, "dry-run")];
   const pruneData = readSwitch(query, "prune-data");
@@ -34,7 +37,7 @@ export async function putPackage(request: Request, options: AgentOptions): Promi
       "Cannot accept a byte range of a bundle: send the whole bundle, or use crpe push, which resumes",
     );
   }
-  const importing = new PackageImport(request, options, { force, dryRun, pruneData });
+  const importing = new PackageImport(request, options, { flags: { force, dryRun, pruneData }, by });
   if (!acceptsLines(request.headers)) return answerJson(await importing.run());
 
   const lines = new NdjsonStream();
@@ -93,11 +96,14 @@ class PackageImport {
   readonly #flags: InstallFlags;
   readonly #plans: ImportPlan[] = [];
 
-  constructor(request: Request, options: AgentOptions, flags: InstallFlags) {
+  readonly #audit: ImportAudit;
+
+  constructor(request: Request, options: AgentOptions, { flags, by }: { flags: InstallFlags; by: AuditActor }) {
     const { maxBundle: limit, stallTimeout } = options;
     this.#body = new RequestBody(request, { limit, stallTimeout });
     this.#options = options;
     this.#flags = flags;
+    this.#audit = new ImportAudit(options.audit, by);
   }
 
   async run(onProgress?: (progress: BundleProgress) => void): Promise<Record<string, unknown>> {
@@ -170,6 +176,7 @@ class PackageImport {
       handover,
       freeBytes,
       node: this.#options.node.id,
+      audit: this.#audit,
       trust: await this.#options.readTrust?.(),
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),

@@ -13,6 +13,8 @@ import {
 import { OUTBOX_COMMAND, PACK_COMMAND } from "./pack_command.ts";
 import { KEYGEN_COMMAND, SIGN_COMMAND } from "./signature_commands.ts";
 import { MANIFESTS_COMMAND, PACKAGES_COMMAND } from "./packages_command.ts";
+import { RECEIPT_COMMAND } from "./receipt_command.ts";
+import { TOKEN_COMMAND } from "./token_command.ts";
 
 /** All commands, in the order of the help. The modules of a command are loaded when it runs. */
 export const COMMANDS: readonly Command[] = [
@@ -84,6 +86,8 @@ export const COMMANDS: readonly Command[] = [
   COPY_COMMAND,
   PACKAGES_COMMAND,
   MANIFESTS_COMMAND,
+  RECEIPT_COMMAND,
+  TOKEN_COMMAND,
   {
     name: "nodes",
     operands: "[HOST[:PORT]…]",

@@ -46,6 +46,8 @@ export interface Installation {
    * @throws {UntrustedError} when something else than the signatures is against it
    */
   admit?(kubepkg: KubePkg, verdict: TrustVerdict, signed: SignedRelease): Promise<void>;
+  /** Called before anything of the package is visible. If it throws, the package is not installed. */
+  begin?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
   /** Hands the package over, and records it. */
   finish?(kubepkg: KubePkg, plan: ImportPlan): Promise<void>;
 }
@@ -196,6 +198,7 @@ export class PackageImport {
     };
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
+    await installation?.begin?.(this.kubepkg, plan);
     await writeImages(this.#store, graphs);
     await installation?.finish?.(this.kubepkg, plan);
     return this.result(plan, counts, graphs);

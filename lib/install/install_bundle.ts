@@ -1,6 +1,7 @@
 import type { BundleSource } from "../bytes/byte_reader.ts";
 import { type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { Admission } from "./admission.ts";
+import type { ImportAudit } from "./audit_import.ts";
 import { handOverPackage, isPackageHandedOver, planHandover } from "./hand_over_package.ts";
 import type { Handover, HandoverResult } from "./handover/handover.ts";
 import { describeChanges } from "./handover/manifest_file.ts";
@@ -10,6 +11,7 @@ import type { ImportOptions, ImportResult } from "./import_package.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
 import { createReceipt } from "./receipts.ts";
+import { signReceipt } from "./signed_receipt.ts";
 import { absentIfBroken } from "./records/record_file.ts";
 import type { ImportStore } from "./write_bundle_blob.ts";
 
@@ -28,6 +30,8 @@ export interface InstallOptions
   readonly images?: Pick<ImageFilesOptions, "folder" | "platforms"> | undefined;
   /** The name of this machine, for the receipt. */
   readonly node?: string;
+  /** Logs the import; without it, and for a dry run, nothing is logged. */
+  readonly audit?: ImportAudit | undefined;
   /** The time in milliseconds since 1970, for the receipt. */
   readonly now?: () => number;
 }
@@ -64,7 +68,7 @@ export async function installBundle(
   source: BundleSource,
   options: InstallOptions,
 ): Promise<InstallResult> {
-  return onlyResult(await installAll(source, options, true));
+  return onlyResult(await installAndLog(source, options, true));
 }
 
 /**
@@ -77,12 +81,28 @@ export async function installPackages(
   source: BundleSource,
   options: InstallOptions,
 ): Promise<PackageOutcome<InstallResult>[]> {
-  return await installAll(source, options, false);
+  return await installAndLog(source, options, false);
+}
+
+async function installAndLog(
+  source: BundleSource,
+  { audit, ...options }: InstallOptions,
+  isSingle: boolean,
+): Promise<PackageOutcome<InstallResult>[]> {
+  if (audit === undefined || options.dryRun) return await installAll(source, options, isSingle);
+  try {
+    const outcomes = await installAll(source, { ...options, audit }, isSingle);
+    await audit.end(outcomes);
+    return outcomes;
+  } catch (error) {
+    await audit.fail(error);
+    throw error;
+  }
 }
 
 async function installAll(
   source: BundleSource,
-  { store, records, handover, images, node = "", now = Date.now, ...options }: InstallOptions,
+  { store, records, handover, images, audit, node = "", now = Date.now, ...options }: InstallOptions,
   isSingle: boolean,
 ): Promise<PackageOutcome<InstallResult>[]> {
   const handedOver = new Map<KubePkg, HandoverResult>();
@@ -106,6 +126,8 @@ async function installAll(
     installation: {
       findInstalled: (id) => force ? records.read(id).catch(absentIfBroken) : records.read(id),
       prepare: async () => {
+        // A damaged key is an error now, not when everything else is done.
+        await records.nodeKey.read();
         await handover?.prepare();
         await files.prepare();
       },
@@ -118,6 +140,7 @@ async function installAll(
         if (refusal !== undefined) throw refusal;
         await admission.record(kubepkg, verdict, signed);
       },
+      begin: audit?.begin,
       finish: async (kubepkg, { isRepair, trust }) => {
         if (force) setAside.set(kubepkg, await records.setAsideBroken(packageIdOf(kubepkg)));
         // Before the manifests: what they run is then ready for the next start of k3s.
@@ -127,7 +150,8 @@ async function installAll(
           handedOver.set(kubepkg, (await handOverPackage(kubepkg, handing)).result);
         }
         // Before the record, which ends the installation: an interrupted one is repeated, and writes the receipt again.
-        await records.receipts.write(createReceipt(kubepkg, { node, repaired: isRepair, time: now(), trust }));
+        const receipt = createReceipt(kubepkg, { node, repaired: isRepair, time: now(), trust });
+        await records.receipts.write(signReceipt(receipt, await records.nodeKey.ensure()));
         if (!isRepair) await records.write(kubepkg);
         // A repair installs no new release, so another pending release stays pending.
         else await records.pending.removeRelease(kubepkg);

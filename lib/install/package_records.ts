@@ -1,6 +1,5 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
-import { waitForLock } from "../files/file_lock.ts";
-import { openOwned } from "../files/inherit_owner.ts";
+import { holdLock } from "../files/locked_file.ts";
 import { absentIfNotFound, listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
@@ -10,6 +9,7 @@ import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 import { Receipts } from "./receipts.ts";
+import { NodeKey } from "./records/node_key.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
 import { TrustRecords } from "./records/trust_records.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
@@ -46,6 +46,8 @@ export class PackageRecords {
   readonly images: ImageFileRecords;
   /** The receipts of imports. */
   readonly receipts: Receipts;
+  /** The key that signs the receipts. */
+  readonly nodeKey: NodeKey;
   /** The evidence of signed releases. */
   readonly trust: TrustRecords;
   readonly #folders: PackageFolders;
@@ -63,6 +65,7 @@ export class PackageRecords {
     this.pending = new PendingPackages(data, randomName);
     this.images = new ImageFileRecords(data, randomName);
     this.receipts = new Receipts(data, randomName);
+    this.nodeKey = new NodeKey(data);
     this.trust = new TrustRecords(data, randomName);
   }
 
@@ -211,16 +214,7 @@ export class PackageRecords {
    * @throws {Error} when the folder is not writable, or the lock cannot be taken
    */
   async lock(): Promise<Disposable> {
-    const path = `${this.#ingest}/install.lock`;
-    await createFolder(this.#ingest);
-    const file = await openOwned(path, { write: true, create: true });
-    try {
-      await waitForLock(file, path);
-    } catch (error) {
-      file.close();
-      throw error;
-    }
-    return { [Symbol.dispose]: () => file.close() };
+    return await holdLock(`${this.#ingest}/install.lock`);
   }
 
   /** Checks that the data folder is writable, with a temporary file. @throws {Error} when it is not */

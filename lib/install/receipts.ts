@@ -29,10 +29,17 @@ export interface Receipt extends PackageId {
   readonly list: Digest;
   /** All content of the release, sorted. */
   readonly digests: readonly Digest[];
+  /** What is known about the origin of the release; absent in receipts of an earlier crpe, like the fields below. */
+  readonly trust?: TrustVerdict["state"];
+  /** The digest of `images`, as JSON; see `signReceipt`. */
+  readonly imageList?: Digest;
+  /** The signature of the node, as a line of `kubepkg.json.sig`. */
+  readonly signature?: string;
 }
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 8 };
 const INDENT = 2;
+const STATES: readonly TrustVerdict["state"][] = ["trusted", "signed", "unsigned"];
 
 /** Creates the receipt of an import. @param kubepkg the release, with the digests of its images */
 export function createReceipt(
@@ -60,6 +67,7 @@ export function createReceipt(
     images,
     list: digestOfList(digests),
     digests,
+    ...(how.trust === undefined ? {} : { trust: how.trust.state }),
   };
 }
 
@@ -94,13 +102,20 @@ export class Receipts {
 function parseReceipt(document: unknown, path: string): Receipt {
   if (isJsonObject(document)) {
     const { name, namespace, version, node, imported, repaired, key, images, list, digests } = document;
+    const { trust, imageList, signature } = document;
+    const isState = trust === undefined || STATES.some((state) => state === trust);
     const isText = (value: unknown): value is string => typeof value === "string";
     if (
       isText(name) && isText(namespace) && isText(version) && isText(node) && isText(imported) &&
       typeof repaired === "boolean" && (key === null || isText(key)) && Array.isArray(images) &&
       images.every((it) => isJsonObject(it) && isText(it.reference) && isDigest(it.digest)) &&
-      isDigest(list) && Array.isArray(digests) && digests.every(isDigest)
-    ) return { name, namespace, version, node, imported, repaired, key, images, list, digests };
+      isDigest(list) && Array.isArray(digests) && digests.every(isDigest) && isState &&
+      (imageList === undefined || isDigest(imageList)) && (signature === undefined || isText(signature))
+    ) {
+      const what = { name, namespace, version, node, imported, repaired, key, images, list, digests };
+      const more = Object.entries({ trust, imageList, signature }).filter(([, value]) => value !== undefined);
+      return { ...what, ...Object.fromEntries(more) };
+    }
   }
   throw new CorruptError(`Cannot use ${path}: it is not valid`);
 }

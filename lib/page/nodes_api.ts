@@ -1,4 +1,6 @@
 import { answerJson } from "../agent/answer.ts";
+import { questionOfImport } from "../agent/check_token.ts";
+import type { Scope } from "../agent/named_tokens.ts";
 import { readSwitch, RequestBody } from "../agent/request_body.ts";
 import { isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -10,6 +12,11 @@ import { API, type NodeRoute } from "./page_route.ts";
 // A CA file may have several certificates.
 const MAX_BODY_BYTES = 256 * 1024;
 const BODY_MILLISECONDS = 10_000;
+
+/** What a token must allow for a request about the agents: sending is importing. */
+export function scopeOfNode({ kind }: NodeRoute, url: URL): Scope {
+  return kind === "node-plan" || kind === "node-send" ? questionOfImport(url).scope : "admin";
+}
 
 /** Answers a request about the agents that bundles are sent to. */
 export async function answerNodes(

@@ -1,4 +1,3 @@
-import { hasToken } from "../agent/api_token.ts";
 import { checkHost, checkOrigin } from "../agent/check_request.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { PageConnection, PageOptions } from "./page_options.ts";
@@ -34,28 +33,14 @@ export function isLocal({ headers }: Request, url: URL, { remoteAddress }: PageC
  *
  * @throws {RegistryError} `UNAUTHORIZED`
  */
-export function checkReader(
+export async function checkReader(
   request: Request,
   { url, connection, options }: { url: URL; connection: PageConnection; options: PageOptions },
-): void {
-  const { token, isPrivate } = options;
+): Promise<void> {
+  const { tokens, isPrivate } = options;
   // A wrong token is an error even where none is needed, so that a page with an old one asks for another.
   if (!isPrivate && !request.headers.has("authorization") && isLocal(request, url, connection)) return;
-  checkToken(request, token);
-}
-
-/** Checks that a request has the token. @throws {RegistryError} `UNAUTHORIZED`, or `UNAVAILABLE` if there is none */
-export function checkToken({ headers }: Request, token: string | undefined): void {
-  if (token === undefined) {
-    throw new RegistryError("UNAVAILABLE", "Cannot answer: the data folder is not writable, so there is no token");
-  }
-  if (hasToken(headers, token)) return;
-  throw new RegistryError(
-    "UNAUTHORIZED",
-    headers.has("authorization")
-      ? "Cannot answer: the token is not the one of this server"
-      : "Cannot answer: the token of this server is required, as Authorization: Bearer TOKEN",
-  );
+  await tokens.check(request.headers, { scope: "read", action: "answer" });
 }
 
 function isLoopback(host: string): boolean {

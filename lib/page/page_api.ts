@@ -1,5 +1,7 @@
 import { answerJson } from "../agent/answer.ts";
+import type { Caller } from "../agent/check_token.ts";
 import { CoalescedResponses } from "../agent/coalesced_responses.ts";
+import type { Scope } from "../agent/named_tokens.ts";
 import { readSwitch, RequestBody } from "../agent/request_body.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -7,9 +9,9 @@ import { isJsonObject, parseJson } from "../oci/json.ts";
 import { checkRelease, startPacks } from "./desk_api.ts";
 import { removeImage, startPull } from "./images_api.ts";
 import { removeInventory, saveInventory } from "./inventories_api.ts";
-import { answerNodes } from "./nodes_api.ts";
+import { answerNodes, scopeOfNode } from "./nodes_api.ts";
 import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
-import { checkReader, checkToken, isLocal } from "./page_access.ts";
+import { checkReader, isLocal } from "./page_access.ts";
 import { PageJobs } from "./page_jobs.ts";
 import type { PackageChange, PageActions, PageConnection, PageOptions, PageSource } from "./page_options.ts";
 import { matchApiRoute } from "./page_route.ts";
@@ -68,27 +70,33 @@ export class PageApi {
       case "bundle":
         return await this.#sendBundle(asked, route.digest);
       case "bundle-link":
-        return this.#createLink(asked, route.digest);
+        return await this.#createLink(asked, route.digest);
       case "bundle-removal":
-        checkToken(asked.request, this.#options.token);
+        await this.#check(asked, "admin");
         return await removeBundle(route.digest, source.outbox);
       case "partials-removal":
-        checkToken(asked.request, this.#options.token);
+        await this.#check(asked, "admin");
         return answerJson(await source.outbox.removePartials());
       case "jobs":
-        checkReader(asked.request, { ...asked, options: this.#options });
+        await checkReader(asked.request, { ...asked, options: this.#options });
         return answerJson({ jobs: this.#jobs.list() });
       case "job-end":
-        checkToken(asked.request, this.#options.token);
+        await this.#check(asked, "import");
         return answerJson(this.#jobs.stop(route.id));
       case "release-check":
-        return await checkRelease(asked.request, this.#open("desk", asked));
+        return await checkRelease(asked.request, await this.#open("desk", asked, "import"));
       case "packs":
-        return await startPacks(asked.request, asked.url, { desk: this.#open("desk", asked), jobs: this.#jobs });
+        return await startPacks(asked.request, asked.url, {
+          desk: await this.#open("desk", asked, "import"),
+          jobs: this.#jobs,
+        });
       case "image-pull":
-        return startPull(asked.url, { images: this.#openUnsigned("images", asked), jobs: this.#jobs });
+        return startPull(asked.url, {
+          images: await this.#openUnsigned("images", asked, "import"),
+          jobs: this.#jobs,
+        });
       case "image-removal":
-        return await removeImage(asked.url, this.#open("images", asked));
+        return await this.#removeImage(asked);
       case "inventory": {
         const read = this.#need("readInventoryCode");
         return await this.#read(asked, route.kind, async () => ({ code: await read() }));
@@ -96,32 +104,39 @@ export class PageApi {
       case "inventories":
         return await this.#read(asked, route.kind, this.#need("desk").inventories.list);
       case "site-save":
-        return await saveInventory(asked.request, route.name, this.#open("desk", asked).inventories);
+        return await saveInventory(
+          asked.request,
+          route.name,
+          (await this.#open("desk", asked, "import")).inventories,
+        );
       case "site-removal":
-        return await removeInventory(route.name, this.#open("desk", asked).inventories);
+        return await removeInventory(route.name, (await this.#open("desk", asked, "admin")).inventories);
       case "registries":
         return await this.#read(asked, route.kind, this.#need("registries").list);
       case "registry-save":
       case "registry-removal":
-        return await answerRegistry(route, asked.request, this.#openUnsigned("registries", asked));
+        return await this.#changeRegistry({ ...route, kind: route.kind }, asked);
       case "registry-test":
-        return await answerRegistry(route, asked.request, this.#open("registries", asked));
+        return await answerRegistry(route, asked.request, await this.#open("registries", asked, "admin"));
       case "nodes":
         return await this.#read(asked, route.kind, source.nodes?.list ?? (() => Promise.resolve({ nodes: [] })));
+      case "node-plan":
+      case "node-send":
       case "node-addition":
       case "node-search":
       case "node-removal":
-      case "node-plan":
-      case "node-send":
       case "node-rollback":
       case "node-package-removal":
-        return await answerNodes(route, asked, { nodes: this.#open("nodes", asked), jobs: this.#jobs });
+        return await answerNodes(route, asked, {
+          nodes: await this.#open("nodes", asked, scopeOfNode(route, asked.url)),
+          jobs: this.#jobs,
+        });
       case "session":
         return await this.#openSession(asked);
       case "codes":
         return await this.#createCode(asked);
       case "package-status": {
-        checkReader(asked.request, { ...asked, options: this.#options });
+        await checkReader(asked.request, { ...asked, options: this.#options });
         const namespace = asked.url.searchParams.get("namespace") ?? undefined;
         return answerJson(await this.#openActions().readStatus({ name: route.name, namespace }));
       }
@@ -132,7 +147,7 @@ export class PageApi {
   }
 
   async #read(asked: ApiRequest, key: string, find: () => Promise<unknown>): Promise<Response> {
-    checkReader(asked.request, { ...asked, options: this.#options });
+    await checkReader(asked.request, { ...asked, options: this.#options });
     return await this.#shared.answer(key, find);
   }
 
@@ -142,15 +157,57 @@ export class PageApi {
     return await this.#read(asked, `doctor ${image ?? ""}`, () => this.#options.source.examine(image));
   }
 
-  /** Returns a group of functions that make changes. @throws {RegistryError} `UNAUTHORIZED`, and as `#need` does */
-  #open<K extends keyof typeof MISSING>(name: K, { request }: ApiRequest): NonNullable<PageSource[K]> {
-    checkToken(request, this.#options.token);
+  async #check({ request }: ApiRequest, scope: Scope): Promise<Caller> {
+    return await this.#options.tokens.check(request.headers, { scope, action: "answer" });
+  }
+
+  async #removeImage(asked: ApiRequest): Promise<Response> {
+    const caller = await this.#check(asked, "admin");
+    const images = this.#need("images");
+    const entry = { action: "image-removal", image: asked.url.searchParams.get("image"), caller };
+    return await this.#log(asked, entry, () => removeImage(asked.url, images));
+  }
+
+  async #changeRegistry(
+    route: { kind: "registry-save" | "registry-removal"; host: string },
+    asked: ApiRequest,
+  ): Promise<Response> {
+    const caller = await this.#check(asked, "admin");
+    const registries = await this.#openUnsigned("registries", asked, "admin");
+    const entry = { action: route.kind, host: route.host, caller };
+    return await this.#log(asked, entry, () => answerRegistry(route, asked.request, registries));
+  }
+
+  /** Does something that the audit log has to name. */
+  async #log<T>(
+    { connection }: ApiRequest,
+    { caller, ...entry }: { action: string; caller?: Caller; [detail: string]: unknown },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { audit } = this.#options;
+    const address = connection.remoteAddress.replace(/^::ffff:/, "");
+    const by = { ...(caller === undefined ? {} : { token: caller.token }), address };
+    if (audit === undefined) return await work();
+    return await audit.run({ ...entry, by }, work, { isFreeing: /removal/.test(entry.action) });
+  }
+
+  /** Returns a group of functions that make changes. @throws {RegistryError} as `ApiTokens.check` and `#need` do */
+  async #open<K extends keyof typeof MISSING>(
+    name: K,
+    asked: ApiRequest,
+    scope: Scope,
+  ): Promise<NonNullable<PageSource[K]>> {
+    await this.#check(asked, scope);
     return this.#need(name);
   }
 
   /** As `#open`. @throws {RegistryError} also `DENIED`, where packages must be signed */
-  #openUnsigned<K extends keyof typeof UNSIGNED>(name: K, asked: ApiRequest): NonNullable<PageSource[K]> {
-    const opened = this.#open(name, asked);
+  async #openUnsigned<K extends keyof typeof UNSIGNED>(
+    name: K,
+    asked: ApiRequest,
+    scope: Scope,
+  ): Promise<NonNullable<PageSource[K]>> {
+    const opened = await this.#open(name, asked, scope);
     if (!this.#options.acceptsOnlySigned) return opened;
     throw new RegistryError("DENIED", `Cannot ${UNSIGNED[name]}: this machine accepts only signed packages`);
   }
@@ -163,26 +220,25 @@ export class PageApi {
   }
 
   async #sendBundle(asked: ApiRequest, digest: Digest): Promise<Response> {
-    const { token, source } = this.#options;
     // Manifests may hold Secrets, so that a client on this machine needs the token too.
-    if (!isLinked(asked.url, digest, Date.now())) checkToken(asked.request, token);
-    return await answerBundle(asked.request, digest, source.outbox);
+    if (!isLinked(asked.url, digest, Date.now())) await this.#check(asked, "read");
+    return await answerBundle(asked.request, digest, this.#options.source.outbox);
   }
 
   /** `POST /api/outbox/DIGEST/link` makes a link for a download by a browser. */
-  #createLink({ request }: ApiRequest, digest: Digest): Response {
-    checkToken(request, this.#options.token);
+  async #createLink(asked: ApiRequest, digest: Digest): Promise<Response> {
+    await this.#check(asked, "read");
     const { url, expires } = createLink(digest, Date.now());
     return answerJson({ url, expires: new Date(expires).toISOString() }, {}, 201);
   }
 
   // Open to everybody: the page asks it first, to know whether it has to ask for the token.
   #describeAccess({ request, url, connection }: ApiRequest): Response {
-    const { token, isPrivate, acceptsOnlySigned, source } = this.#options;
+    const { tokens, isPrivate, acceptsOnlySigned, source } = this.#options;
     const canRead = !isPrivate && isLocal(request, url, connection);
     return answerJson({
       reading: canRead ? "open" : "token",
-      changes: token === undefined ? "off" : "token",
+      changes: tokens.first === undefined ? "off" : "token",
       installs: source.actions !== undefined,
       packs: source.desk !== undefined,
       onlySigned: acceptsOnlySigned,
@@ -190,16 +246,19 @@ export class PageApi {
   }
 
   /** `POST /api/session` with `{"code":"…"}` exchanges a one-time code for the token. */
-  async #openSession({ request }: ApiRequest): Promise<Response> {
-    const { token, codes } = this.#options;
-    if (token === undefined) checkToken(request, token);
-    const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
-    const bytes = await body.readAll(MAX_BODY_BYTES).finally(() => body.close());
-    const document = parseJson(bytes, "the request");
+  async #openSession(asked: ApiRequest): Promise<Response> {
+    const { tokens: { first: token }, codes } = this.#options;
+    if (token === undefined) {
+      throw new RegistryError("UNAVAILABLE", "Cannot sign in: the data folder is not writable, so there is no token");
+    }
+    const body = new RequestBody(asked.request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
+    const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
     const code = isJsonObject(document) ? document.code : undefined;
     if (typeof code !== "string") throw new RegistryError("INVALID", 'Cannot sign in: send {"code":"CODE"}');
     const outcome = await codes.redeem(code);
-    if (outcome === "accepted") return answerJson({ token });
+    if (outcome === "accepted") {
+      return await this.#log(asked, { action: "pairing" }, () => Promise.resolve(answerJson({ token })));
+    }
     throw new RegistryError(
       "UNAUTHORIZED",
       outcome === "expired"
@@ -209,28 +268,33 @@ export class PageApi {
   }
 
   /** `POST /api/codes` makes a one-time code, for the QR code on the page. */
-  async #createCode({ request }: ApiRequest): Promise<Response> {
-    checkToken(request, this.#options.token);
-    const { code, expires } = await this.#options.codes.create();
+  async #createCode(asked: ApiRequest): Promise<Response> {
+    // A code is exchanged for the first token, which may do everything.
+    const caller = await this.#check(asked, "admin");
+    const create = () => this.#options.codes.create();
+    const { code, expires } = await this.#log(asked, { action: "pairing-code", caller }, create);
     return answerJson({ code, expires: new Date(expires).toISOString() }, {}, 201);
   }
 
   #openActions(): PageActions {
-    const { actions } = this.#options.source;
-    if (actions !== undefined) return actions;
+    if (this.#options.source.actions !== undefined) return this.#options.source.actions;
     throw new RegistryError("UNSUPPORTED", "Cannot change packages: this server does not install them");
   }
 
-  async #change({ request, url }: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
-    checkToken(request, this.#options.token);
+  async #change(asked: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
+    const caller = await this.#check(asked, "admin");
     const actions = this.#openActions();
-    const { searchParams: query } = url;
+    const { searchParams: query } = asked.url;
     const change: PackageChange = {
       name,
       namespace: query.get("namespace") ?? undefined,
       to: query.get("to") ?? undefined,
       dryRun: readSwitch(query, "dry-run"),
     };
-    return answerJson(await (kind === "remove" ? actions.remove(change) : actions.rollBack(change)));
+    const work = () => kind === "remove" ? actions.remove(change) : actions.rollBack(change);
+    if (change.dryRun) return answerJson(await work());
+    const { namespace, to } = change;
+    const entry = { action: kind === "remove" ? "removal" : "rollback", name, namespace, to, caller };
+    return answerJson(await this.#log(asked, entry, work));
   }
 }

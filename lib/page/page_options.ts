@@ -1,3 +1,5 @@
+import type { ApiTokens } from "../agent/check_token.ts";
+import type { AuditLog } from "../files/audit_log.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageSelector } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -187,9 +189,11 @@ export interface PageActions {
 /** The dependencies and settings of the page. */
 export interface PageOptions {
   readonly source: PageSource;
-  /** The token of changes, and of reading from another machine; `undefined` if the data folder is not writable. */
-  readonly token: string | undefined;
+  /** The tokens of changes, and of reading from another machine. */
+  readonly tokens: ApiTokens;
   readonly codes: PairingCodes;
+  /** Logs changes. */
+  readonly audit?: AuditLog | undefined;
   /** Whether a client on this machine needs the token too, because the registry requires a login. */
   readonly isPrivate: boolean;
   /** Whether packages must be signed: the page then neither pulls images nor changes registries. */

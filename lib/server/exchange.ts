@@ -54,7 +54,7 @@ export class Exchange implements ConnectionInfo {
       at: performance.now(),
       method: request.method,
       path: loggedPathOf(request),
-      client: info.remoteAddr.hostname.replace(/^::ffff:/, ""),
+      client: plainAddress(info.remoteAddr.hostname),
     };
   }
 
@@ -119,4 +119,9 @@ export function pathOf({ url }: Request): string {
 /** Returns what the log has of a request: its path, without the value of the parameter `key`, which a link is secret by. */
 export function loggedPathOf(request: Request): string {
   return pathOf(request).replace(/([?&]key=)[^&]*/g, "$1");
+}
+
+/** Returns an IPv4 address that is written as an IPv6 one in its own form; others as they are. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:/, "");
 }

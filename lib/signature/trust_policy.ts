@@ -67,6 +67,13 @@ export class TrustPolicy {
     this.#now = now;
   }
 
+  /** Describes the entries, as the audit log has them. */
+  describe(): unknown[] {
+    return this.#entries.map(({ name, keys, packages, threshold, notAfter }) => {
+      return { name, keys: keys.map(({ id }) => id), packages, threshold, notAfter };
+    });
+  }
+
   /** Whether an entry is for packages of this name. */
   isFor(name: string): boolean {
     return this.#entries.some(({ packages }) => matches(packages, name));

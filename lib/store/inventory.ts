@@ -27,11 +27,13 @@ export interface Inventory {
   readonly digests: Iterable<Digest>;
   /** The compressor models that it rebuilds layers with, such as `go6/1`; absent for a crpe without deltas. */
   readonly models?: readonly string[];
+  /** The public key of the node in PEM, which verifies its receipts; absent for a crpe without signed receipts. */
+  readonly publicKey?: string;
 }
 
 /** Formats an inventory as a JSON document with one digest per line. */
-export function formatInventory({ digests, models }: Inventory): string {
-  return `${JSON.stringify({ digests: [...digests], models }, undefined, 2)}\n`;
+export function formatInventory({ digests, models, publicKey }: Inventory): string {
+  return `${JSON.stringify({ digests: [...digests], models, publicKey }, undefined, 2)}\n`;
 }
 
 /**
@@ -45,8 +47,8 @@ export function parseInventory(bytes: Uint8Array, what: string): Inventory & { r
   const begin = Math.max(0, bytes.findIndex((byte) => !isBlank(byte)));
   const isDocument = bytes[begin] === 0x7b || bytes[begin] === 0x5b;
   if (!isDocument) return { digests: new Set(parseLines(bytes, what)) };
-  const { digests, models } = parseDocument(bytes.subarray(begin), what);
-  return { digests: new Set(digests), ...(models === undefined ? {} : { models }) };
+  const { digests, ...more } = parseDocument(bytes.subarray(begin), what);
+  return { digests: new Set(digests), ...more };
 }
 
 function parseDocument(bytes: Uint8Array, what: string): Inventory {
@@ -58,12 +60,13 @@ function parseDocument(bytes: Uint8Array, what: string): Inventory {
     if (isDigest(digest)) return digest;
     throw new CorruptError(`Cannot use ${what}: digests[${i}]: must be sha256:<64 hex> or sha512:<128 hex>`);
   });
-  const { models } = document;
-  if (models === undefined) return { digests };
+  const { models, publicKey } = document;
+  const key = typeof publicKey === "string" ? { publicKey } : {};
+  if (models === undefined) return { digests, ...key };
   if (!Array.isArray(models) || !models.every((name) => typeof name === "string")) {
     throw new CorruptError(`Cannot use ${what}: "models" must be a list of names`);
   }
-  return { digests, models };
+  return { digests, models, ...key };
 }
 
 function parseLines(bytes: Uint8Array, what: string): Digest[] {

@@ -131,7 +131,7 @@ Deno.test("push reports what is wrong, with its exit status", async () => {
     [
       [file, `--to=${agent.url}`, `--token-file=${otherToken}`],
       1,
-      "the token is not the agent's",
+      "the token is not the one of this server",
     ],
     [
       [file, `--to=${agent.url}`, `--token-file=${await folder.write("open", "other-token\n")}`],

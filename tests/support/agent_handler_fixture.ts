@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../lib/agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../lib/agent/options.ts";
 import { packBundle } from "../../lib/bundle/pack_bundle.ts";
@@ -45,7 +46,7 @@ export async function createAgentHandlerFixture(options: Partial<AgentOptions> =
     records,
     handover: new FolderHandover(`${folder.path}/manifests`),
     node: { id: "node-7", platforms: ["linux/arm64", "linux/amd64"] },
-    token: TOKEN,
+    tokens: new ApiTokens(TOKEN),
     isOwnHost: (host) => host === new URL(BASE).hostname,
     maxBundle: undefined,
     freeBytes: () => Promise.resolve(undefined),

@@ -15,7 +15,10 @@ import { idOf } from "./kubepkg.ts";
  * @param recorded the path of the folder when the records were written
  */
 export async function listContent(path: string, recorded = path): Promise<Record<string, string>> {
-  const names = listFiles(path).filter((name) => /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name));
+  // The key of the node is another one for each run, and is made at any time.
+  const names = listFiles(path).filter((name) => {
+    return /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name) && !name.endsWith("/.node-key.pem");
+  });
   const found: Record<string, string> = {};
   for (const name of names) {
     const bytes = await Deno.readFile(`${path}/${name}`);
@@ -24,7 +27,7 @@ export async function listContent(path: string, recorded = path): Promise<Record
       /\/(?:handover|receipt)\.json$/.test(name)
         ? new TextDecoder().decode(bytes).replace(/^\{"checksum":"[^"]*",/, "{")
           .replaceAll(await Deno.realPath(recorded), "").replace(
-            /"(?:imported|node|repaired)": (?:"[^"]*"|true|false),/g,
+            /"(?:imported|node|repaired|signature)": (?:"[^"]*"|true|false),?/g,
             "",
           )
         : bytes,

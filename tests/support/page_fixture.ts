@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../lib/agent/check_token.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import { CorruptError, RefusedError, RegistryError } from "../../lib/oci/error.ts";
 import { formatPlatform } from "../../lib/oci/platform.ts";
@@ -122,7 +123,7 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
   const codes = new PairingCodes(folder.path);
   const handler = createPageHandler({
     source,
-    token: TOKEN,
+    tokens: new ApiTokens(TOKEN),
     codes,
     isPrivate: false,
     acceptsOnlySigned: false,

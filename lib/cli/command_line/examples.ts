@@ -80,6 +80,18 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ["crpe manifests line4@1.0.0.tgz | kubectl apply -f -", "apply the objects of a bundle by hand"],
     ["crpe manifests line4 --helm=chart/", "write a Helm chart of an installed package"],
   ],
+  receipt: [["crpe receipt", "list what was imported when, and who signed that"]],
+  "receipt key": [["crpe receipt key > gate-2.pub", "print the public key, for the desk"]],
+  token: [["crpe token", "list the tokens"]],
+  "token list": [["crpe token list --json", "list the tokens as JSON"]],
+  "receipt verify": [
+    ["crpe receipt verify line4-receipt.json --public-key=gate-2.pub", "verify what a site has sent back"],
+  ],
+  "receipt show": [["crpe receipt show line4 --json", "print the receipt as JSON"]],
+  "token create": [
+    ["crpe token create ci --scope=import --expires=90d", "let a pipeline push for 90 days"],
+  ],
+  "token revoke": [["crpe token revoke ci", "end that token at once"]],
   nodes: [
     ["crpe nodes", "ask the local network"],
     ["crpe nodes 192.168.1.20:36060", "ask one agent"],

@@ -1,4 +1,6 @@
 import { type ApiToken, ensureToken, readTokenFile } from "../../agent/api_token.ts";
+import { ApiTokens } from "../../agent/check_token.ts";
+import { NamedTokens } from "../../agent/named_tokens.ts";
 import { isAgentPath } from "../../agent/route.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
@@ -14,6 +16,7 @@ import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { SiteTrust } from "../../install/trust.ts";
 import type { Handler } from "../serving/serve.ts";
+import { TrustWatch } from "../serving/trust_watch.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
 const DEFAULT_PORT = 36060;
@@ -43,9 +46,13 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {
       token = await openToken(tokenFile, context);
+      const tokens = new ApiTokens(token?.token, token && new NamedTokens(context.settings.data));
       startExpiry(context, pendingTtl);
+      announceKey(context);
       // Keys that cannot be read are an error at the start, not at the first import.
       const trust = await readTrust(invocation, context.settings);
+      const watch = new TrustWatch(context);
+      await watch.see(trust);
       const node = { id, platforms: platformsOf(context.settings) };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
@@ -60,8 +67,8 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         return openAgentApi(invocation, context, {
           node,
           maxBundle,
-          token: token?.token,
-          readTrust: () => readTrust(invocation, context.settings),
+          tokens,
+          readTrust: async () => await watch.see(await readTrust(invocation, context.settings)),
           isOwnHost,
           shared: await sync,
         });
@@ -76,7 +83,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         node: id,
         hostNames: given,
         acceptsOnlySigned: trust !== undefined,
-        openToken: () => Promise.resolve(token?.token),
+        openTokens: () => Promise.resolve(tokens),
       });
     },
     announce: (url) => {
@@ -84,6 +91,18 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       return token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path);
     },
   });
+}
+
+// Made beside the start, which does not wait for it.
+async function announceKey({ settings: { data }, isReadOnly, log }: ServerContext): Promise<void> {
+  if (isReadOnly) return;
+  try {
+    const { NodeKey } = await import("../../install/records/node_key.ts");
+    const { public: { id } } = await new NodeKey(data).ensure();
+    log.write("info", `receipts are signed with key ${id}; crpe receipt key prints it`);
+  } catch (error) {
+    log.write("error", (error as Error).message);
+  }
 }
 
 // Loaded beside the start, which does not wait for it.

@@ -9,6 +9,7 @@ import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { removeImage } from "../wiring/remove_image.ts";
 
 /** `crpe images rm` */
@@ -18,8 +19,11 @@ export async function runRemoveImages(invocation: Invocation, io: Io): Promise<n
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];
   invocation.arguments.forEach(readReference);
   const removed: string[] = [];
+  const { log, by } = await openAudit(data, createWarning(io));
   const run = async (name: string, report: ReportResult) => {
-    const reference = await removeImage(readReference(name), data, { dryRun });
+    const remove = async () => await removeImage(readReference(name), data, { dryRun });
+    const entry = { action: "image-removal", by, image: name };
+    const reference = dryRun ? await remove() : await log.run(entry, remove, { isFreeing: true });
     removed.push(reference);
     if (!asJson) io.out(`${dryRun ? "would remove" : "removed"} ${reference}\n`);
     report({ reference, removed: !dryRun });

@@ -3,6 +3,7 @@ import { verifyBundleImages } from "../../bundle/verify_bundle_images.ts";
 import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { readSmallBlob } from "../../content/read_small_blob.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
+import { ImportAudit } from "../../install/audit_import.ts";
 import type { PackageOutcome } from "../../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
 import { PackageRecords } from "../../install/package_records.ts";
@@ -29,6 +30,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 
@@ -58,6 +60,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
+  const audit = await openAudit(data, warn);
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
     // A record that is not valid is the next hand-over's to report.
@@ -88,6 +91,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
         dryRun: isDryRun,
         freeBytes: () => freeBytesOf(data),
         node: Deno.hostname(),
+        audit: new ImportAudit(audit.log, audit.by),
         onProgress: ({ bytes, total }) => progress.update(bytes, total),
       });
     const outcomes = await install(source).then(async (outcomes) => {

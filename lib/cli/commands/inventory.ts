@@ -1,4 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { NodeKey } from "../../install/records/node_key.ts";
+import { formatPublicKey } from "../../signature/keys.ts";
 import { modelNames } from "../../delta/models/all.ts";
 import {
   formatInventory,
@@ -31,7 +33,9 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
   }
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
-  io.out(formatInventory({ digests: await listInventory(data), models: modelNames() }));
+  const key = await new NodeKey(data).read().catch(() => undefined);
+  const publicKey = key && formatPublicKey(key.public);
+  io.out(formatInventory({ digests: await listInventory(data), models: modelNames(), publicKey }));
   return 0;
 }
 

@@ -1,4 +1,5 @@
 import { PackageRecords } from "../../install/package_records.ts";
+import type { Receipt } from "../../install/receipts.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import {
@@ -114,6 +115,12 @@ export async function runPackageHistory(invocation: Invocation, io: Io): Promise
 
 /** `crpe packages receipt` */
 export async function runPackageReceipt(invocation: Invocation, io: Io): Promise<number> {
+  io.out(formatJson(await readPackageReceipt(invocation, io)));
+  return 0;
+}
+
+/** Reads the receipt of the package that a command names. @throws {Error} when it has none */
+export async function readPackageReceipt(invocation: Invocation, io: Io): Promise<Receipt> {
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
   const records = new PackageRecords(data);
@@ -124,8 +131,7 @@ export async function runPackageReceipt(invocation: Invocation, io: Io): Promise
       `Cannot print the receipt of ${formatPackageId(id)}: an earlier crpe, which wrote none, installed it`,
     );
   }
-  io.out(formatJson(receipt));
-  return 0;
+  return receipt;
 }
 
 /**

@@ -13,6 +13,7 @@ import { formatTime, parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
@@ -61,23 +62,29 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   }
   const id = forget ? await findPackageToForget(records, named) : await findInstalledPackage(records, named);
   using _lease = dryRun ? undefined : await takeWriteLease(data);
-  const result = await removePackage(id, {
-    records,
-    dryRun,
-    forget,
-    force: invocation.isSet("force"),
-    pruneData: invocation.isSet("prune-data"),
-    openHandover: (recorded) => {
-      const place = given ?? recorded;
-      return place === undefined ? undefined : createHandover(place, {
-        waitForWatcher,
-        deleteTimeLimit,
-        forceConflicts,
-        shared: openSharedHandover(place, invocation, { io, warn }),
-      });
-    },
-    forgetImages: (images, keep) => forgetImages(data, images, keep),
-    listForgotten: (images) => listForgotten(data, images),
+  const remove = async () =>
+    await removePackage(id, {
+      records,
+      dryRun,
+      forget,
+      force: invocation.isSet("force"),
+      pruneData: invocation.isSet("prune-data"),
+      openHandover: (recorded) => {
+        const place = given ?? recorded;
+        return place === undefined ? undefined : createHandover(place, {
+          waitForWatcher,
+          deleteTimeLimit,
+          forceConflicts,
+          shared: openSharedHandover(place, invocation, { io, warn }),
+        });
+      },
+      forgetImages: (images, keep) => forgetImages(data, images, keep),
+      listForgotten: (images) => listForgotten(data, images),
+    });
+  const { log, by } = await openAudit(data, warn);
+  const result = dryRun ? await remove() : await log.run({ action: "removal", by, ...id, forget }, remove, {
+    isFreeing: true,
+    describe: ({ isRemoved, version }) => ({ result: isRemoved ? "done" : "pending", version }),
   });
   const note = result.handedOver?.note;
   if (note !== undefined) createWarning(io)(note);

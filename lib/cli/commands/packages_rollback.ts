@@ -10,6 +10,7 @@ import { formatHandedOver, formatManifestDiff } from "../console/handover_text.t
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
@@ -28,19 +29,24 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
   const id = await findInstalledPackage(records, name);
   using _lease = await takeWriteLease(data);
   const warn = createWarning(io);
-  const result = await rollBackPackage(id, {
-    store: new DiskStore(data, { warn }),
-    records,
-    to: version,
-    trust: await readSiteTrust(invocation, settings),
-    force: invocation.isSet("force"),
-    pruneData: invocation.isSet("prune-data"),
-    openHandover: (recorded) => {
-      const place = given ?? recorded;
-      return place === undefined
-        ? undefined
-        : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
-    },
+  const { log, by } = await openAudit(data, warn);
+  const roll = async () =>
+    await rollBackPackage(id, {
+      store: new DiskStore(data, { warn }),
+      records,
+      to: version,
+      trust: await readSiteTrust(invocation, settings),
+      force: invocation.isSet("force"),
+      pruneData: invocation.isSet("prune-data"),
+      openHandover: (recorded) => {
+        const place = given ?? recorded;
+        return place === undefined
+          ? undefined
+          : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
+      },
+    });
+  const result = await log.run({ action: "rollback", by, ...id, to: version }, roll, {
+    describe: ({ from, to, isChanged }) => ({ result: isChanged ? "done" : "same", from, to }),
   });
   for (const warning of result.warnings ?? []) warn(warning);
   for (const note of [result.handedOver?.note, result.imageFile?.note]) if (note !== undefined) warn(note);

@@ -22,9 +22,13 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
         node: Deno.hostname(),
         hostNames,
         // Only the page needs it, so it is made at the first request for the page.
-        openToken: async () => {
-          if (context.isReadOnly) return undefined;
-          return (await (await import("../../agent/api_token.ts")).ensureToken(context.settings.data)).token;
+        openTokens: async () => {
+          const { ApiTokens } = await import("../../agent/check_token.ts");
+          if (context.isReadOnly) return new ApiTokens(undefined);
+          const { ensureToken } = await import("../../agent/api_token.ts");
+          const { NamedTokens } = await import("../../agent/named_tokens.ts");
+          const { data } = context.settings;
+          return new ApiTokens((await ensureToken(data)).token, new NamedTokens(data));
         },
       }),
   });

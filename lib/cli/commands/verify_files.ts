@@ -1,3 +1,4 @@
+import { NamedTokens } from "../../agent/named_tokens.ts";
 import { readTokenFile } from "../../agent/api_token.ts";
 import { removeIfPresent } from "../../files/durable.ts";
 import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
@@ -42,7 +43,7 @@ const WORK_FILES: readonly WorkFile[] = [
   },
 ];
 
-/** Checks the agent's token, and the files by which interrupted work is resumed. */
+/** Checks the tokens, and the files by which interrupted work is resumed. */
 export async function verifyFiles(data: string): Promise<BrokenFile[]> {
   const found: BrokenFile[] = [];
   const token = "kubepkg/.token";
@@ -53,6 +54,10 @@ export async function verifyFiles(data: string): Promise<BrokenFile[]> {
     const reason = describeReadRefusal(error) ?? `${toOneLine((error as Error).message)}; ${advice}`;
     found.push({ path: token, reason });
   }
+  await new NamedTokens(data).list().catch((error) => {
+    const reason = describeReadRefusal(error) ?? toOneLine((error as Error).message);
+    found.push({ path: "kubepkg/.tokens.json", reason });
+  });
   for (const { name, isFile } of await listFolder(`${data}/${INGEST}`) ?? []) {
     const kind = WORK_FILES.find(({ isIt }) => isIt(name));
     if (kind === undefined) continue;

@@ -3,7 +3,7 @@ import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { DEFAULT_NAMESPACE, formatPackageId, formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
-import { loggedPathOf } from "../../server/exchange.ts";
+import { loggedPathOf, plainAddress } from "../../server/exchange.ts";
 import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -21,9 +21,9 @@ const STALL_MILLISECONDS = 30_000;
 /** Creates the handler of the agent's API. Imports and errors are reported to the server's log and metrics. */
 export function openAgentApi(
   invocation: Invocation,
-  { settings: { data }, content: { store }, log, metrics }: ServerContext,
+  { settings: { data }, content: { store }, audit, log, metrics }: ServerContext,
   { shared, ...given }:
-    & Pick<AgentOptions, "node" | "maxBundle" | "token" | "readTrust" | "isOwnHost">
+    & Pick<AgentOptions, "node" | "maxBundle" | "tokens" | "readTrust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
 ): Handler {
   const records = new PackageRecords(data);
@@ -51,6 +51,7 @@ export function openAgentApi(
     takeLease: () => takeWriteLease(data),
     listInventory: () => listInventory(data),
     describeError,
+    audit,
     onImport: (report) => {
       reportImport(report, log, metrics);
       const { name, namespace = DEFAULT_NAMESPACE } = report;
@@ -63,10 +64,10 @@ export function openAgentApi(
     now: () => performance.now(),
     stallTimeout: STALL_MILLISECONDS,
   });
-  return async (request, { localAddress }) => {
+  return async (request, { localAddress, remoteAddr }) => {
     // Read now, because the runtime discards a request once it is answered.
     const { method } = request;
-    const response = await answer(request, localAddress);
+    const response = await answer(request, { localAddress, remoteAddress: plainAddress(remoteAddr.hostname) });
     metrics.add("crpe_requests_total", 1, {
       kind: "agent",
       method: methodLabel(method),

@@ -1,3 +1,4 @@
+import type { ApiTokens } from "../../agent/check_token.ts";
 import { Outbox } from "../../bundle/outbox.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { PackageRecords } from "../../install/package_records.ts";
@@ -42,8 +43,8 @@ export interface PageSettings {
   readonly hostNames: readonly string[];
   /** Whether the packages of an agent must be signed. */
   readonly acceptsOnlySigned?: boolean;
-  /** Opens the token; `undefined` if the data folder is not writable. */
-  readonly openToken: () => Promise<string | undefined>;
+  /** Opens the tokens. */
+  readonly openTokens: () => Promise<ApiTokens>;
 }
 
 /** A server and how it was started. */
@@ -58,7 +59,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   const { invocation, io, context } = server;
   const { settings: { data, config }, log, isReadOnly } = context;
   const records = new PackageRecords(data);
-  const [token, hosts] = await Promise.all([settings.openToken(), readOwnHosts(settings.hostNames)]);
+  const [tokens, hosts] = await Promise.all([settings.openTokens(), readOwnHosts(settings.hostNames)]);
   const outbox = new Outbox(data);
   const registries = new PageRegistryBook(context, io);
   const source: PageSource = {
@@ -83,8 +84,9 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
   };
   const answer = createPageHandler({
     source,
-    token,
+    tokens,
     codes: new PairingCodes(data),
+    audit: context.audit,
     acceptsOnlySigned: settings.acceptsOnlySigned === true,
     isPrivate: (invocation.flag("require-login") ?? config["require-login"]) !== undefined,
     isOwnHost: (hostname, localAddress) => hosts.has(hostname, localAddress),

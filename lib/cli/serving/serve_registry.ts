@@ -1,3 +1,4 @@
+import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
@@ -29,6 +30,7 @@ export interface ServerContext {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly content: OpenedStore;
+  readonly audit: AuditLog;
   /** Whether the data folder is read-only. */
   readonly isReadOnly: boolean;
   readonly gauges: Pick<Gauges, "read">;
@@ -113,6 +115,7 @@ export async function serveRegistry(
       exchange?.end({ ...info, remark: info.outcome });
     },
   });
+  const audit = new AuditLog(settings.data, { onProblem: ({ message }) => log.write("error", message) });
   const gauges = new Gauges({
     metrics,
     root: settings.data,
@@ -131,7 +134,7 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const context = { settings, log, metrics, content, isReadOnly, gauges, imageUse };
+  const context = { settings, log, metrics, content, audit, isReadOnly, gauges, imageUse };
   const extended = await extend?.(registry, context) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined

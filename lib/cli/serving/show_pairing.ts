@@ -5,6 +5,8 @@ import { listOwnAddresses } from "../../server/own_hosts.ts";
 import { isFolderServed } from "../../store/data_folder.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { defaultDataFolder, readAddress, readSettings } from "../command_line/settings.ts";
+import { openAudit } from "../wiring/open_audit.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { findDataProblem } from "../wiring/check_data.ts";
 
@@ -28,6 +30,8 @@ export async function runPair(invocation: Invocation, io: Io, defaultPort: numbe
   }
   const { hostname = "0.0.0.0", port } = readAddress(invocation, io, { config, defaultPort });
   const isTls = (invocation.flag("tls-cert") ?? config["tls-cert"]) !== undefined;
-  io.out(await createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`));
+  const { log, by } = await openAudit(data, createWarning(io));
+  const create = () => createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`);
+  io.out(await log.run({ action: "pairing-code", by }, create));
   return 0;
 }

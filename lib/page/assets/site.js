@@ -29,9 +29,11 @@ export function Inventory({ node, onError }) {
 /** The receipt of an installed package. */
 export function Receipt({ one: { name, namespace, version }, onError }) {
   const path = `/kubepkgs/${encodeURIComponent(name)}/receipt?namespace=${encodeURIComponent(namespace)}`;
+  const [signer, setSigner] = useState();
   // The digests have no room in a QR code; their list has a digest.
   const read = async () => {
     const { digests, images: _, ...receipt } = await get(path);
+    setSigner(receipt.signature?.split(" ")[0]);
     return JSON.stringify({ ...receipt, count: digests.length });
   };
   return html`
@@ -40,6 +42,7 @@ export function Receipt({ one: { name, namespace, version }, onError }) {
       <div class="buttons"><a class="button quiet" href=${path} download=${fileName("receipt", name, version)}
         aria-label=${T.downloadReceipt(name)}>${T.download}</a></div>
       <${Code} label=${T.receiptCode(name)} read=${read} onError=${onError} />
+      ${signer && html`<p class="soft break">${T.signedBy(signer)}</p>`}
     </details>
   `;
 }

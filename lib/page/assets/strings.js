@@ -88,6 +88,7 @@ export const S = {
     downloadReceipt: (name) => `Download the receipt of ${name}`,
     showCode: "Show as a QR code",
     receipt: "Receipt",
+    signedBy: (id) => `Signed by key ${id}`,
     receiptCode: (name) => `QR code of the receipt of ${name}`,
     text: "As text",
   },

@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { modelNames } from "../../../lib/delta/models/all.ts";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -33,7 +34,9 @@ Deno.test("the agent answers with its identity and the installed packages", asyn
   const [installed] = await (await site.ask("/kubepkgs/")).json();
   assertEquals([installed.metadata.name, installed.spec.version], ["line4", "1.0.0"]);
   assertEquals(await (await site.ask("/kubepkgs/line4")).json(), installed);
-  assertEquals(await (await site.ask("/inventory")).json(), { digests: [], models: modelNames() });
+  const { publicKey, ...inventory } = await (await site.ask("/inventory")).json();
+  assertEquals(inventory, { digests: [], models: modelNames() });
+  assertStringIncludes(publicKey, "BEGIN PUBLIC KEY");
 });
 
 const REFUSED: [what: string, path: string, options: AskOptions, status: number, code: string][] = [
@@ -290,7 +293,7 @@ Deno.test("[26] PUT /kubepkgs keeps partial files when the client disconnects or
 });
 
 Deno.test("PUT /kubepkgs answers 503 if the data folder is not writable", async () => {
-  await using site = await createAgentHandlerFixture({ token: undefined });
+  await using site = await createAgentHandlerFixture({ tokens: new ApiTokens(undefined) });
   assertEquals((await site.ask("/kubepkgs", { method: "PUT", body: BUNDLE })).status, 503);
   assertEquals((await site.ask("/kubepkgs")).status, 200);
 });

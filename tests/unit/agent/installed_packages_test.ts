@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { createAgentHandlerFixture, TOKEN } from "../../support/agent_handler_fixture.ts";
@@ -65,7 +66,7 @@ Deno.test("[79] the manifests of a package need the token", async () => {
 });
 
 Deno.test("[79] an agent without a token shows no manifests", async () => {
-  await using site = await createAgentHandlerFixture({ token: undefined });
+  await using site = await createAgentHandlerFixture({ tokens: new ApiTokens(undefined) });
   assertEquals((await site.ask("/kubepkgs/web/manifests", { token: TOKEN })).status, 503);
 });
 

@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { createAgentHandler } from "../../../lib/agent/handler.ts";
 import { packBundle } from "../../../lib/bundle/pack_bundle.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
@@ -45,7 +46,7 @@ for (const [what, { kubepkg, bundle }, free, status, code] of refused) {
       records,
       handover: undefined,
       node: { id: "node", platforms: [] },
-      token: TOKEN,
+      tokens: new ApiTokens(TOKEN),
       isOwnHost: () => true,
       maxBundle: undefined,
       freeBytes: () => Promise.resolve(room.bytes),

@@ -87,9 +87,11 @@ export async function createSite() {
     store,
     records,
     install,
-    /** The content and the records: path → digest. */
+    /** The content and the records: path → digest. A receipt is another one each time, because a key of the node signs it. */
     async list() {
-      const names = (await folder.listFiles("data")).filter((name) => /^(?:docker|kubepkg)\//.test(name));
+      const names = (await folder.listFiles("data")).filter((name) => {
+        return /^(?:docker|kubepkg)\//.test(name) && !/\/(?:\.node-key\.pem|receipt\.json)$/.test(name);
+      });
       const found: Record<string, string> = {};
       for (const name of names) found[name] = computeDigest(await Deno.readFile(`${data}/${name}`));
       return found;

@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import { ASSET_FILES } from "../../../lib/page/asset_files.ts";
 import { PageAssets } from "../../../lib/page/page_assets.ts";
 import type { PageSource } from "../../../lib/page/page_options.ts";
@@ -90,7 +91,7 @@ const ROWS: readonly PageRow[] = [
     path: "/api/codes",
     method: "POST",
     headers: AUTH,
-    options: { token: undefined },
+    options: { tokens: new ApiTokens(undefined) },
     status: 503,
   },
   { name: "a session without a code", path: "/api/session", method: "POST", body: "{}", status: 400 },

@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../lib/agent/check_token.ts";
 import type { PageSource } from "../../../lib/page/page_options.ts";
 import { assertEquals } from "../../support/assert.ts";
 import {
@@ -58,7 +59,13 @@ testRows([
       options: { acceptsOnlySigned: true },
       status: row.isUnsigned ? 403 : row.status,
     },
-    { ...row, name: `${row.name} in a read-only folder`, headers: AUTH, options: { token: undefined }, status: 503 },
+    {
+      ...row,
+      name: `${row.name} in a read-only folder`,
+      headers: AUTH,
+      options: { tokens: new ApiTokens(undefined) },
+      status: 503,
+    },
   ]),
   ...["/api/inventory", "/api/inventories", "/api/registries", "/api/images"].flatMap((path): PageRow[] => [
     { name: `${path} on the machine itself`, path, status: 200 },

@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../../lib/agent/check_token.ts";
 import { AgentClient, type AgentRequest } from "../../../../lib/agent/client/agent_client.ts";
 import { AgentError } from "../../../../lib/agent/client/agent_error.ts";
 import { pushBundle, type PushOptions } from "../../../../lib/agent/client/push_bundle.ts";
@@ -178,7 +179,7 @@ Deno.test("pushBundle() throws the same error as an import for a bundle that the
   await assertRejects(() => createPush(small).push(), NoSpaceError, "are missing");
   await using strict = await createAgentHandlerFixture({ maxBundle: 1000 });
   await assertRejects(() => createPush(strict).push(), RefusedError, "1000 are allowed");
-  await using other = await createAgentHandlerFixture({ token: "another" });
+  await using other = await createAgentHandlerFixture({ tokens: new ApiTokens("another") });
   const error = await assertRejects(() => createPush(other).push(), AgentError);
   assertEquals([error.status, error.isTransient], [401, false]);
   assertStringIncludes(error.message, "--token-file");

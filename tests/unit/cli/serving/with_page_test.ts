@@ -1,3 +1,4 @@
+import { ApiTokens } from "../../../../lib/agent/check_token.ts";
 import type { Invocation } from "../../../../lib/cli/command_line/command.ts";
 import { createProcessIo } from "../../../../lib/cli/console/io.ts";
 import { Log } from "../../../../lib/cli/serving/log.ts";
@@ -20,7 +21,7 @@ async function createFixture(openToken: () => Promise<string | undefined>) {
   const handler = withPage(
     () => new Response("the registry"),
     { invocation, io, context: context as unknown as ServerContext },
-    { kind: "registry", node: "n", hostNames: [], openToken },
+    { kind: "registry", node: "n", hostNames: [], openTokens: async () => new ApiTokens(await openToken()) },
   );
   const ask = async (path: string, method = "GET") => {
     const request = new Request(`http://127.0.0.1:36060${path}`, { method });

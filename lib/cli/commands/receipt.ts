@@ -1,0 +1,118 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
+import { PackageRecords } from "../../install/package_records.ts";
+import { absentIfBroken } from "../../install/records/record_file.ts";
+import { NodeKey } from "../../install/records/node_key.ts";
+import type { Receipt } from "../../install/receipts.ts";
+import { verifyReceipt } from "../../install/signed_receipt.ts";
+import { formatPackageId } from "../../kubepkg/package_id.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
+import { formatPublicKey, parsePublicKey, type PublicKey } from "../../signature/keys.ts";
+import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { formatCount, formatDate } from "../console/quantity.ts";
+import { formatJson, formatTable } from "../console/table.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { warnOfData } from "../wiring/check_data.ts";
+import { readPackageReceipt } from "./packages.ts";
+
+const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
+
+/** `crpe receipt` */
+export async function runListReceipts(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  const records = new PackageRecords(data);
+  const receipts: Receipt[] = [];
+  for (const id of await records.listIds()) {
+    const receipt = await records.receipts.read(id).catch(absentIfBroken);
+    if (receipt !== undefined) receipts.push(receipt);
+  }
+  if (invocation.isSet("json")) {
+    io.out(formatJson(receipts));
+    return 0;
+  }
+  const rows = receipts.map(({ version, imported, node, signature, ...id }) => [
+    formatPackageId(id),
+    version,
+    formatDate(new Date(imported)),
+    node || "-",
+    signature?.split(" ")[0] ?? "-",
+  ]);
+  io.out(formatTable(["PACKAGE", "VERSION", "IMPORTED (UTC)", "NODE", "SIGNED BY KEY"], rows));
+  return 0;
+}
+
+/** `crpe receipt show` */
+export async function runShowReceipt(invocation: Invocation, io: Io): Promise<number> {
+  const receipt = await readPackageReceipt(invocation, io);
+  io.out(invocation.isSet("json") ? formatJson(receipt) : formatReceipt(receipt));
+  return 0;
+}
+
+/** `crpe receipt verify` */
+export async function runVerifyReceipt(invocation: Invocation, io: Io): Promise<number> {
+  const [file = ""] = invocation.arguments;
+  const keyFile = invocation.flag("public-key");
+  const publicKey = keyFile === undefined ? undefined : await readNodeKey(keyFile);
+  const what = file === "-" ? "the receipt" : file;
+  const opened = file === "-" ? Deno.stdin.readable : (await Deno.open(file)).readable;
+  const document = parseJson(await readBounded(opened, what, LIMITS.maxBytes), what, LIMITS);
+  const { fields, keyId, isWhole } = verifyReceipt(document, { what, publicKey });
+  if (invocation.isSet("json")) {
+    io.out(formatJson({ ...fields, signedBy: keyId, isKeyGiven: publicKey !== undefined, isWhole }));
+    return 0;
+  }
+  const { name, namespace, version, node, imported } = fields;
+  const release = `${formatPackageId({ name: `${name}`, namespace: `${namespace}` })}@${version}`;
+  io.out(`${release}, imported at ${node === "" ? "a node without a name" : node}, ${imported}\n`);
+  io.out(`  signed by key ${keyId}\n`);
+  if (!isWhole) io.out("  the lists of images and digests are not in it\n");
+  if (publicKey === undefined && !invocation.isSet("quiet")) {
+    io.err("crpe: whose key that is, is not known: name the node's with --public-key FILE\n");
+  }
+  return 0;
+}
+
+/** `crpe receipt key` */
+export async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
+  const { data } = await readSettings(invocation, io);
+  await warnOfData(data, io);
+  const key = await new NodeKey(data).read();
+  if (key === undefined) {
+    throw new Error(
+      "Cannot print the key: there is none yet; the first import, or the first start of an agent, makes it",
+    );
+  }
+  io.out(formatPublicKey(key.public));
+  return 0;
+}
+
+// PEM, or an inventory that has it.
+async function readNodeKey(path: string): Promise<PublicKey> {
+  const text = new TextDecoder().decode(await readBounded((await Deno.open(path)).readable, path, LIMITS.maxBytes));
+  try {
+    if (!text.trimStart().startsWith("{")) return parsePublicKey(text, path);
+    const document = parseJson(new TextEncoder().encode(text), path, LIMITS);
+    const pem = isJsonObject(document) ? document.publicKey : undefined;
+    if (typeof pem === "string") return parsePublicKey(pem, path);
+    throw new TypeError(`Cannot use ${path}: it has no "publicKey", as crpe inventory prints it`);
+  } catch (cause) {
+    if (cause instanceof TypeError || cause instanceof CorruptError) throw new UsageError(cause.message, { cause });
+    throw cause;
+  }
+}
+
+function formatReceipt(receipt: Receipt): string {
+  const { version, node, imported, repaired, trust, key, images, digests, list, signature } = receipt;
+  const lines = [
+    `${formatPackageId(receipt)}@${version}`,
+    `  ${repaired ? "repaired" : "imported"} ${formatDate(new Date(imported))} UTC${node === "" ? "" : ` at ${node}`}`,
+    `  ${key === null ? trust ?? "unsigned" : `trusted, signed by key ${key}`}`,
+    ...images.map(({ reference, digest }) => `  ${reference}@${digest}`),
+    `  ${formatCount(digests.length, "digest")}, list ${list}`,
+    signature === undefined ? "  the receipt is not signed" : `  receipt signed by key ${signature.split(" ")[0]}`,
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}
