@@ -16,6 +16,7 @@ import { createWarning, describeError, exitStatusOf, printError } from "../conso
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatVerdict } from "../console/verdict_text.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
@@ -237,10 +238,10 @@ function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDry
       ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
     const what = `part ${number} of ${count} of ${release}`;
-    const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
+    const aim = formatVerdict(verdict, { isRepair, isDryRun: true }).replace("would", "to");
+    const outcome = isDryRun ? `would import ${what}, ${aim}` : `imported ${what}`;
     return `${outcome}; ${rest}`;
   }
-  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${release}`;
-  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${isDryRun ? "would " : ""}${verdict} ${release}${from}`;
+  const from = isRepair || installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  return `${formatVerdict(verdict, { isRepair, isDryRun })} ${release}${from}`;
 }
