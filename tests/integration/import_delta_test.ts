@@ -104,7 +104,9 @@ Deno.test("import --dry-run of a downgrade reports the plan, and is refused like
   for (const flags of [["--dry-run"], ["--dry-run", "--json"]]) {
     const { code, stdout, stderr } = await crpe("import", "cut.tgz", "--data=site", ...flags);
     assertEquals(code, 3);
-    assertEquals(stderr, "crpe: Cannot import line4@1.0.0: 2.0.0 is installed, which is higher; --force allows it\n");
+    // The plan has the reason already.
+    const message = "crpe: Cannot import line4@1.0.0: 2.0.0 is installed, which is higher; --force allows it\n";
+    assertEquals(stderr, flags.length === 1 ? "" : message);
     if (flags.length === 1) assertMatch(stdout, /^would refuse line4@1\.0\.0: 2\.0\.0 is installed, which is higher/);
     else {assertEquals(
         JSON.parse(stdout).flatMap((

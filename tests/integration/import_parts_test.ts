@@ -57,7 +57,7 @@ Deno.test("import of a part reports the part and the missing ones, and the last 
   assertEquals(rest.code, 0, rest.stderr);
   assertMatch(
     rest.stdout,
-    /^imported part 2 of 3 of line4@1\.0\.0; part 1 is missing\n[^\n]*\ninstall line4@1\.0\.0\n/,
+    /^imported part 2 of 3 of line4@1\.0\.0; part 1 is missing\n[^\n]*\ninstalled line4@1\.0\.0\n/,
   );
   assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
   assertEquals(JSON.parse((await crpe("images", "--data=site", "--json")).stdout).length, 1);
@@ -90,7 +90,7 @@ Deno.test("import names a foreign or damaged part, and still accepts the right o
   }
   const { code, stderr, stdout } = await install(parts[1]!, parts[2]!);
   assertEquals(code, 0, stderr);
-  assertStringIncludes(stdout, "install line4@1.0.0");
+  assertStringIncludes(stdout, "installed line4@1.0.0");
   const ingest = await folder.listFiles("site/ingest");
   assert(ingest.every((name) => name.endsWith(".lock")), ingest.join());
   assertGreater(image.largeBlobs.size, 0);

@@ -19,10 +19,11 @@ import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
-import { createWarning, describeError, exitStatusOf, printError } from "../console/describe_error.ts";
+import { createWarning, describeError, exitStatusOf, paint, printError } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatVerdict } from "../console/verdict_text.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
@@ -114,7 +115,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
     for (const outcome of reported) report(summarizeOutcome(where, outcome, isDryRun));
     if (!asJson) {
-      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
+      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun, io));
     }
     // A dry run prints everything it found out, also why it would refuse a package, and then fails as the import would.
     throwWorst(
@@ -198,13 +199,13 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
   };
 }
 
-function formatSummary(result: InstallResult, isDryRun: boolean): string {
+function formatSummary(result: InstallResult, isDryRun: boolean, io: Io): string {
   const { plan, images, blobs, isImported, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
   const isRefused = isDryRun && plan.refusal !== undefined;
-  const lines = [isRefused ? formatRefusal(result) : formatOutcome(result, isDryRun)];
+  const lines = [isRefused ? formatRefusal(result, io) : formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
     const counts = `  ${formatCount(blobs.written, "blob")} written (${
       formatSize(blobs.bytesWritten)
@@ -257,9 +258,10 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
   ];
 }
 
-function formatRefusal({ kubepkg, plan }: InstallResult): string {
+function formatRefusal({ kubepkg, plan }: InstallResult, { isOutputColored }: Io): string {
   const reason = describeError(plan.refusal).replace(/^Cannot .*?: /, "");
-  return `would refuse ${formatRelease(kubepkg)}: ${reason}`;
+  const verdict = paint("would refuse", "red", { isColored: isOutputColored });
+  return `${verdict} ${formatRelease(kubepkg)}: ${reason}`;
 }
 
 function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {
@@ -272,10 +274,10 @@ function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDry
       ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
     const what = `part ${number} of ${count} of ${release}`;
-    const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
+    const aim = formatVerdict(verdict, { isRepair, isDryRun: true }).replace("would", "to");
+    const outcome = isDryRun ? `would import ${what}, ${aim}` : `imported ${what}`;
     return `${outcome}; ${rest}`;
   }
-  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${release}`;
-  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${isDryRun ? "would " : ""}${verdict} ${release}${from}`;
+  const from = isRepair || installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  return `${formatVerdict(verdict, { isRepair, isDryRun })} ${release}${from}`;
 }

@@ -15,6 +15,7 @@ import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { formatVerdict, isVerdict } from "../console/verdict_text.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { BLOBS } from "../../store/layout.ts";
 import { readEffort } from "./pack_deltas.ts";
@@ -152,11 +153,11 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
   if (verdict === "same" && !imported && sent.blobs === 0 && sent.bytes === 0) {
     return `${what} is installed already at ${url}; nothing to do\n`;
   }
-  const done = repaired ? "repaired" : String(verdict);
+  const done = isVerdict(verdict)
+    ? formatVerdict(verdict, { isRepair: repaired === true, isDryRun: dryRun })
+    : `${dryRun ? "would " : ""}${verdict}`;
   const lines = [
-    `${dryRun ? "would " : ""}${done} ${what}${
-      installedVersion === undefined ? "" : ` from ${installedVersion}`
-    } at ${url}`,
+    `${done} ${what}${installedVersion === undefined ? "" : ` from ${installedVersion}`} at ${url}`,
   ];
   const { added = [], changed = [], removed = [], kept = [] } = (manifests ?? {}) as Partial<ManifestDiff>;
   lines.push(...formatManifestDiff({ added, changed, removed, kept }));

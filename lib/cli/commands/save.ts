@@ -14,7 +14,7 @@ import { createWarning } from "../console/describe_error.ts";
 import { UnfinishedFile } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, type Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -50,7 +50,10 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
       `Cannot save ${skipped}: the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`,
     );
   }
-  const progress = createProgress(io, "save", { quiet: invocation.isSet("quiet") });
+  const progress = createProgress(io, "save", {
+    quiet: invocation.isSet("quiet"),
+    item: archive.images.length === 1 ? archive.images[0] : formatCount(archive.images.length, "image"),
+  });
   await writeArchive(archive, path, progress).finally(() => progress.finish());
   const result = { file: path, size: archive.size, images: archive.images };
   if (invocation.isSet("json")) (path === "-" ? io.err : io.out)(formatJson(result));

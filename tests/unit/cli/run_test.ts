@@ -62,6 +62,7 @@ for (
   const [what, args, message] of [
     ["an empty command line", [], ""],
     ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
+    ["a mistyped flag alone", ["--hlep"], "Cannot use --hlep: there is no such flag; did you mean --help?"],
     ["a flag before the command", ["--json", "images"], "the command must come first"],
     ["a short name that is near none", ["completion", "tcsh"], "it must be one of bash, zsh, fish\nSee crpe"],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
