@@ -174,7 +174,9 @@ peerTest(
     await page.getByRole("button", { name: "Choose another file" }).click();
     await send(partsOf("again")[1]!);
     await page.getByRole("alert").getByText("it is part 2 of 3 of another pack of line4@1.0.0").waitFor();
-    await page.getByRole("button", { name: "Choose another file" }).click();
+    assertEquals(await page.getByText("--force").count(), 0);
+    await page.getByRole("button", { name: "Install anyway" }).click();
+    await page.getByText("Part 2 of 3 of line4 1.0.0 is stored. Missing: 1, 3.").waitFor();
     assertEquals(problems, []);
   },
 );

@@ -39,7 +39,7 @@ peerTest(
     await page.locator(".pill", { hasText: "interrupted" }).waitFor();
     await takeScreenshot(page, "outbox-interrupted-phone");
     assertEquals([await page.locator("img").count(), await findBarriers(page)], [0, []]);
-    await page.getByRole("button", { name: "Delete what was interrupted" }).click();
+    await page.getByRole("button", { name: "Delete interrupted" }).click();
     await page.getByRole("button", { name: "Yes, delete it" }).click();
     await page.locator(".pill", { hasText: "interrupted" }).waitFor({ state: "detached" });
     assertEquals(await Deno.stat(partial).catch(() => undefined), undefined);

@@ -100,9 +100,11 @@ peerTest(
     const inventory = `${folder.path}/inventory-gate-2.json`;
     await Deno.writeTextFile(inventory, `${JSON.stringify({ digests: [] })}${" ".repeat(200_000)}`);
     await folder.write("release.json", JSON.stringify(makeKubePkg({})));
+    // Nothing else may take room, and give it back, meanwhile.
     await using registry = await startRegistry(
       { folder: folder.path, data },
       `--upstream=registry.test=${upstream.url}`,
+      "--no-complete",
     );
     await using browser = await startBrowser();
     const { page, foreign, problems } = await browser.open();

@@ -88,7 +88,7 @@ peerTest(
     await page.goto(`${registry.url}/#/overview`);
     await page.getByRole("heading", { name: "Transfers" }).waitFor();
     await page.getByRole("heading", { name: IMAGE }).waitFor();
-    await page.getByRole("progressbar", { name: "Downloading registry.test/app" }).waitFor();
+    await page.getByRole("progressbar", { name: "Downloading registry.test/app" }).first().waitFor();
     await page.getByText(`${upstream.url.replace("http://", "")}`).first().waitFor();
     await takeScreenshot(page, "overview-transfers-phone");
     assertEquals(await findBarriers(page), []);

@@ -32,14 +32,14 @@ peerTest("page: every screen of an agent, on a phone and on a desk, light and da
     await page.getByRole("button", { name: "QR code of the inventory" }).click();
     const inventoryCode = page.getByRole("img", { name: "QR code of the inventory" });
     await inventoryCode.waitFor();
-    await inventoryCode.scrollIntoViewIfNeeded();
+    await inventoryCode.evaluate(`(code) => code.scrollIntoView({ block: "center" })`);
     await take("agent-inventory-code");
     await show("releases");
     await page.locator("summary", { hasText: "Receipt" }).click();
     await page.getByRole("button", { name: "QR code of the receipt of line4" }).click();
     const receiptCode = page.getByRole("img", { name: "QR code of the receipt of line4" });
     await receiptCode.waitFor();
-    await receiptCode.scrollIntoViewIfNeeded();
+    await receiptCode.evaluate(`(code) => code.scrollIntoView({ block: "center" })`);
     await take("agent-receipt-code");
     await show("install");
     await chooseFile(page, "#bundle", `${path}/notes.tgz`);

@@ -125,7 +125,9 @@ async function readStatus(
     hits: served.get("hit") ?? 0,
     misses: [...served.values()].reduce((sum, count) => sum + count, 0) - (served.get("hit") ?? 0),
     transfers: metrics.gauge("crpe_transfers"),
-    running: content.source.listDownloads().map(({ repos, download: { digest, received, size } }) => ({
+    running: content.source.listDownloads().filter(({ download }) => !download.isCommitting).map((
+      { repos, download: { digest, received, size } },
+    ) => ({
       ...{ repositories: [...repos], digest },
       ...{ bytes: received, total: size },
     })),

@@ -16,7 +16,11 @@ export function Install({ onTitle, onError }) {
   const work = useRef(undefined);
   const interrupted = sessionStorage.getItem(INTERRUPTED);
   useEffect(() => () => work.current?.abort(), []);
-  useEffect(() => scrollTo(0, 0), [state.step]);
+  useEffect(() => {
+    // What had the focus may be gone: the next key, and a screen reader, begin at the heading.
+    if (document.activeElement === document.body) document.querySelector("h1").focus();
+    scrollTo(0, 0);
+  }, [state.step]);
   useEffect(() => {
     const { bundle, plan } = state;
     onTitle(bundle?.name === undefined ? undefined : `${T.title} ${bundle.name} ${bundle.version}`, {

@@ -56,7 +56,7 @@ function Job({ job: { id, title, node, state, bytes, total, error }, texts, onEr
   const end = () => request("DELETE", `/api/jobs/${id}`).catch(onError);
   return html`
     <section class="span">
-      <h2>${node ?? title}</h2>
+      <h2 class="name">${node ?? title}</h2>
       ${state === "failed" ? html`<${Notice} kind="bad">${error}<//>` : html`
         <p role="status">${bytes === undefined ? texts.starting : texts.running}</p>
         <${Bar} label=${texts.running} bytes=${bytes} total=${total} />

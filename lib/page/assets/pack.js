@@ -74,15 +74,15 @@ export function Pack({ onTitle, onError }) {
   const { releases, isChecking } = found;
   return html`
     <section class="span drop">
+      <label for="release-file">${T.open}</label>
+      <input id="release-file" type="file" accept=".json,.yaml,.yml" onChange=${(event) =>
+        open(event.target.files[0])} />
       <label for="release">${T.release}</label>
       <textarea id="release" ref=${area} rows="10" spellcheck=${false} autocapitalize="off"
         aria-describedby="release-help"
         value=${text}
         onInput=${(event) => setText(event.target.value)}></textarea>
       <p class="soft" id="release-help">${T.releaseHelp}</p>
-      <label for="release-file">${T.open}</label>
-      <input id="release-file" type="file" accept=".json,.yaml,.yml" onChange=${(event) =>
-        open(event.target.files[0])} />
     </section>
     <div class="span" aria-live="polite">
       ${isChecking && html`<p class="soft">${T.checking}</p>`}

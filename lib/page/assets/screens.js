@@ -23,15 +23,12 @@ export function Overview({ status, access, onError }) {
     `}
     <section class="span">
       <div class="figures">
-        <${Figure} value=${formatSize(status.storeBytes)} label=${T.store} />
+        <${Figure} value=${formatSize(status.storeBytes)}
+          label=${status.cacheMax === undefined ? T.store : T.storeOf(formatSize(status.cacheMax))} />
         <${Figure} value=${formatSize(status.freeBytes)} label=${T.free} />
-        <${Figure} value=${status.cacheMax === undefined
-          ? "∞"
-          : formatSize(status.cacheMax)} label=${status.cacheMax === undefined ? T.noLimit : T.limit} />
         <${Figure} value=${formatSize(status.servedBytes)} label=${T.served} />
-        <${Figure} value=${formatSize(status.receivedBytes)} label=${T.received} />
-        <${Figure} value=${status.hits} label=${T.hits} />
-        <${Figure} value=${status.misses} label=${T.misses} />
+        <${Figure} value=${T.hits(status.hits, status.hits + status.misses)}
+          label=${T.fetched(formatSize(status.receivedBytes))} />
       </div>
     </section>
     <${Transfers} status=${status} onError=${onError} />
@@ -183,7 +180,7 @@ export function Doctor({ onTitle, onError }) {
     <${Loaded} resource=${resource}>${({ findings }) =>
       html`
         <section class="span" aria-live="polite">
-          <h2>${image === "" ? T.findings : T.findingsOf(image)}</h2>
+          <h2 class=${image === "" ? "" : "name"}>${image === "" ? T.findings : T.findingsOf(image)}</h2>
           <${Findings} findings=${findings} />
           <div class="buttons"><button disabled=${isRunning} onClick=${again}>${isRunning ? T.running : T.run}</button>
               <button class="quiet" onClick=${copy}>${isCopied ? S.images.copied : T.copy}</button></div>

@@ -50,6 +50,31 @@ Deno.test("an agent on this machine is added", async () => {
   assertEquals(nodes.map(({ url, state }) => [url, state]), [[agent.url, "ready"]]);
 });
 
+Deno.test("of each installed package the bundles that would be a downgrade are named", async () => {
+  await using site = await createFixture();
+  const packages = [
+    { name: "line4", namespace: "default", version: "1.1.0" },
+    { name: "line4", namespace: "shop", version: "9.0.0" },
+    { name: "line5", namespace: "default", version: "not a version" },
+  ];
+  await using agent = startAgent((request) =>
+    new URL(request.url).pathname === "/api/packages" ? Response.json({ packages }) : answerState(request)
+  );
+  await site.add(agent.url);
+  const digests: Record<string, string> = {};
+  for (const version of ["1.0.0", "1.1.0-rc.1", "1.1.0", "1.10.0"]) {
+    const kubepkg = parseKubePkg(makeKubePkg({}, { version }));
+    const { tgzDigest } = await site.outbox.add(
+      `line4@${version}.tgz`,
+      (output) => packBundle(kubepkg, new MemoryStore(), { output, hashOutput: true }),
+    );
+    digests[version] = tgzDigest!;
+  }
+  const { nodes: [node] } = await site.nodes.list() as { nodes: { packages: { lower: string[] }[] }[] };
+  const lower = [digests["1.0.0"]!, digests["1.1.0-rc.1"]!].sort();
+  assertEquals(node!.packages.map(({ lower }) => lower.toSorted()), [lower, [], []]);
+});
+
 Deno.test("a search is refused with a reason where the system does not list the network interfaces", async () => {
   await using site = await createFixture();
   const original = Deno.networkInterfaces;
