@@ -24,15 +24,20 @@ export interface Decompressed {
  * plain tar or a bundle that crpe packed.
  *
  * @param what name of the file in errors
+ * @param chunkBytes size of the pieces of a gzip file. Small ones leave less memory to be collected
  * @throws {CorruptError} from the reader, when the file is cut off, a checksum is wrong or other data follows the end
  */
-export async function decompress(source: BundleSource, what = "the bundle"): Promise<Decompressed> {
+export async function decompress(
+  source: BundleSource,
+  what = "the bundle",
+  chunkBytes = CHUNK_BYTES,
+): Promise<Decompressed> {
   const input = new ByteReader(source instanceof ReadableStream ? openByteSource(source) : source, what);
   try {
     const compression = detectCompression(await input.peek(4));
     switch (compression) {
       case "gzip": {
-        const gzip = new GzipSource(input, what);
+        const gzip = new GzipSource(input, what, chunkBytes);
         return { compression, reader: new ByteReader(gzip, what), hasDocumentSize: () => gzip.hasDocumentSize };
       }
       case "zstd":

@@ -20,9 +20,9 @@ export interface MemberHead {
   readonly crc: number;
 }
 
-/** Opens a member of unknown layout. */
-export function openMember(input: ByteReader, what: string): GzipMember {
-  return Object.assign(new TransformSource(input, createInflateRaw({ chunkSize: CHUNK_BYTES }), what), {
+/** Opens a member of unknown layout. @param chunkSize size of its pieces in bytes */
+export function openMember(input: ByteReader, what: string, chunkSize: number): GzipMember {
+  return Object.assign(new TransformSource(input, createInflateRaw({ chunkSize }), what), {
     skip: () => Promise.resolve(0),
   });
 }

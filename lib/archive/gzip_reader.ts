@@ -24,6 +24,7 @@ const MAX_TEXT_BYTES = 64 * 1024;
 export class GzipSource implements ByteSource {
   readonly #input: ByteReader;
   readonly #what: string;
+  readonly #chunkBytes: number;
   #member: GzipMember | undefined;
   #isFirst = true;
   #crc = 0;
@@ -31,10 +32,14 @@ export class GzipSource implements ByteSource {
   #isSkipped = false;
   #hasDocumentSize = false;
 
-  /** @param what name of the input in errors */
-  constructor(input: ByteReader, what: string) {
+  /**
+   * @param what name of the input in errors
+   * @param chunkBytes size of the decompressed pieces
+   */
+  constructor(input: ByteReader, what: string, chunkBytes = CHUNK_BYTES) {
     this.#input = input;
     this.#what = what;
+    this.#chunkBytes = chunkBytes;
   }
 
   /** @throws {CorruptError} when the file is damaged or cut off, or other data follows the end */
@@ -99,7 +104,7 @@ export class GzipSource implements ByteSource {
     this.#member =
       this.#input.isSeekable && head !== undefined && await StoredMember.startsWithStoredBlocks(this.#input, head)
         ? new StoredMember(this.#input, head, this.#what)
-        : openMember(this.#input, this.#what);
+        : openMember(this.#input, this.#what, this.#chunkBytes);
     return true;
   }
 

@@ -1,6 +1,5 @@
 import { type TarEntry, TarReader } from "../archive/tar_reader.ts";
 import type { BundleSource } from "../bytes/byte_reader.ts";
-import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -12,6 +11,7 @@ import { declaredDeltas, entrySizes } from "./declared_deltas.ts";
 import { declaredSizesOfAll } from "./declared_sizes.ts";
 import { notABundle } from "./other_archive.ts";
 import { openBundleTar } from "./open_bundle_tar.ts";
+import { hasDigest } from "./has_digest.ts";
 import { ENTRY_NAME, parseBlobEntryName, parseDeltaEntryName, parsePieceEntryName } from "./entry_names.ts";
 import { listCarried } from "./list_carried.ts";
 
@@ -41,7 +41,6 @@ interface BundleReaderOptions extends ReadBundleOptions {
 const MAX_ENTRIES = 100_000;
 /** How often a blob may occur in a bundle of another tool that does not declare its content. */
 const MAX_REPEATS = 1000;
-const PIECE_BYTES = 1024 * 1024;
 /** The documents of an image layout, and the one for docker. They are not used. */
 const DOCUMENTS: ReadonlySet<string> = new Set([ENTRY_NAME.layout, ENTRY_NAME.index, ENTRY_NAME.docker]);
 
@@ -99,13 +98,14 @@ export class BundleReader {
   readonly declared: ReadonlyMap<Digest, number> | undefined;
   /** The deltas that the packages declare, by the layer that each makes. */
   readonly deltas: ReadonlyMap<Digest, StatusDelta>;
+  /** The same deltas, by the digest that each has itself. */
+  readonly deltasByDigest: ReadonlyMap<Digest, StatusDelta>;
   /** Set for a part of a split bundle. */
   readonly part: PackagePart | undefined;
   /** Name of the bundle in errors. */
   readonly what: string;
   /** The entry names that a part declares, with their sizes in bytes. */
   readonly #carries: ReadonlyMap<string, number> | undefined;
-  readonly #deltasByDigest: ReadonlyMap<Digest, StatusDelta>;
   readonly #tar: TarReader;
   readonly #options: BundleReaderOptions;
   /** How often each entry occurred. */
@@ -130,7 +130,7 @@ export class BundleReader {
     checkPackages(packages, (reason) => this.#refuse(reason));
     this.declared = declaredSizesOfAll(packages, what);
     this.deltas = declaredDeltas(packages, what);
-    this.#deltasByDigest = new Map([...this.deltas.values()].map((it) => [it.delta, it]));
+    this.deltasByDigest = new Map([...this.deltas.values()].map((it) => [it.delta, it]));
     this.part = packages[0]?.status?.part;
     const carriable = entrySizes(this.declared, this.deltas);
     this.#carries = this.part && listCarried(this.part, carriable, (reason) => this.#refuse(reason));
@@ -197,11 +197,6 @@ export class BundleReader {
     return entry ?? await this.#tar.next();
   }
 
-  /** Returns the declared delta that has a digest itself. */
-  findDelta(digest: Digest): StatusDelta | undefined {
-    return this.#deltasByDigest.get(digest);
-  }
-
   /** From now on reads all bytes, so that the file's checksum is verified even when blobs are skipped. */
   readThrough(): void {
     this.#tar.readThrough();
@@ -260,16 +255,7 @@ export class BundleReader {
     if (times > allowed) throw this.#refuse(`it has ${name} twice`);
     if (digest === undefined) return await this.#checkDocument(entry);
     this.#checkSize(digest, size);
-    const verifier = new Verifier(digest, size);
-    try {
-      for (let piece = await entry.read(PIECE_BYTES); piece !== undefined; piece = await entry.read(PIECE_BYTES)) {
-        verifier.update(piece);
-      }
-      verifier.finish();
-    } catch (cause) {
-      if (!(cause instanceof DigestMismatchError)) throw cause;
-      throw new CorruptError(`Cannot use ${this.what}: it has ${name} twice, with different bytes`, { cause });
-    }
+    if (!await hasDigest(entry, digest)) throw this.#refuse(`it has ${name} twice, with different bytes`);
   }
 
   // The content is not used, but other tools need it to be valid. Reporting an error here is better than there.
@@ -294,7 +280,7 @@ export class BundleReader {
     }
     if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
     const carried = parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
-    const delta = this.findDelta(carried.digest);
+    const delta = this.deltasByDigest.get(carried.digest);
     return { ...carried, ...(delta === undefined ? {} : { delta }) };
   }
 

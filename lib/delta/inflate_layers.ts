@@ -30,7 +30,8 @@ export class BaseError extends IncompleteError {
   }
 }
 
-const PIECE_BYTES = 1 << 20;
+/** Memory of larger pieces would be collected late, because little else is allocated beside them. */
+const PIECE_BYTES = 64 << 10;
 
 /**
  * Appends the plain bytes of a layer to scratch space. They are described as a delta needs it.
@@ -88,7 +89,7 @@ async function inflate(
 ): Promise<void> {
   const body = await open();
   if (body === undefined) throw new BaseError(digest, "is missing");
-  const { reader } = await decompress(body, digest);
+  const { reader } = await decompress(body, digest, PIECE_BYTES);
   try {
     for (let piece = await reader.read(PIECE_BYTES); piece !== undefined; piece = await reader.read(PIECE_BYTES)) {
       signal?.throwIfAborted();

@@ -252,7 +252,7 @@ export class BlobImporter {
 
   /** Reports whether the store holds a blob with the size that the bundle declares; for a delta, it or its layer. */
   async holds(digest: Digest): Promise<boolean> {
-    const delta = this.#bundle.findDelta(digest);
+    const delta = this.#bundle.deltasByDigest.get(digest);
     if (delta === undefined) return await this.statHeld(digest) === this.#bundle.declared?.get(digest);
     return await this.#store.statBlob("", digest) === delta.size || await this.holds(delta.digest);
   }

@@ -239,14 +239,11 @@ export function withoutPart(kubepkg: KubePkg): KubePkg {
   return { ...kubepkg, status };
 }
 
-/**
- * Returns a pending package with more deltas than its own: parts of it and a push may come in turns, with deltas against
- * different layers.
- */
+/** Returns a pending package with more deltas: parts and a push may come in turns, with deltas against different layers. */
 export function withDeltas({ kubepkg, ...more }: PendingPackage, added: readonly StatusDelta[] = []): PendingPackage {
   const all = new Map([...kubepkg.status?.deltas ?? [], ...added].map((it) => [it.delta, it]));
-  if (all.size === 0) return { ...more, kubepkg };
-  return { ...more, kubepkg: { ...kubepkg, status: { ...kubepkg.status, deltas: [...all.values()] } } };
+  const deltas = all.size === 0 ? {} : { deltas: [...all.values()] };
+  return { ...more, kubepkg: { ...kubepkg, status: { ...kubepkg.status, ...deltas } } };
 }
 
 function withoutDeltas(kubepkg: KubePkg): KubePkg {
