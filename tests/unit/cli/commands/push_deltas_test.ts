@@ -5,6 +5,7 @@ import { packForAgent, type PackForAgentOptions } from "../../../../lib/cli/comm
 import { modelNames } from "../../../../lib/delta/models/all.ts";
 import type { KubePkg } from "../../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
+import { referrersOf } from "../../../../lib/kubepkg/referrers_of.ts";
 import { identityOf } from "../../../../lib/kubepkg/version.ts";
 import { createKeyPair, parsePrivateKey } from "../../../../lib/signature/keys.ts";
 import { createSigner, parseSignatureLines } from "../../../../lib/signature/signature_lines.ts";
@@ -13,7 +14,7 @@ import { DiskStore } from "../../../../lib/store/disk_store.ts";
 import { INGEST } from "../../../../lib/store/layout.ts";
 import { assertEquals, assertLess, assertMatch, assertRejects } from "../../../support/assert.ts";
 import { DELTA_REPO, makeAppFiles } from "../../../support/delta_fixture.ts";
-import { buildImage } from "../../../support/images.ts";
+import { buildArtifact, buildImage } from "../../../support/images.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { writeImage } from "../../../support/put_image.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
@@ -34,6 +35,8 @@ interface Case {
   readonly pushKeys?: readonly (typeof desk)[];
   /** Changes `kubepkg.json` of the bundle. */
   readonly change?: (kubepkg: KubePkg) => KubePkg;
+  /** Whether the image has a referrer, and after the bundle was packed another one. */
+  readonly isAttached?: boolean;
   /** Removed from the data folder. */
   readonly without?: string;
   /** Who has signed what is sent; `undefined` if that is the bundle itself. */
@@ -54,6 +57,7 @@ const CASES: Readonly<Record<string, Case>> = {
     change: ({ metadata: { annotations: _, ...metadata }, ...kubepkg }) => ({ ...kubepkg, metadata }),
     signers: undefined,
   },
+  "a bundle with referrers is packed again with those, and not with later ones": { isAttached: true, signers: [] },
   "what cannot be packed is sent as it is, with one warning": {
     without: "docker/registry/v2/repositories",
     signers: undefined,
@@ -61,13 +65,21 @@ const CASES: Readonly<Record<string, Case>> = {
   },
 };
 
-async function createFixture({ bundleKeys, pushKeys, change = (it) => it, without }: Omit<Case, "signers">) {
+async function createFixture(
+  { bundleKeys, pushKeys, change = (it) => it, isAttached, without }: Omit<Case, "signers">,
+) {
   const folder = await TestFolder.create();
   const data = `${folder.path}/data`;
   const store = new DiskStore(data);
   for (const [i, image] of IMAGES.entries()) await writeImage(store, `${DELTA_REPO}:${i + 1}`, image);
   const release = parseKubePkg(makeKubePkg({ [`${DELTA_REPO}:2`]: "" }, { version: "2.0.0" }));
-  const kubepkg = change((await preparePack(release, store, {})).kubepkg);
+  const attach = async (type: string) => {
+    await writeImage(store, `${DELTA_REPO}:${type}`, buildArtifact(IMAGES[1]!.root, `application/${type}`));
+  };
+  if (isAttached) await attach("first");
+  const prepared = await preparePack(release, store, { referrers: { catalog: store, isCarried: isAttached ?? false } });
+  const kubepkg = change(prepared.kubepkg);
+  if (isAttached) await attach("second");
   const bytes = new TextEncoder().encode(JSON.stringify(kubepkg));
   const file = `${folder.path}/2.tgz`;
   await Deno.writeFile(file, formatPackageTar({ bytes, text: bundleKeys && createSigner(bundleKeys)(bytes) }));
@@ -112,6 +124,10 @@ for (const [title, { signers, warning = /^$/, ...options }] of Object.entries(CA
       const ids = lines === undefined ? [] : parseSignatureLines(lines, "2.tgz").map(({ keyId }) => keyId);
       assertEquals(ids, signers!.map((key) => key.public.id));
       assertEquals(identityOf(bundle.kubepkg), identityOf(fixture.kubepkg));
+      assertEquals([referrersOf(bundle.kubepkg), referrersOf(bundle.kubepkg).length], [
+        referrersOf(fixture.kubepkg),
+        options.isAttached ? 1 : 0,
+      ]);
     }
     assertEquals(await fixture.listTemporary(), []);
   });
