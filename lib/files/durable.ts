@@ -11,15 +11,10 @@ const folderSyncs = new Map<string, Promise<void>>();
  * entry in the parent folder, so every parent is synced.
  *
  * @param isSynced false for folders that need not survive
+ * @param isNew whether the folder probably does not exist, and its parent does
  */
-export async function createFolder(path: string, { isSynced = true } = {}): Promise<void> {
-  const created: string[] = [];
-  for (let at = path; !isFolder(at); at = parentOf(at)) created.push(at);
-  // Without a pause, so that no concurrent caller sees a folder that has no owner yet, which its own would inherit.
-  for (const folder of created.reverse()) {
-    Deno.mkdirSync(folder, { recursive: true });
-    inheritOwner(folder);
-  }
+export async function createFolder(path: string, { isSynced = true, isNew = false } = {}): Promise<void> {
+  const created = isNew && createNew(path) ? [path] : createMissing(path);
   if (!isSynced) return;
   for (const folder of created) {
     const synced = syncFolder(parentOf(folder)).finally(() => {
@@ -31,6 +26,29 @@ export async function createFolder(path: string, { isSynced = true } = {}): Prom
   // Also those that a concurrent caller has created.
   const awaited = [...folderSyncs].filter(([folder]) => `${path}/`.startsWith(`${folder}/`));
   await Promise.all(awaited.map(([, synced]) => synced));
+}
+
+// Without a pause, so that no concurrent caller sees a folder that has no owner yet, which its own would inherit.
+function createMissing(path: string): string[] {
+  const missing: string[] = [];
+  for (let at = path; !isFolder(at); at = parentOf(at)) missing.push(at);
+  const created = missing.reverse();
+  for (const folder of created) {
+    Deno.mkdirSync(folder, { recursive: true });
+    inheritOwner(folder);
+  }
+  return created;
+}
+
+// Asking first whether the folder exists would cost as much again. A failure other than that is met again by the caller.
+function createNew(path: string): boolean {
+  try {
+    Deno.mkdirSync(path);
+  } catch {
+    return false;
+  }
+  inheritOwner(path);
+  return true;
 }
 
 /** Syncs a folder, which makes its renames and new files durable. */
@@ -47,8 +65,11 @@ export async function commitFile(temporary: string, path: string): Promise<void>
   const folder = parentOf(path);
   for (let tries = 1;; tries++) {
     try {
-      await createFolder(folder);
-      await Deno.rename(temporary, path);
+      // The folder of a blob or a link is named after it.
+      await createFolder(folder, { isNew: true });
+      // Synchronous, like the creation of the folder: an asynchronous request, through another thread, costs ten times
+      // as much.
+      Deno.renameSync(temporary, path);
       break;
     } catch (error) {
       // A concurrent garbage collection removes empty folders, also this one before the rename.
@@ -89,7 +110,8 @@ export async function writeFileDurably(
   const file = await openOwned(temporary, { write: true, createNew: true, ...mode });
   try {
     try {
-      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      // Synchronous, because the bytes are few, and only syncing them waits for the disk.
+      for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
       await file.syncData();
     } finally {
       file.close();

@@ -7,6 +7,7 @@ import { parentOf } from "./parent_of.ts";
  * in a data folder that the server, which runs as another user, cannot change. For other users nothing is done.
  */
 export function inheritOwner(path: string): void {
+  if (Deno.uid() !== 0) return;
   // Synchronous: the file was just created, and an asynchronous request, through another thread, costs ten times as much.
   if (Deno.lstatSync(path).uid !== 0) return;
   const { uid, gid } = Deno.statSync(parentOf(path));

@@ -5,7 +5,7 @@ import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
@@ -33,6 +33,7 @@ import { ManifestFiles } from "./manifest_files.ts";
 import { NamedBlobs } from "./named_blobs.ts";
 import { PartialHashes } from "./partial_hashes.ts";
 import { repositoryNames } from "./repository_names.ts";
+import { sizeOfFile } from "./store_scan.ts";
 import { WriteHealth } from "./write_health.ts";
 
 /** Options of a `DiskStore`. */
@@ -206,9 +207,8 @@ export class DiskStore implements PieceStore, DeltaStore {
     return this.health.run(path, () => Ingest.open({ ...this.#ingestOptions(digest, repo), path }));
   }
 
-  async statIngest(digest: Digest): Promise<number> {
-    const file = await Deno.lstat(this.#path(partialPath(digest))).catch(absentIfNotFound);
-    return file?.isFile ? file.size : 0;
+  statIngest(digest: Digest): Promise<number> {
+    return Promise.resolve(sizeOfFile(this.#path(partialPath(digest))) ?? 0);
   }
 
   listPieces(digest: Digest): Promise<PieceRange[]> {

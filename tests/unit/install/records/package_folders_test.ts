@@ -68,15 +68,18 @@ Deno.test("[77] the next write of a package of that name moves it, and both are 
 });
 
 Deno.test("[26] a move that was interrupted after any of its steps leaves every record readable", async () => {
-  const rename = Deno.rename;
+  const rename = Deno.renameSync;
   for (let steps = 0; steps < 5; steps++) {
     await using folder = await createFormerFolder();
     let left = steps;
-    Deno.rename = (from, to) => left-- > 0 ? rename(from, to) : Promise.reject(new Error("killed"));
+    Deno.renameSync = (from, to) => {
+      if (left-- <= 0) throw new Error("killed");
+      rename(from, to);
+    };
     try {
       await new PackageFolders(folder.path).settle("web").catch(() => {});
     } finally {
-      Deno.rename = rename;
+      Deno.renameSync = rename;
     }
     assertEquals([await read(folder.path, SHOP), await read(folder.path, WEB)], [FORMER, NONE], `${steps} steps`);
     await new PackageFolders(folder.path).settle("web");
