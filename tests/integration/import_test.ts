@@ -198,7 +198,7 @@ Deno.test("[77] an import leaves a foreign manifest file alone with exit status 
   await using fixture = await createReleases();
   const path = await fixture.folder.write("manifests/line4.yaml", "kind: Theirs\n");
   for (const flags of [["--dry-run"], []]) {
-    const { code, stderr } = await fixture.crpe(
+    const { code, stdout, stderr } = await fixture.crpe(
       "import",
       "1.tgz",
       "--data=site",
@@ -206,7 +206,7 @@ Deno.test("[77] an import leaves a foreign manifest file alone with exit status 
       ...flags,
     );
     assertEquals(code, 3);
-    assertStringIncludes(stderr, `${await Deno.realPath(path)} was not written by crpe`);
+    assertStringIncludes(stdout + stderr, `${await Deno.realPath(path)} was not written by crpe`);
   }
   assertEquals(await Deno.readTextFile(path), "kind: Theirs\n");
   assertEquals((await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=manifests", "--force")).code, 0);
