@@ -34,11 +34,16 @@ peerTest("page: a bundle is installed from the browser, and its upload survives 
   await page.locator(".figures").getByText("first install").waitFor();
   await takeScreenshot(page, "install-plan-phone");
   assertEquals(await page.locator(".diff .add").allInnerTexts(), ["+ ConfigMap/default/web"]);
+  const session = await page.context().newCDPSession(page);
   const before = proxy.bytes;
   await page.getByRole("button", { name: "Install", exact: true }).click();
   for (let cut = 1; cut <= CUTS; cut++) {
     await proxy.reached(before + cut * LAYER_BYTES / (CUTS + 2));
+    // A phone whose screen is locked stops the page; its connections are gone when it is unlocked.
+    const isLocked = cut === CUTS / 2;
+    if (isLocked) await session.send("Page.setWebLifecycleState", { state: "frozen" });
     proxy.cut();
+    if (isLocked) await session.send("Page.setWebLifecycleState", { state: "active" });
   }
   await takeScreenshot(page, "install-progress-phone");
   await page.getByText("line4 1.1.0 is installed.").waitFor({ timeout: 120_000 });

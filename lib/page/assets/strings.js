@@ -233,7 +233,7 @@ export const S = {
   },
   doctor: {
     image: "Image",
-    imageHelp: "Names an image that cannot be pulled. Empty: this machine.",
+    imageHelp: "One that cannot be pulled: its way is traced. Leave it empty to examine this machine.",
     examine: "Examine",
     findingsOf: (image) => `Findings of ${image}`,
     run: "Examine again",
