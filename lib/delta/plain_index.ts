@@ -12,7 +12,7 @@ export interface PlainIndexOptions {
 
 const READ_BYTES = 1 << 20;
 /** Cache for the comparison of candidates. */
-const CACHE_BYTES = 48 << 20;
+const CACHE_BYTES = 32 << 20;
 /** At most this many positions are indexed: with 6 bytes a slot and 1.5 slots a position, 192 MiB. */
 const MAX_POSITIONS = 22_000_000;
 const MIN_BITS = 12;

@@ -84,7 +84,7 @@ Deno.test("import names a foreign or damaged part, and still accepts the right o
   await folder.write("damaged.tgz", bytes);
   await folder.write("cut.tgz", bytes.subarray(0, -1_100_000));
   for (const file of ["damaged.tgz", "cut.tgz"]) {
-    const { code, stderr } = await install(file);
+    const { code, stderr } = await install(file, "--quiet");
     assertEquals(code, 4);
     assertMatch(stderr, new RegExp(`^crpe: Cannot \\w+ ${file}: .*\n$`));
   }

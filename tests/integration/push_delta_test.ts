@@ -84,3 +84,23 @@ peerTest("a push that is interrupted removes the bundle that it made", ["gzip"],
   assertEquals(await listTemporary(), 0);
   released.resolve();
 });
+
+peerTest("a split bundle carries deltas, and its last part rebuilds the layer", ["gzip"], async () => {
+  await using fixture = await createDeltaFixture();
+  const { crpe, folder, packVersion } = fixture;
+  await packVersion(1, "1");
+  assertEquals((await crpe("import", "1.tgz", "--data=site")).code, 0);
+  const report = await packVersion(2, "2", "--since=1.tgz", "--split=100KiB");
+  assertEquals(report.deltas.count, 1);
+  const parts = (await folder.listFiles()).filter((name) => name.startsWith("2.part")).sort();
+  assertEquals(parts.length, report.parts.length);
+  for (const part of parts) assertEquals((await crpe("verify", part)).code, 0);
+  assertStringIncludes((await crpe("inspect", parts[0]!)).stdout, "1 layer is a delta: ");
+  const { code, stdout, stderr } = await crpe("import", ...parts, "--data=site");
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stdout, "2.0.0");
+  const { images } = JSON.parse((await crpe("inspect", parts[0]!, "--json")).stdout);
+  const held = await crpe("images", "--data=site", "--json");
+  assertStringIncludes(held.stdout, images[0].digest);
+  assertEquals((await crpe("verify", "--data=site")).code, 0);
+});
