@@ -1,4 +1,5 @@
 import { imagesOf } from "../kubepkg/images_of.ts";
+import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -58,12 +59,13 @@ interface Candidate {
 export async function listSboms(options: EvidenceOptions, onSbom: (sbom: BundleSbom) => void): Promise<void> {
   const evidence = await BundleEvidence.read(options);
   const candidates = evidence.referrers.flatMap(findCandidates);
+  const places = new SbomPlaces(evidence.packages);
   const left = new Map(Map.groupBy(candidates, ({ layer }) => layer.digest));
   const small = candidates.map(({ layer }) => layer).filter(({ size }) => size <= MAX_BLOB_BYTES);
   await evidence.readBlobs(small, (digest, bytes) => {
     for (const candidate of left.get(digest) ?? []) {
       const found = parseCandidate(candidate, bytes);
-      if (found !== undefined) onSbom({ ...describe(candidate), ...found });
+      if (found !== undefined) onSbom({ ...places.describe(candidate), ...found });
     }
     left.delete(digest);
   });
@@ -71,7 +73,7 @@ export async function listSboms(options: EvidenceOptions, onSbom: (sbom: BundleS
     const problem = candidate.layer.size > MAX_BLOB_BYTES
       ? `it has more than ${MAX_BLOB_BYTES} bytes`
       : "it is not in this file";
-    onSbom({ ...describe(candidate), problem });
+    onSbom({ ...places.describe(candidate), problem });
   }
 }
 
@@ -117,19 +119,36 @@ function parseEitherStatement(bytes: Uint8Array): Statement | undefined {
   return parseStatement(bytes, LIMITS) ?? parseEnvelope(bytes, LIMITS)?.statement;
 }
 
-function describe({ referrer: { kubepkg, line }, layer }: Candidate): BundleSbom {
-  const { name, subject, digest: referrer } = line;
-  const image = imagesOf(kubepkg).find((it) => {
-    return repositoryOf(it.reference) === name && rootDigest(kubepkg, it) === subject;
-  });
-  const platform = kubepkg.status?.digests?.find((it) => it.digest === subject && it.name === name)?.platform;
-  return {
-    image: image === undefined ? `${name}@${subject}` : formatReference(image.reference),
-    ...(platform === undefined ? {} : { platform }),
-    subject,
-    referrer,
-    digest: layer.digest,
-    size: layer.size,
-    mediaType: layer.mediaType,
-  };
+/** Describes where SBOMs are from. The images of a package are indexed once, since it may have many. */
+class SbomPlaces {
+  /** References by repository and digest. */
+  readonly #images = new Map<string, string>();
+  readonly #platforms = new Map<string, string>();
+
+  constructor(packages: readonly KubePkg[]) {
+    for (const kubepkg of packages) {
+      for (const image of imagesOf(kubepkg)) {
+        const key = `${repositoryOf(image.reference)}@${rootDigest(kubepkg, image)}`;
+        this.#images.set(key, this.#images.get(key) ?? formatReference(image.reference));
+      }
+      for (const { name, digest, platform } of kubepkg.status?.digests ?? []) {
+        if (platform !== undefined) this.#platforms.set(`${name}@${digest}`, platform);
+      }
+    }
+  }
+
+  describe({ referrer: { line }, layer }: Candidate): BundleSbom {
+    const { name, subject, digest: referrer } = line;
+    const key = `${name}@${subject}`;
+    const platform = this.#platforms.get(key);
+    return {
+      image: this.#images.get(key) ?? key,
+      ...(platform === undefined ? {} : { platform }),
+      subject,
+      referrer,
+      digest: layer.digest,
+      size: layer.size,
+      mediaType: layer.mediaType,
+    };
+  }
 }

@@ -9,7 +9,7 @@ import { formatReference, repositoryOf } from "../oci/reference.ts";
 import { BundleManifests } from "./bundle_manifests.ts";
 import { blobEntryName, deltaEntryName } from "./entry_names.ts";
 import { readImageGraph } from "./image_graph.ts";
-import { readReferrerGraph } from "./package_graphs.ts";
+import { ReferrerGraphs } from "./package_graphs.ts";
 import type { BundleProgress } from "./pack_bundle.ts";
 import { type BundleBlob, type BundleReader, readBundle } from "./read_bundle.ts";
 
@@ -161,10 +161,11 @@ class BundleCheck {
 
   async #checkReferrers(): Promise<void> {
     for (const kubepkg of this.#bundle.packages) {
+      const graphs = new ReferrerGraphs(kubepkg, this.#content());
       for (const line of referrersOf(kubepkg)) {
         const missing = new Set<Digest>();
         try {
-          await readReferrerGraph({ kubepkg, line }, this.#content(), missing);
+          await graphs.read(line, missing);
         } catch (error) {
           this.#record(error);
         }

@@ -98,6 +98,21 @@ for (const [what, hostile, message] of HOSTILE) {
   });
 }
 
+Deno.test("[100] readPackageGraphs() of 20,000 lines of referrers costs a walk of each, not of all for each", async () => {
+  const line = kubepkg.status!.digests!.find(isSbom)!;
+  let looked = 0;
+  const lines = Array.from({ length: 20_000 }, () => ({
+    ...line,
+    get name() {
+      looked++;
+      return line.name;
+    },
+  }));
+  const { graphs } = await read({ ...kubepkg, status: { digests: [...kubepkg.status!.digests!, ...lines] } });
+  assertEquals(graphs.length, 20_003);
+  assertEquals(looked < 200_000, true, `${looked}`);
+});
+
 function pick({ digest, size }: { digest: typeof image.root.digest; size: number }) {
   return { digest, size };
 }
