@@ -30,8 +30,8 @@ export function notABundle(firstEntry: string | undefined, what: string): Corrup
   if (firstEntry === undefined) {
     return new CorruptError(`Cannot use ${what}: it has no files, not ${ENTRY_NAME.kubepkg}`);
   }
-  const reason = `its first entry is ${JSON.stringify(firstEntry.slice(0, 200))}, not ${ENTRY_NAME.kubepkg}`;
   const kind = KINDS.find(([pattern]) => pattern.test(firstEntry));
-  if (kind === undefined) return new CorruptError(`Cannot use ${what}: ${reason}`);
-  return new OtherArchiveError(`Cannot use ${what}: ${reason}: ${kind[1]} ${what}`);
+  if (kind !== undefined) return new OtherArchiveError(`Cannot use ${what}: ${kind[1]} ${what}`);
+  const entry = JSON.stringify(firstEntry.slice(0, 200));
+  return new CorruptError(`Cannot use ${what}: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`);
 }

@@ -13,6 +13,11 @@ import type { BundleOutput } from "./write_bundle.ts";
 export interface WriteBundleOptions {
   /** The size of the file in bytes, if it is known: a file that its folder has no room for is refused. */
   readonly size?: number;
+  /**
+   * The mode of a new file, from which the umask is subtracted. By default only the owner can read the file, because the
+   * manifests of a bundle may hold Secrets.
+   */
+  readonly mode?: number;
   /** What to do about a file that is too large for FAT; see `checkRoom`. */
   readonly advice?: string;
   /**
@@ -27,6 +32,9 @@ export interface WriteBundleOptions {
 /** Longest chain of symbolic links that is followed, as on Linux. */
 const MAX_LINKS = 40;
 const OPEN_TRIES = 5;
+const OWNER_ONLY = 0o600;
+/** The mode of a file that everybody may read whom the umask allows it. */
+export const SHARED_MODE = 0o666;
 
 /**
  * Returns the path of a bundle: `path` itself, or `fileName` in it when `path` is an existing folder or ends in a slash.
@@ -39,8 +47,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 /**
  * Writes a file atomically: it exists complete and synced, or not at all. The bytes go to a locked `.<name>.partial` in
  * the same folder. The partial file remains when the process ends or writing fails, so that the next call can resume it.
- * It is removed when its content is wrong or the disk is full. Only the owner can read the file, because manifests may hold
- * Secrets. A symbolic link is kept, and its target is written. A pipe or device is written directly.
+ * It is removed when its content is wrong or the disk is full. A symbolic link is kept, and its target is written. A pipe or device is written directly.
  *
  * @param write writes the content, after what it keeps of `partial`. The file is committed when it returns
  * @throws {NoSpaceError} when the disk is full, or has no room for a file of the given size, which is then not begun
@@ -49,7 +56,7 @@ export async function chooseBundlePath(path: string, fileName: string): Promise<
 export async function writeBundleFile<T>(
   path: string,
   write: (output: BundleOutput) => Promise<T>,
-  { size, advice, onBegin, onKept }: WriteBundleOptions = {},
+  { size, mode = OWNER_ONLY, advice, onBegin, onKept }: WriteBundleOptions = {},
 ): Promise<T> {
   const target = await followLinks(path);
   const existing = await statOf(target, Deno.lstat);
@@ -63,7 +70,7 @@ export async function writeBundleFile<T>(
   if (size !== undefined) await checkRoom(folder, [{ path, size, present: await sizeOf(temporary) }], { advice });
   await createFolder(folder);
   // The file stays open, and so locked, until it is committed or removed. No other process may resume it meanwhile.
-  using file = await openTemporary(temporary, path);
+  using file = await openTemporary(temporary, path, mode);
   onBegin?.(temporary);
   try {
     const result = await write({ ...createSink(file, path), partial: createPartialFile(file) });
@@ -136,9 +143,9 @@ export function createSink(file: { write(bytes: Uint8Array): Promise<number> }, 
   };
 }
 
-async function openTemporary(temporary: string, path: string): Promise<Deno.FsFile> {
+async function openTemporary(temporary: string, path: string, mode: number): Promise<Deno.FsFile> {
   for (let tries = 1; tries <= OPEN_TRIES; tries++) {
-    const file = await Deno.open(temporary, { read: true, write: true, create: true, mode: 0o600 });
+    const file = await Deno.open(temporary, { read: true, write: true, create: true, mode });
     try {
       if (await lockFile(file, temporary) === "taken") {
         throw new Error(
@@ -152,7 +159,7 @@ async function openTemporary(temporary: string, path: string): Promise<Deno.FsFi
       // Between opening and locking, the previous lock holder may have renamed the file to its final name.
       if (atPath !== undefined && atPath.ino === opened.ino && atPath.dev === opened.dev) {
         // The partial file of an earlier release of crpe may be readable by all.
-        await restrictToOwner(temporary, file);
+        if (mode === OWNER_ONLY) await restrictToOwner(temporary, file);
         return file;
       }
     } catch (error) {

@@ -2,14 +2,14 @@
 export function formatSize(bytes: number): string {
   let value = bytes;
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
-    if (value < 1024) return `${formatNumber(value)} ${unit}`;
+    if (Math.round(value) < 1024) return `${formatNumber(value)} ${unit}`;
     value /= 1024;
   }
   return `${formatNumber(value)} TiB`;
 }
 
 /**
- * Says what space is missing, the same in all errors: `it needs 12 MiB in out, 8.0 MiB are free, 4.0 MiB are missing`.
+ * Says what space is missing, the same in all errors: `it needs 12 MiB in out, 8.5 MiB are free, 3.5 MiB are missing`.
  *
  * @param needed bytes
  * @param free bytes, fewer than are needed
@@ -22,5 +22,6 @@ export function describeShortage(needed: number, free: number, folder?: string):
 }
 
 function formatNumber(value: number): string {
-  return value >= 100 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+  // One style for a number, whether it is exact or rounded: 8 MiB.
+  return value >= 100 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, "");
 }

@@ -87,9 +87,10 @@ export const PUSH_COMMAND: Command = {
   arity: [1, Infinity],
   flags: [
     { name: "to", value: "URL", summary: "the agent" },
-    { name: "token-file", value: "FILE", summary: "the agent's token" },
+    FLAG.agentToken,
+    FLAG.fingerprint,
     FLAG.agentCa,
-    { name: "insecure-http", summary: "send the token unencrypted to another machine" },
+    FLAG.insecureHttp,
     FLAG.data,
     { name: "no-delta", summary: "send the bundle as it is" },
     FLAG.deltaEffort,

@@ -1,4 +1,4 @@
-import type { Command, Flag } from "./command_line/command.ts";
+import type { Command, Flag, Invocation } from "./command_line/command.ts";
 import { FLAG } from "./command_line/flags.ts";
 
 const HANDOVER_OF_INSTALLED: readonly Flag[] = [
@@ -8,16 +8,32 @@ const HANDOVER_OF_INSTALLED: readonly Flag[] = [
   FLAG.forceConflicts,
 ];
 
+/** The flags with which a command is about the packages of an agent. */
+const REMOTE_FLAGS: readonly Flag[] = [
+  { name: "to", value: "URL", summary: "the packages of the agent at URL, such as https://node1:36060" },
+  FLAG.agentToken,
+  FLAG.fingerprint,
+  FLAG.agentCa,
+  FLAG.insecureHttp,
+];
+
+const isRemote = (invocation: Invocation) => invocation.flag("to") !== undefined;
+const openRemote = () => import("./commands/packages_remote.ts");
+
 /** `crpe packages` and its subcommands. */
 export const PACKAGES_COMMAND: Command = {
   name: "packages",
   operands: "",
   summary: "list the installed packages; show the status of one, roll it back, or remove it",
   interrupted: "nothing was changed",
-  details: "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name.",
+  details: [
+    "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name. With --to, the",
+    "packages are those of an agent: the list and receipts are open, everything else needs its token and its page.",
+  ].join("\n"),
   arity: [0, 0],
   flags: [
     FLAG.data,
+    ...REMOTE_FLAGS,
     { name: "pending", summary: "list the packages of which only some content was received" },
     FLAG.json,
   ],
@@ -28,17 +44,23 @@ export const PACKAGES_COMMAND: Command = {
       summary: "list the kept versions of a package, newest first",
       interrupted: "nothing was changed",
       arity: [1, 1],
-      flags: [FLAG.data, FLAG.json],
-      run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
+      flags: [FLAG.data, ...REMOTE_FLAGS, FLAG.json],
+      run: async (invocation, io) =>
+        isRemote(invocation)
+          ? (await openRemote()).runRemoteHistory(invocation, io)
+          : (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
     },
     {
       name: "receipt",
       operands: "NAME",
-      summary: "print the receipt of the last import of a package as JSON: what, when, and which digests",
+      summary: "print the receipt of the last import of a package as JSON: what, when, which digests",
       interrupted: "nothing was changed",
       arity: [1, 1],
-      flags: [FLAG.data],
-      run: async (invocation, io) => (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
+      flags: [FLAG.data, ...REMOTE_FLAGS],
+      run: async (invocation, io) =>
+        isRemote(invocation)
+          ? (await openRemote()).runRemoteReceipt(invocation, io)
+          : (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
     },
     {
       name: "status",
@@ -52,25 +74,35 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
+        ...REMOTE_FLAGS,
         { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
         FLAG.json,
       ],
-      usesKubectl: () => true,
-      run: async (invocation, io) => (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
+      usesKubectl: (invocation) => !isRemote(invocation),
+      run: async (invocation, io) =>
+        isRemote(invocation)
+          ? (await openRemote()).runRemoteStatus(invocation, io)
+          : (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
     },
     {
       name: "rollback",
-      operands: "NAME",
+      operands: "NAME[@VERSION]",
       summary: "reinstall the previously installed version",
       interrupted: "the rollback may not be complete; run the same command again to finish it",
       details: [
         "Nothing is changed unless all content of that version is in the store. The replaced version is kept, so that a second",
-        "rollback undoes the first. The manifests are handed over to the same place as in the last import.",
+        "rollback undoes the first. The manifests are handed over to the same place as in the last import. VERSION is one of the",
+        "kept versions, by default the previous one.",
       ].join("\n"),
       arity: [1, 1],
       flags: [
         FLAG.data,
-        { name: "to", value: "VERSION", summary: "one of the kept versions [the previous one]" },
+        {
+          name: "to",
+          value: "URL|VERSION",
+          summary: "the package of the agent at URL, which has a scheme or a port; or the VERSION",
+        },
+        ...REMOTE_FLAGS.slice(1),
         { ...FLAG.trustedKeys, summary: "roll back only to a version that these public keys, or a policy, trust" },
         { ...FLAG.firstUse, summary: "roll back only to a version signed with the recorded keys of the package" },
         ...HANDOVER_OF_INSTALLED,
@@ -79,7 +111,12 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.json,
       ],
       usesKubectl: () => true,
-      run: async (invocation, io) => (await import("./commands/packages_rollback.ts")).runRollback(invocation, io),
+      run: async (invocation, io) => {
+        const local = await import("./commands/packages_rollback.ts");
+        return local.isRemoteRollback(invocation)
+          ? (await openRemote()).runRemoteRollback(invocation, io)
+          : local.runRollback(invocation, io);
+      },
     },
     {
       name: "remove",
@@ -94,6 +131,7 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
+        ...REMOTE_FLAGS,
         {
           name: "wait",
           value: "DURATION",
@@ -107,11 +145,17 @@ export const PACKAGES_COMMAND: Command = {
         { name: "forget", summary: "drop the record, tags and history; leave the cluster alone" },
         FLAG.json,
       ],
-      usesKubectl: () => true,
-      run: async (invocation, io) => (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
+      usesKubectl: (invocation) => !isRemote(invocation),
+      run: async (invocation, io) =>
+        isRemote(invocation)
+          ? (await openRemote()).runRemoteRemove(invocation, io)
+          : (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
     },
   ],
-  run: async (invocation, io) => (await import("./commands/packages.ts")).runPackages(invocation, io),
+  run: async (invocation, io) =>
+    isRemote(invocation)
+      ? (await openRemote()).runRemotePackages(invocation, io)
+      : (await import("./commands/packages.ts")).runPackages(invocation, io),
 };
 
 /** `crpe manifests` */

@@ -10,7 +10,7 @@ import { markReachable } from "../store/reachable.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { collectPackageDigests } from "./package_digests.ts";
 import { PackageRecords } from "./package_records.ts";
-import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
+import { formatRecord, readRecordFile, RecordError, RecordWriter } from "./records/record_file.ts";
 
 const LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 4 };
 
@@ -26,12 +26,17 @@ export class ImagePins {
     this.#writer = new RecordWriter(data);
   }
 
-  /** Lists the pinned references, sorted. @throws {CorruptError} when the record is damaged */
+  /**
+   * Lists the pinned references, sorted.
+   *
+   * @throws {RecordError} when the system refuses to open the file, which may be intact
+   * @throws {CorruptError} when it is damaged
+   */
   async list(): Promise<string[]> {
     try {
       return await readRecordFile(this.path, LIMITS, parsePins) ?? [];
     } catch (error) {
-      if (!(error instanceof CorruptError)) throw error;
+      if (!(error instanceof RecordError) || !error.isDamaged) throw error;
       const reason = error.cause instanceof Error ? error.cause.message : "";
       throw new CorruptError(
         `Cannot use ${this.path}: ${reason}; remove the file, and pin the images again (crpe images pin)`,

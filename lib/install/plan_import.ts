@@ -206,7 +206,9 @@ async function planBlobs(kubepkg: KubePkg, options: PlanImportOptions): Promise<
 /** Creates the error for blobs that neither the bundle nor the store has. */
 export function missingError(kubepkg: KubePkg, missing: readonly Digest[]): IncompleteError {
   const { status } = kubepkg;
-  const images = imagesThatNeed(kubepkg, new Set(missing));
+  // The images that need a base of a delta are those of the layer.
+  const layers = (status?.deltas ?? []).filter((it) => missing.some((digest) => hasBase(it, digest)));
+  const images = imagesThatNeed(kubepkg, new Set([...missing, ...layers.map(({ digest }) => digest)]));
   const shown = missing.slice(0, 10).join(", ") + (missing.length > 10 ? ` and ${missing.length - 10} more` : "");
   const isUsed = (digest: Digest) => status?.deltas?.some((it) => it.digest === digest || hasBase(it, digest));
   const advice = missing.some((digest) => status?.omitted?.includes(digest))

@@ -4,6 +4,9 @@ import type { PackageRecords } from "./package_records.ts";
 import { RECORD } from "./records/package_folders.ts";
 import { absentIfBroken, type RecordError, setRecordAside } from "./records/record_file.ts";
 
+/** What becomes of a record that the system refuses to open. */
+export const LEFT_ALONE = "left alone: it could not be opened, and may be intact";
+
 /** What became of a record that cannot be read. */
 export interface RecordRepair {
   readonly isRepaired: boolean;
@@ -19,7 +22,7 @@ export async function repairRecord(
   id: PackageId,
   { path, isDamaged }: Pick<RecordError, "path" | "isDamaged">,
 ): Promise<RecordRepair> {
-  if (!isDamaged) return { isRepaired: false, outcome: "left alone: it could not be opened, and may be intact" };
+  if (!isDamaged) return { isRepaired: false, outcome: LEFT_ALONE };
   const file = path.slice(path.lastIndexOf("/") + 1);
   if (path.includes(`/${RECORD.history}/`)) {
     await setRecordAside(path);

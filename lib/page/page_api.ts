@@ -13,7 +13,7 @@ import { answerNodes } from "./nodes_api.ts";
 import { answerBundle, createLink, isLinked, removeBundle } from "./outbox_api.ts";
 import { checkReader, isLocal } from "./page_access.ts";
 import { PageJobs } from "./page_jobs.ts";
-import type { PackageChange, PageConnection, PageOptions, PageSource } from "./page_options.ts";
+import type { PackageChange, PageActions, PageConnection, PageOptions, PageSource } from "./page_options.ts";
 import { matchApiRoute, type NodeRoute } from "./page_route.ts";
 import { answerRegistry } from "./registries_api.ts";
 
@@ -130,6 +130,11 @@ export class PageApi {
         return await this.#openSession(asked);
       case "codes":
         return await this.#createCode(asked);
+      case "package-status": {
+        await checkReader(asked.request, { ...asked, options: this.#options });
+        const namespace = asked.url.searchParams.get("namespace") ?? undefined;
+        return answerJson(await this.#openActions().readStatus({ name: route.name, namespace }));
+      }
       case "rollback":
       case "remove":
         return await this.#change(asked, route);
@@ -268,12 +273,15 @@ export class PageApi {
     return answerJson({ code, expires: new Date(expires).toISOString() }, {}, 201);
   }
 
+  #openActions(): PageActions {
+    const { actions } = this.#options.source;
+    if (actions !== undefined) return actions;
+    throw new RegistryError("UNSUPPORTED", "Cannot change packages: this server does not install them");
+  }
+
   async #change(asked: ApiRequest, { kind, name }: { kind: "rollback" | "remove"; name: string }) {
     const caller = await this.#check(asked, "admin");
-    const { source: { actions } } = this.#options;
-    if (actions === undefined) {
-      throw new RegistryError("UNSUPPORTED", "Cannot change packages: this server does not install them");
-    }
+    const actions = this.#openActions();
     const { searchParams: query } = asked.url;
     const change: PackageChange = {
       name,

@@ -1,6 +1,7 @@
 import type { ApiTokens } from "../agent/check_token.ts";
 import type { AuditLog } from "../files/audit_log.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
+import type { PackageSelector } from "../kubepkg/package_id.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { Reference } from "../oci/reference.ts";
@@ -178,6 +179,8 @@ export interface PackageChange {
 export interface PageActions {
   readonly rollBack: (change: PackageChange) => Promise<unknown>;
   readonly remove: (change: PackageChange) => Promise<unknown>;
+  /** Asks the cluster what it has of a package. */
+  readonly readStatus: (selector: PackageSelector) => Promise<unknown>;
 }
 
 /** The dependencies and settings of the page. */

@@ -8,7 +8,7 @@ export const API = "/api/";
 
 /**
  * Reports whether a request is for the page, its files or its API. `/` is the page only for a browser: other clients get
- * from the registry what they always got.
+ * a text from the registry.
  *
  * @param path the path, with or without a query
  */
@@ -56,7 +56,8 @@ export type ApiRoute =
   | { readonly kind: "site-save" | "site-removal"; readonly name: string }
   | { readonly kind: "registry-save" | "registry-removal" | "registry-test"; readonly host: string }
   | { readonly kind: "job-end"; readonly id: string }
-  | { readonly kind: "rollback" | "remove"; readonly name: string };
+  | { readonly kind: "rollback" | "remove"; readonly name: string }
+  | { readonly kind: "package-status"; readonly name: string };
 
 const READ = ["GET", "HEAD"];
 const PLAIN_ROUTES = {
@@ -108,6 +109,7 @@ export function matchApiRoute(method: string, { pathname }: URL): ApiRoute {
   if (kind === "packages" && name !== undefined && name !== "" && more.length === 0) {
     if (action === undefined) return allow(method, ["DELETE"], { kind: "remove", name: decode(name) });
     if (action === "rollback") return allow(method, ["POST"], { kind: "rollback", name: decode(name) });
+    if (action === "status") return allow(method, READ, { kind: "package-status", name: decode(name) });
   }
   if (action === undefined && kind === "releases" && name === "check") {
     return allow(method, ["POST"], { kind: "release-check" });

@@ -73,6 +73,19 @@ export function answerJson(
   };
 }
 
+/** Creates a response with a text for people. */
+export function answerText(text: string): Answer {
+  const body = encoder.encode(text);
+  const headers = {
+    "content-type": "text/plain; charset=utf-8",
+    "content-length": String(body.length),
+    // A server may have a page for browsers at the same path.
+    vary: "accept",
+    ...NO_TRANSFORM,
+  };
+  return { status: 200, headers, body, length: body.length };
+}
+
 // The `Retry-After` of errors that state no time, in seconds.
 const DEFAULT_RETRY_AFTER = 5;
 

@@ -9,6 +9,7 @@ import {
   answerError,
   answerJson,
   answerNotModified,
+  answerText,
   contentHeaders,
   formatType,
 } from "./answer.ts";
@@ -50,6 +51,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
    * `/healthz` then responds with 503.
    */
   readonly checkHealth?: () => Promise<string | undefined>;
+  /** The text at `/`, which says what this server is; without it there is nothing at `/`. */
+  readonly greeting?: string;
 }
 
 const UPSTREAM_CODES: readonly ErrorCode[] = ["BAD_GATEWAY", "DENIED", "TOOMANYREQUESTS", "UNAVAILABLE"];
@@ -66,7 +69,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth } = options;
+  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth, greeting } = options;
   const lists = new ListAnswers(catalog);
   return async (request, context) => {
     const { method } = request;
@@ -77,7 +80,7 @@ export function createRegistryHandler<Context = unknown>(
         throw new RegistryError("UNSUPPORTED", `Cannot ${method}: this registry is pull-only`);
       }
       route = matchRoute(request.url);
-      answer = await answerRoute(route, request, { catalog, lists, checkHealth });
+      answer = await answerRoute(route, request, { catalog, lists, checkHealth, greeting });
       if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
@@ -118,7 +121,7 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, lists, checkHealth }: Pick<RegistryHandlerOptions, "checkHealth"> & {
+  { catalog, lists, checkHealth, greeting }: Pick<RegistryHandlerOptions, "checkHealth" | "greeting"> & {
     catalog: ContentCatalog;
     lists: ListAnswers;
   },
@@ -138,9 +141,10 @@ function answerRoute(
       return answerJson({}, PING_HEADERS);
     case "health":
       return answerHealth(checkHealth);
-    default:
-      throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
+    case "root":
+      if (greeting !== undefined) return answerText(greeting);
   }
+  throw new RegistryError("NOT_FOUND", "Cannot find the path: it is not part of the registry API");
 }
 
 async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, request: Request): Promise<Answer> {

@@ -12,6 +12,7 @@ import {
 /** The parsed route of a request; every part of it is valid. */
 export type Route =
   | { readonly kind: "health" }
+  | { readonly kind: "root" }
   | PingRoute
   | CatalogRoute
   | ManifestRoute
@@ -93,6 +94,7 @@ export function matchRoute(url: string): Route | undefined {
   const path = decodePath(encodedPath);
   if (path.startsWith("/v2")) return matchApi(path, query, undefined);
   if (path === "/healthz") return { kind: "health" };
+  if (path === "/") return { kind: "root" };
   const mirror = MIRROR.exec(path);
   return mirror === null ? undefined : matchApi(mirror[2]!, query, checkHost(mirror[1]!));
 }

@@ -70,6 +70,7 @@ function placeOf(url: string): { readonly host: string } | "all" | "ping" | "ope
   if (route === undefined) return "open";
   switch (route.kind) {
     case "health":
+    case "root":
       return "open";
     case "catalog":
       return "all";

@@ -2,7 +2,7 @@ import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
-import { listFolder } from "../files/read_if_present.ts";
+import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
@@ -52,6 +52,21 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
     throw error;
   }
   return { [Symbol.dispose]: () => file.close() };
+}
+
+/**
+ * Reports whether a process serves the data folder. Nothing is created. On a file system without locks, a folder that was
+ * ever served counts as served.
+ */
+export async function isFolderServed(root: string): Promise<boolean> {
+  const path = `${root}/${INGEST}/serving.lock`;
+  try {
+    using file = await Deno.open(path);
+    return await lockFile(file, path, false) !== "locked";
+  } catch (error) {
+    absentIfNotFound(error);
+    return false;
+  }
 }
 
 /** Selects which temporary files are swept. */

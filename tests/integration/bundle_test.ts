@@ -215,14 +215,14 @@ Deno.test("import installs an upgrade, skips the same version, and refuses a dow
   await fixture.pack(makeKubePkg(images, { version: "1.1.0", data: { line: "6" } }), "v2-changed");
   const steps: [string, string[], number, RegExp][] = [
     ["v1", ["--dry-run"], 0, /^would install line4@1\.0\.0/],
-    ["v1", [], 0, /^install line4@1\.0\.0/],
+    ["v1", [], 0, /^installed line4@1\.0\.0/],
     ["v1", [], 0, /installed already; nothing to do/],
     ["v2", ["--dry-run"], 0, /^would upgrade line4@1\.1\.0 from 1\.0\.0\n[^]*~ ConfigMap\/default\/web/],
-    ["v2", [], 0, /^upgrade line4@1\.1\.0 from 1\.0\.0/],
+    ["v2", [], 0, /^upgraded line4@1\.1\.0 from 1\.0\.0/],
     ["v1", [], 3, /1\.1\.0 is installed, which is higher/],
     ["v2-changed", [], 3, /installed with other content/],
-    ["v2-changed", ["--force"], 0, /^changed line4@1\.1\.0/],
-    ["v1", ["--force"], 0, /^downgrade line4@1\.0\.0 from 1\.1\.0/],
+    ["v2-changed", ["--force"], 0, /^replaced line4@1\.1\.0/],
+    ["v1", ["--force"], 0, /^downgraded line4@1\.0\.0 from 1\.1\.0/],
   ];
   for (const [bundle, flags, status, expected] of steps) {
     const { code, stdout, stderr } = await fixture.crpe("import", `${bundle}.tgz`, "--data=site", ...flags);

@@ -37,7 +37,7 @@ Deno.test("gc --dry-run reports what gc then removes, and a second gc removes no
   assertEquals(dry.code, 0);
   const nothing = { manifests: 0, links: 0, ended: [], partials: 0, partialBytes: 0 };
   assertEquals(JSON.parse(dry.stdout), { dryRun: true, blobs: 1, bytes: 2000, ...nothing });
-  assertEquals((await crpe("gc", "--data=data")).stdout, "removed 1 blob (2.0 KiB), 0 manifests, 0 links\n");
+  assertEquals((await crpe("gc", "--data=data")).stdout, "removed 1 blob (2 KiB), 0 manifests, 0 links\n");
   assert(await isComplete(new DiskStore(`${folder.path}/data`), REPO, untagged.root));
   const all = await crpe("gc", "--data=data", "--untagged");
   assertMatch(all.stdout, /^removed 3 blobs \(.*\), 1 manifest, 3 links\n$/);

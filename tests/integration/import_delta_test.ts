@@ -79,7 +79,7 @@ Deno.test("import refuses a delta without its base before anything is written, n
 
   const dry = await crpe("import", "delta.tgz", "--data=nowhere", "--dry-run");
   assertEquals(dry.code, 1);
-  assertStringIncludes(dry.stdout, `  missing: ${digest} (64.0 MiB), needed by ${NEW}\n`);
+  assertStringIncludes(dry.stdout, `  missing: ${digest} (64 MiB), needed by ${NEW}\n`);
   assertStringIncludes(dry.stderr, reason);
   const json = await crpe("import", "delta.tgz", "--data=nowhere", "--dry-run", "--json");
   const [{ error, blobs, freeBytes, manifests, dryRun, imported }] = JSON.parse(json.stdout);

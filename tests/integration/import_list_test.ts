@@ -60,7 +60,7 @@ Deno.test("[80] push sends a bundle of two packages whole, and reports each", as
     fixture.crpe("push", file, `--to=${agent.url}`, `--token-file=${fixture.tokenFile}`, "--quiet");
   const pushed = await push("list.tar");
   assertEquals(pushed.code, 0, pushed.stderr);
-  assertMatch(pushed.stdout, /^install a@1\.0\.0 at [^]*^install b@1\.0\.0 at /m);
+  assertMatch(pushed.stdout, /^installed a@1\.0\.0 at [^]*^installed b@1\.0\.0 at /m);
   const next = await push("next.tar");
   assertEquals(next.code, 3, next.stderr);
   assertStringIncludes(next.stderr, "Cannot import a@0.9.0: 1.0.0 is installed, which is higher");

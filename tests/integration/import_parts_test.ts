@@ -90,7 +90,7 @@ Deno.test("import names a foreign or damaged part, and still accepts the right o
   }
   const { code, stderr, stdout } = await install(parts[1]!, parts[2]!);
   assertEquals(code, 0, stderr);
-  assertStringIncludes(stdout, "install line4@1.0.0");
+  assertStringIncludes(stdout, "installed line4@1.0.0");
   const ingest = await folder.listFiles("site/ingest");
   assert(ingest.every((name) => name.endsWith(".lock")), ingest.join());
   assertGreater(image.largeBlobs.size, 0);

@@ -70,7 +70,7 @@ Deno.test("importing an installed bundle again repairs a blob, a tag or the mani
     assertEquals(result.code, 0, result.stderr);
     return result.stdout;
   };
-  assertMatch(await install(), /^install line4@1\.0\.0/);
+  assertMatch(await install(), /^installed line4@1\.0\.0/);
   const record = await Deno.readTextFile(`${folder.path}/site/kubepkg/line4/current.json`);
   const [[layer = ""] = []] = IMAGES[0]!.blobs;
   const losses = [
@@ -140,7 +140,7 @@ Deno.test("[25] import writes a small blob anew whose partial file a power loss 
       ? await fixture.crpe("import", "1.tgz", ...args)
       : await runCrpe(["import", "-", ...args], { ...processOptions, stdin });
     assertEquals(code, 0, stderr);
-    assertEquals(stdout.split("\n")[0], "install line4@1.0.0");
+    assertEquals(stdout.split("\n")[0], "installed line4@1.0.0");
     assertEquals((await fixture.crpe("verify", ...args)).code, 0);
   }
 });

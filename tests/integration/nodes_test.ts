@@ -65,6 +65,14 @@ Deno.test("nodes asks the given hosts, and reports those without an agent", asyn
   assertEquals(JSON.parse(both.stdout).length, 1);
 });
 
+for (const host of ["bad:port", "a b", "127.0.0.1:99999", "-", "::1"]) {
+  Deno.test(`nodes names the host ${JSON.stringify(host)} as it was written, and asks nothing`, async () => {
+    const { code, stderr } = await runCrpe(["nodes", "--", host], ENV);
+    const line = `crpe: Cannot use the host ${JSON.stringify(host)}: write HOST or HOST:PORT, such as 10.1.2.3:36060`;
+    assertEquals([code, stderr.split("\n")[0]], [2, line]);
+  });
+}
+
 Deno.test("nodes reports a subnet without agents", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { code, stdout, stderr } = await runCrpe(

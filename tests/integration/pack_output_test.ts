@@ -97,7 +97,7 @@ Deno.test("pack --split writes parts of at most the given size, and lists them",
     assert((await Deno.stat(`${folder.path}/${name}`)).size <= 1024 * 1024);
     assertStringIncludes(stdout, `\n${name}  `);
   }
-  assertStringIncludes(stdout, "\n5 parts  4.0 MiB, 4 blobs of 1 image\n");
+  assertStringIncludes(stdout, "\n5 parts  4 MiB, 4 blobs of 1 image\n");
   const again = JSON.parse((await pack("--split=1MiB", "-o", "media", "--json")).stdout);
   assertEquals(again.parts.map(({ file }: { file: string }) => file), names);
   assertEquals(again.resumed, again.size);

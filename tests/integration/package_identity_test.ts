@@ -37,7 +37,7 @@ Deno.test("[77] the CLI takes NAME where it is unique, else NAMESPACE/NAME, and 
   const removed = await site.run("packages", "remove", "default/web");
   assertEquals([removed.code, removed.stdout.split("\n")[0]], [0, "removed web@1.0.0"]);
   const upgrade = await site.importPackage("2.1.0", "shop");
-  assertStringIncludes(upgrade.stdout, "upgrade shop/web@2.1.0 from 2.0.0");
+  assertStringIncludes(upgrade.stdout, "upgraded shop/web@2.1.0 from 2.0.0");
   const back = await site.run("packages", "rollback", "web", "--json");
   const { name, namespace, to } = JSON.parse(back.stdout);
   assertEquals([name, namespace, to], ["web", "shop", "2.0.0"]);

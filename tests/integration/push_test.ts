@@ -101,7 +101,7 @@ Deno.test("concurrent pushes lead to one install, and an upgrade sends only new 
   await checkInstalled(fixture, "1.0.0");
   const upgrade = await fixture.push(newer.file, agent.url, "--quiet").finished;
   assertEquals({ code: upgrade.code, stderr: upgrade.stderr }, { code: 0, stderr: "" });
-  assertMatch(upgrade.stdout, /^upgrade line4@1\.0\.1 from 1\.0\.0 at .*\n.*\n {2}3 blobs sent \(\d.* KiB\)\n/);
+  assertMatch(upgrade.stdout, /^upgraded line4@1\.0\.1 from 1\.0\.0 at .*\n.*\n {2}3 blobs sent \(\d.* KiB\)\n/);
   await checkInstalled(fixture, "1.0.1");
 
   const refused = await fixture.push(file, agent.url).finished;

@@ -113,6 +113,10 @@ export async function createPageFixture(options: Partial<PageOptions> = {}) {
     actions: {
       rollBack: (change) => Promise.resolve(calls.push(["rollback", change])),
       remove: (change) => Promise.resolve(calls.push(["remove", change])),
+      readStatus: (selector) => {
+        calls.push(["status", selector]);
+        return Promise.resolve({ state: "applied" });
+      },
     },
   };
   const codes = new PairingCodes(folder.path);

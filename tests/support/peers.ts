@@ -8,6 +8,7 @@ export type Peer =
   | "chromium"
   | "crane"
   | "crictl"
+  | "cue_registry"
   | "ctr"
   | "go"
   | "gunzip"
@@ -56,6 +57,7 @@ const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   containerd2: "containerd",
   crane: "crane",
   crictl: "crictl",
+  cue_registry: "cue_registry",
   helm: "helm",
   k3s_registries: "k3s_registries",
   kube_yaml: "kube_yaml",

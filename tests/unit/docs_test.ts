@@ -181,6 +181,7 @@ const REGISTRY_ROUTES: Readonly<Record<Route["kind"], { request: string; heading
   catalog: { request: "/v2/_catalog", heading: "GET /v2/_catalog" },
   referrers: { request: `/v2/a/referrers/sha256:${"0".repeat(64)}`, heading: "GET /v2/NAME/referrers/DIGEST" },
   health: { request: "/healthz", heading: "GET /healthz" },
+  root: { request: "/", heading: "GET /" },
 };
 const AGENT_ROUTES: Readonly<Record<AgentRoute["kind"], readonly { request: string; heading: string }[]>> = {
   packages: [
@@ -233,6 +234,7 @@ const PAGE_ROUTES: Readonly<Record<ApiRoute["kind"], string>> = {
   "node-send": "POST /api/nodes/NODE/send",
   "node-rollback": "POST /api/nodes/NODE/packages/NAME/rollback",
   "node-package-removal": "DELETE /api/nodes/NODE/packages/NAME",
+  "package-status": "GET /api/packages/NAME/status",
   rollback: "POST /api/packages/NAME/rollback",
   remove: "DELETE /api/packages/NAME",
 };

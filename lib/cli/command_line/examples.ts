@@ -71,7 +71,10 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   "packages history": [["crpe packages history line4", "list the versions that a rollback can choose"]],
   "packages receipt": [["crpe packages receipt line4 > line4-receipt.json", "keep what was imported, and when"]],
   "packages status": [["crpe packages status line4 --wait=2m", "wait until the cluster has applied it"]],
-  "packages rollback": [["crpe packages rollback line4 --to=1.0.0", "install an earlier version again"]],
+  "packages rollback": [
+    ["crpe packages rollback line4@1.0.0", "install an earlier version again"],
+    ["crpe packages rollback line4 --to=https://node1:36060 --token-file=node1.token", "do it on an agent"],
+  ],
   "packages remove": [["crpe packages remove line4 --dry-run", "list what would be deleted and kept"]],
   manifests: [
     ["crpe manifests line4@1.0.0.tgz | kubectl apply -f -", "apply the objects of a bundle by hand"],

@@ -9,6 +9,9 @@ export interface FoundCommand {
   readonly args: readonly string[];
 }
 
+// What is used without a command.
+const ALONE = COMMON_FLAGS.filter(({ name }) => name === "help").concat({ name: "version", summary: "" });
+
 /**
  * Finds the command, or the subcommand, that a command line names.
  *
@@ -18,7 +21,11 @@ export function findCommand(commands: readonly Command[], args: readonly string[
   const [name = "", ...rest] = args;
   const command = commands.find((command) => command.name === name);
   if (command === undefined) {
-    if (name.startsWith("-")) throw new UsageError(`Cannot use ${name}: the command must come first`);
+    if (name.startsWith("-")) {
+      const problem = nearestFlag(flagText(name).replace(/^-+/, ""), ALONE);
+      const isNear = problem.includes("did you mean") && !ALONE.some((flag) => `--${flag.name}` === name);
+      throw new UsageError(`Cannot use ${name}: ${isNear ? problem : "the command must come first"}`);
+    }
     throw unknownError(name, "command", commands);
   }
   return findSubcommand({ command, args: rest });

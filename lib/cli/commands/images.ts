@@ -1,4 +1,5 @@
 import { ImagePins } from "../../install/image_pins.ts";
+import { RecordError } from "../../install/records/record_file.ts";
 import { splitDigest } from "../../oci/digest.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { type TaggedImage, walkTaggedImages } from "../../store/list_images.ts";
@@ -20,7 +21,7 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
   if (invocation.isSet("partial")) return await printPartial(data, invocation.isSet("json"), io);
-  const pins = new Set(await new ImagePins(data).list());
+  const pins = await readPins(data, io);
   const store = new DiskStore(data, { warn: createWarning(io), isReadOnly: true, cacheBytes: CACHE_BYTES });
   if (invocation.isSet("json")) {
     for await (const text of formatJsonList(walkPinned(store, pins))) io.out(text);
@@ -35,7 +36,7 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
       formatSize(size),
       formatDate(tagged),
       isComplete ? "yes" : "no",
-      ...(pins.size === 0 ? [] : [isPinned ? "yes" : "-"]),
+      ...(pins?.size === 0 ? [] : [isPinned === undefined ? "?" : isPinned ? "yes" : "-"]),
     ]);
   }
   const headings = [
@@ -45,7 +46,7 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     "SIZE",
     "TAGGED (UTC)",
     "COMPLETE",
-    ...(pins.size === 0 ? [] : ["PINNED"]),
+    ...(pins?.size === 0 ? [] : ["PINNED"]),
   ];
   io.out(formatTable(headings, rows));
   if (!invocation.isSet("quiet")) {
@@ -54,11 +55,22 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
   return 0;
 }
 
+// Another user can read the images of a data folder, but not its records. Then it is not known what is pinned.
+async function readPins(data: string, io: Io): Promise<ReadonlySet<string> | undefined> {
+  try {
+    return new Set(await new ImagePins(data).list());
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error;
+    createWarning(io)(`${error.message}; it is not known which images are pinned`);
+    return undefined;
+  }
+}
+
 async function* walkPinned(
   store: DiskStore,
-  pins: ReadonlySet<string>,
-): AsyncGenerator<TaggedImage & { readonly isPinned: boolean }> {
-  for await (const image of walkTaggedImages(store)) yield { ...image, isPinned: pins.has(image.reference) };
+  pins: ReadonlySet<string> | undefined,
+): AsyncGenerator<TaggedImage & { readonly isPinned: boolean | undefined }> {
+  for await (const image of walkTaggedImages(store)) yield { ...image, isPinned: pins?.has(image.reference) };
 }
 
 async function printPartial(data: string, asJson: boolean, io: Io): Promise<number> {

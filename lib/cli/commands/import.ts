@@ -17,9 +17,10 @@ import { createWarning, describeError, exitStatusOf, printError } from "../conso
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
+import { formatVerdict } from "../console/verdict_text.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
-import { type ReportResult, runSeveral } from "../console/several.ts";
+import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
@@ -107,9 +108,14 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     if (!asJson) {
       for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
     }
-    // A dry run prints everything it found out, and then fails as the import would.
-    const errors = outcomes.map(({ result, error }) => result === undefined ? error : result.plan.refusal);
-    throwWorst(errors.filter((error) => error !== undefined), io);
+    // A dry run prints everything it found out, also why it would refuse a package, and then fails as the import would.
+    throwWorst(
+      outcomes.map(({ result, error }) => {
+        const refusal = result?.plan.refusal;
+        return refusal === undefined || asJson ? error ?? refusal : new ShownError(refusal);
+      }),
+      io,
+    );
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
 }
@@ -125,11 +131,14 @@ function describeForeignPlatforms({ images }: InstallResult): string[] {
 }
 
 /** Throws the error with the highest exit status, after the others are printed. */
-function throwWorst(errors: readonly unknown[], io: Io): void {
+function throwWorst(found: readonly unknown[], io: Io): void {
+  const errors = found.filter((error) => error !== undefined);
   if (errors.length === 0) return;
-  const worst = Math.max(...errors.map(exitStatusOf));
-  const thrown = errors.findLastIndex((error) => exitStatusOf(error) === worst);
-  for (const [i, error] of errors.entries()) if (i !== thrown) printError(error, io, false);
+  const statuses = errors.map((error) => exitStatusOf(error instanceof ShownError ? error.reason : error));
+  const thrown = statuses.lastIndexOf(Math.max(...statuses));
+  for (const [i, error] of errors.entries()) {
+    if (i !== thrown && !(error instanceof ShownError)) printError(error, io, false);
+  }
   throw errors[thrown];
 }
 
@@ -233,10 +242,10 @@ function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDry
       ? "no other part is missing"
       : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
     const what = `part ${number} of ${count} of ${release}`;
-    const outcome = isDryRun ? `would import ${what}, to ${isRepair ? "repair" : verdict}` : `imported ${what}`;
+    const aim = formatVerdict(verdict, { isRepair, isDryRun: true }).replace("would", "to");
+    const outcome = isDryRun ? `would import ${what}, ${aim}` : `imported ${what}`;
     return `${outcome}; ${rest}`;
   }
-  if (isRepair) return `${isDryRun ? "would repair" : "repaired"} ${release}`;
-  const from = installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${isDryRun ? "would " : ""}${verdict} ${release}${from}`;
+  const from = isRepair || installedVersion === undefined ? "" : ` from ${installedVersion}`;
+  return `${formatVerdict(verdict, { isRepair, isDryRun })} ${release}${from}`;
 }

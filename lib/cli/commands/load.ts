@@ -11,7 +11,7 @@ import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress } from "../console/progress.ts";
+import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -36,7 +36,10 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const warn = createWarning(io);
   const store = new DiskStore(data, { warn, isHashing: true });
   const run = async (where: string, report: ReportResult) => {
-    const progress = createProgress(io, "load", { quiet: invocation.isSet("quiet") });
+    const progress = createProgress(io, "load", {
+      quiet: invocation.isSet("quiet"),
+      item: formatItem(baseName(where), files.indexOf(where) + 1, files.length),
+    });
     const options = {
       what: nameOfBundle(where),
       name,

@@ -170,8 +170,9 @@ async function write(
   options: Omit<WriteOptions, "check"> & WriteBundleOptions,
 ): Promise<Packed> {
   if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
-  if (maxBytes === undefined) {
-    const { size } = layOutBundle(pack);
+  const { size } = layOutBundle(pack);
+  // What fits into one part needs no parts.
+  if (maxBytes === undefined || size <= maxBytes) {
     if (outbox !== undefined) {
       return await outbox.add(path, (output) => writePrepared(pack, options, output), { ...options, size });
     }

@@ -143,6 +143,15 @@ export async function readPackageReceipt(invocation: Invocation, io: Io): Promis
 export async function findInstalledPackage(records: PackageRecords, text: string): Promise<PackageId> {
   const { packages, problems } = await records.scan();
   const ids = [...packages.map(packageIdOf), ...problems.map(({ id }) => id)].sort(comparePackageIds);
+  return selectPackage(ids, text);
+}
+
+/**
+ * Selects one of the installed packages by `NAME` or `NAMESPACE/NAME`.
+ *
+ * @throws {Error} when it is not among them, with the nearest name; when it is in several namespaces, with all of them
+ */
+export function selectPackage<T extends PackageId>(ids: readonly T[], text: string): T {
   const selector = parsePackageId(text);
   const found = ids.filter(({ namespace, name }) => {
     return name === selector?.name && (selector.namespace ?? namespace) === namespace;

@@ -93,7 +93,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
     const removal = { removed: isRemoved, handover, confirmed, remaining, failure, imageFile: imageFile?.path };
     io.out(formatJson({ ...what, dryRun, ...removal }));
-  } else io.out(formatResult(result, { dryRun, forget }));
+  } else io.out(formatRemoval(result, { dryRun, forget }));
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
@@ -108,10 +108,17 @@ async function findPackageToForget(records: PackageRecords, named: string): Prom
   return isBroken ? first : await findInstalledPackage(records, named);
 }
 
-function formatResult(result: RemoveResult, { dryRun, forget }: { dryRun: boolean; forget: boolean }): string {
+/** Formats what a removal has done. @param options.url the agent that did it; `undefined` for this machine */
+export function formatRemoval(
+  result: RemoveResult,
+  { dryRun, forget, url }: { dryRun: boolean; forget: boolean; url?: string },
+): string {
   const { version, isRemoved, handedOver, manifests, untagged, leftFiles, imageFile } = result;
   const what = `${formatPackageId(result)}${version === undefined ? "" : `@${version}`}`;
-  const lines = [dryRun ? `would remove ${what}` : isRemoved ? `removed ${what}` : `${what} is not removed yet`];
+  const where = url === undefined ? "" : ` at ${url}`;
+  const lines = [
+    (dryRun ? `would remove ${what}` : isRemoved ? `removed ${what}` : `${what} is not removed yet`) + where,
+  ];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
   if (isRemoved && handedOver !== undefined) {
     lines.push(`  its objects are gone from the cluster (${handedOver.where})`);
@@ -123,7 +130,7 @@ function formatResult(result: RemoveResult, { dryRun, forget }: { dryRun: boolea
   }
   lines.push(...leftFiles.map((path) => `  ${path} stays: the cluster keeps applying it`));
   lines.push(...untagged.map((reference) => `  - ${reference}`));
-  if (isRemoved) lines.push("  crpe gc frees the space of its images");
+  if (isRemoved) lines.push(`  crpe gc${url === undefined ? "" : " on that machine"} frees the space of its images`);
   return lines.map((line) => `${line}\n`).join("");
 }
 

@@ -14,17 +14,19 @@ import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
+  const { name, version } = readRollbackTarget(invocation);
   const settings = await readSettings(invocation, io);
   const { data } = settings;
   await warnOfData(data, io);
   const records = new PackageRecords(data);
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
-  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
+  const id = await findInstalledPackage(records, name);
   using _lease = await takeWriteLease(data);
   const warn = createWarning(io);
   const { log, by } = await openAudit(data, warn);
@@ -32,7 +34,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
     await rollBackPackage(id, {
       store: new DiskStore(data, { warn }),
       records,
-      to: invocation.flag("to"),
+      to: version,
       trust: await readSiteTrust(invocation, settings),
       force: invocation.isSet("force"),
       pruneData: invocation.isSet("prune-data"),
@@ -43,7 +45,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
           : createHandover(place, { forceConflicts, shared: openSharedHandover(place, invocation, { io, warn }) });
       },
     });
-  const result = await log.run({ action: "rollback", by, ...id, to: invocation.flag("to") }, roll, {
+  const result = await log.run({ action: "rollback", by, ...id, to: version }, roll, {
     describe: ({ from, to, isChanged }) => ({ result: isChanged ? "done" : "same", from, to }),
   });
   for (const warning of result.warnings ?? []) warn(warning);
@@ -58,20 +60,44 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       remaining: handedOver?.remaining,
       imageFile: imageFile?.note === undefined ? imageFile?.path : undefined,
     }));
-  } else io.out(formatResult(result));
+  } else io.out(formatRollback(result));
   return 0;
 }
 
-function formatResult(
+/**
+ * Reads what is rolled back, and to which version: `NAME@VERSION`, or `NAME` with `--to VERSION`.
+ *
+ * @throws {UsageError} when both name a version
+ */
+export function readRollbackTarget(invocation: Invocation): { name: string; version: string | undefined } {
+  const [, name = "", named] = /^([^@]*)(?:@(.*))?$/.exec(invocation.arguments[0]!) ?? [];
+  const flagged = isRemoteRollback(invocation) ? undefined : invocation.flag("to");
+  if (named === undefined || flagged === undefined) return { name, version: named ?? flagged };
+  throw new UsageError(`Cannot use --to ${flagged} with ${invocation.arguments[0]}: name the version once`);
+}
+
+/** Reports whether `--to` names an agent, as a URL or `HOST:PORT`. No version has such a colon. */
+export function isRemoteRollback(invocation: Invocation): boolean {
+  return /:\/\/|:[0-9]+$/.test(invocation.flag("to") ?? "");
+}
+
+/** Formats what a rollback has done. @param url the agent that did it; `undefined` for this machine */
+export function formatRollback(
   { from, to, isChanged, handedOver, manifests, imageFile, ...id }: RollbackResult,
+  url?: string,
 ): string {
   const name = formatPackageId(id);
-  if (!isChanged) return `${name}@${to} is installed already; nothing to do\n`;
-  const lines = [`rolled ${name} back from ${from} to ${to}`];
+  const where = url === undefined ? "" : ` at ${url}`;
+  if (!isChanged) return `${name}@${to} is installed already${where}; nothing to do\n`;
+  const lines = [`rolled ${name} back from ${from} to ${to}${where}`];
   if (manifests !== undefined) lines.push(...formatManifestDiff(manifests));
   if (imageFile?.note === undefined && imageFile !== undefined) lines.push(`  images written to ${imageFile.path}`);
   if (handedOver === undefined) {
-    lines.push("  not handed over: no earlier hand-over is recorded; choose --manifests-dir or --kubectl");
+    lines.push(
+      url === undefined
+        ? "  not handed over: no earlier hand-over is recorded; choose --manifests-dir or --kubectl"
+        : "  not handed over: the agent was started without --manifests-dir and --kubectl",
+    );
   } else lines.push(...formatHandedOver(handedOver));
   return lines.map((line) => `${line}\n`).join("");
 }

@@ -28,6 +28,11 @@ export async function runPackageStatus(invocation: Invocation, io: Io): Promise<
     now: () => performance.now(),
     sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
   });
+  return printStatus(status, invocation, io);
+}
+
+/** Prints what the cluster has of a package. @returns the exit status */
+export function printStatus(status: PackageStatus, invocation: Invocation, io: Io): number {
   if (invocation.isSet("json")) {
     const { isRemoving, isRetried: _, ...what } = status;
     io.out(formatJson({ ...what, removing: isRemoving }));

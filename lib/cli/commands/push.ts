@@ -1,12 +1,9 @@
-import { readTokenFile } from "../../agent/api_token.ts";
 import { AgentClient } from "../../agent/client/agent_client.ts";
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { pushBundle, type PushResult } from "../../agent/client/push_bundle.ts";
-import { createSender } from "../../agent/client/send_to_agent.ts";
 import { CorruptError, IncompleteError, UntrustedError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
-import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
@@ -18,11 +15,13 @@ import { baseName, createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { formatVerdict, isVerdict } from "../console/verdict_text.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { BLOBS } from "../../store/layout.ts";
 import { readEffort } from "./pack_deltas.ts";
 import { packForAgent, type PackForAgentOptions } from "./push_deltas.ts";
-import { chooseAgentUrl, parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { parseAgentAddress } from "../wiring/choose_agent_url.ts";
+import { connectAgent, readAgentToken } from "../wiring/connect_agent.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys } from "../wiring/read_keys.ts";
 
@@ -36,22 +35,20 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   if (files.includes("-")) {
     throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");
   }
-  const address = parseAgentAddress(invocation.flag("to"));
+  const to = invocation.flag("to");
+  if (to === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+  const address = parseAgentAddress(to);
   const delta = await readDeltaOptions(invocation, io);
   const warn = createWarning(io);
+  const token = await readAgentToken(invocation, warn);
+  if (token === undefined) {
+    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
+  }
+  const connection = await connectAgent(address, { invocation, io, token });
+  const { url, localUrl } = connection;
   const caFile = invocation.flag("ca-file");
-  const token = await readToken(invocation.flag("token-file"), warn);
-  const sender = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
-  const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = await chooseAgentUrl(address, {
-    send: sender,
-    isInsecureAllowed: invocation.isSet("insecure-http"),
-    isThisMachine: (host) => own.has(host),
-  });
   const client = new AgentClient({
-    url,
-    token,
-    send: sender,
+    ...connection,
     force: invocation.isSet("force"),
     pruneData: invocation.isSet("prune-data"),
     stallTimeout: STALL_MILLISECONDS,
@@ -65,7 +62,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       quiet: isQuiet,
       item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
     });
-    await using smaller = delta && await packForAgent(file, { ...delta, url, caFile, isQuiet }, io);
+    await using smaller = delta && await packForAgent(file, { ...delta, url: localUrl, caFile, isQuiet }, io);
     const send = async (path: string, size: number) =>
       await pushBundle({
         client,
@@ -124,15 +121,6 @@ async function readDeltaOptions(
   return isPresent ? { data, effort, sign } : undefined;
 }
 
-async function readToken(file: string | undefined, warn: (message: string) => void): Promise<string> {
-  if (file === undefined) {
-    throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
-  }
-  const { token, isReadableByGroup } = await readTokenFile(file);
-  if (isReadableByGroup) warn(`${file} can be read by its group; chmod 600 it`);
-  return token;
-}
-
 // Agents of crpe 0.1.0 do not report it.
 function warnOfSameName(
   { name, namespace, sameNameIn }: PushResult["document"],
@@ -165,11 +153,11 @@ function formatSummary({ document, sent }: PushResult, url: string, dryRun: bool
   if (verdict === "same" && !imported && sent.blobs === 0 && sent.bytes === 0) {
     return `${what} is installed already at ${url}; nothing to do\n`;
   }
-  const done = repaired ? "repaired" : String(verdict);
+  const done = isVerdict(verdict)
+    ? formatVerdict(verdict, { isRepair: repaired === true, isDryRun: dryRun })
+    : `${dryRun ? "would " : ""}${verdict}`;
   const lines = [
-    `${dryRun ? "would " : ""}${done} ${what}${
-      installedVersion === undefined ? "" : ` from ${installedVersion}`
-    } at ${url}`,
+    `${done} ${what}${installedVersion === undefined ? "" : ` from ${installedVersion}`} at ${url}`,
   ];
   const { added = [], changed = [], removed = [], kept = [] } = (manifests ?? {}) as Partial<ManifestDiff>;
   lines.push(...formatManifestDiff({ added, changed, removed, kept }));

@@ -2,7 +2,7 @@ import { readHeldImage } from "../../bundle/held_images.ts";
 import { type ImageArchive, planImageArchive } from "../../bundle/image_archive.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
 import type { BundleOutput } from "../../bundle/write_bundle.ts";
-import { createSink, writeBundleFile } from "../../bundle/write_bundle_file.ts";
+import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -14,7 +14,7 @@ import { createWarning } from "../console/describe_error.ts";
 import { UnfinishedFile } from "../console/interruption.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, type Progress } from "../console/progress.ts";
-import { formatSize } from "../console/quantity.ts";
+import { formatCount, formatSize } from "../console/quantity.ts";
 import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -50,7 +50,10 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
       `Cannot save ${skipped}: the store does not have it for ${wanted}; pull it first (crpe pull ${skipped})`,
     );
   }
-  const progress = createProgress(io, "save", { quiet: invocation.isSet("quiet") });
+  const progress = createProgress(io, "save", {
+    quiet: invocation.isSet("quiet"),
+    item: archive.images.length === 1 ? archive.images[0] : formatCount(archive.images.length, "image"),
+  });
   await writeArchive(archive, path, progress).finally(() => progress.finish());
   const result = { file: path, size: archive.size, images: archive.images };
   if (invocation.isSet("json")) (path === "-" ? io.err : io.out)(formatJson(result));
@@ -75,7 +78,7 @@ async function writeArchive(archive: ImageArchive, path: string, progress: Progr
     const advice = "save fewer images into one file, or use a stick with exFAT";
     using unfinished = new DisposableStack();
     const onBegin = (partial: string) => void unfinished.use(new UnfinishedFile(partial));
-    await writeBundleFile(path, write, { size: archive.size, advice, onBegin });
+    await writeBundleFile(path, write, { size: archive.size, mode: SHARED_MODE, advice, onBegin });
   }
 }
 

@@ -1,7 +1,7 @@
 import { verifyBundle } from "../../bundle/verify_bundle.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { createProgress, type Progress } from "../console/progress.ts";
+import { baseName, createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -12,7 +12,10 @@ const CORRUPT = 4;
 /** `crpe verify`: verifies a bundle, or the store when no bundle is given. */
 export async function runVerify(invocation: Invocation, io: Io): Promise<number> {
   const [bundle] = invocation.arguments;
-  const progress = createProgress(io, "verify", { quiet: invocation.isSet("quiet") });
+  const progress = createProgress(io, "verify", {
+    quiet: invocation.isSet("quiet"),
+    item: bundle === undefined ? undefined : baseName(bundle),
+  });
   if (bundle === undefined) return await (await import("./verify_store.ts")).verifyData(invocation, io, progress);
   if (invocation.isSet("repair")) {
     throw new UsageError(

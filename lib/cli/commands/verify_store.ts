@@ -2,8 +2,8 @@ import { readBundle } from "../../bundle/read_bundle.ts";
 import { streamBytes } from "../../bytes/byte_reader.ts";
 import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
-import { setRecordAside } from "../../install/records/record_file.ts";
-import { repairRecord } from "../../install/repair_record.ts";
+import { RecordError, setRecordAside } from "../../install/records/record_file.ts";
+import { LEFT_ALONE, repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
@@ -56,13 +56,17 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
   const pins = new ImagePins(data);
   await pins.list().catch((error) => {
     if (!(error instanceof CorruptError)) throw error;
+    const isDamaged = !(error instanceof RecordError) || error.isDamaged;
     records.push({
       path: pins.path.slice(data.length + 1),
       reason: error.message,
-      repair: async () => ({
-        isRepaired: true,
-        outcome: `it is now ${await setRecordAside(pins.path)}; pin the images again with crpe images pin`,
-      }),
+      repair: async () =>
+        isDamaged
+          ? {
+            isRepaired: true,
+            outcome: `it is now ${await setRecordAside(pins.path)}; pin the images again with crpe images pin`,
+          }
+          : { isRepaired: false, outcome: LEFT_ALONE },
     });
   });
   let done = 0;

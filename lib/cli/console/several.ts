@@ -6,6 +6,17 @@ import { UsageError } from "./usage_error.ts";
 /** Reports a result of an item, for the JSON array. */
 export type ReportResult = (result: unknown) => void;
 
+/** The failure of an item that was shown with its result, so that its reason is not printed a second time. */
+export class ShownError extends Error {
+  /** The failure, which decides the exit status. */
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super(describeError(reason), { cause: reason });
+    this.reason = reason;
+  }
+}
+
 /** What is done with the items of a command line. */
 export interface SeveralOptions {
   /** Handles one item. It may report results, also those of the error that it throws. */
@@ -37,10 +48,10 @@ export async function runSeveral(
     } catch (error) {
       // The rest of the command line is not valid either.
       if (error instanceof UsageError) throw error;
-      printError(error, io, isDebug);
+      if (!(error instanceof ShownError)) printError(error, io, isDebug);
       if (results.length === before) results.push({ item, error: describeError(error) });
       failed.push(item);
-      status = Math.max(status, exitStatusOf(error));
+      status = Math.max(status, exitStatusOf(error instanceof ShownError ? error.reason : error));
     }
   }
   if (asJson) io.out(formatJson(results));

@@ -1,6 +1,7 @@
 import { findPackage } from "../../agent/installed_packages.ts";
 import type { HandoverPlace } from "../../install/handover/handover.ts";
 import type { PackageRecords } from "../../install/package_records.ts";
+import { readPackageStatus } from "../../install/package_status.ts";
 import { removePackage } from "../../install/remove_package.ts";
 import { rollBackPackage } from "../../install/rollback_package.ts";
 import { formatPackageId, packageIdOf } from "../../kubepkg/package_id.ts";
@@ -10,7 +11,7 @@ import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
-import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { createHandover, openCluster, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import type { ServerContext } from "./serve_registry.ts";
@@ -44,7 +45,8 @@ export function createPageActions(
         openHandover,
       });
       if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);
-      return { ...result, rolledBack: isChanged, handover: handedOver?.where, confirmed: handedOver?.isConfirmed };
+      const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
+      return { ...result, rolledBack: isChanged, handover, confirmed, remaining };
     },
     async remove(change) {
       const id = await find(change);
@@ -58,8 +60,16 @@ export function createPageActions(
         listForgotten: (images) => listForgotten(data, images),
       });
       if (isRemoved) log.write("info", `removed ${formatPackageId(id)}`);
-      const { where: handover, isConfirmed: confirmed, remaining } = handedOver ?? {};
-      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining };
+      const { where: handover, isConfirmed: confirmed, remaining, failure } = handedOver ?? {};
+      return { ...result, dryRun, removed: isRemoved, handover, confirmed, remaining, failure };
+    },
+    async readStatus(selector) {
+      const installed = await findPackage(records, selector);
+      const { isRemoving, isRetried, ...status } = await readPackageStatus(installed, {
+        records,
+        cluster: openCluster(),
+      });
+      return { ...status, removing: isRemoving, retried: isRetried };
     },
   };
 }

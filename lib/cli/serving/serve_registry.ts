@@ -2,6 +2,7 @@ import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
+import type { Address } from "../../server/listen.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -9,6 +10,7 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { type OpenedStore, openStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
@@ -19,7 +21,7 @@ import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
 import { Metrics, OPEN_METRICS_TYPE, TEXT_TYPE } from "./metrics.ts";
 import { Observer } from "./observer.ts";
-import { type Handler, serve } from "./serve.ts";
+import { type Handler, type SecureListener, serve } from "./serve.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 
 /** What `extend` can use of a server that is starting. */
@@ -46,8 +48,13 @@ export interface ServeRegistryOptions {
    * Called after everything is open, before the server listens.
    */
   readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
-  /** Returns an additional log message for the start. @param url the server's URL */
-  readonly announce?: (url: string) => string | undefined;
+  /** Opens the second address of the server. @param address where the server listens itself */
+  readonly secure?: (
+    address: Address,
+    context: Pick<ServerContext, "settings" | "log" | "isReadOnly">,
+  ) => Promise<SecureListener | undefined>;
+  /** Returns additional log messages for the start. @param url the server's URL */
+  readonly announce?: (url: string) => readonly string[];
 }
 
 /**
@@ -60,7 +67,7 @@ export interface ServeRegistryOptions {
 export async function serveRegistry(
   invocation: Invocation,
   io: Io,
-  { name, defaultPort, adjust, extend, announce }: ServeRegistryOptions,
+  { name, defaultPort, adjust, extend, secure, announce }: ServeRegistryOptions,
 ): Promise<number> {
   const read = await readSettings(invocation, io);
   const settings = adjust?.(read) ?? read;
@@ -100,6 +107,7 @@ export async function serveRegistry(
     onUpstreamError,
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     isServed: true,
+    greeting: formatGreeting(name, !invocation.isSet("no-page")),
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {
       active--;
@@ -134,11 +142,11 @@ export async function serveRegistry(
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
-      const more = announce?.(url);
-      if (more !== undefined) log.write("info", more);
+      for (const line of announce?.(url) ?? []) log.write("info", line);
       log.flush();
     },
     tls,
+    secure: tls === undefined ? await secure?.(address, { settings, log, isReadOnly }) : undefined,
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),
@@ -162,6 +170,20 @@ export async function serveRegistry(
   await content.close();
   log.flush();
   return 0;
+}
+
+/** Says what a server is, to those who ask it without a browser. */
+function formatGreeting(name: string, hasPage: boolean): string {
+  const lines = [
+    `${name} ${VERSION}`,
+    "",
+    "/v2/       the registry: docker, podman, skopeo and containerd pull from it, and nothing can be pushed",
+    ...(name === "crpe agent" ? ["/kubepkgs  the installed packages"] : []),
+    ...(hasPage ? ["/          the web page, in a browser"] : []),
+    "/healthz   whether it can serve",
+    "/metrics   what it has done, for Prometheus",
+  ];
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function readLogFormat(invocation: Invocation): "text" | "json" {

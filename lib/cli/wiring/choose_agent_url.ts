@@ -33,10 +33,9 @@ const UNREACHED: readonly TransportFailure[] = ["refused", "dns", "unreachable",
 /**
  * Parses the address of an agent: an http(s) URL, or `HOST[:PORT]`.
  *
- * @throws {UsageError} when the address is missing or not valid
+ * @throws {UsageError} when the address is not valid
  */
-export function parseAgentAddress(text: string | undefined): AgentAddress {
-  if (text === undefined) throw new UsageError("Cannot push: name the agent with --to URL");
+export function parseAgentAddress(text: string): AgentAddress {
   const address = readAgentAddress(text);
   if (address !== undefined) return address;
   // The part before an @ may be a password.
@@ -50,6 +49,8 @@ export function readAgentAddress(text: string): AgentAddress | undefined {
   const url = URL.parse(hasScheme ? text : `https://${text}`);
   const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
   if (!isGood || url.username !== "" || url.password !== "") return undefined;
+  // `1.0.0` would be the address 1.0.0.0: it is rather the version of a package.
+  if (/^[0-9.]+$/.test(url.hostname) && !text.includes(url.hostname)) return undefined;
   if (!hasScheme && url.port === "" && !/:443(?:\/|$)/.test(text)) url.port = `${AGENT_PORT}`;
   return { url: url.href.replace(/\/+$/, ""), hasScheme };
 }
@@ -73,15 +74,15 @@ export async function chooseAgentUrl(
   const failure = await probe(url, options);
   if (failure === undefined || NOT_BY_PLAIN_HTTP.includes(failure)) return url;
   if (isPlainAllowed) return url.replace(/^https:/, "http:");
-  // The push reports why the agent is not reached, and tries again.
+  // The request that follows reports why the agent is not reached.
   if (UNREACHED.includes(failure)) return url;
   throw refuse(url, "it does not answer over https, and ");
 }
 
 function refuse(url: string, reason: string): RefusedError {
   return new RefusedError(
-    `Cannot push to ${url}: ${reason}the token is not sent unencrypted to another machine; start the agent with ` +
-      "--tls-cert and --tls-key, or allow it with --insecure-http",
+    `Cannot connect to ${url}: ${reason}the token is not sent unencrypted to another machine; use https, by ` +
+      "default at port 36061, with --fingerprint; or allow it with --insecure-http",
   );
 }
 

@@ -1,4 +1,5 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
+import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { API_VERSION, isPackageName, isVersion, type KubePkg } from "../../kubepkg/kubepkg.ts";
 import { kubePkgFromManifests, type ManifestSource } from "../../kubepkg/kubepkg_from_manifests.ts";
 import { findNamespaceProblem } from "../../kubepkg/object_name.ts";
@@ -11,6 +12,10 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readManifestFolder } from "./read_manifest_folder.ts";
 import { isUrl, nameOfInput, readUrl } from "./read_url.ts";
+
+/** Where a tar names its format, and the end of that name. */
+const TAR_MAGIC = 257;
+const ARCHIVE_START = 262;
 
 /** What a package is called, from the flags. */
 export interface PackageFlags {
@@ -84,14 +89,32 @@ export async function readRelease(where: string, flags: PackageFlags, io: Io): P
 async function readSources(where: string, io: Io): Promise<ManifestSource[]> {
   const { maxBytes } = KUBEPKG_LIMITS;
   const what = nameOfInput(where);
-  const read = (bytes: Uint8Array, what: string) => ({ what, documents: readDocuments(bytes, what) });
+  const read = (bytes: Uint8Array, what: string) => {
+    refuseArchive(bytes, what);
+    return { what, documents: readDocuments(bytes, what) };
+  };
   if (where === "-") return [read(await readBounded(io.stdin, what, maxBytes), what)];
   if (isUrl(where)) return [read(await readUrl(where, maxBytes), what)];
   if ((await Deno.stat(where)).isDirectory) {
     return (await readManifestFolder(where, maxBytes)).map(({ path, bytes }) => read(bytes, path));
   }
   using file = await Deno.open(where);
+  if ((await file.stat()).isFile) {
+    // An archive may be larger than any release.
+    const start = new Uint8Array(ARCHIVE_START);
+    refuseArchive(start.subarray(0, await file.read(start) ?? 0), what);
+    await file.seek(0, Deno.SeekMode.Start);
+  }
   return [read(await readBounded(file.readable, what, maxBytes), what)];
+}
+
+function refuseArchive(bytes: Uint8Array, what: string): void {
+  const isTar = new TextDecoder().decode(bytes.subarray(TAR_MAGIC, ARCHIVE_START)) === "ustar";
+  const isCompressed = ["1f8b", "28b52ffd"].some((magic) => bytes.subarray(0, magic.length / 2).toHex() === magic);
+  if (!isTar && !isCompressed) return;
+  throw new OtherArchiveError(
+    `Cannot pack ${what}: it is an archive, not a release; crpe load reads images, and crpe import reads bundles`,
+  );
 }
 
 function parseSource({ what, documents }: ManifestSource): KubePkg[] {

@@ -40,8 +40,16 @@ Deno.test("readBundle() reads gzip, zstd and plain tar", async () => {
 });
 
 const REFUSED: readonly [string, readonly TestFile[], string][] = [
-  ["[50] kubepkg.json is not first", [fileOf(BLOB), ["kubepkg.json", KUBEPKG]], 'its first entry is "blobs/sha256/'],
-  ["[50] there is no kubepkg.json", [["oci-layout", "{}"]], 'its first entry is "oci-layout", not kubepkg.json'],
+  [
+    "[50] kubepkg.json is not first",
+    [fileOf(BLOB), ["kubepkg.json", KUBEPKG]],
+    "this is an image archive (docker save, podman save or OCI layout), not a bundle",
+  ],
+  [
+    "[50] there is no kubepkg.json",
+    [["oci-layout", "{}"]],
+    "this is an image archive (docker save, podman save or OCI layout), not a bundle",
+  ],
   ["[50] it is empty", [], "it has no files"],
   [
     "[42] it has kubepkg.json twice",

@@ -104,7 +104,7 @@ const NAMED: readonly [string, Uint8Array, string][] = [
   [
     "a tar without kubepkg.json",
     await makeTar([["oci-layout", ""]]),
-    'Cannot use a.tgz: its first entry is "oci-layout"',
+    "Cannot use a.tgz: this is an image archive",
   ],
   ["a tar without a KubePkg", await makeTar([["kubepkg.json", "{}"]]), "Cannot use kubepkg.json of a.tgz: apiVersion"],
   ["a tar without JSON", await makeTar([["kubepkg.json", "{"]]), "Cannot read kubepkg.json of a.tgz as JSON"],

@@ -62,6 +62,7 @@ for (
   const [what, args, message] of [
     ["an empty command line", [], ""],
     ["a mistyped command", ["regsitry"], 'did you mean "registry"?'],
+    ["a mistyped flag alone", ["--hlep"], "Cannot use --hlep: there is no such flag; did you mean --help?"],
     ["a flag before the command", ["--json", "images"], "the command must come first"],
     ["a short name that is near none", ["completion", "tcsh"], "it must be one of bash, zsh, fish\nSee crpe"],
     ["a mistyped flag", ["images", "--jsno"], "Cannot use --jsno: there is no such flag; did you mean --json?"],
@@ -94,7 +95,8 @@ for (
     ["a mistyped subcommand", ["packages", "histroy"], 'did you mean "history"?'],
     ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],
     ["a mistyped flag of a subcommand", ["packages", "remove", "x", "--wiat=1s"], "did you mean --wait?"],
-    ["a flag of another subcommand", ["packages", "history", "x", "--to=1"], "Cannot use --to"],
+    ["a flag of another subcommand", ["packages", "history", "x", "--wait=1s"], "Cannot use --wait"],
+    ["a version for an agent", ["packages", "history", "x", "--to=1.0.0"], 'Cannot use --to "1.0.0": write https://'],
     ["two kinds of hand-over", ["import", "x", "--kubectl", "--manifests-dir=x"], "the objects would have two owners"],
     ["a bad subnet", ["nodes", "--subnet", "10.0.0.0/8"], 'Cannot use --subnet "10.0.0.0/8"'],
     ["a subnet and hosts", ["nodes", "a", "--subnet", "127.0.0.0/24"], "Cannot use --subnet with hosts"],

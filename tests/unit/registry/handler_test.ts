@@ -55,6 +55,7 @@ testAnswers([
   { what: "the ping with a namespace", path: "/v2/?ns=quay.io", status: 200, has: { "oci-namespace": "quay.io" } },
   { what: "the health check", path: "/healthz", status: 200, body: { status: "ok" } },
   { what: "404 for an unknown path below /v2/", path: "/v2/app/other", status: 404, code: "NOT_FOUND" },
+  { what: "404 for / without a greeting", path: "/", status: 404, code: "NOT_FOUND" },
   { what: "404 for an unknown path", path: "/favicon.ico", status: 404, code: "NOT_FOUND" },
 ]);
 
@@ -179,6 +180,23 @@ Deno.test("createRegistryHandler() answers a failed health check with 503 and th
   assertStringIncludes(await response.text(), "Cannot serve: the disk is gone");
 });
 
+Deno.test("/ says what the server is: GET and HEAD, whatever the client accepts", async () => {
+  const handler = createRegistryHandler(await makeStore(), { greeting: "crpe registry 1.0.0\n" });
+  for (const [method, body] of [["GET", "crpe registry 1.0.0\n"], ["HEAD", ""]] as const) {
+    for (const accept of ["*/*", "application/json"]) {
+      const answer = await handler(new Request("http://crpe/", { method, headers: { accept } }));
+      const { status, headers } = answer;
+      assertEquals([status, headers.get("content-type"), headers.get("content-length"), await answer.text()], [
+        200,
+        "text/plain; charset=utf-8",
+        "20",
+        body,
+      ]);
+    }
+  }
+  assertEquals((await handler(new Request("http://crpe/", { method: "POST" }))).status, 405);
+});
+
 Deno.test("createRegistryHandler() calls onResponse for each response", async () => {
   const seen: ResponseInfo[] = [];
   const options: RegistryHandlerOptions = { onResponse: (info) => seen.push(info) };
@@ -216,6 +234,7 @@ Deno.test("createRegistryHandler() calls onResponse for each response", async ()
     outcome: "hit",
   });
   assertEquals((await ask("/v2/"))?.kind, "ping");
+  assertEquals((await ask("/?x=1"))?.kind, "root");
   const failed = await ask("/v2/none/manifests/1.0");
   assertEquals([failed?.kind, failed?.repo, failed?.status], ["manifest", "docker.io/library/none", 404]);
   const refused = await ask("/v2/app/manifests/1.0", { method: "PUT" });

@@ -178,7 +178,7 @@ const routes: [string, string, Route | undefined][] = [
   }],
   ["accepts v2 as a name", "/v2/v2/manifests/1", manifest("docker.io/library/v2", "v2", "1")],
 
-  ["returns undefined for the root", "/", undefined],
+  ["finds the root", "/?x", { kind: "root" }],
   ["returns undefined for an empty path", "", undefined],
   ["returns undefined for a URL without a path", "http://host", undefined],
   ["returns undefined for /v1", "/v1/_ping", undefined],

@@ -53,10 +53,23 @@ for (const [count, text] of [[0, "0 blobs"], [1, "1 blob"], [2, "2 blobs"]] as c
 }
 
 for (
-  const [bytes, text] of [[0, "0 B"], [1023, "1023 B"], [1536, "1.5 KiB"], [20 * 2 ** 30, "20 GiB"], [
-    150.4 * 2 ** 20,
-    "150 MiB",
-  ], [5 * 2 ** 40, "5 TiB"]] as const
+  const [bytes, text] of [
+    [0, "0 B"],
+    [1023, "1023 B"],
+    [1536, "1.5 KiB"],
+    [8 * 2 ** 20, "8 MiB"],
+    [
+      8.04 * 2 ** 20,
+      "8 MiB",
+    ],
+    [1023.7 * 2 ** 20, "1 GiB"],
+    [20 * 2 ** 30, "20 GiB"],
+    [
+      150.4 * 2 ** 20,
+      "150 MiB",
+    ],
+    [5 * 2 ** 40, "5 TiB"],
+  ] as const
 ) {
   Deno.test(`formatSize() writes ${bytes} as ${text}`, () => assertEquals(formatSize(bytes), text));
 }

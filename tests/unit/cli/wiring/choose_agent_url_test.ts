@@ -22,7 +22,18 @@ for (const [text, url, hasScheme] of ADDRESSES) {
 }
 
 Deno.test("parseAgentAddress() refuses what is no address, and shows no password", () => {
-  for (const text of [undefined, "", "ftp://node1", "http://node1?x", "http://u:secret@node1", "u:secret@node1"]) {
+  for (
+    const text of [
+      "",
+      "1",
+      "1.0.0",
+      "http://0x7f.1",
+      "ftp://node1",
+      "http://node1?x",
+      "http://u:secret@node1",
+      "u:secret@node1",
+    ]
+  ) {
     const { message } = assertThrows(() => parseAgentAddress(text), UsageError);
     assertEquals(message.includes("secret"), false);
   }

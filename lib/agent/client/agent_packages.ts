@@ -1,0 +1,138 @@
+import type { PackageId } from "../../kubepkg/package_id.ts";
+import { CorruptError } from "../../oci/error.ts";
+import { isJsonObject, parseJson } from "../../oci/json.ts";
+import type { AgentClientOptions } from "./agent_client.ts";
+import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
+
+/** How an agent is reached. */
+export interface AgentConnection extends Pick<AgentClientOptions, "url" | "send"> {
+  /** Absent if the user has named none: then only what is open to everybody is answered. */
+  readonly token: string | undefined;
+}
+
+/** A package as an agent lists it: a KubePkg without manifests. */
+export interface ListedPackage extends PackageId {
+  /** Absent if the agent cannot read the record. */
+  readonly version: string | undefined;
+  /** The number of images. */
+  readonly images: number | undefined;
+}
+
+/** The installed packages of an agent. */
+export interface PackageList {
+  readonly packages: readonly ListedPackage[];
+  /** The document that the agent has sent. */
+  readonly document: unknown;
+}
+
+type Document = Readonly<Record<string, unknown>>;
+
+const READ_MILLISECONDS = 30_000;
+// The agent may have to wait for the cluster.
+const CHANGE_MILLISECONDS = 600_000;
+
+/**
+ * The packages that are installed on an agent.
+ *
+ * Each method throws an `AgentError` when the agent cannot be reached or gives an unexpected response, and the same error
+ * as on this machine for what the agent refuses.
+ */
+export class AgentPackages {
+  readonly #agent: AgentConnection;
+
+  constructor(agent: AgentConnection) {
+    this.#agent = agent;
+  }
+
+  /** Lists the packages. It needs no token. */
+  async list(): Promise<PackageList> {
+    const document = await this.#send("GET", "/kubepkgs");
+    if (!Array.isArray(document)) throw notAnAgent("an unknown list");
+    return { document, packages: document.map(parseListed) };
+  }
+
+  /** Reads the receipt of the last import. It needs no token. */
+  async readReceipt(id: PackageId): Promise<Document> {
+    return asDocument(await this.#send("GET", `/kubepkgs/${targetOf(id, "/receipt")}`));
+  }
+
+  /** Lists the kept versions, the installed one first. */
+  async listVersions({ namespace, name }: PackageId): Promise<readonly string[]> {
+    const { packages } = asDocument(await this.#send("GET", "/api/packages"));
+    const found = Array.isArray(packages)
+      ? packages.filter(isJsonObject).find((one) => one.name === name && one.namespace === namespace)
+      : undefined;
+    const versions = [found?.version, ...Array.isArray(found?.earlier) ? found.earlier : []];
+    if (!versions.every((version) => typeof version === "string")) throw notAnAgent("an unknown history");
+    return versions;
+  }
+
+  /** Reads what the cluster has of a package, as `crpe packages status` shows it. */
+  async readStatus(id: PackageId): Promise<Document> {
+    return asDocument(await this.#send("GET", `/api/packages/${targetOf(id, "/status")}`));
+  }
+
+  /** Rolls a package back. @param to the version; `undefined` for the previous one */
+  async rollBack(id: PackageId, to: string | undefined): Promise<Document> {
+    const version = to === undefined ? "" : `&to=${encodeURIComponent(to)}`;
+    return asDocument(await this.#send("POST", `/api/packages/${targetOf(id, "/rollback")}${version}`));
+  }
+
+  /** Removes a package. @param options.dryRun only says what would happen */
+  async remove(id: PackageId, { dryRun }: { dryRun: boolean }): Promise<Document> {
+    return asDocument(await this.#send("DELETE", `/api/packages/${targetOf(id)}${dryRun ? "&dry-run=true" : ""}`));
+  }
+
+  async #send(method: string, path: string): Promise<unknown> {
+    const { url, token, send } = this.#agent;
+    const timeout = method === "GET" ? READ_MILLISECONDS : CHANGE_MILLISECONDS;
+    const signal = AbortSignal.timeout(timeout);
+    const authorization = token === undefined ? undefined : { authorization: `Bearer ${token}` };
+    const headers = { accept: "application/json", ...authorization };
+    const answer = await send({ method, url: `${url}${path}`, headers, body: undefined, signal }).catch((cause) => {
+      if (!signal.aborted) throw cause;
+      throw new AgentError(`no response within ${timeout / 1000} s`, { isTransient: true, failure: "timeout", cause });
+    });
+    const { status, bytes, location } = answer;
+    if (status === 200) return parse(bytes);
+    // The package was found in the list before.
+    if (path.startsWith("/api/") && (status === 404 || status === 405)) {
+      throw new AgentError("it was started with --no-page, or is an earlier crpe: it cannot do this", {
+        status,
+        isTransient: false,
+      });
+    }
+    throw errorOfAnswer(status, bytes, location);
+  }
+}
+
+function targetOf({ namespace, name }: PackageId, action = ""): string {
+  return `${encodeURIComponent(name)}${action}?namespace=${encodeURIComponent(namespace)}`;
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return parseJson(bytes, "the answer", ANSWER_LIMITS);
+  } catch (error) {
+    if (error instanceof CorruptError) throw notAnAgent("something other than JSON");
+    throw error;
+  }
+}
+
+function asDocument(value: unknown): Document {
+  if (isJsonObject(value)) return value;
+  throw notAnAgent("something unknown");
+}
+
+function parseListed(value: unknown): ListedPackage {
+  const { metadata, spec } = asDocument(value);
+  const { name, namespace } = asDocument(metadata);
+  if (typeof name !== "string" || typeof namespace !== "string") throw notAnAgent("an unknown list");
+  const { version, images } = isJsonObject(spec) ? spec : {};
+  return {
+    name,
+    namespace,
+    version: typeof version === "string" ? version : undefined,
+    images: isJsonObject(images) ? Object.keys(images).length : undefined,
+  };
+}
