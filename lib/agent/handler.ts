@@ -61,10 +61,10 @@ async function answerRead(
   { method, headers: asked }: Request,
   { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: CoalescedResponses },
 ): Promise<Response> {
-  const { node: { id, platforms }, records } = options;
+  const { node, records } = options;
   switch (route.kind) {
     case "packages": {
-      const headers = { "x-node-agent": `${id}; platforms=${platforms.join(",")}` };
+      const headers = { "x-node-agent": describeNode(node) };
       // A search for agents needs only the header, and must also find an agent that cannot read one of its records.
       return method === "HEAD"
         ? answerJson([], headers)
@@ -115,4 +115,10 @@ async function answerWrite(
 async function readPublicKey({ nodeKey }: PackageRecords): Promise<string | undefined> {
   const key = await nodeKey.read().catch(() => undefined);
   return key && formatPublicKey(key.public);
+}
+
+function describeNode({ id, platforms, readSecure }: AgentOptions["node"]): string {
+  const secure = readSecure?.();
+  const tls = secure === undefined ? "" : `; tls=${new URL(secure.url).port}; fingerprint=${secure.fingerprint}`;
+  return `${id}; platforms=${platforms.join(",")}${tls}`;
 }

@@ -27,6 +27,14 @@ export interface ImportReport {
   readonly error?: unknown;
 }
 
+/** Where an agent answers over TLS, with a certificate of its own. */
+export interface SecureAddress {
+  /** The URL that it listens on. */
+  readonly url: string;
+  /** The fingerprint of the certificate: `sha256:` and its SHA-256 in hex. */
+  readonly fingerprint: string;
+}
+
 /** The addresses of a request's connection, as far as they are known. */
 export interface AgentConnection {
   /** The IP address at which the connection was accepted. */
@@ -41,7 +49,12 @@ export interface AgentOptions {
   readonly records: PackageRecords;
   readonly handover: Handover | undefined;
   /** The content of the header `X-Node-Agent`. */
-  readonly node: { readonly id: string; readonly platforms: readonly string[] };
+  readonly node: {
+    readonly id: string;
+    readonly platforms: readonly string[];
+    /** Where the agent also answers over TLS. */
+    readonly readSecure?: (() => SecureAddress | undefined) | undefined;
+  };
   /** The tokens that write requests must have. */
   readonly tokens: ApiTokens;
   /**

@@ -1,5 +1,10 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
-import type { TlsIdentity } from "./tls_files.ts";
+
+/** A certificate and its key, in PEM. */
+export interface AgentIdentity {
+  readonly cert: string;
+  readonly key: string;
+}
 
 /**
  * The name that every certificate of an agent has besides its host names. A client that has pinned a certificate verifies it
@@ -40,7 +45,7 @@ const MAX_NAME = 64;
  *
  * @param names the host names of the machine; the first one is that of the subject
  */
-export function createSelfSigned(names: readonly string[]): TlsIdentity {
+export function createSelfSigned(names: readonly string[]): AgentIdentity {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const algorithm = der(TAG.sequence, hex(OID.ecdsaWithSha256));
   const [subject = PINNED_NAME] = names;

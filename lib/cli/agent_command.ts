@@ -15,6 +15,11 @@ export const AGENT_COMMAND: Command = {
   flags: [
     FLAG.data,
     { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
+    {
+      name: "tls-addr",
+      value: "HOST:PORT|off",
+      summary: "where to serve https too, with the agent's own certificate [the port behind that of --addr]",
+    },
     ...HANDOVER_FLAGS,
     {
       name: "token-file",

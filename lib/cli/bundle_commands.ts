@@ -90,6 +90,7 @@ export const PUSH_COMMAND: Command = {
   flags: [
     { name: "to", value: "URL", summary: "the agent" },
     FLAG.agentToken,
+    FLAG.fingerprint,
     FLAG.agentCa,
     FLAG.insecureHttp,
     FLAG.data,

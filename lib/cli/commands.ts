@@ -105,6 +105,7 @@ export const COMMANDS: readonly Command[] = [
         summary: "ask these addresses instead, such as 10.1.2.0/24; at most a /24",
       },
       { name: "port", value: "PORT", summary: "port of the agents [36060]" },
+      { ...FLAG.data, summary: "the data folder, which has the certificates that are known" },
       FLAG.json,
     ],
     run: async (invocation, io) => (await import("./commands/nodes.ts")).runNodes(invocation, io),

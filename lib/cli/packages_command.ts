@@ -12,6 +12,7 @@ const HANDOVER_OF_INSTALLED: readonly Flag[] = [
 const REMOTE_FLAGS: readonly Flag[] = [
   { name: "to", value: "URL", summary: "the packages of the agent at URL, such as https://node1:36060" },
   FLAG.agentToken,
+  FLAG.fingerprint,
   FLAG.agentCa,
   FLAG.insecureHttp,
 ];

@@ -1,4 +1,5 @@
 import { renderUnicodeCompact } from "uqr";
+import type { SecureAddress } from "../agent/options.ts";
 import type { PairingCode } from "./pairing_codes.ts";
 
 // ISO/IEC 18004, 9.1: the quiet zone. Two modules are enough for the readers of phones, and fit into 80 columns.
@@ -8,10 +9,12 @@ const BORDER = 2;
  * Formats the address of the page with a one-time code, as a QR code for a terminal and as text.
  *
  * @param origin the server's address, as a phone reaches it
+ * @param secure where it also answers over TLS: a program that reads the code pins the certificate
  */
-export function formatPairing(origin: string, { code }: PairingCode): string {
+export function formatPairing(origin: string, { code }: PairingCode, secure?: SecureAddress): string {
   // The fragment of a URL is not sent to the server, so that it is in no log.
-  const url = `${origin}/#t=${code}`;
+  const pin = secure === undefined ? "" : `&tls=${new URL(secure.url).port}&${secure.fingerprint.replace(":", "=")}`;
+  const url = `${origin}/#t=${code}${pin}`;
   return `${
     renderUnicodeCompact(url, { border: BORDER })
   }\n${url}\nopens the page and signs in, once, within ten minutes\n`;

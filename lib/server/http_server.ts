@@ -61,7 +61,15 @@ export class HttpServer {
     this.#options = options;
     const { now = () => performance.now(), onShed = () => {} } = options;
     this.#table = new ConnectionTable(options.limits, { now, onShed });
-    if (options.memory !== undefined) options.memory.onShortage = () => this.#table.closeStalled();
+    const { memory } = options;
+    const closeOthers = memory?.onShortage;
+    // Several servers may share the memory.
+    if (memory !== undefined) {
+      memory.onShortage = () => {
+        closeOthers?.();
+        this.#table.closeStalled();
+      };
+    }
     this.finished = this.#finish.promise;
     this.#listener = listener;
     this.#accept();

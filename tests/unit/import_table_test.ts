@@ -71,7 +71,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
       "http",
       "bytes",
     ],
-    ...["node:buffer", "node:http", "node:https"],
+    ...["node:buffer", "node:http", "node:https", "node:tls"],
   ],
   page: ["oci", "http", "bytes", "files", "kubepkg", "agent", "node:crypto", "htm/preact/standalone", "uqr"],
   doctor: ["oci", "content", "store", "files", "mirror", "upstream"],

@@ -3,7 +3,7 @@ import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { AgentAnswer } from "./agent_client.ts";
 import { AgentError, ANSWER_LIMITS, errorOfAnswer, notAnAgent } from "./agent_error.ts";
 import type { BoundNode } from "./bound_nodes.ts";
-import { createSender } from "./send_to_agent.ts";
+import { createNodeSender, type NodeAccess } from "./node_sender.ts";
 
 /** The state of an agent. */
 export interface NodeState {
@@ -38,13 +38,13 @@ const UNAUTHORIZED = 401;
 
 /** Sends a request to an agent. @throws {AgentError} when no response is received */
 export async function requestNode(
-  { url, token, ca }: BoundNode,
+  node: BoundNode,
   { method, path, timeout }: NodeRequest,
 ): Promise<AgentAnswer> {
   const signal = AbortSignal.timeout(timeout);
-  const headers = { accept: "application/json", authorization: `Bearer ${token}` };
-  const request = { method, url: `${url}${path}`, headers, body: undefined, signal };
-  return await createSender(ca)(request).catch((cause) => {
+  const headers = { accept: "application/json", authorization: `Bearer ${node.token}` };
+  const request = { method, url: `${node.url}${path}`, headers, body: undefined, signal };
+  return await createNodeSender(node)(request).catch((cause) => {
     if (!signal.aborted) throw cause;
     throw new AgentError(`no response within ${timeout / 1000} s`, { isTransient: true, failure: "timeout", cause });
   });
@@ -81,9 +81,10 @@ export async function askNode(node: BoundNode): Promise<NodeState> {
  * @throws {RefusedError} when the agent does not accept the code
  * @throws {AgentError} when it cannot be reached
  */
-export async function redeemCode(url: string, code: string, ca: string | undefined): Promise<string> {
+export async function redeemCode(node: NodeAccess, code: string): Promise<string> {
+  const { url } = node;
   const bytes = new TextEncoder().encode(JSON.stringify({ code }));
-  const { status, bytes: answer } = await createSender(ca)({
+  const { status, bytes: answer } = await createNodeSender(node)({
     method: "POST",
     url: `${url}/api/session`,
     headers: { accept: "application/json", "content-type": "application/json" },

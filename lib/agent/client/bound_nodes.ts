@@ -2,14 +2,11 @@ import { writeFileDurably } from "../../files/durable.ts";
 import { readTextIfPresent } from "../../files/read_if_present.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
+import type { NodeAccess } from "./node_sender.ts";
 
 /** An agent that bundles are sent to. */
-export interface BoundNode {
-  /** Its address, without a slash at the end. */
-  readonly url: string;
+export interface BoundNode extends NodeAccess {
   readonly token: string;
-  /** Additional certificate authorities for https, as PEM. */
-  readonly ca?: string;
 }
 
 const MAX_NODES = 200;
@@ -70,5 +67,9 @@ export class BoundNodes {
 
 function isBoundNode(value: unknown): value is BoundNode {
   return isJsonObject(value) && typeof value.url === "string" && typeof value.token === "string" &&
-    (value.ca === undefined || typeof value.ca === "string");
+    (value.ca === undefined || typeof value.ca === "string") && (value.pin === undefined || isPin(value.pin));
+}
+
+function isPin(value: unknown): boolean {
+  return isJsonObject(value) && typeof value.pem === "string" && typeof value.isOwn === "boolean";
 }

@@ -10,6 +10,8 @@ export interface FoundNode {
   readonly address: string;
   /** The platforms that the agent is configured for, or runs on. */
   readonly platforms: readonly string[];
+  /** Where the agent answers over TLS with a certificate of its own; absent if it does not. */
+  readonly secure?: { readonly port: number; readonly fingerprint: string };
   /** The installed packages; `undefined` if the agent did not list them. */
   readonly packages: readonly FoundPackage[] | undefined;
 }
@@ -54,17 +56,19 @@ export async function findNodes(addresses: readonly string[], options: FindNodes
 }
 
 /**
- * Parses `X-Node-Agent: <id>; platforms=linux/arm64,linux/amd64`.
+ * Parses `X-Node-Agent: <id>; platforms=linux/arm64,linux/amd64; tls=36061; fingerprint=sha256:…`. The last two may be missing.
  *
  * @returns `undefined` when the header is not valid
  */
-export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms"> | undefined {
+export function parseNodeHeader(text: string): Pick<FoundNode, "id" | "platforms" | "secure"> | undefined {
   if (text.length > MAX_HEADER) return undefined;
   const [id = "", ...parameters] = text.split(";").map((part) => part.trim());
   if (!/^[\x21-\x3a\x3c-\x7e]{1,253}$/.test(id)) return undefined;
-  const platforms = parameters.find((parameter) => parameter.startsWith("platforms="))?.slice("platforms=".length) ??
-    "";
-  return { id, platforms: platforms.split(",").filter((platform) => /^[\w./-]{1,64}$/.test(platform)) };
+  const valueOf = (name: string) => parameters.find((it) => it.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+  const platforms = valueOf("platforms").split(",").filter((platform) => /^[\w./-]{1,64}$/.test(platform));
+  const [port, fingerprint] = [Number(valueOf("tls")), valueOf("fingerprint")];
+  const isSecure = Number.isInteger(port) && port > 0 && port < 65536 && /^sha256:[0-9a-f]{64}$/.test(fingerprint);
+  return { id, platforms, ...(isSecure ? { secure: { port, fingerprint } } : {}) };
 }
 
 async function askHead(

@@ -138,6 +138,11 @@ export const FLAG = {
     summary: "delete volumes, claims, StorageClasses, CRDs and Namespaces that leave the package",
   },
   agentToken: { name: "token-file", value: "FILE", summary: "the agent's token" },
+  fingerprint: {
+    name: "fingerprint",
+    value: "SHA256",
+    summary: "accept the agent's own certificate, if this is its fingerprint; it is remembered for this address",
+  },
   agentCa: { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
   insecureHttp: { name: "insecure-http", summary: "send the token unencrypted to another machine" },
   force: { name: "force", summary: "allow a downgrade, a changed version, and replacing a manifest file of others" },

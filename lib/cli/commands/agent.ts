@@ -8,13 +8,15 @@ import type { SharedHandoverOptions } from "../../install/cluster/shared_handove
 import { isLoopback } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
-import { ownPlatform, type Settings } from "../command_line/settings.ts";
+import { ownPlatform, parseAddress, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import type { SiteTrust } from "../../install/trust.ts";
+import type { SecureAddress } from "../../agent/options.ts";
+import type { Address } from "../../server/listen.ts";
 import type { Handler } from "../serving/serve.ts";
 import { TrustWatch } from "../serving/trust_watch.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
@@ -38,7 +40,9 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   }
   const interval = parseDuration(invocation.flag("sync-interval") ?? "60s", "--sync-interval");
   const pendingTtl = readPendingTtl(invocation);
+  const tlsAddr = readTlsAddress(invocation.flag("tls-addr"));
   let token: ApiToken | undefined;
+  let secure: SecureAddress | undefined;
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
@@ -53,7 +57,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       const trust = await readTrust(invocation, context.settings);
       const watch = new TrustWatch(context);
       await watch.see(trust);
-      const node = { id, platforms: platformsOf(context.settings) };
+      const node = { id, platforms: platformsOf(context.settings), readSecure: () => secure };
       const sync = interval === 0 || context.isReadOnly
         ? undefined
         : openSync({ invocation, io, node: id, interval }, context);
@@ -86,9 +90,17 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         openTokens: () => Promise.resolve(tokens),
       });
     },
+    secure: async (address, context) => {
+      if (tlsAddr === "off") return undefined;
+      const { openSecureListener } = await import("../serving/open_secure_listener.ts");
+      return await openSecureListener(address, { given: tlsAddr, context, onListen: (at) => secure = at });
+    },
     announce: (url) => {
-      if (token !== undefined) announcePairing(url, { invocation, io });
-      return token === undefined || tokenFile !== undefined ? undefined : formatHint(url, token.path);
+      if (token !== undefined) announcePairing(url, { invocation, io, secure });
+      return [
+        ...(secure === undefined ? [] : [`also on ${secure.url}, with the certificate ${secure.fingerprint}`]),
+        ...(token === undefined || tokenFile !== undefined ? [] : [formatHint(url, token.path, secure)]),
+      ];
     },
   });
 }
@@ -137,12 +149,18 @@ async function openToken(file: string | undefined, context: ServerContext): Prom
   return token;
 }
 
-function formatHint(url: string, path: string): string {
-  const at = new URL(url);
+function formatHint(url: string, path: string, secure: SecureAddress | undefined): string {
+  const at = new URL(secure?.url ?? url);
   if (at.hostname === "0.0.0.0") at.hostname = Deno.hostname();
   const isOpen = at.protocol === "http:" && !isLoopback(at.hostname);
   return `importing needs the token in ${path}; copy that file to the sender: crpe push PKG.tgz --to ${at.origin} ` +
-    `--token-file FILE${isOpen ? " --insecure-http" : ""}`;
+    `--token-file FILE${isOpen ? " --insecure-http" : ""}${
+      secure === undefined ? "" : ` --fingerprint ${secure.fingerprint}`
+    }`;
+}
+
+function readTlsAddress(text: string | undefined): Address | "off" | undefined {
+  return text === undefined || text === "off" ? text : parseAddress(text, "--tls-addr");
 }
 
 function platformsOf({ platforms }: Settings): string[] {

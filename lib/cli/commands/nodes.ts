@@ -1,7 +1,10 @@
 import { findNodes, type FoundNode } from "../../agent/client/find_nodes.ts";
+import { KnownAgents } from "../../agent/client/known_agents.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { readSettings } from "../command_line/settings.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -21,6 +24,7 @@ export async function runNodes(invocation: Invocation, io: Io): Promise<number> 
   const nodes = await findNodes(addresses, { fetch, timeout: (milliseconds) => AbortSignal.timeout(milliseconds) });
   if (invocation.isSet("json")) io.out(formatJson(nodes));
   else if (nodes.length > 0) io.out(formatTable(["NODE", "ADDRESS", "PLATFORMS", "PACKAGES"], nodes.map(formatRow)));
+  await warnOfChanges(nodes, invocation, io);
   // A named host that does not answer is a failure; a network without agents is not.
   const silent = named.filter((address) => !nodes.some((node) => node.address === address));
   for (const address of silent) io.err(`crpe: no agent at ${address}\n`);
@@ -28,6 +32,22 @@ export async function runNodes(invocation: Invocation, io: Io): Promise<number> 
     io.err(`crpe: no agents found at ${addresses.length} ${addresses.length === 1 ? "address" : "addresses"}\n`);
   }
   return silent.length > 0 ? 1 : 0;
+}
+
+// What an agent says over http is no proof; that its certificate has changed is worth a look all the same.
+async function warnOfChanges(nodes: readonly FoundNode[], invocation: Invocation, io: Io): Promise<void> {
+  const data = await readSettings(invocation, io).then((settings) => settings.data, () => undefined);
+  if (data === undefined) return;
+  const known = new KnownAgents(data);
+  for (const { address, secure } of nodes) {
+    if (secure === undefined) continue;
+    const host = `${address.slice(0, address.lastIndexOf(":"))}:${secure.port}`;
+    const expected = await known.find(host);
+    if (expected === undefined || expected === secure.fingerprint) continue;
+    createWarning(io)(
+      `the certificate of ${host} is ${secure.fingerprint}, and not ${expected} as before (${known.path})`,
+    );
+  }
 }
 
 function addressesToScan(subnet: string | undefined): string[] {

@@ -146,7 +146,7 @@ async function ask(invocation: Invocation, io: Io, run: (task: Task) => Promise<
     throw new UsageError(`Cannot use --${local} with --to ${to}: it is for the packages of this machine`);
   }
   const token = await readAgentToken(invocation, createWarning(io));
-  const connection = await connectAgent(parseAgentAddress(to), { invocation, token });
+  const connection = await connectAgent(parseAgentAddress(to), { invocation, io, token });
   const { url } = connection;
   try {
     return await run({ invocation, io, packages: new AgentPackages(connection), url });

@@ -44,8 +44,8 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
   if (token === undefined) {
     throw new UsageError("Cannot push: name the file that has the agent's token with --token-file FILE");
   }
-  const connection = await connectAgent(address, { invocation, token });
-  const { url } = connection;
+  const connection = await connectAgent(address, { invocation, io, token });
+  const { url, localUrl } = connection;
   const caFile = invocation.flag("ca-file");
   const client = new AgentClient({
     ...connection,
@@ -62,7 +62,7 @@ export async function runPush(invocation: Invocation, io: Io): Promise<number> {
       quiet: isQuiet,
       item: formatItem(baseName(file), files.indexOf(file) + 1, files.length),
     });
-    await using smaller = delta && await packForAgent(file, { ...delta, url, caFile, isQuiet }, io);
+    await using smaller = delta && await packForAgent(file, { ...delta, url: localUrl, caFile, isQuiet }, io);
     const send = async (path: string, size: number) =>
       await pushBundle({
         client,

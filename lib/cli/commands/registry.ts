@@ -15,7 +15,10 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   return await serveRegistry(invocation, io, {
     name: "crpe registry",
     defaultPort: DEFAULT_PORT,
-    announce: (url) => announcePairing(url, { invocation, io }),
+    announce: (url) => {
+      announcePairing(url, { invocation, io });
+      return [];
+    },
     extend: (registry, context) =>
       withPage(registry, { invocation, io, context }, {
         kind: "registry",

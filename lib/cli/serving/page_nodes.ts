@@ -2,6 +2,8 @@ import { type AgentAnswer, AgentClient, type AgentRequest } from "../../agent/cl
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
+import { createNodeSender } from "../../agent/client/node_sender.ts";
+import { fetchCertificate, type Pin } from "../../agent/client/pinned_relay.ts";
 import { findNodes } from "../../agent/client/find_nodes.ts";
 import { pushBundle } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
@@ -109,20 +111,34 @@ async function openNode(
   { address, token, ca, isInsecureAllowed }: NodeAddition,
   checkAddress: AddressCheck,
 ): Promise<BoundNode> {
-  const { address: given, code } = await readNodeAddress(address, checkAddress);
+  const { address: given, code, fingerprint } = await readNodeAddress(address, checkAddress);
+  const pin = fingerprint === undefined ? undefined : await fetchPin(new URL(given.url), fingerprint);
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = await chooseAgentUrl(given, {
+  const url = pin !== undefined ? given.url : await chooseAgentUrl(given, {
     send: createSender(ca),
     isInsecureAllowed,
     isThisMachine: (host) => own.has(host),
   });
   const known = code === undefined
     ? token
-    : await redeemCode(url, code, ca).catch((error) => rethrow(error, `add ${url}`));
+    : await redeemCode({ url, ca, pin }, code).catch((error) => rethrow(error, `add ${url}`));
   if (known === undefined) {
     throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
   }
-  return { url, token: known, ...(ca === undefined ? {} : { ca }) };
+  return { url, token: known, ...(ca === undefined ? {} : { ca }), ...(pin === undefined ? {} : { pin }) };
+}
+
+/** Asks an agent for its certificate. @throws {RegistryError} when it is not reached, or the certificate is another one */
+async function fetchPin(url: URL, fingerprint: string): Promise<Pin> {
+  const found = await fetchCertificate(url).catch((cause) => {
+    throw new RegistryError("BAD_GATEWAY", `Cannot add ${url.origin}: ${cause.message}`, { cause });
+  });
+  if (found.fingerprint === fingerprint) return { pem: found.pem, isOwn: found.isOwn };
+  throw new RegistryError(
+    "DENIED",
+    `Cannot add ${url.origin}: its certificate is ${found.fingerprint}, and not that of the link; another machine may ` +
+      "answer in its place",
+  );
 }
 
 async function searchNodes(): Promise<unknown> {
@@ -147,14 +163,14 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
 }
 
 function createClient(
-  { url, token, ca }: BoundNode,
+  node: BoundNode,
   { force, pruneData }: SendOptions,
   signal: AbortSignal | undefined,
 ): AgentClient {
-  const send = createSender(ca, { isStoppable: signal !== undefined });
+  const send = createNodeSender(node, { isStoppable: signal !== undefined });
   return new AgentClient({
-    url,
-    token,
+    url: node.url,
+    token: node.token,
     send: signal === undefined ? send : (request) => sendUntil(signal, request, send),
     force,
     pruneData,

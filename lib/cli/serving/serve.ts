@@ -10,10 +10,21 @@ import { TlsRelay } from "../../server/tls_relay.ts";
 /** Answers a request. */
 export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
 
+/** A second address, where the same handler answers over TLS. */
+export interface SecureListener {
+  readonly address: Address;
+  readonly identity: TlsIdentity;
+  /** Called when it listens, before the first one is reported. */
+  readonly onListen: (url: string) => void;
+  /** Called when it cannot listen, if the server goes on without it. */
+  readonly onProblem?: (error: Error) => void;
+}
+
 /** The options of `serve`: TLS, and callbacks for the events of the server. */
 export interface ServeOptions {
   /** The files of the certificate and its key; changed files are reloaded. */
   readonly tls?: TlsFiles | undefined;
+  readonly secure?: SecureListener | undefined;
   /** Called when the server listens. @param url the server's URL @param countConnections counts those that are open */
   readonly onListen: (url: string, countConnections: () => number) => void;
   /** Called with the reason when a response is aborted after it has started. */
@@ -47,6 +58,8 @@ const LIMITS: ConnectionLimits = {
   crowdPatience: 1000,
   roomTimeout: 5000,
 };
+// Of the second address: agents are sent to by a few machines.
+const SECURE_MAX = 256;
 const FILES_CHECK_MILLISECONDS = 500;
 // Files that the process has open for itself.
 const OWN_FILES = 64;
@@ -78,33 +91,68 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   if (isStopping) return;
   const tls = identity && new TlsRelay(identity);
   memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
-  const server = new HttpServer(listen(address), {
+  const common: HttpServerOptions = {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {
       options.onAbort(error);
       return new Response(null, { status: 500 });
     },
     limits: LIMITS,
-    tls,
     memory: memoryBudget,
     onShed: options.onShed,
-  });
-  shutdown = () => server.shutdown();
+  };
+  const server = new HttpServer(listen(address), { ...common, tls });
+  const secure = options.secure && openSecure(options.secure, common);
+  shutdown = () => {
+    server.shutdown();
+    secure?.server.shutdown();
+  };
   using watch = options.tls && identity && tls && watchTls(tls, { files: options.tls, identity }, options);
   // SIGHUP checks for a renewed certificate at once, without waiting for the interval.
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
-  const host = address.hostname === undefined ? "0.0.0.0" : formatHost(server.addr.hostname);
+  const host = hostOf(address, server);
   options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`, () => server.size);
-  Deno.unrefTimer(setTimeout(() => limitByFiles(server, tls !== undefined, options), FILES_CHECK_MILLISECONDS));
-  await server.finished;
-  tls?.[Symbol.dispose]();
+  const limit = () => limitByFiles({ server, isTls: tls !== undefined, secure: secure?.server }, options);
+  Deno.unrefTimer(setTimeout(limit, FILES_CHECK_MILLISECONDS));
+  await Promise.all([server.finished, secure?.server.finished]);
+  for (const relay of [tls, secure?.relay]) relay?.[Symbol.dispose]();
+}
+
+/** Listens on the second address. */
+function openSecure(
+  { address, identity, onListen, onProblem }: SecureListener,
+  common: HttpServerOptions,
+): { server: HttpServer; relay: TlsRelay } | undefined {
+  let listener: ReturnType<typeof listen>;
+  try {
+    listener = listen(address);
+  } catch (error) {
+    if (onProblem === undefined) throw error;
+    onProblem(error as Error);
+    return undefined;
+  }
+  const relay = new TlsRelay(identity);
+  const server = new HttpServer(listener, { ...common, limits: { ...LIMITS, max: SECURE_MAX }, tls: relay });
+  onListen(`https://${hostOf(address, server)}:${server.addr.port}`);
+  return { server, relay };
+}
+
+function hostOf({ hostname }: Address, { addr }: HttpServer): string {
+  return hostname === undefined ? "0.0.0.0" : formatHost(addr.hostname);
 }
 
 // Done after the start, which it would delay.
-async function limitByFiles(server: HttpServer, isTls: boolean, { folder, onFewFiles }: ServeOptions): Promise<void> {
-  const files = await countFreeFiles(filesFor(LIMITS.max, isTls), () => Deno.openSync(folder)) + server.size;
-  const max = Math.min(LIMITS.max, connectionsFor(files, isTls));
+async function limitByFiles(
+  { server, isTls, secure }: { server: HttpServer; isTls: boolean; secure: HttpServer | undefined },
+  { folder, onFewFiles }: ServeOptions,
+): Promise<void> {
+  const wanted = filesFor(LIMITS.max, isTls) + (secure === undefined ? 0 : filesFor(SECURE_MAX, true));
+  const files = await countFreeFiles(wanted, () => Deno.openSync(folder)) + server.size + (secure?.size ?? 0);
+  // The second address gets a quarter, and no more than it can use.
+  const share = secure === undefined ? 0 : Math.min(Math.floor(files / 4), filesFor(SECURE_MAX, true));
+  const max = Math.min(LIMITS.max, connectionsFor(files - share, isTls));
   server.limit(max);
+  secure?.limit(Math.min(SECURE_MAX, connectionsFor(share, true)));
   if (files >= ENOUGH_FILES - OWN_FILES) return;
   onFewFiles?.(
     `about ${files} files may be open, which is enough for ${max} clients at a time; raise the limit (ulimit -n)`,

@@ -2,6 +2,7 @@ import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { createRegistryHandler } from "../../registry/handler.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
+import type { Address } from "../../server/listen.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -21,7 +22,7 @@ import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
 import { Metrics, OPEN_METRICS_TYPE, TEXT_TYPE } from "./metrics.ts";
 import { Observer } from "./observer.ts";
-import { type Handler, serve } from "./serve.ts";
+import { type Handler, type SecureListener, serve } from "./serve.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 
 /** What `extend` can use of a server that is starting. */
@@ -50,8 +51,13 @@ export interface ServeRegistryOptions {
    * Called after everything is open, before the server listens.
    */
   readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
-  /** Returns an additional log message for the start. @param url the server's URL */
-  readonly announce?: (url: string) => string | undefined;
+  /** Opens the second address of the server. @param address where the server listens itself */
+  readonly secure?: (
+    address: Address,
+    context: Pick<ServerContext, "settings" | "log" | "isReadOnly">,
+  ) => Promise<SecureListener | undefined>;
+  /** Returns additional log messages for the start. @param url the server's URL */
+  readonly announce?: (url: string) => readonly string[];
 }
 
 /**
@@ -64,7 +70,7 @@ export interface ServeRegistryOptions {
 export async function serveRegistry(
   invocation: Invocation,
   io: Io,
-  { name, defaultPort, adjust, extend, announce }: ServeRegistryOptions,
+  { name, defaultPort, adjust, extend, secure, announce }: ServeRegistryOptions,
 ): Promise<number> {
   const read = await readSettings(invocation, io);
   const settings = adjust?.(read) ?? read;
@@ -144,11 +150,11 @@ export async function serveRegistry(
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
       log.write("info", `${name} on ${url}, data in ${settings.data}`);
-      const more = announce?.(url);
-      if (more !== undefined) log.write("info", more);
+      for (const line of announce?.(url) ?? []) log.write("info", line);
       log.flush();
     },
     tls,
+    secure: tls === undefined ? await secure?.(address, { settings, log, isReadOnly }) : undefined,
     onRenew: () => log.write("info", "the renewed certificate is in use"),
     onRenewProblem: (error) =>
       warn(`keeping the current certificate, as the renewed one cannot be used: ${error.message}`),

@@ -1,4 +1,5 @@
 import { answerError } from "../../agent/answer.ts";
+import type { SecureAddress } from "../../agent/options.ts";
 import { RegistryError } from "../../oci/error.ts";
 import { isPageRequest } from "../../page/page_route.ts";
 import { pathOf } from "../../server/exchange.ts";
@@ -49,12 +50,15 @@ export function withPage(
  * Prints the address of the page with a one-time code, as a QR code, when a server with `--qr` listens. The server does not
  * wait for it.
  */
-export function announcePairing(url: string, { invocation, io }: { invocation: Invocation; io: Io }): undefined {
+export function announcePairing(
+  url: string,
+  { invocation, io, secure }: { invocation: Invocation; io: Io; secure?: SecureAddress | undefined },
+): void {
   if (!invocation.isSet("qr") || invocation.isSet("no-page")) return;
   const show = async () => {
     const { createPairingText } = await import("./show_pairing.ts");
     const { readSettings } = await import("../command_line/settings.ts");
-    io.err(await createPairingText((await readSettings(invocation, io)).data, url));
+    io.err(await createPairingText((await readSettings(invocation, io)).data, url, secure));
   };
   show().catch((error: Error) => io.err(`warning: Cannot print a code for the page: ${error.message}\n`));
 }

@@ -81,8 +81,8 @@ export async function chooseAgentUrl(
 
 function refuse(url: string, reason: string): RefusedError {
   return new RefusedError(
-    `Cannot connect to ${url}: ${reason}the token is not sent unencrypted to another machine; start the agent with ` +
-      "--tls-cert and --tls-key",
+    `Cannot connect to ${url}: ${reason}the token is not sent unencrypted to another machine; use https, by ` +
+      "default at port 36061, with --fingerprint",
     { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } },
   );
 }

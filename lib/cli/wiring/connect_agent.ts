@@ -3,7 +3,13 @@ import type { AgentConnection } from "../../agent/client/agent_packages.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
 import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { KnownAgents } from "../../agent/client/known_agents.ts";
+import { parseFingerprint } from "../../agent/client/pinned_relay.ts";
+import { readSettings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { type AgentAddress, chooseAgentUrl } from "./choose_agent_url.ts";
+import { pinAgent } from "./pin_agent.ts";
 
 /** Reads the token of `--token-file`; `undefined` without that flag. @throws {Error} as `readTokenFile` does */
 export async function readAgentToken(
@@ -18,22 +24,51 @@ export async function readAgentToken(
 }
 
 /**
- * Chooses how a command reaches an agent, from its flags `--ca-file` and `--insecure-http`. Without a token, nothing is sent
+ * Chooses how a command reaches an agent, from its flags `--fingerprint`, `--ca-file` and
+ * `--insecure-http`. Without a token, nothing is sent
  * that others must not read.
  *
- * @throws {RefusedError} when the token would be sent unencrypted to another machine
+ * @throws {RefusedError} when the token would be sent unencrypted to another machine, or as `pinAgent` does
  */
 export async function connectAgent<T extends string | undefined>(
   address: AgentAddress,
-  { invocation, token }: { invocation: Invocation; token: T },
-): Promise<AgentConnection & { readonly token: T }> {
+  { invocation, io, token }: { invocation: Invocation; io: Io; token: T },
+): Promise<AgentConnection & { readonly token: T; readonly localUrl: string }> {
   const caFile = invocation.flag("ca-file");
   const send = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = await chooseAgentUrl(address, {
-    send,
-    isInsecureAllowed: token === undefined || invocation.isSet("insecure-http"),
-    isThisMachine: (host) => own.has(host),
+  const isInsecureAllowed = token === undefined || invocation.isSet("insecure-http");
+  const isThisMachine = (host: string) => own.has(host);
+  const isPlain = !address.hasScheme && (isInsecureAllowed || isThisMachine(new URL(address.url).hostname));
+  const given = invocation.flag("fingerprint");
+  if (given !== undefined && address.url.startsWith("http:")) {
+    throw new UsageError(
+      `Cannot use --fingerprint with ${address.url}: it is of a certificate; write https://HOST:PORT`,
+    );
+  }
+  const pinned = await pinAgent(address, {
+    given: given === undefined ? undefined : readFingerprint(given),
+    known: await openKnownAgents(invocation, io),
+    isOptional: isPlain || caFile !== undefined,
   });
-  return { url, token, send };
+  if (pinned !== undefined) return { ...pinned, token };
+  const url = await chooseAgentUrl(address, { send, isInsecureAllowed, isThisMachine });
+  return { url, localUrl: url, token, send };
+}
+
+// Nothing else of a connection needs a data folder.
+async function openKnownAgents(invocation: Invocation, io: Io): Promise<KnownAgents | undefined> {
+  const data = await readSettings(invocation, io).then((settings) => settings.data, (error) => {
+    if (error instanceof UsageError && invocation.flag("data") === undefined) return undefined;
+    throw error;
+  });
+  return data === undefined ? undefined : new KnownAgents(data);
+}
+
+function readFingerprint(text: string): string {
+  try {
+    return parseFingerprint(text);
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
+  }
 }

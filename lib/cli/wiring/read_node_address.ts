@@ -7,7 +7,11 @@ export interface NodeAddress {
   readonly address: AgentAddress;
   /** The one-time code of a link. */
   readonly code: string | undefined;
+  /** The fingerprint of the agent's own certificate, of a link that has it; the address is then that of https. */
+  readonly fingerprint?: string;
 }
+
+const LINK = /^(\S+?)\/?#t=([a-z0-9]+)(?:&tls=([0-9]{1,5})&sha256=([0-9a-f]{64}))?$/;
 
 /**
  * Reads the address of an agent, or the link with a one-time code that its QR code has. Nothing is sent to it, because the
@@ -16,9 +20,19 @@ export interface NodeAddress {
  * @throws {RegistryError} `INVALID` for what is no address, and `DENIED` for a link-local, multicast or metadata address
  */
 export async function readNodeAddress(text: string, checkAddress: AddressCheck): Promise<NodeAddress> {
-  const [, link, code] = /^(\S+?)\/?#t=([a-z0-9]+)$/.exec(text.trim()) ?? [];
-  const address = readAgentAddress(link ?? text.trim());
+  const [, link, code, port, fingerprint] = LINK.exec(text.trim()) ?? [];
+  const address = readAgentAddress(
+    link === undefined || port === undefined ? link ?? text.trim() : toSecure(link, port),
+  );
   if (address === undefined) throw new RegistryError("INVALID", `Cannot add the agent: ${ADDRESS_ADVICE}`);
-  if ((await checkAddress(new URL(address.url))).class !== "forbidden") return { address, code };
+  if ((await checkAddress(new URL(address.url))).class !== "forbidden") {
+    return { address, code, ...(fingerprint === undefined ? {} : { fingerprint: `sha256:${fingerprint}` }) };
+  }
   throw new RegistryError("DENIED", `Cannot add ${address.url}: it is a link-local, multicast or metadata address`);
+}
+
+// Another port of the same host.
+function toSecure(link: string, port: string): string {
+  const url = URL.parse(link);
+  return url === null ? link : `https://${url.hostname}:${port}`;
 }

@@ -64,7 +64,7 @@ export const get = (path, signal) => request("GET", path, { signal });
 
 /** Exchanges the one-time code of the address for the token, and removes it from the address. */
 export async function redeemCode() {
-  const code = /^#t=([^&]+)$/.exec(location.hash)?.[1];
+  const code = /^#t=([^&]+)(?:&|$)/.exec(location.hash)?.[1];
   if (code === undefined) return;
   history.replaceState(null, "", "/");
   const { token } = await request("POST", "/api/session", { body: JSON.stringify({ code: decodeURIComponent(code) }) });

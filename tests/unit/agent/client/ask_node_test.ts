@@ -110,11 +110,11 @@ Deno.test("askNode() describes an address without a server", async () => {
 
 Deno.test("redeemCode() returns the token, or says why there is none", async () => {
   await using good = startAgent({ "/api/session": [200, '{"token":"abc"}'] });
-  assertEquals(await redeemCode(good.url, "code", undefined), "abc");
+  assertEquals(await redeemCode({ url: good.url }, "code"), "abc");
   await using bad = startAgent({ "/api/session": [401, '{"errors":[{"message":"the code has expired"}]}'] });
-  await assertRejects(() => redeemCode(bad.url, "code", undefined), RefusedError, "the code: the code has expired");
+  await assertRejects(() => redeemCode({ url: bad.url }, "code"), RefusedError, "the code: the code has expired");
   for (const document of ["{}", '{"token":1}', '{"token":"a\\nb"}', '{"token":""}', "[]"]) {
     await using other = startAgent({ "/api/session": [200, document] });
-    await assertRejects(() => redeemCode(other.url, "code", undefined), RefusedError, "it does not accept the code");
+    await assertRejects(() => redeemCode({ url: other.url }, "code"), RefusedError, "it does not accept the code");
   }
 });

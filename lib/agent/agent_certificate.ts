@@ -1,0 +1,48 @@
+import { writeFileDurably } from "../files/durable.ts";
+import { holdLock } from "../files/locked_file.ts";
+import { readTextIfPresent } from "../files/read_if_present.ts";
+import { CorruptError } from "../oci/error.ts";
+import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
+
+/** The certificate of an agent, with its key and its fingerprint. */
+export interface AgentCertificate extends AgentIdentity {
+  /** See `fingerprintOf`. */
+  readonly fingerprint: string;
+}
+
+const OWNER_ONLY = { mode: 0o600 };
+const HOST_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/;
+const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n?/;
+
+/**
+ * Reads the certificate of an agent, with its key: `kubepkg/.tls.pem` in the data folder.
+ *
+ * @returns `undefined` if there is none yet
+ * @throws {CorruptError} when the file is damaged
+ */
+export async function readAgentCertificate(data: string): Promise<AgentCertificate | undefined> {
+  const path = pathOf(data);
+  const pem = await readTextIfPresent(path);
+  if (pem === undefined) return undefined;
+  const certificate = readCertificate(pem);
+  const [key] = KEY.exec(pem) ?? [];
+  if (certificate === undefined || key === undefined) {
+    throw new CorruptError(`Cannot use ${path}: it is damaged; delete it to make a new certificate`);
+  }
+  return { cert: pem.replace(KEY, ""), key, fingerprint: fingerprintOf(certificate) };
+}
+
+/** Reads the certificate of an agent, and makes it at the first start. @param names the host names of the machine */
+export async function ensureAgentCertificate(data: string, names: readonly string[]): Promise<AgentCertificate> {
+  const found = await readAgentCertificate(data);
+  if (found !== undefined) return found;
+  using _lock = await holdLock(`${data}/ingest/node-key.lock`);
+  const { cert, key } = createSelfSigned(names.filter((name) => name.length < 254 && HOST_NAME.test(name)));
+  const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
+  await writeFileDurably(pathOf(data), new TextEncoder().encode(cert + key), { temporary, ownership: OWNER_ONLY });
+  return (await readAgentCertificate(data))!;
+}
+
+function pathOf(data: string): string {
+  return `${data}/kubepkg/.tls.pem`;
+}

@@ -1,0 +1,94 @@
+import type { AgentAnswer, AgentRequest } from "../../agent/client/agent_client.ts";
+import type { KnownAgents } from "../../agent/client/known_agents.ts";
+import { fetchCertificate, openPinnedRelay } from "../../agent/client/pinned_relay.ts";
+import { createNodeSender } from "../../agent/client/node_sender.ts";
+import { RefusedError } from "../../oci/error.ts";
+import type { AgentAddress } from "./choose_agent_url.ts";
+
+/** An agent whose certificate is pinned. */
+export interface PinnedAgent {
+  /** Its address, without a slash at the end. */
+  readonly url: string;
+  /** Where this process reaches it, for a client that cannot use `send`. */
+  readonly localUrl: string;
+  readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
+}
+
+/** Options of `pinAgent`. */
+export interface PinAgentOptions {
+  /** The fingerprint that the user has given; see `parseFingerprint`. */
+  readonly given?: string | undefined;
+  /** The agents that were pinned before; `undefined` without a data folder. */
+  readonly known?: KnownAgents | undefined;
+  /** Whether an agent may be reached in another way: by plain http, or with a certificate of an authority. */
+  readonly isOptional: boolean;
+}
+
+const [PLAIN_PORT, SECURE_PORT] = ["36060", "36061"];
+
+/**
+ * Reaches an agent by its own certificate: one whose fingerprint was given, or is known from before, as ssh does it.
+ *
+ * @returns `undefined` if the address is to be used in another way
+ * @throws {RefusedError} when the certificate is another one, or is the agent's own and not known
+ */
+export async function pinAgent(
+  address: AgentAddress,
+  { given, known, isOptional }: PinAgentOptions,
+): Promise<PinnedAgent | undefined> {
+  let pinned: string | undefined;
+  for (const url of candidatesOf(address)) {
+    const expected = given ?? await known?.find(hostOf(url));
+    pinned ??= expected;
+    if (expected === undefined && isOptional) continue;
+    const found = await fetchCertificate(url).catch(() => undefined);
+    if (found === undefined) continue;
+    if (expected === undefined) {
+      if (!found.isOwn) continue;
+      throw new RefusedError(
+        `Cannot connect to ${url.origin}: its certificate is not known yet; if the agent has printed ${found.fingerprint} ` +
+          `at its start, add --fingerprint ${found.fingerprint}, which is remembered`,
+      );
+    }
+    if (found.fingerprint !== expected) throw refuseChanged(url, { expected, found: found.fingerprint, given, known });
+    if (given !== undefined) await known?.add(hostOf(url), given);
+    const path = url.pathname.replace(/\/+$/, "");
+    const access = { url: `${url.origin}${path}`, pin: found };
+    return { url: access.url, localUrl: `${openPinnedRelay(url, found)}${path}`, send: createNodeSender(access) };
+  }
+  if (pinned === undefined) return undefined;
+  // What has been pinned is not reached in a weaker way.
+  throw new Error(`Cannot connect to ${address.url}: it does not answer over https, and its certificate is pinned`);
+}
+
+function refuseChanged(
+  url: URL,
+  { expected, found, given, known }: {
+    readonly expected: string;
+    readonly found: string;
+    readonly given: string | undefined;
+    readonly known: KnownAgents | undefined;
+  },
+): RefusedError {
+  const advice = given !== undefined
+    ? "compare it with what the agent prints at its start"
+    : `if the agent was set up anew, add --fingerprint with the one that it prints; ${known?.path} has the old one`;
+  return new RefusedError(
+    `Cannot connect to ${url.origin}: its certificate is ${found}, and not ${expected}: another machine may answer in its ` +
+      `place; ${advice}`,
+  );
+}
+
+// An address without a scheme and without another port is that of an agent with its usual ports.
+function candidatesOf({ url, hasScheme }: AgentAddress): URL[] {
+  const at = new URL(url);
+  if (at.protocol !== "https:") return [];
+  if (hasScheme || at.port !== PLAIN_PORT) return [at];
+  const secure = new URL(at);
+  secure.port = SECURE_PORT!;
+  return [secure, at];
+}
+
+function hostOf({ hostname, port }: URL): string {
+  return `${hostname}:${port || 443}`;
+}
