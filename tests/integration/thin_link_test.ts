@@ -49,6 +49,8 @@ Deno.test("[101] a budget is kept across processes and a kill; what the store ha
     assertStringIncludes(stdout, "link         closed\nbudget       4 MiB of 4 MiB a day are used\n");
     const { link } = JSON.parse((await runCrpe(["status", crpe.url, "--json"])).stdout);
     assertEquals(link.budgets, [{ host: "*", period: "day", bytes: 4 * MIB, used: 4 * MIB }]);
+    const page = await (await fetch(`${crpe.url}/api/status`)).json();
+    assertEquals([page.link.closedUntil > Date.now(), page.link.budgets[0].used], [true, 4 * MIB]);
     crpe.kill("SIGKILL");
   }
   // A larger budget: the download resumes at its byte.

@@ -120,6 +120,7 @@ async function readStatus(
     platforms: platforms?.map(formatPlatform),
     data,
     freeBytes: await freeBytesOf(data),
+    link: await content.link?.describe().catch(() => undefined),
     cacheMax,
     storeBytes: metrics.gauge("crpe_store_bytes"),
     hits: served.get("hit") ?? 0,

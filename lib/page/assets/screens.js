@@ -48,6 +48,7 @@ export function Overview({ status, access, onError }) {
       ${rows.filter(([, text]) => text).map(([title, text]) => html`<${Row} title=${title} text=${text} />`)}</ul>
     </section>
     <${Upstreams} status=${status} />
+    ${status.link !== undefined && html`<${Link} link=${status.link} />`}
     <${Phone} access=${access} onError=${onError} />
     ${access.installs && html`<${Inventory} node=${status.node} onError=${onError} />`}
   `;
@@ -97,6 +98,27 @@ function Upstreams({ status: { registries, isOffline } }) {
         )}</ul>
       `}
       <div class="buttons"><a class="button quiet" href="#/registries">${S.screens.registries}</a></div>
+    </section>
+  `;
+}
+
+/** A thin or metered link: whether it may be used now, and what is used of its budgets. */
+function Link({ link: { rate, windows, closedUntil, budgets } }) {
+  const T = S.overview.link;
+  const limits = [rate !== undefined && T.rate(formatSize(rate)), ...windows].filter(Boolean).join(", ");
+  return html`
+    <section>
+      <h2>${T.title}</h2>
+      <ul class="rows">
+        <${Row} dot=${closedUntil === undefined ? "" : "warn"} text=${limits}
+          title=${closedUntil === undefined ? T.open : T.closed(new Date(closedUntil).toLocaleString())} />
+        ${budgets.map(({ host, period, bytes, used }) =>
+          html`
+            <${Row} key=${`${host} ${period}`} title=${T.periods[period](formatSize(bytes), host)}
+              text=${T.used(formatSize(used))} dot=${used < bytes ? "" : "warn"} />
+          `
+        )}
+      </ul>
     </section>
   `;
 }

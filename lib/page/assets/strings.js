@@ -28,6 +28,17 @@ export const S = {
     storeOf: (limit) => `in the store, of ${limit}`,
     hits: (n, all) => `${n} of ${all}`,
     fetched: (size) => `answered from the store; ${size} fetched`,
+    link: {
+      title: "The link",
+      open: "open",
+      closed: (when) => `closed until ${when}`,
+      rate: (size) => `at most ${size}/s`,
+      periods: {
+        day: (size, host) => `${size} a day${host === undefined ? "" : ` from ${host}`}`,
+        month: (size, host) => `${size} a month${host === undefined ? "" : ` from ${host}`}`,
+      },
+      used: (size) => `${size} are used`,
+    },
     transfers: "Transfers",
     sendingTo: (n) => `${n} ${n === 1 ? "response is" : "responses are"} being sent to clients.`,
     downloading: (name) => `Downloading ${name}`,

@@ -45,6 +45,16 @@ export interface BudgetUse extends LinkBudget {
   readonly end: number;
 }
 
+/** The limits of a link and their state. Times are in milliseconds since 1970. */
+export interface LinkState {
+  /** In bytes a second. */
+  readonly rate: number | undefined;
+  readonly windows: readonly string[];
+  /** When upstreams may be used again; `undefined`: now. */
+  readonly closedUntil: number | undefined;
+  readonly budgets: readonly BudgetUse[];
+}
+
 interface Block {
   readonly budget: LinkBudget;
   period: CurrentPeriod;
@@ -113,6 +123,13 @@ export class MeteredLink {
       const used = await this.#options.ledger.read(budget, period);
       return { ...budget, used: Math.max(0, used - (claimed.name === period.name ? left : 0)), end: period.end };
     }));
+  }
+
+  /** Describes the limits and what is used of them. Closed: until when, for all registries together. */
+  async describe(): Promise<LinkState> {
+    const { rate, windows } = this.limits;
+    const [closedUntil, budgets] = [await this.closedUntil(), await this.readUse()];
+    return { rate, windows: windows.map(formatWindow), closedUntil, budgets };
   }
 
   /** Gives back what is claimed of the budgets and not used. */
