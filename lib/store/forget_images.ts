@@ -114,7 +114,7 @@ async function removeTag(root: string, repository: string, tag: string): Promise
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  await removeEmptyFolders(root, folder);
+  removeEmptyFolders(root, folder);
 }
 
 /** Lists the contents of a repository, under each name that it is filed under. */

@@ -1,3 +1,4 @@
+import { Turns } from "../bytes/turns.ts";
 import type { Digest } from "../oci/digest.ts";
 import { ChangedRepositories, type WatchOptions } from "./changed_repositories.ts";
 import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
@@ -76,7 +77,9 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   await sweepPieces(root, (digest) => keep.has(digest));
   const changes = await ChangedRepositories.watch(root, options.watch);
   const moved: Candidate[] = [];
+  const turns = new Turns();
   for (const candidate of await findGarbage(root, { keep, untagged, changes })) {
+    await turns.next();
     if (await moveAside(root, candidate.path)) moved.push(candidate);
   }
   await options.onMovedAside?.();

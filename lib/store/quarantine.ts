@@ -32,7 +32,7 @@ export async function moveToQuarantine(root: string, digest: Digest): Promise<st
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  await removeEmptyFolders(root, blobPath(digest));
+  removeEmptyFolders(root, blobPath(digest));
   const now = new Date();
   // The modification time is the time of the move, by which the oldest files are found.
   await Deno.utime(`${root}/${target}`, now, now);

@@ -15,19 +15,27 @@ const TRASH = `${INGEST}/trash`;
 export async function moveAside(root: string, path: string): Promise<boolean> {
   const target = trashPath(path);
   // Not synced: after a power loss the file is either here or in its original place, and not lost.
-  await createFolder(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { isSynced: false });
+  await createFolder(`${root}/${target.slice(0, target.lastIndexOf("/"))}`, { isSynced: false, isNew: true });
   try {
-    await Deno.rename(`${root}/${path}`, `${root}/${target}`);
-    for (const beside of filesBeside(path)) {
-      await Deno.rename(`${root}/${beside}`, `${root}/${trashPath(beside)}`).catch(absentIfNotFound);
-    }
+    // Synchronous: a collection moves thousands of files, and an asynchronous request, through another thread, costs ten
+    // times as much.
+    Deno.renameSync(`${root}/${path}`, `${root}/${target}`);
+    for (const beside of filesBeside(path)) moveIfPresent(`${root}/${beside}`, `${root}/${trashPath(beside)}`);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return false;
   } finally {
-    await removeEmptyFolders(root, path);
+    removeEmptyFolders(root, path);
   }
   return true;
+}
+
+function moveIfPresent(from: string, to: string): void {
+  try {
+    Deno.renameSync(from, to);
+  } catch (error) {
+    absentIfNotFound(error);
+  }
 }
 
 /** Returns the path in the trash of a file, relative to the data folder. */
@@ -75,20 +83,20 @@ export async function emptyTrash(root: string): Promise<void> {
 export async function removeFile(root: string, path: string): Promise<void> {
   // First the link: without its mark, a fetched manifest would grant the blobs that it names.
   for (const each of [path, ...filesBeside(path)]) await removeIfPresent(`${root}/${each}`);
-  await removeEmptyFolders(root, path);
+  removeEmptyFolders(root, path);
 }
 
 /** Removes the empty folders above a file, up to the folders that every store has. */
-export async function removeEmptyFolders(root: string, path: string): Promise<void> {
+export function removeEmptyFolders(root: string, path: string): void {
   for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
     const folder = path.slice(0, at);
-    if (folder === REPOSITORIES || folder === BLOBS || !(await removeEmptyFolder(`${root}/${folder}`))) return;
+    if (folder === REPOSITORIES || folder === BLOBS || !removeEmptyFolder(`${root}/${folder}`)) return;
   }
 }
 
-async function removeEmptyFolder(path: string): Promise<boolean> {
+function removeEmptyFolder(path: string): boolean {
   try {
-    await Deno.remove(path);
+    Deno.removeSync(path);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
