@@ -180,7 +180,7 @@ Deno.test("[78] a manifests folder that cannot be written, or does not exist, is
     ]
   ) {
     for (const flags of [["--dry-run"], []]) {
-      const { code, stderr } = await fixture.crpe(
+      const { code, stdout, stderr } = await fixture.crpe(
         "import",
         "1.tgz",
         "--data=site",
@@ -188,7 +188,8 @@ Deno.test("[78] a manifests folder that cannot be written, or does not exist, is
         ...flags,
       );
       assertEquals(code, 1);
-      assertStringIncludes(stderr, `Cannot write manifests into ${folder}: ${reason}`);
+      const start = flags.length === 0 ? "crpe: C" : "would refuse line4@1.0.0: c";
+      assertStringIncludes(stdout + stderr, `${start}annot write manifests into ${folder}: ${reason}`);
       assertEquals((await fixture.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
     }
   }

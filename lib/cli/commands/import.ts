@@ -259,7 +259,9 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
 }
 
 function formatRefusal({ kubepkg, plan }: InstallResult, { isOutputColored }: Io): string {
-  const reason = describeError(plan.refusal).replace(/^Cannot .*?: /, "");
+  // What names the release only says again what is said here.
+  const reason = describeError(plan.refusal).replace(/^Cannot (?:import|accept|hand over) .*?: /, "")
+    .replace(/^C(?=annot )/, "c");
   const verdict = paint("would refuse", "red", { isColored: isOutputColored });
   return `${verdict} ${formatRelease(kubepkg)}: ${reason}`;
 }
