@@ -118,6 +118,24 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   assertEquals(await findBarriers(page), []);
   await page.getByRole("button", { name: "Add", exact: true }).click();
   await page.locator(".pill", { hasText: "ready" }).waitFor();
+
+  // An agent elsewhere without a certificate, as the server answers: a button allows it once.
+  const bodies: { insecure: boolean }[] = [];
+  await page.route("**/api/nodes", async (route) => {
+    if (route.request().method() !== "POST") return await route.fallback();
+    bodies.push(route.request().postDataJSON());
+    const detail = { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } };
+    await route.fulfill({
+      status: 409,
+      json: { errors: [{ code: "CONFLICT", message: "it is unencrypted", detail }] },
+    });
+  });
+  await add("http://gate-9.test", "token");
+  await page.getByRole("button", { name: "Add it all the same: send the token unencrypted" }).click();
+  while (bodies.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(bodies.map(({ insecure }) => insecure), [false, true]);
+  assertEquals(await page.getByText("--insecure-http").count(), 0);
+  await page.unrouteAll();
   const width = await page.evaluate<number>("document.documentElement.scrollWidth");
   assert(width <= VIEWPORTS.phone.width, `the page is ${width} pixels wide`);
   assertEquals({ foreign, problems }, { foreign: [], problems: [] });
