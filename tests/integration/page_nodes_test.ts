@@ -22,7 +22,7 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
     const { stdout, stderr } = await crpe(command, "--pair", `--data=${data}`, `--addr=${new URL(url).host}`);
     return /^http:\S+#t=\S+$/m.exec(stdout)?.[0] ?? stderr;
   };
-  await using first = await fixture.startAgent("--node-id=<img/src=x/onerror=alert(1)>");
+  const first = await fixture.startAgent("--node-id=<img/src=x/onerror=alert(1)>");
   const startSecond = (port = "0") =>
     startCrpe(["agent", `--addr=127.0.0.1:${port}`, "--data=site2", "--node-id=gate-2"], options);
   const second = await startSecond();
@@ -106,6 +106,36 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   await page.getByRole("button", { name: "Forget gate-2" }).click();
   await page.getByRole("button", { name: "Yes, forget it" }).click();
   await page.getByText("gate-2").waitFor({ state: "detached" });
+
+  // An agent that is gone, and then has another token: each has a button that helps.
+  await first[Symbol.asyncDispose]();
+  await page.getByRole("button", { name: `Try again: ${first.url}` }).waitFor();
+  await Deno.writeTextFile(fixture.tokenFile, "another-token");
+  await using _changed = await startCrpe(["agent", `--addr=${new URL(first.url).host}`, "--data=site"], options);
+  await page.getByRole("button", { name: `Give its new token: ${first.url}` }).click();
+  assertEquals(await page.getByLabel("Address, or the link").inputValue(), first.url);
+  await page.locator("#node-token:focus").fill("another-token");
+  assertEquals(await findBarriers(page), []);
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.locator(".pill", { hasText: "ready" }).waitFor();
+
+  // An agent elsewhere without a certificate, as the server answers: a button allows it once.
+  const bodies: { insecure: boolean }[] = [];
+  await page.route("**/api/nodes", async (route) => {
+    if (route.request().method() !== "POST") return await route.fallback();
+    bodies.push(route.request().postDataJSON());
+    const detail = { overrule: { flag: "insecure-http", advice: "--insecure-http allows it" } };
+    await route.fulfill({
+      status: 409,
+      json: { errors: [{ code: "CONFLICT", message: "it is unencrypted", detail }] },
+    });
+  });
+  await add("http://gate-9.test", "token");
+  await page.getByRole("button", { name: "Add it all the same: send the token unencrypted" }).click();
+  while (bodies.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals(bodies.map(({ insecure }) => insecure), [false, true]);
+  assertEquals(await page.getByText("--insecure-http").count(), 0);
+  await page.unrouteAll();
   const width = await page.evaluate<number>("document.documentElement.scrollWidth");
   assert(width <= VIEWPORTS.phone.width, `the page is ${width} pixels wide`);
   assertEquals({ foreign, problems }, { foreign: [], problems: [] });

@@ -30,16 +30,12 @@ peerTest("page: every screen of an agent, on a phone and on a desk, light and da
     }
     await show("overview");
     await page.getByRole("button", { name: "QR code of the inventory" }).click();
-    const inventoryCode = page.getByRole("img", { name: "QR code of the inventory" });
-    await inventoryCode.waitFor();
-    await inventoryCode.evaluate(`(code) => code.scrollIntoView({ block: "center" })`);
+    await page.getByRole("img", { name: "QR code of the inventory" }).waitFor();
     await take("agent-inventory-code");
     await show("releases");
     await page.locator("summary", { hasText: "Receipt" }).click();
     await page.getByRole("button", { name: "QR code of the receipt of line4" }).click();
-    const receiptCode = page.getByRole("img", { name: "QR code of the receipt of line4" });
-    await receiptCode.waitFor();
-    await receiptCode.evaluate(`(code) => code.scrollIntoView({ block: "center" })`);
+    await page.getByRole("img", { name: "QR code of the receipt of line4" }).waitFor();
     await take("agent-receipt-code");
     await show("install");
     await chooseFile(page, "#bundle", `${path}/notes.tgz`);

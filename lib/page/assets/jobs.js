@@ -19,6 +19,10 @@ export function Jobs({ texts, onDone = () => {}, onError }) {
   useEffect(() => {
     let timer, isOver = false;
     const poll = async () => {
+      if (document.visibilityState === "visible") await read();
+      if (!isOver) timer = setTimeout(poll, POLL_MILLISECONDS);
+    };
+    const read = async () => {
       try {
         const mine = (await get("/api/jobs")).jobs.filter(({ kind }) => texts[kind] !== undefined);
         if (isOver) return;
@@ -29,7 +33,6 @@ export function Jobs({ texts, onDone = () => {}, onError }) {
       } catch (error) {
         onError(error);
       }
-      if (!isOver) timer = setTimeout(poll, POLL_MILLISECONDS);
     };
     poll();
     return () => {

@@ -13,18 +13,25 @@ export function Nodes({ onTitle, onError }) {
   const nodes = useResource("/api/nodes", { interval: 10_000, onError });
   const outbox = useResource("/api/outbox", { interval: 15_000, onError });
   const jobs = useResource("/api/jobs", { interval: 1000, onError });
+  const [address, setAddress] = useState("");
   useEffect(() => onTitle(S.screens.nodes), []);
+  const askToken = ({ url }) => {
+    setAddress(url);
+    document.getElementById("node-token").focus();
+  };
   const common = { bundles: outbox.value?.bundles ?? [], jobs: jobs.value?.jobs ?? [], onError };
   return html`
     <${Loaded} resource=${nodes}>${({ nodes: list }) =>
       list.length === 0
         ? html`<${Empty} title=${T.none} text=${T.noneHelp} />`
-        : list.map((node) => html`<${Node} key=${node.url} node=${node} ...${common} onChanged=${nodes.reload} />`)}<//>
-    <${AddNode} onAdded=${nodes.reload} onError=${onError} />
+        : list.map((node) =>
+          html`<${Node} key=${node.url} node=${node} ...${common} onChanged=${nodes.reload} onAskToken=${askToken} />`
+        )}<//>
+    <${AddNode} address=${address} setAddress=${setAddress} onAdded=${nodes.reload} onError=${onError} />
   `;
 }
 
-function Node({ node, bundles, jobs, onChanged, onError }) {
+function Node({ node, bundles, jobs, onChanged, onAskToken, onError }) {
   const { url, state, reason, packages, platforms = [], freeBytes } = node;
   const { state: { isAsking, error }, show, run } = useWork(onError);
   const name = node.node ?? url;
@@ -83,13 +90,18 @@ function Node({ node, bundles, jobs, onChanged, onError }) {
               <button class="danger" onClick=${forget}>${T.yesForget}</button>
               <button class="quiet" onClick=${() => show({})}>${S.releases.cancel}</button>
             `
-            : html`<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
+            : html`${
+              state === "denied" &&
+              html`<button aria-label=${T.againOf(name)} onClick=${() => onAskToken(node)}>${T.again}</button>`
+            }${
+              state === "unreachable" &&
+              html`<button class="quiet" aria-label=${T.retryOf(name)} onClick=${onChanged}>${S.retry}</button>`
+            }<button class="quiet" aria-label=${T.forgetOf(name)} onClick=${() =>
               show({ isAsking: true })}>${T.forget}</button>`}</div></section>
   `;
 }
 
-function AddNode({ onAdded, onError }) {
-  const [address, setAddress] = useState("");
+function AddNode({ address, setAddress, onAdded, onError }) {
   const { state, run } = useWork(onError);
   const { state: search, run: runSearch } = useWork(onError);
   const add = (event) => {

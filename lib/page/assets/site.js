@@ -1,5 +1,5 @@
 // What a site sends back: its inventory, and the receipts of its packages.
-import { html } from "./preact.js";
+import { html, useEffect, useRef } from "./preact.js";
 import { get } from "./api.js";
 import { Notice, useWork } from "./parts.js";
 import { Qr } from "./qr.js";
@@ -50,9 +50,12 @@ export function Receipt({ one: { name, namespace, version }, onError }) {
 function Code({ label, read, onError }) {
   const { state, run } = useWork(onError);
   const show = () => run(async () => ({ text: await read() }));
+  const code = useRef(undefined);
+  // A camera needs all of it.
+  useEffect(() => code.current?.scrollIntoView({ block: "center" }), [state.text]);
   if (state.text !== undefined) {
     return html`
-      <div class="code">
+      <div class="code" ref=${code}>
         <${Qr} text=${state.text} label=${label} />
       </div>
       <details>

@@ -1,5 +1,6 @@
 import { AgentError } from "../../../../lib/agent/client/agent_error.ts";
 import { chooseAgentUrl, parseAgentAddress } from "../../../../lib/cli/wiring/choose_agent_url.ts";
+import { describeError } from "../../../../lib/cli/console/describe_error.ts";
 import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { RefusedError } from "../../../../lib/oci/error.ts";
 import type { TransportFailure } from "../../../../lib/upstream/transport/transport_error.ts";
@@ -80,7 +81,8 @@ for (
   ]] as [string, Answer][]
 ) {
   Deno.test(`[79] a push to ${text} (${answer ?? "no reason"}) is refused, and names --insecure-http`, async () => {
-    const { message } = await assertRejects(() => choose(text, answer), RefusedError);
-    assertStringIncludes(message, "--insecure-http");
+    const error = await assertRejects(() => choose(text, answer), RefusedError);
+    assertEquals(error.overrule?.flag, "insecure-http");
+    assertStringIncludes(describeError(error), "--insecure-http allows it");
   });
 }
