@@ -56,7 +56,8 @@ async function buildGo(go: string): Promise<Compressor[]> {
   await Deno.writeTextFile(`${folder}/main.go`, GO_PROGRAM);
   const env = { GO111MODULE: "off", GOTOOLCHAIN: "local", GOCACHE: `${folder}/cache` };
   const options = { args: ["build", "-o", "compress", "main.go"], cwd: folder, env };
-  const built = await new Deno.Command(go, options).output().catch(() => undefined);
+  // A program that is missing is an error at once, not a rejected promise.
+  const built = await Promise.resolve().then(() => new Deno.Command(go, options).output()).catch(() => undefined);
   if (!built?.success) return [];
   const { stdout } = await new Deno.Command(go, { args: ["env", "GOVERSION"], env }).output();
   const version = new TextDecoder().decode(stdout).trim();
