@@ -1,5 +1,6 @@
 import type { Command, Flag, Invocation } from "./command_line/command.ts";
 import { FLAG } from "./command_line/flags.ts";
+import { UsageError } from "./console/usage_error.ts";
 
 const HANDOVER_OF_INSTALLED: readonly Flag[] = [
   { ...FLAG.manifestsDir, summary: "the folder of the manifests, if not the one used by the import" },
@@ -18,7 +19,22 @@ const REMOTE_FLAGS: readonly Flag[] = [
 ];
 
 const isRemote = (invocation: Invocation) => invocation.flag("to") !== undefined;
-const openRemote = () => import("./commands/packages_remote.ts");
+
+/** Runs a command on this machine, or with `--to` on an agent. */
+async function runAt(
+  invocation: Invocation,
+  { local, remote, isAgent = isRemote(invocation) }: {
+    local: () => Promise<number>;
+    remote: (module: typeof import("./commands/packages_remote.ts")) => Promise<number>;
+    isAgent?: boolean;
+  },
+): Promise<number> {
+  if (isAgent) return await remote(await import("./commands/packages_remote.ts"));
+  const flag = ["token-file", "ca-file"].find((name) => invocation.flag(name) !== undefined) ??
+    (invocation.isSet("insecure-http") ? "insecure-http" : undefined);
+  if (flag !== undefined) throw new UsageError(`Cannot use --${flag} without --to URL: it is for the agent there`);
+  return await local();
+}
 
 /** `crpe packages` and its subcommands. */
 export const PACKAGES_COMMAND: Command = {
@@ -45,10 +61,11 @@ export const PACKAGES_COMMAND: Command = {
       interrupted: "nothing was changed",
       arity: [1, 1],
       flags: [FLAG.data, ...REMOTE_FLAGS, FLAG.json],
-      run: async (invocation, io) =>
-        isRemote(invocation)
-          ? (await openRemote()).runRemoteHistory(invocation, io)
-          : (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
+      run: (invocation, io) =>
+        runAt(invocation, {
+          local: async () => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
+          remote: (it) => it.runRemoteHistory(invocation, io),
+        }),
     },
     {
       name: "receipt",
@@ -57,10 +74,11 @@ export const PACKAGES_COMMAND: Command = {
       interrupted: "nothing was changed",
       arity: [1, 1],
       flags: [FLAG.data, ...REMOTE_FLAGS],
-      run: async (invocation, io) =>
-        isRemote(invocation)
-          ? (await openRemote()).runRemoteReceipt(invocation, io)
-          : (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
+      run: (invocation, io) =>
+        runAt(invocation, {
+          local: async () => (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
+          remote: (it) => it.runRemoteReceipt(invocation, io),
+        }),
     },
     {
       name: "status",
@@ -79,10 +97,11 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.json,
       ],
       usesKubectl: (invocation) => !isRemote(invocation),
-      run: async (invocation, io) =>
-        isRemote(invocation)
-          ? (await openRemote()).runRemoteStatus(invocation, io)
-          : (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
+      run: (invocation, io) =>
+        runAt(invocation, {
+          local: async () => (await import("./commands/packages_status.ts")).runPackageStatus(invocation, io),
+          remote: (it) => it.runRemoteStatus(invocation, io),
+        }),
     },
     {
       name: "rollback",
@@ -112,10 +131,12 @@ export const PACKAGES_COMMAND: Command = {
       ],
       usesKubectl: () => true,
       run: async (invocation, io) => {
-        const local = await import("./commands/packages_rollback.ts");
-        return local.isRemoteRollback(invocation)
-          ? (await openRemote()).runRemoteRollback(invocation, io)
-          : local.runRollback(invocation, io);
+        const rollback = await import("./commands/packages_rollback.ts");
+        return await runAt(invocation, {
+          isAgent: rollback.isRemoteRollback(invocation),
+          local: () => rollback.runRollback(invocation, io),
+          remote: (it) => it.runRemoteRollback(invocation, io),
+        });
       },
     },
     {
@@ -146,16 +167,18 @@ export const PACKAGES_COMMAND: Command = {
         FLAG.json,
       ],
       usesKubectl: (invocation) => !isRemote(invocation),
-      run: async (invocation, io) =>
-        isRemote(invocation)
-          ? (await openRemote()).runRemoteRemove(invocation, io)
-          : (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
+      run: (invocation, io) =>
+        runAt(invocation, {
+          local: async () => (await import("./commands/packages_remove.ts")).runRemovePackage(invocation, io),
+          remote: (it) => it.runRemoteRemove(invocation, io),
+        }),
     },
   ],
-  run: async (invocation, io) =>
-    isRemote(invocation)
-      ? (await openRemote()).runRemotePackages(invocation, io)
-      : (await import("./commands/packages.ts")).runPackages(invocation, io),
+  run: (invocation, io) =>
+    runAt(invocation, {
+      local: async () => (await import("./commands/packages.ts")).runPackages(invocation, io),
+      remote: (it) => it.runRemotePackages(invocation, io),
+    }),
 };
 
 /** `crpe manifests` */

@@ -57,7 +57,7 @@ Deno.test("import of a part reports the part and the missing ones, and the last 
   assertEquals(rest.code, 0, rest.stderr);
   assertMatch(
     rest.stdout,
-    /^imported part 2 of 3 of line4@1\.0\.0; part 1 is missing\n[^\n]*\ninstall line4@1\.0\.0\n/,
+    /^imported part 2 of 3 of line4@1\.0\.0; part 1 is missing\n[^\n]*\ninstalled line4@1\.0\.0\n/,
   );
   assertEquals(await folder.listFiles("manifests"), ["line4.yaml"]);
   assertEquals(JSON.parse((await crpe("images", "--data=site", "--json")).stdout).length, 1);

@@ -180,7 +180,7 @@ Deno.test("[78] a manifests folder that cannot be written, or does not exist, is
     ]
   ) {
     for (const flags of [["--dry-run"], []]) {
-      const { code, stderr } = await fixture.crpe(
+      const { code, stdout, stderr } = await fixture.crpe(
         "import",
         "1.tgz",
         "--data=site",
@@ -188,7 +188,8 @@ Deno.test("[78] a manifests folder that cannot be written, or does not exist, is
         ...flags,
       );
       assertEquals(code, 1);
-      assertStringIncludes(stderr, `Cannot write manifests into ${folder}: ${reason}`);
+      const start = flags.length === 0 ? "crpe: C" : "would refuse line4@1.0.0: c";
+      assertStringIncludes(stdout + stderr, `${start}annot write manifests into ${folder}: ${reason}`);
       assertEquals((await fixture.folder.listFiles("site")).filter((name) => !name.endsWith(".lock")), []);
     }
   }
@@ -198,7 +199,7 @@ Deno.test("[77] an import leaves a foreign manifest file alone with exit status 
   await using fixture = await createReleases();
   const path = await fixture.folder.write("manifests/line4.yaml", "kind: Theirs\n");
   for (const flags of [["--dry-run"], []]) {
-    const { code, stderr } = await fixture.crpe(
+    const { code, stdout, stderr } = await fixture.crpe(
       "import",
       "1.tgz",
       "--data=site",
@@ -206,7 +207,7 @@ Deno.test("[77] an import leaves a foreign manifest file alone with exit status 
       ...flags,
     );
     assertEquals(code, 3);
-    assertStringIncludes(stderr, `${await Deno.realPath(path)} was not written by crpe`);
+    assertStringIncludes(stdout + stderr, `${await Deno.realPath(path)} was not written by crpe`);
   }
   assertEquals(await Deno.readTextFile(path), "kind: Theirs\n");
   assertEquals((await fixture.crpe("import", "1.tgz", "--data=site", "--manifests-dir=manifests", "--force")).code, 0);

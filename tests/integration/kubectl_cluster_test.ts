@@ -132,9 +132,12 @@ test("[85] fields that another program manages stop an upgrade before it begins,
   for (const flags of [[], ["--dry-run"]]) {
     const refused = await site.run("import", "2.0.0.tgz", "--kubectl", ...flags);
     assertEquals(refused.code, 3, refused.stderr);
-    assertStringIncludes(refused.stderr, "Cannot hand over line4@2.0.0, nothing was changed: other programs manage");
-    assertStringIncludes(refused.stderr, "take them over with --force-conflicts");
-    assertStringIncludes(refused.stderr, 'conflict with "kubectl-edit" using v1: .data.a');
+    const [start, output] = flags.length === 0
+      ? ["Cannot hand over line4@2.0.0, nothing was changed: ", refused.stderr]
+      : ["would refuse shop/line4@2.0.0: ", refused.stdout];
+    assertStringIncludes(output, `${start}other programs manage`);
+    assertStringIncludes(output, "take them over with --force-conflicts");
+    assertStringIncludes(output, 'conflict with "kubectl-edit" using v1: .data.a');
   }
   assertEquals(site.list(), ["ConfigMap/shop/a", NAMESPACE]);
   assertStringIncludes((await site.run("packages")).stdout, "1.0.0");

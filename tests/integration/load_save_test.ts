@@ -49,6 +49,10 @@ Deno.test("crpe load reads what crpe save wrote, compressed or not, and gives th
 Deno.test("crpe load goes on after a file that fails, names it, and exits with the worst status", async () => {
   await using fixture = await createPackFixture(IMAGES);
   assertEquals((await fixture.crpe("save", SINGLE, "-o", "one.tar", "--data=source")).code, 0);
+  // Another user may load it: the umask decides.
+  await fixture.folder.write("by-umask", "");
+  const modeOf = async (name: string) => (await Deno.stat(`${fixture.folder.path}/${name}`)).mode! & 0o777;
+  assertEquals(await modeOf("one.tar"), await modeOf("by-umask"));
   await fixture.folder.write("damaged.tar", (await Deno.readFile(`${fixture.folder.path}/one.tar`)).subarray(0, 2000));
   const loaded = await fixture.crpe("load", "missing.tar", "damaged.tar", "one.tar", "--data=target", "--json");
   assertEquals(loaded.code, 4);

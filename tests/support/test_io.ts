@@ -36,5 +36,6 @@ export function createTestIo(
     columns,
     isTerminal: columns !== undefined,
     isColored,
+    isOutputColored: isColored,
   };
 }

@@ -30,13 +30,19 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const results = manifests === "-"
     ? { ...io, out: (text: string) => io.err(text), err: (text: string) => io.err(text) }
     : io;
+  let retried: string | undefined;
   await using sources = await openCopySources(invocation.arguments, settings, { io, warn });
   const { client, checkLogin } = await openPushTarget(target, {
     settings,
     io,
     warn,
     isInsecureAllowed: invocation.isSet("insecure-http"),
-    onEvent: (event) => warnOfRetry(event, warn),
+    onEvent: (event) => {
+      const line = describeRetry(event);
+      // Blobs are asked for at the same time, so that one failure of the network is that of many.
+      if (line !== undefined && line !== retried) warn(line);
+      retried = line ?? retried;
+    },
   });
   const pusher = new ImagePusher(client, { dryRun });
   const copied = new Map<string, CopiedName>();
@@ -58,7 +64,10 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
     });
     const pushed = await pusher.push(image, {
       blobsAtATime: source.blobsAtATime,
-      onProgress: (bytes, total) => progress.update(bytes, total),
+      onProgress(bytes, total) {
+        retried = undefined;
+        progress.update(bytes, total);
+      },
     }).catch((error) => {
       throw withAdvice(error);
     }).finally(() => progress.finish());
@@ -147,11 +156,11 @@ function withAdvice(error: unknown): unknown {
   return new RegistryError(error.code, message, { cause: error });
 }
 
-function warnOfRetry(event: UpstreamEvent, warn: (message: string) => void): void {
-  if (event.type !== "retry" && event.type !== "resume") return;
+function describeRetry(event: UpstreamEvent): string | undefined {
+  if (event.type !== "retry" && event.type !== "resume") return undefined;
   const seconds = Math.ceil(event.delay / 1000);
   const position = event.type === "resume" ? ` after ${formatSize(event.offset)}` : "";
-  warn(`${event.host}: ${event.reason}${position}; trying again in ${seconds} s`);
+  return `${event.host}: ${event.reason}${position}; trying again in ${seconds} s`;
 }
 
 function describePush({ sent, present, manifests }: PushedImage, dryRun: boolean): string {

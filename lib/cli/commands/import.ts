@@ -13,7 +13,7 @@ import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
-import { createWarning, describeError, exitStatusOf, printError } from "../console/describe_error.ts";
+import { createWarning, describeError, exitStatusOf, paint, printError } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
@@ -106,7 +106,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     const reported = outcomes.length === 1 && outcomes[0]?.result === undefined ? [] : outcomes;
     for (const outcome of reported) report(summarizeOutcome(where, outcome, isDryRun));
     if (!asJson) {
-      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun));
+      for (const { result } of outcomes) if (result !== undefined) io.out(formatSummary(result, isDryRun, io));
     }
     // A dry run prints everything it found out, also why it would refuse a package, and then fails as the import would.
     throwWorst(
@@ -169,13 +169,13 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
   };
 }
 
-function formatSummary(result: InstallResult, isDryRun: boolean): string {
+function formatSummary(result: InstallResult, isDryRun: boolean, io: Io): string {
   const { plan, images, blobs, isImported, part } = result;
   if (plan.verdict === "same" && !plan.isRepair && !isImported) {
     return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
   }
   const isRefused = isDryRun && plan.refusal !== undefined;
-  const lines = [isRefused ? formatRefusal(result) : formatOutcome(result, isDryRun)];
+  const lines = [isRefused ? formatRefusal(result, io) : formatOutcome(result, isDryRun)];
   if (part !== undefined && !isDryRun && !isImported) {
     const counts = `  ${formatCount(blobs.written, "blob")} written (${
       formatSize(blobs.bytesWritten)
@@ -227,9 +227,12 @@ function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallRes
   ];
 }
 
-function formatRefusal({ kubepkg, plan }: InstallResult): string {
-  const reason = describeError(plan.refusal).replace(/^Cannot .*?: /, "");
-  return `would refuse ${formatRelease(kubepkg)}: ${reason}`;
+function formatRefusal({ kubepkg, plan }: InstallResult, { isOutputColored }: Io): string {
+  // What names the release only says again what is said here.
+  const reason = describeError(plan.refusal).replace(/^Cannot (?:import|accept|hand over) .*?: /, "")
+    .replace(/^C(?=annot )/, "c");
+  const verdict = paint("would refuse", "red", { isColored: isOutputColored });
+  return `${verdict} ${formatRelease(kubepkg)}: ${reason}`;
 }
 
 function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {

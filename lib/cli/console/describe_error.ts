@@ -81,8 +81,8 @@ function formatStack(error: Error): string {
 const COLORS = { red: 31, yellow: 33 } as const;
 
 /** Colours a word where the terminal shows colours. The word has to say the same without them. */
-export function paint(text: string, color: keyof typeof COLORS, io: Io): string {
-  return io.isColored ? `\x1b[${COLORS[color]}m${text}\x1b[0m` : text;
+export function paint(text: string, color: keyof typeof COLORS, { isColored }: Pick<Io, "isColored">): string {
+  return isColored ? `\x1b[${COLORS[color]}m${text}\x1b[0m` : text;
 }
 
 // C0, DEL and C1; line and paragraph separators; bidirectional controls.

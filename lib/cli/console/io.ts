@@ -16,6 +16,8 @@ export interface Io {
   readonly isTerminal: boolean;
   /** Whether standard error is a terminal that shows colours, and the user wants them (https://no-color.org). */
   readonly isColored: boolean;
+  /** The same of standard output. */
+  readonly isOutputColored: boolean;
 }
 
 const encoder = new TextEncoder();
@@ -38,6 +40,9 @@ export function createProcessIo(): Io {
     },
     get isColored() {
       return canRedraw() && !Deno.env.get("NO_COLOR");
+    },
+    get isOutputColored() {
+      return Deno.stdout.isTerminal() && Deno.env.get("TERM") !== "dumb" && !Deno.env.get("NO_COLOR");
     },
   };
 }

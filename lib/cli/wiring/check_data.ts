@@ -10,6 +10,7 @@ import type { Io } from "../console/io.ts";
 type FolderState = "filled" | "empty" | "denied" | "absent";
 
 const PACKAGES = "kubepkg";
+const PARTIAL = ".partial";
 // From a folder of blobs up to the data folder: docker/registry/v2/blobs/sha256.
 const MAX_LEVELS_UP = 5;
 // A folder that is one level too high, such as /var/lib, has some dozens of entries.
@@ -147,6 +148,9 @@ async function lookInto(data: string, folders: readonly string[] = [...CONTENT, 
     for (const folder of folders) {
       if ((await listFolder(`${data}/${folder}`) ?? []).length > 0) return "filled";
     }
+    // A first pull that was interrupted has left no more.
+    const ingest = await listFolder(`${data}/${INGEST}`) ?? [];
+    if (ingest.some(({ name }) => name.endsWith(PARTIAL))) return "filled";
     await Deno.lstat(data);
     return "empty";
   } catch (error) {

@@ -37,7 +37,10 @@ const UNREACHED: readonly TransportFailure[] = ["refused", "dns", "unreachable",
  */
 export function parseAgentAddress(text: string): AgentAddress {
   const address = readAgentAddress(text);
-  if (address !== undefined) return address;
+  // `1.0.0` would be the address 1.0.0.0: it is rather the version of a package.
+  const { hostname = "" } = URL.parse(address?.url ?? "") ?? {};
+  const isRewritten = /^[0-9.]+$/.test(hostname) && !text.includes(hostname);
+  if (address !== undefined && !isRewritten) return address;
   // The part before an @ may be a password.
   const shown = JSON.stringify(text.replace(/[^/]*@/g, "…@"));
   throw new UsageError(`Cannot use --to ${shown}: ${ADDRESS_ADVICE}`);
@@ -49,8 +52,6 @@ export function readAgentAddress(text: string): AgentAddress | undefined {
   const url = URL.parse(hasScheme ? text : `https://${text}`);
   const isGood = url !== null && /^https?:$/.test(url.protocol) && url.search === "" && url.hash === "";
   if (!isGood || url.username !== "" || url.password !== "") return undefined;
-  // `1.0.0` would be the address 1.0.0.0: it is rather the version of a package.
-  if (/^[0-9.]+$/.test(url.hostname) && !text.includes(url.hostname)) return undefined;
   if (!hasScheme && url.port === "" && !/:443(?:\/|$)/.test(text)) url.port = `${AGENT_PORT}`;
   return { url: url.href.replace(/\/+$/, ""), hasScheme };
 }

@@ -51,7 +51,7 @@ for (const [title, files] of LATE) {
     await assertRejects(
       async () => importBundle(streamOf(await makeTgz(files)), store),
       CorruptError,
-      "not kubepkg.json",
+      "not a bundle",
     );
     assertEquals([store.blobs, store.visible], [[], []]);
   });

@@ -96,6 +96,8 @@ for (
     ["a subcommand without its operand", ["packages", "remove"], "Cannot run packages remove: NAME is missing"],
     ["a mistyped flag of a subcommand", ["packages", "remove", "x", "--wiat=1s"], "did you mean --wait?"],
     ["a flag of another subcommand", ["packages", "history", "x", "--wait=1s"], "Cannot use --wait"],
+    ["a token without an agent", ["packages", "--token-file=x"], "Cannot use --token-file without --to URL"],
+    ["a version and a token", ["packages", "rollback", "x", "--to=1.0.0", "--insecure-http"], "without --to URL"],
     ["a version for an agent", ["packages", "history", "x", "--to=1.0.0"], 'Cannot use --to "1.0.0": write https://'],
     ["two kinds of hand-over", ["import", "x", "--kubectl", "--manifests-dir=x"], "the objects would have two owners"],
     ["a bad subnet", ["nodes", "--subnet", "10.0.0.0/8"], 'Cannot use --subnet "10.0.0.0/8"'],

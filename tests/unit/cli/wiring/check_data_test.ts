@@ -20,6 +20,18 @@ const ROWS: readonly Row[] = [
   { what: "a folder with images", folders: [`a/${IMAGES}`, `a/b/${IMAGES}`], data: "a", report: undefined },
   { what: "a folder with packages only", folders: ["a/kubepkg/line4"], data: "a", report: undefined },
   {
+    what: "a folder with nothing but the partial file of an interrupted pull",
+    folders: ["a/ingest/sha256-00.partial"],
+    data: "a",
+    report: undefined,
+  },
+  {
+    what: "a folder with nothing but what a server that was stopped has left",
+    folders: ["a/ingest/serving.lock"],
+    data: "a",
+    report: "the data folder ROOT/a is empty; another one is named with --data",
+  },
+  {
     what: "docker/registry/v2 of a data folder",
     folders: [`a/${IMAGES}`],
     data: "a/docker/registry/v2",
