@@ -56,7 +56,11 @@ peerTest("[94] a push that was given up is listed, and ended by its name; gc fre
   assertEquals(await partials(site), 1);
   const removed = await site.crpe("packages", "remove", "line4", "--data=site");
   assertEquals([removed.code, removed.stderr], [0, ""]);
-  assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg")], [0, [".token"]]);
+  assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg")], [0, [
+    ".node-key.pem",
+    ".tls.pem",
+    ".token",
+  ]]);
   const again = await site.crpe("packages", "remove", "line4", "--pending", "--data=site");
   assertEquals(again.code, 1);
   assertStringIncludes(again.stderr, "Cannot end line4: it is not pending");
