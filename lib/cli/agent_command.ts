@@ -18,7 +18,7 @@ export const AGENT_COMMAND: Command = {
     {
       name: "tls-addr",
       value: "HOST:PORT|off",
-      summary: "where to serve https too, with the agent's own certificate [the port behind that of --addr]",
+      summary: "where to serve https, with a certificate of its own [the port behind that of --addr]",
     },
     ...HANDOVER_FLAGS,
     {

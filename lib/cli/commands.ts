@@ -28,7 +28,16 @@ export const COMMANDS: readonly Command[] = [
       "Without --upstream, the well-known public registries are pulled through under their own names.",
     ].join("\n"),
     arity: [0, 0],
-    flags: [FLAG.data, FLAG.addr, ...UPSTREAM_FLAGS, ...SERVE_FLAGS],
+    flags: [
+      FLAG.data,
+      FLAG.addr,
+      {
+        ...FLAG.trustedKeys,
+        summary: "the page sends only bundles signed with these public keys (PEM), or as a policy says",
+      },
+      ...UPSTREAM_FLAGS,
+      ...SERVE_FLAGS,
+    ],
     run: async (invocation, io) => (await import("./commands/registry.ts")).runRegistry(invocation, io),
   },
   AGENT_COMMAND,

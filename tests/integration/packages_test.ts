@@ -158,6 +158,7 @@ Deno.test("[78] a removal that nothing confirms leaves the package; --forget dro
   assertEquals([report.removed, report.untagged, report.leftFiles], [true, [`${REPO}:1`, `${REPO}:v2`], []]);
   assertEquals(await site.folder.listFiles("manifests"), ["other.yaml"]);
   assertEquals(await site.folder.listFiles("site/kubepkg"), [
+    ".node-key.pem",
     "other/current.json",
     "other/handover.json",
     "other/receipt.json",

@@ -50,13 +50,17 @@ peerTest("[94] a push that was given up is listed, and ended by its name; gc fre
   assertStringIncludes((await site.crpe("packages", "--data=site")).stderr, "pending, not installed: line4@2.0.0");
 
   assertEquals((await site.crpe("gc", "--untagged", "--data=site")).code, 0);
-  assertEquals([await partials(site), (await site.folder.listFiles("site/kubepkg")).length], [1, 2]);
+  assertEquals([await partials(site), (await site.folder.listFiles("site/kubepkg")).length], [1, 4]);
   const dry = await site.crpe("packages", "remove", "line4", "--dry-run", "--data=site");
   assertMatch(dry.stdout, /^would end the pending release line4@2\.0\.0: 977 KiB of 1\.9 MiB received$/m);
   assertEquals(await partials(site), 1);
   const removed = await site.crpe("packages", "remove", "line4", "--data=site");
   assertEquals([removed.code, removed.stderr], [0, ""]);
-  assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg")], [0, [".token"]]);
+  assertEquals([await partials(site), await site.folder.listFiles("site/kubepkg")], [0, [
+    ".node-key.pem",
+    ".tls.pem",
+    ".token",
+  ]]);
   const again = await site.crpe("packages", "remove", "line4", "--pending", "--data=site");
   assertEquals(again.code, 1);
   assertStringIncludes(again.stderr, "Cannot end line4: it is not pending");

@@ -141,7 +141,7 @@ export const FLAG = {
   fingerprint: {
     name: "fingerprint",
     value: "SHA256",
-    summary: "accept the agent's own certificate, if this is its fingerprint; it is remembered for this address",
+    summary: "accept the agent's own certificate by its fingerprint; it is remembered",
   },
   agentCa: { name: "ca-file", value: "FILE", summary: "CA certificates (PEM) to trust for an https agent" },
   insecureHttp: { name: "insecure-http", summary: "send the token unencrypted to another machine" },

@@ -14,10 +14,10 @@ import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readHostNames, readOwnHosts } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
-import type { SiteTrust } from "../../install/trust.ts";
 import type { SecureAddress } from "../../agent/options.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Handler } from "../serving/serve.ts";
+import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { TrustWatch } from "../serving/trust_watch.ts";
 import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
@@ -54,7 +54,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       startExpiry(context, pendingTtl);
       announceKey(context);
       // Keys that cannot be read are an error at the start, not at the first import.
-      const trust = await readTrust(invocation, context.settings);
+      const trust = await readNamedTrust(invocation, context.settings);
       const watch = new TrustWatch(context);
       await watch.see(trust);
       const node = { id, platforms: platformsOf(context.settings), readSecure: () => secure };
@@ -72,7 +72,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
           node,
           maxBundle,
           tokens,
-          readTrust: async () => await watch.see(await readTrust(invocation, context.settings)),
+          readTrust: async () => await watch.see(await readNamedTrust(invocation, context.settings)),
           isOwnHost,
           shared: await sync,
         });
@@ -176,12 +176,4 @@ function readNodeId(named: string | undefined): string {
       JSON.stringify(id)
     }: it must be printable ASCII without spaces or ";"; name one with --node-id`,
   );
-}
-
-// Reading keys costs time at the start, which a site without trusted keys does not pay.
-async function readTrust(invocation: Invocation, settings: Settings): Promise<SiteTrust | undefined> {
-  const { config } = settings;
-  const isNamed = invocation.flags("trusted-keys").length > 0 || config["trusted-keys"] !== undefined;
-  if (!isNamed && !invocation.isSet("trust-on-first-use")) return undefined;
-  return await (await import("../wiring/read_keys.ts")).readSiteTrust(invocation, settings);
 }

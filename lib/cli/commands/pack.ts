@@ -54,7 +54,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
   const { source, store } = await openStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
-  const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation);
+  const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation, createWarning(io));
   const choice: PackChoice = {
     ...(keys.length === 0 ? {} : { sign: createSigner(keys) }),
     ...(named === undefined ? {} : { platforms: named }),

@@ -109,7 +109,7 @@ async function readDeltaOptions(
   if (effort === undefined && keys.length > 0) {
     throw new UsageError("Cannot use --sign-key with --no-delta: a bundle that is sent as it is keeps its signatures");
   }
-  const signing = await readPrivateKeys(keys, invocation);
+  const signing = await readPrivateKeys(keys, invocation, createWarning(io));
   const sign = signing.length === 0 ? undefined : createSigner(signing);
   if (effort === undefined) return undefined;
   const { data } = await readSettings(invocation, io).catch((error) => {

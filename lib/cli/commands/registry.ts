@@ -2,6 +2,7 @@ import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
+import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { serveRegistry } from "../serving/serve_registry.ts";
 
 const DEFAULT_PORT = 6060;
@@ -19,11 +20,15 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
       announcePairing(url, { invocation, io });
       return [];
     },
-    extend: (registry, context) =>
-      withPage(registry, { invocation, io, context }, {
+    extend: async (registry, context) => {
+      const readTrust = () => readNamedTrust(invocation, context.settings);
+      // Keys that cannot be read are an error at the start, not when a bundle is sent.
+      await readTrust();
+      return withPage(registry, { invocation, io, context }, {
         kind: "registry",
         node: Deno.hostname(),
         hostNames,
+        readTrust,
         // Only the page needs it, so it is made at the first request for the page.
         openTokens: async () => {
           const { ApiTokens } = await import("../../agent/check_token.ts");
@@ -33,6 +38,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
           const { data } = context.settings;
           return new ApiTokens((await ensureToken(data)).token, new NamedTokens(data));
         },
-      }),
+      });
+    },
   });
 }

@@ -2,6 +2,7 @@ import { signBundle } from "../../bundle/sign_bundle.ts";
 import { chooseBundlePath, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { attachSignature, type SignatureLine, signDocument } from "../../signature/signature_lines.ts";
 import type { Invocation } from "../command_line/command.ts";
+import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
@@ -24,7 +25,7 @@ export async function runSign(invocation: Invocation, io: Io): Promise<number> {
   if (signature !== undefined && files.length > 1) {
     throw new UsageError("Cannot use --signature with several bundles: a signature is of one");
   }
-  const keys = await readPrivateKeys(keyPaths, invocation);
+  const keys = await readPrivateKeys(keyPaths, invocation, createWarning(io));
   const attached = signature === undefined
     ? undefined
     : { signature: await Deno.readTextFile(signature), publicKey: await readPublicKey(publicKey!) };

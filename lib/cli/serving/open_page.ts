@@ -1,6 +1,7 @@
 import type { ApiTokens } from "../../agent/check_token.ts";
 import { Outbox } from "../../bundle/outbox.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
+import type { SiteTrust } from "../../install/trust.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import { imagesOf } from "../../kubepkg/images_of.ts";
@@ -43,6 +44,8 @@ export interface PageSettings {
   readonly hostNames: readonly string[];
   /** Whether the packages of an agent must be signed. */
   readonly acceptsOnlySigned?: boolean;
+  /** Reads whose bundles the page of a registry sends; `undefined`: all. */
+  readonly readTrust?: () => Promise<SiteTrust | undefined>;
   /** Opens the tokens. */
   readonly openTokens: () => Promise<ApiTokens>;
 }
@@ -72,7 +75,10 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
     },
     outbox: openOutbox(outbox),
     ...(settings.kind === "registry" && !isReadOnly
-      ? { desk: createPageDesk(context, outbox), nodes: createPageNodes(io, { context, outbox }) }
+      ? {
+        desk: createPageDesk(context, outbox),
+        nodes: createPageNodes(io, { context, outbox, readTrust: settings.readTrust }),
+      }
       : {}),
     ...(settings.kind === "agent"
       ? { readInventoryCode: () => readInventoryCode(data, { node: settings.node, records }) }

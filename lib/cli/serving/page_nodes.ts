@@ -11,6 +11,9 @@ import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
 import type { Outbox, OutboxBundle, OutboxPackage } from "../../bundle/outbox.ts";
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
 import { isVersion } from "../../kubepkg/kubepkg.ts";
+import { readBundle } from "../../bundle/read_bundle.ts";
+import type { BundleSource } from "../../bytes/byte_reader.ts";
+import { decideTrust, readSignedDocument, type SiteTrust } from "../../install/trust.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { RefusedError, RegistryError } from "../../oci/error.ts";
 import type { JobContext } from "../../page/page_jobs.ts";
@@ -34,7 +37,12 @@ const UNAUTHORIZED = 401;
 /** Creates what the page of a registry does with agents. */
 export function createPageNodes(
   io: Io,
-  { context, outbox }: { context: Pick<ServerContext, "settings" | "log">; outbox: Outbox },
+  { context, outbox, readTrust }: {
+    readonly context: Pick<ServerContext, "settings" | "log">;
+    readonly outbox: Outbox;
+    /** Reads whose bundles are sent; `undefined`: all. */
+    readonly readTrust?: () => Promise<SiteTrust | undefined>;
+  },
 ): PageNodes {
   const checkAddress = createAddressCheck({
     resolveHost: ({ hostname }) => resolveHost(hostname),
@@ -50,6 +58,8 @@ export function createPageNodes(
     const node = await find(url);
     const { name, size } = await describeBundle(outbox, bundle);
     const { dryRun, job } = options;
+    const trust = await readTrust?.();
+    if (trust !== undefined) await checkTrust(await openBundle(outbox.pathOf(bundle), io), name, trust);
     const signal = job?.signal;
     const { document, sent } = await pushBundle({
       client: createClient(node, options, signal),
@@ -159,6 +169,20 @@ function listInterfaces(): Deno.NetworkInterfaceInfo[] {
       "Cannot search for agents: the system does not list its network interfaces; add the agent by its address",
       { cause },
     );
+  }
+}
+
+/** @throws {UntrustedError} when a package of the bundle is not trusted */
+async function checkTrust(source: BundleSource, what: string, trust: SiteTrust): Promise<void> {
+  const bundle = await readBundle(source, { what });
+  try {
+    const document = await readSignedDocument(bundle, trust);
+    for (const kubepkg of bundle.packages) {
+      const { refusal } = await decideTrust(kubepkg, document, { trust, action: "send" });
+      if (refusal !== undefined) throw refusal;
+    }
+  } finally {
+    await bundle.cancel();
   }
 }
 

@@ -2,6 +2,7 @@ import { choosePublicOrigin, formatPairing } from "../../page/format_pairing.ts"
 import { PairingCodes } from "../../page/pairing_codes.ts";
 import { formatHost } from "../../server/listen.ts";
 import { listOwnAddresses } from "../../server/own_hosts.ts";
+import { fetchCertificate } from "../../agent/client/pinned_relay.ts";
 import { readAgentCertificate } from "../../agent/agent_certificate.ts";
 import type { SecureAddress } from "../../agent/options.ts";
 import { isFolderServed } from "../../store/data_folder.ts";
@@ -39,16 +40,24 @@ export async function runPair(invocation: Invocation, io: Io, defaultPort: numbe
   const { hostname = "0.0.0.0", port } = readAddress(invocation, io, { config, defaultPort });
   const isTls = (invocation.flag("tls-cert") ?? config["tls-cert"]) !== undefined;
   const { log, by } = await openAudit(data, createWarning(io));
-  const secure = isTls ? undefined : await findSecure(data, invocation, port);
+  const secure = isTls ? undefined : await findSecure(data, invocation, { hostname, port });
   const create = () => createPairingText(data, `${isTls ? "https" : "http"}://${formatHost(hostname)}:${port}`, secure);
   io.out(await log.run({ action: "pairing-code", by }, create));
   return 0;
 }
 
-// A server that listens on any free port cannot be asked which one that is.
-async function findSecure(data: string, invocation: Invocation, port: number): Promise<SecureAddress | undefined> {
+// The server may have been started with other flags, or without TLS because the port was in use: this machine is asked.
+async function findSecure(
+  data: string,
+  invocation: Invocation,
+  { hostname, port }: { hostname: string; port: number },
+): Promise<SecureAddress | undefined> {
   const given = invocation.flag("tls-addr");
-  const at = given === undefined ? secondPort(port) : given === "off" ? 0 : parseAddress(given, "--tls-addr").port;
-  const certificate = at === 0 ? undefined : await readAgentCertificate(data);
-  return certificate && { url: `https://0.0.0.0:${at}`, fingerprint: certificate.fingerprint };
+  const certificate = given === "off" ? undefined : await readAgentCertificate(data);
+  if (certificate === undefined) return undefined;
+  const at = given === undefined ? { hostname, port: secondPort(port) } : parseAddress(given, "--tls-addr");
+  const host = at.hostname === undefined || at.hostname === "0.0.0.0" ? "127.0.0.1" : formatHost(at.hostname);
+  const { fingerprint } = certificate;
+  const found = await fetchCertificate(new URL(`https://${host}:${at.port}`)).catch(() => undefined);
+  return found?.fingerprint === fingerprint ? { url: `https://0.0.0.0:${at.port}`, fingerprint } : undefined;
 }

@@ -12,20 +12,30 @@ import type { ConfigFile } from "../command_line/config_file.ts";
 import { UsageError } from "../console/usage_error.ts";
 
 const MAX_KEY_FILE = 16_384;
+const READABLE_BY_OTHERS = 0o044;
 const POLICY_FILE = /\.(?:json|ya?ml)$/;
 const KEY_FILE = /\.(?:pem|pub)$/;
 
 /**
  * Reads private keys. A passphrase is read from the file that `--passphrase-file` names, or typed.
  *
+ * @param warn called for a key that others may read
  * @throws {UsageError} when a file cannot be used as a private key
  */
-export async function readPrivateKeys(paths: readonly string[], invocation: Invocation): Promise<PrivateKey[]> {
+export async function readPrivateKeys(
+  paths: readonly string[],
+  invocation: Invocation,
+  warn: (message: string) => void,
+): Promise<PrivateKey[]> {
   const file = invocation.flag("passphrase-file");
   if (file !== undefined && paths.length === 0) throw new UsageError("Cannot use --passphrase-file without a key");
   const keys: PrivateKey[] = [];
   for (const path of paths) {
     const options = { what: path, passphrase: passphraseOf(path, file) };
+    const { mode, isFile } = await Deno.stat(path);
+    if (isFile && mode !== null && (mode & READABLE_BY_OTHERS) !== 0) {
+      warn(`the private key ${path} can be read by others than its owner; chmod 600 it`);
+    }
     keys.push(await asUsage(async () => await parsePrivateKey(await readLimited(path, MAX_KEY_FILE), options)));
   }
   const ids = keys.map((key) => key.public.id);

@@ -5,7 +5,12 @@ import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.t
 import { Outbox } from "../../../../lib/bundle/outbox.ts";
 import { packBundle } from "../../../../lib/bundle/pack_bundle.ts";
 import { parseKubePkg } from "../../../../lib/kubepkg/parse_kubepkg.ts";
-import { RegistryError } from "../../../../lib/oci/error.ts";
+import type { SiteTrust } from "../../../../lib/install/trust.ts";
+import { createSelfSigned, fingerprintOf, readCertificate } from "../../../../lib/agent/self_signed.ts";
+import { createKeyPair, parsePrivateKey } from "../../../../lib/signature/keys.ts";
+import { createSigner } from "../../../../lib/signature/signature_lines.ts";
+import { TrustPolicy } from "../../../../lib/signature/trust_policy.ts";
+import { RegistryError, UntrustedError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { MemoryStore } from "../../../support/memory_store.ts";
@@ -13,13 +18,13 @@ import { TestFolder } from "../../../support/test_folder.ts";
 
 const TOKEN = "a-token-of-a-test";
 
-async function createFixture() {
+async function createFixture(readTrust?: () => Promise<SiteTrust | undefined>) {
   const folder = await TestFolder.create();
   const io = { ...createProcessIo(), err: () => {} };
   const log = new Log(io, { format: "text", isVerbose: false });
   const settings = { data: folder.path } as ServerContext["settings"];
   const outbox = new Outbox(folder.path);
-  const nodes = createPageNodes(io, { context: { settings, log }, outbox });
+  const nodes = createPageNodes(io, { context: { settings, log }, outbox, readTrust });
   const add = (address: string) => nodes.add({ address, token: TOKEN, ca: undefined, isInsecureAllowed: true });
   return { folder, outbox, nodes, add, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
@@ -122,3 +127,51 @@ for (const when of ["waits for the answer", "waits before a retry"] as const) {
     released.resolve();
   });
 }
+
+Deno.test("[107] an agent that is added by its link is reached by the certificate of the link alone", async () => {
+  await using site = await createFixture();
+  const identity = createSelfSigned(["gate-2"]);
+  const paths: string[] = [];
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, ...identity, onListen() {} }, (request) => {
+    const { pathname } = new URL(request.url);
+    paths.push(pathname);
+    return pathname === "/api/session" ? Response.json({ token: TOKEN }) : answerState(request);
+  });
+  const { port } = server.addr;
+  const [, hex] = fingerprintOf(readCertificate(identity.cert)!).split(":");
+  const linkOf = (sha256: string) => `http://127.0.0.1:1/#t=abc234&tls=${port}&sha256=${sha256}`;
+  const refused = await assertRejects(() => site.add(linkOf("0".repeat(64))), RegistryError, "not that of the link");
+  assertEquals([refused.code, paths], ["DENIED", []]);
+  await site.add(linkOf(hex!));
+  const { nodes } = await site.nodes.list() as { nodes: { url: string; state: string }[] };
+  assertEquals(nodes.map(({ url, state }) => [url, state]), [[`https://127.0.0.1:${port}`, "ready"]]);
+  assertEquals(paths[0], "/api/session");
+});
+
+Deno.test("a registry with trusted keys sends only bundles that they have signed", async () => {
+  const key = await parsePrivateKey(createKeyPair().privateKey, { what: "the key" });
+  const policy = new TrustPolicy([{ name: "desk", keys: [key.public], threshold: 1 }]);
+  await using site = await createFixture(() => Promise.resolve({ policy }));
+  let plans = 0;
+  await using agent = startAgent(async (request) => {
+    if (request.method === "GET") return answerState(request);
+    plans++;
+    await request.body?.cancel();
+    return Response.json({ name: "line4", version: "1.0.0", verdict: "install", missing: [] });
+  });
+  await site.add(agent.url);
+  const pack = async (sign?: (document: Uint8Array) => string) => {
+    const store = new MemoryStore();
+    const { tgzDigest } = await site.outbox.add(
+      "line4@1.0.0.tgz",
+      (output) => packBundle(parseKubePkg(makeKubePkg({})), store, { output, hashOutput: true, sign }),
+    );
+    return tgzDigest!;
+  };
+  const options = { force: false, pruneData: false };
+  const unsigned = await pack();
+  await assertRejects(() => site.nodes.plan(agent.url, unsigned, options), UntrustedError, "it is not signed");
+  assertEquals(plans, 0);
+  await site.nodes.plan(agent.url, await pack(createSigner([key])), options);
+  assertEquals(plans, 1);
+});
