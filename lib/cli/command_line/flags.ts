@@ -40,7 +40,7 @@ export const FLAG = {
   },
   budget: {
     name: "budget",
-    value: "[HOST=]SIZE/PERIOD",
+    value: "LIMIT",
     isRepeatable: true,
     summary: "receive at most so much a day or month, such as 500MiB/day or ghcr.io=10GiB/month",
   },

@@ -130,7 +130,7 @@ Deno.test("[75] UpstreamSource pays once for an endpoint that does not answer", 
   let asked = 0;
   const source =
     createTestSource([{ host: REGISTRY, url: "http://silent.test" }, { host: REGISTRY, url: registry.url }], {
-      timeouts: { connectOfSeveral: 20 },
+      timeouts: { connectOfSeveral: 500 },
       fetch: (request) => {
         if (new URL(request.url).host !== "silent.test") return fetch(request);
         asked++;
