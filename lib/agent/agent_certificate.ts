@@ -37,6 +37,8 @@ export async function ensureAgentCertificate(data: string, names: readonly strin
   const found = await readAgentCertificate(data);
   if (found !== undefined) return found;
   using _lock = await holdLock(`${data}/ingest/node-key.lock`);
+  const made = await readAgentCertificate(data);
+  if (made !== undefined) return made;
   const { cert, key } = createSelfSigned(names.filter((name) => name.length < 254 && HOST_NAME.test(name)));
   const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
   await writeFileDurably(pathOf(data), new TextEncoder().encode(cert + key), { temporary, ownership: OWNER_ONLY });

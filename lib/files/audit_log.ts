@@ -54,6 +54,7 @@ const NEWLINE = 10;
 export class AuditLog {
   readonly #data: string;
   readonly #options: AuditLogOptions;
+  readonly #begun = new Set<string>();
 
   /** @param data the data folder */
   constructor(data: string, options: AuditLogOptions = {}) {
@@ -66,10 +67,16 @@ export class AuditLog {
     await this.#append({ id, phase: "begin", ...entry }).catch((cause) => {
       throw new Error(`Cannot write ${this.#pathOf(0)}: ${(cause as Error).message}; nothing was changed`, { cause });
     });
+    this.#begun.add(id);
   }
 
-  /** Writes the end of an action. It never throws: a failure is reported to `onProblem`. */
+  /**
+   * Writes the end of an action. It never throws: a failure is reported to `onProblem`. A command that ended before it began
+   * is no reason to make a log, nor the data folder: its user is told why anyway.
+   */
   async end(id: string, entry: AuditEntry, { error, ...end }: AuditEnd): Promise<void> {
+    const hasBegun = this.#begun.delete(id);
+    if (!hasBegun && error !== undefined && entry.by.user !== undefined && !isFile(this.#pathOf(0))) return;
     const reason = error === undefined ? {} : { error: describe(error) };
     await this.#append({ id, phase: "end", ...entry, ...end, ...reason }).catch((cause) => {
       const what = `the end of an action (${entry.action}: ${end.result}) is not in the audit log`;
@@ -155,6 +162,14 @@ async function lastByte(file: Deno.FsFile, size: number): Promise<number | undef
   await file.seek(size - 1, Deno.SeekMode.Start);
   await file.read(byte);
   return byte[0];
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 function isRefusal(error: unknown): boolean {

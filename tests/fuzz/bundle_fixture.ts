@@ -30,7 +30,7 @@ export class FindingError extends Error {
 const ERRORS = [CorruptError, IncompleteError, NoSpaceError, RefusedError];
 const HANG_MILLISECONDS = 20_000;
 /** The files that may remain in the ingest folder: locks, and partial files that can be resumed. */
-const KEPT = /^(?:[a-z]+\.lock|sha(?:256|512)-[0-9a-f]+\.(?:partial|pieces|pieces\.json))$/;
+const KEPT = /^(?:[a-z-]+\.lock|sha(?:256|512)-[0-9a-f]+\.(?:partial|pieces|pieces\.json))$/;
 /** The longest allowed error message, in characters. */
 const MAX_MESSAGE = 4000;
 

@@ -56,7 +56,7 @@ export async function fuzzBundles(options: FuzzBundlesOptions): Promise<FuzzBund
         `--config=${config}`,
         `--v8-flags=--expose-gc,--max-old-space-size=${MAX_HEAP}`,
       ],
-      ...[`--allow-read=${folder}`, `--allow-write=${folder}`, script],
+      ...[`--allow-read=${folder}`, `--allow-write=${folder}`, "--allow-sys=uid", script],
       ...[folder, `${seed}`, `${first}`, `${count}`, isSigned ? "signed" : "unsigned"],
     ],
     stdin: "piped",

@@ -118,8 +118,9 @@ Deno.test("[79] a bundle, its records and its hand-over file are readable by the
   assertEquals((await site.importPackage("5.0.0", undefined, "--manifests-dir=manifests")).code, 0);
   const files = ["default-5.0.0.tgz", "manifests/web.yaml"];
   for (const name of await site.folder.listFiles("site/kubepkg")) files.push(`site/kubepkg/${name}`);
-  // Of each of the two packages the record and the receipt; of the one that was handed over, its hand-over and history.
-  assertEquals(files.length, 8, files.join());
+  // Of each of the two packages the record and the receipt; of the one that was handed over, its hand-over and history; and
+  // the key of the node.
+  assertEquals(files.length, 9, files.join());
   for (const name of files) {
     assertEquals([name, (await Deno.stat(`${site.folder.path}/${name}`)).mode! & 0o777], [name, 0o600]);
   }

@@ -1,5 +1,5 @@
 // What a site sends back: its inventory, and the receipts of its packages.
-import { html, useEffect, useRef } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 import { get } from "./api.js";
 import { Notice, useWork } from "./parts.js";
 import { Qr } from "./qr.js";
