@@ -1,8 +1,11 @@
 import { INGEST } from "../../lib/store/layout.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { spawnCrpe, startCrpe } from "../support/crpe_process.ts";
-import { createDeltaFixture } from "../support/delta_fixture.ts";
+import { createDeltaFixture, DELTA_REPO } from "../support/delta_fixture.ts";
+import { buildImage } from "../support/images.ts";
+import { makeKubePkg } from "../support/kubepkg.ts";
 import { peerTest } from "../support/peers.ts";
+import { writeImage } from "../support/put_image.ts";
 
 /** A folder with the keys `desk` and `plant`, and two releases that desk has signed; the data folder `site` has the first. */
 async function createFixture() {
@@ -90,7 +93,14 @@ peerTest("a split bundle carries deltas, and its last part rebuilds the layer", 
   const { crpe, folder, packVersion } = fixture;
   await packVersion(1, "1");
   assertEquals((await crpe("import", "1.tgz", "--data=site")).code, 0);
-  const report = await packVersion(2, "2", "--since=1.tgz", "--split=100KiB");
+  // Beside it an image that fills more than one part.
+  const filler = crypto.getRandomValues(new Uint8Array(60_000));
+  const other = buildImage({ files: { a: filler, b: filler.toReversed(), c: filler.map((byte) => byte ^ 1) } });
+  await writeImage(fixture.store, "registry.test/other:1", other);
+  const kubepkg = makeKubePkg({ [`${DELTA_REPO}:2`]: "", "registry.test/other:1": "" }, { version: "2.0.0" });
+  const packed = await fixture.pack(kubepkg, "2", "--json", "--since=1.tgz", "--split=80KiB");
+  assertEquals(packed.code, 0, packed.stderr);
+  const report = JSON.parse(packed.stdout);
   assertEquals(report.deltas.count, 1);
   const parts = (await folder.listFiles()).filter((name) => name.startsWith("2.part")).sort();
   assertEquals(parts.length, report.parts.length);

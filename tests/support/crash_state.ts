@@ -17,7 +17,7 @@ import { idOf } from "./kubepkg.ts";
 export async function listContent(path: string, recorded = path): Promise<Record<string, string>> {
   // The key of the node is another one for each run, and is made at any time.
   const names = listFiles(path).filter((name) => {
-    return /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name) && !name.endsWith("/.node-key.pem");
+    return /^(?:data\/(?:docker|kubepkg)|manifests)\//.test(name) && !/\/\.(?:node-key|tls)\.pem$/.test(name);
   });
   const found: Record<string, string> = {};
   for (const name of names) {

@@ -66,6 +66,8 @@ export interface AgentClientOptions {
 }
 
 /** The slowest disk that an agent is expected to have, in bytes a millisecond: 1 MiB/s. */
+// The status of the answer to an upload of a blob that the agent has by then.
+const ALREADY_HELD = 200;
 const SLOWEST_SYNC = 1024 * 1024 / 1000;
 
 /**
@@ -103,16 +105,18 @@ export class AgentClient {
   /**
    * Sends the bytes of a blob from `start` to its end.
    *
+   * @returns false when the agent had the blob by then, from another client
    * @throws {AgentError} with the status 404, 409 or 423 when the upload cannot be resumed at `start` now
    * @throws {CorruptError} when the complete blob has another digest
    */
   async putBlob(
     { digest, size, start }: { digest: Digest; size: number; start: number },
     stream: ReadableStream<Uint8Array>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const body = { stream, length: size - start };
     const range = start === size ? `bytes */${size}` : `bytes ${start}-${size - 1}/${size}`;
-    await this.#send("PUT", `/kubepkgs/blobs/${digest}`, { body, range });
+    const { status } = await this.#send("PUT", `/kubepkgs/blobs/${digest}`, { body, range });
+    return status !== ALREADY_HELD;
   }
 
   /** Sends a bundle and installs it. @returns the document that describes the installation */

@@ -157,8 +157,7 @@ class Push {
     await body.skip(start);
     onOffset(start);
     try {
-      await client.putBlob({ digest, size, start }, body.stream);
-      this.#sent.blobs++;
+      if (await client.putBlob({ digest, size, start }, body.stream)) this.#sent.blobs++;
     } catch (error) {
       // The bundle is correct, so bytes of this or of an earlier upload were changed in transit. The agent has deleted
       // its partial file, and a retry starts over.
