@@ -66,9 +66,9 @@ export interface AgentClientOptions {
 }
 
 /** The slowest disk that an agent is expected to have, in bytes a millisecond: 1 MiB/s. */
+const SLOWEST_SYNC = 1024 * 1024 / 1000;
 // The status of the answer to an upload of a blob that the agent has by then.
 const ALREADY_HELD = 200;
-const SLOWEST_SYNC = 1024 * 1024 / 1000;
 
 /**
  * A client for the API of an agent.
