@@ -127,7 +127,7 @@ Deno.test("import --kubectl without a kubectl, or a cluster, says so before anyt
   assertEquals(silent.code, 1);
   assertStringIncludes(silent.stderr, "it does not reach the cluster");
   assertEquals(await site.folder.listFiles("site/docker"), []);
-  assertEquals(await site.folder.listFiles("site/kubepkg"), [".node-key.pem"]);
+  assertEquals(await site.folder.listFiles("site/kubepkg"), []);
 });
 
 Deno.test("a program without kubectl on its machine says nothing of it", async () => {
@@ -197,7 +197,7 @@ Deno.test("rollback and remove use kubectl where the import did", async () => {
     ...[`${DELETE} Widget`, `${DELETE} PersistentVolumeClaim ConfigMap Secret`, `${DELETE} CustomResourceDefinition`],
     `${DELETE} Namespace`,
   ]);
-  assertEquals(await site.folder.listFiles("site/kubepkg"), []);
+  assertEquals(await site.folder.listFiles("site/kubepkg"), [".node-key.pem"]);
 });
 
 Deno.test("a package that kubectl takes over leaves the folder of manifests", async () => {
