@@ -42,7 +42,8 @@ Deno.test("[8] a download that is cut ten times, with two kills of crpe in betwe
   const written = async () => (await Deno.stat(partial).catch(() => undefined))?.size ?? 0;
 
   for (const { at } of points.filter(({ isKill }) => isKill)) {
-    const request = fixture.get(`blobs/${digest}`);
+    // Killed among the first bytes, crpe may not have sent the head of the response yet.
+    const request = fixture.get(`blobs/${digest}`).catch(() => ({ isComplete: false, bytes: new Uint8Array() }));
     // By then all received bytes are in the partial file, so none of them is fetched again.
     await until(`byte ${at} is reached`, async () => await written() >= at);
     await fixture.kill();
