@@ -27,7 +27,7 @@ export const RECEIPT_COMMAND: Command = {
       interrupted: "nothing was changed",
       details: [
         "The public key is that of the node: crpe receipt key prints it there, and crpe inventory has it. Without it, the",
-        "receipt is as its signer wrote it, whoever that is. The exit status is 4 if it was changed, 3 if another key signed it.",
+        "receipt is as its signer wrote it, with any key. The exit status is 4 if it was changed, 3 if another key signed it.",
       ].join("\n"),
       arity: [1, 1],
       flags: [

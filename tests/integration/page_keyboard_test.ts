@@ -28,7 +28,7 @@ peerTest("page: a release is installed by the keyboard alone; screens of 320 pix
     for (let tabs = 0; tabs < MAX_TABS; tabs++) {
       await page.keyboard.press("Tab");
       const focused = await page.evaluate<{ name: string; isSeen: boolean; isBody: boolean }>(FOCUSED);
-      assert(focused.isSeen || focused.isBody, `nobody sees that ${focused.name} has the focus`);
+      assert(focused.isSeen || focused.isBody, `${focused.name} has the focus, and no sign of it`);
       if (focused.name.trim() === name) return;
     }
     throw new Error(`${name} is not reached by the keyboard`);
