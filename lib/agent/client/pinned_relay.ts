@@ -52,9 +52,11 @@ const relays = new Map<string, string>();
 
 /**
  * Opens a relay on the loopback interface to a server whose certificate is pinned. What is sent to the relay goes over TLS to
- * the server, if it has the key of exactly that certificate; else the connection ends. No release of the runtime lets its HTTP
- * clients verify a certificate under another name than that of the URL, which this needs. A relay lives as long as the
- * process.
+ * the server, if it has the key of that certificate; else the connection ends. No release of the runtime lets its HTTP clients
+ * verify a certificate under another name than that of the URL, which this needs. A relay lives as long as the process.
+ *
+ * The runtime cannot be told to trust nothing else: a connection is also accepted with a certificate of an authority that it
+ * trusts anyway. No public one may issue the name of an agent's own certificate, because `.internal` is reserved.
  *
  * @returns the origin to use in place of the server's
  */

@@ -14,6 +14,18 @@ const { old, bundle, whole } = await packDeltaBundle();
 const delta = deltaOf(bundle);
 const { bytes } = bundle.entries.find(({ name }) => name.startsWith("deltas/"))!;
 
+/** Sends the delta of a pending package, whose bases are kept until then. */
+async function sendDelta(site: Awaited<ReturnType<typeof createAgentHandlerFixture>>): Promise<void> {
+  const kept = await collectPackageDigests(site.records);
+  assert([delta.delta, ...delta.bases.map(({ digest }) => digest)].every((digest) => kept.has(digest)));
+  const answer = await site.ask(`/kubepkgs/blobs/${delta.delta}`, {
+    method: "PUT",
+    headers: { "content-range": `bytes 0-${delta.size - 1}/${delta.size}` },
+    body: bytes.slice(),
+  });
+  assertEquals(answer.status, 201, await answer.text());
+}
+
 for (const hasParts of [false, true]) {
   const state = hasParts ? "some parts of the release were imported" : "nothing is pending";
   Deno.test(`a delta can be sent after its plan when ${state}, and its bases are kept`, async () => {
@@ -26,14 +38,7 @@ for (const hasParts of [false, true]) {
     const { missing } = await plan.json() as { missing: { digest: string }[] };
     assert(missing.some(({ digest }) => digest === delta.delta));
 
-    const kept = await collectPackageDigests(site.records);
-    assert([delta.delta, ...delta.bases.map(({ digest }) => digest)].every((digest) => kept.has(digest)));
-    const answer = await site.ask(`/kubepkgs/blobs/${delta.delta}`, {
-      method: "PUT",
-      headers: { "content-range": `bytes 0-${delta.size - 1}/${delta.size}` },
-      body: bytes.slice(),
-    });
-    assertEquals(answer.status, 201, await answer.text());
+    await sendDelta(site);
 
     // The other parts can still be imported.
     const pending = (await site.records.pending.read(packageIdOf(whole)))!;
@@ -55,12 +60,5 @@ Deno.test("a delta can be sent after its plan when a part of the release was imp
   const part = await site.ask("/kubepkgs", { method: "PUT", body: first! });
   assertEquals([part.status, (await part.json()).part?.missing], [200, [2]]);
 
-  const kept = await collectPackageDigests(site.records);
-  assert([delta.delta, ...delta.bases.map(({ digest }) => digest)].every((digest) => kept.has(digest)));
-  const answer = await site.ask(`/kubepkgs/blobs/${delta.delta}`, {
-    method: "PUT",
-    headers: { "content-range": `bytes 0-${delta.size - 1}/${delta.size}` },
-    body: bytes.slice(),
-  });
-  assertEquals(answer.status, 201, await answer.text());
+  await sendDelta(site);
 });
