@@ -1,7 +1,8 @@
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { peerTest } from "../support/peers.ts";
 
-Deno.test("[106] a receipt of an agent is verified at the desk, by crpe and by openssl", async () => {
+peerTest("[106] a receipt of an agent is verified at the desk, by crpe and by openssl", ["openssl"], async () => {
   await using site = await createAgentFixture();
   const { file } = await site.pack("1.0.0", 1000);
   const { folder } = site;
