@@ -124,7 +124,7 @@ export class BlobDownloads {
   async #shareOfRegistry(repo: string, blob: WantedBlob): Promise<SharedDownload | "stored" | undefined> {
     const { store, upstream } = this.#options;
     const { digest } = blob;
-    if (!store.isHeld(digest) && this.#running.findOfRegistry(repo, blob) === undefined) return undefined;
+    if (this.#running.findOfRegistry(repo, blob) === undefined && !await store.isHeld(digest)) return undefined;
     if (!await hasBlob(upstream, repo, blob)) return undefined;
     const running = this.#running.findOfRegistry(repo, blob);
     if (running !== undefined && !running.download.isCommitting) {

@@ -18,11 +18,17 @@ export interface IngestStore extends ContentStore, ContentCatalog {
   listManifests(repo: string): Promise<Digest[]>;
   typeOfManifest(repo: string, digest: Digest): Promise<string | undefined>;
   /** Reports whether the store has a blob, whichever repository it belongs to. */
-  isHeld(digest: Digest): boolean;
+  isHeld(digest: Digest): Promise<boolean>;
   /** Reports whether the store has a blob that is linked to any repository of a registry. */
   isGivenBy(host: string, digest: Digest): Promise<boolean>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
+}
+
+/** A store that knows which repositories may serve a blob. */
+export interface GrantingStore extends IngestStore {
+  /** Reports whether a repository may serve a blob, if the store has it. */
+  isLinkedBlob(repo: string, digest: Digest): Promise<boolean>;
 }
 
 /** A store in which layers are rebuilt from deltas. */
