@@ -6,7 +6,7 @@ import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage
 import { takePage } from "../content/take_page.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
@@ -18,6 +18,7 @@ import {
   INGEST,
   layerLinkPath,
   partialPath,
+  REPOSITORIES,
   revisionLinkPath,
   revisionsPath,
   tagIndexLinkPath,
@@ -26,6 +27,7 @@ import {
 } from "../store/layout.ts";
 import { PartialHashes } from "../store/partial_hashes.ts";
 import { repositoryNames } from "../store/repository_names.ts";
+import { claimBlob } from "./claim_blob.ts";
 import { listNames, listRepositories, walkRepositories } from "./list_repositories.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
@@ -40,10 +42,14 @@ export interface ObjectStoreOptions {
   readonly spool: string;
   /** The files of downloads, which clients read while they grow. */
   readonly files: SharedFiles;
+  /** Whether processes that use the bucket share their downloads. The storage must obey the conditions of writes. */
+  readonly isShared?: boolean;
   /** Called with a message for each defect in the store that does not prevent the operation. */
   readonly warn?: (message: string) => void;
 }
 
+/** The folder of the leases of downloads. */
+const LEASES = "crpe/downloads";
 // Bound of the memory for sizes of blobs.
 const MAX_SIZES = 100_000;
 // Repositories of a registry that are asked whether they have a blob. If none of them has, it is downloaded again.
@@ -66,6 +72,11 @@ export class ObjectStore implements GrantingStore {
     this.#client = client;
     this.#links = new ObjectLinks(client, warn);
     this.#manifests = new ObjectManifests({ client, links: this.#links, warn });
+  }
+
+  /** Checks that the bucket can be read. @throws {S3Error} when it cannot */
+  async checkReachable(): Promise<void> {
+    await this.#client.list({ prefix: REPOSITORIES, limit: 1 });
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
@@ -178,6 +189,15 @@ export class ObjectStore implements GrantingStore {
     const load = (name: string, candidate: Digest) => this.#manifests.load(name, candidate);
     const list = (name: string) => this.listManifests(name);
     return { referrers: await listReferrers(repositoryNames(repo), digest, { list, load }) };
+  }
+
+  async claimDownload(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined> {
+    if (!this.#options.isShared) return undefined;
+    const isStored = async () =>
+      await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
+    const { algorithm, hex } = splitDigest(digest);
+    const key = `${LEASES}/${algorithm}-${hex}`;
+    return await claimBlob({ client: this.#client, key, owner: crypto.randomUUID(), isStored });
   }
 
   async openIngest(digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<Ingest> {

@@ -12,6 +12,12 @@ export interface IngestStore extends ContentStore, ContentCatalog {
    * @param repo the repository that the blob is linked to when it is committed, or a set of them, which may grow until then
    */
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest>;
+  /**
+   * Claims the download of a blob for a repository, where processes share the store: waits while another one has it.
+   *
+   * @returns what ends the claim; `"stored"` when another process has stored the blob, and the repository may serve it
+   */
+  claimDownload?(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined>;
   /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */

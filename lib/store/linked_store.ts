@@ -76,6 +76,10 @@ export class LinkedStore implements IngestStore {
     return this.#store.openIngest(digest, repo);
   }
 
+  async claimDownload(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined> {
+    return await this.#store.claimDownload?.(repo, digest);
+  }
+
   statIngest(digest: Digest): Promise<number> {
     return this.#store.statIngest(digest);
   }
