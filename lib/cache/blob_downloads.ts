@@ -11,6 +11,7 @@ import { SharedDownload } from "./shared_download.ts";
 import type { SpaceManager } from "./space_manager.ts";
 import { storeUnsized } from "./store_unsized.ts";
 import type { Upstream, UpstreamBlob } from "./upstream.ts";
+import { withClaim } from "./with_claim.ts";
 
 /** Options of `BlobDownloads`. */
 export interface BlobDownloadsOptions {
@@ -113,7 +114,8 @@ export class BlobDownloads {
     const held = await this.#options.store.statBlob(repo, blob.digest);
     if (held !== undefined && held === (blob.size ?? held)) return undefined;
     const running = this.find(repo, blob) ?? await this.#shareOfRegistry(repo, blob);
-    return running === "stored" ? undefined : running ?? await this.#start(repo, blob);
+    return running === "stored" ? undefined : running ??
+      await withClaim(this.#options.store, { repo, digest: blob.digest }, () => this.#start(repo, blob));
   }
 
   /**
@@ -124,7 +126,7 @@ export class BlobDownloads {
   async #shareOfRegistry(repo: string, blob: WantedBlob): Promise<SharedDownload | "stored" | undefined> {
     const { store, upstream } = this.#options;
     const { digest } = blob;
-    if (!store.isHeld(digest) && this.#running.findOfRegistry(repo, blob) === undefined) return undefined;
+    if (this.#running.findOfRegistry(repo, blob) === undefined && !await store.isHeld(digest)) return undefined;
     if (!await hasBlob(upstream, repo, blob)) return undefined;
     const running = this.#running.findOfRegistry(repo, blob);
     if (running !== undefined && !running.download.isCommitting) {

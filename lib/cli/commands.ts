@@ -30,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      FLAG.store,
       FLAG.addr,
       {
         ...FLAG.trustedKeys,

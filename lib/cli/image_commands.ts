@@ -16,6 +16,7 @@ export const PULL_COMMAND: Command = {
   arity: [0, Infinity],
   flags: [
     FLAG.data,
+    FLAG.store,
     {
       name: "file",
       short: "f",

@@ -12,17 +12,29 @@ export interface IngestStore extends ContentStore, ContentCatalog {
    * @param repo the repository that the blob is linked to when it is committed, or a set of them, which may grow until then
    */
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest>;
+  /**
+   * Claims the download of a blob for a repository, where processes share the store: waits while another one has it.
+   *
+   * @returns what ends the claim; `"stored"` when another process has stored the blob, and the repository may serve it
+   */
+  claimDownload?(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined>;
   /** Returns the size of a blob's partial file in bytes; 0 if there is none. */
   statIngest(digest: Digest): Promise<number>;
   /** Lists the digests of the manifests filed under exactly this repository name. */
   listManifests(repo: string): Promise<Digest[]>;
   typeOfManifest(repo: string, digest: Digest): Promise<string | undefined>;
   /** Reports whether the store has a blob, whichever repository it belongs to. */
-  isHeld(digest: Digest): boolean;
+  isHeld(digest: Digest): Promise<boolean>;
   /** Reports whether the store has a blob that is linked to any repository of a registry. */
   isGivenBy(host: string, digest: Digest): Promise<boolean>;
   /** Links a blob of the store to a repository. */
   linkBlob(repo: string, digest: Digest): Promise<void>;
+}
+
+/** A store that knows which repositories may serve a blob. */
+export interface GrantingStore extends IngestStore {
+  /** Reports whether a repository may serve a blob, if the store has it. */
+  isLinkedBlob(repo: string, digest: Digest): Promise<boolean>;
 }
 
 /** A store in which layers are rebuilt from deltas. */

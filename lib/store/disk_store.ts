@@ -4,6 +4,7 @@ import { SharedFiles } from "../bytes/shared_files.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
+import { commitFile } from "../files/durable.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -152,8 +153,8 @@ export class DiskStore implements PieceStore, DeltaStore {
     return this.#grants.isGivenBy(host, digest);
   }
 
-  isHeld(digest: Digest): boolean {
-    return this.#blobs.statFile(digest) !== undefined;
+  isHeld(digest: Digest): Promise<boolean> {
+    return Promise.resolve(this.#blobs.statFile(digest) !== undefined);
   }
 
   checkBlob(digest: Digest, onChunk?: (bytes: number) => void | Promise<void>): Promise<BlobState> {
@@ -277,10 +278,9 @@ export class DiskStore implements PieceStore, DeltaStore {
     return {
       digest,
       files: this.#files,
-      path: this.#temporaryPath(),
-      fallbackPath: this.#temporaryPath(),
+      ...{ path: this.#temporaryPath(), fallbackPath: this.#temporaryPath() },
       hashes: this.#hashes,
-      target,
+      moveToTarget: (path) => commitFile(path, target),
       onCommit: async () => {
         this.health.succeed();
         // Without a link the blob is fetched again for the next client of its repository.

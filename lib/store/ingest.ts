@@ -2,7 +2,7 @@ import type { ChunkBudget } from "../bytes/chunk_budget.ts";
 import { CHUNK_BYTES, drain } from "../bytes/file_stream.ts";
 import type { FileReader, SharedFiles } from "../bytes/shared_files.ts";
 import { Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, tryLockFile } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
@@ -24,8 +24,8 @@ export interface IngestOptions {
   readonly fallbackPath: string;
   /** The hashes of partial files, so that the content of `path` need not be read again. */
   readonly hashes?: PartialHashes;
-  /** Final path of the content. */
-  readonly target: string;
+  /** Moves the verified file to the place of the blob. */
+  readonly moveToTarget: (path: string) => Promise<void>;
   /** Awaited after the content was moved to its final path. */
   readonly onCommit?: (() => Promise<void>) | undefined;
   /** Called when the content could not be moved to its final path. */
@@ -205,9 +205,9 @@ export class Ingest {
   }
 
   async #moveToTarget(): Promise<void> {
-    const { target, onCommit, onCommitError } = this.#options;
+    const { moveToTarget, onCommit, onCommitError } = this.#options;
     try {
-      await commitFile(this.path, target);
+      await moveToTarget(this.path);
     } catch (error) {
       onCommitError?.(error);
       throw error;

@@ -2,8 +2,7 @@ import type { ByteRange } from "../bytes/byte_range.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
-import type { IngestStore } from "./blob_store.ts";
-import type { DiskStore } from "./disk_store.ts";
+import type { GrantingStore, IngestStore } from "./blob_store.ts";
 import type { Ingest } from "./ingest.ts";
 
 /**
@@ -11,9 +10,9 @@ import type { Ingest } from "./ingest.ts";
  * names which was not fetched. Otherwise the name of any repository would give access to the content of all.
  */
 export class LinkedStore implements IngestStore {
-  readonly #store: DiskStore;
+  readonly #store: GrantingStore;
 
-  constructor(store: DiskStore) {
+  constructor(store: GrantingStore) {
     this.#store = store;
   }
 
@@ -61,7 +60,7 @@ export class LinkedStore implements IngestStore {
     return this.#store.writeManifest(repo, expected, bytes);
   }
 
-  isHeld(digest: Digest): boolean {
+  isHeld(digest: Digest): Promise<boolean> {
     return this.#store.isHeld(digest);
   }
 
@@ -75,6 +74,10 @@ export class LinkedStore implements IngestStore {
 
   openIngest(digest: Digest, repo?: string | ReadonlySet<string>): Promise<Ingest> {
     return this.#store.openIngest(digest, repo);
+  }
+
+  async claimDownload(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined> {
+    return await this.#store.claimDownload?.(repo, digest);
   }
 
   statIngest(digest: Digest): Promise<number> {

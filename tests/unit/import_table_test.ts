@@ -15,6 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   content: ["oci", "bytes", "node:crypto"],
   delta: ["oci", "bytes", "archive", "content", "node:crypto", "node:zlib"],
   store: ["oci", "content", "files", "bytes", "node:crypto"],
+  object_store: ["oci", "content", "store", "files", "bytes", "node:crypto", "aws4fetch"],
   cache: ["oci", "content", "store", "files", "bytes"],
   "upstream/transport": ["oci", "content", "http", "bytes"],
   "upstream/trust": ["upstream/transport", "oci", "content", "http", "bytes"],

@@ -57,7 +57,7 @@ Deno.test("deno.jsr.json names the modules of deno.json, and differs in nothing 
 
 Deno.test("every dependency of deno.json is pinned to a version, and deno.lock has its hash", () => {
   const packages = Object.values(project.imports).map((target) => {
-    return /^npm:([a-z-]+@\d+\.\d+\.\d+)(?:\/|$)/.exec(target)?.[1] ?? `${target} has no exact version`;
+    return /^npm:([a-z0-9-]+@\d+\.\d+\.\d+)(?:\/|$)/.exec(target)?.[1] ?? `${target} has no exact version`;
   });
   assertEquals(packages.filter((name) => !Object.hasOwn(lock.npm, name)), []);
 });

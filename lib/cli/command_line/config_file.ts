@@ -28,6 +28,7 @@ const Host = v.strictObject({
 
 const Config = v.strictObject({
   data: v.optional(v.string()),
+  store: v.optional(v.string()),
   addr: v.optional(v.string()),
   upstream: v.optional(List, []),
   offline: v.optional(v.boolean()),

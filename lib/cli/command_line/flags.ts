@@ -7,6 +7,11 @@ export const FLAG = {
     value: "DIR",
     summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
   },
+  store: {
+    name: "store",
+    value: "URL",
+    summary: "keep content in this bucket, s3://BUCKET/PREFIX, instead of the data folder [$CRPE_STORE]",
+  },
   deltaEffort: {
     name: "delta-effort",
     value: "EFFORT",

@@ -15,6 +15,8 @@ import { type Hosts, readStoredRegistries, withStoredRegistries } from "./stored
 export interface Settings {
   /** The data folder. */
   readonly data: string;
+  /** The URL of a bucket (`s3://…`) that content is stored in, instead of the data folder. */
+  readonly store?: string | undefined;
   /** The configuration file with the flags about hosts, and the registries that were added on the page. */
   readonly config: ConfigFile;
   /** `config` without the registries of the page. */
@@ -48,16 +50,32 @@ const MIN_CACHE_BYTES = 1024 * 1024;
 const MIN_MEMORY_BYTES = 96 * 1024 * 1024;
 const NO_CONFIG: ConfigFile = { upstream: [], private: [], hosts: {} };
 
-/** Reads the settings of one invocation. @throws {UsageError} when a value is not valid */
-export async function readSettings(invocation: Invocation, io: Io): Promise<Settings> {
+/**
+ * Reads the settings of one invocation.
+ *
+ * @param canUseBucket whether the command works with a store on object storage
+ * @throws {UsageError} when a value is not valid
+ */
+export async function readSettings(
+  invocation: Invocation,
+  io: Io,
+  { canUseBucket = false }: { readonly canUseBucket?: boolean } = {},
+): Promise<Settings> {
   const configPath = invocation.flag("config");
   const withCerts = withCaFiles(await readConfig(configPath), invocation.flags("ca-file"));
   const config = withInsecure(withCerts, invocation.flags("insecure"));
   const upstreams = invocation.flags("upstream");
   const data = dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io);
+  const store = invocation.flag("store") ?? io.env("CRPE_STORE") ?? config.store;
+  if (store !== undefined && !canUseBucket) {
+    throw new UsageError(
+      `Cannot use the store ${store}: this command works with a data folder only; unset CRPE_STORE or store`,
+    );
+  }
   const stored = await readStoredRegistries(data);
   return {
     data,
+    store,
     config: withStoredRegistries(config, stored),
     givenConfig: config,
     storedHosts: stored,

@@ -19,20 +19,22 @@ import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openFile } from "../wiring/open_bundle.ts";
 import { listTags } from "../wiring/list_tags.ts";
-import { openStore } from "../wiring/open_store.ts";
+import { openAnyStore } from "../wiring/open_store.ts";
 import { checkRoom, createImageResolver, downloadImage } from "../wiring/pull_image.ts";
 
 /** `crpe pull` */
 export async function runPull(invocation: Invocation, io: Io): Promise<number> {
-  const settings = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { names, isPartial } = await listNames(invocation, settings, io);
   names.forEach(readReference);
-  await warnOfData(settings.data, io, { isReading: false });
+  // The data folder then has the downloads in progress only.
+  const isBucket = settings.store !== undefined;
+  if (!isBucket) await warnOfData(settings.data, io, { isReading: false });
   reportWriter(settings.data, io);
   using _lease = await takeWriteLease(settings.data);
   await sweepStale(settings.data);
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
-  const { source, store } = await openStore(settings, io, { warn: createWarning(io), isHashing: true });
+  const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io), isHashing: true });
   const asJson = invocation.isSet("json");
   const resolve = createImageResolver(source, settings.platforms);
   // All are resolved before the first is downloaded: together they need space.
@@ -40,7 +42,9 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   for (const name of names) {
     images.set(name, await resolve(readReference(name)).catch((error: Error) => error));
   }
-  await checkRoom(settings.data, [...images.values()].filter((it): it is ResolvedImage => !(it instanceof Error)));
+  if (!isBucket) {
+    await checkRoom(settings.data, [...images.values()].filter((it): it is ResolvedImage => !(it instanceof Error)));
+  }
   let number = 0;
   const run = async (name: string, report: ReportResult) => {
     number++;

@@ -16,6 +16,7 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
   return await serveRegistry(invocation, io, {
     name: "crpe registry",
     defaultPort: DEFAULT_PORT,
+    canUseBucket: true,
     announce: (url) => {
       announcePairing(url, { invocation, io });
       return [];

@@ -1,10 +1,11 @@
-import type { DiskStore } from "../../store/disk_store.ts";
+import type { ObjectStore } from "../../object_store/object_store.ts";
+import { DiskStore } from "../../store/disk_store.ts";
 
 /** What the health check reads. */
 export interface HealthOptions {
   /** The data folder. */
   readonly data: string;
-  readonly store: DiskStore;
+  readonly store: DiskStore | ObjectStore;
   /** Whether the data folder could not be written at the start. */
   readonly isReadOnly: boolean;
 }
@@ -23,5 +24,8 @@ export async function checkHealth({ data, store, isReadOnly }: HealthOptions): P
     if (error instanceof Deno.errors.NotFound) return `the data folder ${data} does not exist`;
     throw new Error(`the data folder ${data} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  return isReadOnly ? `the data folder ${data} is not writable` : store.health.problem;
+  // The data folder has the downloads in progress only.
+  if (!(store instanceof DiskStore)) await store.checkReachable();
+  else if (!isReadOnly) return store.health.problem;
+  return isReadOnly ? `the data folder ${data} is not writable` : undefined;
 }

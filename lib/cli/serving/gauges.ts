@@ -14,6 +14,8 @@ export interface GaugesOptions {
   /** The data folder. */
   readonly root: string;
   readonly freeBytes: () => Promise<number | undefined>;
+  /** Whether content is in the data folder. A bucket is not measured: its provider does, and a list costs money. */
+  readonly hasFolder?: boolean;
   /** Counts the responses that are being sent. */
   readonly countTransfers: () => number;
   /** What limits the upstreams. */
@@ -59,7 +61,8 @@ export class Gauges {
     metrics.set("crpe_transfers", countTransfers());
     metrics.set("crpe_free_bytes", await freeBytes().catch(() => undefined));
     await this.#readLink();
-    if (now() - this.#scannedAt < SCAN_MILLISECONDS) return;
+    const { hasFolder = true } = this.#options;
+    if (!hasFolder || now() - this.#scannedAt < SCAN_MILLISECONDS) return;
     // A store that cannot be read is reported by the health check.
     this.#scans.run("store", () => this.#scan()).catch(() => {}).finally(() => this.#scannedAt = now());
   }

@@ -5,6 +5,7 @@ import { type Exchange, pathOf } from "../../server/exchange.ts";
 import type { Address } from "../../server/listen.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
+import { DiskStore } from "../../store/disk_store.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { ConfigFile } from "../command_line/config_file.ts";
 import { readAddress, readSettings, type Settings } from "../command_line/settings.ts";
@@ -12,7 +13,7 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { type OpenedStore, openStore } from "../wiring/open_store.ts";
+import { openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
@@ -44,6 +45,8 @@ export interface ServeRegistryOptions {
   readonly name: string;
   /** The port to listen on by default. */
   readonly defaultPort: number;
+  /** Whether it works with a store on object storage. `extend` is not called then. */
+  readonly canUseBucket?: boolean;
   /** Changes the settings before anything is opened. */
   readonly adjust?: (settings: Settings) => Settings;
   /**
@@ -70,10 +73,11 @@ export interface ServeRegistryOptions {
 export async function serveRegistry(
   invocation: Invocation,
   io: Io,
-  { name, defaultPort, adjust, extend, secure, announce }: ServeRegistryOptions,
+  { name, defaultPort, canUseBucket = false, adjust, extend, secure, announce }: ServeRegistryOptions,
 ): Promise<number> {
-  const read = await readSettings(invocation, io);
+  const read = await readSettings(invocation, io, { canUseBucket });
   const settings = adjust?.(read) ?? read;
+  if (settings.store !== undefined) refuseFolderFlags(invocation);
   const address = readAddress(invocation, io, { config: settings.config, defaultPort });
   const login = readLoginSettings(invocation, settings.config);
   const tls = readTls(invocation, settings.config);
@@ -94,7 +98,7 @@ export async function serveRegistry(
   });
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
   const loops = new LoopGuard();
-  const content = await openStore(settings, io, {
+  const content = await openAnyStore(settings, io, {
     limit: settings.cacheMax,
     isInteractive: true,
     warn,
@@ -103,6 +107,7 @@ export async function serveRegistry(
     onEvict,
     via: loops.via,
   });
+  const folderContent = content.store instanceof DiskStore ? { ...content, store: content.store } : undefined;
   const imageUse = new ImageUse();
   // Number of requests to the registry whose response was not passed on completely.
   let active = 0;
@@ -112,7 +117,7 @@ export async function serveRegistry(
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
     isServed: true,
-    greeting: formatGreeting(name, !invocation.isSet("no-page")),
+    greeting: formatGreeting(name, folderContent !== undefined && !invocation.isSet("no-page")),
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
     onResponse(info, exchange) {
       active--;
@@ -127,6 +132,7 @@ export async function serveRegistry(
     root: settings.data,
     freeBytes: () => freeBytesOf(settings.data),
     countTransfers: () => active,
+    hasFolder: folderContent !== undefined,
     link: content.link,
   });
   const open: Handler = (request, exchange) => {
@@ -140,16 +146,17 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const context = { settings, log, metrics, content, audit, isReadOnly, gauges, imageUse };
-  const extended = await extend?.(registry, context) ?? registry;
-  await using _scrub = isReadOnly || period === 0
+  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse };
+  // What the page and the agent do, they do with a data folder.
+  const extended = folderContent && await extend?.(registry, { ...context, content: folderContent }) || registry;
+  await using _scrub = folderContent === undefined || isReadOnly || period === 0
     ? undefined
-    : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
+    : startScrub({ data: settings.data, store: folderContent.store, period, isBusy: () => active > 0, log });
   const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
   await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {
       gauges.countConnections = countConnections;
-      log.write("info", `${name} on ${url}, data in ${settings.data}`);
+      log.write("info", `${name} on ${url}, data in ${settings.store ?? settings.data}`);
       for (const line of announce?.(url) ?? []) log.write("info", line);
       log.flush();
     },
@@ -178,6 +185,16 @@ export async function serveRegistry(
   await content.close();
   log.flush();
   return 0;
+}
+
+// What these flags do needs a data folder.
+const FOLDER_FLAGS = ["cache-max", "scrub", "qr", "trusted-keys"];
+
+function refuseFolderFlags(invocation: Invocation): void {
+  for (const name of FOLDER_FLAGS) {
+    if (!invocation.isSet(name) && invocation.flag(name) === undefined && invocation.flags(name).length === 0) continue;
+    throw new UsageError(`Cannot use --${name} with a store on object storage: it needs a data folder`);
+  }
 }
 
 /** Says what a server is, to those who ask it without a browser. */

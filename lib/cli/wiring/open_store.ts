@@ -4,6 +4,8 @@ import type { EvictedImage } from "../../cache/evictor.ts";
 import { PeeredUpstream } from "../../cache/peered_upstream.ts";
 import { PullThrough } from "../../cache/pull_through.ts";
 import type { Digest } from "../../oci/digest.ts";
+import type { ObjectStore } from "../../object_store/object_store.ts";
+import type { GrantingStore } from "../../store/blob_store.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
@@ -13,8 +15,8 @@ import { openPeers } from "./open_peers.ts";
 import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
 
 /** A store and its upstreams, opened for a command. */
-export interface OpenedStore {
-  readonly store: DiskStore;
+export interface OpenedStore<Store = DiskStore> {
+  readonly store: Store;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
   /** The store alone, for clients that want only what is held. */
@@ -53,20 +55,42 @@ const REVALIDATION_WAIT = 300;
 
 /** Opens the store of the data folder, and the upstreams that the settings allow. */
 export async function openStore(settings: Settings, io: Io, options: OpenStoreOptions): Promise<OpenedStore> {
-  const { warn, onCacheEvent: onEvent } = options;
+  const { warn } = options;
   const store = new DiskStore(settings.data, { warn, isHashing: options.isHashing === true });
-  const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
   // Opening the limit evicts any excess at once. `opened.source` is still unset then, and no download is in progress.
   const opened: { source?: PullThrough } = {};
-  const room = await openLimit(settings.data, options, {
-    store,
-    isBusy: (digest) => opened.source?.isDownloading(digest) ?? false,
-  });
+  const isBusy = (digest: Digest) => opened.source?.isDownloading(digest) ?? false;
+  const room = await openLimit(settings.data, options, { store, isBusy });
+  const content = await openSource({ store, room }, settings, { ...options, io });
+  opened.source = content.source;
+  return content;
+}
+
+/** Opens the store that the settings name, in a bucket or in the data folder, and the upstreams that they allow. */
+export async function openAnyStore(
+  settings: Settings,
+  io: Io,
+  options: OpenStoreOptions,
+): Promise<OpenedStore<DiskStore | ObjectStore>> {
+  if (settings.store === undefined) return await openStore(settings, io, options);
+  // Loaded here so that only a store in a bucket pays for the modules.
+  const { openObjectStore } = await import("./open_object_store.ts");
+  const { store } = await openObjectStore(settings.store, settings, { io, warn: options.warn });
+  return await openSource({ store }, settings, { ...options, io });
+}
+
+async function openSource<Store extends GrantingStore>(
+  { store, room }: { readonly store: Store; readonly room?: CacheLimit | undefined },
+  settings: Settings,
+  { io, ...options }: OpenStoreOptions & { readonly io: Io },
+): Promise<OpenedStore<Store>> {
+  const { warn, onCacheEvent: onEvent } = options;
+  const upstream = settings.offline ? undefined : await openUpstream(settings, io, options);
   // Clients see the content of the repositories that they name. Commands may use all content of the store.
   const visible = options.isInteractive ? new LinkedStore(store) : store;
   const held = new PullThrough({ store: visible, space: room, warn, missingReason: "it is not in the store" });
   const peers = await openPeers(settings, io, options);
-  const source = opened.source = new PullThrough({
+  const source = new PullThrough({
     store: visible,
     upstream: peers.length === 0 ? upstream?.source : new PeeredUpstream({
       ...{ peers, upstream: upstream?.source },

@@ -2,6 +2,7 @@ import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { describeShortage } from "../../bytes/format_size.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
+import type { ContentStore } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
 import type { Digest } from "../../oci/digest.ts";
@@ -10,7 +11,6 @@ import type { Platform } from "../../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { countMissingBytes } from "../../store/missing_bytes.ts";
 import { formatCount } from "../console/quantity.ts";
-import type { OpenedStore } from "./open_store.ts";
 
 const BLOBS_AT_A_TIME = 3;
 
@@ -23,7 +23,9 @@ export interface PullImageOptions extends DownloadOptions {
 }
 
 /** Options of `downloadImage`. */
-export interface DownloadOptions extends Pick<OpenedStore, "source" | "store"> {
+export interface DownloadOptions {
+  readonly source: PullThrough;
+  readonly store: Pick<ContentStore, "tag">;
   /** Called with the bytes that are in the store, of the image's size. It may throw to stop. */
   readonly onProgress: (bytes: number, total: number) => void;
 }

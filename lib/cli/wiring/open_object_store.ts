@@ -1,0 +1,78 @@
+import { SharedFiles } from "../../bytes/shared_files.ts";
+import { absentIfNotFound } from "../../files/read_if_present.ts";
+import { ObjectStore } from "../../object_store/object_store.ts";
+import { probeConditions } from "../../object_store/probe_conditions.ts";
+import { S3Client } from "../../object_store/s3_client.ts";
+import { findProfile, type S3Credentials } from "../../object_store/s3_credentials.ts";
+import { formatS3Location, parseS3Location, type S3Location } from "../../object_store/s3_location.ts";
+import { S3Transport } from "../../object_store/s3_transport.ts";
+import type { Settings } from "../command_line/settings.ts";
+import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
+
+/** A store on object storage. */
+export interface OpenedObjectStore {
+  readonly store: ObjectStore;
+  readonly client: S3Client;
+  /** Whether the storage obeys the conditions of writes. */
+  readonly isShared: boolean;
+  /** Where it is, for messages. */
+  readonly name: string;
+}
+
+/**
+ * Opens the store on object storage that the settings name. Its credentials come from the usual variables and files; no
+ * metadata service is asked.
+ *
+ * @throws {UsageError} when the location is not valid, or there are no credentials
+ */
+export async function openObjectStore(
+  url: string,
+  settings: Pick<Settings, "data">,
+  { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
+): Promise<OpenedObjectStore> {
+  const location = readLocation(url, io);
+  const readCredentials = () => readS3Credentials(io);
+  await readCredentials();
+  const client = new S3Client(new S3Transport({ location, readCredentials }));
+  const isShared = await probeConditions(client, `crpe/probe/${crypto.randomUUID()}`);
+  if (!isShared) {
+    warn(
+      `${formatS3Location(location)} ignores the conditions of writes (If-None-Match): ` +
+        "each replica downloads what it needs itself, and crpe gc is refused",
+    );
+  }
+  const store = new ObjectStore({ client, spool: settings.data, files: new SharedFiles(), warn, isShared });
+  return { store, client, isShared, name: formatS3Location(location) };
+}
+
+function readLocation(url: string, io: Io): S3Location {
+  try {
+    return parseS3Location(url, {
+      endpoint: io.env("AWS_ENDPOINT_URL_S3") ?? io.env("AWS_ENDPOINT_URL"),
+      region: io.env("AWS_REGION") ?? io.env("AWS_DEFAULT_REGION"),
+    });
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** Reads the credentials from the environment, else from the shared credentials file. */
+async function readS3Credentials(io: Io): Promise<S3Credentials> {
+  const [accessKeyId, secretAccessKey] = [io.env("AWS_ACCESS_KEY_ID"), io.env("AWS_SECRET_ACCESS_KEY")];
+  if (accessKeyId !== undefined && secretAccessKey !== undefined) {
+    return { accessKeyId, secretAccessKey, sessionToken: io.env("AWS_SESSION_TOKEN") };
+  }
+  const home = io.env("HOME");
+  const file = io.env("AWS_SHARED_CREDENTIALS_FILE") ?? (home === undefined ? undefined : `${home}/.aws/credentials`);
+  const profile = io.env("AWS_PROFILE") ?? "default";
+  const text = file === undefined ? undefined : await Deno.readTextFile(file).catch(absentIfNotFound);
+  const found = text === undefined ? undefined : findProfile(text, profile);
+  if (found !== undefined) return found;
+  const lack = text === undefined ? "" : `; ${file} has no keys of the profile ${profile}`;
+  throw new UsageError(
+    `Cannot sign requests to the object storage: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ` +
+      `or name a file with AWS_SHARED_CREDENTIALS_FILE${lack}`,
+  );
+}

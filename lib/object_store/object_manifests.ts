@@ -1,0 +1,123 @@
+import { BoundedTasks } from "../content/bounded_tasks.ts";
+import { SingleFlight } from "../content/single_flight.ts";
+import { verifyBytes } from "../content/verifier.ts";
+import type { Digest } from "../oci/digest.ts";
+import { CorruptError, RegistryError } from "../oci/error.ts";
+import { type Descriptor, isManifestType, parseManifest, statesMediaType, successorsOf } from "../oci/manifest.ts";
+import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "../store/layout.ts";
+import { type CachedManifest, ManifestCache } from "../store/manifest_cache.ts";
+import { ExpiringSet } from "./expiring_set.ts";
+import type { ObjectLinks } from "./object_links.ts";
+import type { S3Client } from "./s3_client.ts";
+
+/** Options of `ObjectManifests`. */
+export interface ObjectManifestsOptions {
+  readonly client: S3Client;
+  readonly links: ObjectLinks;
+  readonly warn: (message: string) => void;
+}
+
+/** A manifest to write. */
+export interface WrittenManifest {
+  readonly bytes: Uint8Array;
+  /** Whether it was fetched from an upstream, and therefore grants no blobs. */
+  readonly isFetched: boolean;
+}
+
+const CACHE_BYTES = 16 * 1024 * 1024;
+// How long a manifest is served from memory before the storage is asked whether its repository still has it.
+const FRESH_MILLISECONDS = 10_000;
+const MAX_FRESH = 10_000;
+const CONCURRENT_LINKS = 16;
+const encoder = new TextEncoder();
+
+/** The manifests in the bucket, and a cache of them. Repository names are those of the folders. */
+export class ObjectManifests {
+  readonly #options: ObjectManifestsOptions;
+  readonly #cache = new ManifestCache(CACHE_BYTES);
+  readonly #fresh = new ExpiringSet({ ttl: FRESH_MILLISECONDS, maxSize: MAX_FRESH });
+  readonly #loads = new SingleFlight<CachedManifest | undefined>();
+
+  constructor(options: ObjectManifestsOptions) {
+    this.#options = options;
+  }
+
+  /** Reads a manifest of a repository; `undefined` if it is missing or, with a warning, corrupt. */
+  async load(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
+    const key = `${repo}@${digest}`;
+    const cached = this.#fresh.has(key) ? this.#cache.get(key) : undefined;
+    return cached ?? await this.#loads.run(key, () => this.#read(repo, digest));
+  }
+
+  async #read(repo: string, digest: Digest): Promise<CachedManifest | undefined> {
+    const { client, warn } = this.#options;
+    const key = `${repo}@${digest}`;
+    const link = revisionLinkPath(repo, digest);
+    const beside = await this.#listBeside(link);
+    if (!beside.has(link)) {
+      this.#cache.delete(key);
+      return undefined;
+    }
+    const isFetched = beside.has(fetchedMarkPath(link)!);
+    const known = this.#cache.get(key);
+    if (known?.isFetched === isFetched) {
+      this.#fresh.add(key);
+      return known;
+    }
+    try {
+      const bytes = (await client.read(blobPath(digest)))?.bytes;
+      if (bytes === undefined) return undefined;
+      verifyBytes(bytes, digest);
+      const typePath = mediaTypePath(link)!;
+      const stated = beside.has(typePath) ? (await client.read(typePath))?.bytes : undefined;
+      const manifest = parseManifest(bytes, stated && new TextDecoder().decode(stated).trim());
+      const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
+      const read = { descriptor, bytes, manifest, isFetched };
+      this.#cache.set(key, read);
+      this.#fresh.add(key);
+      return read;
+    } catch (error) {
+      const isCorrupt = error instanceof CorruptError || error instanceof RegistryError && error.code === "BAD_GATEWAY";
+      if (!isCorrupt) throw error;
+      warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
+      return undefined;
+    }
+  }
+
+  /**
+   * Writes the content, the links and the media type of a manifest, children first. A fetched manifest that the
+   * repository already has keeps the rights that it has.
+   */
+  async write(repo: string, { digest, mediaType }: Descriptor, { bytes, isFetched }: WrittenManifest): Promise<void> {
+    const { client, links } = this.#options;
+    const manifest = parseManifest(bytes, mediaType);
+    if (manifest.kind === "manifest" && !isFetched) {
+      // A link does not mean that the blob exists: an import may store a manifest before its blobs.
+      const tasks = new BoundedTasks({ tasks: CONCURRENT_LINKS, cost: Infinity });
+      for (const blob of new Set(successorsOf(manifest).map((it) => it.digest))) {
+        await tasks.start(0, () => links.write(layerLinkPath(repo, blob), blob));
+      }
+      await tasks.finish();
+    }
+    await client.write(blobPath(digest), bytes.slice());
+    const link = revisionLinkPath(repo, digest);
+    const beside = await this.#listBeside(link);
+    const isKept = isFetched && beside.has(link);
+    // Before the link, which without it would grant the blobs.
+    if (isFetched && !isKept) await client.write(fetchedMarkPath(link)!, new Uint8Array(0));
+    const typePath = mediaTypePath(link)!;
+    // What was stated first is kept, so that clients always see the same type.
+    const mustState = !statesMediaType(bytes) && isManifestType(manifest.mediaType) && !beside.has(typePath);
+    if (mustState) await client.write(typePath, encoder.encode(manifest.mediaType));
+    if (!isKept) await links.write(link, digest);
+    if (!isFetched && beside.has(fetchedMarkPath(link)!)) await client.remove(fetchedMarkPath(link)!);
+    this.#fresh.delete(`${repo}@${digest}`);
+  }
+
+  // One request tells of the link and of the objects beside it.
+  async #listBeside(link: string): Promise<Set<string>> {
+    const prefix = link.slice(0, link.lastIndexOf("/") + 1);
+    const { objects } = await this.#options.client.list({ prefix });
+    return new Set(objects.map(({ key }) => key));
+  }
+}

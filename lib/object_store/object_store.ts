@@ -1,0 +1,266 @@
+import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
+import { streamFile } from "../bytes/file_stream.ts";
+import type { SharedFiles } from "../bytes/shared_files.ts";
+import { SingleFlight } from "../content/single_flight.ts";
+import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
+import { takePage } from "../content/take_page.ts";
+import { Verifier, verifyBytes } from "../content/verifier.ts";
+import { removeIfPresent } from "../files/durable.ts";
+import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
+import { type Descriptor, parseManifest } from "../oci/manifest.ts";
+import { isTag } from "../oci/reference.ts";
+import type { GrantingStore } from "../store/blob_store.ts";
+import { listReferrers } from "../store/describe_referrer.ts";
+import { Ingest } from "../store/ingest.ts";
+import {
+  blobPath,
+  INGEST,
+  layerLinkPath,
+  partialPath,
+  REPOSITORIES,
+  revisionLinkPath,
+  revisionsPath,
+  tagIndexLinkPath,
+  tagLinkPath,
+  tagsPath,
+} from "../store/layout.ts";
+import { PartialHashes } from "../store/partial_hashes.ts";
+import { repositoryNames } from "../store/repository_names.ts";
+import { claimBlob } from "./claim_blob.ts";
+import { listNames, listRepositories, walkRepositories } from "./list_repositories.ts";
+import { ObjectLinks } from "./object_links.ts";
+import { ObjectManifests } from "./object_manifests.ts";
+import { readObject } from "./read_object.ts";
+import type { S3Client } from "./s3_client.ts";
+import { PartBuffers, uploadObject } from "./upload_object.ts";
+
+/** Options of an `ObjectStore`. */
+export interface ObjectStoreOptions {
+  readonly client: S3Client;
+  /** The folder on disk for downloads in progress. */
+  readonly spool: string;
+  /** The files of downloads, which clients read while they grow. */
+  readonly files: SharedFiles;
+  /** Whether processes that use the bucket share their downloads. The storage must obey the conditions of writes. */
+  readonly isShared?: boolean;
+  /** Called with a message for each defect in the store that does not prevent the operation. */
+  readonly warn?: (message: string) => void;
+}
+
+/** The folder of the leases of downloads. */
+const LEASES = "crpe/downloads";
+// Bound of the memory for sizes of blobs.
+const MAX_SIZES = 100_000;
+// Repositories of a registry that are asked whether they have a blob. If none of them has, it is downloaded again.
+const MAX_ASKED_REPOSITORIES = 100;
+
+/** A store in a bucket of S3-compatible storage, in the layout of CNCF distribution's S3 driver. */
+export class ObjectStore implements GrantingStore {
+  readonly #options: ObjectStoreOptions;
+  readonly #client: S3Client;
+  readonly #links: ObjectLinks;
+  readonly #manifests: ObjectManifests;
+  readonly #sizes = new Map<Digest, number>();
+  readonly #stats = new SingleFlight<number | undefined>();
+  readonly #buffers = new PartBuffers();
+  readonly #hashes = new PartialHashes();
+
+  constructor(options: ObjectStoreOptions) {
+    const { client, warn = () => {} } = options;
+    this.#options = options;
+    this.#client = client;
+    this.#links = new ObjectLinks(client, warn);
+    this.#manifests = new ObjectManifests({ client, links: this.#links, warn });
+  }
+
+  /** Checks that the bucket can be read. @throws {S3Error} when it cannot */
+  async checkReachable(): Promise<void> {
+    await this.#client.list({ prefix: REPOSITORIES, limit: 1 });
+  }
+
+  async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
+    const names = repositoryNames(repo);
+    if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
+    if (!isTag(tagOrDigest)) return undefined;
+    for (const name of names) {
+      const digest = await this.#links.read(tagLinkPath(name, tagOrDigest));
+      // The tag may be linked under another of the repository's names than the manifest it refers to.
+      const manifest = digest && await this.#resolveDigest([name, ...names], digest);
+      if (manifest) return manifest;
+    }
+    return undefined;
+  }
+
+  async #resolveDigest(names: readonly string[], digest: Digest): Promise<Descriptor | undefined> {
+    for (const name of names) {
+      const manifest = await this.#manifests.load(name, digest);
+      if (manifest !== undefined) return manifest.descriptor;
+    }
+    return undefined;
+  }
+
+  async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
+    for (const name of repositoryNames(repo)) {
+      const manifest = await this.#manifests.load(name, digest);
+      if (manifest !== undefined) return manifest.bytes;
+    }
+    return undefined;
+  }
+
+  async typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
+    return (await this.#resolveDigest(repositoryNames(repo), digest))?.mediaType;
+  }
+
+  async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
+    return this.#sizes.get(digest) ?? await this.#stats.run(digest, async () => {
+      const size = await this.#client.size(blobPath(digest));
+      if (size !== undefined) this.#remember(digest, size);
+      return size;
+    });
+  }
+
+  async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const key = blobPath(digest);
+    const known = range === undefined ? undefined : await this.statBlob(repo, digest);
+    if (range !== undefined && known === undefined) return undefined;
+    const part = range === undefined ? undefined : resolveRange(known!, range);
+    const object = await this.#client.open(key, part);
+    if (object === undefined) {
+      // Another process has removed it.
+      this.#sizes.delete(digest);
+      return undefined;
+    }
+    const { size } = object;
+    this.#remember(digest, size);
+    const { start, length } = part ?? { start: 0, length: size };
+    return { size, start, length, body: readObject(this.#client, { key, start, length }, object) };
+  }
+
+  async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
+    const names = repositoryNames(repo);
+    const keys = names.flatMap((name) => [layerLinkPath(name, digest), revisionLinkPath(name, digest)]);
+    for (const key of keys) if (await this.#links.has(key)) return true;
+    return false;
+  }
+
+  async isGivenBy(host: string, digest: Digest): Promise<boolean> {
+    if (await this.statBlob("", digest) === undefined) return false;
+    let asked = 0;
+    for await (const name of walkRepositories(this.#client, `${host}/`)) {
+      if (!name.startsWith(`${host}/`) || ++asked > MAX_ASKED_REPOSITORIES) return false;
+      if (await this.#links.has(layerLinkPath(name, digest))) return true;
+    }
+    return false;
+  }
+
+  async isHeld(digest: Digest): Promise<boolean> {
+    return await this.statBlob("", digest) !== undefined;
+  }
+
+  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
+    for (const name of repositoryNames(repo)) {
+      const tags = (await listNames(this.#client, `${tagsPath(name)}/`)).filter(isTag).sort();
+      if (tags.length > 0) {
+        const { entries, isMore } = takePage(tags, options);
+        return { tags: entries, isMore };
+      }
+      const { objects } = await this.#client.list({ prefix: `${revisionsPath(name)}/`, limit: 1 });
+      if (objects.length > 0) return { tags: [], isMore: false };
+    }
+    return undefined;
+  }
+
+  listRepositories(options?: ListOptions): Promise<RepositoryPage> {
+    return listRepositories(this.#client, options);
+  }
+
+  async listManifests(repo: string): Promise<Digest[]> {
+    const digests: Digest[] = [];
+    for await (const { key } of this.#client.walk({ prefix: `${revisionsPath(repo)}/` })) {
+      const [, algorithm, hex] = /\/([^/]+)\/([^/]+)\/link$/.exec(key) ?? [];
+      const digest = `${algorithm}:${hex}`;
+      if (isDigest(digest)) digests.push(digest);
+    }
+    return digests;
+  }
+
+  async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
+    const load = (name: string, candidate: Digest) => this.#manifests.load(name, candidate);
+    const list = (name: string) => this.listManifests(name);
+    return { referrers: await listReferrers(repositoryNames(repo), digest, { list, load }) };
+  }
+
+  async claimDownload(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined> {
+    if (!this.#options.isShared) return undefined;
+    const isStored = async () =>
+      await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
+    const { algorithm, hex } = splitDigest(digest);
+    const key = `${LEASES}/${algorithm}-${hex}`;
+    return await claimBlob({ client: this.#client, key, owner: crypto.randomUUID(), isStored });
+  }
+
+  async openIngest(digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<Ingest> {
+    const { spool, files } = this.#options;
+    return await Ingest.open({
+      digest,
+      files,
+      path: `${spool}/${partialPath(digest)}`,
+      fallbackPath: `${spool}/${INGEST}/${crypto.randomUUID()}.tmp`,
+      hashes: this.#hashes,
+      moveToTarget: async (path) => {
+        const { size } = await Deno.stat(path);
+        await this.#upload(digest, size, streamFile(await Deno.open(path), size));
+        for (const each of typeof repo === "string" ? [repo] : repo) await this.linkBlob(each, digest);
+        await removeIfPresent(path);
+      },
+    });
+  }
+
+  async statIngest(digest: Digest): Promise<number> {
+    const path = `${this.#options.spool}/${partialPath(digest)}`;
+    return await Deno.stat(path).then(({ size }) => size, () => 0);
+  }
+
+  async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
+    if (await this.statBlob(repo, digest) === size) await body.cancel();
+    else await this.#upload(digest, size, body);
+    await this.linkBlob(repo, digest);
+  }
+
+  async writeManifest(repo: string, expected: NewManifest, bytes: Uint8Array): Promise<void> {
+    const { digest, size, mediaType, isFetched = false } = expected;
+    verifyBytes(bytes, digest, size);
+    parseManifest(bytes, mediaType);
+    await this.#manifests.write(repo, expected, { bytes, isFetched });
+  }
+
+  async tag(repo: string, tag: string, digest: Digest): Promise<void> {
+    if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
+    await this.#links.write(tagLinkPath(repo, tag), digest);
+  }
+
+  async linkBlob(repo: string, digest: Digest): Promise<void> {
+    await this.#links.write(layerLinkPath(repo, digest), digest);
+  }
+
+  async #upload(digest: Digest, size: number, body: ReadableStream<Uint8Array>): Promise<void> {
+    const verifier = new Verifier(digest, size);
+    await uploadObject(this.#client, {
+      ...{ key: blobPath(digest), size, body },
+      onChunk: (chunk) => verifier.update(chunk),
+      verify: () => verifier.finish(),
+    }, this.#buffers);
+    this.#remember(digest, size);
+  }
+
+  #remember(digest: Digest, size: number): void {
+    this.#sizes.delete(digest);
+    this.#sizes.set(digest, size);
+    for (const oldest of this.#sizes.keys()) {
+      if (this.#sizes.size <= MAX_SIZES) break;
+      this.#sizes.delete(oldest);
+    }
+  }
+}

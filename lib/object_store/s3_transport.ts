@@ -1,0 +1,189 @@
+import { createHash } from "node:crypto";
+import { AwsV4Signer } from "aws4fetch";
+import { readBounded } from "../bytes/read_bounded.ts";
+import { CorruptError } from "../oci/error.ts";
+import type { S3Credentials } from "./s3_credentials.ts";
+import { S3Error } from "./s3_error.ts";
+import type { S3Location } from "./s3_location.ts";
+import { parseXml, textOf } from "./s3_xml.ts";
+
+/** Options of an `S3Transport`. */
+export interface S3TransportOptions {
+  readonly location: S3Location;
+  /** Returns what requests are signed with. Called for each request, so that renewed files are used. */
+  readonly readCredentials: () => Promise<S3Credentials>;
+  readonly fetch?: typeof fetch;
+  /** Wall clock, in milliseconds. */
+  readonly now?: () => number;
+  /** Waits before a retry. */
+  readonly delay?: (milliseconds: number) => Promise<void>;
+  /** Returns a number from 0 to 1, for the spread of retries. */
+  readonly random?: () => number;
+}
+
+/** One request. */
+export interface S3Request {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** The key of the object, without the prefix of the location; absent for the bucket. */
+  readonly key?: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array<ArrayBuffer>;
+  /** Statuses that are results of the caller, besides 2xx. */
+  readonly accept?: readonly number[];
+}
+
+/** A response that was read to its end. */
+export interface S3Response {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+}
+
+const ATTEMPTS = 6;
+const FIRST_DELAY = 100;
+const MAX_DELAY = 20_000;
+/** The time for a request without a body, in milliseconds. */
+const REQUEST_MILLISECONDS = 30_000;
+/** The slowest rate at which a body may be sent, in bytes a millisecond. */
+const MIN_SEND_RATE = 64;
+const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
+const RETRIED = [429, 500, 502, 503, 504];
+const RETRIED_REASONS = ["RequestTimeTooSkewed", "RequestTimeout", "SlowDown", "OperationAborted"];
+
+/** Signs and sends requests to a bucket. Failures that may pass are retried. */
+export class S3Transport {
+  readonly #options: S3TransportOptions;
+  readonly #signingKeys = new Map<string, ArrayBuffer>();
+  // How far the storage's clock is ahead, in milliseconds.
+  #skew = 0;
+
+  constructor(options: S3TransportOptions) {
+    this.#options = options;
+  }
+
+  /** The time by the clock of the storage, in milliseconds, as far as its responses tell: in seconds. */
+  get serverTime(): number {
+    return (this.#options.now ?? Date.now)() + this.#skew;
+  }
+
+  get location(): S3Location {
+    return this.#options.location;
+  }
+
+  /** Sends a request, and reads the response. @throws {S3Error} when all attempts fail */
+  async send(request: S3Request): Promise<S3Response> {
+    return await this.#retry(request, async (response) => {
+      const { status, headers, body } = response;
+      const bytes = body === null ? new Uint8Array(0) : await readBounded(body, "the response", MAX_RESPONSE_BYTES);
+      return { status, headers, bytes };
+    });
+  }
+
+  /** Sends a request whose response the caller reads or cancels. @throws {S3Error} when all attempts fail */
+  async open(request: S3Request): Promise<Response> {
+    return await this.#retry(request, (response) => Promise.resolve(response));
+  }
+
+  async #retry<T>(request: S3Request, read: (response: Response) => Promise<T>): Promise<T> {
+    const { delay = wait, random = Math.random } = this.#options;
+    for (let attempt = 1;; attempt++) {
+      const outcome = await this.#attempt(request, read);
+      if ("result" in outcome) return outcome.result;
+      if (!outcome.isPassing || attempt === ATTEMPTS) throw outcome.error;
+      const backoff = FIRST_DELAY * 2 ** (attempt - 1);
+      await delay(Math.min(MAX_DELAY, Math.max(outcome.retryAfter, backoff * (0.5 + random() / 2))));
+    }
+  }
+
+  async #attempt<T>(
+    request: S3Request,
+    read: (response: Response) => Promise<T>,
+  ): Promise<{ result: T } | { error: S3Error; isPassing: boolean; retryAfter: number }> {
+    const { body, accept = [] } = request;
+    const what = describeRequest(request);
+    const aborter = new AbortController();
+    const time = REQUEST_MILLISECONDS + (body?.length ?? 0) / MIN_SEND_RATE;
+    const timer = setTimeout(() => aborter.abort(new Error("it did not answer in time")), time);
+    try {
+      const response = await this.#fetch(request, aborter.signal);
+      this.#learnTime(response.headers);
+      if (response.ok || accept.includes(response.status)) return { result: await read(response) };
+      const reason = await readReason(response);
+      const { status } = response;
+      const text = [`${status}`, ...reason === undefined ? [] : [reason]].join(" ");
+      return {
+        error: new S3Error(`Cannot ${what}: the object storage answered ${text}`, { answered: status, reason }),
+        isPassing: RETRIED.includes(status) || reason !== undefined && RETRIED_REASONS.includes(reason),
+        retryAfter: Number(response.headers.get("retry-after") ?? 0) * 1000 || 0,
+      };
+    } catch (cause) {
+      if (cause instanceof S3Error) throw cause;
+      const reason = (aborter.signal.aborted ? aborter.signal.reason : cause) as Error;
+      const error = new S3Error(`Cannot ${what}: the object storage cannot be reached: ${reason.message}`, { cause });
+      return { error, isPassing: !(cause instanceof CorruptError), retryAfter: 0 };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #fetch({ method, key, query = {}, headers = {}, body }: S3Request, signal: AbortSignal): Promise<Response> {
+    const { location, readCredentials, fetch: send = fetch } = this.#options;
+    const signer = new AwsV4Signer({
+      ...await readCredentials(),
+      ...{ method, service: "s3", region: location.region, cache: this.#signingKeys },
+      url: urlOf(location, key, query),
+      headers: { ...headers, "x-amz-content-sha256": createHash("sha256").update(body ?? "").digest("hex") },
+      datetime: new Date(this.serverTime).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+    });
+    const signed = await signer.sign();
+    return await send(signed.url, {
+      ...{ method, signal, redirect: "manual" },
+      headers: signed.headers,
+      ...(body === undefined ? {} : { body }),
+    });
+  }
+
+  // The signature of a request counts for minutes only, by the clock of the storage, and so do leases.
+  #learnTime(headers: Headers): void {
+    const time = Date.parse(headers.get("date") ?? "");
+    if (!Number.isNaN(time)) this.#skew = time - (this.#options.now ?? Date.now)();
+  }
+}
+
+const VERBS = { GET: "read", HEAD: "read", PUT: "write", POST: "write", DELETE: "remove" } as const;
+
+/** Says what a request is for, after "Cannot". */
+export function describeRequest({ method, key }: S3Request): string {
+  return `${VERBS[method]} ${key ?? "the list of the bucket"}`;
+}
+
+/** Returns the URL of an object, or of the bucket. */
+function urlOf(
+  { endpoint, bucket, prefix, isPathStyle }: S3Location,
+  key: string | undefined,
+  query: Readonly<Record<string, string>>,
+): string {
+  const url = new URL(endpoint);
+  if (!isPathStyle) url.host = `${bucket}.${url.host}`;
+  const path = key === undefined ? "" : `${prefix}${key}`.split("/").map(encodeURIComponent).join("/");
+  url.pathname = isPathStyle ? `/${bucket}${path === "" ? "" : `/${path}`}` : `/${path}`;
+  // Not URLSearchParams: it writes a space as +, which a signature does not allow.
+  const pairs = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  return pairs.length === 0 ? url.href : `${url.href}?${pairs.join("&")}`;
+}
+
+async function readReason(response: Response): Promise<string | undefined> {
+  if (response.body === null) return undefined;
+  try {
+    const bytes = await readBounded(response.body, "the error", 64 * 1024);
+    return textOf(parseXml(new TextDecoder().decode(bytes)), "Code");
+  } catch {
+    // Not an error document; its status has to do.
+    return undefined;
+  }
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
