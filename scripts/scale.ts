@@ -11,35 +11,22 @@ import { formatCount, formatSize, formatTime, parseDuration, parseSize } from ".
 import { formatTable } from "../lib/cli/console/table.ts";
 import { connectionsFor } from "../lib/server/file_limit.ts";
 import { type Cost, type Fleet, replicasFor, requestsPerPull, simulateStart } from "./scale/fleet_model.ts";
-
-const DEFAULTS: Readonly<Record<string, string>> = {
-  nodes: "10,1000,100000",
-  within: "10m",
-  start: "1m",
-  leaf: "0",
-  "images-per-node": "20",
-  "image-size": "150MiB",
-  layers: "8",
-  images: "60",
-  "node-link": "1Gbit",
-  "registry-link": "10Gbit",
-  "open-files": "1024",
-};
-
-/** Warm blobs and manifests of docs/performance.md (P9 and P2), on one core. */
-const COST: Cost = { cpuPerGiB: 0.34, cpuPerRequest: 1 / 12_000 };
+import { SCALE_OPTIONS } from "./scale/options.ts";
+import { requestsToServe, requestsToStore } from "./scale/storage_model.ts";
 
 function usage(problem: string): never {
   console.error(
-    `${problem}\nOptions: ${Object.entries(DEFAULTS).map(([name, value]) => `--${name}=${value}`).join(" ")} --json`,
+    `${problem}\nOptions: ${
+      Object.entries(SCALE_OPTIONS).map(([name, value]) => `--${name}=${value}`).join(" ")
+    } --json`,
   );
   Deno.exit(2);
 }
 
-const given = { ...DEFAULTS };
+const given = { ...SCALE_OPTIONS };
 for (const argument of Deno.args.filter((word) => word !== "--json")) {
   const [, name, value] = /^--([a-z-]+)=(.+)$/.exec(argument) ?? [];
-  if (name === undefined || value === undefined || !(name in DEFAULTS)) usage(`Cannot use ${argument}`);
+  if (name === undefined || value === undefined || !(name in SCALE_OPTIONS)) usage(`Cannot use ${argument}`);
   given[name] = value;
 }
 
@@ -56,6 +43,13 @@ function linkRate(name: string): number {
   return Number(number) * { K: 1e3, M: 1e6, G: 1e9 }[unit as "K" | "M" | "G"] / 8;
 }
 
+/** A cost or a price. */
+function decimal(name: string): number {
+  const number = Number(given[name]);
+  if (!(number >= 0)) usage(`Cannot use --${name}=${given[name]}: write a number`);
+  return number;
+}
+
 const seconds = (name: string) => parseDuration(given[name]!, `--${name}`) / 1000;
 const leaf = whole(given.leaf!, "leaf");
 const shared = {
@@ -69,6 +63,8 @@ const shared = {
   replicaConnections: connectionsFor(whole(given["open-files"]!, "open-files"), false),
 };
 
+const cost: Cost = { cpuPerGiB: decimal("cpu-gib"), cpuPerRequest: decimal("cpu-request") };
+
 /** What a leaf is to the centre: a node that pulls each different image once. */
 const leaves = (nodes: number): Omit<Fleet, "replicas"> => ({
   ...shared,
@@ -79,8 +75,8 @@ const leaves = (nodes: number): Omit<Fleet, "replicas"> => ({
 
 function estimate(fleet: Omit<Fleet, "replicas">, where: string) {
   const within = seconds("within");
-  const replicas = replicasFor({ ...fleet, replicas: 1 }, COST, within);
-  const start = simulateStart({ ...fleet, replicas: replicas ?? 1000 }, COST);
+  const replicas = replicasFor({ ...fleet, replicas: 1 }, cost, within);
+  const start = simulateStart({ ...fleet, replicas: replicas ?? 1000 }, cost);
   return {
     nodes: fleet.nodes,
     where,
@@ -102,7 +98,25 @@ const rows = given.nodes!.split(",").flatMap((text) => {
   return [estimate(leaves(nodes), "the centre"), estimate({ ...shared, nodes: leaf }, "each leaf")];
 });
 
-if (Deno.args.includes("--json")) console.log(JSON.stringify(rows, null, 2));
+/** The configuration of an image is small, and its layers are of one size. */
+const blobs = [4096, ...Array.from({ length: shared.layers }, () => Math.ceil(shared.imageBytes / shared.layers))];
+const filled = requestsToStore(blobs);
+const served = requestsToServe(blobs);
+const price = (name: string) => decimal(`price-${name}`);
+const storedGiB = shared.images * shared.imageBytes / 2 ** 30;
+
+/** Requests to the bucket for a start, of registries that have just started, and their price. */
+function bucketOf({ nodes, where, registries }: typeof rows[number]) {
+  if (where !== "the centre") return undefined;
+  const pulls = nodes * (leaf === 0 ? shared.imagesPerNode : shared.images);
+  // Manifests stay in the memory of each registry; blobs are read for each client.
+  const writes = shared.images * served.writes * (registries ?? 1000);
+  const reads = writes + pulls * (served.reads - 1);
+  return { nodes, writes, reads, price: (writes * price("writes") + reads * price("reads")) / 1000 };
+}
+const buckets = rows.map(bucketOf).filter((row) => row !== undefined);
+
+if (Deno.args.includes("--json")) console.log(JSON.stringify({ starts: rows, buckets }, null, 2));
 else {
   console.log(formatTable(
     ["PULLING", "FROM", "REGISTRIES", "TIME", "CONNECTIONS", "WAITING", "REQUESTS", "BYTES", "CPU"],
@@ -123,4 +137,20 @@ else {
       formatSize(rows[0]!.upstreamBytes)
     }`,
   );
+  const writes = shared.images * filled.writes, reads = shared.images * filled.reads;
+  console.log(
+    `A bucket has ${formatSize(storedGiB * 2 ** 30)} (${
+      (storedGiB * price("gib")).toFixed(2)
+    } a month), written once with ` +
+      `${writes} writes and ${reads} reads (${
+        ((writes * price("writes") + reads * price("reads")) / 1000).toFixed(2)
+      }).`,
+  );
+  for (const it of buckets) {
+    console.log(
+      `The start of ${formatCount(it.nodes, "node")}: ${it.reads} reads and ${it.writes} lists (${
+        it.price.toFixed(2)
+      }).`,
+    );
+  }
 }

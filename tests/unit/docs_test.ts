@@ -10,6 +10,7 @@ import { readKubePkg } from "../../lib/kubepkg/read_kubepkg.ts";
 import { type ApiRoute, matchApiRoute } from "../../lib/page/page_route.ts";
 import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
+import { SCALE_OPTIONS } from "../../scripts/scale/options.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -81,7 +82,8 @@ Deno.test("docs/cli.md is what `deno task manual` writes", () => {
 });
 
 Deno.test("every flag that a document mentions exists", () => {
-  const known = new Set([...FLAGS.map(({ flag }) => flag.name), "version", ...FOREIGN_FLAGS]);
+  const scripts = Object.keys(SCALE_OPTIONS);
+  const known = new Set([...FLAGS.map(({ flag }) => flag.name), "version", ...FOREIGN_FLAGS, ...scripts]);
   const unknown = PAGES.flatMap((path) =>
     [...read(path).matchAll(/(?<![\w-])--([a-z][a-z0-9-]*)/g)].filter(([, flag]) => !known.has(flag!))
       .map(([flag]) => `${path}: ${flag}`)

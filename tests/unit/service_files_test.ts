@@ -1,7 +1,10 @@
 // @ts-types="../../lib/std/yaml.d.ts"
 import { parseAll } from "@std/yaml";
 import { DEFAULT_MEMORY_BYTES } from "../../lib/bytes/memory_budget.ts";
+import { parseCommandLine } from "../../lib/cli/command_line/parse_command_line.ts";
+import { COMMANDS } from "../../lib/cli/commands.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
+import { connectionsFor, ENOUGH_FILES } from "../../lib/server/file_limit.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 
 // Holds the files of scripts/service to the program and to the documents.
@@ -183,4 +186,55 @@ Deno.test("the Containerfile makes an image without root and without a shell, wi
   // The names of registries for the base and for the image; no other host.
   const hosts = new Set([...lines.join("\n").matchAll(/\b[\w-]+(?:\.[\w-]+)+\b(?=[/:])/g)].map(([host]) => host));
   assertEquals([...hosts], ["gcr.io"]);
+});
+
+const replicas = parseAll(await read("scripts/service/crpe-registry.yaml")) as Yaml[];
+const replica = (kind: string) => replicas.find((object) => object.kind === kind);
+const registryPod = replica("Deployment").spec.template.spec;
+const [registry] = registryPod.containers;
+
+Deno.test("crpe-registry.yaml selects its own pods, and lets one of them go at a time", () => {
+  assertEquals(
+    replicas.map(({ kind }) => kind),
+    ["Namespace", "ServiceAccount", "Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"],
+  );
+  assert(replicas.slice(1).every(({ metadata }) => metadata.namespace === replicas[0].metadata.name));
+  const { labels } = replica("Deployment").spec.template.metadata;
+  for (
+    const selector of [
+      replica("Deployment").spec.selector.matchLabels,
+      replica("Service").spec.selector,
+      replica("PodDisruptionBudget").spec.selector.matchLabels,
+      registryPod.topologySpreadConstraints[0].labelSelector.matchLabels,
+    ]
+  ) assertEquals(selector, labels);
+  assertEquals(replica("PodDisruptionBudget").spec.maxUnavailable, 1);
+  assert(replica("HorizontalPodAutoscaler").spec.minReplicas > 1);
+  // The autoscaler alone decides about the number.
+  assertEquals(replica("Deployment").spec.replicas, undefined);
+  assertEquals(replica("Service").spec.ports[0].targetPort, registry.ports[0].name);
+});
+
+Deno.test("crpe-registry.yaml scales on a gauge that exists, below the connections that a process holds", () => {
+  const [{ pods: { metric, target } }] = replica("HorizontalPodAutoscaler").spec.metrics;
+  const gauges = new Metrics().format();
+  assert(gauges.includes(`# TYPE ${metric.name} gauge`), metric.name);
+  assert(Number(target.averageValue) <= connectionsFor(ENOUGH_FILES, false) / 2);
+});
+
+Deno.test("crpe-registry.yaml starts a registry with options that it has, in a container with the least rights", () => {
+  const [name, ...flags] = registry.args as string[];
+  const command = COMMANDS.find((it) => it.name === name)!;
+  assertEquals(parseCommandLine(command, flags).arguments, []);
+  assert(registry.args.some((argument: string) => argument.startsWith("--store=s3://")));
+  assertEquals(registry.securityContext, container.securityContext);
+  assertEquals(registry.resources.limits.memory, `${MEMORY_LIMIT}Mi`);
+  assertEquals(registry.readinessProbe.httpGet, { path: "/healthz", port: "http" });
+  // The registry stays while the storage is away.
+  assertEquals(registry.livenessProbe.tcpSocket, { port: "http" });
+  assertEquals(replicas[0].metadata.labels["pod-security.kubernetes.io/enforce"], "restricted");
+  assertEquals([registryPod.automountServiceAccountToken, registryPod.volumes.map(({ name }: Yaml) => name)], [
+    false,
+    ["cache"],
+  ]);
 });

@@ -1,0 +1,28 @@
+import { PART_BYTES } from "../../lib/object_store/upload_object.ts";
+
+/** Requests to an object storage, by what they are charged as. */
+export interface StorageRequests {
+  /** PUT, POST and lists. */
+  readonly writes: number;
+  /** GET and HEAD. */
+  readonly reads: number;
+}
+
+/**
+ * Returns what one registry sends to the bucket for an image of one platform that it stores: of each blob whether it is
+ * there, the content, and the link of the repository; of the manifest the links of its blobs and its own; of the tag two.
+ *
+ * @param blobs sizes of the configuration and the layers, in bytes
+ */
+export function requestsToStore(blobs: readonly number[]): StorageRequests {
+  const content = blobs.reduce((sum, size) => sum + (size > PART_BYTES ? Math.ceil(size / PART_BYTES) + 2 : 1), 0);
+  const blobLinks = blobs.length;
+  const manifest = blobs.length + 3;
+  const tag = 2;
+  return { writes: content + blobLinks + manifest + tag, reads: blobs.length };
+}
+
+/** Returns what one registry sends to the bucket when it serves such an image for the first time since its start. */
+export function requestsToServe(blobs: readonly number[]): StorageRequests {
+  return { writes: 1, reads: 1 + blobs.length };
+}
