@@ -11,23 +11,36 @@ import { createPackFixture } from "../support/pack_fixture.ts";
 import { findPeer, peerTest, runPeer } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
-const SERVICE = new URL("../../scripts/service/crpe-agent.yaml", import.meta.url).pathname;
 const IMAGE = "registry.test/app:1";
 
-peerTest("scripts/service/crpe-agent.yaml passes kubectl apply --dry-run=client", ["kubectl"], async () => {
-  await using folder = await TestFolder.create();
-  await using api = new ApiServer();
-  const env = { KUBECONFIG: await folder.write("kubeconfig", api.kubeconfig()), HOME: folder.path };
-  const { code, stdout, stderr } = await runPeer("kubectl", ["apply", "--dry-run=client", "-f", SERVICE], { env });
-  assertEquals(code, 0, stderr);
-  assertEquals(stdout.trim().split("\n"), [
-    "namespace/crpe created (dry run)",
-    "serviceaccount/crpe-agent created (dry run)",
-    "role.rbac.authorization.k8s.io/crpe-agent created (dry run)",
-    "rolebinding.rbac.authorization.k8s.io/crpe-agent created (dry run)",
-    "daemonset.apps/crpe-agent created (dry run)",
-  ]);
-});
+const FILES: readonly [file: string, objects: readonly string[]][] = [
+  ["crpe-agent.yaml", [
+    "namespace/crpe",
+    "serviceaccount/crpe-agent",
+    "role.rbac.authorization.k8s.io/crpe-agent",
+    "rolebinding.rbac.authorization.k8s.io/crpe-agent",
+    "daemonset.apps/crpe-agent",
+  ]],
+  ["crpe-registry.yaml", [
+    "namespace/crpe-registry",
+    "serviceaccount/crpe-registry",
+    "deployment.apps/crpe-registry",
+    "service/crpe-registry",
+    "poddisruptionbudget.policy/crpe-registry",
+    "horizontalpodautoscaler.autoscaling/crpe-registry",
+  ]],
+];
+for (const [file, objects] of FILES) {
+  peerTest(`scripts/service/${file} passes kubectl apply --dry-run=client`, ["kubectl"], async () => {
+    await using folder = await TestFolder.create();
+    await using api = new ApiServer();
+    const env = { KUBECONFIG: await folder.write("kubeconfig", api.kubeconfig()), HOME: folder.path };
+    const path = new URL(`../../scripts/service/${file}`, import.meta.url).pathname;
+    const { code, stdout, stderr } = await runPeer("kubectl", ["apply", "--dry-run=client", "-f", path], { env });
+    assertEquals(code, 0, stderr);
+    assertEquals(stdout.trim().split("\n"), objects.map((object) => `${object} created (dry run)`));
+  });
+}
 
 peerTest(
   "KubectlApi writes a Secret only over the version that was read, and lists by label",

@@ -36,6 +36,7 @@ const FOREIGN_FLAGS = [
   "dir",
   "disable",
   "filter",
+  "from-env-file",
   "ignore-missing",
   "import-map",
   "new-bundle-format",
