@@ -1,4 +1,5 @@
 import type { Bench } from "./bench.ts";
+import { measureBucket } from "./bucket_rows.ts";
 import { measureImport, measurePack } from "./bundle_rows.ts";
 import { measureColdPull, measureManyClients } from "./cold_rows.ts";
 import { measureDeltas } from "./delta_rows.ts";
@@ -24,4 +25,5 @@ export const MEASURES: Readonly<Record<string, (bench: Bench) => Promise<Row[]>>
   P11: measureManyLayers,
   P12: measureScale,
   P13: measureDeltas,
+  P14: measureBucket,
 };

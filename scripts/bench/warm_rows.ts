@@ -1,4 +1,3 @@
-import { MANIFEST_MEDIA_TYPES } from "../../lib/oci/manifest.ts";
 import { blobPath } from "../../lib/store/layout.ts";
 import { startDistribution } from "../../tests/support/distribution.ts";
 import type { Bench } from "./bench.ts";
@@ -6,21 +5,17 @@ import { type BenchImage, HOST, TAG } from "./content.ts";
 import { download } from "./download.ts";
 import { type Measurement, measureServer } from "./measure.ts";
 import { startNginx } from "./nginx.ts";
-import { runProgram } from "./program.ts";
 import { DISTRIBUTION, startWarm } from "./registries.ts";
 import { type Bar, createMemoryBars, createRatioBars, type Row } from "./row.ts";
 import { type Contender, measureInTurns, type Series } from "./samples.ts";
 import { type Server, startServer } from "./server.ts";
+import { CONNECTIONS, runWrk } from "./wrk.ts";
 
 const MIB = 2 ** 20;
-const CONNECTIONS = 16;
-const WRK_SECONDS = 1;
 const CLIENTS = 32;
 // 32 clients with the large layer move 16 GiB each time. The bar compares with one peer; the others take part once.
 const LARGE_ROUNDS = 2;
 const COMPARED = ["crpe", DISTRIBUTION];
-// Without this header distribution does not serve OCI manifests.
-const ACCEPT = `Accept: ${MANIFEST_MEDIA_TYPES.join()}`;
 const MEMORY_MIB = 128;
 
 type Warm = Pick<Server, "url" | "pid">;
@@ -142,17 +137,4 @@ export async function measureWarmManifest(bench: Bench): Promise<Row[]> {
   });
   const work = `warm manifest GET by tag, ${CONNECTIONS} connections`;
   return [{ id: "P2", work, unit: "requests/s", cpuFor: "10,000 requests", series, bars, notes: [] }];
-}
-
-async function runWrk(url: string, pid: number): Promise<Measurement> {
-  let out = "";
-  const measured = await measureServer(pid, async () => {
-    out = await runProgram("wrk", "-t1", `-c${CONNECTIONS}`, `-d${WRK_SECONDS}s`, "-H", ACCEPT, url);
-  });
-  const rate = /^Requests\/sec:\s+([\d.]+)$/m.exec(out)?.[1];
-  const count = Number(/^\s*(\d+) requests in /m.exec(out)?.[1]);
-  if (rate === undefined || !(count > 0) || out.includes("Non-2xx") || out.includes("Socket errors")) {
-    throw new Error(`Cannot measure ${url}: ${out}`);
-  }
-  return { figure: Number(rate), cpu: measured.cpu / count * 10_000, peak: measured.peak };
 }
