@@ -1,3 +1,4 @@
+import { type ObjectStorage, S3_BUCKET, S3_KEYS } from "./object_storage.ts";
 import { findPeer } from "./peers.ts";
 
 /** The only password that a registry with `htpasswd` accepts. */
@@ -10,6 +11,8 @@ const TEST_PASSWORD_BCRYPT = "$2y$05$crpetestsaltcrpetestsudfVMxHphLuxR0znThMzSL
 export interface DistributionOptions {
   /** The data folder; by default a temporary one. */
   readonly dataDir?: string;
+  /** Keeps content in a bucket instead, under a prefix. */
+  readonly bucket?: { readonly storage: ObjectStorage; readonly prefix: string };
   /** Requires this user with Basic authentication; the password has to be `TEST_PASSWORD`. */
   readonly htpasswd?: { readonly user: string; readonly password: string };
   /** Makes it a pull-through cache of the registry at this URL. */
@@ -84,7 +87,7 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
 }
 
 async function writeConfig(folder: string, dataDir: string, options: DistributionOptions): Promise<string> {
-  const { htpasswd, proxyRemote } = options;
+  const { htpasswd, proxyRemote, bucket } = options;
   if (htpasswd !== undefined) {
     if (htpasswd.password !== TEST_PASSWORD) throw new Error("Cannot use the password: only TEST_PASSWORD is known");
     await Deno.writeTextFile(`${folder}/htpasswd`, `${htpasswd.user}:${TEST_PASSWORD_BCRYPT}\n`);
@@ -94,7 +97,9 @@ async function writeConfig(folder: string, dataDir: string, options: Distributio
     // The chosen port is logged at this level.
     log: { level: "info", formatter: "text" },
     storage: {
-      filesystem: { rootdirectory: dataDir, maxthreads: 100 },
+      ...(bucket === undefined
+        ? { filesystem: { rootdirectory: dataDir, maxthreads: 100 } }
+        : { s3: s3Config(bucket), redirect: { disable: true } }),
       cache: { blobdescriptor: "inmemory" },
       delete: { enabled: true },
       ...(options.readonly ? { maintenance: { readonly: { enabled: true } } } : {}),
@@ -106,4 +111,13 @@ async function writeConfig(folder: string, dataDir: string, options: Distributio
   // JSON is YAML.
   await Deno.writeTextFile(`${folder}/config.yml`, JSON.stringify(config));
   return `${folder}/config.yml`;
+}
+
+function s3Config({ storage, prefix }: NonNullable<DistributionOptions["bucket"]>) {
+  return {
+    ...{ accesskey: S3_KEYS.accessKeyId, secretkey: S3_KEYS.secretAccessKey, region: "us-east-1", bucket: S3_BUCKET },
+    ...{ regionendpoint: storage.url, rootdirectory: `/${prefix}`, secure: false },
+    // Versions 2 and 3 of distribution name it differently.
+    ...{ forcepathstyle: true, v4auth: true },
+  };
 }

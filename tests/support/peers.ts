@@ -38,6 +38,8 @@ export type Peer =
   | "umoci"
   | "zsh"
   | "unshare"
+  | "versitygw"
+  | "weed"
   | "curl"
   | "zstd";
 
@@ -65,10 +67,13 @@ const BUILT: Readonly<Partial<Record<Peer, string>>> = {
   regctl: "regctl",
 };
 
+// Those in the folder that $CRPE_S3 names.
+const STORAGES: readonly Peer[] = ["versitygw", "weed"];
+
 /** Finds the path of a peer, or `undefined` when it is not installed. */
 export function findPeer(name: Peer): string | undefined {
-  const built = BUILT[name];
-  const folder = Deno.env.get("CRPE_PEERS");
+  const built = STORAGES.includes(name) ? name : BUILT[name];
+  const folder = Deno.env.get(STORAGES.includes(name) ? "CRPE_S3" : "CRPE_PEERS");
   // Servers are in sbin, which is not on the PATH of every user.
   const folders = built === undefined
     ? [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"]

@@ -116,3 +116,16 @@ Deno.test("ObjectStore resumes a blob that is cut in the middle, from the same c
   assertEquals(computeDigest(read), large.descriptor.digest);
   assertEquals(cuts, 2);
 });
+
+Deno.test("[103] ObjectStore has a large blob when only the response to its completion was lost", async () => {
+  await using store = await openStore();
+  let isLost = false;
+  store.s3.intercept = async (request) => {
+    if (request.method !== "POST" || !request.url.includes("uploadId=") || isLost) return undefined;
+    isLost = true;
+    await store.s3.fetch(request);
+    throw new TypeError("connection reset");
+  };
+  await store.writeBlob(REPO, large.descriptor, streamOf(large.bytes));
+  assertEquals([isLost, await store.statBlob(REPO, large.descriptor.digest)], [true, large.bytes.length]);
+});

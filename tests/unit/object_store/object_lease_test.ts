@@ -1,0 +1,81 @@
+import { claimBlob } from "../../../lib/object_store/claim_blob.ts";
+import { type ObjectLease, takeLease } from "../../../lib/object_store/object_lease.ts";
+import { probeConditions } from "../../../lib/object_store/probe_conditions.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { MemoryS3 } from "../../support/memory_s3.ts";
+
+const TTL = 30_000;
+
+function take(s3: MemoryS3, owner: string): Promise<ObjectLease | undefined> {
+  return takeLease({ client: s3.client(), key: "lease", ttl: TTL, owner });
+}
+
+Deno.test("[103] takeLease() gives a lease to one process, until it is given up", async () => {
+  const s3 = new MemoryS3();
+  const first = await take(s3, "a");
+  assertEquals([first?.isHeld, await take(s3, "b")], [true, undefined]);
+  await first![Symbol.asyncDispose]();
+  await using second = await take(s3, "b");
+  assertEquals([first!.isHeld, second?.isHeld], [false, true]);
+});
+
+Deno.test("[103] a lease that is not renewed passes to another process, and its holder finds out", async () => {
+  const s3 = new MemoryS3();
+  await using first = await take(s3, "a");
+  s3.now += TTL - 1000;
+  await first!.renew();
+  s3.now += TTL - 1000;
+  assertEquals(await take(s3, "b"), undefined);
+  s3.now += 1000;
+  await using second = await take(s3, "b");
+  assertEquals(second?.isHeld, true);
+  await first!.renew();
+  assertEquals(first!.isHeld, false);
+  await first![Symbol.asyncDispose]();
+  assertEquals([...s3.objects.keys()], ["pre/lease"], "the lease of the other process stays");
+});
+
+Deno.test("[103] takeLease() finds its own lease when only the response was lost", async () => {
+  const s3 = new MemoryS3();
+  let isFirst = true;
+  s3.intercept = async (request) => {
+    if (!isFirst) return undefined;
+    isFirst = false;
+    await s3.fetch(request);
+    throw new TypeError("connection reset");
+  };
+  await using lease = await take(s3, "a");
+  assertEquals(lease?.isHeld, true);
+});
+
+Deno.test("[103] takeLease() replaces a lease that cannot be read", async () => {
+  const s3 = new MemoryS3();
+  await s3.client().write("lease", new TextEncoder().encode("{"));
+  await using lease = await take(s3, "a");
+  assertEquals(lease?.isHeld, true);
+});
+
+Deno.test("[103] claimBlob() waits while another process downloads, and takes over when that was killed", async () => {
+  const s3 = new MemoryS3();
+  await using killed = await takeLease({ client: s3.client(), key: "lease", ttl: TTL, owner: "a" });
+  let waits = 0;
+  const delay = () => {
+    waits++;
+    s3.now += 10_000;
+    return Promise.resolve();
+  };
+  const claim = { client: s3.client(), key: "lease", owner: "b", isStored: () => Promise.resolve(false), delay };
+  await using taken = await claimBlob(claim) as ObjectLease;
+  assertEquals([killed?.isHeld, taken.isHeld, waits], [false, true, 3]);
+  const stored = await claimBlob({ ...claim, owner: "c", isStored: () => Promise.resolve(waits === 5), delay });
+  assertEquals([stored, waits], ["stored", 5]);
+});
+
+for (const hasConditions of [true, false]) {
+  Deno.test(`[103] probeConditions() finds that conditions are ${hasConditions ? "obeyed" : "ignored"}`, async () => {
+    const s3 = new MemoryS3();
+    s3.hasConditions = hasConditions;
+    assertEquals(await probeConditions(s3.client(), "probe"), hasConditions);
+    assertEquals(s3.objects.size, 0);
+  });
+}
