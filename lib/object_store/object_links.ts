@@ -1,18 +1,26 @@
+import { SingleFlight } from "../content/single_flight.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { ExpiringSet } from "./expiring_set.ts";
+import { ExpiringMap } from "./expiring_map.ts";
 import type { S3Client } from "./s3_client.ts";
 
 // How long a link counts as present after it was seen, in milliseconds. Of a link that another process removed, only
 // access to a blob that is still stored is left for that time.
 const LINK_MILLISECONDS = 30_000;
 const MAX_LINKS = 50_000;
+/** How long a tag is served as it was, though another process may have changed it. In milliseconds. */
+const TAG_MILLISECONDS = 1000;
+const MAX_TAGS = 10_000;
 const encoder = new TextEncoder();
 
 /** Reads and writes links: small objects that contain a digest. */
 export class ObjectLinks {
   readonly #client: S3Client;
   readonly #warn: (message: string) => void;
-  readonly #seen = new ExpiringSet({ ttl: LINK_MILLISECONDS, maxSize: MAX_LINKS });
+  readonly #seen = new ExpiringMap<true>({ ttl: LINK_MILLISECONDS, maxSize: MAX_LINKS });
+
+  readonly #tags = new ExpiringMap<Digest>({ ttl: TAG_MILLISECONDS, maxSize: MAX_TAGS });
+  readonly #reads = new SingleFlight<Digest | undefined>();
+  #tagWrites = 0;
 
   constructor(client: S3Client, warn: (message: string) => void) {
     this.#client = client;
@@ -29,17 +37,35 @@ export class ObjectLinks {
     return undefined;
   }
 
+  /** Reads a link that other processes change: once a second, for any number of clients. */
+  async readTag(key: string): Promise<Digest | undefined> {
+    return this.#tags.get(key) ?? await this.#reads.run(key, async () => {
+      const writes = this.#tagWrites;
+      const digest = await this.read(key);
+      // What was read while this process wrote may be the old digest.
+      if (digest !== undefined && writes === this.#tagWrites) this.#tags.set(key, digest);
+      return digest;
+    });
+  }
+
+  /** Writes a link that `readTag` reads. */
+  async writeTag(key: string, digest: Digest): Promise<void> {
+    await this.write(key, digest);
+    this.#tagWrites++;
+    this.#tags.set(key, digest);
+  }
+
   /** Reports whether a link is present, or was lately. */
   async has(key: string): Promise<boolean> {
     if (this.#seen.has(key)) return true;
     const isPresent = await this.#client.size(key) !== undefined;
-    if (isPresent) this.#seen.add(key);
+    if (isPresent) this.#seen.set(key, true);
     return isPresent;
   }
 
   /** Writes a link, even if it is present: its time shows garbage collection that its blob is in use. */
   async write(key: string, digest: Digest): Promise<void> {
     await this.#client.write(key, encoder.encode(digest));
-    this.#seen.add(key);
+    this.#seen.set(key, true);
   }
 }

@@ -6,7 +6,7 @@ import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, isManifestType, parseManifest, statesMediaType, successorsOf } from "../oci/manifest.ts";
 import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "../store/layout.ts";
 import { type CachedManifest, ManifestCache } from "../store/manifest_cache.ts";
-import { ExpiringSet } from "./expiring_set.ts";
+import { ExpiringMap } from "./expiring_map.ts";
 import type { ObjectLinks } from "./object_links.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -35,7 +35,7 @@ const encoder = new TextEncoder();
 export class ObjectManifests {
   readonly #options: ObjectManifestsOptions;
   readonly #cache = new ManifestCache(CACHE_BYTES);
-  readonly #fresh = new ExpiringSet({ ttl: FRESH_MILLISECONDS, maxSize: MAX_FRESH });
+  readonly #fresh = new ExpiringMap<true>({ ttl: FRESH_MILLISECONDS, maxSize: MAX_FRESH });
   readonly #loads = new SingleFlight<CachedManifest | undefined>();
 
   constructor(options: ObjectManifestsOptions) {
@@ -61,7 +61,7 @@ export class ObjectManifests {
     const isFetched = beside.has(fetchedMarkPath(link)!);
     const known = this.#cache.get(key);
     if (known?.isFetched === isFetched) {
-      this.#fresh.add(key);
+      this.#fresh.set(key, true);
       return known;
     }
     try {
@@ -74,7 +74,7 @@ export class ObjectManifests {
       const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
       const read = { descriptor, bytes, manifest, isFetched };
       this.#cache.set(key, read);
-      this.#fresh.add(key);
+      this.#fresh.set(key, true);
       return read;
     } catch (error) {
       const isCorrupt = error instanceof CorruptError || error instanceof RegistryError && error.code === "BAD_GATEWAY";

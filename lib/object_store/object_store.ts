@@ -1,6 +1,7 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import type { SharedFiles } from "../bytes/shared_files.ts";
+import type { BlobCopies } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { takePage } from "../content/take_page.ts";
@@ -44,6 +45,8 @@ export interface ObjectStoreOptions {
   readonly files: SharedFiles;
   /** Whether processes that use the bucket share their downloads. The storage must obey the conditions of writes. */
   readonly isShared?: boolean;
+  /** Copies of blobs on this machine, which are read instead of the bucket. */
+  readonly copies?: BlobCopies | undefined;
   /** Called with a message for each defect in the store that does not prevent the operation. */
   readonly warn?: (message: string) => void;
 }
@@ -84,7 +87,7 @@ export class ObjectStore implements GrantingStore {
     if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
     if (!isTag(tagOrDigest)) return undefined;
     for (const name of names) {
-      const digest = await this.#links.read(tagLinkPath(name, tagOrDigest));
+      const digest = await this.#links.readTag(tagLinkPath(name, tagOrDigest));
       // The tag may be linked under another of the repository's names than the manifest it refers to.
       const manifest = digest && await this.#resolveDigest([name, ...names], digest);
       if (manifest) return manifest;
@@ -121,10 +124,17 @@ export class ObjectStore implements GrantingStore {
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const { copies } = this.#options;
+    const size = range === undefined && copies === undefined ? undefined : await this.statBlob(repo, digest);
+    if (size === undefined) return range === undefined && copies === undefined ? await this.#open(digest) : undefined;
+    const openSource = (start: number) => this.#open(digest, start === 0 ? undefined : { start, length: size - start });
+    const copy = await copies?.open({ digest, size, range, openSource });
+    return copy ?? await this.#open(digest, range === undefined ? undefined : resolveRange(size, range));
+  }
+
+  async #open(digest: Digest, part?: { start: number; length: number }): Promise<OpenedBlob | undefined> {
     const key = blobPath(digest);
-    const known = range === undefined ? undefined : await this.statBlob(repo, digest);
-    if (range !== undefined && known === undefined) return undefined;
-    const part = range === undefined ? undefined : resolveRange(known!, range);
+    if (part?.length === 0) return { size: part.start, ...part, body: ReadableStream.from<Uint8Array>([]) };
     const object = await this.#client.open(key, part);
     if (object === undefined) {
       // Another process has removed it.
@@ -201,7 +211,7 @@ export class ObjectStore implements GrantingStore {
   }
 
   async openIngest(digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<Ingest> {
-    const { spool, files } = this.#options;
+    const { spool, files, copies } = this.#options;
     return await Ingest.open({
       digest,
       files,
@@ -212,7 +222,7 @@ export class ObjectStore implements GrantingStore {
         const { size } = await Deno.stat(path);
         await this.#upload(digest, size, streamFile(await Deno.open(path), size));
         for (const each of typeof repo === "string" ? [repo] : repo) await this.linkBlob(each, digest);
-        await removeIfPresent(path);
+        if (!await copies?.adopt(path, { digest, size })) await removeIfPresent(path);
       },
     });
   }
@@ -238,7 +248,7 @@ export class ObjectStore implements GrantingStore {
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
-    await this.#links.write(tagLinkPath(repo, tag), digest);
+    await this.#links.writeTag(tagLinkPath(repo, tag), digest);
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {

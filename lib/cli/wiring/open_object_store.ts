@@ -1,4 +1,5 @@
 import { SharedFiles } from "../../bytes/shared_files.ts";
+import { LocalCopies } from "../../cache/local_copies.ts";
 import { absentIfNotFound } from "../../files/read_if_present.ts";
 import { ObjectStore } from "../../object_store/object_store.ts";
 import { probeConditions } from "../../object_store/probe_conditions.ts";
@@ -9,6 +10,9 @@ import { S3Transport } from "../../object_store/s3_transport.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+
+/** How much the copies of the bucket's blobs on the local disk may take, if no limit is given. */
+const DEFAULT_COPIES_BYTES = 10 * 2 ** 30;
 
 /** A store on object storage. */
 export interface OpenedObjectStore {
@@ -28,8 +32,13 @@ export interface OpenedObjectStore {
  */
 export async function openObjectStore(
   url: string,
-  settings: Pick<Settings, "data">,
-  { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
+  settings: Pick<Settings, "data" | "cacheMax">,
+  { io, warn, hasCopies = false }: {
+    readonly io: Io;
+    readonly warn: (message: string) => void;
+    /** Whether blobs that are read are copied to the local disk, for the next clients. */
+    readonly hasCopies?: boolean;
+  },
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
@@ -42,7 +51,13 @@ export async function openObjectStore(
         "each replica downloads what it needs itself, and crpe gc is refused",
     );
   }
-  const store = new ObjectStore({ client, spool: settings.data, files: new SharedFiles(), warn, isShared });
+  const files = new SharedFiles();
+  const maxBytes = settings.cacheMax ?? DEFAULT_COPIES_BYTES;
+  const copies = hasCopies
+    ? await LocalCopies.open({ folder: `${settings.data}/copies`, files, maxBytes, warn })
+    : undefined;
+  if (hasCopies && copies === undefined) warn(`Blobs are not copied to ${settings.data}: another process does so`);
+  const store = new ObjectStore({ client, spool: settings.data, files, copies, warn, isShared });
   return { store, client, isShared, name: formatS3Location(location) };
 }
 

@@ -75,7 +75,7 @@ export async function openAnyStore(
   if (settings.store === undefined) return await openStore(settings, io, options);
   // Loaded here so that only a store in a bucket pays for the modules.
   const { openObjectStore } = await import("./open_object_store.ts");
-  const { store } = await openObjectStore(settings.store, settings, { io, warn: options.warn });
+  const { store } = await openObjectStore(settings.store, settings, { io, warn: options.warn, hasCopies: true });
   return await openSource({ store }, settings, { ...options, io });
 }
 
