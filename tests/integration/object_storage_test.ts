@@ -95,6 +95,8 @@ for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]]
       const catalog = await (await fetch(`${url}/v2/_catalog`)).json();
       assertEquals(catalog, { repositories: ["registry.test/team/app", "registry.test/team/pushed"] });
     }
+    const gc = await runCrpe(["gc", "--untagged", ...flags], { env });
+    assertEquals([gc.code, gc.stdout], [0, "removed 0 blobs (0 B), 0 manifests, 0 links\n"], gc.stderr);
   });
 
   test("three replicas download an image once, and keep nothing on the disk", async () => {
