@@ -14,6 +14,9 @@ export class ObjectLinks {
   readonly #warn: (message: string) => void;
   readonly #seen = new ExpiringSet({ ttl: LINK_MILLISECONDS, maxSize: MAX_LINKS });
 
+  /** The reads in progress, once for all concurrent callers. */
+  readonly #reading = new Map<string, Promise<Digest | undefined>>();
+
   constructor(client: S3Client, warn: (message: string) => void) {
     this.#client = client;
     this.#warn = warn;
@@ -21,6 +24,16 @@ export class ObjectLinks {
 
   /** Reads the digest in a link; `undefined` if the link is missing or, with a warning, has no digest. */
   async read(key: string): Promise<Digest | undefined> {
+    const running = this.#reading.get(key);
+    if (running !== undefined) return await running;
+    const reading = this.#read(key).finally(() => {
+      if (this.#reading.get(key) === reading) this.#reading.delete(key);
+    });
+    this.#reading.set(key, reading);
+    return await reading;
+  }
+
+  async #read(key: string): Promise<Digest | undefined> {
     const object = await this.#client.read(key);
     if (object === undefined) return undefined;
     const text = new TextDecoder().decode(object.bytes).trim();
@@ -41,5 +54,7 @@ export class ObjectLinks {
   async write(key: string, digest: Digest): Promise<void> {
     await this.#client.write(key, encoder.encode(digest));
     this.#seen.add(key);
+    // A read in progress may have the digest before.
+    this.#reading.delete(key);
   }
 }

@@ -138,7 +138,8 @@ export class ObjectStore implements GrantingStore {
     const { size } = object;
     this.#remember(digest, size);
     const { start, length } = part ?? { start: 0, length: size };
-    return { size, start, length, body: readObject(this.#client, { key, start, length }, object) };
+    const { budget } = this.#options.files;
+    return { size, start, length, body: readObject(this.#client, { key, start, length, budget }, object) };
   }
 
   async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
