@@ -33,8 +33,9 @@ import { listNames, listRepositories, walkRepositories } from "./list_repositori
 import { digestOfLink } from "./mark_bucket.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
+import type { ReadCache } from "./read_cache.ts";
 import { readObject } from "./read_object.ts";
-import type { S3Client } from "./s3_client.ts";
+import type { OpenedObject, S3Client } from "./s3_client.ts";
 import { PartBuffers, uploadObject } from "./upload_object.ts";
 
 /** Options of an `ObjectStore`. */
@@ -46,6 +47,8 @@ export interface ObjectStoreOptions {
   readonly files: SharedFiles;
   /** Whether processes that use the bucket share their downloads. The storage must obey the conditions of writes. */
   readonly isShared?: boolean;
+  /** Copies of blobs on the disk. */
+  readonly cache?: ReadCache | undefined;
   /** Called with a message for each defect in the store that does not prevent the operation. */
   readonly warn?: (message: string) => void;
 }
@@ -125,6 +128,8 @@ export class ObjectStore implements GrantingStore {
   }
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
+    const copy = await this.#options.cache?.read(digest, range);
+    if (copy !== undefined) return copy;
     const key = blobPath(digest);
     const known = range === undefined ? undefined : await this.statBlob(repo, digest);
     if (range !== undefined && known === undefined) return undefined;
@@ -138,8 +143,16 @@ export class ObjectStore implements GrantingStore {
     const { size } = object;
     this.#remember(digest, size);
     const { start, length } = part ?? { start: 0, length: size };
-    const { budget } = this.#options.files;
-    return { size, start, length, body: readObject(this.#client, { key, start, length, budget }, object) };
+    // In the background, for the next readers.
+    this.#options.cache?.fill(digest, size, async () => {
+      const whole = await this.#client.open(key);
+      return whole && this.#stream(key, { start: 0, length: size }, whole);
+    });
+    return { size, start, length, body: this.#stream(key, { start, length }, object) };
+  }
+
+  #stream(key: string, part: { start: number; length: number }, object: OpenedObject): ReadableStream<Uint8Array> {
+    return readObject(this.#client, { key, ...part, budget: this.#options.files.budget }, object);
   }
 
   async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
@@ -217,7 +230,7 @@ export class ObjectStore implements GrantingStore {
         do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (
           !await this.#linkHeld(repo, digest)
         );
-        await removeIfPresent(path);
+        if (!await this.#options.cache?.adopt(digest, path, size)) await removeIfPresent(path);
       },
     });
   }

@@ -71,7 +71,7 @@ interface ChunkReader {
   cancel(reason?: unknown): Promise<void>;
 }
 
-// A byte stream (a fetch body) is read in large chunks: each costs the same on its way to the client.
+// A byte stream (a fetch body) is read in large chunks: each costs the same until it is sent.
 function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): ChunkReader {
   let reader: ReadableStreamBYOBReader;
   try {

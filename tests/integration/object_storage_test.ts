@@ -138,7 +138,7 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
   const rows: [args: string[], message: string][] = [
     [["registry", "--store=bucket"], 'Cannot use the store "bucket": write s3://BUCKET or s3://BUCKET/PREFIX'],
     [["registry", "--store=s3://bucket"], "Cannot sign requests to the object storage: set AWS_ACCESS_KEY_ID and"],
-    [["registry", "--store=s3://bucket", "--cache-max=1GiB"], "Cannot use --cache-max with a store on object storage"],
+    [["registry", "--store=s3://bucket", "--scrub=1d"], "Cannot use --scrub with a store on object storage"],
   ];
   for (const [args, message] of rows) {
     const { code, stderr } = await runCrpe([...args, "--addr=127.0.0.1:0", `--data=${folder.path}/data`], { env });

@@ -188,7 +188,7 @@ export async function serveRegistry(
 }
 
 // What these flags do needs a data folder.
-const FOLDER_FLAGS = ["cache-max", "scrub", "qr", "trusted-keys"];
+const FOLDER_FLAGS = ["scrub", "qr", "trusted-keys"];
 
 function refuseFolderFlags(invocation: Invocation): void {
   for (const name of FOLDER_FLAGS) {

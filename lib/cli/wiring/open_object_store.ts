@@ -2,6 +2,7 @@ import { SharedFiles } from "../../bytes/shared_files.ts";
 import { absentIfNotFound } from "../../files/read_if_present.ts";
 import { ObjectStore } from "../../object_store/object_store.ts";
 import { probeConditions } from "../../object_store/probe_conditions.ts";
+import { ReadCache } from "../../object_store/read_cache.ts";
 import { S3Client } from "../../object_store/s3_client.ts";
 import { findProfile, type S3Credentials } from "../../object_store/s3_credentials.ts";
 import { formatS3Location, parseS3Location, type S3Location } from "../../object_store/s3_location.ts";
@@ -10,12 +11,22 @@ import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 
+/** How a store on object storage is opened. */
+export interface ObjectStoreSettings {
+  readonly io: Io;
+  readonly warn: (message: string) => void;
+  /** Limit of the copies of blobs in the data folder, in bytes; absent for none. */
+  readonly cacheBytes?: number | undefined;
+}
+
 /** A store on object storage. */
 export interface OpenedObjectStore {
   readonly store: ObjectStore;
   readonly client: S3Client;
   /** Whether the storage obeys the conditions of writes. */
   readonly isShared: boolean;
+  /** Ends the work in the background. */
+  readonly close: () => Promise<void>;
   /** Where it is, for messages. */
   readonly name: string;
 }
@@ -29,7 +40,7 @@ export interface OpenedObjectStore {
 export async function openObjectStore(
   url: string,
   settings: Pick<Settings, "data">,
-  { io, warn }: { readonly io: Io; readonly warn: (message: string) => void },
+  { io, warn, cacheBytes }: ObjectStoreSettings,
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
@@ -42,8 +53,13 @@ export async function openObjectStore(
         "each replica downloads what it needs itself, and crpe gc is refused",
     );
   }
-  const store = new ObjectStore({ client, spool: settings.data, files: new SharedFiles(), warn, isShared });
-  return { store, client, isShared, name: formatS3Location(location) };
+  const files = new SharedFiles();
+  const cache = cacheBytes === undefined
+    ? undefined
+    : await ReadCache.open({ folder: `${settings.data}/read-cache`, maxBytes: cacheBytes, files, warn });
+  const store = new ObjectStore({ client, spool: settings.data, files, warn, isShared, cache });
+  const close = async () => await cache?.close();
+  return { store, client, isShared, close, name: formatS3Location(location) };
 }
 
 function readLocation(url: string, io: Io): S3Location {

@@ -1,23 +1,32 @@
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
+import { ReadCache } from "../../../lib/object_store/read_cache.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { testStoreContract } from "../../support/store_contract.ts";
 
-async function openStore(s3 = new MemoryS3()) {
+async function openStore(s3 = new MemoryS3(), { cacheBytes }: { cacheBytes?: number } = {}) {
   const spool = await Deno.makeTempDir();
   const warnings: string[] = [];
   const warn = (message: string) => warnings.push(message);
-  const store = new ObjectStore({ client: s3.client(), spool, files: new SharedFiles(), warn });
+  const files = new SharedFiles();
+  const cache = cacheBytes === undefined
+    ? undefined
+    : await ReadCache.open({ folder: `${spool}/read-cache`, maxBytes: cacheBytes, files, warn });
+  const store = new ObjectStore({ client: s3.client(), spool, files, warn, cache });
   return Object.assign(store, {
-    ...{ s3, spool, warnings },
-    [Symbol.asyncDispose]: () => Deno.remove(spool, { recursive: true }),
+    ...{ s3, spool, warnings, cache },
+    async [Symbol.asyncDispose]() {
+      await cache?.close();
+      await Deno.remove(spool, { recursive: true });
+    },
   });
 }
 
 testStoreContract("ObjectStore", () => openStore());
+testStoreContract("ObjectStore with copies on the disk", () => openStore(new MemoryS3(), { cacheBytes: 10 ** 8 }));
 testStoreContract("ObjectStore with lists of two entries", () => {
   const s3 = new MemoryS3();
   s3.pageSize = 2;
@@ -128,4 +137,28 @@ Deno.test("[103] ObjectStore has a large blob when only the response to its comp
   };
   await store.writeBlob(REPO, large.descriptor, streamOf(large.bytes));
   assertEquals([isLost, await store.statBlob(REPO, large.descriptor.digest)], [true, large.bytes.length]);
+});
+
+Deno.test("[103] ObjectStore reads a blob from the bucket once, and a download never, with copies on the disk", async () => {
+  await using store = await openStore(new MemoryS3(), { cacheBytes: 10 ** 8 });
+  const downloads = () => store.s3.requests.filter((it) => it.startsWith("GET") && it.endsWith("/data")).length;
+  const read = async () => {
+    const bytes = await readAll(await store.openBlob(REPO, large.descriptor.digest, { start: 10, end: 19 }));
+    assertEquals(bytes, large.bytes.slice(10, 20));
+  };
+  await store.writeBlob(REPO, large.descriptor, streamOf(large.bytes));
+  await read();
+  // The copy is made in the background; this one waits for it, or makes it.
+  await store.cache!.fill(large.descriptor.digest, large.bytes.length, () => Promise.resolve(streamOf(large.bytes)));
+  const before = downloads();
+  await read();
+  assertEquals([downloads(), before <= 2], [before, true]);
+
+  const { descriptor: { digest }, bytes } = makeBlob(1000, 7);
+  const ingest = await store.openIngest(digest, REPO);
+  ingest.expectSize(bytes.length);
+  await ingest.write(bytes);
+  await ingest.commit();
+  assertEquals(await readAll(await store.openBlob(REPO, digest)), bytes);
+  assertEquals(downloads(), before);
 });
