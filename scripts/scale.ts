@@ -105,13 +105,11 @@ const served = requestsToServe(blobs);
 const price = (name: string) => decimal(`price-${name}`);
 const storedGiB = shared.images * shared.imageBytes / 2 ** 30;
 
-/** Requests to the bucket for a start, of registries that have just started, and their price. */
+/** Requests to the bucket for a start, of registries that have just started, and their price. Each reads a blob once. */
 function bucketOf({ nodes, where, registries }: typeof rows[number]) {
   if (where !== "the centre") return undefined;
-  const pulls = nodes * (leaf === 0 ? shared.imagesPerNode : shared.images);
-  // Manifests stay in the memory of each registry; blobs are read for each client.
-  const writes = shared.images * served.writes * (registries ?? 1000);
-  const reads = writes + pulls * (served.reads - 1);
+  const reading = shared.images * (registries ?? 1000);
+  const [writes, reads] = [reading * served.writes, reading * served.reads];
   return { nodes, writes, reads, price: (writes * price("writes") + reads * price("reads")) / 1000 };
 }
 const buckets = rows.map(bucketOf).filter((row) => row !== undefined);

@@ -75,10 +75,12 @@ export const COMMANDS: readonly Command[] = [
     details: [
       "Content stays if a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to it.",
       "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
+      "In a bucket (--store), it can run at any time; what is younger than a day stays.",
     ].join("\n"),
     arity: [0, 0],
     flags: [
       FLAG.data,
+      FLAG.store,
       {
         name: "partial",
         summary: "also remove partial files of downloads and of packs in the outbox that are not in progress",

@@ -8,15 +8,26 @@ export async function listRepositories(
   { after, limit = Infinity }: ListOptions = {},
 ): Promise<RepositoryPage> {
   const repositories: string[] = [];
-  for await (const name of walkRepositories(client, after)) {
+  for await (const name of walkRepositories(client, { after })) {
     if (repositories.length >= limit) return { repositories, isMore: true };
     repositories.push(name);
   }
   return { repositories, isMore: false };
 }
 
+/** What `walkRepositories` yields. */
+export interface WalkOptions {
+  /** The name after which it begins. */
+  readonly after?: string | undefined;
+  /** Folders of which a repository has one. Default: that of manifests. */
+  readonly folders?: readonly string[];
+}
+
 /** Yields the names of the repositories that come after `after`, in order. Lists only the folders that it needs. */
-export async function* walkRepositories(client: S3Client, after?: string): AsyncGenerator<string> {
+export async function* walkRepositories(
+  client: S3Client,
+  { after, folders = ["_manifests"] }: WalkOptions = {},
+): AsyncGenerator<string> {
   const isLater = (name: string) => after === undefined || name > after;
   // The names below a prefix are next to each other in the order of all names.
   const mayHaveLater = (prefix: string) => isLater(prefix) || after!.startsWith(prefix);
@@ -32,7 +43,7 @@ export async function* walkRepositories(client: S3Client, after?: string): Async
       if (step.endsWith("/")) {
         yield* walk(`${name}/`, below);
         known.delete(name);
-      } else if (below.includes("_manifests")) yield name;
+      } else if (folders.some((it) => below.includes(it))) yield name;
     }
   }
   yield* walk("", await listFolders(client, ""));

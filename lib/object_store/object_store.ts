@@ -29,7 +29,9 @@ import {
 import { PartialHashes } from "../store/partial_hashes.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { claimBlob } from "./claim_blob.ts";
+import { CondemnedBlobs } from "./condemned_blobs.ts";
 import { listNames, listRepositories, walkRepositories } from "./list_repositories.ts";
+import { digestOfLink } from "./mark_bucket.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
 import { readObject } from "./read_object.ts";
@@ -64,6 +66,7 @@ export class ObjectStore implements GrantingStore {
   readonly #client: S3Client;
   readonly #links: ObjectLinks;
   readonly #manifests: ObjectManifests;
+  readonly #condemned: CondemnedBlobs;
   readonly #sizes = new Map<Digest, number>();
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
@@ -73,6 +76,7 @@ export class ObjectStore implements GrantingStore {
     const { client, warn = () => {} } = options;
     this.#options = options;
     this.#client = client;
+    this.#condemned = new CondemnedBlobs(client);
     this.#links = new ObjectLinks(client, warn);
     this.#manifests = new ObjectManifests({ client, links: this.#links, warn });
   }
@@ -144,7 +148,8 @@ export class ObjectStore implements GrantingStore {
     const { size } = object;
     this.#remember(digest, size);
     const { start, length } = part ?? { start: 0, length: size };
-    return { size, start, length, body: readObject(this.#client, { key, start, length }, object) };
+    const { budget } = this.#options.files;
+    return { size, start, length, body: readObject(this.#client, { key, start, length, budget }, object) };
   }
 
   async isLinkedBlob(repo: string, digest: Digest): Promise<boolean> {
@@ -157,7 +162,7 @@ export class ObjectStore implements GrantingStore {
   async isGivenBy(host: string, digest: Digest): Promise<boolean> {
     if (await this.statBlob("", digest) === undefined) return false;
     let asked = 0;
-    for await (const name of walkRepositories(this.#client, `${host}/`)) {
+    for await (const name of walkRepositories(this.#client, { after: `${host}/` })) {
       if (!name.startsWith(`${host}/`) || ++asked > MAX_ASKED_REPOSITORIES) return false;
       if (await this.#links.has(layerLinkPath(name, digest))) return true;
     }
@@ -187,10 +192,9 @@ export class ObjectStore implements GrantingStore {
 
   async listManifests(repo: string): Promise<Digest[]> {
     const digests: Digest[] = [];
-    for await (const { key } of this.#client.walk({ prefix: `${revisionsPath(repo)}/` })) {
-      const [, algorithm, hex] = /\/([^/]+)\/([^/]+)\/link$/.exec(key) ?? [];
-      const digest = `${algorithm}:${hex}`;
-      if (isDigest(digest)) digests.push(digest);
+    for await (const object of this.#client.walk({ prefix: `${revisionsPath(repo)}/` })) {
+      const digest = digestOfLink(object);
+      if (digest !== undefined) digests.push(digest);
     }
     return digests;
   }
@@ -220,8 +224,9 @@ export class ObjectStore implements GrantingStore {
       hashes: this.#hashes,
       moveToTarget: async (path) => {
         const { size } = await Deno.stat(path);
-        await this.#upload(digest, size, streamFile(await Deno.open(path), size));
-        for (const each of typeof repo === "string" ? [repo] : repo) await this.linkBlob(each, digest);
+        do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (
+          !await this.#linkHeld(repo, digest)
+        );
         if (!await copies?.adopt(path, { digest, size })) await removeIfPresent(path);
       },
     });
@@ -233,8 +238,8 @@ export class ObjectStore implements GrantingStore {
   }
 
   async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
-    if (await this.statBlob(repo, digest) === size) await body.cancel();
-    else await this.#upload(digest, size, body);
+    if (await this.statBlob(repo, digest) === size && await this.#linkHeld(repo, digest)) return await body.cancel();
+    await this.#upload(digest, size, body);
     await this.linkBlob(repo, digest);
   }
 
@@ -252,7 +257,18 @@ export class ObjectStore implements GrantingStore {
   }
 
   async linkBlob(repo: string, digest: Digest): Promise<void> {
-    await this.#links.write(layerLinkPath(repo, digest), digest);
+    if (await this.#linkHeld(repo, digest)) return;
+    throw new RegistryError("UNAVAILABLE", `Cannot use ${digest}: a garbage collection has just removed it; try again`);
+  }
+
+  /** Links a blob to repositories. Returns false if garbage collection has removed it in the meantime. */
+  async #linkHeld(repos: string | ReadonlySet<string>, digest: Digest): Promise<boolean> {
+    for (const repo of typeof repos === "string" ? [repos] : repos) {
+      await this.#links.write(layerLinkPath(repo, digest), digest);
+    }
+    if (await this.#condemned.keep(digest)) return true;
+    this.#sizes.delete(digest);
+    return false;
   }
 
   async #upload(digest: Digest, size: number, body: ReadableStream<Uint8Array>): Promise<void> {

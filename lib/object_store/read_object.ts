@@ -1,3 +1,5 @@
+import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
+import { LentMemory } from "../bytes/lent_chunks.ts";
 import type { OpenedObject, S3Client } from "./s3_client.ts";
 
 /** Which bytes of an object are read. */
@@ -6,11 +8,17 @@ export interface ObjectPart {
   readonly start: number;
   /** Number of bytes. */
   readonly length: number;
+  /** The memory that all readers share. */
+  readonly budget: ChunkBudget;
 }
 
 // How long the storage may send nothing, in milliseconds.
 const STALL_MILLISECONDS = 30_000;
 const MAX_RESUMES = 3;
+// The runtime gives at most 504 KiB of a response at once.
+const MAX_CHUNK_BYTES = 512 * 1024;
+// The server holds about this many chunks of a response until the client has read them.
+const UNSENT_CHUNKS = 4;
 
 /**
  * Streams a part of an object. A transfer that is cut, or stalls, is resumed where it ended, from the same content.
@@ -18,8 +26,8 @@ const MAX_RESUMES = 3;
  * @param opened the response of the first request, which starts at `part.start`
  */
 export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObject): ReadableStream<Uint8Array> {
-  const { key, start, length } = part;
-  let reader = opened.body.getReader();
+  const { key, start, length, budget } = part;
+  let reader = openReader(opened.body, budget);
   let done = 0;
   let resumes = 0;
   const resume = async (error: unknown) => {
@@ -28,13 +36,13 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
     const rest = { start: start + done, length: length - done, etag: opened.etag === "" ? undefined : opened.etag };
     const again = await client.open(key, rest);
     if (again === undefined) throw error;
-    reader = again.body.getReader();
+    reader = openReader(again.body, budget);
   };
   const next = async (): Promise<Uint8Array> => {
     while (true) {
       try {
-        const { value, done: isEnd } = await withinTime(reader.read());
-        if (!isEnd) return value;
+        const chunk = await withinTime(reader.read());
+        if (chunk !== undefined) return chunk;
         throw new Error(`Cannot read ${key}: it ended after ${start + done} bytes`);
       } catch (error) {
         await resume(error);
@@ -43,10 +51,10 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
   };
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const chunk = done < length ? await next() : undefined;
-      if (chunk !== undefined) {
-        const bytes = chunk.subarray(0, length - done);
+      const bytes = done < length ? await next() : undefined;
+      if (bytes !== undefined) {
         done += bytes.length;
+        if (done > length) throw new Error(`Cannot read ${key}: the object storage sent too much`);
         controller.enqueue(bytes);
       }
       if (done < length) return;
@@ -55,6 +63,49 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
     },
     cancel: (reason) => reader.cancel(reason),
   }, { highWaterMark: 0 });
+}
+
+interface ChunkReader {
+  /** Reads the next chunk; `undefined` at the end. */
+  read(): Promise<Uint8Array | undefined>;
+  cancel(reason?: unknown): Promise<void>;
+}
+
+// A byte stream (a fetch body) is read in large chunks: each costs the same until it is sent.
+function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): ChunkReader {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch (error) {
+    // Only byte streams can be read into a given buffer, and trying is the only way to find out.
+    if (!(error instanceof TypeError)) throw error;
+    const reader = body.getReader();
+    return { read: async () => (await reader.read()).value, cancel: (reason) => reader.cancel(reason) };
+  }
+  const unsent: CountedChunk[] = [];
+  const releaseTo = (count: number) => {
+    while (unsent.length > count) budget.release(unsent.shift()!);
+  };
+  const read = async () => {
+    const { done, value } = await reader.read(new Uint8Array(Math.min(MAX_CHUNK_BYTES, budget.chunkBytes)));
+    if (done) {
+      releaseTo(0);
+      return undefined;
+    }
+    const counted = { length: value.buffer.byteLength, users: 0 };
+    budget.hold(counted);
+    unsent.push(counted);
+    releaseTo(UNSENT_CHUNKS);
+    const memory = new LentMemory(value);
+    const chunk = await memory.lend(0, value.length);
+    memory.drop();
+    return chunk;
+  };
+  const cancel = async (reason: unknown) => {
+    releaseTo(0);
+    await reader.cancel(reason);
+  };
+  return { read, cancel };
 }
 
 async function withinTime<T>(promise: Promise<T>): Promise<T> {

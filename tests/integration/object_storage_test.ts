@@ -95,6 +95,8 @@ for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]]
       const catalog = await (await fetch(`${url}/v2/_catalog`)).json();
       assertEquals(catalog, { repositories: ["registry.test/team/app", "registry.test/team/pushed"] });
     }
+    const gc = await runCrpe(["gc", "--untagged", ...flags], { env });
+    assertEquals([gc.code, gc.stdout], [0, "removed 0 blobs (0 B), 0 manifests, 0 links\n"], gc.stderr);
   });
 
   test("three replicas download an image once, and keep nothing on the disk", async () => {
@@ -136,7 +138,7 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
   const rows: [args: string[], message: string][] = [
     [["registry", "--store=bucket"], 'Cannot use the store "bucket": write s3://BUCKET or s3://BUCKET/PREFIX'],
     [["registry", "--store=s3://bucket"], "Cannot sign requests to the object storage: set AWS_ACCESS_KEY_ID and"],
-    [["registry", "--store=s3://bucket", "--cache-max=1GiB"], "Cannot use --cache-max with a store on object storage"],
+    [["registry", "--store=s3://bucket", "--scrub=1d"], "Cannot use --scrub with a store on object storage"],
   ];
   for (const [args, message] of rows) {
     const { code, stderr } = await runCrpe([...args, "--addr=127.0.0.1:0", `--data=${folder.path}/data`], { env });

@@ -77,7 +77,7 @@ async function start({ name, folder, port, args, env }: {
   readonly env: Readonly<Record<string, string>>;
 }): Promise<ObjectStorage> {
   const log = `${folder}/log`;
-  // A file: a pipe would have no reader between tests.
+  // A file: a pipe is not read between tests.
   const child = new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" >"$LOG" 2>&1', findPeer(name)!, ...args],
     ...{ stdin: "null", stdout: "null", stderr: "null", clearEnv: true },

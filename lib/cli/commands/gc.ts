@@ -1,20 +1,23 @@
 import { Outbox } from "../../bundle/outbox.ts";
 import { collectKeptDigests } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
-import { collectGarbage } from "../../store/gc.ts";
+import { collectGarbage, type GcReport } from "../../store/gc.ts";
 import { removePartialBlobs } from "../../store/partial_files.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { endStale } from "./packages_pending.ts";
 
 /** `crpe gc` */
 export async function runGc(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  if (settings.store !== undefined) return await runBucketGc(invocation, io, { ...settings, store: settings.store });
+  const { data } = settings;
   await warnOfData(data, io);
   const dryRun = invocation.isSet("dry-run");
   const records = new PackageRecords(data);
@@ -33,14 +36,34 @@ export async function runGc(invocation: Invocation, io: Io): Promise<number> {
     io.out(formatJson({ dryRun, ...report, ended, partials: partial.length, partialBytes }));
     return 0;
   }
-  const { blobs, bytes, manifests, links } = report;
   for (const release of ended) io.out(`${dryRun ? "would end" : "ended"} the pending release ${release}\n`);
-  io.out(
-    `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
-      `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}` +
-      (invocation.isSet("partial")
-        ? `, ${formatCount(partial.length, "partial file")} (${formatSize(partialBytes)})\n`
-        : "\n"),
-  );
+  const partials = `, ${formatCount(partial.length, "partial file")} (${formatSize(partialBytes)})`;
+  io.out(`${formatReport(report, dryRun)}${invocation.isSet("partial") ? partials : ""}\n`);
   return 0;
+}
+
+async function runBucketGc(invocation: Invocation, io: Io, settings: Settings & { store: string }): Promise<number> {
+  for (const name of ["partial", "pending-ttl"]) {
+    if (!invocation.isSet(name) && invocation.flag(name) === undefined) continue;
+    throw new UsageError(`Cannot use --${name} with a store on object storage: it needs a data folder`);
+  }
+  const { openObjectStore } = await import("../wiring/open_object_store.ts");
+  const { collectBucket } = await import("../../object_store/collect_bucket.ts");
+  const warn = createWarning(io);
+  const { client, isShared, name } = await openObjectStore(settings.store, settings, { io, warn: () => {} });
+  if (!isShared) {
+    throw new Error(
+      `Cannot collect garbage in ${name}: it ignores the conditions of writes, so that nothing shows what others use`,
+    );
+  }
+  const dryRun = invocation.isSet("dry-run");
+  const report = await collectBucket({ client, name, untagged: invocation.isSet("untagged"), dryRun, warn });
+  if (invocation.isSet("json")) io.out(formatJson({ dryRun, ...report }));
+  else io.out(`${formatReport(report, dryRun)}\n`);
+  return 0;
+}
+
+function formatReport({ blobs, bytes, manifests, links }: GcReport, dryRun: boolean): string {
+  return `${dryRun ? "would remove" : "removed"} ${formatCount(blobs, "blob")} (${formatSize(bytes)}), ` +
+    `${formatCount(manifests, "manifest")}, ${formatCount(links, "link")}`;
 }

@@ -14,12 +14,22 @@ import { UsageError } from "../console/usage_error.ts";
 /** How much the copies of the bucket's blobs on the local disk may take, if no limit is given. */
 const DEFAULT_COPIES_BYTES = 10 * 2 ** 30;
 
+/** How a store on object storage is opened. */
+export interface ObjectStoreSettings {
+  readonly io: Io;
+  readonly warn: (message: string) => void;
+  /** Whether blobs that are read are copied to the local disk, for the next clients. */
+  readonly hasCopies?: boolean;
+}
+
 /** A store on object storage. */
 export interface OpenedObjectStore {
   readonly store: ObjectStore;
   readonly client: S3Client;
   /** Whether the storage obeys the conditions of writes. */
   readonly isShared: boolean;
+  /** Leaves the copies on the local disk to the next process. */
+  readonly close: () => void;
   /** Where it is, for messages. */
   readonly name: string;
 }
@@ -33,12 +43,7 @@ export interface OpenedObjectStore {
 export async function openObjectStore(
   url: string,
   settings: Pick<Settings, "data" | "cacheMax">,
-  { io, warn, hasCopies = false }: {
-    readonly io: Io;
-    readonly warn: (message: string) => void;
-    /** Whether blobs that are read are copied to the local disk, for the next clients. */
-    readonly hasCopies?: boolean;
-  },
+  { io, warn, hasCopies = false }: ObjectStoreSettings,
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
@@ -58,7 +63,8 @@ export async function openObjectStore(
     : undefined;
   if (hasCopies && copies === undefined) warn(`Blobs are not copied to ${settings.data}: another process does so`);
   const store = new ObjectStore({ client, spool: settings.data, files, copies, warn, isShared });
-  return { store, client, isShared, name: formatS3Location(location) };
+  const close = () => copies?.[Symbol.dispose]();
+  return { store, client, isShared, close, name: formatS3Location(location) };
 }
 
 function readLocation(url: string, io: Io): S3Location {

@@ -75,8 +75,14 @@ export async function openAnyStore(
   if (settings.store === undefined) return await openStore(settings, io, options);
   // Loaded here so that only a store in a bucket pays for the modules.
   const { openObjectStore } = await import("./open_object_store.ts");
-  const { store } = await openObjectStore(settings.store, settings, { io, warn: options.warn, hasCopies: true });
-  return await openSource({ store }, settings, { ...options, io });
+  const { warn } = options;
+  const bucket = await openObjectStore(settings.store, settings, { io, warn, hasCopies: true });
+  const content = await openSource({ store: bucket.store }, settings, { ...options, io });
+  const close = async () => {
+    await content.close();
+    bucket.close();
+  };
+  return { ...content, close };
 }
 
 async function openSource<Store extends GrantingStore>(

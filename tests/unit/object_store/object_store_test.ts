@@ -1,4 +1,5 @@
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
+import { LocalCopies } from "../../../lib/cache/local_copies.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
@@ -6,18 +7,26 @@ import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content
 import { MemoryS3 } from "../../support/memory_s3.ts";
 import { testStoreContract } from "../../support/store_contract.ts";
 
-async function openStore(s3 = new MemoryS3()) {
+async function openStore(s3 = new MemoryS3(), { maxBytes }: { maxBytes?: number } = {}) {
   const spool = await Deno.makeTempDir();
   const warnings: string[] = [];
   const warn = (message: string) => warnings.push(message);
-  const store = new ObjectStore({ client: s3.client(), spool, files: new SharedFiles(), warn });
+  const files = new SharedFiles();
+  const copies = maxBytes === undefined
+    ? undefined
+    : await LocalCopies.open({ folder: `${spool}/copies`, maxBytes, files, warn });
+  const store = new ObjectStore({ client: s3.client(), spool, files, warn, copies });
   return Object.assign(store, {
     ...{ s3, spool, warnings },
-    [Symbol.asyncDispose]: () => Deno.remove(spool, { recursive: true }),
+    async [Symbol.asyncDispose]() {
+      copies?.[Symbol.dispose]();
+      await Deno.remove(spool, { recursive: true });
+    },
   });
 }
 
 testStoreContract("ObjectStore", () => openStore());
+testStoreContract("ObjectStore with copies on the disk", () => openStore(new MemoryS3(), { maxBytes: 10 ** 8 }));
 testStoreContract("ObjectStore with lists of two entries", () => {
   const s3 = new MemoryS3();
   s3.pageSize = 2;
@@ -128,4 +137,22 @@ Deno.test("[103] ObjectStore has a large blob when only the response to its comp
   };
   await store.writeBlob(REPO, large.descriptor, streamOf(large.bytes));
   assertEquals([isLost, await store.statBlob(REPO, large.descriptor.digest)], [true, large.bytes.length]);
+});
+
+Deno.test("[103] ObjectStore reads a blob from the bucket once, and a download never, with copies on the disk", async () => {
+  await using store = await openStore(new MemoryS3(), { maxBytes: 10 ** 8 });
+  const downloads = () => store.s3.requests.filter((it) => it.startsWith("GET") && it.endsWith("/data")).length;
+  await store.writeBlob(REPO, large.descriptor, streamOf(large.bytes));
+  assertEquals(await readAll(await store.openBlob(REPO, large.descriptor.digest)), large.bytes);
+  const before = downloads();
+  const part = await readAll(await store.openBlob(REPO, large.descriptor.digest, { start: 10, end: 19 }));
+  assertEquals([part, downloads(), before], [large.bytes.slice(10, 20), 1, 1]);
+
+  const { descriptor: { digest }, bytes } = makeBlob(1000, 7);
+  const ingest = await store.openIngest(digest, REPO);
+  ingest.expectSize(bytes.length);
+  await ingest.write(bytes);
+  await ingest.commit();
+  assertEquals(await readAll(await store.openBlob(REPO, digest)), bytes);
+  assertEquals(downloads(), before);
 });

@@ -1,0 +1,169 @@
+import { type Digest, isDigest } from "../oci/digest.ts";
+import { DigestSet } from "../store/digest_set.ts";
+import type { GcReport } from "../store/gc.ts";
+import { blobPath, BLOBS, layersPath } from "../store/layout.ts";
+import { CondemnedBlobs } from "./condemned_blobs.ts";
+import { walkRepositories } from "./list_repositories.ts";
+import { digestOfLink, markBucket } from "./mark_bucket.ts";
+import { type ObjectLease, takeLease } from "./object_lease.ts";
+import type { S3Client } from "./s3_client.ts";
+
+/** Options of a garbage collection in a bucket. */
+export interface CollectBucketOptions {
+  readonly client: S3Client;
+  /** Where the bucket is, for errors. */
+  readonly name: string;
+  /** Also removes manifests that no tag of their repository reaches. */
+  readonly untagged?: boolean;
+  /** Only reports what would be removed. */
+  readonly dryRun?: boolean;
+  /** Called with each defect that does not prevent the collection. */
+  readonly warn: (message: string) => void;
+  /** Awaited after the candidates were condemned, before the second mark. */
+  readonly onCondemned?: () => Promise<void>;
+}
+
+interface Candidate {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly etag: string;
+}
+
+/**
+ * What is younger is never removed, in milliseconds: writers store blobs before the manifests that name them, and an
+ * import takes its time.
+ */
+export const GRACE_MILLISECONDS = 24 * 60 * 60 * 1000;
+const LEASE_MILLISECONDS = 60_000;
+const LEASE = "crpe/gc";
+// A bound of the memory; the next collection finds the others.
+const MAX_CANDIDATES = 100_000;
+
+/**
+ * Removes unreferenced content from a bucket that other processes use meanwhile. It marks, condemns the other blobs,
+ * marks again, and removes those that are still unreferenced and that no writer has kept (`CondemnedBlobs`). What is
+ * younger than a day stays. Uploads that were given up are removed too. The storage must obey the conditions of writes.
+ *
+ * @throws {Error} when another collection is in progress, or the lease was lost; what was not removed yet stays
+ */
+export async function collectBucket(options: CollectBucketOptions): Promise<GcReport> {
+  const { client, name } = options;
+  const lease = await takeLease({ client, key: LEASE, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID() });
+  if (lease === undefined) throw new Error(`Cannot collect garbage in ${name}: another collection is in progress`);
+  await using _lease = lease;
+  return await new BucketCollection(options, lease).run();
+}
+
+class BucketCollection {
+  readonly #options: CollectBucketOptions;
+  readonly #client: S3Client;
+  readonly #lease: ObjectLease;
+  readonly #condemned: CondemnedBlobs;
+  readonly #since: number;
+
+  constructor(options: CollectBucketOptions, lease: ObjectLease) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#lease = lease;
+    this.#condemned = new CondemnedBlobs(options.client);
+    this.#since = this.#client.serverTime - GRACE_MILLISECONDS;
+  }
+
+  async run(): Promise<GcReport> {
+    const { dryRun = false, untagged = false, warn, onCondemned } = this.#options;
+    const mark = (untagged: boolean) => markBucket({ client: this.#client, since: this.#since, untagged, warn });
+    const { marked, unusedLinks } = await mark(untagged);
+    if (dryRun) {
+      let [blobs, bytes] = [0, 0];
+      for await (const { size } of this.#findUnmarked(marked)) [blobs, bytes] = [blobs + 1, bytes + size];
+      return { blobs, bytes, manifests: unusedLinks.length, links: 0 };
+    }
+    await this.#abortUploads();
+    const manifests = await this.#removeLinks(unusedLinks);
+    const candidates = await this.#condemn(marked);
+    await onCondemned?.();
+    // Without `untagged`: the links of what it left out are gone, and one that was written again counts.
+    const again = candidates.length === 0 ? marked : (await mark(false)).marked;
+    const removed = new DigestSet();
+    let bytes = 0;
+    for (const candidate of candidates) {
+      if (!await this.#removeUnless(again, candidate)) continue;
+      removed.add(candidate.digest);
+      bytes += candidate.size;
+    }
+    return { blobs: removed.size, bytes, manifests, links: await this.#removeLinksTo(removed) };
+  }
+
+  /** Removes the parts of uploads that were given up. */
+  async #abortUploads(): Promise<void> {
+    for (const { key, id, started } of await this.#client.listUploads(`${BLOBS}/`)) {
+      if (started < this.#since) await this.#client.abortUpload(key, id);
+    }
+  }
+
+  async *#findUnmarked(marked: DigestSet): AsyncGenerator<{ digest: Digest; size: number }> {
+    for await (const { key, size, modified } of this.#client.walk({ prefix: `${BLOBS}/` })) {
+      const [, algorithm, hex] = /\/([^/]+)\/[^/]+\/([^/]+)\/data$/.exec(key) ?? [];
+      const digest = `${algorithm}:${hex}`;
+      if (isDigest(digest) && modified < this.#since && !marked.has(digest)) yield { digest, size };
+    }
+  }
+
+  async #condemn(marked: DigestSet): Promise<Candidate[]> {
+    const candidates: Candidate[] = [];
+    for await (const blob of this.#findUnmarked(marked)) {
+      if (candidates.length === MAX_CANDIDATES) break;
+      this.#checkLease();
+      const etag = await this.#condemned.condemn(blob.digest);
+      if (etag !== undefined) candidates.push({ ...blob, etag });
+    }
+    return candidates;
+  }
+
+  async #removeUnless(marked: DigestSet, { digest, etag }: Candidate): Promise<boolean> {
+    this.#checkLease();
+    const isRemoved = !marked.has(digest) && await this.#condemned.confirm(digest, etag);
+    // A process that slept for minutes must not remove what others may have kept since.
+    this.#checkLease();
+    if (isRemoved) await this.#client.remove(blobPath(digest));
+    await this.#condemned.release(digest);
+    return isRemoved;
+  }
+
+  // A link that was written again in the meantime is in use.
+  async #removeLinks(keys: readonly string[]): Promise<number> {
+    let removed = 0;
+    for (const key of keys) {
+      this.#checkLease();
+      const folder = key.slice(0, -"link".length);
+      const { objects } = await this.#client.list({ prefix: folder });
+      const link = objects.find((object) => object.key === key);
+      if (link === undefined || link.modified >= this.#since) continue;
+      await this.#client.remove(key);
+      for (const beside of objects) if (beside.key !== key) await this.#client.remove(beside.key);
+      removed++;
+    }
+    return removed;
+  }
+
+  /** Removes the links of repositories to blobs that were removed. */
+  async #removeLinksTo(removed: DigestSet): Promise<number> {
+    if (removed.size === 0) return 0;
+    let count = 0;
+    for await (const repo of walkRepositories(this.#client, { folders: ["_layers"] })) {
+      for await (const link of this.#client.walk({ prefix: `${layersPath(repo)}/` })) {
+        const digest = digestOfLink(link);
+        if (digest === undefined || link.modified >= this.#since || !removed.has(digest)) continue;
+        this.#checkLease();
+        await this.#client.remove(link.key);
+        count++;
+      }
+    }
+    return count;
+  }
+
+  #checkLease(): void {
+    if (this.#lease.isHeld) return;
+    throw new Error(`Cannot collect garbage in ${this.#options.name}: the lease was lost; run the same command again`);
+  }
+}

@@ -1,0 +1,176 @@
+import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
+import {
+  collectBucket,
+  type CollectBucketOptions,
+  GRACE_MILLISECONDS,
+} from "../../../lib/object_store/collect_bucket.ts";
+import { CondemnedBlobs } from "../../../lib/object_store/condemned_blobs.ts";
+import { takeLease } from "../../../lib/object_store/object_lease.ts";
+import { ObjectStore } from "../../../lib/object_store/object_store.ts";
+import { blobPath } from "../../../lib/store/layout.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { type Content, makeBlob, makeIndex, makeManifest, streamOf } from "../../support/content.ts";
+import { MemoryS3 } from "../../support/memory_s3.ts";
+
+const REPO = "quay.io/team/app";
+const [layer, config, orphan] = [makeBlob(500, 1), makeBlob(100, 2), makeBlob(300, 3)];
+const manifest = makeManifest(config, [layer]);
+const index = makeIndex([manifest]);
+const referrer = makeManifest(makeBlob(50, 4), [], index);
+
+class Bucket {
+  readonly s3 = new MemoryS3();
+
+  /** A store of a process of its own. */
+  open(): ObjectStore {
+    return new ObjectStore({ client: this.s3.client(), spool: "/nonexistent", files: new SharedFiles() });
+  }
+
+  async write(...blobs: Content[]): Promise<void> {
+    for (const { descriptor, bytes } of blobs) await this.open().writeBlob(REPO, descriptor, streamOf(bytes));
+  }
+
+  async writeManifests(...manifests: Content[]): Promise<void> {
+    for (const { descriptor, bytes } of manifests) await this.open().writeManifest(REPO, descriptor, bytes);
+  }
+
+  /** Lets everything become old enough to be removed. */
+  age(): void {
+    this.s3.now += GRACE_MILLISECONDS + 1000;
+  }
+
+  collect(options: Partial<CollectBucketOptions> = {}) {
+    return collectBucket({ client: this.s3.client(), name: "s3://bucket", warn: () => {}, ...options });
+  }
+
+  has({ descriptor: { digest } }: Content): boolean {
+    return this.s3.objects.has(`pre/${blobPath(digest)}`);
+  }
+
+  /** The keys that only a collection writes. */
+  listVerdicts(): string[] {
+    return [...this.s3.objects.keys()].filter((key) => key.startsWith("pre/crpe/"));
+  }
+}
+
+async function fill(): Promise<Bucket> {
+  const bucket = new Bucket();
+  await bucket.write(layer, config, orphan);
+  await bucket.writeManifests(manifest, index);
+  await bucket.open().tag(REPO, "1", index.descriptor.digest);
+  return bucket;
+}
+
+Deno.test("[103] collectBucket() removes an old blob that nothing refers to, with its links, and nothing else", async () => {
+  const bucket = await fill();
+  bucket.age();
+  const expected = { blobs: 1, bytes: 300, manifests: 0 };
+  assertEquals(await bucket.collect({ dryRun: true }), { ...expected, links: 0 });
+  assertEquals(bucket.has(orphan), true);
+  assertEquals(await bucket.collect(), { ...expected, links: 1 });
+  assertEquals([orphan, layer, config, manifest, index].map((it) => bucket.has(it)), [false, true, true, true, true]);
+  assertEquals([await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), bucket.listVerdicts()], [false, []]);
+});
+
+Deno.test("[103] collectBucket() keeps what is younger than a day", async () => {
+  const bucket = await fill();
+  assertEquals((await bucket.collect()).blobs, 0);
+  bucket.age();
+  // An import has found the blob, and linked it.
+  await bucket.open().linkBlob(REPO, orphan.descriptor.digest);
+  assertEquals((await bucket.collect()).blobs, 0);
+});
+
+Deno.test("[103] collectBucket() with untagged removes what no tag, index or subject reaches", async () => {
+  const bucket = await fill();
+  await bucket.writeManifests(referrer);
+  await bucket.open().tag(REPO, "1", referrer.descriptor.digest);
+  bucket.age();
+  assertEquals(
+    (await bucket.collect({ untagged: true })).manifests,
+    2,
+    "the subject of a tagged manifest is not tagged",
+  );
+  assertEquals([index, manifest, layer, referrer].map((it) => bucket.has(it)), [false, false, false, true]);
+
+  const other = await fill();
+  await other.writeManifests(referrer);
+  other.age();
+  assertEquals((await other.collect({ untagged: true })).manifests, 0);
+  assertEquals([index, manifest, layer, referrer].map((it) => other.has(it)), [true, true, true, true]);
+});
+
+const WRITERS: [what: string, write: (bucket: Bucket) => Promise<void>][] = [
+  ["links it", (bucket) => bucket.open().linkBlob(REPO, orphan.descriptor.digest)],
+  ["writes it", (bucket) => bucket.write(orphan)],
+  ["writes a manifest that names it", (bucket) => bucket.writeManifests(makeManifest(orphan, []))],
+];
+for (const [what, write] of WRITERS) {
+  Deno.test(`[103] collectBucket() keeps a condemned blob when a writer ${what}`, async () => {
+    const bucket = await fill();
+    bucket.age();
+    assertEquals((await bucket.collect({ onCondemned: () => write(bucket) })).blobs, 0);
+    assertEquals([bucket.has(orphan), bucket.listVerdicts()], [true, []]);
+  });
+}
+
+Deno.test("[103] a writer that comes after the second mark keeps a condemned blob, or finds that it is gone", async () => {
+  const bucket = await fill();
+  const client = bucket.s3.client();
+  const { digest } = orphan.descriptor;
+  const condemned = new CondemnedBlobs(client);
+  const etag = (await condemned.condemn(digest))!;
+  await bucket.open().linkBlob(REPO, digest);
+  assertEquals(await condemned.confirm(digest, etag), false);
+  await condemned.release(digest);
+
+  const again = (await condemned.condemn(digest))!;
+  assertEquals(await condemned.confirm(digest, again), true);
+  const writer = new CondemnedBlobs(client, async () => {
+    // Meanwhile the collection removes the blob.
+    await client.remove(blobPath(digest));
+    await condemned.release(digest);
+  });
+  assertEquals(await writer.keep(digest), false);
+});
+
+Deno.test("[103] a collection that was killed while it removed a blob leaves nothing that blocks", async () => {
+  const bucket = await fill();
+  bucket.age();
+  const client = bucket.s3.client();
+  const { digest } = orphan.descriptor;
+  const killed = new CondemnedBlobs(client);
+  assertEquals(await killed.confirm(digest, (await killed.condemn(digest))!), true);
+  bucket.age();
+  assertEquals(await killed.keep(digest), true);
+  assertEquals((await bucket.collect()).blobs, 1);
+  assertEquals([bucket.has(orphan), bucket.listVerdicts()], [false, []]);
+});
+
+Deno.test("[103] collectBucket() is refused while another one is in progress, and ends when its lease is lost", async () => {
+  const bucket = await fill();
+  bucket.age();
+  const second = async () =>
+    void await assertRejects(() => bucket.collect(), Error, "another collection is in progress");
+  assertEquals((await bucket.collect({ onCondemned: second })).blobs, 1);
+
+  const slow = await fill();
+  slow.age();
+  const sleep = async () => {
+    slow.s3.now += 61_000;
+    await using _other = await takeLease({ client: slow.s3.client(), key: "crpe/gc", ttl: 60_000, owner: "other" });
+  };
+  await assertRejects(() => slow.collect({ onCondemned: sleep }), Error, "the lease was lost");
+  assertEquals(slow.has(orphan), true);
+});
+
+Deno.test("[103] collectBucket() removes the parts of uploads that were given up a day ago", async () => {
+  const bucket = new Bucket();
+  const client = bucket.s3.client();
+  await client.startUpload(blobPath(orphan.descriptor.digest));
+  bucket.age();
+  const recent = await client.startUpload(blobPath(layer.descriptor.digest));
+  await client.startUpload("docker/registry/v2/repositories/app/_uploads/x/data");
+  await bucket.collect();
+  assertEquals([...bucket.s3.uploads.keys()], [recent, "upload-3"]);
+});
