@@ -22,7 +22,10 @@ export function requestsToStore(blobs: readonly number[]): StorageRequests {
   return { writes: content + blobLinks + manifest + tag, reads: 2 * blobs.length };
 }
 
-/** Returns what one registry sends to the bucket when it serves such an image for the first time since its start. */
+/**
+ * Returns what one registry sends to the bucket when it serves such an image for the first time since its start: of each
+ * blob the size and the content, of which it keeps a copy.
+ */
 export function requestsToServe(blobs: readonly number[]): StorageRequests {
-  return { writes: 1, reads: 1 + blobs.length };
+  return { writes: 1, reads: 1 + 2 * blobs.length };
 }

@@ -1,5 +1,6 @@
 import { requestsToServe, requestsToStore, type StorageRequests } from "../../../scripts/scale/storage_model.ts";
 import { SharedFiles } from "../../../lib/bytes/shared_files.ts";
+import { LocalCopies } from "../../../lib/cache/local_copies.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { makeBlob, makeManifest, readAll, streamOf } from "../../support/content.ts";
@@ -27,7 +28,9 @@ for (const sizes of IMAGES) {
   Deno.test(`requestsToStore() and requestsToServe() count what ObjectStore sends for blobs of ${sizes.join(", ")} bytes`, async () => {
     await using folder = await TestFolder.create();
     const s3 = new MemoryS3();
-    const open = () => new ObjectStore({ client: s3.client(), spool: folder.path, files: new SharedFiles() });
+    const files = new SharedFiles();
+    using copies = await LocalCopies.open({ folder: folder.path, files, maxBytes: 100 * MIB, warn() {} });
+    const open = (copies?: LocalCopies) => new ObjectStore({ client: s3.client(), spool: folder.path, files, copies });
     const [config, ...layers] = sizes.map((size, index) => makeBlob(size, index + 1));
     const manifest = makeManifest(config!, layers);
 
@@ -37,9 +40,11 @@ for (const sizes of IMAGES) {
     await store.tag(REPO, "1", manifest.descriptor.digest);
     assertEquals(takeRequests(s3), requestsToStore(sizes));
 
-    const other = open();
-    await other.readManifest(REPO, manifest.descriptor.digest);
-    for (const blob of [config!, ...layers]) await readAll((await other.openBlob(REPO, blob.descriptor.digest))!);
+    const other = open(copies);
+    for (let client = 0; client < 3; client++) {
+      await other.readManifest(REPO, manifest.descriptor.digest);
+      for (const blob of [config!, ...layers]) await readAll((await other.openBlob(REPO, blob.descriptor.digest))!);
+    }
     assertEquals(takeRequests(s3), requestsToServe(sizes));
   });
 }
