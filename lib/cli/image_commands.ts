@@ -59,7 +59,12 @@ export const IMAGES_COMMAND: Command = {
     "after it was last written to, or at once by crpe gc --partial.",
   ].join("\n"),
   arity: [0, 0],
-  flags: [FLAG.data, { name: "partial", summary: "list the partial files of downloads instead" }, FLAG.json],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "partial", summary: "list the partial files of downloads instead" },
+    FLAG.json,
+  ],
   subcommands: [
     {
       name: "rm",

@@ -74,6 +74,7 @@ export const PACK_COMMAND: Command = {
       summary: "the list of those images, a file or URL [k3s-images.txt of the release on github.com]",
     },
     FLAG.data,
+    FLAG.store,
     FLAG.platform,
     ...UPSTREAM_FLAGS,
     FLAG.json,

@@ -4,14 +4,13 @@ import type { SharedFiles } from "../bytes/shared_files.ts";
 import type { BlobCopies } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
-import { takePage } from "../content/take_page.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
-import type { GrantingStore } from "../store/blob_store.ts";
+import type { GrantingStore, TaggedStore } from "../store/blob_store.ts";
 import { listReferrers } from "../store/describe_referrer.ts";
 import { Ingest } from "../store/ingest.ts";
 import {
@@ -24,17 +23,17 @@ import {
   revisionsPath,
   tagIndexLinkPath,
   tagLinkPath,
-  tagsPath,
 } from "../store/layout.ts";
 import { PartialHashes } from "../store/partial_hashes.ts";
 import { repositoryNames } from "../store/repository_names.ts";
 import { claimBlob } from "./claim_blob.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
-import { listNames, listRepositories, walkRepositories } from "./list_repositories.ts";
+import { listRepositories, walkRepositories } from "./list_repositories.ts";
 import { digestOfLink } from "./mark_bucket.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
 import { readObject } from "./read_object.ts";
+import { ObjectTags } from "./object_tags.ts";
 import type { S3Client } from "./s3_client.ts";
 import { PartBuffers, uploadObject } from "./upload_object.ts";
 
@@ -61,12 +60,13 @@ const MAX_SIZES = 100_000;
 const MAX_ASKED_REPOSITORIES = 100;
 
 /** A store in a bucket of S3-compatible storage, in the layout of CNCF distribution's S3 driver. */
-export class ObjectStore implements GrantingStore {
+export class ObjectStore implements GrantingStore, TaggedStore {
   readonly #options: ObjectStoreOptions;
   readonly #client: S3Client;
   readonly #links: ObjectLinks;
   readonly #manifests: ObjectManifests;
   readonly #condemned: CondemnedBlobs;
+  readonly #tags: ObjectTags;
   readonly #sizes = new Map<Digest, number>();
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
@@ -78,6 +78,7 @@ export class ObjectStore implements GrantingStore {
     this.#client = client;
     this.#condemned = new CondemnedBlobs(client);
     this.#links = new ObjectLinks(client, warn);
+    this.#tags = new ObjectTags(client, this.#links);
     this.#manifests = new ObjectManifests({ client, links: this.#links, warn });
   }
 
@@ -173,17 +174,16 @@ export class ObjectStore implements GrantingStore {
     return await this.statBlob("", digest) !== undefined;
   }
 
-  async listTags(repo: string, options: ListOptions = {}): Promise<TagPage | undefined> {
-    for (const name of repositoryNames(repo)) {
-      const tags = (await listNames(this.#client, `${tagsPath(name)}/`)).filter(isTag).sort();
-      if (tags.length > 0) {
-        const { entries, isMore } = takePage(tags, options);
-        return { tags: entries, isMore };
-      }
-      const { objects } = await this.#client.list({ prefix: `${revisionsPath(name)}/`, limit: 1 });
-      if (objects.length > 0) return { tags: [], isMore: false };
-    }
-    return undefined;
+  listTags(repo: string, options?: ListOptions): Promise<TagPage | undefined> {
+    return this.#tags.list(repo, options);
+  }
+
+  listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]> {
+    return this.#tags.listLinks(repo);
+  }
+
+  dateOfTag(repo: string, tag: string): Promise<Date | undefined> {
+    return this.#tags.dateOf(repo, tag);
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

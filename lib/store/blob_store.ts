@@ -37,6 +37,14 @@ export interface GrantingStore extends IngestStore {
   isLinkedBlob(repo: string, digest: Digest): Promise<boolean>;
 }
 
+/** A store whose tags can be listed with what they refer to. */
+export interface TaggedStore extends ContentStore, ContentCatalog {
+  /** Lists the tags filed under exactly this repository name, with the digest that each refers to. */
+  listTagLinks(repo: string): Promise<{ tag: string; digest: Digest }[]>;
+  /** Returns when a tag of `listTagLinks` was set to its digest. */
+  dateOfTag(repo: string, tag: string): Promise<Date | undefined>;
+}
+
 /** A store in which layers are rebuilt from deltas. */
 export interface DeltaStore {
   /** Opens temporary space on the disk of the store. */

@@ -13,7 +13,7 @@ import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
-import type { DeltaStore, PieceStore } from "./blob_store.ts";
+import type { DeltaStore, PieceStore, TaggedStore } from "./blob_store.ts";
 import { listReferrers } from "./describe_referrer.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
@@ -56,7 +56,7 @@ export interface DiskStoreOptions {
 const DEFAULT_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** A store on disk, in the layout of CNCF distribution's filesystem driver. */
-export class DiskStore implements PieceStore, DeltaStore {
+export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
   /** Whether the store accepts content. */
   readonly health: WriteHealth;
   readonly #root: string;
@@ -184,8 +184,8 @@ export class DiskStore implements PieceStore, DeltaStore {
   }
 
   /** Returns when a tag of `listTagLinks` was set to its digest. */
-  dateOfTag(repo: string, tag: string): Date | undefined {
-    return this.#links.dateOf(tagLinkPath(repo, tag));
+  dateOfTag(repo: string, tag: string): Promise<Date | undefined> {
+    return Promise.resolve(this.#links.dateOf(tagLinkPath(repo, tag)));
   }
 
   listRepositories(options?: ListOptions): Promise<RepositoryPage> {

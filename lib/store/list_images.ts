@@ -3,7 +3,7 @@ import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
-import type { DiskStore } from "./disk_store.ts";
+import type { TaggedStore } from "./blob_store.ts";
 
 const REPOSITORIES_AT_ONCE = 1000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
@@ -25,12 +25,12 @@ export interface TaggedImage {
 }
 
 /** Lists the tagged images of a store, sorted by reference. */
-export async function listTaggedImages(store: DiskStore): Promise<TaggedImage[]> {
+export async function listTaggedImages(store: TaggedStore): Promise<TaggedImage[]> {
   return await Array.fromAsync(walkTaggedImages(store));
 }
 
 /** Yields the tagged images of a store, sorted by reference, one at a time. */
-export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<TaggedImage> {
+export async function* walkTaggedImages(store: TaggedStore): AsyncGenerator<TaggedImage> {
   for await (const repo of walkRepositories(store)) {
     for (const { tag, digest } of await store.listTagLinks(repo)) {
       const root = await store.resolve(repo, digest);
@@ -38,14 +38,14 @@ export async function* walkTaggedImages(store: DiskStore): AsyncGenerator<Tagged
       const measure = new ImageMeasure(store, repo);
       const isComplete = await measure.add(root);
       const { size, platforms } = measure;
-      const tagged = store.dateOfTag(repo, tag);
+      const tagged = await store.dateOfTag(repo, tag);
       yield { reference: `${repo}:${tag}`, digest, mediaType: root.mediaType, platforms, size, tagged, isComplete };
     }
   }
 }
 
 // In pages, so that a list of all names is never in memory.
-async function* walkRepositories(store: DiskStore): AsyncGenerator<string> {
+async function* walkRepositories(store: TaggedStore): AsyncGenerator<string> {
   let page = await store.listRepositories({ limit: REPOSITORIES_AT_ONCE });
   yield* page.repositories;
   while (page.isMore) {
@@ -56,14 +56,14 @@ async function* walkRepositories(store: DiskStore): AsyncGenerator<string> {
 
 /** Measures the content of one image that the store has. */
 class ImageMeasure {
-  readonly #store: DiskStore;
+  readonly #store: TaggedStore;
   readonly #repo: string;
   readonly #sizes = new Map<Digest, number>();
   readonly #platforms = new Set<string>();
   // Small indexes that list each other twice have a number of paths that doubles with each.
   readonly #indexes = new Map<Digest, boolean>();
 
-  constructor(store: DiskStore, repo: string) {
+  constructor(store: TaggedStore, repo: string) {
     this.#store = store;
     this.#repo = repo;
   }
@@ -109,7 +109,7 @@ class ImageMeasure {
 
 /** Reads the platform from the config of an image; `undefined` if the config is missing or names none. */
 async function readPlatform(
-  store: DiskStore,
+  store: TaggedStore,
   repo: string,
   config: Descriptor | undefined,
 ): Promise<Platform | undefined> {

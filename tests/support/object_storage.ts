@@ -19,7 +19,7 @@ export interface ObjectStorage {
 }
 
 /** The environment with which crpe uses an engine. */
-export function s3Environment({ url }: ObjectStorage): Record<string, string> {
+export function s3Environment({ url }: Pick<ObjectStorage, "url">): Record<string, string> {
   return {
     AWS_ACCESS_KEY_ID: S3_KEYS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: S3_KEYS.secretAccessKey,
@@ -28,7 +28,7 @@ export function s3Environment({ url }: ObjectStorage): Record<string, string> {
 }
 
 /** Opens a client of an engine. @param prefix `""`, or a path that ends with `/` */
-export function openS3Client({ url }: ObjectStorage, prefix: string): S3Client {
+export function openS3Client({ url }: Pick<ObjectStorage, "url">, prefix: string): S3Client {
   const location = { bucket: S3_BUCKET, prefix, endpoint: url, region: "us-east-1", isPathStyle: true };
   return new S3Client(new S3Transport({ location, readCredentials: () => Promise.resolve(S3_KEYS) }));
 }

@@ -7,7 +7,6 @@ type WeedProcess = typeof WEED_PROCESSES[number];
 
 /** A SeaweedFS of several processes, each of which can be killed and started again with the same data. */
 export interface WeedCluster extends AsyncDisposable {
-  readonly name: "weed";
   /** The S3 API: `http://127.0.0.1:40123` */
   readonly url: string;
   /** Kills a process, and waits for its end. */
@@ -66,7 +65,7 @@ export async function startWeedCluster(): Promise<WeedCluster> {
   };
   const url = `http://127.0.0.1:${portOf("s3")}`;
   const isReady = async () => {
-    const client = openS3Client({ name: "weed", url, kill() {} }, "ready/");
+    const client = openS3Client({ url }, "ready/");
     for (;;) {
       const key = crypto.randomUUID();
       const isWritten = await client.write(key, new Uint8Array(1)).then(() => true, () => false);
@@ -77,7 +76,6 @@ export async function startWeedCluster(): Promise<WeedCluster> {
   WEED_PROCESSES.forEach(start);
   await isReady();
   return {
-    name: "weed",
     url,
     kill,
     restart: start,

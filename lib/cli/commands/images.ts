@@ -6,9 +6,10 @@ import { type TaggedImage, walkTaggedImages } from "../../store/list_images.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
 import { sumBlobSizes } from "../../store/store_scan.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
+import { UsageError } from "../console/usage_error.ts";
 import { formatCount, formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatJsonList, formatLongTable, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
@@ -18,7 +19,9 @@ const CACHE_BYTES = 1024 * 1024;
 
 /** `crpe images` */
 export async function runImages(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  if (settings.store !== undefined) return await printBucket(invocation, io, { ...settings, store: settings.store });
+  const { data } = settings;
   await warnOfData(data, io);
   if (invocation.isSet("partial")) return await printPartial(data, invocation.isSet("json"), io);
   const pins = await readPins(data, io);
@@ -27,8 +30,34 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
     for await (const text of formatJsonList(walkPinned(store, pins))) io.out(text);
     return 0;
   }
+  const count = await printTable(walkPinned(store, pins), io, pins?.size !== 0);
+  if (!invocation.isSet("quiet")) {
+    io.err(`crpe: ${formatCount(count, "image")}, ${formatSize(await sumBlobSizes(data))} in the store\n`);
+  }
+  return 0;
+}
+
+async function printBucket(invocation: Invocation, io: Io, settings: Settings & { store: string }): Promise<number> {
+  if (invocation.isSet("partial")) {
+    throw new UsageError("Cannot use --partial with a store on object storage: partial files are in a data folder");
+  }
+  const { openObjectStore } = await import("../wiring/open_object_store.ts");
+  const { store, name } = await openObjectStore(settings.store, settings, { io, warn: createWarning(io) });
+  if (invocation.isSet("json")) {
+    for await (const text of formatJsonList(walkTaggedImages(store))) io.out(text);
+    return 0;
+  }
+  const count = await printTable(walkTaggedImages(store), io, false);
+  if (!invocation.isSet("quiet")) io.err(`crpe: ${formatCount(count, "image")} in ${name}\n`);
+  return 0;
+}
+
+type PrintedImage = TaggedImage & { readonly isPinned?: boolean | undefined };
+
+/** Prints images as a table. @returns their number */
+async function printTable(images: AsyncIterable<PrintedImage>, io: Io, hasPins: boolean): Promise<number> {
   const rows: string[][] = [];
-  for await (const { reference, digest, platforms, size, tagged, isComplete, isPinned } of walkPinned(store, pins)) {
+  for await (const { reference, digest, platforms, size, tagged, isComplete, isPinned } of images) {
     rows.push([
       reference,
       splitDigest(digest).hex.slice(0, 12),
@@ -36,23 +65,12 @@ export async function runImages(invocation: Invocation, io: Io): Promise<number>
       formatSize(size),
       formatDate(tagged),
       isComplete ? "yes" : "no",
-      ...(pins?.size === 0 ? [] : [isPinned === undefined ? "?" : isPinned ? "yes" : "-"]),
+      ...(hasPins ? [isPinned === undefined ? "?" : isPinned ? "yes" : "-"] : []),
     ]);
   }
-  const headings = [
-    "IMAGE",
-    "DIGEST",
-    "PLATFORMS",
-    "SIZE",
-    "TAGGED (UTC)",
-    "COMPLETE",
-    ...(pins?.size === 0 ? [] : ["PINNED"]),
-  ];
+  const headings = ["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "TAGGED (UTC)", "COMPLETE", ...(hasPins ? ["PINNED"] : [])];
   for (const text of formatLongTable(headings, rows)) io.out(text);
-  if (!invocation.isSet("quiet")) {
-    io.err(`crpe: ${formatCount(rows.length, "image")}, ${formatSize(await sumBlobSizes(data))} in the store\n`);
-  }
-  return 0;
+  return rows.length;
 }
 
 // Another user can read the images of a data folder, but not its records. Then it is not known what is pinned.

@@ -15,6 +15,7 @@ import {
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
+import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
@@ -26,7 +27,7 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { checkInputs } from "../wiring/open_bundle.ts";
-import { openStore } from "../wiring/open_store.ts";
+import { openAnyStore } from "../wiring/open_store.ts";
 import { readImageKeys, readPrivateKeys } from "../wiring/read_keys.ts";
 import { readExclusions } from "../wiring/read_exclusions.ts";
 import { readK3sImages } from "../wiring/read_k3s_images.ts";
@@ -36,7 +37,10 @@ import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings 
 
 /** `crpe pack` */
 export async function runPack(invocation: Invocation, io: Io): Promise<number> {
-  const settings = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  if (settings.store !== undefined && invocation.flag("delta-effort") !== undefined) {
+    throw new UsageError("Cannot use --delta-effort with a store on object storage: deltas need a data folder");
+  }
   const options = readPackOptions(invocation, settings.data);
   const flags = readPackageFlags(invocation);
   const effort = readEffort(invocation);
@@ -49,10 +53,10 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   if (packages.length > 1 && k3s !== undefined) {
     throw new UsageError(`Cannot use --k3s with ${packages.length} packages: the images would be in each of them`);
   }
-  await warnOfData(settings.data, io, { isReading: settings.offline });
+  if (settings.store === undefined) await warnOfData(settings.data, io, { isReading: settings.offline });
   const paths = await choosePaths(packages, options);
   using _lease = settings.offline ? undefined : await takeWriteLease(settings.data);
-  const { source, store } = await openStore(settings, io, { warn: createWarning(io) });
+  const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io) });
   const named = readPlatforms(invocation.flag("platform"), "--platform");
   const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation, createWarning(io));
   const choice: PackChoice = {
@@ -70,7 +74,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   refuseWarnings(prepared, invocation.isSet("strict"), io);
   const results: object[] = [];
   const isQuiet = invocation.isSet("quiet");
-  const deltas = effort === undefined ? undefined : { store, site, effort, isQuiet };
+  const deltas = effort === undefined || !(store instanceof DiskStore) ? undefined : { store, site, effort, isQuiet };
   for (const [i, { pack: planned, warnings, added }] of prepared.entries()) {
     using packed = await packDeltas(planned, deltas, io);
     const { pack, whole } = packed;
