@@ -72,6 +72,7 @@ async function keepRunning(index: number): Promise<void> {
     const url = await Promise.race([crpe.listening.catch(() => undefined), crpe.finished.then(() => undefined)]);
     if (url !== undefined) {
       replicas[index] = { ...crpe, url };
+      if (isOver) crpe.kill("SIGKILL");
       await crpe.finished;
       replicas[index] = undefined;
     }
@@ -185,4 +186,4 @@ if (gc.code !== 0) problems.push(`gc ended with ${gc.code}: ${gc.stderr}`);
 await Deno.remove(home, { recursive: true });
 console.log(JSON.stringify({ kills, seed, stored: stored.size, ...counts }));
 for (const problem of new Set(problems)) console.error(problem);
-if (problems.length > 0 || stored.size === 0) Deno.exit(1);
+if (problems.length > 0 || stored.size === 0) Deno.exitCode = 1;

@@ -1,3 +1,4 @@
+import { computeDigest } from "../../lib/oci/digest.ts";
 /** The exit status and output of a process. */
 export interface ProcessResult {
   readonly code: number;
@@ -48,13 +49,25 @@ export function runCrpe(args: readonly string[], options: CrpeOptions = {}): Pro
   return spawnCrpe(args, options).finished;
 }
 
+/**
+ * The environment by which a registry, or what fills its store, uses a bucket instead of its data folder, when
+ * scripts/on_bucket.ts runs the tests. The prefix follows from the data folder.
+ */
+function storeOf([command = "", ...args]: readonly string[]): Record<string, string> {
+  const bucket = Deno.env.get("CRPE_TEST_STORE");
+  const data = args.find((argument) => argument.startsWith("--data="))?.slice("--data=".length);
+  if (bucket === undefined || data === undefined || !["registry", "pull"].includes(command)) return {};
+  const prefix = computeDigest(data).slice(-16);
+  return { CRPE_STORE: `${bucket}${prefix}`, ...JSON.parse(Deno.env.get("CRPE_TEST_STORE_ENV")!) };
+}
+
 /** Starts crpe without waiting. `listening` resolves to the URL of a server. */
 export function spawnCrpe(args: readonly string[], options: CrpeOptions) {
   const [command, ...words] = [...options.within ?? [], ...crpeCommand()];
   const child = new Deno.Command(command!, {
     args: [...words, ...args],
     clearEnv: true,
-    env: { PATH: Deno.env.get("PATH") ?? "", DENO_DIR: denoFolder(), NO_COLOR: "1", ...options.env },
+    env: { PATH: Deno.env.get("PATH") ?? "", DENO_DIR: denoFolder(), NO_COLOR: "1", ...storeOf(args), ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdin: options.stdin === undefined ? "null" : "piped",
     stdout: "piped",

@@ -99,6 +99,7 @@ export async function serveRegistry(
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
   const loops = new LoopGuard();
   const content = await openAnyStore(settings, io, {
+    hasCopies: true,
     limit: settings.cacheMax,
     isInteractive: true,
     warn,

@@ -31,6 +31,8 @@ export interface OpenedStore<Store = DiskStore> {
 
 /** The options of `openStore`. */
 export interface OpenStoreOptions {
+  /** Whether blobs that are read from a bucket are copied to the data folder. */
+  readonly hasCopies?: boolean;
   /** Size limit of the store, in bytes. Only for servers: a command that holds a lease evicts nothing. */
   readonly limit?: number | undefined;
   /**
@@ -75,8 +77,8 @@ export async function openAnyStore(
   if (settings.store === undefined) return await openStore(settings, io, options);
   // Loaded here so that only a store in a bucket pays for the modules.
   const { openObjectStore } = await import("./open_object_store.ts");
-  const { warn } = options;
-  const bucket = await openObjectStore(settings.store, settings, { io, warn, hasCopies: true });
+  const { warn, hasCopies = false } = options;
+  const bucket = await openObjectStore(settings.store, settings, { io, warn, hasCopies });
   const content = await openSource({ store: bucket.store }, settings, { ...options, io });
   const close = async () => {
     await content.close();
