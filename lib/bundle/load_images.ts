@@ -11,7 +11,7 @@ import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest, success
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
-import type { ImageEntries, ImageEntry } from "./image_entries.ts";
+import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import { readGraph } from "./image_graph.ts";
 
 /** Options of `loadImages`. */
@@ -26,8 +26,7 @@ export interface LoadOptions {
    * @throws {DigestMismatchError} when it does not have the expected digest
    */
   readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
-  /** Receives the number of bytes read so far. */
-  readonly onProgress?: (bytes: number) => void;
+  readonly onProgress?: (progress: ReadProgress) => void;
   /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
   readonly onUnnamed?: (images: readonly string[]) => void;
 }
@@ -92,7 +91,6 @@ class ArchiveContent {
   readonly #blobs = new Map<string, FoundBlob>();
   readonly #documents = new Map<string, Uint8Array>();
   #files = 0;
-  #bytes = 0;
 
   constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
     this.#entries = entries;
@@ -108,8 +106,9 @@ class ArchiveContent {
         if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
         this.#documents.set(name, await readBounded(await entry.open(), name, ARCHIVE_LIMITS.maxBytes));
       } else if (!UNUSED.test(name)) await this.#addContent(entry);
-      this.#advance(0);
+      this.#reportProgress();
     }
+    this.#reportProgress();
     if (this.#documents.size === 0) {
       throw this.#refuse("it has no index.json and no manifest.json: it is no image archive");
     }
@@ -127,7 +126,6 @@ class ArchiveContent {
     try {
       const compression = detectCompression(await reader.peek(4));
       const digest = isHeld ? expected : await this.#addBlob(reader, expected);
-      if (isHeld) this.#advance(size);
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
@@ -140,7 +138,7 @@ class ArchiveContent {
   async #addBlob(reader: ByteReader, expected: Digest | undefined): Promise<Digest> {
     const read = async (most: number) => {
       const piece = await reader.read(most);
-      this.#advance(piece?.length ?? 0);
+      this.#reportProgress();
       return piece;
     };
     return await this.#options.addBlob(streamBytes({ read }), expected);
@@ -241,9 +239,8 @@ class ArchiveContent {
     throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is missing`);
   }
 
-  #advance(bytes: number): void {
-    this.#bytes += bytes;
-    this.#options.onProgress?.(this.#bytes);
+  #reportProgress(): void {
+    this.#options.onProgress?.(this.#entries.progress);
   }
 
   #refuse(reason: string): CorruptError {

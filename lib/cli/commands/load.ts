@@ -1,4 +1,9 @@
-import { type ImageEntries, openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
+import {
+  type ImageEntries,
+  openImageEntries,
+  openLayoutFolder,
+  type ReadProgress,
+} from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
@@ -44,7 +49,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       what: nameOfBundle(where),
       name,
       addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
-      onProgress: (bytes: number) => progress.update(bytes),
+      onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(
           `${nameOfBundle(where)}: ${formatCount(images.length, "image")} without a name ${
