@@ -6,6 +6,7 @@ import { FileSource } from "../bytes/file_source.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { CorruptError } from "../oci/error.ts";
+import { notATar } from "./other_archive.ts";
 
 /** A file of an image archive, open for reading. */
 export interface ImageEntry {
@@ -47,10 +48,13 @@ const MAX_DEPTH = 3;
  * @throws {CorruptError} when the file is not a tar
  */
 export async function openImageEntries(source: BundleSource, what: string): Promise<ImageEntries> {
-  const { reader } = await decompress(source, what);
+  const { compression, reader } = await decompress(source, what);
   const links = new Map<string, string>();
-  if (!isTarHead(await reader.peek(BLOCK_BYTES))) {
-    const error = new CorruptError(`Cannot read ${what}: it is not an image archive (not a tar, also not compressed)`);
+  const head = await reader.peek(BLOCK_BYTES);
+  if (!isTarHead(head)) {
+    const error = compression === "none"
+      ? notATar(head, what, "image archive")
+      : new CorruptError(`Cannot read ${what}: it is not an image archive (the ${compression} data is not a tar)`);
     await reader.cancel(error);
     throw error;
   }

@@ -13,6 +13,7 @@ import { parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import { readGraph } from "./image_graph.ts";
+import { describeForeignEntry, OtherArchiveError } from "./other_archive.ts";
 
 /** Options of `loadImages`. */
 export interface LoadOptions {
@@ -54,9 +55,6 @@ const MAX_FILES = 100_000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_LINK_STEPS = 8;
 const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json(?:\.sig)?|.*\/(?:VERSION|json|repositories))$/;
-// What docker, podman, and tools built on go-containerregistry name the configs and layers.
-const CONTENT =
-  /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 
@@ -110,17 +108,16 @@ class ArchiveContent {
     }
     this.#reportProgress();
     if (this.#documents.size === 0) {
-      throw this.#refuse("it has no index.json and no manifest.json: it is no image archive");
+      throw new OtherArchiveError(
+        `Cannot load ${this.#options.what}: it has no index.json and no manifest.json: it is no image archive`,
+      );
     }
   }
 
   async #addContent(entry: ImageEntry): Promise<void> {
     const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
-    if (name.startsWith("pieces/")) throw this.#refuse("it is a part of a split bundle, which crpe import reads");
-    if (name.startsWith("deltas/")) throw this.#refuse("it has layers as deltas, which crpe import reads");
-    if (expected === undefined && !CONTENT.test(name)) {
-      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`);
-    }
+    const foreign = expected === undefined ? describeForeignEntry(name) : undefined;
+    if (foreign !== undefined) throw new OtherArchiveError(`Cannot load ${this.#options.what}: ${foreign}`);
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {

@@ -100,10 +100,17 @@ Deno.test("a docker save archive that is given as a bundle is named, with exit s
   assertEquals((await fixture.crpe("save", SINGLE, "-o", "image.tar", "--data=source")).code, 0);
   await fixture.folder.write("docker.tar", makeTar({ [`${"a".repeat(64)}/VERSION`]: "1.0", "manifest.json": "[]" }));
   await fixture.folder.write("chart.tgz", makeTar({ "web/Chart.yaml": "name: web" }));
-  const rows = [["image.tar", "crpe load image.tar"], ["docker.tar", "this is a docker save archive"], [
-    "chart.tgz",
-    "this is a Helm chart",
-  ]];
+  await fixture.folder.write("notes.tar", makeTar({ "notes.txt": "notes" }));
+  await fixture.folder.write("image.zip", new Uint8Array([0x50, 0x4b, 3, 4, 20]));
+  await fixture.folder.write("layout/oci-layout", "{}");
+  const rows = [
+    ["image.tar", "crpe load image.tar"],
+    ["docker.tar", "this is a docker save archive"],
+    ["chart.tgz", "this is a Helm chart"],
+    ["notes.tar", "this is a tar archive, but not a bundle"],
+    ["image.zip", "unpack it first: unzip image.zip"],
+    ["layout", "it is the folder of an OCI image layout: crpe load layout"],
+  ];
   for (const [file, message] of rows) {
     for (const command of ["inspect", "verify", "import"]) {
       const result = await fixture.crpe(command, file!, ...(command === "inspect" ? [] : ["--data=target"]));
