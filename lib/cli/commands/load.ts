@@ -26,7 +26,7 @@ import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts"
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
-  const files = invocation.arguments;
+  const files = listInputs(invocation, io);
   checkInputs(files, "load");
   const given = invocation.flag("name");
   const name = given === undefined ? undefined : readReference(given);
@@ -66,6 +66,13 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
     loaded.forEach(report);
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+function listInputs(invocation: Invocation, io: Io): readonly string[] {
+  const named = [...invocation.arguments, ...invocation.flags("input")];
+  if (named.length > 0) return named;
+  if (io.isInputTerminal) throw new UsageError("Cannot load nothing: name an archive, or pipe one into standard input");
+  return ["-"];
 }
 
 async function openEntries(where: string, io: Io): Promise<ImageEntries> {
