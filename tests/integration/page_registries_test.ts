@@ -136,7 +136,10 @@ peerTest(
     const { host: addr } = new URL(registry.url);
     await registry[Symbol.asyncDispose]();
     await using again = await desk.start(`--addr=${addr}`);
+    // What a client's request has shown is there without a test.
+    await (await fetch(`${again.url}/v2/registry.test/app/manifests/missing`)).body?.cancel();
     await page.goto(`${again.url}/#/registries`);
+    await page.getByText("login accepted").waitFor();
     await page.getByRole("button", { name: "Test registry.test" }).click();
     await page.getByText(`${upstream.url}: it accepts the login`).waitFor();
     await page.getByRole("button", { name: "Edit registry.test" }).click();

@@ -17,6 +17,7 @@ import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
 import { ImageUse } from "./image_use.ts";
+import { UpstreamStates } from "./upstream_states.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
@@ -36,6 +37,7 @@ export interface ServerContext {
   readonly isReadOnly: boolean;
   readonly gauges: Pick<Gauges, "read">;
   readonly imageUse: ImageUse;
+  readonly upstreams: UpstreamStates;
 }
 
 /** The options of `serveRegistry`. */
@@ -94,11 +96,15 @@ export async function serveRegistry(
   });
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
   const loops = new LoopGuard();
+  const upstreams = new UpstreamStates();
   const content = await openStore(settings, io, {
     limit: settings.cacheMax,
     isInteractive: true,
     warn,
-    onUpstreamEvent,
+    onUpstreamEvent: (event) => {
+      onUpstreamEvent(event);
+      upstreams.record(event);
+    },
     onCacheEvent,
     onEvict,
     via: loops.via,
@@ -140,7 +146,7 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const context = { settings, log, metrics, content, audit, isReadOnly, gauges, imageUse };
+  const context = { settings, log, metrics, content, audit, isReadOnly, gauges, imageUse, upstreams };
   const extended = await extend?.(registry, context) ?? registry;
   await using _scrub = isReadOnly || period === 0
     ? undefined

@@ -221,6 +221,10 @@ export const S = {
     states: { ok: "answers", warning: "look", broken: "fails" },
     notAsked: "not asked yet",
     asked: "Tested",
+    answered: "Answered",
+    failed: "No answer",
+    loginAccepted: "login accepted",
+    loginRefused: "login refused",
     counts: (r, e) =>
       `${r} ${r === 1 ? "answer" : "answers"}${e > 0 ? `, ${e} ${e === 1 ? "failure" : "failures"}` : ""}`,
     left: (n, of) => `${n}${of === undefined ? "" : ` of ${of}`} pulls left`,
