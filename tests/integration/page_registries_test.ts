@@ -135,6 +135,8 @@ peerTest(
     // After a restart the registry is there; another address does not get its password.
     const { host: addr } = new URL(registry.url);
     await registry[Symbol.asyncDispose]();
+    const used = JSON.parse(await Deno.readTextFile(`${desk.folder.path}/source/ingest/image-use.json`));
+    assertEquals(Object.keys(used).map((key) => key.split("@")[0]), ["registry.test/app"]);
     await using again = await desk.start(`--addr=${addr}`);
     // What a client's request has shown is there without a test.
     await (await fetch(`${again.url}/v2/registry.test/app/manifests/missing`)).body?.cancel();

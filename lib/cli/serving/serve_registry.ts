@@ -109,7 +109,7 @@ export async function serveRegistry(
     onEvict,
     via: loops.via,
   });
-  const imageUse = new ImageUse();
+  const imageUse = await ImageUse.read(settings.data);
   // Number of requests to the registry whose response was not passed on completely.
   let active = 0;
   const answer = createRegistryHandler<Exchange>(content.source, {
@@ -151,6 +151,7 @@ export async function serveRegistry(
   await using _scrub = isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: content.store, period, isBusy: () => active > 0, log });
+  await using _use = isReadOnly ? undefined : imageUse.startSaving(settings.data);
   const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
   await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {
