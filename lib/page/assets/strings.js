@@ -171,6 +171,8 @@ export const S = {
     add: "Add an agent",
     address: "Address, or the link of its QR code",
     addressHelp: "Such as 192.168.1.20:36060. With the link that crpe agent --pair prints, no token is needed.",
+    fingerprint: "Fingerprint of its own certificate",
+    fingerprintHelp: "The agent prints it at its start, as sha256:… An address without a port is then tried at 36061.",
     ca: "Its certificate authority (PEM), if it is a private one",
     insecure: "Send the token unencrypted, if the agent has no certificate",
     go: "Add",
