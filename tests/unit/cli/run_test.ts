@@ -130,6 +130,12 @@ Deno.test("a short flag accepts its value without a space", async () => {
 
 const NOT_BEGUN: readonly (readonly [args: readonly string[], reason: string])[] = [
   [["load"], "Cannot load nothing: name an archive, or pipe one into standard input"],
+  [
+    ["pull", "docker://nginx:1.27", "--data=none"],
+    'Cannot use the image "docker://nginx:1.27": write it without docker://',
+  ],
+  [["tags", "https://a.test/b", "--data=none"], 'Cannot use the image "https://a.test/b": write it without https://'],
+  [["status", "ftp://127.0.0.1"], 'Cannot ask "ftp://127.0.0.1": write a URL, such as http://127.0.0.1:6060'],
   [["save", "nginx:1.27"], "Cannot save to a terminal: name the archive with -o FILE"],
   [["save", "nginx:1.27", "-o", "-"], "Cannot save to a terminal"],
   [["pack", "nowhere.json", "--data=none", "-o", "-"], "Cannot pack to a terminal: name the bundle with -o FILE"],
