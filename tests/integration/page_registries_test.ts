@@ -142,6 +142,7 @@ peerTest(
     await (await fetch(`${again.url}/v2/registry.test/app/manifests/missing`)).body?.cancel();
     await page.goto(`${again.url}/#/registries`);
     await page.getByText("login accepted").waitFor();
+    await takeScreenshot(page, "registries-seen-phone");
     await page.getByRole("button", { name: "Test registry.test" }).click();
     await page.getByText(`${upstream.url}: it accepts the login`).waitFor();
     await page.getByRole("button", { name: "Edit registry.test" }).click();
