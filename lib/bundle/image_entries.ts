@@ -2,9 +2,11 @@ import { decompress } from "../archive/decompress.ts";
 import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import { TarReader } from "../archive/tar_reader.ts";
 import { type BundleSource, streamBytes } from "../bytes/byte_reader.ts";
+import { FileSource } from "../bytes/file_source.ts";
 import { streamFile } from "../bytes/file_stream.ts";
 import { listFolder } from "../files/read_if_present.ts";
 import { CorruptError } from "../oci/error.ts";
+import { notATar } from "./other_archive.ts";
 
 /** A file of an image archive, open for reading. */
 export interface ImageEntry {
@@ -16,10 +18,19 @@ export interface ImageEntry {
   open(): Promise<ReadableStream<Uint8Array>>;
 }
 
+/** How far the files of an image archive are read, in bytes. */
+export interface ReadProgress {
+  readonly bytes: number;
+  /** `undefined` for a stream, whose size is not known before its end. */
+  readonly total?: number | undefined;
+}
+
 /** The files of an image archive, or of the folder of an image layout, in their order. */
 export interface ImageEntries {
   /** Symbolic links by their names, with their targets; those that were read so far. */
   readonly links: ReadonlyMap<string, string>;
+  /** Of a compressed archive, the compressed bytes. */
+  readonly progress: ReadProgress;
   /** Opens the next file, and skips the rest of the previous one. */
   next(): Promise<ImageEntry | undefined>;
   /** Stops reading early. */
@@ -37,10 +48,13 @@ const MAX_DEPTH = 3;
  * @throws {CorruptError} when the file is not a tar
  */
 export async function openImageEntries(source: BundleSource, what: string): Promise<ImageEntries> {
-  const { reader } = await decompress(source, what);
+  const { compression, reader } = await decompress(source, what);
   const links = new Map<string, string>();
-  if (!isTarHead(await reader.peek(BLOCK_BYTES))) {
-    const error = new CorruptError(`Cannot read ${what}: it is not an image archive (not a tar, also not compressed)`);
+  const head = await reader.peek(BLOCK_BYTES);
+  if (!isTarHead(head)) {
+    const error = compression === "none"
+      ? notATar(head, what, "image archive")
+      : new CorruptError(`Cannot read ${what}: it is not an image archive (the ${compression} data is not a tar)`);
     await reader.cancel(error);
     throw error;
   }
@@ -53,6 +67,9 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
   });
   return {
     links,
+    get progress() {
+      return source instanceof FileSource ? { bytes: source.position, total: source.size } : { bytes: reader.position };
+    },
     next: async () => {
       const entry = await tar.next();
       if (entry === undefined) return undefined;
@@ -64,22 +81,39 @@ export async function openImageEntries(source: BundleSource, what: string): Prom
 
 /** Opens the folder of an OCI image layout (`skopeo copy … oci:DIR`). */
 export async function openLayoutFolder(folder: string): Promise<ImageEntries> {
-  const files: string[] = [];
+  const files: { readonly name: string; readonly size: number }[] = [];
   const list = async (prefix: string, depth: number) => {
     for (const { name, isDirectory, isFile } of await listFolder(`${folder}/${prefix}`) ?? []) {
-      if (isFile) files.push(`${prefix}${name}`);
+      if (isFile) files.push({ name: `${prefix}${name}`, size: (await Deno.stat(`${folder}/${prefix}${name}`)).size });
       else if (isDirectory && depth < MAX_DEPTH) await list(`${prefix}${name}/`, depth + 1);
     }
   };
   await list("", 1);
-  files.sort();
+  files.sort((a, b) => a.name < b.name ? -1 : 1);
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  let [bytes, end] = [0, 0];
+  const count = (body: ReadableStream<Uint8Array>) =>
+    body.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform(chunk, controller) {
+          bytes += chunk.length;
+          controller.enqueue(chunk);
+        },
+      }),
+    );
   return {
     links: new Map(),
-    next: async () => {
-      const name = files.shift();
-      if (name === undefined) return undefined;
-      const { size } = await Deno.stat(`${folder}/${name}`);
-      return { name, size, open: async () => streamFile(await Deno.open(`${folder}/${name}`), size) };
+    get progress() {
+      return { bytes, total };
+    },
+    next: () => {
+      // The rest of the previous file is skipped.
+      bytes = end;
+      const file = files.shift();
+      if (file === undefined) return Promise.resolve(undefined);
+      end += file.size;
+      const open = async () => count(streamFile(await Deno.open(`${folder}/${file.name}`), file.size));
+      return Promise.resolve({ ...file, open });
     },
     cancel: () => Promise.resolve(),
   };

@@ -11,8 +11,9 @@ import { type Descriptor, MAX_MANIFEST_BYTES, MEDIA_TYPE, parseManifest, success
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
-import type { ImageEntries, ImageEntry } from "./image_entries.ts";
+import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
 import { readGraph } from "./image_graph.ts";
+import { describeForeignEntry, OtherArchiveError } from "./other_archive.ts";
 
 /** Options of `loadImages`. */
 export interface LoadOptions {
@@ -26,8 +27,7 @@ export interface LoadOptions {
    * @throws {DigestMismatchError} when it does not have the expected digest
    */
   readonly addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => Promise<Digest>;
-  /** Receives the number of bytes read so far. */
-  readonly onProgress?: (bytes: number) => void;
+  readonly onProgress?: (progress: ReadProgress) => void;
   /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
   readonly onUnnamed?: (images: readonly string[]) => void;
 }
@@ -55,9 +55,6 @@ const MAX_FILES = 100_000;
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const MAX_LINK_STEPS = 8;
 const UNUSED = /^(?:oci-layout|repositories|kubepkg\.json(?:\.sig)?|.*\/(?:VERSION|json|repositories))$/;
-// What docker, podman, and tools built on go-containerregistry name the configs and layers.
-const CONTENT =
-  /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
 const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 
@@ -92,7 +89,6 @@ class ArchiveContent {
   readonly #blobs = new Map<string, FoundBlob>();
   readonly #documents = new Map<string, Uint8Array>();
   #files = 0;
-  #bytes = 0;
 
   constructor(entries: ImageEntries, store: ContentStore, options: LoadOptions) {
     this.#entries = entries;
@@ -108,26 +104,25 @@ class ArchiveContent {
         if (size > ARCHIVE_LIMITS.maxBytes) throw this.#refuse(`its ${name} has ${size} bytes`);
         this.#documents.set(name, await readBounded(await entry.open(), name, ARCHIVE_LIMITS.maxBytes));
       } else if (!UNUSED.test(name)) await this.#addContent(entry);
-      this.#advance(0);
+      this.#reportProgress();
     }
+    this.#reportProgress();
     if (this.#documents.size === 0) {
-      throw this.#refuse("it has no index.json and no manifest.json: it is no image archive");
+      throw new OtherArchiveError(
+        `Cannot load ${this.#options.what}: it has no index.json and no manifest.json: it is no image archive`,
+      );
     }
   }
 
   async #addContent(entry: ImageEntry): Promise<void> {
     const [{ name, size }, expected] = [entry, parseBlobEntryName(entry.name)];
-    if (name.startsWith("pieces/")) throw this.#refuse("it is a part of a split bundle, which crpe import reads");
-    if (name.startsWith("deltas/")) throw this.#refuse("it has layers as deltas, which crpe import reads");
-    if (expected === undefined && !CONTENT.test(name)) {
-      throw this.#refuse(`it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`);
-    }
+    const foreign = expected === undefined ? describeForeignEntry(name) : undefined;
+    if (foreign !== undefined) throw new OtherArchiveError(`Cannot load ${this.#options.what}: ${foreign}`);
     const isHeld = expected !== undefined && await this.#store.statBlob("", expected) === size;
     const reader = new ByteReader(openByteSource(await entry.open()), name);
     try {
       const compression = detectCompression(await reader.peek(4));
       const digest = isHeld ? expected : await this.#addBlob(reader, expected);
-      if (isHeld) this.#advance(size);
       this.#blobs.set(name, { digest, size, compression });
     } catch (cause) {
       if (!(cause instanceof DigestMismatchError)) throw cause;
@@ -140,7 +135,7 @@ class ArchiveContent {
   async #addBlob(reader: ByteReader, expected: Digest | undefined): Promise<Digest> {
     const read = async (most: number) => {
       const piece = await reader.read(most);
-      this.#advance(piece?.length ?? 0);
+      this.#reportProgress();
       return piece;
     };
     return await this.#options.addBlob(streamBytes({ read }), expected);
@@ -241,9 +236,8 @@ class ArchiveContent {
     throw this.#refuse(`its manifest.json names ${JSON.stringify(name.slice(0, 200))}, which is missing`);
   }
 
-  #advance(bytes: number): void {
-    this.#bytes += bytes;
-    this.#options.onProgress?.(this.#bytes);
+  #reportProgress(): void {
+    this.#options.onProgress?.(this.#entries.progress);
   }
 
   #refuse(reason: string): CorruptError {

@@ -2,6 +2,7 @@ import { decompress } from "../archive/decompress.ts";
 import { BLOCK_BYTES, isTarHead } from "../archive/tar_header.ts";
 import type { BundleSource, ByteReader } from "../bytes/byte_reader.ts";
 import { CorruptError } from "../oci/error.ts";
+import { notATar } from "./other_archive.ts";
 
 /** The tar of a bundle, open for reading. */
 export interface BundleTar {
@@ -14,6 +15,7 @@ export interface BundleTar {
  * Opens the tar in a file, which may be compressed.
  *
  * @param what names the file in errors
+ * @throws {OtherArchiveError} when it is an archive that crpe does not read
  * @throws {CorruptError} when there is no tar in it. The source is then cancelled
  */
 export async function openBundleTar(source: BundleSource, what: string): Promise<BundleTar> {
@@ -21,12 +23,9 @@ export async function openBundleTar(source: BundleSource, what: string): Promise
   try {
     const head = await reader.peek(BLOCK_BYTES);
     if (isTarHead(head)) return { reader, isSealed: hasDocumentSize() };
-    const reason = compression !== "none"
-      ? `it is not a bundle (the ${compression} data is not a tar)`
-      : head.length === 0
-      ? "it is empty"
-      : "it is not a bundle (neither gzip, zstd nor tar)";
-    throw new CorruptError(`Cannot read ${what}: ${reason}`);
+    throw compression === "none"
+      ? notATar(head, what, "bundle")
+      : new CorruptError(`Cannot read ${what}: it is not a bundle (the ${compression} data is not a tar)`);
   } catch (error) {
     await reader.cancel(error);
     throw error;

@@ -1,7 +1,7 @@
 import { CorruptError } from "../oci/error.ts";
 import { ENTRY_NAME } from "./entry_names.ts";
 
-/** A file is a well-known archive, but no bundle: exit status 1, HTTP 422. */
+/** A file is an archive, but not of the kind that is expected: exit status 1, HTTP 422. */
 export class OtherArchiveError extends CorruptError {
   override readonly name = "OtherArchiveError";
 }
@@ -19,6 +19,40 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
   [/^[^/]+\/Chart\.yaml$/, "this is a Helm chart, not a bundle: helm template"],
 ];
 
+// By the first bytes: containers and compressions that crpe does not read.
+const OTHER_FORMATS: readonly (readonly [magic: readonly number[], kind: string, reader: string])[] = [
+  [[0x50, 0x4b, 0x03, 0x04], "a zip archive", "unzip"],
+  [[0x50, 0x4b, 0x05, 0x06], "a zip archive", "unzip"],
+  [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "compressed with xz", "xz -d"],
+  [[0x42, 0x5a, 0x68], "compressed with bzip2", "bzip2 -d"],
+  [[0x04, 0x22, 0x4d, 0x18], "compressed with lz4", "lz4 -d"],
+  [[0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c], "a 7z archive", "7z x"],
+];
+
+/**
+ * Returns the error for a file that is neither a tar nor compressed with gzip or zstd.
+ *
+ * @param head its first bytes
+ * @param what name of the file in errors
+ * @param expected what it should be: `bundle`, `image archive`
+ */
+export function notATar(head: Uint8Array, what: string, expected: "bundle" | "image archive"): CorruptError {
+  if (head.length === 0) return new CorruptError(`Cannot read ${what}: it is empty`);
+  const format = OTHER_FORMATS.find(([magic]) => magic.every((byte, i) => head[i] === byte));
+  if (format !== undefined) {
+    const [, kind, reader] = format;
+    return new OtherArchiveError(
+      `Cannot read ${what}: it is ${kind}, which crpe does not read; if it has the ${expected}, unpack it first: ` +
+        `${reader} ${what}`,
+    );
+  }
+  const reason = `it is not ${expected === "bundle" ? "a" : "an"} ${expected} (neither gzip, zstd nor tar)`;
+  const advice = String.fromCharCode(...head.subarray(0, 64)).trimStart().startsWith("{")
+    ? `; crpe pack makes a bundle of a release: crpe pack ${what}`
+    : "";
+  return new CorruptError(`Cannot read ${what}: ${reason}${advice}`);
+}
+
 /**
  * Returns the error for a file whose first entry is not `kubepkg.json`. A well-known archive is named for what it is,
  * with the command that reads it.
@@ -28,10 +62,27 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
  */
 export function notABundle(firstEntry: string | undefined, what: string): CorruptError {
   if (firstEntry === undefined) {
-    return new CorruptError(`Cannot use ${what}: it has no files, not ${ENTRY_NAME.kubepkg}`);
+    return new OtherArchiveError(`Cannot use ${what}: it has no files, not ${ENTRY_NAME.kubepkg}`);
   }
   const kind = KINDS.find(([pattern]) => pattern.test(firstEntry));
   if (kind !== undefined) return new OtherArchiveError(`Cannot use ${what}: ${kind[1]} ${what}`);
   const entry = JSON.stringify(firstEntry.slice(0, 200));
-  return new CorruptError(`Cannot use ${what}: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`);
+  return new OtherArchiveError(
+    `Cannot use ${what}: this is a tar archive, but not a bundle: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`,
+  );
+}
+
+// What docker, podman, and tools built on go-containerregistry name the configs and layers.
+const IMAGE_CONTENT =
+  /^(?:[0-9a-f]{64}\/layer\.tar|(?:sha256[:-])?[0-9a-f]{64}(?:\.json|\.tar|\.tar\.gz|\.tgz)?|[\w.-]+\.json)$/;
+
+/**
+ * Says why a file does not belong in an image archive, if its name is not that of a config or a layer, as they are
+ * called outside of `blobs/`.
+ */
+export function describeForeignEntry(name: string): string | undefined {
+  if (name.startsWith("pieces/")) return "it is a part of a split bundle, which crpe import reads";
+  if (name.startsWith("deltas/")) return "it has layers as deltas, which crpe import reads";
+  if (IMAGE_CONTENT.test(name)) return undefined;
+  return `it has ${JSON.stringify(name.slice(0, 200))}, which does not belong in an image archive`;
 }

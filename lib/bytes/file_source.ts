@@ -24,6 +24,16 @@ export class FileSource implements SeekableSource {
     this.#file = file;
   }
 
+  /** The size of the file, in bytes. */
+  get size(): number {
+    return this.#file.size;
+  }
+
+  /** The number of bytes read or skipped so far. */
+  get position(): number {
+    return this.#position;
+  }
+
   async read(): Promise<Uint8Array | undefined> {
     const left = this.#file.size - this.#position;
     if (left <= 0) {

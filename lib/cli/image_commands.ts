@@ -120,11 +120,12 @@ export const LOAD_COMMAND: Command = {
   details: [
     "FILE is an archive (tar, also compressed with gzip or zstd), the folder of an OCI image layout, or - for standard input:",
     "what docker save, podman save, ctr image export, skopeo copy and k3s (airgap-images) write. The images get the names",
-    "that are in the archive. One that fails does not stop the others.",
+    "that are in the archive. One that fails does not stop the others. Without a FILE, standard input is read.",
   ].join("\n"),
-  arity: [1, Infinity],
+  arity: [0, Infinity],
   flags: [
     FLAG.data,
+    { name: "input", short: "i", value: "FILE", isRepeatable: true, summary: "a FILE, as docker load has it" },
     {
       name: "name",
       value: "IMAGE",
@@ -143,12 +144,12 @@ export const SAVE_COMMAND: Command = {
   interrupted: "no archive was written; run the same command again",
   details: [
     "The archive is an OCI image layout that also has docker's manifest.json. It has the platforms of --platform, else all",
-    "that the store holds. Nothing is downloaded: crpe pull does that. FILE - is standard output.",
+    "that the store holds. Nothing is downloaded: crpe pull does that. Standard output must not be a terminal.",
   ].join("\n"),
   arity: [1, Infinity],
   flags: [
     FLAG.data,
-    { name: "output", short: "o", value: "FILE", summary: "the archive" },
+    { name: "output", short: "o", value: "FILE", summary: "the archive [-, standard output]" },
     FLAG.platform,
     FLAG.json,
   ],

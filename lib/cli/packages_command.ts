@@ -44,7 +44,8 @@ export const PACKAGES_COMMAND: Command = {
   interrupted: "nothing was changed",
   details: [
     "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name. With --to, the",
-    "packages are those of an agent: the list and receipts are open, everything else needs its token and its page.",
+    "packages are those of an agent: the list and receipts are open, everything else needs its token and its page. The data",
+    "folder is then only the one that knows the agent's certificate.",
   ].join("\n"),
   arity: [0, 0],
   flags: [

@@ -1,13 +1,5 @@
+import { parseRateLimit, type RateLimit } from "../http/rate_limit.ts";
 import type { RuntimeFetch } from "../upstream/transport/middleware.ts";
-
-/** The rate limit of a registry. */
-export interface RateLimit {
-  /** Requests that are still allowed. */
-  readonly remaining: number;
-  readonly limit?: number;
-  /** The period of the limit, in seconds. */
-  readonly window?: number;
-}
 
 /** Records rate limits and clock offsets from the headers of registries' responses. */
 export class AnswerRecord {
@@ -31,19 +23,6 @@ export class AnswerRecord {
     const rateLimit = parseRateLimit(response.headers);
     if (rateLimit !== undefined) this.rateLimits.set(new URL(request.url).host, rateLimit);
     return response;
-  };
-}
-
-/** Parses Docker Hub's `RateLimit-Remaining: 98;w=21600` and `RateLimit-Limit`. */
-export function parseRateLimit(headers: Headers): RateLimit | undefined {
-  const remaining = /^\s*(\d+)/.exec(headers.get("ratelimit-remaining") ?? "")?.[1];
-  if (remaining === undefined) return undefined;
-  const limit = /^\s*(\d+)/.exec(headers.get("ratelimit-limit") ?? "")?.[1];
-  const window = /;\s*w=(\d+)/.exec(headers.get("ratelimit-remaining") ?? "")?.[1];
-  return {
-    remaining: Number(remaining),
-    ...(limit === undefined ? {} : { limit: Number(limit) }),
-    ...(window === undefined ? {} : { window: Number(window) }),
   };
 }
 

@@ -65,9 +65,9 @@ function isAnswer(status: number): boolean {
 async function readAddition(request: Request): Promise<NodeAddition> {
   const body = new RequestBody(request, { limit: MAX_BODY_BYTES, stallTimeout: BODY_MILLISECONDS });
   const document = parseJson(await body.readAll(MAX_BODY_BYTES).finally(() => body.close()), "the request");
-  const { address, token, ca, insecure } = isJsonObject(document) ? document : {};
+  const { address, token, ca, fingerprint, insecure } = isJsonObject(document) ? document : {};
   const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
-  if (typeof address !== "string" || !isText(token) || !isText(ca)) {
+  if (typeof address !== "string" || !isText(token) || !isText(ca) || !isText(fingerprint)) {
     throw new RegistryError("INVALID", 'Cannot add the agent: send {"address":"…","token":"…"}');
   }
   const word = token?.trim() || undefined;
@@ -79,6 +79,7 @@ async function readAddition(request: Request): Promise<NodeAddition> {
     address,
     token: word,
     ca: ca?.trim() || undefined,
+    fingerprint: fingerprint?.trim() || undefined,
     isInsecureAllowed: insecure === true,
   };
 }

@@ -115,6 +115,8 @@ export interface NodeAddition {
   readonly token: string | undefined;
   /** Additional certificate authorities, as PEM. */
   readonly ca: string | undefined;
+  /** The fingerprint of its certificate, which is then the only one that is accepted. */
+  readonly fingerprint?: string | undefined;
   /** Whether the token may be sent unencrypted to another machine. */
   readonly isInsecureAllowed: boolean;
 }

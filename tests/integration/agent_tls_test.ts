@@ -49,8 +49,10 @@ peerTest(
       // It is remembered, also for deltas, which ask for the inventory.
       const second = await site.push(`${site.folder.path}/1.1.0.tgz`, url, "--data=source").finished;
       assertEquals([second.code, second.stderr.includes("warning")], [0, false], second.stderr);
-      const listed = await site.crpe("packages", `--to=${url}`, `--fingerprint=${fingerprint}`);
-      assertEquals([listed.code, listed.stdout.includes("1.1.0")], [0, true], listed.stderr);
+      for (const known of [`--fingerprint=${fingerprint}`, "--data=source"]) {
+        const listed = await site.crpe("packages", `--to=${url}`, known);
+        assertEquals([listed.code, listed.stdout.includes("1.1.0")], [0, true], listed.stderr);
+      }
 
       // With openssl, as with any other program.
       await using dialog = new Deno.Command("openssl", {

@@ -106,7 +106,8 @@ Deno.test("import goes on after a file that fails: each is named, --json is alwa
     return { code, stderr, document: JSON.parse(stdout) };
   };
   const failed = await run("1.tgz", "bad.json", "2.tgz");
-  const reason = "Cannot read bad.json: it is not a bundle (neither gzip, zstd nor tar)";
+  const reason = "Cannot read bad.json: it is not a bundle (neither gzip, zstd nor tar); crpe pack makes a bundle " +
+    "of a release: crpe pack bad.json";
   assertEquals({ code: failed.code, stderr: failed.stderr }, {
     code: 4,
     stderr: `crpe: ${reason}\ncrpe: 1 of 3 failed: bad.json\n`,

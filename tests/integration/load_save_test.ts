@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
 import { Containerd } from "../support/containerd.ts";
+import { runCrpe } from "../support/crpe_process.ts";
 import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
@@ -37,12 +38,12 @@ Deno.test("crpe load reads what crpe save wrote, compressed or not, and gives th
   const tar = await Deno.readFile(`${fixture.folder.path}/all.tar`);
   const gzip = new Blob([tar]).stream().pipeThrough(new CompressionStream("gzip"));
   await Deno.writeFile(`${fixture.folder.path}/all.tgz`, gzip);
-  for (const file of ["all.tar", "all.tgz"]) {
-    const loaded = await fixture.crpe("load", file, `--data=${file}-data`, "--json");
+  for (const [data, inputs, stdin] of [["a", ["all.tar"]], ["b", ["-i", "all.tgz"]], ["c", [], tar]] as const) {
+    const loaded = await runCrpe(["load", ...inputs, `--data=${data}`, "--json"], { ...fixture.processOptions, stdin });
     assertEquals(loaded.code, 0, loaded.stderr);
     assertEquals(JSON.parse(loaded.stdout).length, NAMES.length);
-    assertEquals(await imagesOf(fixture, `${file}-data`), DIGESTS);
-    assertEquals((await fixture.crpe("verify", `--data=${file}-data`)).code, 0);
+    assertEquals(await imagesOf(fixture, data), DIGESTS);
+    assertEquals((await fixture.crpe("verify", `--data=${data}`)).code, 0);
   }
 });
 
@@ -100,10 +101,17 @@ Deno.test("a docker save archive that is given as a bundle is named, with exit s
   assertEquals((await fixture.crpe("save", SINGLE, "-o", "image.tar", "--data=source")).code, 0);
   await fixture.folder.write("docker.tar", makeTar({ [`${"a".repeat(64)}/VERSION`]: "1.0", "manifest.json": "[]" }));
   await fixture.folder.write("chart.tgz", makeTar({ "web/Chart.yaml": "name: web" }));
-  const rows = [["image.tar", "crpe load image.tar"], ["docker.tar", "this is a docker save archive"], [
-    "chart.tgz",
-    "this is a Helm chart",
-  ]];
+  await fixture.folder.write("notes.tar", makeTar({ "notes.txt": "notes" }));
+  await fixture.folder.write("image.zip", new Uint8Array([0x50, 0x4b, 3, 4, 20]));
+  await fixture.folder.write("layout/oci-layout", "{}");
+  const rows = [
+    ["image.tar", "crpe load image.tar"],
+    ["docker.tar", "this is a docker save archive"],
+    ["chart.tgz", "this is a Helm chart"],
+    ["notes.tar", "this is a tar archive, but not a bundle"],
+    ["image.zip", "unpack it first: unzip image.zip"],
+    ["layout", "it is the folder of an OCI image layout: crpe load layout"],
+  ];
   for (const [file, message] of rows) {
     for (const command of ["inspect", "verify", "import"]) {
       const result = await fixture.crpe(command, file!, ...(command === "inspect" ? [] : ["--data=target"]));

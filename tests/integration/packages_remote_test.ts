@@ -94,7 +94,7 @@ Deno.test("packages --to: what is wrong is said in one line, and no token goes w
     [["rollback", "line4", to, token], 1, `Cannot ask ${agent.url}: it was started with --no-page`],
     [["remove", "line4", to, token, "--wait=5s"], 2, "Cannot use --wait with --to"],
     [["remove", "line4", to, token, "--kubectl"], 2, `Cannot use --kubectl with --to ${agent.url}`],
-    [[to, "--data=site"], 2, `Cannot use --data with --to ${agent.url}`],
+    [[to, "--pending"], 2, `Cannot use --pending with --to ${agent.url}`],
     [["rollback", "line4@1.0.0", "--to=1.1.0"], 2, "Cannot use --to 1.1.0 with line4@1.0.0: name the version once"],
     [["--to=ftp://127.0.0.1"], 2, 'Cannot use --to "ftp://127.0.0.1": write https://HOST:PORT'],
     [[`--to=${registry.url}`], 1, `Cannot ask ${registry.url}: it answered 404; is that the address of a crpe agent?`],

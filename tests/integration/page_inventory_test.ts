@@ -62,6 +62,7 @@ peerTest(
     assertEquals([receipt.version, receipt.key], ["1.0.0", null]);
     await page.getByRole("button", { name: "QR code of the receipt of line4" }).click();
     await page.getByRole("img", { name: "QR code of the receipt of line4" }).waitFor();
+    await page.getByText(`Signed by key ${receipt.signature.split(" ")[0]}`, { exact: true }).waitFor();
     assertEquals(await findBarriers(page), []);
 
     // The desk takes the file, and the text of the QR code too.

@@ -44,6 +44,17 @@ peerTest("page: bundles of the outbox are sent to several agents at once, after 
   await page.getByText("it does not accept the token").waitFor();
   await add("http://127.0.0.1:1", "token");
   await page.getByText("Cannot add http://127.0.0.1:1").waitFor();
+  // By its https address alone: the message has the fingerprint to compare, and one that is another's is refused.
+  const [, secure = "", fingerprint = ""] =
+    /also on (https:\S+), with the certificate (sha256:\w+)/.exec(second.log()) ?? [];
+  await add(secure, "token");
+  await page.getByText(`enter ${fingerprint} as its fingerprint, below https`).waitFor();
+  await page.locator("summary", { hasText: "https" }).click();
+  await page.getByLabel("Fingerprint of its own certificate").fill(fingerprint.replace(/.{4}$/, "0000"));
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.getByText("another machine may answer in its place").waitFor();
+  assertEquals(await findBarriers(page), []);
+  await page.getByLabel("Fingerprint of its own certificate").fill("");
   await add(await pair("agent", "site", first.url));
   await page.getByText("<img/src=x/onerror=alert(1)>").waitFor();
   await add((await pair("agent", "site2", second.url)).replace(second.url, proxy.url));

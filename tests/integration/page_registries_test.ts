@@ -135,8 +135,14 @@ peerTest(
     // After a restart the registry is there; another address does not get its password.
     const { host: addr } = new URL(registry.url);
     await registry[Symbol.asyncDispose]();
+    const used = JSON.parse(await Deno.readTextFile(`${desk.folder.path}/source/ingest/image-use.json`));
+    assertEquals(Object.keys(used).map((key) => key.split("@")[0]), ["registry.test/app"]);
     await using again = await desk.start(`--addr=${addr}`);
+    // What a client's request has shown is there without a test.
+    await (await fetch(`${again.url}/v2/registry.test/app/manifests/missing`)).body?.cancel();
     await page.goto(`${again.url}/#/registries`);
+    await page.getByText("login accepted").waitFor();
+    await takeScreenshot(page, "registries-seen-phone");
     await page.getByRole("button", { name: "Test registry.test" }).click();
     await page.getByText(`${upstream.url}: it accepts the login`).waitFor();
     await page.getByRole("button", { name: "Edit registry.test" }).click();

@@ -66,8 +66,12 @@ Deno.test("[32] pull refuses images that have room one by one, but not together"
   const names = ["r.test/team/a:1", "r.test/team/none:1", "r.test/team/b:1"];
   const flags = ["--data=data", `--upstream=r.test=${upstream.url}`];
   const options = { env: { HOME: folder.path }, cwd: folder.path };
-  const { code, stdout, stderr } = await runCrpe(["pull", ...names, ...flags], options);
-  assertEquals([code, stdout], [1, ""], stderr);
+  const { code, stdout, stderr } = await runCrpe(["pull", ...names, ...flags, "--json"], options);
+  assertEquals(code, 1, stderr);
+  const items = JSON.parse(stdout).map((
+    it: { item: string; error: string },
+  ) => [it.item, /was not found/.test(it.error)]);
+  assertEquals(items, names.map((name) => [name, name.includes("none")]));
   const numbers = "it needs \\S+ .iB in data, \\S+ .iB are free, \\S+ .iB are missing";
   assertMatch(stderr, new RegExp(`^crpe: Cannot pull 2 images, nothing was pulled: ${numbers}\n$`));
   assertEquals(upstream.requests.filter(({ path }) => layers.some((it) => path.endsWith(it))), []);

@@ -10,11 +10,12 @@ export interface TestIo extends Io {
 
 /** Creates the `Io` of a command in a test: an environment, a standard input, a terminal's width. */
 export function createTestIo(
-  { env = {}, stdin = new Uint8Array(), columns, isColored = false }: {
+  { env = {}, stdin = new Uint8Array(), columns, isColored = false, isTerminal = columns !== undefined }: {
     env?: Record<string, string>;
     stdin?: Uint8Array<ArrayBuffer>;
     columns?: number | undefined;
     isColored?: boolean;
+    isTerminal?: boolean;
   } = {},
 ): TestIo {
   return {
@@ -34,7 +35,9 @@ export function createTestIo(
     },
     stdin: new Blob([stdin]).stream(),
     columns,
-    isTerminal: columns !== undefined,
+    isTerminal,
+    isInputTerminal: isTerminal,
+    isOutputTerminal: isTerminal,
     isColored,
     isOutputColored: isColored,
   };

@@ -75,7 +75,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     ...["node:buffer", "node:http", "node:https", "node:tls"],
   ],
   page: ["oci", "http", "bytes", "files", "kubepkg", "agent", "node:crypto", "htm/preact/standalone", "uqr"],
-  doctor: ["oci", "content", "store", "files", "mirror", "upstream"],
+  doctor: ["oci", "content", "store", "files", "mirror", "upstream", "http"],
   "cli/console": ["*"],
   "cli/command_line": ["cli/console", "*"],
   "cli/wiring": ["cli/command_line", "cli/console", "*"],

@@ -64,9 +64,12 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   "images unpin": [["crpe images unpin registry.lan/line4/hmi:2.0", "let it be evicted again"]],
   load: [
     ["crpe load images.tar", "load what docker save wrote"],
-    ["docker save nginx:1.27 | crpe load -", "load standard input"],
+    ["docker save nginx:1.27 | crpe load", "load standard input"],
   ],
-  save: [["crpe save nginx:1.27 redis:7 -o images.tar", "write two images for docker load"]],
+  save: [
+    ["crpe save nginx:1.27 redis:7 -o images.tar", "write two images for docker load"],
+    ["crpe save nginx:1.27 | ssh node1 docker load", "write to standard output"],
+  ],
   packages: [["crpe packages --data=/srv/crpe", "list the installed packages"]],
   "packages history": [["crpe packages history line4", "list the versions that a rollback can choose"]],
   "packages receipt": [["crpe packages receipt line4 > line4-receipt.json", "keep what was imported, and when"]],

@@ -9,6 +9,24 @@ export interface FoundCommand {
   readonly args: readonly string[];
 }
 
+// What users of docker, skopeo, helm and kubectl type for the same thing.
+const KNOWN_ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["build", "crpe pack"],
+  ["delete", "crpe images rm, or crpe packages remove"],
+  ["install", "crpe import"],
+  ["login", "docker login or podman login: crpe reads their files"],
+  ["ls", "crpe images, or crpe packages"],
+  ["list", "crpe images, or crpe packages"],
+  ["prune", "crpe gc"],
+  ["remove", "crpe images rm, or crpe packages remove"],
+  ["rm", "crpe images rm, or crpe packages remove"],
+  ["rmi", "crpe images rm"],
+  ["rollback", "crpe packages rollback"],
+  ["serve", "crpe registry"],
+  ["sync", "crpe copy"],
+  ["uninstall", "crpe packages remove"],
+]);
+
 // What is used without a command.
 const ALONE = COMMON_FLAGS.filter(({ name }) => name === "help").concat({ name: "version", summary: "" });
 
@@ -77,6 +95,7 @@ function isValue({ flags }: Command, before: string | undefined): boolean {
 }
 
 function unknownError(word: string, what: string, commands: readonly Command[]): UsageError {
-  const nearest = didYouMean(word, commands.map(({ name }) => name));
-  return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}${nearest}`);
+  const known = KNOWN_ELSEWHERE.get(word);
+  const advice = known === undefined ? didYouMean(word, commands.map(({ name }) => name)) : `; use ${known}`;
+  return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}${advice}`);
 }

@@ -62,14 +62,16 @@ function splitShortFlags(args: readonly string[], takesValue: readonly Flag[]): 
   });
 }
 
-// parseArgs() takes a `-` after a long flag for another flag. Here it is the flag's value, and means a standard stream.
+// parseArgs() takes what begins with `-` for another flag. After a long flag, `-` is its value, and means a standard stream;
+// and so is a negative number, which the parser of the value refuses.
 function joinDashes(args: readonly string[], takesValue: readonly Flag[]): string[] {
   const names = new Set(takesValue.map(({ name }) => `--${name}`));
   const joined: string[] = [];
   for (const argument of args) {
     const before = joined.at(-1);
-    if (argument === "-" && before !== undefined && names.has(before)) joined[joined.length - 1] = `${before}=-`;
-    else joined.push(argument);
+    if (/^-(?:\d.*)?$/.test(argument) && before !== undefined && names.has(before)) {
+      joined[joined.length - 1] = `${before}=${argument}`;
+    } else joined.push(argument);
   }
   return joined;
 }
@@ -80,9 +82,13 @@ export function didYouMean(word: string, words: readonly string[]): string {
   return nearest === undefined ? "" : `; did you mean ${JSON.stringify(nearest)}?`;
 }
 
-// A word is near if at most half of the longer one differs, and one letter where the first one is another; or if one begins
-// with the other.
-function findNearest(word: string, words: readonly string[]): string | undefined {
+/**
+ * Returns the word that is probably meant, if any.
+ *
+ * A word is near if at most half of the longer one differs, and one letter where the first one is another; or if one begins
+ * with the other.
+ */
+export function findNearest(word: string, words: readonly string[]): string | undefined {
   const begun = words.filter((it) => word.length > 1 && (it.startsWith(word) || word.startsWith(it)));
   if (words.length === 0) return undefined;
   const nearest = closestString(word, begun.length > 0 ? begun : words);

@@ -3,6 +3,10 @@ import { UsageError } from "../console/usage_error.ts";
 
 /** Parses an image of the command line. @throws {UsageError} when it is not valid */
 export function readReference(text: string): Reference {
+  const [, transport] = /^([a-z-]+:\/\/)/.exec(text) ?? [];
+  if (transport !== undefined) {
+    throw new UsageError(`Cannot use the image ${JSON.stringify(text)}: write it without ${transport}`);
+  }
   try {
     return parseReference(text);
   } catch (error) {

@@ -4,7 +4,7 @@ import { isRegistryHost, normalizeHost } from "../../oci/reference.ts";
 import type { LinkLimits } from "../../upstream/link/link_limits.ts";
 import type { Address } from "../../server/listen.ts";
 import type { Io } from "../console/io.ts";
-import { formatSize, parseDuration, parseSize } from "../console/quantity.ts";
+import { parseDuration, parseSize } from "../console/quantity.ts";
 import { UsageError } from "../console/usage_error.ts";
 import type { Invocation } from "./command.ts";
 import type { ConfigFile } from "./config_file.ts";
@@ -109,10 +109,7 @@ export function ownPlatform(): Platform {
 
 /** @param least a smaller size is refused */
 function readSize(text: string | undefined, what: string, least: number): number | undefined {
-  if (text === undefined) return undefined;
-  const size = parseSize(text, what);
-  if (size >= least) return size;
-  throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: the least is ${formatSize(least)}`);
+  return text === undefined ? undefined : parseSize(text, what, least);
 }
 
 /**

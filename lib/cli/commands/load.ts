@@ -1,4 +1,9 @@
-import { type ImageEntries, openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
+import {
+  type ImageEntries,
+  openImageEntries,
+  openLayoutFolder,
+  type ReadProgress,
+} from "../../bundle/image_entries.ts";
 import { loadImages } from "../../bundle/load_images.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
@@ -21,7 +26,7 @@ import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts"
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
-  const files = invocation.arguments;
+  const files = listInputs(invocation, io);
   checkInputs(files, "load");
   const given = invocation.flag("name");
   const name = given === undefined ? undefined : readReference(given);
@@ -44,7 +49,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       what: nameOfBundle(where),
       name,
       addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
-      onProgress: (bytes: number) => progress.update(bytes),
+      onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(
           `${nameOfBundle(where)}: ${formatCount(images.length, "image")} without a name ${
@@ -61,6 +66,13 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
     loaded.forEach(report);
   };
   return await runSeveral(files, io, { run, asJson, isDebug: invocation.isSet("debug") });
+}
+
+function listInputs(invocation: Invocation, io: Io): readonly string[] {
+  const named = [...invocation.arguments, ...invocation.flags("input")];
+  if (named.length > 0) return named;
+  if (io.isInputTerminal) throw new UsageError("Cannot load nothing: name an archive, or pipe one into standard input");
+  return ["-"];
 }
 
 async function openEntries(where: string, io: Io): Promise<ImageEntries> {

@@ -41,7 +41,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   if (settings.store !== undefined && invocation.flag("delta-effort") !== undefined) {
     throw new UsageError("Cannot use --delta-effort with a store on object storage: deltas need a data folder");
   }
-  const options = readPackOptions(invocation, settings.data);
+  const options = readPackOptions(invocation, settings.data, io);
   const flags = readPackageFlags(invocation);
   const effort = readEffort(invocation);
   const site = await readExclusions(invocation, io);
@@ -111,9 +111,12 @@ interface OutputOptions {
   readonly asJson: boolean;
 }
 
-function readPackOptions(invocation: Invocation, data: string): OutputOptions {
+function readPackOptions(invocation: Invocation, data: string, io: Io): OutputOptions {
   const [output, asJson, split] = [invocation.flag("output"), invocation.isSet("json"), invocation.flag("split")];
-  const maxBytes = split === undefined ? undefined : parseSize(split, "--split");
+  const maxBytes = split === undefined ? undefined : parseSize(split, "--split", 1);
+  if (output === "-" && io.isOutputTerminal) {
+    throw new UsageError("Cannot pack to a terminal: name the bundle with -o FILE, or pipe standard output");
+  }
   if (output === "-" && asJson) throw new UsageError("Cannot use --json with -o -: standard output carries the bundle");
   if (output === "-" && split !== undefined) {
     throw new UsageError("Cannot use --split with -o -: standard output is one file; name a file or a folder");

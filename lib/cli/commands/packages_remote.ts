@@ -31,7 +31,7 @@ interface Task {
 }
 
 // What only a command on the machine itself can do: an agent hands over as it was started.
-const LOCAL_VALUES = ["data", "manifests-dir", "release-namespace"];
+const LOCAL_VALUES = ["manifests-dir", "release-namespace"];
 const LOCAL_SWITCHES = ["pending", "kubectl", "force-conflicts", "prune-data", "force", "forget", "trust-on-first-use"];
 
 const STATES: readonly PackageState[] = ["applied", "failed", "pending", "unknown", "not handed over"];

@@ -9,11 +9,12 @@ import type { Invocation } from "../command_line/command.ts";
 import { readReference, readRepository } from "../command_line/read_reference.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { parseTagGlob } from "../command_line/tag_glob.ts";
-import { createWarning } from "../console/describe_error.ts";
+import { createWarning, describeError } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress, formatItem } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { type ReportResult, runSeveral } from "../console/several.ts";
+import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { limitLines, printWarnings } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
@@ -42,9 +43,13 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   for (const name of names) {
     images.set(name, await resolve(readReference(name)).catch((error: Error) => error));
   }
-  if (!isBucket) {
-    await checkRoom(settings.data, [...images.values()].filter((it): it is ResolvedImage => !(it instanceof Error)));
-  }
+  const found = [...images.values()].filter((it): it is ResolvedImage => !(it instanceof Error));
+  const roomFor = isBucket ? Promise.resolve() : checkRoom(settings.data, found);
+  await roomFor.catch((noRoom) => {
+    const reasonOf = (name: string) => images.get(name) instanceof Error ? images.get(name) : noRoom;
+    if (asJson) io.out(formatJson(names.map((item) => ({ item, error: describeError(reasonOf(item)) }))));
+    throw noRoom;
+  });
   let number = 0;
   const run = async (name: string, report: ReportResult) => {
     number++;

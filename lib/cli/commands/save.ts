@@ -22,9 +22,9 @@ import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe save` */
 export async function runSave(invocation: Invocation, io: Io): Promise<number> {
-  const path = invocation.flag("output");
-  if (path === undefined) {
-    throw new UsageError("Cannot save without -o FILE: name the archive, or - for standard output");
+  const path = invocation.flag("output") ?? "-";
+  if (path === "-" && io.isOutputTerminal) {
+    throw new UsageError("Cannot save to a terminal: name the archive with -o FILE, or pipe standard output");
   }
   invocation.arguments.forEach(readReference);
   const { data, platforms } = await readSettings(invocation, io);

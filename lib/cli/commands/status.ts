@@ -67,8 +67,8 @@ export async function runStatus(invocation: Invocation, io: Io): Promise<number>
 }
 
 function parseUrl(text: string): string {
-  const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
-  if (URL.canParse(url)) return new URL(url).origin;
+  const url = text.includes("://") ? text : `http://${text}`;
+  if (/^https?:/.test(url) && URL.canParse(url)) return new URL(url).origin;
   throw new UsageError(`Cannot ask ${JSON.stringify(text)}: write a URL, such as ${DEFAULT_URL}`);
 }
 

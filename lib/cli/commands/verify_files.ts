@@ -37,6 +37,11 @@ const WORK_FILES: readonly WorkFile[] = [
     whenRemoved: "eviction forgets in which order images were used",
   },
   {
+    isIt: (name) => name === "image-use.json",
+    isValid: isJsonObject,
+    whenRemoved: "the page forgets when images were used",
+  },
+  {
     isIt: (name) => name === "scrub.json",
     isValid: isJsonObject,
     whenRemoved: "the check of the store begins again",

@@ -10,6 +10,10 @@ export interface Io {
   denyPrograms(): Promise<void>;
   /** Standard input. */
   readonly stdin: ReadableStream<Uint8Array>;
+  /** Whether standard input is a terminal: nothing is piped into it. */
+  readonly isInputTerminal: boolean;
+  /** Whether standard output is a terminal. */
+  readonly isOutputTerminal: boolean;
   /** Width of the terminal in columns; `undefined` when standard error is not a terminal that can redraw a line. */
   readonly columns: number | undefined;
   /** Whether standard error is a terminal: it shows `^C` where the cursor is. */
@@ -31,6 +35,12 @@ export function createProcessIo(): Io {
     denyPrograms: async () => void await Deno.permissions.revoke({ name: "run" }),
     get stdin() {
       return Deno.stdin.readable;
+    },
+    get isInputTerminal() {
+      return Deno.stdin.isTerminal();
+    },
+    get isOutputTerminal() {
+      return Deno.stdout.isTerminal();
     },
     get columns() {
       return canRedraw() ? consoleColumns() : undefined;

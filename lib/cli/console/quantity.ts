@@ -1,6 +1,7 @@
+import { formatSize } from "../../bytes/format_size.ts";
 import { UsageError } from "./usage_error.ts";
 
-export { formatSize } from "../../bytes/format_size.ts";
+export { formatSize };
 
 const MILLISECONDS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const BYTES: Readonly<Record<string, number>> = {
@@ -36,13 +37,17 @@ function unitsOf(letter: string, power: number): Record<string, number> {
  * Parses a size such as `500M`, `20Gi`, `20GiB` or `20GB` into bytes. `GB` is a power of 1000, the others of 1024.
  *
  * @param what the name of the flag or field, for the error
- * @throws {UsageError} when the text is not a size; a number without a unit is none, except 0
+ * @param least the smallest size that is possible
+ * @throws {UsageError} when the text is not a size, or a smaller one; a number without a unit is none, except 0
  */
-export function parseSize(text: string, what: string): number {
+export function parseSize(text: string, what: string, least = 0): number {
   const [, number, letters = ""] = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
   const unit = Number(number) === 0 && letters === "" ? 1 : BYTES[letters.toLowerCase()];
-  if (number !== undefined && unit !== undefined) return Math.floor(Number(number) * unit);
-  const advice = number === undefined || letters !== ""
+  const bytes = number === undefined || unit === undefined ? undefined : Math.floor(Number(number) * unit);
+  if (bytes !== undefined && bytes >= least) return bytes;
+  const advice = bytes !== undefined
+    ? `the least is ${formatSize(least)}`
+    : number === undefined || letters !== ""
     ? "write a size such as 500M, 20GiB or 20GB"
     : `it has no unit; write ${number}MiB, ${number}GiB or ${number}B`;
   throw new UsageError(`Cannot use ${what} ${JSON.stringify(text)}: ${advice}`);

@@ -3,7 +3,7 @@ import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
 import { createNodeSender } from "../../agent/client/node_sender.ts";
-import { fetchCertificate, type Pin } from "../../agent/client/pinned_relay.ts";
+import { parseFingerprint } from "../../agent/client/pinned_relay.ts";
 import { findNodes } from "../../agent/client/find_nodes.ts";
 import { pushBundle } from "../../agent/client/push_bundle.ts";
 import { createSender } from "../../agent/client/send_to_agent.ts";
@@ -22,8 +22,9 @@ import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import { type AddressCheck, createAddressCheck } from "../../upstream/trust/address_check.ts";
 import type { Io } from "../console/io.ts";
-import { chooseAgentUrl } from "../wiring/choose_agent_url.ts";
+import { type AgentAddress, chooseAgentUrl } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
+import { pinAgent } from "../wiring/pin_agent.ts";
 import { resolveHost } from "../wiring/open_upstream.ts";
 import { readNodeAddress } from "../wiring/read_node_address.ts";
 import type { ServerContext } from "./serve_registry.ts";
@@ -118,37 +119,40 @@ function listLower({ name, namespace, version }: InstalledPackage, bundles: read
 
 /** Reads the address of an agent, and tries how it is reached. @throws {RegistryError} as `readNodeAddress` does */
 async function openNode(
-  { address, token, ca, isInsecureAllowed }: NodeAddition,
+  { address, token, ca, fingerprint: entered, isInsecureAllowed }: NodeAddition,
   checkAddress: AddressCheck,
 ): Promise<BoundNode> {
   const { address: given, code, fingerprint } = await readNodeAddress(address, checkAddress);
-  const pin = fingerprint === undefined ? undefined : await fetchPin(new URL(given.url), fingerprint);
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
-  const url = pin !== undefined ? given.url : await chooseAgentUrl(given, {
-    send: createSender(ca),
-    isInsecureAllowed,
-    isThisMachine: (host) => own.has(host),
+  const isThisMachine = (host: string) => own.has(host);
+  const isPlain = !given.hasScheme && (isInsecureAllowed || isThisMachine(new URL(given.url).hostname));
+  const pinned = await pinAgent(given, {
+    given: fingerprint ?? (entered === undefined ? undefined : readFingerprint(entered, given)),
+    isOptional: isPlain || ca !== undefined,
+    advise: (found) => `enter ${found} as its fingerprint, below https`,
   });
+  const url = pinned?.url ??
+    await chooseAgentUrl(given, { send: createSender(ca), isInsecureAllowed, isThisMachine });
+  const access = { url, ...(ca === undefined ? {} : { ca }), ...(pinned === undefined ? {} : { pin: pinned.pin }) };
   const known = code === undefined
     ? token
-    : await redeemCode({ url, ca, pin }, code).catch((error) => rethrow(error, `add ${url}`));
+    : await redeemCode(access, code).catch((error) => rethrow(error, `add ${url}`));
   if (known === undefined) {
     throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
   }
-  return { url, token: known, ...(ca === undefined ? {} : { ca }), ...(pin === undefined ? {} : { pin }) };
+  return { ...access, token: known };
 }
 
-/** Asks an agent for its certificate. @throws {RegistryError} when it is not reached, or the certificate is another one */
-async function fetchPin(url: URL, fingerprint: string): Promise<Pin> {
-  const found = await fetchCertificate(url).catch((cause) => {
-    throw new RegistryError("BAD_GATEWAY", `Cannot add ${url.origin}: ${cause.message}`, { cause });
-  });
-  if (found.fingerprint === fingerprint) return { pem: found.pem, isOwn: found.isOwn };
-  throw new RegistryError(
-    "DENIED",
-    `Cannot add ${url.origin}: its certificate is ${found.fingerprint}, and not that of the link; another machine may ` +
-      "answer in its place",
-  );
+/** @throws {RegistryError} `INVALID` */
+function readFingerprint(text: string, { url }: AgentAddress): string {
+  if (url.startsWith("http:")) {
+    throw new RegistryError("INVALID", `Cannot add ${url}: a fingerprint is of a certificate; write https://HOST:PORT`);
+  }
+  try {
+    return parseFingerprint(text);
+  } catch (cause) {
+    throw new RegistryError("INVALID", (cause as Error).message, { cause });
+  }
 }
 
 async function searchNodes(): Promise<unknown> {

@@ -1,6 +1,7 @@
-import { AnswerRecord, type RateLimit } from "../../doctor/answer_record.ts";
+import { AnswerRecord } from "../../doctor/answer_record.ts";
 import { checkUpstreams } from "../../doctor/check_upstreams.ts";
 import type { Finding } from "../../doctor/finding.ts";
+import type { RateLimit } from "../../http/rate_limit.ts";
 import { RefusedError, RegistryError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
 import { normalizeHost } from "../../oci/reference.ts";
@@ -46,7 +47,7 @@ const WHERE = "that the page sent";
 
 /** What the page of a server does with registries. */
 export class PageRegistryBook implements PageRegistries {
-  readonly #context: Pick<ServerContext, "content" | "metrics" | "log">;
+  readonly #context: Pick<ServerContext, "content" | "metrics" | "log" | "upstreams">;
   readonly #io: Io;
   readonly #checkAddress: AddressCheck;
   readonly #tests = new Map<string, TestResult>();
@@ -56,7 +57,7 @@ export class PageRegistryBook implements PageRegistries {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(
-    context: Pick<ServerContext, "settings" | "content" | "metrics" | "log">,
+    context: Pick<ServerContext, "settings" | "content" | "metrics" | "log" | "upstreams">,
     io: Io,
     checkAddress: AddressCheck = createAddressCheck({
       resolveHost: ({ hostname }) => resolveHost(hostname),
@@ -76,34 +77,22 @@ export class PageRegistryBook implements PageRegistries {
   }
 
   readonly list = (): Promise<unknown> => {
-    const { metrics } = this.#context;
+    const { metrics, upstreams } = this.#context;
     const requests = metrics.sumBy("crpe_upstream_requests_total", "host");
     const errors = metrics.sumBy("crpe_upstream_errors_total", "host");
+    const describe = (asked: string) => ({
+      requests: requests.get(asked) ?? 0,
+      errors: errors.get(asked) ?? 0,
+      seen: upstreams.find(asked),
+    });
     const named = this.#listNamed().map(({ host, url, username, isEditable }) => {
-      const asked = hostOf(url);
-      return {
-        host,
-        url,
-        username,
-        isEditable,
-        requests: requests.get(asked) ?? 0,
-        errors: errors.get(asked) ?? 0,
-        test: this.#tests.get(host),
-      };
+      return { host, url, username, isEditable, ...describe(hostOf(url)), test: this.#tests.get(host) };
     });
     const known = new Set(named.map(({ url }) => hostOf(url)));
     const others = [...new Set([...requests.keys(), ...errors.keys()])].filter((host) => !known.has(host)).sort();
     return Promise.resolve({
       isOffline: this.#settings.offline,
-      registries: [
-        ...named,
-        ...others.map((host) => ({
-          host,
-          isEditable: false,
-          requests: requests.get(host) ?? 0,
-          errors: errors.get(host) ?? 0,
-        })),
-      ],
+      registries: [...named, ...others.map((host) => ({ host, isEditable: false, ...describe(host) }))],
     });
   };
 
@@ -246,7 +235,13 @@ export class PageRegistryBook implements PageRegistries {
       await writeStoredRegistries(settings.data, storedHosts);
       await this.#context.content.reconfigure(settings);
       this.#settings = settings;
-      for (const host of this.#tests.keys()) if (storedHosts[host] !== before[host]) this.#tests.delete(host);
+      for (const host of Object.keys({ ...before, ...storedHosts })) {
+        if (storedHosts[host] === before[host]) continue;
+        this.#tests.delete(host);
+        for (const url of [before[host]?.url, storedHosts[host]?.url].flat()) {
+          if (url !== undefined) this.#context.upstreams.forget(hostOf(url));
+        }
+      }
     });
     this.#last = change.catch(() => {});
     await change;

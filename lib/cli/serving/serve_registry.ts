@@ -18,6 +18,7 @@ import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
 import { ImageUse } from "./image_use.ts";
+import { UpstreamStates } from "./upstream_states.ts";
 import { Log } from "./log.ts";
 import { LoopGuard } from "./loop_guard.ts";
 import { readLoginSettings, withLogin } from "./login.ts";
@@ -37,6 +38,7 @@ export interface ServerContext {
   readonly isReadOnly: boolean;
   readonly gauges: Pick<Gauges, "read">;
   readonly imageUse: ImageUse;
+  readonly upstreams: UpstreamStates;
 }
 
 /** The options of `serveRegistry`. */
@@ -98,18 +100,22 @@ export async function serveRegistry(
   });
   const { onUpstreamEvent, onCacheEvent, onEvict, onError, onUpstreamError, onAbort } = observer;
   const loops = new LoopGuard();
+  const upstreams = new UpstreamStates();
   const content = await openAnyStore(settings, io, {
     hasCopies: true,
     limit: settings.cacheMax,
     isInteractive: true,
     warn,
-    onUpstreamEvent,
+    onUpstreamEvent: (event) => {
+      onUpstreamEvent(event);
+      upstreams.record(event);
+    },
     onCacheEvent,
     onEvict,
     via: loops.via,
   });
   const folderContent = content.store instanceof DiskStore ? { ...content, store: content.store } : undefined;
-  const imageUse = new ImageUse();
+  const imageUse = await ImageUse.read(settings.data);
   // Number of requests to the registry whose response was not passed on completely.
   let active = 0;
   const answer = createRegistryHandler<Exchange>(content.source, {
@@ -147,12 +153,13 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse };
+  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse, upstreams };
   // What the page and the agent do, they do with a data folder.
   const extended = folderContent && await extend?.(registry, { ...context, content: folderContent }) || registry;
   await using _scrub = folderContent === undefined || isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: folderContent.store, period, isBusy: () => active > 0, log });
+  await using _use = folderContent === undefined || isReadOnly ? undefined : imageUse.startSaving(settings.data);
   const guarded = loops.wrap(withMetrics(extended, metrics, gauges), observer.onRefused);
   await serve(address, withHostCheck(guarded, hostNames, observer.onRefused), {
     onListen(url, countConnections) {

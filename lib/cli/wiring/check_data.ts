@@ -2,9 +2,11 @@ import { describeOwner } from "../../files/describe_owner.ts";
 import { listFolder } from "../../files/read_if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "../../store/layout.ts";
+import { findNearest } from "../command_line/parse_command_line.ts";
 import { defaultDataFolder } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
+import { baseName } from "../console/progress.ts";
 
 /** What is found where a data folder is looked for. */
 type FolderState = "filled" | "empty" | "denied" | "absent";
@@ -33,7 +35,7 @@ const CONTENT = [REPOSITORIES, `${BLOBS}/sha256`];
 
 /**
  * Finds out whether a data folder was probably named by mistake: it has no content, and is inside another one, above
- * another one, or beside one in a usual place.
+ * another one, or beside one with a similar name or in a usual place.
  *
  * @returns a sentence for the user; `undefined` when there is nothing to report
  */
@@ -55,6 +57,8 @@ export async function findDataProblem(
   if (below !== undefined) return `${lack}, but ${below} in it has content; is --data=${below} meant?`;
   // A new folder that the user has named is no mistake.
   if (!isReading && data !== usual) return undefined;
+  const beside = isReading ? await findBeside(real) : undefined;
+  if (beside !== undefined) return `${lack}, but ${beside} has content; is --data=${beside} meant?`;
   for (const other of await listUsual(usual, prefix)) {
     if (other === data) continue;
     const found = await lookInto(other);
@@ -164,6 +168,18 @@ async function findBelow(data: string): Promise<string | undefined> {
   const folders = (await listFolder(data).catch(() => undefined) ?? []).filter(({ isFile }) => !isFile);
   for (const { name } of folders.slice(0, MAX_LEVEL_ENTRIES)) {
     if (await lookInto(`${data}/${name}`, CONTENT) === "filled") return `${data}/${name}`;
+  }
+  return undefined;
+}
+
+/** Finds a data folder of which the name was probably misspelt. */
+async function findBeside(data: string): Promise<string | undefined> {
+  const [parent, name] = [parentOf(data), baseName(data)];
+  const others = (await listFolder(parent).catch(() => undefined) ?? []).slice(0, MAX_LEVEL_ENTRIES);
+  for (const other of others) {
+    if (other.isFile || other.name === name || findNearest(name, [other.name]) === undefined) continue;
+    const path = `${parent === "/" ? "" : parent}/${other.name}`;
+    if (await lookInto(path, CONTENT) === "filled") return path;
   }
   return undefined;
 }

@@ -58,7 +58,12 @@ async function openForReading(where: string): Promise<{ file: Deno.FsFile; size:
   const { isDirectory, isFile, size } = await file.stat();
   if (isDirectory) {
     file.close();
-    throw new Error(`Cannot read ${where}: it is a folder, not a file`);
+    const isLayout = await Deno.stat(`${where}/oci-layout`).then(() => true, () => false);
+    throw new Error(
+      isLayout
+        ? `Cannot read ${where}: it is the folder of an OCI image layout: crpe load ${where}`
+        : `Cannot read ${where}: it is a folder, not a file`,
+    );
   }
   return { file, size: isFile ? size : undefined };
 }

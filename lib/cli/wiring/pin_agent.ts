@@ -1,8 +1,8 @@
 import type { AgentAnswer, AgentRequest } from "../../agent/client/agent_client.ts";
 import type { KnownAgents } from "../../agent/client/known_agents.ts";
-import { fetchCertificate, openPinnedRelay } from "../../agent/client/pinned_relay.ts";
+import { fetchCertificate, openPinnedRelay, type Pin } from "../../agent/client/pinned_relay.ts";
 import { createNodeSender } from "../../agent/client/node_sender.ts";
-import { RefusedError } from "../../oci/error.ts";
+import { RefusedError, RegistryError } from "../../oci/error.ts";
 import type { AgentAddress } from "./choose_agent_url.ts";
 
 /** An agent whose certificate is pinned. */
@@ -12,6 +12,7 @@ export interface PinnedAgent {
   /** Where this process reaches it, for a client that cannot use `send`. */
   readonly localUrl: string;
   readonly send: (request: AgentRequest) => Promise<AgentAnswer>;
+  readonly pin: Pin;
 }
 
 /** Options of `pinAgent`. */
@@ -22,7 +23,11 @@ export interface PinAgentOptions {
   readonly known?: KnownAgents | undefined;
   /** Whether an agent may be reached in another way: by plain http, or with a certificate of an authority. */
   readonly isOptional: boolean;
+  /** Says where the user enters a fingerprint; by default as a flag. */
+  readonly advise?: (fingerprint: string) => string;
 }
+
+const adviseFlag = (fingerprint: string) => `add --fingerprint ${fingerprint}, which is remembered`;
 
 const [PLAIN_PORT, SECURE_PORT] = ["36060", "36061"];
 
@@ -34,7 +39,7 @@ const [PLAIN_PORT, SECURE_PORT] = ["36060", "36061"];
  */
 export async function pinAgent(
   address: AgentAddress,
-  { given, known, isOptional }: PinAgentOptions,
+  { given, known, isOptional, advise = adviseFlag }: PinAgentOptions,
 ): Promise<PinnedAgent | undefined> {
   let pinned: string | undefined;
   for (const url of candidatesOf(address)) {
@@ -47,18 +52,21 @@ export async function pinAgent(
       if (!found.isOwn) continue;
       throw new RefusedError(
         `Cannot connect to ${url.origin}: its certificate is not known yet; if the agent has printed ${found.fingerprint} ` +
-          `at its start, add --fingerprint ${found.fingerprint}, which is remembered`,
+          `at its start, ${advise(found.fingerprint)}`,
       );
     }
     if (found.fingerprint !== expected) throw refuseChanged(url, { expected, found: found.fingerprint, given, known });
     if (given !== undefined) await known?.add(hostOf(url), given);
     const path = url.pathname.replace(/\/+$/, "");
-    const access = { url: `${url.origin}${path}`, pin: found };
-    return { url: access.url, localUrl: `${openPinnedRelay(url, found)}${path}`, send: createNodeSender(access) };
+    const access = { url: `${url.origin}${path}`, pin: { pem: found.pem, isOwn: found.isOwn } };
+    return { ...access, localUrl: `${openPinnedRelay(url, found)}${path}`, send: createNodeSender(access) };
   }
   if (pinned === undefined) return undefined;
   // What has been pinned is not reached in a weaker way.
-  throw new Error(`Cannot connect to ${address.url}: it does not answer over https, and its certificate is pinned`);
+  throw new RegistryError(
+    "BAD_GATEWAY",
+    `Cannot connect to ${address.url}: it does not answer over https, and its certificate is pinned`,
+  );
 }
 
 function refuseChanged(

@@ -110,7 +110,8 @@ function AddNode({ address, setAddress, onAdded, onError }) {
     const data = new FormData(form);
     const insecure = data.get("insecure") !== null || event.submitter?.value === "insecure";
     run(async () => {
-      const body = { address, token: data.get("token"), ca: data.get("ca"), insecure };
+      const [token, ca, fingerprint] = ["token", "ca", "fingerprint"].map((name) => data.get(name));
+      const body = { address, token, ca, fingerprint, insecure };
       await request("POST", "/api/nodes", { body: JSON.stringify(body) });
       form.reset();
       setAddress("");
@@ -128,6 +129,10 @@ function AddNode({ address, setAddress, onAdded, onError }) {
         <label for="node-token">${S.tokenLabel}</label>
         <input id="node-token" name="token" type="password" autocomplete="off" />
         <details><summary>https</summary><div class="drop">
+          <label for="node-fingerprint">${T.fingerprint}</label>
+          <input id="node-fingerprint" name="fingerprint" type="text" autocapitalize="off" autocomplete="off" spellcheck=${false}
+            aria-describedby="node-fingerprint-help" />
+          <p class="soft" id="node-fingerprint-help">${T.fingerprintHelp}</p>
           <label for="node-ca">${T.ca}</label><textarea id="node-ca" name="ca" rows="3" spellcheck=${false}></textarea>
           <label><input name="insecure" type="checkbox" /> ${T.insecure}</label></div></details>
         ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}

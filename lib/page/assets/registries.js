@@ -47,7 +47,7 @@ export function Registries({ access, onError }) {
 }
 
 function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
-  const { host, url, username, isEditable, requests, errors, test } = one;
+  const { host, url, username, isEditable, requests, errors, seen, test } = one;
   const { state, show, run } = useWork(onError);
   const path = `/api/registries/${encodeURIComponent(host)}`;
   const change = (method, path) =>
@@ -58,16 +58,19 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
   const ask = () => change("POST", `${path}/test`);
   const remove = () => change("DELETE", path);
   const worst = ["broken", "warning", "ok"].find((status) => test?.findings.some((it) => it.status === status));
-  const dot = worst !== undefined ? DOTS[worst] : dotOfUpstream(requests, errors);
+  const isTested = worst !== undefined && !(seen && test.tested < (lastOf(seen) ?? ""));
+  const dot = isTested ? DOTS[worst] : dotOfSeen(seen) ?? dotOfUpstream(requests, errors);
+  const rateLimit = isTested ? test.rateLimit ?? seen?.rateLimit : seen?.rateLimit ?? test?.rateLimit;
   const about = [
     url,
     username && T.as(username),
     requests + errors > 0 ? T.counts(requests, errors) : test === undefined && T.notAsked,
-    test?.rateLimit && T.left(test.rateLimit.remaining, test.rateLimit.limit),
+    !isTested && seen?.isLoginAccepted !== undefined && (seen.isLoginAccepted ? T.loginAccepted : T.loginRefused),
+    rateLimit && T.left(rateLimit.remaining, rateLimit.limit),
   ];
   return html`
     <${Row} dot=${dot} title=${host} text=${about.filter(Boolean).join(" · ")}>
-      ${worst !== undefined && html`<${Pill} kind=${DOTS[worst] || undefined}>${T.states[worst]}<//>`}
+      ${isTested && html`<${Pill} kind=${DOTS[worst] || undefined}>${T.states[worst]}<//>`}
       ${state.isAsking
         ? html`
           <button class="danger" onClick=${remove}>${T.yesRemove}</button>
@@ -83,6 +86,10 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
               .remove}</button>
           `}
         `}
+      ${seen && html`
+        <p class="soft full">${seen.answered && html`${T.answered} <${Time} of=${seen.answered} />`}${isFailing(seen) &&
+          html`<br />${T.failed} <${Time} of=${seen.failed} />: ${seen.reason}`}</p>
+      `}
       ${test && html`
         <div class="full">
           <p class="soft">${T.asked} <${Time} of=${test.tested} /></p>
@@ -91,6 +98,15 @@ function Registry({ one, canChange, canEdit, onEdit, onChanged, onError }) {
       `}
       ${state.error && html`<${Notice} kind="bad">${state.error.message}<//>`}<//>
   `;
+}
+
+// What was seen last counts: an answer after a failure shows that the registry works again.
+const isFailing = ({ answered, failed }) => failed !== undefined && !(answered > failed);
+const lastOf = ({ answered, failed }) => [answered, failed].filter(Boolean).sort().at(-1);
+
+function dotOfSeen(seen) {
+  if (seen === undefined) return undefined;
+  return isFailing(seen) ? "bad" : seen.isLoginAccepted === false || seen.rateLimit?.remaining === 0 ? "warn" : "";
 }
 
 function Editor({ edited, onSaved, onCancel, onError }) {

@@ -1,9 +1,12 @@
+import type { RateLimit } from "../../http/rate_limit.ts";
 import type { RegistryError } from "../../oci/error.ts";
 
 /** An event of a request to an upstream. `host` is the host of the request; no event contains a secret. */
 export type UpstreamEvent =
   /** A response was received. `path` has no query. */
-  | { type: "request"; host: string; method: string; path: string; status: number }
+  | { type: "request"; host: string; method: string; path: string; status: number; rateLimit?: RateLimit }
+  /** A configured login was accepted or refused. */
+  | { type: "login"; host: string; isAccepted: boolean }
   /** The request failed without a response. */
   | { type: "error"; host: string; method: string; path: string; reason: string }
   /** A response was received, but its content is wrong. */

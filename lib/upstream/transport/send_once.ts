@@ -1,3 +1,4 @@
+import { parseRateLimit } from "../../http/rate_limit.ts";
 import type { OnUpstreamEvent } from "./events.ts";
 import type { Fetch, RuntimeFetch } from "./middleware.ts";
 import { type AddressClient, sendToAddress } from "./send_to_address.ts";
@@ -41,7 +42,9 @@ export function createTransport(options: TransportOptions): Fetch {
       if (userAgent !== undefined) headers.set("user-agent", userAgent);
       const once = new Request(request, { signal, headers, redirect: "manual" });
       const response = await send(once, url, options);
-      onEvent?.({ type: "request", host, method, path, status: response.status });
+      const rateLimit = parseRateLimit(response.headers);
+      const limited = rateLimit === undefined ? {} : { rateLimit };
+      onEvent?.({ type: "request", host, method, path, status: response.status, ...limited });
       return response;
     } catch (error) {
       request.signal.throwIfAborted();

@@ -25,6 +25,8 @@ interface Login {
   readonly repository: string;
   /** Values of `Authorization` that were refused for this request. */
   readonly refused: Set<string>;
+  /** Whether a credential is configured; known once a challenge is answered. */
+  hasCredential: boolean;
 }
 
 /** A token server that has failed for a request. */
@@ -78,7 +80,7 @@ export class Authenticator {
     return (next) => async (request) => {
       const url = new URL(request.url);
       const repository = REPOSITORY.exec(url.pathname)?.[1] ?? (this.#isOwn(url) ? path : "");
-      const login: Login = { next, request, url, repository, refused: new Set() };
+      const login: Login = { next, request, url, repository, refused: new Set(), hasCredential: false };
       const known = this.#proven.get(url.origin);
       const outcome = known === undefined ? undefined : await this.#sendAuthorized(login, known);
       if (outcome instanceof Response) return outcome;
@@ -103,6 +105,7 @@ export class Authenticator {
       // There is no credential any more, or no other one than that which was just refused.
       if (authorization === undefined || refused.has(authorization.value)) return undefined;
       const response = await next(withAuthorization(request, authorization.value));
+      this.#reportLogin(login, response.status);
       if (response.status === 403 && !isRenewal && this.#mayHaveExpired(login, challenge, authorization)) {
         // Some registries answer 403, and not 401, to a token that has expired.
         refused.add(authorization.value);
@@ -136,11 +139,13 @@ export class Authenticator {
       authorization = await this.#answer(challenge, login);
     } catch (error) {
       await response.body?.cancel();
+      this.#reportLogin(login, undefined);
       throw error;
     }
     if (authorization === undefined || refused.has(authorization.value)) return response;
     await response.body?.cancel();
     const second = await next(withAuthorization(request, authorization.value));
+    this.#reportLogin(login, second.status);
     this.#noteDenial(login, second, authorization);
     if (isAccepted(second.status)) this.#remember(url.origin, challenge);
     else if (second.status === 401) this.#tokens.forget(url, login.repository);
@@ -148,8 +153,10 @@ export class Authenticator {
   }
 
   /** Returns the `Authorization` for a challenge; `undefined` when there is no credential. */
-  async #answer(challenge: Challenge, { url, repository, refused }: Login): Promise<Authorization | undefined> {
+  async #answer(challenge: Challenge, login: Login): Promise<Authorization | undefined> {
+    const { url, repository, refused } = login;
     const credential = this.#isOwn(url) ? this.#options.credentialFor?.(repository) : undefined;
+    login.hasCredential = credential !== undefined;
     if (challenge.scheme !== "bearer") {
       if (credential?.password === undefined) return undefined;
       return { value: formatBasic(credential.username ?? "", credential.password), isNew: false };
@@ -157,6 +164,14 @@ export class Authenticator {
     if (credential?.registryToken !== undefined) return { value: `Bearer ${credential.registryToken}`, isNew: false };
     const asker = this.#isOwn(url) ? this.#options.registry : new URL(url.origin);
     return await this.#tokens.authorize({ challenge, asker, repository, credential, refused });
+  }
+
+  // A token server that refuses a login may give an anonymous token instead, with which the registry answers.
+  #reportLogin({ url, hasCredential }: Login, status: number | undefined): void {
+    if (!hasCredential) return;
+    const isRefused = status === 401 || this.refusedLogin !== undefined;
+    if (!isRefused && (status === undefined || !isAccepted(status))) return;
+    this.#options.onEvent?.({ type: "login", host: url.host, isAccepted: !isRefused });
   }
 
   #mayHaveExpired({ url, repository }: Login, { scheme }: Challenge, { value, isNew }: Authorization): boolean {

@@ -1,12 +1,19 @@
 import { gzipSync } from "node:zlib";
-import { openImageEntries } from "../../../lib/bundle/image_entries.ts";
+import {
+  type ImageEntries,
+  openImageEntries,
+  openLayoutFolder,
+  type ReadProgress,
+} from "../../../lib/bundle/image_entries.ts";
 import { loadImages } from "../../../lib/bundle/load_images.ts";
+import { FileSource, type SeekableFile } from "../../../lib/bytes/file_source.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { parseManifest } from "../../../lib/oci/manifest.ts";
 import { addBlob } from "../../../lib/store/add_blob.ts";
 import { DiskStore } from "../../../lib/store/disk_store.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { CountedFile } from "../../support/counted_file.ts";
 import { makeTar } from "../../support/tar.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
@@ -129,3 +136,56 @@ Deno.test("loadImages() loads the images of a signed bundle", async () => {
   const images = await loadImages(entries, new DiskStore(folder.path), options);
   assertEquals(images.map(({ reference }) => reference), ["registry.test/app:1"]);
 });
+
+for (
+  const [what, open, total] of [
+    ["a tar", (file: SeekableFile) => openImageEntries(new FileSource(file), "a.tar"), ARCHIVE.length],
+    ["a stream", () => openImageEntries(streamInPieces(ARCHIVE, 1000), "a.tar"), undefined],
+  ] as const
+) {
+  Deno.test(`loadImages() reports the bytes read of ${what}`, async () => {
+    await using folder = await TestFolder.create();
+    const entries = await open(new CountedFile(ARCHIVE));
+    assertEquals(await progressOf(entries, folder), { bytes: ARCHIVE.length, total });
+  });
+}
+
+Deno.test("loadImages() reports the compressed bytes read of a compressed archive", async () => {
+  await using folder = await TestFolder.create();
+  const file = new Uint8Array(gzipSync(ARCHIVE));
+  const entries = await openImageEntries(new FileSource(new CountedFile(file)), "a.tgz");
+  assertEquals(await progressOf(entries, folder), { bytes: file.length, total: file.length });
+});
+
+for (const isLoaded of [false, true]) {
+  Deno.test(`loadImages() reports the bytes of a folder, also of ${isLoaded ? "content that is there" : "new content"}`, async () => {
+    await using folder = await TestFolder.create();
+    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: TYPE, config: INLINE, layers: [] });
+    const digest = computeDigest(new TextEncoder().encode(manifest));
+    const root = { ...entry(digest, { [NAME]: "registry.test/app:1" }), size: manifest.length };
+    const files = {
+      [`blobs/sha256/${INLINE.digest.slice("sha256:".length)}`]: "{}",
+      [`blobs/sha256/${digest.slice("sha256:".length)}`]: manifest,
+      "index.json": JSON.stringify({ schemaVersion: 2, manifests: [root] }),
+      "oci-layout": "{}",
+    };
+    for (const [name, content] of Object.entries(files)) await folder.write(`layout/${name}`, content);
+    const total = Object.values(files).reduce((sum, content) => sum + content.length, 0);
+    if (isLoaded) await progressOf(await openLayoutFolder(`${folder.path}/layout`), folder);
+    assertEquals(await progressOf(await openLayoutFolder(`${folder.path}/layout`), folder), { bytes: total, total });
+  });
+}
+
+/** Loads an archive, and returns its last progress. Progress never goes back. */
+async function progressOf(entries: ImageEntries, folder: TestFolder): Promise<ReadProgress | undefined> {
+  let last: ReadProgress | undefined;
+  await loadImages(entries, new DiskStore(folder.path), {
+    what: "a.tar",
+    addBlob: (body) => addBlob(folder.path, body),
+    onProgress: (progress) => {
+      assert(progress.bytes >= (last?.bytes ?? 0), "progress goes back");
+      last = progress;
+    },
+  });
+  return last && { bytes: last.bytes, total: last.total };
+}

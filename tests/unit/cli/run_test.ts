@@ -127,3 +127,25 @@ Deno.test("a short flag accepts its value without a space", async () => {
   assertEquals(status, 1);
   assertStringIncludes(err, "/nonexistent/x.json");
 });
+
+const NOT_BEGUN: readonly (readonly [args: readonly string[], reason: string])[] = [
+  [["load"], "Cannot load nothing: name an archive, or pipe one into standard input"],
+  [
+    ["pull", "docker://nginx:1.27", "--data=none"],
+    'Cannot use the image "docker://nginx:1.27": write it without docker://',
+  ],
+  [["tags", "https://a.test/b", "--data=none"], 'Cannot use the image "https://a.test/b": write it without https://'],
+  [["status", "ftp://127.0.0.1"], 'Cannot ask "ftp://127.0.0.1": write a URL, such as http://127.0.0.1:6060'],
+  [["save", "nginx:1.27"], "Cannot save to a terminal: name the archive with -o FILE"],
+  [["save", "nginx:1.27", "-o", "-"], "Cannot save to a terminal"],
+  [["pack", "nowhere.json", "--data=none", "-o", "-"], "Cannot pack to a terminal: name the bundle with -o FILE"],
+  [["pack", "nowhere.json", "--data=none", "--split", "0"], 'Cannot use --split "0": the least is 1 B'],
+  [["pack", "nowhere.json", "--data=none", "--split", "-5"], 'Cannot use --split "-5": write a size'],
+  [["registry", "--data=none", "--cache-max", "-1GiB"], 'Cannot use --cache-max "-1GiB": write a size'],
+];
+for (const [args, reason] of NOT_BEGUN) {
+  Deno.test(`crpe ${args.join(" ")} on a terminal is refused before any input is read`, async () => {
+    const io = createTestIo({ env: { HOME: "/nonexistent" }, isTerminal: true });
+    assertEquals([await run(args, io), io.errText.slice(0, `crpe: ${reason}`.length)], [2, `crpe: ${reason}`]);
+  });
+}

@@ -1,4 +1,5 @@
-import { AnswerRecord, formatRateLimit, parseRateLimit } from "../../../lib/doctor/answer_record.ts";
+import { AnswerRecord, formatRateLimit } from "../../../lib/doctor/answer_record.ts";
+import { parseRateLimit } from "../../../lib/http/rate_limit.ts";
 import { checkClock } from "../../../lib/doctor/check_clock.ts";
 import { checkDataFolder, type DataFolderOptions } from "../../../lib/doctor/check_data_folder.ts";
 import { checkMirrors } from "../../../lib/doctor/check_mirrors.ts";

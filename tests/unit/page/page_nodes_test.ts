@@ -85,14 +85,18 @@ Deno.test("page: requests about agents are passed on with their parameters, and 
     assert(!text.includes("secret"), text);
     return { status: response.status, document: JSON.parse(text) };
   };
-  const added = await send("POST", "/api/nodes", JSON.stringify({ address: NODE, token: " secret\n", ca: "" }));
+  const added = await send(
+    "POST",
+    "/api/nodes",
+    JSON.stringify({ address: NODE, token: " secret\n", ca: "", fingerprint: " sha256:00 " }),
+  );
   assertEquals(added.status, 201);
   assertEquals(fixture.calls.splice(0), [
-    { address: NODE, token: "secret", ca: undefined, isInsecureAllowed: false },
+    { address: NODE, token: "secret", ca: undefined, fingerprint: "sha256:00", isInsecureAllowed: false },
   ]);
   await send("POST", "/api/nodes", JSON.stringify({ address: NODE, insecure: true }));
   assertEquals(fixture.calls.splice(0), [
-    { address: NODE, token: undefined, ca: undefined, isInsecureAllowed: true },
+    { address: NODE, token: undefined, ca: undefined, fingerprint: undefined, isInsecureAllowed: true },
   ]);
   await send("POST", `${AT_NODE}/plan?bundle=${BUNDLE}&force=true`);
   const job = await send("POST", `${AT_NODE}/send?bundle=${BUNDLE}&prune-data`);

@@ -10,7 +10,7 @@ import { createSelfSigned, fingerprintOf, readCertificate } from "../../../../li
 import { createKeyPair, parsePrivateKey } from "../../../../lib/signature/keys.ts";
 import { createSigner } from "../../../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../../../lib/signature/trust_policy.ts";
-import { RegistryError, UntrustedError } from "../../../../lib/oci/error.ts";
+import { RefusedError, RegistryError, UntrustedError } from "../../../../lib/oci/error.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { makeKubePkg } from "../../../support/kubepkg.ts";
 import { MemoryStore } from "../../../support/memory_store.ts";
@@ -25,7 +25,8 @@ async function createFixture(readTrust?: () => Promise<SiteTrust | undefined>) {
   const settings = { data: folder.path } as ServerContext["settings"];
   const outbox = new Outbox(folder.path);
   const nodes = createPageNodes(io, { context: { settings, log }, outbox, readTrust });
-  const add = (address: string) => nodes.add({ address, token: TOKEN, ca: undefined, isInsecureAllowed: true });
+  const add = (address: string, fingerprint?: string, isInsecureAllowed = true) =>
+    nodes.add({ address, token: TOKEN, ca: undefined, fingerprint, isInsecureAllowed });
   return { folder, outbox, nodes, add, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
@@ -140,12 +141,46 @@ Deno.test("[107] an agent that is added by its link is reached by the certificat
   const { port } = server.addr;
   const [, hex] = fingerprintOf(readCertificate(identity.cert)!).split(":");
   const linkOf = (sha256: string) => `http://127.0.0.1:1/#t=abc234&tls=${port}&sha256=${sha256}`;
-  const refused = await assertRejects(() => site.add(linkOf("0".repeat(64))), RegistryError, "not that of the link");
-  assertEquals([refused.code, paths], ["DENIED", []]);
+  await assertRejects(() => site.add(linkOf("0".repeat(64))), RefusedError, "another machine may answer in its place");
+  assertEquals(paths, []);
   await site.add(linkOf(hex!));
   const { nodes } = await site.nodes.list() as { nodes: { url: string; state: string }[] };
   assertEquals(nodes.map(({ url, state }) => [url, state]), [[`https://127.0.0.1:${port}`, "ready"]]);
   assertEquals(paths[0], "/api/session");
+});
+
+Deno.test("[107] an agent with its own certificate is added by its address and its fingerprint", async () => {
+  await using site = await createFixture();
+  const identity = createSelfSigned(["gate-2"]);
+  const paths: string[] = [];
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, ...identity, onListen() {} }, (request) => {
+    paths.push(new URL(request.url).pathname);
+    return answerState(request);
+  });
+  const host = `127.0.0.1:${server.addr.port}`;
+  const fingerprint = fingerprintOf(readCertificate(identity.cert)!);
+  const colons = fingerprint.slice("sha256:".length).toUpperCase().replace(/..(?=.)/g, "$&:");
+  const rows: readonly [
+    address: string,
+    fingerprint: string | undefined,
+    Kind: new (...args: never[]) => Error,
+    message: string,
+  ][] = [
+    [`https://${host}`, undefined, RefusedError, `enter ${fingerprint} as its fingerprint`],
+    [`https://${host}`, `sha256:${"0".repeat(64)}`, RefusedError, "another machine may answer in its place"],
+    [`https://${host}`, "12:34", RegistryError, "write sha256: and 64 hex digits"],
+    [`http://${host}`, fingerprint, RegistryError, "a fingerprint is of a certificate; write https://HOST:PORT"],
+    ["https://127.0.0.1:1", fingerprint, RegistryError, "it does not answer over https"],
+  ];
+  for (const [address, entered, Kind, message] of rows) {
+    await assertRejects(() => site.add(address, entered, false), Kind, message);
+  }
+  assertEquals(paths, []);
+  for (const address of [`https://${host}`, host]) {
+    for (const entered of [fingerprint, colons]) await site.add(address, entered, false);
+  }
+  const { nodes } = await site.nodes.list() as { nodes: { url: string; state: string }[] };
+  assertEquals(nodes.map(({ url, state }) => [url, state]), [[`https://${host}`, "ready"]]);
 });
 
 Deno.test("a registry with trusted keys sends only bundles that they have signed", async () => {

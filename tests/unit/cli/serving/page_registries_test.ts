@@ -3,6 +3,7 @@ import type { Settings } from "../../../../lib/cli/command_line/settings.ts";
 import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
 import { Metrics } from "../../../../lib/cli/serving/metrics.ts";
 import { PageRegistryBook } from "../../../../lib/cli/serving/page_registries.ts";
+import { UpstreamStates } from "../../../../lib/cli/serving/upstream_states.ts";
 import type { ServerContext } from "../../../../lib/cli/serving/serve_registry.ts";
 import { openUpstream } from "../../../../lib/cli/wiring/open_upstream.ts";
 import { RefusedError, RegistryError } from "../../../../lib/oci/error.ts";
@@ -11,6 +12,7 @@ import { startFaultUpstream } from "../../../support/fault_upstream.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
+const NOW = new Date("2026-11-28T08:04:31Z");
 const FORBIDDEN = "metadata.test";
 const PASSWORD = "a-password-of-a-test";
 
@@ -23,9 +25,11 @@ async function createBook(given: Hosts = {}, { env = {}, ...more }: Partial<Sett
   const settings = { data: folder.path, config, offline: false, upstreams: [], platforms: undefined, ...more };
   const used: Settings[] = [];
   const log: string[] = [];
+  const upstreams = new UpstreamStates(() => NOW);
   const context = {
     settings: { tagTtl: 0, isCompleting: false, cacheMax: undefined, ...settings },
     metrics: new Metrics(),
+    upstreams,
     log: { write: (_: string, message: string) => log.push(message) },
     content: { reconfigure: (changed: Settings) => Promise.resolve(void used.push(changed)) },
   } as unknown as ServerContext;
@@ -33,8 +37,9 @@ async function createBook(given: Hosts = {}, { env = {}, ...more }: Partial<Sett
     return Promise.resolve({ class: hostname === FORBIDDEN ? "forbidden" : "public", isResolved: true });
   });
   const list = async () =>
-    (await book.list() as { registries: { host: string; url: string; isEditable: boolean }[] }).registries;
-  return { folder, book, list, used, log, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+    (await book.list() as { registries: { host: string; url: string; isEditable: boolean; seen: unknown }[] })
+      .registries;
+  return { folder, book, list, used, log, upstreams, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
 for (
@@ -183,4 +188,45 @@ Deno.test("[90] page: a stored registry at a metadata service is not asked after
   });
   await assertRejects(() => source.resolve("registry.lan/a", "1"), RegistryError, "link-local, multicast or metadata");
   assertEquals(sent, 0);
+});
+
+const BASIC = { type: "basic", username: "me", password: PASSWORD } as const;
+const LIMITED = { "RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600" };
+for (
+  const [what, auth, password, headers, seen] of [
+    ["an answer", undefined, undefined, {}, {}],
+    ["a login that is accepted", BASIC, PASSWORD, {}, { isLoginAccepted: true }],
+    ["a login that is refused", BASIC, "wrong", {}, { isLoginAccepted: false }],
+    ["no login where one is needed", BASIC, undefined, {}, {}],
+    ["a login that nobody asked for", undefined, PASSWORD, {}, {}],
+    ["pulls that are left", undefined, undefined, LIMITED, {
+      rateLimit: { remaining: 0, limit: 100, window: 21_600 },
+    }],
+  ] as const
+) {
+  Deno.test(`page: a registry that is not tested shows what its clients have seen: ${what}`, async () => {
+    await using upstream = startFaultUpstream(auth === undefined ? {} : { auth });
+    upstream.addImage("app", "1", [new Uint8Array(10)]);
+    if ("RateLimit-Limit" in headers) upstream.fail({ path: "/manifests/", headers });
+    const login = password === undefined ? {} : { username: "me", password };
+    await using fixture = await createBook({ "registry.lan": { url: upstream.url, ...login } });
+    const { source } = await openUpstream({ ...fixture.book.settings, isClosed: true }, createTestIo(), {
+      warn: () => {},
+      onUpstreamEvent: (event) => fixture.upstreams.record(event),
+    });
+    assertEquals((await fixture.list()).map((one) => one.seen), [undefined]);
+    await source.resolve("registry.lan/app", "1").catch(() => {});
+    assertEquals((await fixture.list()).map((one) => one.seen), [{ answered: NOW, ...seen }]);
+  });
+}
+
+Deno.test("page: a registry that does not answer shows since when, and one that is changed shows nothing of before", async () => {
+  await using fixture = await createBook();
+  const { book, list, upstreams } = fixture;
+  await book.save("registry.lan", { url: "http://127.0.0.1:1" });
+  upstreams.record({ type: "error", host: "127.0.0.1:1", method: "GET", path: "/v2/", reason: "refused" });
+  upstreams.record({ type: "request", host: "cdn.test", method: "GET", path: "/v2/", status: 200 });
+  assertEquals((await list()).map((one) => one.seen), [{ failed: NOW, reason: "refused" }]);
+  await book.save("registry.lan", { url: "http://127.0.0.1:1", username: "me", password: PASSWORD });
+  assertEquals((await list()).map((one) => one.seen), [undefined]);
 });

@@ -68,6 +68,20 @@ const ROWS: readonly Row[] = [
       "is --data=ROOT/home/other/.local/share/crpe meant?",
   },
   {
+    what: "a misspelt folder that is read",
+    folders: ["srv/crep-old", `srv/crpe/${IMAGES}`, `srv/other/${IMAGES}`],
+    data: "srv/crep",
+    report:
+      "the data folder ROOT/srv/crep does not exist, but ROOT/srv/crpe has content; is --data=ROOT/srv/crpe meant?",
+  },
+  {
+    what: "a named folder that is written, beside one with a similar name",
+    folders: [`srv/crpe/${IMAGES}`],
+    data: "srv/crpe2",
+    isReading: false,
+    report: undefined,
+  },
+  {
     what: "a named folder that is read, when the default folder has content",
     folders: ["a", `${MINE}/${IMAGES}`],
     data: "a",
