@@ -89,6 +89,10 @@ export class StoredMember implements GzipMember {
     return this.#isHead ? 0 : await this.#blocks.skip(length);
   }
 
+  giveUpChunks(isOn: boolean): void {
+    this.#input.giveUpChunks(isOn);
+  }
+
   async cancel(reason?: unknown): Promise<void> {
     if (this.#isHead) await this.#head.cancel(reason);
     await this.#input.cancel(reason);

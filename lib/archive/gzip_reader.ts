@@ -69,6 +69,10 @@ export class GzipSource implements ByteSource {
     return skipped;
   }
 
+  giveUpChunks(isOn: boolean): void {
+    this.#member?.giveUpChunks?.(isOn);
+  }
+
   /** Whether the first member has the extra field in which crpe writes the size of the documents. */
   get hasDocumentSize(): boolean {
     return this.#hasDocumentSize;

@@ -25,6 +25,8 @@ export interface TarEntry {
   read(max: number): Promise<Uint8Array | undefined>;
   /** Skips up to `length` bytes of the entry, without reading them where the input allows it. */
   skip(length: number): Promise<void>;
+  /** As `ByteSource.giveUpChunks`, while the entry is read piece by piece. */
+  giveUpChunks?(isOn: boolean): void;
   /** Returns the rest of the entry. @throws {CorruptError} when the entry has more than `limit` bytes */
   readAll(limit: number): Promise<Uint8Array>;
 }
@@ -162,7 +164,8 @@ export class TarReader {
       this.#left = 0;
       return await this.#input.readExactly(left);
     };
-    return { name: this.#checkName(name), size, read, skip, readAll };
+    const giveUpChunks = (isOn: boolean) => this.#input.giveUpChunks(isOn);
+    return { name: this.#checkName(name), size, read, skip, giveUpChunks, readAll };
   }
 
   // POSIX: a tar ends with two blocks of zeros. Without the second, a tar cut off at a block boundary would look complete.

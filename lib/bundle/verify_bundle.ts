@@ -211,9 +211,14 @@ class BundleCheck {
 async function hash(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {
   const verifier = new Verifier(blob.digest, blob.size);
   let done = 0;
-  for (let piece = await blob.read(PIECE_BYTES); piece !== undefined; piece = await blob.read(PIECE_BYTES)) {
-    verifier.update(piece);
-    onBytes(done += piece.length);
+  blob.giveUpChunks?.(true);
+  try {
+    for (let piece = await blob.read(PIECE_BYTES); piece !== undefined; piece = await blob.read(PIECE_BYTES)) {
+      verifier.update(piece);
+      onBytes(done += piece.length);
+    }
+  } finally {
+    blob.giveUpChunks?.(false);
   }
   verifier.finish();
 }

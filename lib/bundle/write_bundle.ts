@@ -1,5 +1,6 @@
 import { type ByteSink, GzipWriter } from "../archive/gzip_writer.ts";
 import { ByteReader, openByteSource } from "../bytes/byte_reader.ts";
+import { returnChunk } from "../bytes/lent_chunks.ts";
 import type { ContentSource } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -206,6 +207,7 @@ async function copyBlob(
       next = readAhead();
       passed += piece.length;
       await pass(piece);
+      returnChunk(piece);
     }
     if (isWhole || passed === start + length) return;
     throw new DigestMismatchError(

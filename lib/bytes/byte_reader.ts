@@ -6,6 +6,11 @@ export interface ByteSource {
   read(): Promise<Uint8Array | undefined>;
   /** Stops reading early. Errors of the underlying stream are ignored. */
   cancel(reason?: unknown): Promise<void>;
+  /**
+   * While it is on, the memory of a chunk is given up when 1 MiB after it was read and more is requested. Without it, up
+   * to 64 MiB of chunks wait for a collection of garbage. Chunks that were read before it was on stay valid.
+   */
+  giveUpChunks?(isOn: boolean): void;
 }
 
 /** A source that can skip bytes without reading them. */
@@ -129,6 +134,11 @@ export class ByteReader {
     joined.set(piece);
     joined.set(this.#rest, piece.length);
     this.#rest = joined;
+  }
+
+  /** As `ByteSource.giveUpChunks`. Without effect on a source that cannot. */
+  giveUpChunks(isOn: boolean): void {
+    this.#source.giveUpChunks?.(isOn);
   }
 
   /** Stops reading early, and cancels the source. */

@@ -1,4 +1,5 @@
 import type { SeekableSource } from "./byte_reader.ts";
+import { free } from "./lent_chunks.ts";
 
 /** A file with random access. */
 export interface SeekableFile {
@@ -19,6 +20,8 @@ export class FileSource implements SeekableSource {
   #position = 0;
   // Starts small after each skip: a header follows, and then often the next skip.
   #readBytes = SMALLEST_READ;
+  /** The chunks that will be given up, with the positions of their ends; `undefined` while none are. */
+  #lent: { readonly chunk: Uint8Array; readonly end: number }[] | undefined;
 
   constructor(file: SeekableFile) {
     this.#file = file;
@@ -40,16 +43,26 @@ export class FileSource implements SeekableSource {
       this.#file.close();
       return undefined;
     }
+    while (this.#lent?.[0] !== undefined && this.#lent[0].end + LARGEST_READ <= this.#position) {
+      free(this.#lent.shift()!.chunk);
+    }
     const buffer = new Uint8Array(Math.min(this.#readBytes, left));
     const got = await this.#file.read(this.#position, buffer);
     // The file was truncated in the meantime. The caller reports the early end.
     if (got === 0) return undefined;
     this.#position += got;
+    this.#lent?.push({ chunk: buffer, end: this.#position });
     this.#readBytes = Math.min(this.#readBytes * 2, LARGEST_READ);
     return got === buffer.length ? buffer : buffer.subarray(0, got);
   }
 
+  giveUpChunks(isOn: boolean): void {
+    this.#lent = isOn ? [] : undefined;
+  }
+
   skip(length: number): number {
+    // The distance between two chunks says no longer that the first was used.
+    if (this.#lent !== undefined) this.#lent = [];
     const skipped = Math.max(0, Math.min(length, this.#file.size - this.#position));
     this.#position += skipped;
     this.#readBytes = SMALLEST_READ;

@@ -47,6 +47,7 @@ export class LentMemory {
   }
 }
 
-function free({ buffer }: Uint8Array): void {
+/** Gives up the memory of a chunk, without waiting for a collection of garbage. All views of its buffer are empty then. */
+export function free({ buffer }: Uint8Array): void {
   (buffer as ArrayBuffer).transfer(0);
 }

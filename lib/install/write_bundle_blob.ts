@@ -100,6 +100,7 @@ async function ingestBlob(
   try {
     await blob.skip(begun);
     onBytes(begun);
+    blob.giveUpChunks?.(true);
     // The next piece is read while this one is hashed and written.
     const readAhead = () => {
       const next = blob.read(PIECE_BYTES);
@@ -117,6 +118,8 @@ async function ingestBlob(
     if (isDamaged || error instanceof NoSpaceError) await ingest.abort();
     else ingest.keep();
     throw error;
+  } finally {
+    blob.giveUpChunks?.(false);
   }
   await ingest.commit().catch((error) => {
     if (!(error instanceof DigestMismatchError) || begun === 0) throw error;

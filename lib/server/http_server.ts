@@ -24,6 +24,8 @@ export interface HttpServerOptions {
   readonly memory?: MemoryBudget;
   /** Puts TLS on the connections. */
   readonly tls?: TlsRelay | undefined;
+  /** Called when there is one connection more. */
+  readonly onConnection?: (() => void) | undefined;
   /** Called when a connection was closed, or a request refused, to stay within the limits. */
   readonly onShed?: ((reason: ShedReason) => void) | undefined;
   /** Monotonic clock, in milliseconds. */
@@ -133,6 +135,7 @@ export class HttpServer {
     const abort = new AbortController();
     let isOver = false;
     const connection = this.#table.add(hostOf(accepted.remoteAddr), () => isOver || abort.abort());
+    this.#options.onConnection?.();
     sendAtOnce(accepted);
     try {
       const { tls, onError } = this.#options;

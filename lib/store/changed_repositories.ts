@@ -33,7 +33,8 @@ export class ChangedRepositories {
   readonly #start: ClockPair;
   readonly #now: () => number;
   readonly #folders = new Map<string, NameFolder>();
-  readonly #tags = new Map<string, readonly string[]>();
+  /** The tags of the repositories that are remembered; `undefined` if they do not count. */
+  readonly #tags = new Map<string, readonly string[] | undefined>();
   #tagCount = 0;
 
   /** Starts before the first walk. @param root the data folder, in which a file is written */
@@ -49,11 +50,12 @@ export class ChangedRepositories {
     this.#now = options.now;
   }
 
-  /** As `listNameFolders`. The folder of a name is read again only if it has changed. */
+  /** As `listNameFolders`. The folder of a name is read again only if it has changed, and then counts as changed. */
   listFolders(name: string): readonly string[] {
     const path = nameFolder(name);
     const known = this.#folders.get(name);
     if (known !== undefined && !this.#isRecent(path)) return known.folders;
+    this.#tags.delete(name);
     const folders = listNameFolders(this.#root, name);
     // Read afterwards: what is below is read later still, from the folder that has this inode.
     const inode = isLeaf(folders) ? undefined : stat(`${this.#root}/${path}`)?.ino ?? undefined;
@@ -65,19 +67,24 @@ export class ChangedRepositories {
 
   /** Remembers a repository whose links and manifests were read in the first walk, without an error. */
   remember({ name, tagNames, isRegular }: RepositoryContents): void {
-    if (!isRegular || this.#tagCount + tagNames.length > MAX_TAGS) return;
-    this.#tagCount += tagNames.length;
+    const count = tagNames?.length ?? 0;
+    if (!isRegular || this.#tagCount + count > MAX_TAGS) return;
+    this.#tagCount += count;
     this.#tags.set(name, tagNames);
   }
 
-  /** Reports whether the tags or manifests of a repository may have changed. Its links to blobs do not count. */
+  /**
+   * Reports whether the tags or manifests of a repository may have changed. Its links to blobs do not count, nor do tags
+   * that were not read. The folder of its name was checked by `listFolders`.
+   */
   isChanged(name: string): boolean {
+    if (!this.#tags.has(name)) return true;
     const tags = this.#tags.get(name);
-    if (tags === undefined) return true;
-    const [repository, revisions] = [repositoryPath(name), revisionsPath(name)];
-    const folders = [repository, `${repository}/_manifests`, tagsPath(name), revisions, `${revisions}/sha256`];
+    const revisions = revisionsPath(name);
+    const folders = [`${repositoryPath(name)}/_manifests`, revisions, `${revisions}/sha256`];
+    if (tags !== undefined) folders.push(tagsPath(name));
     if (folders.some((path) => this.#isRecent(path))) return true;
-    return tags.some((tag) => {
+    return (tags ?? []).some((tag) => {
       const link = tagLinkPath(name, tag);
       // A rename changes the time stamp of the folder, and not that of the file on every file system.
       return this.#isRecent(link.slice(0, link.lastIndexOf("/"))) || this.#isRecent(link);

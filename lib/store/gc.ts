@@ -83,8 +83,8 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
     if (await moveAside(root, candidate.path)) moved.push(candidate);
   }
   await options.onMovedAside?.();
-  let { needed, garbage } = await remark(root, keep, { moved, changes });
-  if (!await changes.isClockSteady()) ({ needed, garbage } = await remark(root, keep, { moved }));
+  let { needed, garbage } = await remark(root, keep, { moved, untagged, changes });
+  if (!await changes.isClockSteady()) ({ needed, garbage } = await remark(root, keep, { moved, untagged }));
   for (const { path } of needed) await moveBack(root, path);
   await emptyTrash(root);
   if (garbage.length > 0) await announceChange(root);
@@ -107,7 +107,7 @@ async function findGarbage(root: string, { keep, untagged, changes }: FirstMark)
   const marks = await markStore(new ManifestReader(root), {
     keep,
     names: walkNames(root, changes && ((name) => changes.listFolders(name))),
-    contentsOf: (_, names) => names.map((name) => readContents(root, name)),
+    contentsOf: (_, names) => names.map((name) => readContents(root, name, { omitsTags: !untagged })),
     isRoot: () => !untagged,
     onMarked({ repository, contents, isNeeded, isReadable }) {
       if (isReadable) { for (const each of contents) changes?.remember(each); }
@@ -135,6 +135,7 @@ async function findGarbage(root: string, { keep, untagged, changes }: FirstMark)
 /** What the second mark decides. */
 interface SecondMark {
   readonly moved: readonly Candidate[];
+  readonly untagged: boolean;
   /** Limits the mark to repositories that changed since the first one; the others need no candidate. */
   readonly changes?: ChangedRepositories;
 }
@@ -142,7 +143,7 @@ interface SecondMark {
 async function remark(
   root: string,
   keep: ReadonlySet<Digest>,
-  { moved, changes }: SecondMark,
+  { moved, untagged, changes }: SecondMark,
 ): Promise<{ needed: Candidate[]; garbage: Candidate[] }> {
   if (moved.length === 0) return { needed: [], garbage: [] };
   const links = Map.groupBy(moved.filter((it) => it.repository !== undefined), ({ repository }) => repository!);
@@ -160,7 +161,7 @@ async function remark(
     isSkipped: (repository, names) =>
       changes !== undefined && !links.has(repository) && !names.some((name) => changes.isChanged(name)),
     contentsOf(repository, names) {
-      const contents = names.map((name) => readContents(root, name));
+      const contents = names.map((name) => readContents(root, name, { omitsTags: !untagged }));
       inPlace = new Set(contents.flatMap(({ manifests }) => manifests));
       const manifests = (links.get(repository) ?? []).filter(({ kind }) => kind === "manifest");
       return [...contents, {

@@ -30,8 +30,8 @@ export interface RepositoryContents {
   readonly tags: readonly TagLink[];
   readonly manifests: readonly Digest[];
   readonly layers: readonly Digest[];
-  /** Names of the tags, also of those without a link. */
-  readonly tagNames: readonly string[];
+  /** Names of the tags, also of those without a link; `undefined` if they were not read. */
+  readonly tagNames: readonly string[] | undefined;
   /**
    * Whether the repository has nothing unusual: no tag without a link or with a torn one, no folder of a manifest
    * without a link, and only sha256.
@@ -74,12 +74,29 @@ export function nameFolder(name: string): string {
   return name === "" ? REPOSITORIES : repositoryPath(name);
 }
 
+/** Options of `readContents`. */
+export interface ContentsOptions {
+  /** Whether the tags of a repository that has manifests are not read, since all its manifests count anyway. */
+  readonly omitsTags?: boolean;
+}
+
 /** Reads the links of a repository. @throws {Error} as `walkNames` */
-export function readContents(root: string, name: string): RepositoryContents {
-  const tags: TagLink[] = [];
-  const tagNames = listTags(root, name);
+export function readContents(
+  root: string,
+  name: string,
+  { omitsTags = false }: ContentsOptions = {},
+): RepositoryContents {
+  const manifests: Digest[] = [];
   let isRegular = true;
-  for (const tag of tagNames) {
+  for (const digest of listLinks(`${root}/${revisionsPath(name)}`)) {
+    const isPresent = sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined;
+    if (isPresent) manifests.push(digest);
+    if (!isPresent || !digest.startsWith("sha256:")) isRegular = false;
+  }
+  const tags: TagLink[] = [];
+  // Without any manifest the tags are all that is known about the repository, which may be damaged.
+  const tagNames = omitsTags && manifests.length > 0 ? undefined : listTags(root, name);
+  for (const tag of tagNames ?? []) {
     const link = readLinkText(`${root}/${tagLinkPath(name, tag)}`);
     if (link !== undefined && isDigest(link)) {
       tags.push({ tag, digest: link });
@@ -87,12 +104,6 @@ export function readContents(root: string, name: string): RepositoryContents {
     }
     isRegular = false;
     if (link !== undefined) tags.push(...listHistory(root, name, tag));
-  }
-  const manifests: Digest[] = [];
-  for (const digest of listLinks(`${root}/${revisionsPath(name)}`)) {
-    const isPresent = sizeOfFile(`${root}/${revisionLinkPath(name, digest)}`) !== undefined;
-    if (isPresent) manifests.push(digest);
-    if (!isPresent || !digest.startsWith("sha256:")) isRegular = false;
   }
   return { name, tags, manifests, layers: listLinks(`${root}/${layersPath(name)}`), tagNames, isRegular };
 }

@@ -86,11 +86,15 @@ export async function removeFile(root: string, path: string): Promise<void> {
   removeEmptyFolders(root, path);
 }
 
-/** Removes the empty folders above a file, up to the folders that every store has. */
+/**
+ * Removes the empty folders above a file, up to the folders that every store has. Those have at most 256 for the first
+ * digits of blobs: asking each time whether one is empty would cost more than removing the blob.
+ */
 export function removeEmptyFolders(root: string, path: string): void {
+  const isBlob = path.startsWith(`${BLOBS}/`);
   for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
     const folder = path.slice(0, at);
-    if (folder === REPOSITORIES || folder === BLOBS || !removeEmptyFolder(`${root}/${folder}`)) return;
+    if (folder === REPOSITORIES || !removeEmptyFolder(`${root}/${folder}`) || isBlob) return;
   }
 }
 

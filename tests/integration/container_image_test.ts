@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { ContainerTools } from "../support/container_tools.ts";
+import { runCrpe } from "../support/crpe_process.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
@@ -63,6 +64,15 @@ peerTest(
 const executable = Deno.env.get("CRPE");
 // Only the executable goes into the image.
 if (executable) {
+  Deno.test("the executable takes no code from the folder of temporary files, where others can write", async () => {
+    await using folder = await TestFolder.create();
+    // The runtime would look for compiled code under this name, and wait for a writer.
+    await run("mkfifo", `${folder.path}/deno-compile-${executable.split("/").at(-1)}.cache`);
+    const env = { TMPDIR: folder.path };
+    const { code, stdout } = await runCrpe(["--version"], { env, within: ["timeout", "60"] });
+    assertEquals([code, stdout.startsWith("crpe ")], [0, true]);
+  });
+
   peerTest("the executable serves as the image's user with the libraries of glibc alone, without a shell", [
     "root",
     "unshare",

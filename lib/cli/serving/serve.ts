@@ -1,11 +1,11 @@
 import { DEFAULT_MEMORY_BYTES, FIXED_BYTES, memoryBudget } from "../../bytes/memory_budget.ts";
 import { Exchange, type SentAnswer } from "../../server/exchange.ts";
 import type { ConnectionLimits, ShedReason } from "../../server/connection_table.ts";
-import { connectionsFor, countFreeFiles, ENOUGH_FILES, filesFor } from "../../server/file_limit.ts";
 import { HttpServer, type HttpServerOptions } from "../../server/http_server.ts";
 import { type Address, formatHost, listen } from "../../server/listen.ts";
 import { readTlsFiles, type TlsFiles, TlsFilesWatch, type TlsIdentity } from "../../server/tls_files.ts";
 import { TlsRelay } from "../../server/tls_relay.ts";
+import { FileLimiter } from "./file_limiter.ts";
 
 /** Answers a request. */
 export type Handler = (request: Request, exchange: Exchange) => Response | Promise<Response>;
@@ -61,8 +61,6 @@ const LIMITS: ConnectionLimits = {
 // Of the second address: agents are sent to by a few machines.
 const SECURE_MAX = 256;
 const FILES_CHECK_MILLISECONDS = 500;
-// Files that the process has open for itself.
-const OWN_FILES = 64;
 const TLS_CHECK_MILLISECONDS = 10_000;
 
 /**
@@ -91,6 +89,12 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   if (isStopping) return;
   const tls = identity && new TlsRelay(identity);
   memoryBudget.limit = (options.maxMemory ?? DEFAULT_MEMORY_BYTES) - FIXED_BYTES;
+  const limiter = new FileLimiter({
+    max: { server: LIMITS.max, secure: SECURE_MAX },
+    isTls: tls !== undefined,
+    open: () => Deno.openSync(options.folder),
+    onFewFiles: options.onFewFiles,
+  });
   const common: HttpServerOptions = {
     handler: options.onSent === undefined ? answerOnly(handler) : answerAndReport(handler, options.onSent),
     onError(error) {
@@ -99,6 +103,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
     },
     limits: LIMITS,
     memory: memoryBudget,
+    onConnection: () => limiter.onConnection(),
     onShed: options.onShed,
   };
   const server = new HttpServer(listen(address), { ...common, tls });
@@ -112,8 +117,7 @@ export async function serve(address: Address, handler: Handler, options: ServeOp
   if (watch !== undefined) Deno.addSignalListener("SIGHUP", () => watch.check());
   const host = hostOf(address, server);
   options.onListen(`${identity === undefined ? "http" : "https"}://${host}:${server.addr.port}`, () => server.size);
-  const limit = () => limitByFiles({ server, isTls: tls !== undefined, secure: secure?.server }, options);
-  Deno.unrefTimer(setTimeout(limit, FILES_CHECK_MILLISECONDS));
+  Deno.unrefTimer(setTimeout(() => limiter.onStarted(server, secure?.server), FILES_CHECK_MILLISECONDS));
   await Promise.all([server.finished, secure?.server.finished]);
   for (const relay of [tls, secure?.relay]) relay?.[Symbol.dispose]();
 }
@@ -139,24 +143,6 @@ function openSecure(
 
 function hostOf({ hostname }: Address, { addr }: HttpServer): string {
   return hostname === undefined ? "0.0.0.0" : formatHost(addr.hostname);
-}
-
-// Done after the start, which it would delay.
-async function limitByFiles(
-  { server, isTls, secure }: { server: HttpServer; isTls: boolean; secure: HttpServer | undefined },
-  { folder, onFewFiles }: ServeOptions,
-): Promise<void> {
-  const wanted = filesFor(LIMITS.max, isTls) + (secure === undefined ? 0 : filesFor(SECURE_MAX, true));
-  const files = await countFreeFiles(wanted, () => Deno.openSync(folder)) + server.size + (secure?.size ?? 0);
-  // The second address gets a quarter, and no more than it can use.
-  const share = secure === undefined ? 0 : Math.min(Math.floor(files / 4), filesFor(SECURE_MAX, true));
-  const max = Math.min(LIMITS.max, connectionsFor(files - share, isTls));
-  server.limit(max);
-  secure?.limit(Math.min(SECURE_MAX, connectionsFor(share, true)));
-  if (files >= ENOUGH_FILES - OWN_FILES) return;
-  onFewFiles?.(
-    `about ${files} files may be open, which is enough for ${max} clients at a time; raise the limit (ulimit -n)`,
-  );
 }
 
 function watchTls(

@@ -5,6 +5,7 @@ import { packBundle, type PackOptions, type PackResult } from "../../../lib/bund
 import { readBundle } from "../../../lib/bundle/read_bundle.ts";
 import { API_VERSION, type KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
+import type { ContentSource } from "../../../lib/content/source.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { parsePlatform } from "../../../lib/oci/platform.ts";
@@ -104,7 +105,7 @@ export function makeKubePkg(images: Readonly<Record<string, string>>, version = 
 /** Packs into memory. */
 export async function pack(
   kubepkg: KubePkg,
-  store: MemoryStore,
+  store: ContentSource,
   options: PackOptions = {},
 ): Promise<{ bytes: Uint8Array<ArrayBuffer>; result: PackResult }> {
   const parts: Uint8Array<ArrayBuffer>[] = [];

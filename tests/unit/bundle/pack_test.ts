@@ -5,6 +5,7 @@ import { DigestMismatchError } from "../../../lib/content/verifier.ts";
 import { PLATFORMS_ANNOTATION } from "../../../lib/kubepkg/kubepkg.ts";
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { NoSpaceError } from "../../../lib/oci/error.ts";
+import { DiskStore } from "../../../lib/store/disk_store.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "../../support/assert.ts";
 import { makeBlob, streamOf } from "../../support/content.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
@@ -19,6 +20,7 @@ import {
   withFolder,
 } from "./bundle_support.ts";
 import { peerTest } from "../../support/peers.ts";
+import { TestFolder } from "../../support/test_folder.ts";
 
 const IMAGES = { "registry.lan:5000/team/app:1.2": makeUsualImage(), "nginx:1": makeUsualImage(7) };
 const NAMES = { "registry.lan:5000/team/app:1.2": "", "nginx:1": "" };
@@ -207,6 +209,31 @@ class CorruptStore extends MemoryStore {
     return { size: bytes.length, start: 0, length: bytes.length, body: streamOf(bytes) };
   }
 }
+
+Deno.test("packBundle() gives up each chunk of a blob that it has written", async () => {
+  await using folder = await TestFolder.create();
+  const large = makeImage("linux/amd64", [makeBlob(5_000_000)]);
+  const store = new DiskStore(folder.path);
+  for (const { descriptor, bytes } of large.blobs) await store.writeBlob("app", descriptor, streamOf(bytes));
+  await store.writeManifest("app", large.root.descriptor, large.root.bytes);
+  await store.tag("app", "1", large.root.descriptor.digest);
+  // The config is read whole, and its memory is not lent.
+  const chunks: Uint8Array[] = [];
+  const { openBlob } = store;
+  store.openBlob = async (...args) => {
+    const blob = await openBlob.apply(store, args);
+    const noted = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        if (chunk.length > 100_000) chunks.push(chunk);
+        controller.enqueue(chunk);
+      },
+    });
+    return blob && { ...blob, body: blob.body.pipeThrough(noted) };
+  };
+  await pack(makeKubePkg({ "app:1": "" }), store);
+  assert(chunks.length >= 5);
+  assertEquals(chunks.filter(({ length }) => length > 0), []);
+});
 
 const FAILURES: readonly [string, (store: CorruptStore) => void, string][] = [
   [

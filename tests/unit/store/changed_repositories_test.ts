@@ -87,6 +87,17 @@ for (const [name, isChanged, change] of CHANGES) {
   });
 }
 
+Deno.test("ChangedRepositories.isChanged() ignores tags that were not read, and not manifests", async () => {
+  for (const [change, isChanged] of [["a new tag", false], ["a new manifest", true]] as const) {
+    await using it = await openStore();
+    await pause();
+    const changes = await ChangedRepositories.watch(it.root, { margin: MARGIN });
+    changes.remember(readContents(it.root, REPO, { omitsTags: true }));
+    await CHANGES.find(([name]) => name === change)![2](it);
+    assertEquals([change, changes.isChanged(REPO)], [change, isChanged]);
+  }
+});
+
 const UNUSUAL: readonly (readonly [string, (it: Fixture) => Promise<unknown>])[] = [
   ["a torn tag", ({ repository }) => Deno.writeTextFile(`${repository}/_manifests/tags/1/current/link`, "sha256:12")],
   [

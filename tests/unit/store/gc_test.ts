@@ -352,12 +352,29 @@ for (const [name, watch, expected] of WATCHES) {
     await it.store.writeManifest(OTHER, imageB.descriptor, imageB.bytes);
     await it.store.tag(OTHER, "1", imageB.descriptor.digest);
     await pause();
-    const { result, read } = await countReadTags(() => it.collect({ ...(watch && { watch }) }));
+    const { result, read } = await countReadTags(() => it.collect({ untagged: true, ...(watch && { watch }) }));
     // The stray blob, and the links of three blobs to a repository that does not need them.
     assertEquals([result.blobs, result.links, read], [1, 3, expected]);
     await it.check();
   });
 }
+
+Deno.test("collectGarbage() reads the tags of a repository that has lost its manifests, and else only with `untagged`", async () => {
+  await using it = await openStore();
+  await it.put(configA, shared, onlyA, configB, onlyB);
+  await it.file(imageA);
+  await it.store.tag(REPO, "1", imageA.descriptor.digest);
+  await it.store.writeManifest(OTHER, imageB.descriptor, imageB.bytes);
+  await it.store.tag(OTHER, "1", imageB.descriptor.digest);
+  const revisions = `${it.root}/docker/registry/v2/repositories/${OTHER}/_manifests/revisions/sha256`;
+  await Deno.remove(revisions, { recursive: true });
+  const usual = await countReadTags(() => it.collect());
+  // The links to the blobs of image B were in the other repository.
+  assertEquals([usual.result.blobs, usual.result.manifests], [0, 0]);
+  assertEquals([...new Set(usual.read)], [OTHER]);
+  const { read } = await countReadTags(() => it.collect({ untagged: true, dryRun: true }));
+  assertEquals(read, [OTHER, REPO]);
+});
 
 // What a server does between the marks to a repository that the second mark would leave out without it. Image B and its
 // blobs are garbage by the first mark.
