@@ -10,6 +10,7 @@ import { type ImageFileResult, ImageFiles } from "./image_files.ts";
 import { decideRecordedTrust, type SiteTrust } from "./trust.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { listOtherPackages } from "./read_other_packages.ts";
 import { createReceipt } from "./receipts.ts";
 import { signReceipt } from "./signed_receipt.ts";
 
@@ -86,7 +87,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   // A refusal comes before the first tag is written.
   const planned = handing && await planHandover(target, handing);
   if (planned?.plan.refusal !== undefined) throw planned.plan.refusal;
-  await writeImages(store, graphs);
+  await writeImages(store, graphs, () => listOtherPackages(records, id));
   const imageFile = await new ImageFiles({ store, records: records.images, force }).write(target);
   const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
   // Before the record, as for an import.
