@@ -1,16 +1,21 @@
 // Imports mutated bundles one after the other, and fails if one of them does harm:
 //   deno run -A scripts/fuzz_bundles.ts --count=20000 --seed=1
 //   deno run -A scripts/fuzz_bundles.ts --signed ...    signed bundles, of which only those with a trusted key may be imported
+//   deno run -A scripts/fuzz_bundles.ts --http ...      the same, sent to a running agent over HTTP
 //   deno run -A scripts/fuzz_bundles.ts --seed=1 --case=4711 --write=case.tgz    only that case, and write its file
 import { parseArgs } from "@std/cli/parse-args";
 import { makeBundleSeeds } from "../tests/fuzz/bundle_seeds.ts";
+import { fuzzAgent } from "../tests/fuzz/fuzz_agent.ts";
 import { fuzzBundles } from "../tests/fuzz/fuzz_bundles.ts";
 import { mutateBundle } from "../tests/fuzz/mutate_bundle.ts";
 
-const flags = parseArgs(Deno.args, { boolean: ["signed"], string: ["count", "seed", "case", "write", "folder"] });
+const flags = parseArgs(Deno.args, {
+  boolean: ["signed", "http"],
+  string: ["count", "seed", "case", "write", "folder"],
+});
 const seed = Number(flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]);
 const [first, count] = flags.case === undefined ? [0, Number(flags.count ?? 2000)] : [Number(flags.case), 1];
-const isSigned = flags.signed;
+const isSigned = flags.signed || flags.http;
 if (![seed, first, count].every(Number.isSafeInteger)) {
   throw new Error("Cannot run: --count, --seed and --case must be numbers");
 }
@@ -28,7 +33,9 @@ try {
   const onCase = (number: number) => {
     if (number % 1000 === 999) console.error(`${number + 1 - first} of ${count}`);
   };
-  const { findings, table, peakMemory } = await fuzzBundles({ seed, first, count, isSigned, folder, onCase });
+  const { findings, table, peakMemory } = flags.http
+    ? await fuzzAgent({ seed, first, count, folder, onCase })
+    : await fuzzBundles({ seed, first, count, isSigned, folder, onCase });
   printTable(table);
   const seconds = (performance.now() - started) / 1000;
   console.log(`${count} cases in ${seconds.toFixed(1)} s, ${Math.round(peakMemory / 2 ** 20)} MiB resident at most`);
@@ -36,7 +43,7 @@ try {
     console.log(`\nFOUND in case ${number} (${from}: ${what}): ${message}`);
     console.log(
       `reproduce: deno run -A scripts/fuzz_bundles.ts ${
-        isSigned ? "--signed " : ""
+        flags.http ? "--http " : isSigned ? "--signed " : ""
       }--seed=${seed} --case=${number} --write=case.tgz`,
     );
   }

@@ -54,8 +54,7 @@ export async function putPackage(request: Request, options: AgentOptions, by: Au
   work.catch(() => {});
   await Promise.race([begun.promise, work]);
   work.then((result) => lines.end(result), (error) => {
-    const { code, message, detail } = toApiError(error, options.describeError);
-    lines.end({ error: { code, message, ...(detail === undefined ? {} : { detail }) } });
+    lines.end({ error: toApiError(error, options.describeError).toJSON().errors[0] });
   });
   return new Response(lines.readable as BodyInit, {
     headers: { "content-type": NDJSON, "cache-control": "no-store, no-transform" },
@@ -152,8 +151,7 @@ class PackageImport {
     }
     const documents = packages.map(({ document, failure }) => {
       if (failure === undefined) return document;
-      const { code, message, detail } = toApiError(failure, describeError);
-      return { ...document, error: { code, message, ...(detail === undefined ? {} : { detail }) } };
+      return { ...document, error: toApiError(failure, describeError).toJSON().errors[0] };
     });
     if (failures.length === 0) return { packages: documents };
     const errors = failures.map((failure) => toApiError(failure, describeError));

@@ -14,6 +14,7 @@ import { formatReference, type Reference } from "../oci/reference.ts";
 import type { SignedDocument } from "../signature/trust_policy.ts";
 import type { PlanEntry } from "./bundle_plan.ts";
 import { type DockerContent, findDockerImage, formatDockerEntry } from "./docker_manifest.ts";
+import { REFERRER_ANNOTATION } from "./image_documents.ts";
 import { blobEntryName, type BundleEntryNames, deltaEntryName, ENTRY_NAME, pieceEntryName } from "./entry_names.ts";
 import type { PreparedPack } from "./prepare_pack.ts";
 
@@ -123,6 +124,8 @@ export interface LaidOutImage {
   readonly descriptor: Descriptor;
   /** What docker can load of it. */
   readonly image: DockerContent | undefined;
+  /** Whether it is attached to another one. */
+  readonly isReferrer?: boolean;
 }
 
 /** The documents of an image layout, with the one for docker unless that would list nothing. */
@@ -152,12 +155,13 @@ function formatDocument(name: BundleEntryNames, value: unknown): Uint8Array {
  * tag where only one image has it, and the full reference elsewhere.
  */
 export function formatIndexEntries(
-  images: readonly { readonly reference: Reference; readonly descriptor: Descriptor }[],
+  images: readonly Pick<LaidOutImage, "reference" | "descriptor" | "isReferrer">[],
 ): Descriptor[] {
   const counts = new Map<string | undefined, number>();
   for (const { reference: { tag } } of images) counts.set(tag, (counts.get(tag) ?? 0) + 1);
-  return images.map(({ reference, descriptor: { mediaType, digest, size } }) => {
+  return images.map(({ reference, descriptor: { mediaType, digest, size }, isReferrer = false }): Descriptor => {
     const name = formatReference(reference);
+    if (isReferrer) return { mediaType, digest, size, annotations: { [REFERRER_ANNOTATION]: name } };
     const refName = counts.get(reference.tag) === 1 ? reference.tag : name;
     return {
       mediaType,

@@ -7,7 +7,7 @@ import type { Descriptor } from "../oci/manifest.ts";
 import type { Platform } from "../oci/platform.ts";
 import { formatReference } from "../oci/reference.ts";
 import { selectPlatforms } from "./archive_images.ts";
-import { END_BYTES, listLayoutDocuments } from "./bundle_layout.ts";
+import { END_BYTES, type LaidOutImage, listLayoutDocuments } from "./bundle_layout.ts";
 import { blobEntryName } from "./entry_names.ts";
 import type { ImageGraph } from "./image_graph.ts";
 
@@ -16,7 +16,7 @@ import type { ImageGraph } from "./image_graph.ts";
  * read: an OCI image layout that also has the `manifest.json` of docker.
  */
 export interface ImageArchive {
-  /** The references of the images. */
+  /** The references of the images, without those of referrers. */
   readonly images: readonly string[];
   /** The references of images that are not available for any of the platforms, and are left out. */
   readonly skipped: readonly string[];
@@ -45,7 +45,7 @@ const encoder = new TextEncoder();
  * manifest of the one platform under the image's name, or an index of those that it carries: k3s imports all platforms,
  * and containerd 1.6 then refuses an index of which a manifest is missing.
  *
- * @param graphs the images, with all manifests that `store` has
+ * @param graphs the images and their referrers, with all manifests that `store` has
  */
 export function planImageArchive(
   graphs: readonly ImageGraph[],
@@ -63,14 +63,19 @@ export function planImageArchive(
     for (const { descriptor, bytes } of manifests) blobs.set(descriptor.digest, { descriptor, repository, bytes });
   }
   const documents = listLayoutDocuments(
-    images.map(({ graph: { reference }, root, image }) => ({ reference, descriptor: root, image })),
+    images.map(({ graph: { reference, subject }, root, image }): LaidOutImage => {
+      // Some signatures look like an image, which docker could not unpack.
+      return subject === undefined
+        ? { reference, descriptor: root, image }
+        : { reference, descriptor: root, image: undefined, isReferrer: true };
+    }),
   );
   const head = formatTarFiles(
     documents.map(([name, document]) => [name, encoder.encode(`${JSON.stringify(document)}\n`)]),
   );
   const entries = [...blobs.values()];
   return {
-    images: images.map(({ graph }) => formatReference(graph.reference)),
+    images: images.flatMap(({ graph: { reference, subject } }) => subject ? [] : [formatReference(reference)]),
     skipped: graphs.filter((graph) => !written.has(graph)).map(({ reference }) => formatReference(reference)),
     size: entries.reduce((sum, { descriptor }) => sum + sizeOfEntry(descriptor), head.length + END_BYTES),
     head,

@@ -10,7 +10,15 @@ export interface ListedImage {
   /** Its name; absent if the archive gives none, or only a tag. */
   readonly reference?: Reference;
   readonly tag?: string;
+  /** Whether it is attached to another image of the archive. */
+  readonly isReferrer?: boolean;
 }
+
+/**
+ * The name of a referrer in the `index.json` of an archive: `HOST/PATH@DIGEST`, or with cosign's tag. Other tools do not
+ * know the annotation, and take an image without a name for none.
+ */
+export const REFERRER_ANNOTATION = "octohelm.tech/referrer";
 
 /** An image that the `manifest.json` of docker lists. */
 export interface DockerImage {
@@ -36,6 +44,8 @@ function readName({ digest, annotations = {} }: Descriptor): ListedImage {
   const [full, short] = [annotations["io.containerd.image.name"], annotations["org.opencontainers.image.ref.name"]];
   const name = full ?? (short !== undefined && /[/:]/.test(short) ? short : undefined);
   if (name !== undefined) return { digest, reference: parseReference(name) };
+  const attached = annotations[REFERRER_ANNOTATION];
+  if (attached !== undefined) return { digest, reference: parseReference(attached), isReferrer: true };
   return short === undefined ? { digest } : { digest, tag: short };
 }
 

@@ -3,14 +3,17 @@ import { readBounded } from "../bytes/read_bounded.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { PACKED_LIMITS, readKubePkgsJson } from "../kubepkg/read_kubepkg.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
+import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { MAX_MANIFEST_BYTES } from "../oci/manifest.ts";
-import { formatReference, type Reference } from "../oci/reference.ts";
+import { MAX_MANIFEST_BYTES, parseManifest } from "../oci/manifest.ts";
+import { formatReference, parseReference, type Reference, repositoryOf } from "../oci/reference.ts";
 import { ENTRY_NAME, parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, parseArchiveIndex } from "./image_documents.ts";
 import type { ImageEntries } from "./image_entries.ts";
 import { type ImageGraph, readGraph } from "./image_graph.ts";
+import type { AttachedImages } from "./referrer_graphs.ts";
 
 /** An image of an `ImageFile`. */
 export interface FiledImage {
@@ -43,6 +46,7 @@ export class ImageFile {
   readonly #open: () => Promise<ImageEntries>;
   readonly #places: ReadonlyMap<Digest, Place>;
   readonly #kept: ReadonlyMap<Digest, Uint8Array>;
+  readonly #referrers: readonly FiledImage[];
   #entries: ImageEntries | undefined;
   /** Reads the blob that is open. */
   #blob: ByteReader | undefined;
@@ -56,6 +60,7 @@ export class ImageFile {
     readonly packages: readonly KubePkg[];
     readonly places: ReadonlyMap<Digest, Place>;
     readonly kept: ReadonlyMap<Digest, Uint8Array>;
+    readonly referrers: readonly FiledImage[];
   }) {
     this.images = file.images;
     this.packages = file.packages;
@@ -63,6 +68,7 @@ export class ImageFile {
     this.#open = file.open;
     this.#places = file.places;
     this.#kept = file.kept;
+    this.#referrers = file.referrers;
   }
 
   /**
@@ -109,8 +115,9 @@ export class ImageFile {
     }
     const kubepkg = documents.get(ENTRY_NAME.kubepkg);
     const packages = kubepkg === undefined ? [] : readKubePkgsJson(kubepkg, `${ENTRY_NAME.kubepkg} of ${what}`);
-    const images = listImages(documents.get(ENTRY_NAME.index), what);
-    return new ImageFile({ what, open, images, packages, places, kept });
+    const { images, referrers } = listImages(documents.get(ENTRY_NAME.index), what);
+    referrers.push(...packages.flatMap(listReferrers));
+    return new ImageFile({ what, open, images, packages, places, kept, referrers });
   }
 
   /**
@@ -127,6 +134,40 @@ export class ImageFile {
     }, new Set());
   }
 
+  /**
+   * Reads what the file has that is attached to the manifests of an image.
+   *
+   * @throws {CorruptError} when a manifest is malformed
+   */
+  async readAttached({ repository, manifests }: ImageGraph): Promise<AttachedImages> {
+    const subjects = new Set(manifests.map(({ descriptor }) => descriptor.digest));
+    const candidates = new Map<string, ImageGraph>();
+    const problems: string[] = [];
+    for (const image of this.#referrers.filter(({ reference }) => repositoryOf(reference) === repository)) {
+      const graph = await this.readGraph(image);
+      const root = graph.manifests.at(-1);
+      const { tag } = image.reference;
+      if (root?.descriptor.digest !== image.digest) {
+        problems.push(`its referrer ${image.digest} is left out: ${this.#what} does not have it`);
+        continue;
+      }
+      const subject = tag === undefined ? parseManifest(root.bytes).subject?.digest : subjectOfCosignTag(tag);
+      if (subject !== undefined) candidates.set(formatReference(image.reference), { ...graph, subject });
+    }
+    const graphs: ImageGraph[] = [];
+    // What is attached to a referrer may be listed before it.
+    for (let count = -1; count < graphs.length;) {
+      count = graphs.length;
+      for (const [name, graph] of candidates) {
+        if (!subjects.has(graph.subject!)) continue;
+        candidates.delete(name);
+        subjects.add(graph.digest);
+        graphs.push(graph);
+      }
+    }
+    return { graphs, problems };
+  }
+
   /** The position of a blob in the order of the file. */
   orderOf(digest: Digest): number {
     return this.#places.get(digest)?.number ?? Infinity;
@@ -136,6 +177,8 @@ export class ImageFile {
   async openBlob(digest: Digest, start = 0): Promise<ReadableStream<Uint8Array> | undefined> {
     const place = this.#places.get(digest);
     if (place === undefined) return undefined;
+    const kept = this.#kept.get(digest);
+    if (kept !== undefined) return new Blob([kept.slice(start)]).stream();
     await this.#blob?.cancel();
     if (this.#entries === undefined || this.#next > place.number) {
       await this.close();
@@ -163,24 +206,36 @@ export class ImageFile {
   async #readManifest(digest: Digest): Promise<Uint8Array | undefined> {
     const place = this.#places.get(digest);
     if (place === undefined) return undefined;
-    let bytes = this.#kept.get(digest);
-    if (bytes === undefined) {
-      bytes = await readBounded((await this.openBlob(digest))!, digest, MAX_MANIFEST_BYTES);
-    }
+    const bytes = this.#kept.get(digest) ??
+      await readBounded((await this.openBlob(digest))!, digest, MAX_MANIFEST_BYTES);
     verifyBytes(bytes, digest, place.size);
     return bytes;
   }
 }
 
-function listImages(index: Uint8Array | undefined, what: string): FiledImage[] {
+function listReferrers(kubepkg: KubePkg): FiledImage[] {
+  return referrersOf(kubepkg).map(({ name, digest, tag }) => {
+    return { digest, reference: parseReference(tag === undefined ? `${name}@${digest}` : `${name}:${tag}`) };
+  });
+}
+
+interface ListedImages {
+  readonly images: readonly FiledImage[];
+  readonly referrers: FiledImage[];
+}
+
+function listImages(index: Uint8Array | undefined, what: string): ListedImages {
   if (index === undefined) {
     throw new Error(
       `Cannot copy ${what}: it has no index.json; load it first (crpe load ${what}), and copy the images by name`,
     );
   }
   const listed = parseArchiveIndex(index, what);
-  const images = listed.flatMap(({ reference, digest }) => reference === undefined ? [] : [{ reference, digest }]);
-  if (images.length > 0) return images;
+  const named = listed.flatMap(({ reference, digest, isReferrer }) => {
+    return reference === undefined ? [] : [{ reference, digest, isReferrer }];
+  });
+  const images = named.filter(({ isReferrer }) => !isReferrer);
+  if (images.length > 0) return { images, referrers: named.filter(({ isReferrer }) => isReferrer) };
   throw new Error(
     `Cannot copy ${what}: it names no image; load it first with a name (crpe load ${what} --name IMAGE)`,
   );

@@ -12,6 +12,7 @@ import { formatReference, type Reference, repositoryOf } from "../oci/reference.
 import { parseBlobEntryName } from "./entry_names.ts";
 import { ARCHIVE_LIMITS, type DockerImage, parseArchiveIndex, parseDockerManifest } from "./image_documents.ts";
 import type { ImageEntries, ImageEntry, ReadProgress } from "./image_entries.ts";
+import type { FiledImage } from "./image_file.ts";
 import { readGraph } from "./image_graph.ts";
 import { describeForeignEntry, OtherArchiveError } from "./other_archive.ts";
 
@@ -44,11 +45,6 @@ interface FoundBlob {
   readonly digest: Digest;
   readonly size: number;
   readonly compression: ReturnType<typeof detectCompression>;
-}
-
-interface NamedImage {
-  readonly reference: Reference;
-  readonly digest: Digest;
 }
 
 const MAX_FILES = 100_000;
@@ -142,7 +138,7 @@ class ArchiveContent {
   }
 
   /** The images with their names. */
-  async listImages(): Promise<NamedImage[]> {
+  async listImages(): Promise<FiledImage[]> {
     const { what } = this.#options;
     const index = this.#documents.get("index.json");
     const docker = this.#documents.get("manifest.json");
@@ -153,7 +149,7 @@ class ArchiveContent {
       this.#reportUnnamed(listed.filter((it) => !digests.has(it.digest)).map(({ tag, digest }) => tag ?? digest));
       return named;
     }
-    const images: NamedImage[] = [];
+    const images: FiledImage[] = [];
     const unnamed: string[] = [];
     const described = docker === undefined ? [] : parseDockerManifest(docker, what);
     const { name } = this.#options;
@@ -182,15 +178,17 @@ class ArchiveContent {
     if (images.length > 0) this.#options.onUnnamed?.(images);
   }
 
-  #applyName(listed: ReturnType<typeof parseArchiveIndex>): NamedImage[] {
+  // Referrers keep their tag or digest, in the repository of the name.
+  #applyName(listed: ReturnType<typeof parseArchiveIndex>): FiledImage[] {
     const { name } = this.#options;
-    if (name === undefined) {
-      return listed.flatMap(({ digest, reference }) => {
-        return reference === undefined ? [] : [{ digest, reference: withTag(reference, undefined) }];
-      });
-    }
-    if (listed.length > 1) throw this.#refuseName(listed.length);
-    return listed.map(({ digest, tag, reference }) => ({ digest, reference: withTag(name, tag ?? reference?.tag) }));
+    const count = listed.filter(({ isReferrer }) => !isReferrer).length;
+    if (name !== undefined && count > 1) throw this.#refuseName(count);
+    return listed.flatMap(({ digest, tag, reference, isReferrer }) => {
+      if (name !== undefined && !isReferrer) return [{ digest, reference: withTag(name, tag ?? reference?.tag) }];
+      if (reference === undefined) return [];
+      const { host, path } = name ?? reference;
+      return [{ digest, reference: withTag({ ...reference, host, path }, undefined) }];
+    });
   }
 
   // The archives of docker before 25, and those of podman, have no manifests: an OCI manifest is made of the config and
@@ -249,7 +247,7 @@ class ArchiveContent {
   }
 }
 
-async function storeImage({ reference, digest }: NamedImage, store: ContentStore, what: string): Promise<LoadedImage> {
+async function storeImage({ reference, digest }: FiledImage, store: ContentStore, what: string): Promise<LoadedImage> {
   const [name, repository] = [formatReference(reference), repositoryOf(reference)];
   const missing = new Set<Digest>();
   const { manifests } = await readGraph({ reference, name, digest }, {

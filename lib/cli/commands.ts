@@ -61,7 +61,8 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
-      { name: "to", value: "URL", summary: "list the content of the agent at URL, such as http://node1:36060" },
+      { name: "to", value: "URL", summary: "list the content of the agent at URL, such as https://node1:36061" },
+      FLAG.fingerprint,
       FLAG.agentCa,
       FLAG.json,
     ],
@@ -219,6 +220,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 1],
     flags: [
       { name: "watch", summary: "show it again every two seconds, until ctrl-C" },
+      FLAG.fingerprint,
       { ...FLAG.agentCa, summary: "CA certificates (PEM) to trust for an https server" },
       FLAG.json,
     ],

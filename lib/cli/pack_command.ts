@@ -61,10 +61,7 @@ export const PACK_COMMAND: Command = {
     { name: "add-images", summary: "add the images that the objects use to spec.images" },
     { name: "sign-key", value: "FILE", isRepeatable: true, summary: "sign the bundle with this private key (PEM)" },
     FLAG.passphraseFile,
-    {
-      name: "no-referrers",
-      summary: "leave out what is attached to the images: signatures, attestations, SBOMs",
-    },
+    FLAG.noReferrers,
     FLAG.verifyImages,
     { name: "strict", summary: "refuse a package that has warnings (exit status 3), write nothing" },
     { name: "k3s", value: "VERSION", summary: "add the system images of this k3s release, such as v1.34.1+k3s1" },

@@ -71,7 +71,7 @@ export const PACKAGES_COMMAND: Command = {
     {
       name: "receipt",
       operands: "NAME",
-      summary: "print the receipt of the last import of a package as JSON: what, when, which digests",
+      summary: "print the receipt of the last import or rollback of a package as JSON",
       interrupted: "nothing was changed",
       arity: [1, 1],
       flags: [FLAG.data, ...REMOTE_FLAGS],

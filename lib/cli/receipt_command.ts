@@ -14,7 +14,7 @@ export const RECEIPT_COMMAND: Command = {
     {
       name: "show",
       operands: "NAME",
-      summary: "show the receipt of the last import of a package",
+      summary: "show the receipt of the last import or rollback of a package",
       interrupted: "nothing was changed",
       arity: [1, 1],
       flags: [FLAG.data, FLAG.json],

@@ -82,6 +82,13 @@ export async function inflateBase(
   }
 }
 
+// Tens of megabytes would wait for a collection. Only what the decompressor has filled to its end belongs to nothing else:
+// a smaller piece may share its memory with the next one, or be of a stored block (at most 65,535 bytes) of the input.
+function free({ buffer, length }: Uint8Array): void {
+  const isOwn = length === PIECE_BYTES && buffer.byteLength === PIECE_BYTES;
+  if (isOwn && buffer instanceof ArrayBuffer) buffer.transfer(0);
+}
+
 async function inflate(
   { digest, open }: LayerInput,
   signal: AbortSignal | undefined,
@@ -89,11 +96,12 @@ async function inflate(
 ): Promise<void> {
   const body = await open();
   if (body === undefined) throw new BaseError(digest, "is missing");
-  const { reader } = await decompress(body, digest, PIECE_BYTES);
+  const { compression, reader } = await decompress(body, digest, PIECE_BYTES);
   try {
     for (let piece = await reader.read(PIECE_BYTES); piece !== undefined; piece = await reader.read(PIECE_BYTES)) {
       signal?.throwIfAborted();
       onPiece(piece);
+      if (compression === "gzip") free(piece);
     }
   } finally {
     await reader.cancel();

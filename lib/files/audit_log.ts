@@ -10,6 +10,8 @@ export interface AuditActor {
   readonly address?: string;
   /** The user of the operating system, for a command. */
   readonly user?: string;
+  /** Another server of the cluster, which has done it there first. */
+  readonly server?: string;
 }
 
 /** An action as the log names it, with its details. */

@@ -38,6 +38,8 @@ export interface Installation {
   prepare?(): Promise<void>;
   /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
   lock?(): Promise<Disposable>;
+  /** Lists the other installed packages; see `writeImages`. */
+  listOthers?(kubepkg: KubePkg): Promise<readonly KubePkg[]>;
   /** Reports whether `finish` is complete for an installed release. */
   isFinished?(kubepkg: KubePkg): Promise<boolean>;
   /**
@@ -199,7 +201,8 @@ export class PackageImport {
     if (isSame && !plan.isRepair) return this.result(plan, counts);
     if (refusal !== undefined) throw refusal;
     await installation?.begin?.(this.kubepkg, plan);
-    await writeImages(this.#store, graphs);
+    const listOthers = async () => await installation?.listOthers?.(this.kubepkg) ?? [];
+    await writeImages(this.#store, graphs, listOthers);
     await installation?.finish?.(this.kubepkg, plan);
     return this.result(plan, counts, graphs);
   }

@@ -10,6 +10,7 @@ import { importPackages, onlyResult, type PackageOutcome } from "./import_bundle
 import type { ImportOptions, ImportResult } from "./import_package.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { listOtherPackages } from "./read_other_packages.ts";
 import { createReceipt } from "./receipts.ts";
 import { signReceipt } from "./signed_receipt.ts";
 import { absentIfBroken } from "./records/record_file.ts";
@@ -132,6 +133,7 @@ async function installAll(
         await files.prepare();
       },
       lock: () => records.lock(),
+      listOthers: (kubepkg) => listOtherPackages(records, packageIdOf(kubepkg)),
       isFinished: async (kubepkg) => {
         return (handing === undefined || await isPackageHandedOver(kubepkg, handing)) && await files.isWritten(kubepkg);
       },

@@ -5,8 +5,10 @@ import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
+import { referrersOf } from "../kubepkg/referrers_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, IncompleteError } from "../oci/error.ts";
+import { parseManifest } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 
 const MAX_SHOWN = 10;
@@ -65,8 +67,16 @@ function missingContentError(kubepkg: KubePkg, missing: readonly Digest[], actio
   );
 }
 
-/** Writes the manifests of images, several images at a time, and then sets their tags one after the other. */
-export async function writeImages(store: ContentStore, graphs: readonly ImageGraph[]): Promise<void> {
+/**
+ * Writes the manifests of images, several images at a time, and then sets their tags one after the other.
+ *
+ * @param listOthers lists the other installed packages, whose signatures of the same images stay under their tags
+ */
+export async function writeImages(
+  store: ContentStore,
+  graphs: readonly ImageGraph[],
+  listOthers: () => Promise<readonly KubePkg[]>,
+): Promise<void> {
   const writes = new BoundedTasks({ tasks: IMAGES_AT_ONCE, cost: IMAGES_AT_ONCE });
   try {
     for (const { repository, manifests } of graphs) {
@@ -78,7 +88,36 @@ export async function writeImages(store: ContentStore, graphs: readonly ImageGra
     await writes.settle();
   }
   await writes.finish();
-  for (const { reference, repository, digest } of graphs) {
-    if (reference.tag !== undefined) await store.tag(repository, reference.tag, digest);
+  for (const graph of graphs) {
+    const { reference: { tag }, repository, digest } = graph;
+    if (tag !== undefined && !await isHeldByOther(store, graph, listOthers)) await store.tag(repository, tag, digest);
   }
+}
+
+/**
+ * Reports whether a tag of cosign leads to what another package has brought, with everything that this one brings. cosign
+ * adds signatures to those that are there, so that of two packages with the same image, one may have more of them.
+ */
+async function isHeldByOther(
+  store: ContentStore,
+  { reference: { tag }, repository, digest, subject, manifests }: ImageGraph,
+  listOthers: () => Promise<readonly KubePkg[]>,
+): Promise<boolean> {
+  if (tag === undefined || subject === undefined) return false;
+  const current = await store.resolve(repository, tag);
+  if (current === undefined || current.digest === digest) return false;
+  const isOthers = (await listOthers()).flatMap(referrersOf).some((line) => {
+    return line.name === repository && line.tag === tag && line.digest === current.digest;
+  });
+  const bytes = isOthers ? await store.readManifest(repository, current.digest) : undefined;
+  const root = manifests.at(-1);
+  if (bytes === undefined || root === undefined) return false;
+  const held = new Set(layersOf(bytes));
+  return layersOf(root.bytes).every((layer) => held.has(layer));
+}
+
+// Some attestations have the same layer several times, with other annotations: they are all part of it.
+function layersOf(bytes: Uint8Array): string[] {
+  const manifest = parseManifest(bytes);
+  return manifest.kind === "index" ? [] : manifest.layers.map((layer) => JSON.stringify(layer));
 }

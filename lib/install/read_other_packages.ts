@@ -1,11 +1,16 @@
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { identifyObject } from "../kubepkg/object_identity.ts";
-import { formatPackageId, isSamePackage, type PackageId } from "../kubepkg/package_id.ts";
+import { formatPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { type PackageObject, packageObjects } from "../kubepkg/package_objects.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type HandedOver, handedOverObjects } from "./handover/handover_records.ts";
 import { holdsData } from "./handover/plan_objects.ts";
 import type { PackageRecords } from "./package_records.ts";
+
+/** Lists the installed releases of all packages but one, as far as their records can be read. */
+export async function listOtherPackages(records: PackageRecords, except: PackageId): Promise<KubePkg[]> {
+  return (await records.scan()).packages.filter((it) => !isSamePackage(packageIdOf(it), except));
+}
 
 /** What packages have in the cluster and in manifest folders. */
 export interface OtherPackages {

@@ -10,12 +10,12 @@ import { digestOfList } from "../store/inventory_code.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
 import { formatRecord, readRecordFile, RecordWriter } from "./records/record_file.ts";
 
-/** What the last import of a package has put where, and when. */
+/** What the last import of a package, or a rollback, has put where, and when. */
 export interface Receipt extends PackageId {
   readonly version: string;
   /** The node that imported it; empty if it was not named. */
   readonly node: string;
-  /** When the import was finished, as ISO 8601 in UTC. */
+  /** When the import or rollback was finished, as ISO 8601 in UTC. */
   readonly imported: string;
   /** Whether the release was installed already, and only missing content of it was restored. */
   readonly repaired: boolean;
@@ -41,7 +41,7 @@ const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 8 };
 const INDENT = 2;
 const STATES: readonly TrustVerdict["state"][] = ["trusted", "signed", "unsigned"];
 
-/** Creates the receipt of an import. @param kubepkg the release, with the digests of its images */
+/** Creates the receipt of an import or a rollback. @param kubepkg the release, with the digests of its images */
 export function createReceipt(
   kubepkg: KubePkg,
   how: Pick<Receipt, "node" | "repaired"> & { readonly time: number; readonly trust?: TrustVerdict },
@@ -71,7 +71,7 @@ export function createReceipt(
   };
 }
 
-/** The receipts of the packages: for each, that of its last import. */
+/** The receipts of the packages: for each, that of its last import or rollback. */
 export class Receipts {
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;

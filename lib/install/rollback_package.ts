@@ -10,6 +10,9 @@ import { type ImageFileResult, ImageFiles } from "./image_files.ts";
 import { decideRecordedTrust, type SiteTrust } from "./trust.ts";
 import { readInstalledImages, writeImages } from "./package_images.ts";
 import type { PackageRecords } from "./package_records.ts";
+import { listOtherPackages } from "./read_other_packages.ts";
+import { createReceipt } from "./receipts.ts";
+import { signReceipt } from "./signed_receipt.ts";
 
 /** Options of `rollBackPackage`. */
 export interface RollbackOptions {
@@ -19,6 +22,10 @@ export interface RollbackOptions {
   readonly to?: string | undefined;
   /** Opens the hand-over for the recorded place; `undefined` if the manifests are not handed over. */
   readonly openHandover: (recorded: HandoverPlace | undefined) => Handover | undefined;
+  /** The name of this machine, for the receipt. */
+  readonly node?: string | undefined;
+  /** The time in milliseconds since 1970, for the receipt. */
+  readonly now?: (() => number) | undefined;
   /** The trusted keys of the site. The version must still be trusted by them. */
   readonly trust?: SiteTrust | undefined;
   /** See `HandoverRequest`. */
@@ -65,7 +72,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const target = chooseVersion(installed, await records.listHistory(id), to);
   if (target === installed) return { ...id, from, to: from, isChanged: false };
   const version = target.spec.version;
-  const { refusal, firstKeys } = await decideRecordedTrust(target, records.trust, {
+  const { refusal, firstKeys, verdict: trust } = await decideRecordedTrust(target, records.trust, {
     trust: options.trust,
     action: "roll back to",
   });
@@ -80,9 +87,13 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   // A refusal comes before the first tag is written.
   const planned = handing && await planHandover(target, handing);
   if (planned?.plan.refusal !== undefined) throw planned.plan.refusal;
-  await writeImages(store, graphs);
+  await writeImages(store, graphs, () => listOtherPackages(records, id));
   const imageFile = await new ImageFiles({ store, records: records.images, force }).write(target);
   const handedOver = handing === undefined ? undefined : await handOverPackage(target, handing);
+  // Before the record, as for an import.
+  const { node = "", now = Date.now } = options;
+  const receipt = createReceipt(target, { node, repaired: false, time: now(), trust });
+  await records.receipts.write(signReceipt(receipt, await records.nodeKey.ensure()));
   await records.write(target);
   const warnings = planned?.warnings ?? [];
   return {

@@ -11,7 +11,7 @@ import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
 import type { GrantingStore, TaggedStore } from "../store/blob_store.ts";
-import { listReferrers } from "../store/describe_referrer.ts";
+import { listReferrers } from "../store/list_referrers.ts";
 import { Ingest } from "../store/ingest.ts";
 import {
   blobPath,

@@ -1,3 +1,5 @@
+import { escapeControls } from "./escape_controls.ts";
+
 /**
  * The error codes that a client may see, in three groups: the codes of the OCI distribution specification ("Error
  * Codes"); codes outside it that distribution, containerd and docker also understand; the codes of the agent's API.
@@ -66,9 +68,13 @@ export class RegistryError extends Error {
     this.retryAfter = options.retryAfter;
   }
 
-  /** Returns the body of the error response, as defined in the distribution specification, "Error Codes". */
+  /**
+   * Returns the body of the error response, as defined in the distribution specification, "Error Codes". Control characters
+   * in the message are escaped: a client may print it, and names in it may be untrusted.
+   */
   toJSON(): { errors: { code: string; message: string; detail?: unknown }[] } {
-    const { code, message, detail } = this;
+    const { code, detail } = this;
+    const message = this.message.split("\n").map(escapeControls).join("\n");
     return { errors: [detail === undefined ? { code, message } : { code, message, detail }] };
   }
 }

@@ -14,7 +14,7 @@ import { isTag } from "../oci/reference.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { DeltaStore, PieceStore, TaggedStore } from "./blob_store.ts";
-import { listReferrers } from "./describe_referrer.ts";
+import { listReferrers } from "./list_referrers.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import {

@@ -24,12 +24,12 @@ export async function fetchReferrers(
   name: { readonly repo: string; readonly path: string },
   digest: Digest,
 ): Promise<Descriptor[]> {
-  const found = await fetchByApi(client, name, digest) ?? await fetchByTag(client, name, digest);
+  const found = await fetchReferrersByApi(client, name, digest) ?? await fetchByTag(client, name, digest);
   return found.filter((referrer) => referrer.digest !== digest);
 }
 
 /** Returns the list of the referrers API; `undefined` when the registry does not have the API. */
-async function fetchByApi(
+export async function fetchReferrersByApi(
   client: EndpointClient,
   { repo, path }: { readonly repo: string; readonly path: string },
   digest: Digest,
@@ -72,13 +72,18 @@ async function requestPage(
   }
 }
 
+/** Returns the tag under which registries without the API have the list. */
+export function referrersTagOf(digest: Digest): string {
+  const { algorithm, hex } = splitDigest(digest);
+  return `${algorithm}-${hex.slice(0, 64)}`;
+}
+
 async function fetchByTag(
   client: EndpointClient,
   { repo, path }: { readonly repo: string; readonly path: string },
   digest: Digest,
 ): Promise<Descriptor[]> {
-  const { algorithm, hex } = splitDigest(digest);
-  const fetched = await fetchManifest(client, { repo, path, tagOrDigest: `${algorithm}-${hex.slice(0, 64)}` });
+  const fetched = await fetchManifest(client, { repo, path, tagOrDigest: referrersTagOf(digest) });
   // Some tools tag an image with its own digest. The children of such an index are not referrers of it.
   if (fetched?.manifest.kind !== "index" || fetched.descriptor.digest === digest) return [];
   return fetched.manifest.manifests.filter(({ platform }) => platform === undefined);

@@ -3,7 +3,7 @@ import { packBundle } from "../../lib/bundle/pack_bundle.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
 import type { SiteTrust } from "../../lib/install/trust.ts";
-import { parsePrivateKey } from "../../lib/signature/keys.ts";
+import { formatPublicKey, parsePrivateKey } from "../../lib/signature/keys.ts";
 import { createSigner, type DocumentSigner } from "../../lib/signature/signature_lines.ts";
 import { TrustPolicy } from "../../lib/signature/trust_policy.ts";
 import { makeBytes } from "../support/content.ts";
@@ -55,6 +55,9 @@ const KEY = "302e020100300506032b6570042204204ccd089b28ff96da9db6c346ec114e0f5b8
 const pem = `-----BEGIN PRIVATE KEY-----\n${Uint8Array.fromHex(KEY).toBase64()}\n-----END PRIVATE KEY-----\n`;
 const key = await parsePrivateKey(pem, { what: "the key of the seeds" });
 const sign = createSigner([key]);
+
+/** The public key of signed seeds, as PEM. */
+export const TRUSTED_KEY = formatPublicKey(key.public);
 
 /**
  * Packs the seeds; they are the same each time.

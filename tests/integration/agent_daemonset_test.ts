@@ -187,6 +187,11 @@ peerTest("two agents, with kubectl, keep their folders at the release of the new
       () => Promise.resolve(b.log()),
       "line4@1.0.0, which server a installed, is handed over here too; its images are not copied",
     );
+    await waitFor(
+      () => Deno.readTextFile(`${servers.folder.path}/b/data/audit.ndjson`),
+      '"action":"cluster-sync","by":{"server":"a"},"namespace":"default","name":"line4","version":"1.0.0",' +
+        '"result":"handed-over"',
+    );
   }
   assertEquals((await servers.push("1.2.0", { name: "a", url: a.url })).status, 200);
   assertStringIncludes(await servers.read("b"), "1.0.0");

@@ -49,6 +49,20 @@ peerTest(
       // It is remembered, also for deltas, which ask for the inventory.
       const second = await site.push(`${site.folder.path}/1.1.0.tgz`, url, "--data=source").finished;
       assertEquals([second.code, second.stderr.includes("warning")], [0, false], second.stderr);
+      // The inventory and the status need no token, and are those of the same agent.
+      const unpinned = await site.crpe("inventory", `--to=${url}`);
+      assertEquals(
+        [unpinned.code, unpinned.stderr.includes(`--fingerprint ${fingerprint}`)],
+        [3, true],
+        unpinned.stderr,
+      );
+      assertEquals((await site.crpe("status", url, `--fingerprint=${other}`)).code, 3);
+      const asked = await site.crpe("status", url, `--fingerprint=${fingerprint}`, "--json");
+      assertEquals([asked.code, JSON.parse(asked.stdout).url], [0, url], asked.stderr);
+      // It was remembered in the default data folder.
+      const inventory = await site.crpe("inventory", `--to=${url}`);
+      assertEquals([inventory.code, JSON.parse(inventory.stdout).digests.length > 0], [0, true], inventory.stderr);
+
       for (const known of [`--fingerprint=${fingerprint}`, "--data=source"]) {
         const listed = await site.crpe("packages", `--to=${url}`, known);
         assertEquals([listed.code, listed.stdout.includes("1.1.0")], [0, true], listed.stderr);

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeAppImage } from "../support/delta_fixture.ts";
+import { ContainerTools } from "../support/container_tools.ts";
 import { Cosign, OLD_FORMAT } from "../support/cosign.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { type Distribution, startDistribution } from "../support/distribution.ts";
@@ -192,27 +193,93 @@ peerTest("a signature holds for an image that a delta has rebuilt, and for one t
   await verifyOffline(desk, "1.0.0");
 });
 
-peerTest("what is attached to an image is pulled through, and is there without the upstream", NEEDS, async () => {
-  await using desk = await createDesk();
-  const { cosign } = desk;
-  await desk.push("1.0.0", IMAGE);
-  await attachAll(desk);
-  {
-    await using cache = await desk.serve("--data=cache", `--upstream=registry.test=${desk.registry.url}`);
-    const image = `${new URL(cache.url).host}/${REPO}:1.0.0`;
-    for (const flags of [[], ["--new-bundle-format=false"]]) {
-      const { code, stderr } = await cosign.verify(image, ...flags);
-      assertEquals(code, 0, `${stderr}${cache.log()}`);
+peerTest(
+  "what is attached to an image comes with pull through, pull, copy, save and load, and cosign verifies it",
+  [...NEEDS, "podman", "skopeo"],
+  async () => {
+    await using desk = await createDesk();
+    const { crpe, cosign, folder, registry } = desk;
+    await using tools = await ContainerTools.create();
+    await using target = await startDistribution();
+    await desk.push("1.0.0", IMAGE);
+    await attachAll(desk);
+    const name = `${REPO}:1.0.0`;
+    const upstream = `--upstream=registry.test=${registry.url}`;
+    const run = async (...args: string[]) => {
+      const result = await crpe(...args);
+      assertEquals(result.code, 0, `${args}: ${result.stderr}`);
+      assertEquals(result.stderr.includes("warning"), false, result.stderr);
+      return result;
+    };
+    const copy = async (operand: string, prefix: string, ...flags: string[]) => {
+      const { stdout } = await run("copy", operand, `--to=${target.url}/${prefix}`, ...flags, "--json");
+      return { ...JSON.parse(stdout)[0], at: `${target.host}/${prefix}/team/web:1.0.0` };
+    };
+    const verifyAt = async (image: string) => {
+      for (const flags of [[], ["--new-bundle-format=false"]]) {
+        const { code, stderr } = await cosign.verify(image, ...flags);
+        assertEquals(code, 0, `${image} ${flags}: ${stderr}`);
+      }
+    };
+    // The tags of both schemes, beside the image, lead to the same bytes.
+    const listTags = async (at: string) => {
+      const path = at.slice(at.indexOf("/") + 1, at.lastIndexOf(":"));
+      const { tags } = await (await fetch(`${target.url}/v2/${path}/tags/list`)).json();
+      const digests = tags.sort().map(async (tag: string) => {
+        const headers = {
+          accept: "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json",
+        };
+        const { headers: answer } = await fetch(`${target.url}/v2/${path}/manifests/${tag}`, { headers });
+        return `${tag} ${answer.get("docker-content-digest")}`;
+      });
+      return await Promise.all(digests);
+    };
+    const checkSame = async (at: string) => assertEquals(await listTags(at), await listTags(first.at));
+    {
+      // A client pulls it through. A crpe has the referrers API, so that the next one does not need the tag.
+      await using cache = await desk.serve("--data=cache", upstream);
+      await verifyAt(`${new URL(cache.url).host}/${name}`);
+      const behind = `--upstream=registry.test=${cache.url}/v2/registry.test`;
+      const { stdout } = await run("pull", name, "--data=second", behind, "--json");
+      assert(JSON.parse(stdout)[0].referrers >= 3, stdout);
     }
-    // A crpe has the referrers API, so that the next one does not need the tag.
-    const upstream = `--upstream=registry.test=${cache.url}/v2/registry.test`;
-    await desk.folder.write("line4.json", JSON.stringify(makeKubePkg({ [`${REPO}:1.0.0`]: "" })));
-    const { code, stdout, stderr } = await desk.crpe("pack", "line4.json", "--data=second", upstream, "--json");
-    assertEquals(code, 0, stderr);
-    assertEquals(JSON.parse(stdout).images[0].referrers >= 3, true, stdout);
-  }
-  await verifyOffline(desk, "1.0.0", "cache");
-});
+    await verifyOffline(desk, "1.0.0", "cache");
+
+    // From the registry, through the store. The target has no referrers API.
+    const first = await copy(name, "first", "--data=store", upstream);
+    assertEquals(first.referrers, 6);
+    await verifyAt(first.at);
+    const again = await copy(name, "first", "--data=store", "--offline");
+    assertEquals([again.sent.blobs, again.sent.manifests, again.referrers], [0, 0, 6]);
+    const without = await copy(name, "without", "--data=store", "--offline", "--no-referrers");
+    assertEquals([without.referrers, (await cosign.verify(without.at)).code !== 0], [undefined, true]);
+
+    assertStringIncludes((await run("pull", name, "--data=pulled", upstream)).stdout, "  6 referrers\n");
+    await run("pull", name, "--data=bare", upstream, "--no-referrers");
+    assertEquals((await run("images", "--data=bare", "--json")).stdout.includes("sha256-"), false);
+
+    const saved = await run("save", name, "--data=pulled", "-o", "signed.tar", "--json");
+    assertEquals(JSON.parse(saved.stdout), { ...JSON.parse(saved.stdout), images: [name], referrers: 6 });
+    await run("load", "signed.tar", "--data=loaded");
+    await verifyOffline(desk, "1.0.0", "loaded");
+    const second = await copy("signed.tar", "second");
+    assertEquals(second.referrers, 6);
+    await checkSame(second.at);
+    // Other tools see the image alone.
+    const podman = await tools.podman(["load", "--input", `${folder.path}/signed.tar`]);
+    assertEquals([podman.code, podman.stdout.trim()], [0, `Loaded image: ${name}`], podman.stderr);
+    const skopeo = await tools.skopeo(["inspect", "--raw", `oci-archive:${folder.path}/signed.tar:1.0.0`]);
+    assertEquals([skopeo.code, JSON.parse(skopeo.stdout).manifests.length], [0, 2], skopeo.stderr);
+
+    assertEquals((await desk.pack("1.0.0")).code, 0);
+    const third = await copy(nameOf("1.0.0"), "third");
+    assertEquals(third.referrers, 6);
+    await checkSame(third.at);
+    // Of one platform, only what is about its manifest.
+    const one = await copy(nameOf("1.0.0"), "one", "--platform=linux/amd64");
+    assertEquals(one.referrers, undefined);
+  },
+);
 
 peerTest("inspect --sbom prints the SBOMs of referrers, attestations and tags", NEEDS, async () => {
   await using desk = await createDesk();

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts
 import { ContainerTools } from "../support/container_tools.ts";
 import { Containerd } from "../support/containerd.ts";
 import { runCrpe } from "../support/crpe_process.ts";
-import { buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
+import { buildArtifact, buildImage, buildIndex, type BuiltImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
@@ -155,12 +155,22 @@ peerTest(
   "ctr image import reads an archive of crpe save, and crpe load one of ctr",
   ["containerd", "ctr"],
   async () => {
-    await using fixture = await createPackFixture(IMAGES);
+    const { root } = IMAGES[SINGLE]!;
+    await using fixture = await createPackFixture({
+      ...IMAGES,
+      [`registry.test/team/single:${root.digest.replace(":", "-")}.sig`]: buildImage({ files: { "sig.json": "{}" } }),
+      "registry.test/team/single:sbom": buildArtifact(root, "application/spdx+json"),
+    });
     await using containerd = await Containerd.start();
     const at = (name: string) => `${fixture.folder.path}/${name}`;
-    assertEquals((await fixture.crpe("save", ...NAMES, "-o", "all.tar", "--data=source")).code, 0);
+    const saved = await fixture.crpe("save", ...NAMES, "-o", "all.tar", "--data=source");
+    assertEquals(saved.code, 0, saved.stderr);
+    assertStringIncludes(saved.stdout, "  2 referrers\n");
     const imported = await containerd.ctr(["image", "import", "--no-unpack", "--all-platforms", at("all.tar")]);
     assertEquals(imported.code, 0, imported.stderr);
+    // It takes no referrer for an image.
+    const { stdout: names } = await containerd.ctr(["image", "list", "--quiet"]);
+    assertEquals(names.trim().split("\n").sort(), NAMES.toSorted());
     const exported = await containerd.ctr(["image", "export", "--all-platforms", at("ctr.tar"), ...NAMES]);
     assertEquals(exported.code, 0, exported.stderr);
     const loaded = await fixture.crpe("load", "ctr.tar", "--data=target");

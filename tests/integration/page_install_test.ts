@@ -1,6 +1,8 @@
 import { createAgentFixture, IMAGE_REPO } from "../support/agent_fixture.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { chooseFile, startBrowser, takeScreenshot } from "../support/browser.ts";
+import { packDeltaBundle } from "../support/delta_bundle.ts";
+import { DELTA_REPO } from "../support/delta_fixture.ts";
 import { startCountingProxy } from "../support/counting_proxy.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
@@ -46,25 +48,41 @@ peerTest(
   },
 );
 
-peerTest("page: two people who install the same release at once both see it installed", ["chromium"], async () => {
-  await using fixture = await createAgentFixture();
-  const { file } = await fixture.pack("1.0.0", 8_000_000);
-  await using agent = await fixture.startAgent();
-  await using browser = await startBrowser();
-  const pages = [];
-  for (let i = 0; i < 2; i++) {
+peerTest(
+  "page: two people install the same release at once, and then one with a layer as a delta",
+  ["chromium"],
+  async () => {
+    await using fixture = await createAgentFixture();
+    const { file } = await fixture.pack("1.0.0", 8_000_000);
+    await using agent = await fixture.startAgent();
+    await using browser = await startBrowser();
+    const pages = [];
+    for (let i = 0; i < 2; i++) {
+      const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
+      await chooseFile(page, "#bundle", file);
+      await page.getByRole("button", { name: "Install", exact: true }).waitFor();
+      pages.push(page);
+    }
+    await Promise.all(pages.map((page) => page.getByRole("button", { name: "Install", exact: true }).click()));
+    await Promise.all(
+      pages.map((page) =>
+        page.getByText("line4 1.0.0 is installed.").or(page.getByText("This release is installed already")).waitFor()
+      ),
+    );
+    // The site has the image of an earlier release, from which its layer is rebuilt.
+    const delta = await packDeltaBundle();
+    const store = new DiskStore(`${fixture.folder.path}/site`);
+    await writeImage(store, `${DELTA_REPO}:1`, delta.old);
     const { page } = await openInstall(browser, fixture.tokenFile, agent.url);
-    await chooseFile(page, "#bundle", file);
-    await page.getByRole("button", { name: "Install", exact: true }).waitFor();
-    pages.push(page);
-  }
-  await Promise.all(pages.map((page) => page.getByRole("button", { name: "Install", exact: true }).click()));
-  await Promise.all(
-    pages.map((page) =>
-      page.getByText("line4 1.0.0 is installed.").or(page.getByText("This release is installed already")).waitFor()
-    ),
-  );
-});
+    await chooseFile(page, "#bundle", await fixture.folder.write("2.0.0.tgz", delta.bytes));
+    await page.getByRole("button", { name: "Install", exact: true }).click();
+    await page.getByText("line4 2.0.0 is installed.").waitFor();
+    const { deltas = [], digests = [] } = delta.bundle.kubepkg.status!;
+    const layers = digests.filter(({ digest }) => deltas.some((it) => it.digest === digest));
+    assertEquals(layers.length, 1);
+    for (const { digest, size } of layers) assertEquals(await store.statBlob(DELTA_REPO, digest), size);
+  },
+);
 
 peerTest("page: a downgrade needs a second yes; a rollback and a removal say what they did", ["chromium"], async () => {
   await using fixture = await createAgentFixture();

@@ -71,6 +71,9 @@ peerTest("[94] the pending release of an installed package is ended by itself", 
   const removed = await site.crpe("packages", "remove", "line4", "--pending", "--data=site");
   assertEquals([removed.code, await partials(site)], [0, 0]);
   assertMatch((await site.crpe("packages", "--data=site")).stdout, /^line4 +1\.0\.0/m);
+  const audit = await Deno.readTextFile(`${site.folder.path}/site/audit.ndjson`);
+  const { phase, action, name, version, result } = JSON.parse(audit.trimEnd().split("\n").at(-1)!);
+  assertEquals([phase, action, name, version, result], ["end", "pending-removal", "line4", "2.0.0", "done"]);
 });
 
 peerTest("[94][92] a pending package whose record is damaged is ended, too", ["tar"], async () => {

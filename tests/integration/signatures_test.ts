@@ -39,6 +39,12 @@ Deno.test("keygen creates a pair with a secret private key, and never replaces o
   assertStringIncludes(stderr, "desk exists already; keys are never replaced");
   assertEquals(await fixture.read("desk"), before);
   assertEquals((await fixture.crpe("keygen", "x", "--algorithm=rsa")).code, 2);
+  for (const [mode, isWarned] of [[0o600, false], [0o640, true], [0o604, true]] as const) {
+    await Deno.chmod(`${fixture.folder.path}/desk`, mode);
+    const signed = await fixture.crpe("sign", "1.0.0.tgz", "--key=desk");
+    const warning = "crpe: warning: the private key desk can be read by others than its owner; chmod 600 it\n";
+    assertEquals([signed.code, signed.stderr], [0, isWarned ? warning : ""]);
+  }
   assertEquals(await fixture.folder.listFiles("x"), []);
 });
 
@@ -78,6 +84,11 @@ Deno.test("import accepts what a trusted key has signed, and refuses the rest wi
   assertEquals((await importing(fixture, "1.0.0.tgz", "--trusted-keys=1.0.0.tgz")).code, 2);
   const [shown] = JSON.parse((await crpe("packages", "--data=site", "--json")).stdout);
   assertEquals(shown.trust.state, "trusted");
+  // A signature does not end: of an older release that comes again, the version rule decides.
+  assertEquals((await crpe("sign", "0.9.0.tgz", "--key=plant")).code, 0);
+  const replayed = await importing(fixture, "0.9.0.tgz", "--trusted-keys=plant.pub");
+  assertEquals(replayed.code, 3);
+  assertStringIncludes(replayed.stderr, "1.0.0 is installed");
 });
 
 Deno.test("a changed document, a signature of another package and broken signatures are refused, and nothing is written", async () => {
@@ -89,8 +100,11 @@ Deno.test("a changed document, a signature of another package and broken signatu
   const foreign = signaturesIn(gunzipSync(await fixture.read("other.tgz")));
   const own = signaturesIn(tar);
   const [id, signature] = own.trim().split(" ");
-  const texts: readonly [what: string, text: string | undefined][] = [
-    ["a document changed by one byte", undefined],
+  const end = (at: number) => at + BLOCK + padded(sizeAt(tar, at));
+  const [sig, behind] = [end(0), end(end(0))];
+  const texts: readonly [what: string, text: string | Uint8Array][] = [
+    ["a document changed by one byte", changeDocument(tar)],
+    ["the entry of the signatures twice", Uint8Array.from([...tar.subarray(0, behind), ...tar.subarray(sig)])],
     ["the signature of another package", foreign],
     ["a signature cut short", `${id} ${signature!.slice(0, 44)}\n`],
     ["a line cut short", own.slice(0, 70)],
@@ -100,7 +114,7 @@ Deno.test("a changed document, a signature of another package and broken signatu
     ["bytes that are no text", "\u0000".repeat(100)],
   ];
   for (const [what, text] of texts) {
-    const changed = text === undefined ? changeDocument(tar) : withSignatures(tar, text);
+    const changed = typeof text === "string" ? withSignatures(tar, text) : text;
     await folder.write("bad.tgz", new Uint8Array(gzipSync(changed)));
     const { code, stderr } = await importing(fixture, "bad.tgz", "--trusted-keys=desk.pub");
     assert(code === 3 || code === 4, `${what}: ${code} ${stderr}`);

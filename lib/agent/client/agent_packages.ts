@@ -51,7 +51,7 @@ export class AgentPackages {
     return { document, packages: document.map(parseListed) };
   }
 
-  /** Reads the receipt of the last import. It needs no token. */
+  /** Reads the receipt of the last import or rollback. It needs no token. */
   async readReceipt(id: PackageId): Promise<Document> {
     return asDocument(await this.#send("GET", `/kubepkgs/${targetOf(id, "/receipt")}`));
   }

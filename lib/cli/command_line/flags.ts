@@ -169,6 +169,10 @@ export const FLAG = {
     name: "trust-on-first-use",
     summary: "accept only signed packages, and record the keys of a package at its first import",
   },
+  noReferrers: {
+    name: "no-referrers",
+    summary: "leave out what is attached to the images: signatures, attestations, SBOMs",
+  },
   verifyImages: {
     name: "verify-images",
     value: "FILE",

@@ -127,12 +127,12 @@ async function startExpiry({ settings: { data }, isReadOnly, log }: ServerContex
 // Loaded beside the start, which does not wait for it.
 async function openSync(
   { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
-  { settings: { data }, log }: ServerContext,
+  { settings: { data }, log, audit }: ServerContext,
 ): Promise<SharedHandoverOptions | undefined> {
   const manifestsDir = invocation.flag("manifests-dir");
   if (manifestsDir === undefined) return undefined;
   const { startReleaseSync } = await import("../serving/start_release_sync.ts");
-  return startReleaseSync(invocation, io, { data, log, manifestsDir, node, interval });
+  return startReleaseSync(invocation, io, { data, log, audit, manifestsDir, node, interval });
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.

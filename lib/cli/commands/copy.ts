@@ -1,4 +1,5 @@
 import { listMissingManifests, namePlatforms, selectCopy } from "../../bundle/copied_image.ts";
+import type { ImageGraph } from "../../bundle/image_graph.ts";
 import { IncompleteError, RefusedError, RegistryError } from "../../oci/error.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
@@ -50,7 +51,12 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const run = async (name: string, report: ReportResult) => {
     const source = sources.images.get(name)!;
     if (source instanceof Error) throw source;
-    const { image, copy } = await planCopy(source, { target, pusher, checkLogin, platforms: settings.platforms });
+    const { image, copy, graph } = await planCopy(source, {
+      target,
+      pusher,
+      checkLogin,
+      platforms: settings.platforms,
+    });
     const to = formatReference(copy.to);
     // Images by digest are beside each other in a repository.
     const key = copy.to.tag === undefined ? `${to}@${copy.pushed}` : to;
@@ -62,25 +68,37 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
       quiet: invocation.isSet("quiet"),
       item: formatItem(name, names.indexOf(name) + 1, names.length),
     });
-    const pushed = await pusher.push(image, {
+    const options = {
       blobsAtATime: source.blobsAtATime,
-      onProgress(bytes, total) {
+      onProgress(bytes: number, total: number) {
         retried = undefined;
         progress.update(bytes, total);
       },
-    }).catch((error) => {
+    };
+    const pushAll = async () => {
+      const pushed = [await pusher.push(image, options)];
+      if (invocation.isSet("no-referrers")) return pushed;
+      const { graphs, problems } = await source.readAttached({ ...graph, manifests: image.manifests });
+      for (const problem of problems) warn(`${name}: ${problem}`);
+      for (const it of graphs) pushed.push(await pusher.push(toReferrer(it, image), options));
+      return pushed;
+    };
+    const pushed = await pushAll().catch((error) => {
       throw withAdvice(error);
     }).finally(() => progress.finish());
     copied.set(key, copy);
-    if (!asJson) results.out(`${to}@${copy.pushed}  ${describePush(pushed, dryRun)}\n`);
-    const { sent: { blobs, bytes }, present } = pushed;
-    const size = { blobs, bytes, manifests: pushed.manifests };
+    const [all, referrers] = [sumUp(pushed), pushed.length - 1];
+    if (!asJson) {
+      const attached = referrers === 0 ? "" : `; with ${formatCount(referrers, "referrer")}`;
+      results.out(`${to}@${copy.pushed}  ${describePush(all, dryRun)}${attached}\n`);
+    }
     report({
       image: formatReference(copy.from),
       to,
       digest: copy.pushed,
-      [dryRun ? "toSend" : "sent"]: size,
-      present,
+      [dryRun ? "toSend" : "sent"]: { ...all.sent, manifests: all.manifests },
+      present: all.present,
+      ...(referrers === 0 ? {} : { referrers }),
     });
   };
   const status = await runSeveral(names, results, { run, asJson, isDebug: invocation.isSet("debug") });
@@ -100,7 +118,7 @@ interface Plan {
 async function planCopy(
   source: ImageSource,
   { target, pusher, checkLogin, platforms }: Plan,
-): Promise<{ image: ImageToPush; copy: CopiedName }> {
+): Promise<{ image: ImageToPush; copy: CopiedName; graph: ImageGraph }> {
   const { reference } = source;
   const name = formatReference(reference);
   const path = target.prefix === "" ? reference.path : `${target.prefix}/${reference.path}`;
@@ -147,7 +165,22 @@ async function planCopy(
     },
   };
   const to: Reference = { host: target.host, path, ...(tag === undefined ? {} : { tag }) };
-  return { image, copy: { from: reference, digest: digest ?? graph.digest, to, pushed: root.digest } };
+  return { image, graph, copy: { from: reference, digest: digest ?? graph.digest, to, pushed: root.digest } };
+}
+
+// A referrer goes where the image went, in the order in which it is read: it is small.
+function toReferrer(graph: ImageGraph, image: ImageToPush): ImageToPush {
+  const { manifests, blobs } = selectCopy(graph, undefined)!;
+  return { ...image, tag: graph.reference.tag, manifests, blobs };
+}
+
+function sumUp(pushed: readonly PushedImage[]): PushedImage {
+  const sum = (value: (it: PushedImage) => number) => pushed.reduce((total, it) => total + value(it), 0);
+  return {
+    sent: { blobs: sum(({ sent }) => sent.blobs), bytes: sum(({ sent }) => sent.bytes) },
+    present: sum(({ present }) => present),
+    manifests: sum(({ manifests }) => manifests),
+  };
 }
 
 function withAdvice(error: unknown): unknown {

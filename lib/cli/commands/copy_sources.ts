@@ -2,7 +2,8 @@ import { NotHeldError, readHeldImage, readSourceImage } from "../../bundle/held_
 import { openImageEntries, openLayoutFolder } from "../../bundle/image_entries.ts";
 import { ImageFile } from "../../bundle/image_file.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
-import type { ContentSource } from "../../content/source.ts";
+import { type AttachedImages, findAttachedImages } from "../../bundle/referrer_graphs.ts";
+import type { ContentCatalog } from "../../content/source.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
@@ -23,6 +24,8 @@ export interface ImageSource {
   /** How many of its blobs can be open at the same time. */
   readonly blobsAtATime: number;
   readGraph(): Promise<ImageGraph>;
+  /** Finds what is attached to manifests of the image. */
+  readAttached(graph: ImageGraph): Promise<AttachedImages>;
   /** Opens a blob; `undefined` if it is missing. */
   openBlob(digest: Digest, start: number): Promise<ReadableStream<Uint8Array> | undefined>;
   /** The position of a blob in the order in which the source reads best. */
@@ -105,7 +108,7 @@ function openHeldImage(
   // An image that is named by tag and digest is that of the tag.
   const reference = tag === undefined && digest !== undefined ? given : { host, path, tag: tag ?? "latest", digest };
   // The store is enough for what it has: its registry is not asked.
-  let from: ContentSource = store;
+  let from: ContentCatalog = store;
   return {
     reference,
     get where() {
@@ -121,6 +124,8 @@ function openHeldImage(
       from = source;
       return await readSourceImage(reference, source, "copy");
     },
+    // Where the image comes from: of what the store has, its registry is not asked.
+    readAttached: (graph) => findAttachedImages(graph, { source: from, catalog: from }),
     openBlob: async (digest, start) => (await from.openBlob(repositoryOf(reference), digest, { start }))?.body,
     orderOf: () => 0,
   };
@@ -136,6 +141,7 @@ function openFiledImage(
     where,
     blobsAtATime: 1,
     readGraph: () => file.readGraph(image),
+    readAttached: (graph) => file.readAttached(graph),
     openBlob: (digest, start) => file.openBlob(digest, start),
     orderOf: (digest) => file.orderOf(digest),
   };

@@ -18,16 +18,21 @@ import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { pinByFlags } from "../wiring/connect_agent.ts";
 
 /** `crpe inventory` */
 export async function runInventory(invocation: Invocation, io: Io): Promise<number> {
   const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
-  if (to === undefined && caFile !== undefined) throw new UsageError("Cannot use --ca-file without --to");
+  for (const name of ["ca-file", "fingerprint"]) {
+    if (to === undefined && invocation.isSet(name)) throw new UsageError(`Cannot use --${name} without --to`);
+  }
   if (to !== undefined && invocation.flag("data") !== undefined) {
     throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
   }
   if (to !== undefined) {
-    const { digests, ...more } = await fetchInventory(to, { caFile });
+    const address = { url: inventoryUrl(to).href.replace(/\/inventory$/, ""), hasScheme: true };
+    const pinned = await pinByFlags(address, { invocation, io, isOptional: caFile !== undefined });
+    const { digests, ...more } = await fetchInventory(pinned?.localUrl ?? to, { caFile, shown: pinned?.url });
     io.out(formatInventory({ digests: [...digests].sort(), ...more }));
     return 0;
   }
@@ -47,6 +52,8 @@ const STALL_TIMEOUT = 60_000;
 export interface FetchInventoryOptions {
   /** A file with CA certificates (PEM) to trust for the agent. */
   readonly caFile?: string | undefined;
+  /** The agent in errors, where `to` is a relay; the URL by default. */
+  readonly shown?: string | undefined;
 }
 
 /**
@@ -57,9 +64,10 @@ export interface FetchInventoryOptions {
  * @throws {CorruptError} when the response is not an inventory
  * @throws {Error} when the agent cannot be reached, or refuses the request
  */
-export async function fetchInventory(to: string, { caFile }: FetchInventoryOptions = {}): Promise<Inventory> {
+export async function fetchInventory(to: string, options: FetchInventoryOptions = {}): Promise<Inventory> {
+  const { caFile } = options;
   const url = inventoryUrl(to);
-  const shown = redactText(url.href);
+  const shown = redactText(options.shown === undefined ? url.href : `${options.shown}/inventory`);
   const client = caFile === undefined
     ? undefined
     : Deno.createHttpClient({ caCerts: [await Deno.readTextFile(caFile)] });

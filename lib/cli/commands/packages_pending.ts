@@ -19,6 +19,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import { openAudit } from "../wiring/open_audit.ts";
 
 /** `crpe packages --pending` */
 export async function runPendingPackages(data: string, invocation: Invocation, io: Io): Promise<number> {
@@ -88,8 +89,13 @@ export async function endPending(
   using _lock = dryRun ? undefined : await records.lock();
   const pending = await records.pending.read(id).catch(absentIfBroken);
   const progress = pending && await measurePending(pending, new DiskStore(data, { isReadOnly: true }));
-  if (!dryRun) await records.pending.remove(id);
   const version = pending?.kubepkg.spec.version;
+  if (!dryRun) {
+    const { log, by } = await openAudit(data, createWarning(io));
+    const { namespace, name } = id;
+    const entry = { action: "pending-removal", by, namespace, name, version };
+    await log.run(entry, () => records.pending.remove(id), { isFreeing: true });
+  }
   if (invocation.isSet("json")) {
     const { name, namespace } = id;
     io.out(formatJson({ name, namespace, version, pending: true, dryRun, removed: !dryRun }));

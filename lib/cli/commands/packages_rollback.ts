@@ -35,6 +35,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       store: new DiskStore(data, { warn }),
       records,
       to: version,
+      node: Deno.hostname(),
       trust: await readSiteTrust(invocation, settings),
       force: invocation.isSet("force"),
       pruneData: invocation.isSet("prune-data"),

@@ -37,7 +37,11 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
   const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io), isHashing: true });
   const asJson = invocation.isSet("json");
-  const resolve = createImageResolver(source, settings.platforms);
+  const resolve = createImageResolver(source, {
+    platforms: settings.platforms,
+    withoutReferrers: invocation.isSet("no-referrers"),
+    warn: createWarning(io),
+  });
   // All are resolved before the first is downloaded: together they need space.
   const images = new Map<string, ResolvedImage | Error>();
   for (const name of names) {
@@ -66,10 +70,10 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
       onProgress: (bytes, total) => progress.update(bytes, total),
     }).finally(() => progress.finish());
     if (!asJson) {
-      io.out(
-        `${summary.reference}@${summary.digest}  ${formatSize(summary.size)}  ${summary.platforms.join(",")}`
-          .trimEnd() + "\n",
-      );
+      const { reference, digest, size, platforms, referrers = 0 } = summary;
+      const attached = referrers === 0 ? [] : [formatCount(referrers, "referrer")];
+      const columns = [`${reference}@${digest}`, formatSize(size), platforms.join(","), ...attached];
+      io.out(`${columns.join("  ").trimEnd()}\n`);
     }
     report(summary);
   };

@@ -1,9 +1,11 @@
+import { selectPlatforms } from "../../bundle/archive_images.ts";
 import { readHeldImage } from "../../bundle/held_images.ts";
 import { type ImageArchive, planImageArchive } from "../../bundle/image_archive.ts";
 import type { ImageGraph } from "../../bundle/image_graph.ts";
 import type { BundleOutput } from "../../bundle/write_bundle.ts";
+import { findAttachedImages } from "../../bundle/referrer_graphs.ts";
 import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bundle_file.ts";
-import { formatPlatform } from "../../oci/platform.ts";
+import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -42,7 +44,12 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
     if (invocation.arguments.length > 1) io.err(`crpe: ${path} was not written, because it would lack them\n`);
     return status;
   }
-  const archive = planImageArchive([...graphs.values()], store, platforms ?? "all");
+  const attached = invocation.isSet("no-referrers") ? [] : await findAttached([...graphs.values()], {
+    store,
+    platforms: platforms ?? "all",
+    warn: createWarning(io),
+  });
+  const archive = planImageArchive([...graphs.values(), ...attached], store, platforms ?? "all");
   const [skipped] = archive.skipped;
   if (skipped !== undefined) {
     const wanted = platforms?.map(formatPlatform).join(", ");
@@ -55,10 +62,35 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
     item: archive.images.length === 1 ? archive.images[0] : formatCount(archive.images.length, "image"),
   });
   await writeArchive(archive, path, progress).finally(() => progress.finish());
-  const result = { file: path, size: archive.size, images: archive.images };
+  const referrers = attached.length;
+  const result = { file: path, size: archive.size, images: archive.images, ...(referrers === 0 ? {} : { referrers }) };
   if (invocation.isSet("json")) (path === "-" ? io.err : io.out)(formatJson(result));
-  else if (path !== "-") io.out(`${path}  ${formatSize(archive.size)}  ${archive.images.join(" ")}\n`);
+  else if (path !== "-") {
+    const columns = [path, formatSize(archive.size), archive.images.join(" ")];
+    if (referrers > 0) columns.push(formatCount(referrers, "referrer"));
+    io.out(`${columns.join("  ")}\n`);
+  }
   return 0;
+}
+
+// Several tags of one image have the same referrers.
+async function findAttached(
+  graphs: readonly ImageGraph[],
+  { store, platforms, warn }: {
+    readonly store: DiskStore;
+    readonly platforms: readonly Platform[] | "all";
+    readonly warn: (message: string) => void;
+  },
+): Promise<ImageGraph[]> {
+  const found = new Map<string, ImageGraph>();
+  for (const graph of graphs) {
+    const { reference } = graph;
+    const manifests = selectPlatforms(graph, platforms)?.manifests ?? [];
+    const attached = await findAttachedImages({ reference, manifests }, { source: store, catalog: store });
+    for (const problem of attached.problems) warn(`${formatReference(reference)}: ${problem}`);
+    for (const it of attached.graphs) found.set(`${formatReference(it.reference)} ${it.digest}`, it);
+  }
+  return [...found.values()];
 }
 
 async function writeArchive(archive: ImageArchive, path: string, progress: Progress): Promise<void> {

@@ -7,6 +7,7 @@ import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readSystemCertificates } from "../wiring/certificates.ts";
+import { pinByFlags } from "../wiring/connect_agent.ts";
 
 const DEFAULT_URL = "http://127.0.0.1:6060";
 const TIMEOUT_MILLISECONDS = 10_000;
@@ -50,17 +51,19 @@ export async function runStatus(invocation: Invocation, io: Io): Promise<number>
   if (caFile !== undefined && !url.startsWith("https:")) {
     throw new UsageError(`Cannot use --ca-file with ${url}: write https:// in front of the address`);
   }
+  const pinned = await pinByFlags({ url, hasScheme: true }, { invocation, io, isOptional: caFile !== undefined });
+  const at = pinned?.localUrl ?? url;
   // Trusted in addition to the authorities of the system.
   using client = caFile === undefined
     ? undefined
     : Deno.createHttpClient({ caCerts: [...readSystemCertificates(io), await Deno.readTextFile(caFile)] });
   if (!invocation.isSet("watch")) {
-    io.out(format(await readStatus(url, client)));
+    io.out(format(await readStatus(url, { at, client })));
     return 0;
   }
   // Ends with ctrl-C. A terminal shows the newest status only.
   for (;;) {
-    const text = format(await readStatus(url, client));
+    const text = format(await readStatus(url, { at, client }));
     io.out(io.columns === undefined || invocation.isSet("json") ? text : `\x1b[H\x1b[2J${text}`);
     await new Promise((resolve) => setTimeout(resolve, WATCH_MILLISECONDS));
   }
@@ -72,8 +75,12 @@ function parseUrl(text: string): string {
   throw new UsageError(`Cannot ask ${JSON.stringify(text)}: write a URL, such as ${DEFAULT_URL}`);
 }
 
-async function readStatus(url: string, client: Deno.HttpClient | undefined): Promise<ServerStatus> {
-  const read = (path: string) => fetchText(url + path, client);
+/** @param at where the server is reached: itself, or a relay */
+async function readStatus(
+  url: string,
+  { at, client }: { readonly at: string; readonly client: Deno.HttpClient | undefined },
+): Promise<ServerStatus> {
+  const read = (path: string) => fetchText(at + path, { url, client });
   const [metrics, health] = await Promise.all([read("/metrics"), read("/healthz")]);
   const samples = parseSamples(metrics.text);
   if (!samples.some(({ name }) => name === "crpe_build_info")) {
@@ -129,9 +136,12 @@ function readLink(samples: readonly Sample[]): Pick<ServerStatus, "link"> {
   };
 }
 
-async function fetchText(url: string, client: Deno.HttpClient | undefined): Promise<{ status: number; text: string }> {
+async function fetchText(
+  address: string,
+  { url, client }: { readonly url: string; readonly client: Deno.HttpClient | undefined },
+): Promise<{ status: number; text: string }> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS), client });
+    const response = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MILLISECONDS), client });
     const bytes = response.body === null ? new Uint8Array() : await readBounded(response.body, url, MAX_BYTES);
     return { status: response.status, text: new TextDecoder().decode(bytes) };
   } catch (cause) {
@@ -143,7 +153,7 @@ async function fetchText(url: string, client: Deno.HttpClient | undefined): Prom
       : failure === "certificate"
       ? `${message.split(";", 1)[0]}; name its CA file with --ca-file`
       : message.split(";", 1)[0];
-    throw new Error(`Cannot ask ${new URL(url).origin}: ${reason}`, { cause });
+    throw new Error(`Cannot ask ${url}: ${reason}`, { cause });
   }
 }
 

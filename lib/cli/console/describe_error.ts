@@ -1,3 +1,4 @@
+import { escapeControls } from "../../oci/escape_controls.ts";
 import { OtherArchiveError } from "../../bundle/other_archive.ts";
 import { DigestMismatchError } from "../../content/verifier.ts";
 import { KubectlError } from "../../install/handover/kubectl_error.ts";
@@ -85,16 +86,4 @@ const COLORS = { red: 31, yellow: 33 } as const;
 /** Colours a word where the terminal shows colours. The word has to say the same without them. */
 export function paint(text: string, color: keyof typeof COLORS, { isColored }: Pick<Io, "isColored">): string {
   return isColored ? `\x1b[${COLORS[color]}m${text}\x1b[0m` : text;
-}
-
-// C0, DEL and C1; line and paragraph separators; bidirectional controls.
-// deno-lint-ignore no-control-regex
-const CONTROLS = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
-
-/**
- * Escapes characters that a terminal would interpret, or that would make a text look like another one: ESC becomes
- * `\u001b`. Names in bundles, request paths and responses of registries are untrusted input.
- */
-export function escapeControls(text: string): string {
-  return text.replace(CONTROLS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

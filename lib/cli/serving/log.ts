@@ -1,5 +1,6 @@
 import type { SentAnswer } from "../../server/exchange.ts";
-import { escapeControls, toOneLine } from "../console/describe_error.ts";
+import { escapeControls } from "../../oci/escape_controls.ts";
+import { toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 
 const FLUSH_MILLISECONDS = 100;

@@ -85,7 +85,7 @@ export async function openPage(server: StartedServer, settings: PageSettings): P
       : {}),
     ...(isReadOnly ? {} : { images: createPageImages(context), registries }),
     ...(settings.kind === "agent" && !isReadOnly
-      ? { actions: createPageActions(invocation, io, { context, records }) }
+      ? { actions: createPageActions(invocation, io, { context, records, node: settings.node }) }
       : {}),
   };
   const answer = createPageHandler({

@@ -20,7 +20,7 @@ import type { ServerContext } from "./serve_registry.ts";
 export function createPageActions(
   invocation: Invocation,
   io: Io,
-  { context, records }: { context: ServerContext; records: PackageRecords },
+  { context, records, node }: { context: ServerContext; records: PackageRecords; node: string },
 ): PageActions {
   const { settings: { data }, content: { store }, log } = context;
   const given = readHandoverPlace(invocation);
@@ -41,6 +41,7 @@ export function createPageActions(
         store,
         records,
         to: change.to,
+        node,
         trust: await readSiteTrust(invocation, context.settings),
         openHandover,
       });

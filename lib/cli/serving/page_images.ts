@@ -17,6 +17,7 @@ export function createPageImages({ settings, content, log }: ServerContext): Pag
         ...content,
         data,
         platforms: platforms.length > 0 ? platforms : settings.platforms,
+        warn: (message) => log.write("warning", message),
         onProgress: (bytes, total) => {
           signal.throwIfAborted();
           onProgress({ bytes, total });

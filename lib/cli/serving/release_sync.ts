@@ -1,3 +1,4 @@
+import type { AuditLog } from "../../files/audit_log.ts";
 import { ClusterUnreachableError } from "../../install/cluster/cluster_api.ts";
 import { type SyncOptions, syncReleases, type SyncReport } from "../../install/cluster/sync_releases.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
@@ -8,6 +9,7 @@ import type { Log } from "./log.ts";
 /** The dependencies of a `ReleaseSync`. */
 export interface ReleaseSyncOptions extends SyncOptions {
   readonly log: Pick<Log, "write">;
+  readonly audit: Pick<AuditLog, "end">;
   /** Between two comparisons, in milliseconds. */
   readonly interval: number;
 }
@@ -38,7 +40,7 @@ export class ReleaseSync {
       const reports = await syncReleases(this.#options);
       if (this.#unreachable !== undefined) this.#options.log.write("info", "the cluster's releases are known again");
       this.#unreachable = undefined;
-      this.#logAll(reports);
+      await this.#logAll(reports);
     } catch (error) {
       if (error instanceof ClusterUnreachableError) this.reportUnreachable(error);
       else this.#logProblems([describeError(error)]);
@@ -52,11 +54,20 @@ export class ReleaseSync {
     this.#unreachable = message;
   }
 
-  #logAll(reports: readonly SyncReport[]): void {
-    for (const report of reports) {
-      if (report.error === undefined) this.#options.log.write(levelOf(report), formatReport(report));
+  async #logAll(reports: readonly SyncReport[]): Promise<void> {
+    for (const report of reports.filter(({ error }) => error === undefined)) {
+      this.#options.log.write(levelOf(report), formatReport(report));
+      await this.#audit(report);
     }
     this.#logProblems(reports.flatMap(({ error }) => error === undefined ? [] : [describeError(error)]));
+  }
+
+  // Only what was done: a problem would be tried, and logged, every minute.
+  async #audit({ package: { namespace, name }, action, version, node }: SyncReport): Promise<void> {
+    const result = AUDITED[action];
+    if (result === undefined) return;
+    const entry = { action: "cluster-sync", by: { server: node ?? "" }, namespace, name, version };
+    await this.#options.audit.end(crypto.randomUUID(), entry, { result });
   }
 
   // A problem stays until it is solved; it is not logged every minute.
@@ -65,6 +76,13 @@ export class ReleaseSync {
     this.#known = new Set(problems);
   }
 }
+
+// What a release of the cluster changes on this server. What it publishes was an action of its own before.
+const AUDITED: Readonly<Partial<Record<SyncReport["action"], string>>> = {
+  "write file": "handed-over",
+  "set aside": "set-aside",
+  "remove file": "removed",
+};
 
 function levelOf({ action }: SyncReport): "info" | "warning" {
   return action === "set aside" ? "warning" : "info";

@@ -1,3 +1,4 @@
+import type { AuditLog } from "../../files/audit_log.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import type { Invocation } from "../command_line/command.ts";
@@ -11,6 +12,7 @@ import { ReleaseSync } from "./release_sync.ts";
 export interface SyncedServer {
   readonly data: string;
   readonly log: Log;
+  readonly audit: AuditLog;
   readonly manifestsDir: string;
   readonly node: string;
   /** Between two comparisons, in milliseconds. */
@@ -21,11 +23,11 @@ export interface SyncedServer {
 export function startReleaseSync(
   invocation: Invocation,
   io: Pick<Io, "env">,
-  { data, log, manifestsDir, node, interval }: SyncedServer,
+  { data, log, audit, manifestsDir, node, interval }: SyncedServer,
 ): SharedHandoverOptions {
   const releases = openReleases(invocation, io, { manifestsDir, node });
   const handover = createFolderHandover(manifestsDir);
-  const sync = new ReleaseSync({ records: new PackageRecords(data), handover, releases, log, interval });
+  const sync = new ReleaseSync({ records: new PackageRecords(data), handover, releases, log, audit, interval });
   sync.start();
   return { releases, onUnreachable: (error) => sync.reportUnreachable(error) };
 }

@@ -9,7 +9,7 @@ import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { type AgentAddress, chooseAgentUrl } from "./choose_agent_url.ts";
-import { pinAgent } from "./pin_agent.ts";
+import { pinAgent, type PinnedAgent } from "./pin_agent.ts";
 
 /** Reads the token of `--token-file`; `undefined` without that flag. @throws {Error} as `readTokenFile` does */
 export async function readAgentToken(
@@ -24,9 +24,35 @@ export async function readAgentToken(
 }
 
 /**
- * Chooses how a command reaches an agent, from its flags `--fingerprint`, `--ca-file` and
- * `--insecure-http`. Without a token, nothing is sent
- * that others must not read.
+ * Reaches an agent by its own certificate, if that is known or given by the flag `--fingerprint`; see `pinAgent`.
+ *
+ * @throws {UsageError} when `--fingerprint` is not one, or is given for plain http
+ */
+export async function pinByFlags(
+  address: AgentAddress,
+  { invocation, io, isOptional }: {
+    readonly invocation: Invocation;
+    readonly io: Io;
+    readonly isOptional: boolean;
+  },
+): Promise<PinnedAgent | undefined> {
+  const given = invocation.flag("fingerprint");
+  if (given !== undefined && address.url.startsWith("http:")) {
+    throw new UsageError(
+      `Cannot use --fingerprint with ${address.url}: it is of a certificate; write https://HOST:PORT`,
+    );
+  }
+  if (address.url.startsWith("http:")) return undefined;
+  return await pinAgent(address, {
+    given: given === undefined ? undefined : readFingerprint(given),
+    known: await openKnownAgents(invocation, io),
+    isOptional,
+  });
+}
+
+/**
+ * Chooses how a command reaches an agent, from its flags `--fingerprint`, `--ca-file` and `--insecure-http`. Without a
+ * token, nothing is sent that others must not read.
  *
  * @throws {RefusedError} when the token would be sent unencrypted to another machine, or as `pinAgent` does
  */
@@ -40,17 +66,7 @@ export async function connectAgent<T extends string | undefined>(
   const isInsecureAllowed = token === undefined || invocation.isSet("insecure-http");
   const isThisMachine = (host: string) => own.has(host);
   const isPlain = !address.hasScheme && (isInsecureAllowed || isThisMachine(new URL(address.url).hostname));
-  const given = invocation.flag("fingerprint");
-  if (given !== undefined && address.url.startsWith("http:")) {
-    throw new UsageError(
-      `Cannot use --fingerprint with ${address.url}: it is of a certificate; write https://HOST:PORT`,
-    );
-  }
-  const pinned = await pinAgent(address, {
-    given: given === undefined ? undefined : readFingerprint(given),
-    known: await openKnownAgents(invocation, io),
-    isOptional: isPlain || caFile !== undefined,
-  });
+  const pinned = await pinByFlags(address, { invocation, io, isOptional: isPlain || caFile !== undefined });
   if (pinned !== undefined) return { ...pinned, token };
   const url = await chooseAgentUrl(address, { send, isInsecureAllowed, isThisMachine });
   return { url, localUrl: url, token, send };

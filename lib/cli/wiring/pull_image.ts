@@ -1,4 +1,5 @@
 import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
+import { ReferrerFinder } from "../../bundle/find_referrers.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { describeShortage } from "../../bytes/format_size.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
@@ -14,12 +15,20 @@ import { formatCount } from "../console/quantity.ts";
 
 const BLOBS_AT_A_TIME = 3;
 
-/** Options of `pullImage`. */
-export interface PullImageOptions extends DownloadOptions {
-  /** The data folder. */
-  readonly data: string;
+/** What is pulled of an image. */
+export interface PullChoice {
   /** The platforms to pull; `undefined` for all that the image has. */
   readonly platforms: readonly Platform[] | undefined;
+  /** Whether signatures and other referrers are left out. */
+  readonly withoutReferrers?: boolean;
+  /** Receives why a referrer cannot be pulled. */
+  readonly warn: (message: string) => void;
+}
+
+/** Options of `pullImage`. */
+export interface PullImageOptions extends DownloadOptions, PullChoice {
+  /** The data folder. */
+  readonly data: string;
 }
 
 /** Options of `downloadImage`. */
@@ -37,19 +46,26 @@ export interface DownloadOptions {
  * @throws {Error} when it is missing, or its registry cannot be asked
  */
 export async function pullImage(wanted: Reference, options: PullImageOptions): Promise<PulledImage> {
-  const image = await createImageResolver(options.source, options.platforms)(wanted);
+  const image = await createImageResolver(options.source, options)(wanted);
   await checkRoom(options.data, [image]);
   return await downloadImage(image, options);
 }
 
-/** Creates the function that resolves the images to pull. @param platforms see `PullImageOptions` */
+/** Creates the function that resolves the images to pull, and finds their referrers. */
 export function createImageResolver(
   source: PullThrough,
-  platforms: readonly Platform[] | undefined,
+  { platforms, withoutReferrers = false, warn }: PullChoice,
 ): (wanted: Reference) => Promise<ResolvedImage> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
-  return (wanted) => resolver.resolve(toPackageImage(wanted));
+  return async (wanted) => {
+    const image = await resolver.resolve(toPackageImage(wanted));
+    if (withoutReferrers) return image;
+    // The limits of a finder are for one package, and for one image here.
+    const { referrers, problems } = await new ReferrerFinder({ source, catalog: source }).find(image);
+    for (const problem of problems) warn(`${formatReference(image.reference)}: ${problem}`);
+    return { ...image, referrers };
+  };
 }
 
 /** An image that was pulled. */
@@ -58,8 +74,10 @@ export interface PulledImage {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly platforms: readonly string[];
-  /** The size of all its content in bytes. */
+  /** The size in bytes of all its content, with that of its referrers. */
   readonly size: number;
+  /** How many referrers it has; absent if none. */
+  readonly referrers?: number;
 }
 
 /** Downloads what the store does not have of an image, and tags it. The caller holds a write lease. */
@@ -69,6 +87,10 @@ export async function downloadImage(
 ): Promise<PulledImage> {
   const size = await fetchAll(source, image, onProgress);
   const { descriptor } = image.root;
+  const { referrers = [] } = image;
+  for (const { tag, root } of referrers) {
+    if (tag !== undefined) await store.tag(repositoryOf(image.reference), tag, root.descriptor.digest);
+  }
   // The tag is written last. If the reference has a digest too, the tag points to that digest.
   if (image.reference.tag !== undefined) {
     await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
@@ -80,6 +102,7 @@ export async function downloadImage(
     mediaType: descriptor.mediaType,
     platforms: platformsOf(image.root),
     size,
+    ...(referrers.length === 0 ? {} : { referrers: referrers.length }),
   };
 }
 

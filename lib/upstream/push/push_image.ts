@@ -2,6 +2,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
 import { hasBlob, pushBlob } from "./push_blob.ts";
+import { addToReferrers } from "./add_to_referrers.ts";
 import { hasManifest, pushManifest } from "./push_manifest.ts";
 
 /** An image, complete, and where it is pushed to. */
@@ -126,9 +127,11 @@ export class ImagePusher {
     for (const { descriptor, bytes } of manifests) {
       const isRoot = descriptor === manifests.at(-1)!.descriptor;
       const manifest = { path, repo: this.#nameOf(path), descriptor, tag: isRoot ? tag : undefined };
-      if (await hasManifest(this.#client, manifest)) continue;
-      count++;
-      if (!this.#options.dryRun) await pushManifest(this.#client, manifest, bytes);
+      const isThere = await hasManifest(this.#client, manifest);
+      if (!isThere) count++;
+      if (this.#options.dryRun) continue;
+      const isListed = !isThere && await pushManifest(this.#client, manifest, bytes);
+      if (!isListed) await addToReferrers(this.#client, manifest, bytes);
     }
     return count;
   }

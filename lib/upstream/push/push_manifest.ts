@@ -41,13 +41,14 @@ export async function hasManifest(client: EndpointClient, manifest: PushedManife
 /**
  * Pushes a manifest. What it refers to must be there (distribution specification, "Pushing Manifests").
  *
+ * @returns whether the registry lists it as a referrer of its subject
  * @throws {RegistryError} when the registry does not accept it
  */
 export async function pushManifest(
   client: EndpointClient,
   { path, repo, descriptor, tag }: PushedManifest,
   bytes: Uint8Array,
-): Promise<void> {
+): Promise<boolean> {
   const name = tag ?? descriptor.digest;
   const action = `push manifest ${name} of ${repo}`;
   const fail = (reason: string) => new RegistryError("BAD_GATEWAY", `Cannot ${action} to ${client.host}: ${reason}`);
@@ -63,4 +64,5 @@ export async function pushManifest(
   if (head === undefined) throw fail("it has no such repository, or lacks content of the manifest");
   const digest = head.headers.get("docker-content-digest");
   if (digest !== null && digest !== descriptor.digest) throw fail(`it stored another manifest, ${digest}`);
+  return head.headers.has("oci-subject");
 }

@@ -6,7 +6,7 @@ import { readBounded } from "../../../lib/bytes/read_bounded.ts";
 import { MEDIA_TYPE } from "../../../lib/oci/manifest.ts";
 import { formatReference, parseReference } from "../../../lib/oci/reference.ts";
 import { assertEquals, assertRejects } from "../../support/assert.ts";
-import { buildImage, buildIndex } from "../../support/images.ts";
+import { buildArtifact, buildImage, buildIndex } from "../../support/images.ts";
 import { Random } from "../../support/random.ts";
 import { makeTar } from "../../support/tar.ts";
 
@@ -61,6 +61,10 @@ Deno.test("ImageFile reads all blobs in one go in the order of the file, and aga
   assertEquals(counter.opened, 2);
   const last = digests.at(-1)!;
   assertEquals(await readBounded((await file.openBlob(last, 5))!, last, 1e6), index.blobs.get(last)!.subarray(5));
+  // A small one is kept in memory.
+  assertEquals(counter.opened, 2);
+  const large = digests.find((digest) => index.blobs.get(digest)!.length > 300_000)!;
+  assertEquals(await readBounded((await file.openBlob(large, 5))!, large, 1e6), index.blobs.get(large)!.subarray(5));
   assertEquals(counter.opened, 3);
   assertEquals(await file.openBlob(`sha256:${"0".repeat(64)}`), undefined);
   await file.close();
@@ -72,6 +76,41 @@ Deno.test("ImageFile leaves out what the file does not have", async () => {
   const file = await ImageFile.read(open, "a.tar");
   const graph = await file.readGraph(file.images[0]!);
   assertEquals(graph.manifests.map(({ descriptor }) => descriptor.digest), [image.root.digest, index.root.digest]);
+  await file.close();
+});
+
+Deno.test("ImageFile reads what is attached to an image, in any order, and reports what the file does not have", async () => {
+  const sbom = buildArtifact(index.root, "application/spdx+json");
+  const signature = buildArtifact(sbom.root, "application/vnd.dev.cosign.artifact.sig.v1+json");
+  const tagged = buildImage({ files: { "sig.json": "{}" } });
+  const missing = buildArtifact(index.root, "missing");
+  const foreign = buildArtifact(buildImage({ platform: "linux/arm/v7" }).root, "foreign");
+  const names: [string, typeof sbom][] = [
+    [`registry.test/app@${signature.root.digest}`, signature],
+    [`registry.test/app@${sbom.root.digest}`, sbom],
+    [`registry.test/app:${index.root.digest.replace(":", "-")}.sig`, tagged],
+    [`registry.test/app@${missing.root.digest}`, missing],
+    [`registry.test/app@${foreign.root.digest}`, foreign],
+    [`registry.test/other@${sbom.root.digest}`, sbom],
+  ];
+  const manifests = formatIndexEntries([
+    { reference: parseReference(NAME), descriptor: index.root },
+    ...names.map(([name, { root }]) => ({ reference: parseReference(name), descriptor: root, isReferrer: true })),
+  ]);
+  const contents = [sbom, signature, tagged, foreign].flatMap(({ manifests, blobs }) => [
+    ...manifests.map(({ descriptor, bytes }) => [blobEntryName(descriptor.digest), bytes] as const),
+    ...[...blobs].map(([digest, bytes]) => [blobEntryName(digest), bytes] as const),
+  ]);
+  const { open } = openCounted({
+    ...layoutOf(NAME),
+    "index.json": JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests }),
+    ...Object.fromEntries(contents),
+  });
+  const file = await ImageFile.read(open, "a.tar");
+  assertEquals(file.images.map(({ reference }) => formatReference(reference)), [NAME]);
+  const { graphs, problems } = await file.readAttached(await file.readGraph(file.images[0]!));
+  assertEquals(graphs.map(({ digest }) => digest), [sbom, tagged, signature].map(({ root }) => root.digest));
+  assertEquals(problems, [`its referrer ${missing.root.digest} is left out: a.tar does not have it`]);
   await file.close();
 });
 

@@ -4,6 +4,7 @@ import type { Handover } from "../../../lib/install/handover/handover.ts";
 import { PackageRecords } from "../../../lib/install/package_records.ts";
 import { removePackage } from "../../../lib/install/remove_package.ts";
 import { listVersions, rollBackPackage } from "../../../lib/install/rollback_package.ts";
+import { verifyReceipt } from "../../../lib/install/signed_receipt.ts";
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { IncompleteError, RefusedError } from "../../../lib/oci/error.ts";
@@ -100,6 +101,9 @@ Deno.test("rollBackPackage() alternates between two versions", async () => {
   for (const expected of ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]) {
     assertEquals((await site.rollBack()).to, expected);
     assertEquals((await site.state())[0], expected);
+    const receipt = await site.records.receipts.read(idOf("line4"));
+    const { public: publicKey } = (await site.records.nodeKey.read())!;
+    assertEquals(verifyReceipt({ ...receipt }, { what: "the receipt", publicKey }).fields.version, expected);
   }
 });
 

@@ -37,6 +37,10 @@ Deno.test("RegistryError serializes to the error document of the specification, 
     JSON.stringify(new RegistryError("DENIED", "x")),
     '{"errors":[{"code":"DENIED","message":"x"}]}',
   );
+  assertEquals(
+    new RegistryError("CORRUPT", "Cannot use a\x7f\u202eb:\n\x1b[31mc").toJSON().errors[0]!.message,
+    "Cannot use a\\u007f\\u202eb:\n\\u001b[31mc",
+  );
 });
 
 Deno.test("error classes keep their name and cause", () => {

@@ -1,4 +1,5 @@
-import { createWarning, describeError, escapeControls } from "../../../../lib/cli/console/describe_error.ts";
+import { createWarning, describeError } from "../../../../lib/cli/console/describe_error.ts";
+import { escapeControls } from "../../../../lib/oci/escape_controls.ts";
 import { CorruptError } from "../../../../lib/oci/error.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";

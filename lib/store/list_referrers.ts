@@ -1,21 +1,7 @@
+import { describeReferrer } from "../oci/describe_referrer.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { CachedManifest } from "./manifest_cache.ts";
-
-/**
- * Returns the descriptor that lists a manifest as a referrer of `subject`. `artifactType` and `annotations` are set as
- * the OCI distribution specification requires ("Listing Referrers"). `undefined` if the manifest has another `subject`.
- */
-export function describeReferrer({ descriptor, manifest }: CachedManifest, subject: Digest): Descriptor | undefined {
-  if (manifest.subject?.digest !== subject) return undefined;
-  const artifactType = manifest.artifactType ??
-    (manifest.kind === "manifest" ? manifest.config?.mediaType : undefined);
-  return {
-    ...descriptor,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(manifest.annotations === undefined ? {} : { annotations: manifest.annotations }),
-  };
-}
 
 /** The manifests of a store, by repository. */
 interface ManifestLists {
