@@ -61,6 +61,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      FLAG.store,
       { name: "to", value: "URL", summary: "list the content of the agent at URL, such as http://node1:36060" },
       FLAG.agentCa,
       FLAG.json,

@@ -15,6 +15,8 @@ import { UsageError } from "../console/usage_error.ts";
 export interface ObjectStoreSettings {
   readonly io: Io;
   readonly warn: (message: string) => void;
+  /** Whether nothing is written. A login that may only read is then enough. */
+  readonly isReading?: boolean;
   /** Limit of the copies of blobs in the data folder, in bytes; absent for none. */
   readonly cacheBytes?: number | undefined;
 }
@@ -23,7 +25,7 @@ export interface ObjectStoreSettings {
 export interface OpenedObjectStore {
   readonly store: ObjectStore;
   readonly client: S3Client;
-  /** Whether the storage obeys the conditions of writes. */
+  /** Whether the storage obeys the conditions of writes, if anything is written. */
   readonly isShared: boolean;
   /** Ends the work in the background. */
   readonly close: () => Promise<void>;
@@ -40,14 +42,14 @@ export interface OpenedObjectStore {
 export async function openObjectStore(
   url: string,
   settings: Pick<Settings, "data">,
-  { io, warn, cacheBytes }: ObjectStoreSettings,
+  { io, warn, isReading = false, cacheBytes }: ObjectStoreSettings,
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
   await readCredentials();
   const client = new S3Client(new S3Transport({ location, readCredentials }));
-  const isShared = await probeConditions(client, `crpe/probe/${crypto.randomUUID()}`);
-  if (!isShared) {
+  const isShared = !isReading && await probeConditions(client, `crpe/probe/${crypto.randomUUID()}`);
+  if (!isShared && !isReading) {
     warn(
       `${formatS3Location(location)} ignores the conditions of writes (If-None-Match): ` +
         "each replica downloads what it needs itself, and crpe gc is refused",
