@@ -61,6 +61,7 @@ export const COMMANDS: readonly Command[] = [
     arity: [0, 0],
     flags: [
       FLAG.data,
+      FLAG.store,
       { name: "to", value: "URL", summary: "list the content of the agent at URL, such as https://node1:36061" },
       FLAG.fingerprint,
       FLAG.agentCa,

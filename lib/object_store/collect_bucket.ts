@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { DigestSet } from "../store/digest_set.ts";
 import type { GcReport } from "../store/gc.ts";
 import { blobPath, BLOBS, layersPath } from "../store/layout.ts";
@@ -7,6 +7,7 @@ import { walkRepositories } from "./list_repositories.ts";
 import { digestOfLink, markBucket } from "./mark_bucket.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
+import { type StoredBlob, walkBlobs } from "./walk_blobs.ts";
 
 /** Options of a garbage collection in a bucket. */
 export interface CollectBucketOptions {
@@ -101,11 +102,9 @@ class BucketCollection {
     }
   }
 
-  async *#findUnmarked(marked: DigestSet): AsyncGenerator<{ digest: Digest; size: number }> {
-    for await (const { key, size, modified } of this.#client.walk({ prefix: `${BLOBS}/` })) {
-      const [, algorithm, hex] = /\/([^/]+)\/[^/]+\/([^/]+)\/data$/.exec(key) ?? [];
-      const digest = `${algorithm}:${hex}`;
-      if (isDigest(digest) && modified < this.#since && !marked.has(digest)) yield { digest, size };
+  async *#findUnmarked(marked: DigestSet): AsyncGenerator<StoredBlob> {
+    for await (const blob of walkBlobs(this.#client)) {
+      if (blob.modified < this.#since && !marked.has(blob.digest)) yield blob;
     }
   }
 

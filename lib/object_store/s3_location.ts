@@ -29,7 +29,9 @@ const PARAMETERS = ["endpoint", "region", "path-style"];
  * @throws {RangeError} with a sentence when the text is not valid
  */
 export function parseS3Location(text: string, defaults: S3Defaults = {}): S3Location {
-  const fail = (reason: string) => new RangeError(`Cannot use the store ${JSON.stringify(text)}: ${reason}`);
+  // The parameters are not repeated: a URL in them may have a login.
+  const named = JSON.stringify(text.replace(/\?.*$/s, ""));
+  const fail = (reason: string) => new RangeError(`Cannot use the store ${named}: ${reason}`);
   const [, bucket = "", path = "", query = ""] = /^s3:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text) ?? [];
   if (bucket === "") throw fail("write s3://BUCKET or s3://BUCKET/PREFIX");
   if (!BUCKET.test(bucket)) throw fail(`${JSON.stringify(bucket)} is not the name of a bucket`);

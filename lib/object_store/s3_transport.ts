@@ -137,6 +137,8 @@ export class S3Transport {
       datetime: new Date(this.serverTime).toISOString().replace(/[:-]|\.\d{3}/g, ""),
     });
     const signed = await signer.sign();
+    // The bytes are wanted as they are stored. It is not signed, because proxies change it.
+    signed.headers.set("accept-encoding", "identity");
     return await send(signed.url, {
       ...{ method, signal, redirect: "manual" },
       headers: signed.headers,

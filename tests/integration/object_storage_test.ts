@@ -99,6 +99,10 @@ for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]]
       const catalog = await (await fetch(`${url}/v2/_catalog`)).json();
       assertEquals(catalog, { repositories: ["registry.test/team/app", "registry.test/team/pushed"] });
     }
+    const inventory = JSON.parse((await runCrpe(["inventory", ...flags], { env })).stdout);
+    const pushed = [image.root.digest, ...image.blobs.keys()];
+    const expected = [...pushed, ...[pulled.manifest, pulled.config, ...pulled.layers].map(({ digest }) => digest)];
+    assertEquals(inventory.digests, expected.sort());
     const images = await runCrpe(["images", "--json", ...flags], { env });
     const listed = JSON.parse(images.stdout).map(({ reference, isComplete }: TaggedImage) => [reference, isComplete]);
     assertEquals(listed, [[`${NAME}:1`, true], ["registry.test/team/pushed:1", true]]);
@@ -160,7 +164,7 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
     assertEquals(code, 2, stderr);
     assertStringIncludes(stderr, message);
   }
-  const inventory = await runCrpe(["inventory"], { env: { ...env, CRPE_STORE: "s3://bucket" } });
-  assertEquals(inventory.code, 2);
-  assertStringIncludes(inventory.stderr, "this command works with a data folder only");
+  const verify = await runCrpe(["verify"], { env: { ...env, CRPE_STORE: "s3://bucket" } });
+  assertEquals(verify.code, 2);
+  assertStringIncludes(verify.stderr, "this command works with a data folder only");
 });

@@ -42,7 +42,11 @@ async function printBucket(invocation: Invocation, io: Io, settings: Settings & 
     throw new UsageError("Cannot use --partial with a store on object storage: partial files are in a data folder");
   }
   const { openObjectStore } = await import("../wiring/open_object_store.ts");
-  const { store, name } = await openObjectStore(settings.store, settings, { io, warn: createWarning(io) });
+  const { store, name } = await openObjectStore(settings.store, settings, {
+    io,
+    warn: createWarning(io),
+    isReading: true,
+  });
   if (invocation.isSet("json")) {
     for await (const text of formatJsonList(walkTaggedImages(store))) io.out(text);
     return 0;

@@ -29,6 +29,9 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
   if (to !== undefined && invocation.flag("data") !== undefined) {
     throw new UsageError("Cannot use --to with --data: choose an agent or a folder");
   }
+  if (to !== undefined && invocation.flag("store") !== undefined) {
+    throw new UsageError("Cannot use --to with --store: choose an agent or a bucket");
+  }
   if (to !== undefined) {
     const address = { url: inventoryUrl(to).href.replace(/\/inventory$/, ""), hasScheme: true };
     const pinned = await pinByFlags(address, { invocation, io, isOptional: caFile !== undefined });
@@ -36,7 +39,15 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
     io.out(formatInventory({ digests: [...digests].sort(), ...more }));
     return 0;
   }
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  if (settings.store !== undefined) {
+    const { openObjectStore } = await import("../wiring/open_object_store.ts");
+    const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
+    const { client } = await openObjectStore(settings.store, settings, { io, warn: () => {}, isReading: true });
+    io.out(formatInventory({ digests: await Array.fromAsync(walkBlobs(client), ({ digest }) => digest) }));
+    return 0;
+  }
+  const { data } = settings;
   await warnOfData(data, io);
   const key = await new NodeKey(data).read().catch(() => undefined);
   const publicKey = key && formatPublicKey(key.public);

@@ -20,13 +20,15 @@ export interface ObjectStoreSettings {
   readonly warn: (message: string) => void;
   /** Whether blobs that are read are copied to the local disk, for the next clients. */
   readonly hasCopies?: boolean;
+  /** Whether nothing is written. A login that may only read is then enough. */
+  readonly isReading?: boolean;
 }
 
 /** A store on object storage. */
 export interface OpenedObjectStore {
   readonly store: ObjectStore;
   readonly client: S3Client;
-  /** Whether the storage obeys the conditions of writes. */
+  /** Whether the storage obeys the conditions of writes, if anything is written. */
   readonly isShared: boolean;
   /** Leaves the copies on the local disk to the next process. */
   readonly close: () => void;
@@ -43,14 +45,14 @@ export interface OpenedObjectStore {
 export async function openObjectStore(
   url: string,
   settings: Pick<Settings, "data" | "cacheMax">,
-  { io, warn, hasCopies = false }: ObjectStoreSettings,
+  { io, warn, hasCopies = false, isReading = false }: ObjectStoreSettings,
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
   await readCredentials();
   const client = new S3Client(new S3Transport({ location, readCredentials }));
-  const isShared = await probeConditions(client, `crpe/probe/${crypto.randomUUID()}`);
-  if (!isShared) {
+  const isShared = !isReading && await probeConditions(client, `crpe/probe/${crypto.randomUUID()}`);
+  if (!isShared && !isReading) {
     warn(
       `${formatS3Location(location)} ignores the conditions of writes (If-None-Match): ` +
         "each replica downloads what it needs itself, and crpe gc is refused",

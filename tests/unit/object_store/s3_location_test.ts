@@ -38,6 +38,11 @@ for (const [text, reason] of INVALID) {
     void assertThrows(() => parseS3Location(text), RangeError, reason));
 }
 
+Deno.test("parseS3Location() repeats no login", () => {
+  const error = assertThrows(() => parseS3Location("s3://images?endpoint=http://user:secret@127.0.0.1"), RangeError);
+  assertEquals(error.message.includes("secret"), false);
+});
+
 Deno.test("findProfile() reads a profile of a shared credentials file", () => {
   const text = "[default]\naws_access_key_id = A\r\n# no secret\n[ work ]\naws_access_key_id=B\n" +
     "aws_secret_access_key = s/+=\naws_session_token=T\n[other]\naws_secret_access_key=x\n";
