@@ -28,6 +28,8 @@ const REFERENCE = [README, ...DOCS.filter((path) => path !== "docs/cli.md").map(
 
 // Flags in the documents that belong to other programs: Deno, curl, skopeo, podman, kubectl, cosign, and the scripts.
 const FOREIGN_FLAGS = [
+  // deno compile
+  "no-code-cache",
   "all",
   "all-platforms",
   "cascade",
