@@ -142,7 +142,7 @@ export class CacheFixture implements AsyncDisposable {
   /** Lists temporary files and partial downloads. */
   async listTemporary(): Promise<string[]> {
     const entries = await Array.fromAsync(Deno.readDir(`${this.data}/ingest`));
-    return entries.map(({ name }) => name).filter((name) => !name.endsWith(".lock"));
+    return entries.map(({ name }) => name).filter((name) => !name.endsWith(".lock") && name !== "image-use.json");
   }
 
   /** Pulls an image like a client: the tag, its first child, the blobs. Checks each against its digest. */
