@@ -134,6 +134,40 @@ Deno.test("[103] a writer that comes after the second mark keeps a condemned blo
   assertEquals(await writer.keep(digest), false);
 });
 
+Deno.test("[103] a writer that knew a blob finds that it was removed in the meantime", async () => {
+  const bucket = await fill();
+  const store = bucket.open();
+  const { digest } = orphan.descriptor;
+  assertEquals(await store.statBlob(REPO, digest), 300);
+  bucket.age();
+  assertEquals((await bucket.collect()).blobs, 1);
+  await assertRejects(() => store.linkBlob(REPO, digest), Error, "has just removed it");
+  await store.writeBlob(REPO, orphan.descriptor, streamOf(orphan.bytes));
+  assertEquals(bucket.has(orphan), true);
+});
+
+Deno.test("[103] a manifest that is written again after the second mark is kept", async () => {
+  const bucket = await fill();
+  const client = bucket.s3.client();
+  const { digest } = manifest.descriptor;
+  const condemned = new CondemnedBlobs(client);
+  const etag = (await condemned.condemn(digest))!;
+  await bucket.writeManifests(manifest);
+  assertEquals(await condemned.confirm(digest, etag), false);
+  await condemned.release(digest);
+
+  const again = (await condemned.condemn(digest))!;
+  assertEquals(await condemned.confirm(digest, again), true);
+  bucket.s3.intercept = async ({ method, url }) => {
+    if (method !== "GET" || !url.includes("crpe/condemned")) return undefined;
+    bucket.s3.intercept = () => undefined;
+    await client.remove(blobPath(digest));
+    await condemned.release(digest);
+  };
+  await bucket.writeManifests(manifest);
+  assertEquals(bucket.has(manifest), true);
+});
+
 Deno.test("[103] a collection that was killed while it removed a blob leaves nothing that blocks", async () => {
   const bucket = await fill();
   bucket.age();

@@ -1,7 +1,7 @@
 import { claimBlob } from "../../../lib/object_store/claim_blob.ts";
 import { type ObjectLease, takeLease } from "../../../lib/object_store/object_lease.ts";
 import { probeConditions } from "../../../lib/object_store/probe_conditions.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 
 const TTL = 30_000;
@@ -69,6 +69,13 @@ Deno.test("[103] claimBlob() waits while another process downloads, and takes ov
   assertEquals([killed?.isHeld, taken.isHeld, waits], [false, true, 3]);
   const stored = await claimBlob({ ...claim, owner: "c", isStored: () => Promise.resolve(waits === 5), delay });
   assertEquals([stored, waits], ["stored", 5]);
+});
+
+Deno.test("[103] claimBlob() gives its lease up when it cannot find out whether the blob is stored", async () => {
+  const s3 = new MemoryS3();
+  const isStored = () => Promise.reject(new Error("503"));
+  await assertRejects(() => claimBlob({ client: s3.client(), key: "lease", owner: "a", isStored }), Error, "503");
+  assertEquals(s3.objects.size, 0);
 });
 
 for (const hasConditions of [true, false]) {
