@@ -118,6 +118,15 @@ export class ObjectManifests {
     this.#fresh.delete(`${repo}@${digest}`);
   }
 
+  /** Shows a garbage collection that has read the tags already that a manifest is in use: by the time of its link. */
+  async renew(names: readonly string[], digest: Digest): Promise<void> {
+    const { client, links } = this.#options;
+    for (const name of names) {
+      const link = revisionLinkPath(name, digest);
+      if (await client.size(link) !== undefined) return await links.write(link, digest);
+    }
+  }
+
   // One request tells of the link and of the objects beside it.
   async #listBeside(link: string): Promise<Set<string>> {
     const prefix = link.slice(0, link.lastIndexOf("/") + 1);

@@ -254,6 +254,7 @@ export class ObjectStore implements GrantingStore, TaggedStore {
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    await this.#manifests.renew(repositoryNames(repo), digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.writeTag(tagLinkPath(repo, tag), digest);
   }
