@@ -125,3 +125,35 @@ Deno.test("[103] LocalCopies takes over a file, unless there is no room", async 
   }
   assertEquals([await read(copies, source.blob(b)), source.reads], [b.bytes, 0]);
 });
+
+Deno.test("[103] LocalCopies counts a blob once that it takes over twice at the same time", async () => {
+  await using folder = await TestFolder.create();
+  using copies = await openCopies(folder);
+  const paths = await Promise.all(["x", "y"].map((name) => folder.write(name, a.bytes)));
+  await Promise.all(paths.map((path) => copies.adopt(path, a.descriptor)));
+  assertEquals(copies.bytes, 300 * KIB);
+});
+
+Deno.test("[103] LocalCopies leaves no part of a copy that failed", async () => {
+  await using folder = await TestFolder.create();
+  const source = new Source();
+  using copies = await openCopies(folder);
+  await assertRejects(() => read(copies, source.blob(a, undefined, a.bytes.slice(0, 200 * KIB))));
+  while (copies.isCopying) await new Promise((resolve) => setTimeout(resolve, 1));
+  const refused = { ...source.blob(b), openSource: () => Promise.reject(new Error("503")) };
+  await assertRejects(() => copies.open(refused), Error, "503");
+  assertEquals([await Array.fromAsync(Deno.readDir(`${folder.path}/ingest`)), copies.bytes], [[], 0]);
+});
+
+Deno.test("[103] LocalCopies reads a blob from the bucket when its copy cannot be read", async () => {
+  await using folder = await TestFolder.create();
+  const source = new Source();
+  const first = await openCopies(folder);
+  await read(first, source.blob(a));
+  first[Symbol.dispose]();
+  using copies = await openCopies(folder);
+  const path = `${folder.path}/${blobPath(a.descriptor.digest)}`;
+  await Deno.remove(path);
+  await Deno.mkdir(path);
+  assertEquals([await read(copies, source.blob(a)), source.reads], [a.bytes, 2]);
+});

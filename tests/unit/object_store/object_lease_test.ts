@@ -86,3 +86,9 @@ for (const hasConditions of [true, false]) {
     assertEquals(s3.objects.size, 0);
   });
 }
+
+Deno.test("[103] probeConditions() finds that conditions are not implemented", async () => {
+  const s3 = new MemoryS3();
+  s3.intercept = ({ headers }) => headers.has("if-none-match") ? new Response(null, { status: 501 }) : undefined;
+  assertEquals(await probeConditions(s3.client(), "probe"), false);
+});
