@@ -164,6 +164,9 @@ class BucketCollection {
         const digest = digestOfLink(link);
         if (digest === undefined || link.modified >= this.#since || !removed.has(digest)) continue;
         this.#checkLease();
+        // A writer may have stored the blob again since the links were listed.
+        const { objects: [now] } = await this.#client.list({ prefix: link.key, limit: 1 });
+        if (now?.key !== link.key || now.modified >= this.#since) continue;
         await this.#client.remove(link.key);
         count++;
       }

@@ -206,6 +206,24 @@ for (const [when, isRequest] of TAGGED_AT) {
   }
 }
 
+Deno.test("[103] collectBucket() keeps the link of a blob that is stored again while links are removed", async () => {
+  const bucket = await fill();
+  bucket.age();
+  let isListing = false;
+  bucket.s3.intercept = async (request) => {
+    const isOfLayers = decodeURIComponent(request.url).includes(
+      `prefix=pre/docker/registry/v2/repositories/${REPO}/_layers/`,
+    );
+    if (isListing || bucket.has(orphan) || !isOfLayers) return undefined;
+    isListing = true;
+    const listed = await bucket.s3.fetch(request.clone());
+    await bucket.write(orphan);
+    return listed;
+  };
+  assertEquals([(await bucket.collect()).links, isListing], [0, true]);
+  assertEquals(await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), true);
+});
+
 Deno.test("[103] a writer that knew a blob finds that it was removed in the meantime", async () => {
   const bucket = await fill();
   const store = bucket.open();
