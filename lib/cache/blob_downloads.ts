@@ -114,8 +114,12 @@ export class BlobDownloads {
     const held = await this.#options.store.statBlob(repo, blob.digest);
     if (held !== undefined && held === (blob.size ?? held)) return undefined;
     const running = this.find(repo, blob) ?? await this.#shareOfRegistry(repo, blob);
-    return running === "stored" ? undefined : running ??
-      await withClaim(this.#options.store, { repo, digest: blob.digest }, () => this.#start(repo, blob));
+    if (running !== undefined) return running === "stored" ? undefined : running;
+    const start = () => this.#start(repo, blob);
+    // A download in the background pauses for others, while the clients of other replicas would wait for its claim.
+    return blob.isBackground
+      ? await start()
+      : await withClaim(this.#options.store, { repo, digest: blob.digest }, start);
   }
 
   /**

@@ -23,4 +23,6 @@ export interface DownloadOptions {
   readonly openHeld: (range: ByteRange) => Promise<OpenedBlob | undefined>;
   /** Reports whether the download must wait. It never waits while it has readers. */
   readonly mustPause?: () => boolean;
+  /** Whether the partial file is kept to resume from when the download fails. Default: true. */
+  readonly isKept?: boolean;
 }

@@ -9,6 +9,7 @@ import { listFoldersSync } from "../files/folder_scan.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
+import { RegistryError } from "../oci/error.ts";
 import { HeldBlobs } from "../store/held_blobs.ts";
 import { Ingest } from "../store/ingest.ts";
 import { blobPath, BLOBS, INGEST, partialPath } from "../store/layout.ts";
@@ -101,11 +102,12 @@ export class LocalCopies implements BlobCopies {
 
   async adopt(path: string, { digest, size }: { readonly digest: Digest; readonly size: number }): Promise<boolean> {
     if (this.#copies.has(digest) || this.#running.has(digest) || !this.#makeRoom(size)) return false;
+    this.#bytes += size;
     try {
       await this.#move(path, digest, size);
-      this.#bytes += size;
       return true;
     } catch (error) {
+      this.#bytes -= size;
       this.#options.warn(`Cannot keep a copy of ${digest}: ${(error as Error).message}`);
       return false;
     }
@@ -114,8 +116,7 @@ export class LocalCopies implements BlobCopies {
   async #openCopy(digest: Digest, range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
     const copy = this.#copies.get(digest);
     if (copy === undefined) return undefined;
-    if (!copy.isVerified) copy.isVerified = await this.#blobs.check(digest) === "intact";
-    const opened = copy.isVerified ? await this.#blobs.open(digest, range) : undefined;
+    const opened = await this.#openFile(digest, copy, range);
     if (opened?.size === copy.size) {
       this.#copies.delete(digest);
       this.#copies.set(digest, copy);
@@ -125,6 +126,17 @@ export class LocalCopies implements BlobCopies {
     await opened?.body.cancel();
     if (this.#copies.get(digest) === copy) this.#remove(digest, copy);
     return undefined;
+  }
+
+  async #openFile(digest: Digest, copy: Copy, range: ByteRange | undefined): Promise<OpenedBlob | undefined> {
+    try {
+      if (!copy.isVerified) copy.isVerified = await this.#blobs.check(digest) === "intact";
+      return copy.isVerified ? await this.#blobs.open(digest, range) : undefined;
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === "RANGE_INVALID") throw error;
+      this.#options.warn(`Cannot use the copy of ${digest}: ${(error as Error).message}`);
+      return undefined;
+    }
   }
 
   async #start({ digest, size, openSource }: CopiedBlob): Promise<SharedDownload | undefined> {
@@ -138,7 +150,7 @@ export class LocalCopies implements BlobCopies {
       if (source !== undefined) return this.#run(ingest, { digest, size, body: source.body });
       await ingest.abort();
     } catch (error) {
-      ingest?.keep();
+      await ingest?.abort();
       this.#bytes -= size;
       if (ingest !== undefined) throw error;
       this.#options.warn(`Cannot keep a copy of ${digest}: ${(error as Error).message}`);
@@ -157,6 +169,7 @@ export class LocalCopies implements BlobCopies {
     },
   ): SharedDownload {
     const download = new SharedDownload(ingest, { digest, size, body, abort: () => {} }, {
+      isKept: false,
       onBytes: () => {},
       onFailure: (error) => this.#options.warn(`Cannot copy ${digest} from the bucket: ${(error as Error).message}`),
       openHeld: async (range) => await this.#openCopy(digest, range),
@@ -184,6 +197,8 @@ export class LocalCopies implements BlobCopies {
     const target = `${this.#options.folder}/${blobPath(digest)}`;
     await createFolder(parentOf(target), { isSynced: false });
     await Deno.rename(path, target);
+    // Each of two that were made at once has been counted.
+    if (this.#copies.has(digest)) this.#bytes -= size;
     this.#copies.set(digest, { size, isVerified: true });
   }
 

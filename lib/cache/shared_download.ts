@@ -164,7 +164,8 @@ export class SharedDownload {
       }
       await this.#bytes.settle();
       // The partial file is kept to resume from, unless its content is corrupt or not needed, or the disk is full.
-      const isUseless = error instanceof DigestMismatchError || error instanceof NoSpaceError || this.#isObsolete;
+      const isUseless = this.#options.isKept === false || this.#isObsolete ||
+        error instanceof DigestMismatchError || error instanceof NoSpaceError;
       if (isUseless) await this.#ingest.abort();
       else this.#ingest.keep();
       this.#bytes.clear();

@@ -30,7 +30,7 @@ export async function claimBlob(
 ): Promise<ObjectLease | "stored" | undefined> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const lease = await takeLease({ client, key, ttl: LEASE_MILLISECONDS, owner });
-    if (await isStored()) {
+    if (await isStoredFor(lease, isStored)) {
       await lease?.[Symbol.asyncDispose]();
       return "stored";
     }
@@ -38,6 +38,16 @@ export async function claimBlob(
     await delay(Math.min(MAX_DELAY, FIRST_DELAY * 2 ** Math.min(attempt, 10)));
   }
   return undefined;
+}
+
+// A lease that is not given up is renewed for as long as the process runs.
+async function isStoredFor(lease: ObjectLease | undefined, isStored: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await isStored();
+  } catch (error) {
+    await lease?.[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function wait(milliseconds: number): Promise<void> {

@@ -4,7 +4,7 @@ import type { GcReport } from "../store/gc.ts";
 import { blobPath, BLOBS, layersPath } from "../store/layout.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
 import { walkRepositories } from "./list_repositories.ts";
-import { digestOfLink, markBucket } from "./mark_bucket.ts";
+import { digestOfLink, markBucket, type MarkOptions, reachFromTags, type UnusedLinks } from "./mark_bucket.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
 import { type StoredBlob, walkBlobs } from "./walk_blobs.ts";
@@ -72,19 +72,19 @@ class BucketCollection {
 
   async run(): Promise<GcReport> {
     const { dryRun = false, untagged = false, warn, onCondemned } = this.#options;
-    const mark = (untagged: boolean) => markBucket({ client: this.#client, since: this.#since, untagged, warn });
-    const { marked, unusedLinks } = await mark(untagged);
+    const mark = (roots: MarkOptions["roots"]) => markBucket({ client: this.#client, since: this.#since, roots, warn });
+    const { marked, unusedLinks } = await mark(untagged ? "tags" : "links");
     if (dryRun) {
       let [blobs, bytes] = [0, 0];
       for await (const { size } of this.#findUnmarked(marked)) [blobs, bytes] = [blobs + 1, bytes + size];
-      return { blobs, bytes, manifests: unusedLinks.length, links: 0 };
+      return { blobs, bytes, manifests: unusedLinks.reduce((sum, { keys }) => sum + keys.length, 0), links: 0 };
     }
     await this.#abortUploads();
-    const manifests = await this.#removeLinks(unusedLinks);
+    const manifests = await this.#removeUntagged(unusedLinks);
     const candidates = await this.#condemn(marked);
     await onCondemned?.();
-    // Without `untagged`: the links of what it left out are gone, and one that was written again counts.
-    const again = candidates.length === 0 ? marked : (await mark(false)).marked;
+    // The links of what is not tagged are gone, and one that was written again counts. So does a tag that was set since.
+    const again = candidates.length === 0 ? marked : (await mark(untagged ? "links and tags" : "links")).marked;
     const removed = new DigestSet();
     let bytes = 0;
     for (const candidate of candidates) {
@@ -129,6 +129,16 @@ class BucketCollection {
     return isRemoved;
   }
 
+  async #removeUntagged(unused: readonly UnusedLinks[]): Promise<number> {
+    let removed = 0;
+    for (const { names, keys } of unused) {
+      // The mark took its time.
+      const reached = await reachFromTags(this.#client, names);
+      removed += await this.#removeLinks(keys.filter((key) => !reached.has(digestOfLink({ key })!)));
+    }
+    return removed;
+  }
+
   // A link that was written again in the meantime is in use.
   async #removeLinks(keys: readonly string[]): Promise<number> {
     let removed = 0;
@@ -154,6 +164,9 @@ class BucketCollection {
         const digest = digestOfLink(link);
         if (digest === undefined || link.modified >= this.#since || !removed.has(digest)) continue;
         this.#checkLease();
+        // A writer may have stored the blob again since the links were listed.
+        const { objects: [now] } = await this.#client.list({ prefix: link.key, limit: 1 });
+        if (now?.key !== link.key || now.modified >= this.#since) continue;
         await this.#client.remove(link.key);
         count++;
       }

@@ -56,8 +56,8 @@ export class CondemnedBlobs {
     const key = keyOf(digest);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const found = await this.#client.read(key);
-      // Nearly always there is no verdict. After a wait there was one, and the blob may be gone.
-      if (found === undefined) return attempt === 0 || await this.#exists(digest);
+      // Nearly always there is no verdict. The collection may have forgotten it after it removed the blob.
+      if (found === undefined) return await this.#exists(digest);
       const { verdict, time } = parseVerdict(found.bytes);
       if (verdict === "kept") return true;
       if (verdict === "removing" && this.#client.serverTime < time + REMOVAL_MILLISECONDS) {

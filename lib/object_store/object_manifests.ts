@@ -6,6 +6,7 @@ import { CorruptError, RegistryError } from "../oci/error.ts";
 import { type Descriptor, isManifestType, parseManifest, statesMediaType, successorsOf } from "../oci/manifest.ts";
 import { blobPath, fetchedMarkPath, layerLinkPath, mediaTypePath, revisionLinkPath } from "../store/layout.ts";
 import { type CachedManifest, ManifestCache } from "../store/manifest_cache.ts";
+import type { CondemnedBlobs } from "./condemned_blobs.ts";
 import { ExpiringMap } from "./expiring_map.ts";
 import type { ObjectLinks } from "./object_links.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -14,6 +15,7 @@ import type { S3Client } from "./s3_client.ts";
 export interface ObjectManifestsOptions {
   readonly client: S3Client;
   readonly links: ObjectLinks;
+  readonly condemned: CondemnedBlobs;
   readonly warn: (message: string) => void;
 }
 
@@ -89,7 +91,7 @@ export class ObjectManifests {
    * repository already has keeps the rights that it has.
    */
   async write(repo: string, { digest, mediaType }: Descriptor, { bytes, isFetched }: WrittenManifest): Promise<void> {
-    const { client, links } = this.#options;
+    const { client, links, condemned } = this.#options;
     const manifest = parseManifest(bytes, mediaType);
     if (manifest.kind === "manifest" && !isFetched) {
       // A link does not mean that the blob exists: an import may store a manifest before its blobs.
@@ -103,15 +105,26 @@ export class ObjectManifests {
     const link = revisionLinkPath(repo, digest);
     const beside = await this.#listBeside(link);
     const isKept = isFetched && beside.has(link);
-    // Before the link, which without it would grant the blobs.
-    if (isFetched && !isKept) await client.write(fetchedMarkPath(link)!, new Uint8Array(0));
+    const isMarked = beside.has(fetchedMarkPath(link)!);
+    // Before the link, which without it would grant the blobs. Garbage collection may remove both meanwhile.
+    if (isFetched && (!isKept || isMarked)) await client.write(fetchedMarkPath(link)!, new Uint8Array(0));
     const typePath = mediaTypePath(link)!;
     // What was stated first is kept, so that clients always see the same type.
     const mustState = !statesMediaType(bytes) && isManifestType(manifest.mediaType) && !beside.has(typePath);
     if (mustState) await client.write(typePath, encoder.encode(manifest.mediaType));
-    if (!isKept) await links.write(link, digest);
-    if (!isFetched && beside.has(fetchedMarkPath(link)!)) await client.remove(fetchedMarkPath(link)!);
+    await links.write(link, digest);
+    while (!await condemned.keep(digest)) await client.write(blobPath(digest), bytes.slice());
+    if (!isFetched && isMarked) await client.remove(fetchedMarkPath(link)!);
     this.#fresh.delete(`${repo}@${digest}`);
+  }
+
+  /** Shows a garbage collection that has read the tags already that a manifest is in use: by the time of its link. */
+  async renew(names: readonly string[], digest: Digest): Promise<void> {
+    const { client, links } = this.#options;
+    for (const name of names) {
+      const link = revisionLinkPath(name, digest);
+      if (await client.size(link) !== undefined) return await links.write(link, digest);
+    }
   }
 
   // One request tells of the link and of the objects beside it.

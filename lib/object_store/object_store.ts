@@ -9,7 +9,7 @@ import { removeIfPresent } from "../files/durable.ts";
 import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { isTag } from "../oci/reference.ts";
+import { isTag, splitRepository } from "../oci/reference.ts";
 import type { GrantingStore, TaggedStore } from "../store/blob_store.ts";
 import { listReferrers } from "../store/list_referrers.ts";
 import { Ingest } from "../store/ingest.ts";
@@ -79,7 +79,7 @@ export class ObjectStore implements GrantingStore, TaggedStore {
     this.#condemned = new CondemnedBlobs(client);
     this.#links = new ObjectLinks(client, warn);
     this.#tags = new ObjectTags(client, this.#links);
-    this.#manifests = new ObjectManifests({ client, links: this.#links, warn });
+    this.#manifests = new ObjectManifests({ client, links: this.#links, condemned: this.#condemned, warn });
   }
 
   /** Checks that the bucket can be read. @throws {S3Error} when it cannot */
@@ -210,7 +210,9 @@ export class ObjectStore implements GrantingStore, TaggedStore {
     const isStored = async () =>
       await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
     const { algorithm, hex } = splitDigest(digest);
-    const key = `${LEASES}/${algorithm}-${hex}`;
+    // A slow registry must not hold up the clients of another one.
+    const host = splitRepository(repo).host.replace(/[^A-Za-z0-9.-]/g, "_");
+    const key = `${LEASES}/${host}/${algorithm}-${hex}`;
     return await claimBlob({ client: this.#client, key, owner: crypto.randomUUID(), isStored });
   }
 
@@ -252,6 +254,7 @@ export class ObjectStore implements GrantingStore, TaggedStore {
 
   async tag(repo: string, tag: string, digest: Digest): Promise<void> {
     if (!isTag(tag)) throw new RegistryError("TAG_INVALID", `Cannot tag ${repo}: ${JSON.stringify(tag)} is not a tag`);
+    await this.#manifests.renew(repositoryNames(repo), digest);
     await this.#links.write(tagIndexLinkPath(repo, tag, digest), digest);
     await this.#links.writeTag(tagLinkPath(repo, tag), digest);
   }

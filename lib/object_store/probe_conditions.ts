@@ -1,4 +1,5 @@
 import type { S3Client } from "./s3_client.ts";
+import { S3Error } from "./s3_error.ts";
 
 /**
  * Finds out whether the storage obeys the conditions of writes (`If-None-Match: *` and `If-Match`). Without them two
@@ -12,6 +13,10 @@ export async function probeConditions(client: S3Client, key: string): Promise<bo
     if (await client.write(key, bytes, { isNew: true }) === undefined) return false;
     if (await client.write(key, bytes, { isNew: true }) !== undefined) return false;
     return await client.write(key, bytes, { etag: '"00000000000000000000000000000000"' }) === undefined;
+  } catch (error) {
+    // Some storages refuse what they do not implement.
+    if (error instanceof S3Error && error.answered === 501) return false;
+    throw error;
   } finally {
     await client.remove(key);
   }

@@ -30,12 +30,18 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
   let reader = openReader(opened.body, budget);
   let done = 0;
   let resumes = 0;
+  let isCancelled = false;
   const resume = async (error: unknown) => {
     await reader.cancel(error).catch(() => {});
-    if (++resumes > MAX_RESUMES) throw error;
+    // A reader that was cancelled looks like a transfer that was cut.
+    if (isCancelled || ++resumes > MAX_RESUMES) throw error;
     const rest = { start: start + done, length: length - done, etag: opened.etag === "" ? undefined : opened.etag };
     const again = await client.open(key, rest);
     if (again === undefined) throw error;
+    if (isCancelled) {
+      await again.body.cancel(error).catch(() => {});
+      throw error;
+    }
     reader = openReader(again.body, budget);
   };
   const next = async (): Promise<Uint8Array> => {
@@ -54,14 +60,22 @@ export function readObject(client: S3Client, part: ObjectPart, opened: OpenedObj
       const bytes = done < length ? await next() : undefined;
       if (bytes !== undefined) {
         done += bytes.length;
-        if (done > length) throw new Error(`Cannot read ${key}: the object storage sent too much`);
+        if (done > length) {
+          const error = new Error(`Cannot read ${key}: the object storage sent too much`);
+          await reader.cancel(error).catch(() => {});
+          throw error;
+        }
+        if (isCancelled) return;
         controller.enqueue(bytes);
       }
       if (done < length) return;
       controller.close();
       await reader.cancel().catch(() => {});
     },
-    cancel: (reason) => reader.cancel(reason),
+    async cancel(reason) {
+      isCancelled = true;
+      await reader.cancel(reason);
+    },
   }, { highWaterMark: 0 });
 }
 
@@ -83,12 +97,13 @@ function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): Chun
     return { read: async () => (await reader.read()).value, cancel: (reason) => reader.cancel(reason) };
   }
   const unsent: CountedChunk[] = [];
+  let isCancelled = false;
   const releaseTo = (count: number) => {
     while (unsent.length > count) budget.release(unsent.shift()!);
   };
   const read = async () => {
     const { done, value } = await reader.read(new Uint8Array(Math.min(MAX_CHUNK_BYTES, budget.chunkBytes)));
-    if (done) {
+    if (done || isCancelled) {
       releaseTo(0);
       return undefined;
     }
@@ -102,6 +117,7 @@ function openReader(body: ReadableStream<Uint8Array>, budget: ChunkBudget): Chun
     return chunk;
   };
   const cancel = async (reason: unknown) => {
+    isCancelled = true;
     releaseTo(0);
     await reader.cancel(reason);
   };

@@ -10,7 +10,9 @@ export interface StorageRequests {
 
 /**
  * Returns what one registry sends to the bucket for an image of one platform that it stores: of each blob whether it is
- * there, before and after, the content, and the link of the repository; of the manifest the links of its blobs and its own; of the tag two.
+ * there, before and after, whether it is about to be removed, the content, and the link of the repository; of the manifest
+ * its content, the links of its blobs and its own, and whether it is about to be removed; of the tag
+ * two links, and that of its manifest again.
  *
  * @param blobs sizes of the configuration and the layers, in bytes
  */
@@ -18,8 +20,8 @@ export function requestsToStore(blobs: readonly number[]): StorageRequests {
   const content = blobs.reduce((sum, size) => sum + (size > PART_BYTES ? Math.ceil(size / PART_BYTES) + 2 : 1), 0);
   const blobLinks = blobs.length;
   const manifest = blobs.length + 3;
-  const tag = 2;
-  return { writes: content + blobLinks + manifest + tag, reads: 2 * blobs.length };
+  const tag = 3;
+  return { writes: content + blobLinks + manifest + tag, reads: 3 * blobs.length + 3 };
 }
 
 /**

@@ -81,6 +81,7 @@ Deno.test("[103] LocalCopies keeps its limit while several blobs are copied at o
   const opened = await Promise.all(blobs.map((blob) => copies.open(source.blob(blob))));
   assertEquals(opened.map((it) => it !== undefined), [true, true, false, false]);
   await Promise.all(opened.map((it) => it && readAll(it)));
+  while (copies.isCopying) await new Promise((resolve) => setTimeout(resolve, 1));
   assertEquals([source.reads, copies.bytes], [2, 600 * KIB]);
 });
 
@@ -124,4 +125,34 @@ Deno.test("[103] LocalCopies takes over a file, unless there is no room", async 
     assertEquals([await copies.adopt(path, descriptor), copies.bytes], [isTaken, 300 * KIB]);
   }
   assertEquals([await read(copies, source.blob(b)), source.reads], [b.bytes, 0]);
+});
+
+Deno.test("[103] LocalCopies counts a blob once that it takes over twice at the same time", async () => {
+  await using folder = await TestFolder.create();
+  using copies = await openCopies(folder);
+  const paths = await Promise.all(["x", "y"].map((name) => folder.write(name, a.bytes)));
+  await Promise.all(paths.map((path) => copies.adopt(path, a.descriptor)));
+  assertEquals(copies.bytes, 300 * KIB);
+});
+
+Deno.test("[103] LocalCopies leaves no part of a copy that failed", async () => {
+  await using folder = await TestFolder.create();
+  const source = new Source();
+  using copies = await openCopies(folder);
+  await assertRejects(() => read(copies, source.blob(a, undefined, a.bytes.slice(0, 200 * KIB))));
+  while (copies.isCopying) await new Promise((resolve) => setTimeout(resolve, 1));
+  const refused = { ...source.blob(b), openSource: () => Promise.reject(new Error("503")) };
+  await assertRejects(() => copies.open(refused), Error, "503");
+  assertEquals([await Array.fromAsync(Deno.readDir(`${folder.path}/ingest`)), copies.bytes], [[], 0]);
+});
+
+Deno.test("[103] LocalCopies reads a blob from the bucket when its copy cannot be read", async () => {
+  await using folder = await TestFolder.create();
+  const source = new Source();
+  using copies = await openCopies(folder);
+  await read(copies, source.blob(a));
+  const path = `${folder.path}/${blobPath(a.descriptor.digest)}`;
+  await Deno.remove(path);
+  await Deno.mkdir(path);
+  assertEquals([await read(copies, source.blob(a)), source.reads], [a.bytes, 2]);
 });

@@ -7,11 +7,12 @@ import {
 import { CondemnedBlobs } from "../../../lib/object_store/condemned_blobs.ts";
 import { takeLease } from "../../../lib/object_store/object_lease.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
-import { blobPath } from "../../../lib/store/layout.ts";
-import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { blobPath, revisionLinkPath } from "../../../lib/store/layout.ts";
+import { assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { type Content, makeBlob, makeIndex, makeManifest, streamOf } from "../../support/content.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip";
 const REPO = "quay.io/team/app";
 const [layer, config, orphan] = [makeBlob(500, 1), makeBlob(100, 2), makeBlob(300, 3)];
 const manifest = makeManifest(config, [layer]);
@@ -51,6 +52,10 @@ class Bucket {
   listVerdicts(): string[] {
     return [...this.s3.objects.keys()].filter((key) => key.startsWith("pre/crpe/"));
   }
+}
+
+function folderOf({ descriptor: { digest } }: Content): string {
+  return revisionLinkPath(REPO, digest).slice(0, -"link".length);
 }
 
 async function fill(): Promise<Bucket> {
@@ -132,6 +137,125 @@ Deno.test("[103] a writer that comes after the second mark keeps a condemned blo
     await condemned.release(digest);
   });
   assertEquals(await writer.keep(digest), false);
+});
+
+for (const other of ["library/app", "app"]) {
+  Deno.test(`[103] collectBucket() with untagged keeps what a tag of ${other} names as docker.io/library/app`, async () => {
+    const bucket = await fill();
+    const store = bucket.open();
+    await store.writeManifest(other, manifest.descriptor, manifest.bytes);
+    await store.tag("docker.io/library/app", "1", manifest.descriptor.digest);
+    bucket.age();
+    assertEquals((await bucket.collect({ untagged: true })).manifests, 0);
+    assertEquals((await bucket.open().resolve("docker.io/library/app", "1"))?.digest, manifest.descriptor.digest);
+  });
+}
+
+Deno.test("[103] collectBucket() keeps all blobs of a repository that has a manifest it cannot read", async () => {
+  for (const untagged of [false, true]) {
+    const bucket = await fill();
+    await bucket.writeManifests(referrer);
+    bucket.s3.objects.get(`pre/${blobPath(manifest.descriptor.digest)}`)!.bytes[0]! ^= 1;
+    bucket.age();
+    const warnings: string[] = [];
+    const report = await bucket.collect({ untagged, warn: (message) => warnings.push(message) });
+    assertEquals([report.blobs, report.manifests, bucket.has(orphan)], [0, 0, true]);
+    assertMatch(warnings[0]!, /all blobs of its repository stay/);
+  }
+});
+
+Deno.test("[103] collectBucket() keeps the layers that the index of a build cache lists, and does not read them", async () => {
+  const bucket = new Bucket();
+  const cached = makeBlob(9 * 1024 * 1024, 5);
+  await bucket.write(cached);
+  const cache = makeIndex([{ ...cached, descriptor: { ...cached.descriptor, mediaType: LAYER_TYPE } }]);
+  await bucket.writeManifests(cache);
+  await bucket.open().tag(REPO, "cache", cache.descriptor.digest);
+  for (const untagged of [false, true]) {
+    bucket.age();
+    bucket.s3.requests.length = 0;
+    assertEquals((await bucket.collect({ untagged })).blobs, 0);
+    const reads = bucket.s3.requests.filter((it) => it === `GET /bucket/pre/${blobPath(cached.descriptor.digest)}`);
+    assertEquals([bucket.has(cached), reads], [true, []]);
+  }
+});
+
+const TAGGED_AT: [when: string, isRequest: (request: string) => boolean][] = [
+  ["before untagged manifests are removed", (it) => it.startsWith("GET") && it.includes("uploads")],
+  ["just before its link is removed", (it) => it.includes(`prefix=pre/${folderOf(index)}`)],
+];
+for (const [when, isRequest] of TAGGED_AT) {
+  for (const isFetched of [false, true]) {
+    Deno.test(`[103] collectBucket() with untagged keeps what is ${isFetched ? "written again" : "tagged"} ${when}`, async () => {
+      const bucket = await fill();
+      await bucket.writeManifests(referrer);
+      await bucket.open().tag(REPO, "1", referrer.descriptor.digest);
+      bucket.age();
+      let isDone = false;
+      bucket.s3.intercept = async ({ method, url }) => {
+        if (isDone || !isRequest(`${method} ${decodeURIComponent(url)}`)) return undefined;
+        isDone = true;
+        if (isFetched) await bucket.open().writeManifest(REPO, { ...index.descriptor, isFetched }, index.bytes);
+        else await bucket.open().tag(REPO, "2", index.descriptor.digest);
+      };
+      await bucket.collect({ untagged: true });
+      assertEquals(isDone, true);
+      assertEquals([index, manifest, layer].map((it) => bucket.has(it)), [true, true, true]);
+      assertEquals((await bucket.open().resolve(REPO, index.descriptor.digest))?.digest, index.descriptor.digest);
+    });
+  }
+}
+
+Deno.test("[103] collectBucket() keeps the link of a blob that is stored again while links are removed", async () => {
+  const bucket = await fill();
+  bucket.age();
+  let isListing = false;
+  bucket.s3.intercept = async (request) => {
+    const isOfLayers = decodeURIComponent(request.url).includes(
+      `prefix=pre/docker/registry/v2/repositories/${REPO}/_layers/`,
+    );
+    if (isListing || bucket.has(orphan) || !isOfLayers) return undefined;
+    isListing = true;
+    const listed = await bucket.s3.fetch(request.clone());
+    await bucket.write(orphan);
+    return listed;
+  };
+  assertEquals([(await bucket.collect()).links, isListing], [0, true]);
+  assertEquals(await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), true);
+});
+
+Deno.test("[103] a writer that knew a blob finds that it was removed in the meantime", async () => {
+  const bucket = await fill();
+  const store = bucket.open();
+  const { digest } = orphan.descriptor;
+  assertEquals(await store.statBlob(REPO, digest), 300);
+  bucket.age();
+  assertEquals((await bucket.collect()).blobs, 1);
+  await assertRejects(() => store.linkBlob(REPO, digest), Error, "has just removed it");
+  await store.writeBlob(REPO, orphan.descriptor, streamOf(orphan.bytes));
+  assertEquals(bucket.has(orphan), true);
+});
+
+Deno.test("[103] a manifest that is written again after the second mark is kept", async () => {
+  const bucket = await fill();
+  const client = bucket.s3.client();
+  const { digest } = manifest.descriptor;
+  const condemned = new CondemnedBlobs(client);
+  const etag = (await condemned.condemn(digest))!;
+  await bucket.writeManifests(manifest);
+  assertEquals(await condemned.confirm(digest, etag), false);
+  await condemned.release(digest);
+
+  const again = (await condemned.condemn(digest))!;
+  assertEquals(await condemned.confirm(digest, again), true);
+  bucket.s3.intercept = async ({ method, url }) => {
+    if (method !== "GET" || !url.includes("crpe/condemned")) return undefined;
+    bucket.s3.intercept = () => undefined;
+    await client.remove(blobPath(digest));
+    await condemned.release(digest);
+  };
+  await bucket.writeManifests(manifest);
+  assertEquals(bucket.has(manifest), true);
 });
 
 Deno.test("[103] a collection that was killed while it removed a blob leaves nothing that blocks", async () => {

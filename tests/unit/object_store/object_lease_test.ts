@@ -1,7 +1,7 @@
 import { claimBlob } from "../../../lib/object_store/claim_blob.ts";
 import { type ObjectLease, takeLease } from "../../../lib/object_store/object_lease.ts";
 import { probeConditions } from "../../../lib/object_store/probe_conditions.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
 import { MemoryS3 } from "../../support/memory_s3.ts";
 
 const TTL = 30_000;
@@ -71,6 +71,13 @@ Deno.test("[103] claimBlob() waits while another process downloads, and takes ov
   assertEquals([stored, waits], ["stored", 5]);
 });
 
+Deno.test("[103] claimBlob() gives its lease up when it cannot find out whether the blob is stored", async () => {
+  const s3 = new MemoryS3();
+  const isStored = () => Promise.reject(new Error("503"));
+  await assertRejects(() => claimBlob({ client: s3.client(), key: "lease", owner: "a", isStored }), Error, "503");
+  assertEquals(s3.objects.size, 0);
+});
+
 for (const hasConditions of [true, false]) {
   Deno.test(`[103] probeConditions() finds that conditions are ${hasConditions ? "obeyed" : "ignored"}`, async () => {
     const s3 = new MemoryS3();
@@ -79,3 +86,9 @@ for (const hasConditions of [true, false]) {
     assertEquals(s3.objects.size, 0);
   });
 }
+
+Deno.test("[103] probeConditions() finds that conditions are not implemented", async () => {
+  const s3 = new MemoryS3();
+  s3.intercept = ({ headers }) => headers.has("if-none-match") ? new Response(null, { status: 501 }) : undefined;
+  assertEquals(await probeConditions(s3.client(), "probe"), false);
+});

@@ -156,3 +156,13 @@ Deno.test("[103] ObjectStore reads a blob from the bucket once, and a download n
   assertEquals(await readAll(await store.openBlob(REPO, digest)), bytes);
   assertEquals(downloads(), before);
 });
+
+Deno.test("[103] ObjectStore claims the same blob of two registries at the same time", async () => {
+  const files = new SharedFiles();
+  const store = new ObjectStore({ client: new MemoryS3().client(), spool: "/nonexistent", files, isShared: true });
+  await using claims = new AsyncDisposableStack();
+  for (const repo of ["slow.io:5000/a", "quay.io/a"]) {
+    const claim = await store.claimDownload(repo, config.descriptor.digest) as AsyncDisposable;
+    claims.use(claim);
+  }
+});
