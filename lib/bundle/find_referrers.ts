@@ -13,6 +13,8 @@ export interface ReferrerFinderOptions {
   readonly catalog: Pick<ContentCatalog, "listReferrers">;
   /** The digests of the referrers to take; by default all that are found. */
   readonly only?: Pick<ReadonlySet<Digest>, "has"> | undefined;
+  /** The registries that could not be asked, and why. They are not asked again, since each attempt takes time. */
+  readonly failed?: Map<string, string>;
 }
 
 /** The referrers of an image. */
@@ -62,14 +64,14 @@ const MAX_PROBLEMS = 20;
  */
 export class ReferrerFinder {
   readonly #options: ReferrerFinderOptions;
-  // Registries that could not be asked. They are not asked again, since each attempt takes time.
-  readonly #failed = new Map<string, string>();
+  readonly #failed: Map<string, string>;
   /** The bytes of the manifests of all referrers that were found. */
   readonly manifests = new Map<Digest, Uint8Array>();
   #manifestBytes = 0;
 
   constructor(options: ReferrerFinderOptions) {
     this.#options = options;
+    this.#failed = options.failed ?? new Map();
   }
 
   /** Finds the referrers of an image: those of its index and of the manifests that are carried of it. */

@@ -53,7 +53,8 @@ export function planImageArchive(
   platforms: readonly Platform[] | "all",
 ): ImageArchive {
   const images = graphs.flatMap((graph) => {
-    const selected = selectPlatforms(graph, platforms);
+    // A referrer may look like an image of another platform.
+    const selected = selectPlatforms(graph, graph.subject === undefined ? platforms : "all");
     return selected === undefined ? [] : [{ graph, ...selected }];
   });
   const written = new Set(images.map(({ graph }) => graph));

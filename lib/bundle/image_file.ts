@@ -144,14 +144,17 @@ export class ImageFile {
     const candidates = new Map<string, ImageGraph>();
     const problems: string[] = [];
     for (const image of this.#referrers.filter(({ reference }) => repositoryOf(reference) === repository)) {
+      const { tag } = image.reference;
+      const tagged = tag === undefined ? undefined : subjectOfCosignTag(tag);
+      // Another tag is that of an image.
+      if (tag !== undefined && tagged === undefined) continue;
       const graph = await this.readGraph(image);
       const root = graph.manifests.at(-1);
-      const { tag } = image.reference;
       if (root?.descriptor.digest !== image.digest) {
         problems.push(`its referrer ${image.digest} is left out: ${this.#what} does not have it`);
         continue;
       }
-      const subject = tag === undefined ? parseManifest(root.bytes).subject?.digest : subjectOfCosignTag(tag);
+      const subject = tagged ?? parseManifest(root.bytes).subject?.digest;
       if (subject !== undefined) candidates.set(formatReference(image.reference), { ...graph, subject });
     }
     const graphs: ImageGraph[] = [];

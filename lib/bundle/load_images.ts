@@ -3,6 +3,7 @@ import { ByteReader, openByteSource, streamBytes } from "../bytes/byte_reader.ts
 import { readBounded } from "../bytes/read_bounded.ts";
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentStore } from "../content/source.ts";
+import { tagManifest } from "../content/tag_manifest.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { CorruptError, IncompleteError } from "../oci/error.ts";
@@ -31,6 +32,7 @@ export interface LoadOptions {
   readonly onProgress?: (progress: ReadProgress) => void;
   /** Receives the images that are skipped because the archive has no names for them: their tags, digests or configs. */
   readonly onUnnamed?: (images: readonly string[]) => void;
+  readonly warn?: (message: string) => void;
 }
 
 /** An image that was loaded. */
@@ -74,7 +76,7 @@ export async function loadImages(
     throw error;
   }
   const loaded: LoadedImage[] = [];
-  for (const image of await archive.listImages()) loaded.push(await storeImage(image, store, options.what));
+  for (const image of await archive.listImages()) loaded.push(await storeImage(image, store, options));
   return loaded;
 }
 
@@ -247,7 +249,8 @@ class ArchiveContent {
   }
 }
 
-async function storeImage({ reference, digest }: FiledImage, store: ContentStore, what: string): Promise<LoadedImage> {
+async function storeImage(image: FiledImage, store: ContentStore, { what, warn }: LoadOptions): Promise<LoadedImage> {
+  const { reference, digest } = image;
   const [name, repository] = [formatReference(reference), repositoryOf(reference)];
   const missing = new Set<Digest>();
   const { manifests } = await readGraph({ reference, name, digest }, {
@@ -267,7 +270,10 @@ async function storeImage({ reference, digest }: FiledImage, store: ContentStore
     sizes.set(descriptor.digest, descriptor.size);
     for (const blob of contentOf(bytes, descriptor)) sizes.set(blob.digest, blob.size);
   }
-  if (reference.tag !== undefined) await store.tag(repository, reference.tag, digest);
+  const tag = reference.tag;
+  if (tag !== undefined && !await tagManifest({ store, repository, tag }, manifests.at(-1)!.bytes)) {
+    warn?.(`${name} stays as it is: it has signatures that ${what} lacks, and the other way round`);
+  }
   return { reference: name, digest, size: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
 }
 

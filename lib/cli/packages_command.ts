@@ -30,7 +30,7 @@ async function runAt(
   },
 ): Promise<number> {
   if (isAgent) return await remote(await import("./commands/packages_remote.ts"));
-  const flag = ["token-file", "ca-file"].find((name) => invocation.flag(name) !== undefined) ??
+  const flag = ["token-file", "ca-file", "fingerprint"].find((name) => invocation.flag(name) !== undefined) ??
     (invocation.isSet("insecure-http") ? "insecure-http" : undefined);
   if (flag !== undefined) throw new UsageError(`Cannot use --${flag} without --to URL: it is for the agent there`);
   return await local();

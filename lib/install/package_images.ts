@@ -6,9 +6,9 @@ import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { formatRelease } from "../kubepkg/package_id.ts";
 import { referrersOf } from "../kubepkg/referrers_of.ts";
+import { decideCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { byForce, IncompleteError } from "../oci/error.ts";
-import { parseManifest } from "../oci/manifest.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 
 const MAX_SHOWN = 10;
@@ -95,8 +95,8 @@ export async function writeImages(
 }
 
 /**
- * Reports whether a tag of cosign leads to what another package has brought, with everything that this one brings. cosign
- * adds signatures to those that are there, so that of two packages with the same image, one may have more of them.
+ * Reports whether a tag of cosign leads to what another package has brought, with everything that this one brings:
+ * of two packages with the same image, one may have more signatures.
  */
 async function isHeldByOther(
   store: ContentStore,
@@ -111,13 +111,5 @@ async function isHeldByOther(
   });
   const bytes = isOthers ? await store.readManifest(repository, current.digest) : undefined;
   const root = manifests.at(-1);
-  if (bytes === undefined || root === undefined) return false;
-  const held = new Set(layersOf(bytes));
-  return layersOf(root.bytes).every((layer) => held.has(layer));
-}
-
-// Some attestations have the same layer several times, with other annotations: they are all part of it.
-function layersOf(bytes: Uint8Array): string[] {
-  const manifest = parseManifest(bytes);
-  return manifest.kind === "index" ? [] : manifest.layers.map((layer) => JSON.stringify(layer));
+  return bytes !== undefined && root !== undefined && decideCosignTag(bytes, root.bytes) === "keep";
 }

@@ -83,6 +83,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   const before = await readHandedOver(id, { records, force });
   const handover = options.openHandover(before === "lost" ? undefined : before?.place);
   await handover?.prepare();
+  const nodeKey = await records.nodeKey.ensure();
   const handing = handover === undefined ? undefined : { handover, records, force, pruneData };
   // A refusal comes before the first tag is written.
   const planned = handing && await planHandover(target, handing);
@@ -93,7 +94,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
   // Before the record, as for an import.
   const { node = "", now = Date.now } = options;
   const receipt = createReceipt(target, { node, repaired: false, time: now(), trust });
-  await records.receipts.write(signReceipt(receipt, await records.nodeKey.ensure()));
+  await records.receipts.write(signReceipt(receipt, nodeKey));
   await records.write(target);
   const warnings = planned?.warnings ?? [];
   return {

@@ -1,4 +1,5 @@
 import { type Digest, splitDigest } from "./digest.ts";
+import { parseManifest } from "./manifest.ts";
 
 // What cosign attaches to a manifest under a tag of its repository: signatures, attestations and SBOMs.
 const KINDS = ["sig", "att", "sbom"];
@@ -14,4 +15,24 @@ export function cosignTagsOf(digest: Digest): string[] {
 export function subjectOfCosignTag(tag: string): Digest | undefined {
   const hex = COSIGN_TAG.exec(tag)?.[1];
   return hex === undefined ? undefined : `sha256:${hex}`;
+}
+
+/**
+ * Decides whether a tag of cosign's scheme is to lead to another manifest. cosign adds signatures to those that are there,
+ * so that of two manifests one may have all signatures of the other: the one with more of them is right.
+ *
+ * @param current the manifest that the tag leads to
+ * @param brought the manifest that it is to lead to
+ * @returns `conflict`: each has signatures that the other lacks
+ */
+export function decideCosignTag(current: Uint8Array, brought: Uint8Array): "write" | "keep" | "conflict" {
+  const [held, more] = [layersOf(current), layersOf(brought)];
+  if (more.size > 0 && more.isSubsetOf(held)) return "keep";
+  return more.size === 0 || held.isSubsetOf(more) ? "write" : "conflict";
+}
+
+// Some attestations have the same layer several times, with other annotations: they are all part of it.
+function layersOf(bytes: Uint8Array): Set<string> {
+  const manifest = parseManifest(bytes);
+  return new Set(manifest.kind === "index" ? [] : manifest.layers.map((layer) => JSON.stringify(layer)));
 }

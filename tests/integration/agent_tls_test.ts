@@ -1,6 +1,9 @@
 import { createAgentFixture } from "../support/agent_fixture.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { makeCertificate } from "../support/certificate.ts";
+import { runCrpe } from "../support/crpe_process.ts";
 import { peerTest } from "../support/peers.ts";
+import { TestFolder } from "../support/test_folder.ts";
 
 const FINGERPRINT = /also on (https:\S+), with the certificate (sha256:[0-9a-f]{64})/;
 
@@ -11,6 +14,7 @@ peerTest(
     await using site = await createAgentFixture();
     const { file } = await site.pack("1.0.0", 100_000);
     await site.pack("1.1.0", 100_000);
+    const pem = "site/kubepkg/.tls.pem";
     const start = async (...flags: string[]) => {
       const agent = await site.startAgent(...flags);
       const [, url = "", fingerprint = ""] = FINGERPRINT.exec(agent.log()) ?? [];
@@ -63,8 +67,12 @@ peerTest(
       const inventory = await site.crpe("inventory", `--to=${url}`);
       assertEquals([inventory.code, JSON.parse(inventory.stdout).digests.length > 0], [0, true], inventory.stderr);
 
-      for (const known of [`--fingerprint=${fingerprint}`, "--data=source"]) {
-        const listed = await site.crpe("packages", `--to=${url}`, known);
+      // The settings of other commands do not matter.
+      const env = { HOME: site.folder.path, CRPE_STORE: "s3://127.0.0.1:1/none" };
+      for (
+        const known of [[`--fingerprint=${fingerprint}`], ["--data=source"], ["--data=source", `--ca-file=${pem}`]]
+      ) {
+        const listed = await runCrpe(["packages", `--to=${url}`, ...known], { cwd: site.folder.path, env });
         assertEquals([listed.code, listed.stdout.includes("1.1.0")], [0, true], listed.stderr);
       }
 
@@ -109,6 +117,34 @@ peerTest(
       const gone = await site.push(file, url, "--data=source", "--no-delta", "--insecure-http").finished;
       assertEquals(gone.code, 1);
       assertStringIncludes(gone.stderr, "its certificate is pinned");
+    }
+  },
+);
+
+peerTest(
+  "[107] an agent with a certificate of an authority is reached as the system trusts it",
+  ["openssl"],
+  async () => {
+    await using folder = await TestFolder.create();
+    const { cert, key } = await makeCertificate();
+    await Deno.writeTextFile(`${folder.path}/ca.pem`, cert);
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, cert, key, onListen() {} },
+      () => Response.json([]),
+    );
+    const url = `https://127.0.0.1:${server.addr.port}`;
+    const TABLE: readonly [flags: string[], env: Record<string, string>, code: number, stderr: string][] = [
+      [[], { SSL_CERT_FILE: "ca.pem" }, 0, ""],
+      [["--ca-file=ca.pem"], {}, 0, ""],
+      [["--ca-file=ca.pem", "--data=source"], {}, 0, ""],
+      [[], {}, 1, "certificate"],
+    ];
+    for (const [flags, env, code, stderr] of TABLE) {
+      const options = { cwd: folder.path, env: { HOME: folder.path, ...env } };
+      const listed = await runCrpe(["packages", `--to=${url}`, ...flags], options);
+      assertEquals(listed.code, code, listed.stderr);
+      assertStringIncludes(listed.stderr, stderr);
+      assert(!listed.stderr.includes("permission"), listed.stderr);
     }
   },
 );

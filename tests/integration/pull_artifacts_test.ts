@@ -85,3 +85,26 @@ for (const [what, add] of artifacts) {
     );
   });
 }
+
+Deno.test("crpe pull brings an image of which a signature is damaged, without that one", async () => {
+  await using folder = await TestFolder.create();
+  await using upstream = startFaultUpstream();
+  const { manifest: { digest } } = upstream.addImage(PATH, "1", [makeBytes(500, 1)]);
+  const [config, layer] = addBlobs(upstream, [["application/vnd.oci.empty.v1+json", text("{}")], [
+    "a/b",
+    text("signed"),
+  ]]);
+  for (const [kind, layers] of [["sig", [layer]], ["att", [{ ...layer, digest: computeDigest("gone") }]]] as const) {
+    const document = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociManifest, config, layers };
+    const tag = `${digest.replace(":", "-")}.${kind}`;
+    upstream.addManifest(PATH, text(JSON.stringify(document)), { tag, mediaType: MEDIA_TYPE.ociManifest });
+  }
+  const flags = [`--data=${folder.path}/data`, `--upstream=registry.test=${upstream.url}`, "--json"];
+  const { code, stdout, stderr } = await runCrpe(["pull", `${REPO}:1`, ...flags], { env: { HOME: folder.path } });
+  assertEquals(
+    [code, JSON.parse(stdout)[0].referrers, /its referrer \S+ is left out/.test(stderr)],
+    [0, 1, true],
+    stderr,
+  );
+  assertEquals((await new DiskStore(`${folder.path}/data`).resolve(REPO, "1"))?.digest, digest);
+});

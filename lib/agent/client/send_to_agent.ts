@@ -36,7 +36,7 @@ const PERMANENT: readonly TransportFailure[] = ["blocked", "certificate", "clock
  * Creates the function that sends requests to an agent. It does not use `fetch`, which cannot declare the length of a
  * streamed body and sends it chunked; Deno's own server (2.9) reads chunked bodies a hundred times slower.
  *
- * @param ca additional certificate authorities for https, as PEM
+ * @param ca certificate authorities for https as PEM, in addition to those of the runtime
  * @param options.isStoppable whether requests are aborted by a user. Deno 2.9 sends a request again that is aborted on a
  *   connection which an earlier one has used, so that each gets a connection of its own
  */
@@ -48,13 +48,19 @@ export function createSender(
   return async ({ method, url, headers, body, signal, onAnswer }) => {
     const send = url.startsWith("https:") ? requestHttps : requestHttp;
     const length = body === undefined ? {} : { "content-length": `${body.length}` };
-    const request = send(url, {
-      method,
-      headers: { ...headers, ...length },
-      signal,
-      ...(ca === undefined ? {} : { ca }),
-      ...(isStoppable ? { agent: false } : {}),
-    });
+    let request: ClientRequest;
+    try {
+      request = send(url, {
+        method,
+        headers: { ...headers, ...length },
+        signal,
+        // Without it, Deno 2.9 asks for the permission to read the certificates of the system.
+        ca: ca || [],
+        ...(isStoppable ? { agent: false } : {}),
+      });
+    } catch (error) {
+      throw toAgentError(error, url);
+    }
     // Some releases of the runtime do not report a connection that fails while a request is written, and ignore the
     // signal then.
     const stopped = Promise.withResolvers<never>();

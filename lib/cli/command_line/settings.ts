@@ -65,7 +65,10 @@ export async function readSettings(
   const withCerts = withCaFiles(await readConfig(configPath), invocation.flags("ca-file"));
   const config = withInsecure(withCerts, invocation.flags("insecure"));
   const upstreams = invocation.flags("upstream");
-  const data = dataFolder(invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data, io);
+  const data = dataFolder(invocation, { io, config });
+  if (data === undefined) {
+    throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
+  }
   const store = invocation.flag("store") ?? io.env("CRPE_STORE") ?? config.store;
   if (store !== undefined && !canUseBucket) {
     throw new UsageError(
@@ -150,10 +153,17 @@ export function defaultDataFolder(io: Pick<Io, "env">): string | undefined {
   return home === undefined ? undefined : `${home}/.local/share/crpe`;
 }
 
-function dataFolder(named: string | undefined, io: Io): string {
-  const folder = named?.replace(/(?<=.)\/+$/, "") ?? defaultDataFolder(io);
-  if (folder !== undefined) return folder;
-  throw new UsageError("Cannot choose a data folder: $HOME is not set; name one with --data DIR");
+/** Reads the data folder alone, as `readSettings` does; `undefined` if none is named and `$HOME` is not set. */
+export async function readDataFolder(invocation: Invocation, io: Io): Promise<string | undefined> {
+  return dataFolder(invocation, { io, config: await readConfig(invocation.flag("config")) });
+}
+
+function dataFolder(
+  invocation: Invocation,
+  { io, config }: { readonly io: Io; readonly config: ConfigFile },
+): string | undefined {
+  const named = invocation.flag("data") ?? io.env("STORAGE_ROOT") ?? config.data;
+  return named?.replace(/(?<=.)\/+$/, "") ?? defaultDataFolder(io);
 }
 
 async function readConfig(path: string | undefined): Promise<ConfigFile> {

@@ -45,7 +45,7 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
       retried = line ?? retried;
     },
   });
-  const pusher = new ImagePusher(client, { dryRun });
+  const pusher = new ImagePusher(client, { dryRun, warn });
   const copied = new Map<string, CopiedName>();
   const names = [...sources.images.keys()];
   const run = async (name: string, report: ReportResult) => {
@@ -80,7 +80,10 @@ export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
       if (invocation.isSet("no-referrers")) return pushed;
       const { graphs, problems } = await source.readAttached({ ...graph, manifests: image.manifests });
       for (const problem of problems) warn(`${name}: ${problem}`);
-      for (const it of graphs) pushed.push(await pusher.push(toReferrer(it, image), options));
+      for (const it of graphs) {
+        const one = await pusher.push(toReferrer(it, image), options);
+        if (!one.isLeftOut) pushed.push(one);
+      }
       return pushed;
     };
     const pushed = await pushAll().catch((error) => {

@@ -24,7 +24,9 @@ import { pinByFlags } from "../wiring/connect_agent.ts";
 export async function runInventory(invocation: Invocation, io: Io): Promise<number> {
   const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
   for (const name of ["ca-file", "fingerprint"]) {
-    if (to === undefined && invocation.isSet(name)) throw new UsageError(`Cannot use --${name} without --to`);
+    if (to === undefined && invocation.flag(name) !== undefined) {
+      throw new UsageError(`Cannot use --${name} without --to`);
+    }
   }
   if (to !== undefined && invocation.flag("data") !== undefined) {
     throw new UsageError("Cannot use --to with --data: choose an agent or a folder");

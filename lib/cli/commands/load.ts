@@ -48,6 +48,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
     const options = {
       what: nameOfBundle(where),
       name,
+      warn,
       addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
       onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>

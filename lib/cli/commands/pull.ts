@@ -37,10 +37,11 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
   // A pull is also the way to replace corrupt content, so what the store has is hashed.
   const { source, store } = await openAnyStore(settings, io, { warn: createWarning(io), isHashing: true });
   const asJson = invocation.isSet("json");
+  const warn = createWarning(io);
   const resolve = createImageResolver(source, {
     platforms: settings.platforms,
     withoutReferrers: invocation.isSet("no-referrers"),
-    warn: createWarning(io),
+    warn,
   });
   // All are resolved before the first is downloaded: together they need space.
   const images = new Map<string, ResolvedImage | Error>();
@@ -68,6 +69,7 @@ export async function runPull(invocation: Invocation, io: Io): Promise<number> {
       source,
       store,
       onProgress: (bytes, total) => progress.update(bytes, total),
+      warn,
     }).finally(() => progress.finish());
     if (!asJson) {
       const { reference, digest, size, platforms, referrers = 0 } = summary;

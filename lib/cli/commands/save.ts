@@ -41,7 +41,8 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
   const status = await runSeveral(invocation.arguments, io, { run, asJson: false, isDebug: invocation.isSet("debug") });
   if (status !== 0) {
     // An archive without them would be noticed where it is loaded.
-    if (invocation.arguments.length > 1) io.err(`crpe: ${path} was not written, because it would lack them\n`);
+    const what = path === "-" ? "the archive" : path;
+    if (invocation.arguments.length > 1) io.err(`crpe: ${what} was not written, because it would lack them\n`);
     return status;
   }
   const attached = invocation.isSet("no-referrers") ? [] : await findAttached([...graphs.values()], {

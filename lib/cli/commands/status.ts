@@ -1,5 +1,6 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { CorruptError } from "../../oci/error.ts";
+import { escapeControls } from "../../oci/escape_controls.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
@@ -210,7 +211,7 @@ function formatStatus(status: ServerStatus): string {
       return ["upstream", `${host}: ${formatCount(responses, "response")}, ${formatCount(errors, "error")}`];
     }),
   ];
-  return rows.map(([name, text]) => `${name.padEnd(12)} ${text}\n`).join("");
+  return rows.map(([name, text]) => `${name.padEnd(12)} ${escapeControls(text)}\n`).join("");
 }
 
 function formatLink(link: ServerStatus["link"]): [string, string][] {

@@ -2,11 +2,10 @@ import { type AgentAnswer, AgentClient, type AgentRequest } from "../../agent/cl
 import { AgentError } from "../../agent/client/agent_error.ts";
 import { askNode, type NodeState, redeemCode, requestNode } from "../../agent/client/ask_node.ts";
 import { type BoundNode, BoundNodes } from "../../agent/client/bound_nodes.ts";
-import { createNodeSender } from "../../agent/client/node_sender.ts";
+import { createNodeSender, type NodeAccess } from "../../agent/client/node_sender.ts";
 import { parseFingerprint } from "../../agent/client/pinned_relay.ts";
 import { findNodes } from "../../agent/client/find_nodes.ts";
 import { pushBundle } from "../../agent/client/push_bundle.ts";
-import { createSender } from "../../agent/client/send_to_agent.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
 import type { Outbox, OutboxBundle, OutboxPackage } from "../../bundle/outbox.ts";
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
@@ -22,6 +21,7 @@ import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import { type AddressCheck, createAddressCheck } from "../../upstream/trust/address_check.ts";
 import type { Io } from "../console/io.ts";
+import { readSystemCertificates } from "../wiring/certificates.ts";
 import { type AgentAddress, chooseAgentUrl } from "../wiring/choose_agent_url.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { pinAgent } from "../wiring/pin_agent.ts";
@@ -50,9 +50,11 @@ export function createPageNodes(
     now: () => performance.now(),
   });
   const bound = new BoundNodes(context.settings.data);
+  // Read again each time, because the system's certificates change while a server runs.
+  const withTrust: WithTrust = (node) => ({ ...node, ca: node.ca ?? readSystemCertificates(io).join("\n") });
   const find = async (url: string) => {
     const node = await bound.find(url);
-    if (node !== undefined) return node;
+    if (node !== undefined) return withTrust(node);
     throw new RegistryError("NOT_FOUND", `Cannot find ${url}: this agent was not added`);
   };
   const push = async (url: string, bundle: Digest, options: SendOptions & { dryRun: boolean; job?: JobContext }) => {
@@ -78,14 +80,17 @@ export function createPageNodes(
   };
   return {
     list: async () => {
-      const [nodes, bundles] = [await Promise.all((await bound.list()).map(askNode)), await outbox.list()];
+      const [nodes, bundles] = [
+        await Promise.all((await bound.list()).map(withTrust).map(askNode)),
+        await outbox.list(),
+      ];
       const describe = (one: InstalledPackage) => ({ ...one, lower: listLower(one, bundles) });
       return { nodes: nodes.map((node) => ({ ...node, packages: node.packages.map(describe) })) };
     },
     search: async () => ({ found: await searchNodes() }),
     async add(addition) {
-      const node = await openNode(addition, checkAddress);
-      const state = await askNode(node);
+      const node = await openNode(addition, { checkAddress, withTrust });
+      const state = await askNode(withTrust(node));
       if (state.state !== "ready") throw new RefusedError(`Cannot add ${node.url}: ${state.reason}`);
       await bound.add(node);
       return state;
@@ -107,6 +112,9 @@ export function createPageNodes(
   };
 }
 
+/** Adds the authorities of the system to an agent without any of its own. */
+type WithTrust = <T extends NodeAccess>(node: T) => T;
+
 type InstalledPackage = NodeState["packages"][number];
 
 /** Lists the bundles that would be a downgrade of a package. */
@@ -120,7 +128,7 @@ function listLower({ name, namespace, version }: InstalledPackage, bundles: read
 /** Reads the address of an agent, and tries how it is reached. @throws {RegistryError} as `readNodeAddress` does */
 async function openNode(
   { address, token, ca, fingerprint: entered, isInsecureAllowed }: NodeAddition,
-  checkAddress: AddressCheck,
+  { checkAddress, withTrust }: { readonly checkAddress: AddressCheck; readonly withTrust: WithTrust },
 ): Promise<BoundNode> {
   const { address: given, code, fingerprint } = await readNodeAddress(address, checkAddress);
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
@@ -132,11 +140,15 @@ async function openNode(
     advise: (found) => `enter ${found} as its fingerprint, below https`,
   });
   const url = pinned?.url ??
-    await chooseAgentUrl(given, { send: createSender(ca), isInsecureAllowed, isThisMachine });
+    await chooseAgentUrl(given, {
+      send: createNodeSender(withTrust({ url: given.url, ca })),
+      isInsecureAllowed,
+      isThisMachine,
+    });
   const access = { url, ...(ca === undefined ? {} : { ca }), ...(pinned === undefined ? {} : { pin: pinned.pin }) };
   const known = code === undefined
     ? token
-    : await redeemCode(access, code).catch((error) => rethrow(error, `add ${url}`));
+    : await redeemCode(withTrust(access), code).catch((error) => rethrow(error, `add ${url}`));
   if (known === undefined) {
     throw new RegistryError("INVALID", `Cannot add ${url}: its token is required, or the link with a one-time code`);
   }

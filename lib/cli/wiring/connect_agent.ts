@@ -5,9 +5,10 @@ import { listOwnAddresses, OwnHosts } from "../../server/own_hosts.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { KnownAgents } from "../../agent/client/known_agents.ts";
 import { parseFingerprint } from "../../agent/client/pinned_relay.ts";
-import { readSettings } from "../command_line/settings.ts";
+import { readDataFolder } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
+import { readSystemCertificates } from "./certificates.ts";
 import { type AgentAddress, chooseAgentUrl } from "./choose_agent_url.ts";
 import { pinAgent, type PinnedAgent } from "./pin_agent.ts";
 
@@ -61,7 +62,9 @@ export async function connectAgent<T extends string | undefined>(
   { invocation, io, token }: { invocation: Invocation; io: Io; token: T },
 ): Promise<AgentConnection & { readonly token: T; readonly localUrl: string }> {
   const caFile = invocation.flag("ca-file");
-  const send = createSender(caFile === undefined ? undefined : await Deno.readTextFile(caFile));
+  const send = createSender(
+    caFile === undefined ? readSystemCertificates(io).join("\n") : await Deno.readTextFile(caFile),
+  );
   const own = new OwnHosts({ hostname: "", domains: [], listAddresses: listOwnAddresses });
   const isInsecureAllowed = token === undefined || invocation.isSet("insecure-http");
   const isThisMachine = (host: string) => own.has(host);
@@ -72,12 +75,9 @@ export async function connectAgent<T extends string | undefined>(
   return { url, localUrl: url, token, send };
 }
 
-// Nothing else of a connection needs a data folder.
+// Nothing else of a connection needs a data folder. The other settings are not for agents: `--ca-file` is another flag there.
 async function openKnownAgents(invocation: Invocation, io: Io): Promise<KnownAgents | undefined> {
-  const data = await readSettings(invocation, io).then((settings) => settings.data, (error) => {
-    if (error instanceof UsageError && invocation.flag("data") === undefined) return undefined;
-    throw error;
-  });
+  const data = await readDataFolder(invocation, io);
   return data === undefined ? undefined : new KnownAgents(data);
 }
 

@@ -1,4 +1,10 @@
-import { planBundle, type PlanEntry, platformsOf, type ResolvedImage } from "../../bundle/bundle_plan.ts";
+import {
+  type CarriedReferrer,
+  planBundle,
+  type PlanEntry,
+  platformsOf,
+  type ResolvedImage,
+} from "../../bundle/bundle_plan.ts";
 import { ReferrerFinder } from "../../bundle/find_referrers.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { describeShortage } from "../../bytes/format_size.ts";
@@ -7,7 +13,7 @@ import type { ContentStore } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
 import type { Digest } from "../../oci/digest.ts";
-import { NoSpaceError } from "../../oci/error.ts";
+import { CorruptError, NoSpaceError, RegistryError } from "../../oci/error.ts";
 import type { Platform } from "../../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../../oci/reference.ts";
 import { countMissingBytes } from "../../store/missing_bytes.ts";
@@ -37,6 +43,8 @@ export interface DownloadOptions {
   readonly store: Pick<ContentStore, "tag">;
   /** Called with the bytes that are in the store, of the image's size. It may throw to stop. */
   readonly onProgress: (bytes: number, total: number) => void;
+  /** Receives why a referrer cannot be pulled. */
+  readonly warn: (message: string) => void;
 }
 
 /**
@@ -58,11 +66,12 @@ export function createImageResolver(
 ): (wanted: Reference) => Promise<ResolvedImage> {
   const choice = platforms === undefined ? { platforms: "all" as const, isNamed: false } : { platforms, isNamed: true };
   const resolver = new ImageResolver(source, choice, "pull");
+  const failed = new Map<string, string>();
   return async (wanted) => {
     const image = await resolver.resolve(toPackageImage(wanted));
     if (withoutReferrers) return image;
     // The limits of a finder are for one package, and for one image here.
-    const { referrers, problems } = await new ReferrerFinder({ source, catalog: source }).find(image);
+    const { referrers, problems } = await new ReferrerFinder({ source, catalog: source, failed }).find(image);
     for (const problem of problems) warn(`${formatReference(image.reference)}: ${problem}`);
     return { ...image, referrers };
   };
@@ -80,17 +89,34 @@ export interface PulledImage {
   readonly referrers?: number;
 }
 
-/** Downloads what the store does not have of an image, and tags it. The caller holds a write lease. */
+/**
+ * Downloads what the store does not have of an image, and tags it. A referrer that cannot be downloaded does not keep the
+ * image from being pulled. The caller holds a write lease.
+ */
 export async function downloadImage(
   image: ResolvedImage,
-  { source, store, onProgress }: DownloadOptions,
+  { source, store, onProgress, warn }: DownloadOptions,
 ): Promise<PulledImage> {
-  const size = await fetchAll(source, image, onProgress);
-  const { descriptor } = image.root;
-  const { referrers = [] } = image;
-  for (const { tag, root } of referrers) {
-    if (tag !== undefined) await store.tag(repositoryOf(image.reference), tag, root.descriptor.digest);
+  const { referrers: found = [], ...alone } = image;
+  const downloads = new Downloads(source, { total: planBundle([image]).size, onProgress });
+  await downloads.fetchAll(alone);
+  const referrers: CarriedReferrer[] = [];
+  for (const referrer of found) {
+    const { tag, root: { descriptor: { digest } } } = referrer;
+    try {
+      await downloads.fetchAll({ ...alone, referrers: [referrer] });
+    } catch (error) {
+      if (!(error instanceof CorruptError || error instanceof RegistryError) || error instanceof NoSpaceError) {
+        throw error;
+      }
+      warn(`${formatReference(image.reference)}: its referrer ${digest} is left out: ${error.message}`);
+      continue;
+    }
+    referrers.push(referrer);
+    if (tag !== undefined) await store.tag(repositoryOf(image.reference), tag, digest);
   }
+  const { descriptor } = image.root;
+  const { size } = planBundle([{ ...alone, referrers }]);
   // The tag is written last. If the reference has a digest too, the tag points to that digest.
   if (image.reference.tag !== undefined) {
     await store.tag(repositoryOf(image.reference), image.reference.tag, descriptor.digest);
@@ -125,43 +151,54 @@ export async function checkRoom(data: string, images: readonly ResolvedImage[]):
   throw new NoSpaceError(`Cannot pull ${what}: ${describeShortage(needed, free, data)}`);
 }
 
-/** Downloads every blob of an image into the store. @returns the size of all its content in bytes */
-async function fetchAll(
-  source: PullThrough,
-  image: ResolvedImage,
-  onProgress: PullImageOptions["onProgress"],
-): Promise<number> {
-  const { entries, size } = planBundle([image]);
-  let done = 0;
-  const advance = (bytes: number) => onProgress(done += bytes, size);
-  for (const { descriptor } of entries.filter(({ type }) => type === "manifest")) advance(descriptor.size);
-  const queue = entries.filter(({ type }) => type === "blob");
-  const work = async () => {
-    try {
-      for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
-        await fetchOne(source, entry, advance);
-      }
-    } catch (error) {
-      queue.length = 0;
-      throw error;
-    }
-  };
-  // After a failure no further download starts; downloads in progress are awaited, so that their bytes are not lost.
-  const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
-  const failed = results.find((result) => result.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
-  return size;
-}
+/** The downloads of an image and its referrers into the store: what several of them have is downloaded once. */
+class Downloads {
+  readonly #source: PullThrough;
+  readonly #options: Pick<DownloadOptions, "onProgress"> & { readonly total: number };
+  readonly #fetched = new Set<Digest>();
+  #bytes = 0;
 
-async function fetchOne(
-  source: PullThrough,
-  { repository, descriptor: { digest, size } }: PlanEntry,
-  advance: (bytes: number) => void,
-): Promise<void> {
-  let seen = 0;
-  await source.fetchBlob(repository, { digest, size }, (available) => {
-    advance(available - seen);
-    seen = available;
-  });
-  advance(size - seen);
+  constructor(source: PullThrough, options: Pick<DownloadOptions, "onProgress"> & { readonly total: number }) {
+    this.#source = source;
+    this.#options = options;
+  }
+
+  /** Downloads every blob that was not downloaded yet. */
+  async fetchAll(image: ResolvedImage): Promise<void> {
+    const entries = planBundle([image]).entries.filter(({ descriptor }) => !this.#fetched.has(descriptor.digest));
+    const queue = entries.filter(({ type }) => type === "blob");
+    for (const { type, descriptor } of entries) {
+      if (type !== "manifest") continue;
+      this.#advance(descriptor.size);
+      this.#fetched.add(descriptor.digest);
+    }
+    const work = async () => {
+      try {
+        for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
+          await this.#fetchOne(entry);
+          this.#fetched.add(entry.descriptor.digest);
+        }
+      } catch (error) {
+        queue.length = 0;
+        throw error;
+      }
+    };
+    // After a failure no further download starts; downloads in progress are awaited, so that their bytes are not lost.
+    const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  async #fetchOne({ repository, descriptor: { digest, size } }: PlanEntry): Promise<void> {
+    let seen = 0;
+    await this.#source.fetchBlob(repository, { digest, size }, (available) => {
+      this.#advance(available - seen);
+      seen = available;
+    });
+    this.#advance(size - seen);
+  }
+
+  #advance(bytes: number): void {
+    this.#options.onProgress(this.#bytes += bytes, this.#options.total);
+  }
 }

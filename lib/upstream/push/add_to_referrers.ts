@@ -25,7 +25,7 @@ export async function addToReferrers(
   const tag = referrersTagOf(subject);
   const listed = await fetchManifest(client, { repo, path, tagOrDigest: tag });
   if (listed !== undefined && (listed.manifest.kind !== "index" || listed.descriptor.digest === subject)) {
-    const reason = `its tag ${tag} is that of an image`;
+    const reason = `its tag ${tag} is that of an image; --no-referrers leaves referrers out`;
     throw new RegistryError("CONFLICT", `Cannot list ${descriptor.digest} as a referrer in ${repo}: ${reason}`);
   }
   const others: readonly Descriptor[] = listed?.manifest.kind === "index" ? listed.manifest.manifests : [];

@@ -1,6 +1,8 @@
+import { decideCosignTag, subjectOfCosignTag } from "../../oci/cosign_tag.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
 import type { EndpointClient } from "../endpoint_client.ts";
+import { fetchManifest } from "../manifest_request.ts";
 import { hasBlob, pushBlob } from "./push_blob.ts";
 import { addToReferrers } from "./add_to_referrers.ts";
 import { hasManifest, pushManifest } from "./push_manifest.ts";
@@ -27,6 +29,8 @@ export interface PushedImage {
   readonly present: number;
   /** The number of manifests that were sent. */
   readonly manifests: number;
+  /** Set if nothing was sent, because the tag leads to other signatures. */
+  readonly isLeftOut?: true;
 }
 
 /** Options of an `ImagePusher`. */
@@ -35,6 +39,7 @@ export interface ImagePusherOptions {
   readonly dryRun?: boolean;
   /** Size of a chunk in bytes; see `PushBlobOptions`. */
   readonly chunkBytes?: number | undefined;
+  readonly warn?: (message: string) => void;
 }
 
 /** How the blobs of one image are sent. */
@@ -58,13 +63,20 @@ export class ImagePusher {
   }
 
   /**
-   * Pushes an image: its blobs, then its manifests, the tag last.
+   * Pushes an image: its blobs, then its manifests, the tag last. Signatures under a tag of cosign's scheme are not
+   * replaced by others.
    *
    * @throws {RegistryError} when the registry does not accept something of it
    */
   async push(image: ImageToPush, { blobsAtATime, onProgress }: PushImageOptions): Promise<PushedImage> {
     const total = image.blobs.reduce((sum, { size }) => sum + size, 0);
     const sent = { blobs: 0, bytes: 0 };
+    const decision = await this.#decideTag(image);
+    if (decision !== "write") {
+      onProgress?.(total, total);
+      const isLeftOut = decision === "conflict";
+      return { sent, present: image.blobs.length, manifests: 0, ...(isLeftOut ? { isLeftOut } : {}) };
+    }
     let [present, done] = [0, 0];
     const queue = [...image.blobs];
     const work = async () => {
@@ -98,6 +110,19 @@ export class ImagePusher {
   /** Reports whether the registry has a manifest in a repository. @throws {RegistryError} when it does not answer */
   async hasManifest(path: string, descriptor: Descriptor): Promise<boolean> {
     return await hasManifest(this.#client, { path, repo: this.#nameOf(path), descriptor });
+  }
+
+  async #decideTag({ path, tag, manifests }: ImageToPush): Promise<ReturnType<typeof decideCosignTag>> {
+    const { descriptor, bytes } = manifests.at(-1)!;
+    if (tag === undefined || subjectOfCosignTag(tag) === undefined) return "write";
+    const repo = this.#nameOf(path);
+    const current = await fetchManifest(this.#client, { repo, path, tagOrDigest: tag });
+    if (current === undefined || current.descriptor.digest === descriptor.digest) return "write";
+    const decision = decideCosignTag(current.bytes, bytes);
+    if (decision === "conflict") {
+      this.#options.warn?.(`${repo}:${tag} stays as it is: it has other signatures than what is copied`);
+    }
+    return decision;
   }
 
   /** @returns the number of bytes that were sent, or would be; `undefined` when the registry had the blob */

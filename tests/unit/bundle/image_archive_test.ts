@@ -112,3 +112,19 @@ Deno.test("planImageArchive() leaves out an image without the platform, and fail
   const empty = planImageArchive([graphOf("a.lan/app:1", INDEX)], new MemoryStore(), parsePlatforms("linux/amd64"));
   await assertRejects(() => read(empty), CorruptError, "it is missing in the store");
 });
+
+Deno.test("planImageArchive() has a referrer whole, also one that looks like an index of another platform", async () => {
+  const referrer = makeMultiImage([["linux/arm64", ARM64!]]);
+  const store = await fillStore(new MemoryStore(), { "a.lan/app:1": AMD64!, "a.lan/app:2": referrer });
+  const graphs = [
+    graphOf("a.lan/app:1", AMD64!),
+    { ...graphOf("a.lan/app:2", referrer), subject: AMD64!.root.descriptor.digest },
+  ];
+  const archive = planImageArchive(graphs, store, parsePlatforms("linux/amd64"));
+  assertEquals([archive.images, archive.skipped], [["a.lan/app:1"], []]);
+  const { manifests } = document(await read(archive), "index.json");
+  assertEquals(
+    manifests.map(({ digest }: { digest: string }) => digest),
+    [AMD64!, referrer].map(({ root }) => root.descriptor.digest),
+  );
+});

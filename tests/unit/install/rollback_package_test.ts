@@ -96,6 +96,14 @@ for (const when of ["before", "after"] as const) {
   });
 }
 
+Deno.test("rollBackPackage() changes nothing when the node's key is damaged", async () => {
+  await using site = await createSite();
+  await Deno.writeTextFile(`${site.data}/kubepkg/.node-key.pem`, "damaged");
+  const before = await site.state();
+  await assertRejects(() => site.rollBack());
+  assertEquals(await site.state(), before);
+});
+
 Deno.test("rollBackPackage() alternates between two versions", async () => {
   await using site = await createSite();
   for (const expected of ["1.0.0", "2.0.0", "1.0.0", "2.0.0"]) {

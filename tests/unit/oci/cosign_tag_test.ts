@@ -1,7 +1,11 @@
-import { cosignTagsOf, subjectOfCosignTag } from "../../../lib/oci/cosign_tag.ts";
+import { cosignTagsOf, decideCosignTag, subjectOfCosignTag } from "../../../lib/oci/cosign_tag.ts";
 import { computeDigest } from "../../../lib/oci/digest.ts";
 import { isTag } from "../../../lib/oci/reference.ts";
+import { tagManifest } from "../../../lib/content/tag_manifest.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { buildImage } from "../../support/images.ts";
+import { MemoryStore } from "../../support/memory_store.ts";
+import { writeImage } from "../../support/put_image.ts";
 
 const DIGEST = computeDigest("an image");
 const HEX = DIGEST.slice("sha256:".length);
@@ -25,5 +29,40 @@ for (
 ) {
   Deno.test(`subjectOfCosignTag() of "${tag.slice(0, 12)}…${tag.slice(-5)}" is undefined`, () => {
     assertEquals(subjectOfCosignTag(tag), undefined);
+  });
+}
+
+/** The manifest under the tag: a layer for each signature, as cosign makes it. */
+const signed = (by: string) => {
+  const image = buildImage({ files: [...by].map((name) => ({ [name]: name })) });
+  return { ...image, bytes: image.manifests.at(-1)!.bytes };
+};
+
+for (
+  const [current, brought, decision] of [
+    ["xy", "x", "keep"],
+    ["xy", "yx", "keep"],
+    ["x", "xy", "write"],
+    ["", "x", "write"],
+    ["x", "", "write"],
+    ["x", "y", "conflict"],
+    ["xy", "yz", "conflict"],
+  ] as const
+) {
+  const what = `where the tag leads to the signatures "${current}", and "${brought}" are brought`;
+  const [one, other] = [signed(current), signed(brought)];
+  Deno.test(`decideCosignTag() ${what}: ${decision}`, () => {
+    assertEquals(decideCosignTag(one.bytes, other.bytes), decision);
+  });
+
+  Deno.test(`tagManifest() ${what}`, async () => {
+    const store = new MemoryStore();
+    const [tag] = cosignTagsOf(DIGEST);
+    await writeImage(store, `registry.test/app:${tag}`, one);
+    await writeImage(store, "registry.test/app:other", other);
+    const place = { store, repository: "registry.test/app", tag: tag! };
+    assertEquals(await tagManifest(place, other.bytes), decision !== "conflict");
+    const { digest } = decision === "write" ? other.root : one.root;
+    assertEquals((await store.resolve("registry.test/app", tag!))?.digest, digest);
   });
 }

@@ -45,3 +45,20 @@ peerTest("crpe status --ca-file trusts a server of the site's own authority", ["
   assertEquals(await run(["status", `http://${address}`, `--ca-file=${ca}`], io), 2);
   assertEquals(await run(["status", `https://${address}`, "--ca-file=/nonexistent/ca.pem"], io), 1);
 });
+
+const CONTROLS = `crpe_build_info{version="1\x1b[2J"} 1
+crpe_cache_requests_total{outcome="hit\x1b[1m"} 1
+crpe_link_open{host="a\x9b1m"} 0
+crpe_upstream_requests_total{host="\u202eb"} 1
+`;
+const HEALTH = JSON.stringify({ reason: "full\r\x1b]0;x\x07" });
+
+Deno.test("crpe status prints no control characters of a server", async () => {
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
+    return new Response(url.endsWith("/metrics") ? CONTROLS : HEALTH);
+  });
+  const io = createTestIo();
+  assertEquals(await run(["status", `http://127.0.0.1:${server.addr.port}`], io), 0);
+  assertEquals(io.outText.match(/[^\n -~]/g), null);
+  assertEquals(io.outText.match(/\\u[0-9a-f]{4}/g)?.length, 7);
+});
