@@ -43,12 +43,12 @@ export function notATar(head: Uint8Array, what: string, expected: "bundle" | "im
     const [, kind, reader] = format;
     return new OtherArchiveError(
       `Cannot read ${what}: it is ${kind}, which crpe does not read; if it has the ${expected}, unpack it first: ` +
-        `${reader} ${what}`,
+        withFile(reader, what),
     );
   }
   const reason = `it is not ${expected === "bundle" ? "a" : "an"} ${expected} (neither gzip, zstd nor tar)`;
   const advice = String.fromCharCode(...head.subarray(0, 64)).trimStart().startsWith("{")
-    ? `; crpe pack makes a bundle of a release: crpe pack ${what}`
+    ? `; crpe pack makes a bundle of a release: ${withFile("crpe pack", what)}`
     : "";
   return new CorruptError(`Cannot read ${what}: ${reason}${advice}`);
 }
@@ -65,11 +65,16 @@ export function notABundle(firstEntry: string | undefined, what: string): Corrup
     return new OtherArchiveError(`Cannot use ${what}: it has no files, not ${ENTRY_NAME.kubepkg}`);
   }
   const kind = KINDS.find(([pattern]) => pattern.test(firstEntry));
-  if (kind !== undefined) return new OtherArchiveError(`Cannot use ${what}: ${kind[1]} ${what}`);
+  if (kind !== undefined) return new OtherArchiveError(`Cannot use ${what}: ${withFile(kind[1], what)}`);
   const entry = JSON.stringify(firstEntry.slice(0, 200));
   return new OtherArchiveError(
     `Cannot use ${what}: this is a tar archive, but not a bundle: its first entry is ${entry}, not ${ENTRY_NAME.kubepkg}`,
   );
+}
+
+// Standard input has no name that a command takes.
+function withFile(command: string, what: string): string {
+  return what === "standard input" ? command : `${command} ${what}`;
 }
 
 // What docker, podman, and tools built on go-containerregistry name the configs and layers.

@@ -40,3 +40,15 @@ for (
     assertEquals([error instanceof OtherArchiveError, error.message], [true, `Cannot use a.tgz: ${reason}`]);
   });
 }
+
+for (
+  const [error, end] of [
+    [notATar(text("BZh91AY"), "standard input", "bundle"), "unpack it first: bzip2 -d"],
+    [notATar(text("{}"), "standard input", "bundle"), "of a release: crpe pack"],
+    [notABundle("index.json", "standard input"), "not a bundle: crpe load"],
+  ] as const
+) {
+  Deno.test(`the advice for standard input ends with a command: ${end}`, () => {
+    assertEquals(error.message.slice(-end.length), end);
+  });
+}
