@@ -50,3 +50,22 @@ export class BoundedTasks {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 }
+
+/**
+ * Runs a task for each item, `tasks` at a time. After a failure no further task is started; those that run are awaited.
+ *
+ * @throws the first error of a task
+ */
+export async function runBounded<Item>(
+  items: Iterable<Item>,
+  tasks: number,
+  task: (item: Item) => Promise<void>,
+): Promise<void> {
+  const running = new BoundedTasks({ tasks, cost: Infinity });
+  try {
+    for (const item of items) await running.start(0, () => task(item));
+  } finally {
+    await running.settle();
+  }
+  await running.finish();
+}

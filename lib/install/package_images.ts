@@ -1,6 +1,6 @@
 import type { ImageGraph } from "../bundle/image_graph.ts";
 import { readPackageGraphs } from "../bundle/package_graphs.ts";
-import { BoundedTasks } from "../content/bounded_tasks.ts";
+import { runBounded } from "../content/bounded_tasks.ts";
 import type { ContentStore } from "../content/source.ts";
 import { imagesOf } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -77,17 +77,9 @@ export async function writeImages(
   graphs: readonly ImageGraph[],
   listOthers: () => Promise<readonly KubePkg[]>,
 ): Promise<void> {
-  const writes = new BoundedTasks({ tasks: IMAGES_AT_ONCE, cost: IMAGES_AT_ONCE });
-  try {
-    for (const { repository, manifests } of graphs) {
-      await writes.start(1, async () => {
-        for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);
-      });
-    }
-  } finally {
-    await writes.settle();
-  }
-  await writes.finish();
+  await runBounded(graphs, IMAGES_AT_ONCE, async ({ repository, manifests }) => {
+    for (const { descriptor, bytes } of manifests) await store.writeManifest(repository, descriptor, bytes);
+  });
   for (const graph of graphs) {
     const { reference: { tag }, repository, digest } = graph;
     if (tag !== undefined && !await isHeldByOther(store, graph, listOthers)) await store.tag(repository, tag, digest);

@@ -1,4 +1,4 @@
-import { BoundedTasks } from "../content/bounded_tasks.ts";
+import { runBounded } from "../content/bounded_tasks.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -95,11 +95,8 @@ export class ObjectManifests {
     const manifest = parseManifest(bytes, mediaType);
     if (manifest.kind === "manifest" && !isFetched) {
       // A link does not mean that the blob exists: an import may store a manifest before its blobs.
-      const tasks = new BoundedTasks({ tasks: CONCURRENT_LINKS, cost: Infinity });
-      for (const blob of new Set(successorsOf(manifest).map((it) => it.digest))) {
-        await tasks.start(0, () => links.write(layerLinkPath(repo, blob), blob));
-      }
-      await tasks.finish();
+      const blobs = new Set(successorsOf(manifest).map((it) => it.digest));
+      await runBounded(blobs, CONCURRENT_LINKS, (blob) => links.write(layerLinkPath(repo, blob), blob));
     }
     await client.write(blobPath(digest), bytes.slice());
     const link = revisionLinkPath(repo, digest);

@@ -9,6 +9,7 @@ import { ReferrerFinder } from "../../bundle/find_referrers.ts";
 import { ImageResolver } from "../../bundle/resolve_image.ts";
 import { describeShortage } from "../../bytes/format_size.ts";
 import type { PullThrough } from "../../cache/pull_through.ts";
+import { runBounded } from "../../content/bounded_tasks.ts";
 import type { ContentStore } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import type { PackageImage } from "../../kubepkg/images_of.ts";
@@ -166,27 +167,16 @@ class Downloads {
   /** Downloads every blob that was not downloaded yet. */
   async fetchAll(image: ResolvedImage): Promise<void> {
     const entries = planBundle([image]).entries.filter(({ descriptor }) => !this.#fetched.has(descriptor.digest));
-    const queue = entries.filter(({ type }) => type === "blob");
     for (const { type, descriptor } of entries) {
       if (type !== "manifest") continue;
       this.#advance(descriptor.size);
       this.#fetched.add(descriptor.digest);
     }
-    const work = async () => {
-      try {
-        for (let entry = queue.shift(); entry !== undefined; entry = queue.shift()) {
-          await this.#fetchOne(entry);
-          this.#fetched.add(entry.descriptor.digest);
-        }
-      } catch (error) {
-        queue.length = 0;
-        throw error;
-      }
-    };
-    // After a failure no further download starts; downloads in progress are awaited, so that their bytes are not lost.
-    const results = await Promise.allSettled(Array.from({ length: BLOBS_AT_A_TIME }, work));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    // Downloads in progress are awaited after a failure, so that their bytes are not lost.
+    await runBounded(entries.filter(({ type }) => type === "blob"), BLOBS_AT_A_TIME, async (entry) => {
+      await this.#fetchOne(entry);
+      this.#fetched.add(entry.descriptor.digest);
+    });
   }
 
   async #fetchOne({ repository, descriptor: { digest, size } }: PlanEntry): Promise<void> {

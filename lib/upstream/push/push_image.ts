@@ -1,3 +1,4 @@
+import { runBounded } from "../../content/bounded_tasks.ts";
 import { decideCosignTag, subjectOfCosignTag } from "../../oci/cosign_tag.ts";
 import type { Digest } from "../../oci/digest.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
@@ -78,32 +79,21 @@ export class ImagePusher {
       return { sent, present: image.blobs.length, manifests: 0, ...(isLeftOut ? { isLeftOut } : {}) };
     }
     let [present, done] = [0, 0];
-    const queue = [...image.blobs];
-    const work = async () => {
-      try {
-        for (let blob = queue.shift(); blob !== undefined; blob = queue.shift()) {
-          let counted = 0;
-          const advance = (bytes: number) => {
-            onProgress?.(done += bytes - counted, total);
-            counted = bytes;
-          };
-          const bytes = await this.#pushBlob(image, blob, advance);
-          advance(blob.size);
-          if (bytes === undefined) present++;
-          else {
-            sent.blobs++;
-            sent.bytes += bytes;
-          }
-        }
-      } catch (error) {
-        queue.length = 0;
-        throw error;
+    // Those in progress are awaited after a failure, because the next push needs them too.
+    await runBounded(image.blobs, blobsAtATime, async (blob) => {
+      let counted = 0;
+      const advance = (bytes: number) => {
+        onProgress?.(done += bytes - counted, total);
+        counted = bytes;
+      };
+      const bytes = await this.#pushBlob(image, blob, advance);
+      advance(blob.size);
+      if (bytes === undefined) present++;
+      else {
+        sent.blobs++;
+        sent.bytes += bytes;
       }
-    };
-    // After a failure no further blob is begun; those in progress are awaited, because the next push needs them too.
-    const results = await Promise.allSettled(Array.from({ length: blobsAtATime }, work));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    });
     return { sent, present, manifests: await this.#pushManifests(image) };
   }
 
