@@ -54,7 +54,8 @@ export class LocalCopies implements BlobCopies {
     const { folder: root, files, warn } = options;
     this.#options = options;
     this.#lock = lock;
-    this.#blobs = new HeldBlobs({ root, files, warn, cacheBytes: 0 });
+    // A corrupt copy is removed, not moved to a quarantine, which would grow.
+    this.#blobs = new HeldBlobs({ root, files, warn, cacheBytes: 0, isReadOnly: true });
   }
 
   /** Opens the copies that an earlier process has left; `undefined` when another process uses them. */
@@ -146,7 +147,7 @@ export class LocalCopies implements BlobCopies {
     let ingest: Ingest | undefined;
     try {
       ingest = await this.#openIngest(digest, size);
-      const source = await openSource(ingest.written);
+      const source = await openSource();
       if (source !== undefined) return this.#run(ingest, { digest, size, body: source.body });
       await ingest.abort();
     } catch (error) {

@@ -8,8 +8,8 @@ export interface CopiedBlob {
   /** In bytes. */
   readonly size: number;
   readonly range?: ByteRange | undefined;
-  /** Opens the blob in the distant store, from a byte on; `undefined` if it is missing. */
-  readonly openSource: (start: number) => Promise<OpenedBlob | undefined>;
+  /** Opens the whole blob in the distant store; `undefined` if it is missing. */
+  readonly openSource: () => Promise<OpenedBlob | undefined>;
 }
 
 /** Copies of blobs that are nearer than the store. They may be lost at any time. */

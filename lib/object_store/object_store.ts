@@ -6,12 +6,13 @@ import { SingleFlight } from "../content/single_flight.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
-import { type Digest, isDigest, splitDigest } from "../oci/digest.ts";
+import { type Digest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag, splitRepository } from "../oci/reference.ts";
 import type { GrantingStore, TaggedStore } from "../store/blob_store.ts";
 import { listReferrers } from "../store/list_referrers.ts";
+import { findManifest, resolveManifest } from "../store/find_manifest.ts";
 import { Ingest } from "../store/ingest.ts";
 import {
   blobPath,
@@ -67,6 +68,7 @@ export class ObjectStore implements GrantingStore, TaggedStore {
   readonly #manifests: ObjectManifests;
   readonly #condemned: CondemnedBlobs;
   readonly #tags: ObjectTags;
+  readonly #load = (name: string, digest: Digest) => this.#manifests.load(name, digest);
   readonly #sizes = new Map<Digest, number>();
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
@@ -88,36 +90,18 @@ export class ObjectStore implements GrantingStore, TaggedStore {
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
-    const names = repositoryNames(repo);
-    if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
-    if (!isTag(tagOrDigest)) return undefined;
-    for (const name of names) {
-      const digest = await this.#links.readTag(tagLinkPath(name, tagOrDigest));
-      // The tag may be linked under another of the repository's names than the manifest it refers to.
-      const manifest = digest && await this.#resolveDigest([name, ...names], digest);
-      if (manifest) return manifest;
-    }
-    return undefined;
-  }
-
-  async #resolveDigest(names: readonly string[], digest: Digest): Promise<Descriptor | undefined> {
-    for (const name of names) {
-      const manifest = await this.#manifests.load(name, digest);
-      if (manifest !== undefined) return manifest.descriptor;
-    }
-    return undefined;
+    return (await resolveManifest(repo, tagOrDigest, {
+      load: this.#load,
+      readTag: (name, tag) => this.#links.readTag(tagLinkPath(name, tag)),
+    }))?.descriptor;
   }
 
   async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
-    for (const name of repositoryNames(repo)) {
-      const manifest = await this.#manifests.load(name, digest);
-      if (manifest !== undefined) return manifest.bytes;
-    }
-    return undefined;
+    return (await findManifest(repo, digest, this.#load))?.bytes;
   }
 
   async typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
-    return (await this.#resolveDigest(repositoryNames(repo), digest))?.mediaType;
+    return (await findManifest(repo, digest, this.#load))?.descriptor.mediaType;
   }
 
   async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
@@ -130,16 +114,16 @@ export class ObjectStore implements GrantingStore, TaggedStore {
 
   async openBlob(repo: string, digest: Digest, range?: ByteRange): Promise<OpenedBlob | undefined> {
     const { copies } = this.#options;
-    const size = range === undefined && copies === undefined ? undefined : await this.statBlob(repo, digest);
-    if (size === undefined) return range === undefined && copies === undefined ? await this.#open(digest) : undefined;
-    const openSource = (start: number) => this.#open(digest, start === 0 ? undefined : { start, length: size - start });
+    if (range === undefined && copies === undefined) return await this.#open(digest);
+    const size = await this.statBlob(repo, digest);
+    if (size === undefined) return undefined;
+    const openSource = () => this.#open(digest);
     const copy = await copies?.open({ digest, size, range, openSource });
     return copy ?? await this.#open(digest, range === undefined ? undefined : resolveRange(size, range));
   }
 
   async #open(digest: Digest, part?: { start: number; length: number }): Promise<OpenedBlob | undefined> {
     const key = blobPath(digest);
-    if (part?.length === 0) return { size: part.start, ...part, body: ReadableStream.from<Uint8Array>([]) };
     const object = await this.#client.open(key, part);
     if (object === undefined) {
       // Another process has removed it.

@@ -7,7 +7,7 @@ import { verifyBytes } from "../content/verifier.ts";
 import { commitFile } from "../files/durable.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
 import { listFolder } from "../files/read_if_present.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
@@ -15,6 +15,7 @@ import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { DeltaStore, PieceStore, TaggedStore } from "./blob_store.ts";
 import { listReferrers } from "./list_referrers.ts";
+import { type FiledManifests, findManifest, resolveManifest } from "./find_manifest.ts";
 import { type BlobState, HeldBlobs } from "./held_blobs.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import {
@@ -65,6 +66,7 @@ export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
   readonly #blobs: HeldBlobs;
   readonly #manifests: ManifestFiles;
   readonly #named: NamedBlobs;
+  readonly #filed: FiledManifests;
   readonly #grants: BlobGrants;
   readonly #files: SharedFiles;
   readonly #hashes = new PartialHashes();
@@ -83,39 +85,23 @@ export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
     const manifests = this.#manifests = new ManifestFiles(shared);
     const named = this.#named = new NamedBlobs({ root, read: (repo, digest) => manifests.load(repo, digest) });
     this.#grants = new BlobGrants({ root, links, blobs, manifests, named });
+    this.#filed = {
+      readTag: (name, tag) => links.read(tagLinkPath(name, tag)),
+      load: async (name, digest) => manifests.isLinked(name, digest) ? await manifests.load(name, digest) : undefined,
+    };
   }
 
   async resolve(repo: string, tagOrDigest: string): Promise<Descriptor | undefined> {
-    const names = repositoryNames(repo);
-    if (isDigest(tagOrDigest)) return await this.#resolveDigest(names, tagOrDigest);
-    for (const name of names) {
-      const digest = this.#links.read(tagLinkPath(name, tagOrDigest));
-      // The tag may be linked under another of the repository's names than the manifest it refers to.
-      const manifest = digest && await this.#resolveDigest([name, ...names], digest);
-      if (manifest) return manifest;
-    }
-    return undefined;
-  }
-
-  async #resolveDigest(names: readonly string[], digest: Digest): Promise<Descriptor | undefined> {
-    for (const name of names) {
-      const manifest = this.#manifests.isLinked(name, digest) && await this.#manifests.load(name, digest);
-      if (manifest) return manifest.descriptor;
-    }
-    return undefined;
+    return (await resolveManifest(repo, tagOrDigest, this.#filed))?.descriptor;
   }
 
   async readManifest(repo: string, digest: Digest): Promise<Uint8Array | undefined> {
-    for (const name of repositoryNames(repo)) {
-      const manifest = await this.#manifests.load(name, digest);
-      if (manifest !== undefined) return manifest.bytes;
-    }
-    return undefined;
+    return (await findManifest(repo, digest, (name) => this.#manifests.load(name, digest)))?.bytes;
   }
 
   /** Returns the media type of a manifest of the repository. */
   async typeOfManifest(repo: string, digest: Digest): Promise<string | undefined> {
-    return (await this.#resolveDigest(repositoryNames(repo), digest))?.mediaType;
+    return (await findManifest(repo, digest, this.#filed.load))?.descriptor.mediaType;
   }
 
   /**
