@@ -138,7 +138,7 @@ const targets: readonly (() => Promise<void>)[] = [
   ...Array.from({ length: REPLICAS }, (_, index) => () => Promise.resolve(replicas[index]?.kill("SIGKILL"))),
   () => Promise.resolve(child?.kill("SIGKILL")),
   () => Promise.resolve(child?.kill("SIGKILL")),
-  // Its election takes many seconds: it is killed in the second half only.
+  // Not the master: its election takes half a minute, in which nothing can be written.
   ...WEED_PROCESSES.filter((name) => name !== "master").map((name) => async () => {
     await cluster.kill(name);
     await sleep(random.below(500));

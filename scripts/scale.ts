@@ -4,8 +4,8 @@
  *
  *   deno run scripts/scale.ts [--nodes=10,1000,100000] [--within=10m] [--json] …
  *
- * Sizes are written as 150MiB, links as 10Gbit. A number of nodes with a leaf (--leaf=250) has a registry of its own for
- * each group of that many nodes, which pulls through the registries at the centre.
+ * Sizes are written as 150MiB, links as 10Gbit. With --leaf=250, each group of 250 nodes has a registry of its own, which
+ * pulls through the registries at the centre.
  */
 import { formatCount, formatSize, formatTime, parseDuration, parseSize } from "../lib/cli/console/quantity.ts";
 import { formatTable } from "../lib/cli/console/table.ts";

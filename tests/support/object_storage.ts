@@ -58,9 +58,7 @@ export async function startWeed(): Promise<ObjectStorage> {
   const folder = await Deno.makeTempDir({ prefix: "crpe-weed-" });
   const names = ["master.port", "volume.port", "filer.port", "s3.port"];
   const ports = freePorts(2 * names.length);
-  const credentials = [{ accessKey: S3_KEYS.accessKeyId, secretKey: S3_KEYS.secretAccessKey }];
-  const identity = { name: "tests", credentials, actions: ["Admin", "Read", "Write", "List", "Tagging"] };
-  await Deno.writeTextFile(`${folder}/s3.json`, JSON.stringify({ identities: [identity] }));
+  await writeWeedLogin(`${folder}/s3.json`);
   const args = [
     ...["server", "-s3", `-dir=${folder}`, "-ip=127.0.0.1", "-ip.bind=127.0.0.1", `-s3.config=${folder}/s3.json`],
     ...["-s3.autoCreateBucket", "-volume.max=3", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0"],
@@ -102,7 +100,15 @@ async function start({ name, folder, port, args, env }: {
   throw new Error(`Cannot start ${name}: it ended: ${await Deno.readTextFile(log)}`);
 }
 
-function freePorts(count: number): number[] {
+/** Writes the file by which SeaweedFS knows the login of the tests. */
+export async function writeWeedLogin(path: string): Promise<void> {
+  const credentials = [{ accessKey: S3_KEYS.accessKeyId, secretKey: S3_KEYS.secretAccessKey }];
+  const identity = { name: "tests", credentials, actions: ["Admin", "Read", "Write", "List", "Tagging"] };
+  await Deno.writeTextFile(path, JSON.stringify({ identities: [identity] }));
+}
+
+/** Finds ports on which nothing listens. */
+export function freePorts(count: number): number[] {
   const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
   const ports = listeners.map(({ addr }) => (addr as Deno.NetAddr).port);
   listeners.forEach((listener) => listener.close());

@@ -1,4 +1,4 @@
-import { openS3Client, S3_KEYS } from "./object_storage.ts";
+import { freePorts, openS3Client, writeWeedLogin } from "./object_storage.ts";
 import { findPeer } from "./peers.ts";
 
 /** The processes of a cluster. */
@@ -25,9 +25,7 @@ export async function startWeedCluster(): Promise<WeedCluster> {
   const grpcPortOf = (process: WeedProcess) => ports[2 * WEED_PROCESSES.indexOf(process) + 1]!;
   // The notation of SeaweedFS for both ports of a process.
   const addressOf = (process: WeedProcess) => `127.0.0.1:${portOf(process)}.${grpcPortOf(process)}`;
-  const credentials = [{ accessKey: S3_KEYS.accessKeyId, secretKey: S3_KEYS.secretAccessKey }];
-  const identity = { name: "tests", credentials, actions: ["Admin", "Read", "Write", "List", "Tagging"] };
-  await Deno.writeTextFile(`${folder}/s3.json`, JSON.stringify({ identities: [identity] }));
+  await writeWeedLogin(`${folder}/s3.json`);
   for (const process of WEED_PROCESSES) await Deno.mkdir(`${folder}/${process}`);
 
   const master = `-master=${addressOf("master")}`;
@@ -85,11 +83,4 @@ export async function startWeedCluster(): Promise<WeedCluster> {
       await Deno.remove(folder, { recursive: true });
     },
   };
-}
-
-function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map(({ addr }) => (addr as Deno.NetAddr).port);
-  listeners.forEach((listener) => listener.close());
-  return ports;
 }

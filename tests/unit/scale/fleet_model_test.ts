@@ -23,7 +23,7 @@ const STARTS: readonly [what: string, fleet: Partial<Fleet>, seconds: number, pe
   ["the links of the nodes are the limit", { replicas: 100 }, 10, 0],
   ["connections for 20 nodes, which wait and are served at the same pace", { replicaConnections: 60 }, 100, 80],
   ["connections for 5 nodes, whose links are then the limit", { replicaConnections: 15 }, 200, 95],
-  ["nodes that start within 200 seconds wait for nobody", { startSeconds: 200 }, 208, 0],
+  ["nodes that start within 200 seconds do not wait", { startSeconds: 200 }, 208, 0],
 ];
 for (const [what, fleet, seconds, peakWaiting] of STARTS) {
   Deno.test(`simulateStart(): ${what}`, () => {

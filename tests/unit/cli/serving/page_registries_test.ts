@@ -198,7 +198,7 @@ for (
     ["a login that is accepted", BASIC, PASSWORD, {}, { isLoginAccepted: true }],
     ["a login that is refused", BASIC, "wrong", {}, { isLoginAccepted: false }],
     ["no login where one is needed", BASIC, undefined, {}, {}],
-    ["a login that nobody asked for", undefined, PASSWORD, {}, {}],
+    ["a login that was not asked for", undefined, PASSWORD, {}, {}],
     ["pulls that are left", undefined, undefined, LIMITED, {
       rateLimit: { remaining: 0, limit: 100, window: 21_600 },
     }],
