@@ -119,7 +119,7 @@ export class S3Client {
       key,
       body,
       headers: { "content-type": "application/octet-stream", ...headersOf(condition) },
-      accept: condition === undefined ? [] : [404, 409, 412],
+      accept: unmetStatuses(condition),
     });
     return status < 300 ? headers.get("etag") ?? "" : undefined;
   }
@@ -237,6 +237,12 @@ export class S3Client {
 function headersOf(condition: WriteCondition | undefined): Record<string, string> {
   if (condition === undefined) return {};
   return "isNew" in condition ? { "if-none-match": "*" } : { "if-match": condition.etag };
+}
+
+// A write that requires an object finds none. One that requires that there is none finds no bucket, which is an error.
+function unmetStatuses(condition: WriteCondition | undefined): number[] {
+  if (condition === undefined) return [];
+  return "isNew" in condition ? [409, 412] : [404, 409, 412];
 }
 
 function childrenOf(element: XmlElement, name: string): XmlElement[] {

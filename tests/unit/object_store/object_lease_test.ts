@@ -92,3 +92,12 @@ Deno.test("[103] probeConditions() finds that conditions are not implemented", a
   s3.intercept = ({ headers }) => headers.has("if-none-match") ? new Response(null, { status: 501 }) : undefined;
   assertEquals(await probeConditions(s3.client(), "probe"), false);
 });
+
+for (const [status, code] of [[403, "SignatureDoesNotMatch"], [403, "AccessDenied"], [404, "NoSuchBucket"]] as const) {
+  Deno.test(`[103] probeConditions() fails with what the storage answers to everything: ${status} ${code}`, async () => {
+    const s3 = new MemoryS3();
+    s3.intercept = () => new Response(`<Error><Code>${code}</Code></Error>`, { status });
+    const message = `Cannot write probe: the object storage answered ${status} ${code}`;
+    await assertRejects(() => probeConditions(s3.client(), "probe"), Error, message);
+  });
+}
