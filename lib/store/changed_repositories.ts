@@ -4,6 +4,8 @@ import { listNameFolders, nameFolder, type RepositoryContents } from "./store_sc
 
 // Names of tags that are remembered. The repositories that have more count as changed.
 const MAX_TAGS = 200_000;
+// Names that are remembered. The repositories above count as changed, so that memory is bounded.
+const MAX_NAMES = 50_000;
 // What was changed this shortly before the first walk may be changed again with the same time stamp. FAT has a
 // resolution of 2 seconds, and the runtime rounds `ctime` down to seconds.
 const MARGIN_MILLISECONDS = 3000;
@@ -16,6 +18,8 @@ export interface WatchOptions {
   readonly margin?: number;
   /** A clock that is never set, in milliseconds. */
   readonly now?: () => number;
+  /** How many names are remembered; 50,000 by default. */
+  readonly maxNames?: number;
 }
 
 /**
@@ -32,6 +36,7 @@ export class ChangedRepositories {
   readonly #since: number;
   readonly #start: ClockPair;
   readonly #now: () => number;
+  readonly #maxNames: number;
   readonly #folders = new Map<string, NameFolder>();
   /** The tags of the repositories that are remembered; `undefined` if they do not count. */
   readonly #tags = new Map<string, readonly string[] | undefined>();
@@ -39,8 +44,8 @@ export class ChangedRepositories {
 
   /** Starts before the first walk. @param root the data folder, in which a file is written */
   static async watch(root: string, options: WatchOptions = {}): Promise<ChangedRepositories> {
-    const { margin = MARGIN_MILLISECONDS, now = () => performance.now() } = options;
-    return new ChangedRepositories(root, { margin, now, start: await readClocks(root, now) });
+    const { margin = MARGIN_MILLISECONDS, now = () => performance.now(), maxNames = MAX_NAMES } = options;
+    return new ChangedRepositories(root, { margin, now, maxNames, start: await readClocks(root, now) });
   }
 
   private constructor(root: string, options: Required<WatchOptions> & { readonly start: ClockPair }) {
@@ -48,6 +53,7 @@ export class ChangedRepositories {
     this.#start = options.start;
     this.#since = options.start.file - options.margin;
     this.#now = options.now;
+    this.#maxNames = options.maxNames;
   }
 
   /** As `listNameFolders`. The folder of a name is read again only if it has changed, and then counts as changed. */
@@ -61,14 +67,15 @@ export class ChangedRepositories {
     const inode = isLeaf(folders) ? undefined : stat(`${this.#root}/${path}`)?.ino ?? undefined;
     const hadFolders = known !== undefined && known !== LEAF;
     if (hadFolders && (inode === undefined || inode !== known.inode)) this.#forgetBelow(name);
-    this.#folders.set(name, isLeaf(folders) ? LEAF : { folders, inode });
+    if (!isLeaf(folders)) this.#folders.set(name, { folders, inode });
+    else if (known !== undefined || this.#folders.size < this.#maxNames) this.#folders.set(name, LEAF);
     return folders;
   }
 
   /** Remembers a repository whose links and manifests were read in the first walk, without an error. */
   remember({ name, tagNames, isRegular }: RepositoryContents): void {
     const count = tagNames?.length ?? 0;
-    if (!isRegular || this.#tagCount + count > MAX_TAGS) return;
+    if (!isRegular || this.#tags.size >= this.#maxNames || this.#tagCount + count > MAX_TAGS) return;
     this.#tagCount += count;
     this.#tags.set(name, tagNames);
   }

@@ -1,4 +1,4 @@
-import { type Digest, splitDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 
 // A digest is represented by its first 128 bits. Two digests that agree in them are not known, and in a garbage
 // collection the worst consequence would be a blob that is kept.
@@ -21,13 +21,6 @@ export class DigestSet {
     return this.#isTaken(this.#find());
   }
 
-  /** Like `has`, of the digest whose words begin at `at`. */
-  hasWords(words: Uint32Array, at: number): boolean {
-    for (let word = 0; word < WORDS; word++) this.#key[word] = words[at + word]!;
-    this.#completeKey();
-    return this.#isTaken(this.#find());
-  }
-
   add(digest: Digest): void {
     this.#setKey(digest);
     const slot = this.#find();
@@ -39,12 +32,8 @@ export class DigestSet {
 
   #setKey(digest: Digest): void {
     const begin = digest.indexOf(":") + 1;
-    for (let word = 0; word < WORDS; word++) this.#key[word] = parseWord(digest, begin + 8 * word);
-    this.#completeKey();
-  }
-
-  #completeKey(): void {
     const key = this.#key;
+    for (let word = 0; word < WORDS; word++) key[word] = parseDigestWord(digest, begin + 8 * word);
     // All zeros marks a free slot.
     if ((key[0]! | key[1]! | key[2]! | key[3]!) === 0) key[WORDS - 1] = 1;
   }
@@ -77,46 +66,9 @@ export class DigestSet {
   }
 }
 
-// Words of a sha256.
-const LISTED_WORDS = 8;
-
-/** A list of digests that takes 32 to 64 bytes for each of sha256. */
-export class DigestList {
-  #words = new Uint32Array(1024 * LISTED_WORDS);
-  #count = 0;
-  readonly #others: Digest[] = [];
-
-  add(digest: Digest): void {
-    const { algorithm, hex } = splitDigest(digest);
-    if (algorithm !== "sha256") {
-      this.#others.push(digest);
-      return;
-    }
-    const begin = this.#count++ * LISTED_WORDS;
-    if (begin === this.#words.length) {
-      const before = this.#words;
-      this.#words = new Uint32Array(before.length * 2);
-      this.#words.set(before);
-    }
-    for (let word = 0; word < LISTED_WORDS; word++) this.#words[begin + word] = parseWord(hex, 8 * word);
-  }
-
-  /** Yields the digests that are not in a set. */
-  *without(set: DigestSet): Generator<Digest> {
-    for (let at = 0; at < this.#count; at++) {
-      if (!set.hasWords(this.#words, at * LISTED_WORDS)) yield this.#format(at * LISTED_WORDS);
-    }
-    for (const digest of this.#others) if (!set.has(digest)) yield digest;
-  }
-
-  #format(at: number): Digest {
-    const words = this.#words.subarray(at, at + LISTED_WORDS);
-    return `sha256:${Array.from(words, (word) => word.toString(16).padStart(8, "0")).join("")}`;
-  }
-}
-
-// Parses 8 hex digits. Not with `parseInt`, which needs a string of its own and takes three times as long.
-function parseWord(text: string, at: number): number {
+/** Parses 8 hex digits. */
+// Not with `parseInt`, which needs a string of its own and takes three times as long.
+export function parseDigestWord(text: string, at: number): number {
   let word = 0;
   for (let i = at; i < at + 8; i++) {
     const code = text.charCodeAt(i);

@@ -2,7 +2,7 @@ import { Turns } from "../bytes/turns.ts";
 import type { Digest } from "../oci/digest.ts";
 import { ChangedRepositories, type WatchOptions } from "./changed_repositories.ts";
 import { STALE_MILLISECONDS, sweepIngest, sweepPieces } from "./data_folder.ts";
-import { DigestList } from "./digest_set.ts";
+import { DigestList } from "./digest_list.ts";
 import { blobPath, layerLinkPath, revisionLinkPath, tagIndexLinkPath } from "./layout.ts";
 import { ManifestReader } from "./manifest_reader.ts";
 import { markStore } from "./mark_store.ts";
@@ -104,8 +104,9 @@ async function findGarbage(root: string, { keep, untagged, changes }: FirstMark)
   const listed = new DigestList();
   for await (const digest of listBlobs(root)) listed.add(digest);
   const found: Candidate[] = [];
-  const marks = await markStore(new ManifestReader(root), {
+  await markStore(new ManifestReader(root), {
     keep,
+    onNeeded: (digest) => listed.mark(digest),
     names: walkNames(root, changes && ((name) => changes.listFolders(name))),
     contentsOf: (_, names) => names.map((name) => readContents(root, name, { omitsTags: !untagged })),
     isRoot: () => !untagged,
@@ -125,7 +126,7 @@ async function findGarbage(root: string, { keep, untagged, changes }: FirstMark)
       }
     },
   });
-  for (const digest of listed.without(marks)) {
+  for (const digest of listed.unmarked()) {
     const bytes = sizeOfFile(`${root}/${blobPath(digest)}`);
     if (bytes !== undefined) found.push({ kind: "blob", path: blobPath(digest), digest, bytes });
   }
@@ -153,8 +154,10 @@ async function remark(
   // A manifest that is still in place was kept by the first mark, or is new.
   let inPlace = new Set<Digest>();
   const reader = new ManifestReader(root, [blobPath, (digest) => trashPath(blobPath(digest))]);
-  const marks = await markStore(reader, {
+  const unneeded = new Set(moved.filter(({ kind }) => kind === "blob").map(({ digest }) => digest));
+  await markStore(reader, {
     keep,
+    onNeeded: (digest) => unneeded.delete(digest),
     hidden: links.keys(),
     names: walkNames(root, changes && ((name) => changes.listFolders(name))),
     // Of the repository of a link that was moved aside, the other links are needed to decide about it.
@@ -178,7 +181,9 @@ async function remark(
       for (const candidate of links.get(repository) ?? []) decide(candidate, isNeeded(candidate.digest));
     },
   });
-  for (const candidate of moved) if (candidate.repository === undefined) decide(candidate, marks.has(candidate.digest));
+  for (const candidate of moved) {
+    if (candidate.repository === undefined) decide(candidate, !unneeded.has(candidate.digest));
+  }
   return { needed, garbage };
 }
 

@@ -13,13 +13,16 @@ export const INVENTORY_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDep
  * @param root the data folder
  */
 export async function listInventory(root: string): Promise<Digest[]> {
-  const found: Digest[] = [];
+  return await Array.fromAsync(walkInventory(root));
+}
+
+/** Yields the digests of `listInventory`, one at a time. */
+export async function* walkInventory(root: string): AsyncGenerator<Digest> {
   for await (const digest of listBlobs(root)) {
     const size = sizeOfFile(`${root}/${blobPath(digest)}`);
     // A crash can leave a file truncated to 0 bytes, which is not a blob.
-    if (size !== undefined && (size > 0 || isEmptyDigest(digest))) found.push(digest);
+    if (size !== undefined && (size > 0 || isEmptyDigest(digest))) yield digest;
   }
-  return found.sort();
 }
 
 /** What a site holds, and what it can rebuild. */
@@ -31,9 +34,26 @@ export interface Inventory {
   readonly publicKey?: string;
 }
 
-/** Formats an inventory as a JSON document with one digest per line. */
-export function formatInventory({ digests, models, publicKey }: Inventory): string {
-  return `${JSON.stringify({ digests: [...digests], models, publicKey }, undefined, 2)}\n`;
+/** An inventory whose digests need not be in memory. */
+export interface StreamedInventory extends Omit<Inventory, "digests"> {
+  readonly digests: Iterable<Digest> | AsyncIterable<Digest>;
+}
+
+const MAX_PIECE = 64 * 1024;
+
+/** Formats an inventory as a JSON document with one digest per line, in pieces of about 64 KiB. */
+export async function* formatInventory({ digests, ...more }: StreamedInventory): AsyncGenerator<string> {
+  // The document of an empty list ends with its list and the other fields; the digests go in between.
+  const empty = JSON.stringify({ digests: [], ...more }, undefined, 2);
+  const end = empty.indexOf("[]") + 1;
+  let [piece, count] = [empty.slice(0, end), 0];
+  for await (const digest of digests) {
+    piece += `${count++ === 0 ? "" : ","}\n    "${digest}"`;
+    if (piece.length < MAX_PIECE) continue;
+    yield piece;
+    piece = "";
+  }
+  yield `${piece}${count === 0 ? "" : "\n  "}${empty.slice(end)}\n`;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Turns } from "../bytes/turns.ts";
 import type { Digest } from "../oci/digest.ts";
-import { DigestSet } from "./digest_set.ts";
+import { PackedNames } from "./packed_names.ts";
 import type { ManifestReader } from "./manifest_reader.ts";
 import { markReachable } from "./reachable.ts";
 import { canonicalName, type RepositoryContents } from "./store_scan.ts";
@@ -20,6 +20,8 @@ export interface MarkOptions {
   /** Reports whether a manifest of the repository whose contents were read last is needed without a tag. */
   readonly isRoot: (digest: Digest) => boolean;
   readonly onMarked: (marked: MarkedRepository) => void;
+  /** Called with each digest that is needed anywhere, at least once. */
+  readonly onNeeded: (digest: Digest) => void;
 }
 
 /** What a repository needs. */
@@ -32,31 +34,43 @@ export interface MarkedRepository {
   readonly isReadable: boolean;
 }
 
-/** Marks what is needed. @returns the digests that are needed anywhere */
-export async function markStore(reader: ManifestReader, options: MarkOptions): Promise<DigestSet> {
-  const { keep, hidden = [], isSkipped = () => false, isRoot } = options;
+/** Marks what is needed. */
+export async function markStore(reader: ManifestReader, options: MarkOptions): Promise<void> {
+  const { keep, hidden = [], isSkipped = () => false, isRoot, onNeeded } = options;
   const read = (digest: Digest) => reader.read(digest);
   const kept = await markReachable({ roots: keep, read });
-  const everywhere = new DigestSet();
-  for (const digest of kept) everywhere.add(digest);
-  const repositories = new Map<string, string[]>([...hidden].map((repository) => [repository, []]));
-  for await (const name of options.names) {
-    const repository = canonicalName(name);
-    const names = repositories.get(repository);
-    if (names === undefined) repositories.set(repository, [name]);
-    else names.push(name);
-  }
+  for (const digest of kept) onNeeded(digest);
   const turns = new Turns();
-  for (const [repository, names] of repositories) {
+  for await (const { repository, names } of groupNames(options.names, hidden)) {
     await turns.next();
     if (isSkipped(repository, names)) continue;
     const contents = options.contentsOf(repository, names);
     const { marks, isReadable } = await markRepository(contents, read, (digest) => kept.has(digest) || isRoot(digest));
     const isNeeded = (digest: Digest) => kept.has(digest) || marks.has(digest);
     options.onMarked({ repository, contents, isNeeded, isReadable });
-    for (const digest of marks) everywhere.add(digest);
+    for (const digest of marks) onNeeded(digest);
   }
-  return everywhere;
+}
+
+/** Groups the names of each repository, after all were read. Nearly all repositories have their canonical name only. */
+async function* groupNames(
+  names: AsyncIterable<string>,
+  hidden: Iterable<string>,
+): AsyncGenerator<{ readonly repository: string; readonly names: readonly string[] }> {
+  const others = new Map<string, string[]>([...hidden].map((repository) => [repository, []]));
+  const canonical = new PackedNames();
+  for await (const name of names) {
+    const repository = canonicalName(name);
+    const known = others.get(repository);
+    if (known !== undefined) known.push(name);
+    else if (name === repository) canonical.add(name);
+    else others.set(repository, [name]);
+  }
+  for (const name of canonical) {
+    yield { repository: name, names: [name, ...others.get(name) ?? []] };
+    others.delete(name);
+  }
+  for (const [repository, names] of others) yield { repository, names };
 }
 
 async function markRepository(

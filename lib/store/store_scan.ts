@@ -113,7 +113,7 @@ export function listHistories(root: string, name: string): TagLink[] {
   return listTags(root, name).flatMap((tag) => listHistory(root, name, tag));
 }
 
-/** Lists the digests of all files under `blobs`, intact or not. */
+/** Yields the digests of all files under `blobs`, intact or not, sorted by code unit. */
 export async function* listBlobs(root: string): AsyncGenerator<Digest> {
   const turns = new Turns();
   for (const algorithm of listFoldersSync(`${root}/${BLOBS}`)) {
@@ -121,7 +121,8 @@ export async function* listBlobs(root: string): AsyncGenerator<Digest> {
       for (const hex of listFoldersSync(`${root}/${BLOBS}/${algorithm}/${prefix}`)) {
         await turns.next();
         const digest = `${algorithm}:${hex}`;
-        if (isDigest(digest)) yield digest;
+        // In the folder of another prefix, a file is not found by its digest.
+        if (isDigest(digest) && hex.startsWith(prefix)) yield digest;
       }
     }
   }

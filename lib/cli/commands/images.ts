@@ -60,21 +60,29 @@ type PrintedImage = TaggedImage & { readonly isPinned?: boolean | undefined };
 
 /** Prints images as a table. @returns their number */
 async function printTable(images: AsyncIterable<PrintedImage>, io: Io, hasPins: boolean): Promise<number> {
-  const rows: string[][] = [];
-  for await (const { reference, digest, platforms, size, tagged, isComplete, isPinned } of images) {
-    rows.push([
-      reference,
-      splitDigest(digest).hex.slice(0, 12),
-      platforms.join(",") || "-",
-      formatSize(size),
-      formatDate(tagged),
-      isComplete ? "yes" : "no",
-      ...(hasPins ? [isPinned === undefined ? "?" : isPinned ? "yes" : "-"] : []),
-    ]);
+  let count = 0;
+  async function* formatImages(): AsyncGenerator<string[]> {
+    for await (const image of images) {
+      count++;
+      const cells = formatCells(image);
+      yield hasPins ? [...cells, image.isPinned === undefined ? "?" : image.isPinned ? "yes" : "-"] : cells;
+    }
   }
-  const headings = ["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "TAGGED (UTC)", "COMPLETE", ...(hasPins ? ["PINNED"] : [])];
-  for (const text of formatLongTable(headings, rows)) io.out(text);
-  return rows.length;
+  const headings = ["IMAGE", "DIGEST", "PLATFORMS", "SIZE", "TAGGED (UTC)", "COMPLETE"];
+  if (hasPins) headings.push("PINNED");
+  for await (const text of formatLongTable(headings, formatImages())) io.out(text);
+  return count;
+}
+
+function formatCells({ reference, digest, platforms, size, tagged, isComplete }: PrintedImage): string[] {
+  return [
+    reference,
+    splitDigest(digest).hex.slice(0, 12),
+    platforms.join(",") || "-",
+    formatSize(size),
+    formatDate(tagged),
+    isComplete ? "yes" : "no",
+  ];
 }
 
 // Another user can read the images of a data folder, but not its records. Then it is not known what is pinned.

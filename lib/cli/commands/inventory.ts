@@ -1,13 +1,15 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
 import { NodeKey } from "../../install/records/node_key.ts";
 import { formatPublicKey } from "../../signature/keys.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { modelNames } from "../../delta/models/all.ts";
 import {
   formatInventory,
   type Inventory,
   INVENTORY_LIMITS,
-  listInventory,
   parseInventory,
+  type StreamedInventory,
+  walkInventory,
 } from "../../store/inventory.ts";
 import { redactText } from "../../upstream/transport/redact.ts";
 import { createTransport } from "../../upstream/transport/send_once.ts";
@@ -38,7 +40,7 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
     const address = { url: inventoryUrl(to).href.replace(/\/inventory$/, ""), hasScheme: true };
     const pinned = await pinByFlags(address, { invocation, io, isOptional: caFile !== undefined });
     const { digests, ...more } = await fetchInventory(pinned?.localUrl ?? to, { caFile, shown: pinned?.url });
-    io.out(formatInventory({ digests: [...digests].sort(), ...more }));
+    await print({ digests: [...digests].sort(), ...more }, io);
     return 0;
   }
   const settings = await readSettings(invocation, io, { canUseBucket: true });
@@ -46,15 +48,23 @@ export async function runInventory(invocation: Invocation, io: Io): Promise<numb
     const { openObjectStore } = await import("../wiring/open_object_store.ts");
     const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
     const { client } = await openObjectStore(settings.store, settings, { io, warn: () => {}, isReading: true });
-    io.out(formatInventory({ digests: await Array.fromAsync(walkBlobs(client), ({ digest }) => digest) }));
+    await print({ digests: digestsOf(walkBlobs(client)) }, io);
     return 0;
   }
   const { data } = settings;
   await warnOfData(data, io);
   const key = await new NodeKey(data).read().catch(() => undefined);
   const publicKey = key && formatPublicKey(key.public);
-  io.out(formatInventory({ digests: await listInventory(data), models: modelNames(), publicKey }));
+  await print({ digests: walkInventory(data), models: modelNames(), publicKey }, io);
   return 0;
+}
+
+async function print(inventory: StreamedInventory, io: Io): Promise<void> {
+  for await (const piece of formatInventory(inventory)) io.out(piece);
+}
+
+async function* digestsOf(blobs: AsyncIterable<{ readonly digest: Digest }>): AsyncGenerator<Digest> {
+  for await (const { digest } of blobs) yield digest;
 }
 
 // In milliseconds.

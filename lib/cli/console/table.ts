@@ -1,29 +1,40 @@
 /** Formats rows as aligned columns under headings; only the headings when there are no rows. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [...formatLongTable(headings, rows)].join("");
+  const all = [headings, ...rows];
+  return formatRows(all, measureColumns(all, []));
 }
 
-const MAX_PIECE = 64 * 1024;
+const ROWS_AT_ONCE = 1000;
 
-/** Formats the same text piece by piece, so that that of a long table is never in memory. */
-export function* formatLongTable(
+/**
+ * Formats the text of `formatTable` piece by piece, so that a long table is never in memory. Each piece has up to 1,000
+ * rows. If one of a later piece is wider than all before, the columns are wider from that piece on.
+ */
+export async function* formatLongTable(
   headings: readonly string[],
-  rows: readonly (readonly string[])[],
-): Generator<string> {
-  // Not `Math.max(...lengths)`: a function cannot have as many arguments as a list may have rows.
-  const widths = headings.map((heading, column) => {
-    return rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), heading.length);
-  });
-  const format = (row: readonly string[]) =>
-    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`;
-  let piece = format(headings);
-  for (const row of rows) {
-    piece += format(row);
-    if (piece.length < MAX_PIECE) continue;
-    yield piece;
-    piece = "";
+  rows: AsyncIterable<readonly string[]>,
+): AsyncGenerator<string> {
+  let piece = [headings];
+  let widths: readonly number[] = [];
+  for await (const row of rows) {
+    if (piece.push(row) < ROWS_AT_ONCE) continue;
+    widths = measureColumns(piece, widths);
+    yield formatRows(piece, widths);
+    piece = [];
   }
-  if (piece !== "") yield piece;
+  if (piece.length > 0) yield formatRows(piece, measureColumns(piece, widths));
+}
+
+/** Returns the width of each column, at least that of before. */
+function measureColumns(rows: readonly (readonly string[])[], before: readonly number[]): number[] {
+  const widths = [...before];
+  for (const row of rows) row.forEach((cell, column) => widths[column] = Math.max(widths[column] ?? 0, cell.length));
+  return widths;
+}
+
+function formatRows(rows: readonly (readonly string[])[], widths: readonly number[]): string {
+  const format = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ");
+  return rows.map((row) => `${format(row).trimEnd()}\n`).join("");
 }
 
 /** Formats a value as one JSON document for standard output. */

@@ -98,6 +98,23 @@ Deno.test("ChangedRepositories.isChanged() ignores tags that were not read, and 
   }
 });
 
+Deno.test("ChangedRepositories remembers a bounded number of names, and the others count as changed", async () => {
+  await using it = await openStore();
+  const second = `${REPO}2`;
+  await it.store.writeBlob(second, config.descriptor, streamOf(config.bytes));
+  await it.store.writeManifest(second, image.descriptor, image.bytes);
+  await it.store.tag(second, "1", image.descriptor.digest);
+  await pause();
+  // The names above the repositories count too: those of no name, of the host, and of the team.
+  for (const [maxNames, changed] of [[3, [true, true]], [4, [false, true]], [5, [false, false]]] as const) {
+    const changes = await ChangedRepositories.watch(it.root, { margin: MARGIN, maxNames });
+    const walk = () => Array.fromAsync(walkNames(it.root, (name) => changes.listFolders(name)));
+    for (const name of await walk()) changes.remember(readContents(it.root, name));
+    assertEquals(await walk(), [REPO, second]);
+    assertEquals([maxNames, [REPO, second].map((name) => changes.isChanged(name))], [maxNames, changed]);
+  }
+});
+
 const UNUSUAL: readonly (readonly [string, (it: Fixture) => Promise<unknown>])[] = [
   ["a torn tag", ({ repository }) => Deno.writeTextFile(`${repository}/_manifests/tags/1/current/link`, "sha256:12")],
   [

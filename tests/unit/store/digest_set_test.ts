@@ -1,8 +1,8 @@
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
-import { DigestList, DigestSet } from "../../../lib/store/digest_set.ts";
+import { DigestSet } from "../../../lib/store/digest_set.ts";
 import { assertEquals } from "../../support/assert.ts";
 
-// More than the first slots of a set and of a list, with both algorithms and the digests at the ends of the range.
+// More than the first slots, with both algorithms and the digests at the ends of the range.
 const DIGESTS: readonly Digest[] = [
   `sha256:${"0".repeat(64)}`,
   `sha256:${"f".repeat(64)}`,
@@ -17,14 +17,4 @@ Deno.test("DigestSet.has() is true for exactly the digests that were added", () 
   assertEquals(set.size, added.length);
   assertEquals(added.filter((digest) => !set.has(digest)), []);
   assertEquals(others.filter((digest) => set.has(digest)), []);
-});
-
-Deno.test("DigestList.without() yields the listed digests that are not in a set", () => {
-  const [list, set] = [new DigestList(), new DigestSet()];
-  for (const digest of DIGESTS) list.add(digest);
-  const isMarked = (_: Digest, i: number) => i % 3 === 0;
-  for (const digest of DIGESTS.filter(isMarked)) set.add(digest);
-  const expected = DIGESTS.filter((digest, i) => !isMarked(digest, i));
-  assertEquals([...list.without(set)].sort(), expected.sort());
-  assertEquals([...list.without(new DigestSet())].length, DIGESTS.length);
 });

@@ -2,7 +2,7 @@ import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { CorruptError } from "../../../lib/oci/error.ts";
 import { formatInventory, listInventory, parseInventory } from "../../../lib/store/inventory.ts";
 import { blobPath } from "../../../lib/store/layout.ts";
-import { assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { TestFolder } from "../../support/test_folder.ts";
 
 const [A, B] = [computeDigest("a"), computeDigest("b", "sha512")];
@@ -27,9 +27,32 @@ Deno.test("listInventory() lists only complete blobs, sorted", async () => {
   assertEquals(await listInventory(folder.path), [...digests.map(([digest]) => digest), B].sort());
 });
 
-Deno.test("formatInventory() writes one digest per line, and parseInventory() reads it back", () => {
-  assertEquals(formatInventory({ digests: [A, B] }), `{\n  "digests": [\n    "${A}",\n    "${B}"\n  ]\n}\n`);
-  for (const digests of [[], [A], [A, B]] as Digest[][]) assertEquals(read(formatInventory({ digests })), digests);
+Deno.test("formatInventory() writes one digest per line, and parseInventory() reads it back", async () => {
+  for (const digests of [[], [A], [A, B]] as Digest[][]) {
+    for (const more of [{}, { models: ["go6/1"], publicKey: "[]" }]) {
+      const text = (await Array.fromAsync(formatInventory({ digests, ...more }))).join("");
+      assertEquals(text, `${JSON.stringify({ digests, ...more }, undefined, 2)}\n`);
+      assertEquals(read(text), digests);
+    }
+  }
+});
+
+Deno.test("formatInventory() writes a long inventory in small pieces, and reads the digests one at a time", async () => {
+  const digests = Array.from({ length: 3000 }, (_, i) => computeDigest(`${i}`));
+  let given = 0;
+  function* walk() {
+    for (const digest of digests) {
+      given++;
+      yield digest;
+    }
+  }
+  const pieces: string[] = [];
+  for await (const piece of formatInventory({ digests: walk() })) {
+    if (pieces.length === 0) assert(given < 1000, `${given} digests for the first piece`);
+    pieces.push(piece);
+  }
+  assert(pieces.every(({ length }) => length < 66_000), "a large piece");
+  assertEquals(read(pieces.join("")), digests);
 });
 
 for (

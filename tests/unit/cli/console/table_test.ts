@@ -14,11 +14,25 @@ Deno.test("formatTable() formats more rows than a function can have arguments", 
   assertEquals(formatTable(["X"], rows).length, 2 * 300_001);
 });
 
-Deno.test("formatLongTable() gives the text of formatTable() in pieces", () => {
-  const rows = Array.from({ length: 10_000 }, (_, i) => [`image-${i}`, "1 MiB"]);
-  const pieces = [...formatLongTable(["IMAGE", "SIZE"], rows)];
-  assertEquals(pieces.join(""), formatTable(["IMAGE", "SIZE"], rows));
-  assertEquals(pieces.length > 2 && pieces.every(({ length }) => length < 100_000), true);
+for (const count of [0, 1, 999, 1000, 1001, 2500]) {
+  Deno.test(`formatLongTable() gives the text of formatTable() of ${count} rows, at most 1,000 rows a piece`, async () => {
+    const rows = Array.from({ length: count }, (_, i) => [`image-${1000 + i}`, "1 MiB"]);
+    const pieces = await Array.fromAsync(formatLongTable(["IMAGE", "SIZE"], ReadableStream.from(rows)));
+    assertEquals(pieces.join(""), formatTable(["IMAGE", "SIZE"], rows));
+    assertEquals(pieces.every((piece) => piece.split("\n").length <= 1001), true);
+  });
+}
+
+Deno.test("formatLongTable() widens the columns for a longer row, and never narrows them", async () => {
+  const rows = Array.from({ length: 3000 }, (_, i) => [i === 1500 ? "a-long-name" : "a", "1"]);
+  const pieces = await Array.fromAsync(formatLongTable(["IMAGE", "SIZE"], ReadableStream.from(rows)));
+  const lines = pieces.join("").split("\n");
+  assertEquals([lines[1], lines[1200], lines[1501], lines[2900]], [
+    "a      1",
+    "a            1",
+    "a-long-name  1",
+    "a            1",
+  ]);
 });
 
 const LISTS: readonly (readonly unknown[])[] = [[], [1], [{ a: [1, { b: "x\ny" }], c: {} }, [], { d: null }, "text"]];
