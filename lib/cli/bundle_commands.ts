@@ -58,6 +58,7 @@ export const IMPORT_COMMAND: Command = {
   arity: [1, Infinity],
   flags: [
     FLAG.data,
+    FLAG.store,
     ...HANDOVER_FLAGS,
     FLAG.trustedKeys,
     FLAG.firstUse,

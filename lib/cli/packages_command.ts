@@ -50,6 +50,7 @@ export const PACKAGES_COMMAND: Command = {
   arity: [0, 0],
   flags: [
     FLAG.data,
+    FLAG.store,
     ...REMOTE_FLAGS,
     { name: "pending", summary: "list the packages of which only some content was received" },
     FLAG.json,
@@ -61,7 +62,7 @@ export const PACKAGES_COMMAND: Command = {
       summary: "list the kept versions of a package, newest first",
       interrupted: "nothing was changed",
       arity: [1, 1],
-      flags: [FLAG.data, ...REMOTE_FLAGS, FLAG.json],
+      flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS, FLAG.json],
       run: (invocation, io) =>
         runAt(invocation, {
           local: async () => (await import("./commands/packages.ts")).runPackageHistory(invocation, io),
@@ -74,7 +75,7 @@ export const PACKAGES_COMMAND: Command = {
       summary: "print the receipt of the last import or rollback of a package as JSON",
       interrupted: "nothing was changed",
       arity: [1, 1],
-      flags: [FLAG.data, ...REMOTE_FLAGS],
+      flags: [FLAG.data, FLAG.store, ...REMOTE_FLAGS],
       run: (invocation, io) =>
         runAt(invocation, {
           local: async () => (await import("./commands/packages.ts")).runPackageReceipt(invocation, io),
@@ -93,6 +94,7 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
+        FLAG.store,
         ...REMOTE_FLAGS,
         { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
         FLAG.json,
@@ -117,6 +119,7 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
+        FLAG.store,
         {
           name: "to",
           value: "URL|VERSION",
@@ -153,6 +156,7 @@ export const PACKAGES_COMMAND: Command = {
       arity: [1, 1],
       flags: [
         FLAG.data,
+        FLAG.store,
         ...REMOTE_FLAGS,
         {
           name: "wait",
@@ -196,6 +200,7 @@ export const MANIFESTS_COMMAND: Command = {
   arity: [1, 1],
   flags: [
     FLAG.data,
+    FLAG.store,
     {
       name: "helm",
       value: "DIR",

@@ -9,7 +9,7 @@ export const RECEIPT_COMMAND: Command = {
   interrupted: "nothing was changed",
   details: "A receipt says what was imported where and when. The node signs it with its own key.",
   arity: [0, 0],
-  flags: [FLAG.data, FLAG.json],
+  flags: [FLAG.data, FLAG.store, FLAG.json],
   subcommands: [
     {
       name: "show",
@@ -17,7 +17,7 @@ export const RECEIPT_COMMAND: Command = {
       summary: "show the receipt of the last import or rollback of a package",
       interrupted: "nothing was changed",
       arity: [1, 1],
-      flags: [FLAG.data, FLAG.json],
+      flags: [FLAG.data, FLAG.store, FLAG.json],
       run: async (invocation, io) => (await import("./commands/receipt.ts")).runShowReceipt(invocation, io),
     },
     {

@@ -1,5 +1,5 @@
 import { createFolder } from "./durable.ts";
-import { waitForLock } from "./file_lock.ts";
+import { lockFile, type LockOutcome, waitForLock } from "./file_lock.ts";
 import { openOwned } from "./inherit_owner.ts";
 import { parentOf } from "./parent_of.ts";
 
@@ -8,13 +8,22 @@ import { parentOf } from "./parent_of.ts";
  * file system without locks nothing is waited for.
  */
 export async function holdLock(path: string): Promise<Disposable> {
+  return (await open(path, (file) => waitForLock(file, path)))!;
+}
+
+/** As `holdLock`, but does not wait. @returns `undefined` while another holder has the lock */
+export async function tryHoldLock(path: string): Promise<Disposable | undefined> {
+  return await open(path, (file) => lockFile(file, path));
+}
+
+async function open(path: string, lock: (file: Deno.FsFile) => Promise<LockOutcome>): Promise<Disposable | undefined> {
   await createFolder(parentOf(path));
   const file = await openOwned(path, { write: true, create: true });
+  let outcome: LockOutcome = "taken";
   try {
-    await waitForLock(file, path);
-  } catch (error) {
-    file.close();
-    throw error;
+    outcome = await lock(file);
+  } finally {
+    if (outcome === "taken") file.close();
   }
-  return { [Symbol.dispose]: () => file.close() };
+  return outcome === "taken" ? undefined : { [Symbol.dispose]: () => file.close() };
 }

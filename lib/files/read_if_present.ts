@@ -21,3 +21,12 @@ export async function readTextIfPresent(path: string): Promise<string | undefine
     return absentIfNotFound(error);
   }
 }
+
+/** Returns the bytes of a file; `undefined` when it is missing. */
+export async function readIfPresent(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    return absentIfNotFound(error);
+  }
+}

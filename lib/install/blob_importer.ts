@@ -116,7 +116,7 @@ export class BlobImporter {
       const layerSize = this.#bundle.declared?.get(blob.delta.digest);
       return await receiveDelta(this.#store, blob, { layerSize, onBytes: report });
     }
-    const isHeld = this.#inPlace.get(digest) === size || await this.statHeld(digest) === size;
+    const isHeld = this.#inPlace.get(digest) === size || await this.#keepHeld(digest) === size;
     // A possible manifest is kept even if the store holds it, because the manifests tell which content an image has.
     const bytes = this.#manifests.mayBeManifest(blob) ? await this.#manifests.take(blob) : undefined;
     this.#inPlace.set(digest, size);
@@ -213,7 +213,7 @@ export class BlobImporter {
     const { graphs, missing } = await readPackageGraphs(kubepkg, {
       what: this.#bundle.what,
       readManifest: (repository, digest) => this.#readManifest(repository, digest),
-      statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.statHeld(digest),
+      statBlob: async (digest) => this.#inPlace.get(digest) ?? await this.#keepHeld(digest),
     });
     if (missing.length > 0) throw missingError(kubepkg, missing);
     return graphs;
@@ -248,6 +248,14 @@ export class BlobImporter {
   /** Returns the size in bytes of a blob that the store holds; `undefined` if it does not. */
   async statHeld(digest: Digest): Promise<number | undefined> {
     return await this.#store.statBlob(this.repositoryOf(digest), digest);
+  }
+
+  // What an image of the package will refer to.
+  async #keepHeld(digest: Digest): Promise<number | undefined> {
+    const size = await this.statHeld(digest);
+    const { keepBlob } = this.#store;
+    if (size === undefined || keepBlob === undefined) return size;
+    return await keepBlob.call(this.#store, this.repositoryOf(digest), digest) ? size : undefined;
   }
 
   /** Reports whether the store holds a blob with the size that the bundle declares; for a delta, it or its layer. */

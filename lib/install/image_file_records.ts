@@ -37,9 +37,9 @@ export class ImageFileRecords {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName?: () => string) {
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
     this.#data = data;
-    this.#writer = new RecordWriter(data, randomName);
+    this.#writer = writer;
   }
 
   /** Returns the record of a package; `undefined` if it has no archive. @throws {RecordError} when it cannot be read */

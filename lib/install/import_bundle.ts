@@ -141,7 +141,7 @@ class BundleImport {
     if (plan.verdict === "same" && !plan.isRepair && !force) {
       // Nothing is installed, but the site knows its signatures from now on.
       if (this.#options.trust !== undefined) {
-        using _lock = await this.#options.installation?.lock?.();
+        await using _lock = await this.#options.installation?.lock?.();
         await work.admit();
       }
       return work.result(plan, NO_COUNTS);
@@ -176,7 +176,7 @@ class BundleImport {
     for (const [kubepkg, images] of graphs) {
       const { work, plan } = wanted.get(kubepkg)!;
       await this.#attempt(kubepkg, async () => {
-        using _lock = await this.#options.installation?.lock?.();
+        await using _lock = await this.#options.installation?.lock?.();
         return await work.install(plan, images, content.countsOf(work.kubepkg));
       });
     }
@@ -188,7 +188,7 @@ class BundleImport {
     content: BlobImporter,
   ): Promise<ImportResult> {
     const { kubepkg } = work;
-    using _lock = await this.#options.installation?.lock?.();
+    await using _lock = await this.#options.installation?.lock?.();
     // A higher version may have been installed meanwhile, so the version rule is checked before the part is recorded.
     await work.checkRelease();
     const link = async (digest: Digest) => {

@@ -37,7 +37,7 @@ export interface Installation {
   /** Checks, before anything is written, that `finish` can succeed. */
   prepare?(): Promise<void>;
   /** Takes the installation lock, which is held from the first manifest until `finish` returns. */
-  lock?(): Promise<Disposable>;
+  lock?(): Promise<AsyncDisposable>;
   /** Lists the other installed packages; see `writeImages`. */
   listOthers?(kubepkg: KubePkg): Promise<readonly KubePkg[]>;
   /** Reports whether `finish` is complete for an installed release. */
@@ -236,7 +236,7 @@ export class PackageImport {
       store: this.#store,
       pending,
       force,
-      lock: async () => await installation?.lock?.() ?? { [Symbol.dispose]() {} },
+      lock: async () => await installation?.lock?.() ?? { [Symbol.asyncDispose]: () => Promise.resolve() },
     });
   }
 

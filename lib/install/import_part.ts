@@ -39,7 +39,7 @@ export interface PartImportOptions {
   readonly pending: PendingStore;
   readonly force?: boolean | undefined;
   /** Takes the installation lock, so that no other import changes the records of pending packages. */
-  readonly lock: () => Promise<Disposable>;
+  readonly lock: () => Promise<AsyncDisposable>;
 }
 
 const PIECE_BYTES = 1024 * 1024;
@@ -102,7 +102,7 @@ export class PartImport {
       // end.
       if (countMissing(await this.#store.listPieces(digest), start, length) > 0) this.#bundle.readThrough();
     }
-    using _lock = await this.#options.lock();
+    await using _lock = await this.#options.lock();
     this.#received = await this.#checkPart();
     await this.#record(this.#received);
   }

@@ -9,8 +9,10 @@ import { HandoverRecords } from "./handover/handover_records.ts";
 import { ImageFileRecords } from "./image_file_records.ts";
 import { PendingPackages } from "./pending_packages.ts";
 import { Receipts } from "./receipts.ts";
+import { FirstUseKeys } from "./records/first_use_keys.ts";
 import { NodeKey } from "./records/node_key.ts";
 import { PackageFolders, RECORD } from "./records/package_folders.ts";
+import type { SharedRecords } from "./records/shared_records.ts";
 import { TrustRecords } from "./records/trust_records.ts";
 import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside } from "./records/record_file.ts";
 
@@ -18,6 +20,13 @@ import { formatRecord, readRecordFile, RecordError, RecordWriter, setRecordAside
 export interface RecordProblem {
   readonly id: PackageId;
   readonly error: RecordError;
+}
+
+/** Options of `PackageRecords`. */
+export interface PackageRecordsOptions {
+  /** Returns a unique name for a temporary file. Default: a random UUID. */
+  readonly randomName?: (() => string) | undefined;
+  readonly shared?: SharedRecords | undefined;
 }
 
 /** What a scan of the records has found. */
@@ -50,23 +59,41 @@ export class PackageRecords {
   readonly nodeKey: NodeKey;
   /** The evidence of signed releases. */
   readonly trust: TrustRecords;
+  /** The keys that signed the first release of each package. */
+  readonly firstUse: FirstUseKeys;
+  /** The folder that has the records, as the folder `kubepkg`. */
+  readonly folder: string;
+  readonly #shared: SharedRecords | undefined;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   readonly #ingest: string;
   readonly #randomName: () => string;
 
-  /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
-    this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data, randomName);
-    this.#ingest = `${data}/${INGEST}`;
+  /**
+   * @param data the data folder
+   * @param shared the records that machines share, if the store is theirs, too. What is of this machine alone stays in the
+   *   data folder: the key of the node, and archives of images.
+   */
+  constructor(data: string, { randomName = () => crypto.randomUUID(), shared }: PackageRecordsOptions = {}) {
+    const folder = this.folder = shared?.folder ?? data;
+    const writer = new RecordWriter(folder, randomName, shared);
+    this.#shared = shared;
+    this.#folders = new PackageFolders(folder);
+    this.#writer = writer;
+    this.#ingest = `${folder}/${INGEST}`;
     this.#randomName = randomName;
-    this.handovers = new HandoverRecords(data, randomName);
-    this.pending = new PendingPackages(data, randomName);
-    this.images = new ImageFileRecords(data, randomName);
-    this.receipts = new Receipts(data, randomName);
+    this.handovers = new HandoverRecords(folder, writer);
+    this.pending = new PendingPackages(folder, writer, data);
+    this.images = new ImageFileRecords(data);
+    this.receipts = new Receipts(folder, writer);
     this.nodeKey = new NodeKey(data);
-    this.trust = new TrustRecords(data, randomName);
+    this.trust = new TrustRecords(folder, writer);
+    this.firstUse = new FirstUseKeys(folder, writer);
+  }
+
+  /** Reads what other machines have changed, where the records are shared. */
+  async refresh(): Promise<void> {
+    await this.#shared?.refresh();
   }
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */
@@ -213,8 +240,10 @@ export class PackageRecords {
    *
    * @throws {Error} when the folder is not writable, or the lock cannot be taken
    */
-  async lock(): Promise<Disposable> {
-    return await holdLock(`${this.#ingest}/install.lock`);
+  async lock(): Promise<AsyncDisposable> {
+    if (this.#shared !== undefined) return await this.#shared.lock();
+    const lock = await holdLock(`${this.#ingest}/install.lock`);
+    return { [Symbol.asyncDispose]: () => Promise.resolve(lock[Symbol.dispose]()) };
   }
 
   /** Checks that the data folder is writable, with a temporary file. @throws {Error} when it is not */

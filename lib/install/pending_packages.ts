@@ -45,17 +45,20 @@ export interface PendingScan {
  * and eviction keep the content that they name, although nothing else refers to it yet.
  */
 export class PendingPackages {
-  readonly #data: string;
+  readonly #received: string;
   readonly #folders: PackageFolders;
   readonly #writer: RecordWriter;
   // The last write: the number of records is counted before each, one after the other.
   #writing: Promise<void> = Promise.resolve();
 
-  /** @param data the data folder */
-  constructor(data: string, randomName?: () => string) {
-    this.#data = data;
+  /**
+   * @param data the data folder
+   * @param received the folder that has what was received of blobs
+   */
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data), received = data) {
+    this.#received = received;
     this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data, randomName);
+    this.#writer = writer;
   }
 
   /** Reads the record of a pending package. @throws {RecordError} when the record cannot be read */
@@ -127,7 +130,7 @@ export class PendingPackages {
     const found = await this.#find(packageIdOf(pending.kubepkg)).catch(absentIfBroken);
     if (found === undefined) return undefined;
     const files = [...digestsOf(found.pending)].flatMap((digest) => [partialPath(digest), piecesPath(digest)]);
-    const paths = [found.path, ...files.map((file) => `${this.#data}/${file}`)];
+    const paths = [found.path, ...files.map((file) => `${this.#received}/${file}`)];
     const times = await Promise.all(paths.map(async (path) => (await lstatIfPresent(path))?.mtime?.getTime() ?? 0));
     return Math.max(...times);
   }
@@ -145,7 +148,7 @@ export class PendingPackages {
   async remove(id: PackageId): Promise<void> {
     const found = await this.#find(id).catch(absentIfBroken);
     const path = found?.path ?? `${this.#folders.pathOf(id)}/${RECORD.pending}`;
-    await removeIfPresent(path);
+    await this.#writer.change(path, () => removeIfPresent(path));
     // The folder stays if it has other files of the package.
     await removeIfPresent(parentOf(path)).catch(() => {});
     if (found === undefined) return;
@@ -154,8 +157,8 @@ export class PendingPackages {
     // A record is not readable, so the pieces that it needs are not known. They are left to garbage collection.
     if (problems.length > 0) return;
     const wanted = new Set(others.flatMap((other) => [...digestsOf(other)]));
-    await sweepPieces(this.#data, (digest) => wanted.has(digest) || !digests.has(digest));
-    await sweepPartials(this.#data, digests.difference(wanted));
+    await sweepPieces(this.#received, (digest) => wanted.has(digest) || !digests.has(digest));
+    await sweepPartials(this.#received, digests.difference(wanted));
   }
 
   /** Removes the record of a package as `remove` does, unless another release of it is pending. */

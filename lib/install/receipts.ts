@@ -77,9 +77,9 @@ export class Receipts {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName?: () => string) {
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
     this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data, randomName);
+    this.#writer = writer;
   }
 
   /** Returns the receipt of a package; `undefined` if it has none. @throws {RecordError} when it cannot be read */

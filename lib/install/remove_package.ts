@@ -83,7 +83,7 @@ export async function removePackage(id: PackageId, options: RemoveOptions): Prom
   const { records, dryRun, forget } = options;
   // The objects leave the cluster first. That must not happen if the rest of the removal is bound to fail.
   if (!dryRun) await checkWritable(records, formatPackageId(id));
-  using _lock = dryRun ? undefined : await records.lock();
+  await using _lock = dryRun ? undefined : await records.lock();
   if (!forget) await records.images.read(id);
   const problems = forget ? await records.listProblems(id) : [];
   const installed = await readInstalled(id, records, problems);

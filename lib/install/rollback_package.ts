@@ -64,7 +64,7 @@ export interface RollbackResult {
  */
 export async function rollBackPackage(id: PackageId, options: RollbackOptions): Promise<RollbackResult> {
   const { store, records, to } = options;
-  using _lock = await records.lock();
+  await using _lock = await records.lock();
   const name = formatPackageId(id);
   const installed = await records.read(id);
   if (installed === undefined) throw new Error(`Cannot roll ${name} back: it is not installed`);

@@ -36,7 +36,7 @@ export async function endStalePending(
       continue;
     }
     // An import of a part writes the record while it holds the lock, and is noticed here.
-    using _lock = dryRun ? undefined : await records.lock();
+    await using _lock = dryRun ? undefined : await records.lock();
     if (!isOld(await records.pending.readActivity(pending))) continue;
     if (!dryRun) await records.pending.remove(packageIdOf(pending.kubepkg));
     ended.push(pending);

@@ -4,10 +4,10 @@ import type { ContentCatalog, ContentStore } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError, NoSpaceError, TruncatedError } from "../oci/error.ts";
-import type { DeltaStore, IngestStore, PieceStore } from "../store/blob_store.ts";
+import type { DeltaStore, IngestStore, PieceStore, SharedStore } from "../store/blob_store.ts";
 
 /** A store that bundles are imported into. If it keeps partial files, an interrupted blob is resumed. */
-export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog> & DeltaStore>;
+export type ImportStore = ContentStore & Partial<Omit<PieceStore, keyof ContentCatalog> & DeltaStore & SharedStore>;
 
 /** Options of `writeBundleBlob`. */
 export interface WriteBundleBlobOptions {

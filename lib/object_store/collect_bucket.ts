@@ -18,6 +18,8 @@ export interface CollectBucketOptions {
   readonly untagged?: boolean;
   /** Only reports what would be removed. */
   readonly dryRun?: boolean;
+  /** Reads the digests that are kept although no repository may refer to them: the content of packages. */
+  readonly readKeep?: () => Promise<ReadonlySet<Digest>>;
   /** Called with each defect that does not prevent the collection. */
   readonly warn: (message: string) => void;
   /** Awaited after the candidates were condemned, before the second mark. */
@@ -71,8 +73,11 @@ class BucketCollection {
   }
 
   async run(): Promise<GcReport> {
-    const { dryRun = false, untagged = false, warn, onCondemned } = this.#options;
-    const mark = (roots: MarkOptions["roots"]) => markBucket({ client: this.#client, since: this.#since, roots, warn });
+    const { dryRun = false, untagged = false, warn, onCondemned, readKeep } = this.#options;
+    const mark = async (roots: MarkOptions["roots"]) => {
+      const keep = await readKeep?.() ?? new Set();
+      return await markBucket({ client: this.#client, since: this.#since, roots, keep, warn });
+    };
     const { marked, unusedLinks } = await mark(untagged ? "tags" : "links");
     if (dryRun) {
       let [blobs, bytes] = [0, 0];

@@ -22,6 +22,8 @@ export interface MarkOptions {
   readonly since: number;
   /** Which manifests are in use: all that are linked; the same and what tags name; only what tags reach. */
   readonly roots: "links" | "links and tags" | "tags";
+  /** What is in use whatever refers to it: the content of packages. */
+  readonly keep?: ReadonlySet<Digest>;
   readonly warn: (message: string) => void;
 }
 
@@ -43,6 +45,7 @@ export interface BucketMarks {
 /** Finds what the manifests and the recent links of a bucket refer to. @throws {S3Error} when something cannot be read */
 export async function markBucket(options: MarkOptions): Promise<BucketMarks> {
   const marks = new Marks(options);
+  for (const digest of options.keep ?? []) marks.marked.add(digest);
   const unusedLinks: UnusedLinks[] = [];
   const repositories = new Map<string, string[]>();
   // The first blobs of a repository are linked before its first manifest.
@@ -84,7 +87,7 @@ class Marks {
 
   /** Marks what a repository needs. @returns the keys of the links of manifests that it does not need */
   async addRepository(names: readonly string[]): Promise<string[]> {
-    const { client, since, roots } = this.#options;
+    const { client, since, roots, keep } = this.#options;
     const reached = roots === "tags" ? await this.#manifests.reachFromTags(names) : undefined;
     const unused: { key: string; digest: Digest }[] = [];
     let isReadable = true;
@@ -93,7 +96,8 @@ class Marks {
     };
     if (roots === "links and tags") { for await (const digest of this.#manifests.readTags(names)) await add(digest); }
     for await (const link of walkLinks(client, names.map(revisionsPath))) {
-      const isNeeded = reached === undefined || link.modified >= since || reached.has(link.digest);
+      const isNeeded = reached === undefined || link.modified >= since || reached.has(link.digest) ||
+        keep?.has(link.digest) === true;
       if (isNeeded) await add(link.digest);
       else unused.push(link);
     }

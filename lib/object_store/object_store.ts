@@ -1,16 +1,27 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { streamFile } from "../bytes/file_stream.ts";
+import type { Scratch } from "../bytes/scratch.ts";
 import type { SharedFiles } from "../bytes/shared_files.ts";
 import type { BlobCopies } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
+import { ScratchFile } from "../files/scratch_file.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag, splitRepository } from "../oci/reference.ts";
-import type { GrantingStore, TaggedStore } from "../store/blob_store.ts";
+import type {
+  AddingStore,
+  DeltaStore,
+  GrantingStore,
+  PieceStore,
+  SharedStore,
+  TaggedStore,
+} from "../store/blob_store.ts";
+import { addBlob } from "../store/add_blob.ts";
+import { BlobPieces, type PieceRange, readPieceList } from "../store/blob_pieces.ts";
 import { listReferrers } from "../store/list_referrers.ts";
 import { findManifest, resolveManifest } from "../store/find_manifest.ts";
 import { Ingest } from "../store/ingest.ts";
@@ -19,6 +30,8 @@ import {
   INGEST,
   layerLinkPath,
   partialPath,
+  pieceListPath,
+  piecesPath,
   REPOSITORIES,
   revisionLinkPath,
   revisionsPath,
@@ -30,6 +43,7 @@ import { repositoryNames } from "../store/repository_names.ts";
 import { claimBlob } from "./claim_blob.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
 import { listRepositories, walkRepositories } from "./list_repositories.ts";
+import { findBucketRot } from "./find_bucket_rot.ts";
 import { digestOfLink } from "./mark_bucket.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
@@ -47,6 +61,8 @@ export interface ObjectStoreOptions {
   readonly files: SharedFiles;
   /** Whether processes that use the bucket share their downloads. The storage must obey the conditions of writes. */
   readonly isShared?: boolean;
+  /** Whether a blob counts as held only after its content was hashed once. */
+  readonly isHashing?: boolean;
   /** Copies of blobs on this machine, which are read instead of the bucket. */
   readonly copies?: BlobCopies | undefined;
   /** Called with a message for each defect in the store that does not prevent the operation. */
@@ -61,7 +77,7 @@ const MAX_SIZES = 100_000;
 const MAX_ASKED_REPOSITORIES = 100;
 
 /** A store in a bucket of S3-compatible storage, in the layout of CNCF distribution's S3 driver. */
-export class ObjectStore implements GrantingStore, TaggedStore {
+export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, AddingStore, SharedStore, TaggedStore {
   readonly #options: ObjectStoreOptions;
   readonly #client: S3Client;
   readonly #links: ObjectLinks;
@@ -106,6 +122,8 @@ export class ObjectStore implements GrantingStore, TaggedStore {
 
   async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
     return this.#sizes.get(digest) ?? await this.#stats.run(digest, async () => {
+      const isHashed = this.#options.isHashing === true;
+      if (isHashed && await findBucketRot(this.#client, digest) !== undefined) return undefined;
       const size = await this.#client.size(blobPath(digest));
       if (size !== undefined) this.#remember(digest, size);
       return size;
@@ -201,26 +219,81 @@ export class ObjectStore implements GrantingStore, TaggedStore {
   }
 
   async openIngest(digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<Ingest> {
-    const { spool, files, copies } = this.#options;
+    const { files } = this.#options;
     return await Ingest.open({
       digest,
       files,
-      path: `${spool}/${partialPath(digest)}`,
-      fallbackPath: `${spool}/${INGEST}/${crypto.randomUUID()}.tmp`,
+      path: this.#path(partialPath(digest)),
+      fallbackPath: this.#temporaryPath(),
       hashes: this.#hashes,
-      moveToTarget: async (path) => {
-        const { size } = await Deno.stat(path);
-        do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (
-          !await this.#linkHeld(repo, digest)
-        );
-        if (!await copies?.adopt(path, { digest, size })) await removeIfPresent(path);
-      },
+      moveToTarget: (path) => this.#moveToBucket(path, digest, repo),
     });
   }
 
-  async statIngest(digest: Digest): Promise<number> {
-    const path = `${this.#options.spool}/${partialPath(digest)}`;
-    return await Deno.stat(path).then(({ size }) => size, () => 0);
+  statIngest(digest: Digest): Promise<number> {
+    return Deno.stat(this.#path(partialPath(digest))).then(({ size }) => size, () => 0);
+  }
+
+  listPieces(digest: Digest): Promise<PieceRange[]> {
+    return readPieceList(this.#path(piecesPath(digest)), this.#path(pieceListPath(digest)));
+  }
+
+  openPieces(digest: Digest): Promise<BlobPieces> {
+    return BlobPieces.open({
+      digest,
+      path: this.#path(piecesPath(digest)),
+      listPath: this.#path(pieceListPath(digest)),
+      moveToTarget: (path) => this.#moveToBucket(path, digest),
+      temporaryPath: () => this.#temporaryPath(),
+    });
+  }
+
+  openScratch(): Promise<Scratch> {
+    return ScratchFile.open(this.#path(INGEST));
+  }
+
+  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
+    const moveToTarget = (path: string, digest: Digest) => this.#moveToBucket(path, digest);
+    return addBlob(this.#options.spool, body, { expected, moveToTarget });
+  }
+
+  /** Hashes a blob, and removes it if it is corrupt, unless a writer has replaced it in the meantime. */
+  async checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing"> {
+    const verdict = this.#options.isShared ? await this.#condemned.condemn(digest) : undefined;
+    try {
+      const state = await findBucketRot(this.#client, digest);
+      if (state === undefined) return "intact";
+      this.#sizes.delete(digest);
+      if (state === "missing") return "missing";
+      // A writer that was faster keeps what it has written.
+      if (verdict !== undefined && !await this.#condemned.confirm(digest, verdict)) return "corrupt";
+      await this.#client.remove(blobPath(digest));
+      return "corrupt";
+    } finally {
+      if (verdict !== undefined) await this.#condemned.release(digest);
+    }
+  }
+
+  async discardBlob(digest: Digest): Promise<void> {
+    this.#sizes.delete(digest);
+    await this.#client.remove(blobPath(digest));
+  }
+
+  async #moveToBucket(path: string, digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<void> {
+    const { copies } = this.#options;
+    const { size } = await Deno.stat(path);
+    do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (
+      !await this.#linkHeld(repo, digest)
+    );
+    if (!await copies?.adopt(path, { digest, size })) await removeIfPresent(path);
+  }
+
+  #temporaryPath(): string {
+    return this.#path(`${INGEST}/${crypto.randomUUID()}.tmp`);
+  }
+
+  #path(path: string): string {
+    return `${this.#options.spool}/${path}`;
   }
 
   async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {
@@ -246,6 +319,10 @@ export class ObjectStore implements GrantingStore, TaggedStore {
   async linkBlob(repo: string, digest: Digest): Promise<void> {
     if (await this.#linkHeld(repo, digest)) return;
     throw new RegistryError("UNAVAILABLE", `Cannot use ${digest}: a garbage collection has just removed it; try again`);
+  }
+
+  keepBlob(repo: string, digest: Digest): Promise<boolean> {
+    return this.#linkHeld(repo, digest);
   }
 
   /** Links a blob to repositories. Returns false if garbage collection has removed it in the meantime. */

@@ -9,17 +9,28 @@ import { type Digest, splitDigest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import { blobPath, INGEST } from "./layout.ts";
 
+/** Options of `addBlob`. */
+export interface AddBlobOptions {
+  /** The digest that the content must have, where one is given. */
+  readonly expected?: Digest | undefined;
+  /** Moves the file to the place of the blob. Default: in the data folder. */
+  readonly moveToTarget?: (path: string, digest: Digest) => Promise<void>;
+}
+
 /**
  * Stores content whose digest is not known before it was read, such as a layer of a `docker save` archive. No repository
  * links to it yet: the caller holds a write lease until a manifest does.
  *
  * @param root the data folder
- * @param expected the digest that the content must have, where one is given
  * @returns the digest of the content
  * @throws {DigestMismatchError} when the content does not have the expected digest; nothing is stored then
  * @throws {NoSpaceError} when the disk is full
  */
-export async function addBlob(root: string, body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
+export async function addBlob(
+  root: string,
+  body: ReadableStream<Uint8Array>,
+  { expected, moveToTarget = (path, digest) => commitFile(path, `${root}/${blobPath(digest)}`) }: AddBlobOptions = {},
+): Promise<Digest> {
   const algorithm = expected === undefined ? "sha256" : splitDigest(expected).algorithm;
   const hash = createHash(algorithm);
   await createFolder(`${root}/${INGEST}`);
@@ -37,7 +48,7 @@ export async function addBlob(root: string, body: ReadableStream<Uint8Array>, ex
       throw new DigestMismatchError(`Cannot accept ${expected}: the content has digest ${digest}`);
     }
     await file.syncData();
-    await commitFile(temporary, `${root}/${blobPath(digest)}`);
+    await moveToTarget(temporary, digest);
     return digest;
   } catch (error) {
     await removeIfPresent(temporary);

@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
-import { commitFile, createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
@@ -30,8 +30,8 @@ export interface BlobPiecesOptions {
   readonly path: string;
   /** File that records which ranges of the sparse file are valid. */
   readonly listPath: string;
-  /** Final path of the complete blob. */
-  readonly target: string;
+  /** Moves the complete, verified file to the place of the blob. */
+  readonly moveToTarget: (path: string) => Promise<void>;
   /** Returns a new path that no other writer uses. */
   readonly temporaryPath: () => string;
 }
@@ -118,7 +118,7 @@ export class BlobPieces {
    * @throws {DigestMismatchError} when the content does not match the digest; all pieces are removed
    */
   async commit(size: number): Promise<boolean> {
-    const { digest, path, listPath, target } = this.#options;
+    const { digest, path, listPath, moveToTarget } = this.#options;
     const isComplete = countMissing(await readPieceList(path, listPath), 0, size) === 0;
     if (!isComplete || !await this.#lockExclusively()) {
       this.close();
@@ -133,7 +133,7 @@ export class BlobPieces {
       }
       verifier.finish();
       await this.#file.syncData();
-      await commitFile(path, target);
+      await moveToTarget(path);
       await removeIfPresent(listPath);
       return true;
     } catch (error) {

@@ -45,6 +45,12 @@ export interface TaggedStore extends ContentStore, ContentCatalog {
   dateOfTag(repo: string, tag: string): Promise<Date | undefined>;
 }
 
+/** A store from which others may remove what nothing refers to, while this process needs it. */
+export interface SharedStore {
+  /** Links a blob to a repository, so that it stays. @returns `false` when it has just been removed */
+  keepBlob(repo: string, digest: Digest): Promise<boolean>;
+}
+
 /** A store in which layers are rebuilt from deltas. */
 export interface DeltaStore {
   /** Opens temporary space on the disk of the store. */
@@ -53,6 +59,18 @@ export interface DeltaStore {
   checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing">;
   /** Removes a blob that nothing refers to. */
   discardBlob(digest: Digest): Promise<void>;
+}
+
+/** A store that accepts content whose digest is not known before it was read. */
+export interface AddingStore extends ContentStore {
+  /**
+   * Stores content, which no repository links to yet: the caller writes a manifest that does.
+   *
+   * @param expected the digest that the content must have, where one is given
+   * @throws {DigestMismatchError} when it has another one; nothing is stored then
+   * @throws {NoSpaceError} when the disk is full
+   */
+  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest>;
 }
 
 /** A store that also accepts blobs in pieces, in any order. */

@@ -11,6 +11,7 @@ import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
 import { isTag } from "../oci/reference.ts";
+import { addBlob } from "./add_blob.ts";
 import { BlobGrants } from "./blob_grants.ts";
 import { BlobPieces, type PieceRange, readPieceList } from "./blob_pieces.ts";
 import type { DeltaStore, PieceStore, TaggedStore } from "./blob_store.ts";
@@ -207,7 +208,7 @@ export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
       digest,
       path: this.#path(piecesPath(digest)),
       listPath: this.#path(pieceListPath(digest)),
-      target: this.#path(blobPath(digest)),
+      moveToTarget: (path) => commitFile(path, this.#path(blobPath(digest))),
       temporaryPath: () => this.#temporaryPath(),
     });
   }
@@ -244,6 +245,11 @@ export class DiskStore implements PieceStore, DeltaStore, TaggedStore {
 
   openScratch(): Promise<Scratch> {
     return ScratchFile.open(this.#path(INGEST));
+  }
+
+  /** Stores content whose digest is not known yet; see `addBlob`. */
+  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
+    return addBlob(this.#root, body, { expected });
   }
 
   discardBlob(digest: Digest): Promise<void> {

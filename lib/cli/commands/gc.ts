@@ -1,5 +1,6 @@
 import { Outbox } from "../../bundle/outbox.ts";
 import { collectKeptDigests } from "../../install/image_pins.ts";
+import { collectPackageDigests } from "../../install/package_digests.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage, type GcReport } from "../../store/gc.ts";
 import { removePartialBlobs } from "../../store/partial_files.ts";
@@ -48,16 +49,23 @@ async function runBucketGc(invocation: Invocation, io: Io, settings: Settings & 
     throw new UsageError(`Cannot use --${name} with a store on object storage: it needs a data folder`);
   }
   const { openObjectStore } = await import("../wiring/open_object_store.ts");
+  const { openBucketRecords } = await import("../wiring/open_packages.ts");
   const { collectBucket } = await import("../../object_store/collect_bucket.ts");
   const warn = createWarning(io);
-  const { client, isShared, name } = await openObjectStore(settings.store, settings, { io, warn: () => {} });
+  const opened = await openObjectStore(settings.store, settings, { io, warn: () => {} });
+  const { client, isShared, name } = opened;
   if (!isShared) {
     throw new Error(
       `Cannot collect garbage in ${name}: it ignores the conditions of writes, so that nothing shows what others use`,
     );
   }
   const dryRun = invocation.isSet("dry-run");
-  const report = await collectBucket({ client, name, untagged: invocation.isSet("untagged"), dryRun, warn });
+  const records = await openBucketRecords(settings.data, opened);
+  const readKeep = async () => {
+    await records.refresh();
+    return await collectPackageDigests(records, { onProblem: ({ message }) => warn(message) });
+  };
+  const report = await collectBucket({ client, name, untagged: invocation.isSet("untagged"), dryRun, readKeep, warn });
   if (invocation.isSet("json")) io.out(formatJson({ dryRun, ...report }));
   else io.out(`${formatReport(report, dryRun)}\n`);
   return 0;

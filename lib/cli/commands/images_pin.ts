@@ -46,7 +46,7 @@ async function changePins(
   invocation.arguments.forEach(readReference);
   using _lease = await takeWriteLease(data);
   // Any number of writers can hold a lease, and two of them must not read the same list.
-  using _lock = await new PackageRecords(data).lock();
+  await using _lock = await new PackageRecords(data).lock();
   const record = new ImagePins(data);
   const pins = new Set(await record.list());
   const run = async (name: string, report: ReportResult) => {

@@ -2,11 +2,11 @@ import type { ImageKeys } from "../../bundle/verify_images.ts";
 import { verifyBundleImages } from "../../bundle/verify_bundle_images.ts";
 import type { BundleSource } from "../../bytes/byte_reader.ts";
 import { readSmallBlob } from "../../content/read_small_blob.ts";
+import type { ContentCatalog } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { ImportAudit } from "../../install/audit_import.ts";
 import type { PackageOutcome } from "../../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
-import { PackageRecords } from "../../install/package_records.ts";
 import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
@@ -15,7 +15,6 @@ import { CorruptError } from "../../oci/error.ts";
 import type { Descriptor } from "../../oci/manifest.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
@@ -33,13 +32,15 @@ import { readImageKeys, readSiteTrust } from "../wiring/read_keys.ts";
 import { checkInputs, nameOfBundle, openBundle, openBundleAgain } from "../wiring/open_bundle.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 
 /** `crpe import` */
 export async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   checkInputs(files, "import");
-  const { data, config, platforms = [ownPlatform()] } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data, config, platforms = [ownPlatform()] } = settings;
   const folder = invocation.flag("images-dir");
   if (folder === undefined && invocation.flag("platform") !== undefined) {
     throw new UsageError("Cannot use --platform without --images-dir: a bundle is imported with all its platforms");
@@ -47,8 +48,9 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const warn = createWarning(io);
   await warnOfData(data, io, { isReading: false });
   reportWriter(data, io);
-  const store = new DiskStore(data, { warn, isHashing: invocation.isSet("force") });
-  const records = new PackageRecords(data);
+  const isDryRun = invocation.isSet("dry-run");
+  const isHashing = invocation.isSet("force");
+  const { store, records } = await openPackages(settings, io, { warn, isHashing, isReading: isDryRun });
   const place = readHandoverPlace(invocation);
   const handover = place === undefined ? undefined : createHandover(place, {
     forceConflicts: invocation.isSet("force-conflicts"),
@@ -57,7 +59,6 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
   const trust = await readSiteTrust(invocation, { data, config });
   const keys = await readImageKeys(invocation);
   if (keys !== undefined && files.includes("-")) await openBundleAgain("-", "--verify-images", io)();
-  const isDryRun = invocation.isSet("dry-run");
   using _lease = isDryRun ? undefined : await takeWriteLease(data);
   if (!isDryRun) await sweepStale(data);
   const asJson = invocation.isSet("json");
@@ -132,7 +133,11 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
 /** Verifies the signatures of all images in a bundle of which `document` is the `kubepkg.json`. */
 async function checkImages(
   where: string,
-  { keys, store, document }: { readonly keys: ImageKeys; readonly store: DiskStore; readonly document: Uint8Array },
+  { keys, store, document }: {
+    readonly keys: ImageKeys;
+    readonly store: ContentCatalog;
+    readonly document: Uint8Array;
+  },
   io: Io,
 ): Promise<void> {
   const options = {

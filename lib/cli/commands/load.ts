@@ -49,7 +49,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       what: nameOfBundle(where),
       name,
       warn,
-      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, expected),
+      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, { expected }),
       onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(

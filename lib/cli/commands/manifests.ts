@@ -2,18 +2,16 @@ import { readBundle } from "../../bundle/read_bundle.ts";
 import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
 import { formatHelmChart } from "../../install/handover/helm_chart.ts";
 import { formatObjects } from "../../install/handover/manifest_file.ts";
-import { PackageRecords } from "../../install/package_records.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { RefusedError } from "../../oci/error.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { warnOfData } from "../wiring/check_data.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { openRecords } from "../wiring/open_packages.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 // A package can have such a name, but what was meant is a file.
@@ -22,11 +20,10 @@ const BUNDLE = /\.(?:tgz|tar|gz|zst)$/;
 /** `crpe manifests` */
 export async function runManifests(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
-  const { data } = await readSettings(invocation, io);
   const folder = invocation.flag("helm");
   // Before the bundle, which may be standard input, is read.
   if (folder !== undefined) await refuseFilled(folder);
-  const packages = await readPackages(where, data, io);
+  const packages = await readPackages(where, invocation, io);
   if (folder !== undefined) return await writeChart(packages, { folder, asJson: invocation.isSet("json"), where }, io);
   const objects = packages.flatMap((it) => packageObjects(it)).map(({ object }) => object);
   io.out(
@@ -37,7 +34,7 @@ export async function runManifests(invocation: Invocation, io: Io): Promise<numb
 }
 
 /** Reads the packages of a bundle, or an installed package where there is no such file. */
-async function readPackages(where: string, data: string, io: Io): Promise<readonly KubePkg[]> {
+async function readPackages(where: string, invocation: Invocation, io: Io): Promise<readonly KubePkg[]> {
   if (where === "-" || (await Deno.stat(where).catch(absentIfNotFound))?.isDirectory === false) {
     const bundle = await readBundle(await openBundle(where, io), { what: nameOfBundle(where) });
     await bundle.cancel();
@@ -46,8 +43,7 @@ async function readPackages(where: string, data: string, io: Io): Promise<readon
   if (BUNDLE.test(where) || parsePackageId(where) === undefined) {
     throw new Error(`Cannot use ${where}: there is no such file or folder`);
   }
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  const records = await openRecords(invocation, io);
   const installed = await records.read(await findInstalledPackage(records, where));
   return installed === undefined ? [] : [installed];
 }

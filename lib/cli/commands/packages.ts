@@ -1,4 +1,4 @@
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import type { Receipt } from "../../install/receipts.ts";
 import { listVersions } from "../../install/rollback_package.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
@@ -22,15 +22,16 @@ import type { Io } from "../console/io.ts";
 import { formatDate } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { openRecords } from "../wiring/open_packages.ts";
 
 /** `crpe packages` */
 export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
   if (invocation.isSet("pending")) {
+    const { data } = await readSettings(invocation, io);
+    await warnOfData(data, io);
     return await (await import("./packages_pending.ts")).runPendingPackages(data, invocation, io);
   }
+  const records = await openRecords(invocation, io);
   const { packages, problems } = await records.scan();
   const removing = await listRemoving(records, packages);
   const warn = createWarning(io);
@@ -87,9 +88,7 @@ async function listRemoving(records: PackageRecords, packages: readonly KubePkg[
 
 /** `crpe packages history` */
 export async function runPackageHistory(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  const records = await openRecords(invocation, io);
   const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   const installed = (await records.read(id))!;
   const { packages, problems, dates } = await records.scanHistory(id);
@@ -121,9 +120,7 @@ export async function runPackageReceipt(invocation: Invocation, io: Io): Promise
 
 /** Reads the receipt of the package that a command names. @throws {Error} when it has none */
 export async function readPackageReceipt(invocation: Invocation, io: Io): Promise<Receipt> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  const records = await openRecords(invocation, io);
   const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
   const receipt = await records.receipts.read(id);
   if (receipt === undefined) {

@@ -19,6 +19,7 @@ import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
+import type { OpenedPackages } from "../wiring/open_packages.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 
 /** `crpe packages --pending` */
@@ -82,13 +83,19 @@ export async function findPendingPackage(records: PackageRecords, text: string):
 /** `crpe packages remove --pending`: ends a pending package, and removes what was received of it. */
 export async function endPending(
   id: PackageId,
-  { records, data, invocation, io }: { records: PackageRecords; data: string; invocation: Invocation; io: Io },
+  { records, store, data, invocation, io }: {
+    readonly records: PackageRecords;
+    readonly store: OpenedPackages["store"];
+    readonly data: string;
+    readonly invocation: Invocation;
+    readonly io: Io;
+  },
 ): Promise<number> {
   const dryRun = invocation.isSet("dry-run");
   using _lease = dryRun ? undefined : await takeWriteLease(data);
-  using _lock = dryRun ? undefined : await records.lock();
+  await using _lock = dryRun ? undefined : await records.lock();
   const pending = await records.pending.read(id).catch(absentIfBroken);
-  const progress = pending && await measurePending(pending, new DiskStore(data, { isReadOnly: true }));
+  const progress = pending && await measurePending(pending, store);
   const version = pending?.kubepkg.spec.version;
   if (!dryRun) {
     const { log, by } = await openAudit(data, createWarning(io));

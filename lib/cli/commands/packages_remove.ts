@@ -1,5 +1,5 @@
 import type { HandoverResult } from "../../install/handover/handover.ts";
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import { removePackage, type RemoveResult } from "../../install/remove_package.ts";
 import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
 import { forgetImages, listForgotten } from "../../store/forget_images.ts";
@@ -15,6 +15,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
+import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { findInstalledPackage } from "./packages.ts";
 import { endPending, findPendingPackage } from "./packages_pending.ts";
@@ -26,9 +27,11 @@ const NOT_HANDED_OVER = ": the package was not handed over";
 
 /** `crpe packages remove` */
 export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data } = settings;
+  if (settings.store === undefined) await warnOfData(data, io);
+  const warn = createWarning(io);
+  const { store, records } = await openPackages(settings, io, { warn });
   const [named = ""] = invocation.arguments;
   const given = readHandoverPlace(invocation);
   const deleteTimeLimit = invocation.flag("wait") === undefined
@@ -50,7 +53,6 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
       if (await isOver()) return;
     }
   };
-  const warn = createWarning(io);
   const forceConflicts = invocation.isSet("force-conflicts");
   const pending = await findPendingPackage(records, named);
   const isPendingOnly = pending !== undefined && !forget && await records.read(pending).catch(() => null) === undefined;
@@ -58,7 +60,7 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
     throw new Error(`Cannot end ${named}: it is not pending; crpe packages --pending lists what is`);
   }
   if (pending !== undefined && (invocation.isSet("pending") || isPendingOnly)) {
-    return await endPending(pending, { records, data, invocation, io });
+    return await endPending(pending, { records, store, data, invocation, io });
   }
   const id = forget ? await findPackageToForget(records, named) : await findInstalledPackage(records, named);
   using _lease = dryRun ? undefined : await takeWriteLease(data);

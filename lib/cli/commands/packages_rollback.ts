@@ -1,7 +1,5 @@
-import { PackageRecords } from "../../install/package_records.ts";
 import { rollBackPackage, type RollbackResult } from "../../install/rollback_package.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings } from "../command_line/settings.ts";
@@ -13,6 +11,7 @@ import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { readSiteTrust } from "../wiring/read_keys.ts";
+import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { findInstalledPackage } from "./packages.ts";
@@ -20,19 +19,19 @@ import { findInstalledPackage } from "./packages.ts";
 /** `crpe packages rollback` */
 export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
   const { name, version } = readRollbackTarget(invocation);
-  const settings = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { data } = settings;
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  if (settings.store === undefined) await warnOfData(data, io);
+  const warn = createWarning(io);
+  const { store, records } = await openPackages(settings, io, { warn });
   const given = readHandoverPlace(invocation);
   const forceConflicts = invocation.isSet("force-conflicts");
   const id = await findInstalledPackage(records, name);
   using _lease = await takeWriteLease(data);
-  const warn = createWarning(io);
   const { log, by } = await openAudit(data, warn);
   const roll = async () =>
     await rollBackPackage(id, {
-      store: new DiskStore(data, { warn }),
+      store,
       records,
       to: version,
       node: Deno.hostname(),

@@ -1,22 +1,18 @@
-import { PackageRecords } from "../../install/package_records.ts";
 import { type PackageStatus, readPackageStatus, waitForPackage } from "../../install/package_status.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
 import type { Invocation } from "../command_line/command.ts";
-import { readSettings } from "../command_line/settings.ts";
 import { toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
-import { warnOfData } from "../wiring/check_data.ts";
+import { openRecords } from "../wiring/open_packages.ts";
 import { openCluster } from "../wiring/open_handover.ts";
 import { findInstalledPackage } from "./packages.ts";
 
 /** `crpe packages status` */
 export async function runPackageStatus(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
   const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
-  const records = new PackageRecords(data);
+  const records = await openRecords(invocation, io);
   const [name = ""] = invocation.arguments;
   const id = await findInstalledPackage(records, name);
   // It was found installed a moment ago.

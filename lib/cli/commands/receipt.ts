@@ -1,5 +1,4 @@
 import { readBounded } from "../../bytes/read_bounded.ts";
-import { PackageRecords } from "../../install/package_records.ts";
 import { absentIfBroken } from "../../install/records/record_file.ts";
 import { NodeKey } from "../../install/records/node_key.ts";
 import type { Receipt } from "../../install/receipts.ts";
@@ -15,15 +14,14 @@ import { formatCount, formatDate } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { openRecords } from "../wiring/open_packages.ts";
 import { readPackageReceipt } from "./packages.ts";
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
 
 /** `crpe receipt` */
 export async function runListReceipts(invocation: Invocation, io: Io): Promise<number> {
-  const { data } = await readSettings(invocation, io);
-  await warnOfData(data, io);
-  const records = new PackageRecords(data);
+  const records = await openRecords(invocation, io);
   const receipts: Receipt[] = [];
   for (const id of await records.listIds()) {
     const receipt = await records.receipts.read(id).catch(absentIfBroken);

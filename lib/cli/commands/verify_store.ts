@@ -108,7 +108,7 @@ async function repairRecords(
 ): Promise<Repair[]> {
   if (records.length === 0) return [];
   using _lease = await takeWriteLease(data);
-  using _lock = await packages.lock();
+  await using _lock = await packages.lock();
   const repairs: Repair[] = [];
   for (const { path, repair } of records) {
     const failed = (error: unknown) => ({ isRepaired: false, outcome: describeError(error) });
@@ -209,7 +209,7 @@ class Repairs {
         for (let entry = await bundle.next(); entry !== undefined; entry = await bundle.next()) {
           const { digest, start } = entry;
           if (start !== undefined || !missing.has(digest) || await store.statBlob("", digest) !== undefined) continue;
-          await addBlob(this.#settings.data, streamBytes(entry), digest);
+          await addBlob(this.#settings.data, streamBytes(entry), { expected: digest });
         }
       } finally {
         await bundle.cancel();

@@ -20,6 +20,8 @@ export interface ObjectStoreSettings {
   readonly warn: (message: string) => void;
   /** Whether blobs that are read are copied to the local disk, for the next clients. */
   readonly hasCopies?: boolean;
+  /** Whether a blob counts as held only after its content was hashed once. */
+  readonly isHashing?: boolean;
   /** Whether nothing is written. A login that may only read is then enough. */
   readonly isReading?: boolean;
 }
@@ -45,7 +47,7 @@ export interface OpenedObjectStore {
 export async function openObjectStore(
   url: string,
   settings: Pick<Settings, "data" | "cacheMax">,
-  { io, warn, hasCopies = false, isReading = false }: ObjectStoreSettings,
+  { io, warn, hasCopies = false, isHashing = false, isReading = false }: ObjectStoreSettings,
 ): Promise<OpenedObjectStore> {
   const location = readLocation(url, io);
   const readCredentials = () => readS3Credentials(io);
@@ -64,7 +66,7 @@ export async function openObjectStore(
     ? await LocalCopies.open({ folder: `${settings.data}/copies`, files, maxBytes, warn })
     : undefined;
   if (hasCopies && copies === undefined) warn(`Blobs are not copied to ${settings.data}: another process does so`);
-  const store = new ObjectStore({ client, spool: settings.data, files, copies, warn, isShared });
+  const store = new ObjectStore({ client, spool: settings.data, files, copies, warn, isShared, isHashing });
   const close = () => copies?.[Symbol.dispose]();
   return { store, client, isShared, close, name: formatS3Location(location) };
 }

@@ -32,7 +32,7 @@ export async function removeImage(
   }
   using _lease = dryRun ? undefined : await takeWriteLease(data);
   // What is installed or pinned meanwhile would else lose its images.
-  using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
+  await using _lock = dryRun ? undefined : await new PackageRecords(data).lock();
   const user = await findImageUser(data, reference, found.digest);
   if (user !== undefined) throw new RefusedError(`Cannot remove ${full}: ${user.what}; ${user.advice}`);
   if (dryRun) return full;

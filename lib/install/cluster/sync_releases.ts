@@ -90,7 +90,7 @@ async function syncPackage(known: Known, options: SyncOptions): Promise<SyncRepo
   try {
     // Without the lock: an import may hold it for long, and mostly there is nothing to do.
     if ((await compare(known, options)).action === "nothing") return undefined;
-    using _lock = await records.lock();
+    await using _lock = await records.lock();
     const record = await records.handovers.read(key);
     const compared = await compare({ key, record, release: await releases.read(key) }, options);
     action = compared.action;

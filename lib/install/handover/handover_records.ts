@@ -60,9 +60,9 @@ export class HandoverRecords {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName?: () => string) {
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
     this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data, randomName);
+    this.#writer = writer;
   }
 
   /** Returns the last hand-over of a package. @throws {RecordError} when the record cannot be read */

@@ -18,9 +18,9 @@ export class FirstUseKeys {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string) {
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
     this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data);
+    this.#writer = writer;
   }
 
   /** Reads the keys of a package. @throws {UntrustedError} when the record is damaged */

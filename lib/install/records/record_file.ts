@@ -5,6 +5,7 @@ import { computeDigest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, type JsonLimits, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
+import type { SharedRecords } from "./shared_records.ts";
 
 /** What is added to the name of a record that is set aside. */
 export const SET_ASIDE = ".broken";
@@ -141,11 +142,16 @@ export function formatRecord(document: object, indent = 0): string {
 export class RecordWriter {
   readonly #data: string;
   readonly #randomName: () => string;
+  readonly #shared: SharedRecords | undefined;
 
-  /** @param data the data folder */
-  constructor(data: string, randomName: () => string = () => crypto.randomUUID()) {
+  /**
+   * @param data the data folder
+   * @param shared what the folder is a copy of, if other machines have the records, too
+   */
+  constructor(data: string, randomName: () => string = () => crypto.randomUUID(), shared?: SharedRecords) {
     this.#data = data;
     this.#randomName = randomName;
+    this.#shared = shared;
   }
 
   /**
@@ -154,8 +160,16 @@ export class RecordWriter {
    */
   async write(path: string, text: string): Promise<void> {
     const temporary = `${this.#data}/${INGEST}/${this.#randomName()}.tmp`;
-    await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: OWNER_ONLY } });
-    await restrictFolder(`${this.#data}/kubepkg`);
+    await this.change(path, async () => {
+      await writeFileDurably(path, new TextEncoder().encode(text), { temporary, ownership: { mode: OWNER_ONLY } });
+      await restrictFolder(`${this.#data}/kubepkg`);
+    });
+  }
+
+  /** Changes the file of a record, also where other machines have it. */
+  async change(path: string, run: () => Promise<void>): Promise<void> {
+    if (this.#shared === undefined) await run();
+    else await this.#shared.change(path, run);
   }
 }
 

@@ -38,9 +38,9 @@ export class TrustRecords {
   readonly #writer: RecordWriter;
 
   /** @param data the data folder */
-  constructor(data: string, randomName?: () => string) {
+  constructor(data: string, writer: RecordWriter = new RecordWriter(data)) {
     this.#folders = new PackageFolders(data);
-    this.#writer = new RecordWriter(data, randomName);
+    this.#writer = writer;
   }
 
   /** Reads the evidence of a release. @throws {RecordError} when the record cannot be read */
