@@ -31,6 +31,7 @@ export const VERIFY_COMMAND: Command = {
   arity: [0, 1],
   flags: [
     FLAG.data,
+    FLAG.store,
     { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
     {
       name: "from",

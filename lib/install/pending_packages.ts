@@ -51,10 +51,7 @@ export class PendingPackages {
   // The last write: the number of records is counted before each, one after the other.
   #writing: Promise<void> = Promise.resolve();
 
-  /**
-   * @param data the data folder
-   * @param received the folder that has what was received of blobs
-   */
+  /** @param received the data folder that has what was received of blobs */
   constructor(data: string, writer: RecordWriter = new RecordWriter(data), received = data) {
     this.#received = received;
     this.#folders = new PackageFolders(data);

@@ -1,3 +1,5 @@
+import { type Digest, splitDigest } from "../oci/digest.ts";
+import { splitRepository } from "../oci/reference.ts";
 import { type ObjectLease, takeLease } from "./object_lease.ts";
 import type { S3Client } from "./s3_client.ts";
 
@@ -52,4 +54,12 @@ async function isStoredFor(lease: ObjectLease | undefined, isStored: () => Promi
 
 function wait(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Returns the key of the lease of a download. */
+export function downloadKey(repo: string, digest: Digest): string {
+  const { algorithm, hex } = splitDigest(digest);
+  // A slow registry must not hold up the clients of another one.
+  const host = splitRepository(repo).host.replace(/[^A-Za-z0-9.-]/g, "_");
+  return `crpe/downloads/${host}/${algorithm}-${hex}`;
 }

@@ -1,17 +1,15 @@
 import { type ByteRange, resolveRange } from "../bytes/byte_range.ts";
 import { streamFile } from "../bytes/file_stream.ts";
-import type { Scratch } from "../bytes/scratch.ts";
 import type { SharedFiles } from "../bytes/shared_files.ts";
 import type { BlobCopies } from "../content/blob_copies.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage, TagPage } from "../content/source.ts";
 import { Verifier, verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
-import { ScratchFile } from "../files/scratch_file.ts";
-import { type Digest, splitDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { isTag, splitRepository } from "../oci/reference.ts";
+import { isTag } from "../oci/reference.ts";
 import type {
   AddingStore,
   DeltaStore,
@@ -20,30 +18,24 @@ import type {
   SharedStore,
   TaggedStore,
 } from "../store/blob_store.ts";
-import { addBlob } from "../store/add_blob.ts";
-import { BlobPieces, type PieceRange, readPieceList } from "../store/blob_pieces.ts";
+import type { BlobState } from "../store/held_blobs.ts";
 import { listReferrers } from "../store/list_referrers.ts";
 import { findManifest, resolveManifest } from "../store/find_manifest.ts";
-import { Ingest } from "../store/ingest.ts";
 import {
   blobPath,
-  INGEST,
   layerLinkPath,
-  partialPath,
-  pieceListPath,
-  piecesPath,
   REPOSITORIES,
   revisionLinkPath,
   revisionsPath,
   tagIndexLinkPath,
   tagLinkPath,
 } from "../store/layout.ts";
-import { PartialHashes } from "../store/partial_hashes.ts";
 import { repositoryNames } from "../store/repository_names.ts";
-import { claimBlob } from "./claim_blob.ts";
+import { BucketSpool, type BucketSpoolOptions } from "./bucket_spool.ts";
+import { claimBlob, downloadKey } from "./claim_blob.ts";
 import { CondemnedBlobs } from "./condemned_blobs.ts";
 import { listRepositories, walkRepositories } from "./list_repositories.ts";
-import { findBucketRot } from "./find_bucket_rot.ts";
+import { findBucketRot, removeBucketRot } from "./find_bucket_rot.ts";
 import { digestOfLink } from "./mark_bucket.ts";
 import { ObjectLinks } from "./object_links.ts";
 import { ObjectManifests } from "./object_manifests.ts";
@@ -69,8 +61,6 @@ export interface ObjectStoreOptions {
   readonly warn?: (message: string) => void;
 }
 
-/** The folder of the leases of downloads. */
-const LEASES = "crpe/downloads";
 // Bound of the memory for sizes of blobs.
 const MAX_SIZES = 100_000;
 // Repositories of a registry that are asked whether they have a blob. If none of them has, it is downloaded again.
@@ -88,12 +78,20 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   readonly #sizes = new Map<Digest, number>();
   readonly #stats = new SingleFlight<number | undefined>();
   readonly #buffers = new PartBuffers();
-  readonly #hashes = new PartialHashes();
+  readonly #spool: BucketSpool;
+  readonly openIngest: BucketSpool["openIngest"] = (...given) => this.#spool.openIngest(...given);
+  readonly statIngest: BucketSpool["statIngest"] = (...given) => this.#spool.statIngest(...given);
+  readonly listPieces: BucketSpool["listPieces"] = (...given) => this.#spool.listPieces(...given);
+  readonly openPieces: BucketSpool["openPieces"] = (...given) => this.#spool.openPieces(...given);
+  readonly openScratch: BucketSpool["openScratch"] = () => this.#spool.openScratch();
+  readonly addBlob: BucketSpool["addBlob"] = (...given) => this.#spool.addBlob(...given);
 
   constructor(options: ObjectStoreOptions) {
-    const { client, warn = () => {} } = options;
+    const { client, files, spool, warn = () => {} } = options;
     this.#options = options;
     this.#client = client;
+    const upload: BucketSpoolOptions["upload"] = (...moved) => this.#moveToBucket(...moved);
+    this.#spool = new BucketSpool({ folder: spool, files, upload });
     this.#condemned = new CondemnedBlobs(client);
     this.#links = new ObjectLinks(client, warn);
     this.#tags = new ObjectTags(client, this.#links);
@@ -211,67 +209,15 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     if (!this.#options.isShared) return undefined;
     const isStored = async () =>
       await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
-    const { algorithm, hex } = splitDigest(digest);
-    // A slow registry must not hold up the clients of another one.
-    const host = splitRepository(repo).host.replace(/[^A-Za-z0-9.-]/g, "_");
-    const key = `${LEASES}/${host}/${algorithm}-${hex}`;
+    const key = downloadKey(repo, digest);
     return await claimBlob({ client: this.#client, key, owner: crypto.randomUUID(), isStored });
   }
 
-  async openIngest(digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<Ingest> {
-    const { files } = this.#options;
-    return await Ingest.open({
-      digest,
-      files,
-      path: this.#path(partialPath(digest)),
-      fallbackPath: this.#temporaryPath(),
-      hashes: this.#hashes,
-      moveToTarget: (path) => this.#moveToBucket(path, digest, repo),
-    });
-  }
-
-  statIngest(digest: Digest): Promise<number> {
-    return Deno.stat(this.#path(partialPath(digest))).then(({ size }) => size, () => 0);
-  }
-
-  listPieces(digest: Digest): Promise<PieceRange[]> {
-    return readPieceList(this.#path(piecesPath(digest)), this.#path(pieceListPath(digest)));
-  }
-
-  openPieces(digest: Digest): Promise<BlobPieces> {
-    return BlobPieces.open({
-      digest,
-      path: this.#path(piecesPath(digest)),
-      listPath: this.#path(pieceListPath(digest)),
-      moveToTarget: (path) => this.#moveToBucket(path, digest),
-      temporaryPath: () => this.#temporaryPath(),
-    });
-  }
-
-  openScratch(): Promise<Scratch> {
-    return ScratchFile.open(this.#path(INGEST));
-  }
-
-  addBlob(body: ReadableStream<Uint8Array>, expected?: Digest): Promise<Digest> {
-    const moveToTarget = (path: string, digest: Digest) => this.#moveToBucket(path, digest);
-    return addBlob(this.#options.spool, body, { expected, moveToTarget });
-  }
-
-  /** Hashes a blob, and removes it if it is corrupt, unless a writer has replaced it in the meantime. */
-  async checkBlob(digest: Digest): Promise<"intact" | "corrupt" | "missing"> {
-    const verdict = this.#options.isShared ? await this.#condemned.condemn(digest) : undefined;
-    try {
-      const state = await findBucketRot(this.#client, digest);
-      if (state === undefined) return "intact";
-      this.#sizes.delete(digest);
-      if (state === "missing") return "missing";
-      // A writer that was faster keeps what it has written.
-      if (verdict !== undefined && !await this.#condemned.confirm(digest, verdict)) return "corrupt";
-      await this.#client.remove(blobPath(digest));
-      return "corrupt";
-    } finally {
-      if (verdict !== undefined) await this.#condemned.release(digest);
-    }
+  async checkBlob(digest: Digest): Promise<BlobState> {
+    const condemned = this.#options.isShared ? this.#condemned : undefined;
+    const state = await removeBucketRot(this.#client, digest, condemned);
+    if (state !== "intact") this.#sizes.delete(digest);
+    return state;
   }
 
   async discardBlob(digest: Digest): Promise<void> {
@@ -279,21 +225,13 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     await this.#client.remove(blobPath(digest));
   }
 
-  async #moveToBucket(path: string, digest: Digest, repo: string | ReadonlySet<string> = new Set()): Promise<void> {
+  async #moveToBucket(path: string, digest: Digest, repo: string | ReadonlySet<string>): Promise<void> {
     const { copies } = this.#options;
     const { size } = await Deno.stat(path);
     do await this.#upload(digest, size, streamFile(await Deno.open(path), size)); while (
       !await this.#linkHeld(repo, digest)
     );
     if (!await copies?.adopt(path, { digest, size })) await removeIfPresent(path);
-  }
-
-  #temporaryPath(): string {
-    return this.#path(`${INGEST}/${crypto.randomUUID()}.tmp`);
-  }
-
-  #path(path: string): string {
-    return `${this.#options.spool}/${path}`;
   }
 
   async writeBlob(repo: string, { digest, size }: Descriptor, body: ReadableStream<Uint8Array>): Promise<void> {

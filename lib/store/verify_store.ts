@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/digest.ts";
 import { parseManifest, successorsOf } from "../oci/manifest.ts";
+import type { IngestStore, TaggedStore } from "./blob_store.ts";
 import type { DiskStore } from "./disk_store.ts";
 import { findRot } from "./held_blobs.ts";
 import { blobPath } from "./layout.ts";
@@ -67,21 +68,39 @@ export async function verifyStore(root: string, store: DiskStore, options: Verif
     }
     blobs++;
   }
-  const images = new Map<Digest, Set<string>>();
+  const requiredBy = new Map<Digest, Set<string>>();
   for (const { digest, size, image } of required) {
     if (await exists(`${root}/${blobPath(digest)}`, size)) continue;
     if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
-    images.set(digest, (images.get(digest) ?? new Set()).add(image));
+    requiredBy.set(digest, (requiredBy.get(digest) ?? new Set()).add(image));
   }
+  const broken = await describeBroken(store, { reasons, requiredBy });
+  return { blobs, bytes, broken, links: await verifyLinks(root), unread };
+}
+
+/** Where the users of a blob are found. */
+type UsersStore = TaggedStore & Pick<IngestStore, "listManifests">;
+
+/** What is wrong with blobs. */
+export interface BrokenReasons {
+  readonly reasons: ReadonlyMap<Digest, string>;
+  /** The images of packages that need a blob. */
+  readonly requiredBy: ReadonlyMap<Digest, ReadonlySet<string>>;
+}
+
+/** Finds the images that broken blobs affect, and the repositories that they can be fetched for again. */
+export async function describeBroken(
+  store: UsersStore,
+  { reasons, requiredBy }: BrokenReasons,
+): Promise<BrokenBlob[]> {
   const users = reasons.size === 0 ? new Map<Digest, Users>() : await findUsers(store, reasons);
-  const broken = [...reasons].map(([digest, reason]) => ({
+  return [...reasons].map(([digest, reason]) => ({
     digest,
     path: blobPath(digest),
     reason,
-    images: [...users.get(digest)?.images ?? images.get(digest) ?? []].sort(),
+    images: [...users.get(digest)?.images ?? requiredBy.get(digest) ?? []].sort(),
     uses: [...users.get(digest)?.uses.values() ?? []],
   }));
-  return { blobs, bytes, broken, links: await verifyLinks(root), unread };
 }
 
 async function exists(path: string, size?: number): Promise<boolean> {
@@ -99,7 +118,7 @@ interface Users {
   readonly uses: Map<string, BlobUse>;
 }
 
-async function findUsers(store: DiskStore, broken: ReadonlyMap<Digest, string>): Promise<Map<Digest, Users>> {
+async function findUsers(store: UsersStore, broken: ReadonlyMap<Digest, string>): Promise<Map<Digest, Users>> {
   const users = new Map<Digest, Users>();
   for (const repo of (await store.listRepositories()).repositories) {
     const findBelow = createBrokenFinder(store, repo, broken);
@@ -124,7 +143,7 @@ type BrokenUses = ReadonlyMap<Digest, BlobUse>;
  * tags and indexes lead to it: small indexes that list each other twice have a number of paths that doubles with each.
  */
 function createBrokenFinder(
-  store: DiskStore,
+  store: UsersStore,
   repository: string,
   broken: ReadonlyMap<Digest, string>,
 ): (root: Digest) => Promise<BrokenUses> {

@@ -72,7 +72,7 @@ Deno.test("crpe images rm waits for an installation or a pin in progress, and th
   const root = `${fixture.folder.path}/source`;
   let removing: ReturnType<typeof fixture.crpe>;
   {
-    using _lock = await new PackageRecords(root).lock();
+    await using _lock = await new PackageRecords(root).lock();
     removing = fixture.crpe("images", "rm", JOB, "--data=source");
     // Without the lock, it ends in this time.
     await Promise.race([removing, new Promise((resolve) => setTimeout(resolve, 1000))]);

@@ -1,5 +1,3 @@
-import { readBundle } from "../../bundle/read_bundle.ts";
-import { streamBytes } from "../../bytes/byte_reader.ts";
 import { ImagePins } from "../../install/image_pins.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { RecordError, setRecordAside } from "../../install/records/record_file.ts";
@@ -7,10 +5,9 @@ import { LEFT_ALONE, repairRecord } from "../../install/repair_record.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { CorruptError } from "../../oci/error.ts";
-import { addBlob } from "../../store/add_blob.ts";
 import { DiskStore } from "../../store/disk_store.ts";
-import { type BrokenLink, repairLink } from "../../store/verify_links.ts";
-import { type BrokenBlob, type StoreReport, verifyStore } from "../../store/verify_store.ts";
+import { repairLink } from "../../store/verify_links.ts";
+import { type StoreReport, type VerifyOptions, verifyStore } from "../../store/verify_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
@@ -20,8 +17,8 @@ import type { Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
-import { openStore } from "../wiring/open_store.ts";
+import { openBucketRecords } from "../wiring/open_packages.ts";
+import { type Repair, StoreRepairs, type StoreRepairsOptions } from "./repair_store.ts";
 import { repairFile, verifyFiles } from "./verify_files.ts";
 
 const FAILED = 1;
@@ -37,22 +34,57 @@ interface BrokenRecord {
   readonly repair: () => Promise<{ readonly isRepaired: boolean; readonly outcome: string }>;
 }
 
-/** What became of a broken blob, link or record. */
-interface Repair {
-  /** The digest of a blob, or the path of a link or record. */
-  readonly what: string;
-  readonly isRepaired: boolean;
-  readonly outcome: string;
+/** A store that is verified, with what is specific to its place. */
+interface VerifiedStore {
+  /** Where it is, for messages. */
+  readonly name: string;
+  readonly packages: PackageRecords;
+  /** The damaged records, and other damaged files that are no part of an image. */
+  readonly records: BrokenRecord[];
+  readonly verify: (options: VerifyOptions) => Promise<StoreReport>;
+  readonly repairs: StoreRepairsOptions;
 }
 
-/** Verifies the store and the records of the data folder, and repairs what can be repaired. */
+/** Verifies the store and the records of packages, and repairs what can be repaired. */
 export async function verifyData(invocation: Invocation, io: Io, progress: Progress): Promise<number> {
-  const settings = await readSettings(invocation, io);
-  const { data } = settings;
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { store: url } = settings;
+  const verified = url === undefined
+    ? await openFolder(settings.data, io)
+    : await openBucket({ ...settings, store: url }, invocation, io);
+  const { packages, records } = verified;
+  let done = 0;
+  const report = await verified.verify({
+    required: (await packages.list()).flatMap(requirementsOf),
+    onProgress: (bytes) => progress.update(done += bytes),
+  }).finally(() => progress.finish());
+  const repairs = invocation.isSet("repair")
+    ? [
+      ...await new StoreRepairs(invocation, io, { ...verified.repairs, settings }).run(report),
+      ...await repairRecords(settings.data, packages, records),
+    ]
+    : [];
+  if (invocation.isSet("json")) {
+    const named = records.map(({ path, reason }) => ({ path, reason: toOneLine(reason) }));
+    io.out(formatJson({ ...report, records: named, repairs }));
+  } else print(io, { name: verified.name, report, records, repairs });
+  const found = report.broken.length + report.links.length + records.length;
+  return found > repairs.filter(({ isRepaired }) => isRepaired).length
+    ? CORRUPT
+    : report.unread.length > 0
+    ? FAILED
+    : 0;
+}
+
+async function openFolder(data: string, io: Io): Promise<VerifiedStore> {
   await warnOfData(data, io);
   if (!(await Deno.stat(data)).isDirectory) throw new Error(`Cannot verify ${data}: it is not a folder`);
   const packages = new PackageRecords(data);
-  const records = await listBrokenRecords(data, packages);
+  const files = await verifyFiles(data);
+  const records = [
+    ...await listBrokenRecords(packages),
+    ...files.map((file) => ({ ...file, repair: () => repairFile(data, file) })),
+  ];
   const pins = new ImagePins(data);
   await pins.list().catch((error) => {
     if (!(error instanceof CorruptError)) throw error;
@@ -69,36 +101,51 @@ export async function verifyData(invocation: Invocation, io: Io, progress: Progr
           : { isRepaired: false, outcome: LEFT_ALONE },
     });
   });
-  let done = 0;
-  const report = await verifyStore(data, new DiskStore(data, { isReadOnly: true }), {
-    required: (await packages.list()).flatMap(requirementsOf),
-    onProgress: (bytes) => progress.update(done += bytes),
-  }).finally(() => progress.finish());
-  const repairs = invocation.isSet("repair")
-    ? [...await new Repairs(invocation, io, settings).run(report), ...await repairRecords(data, packages, records)]
-    : [];
-  if (invocation.isSet("json")) {
-    const named = records.map(({ path, reason }) => ({ path, reason: toOneLine(reason) }));
-    io.out(formatJson({ ...report, records: named, repairs }));
-  } else print(io, { data, report, records, repairs });
-  const found = report.broken.length + report.links.length + records.length;
-  return found > repairs.filter(({ isRepaired }) => isRepaired).length
-    ? CORRUPT
-    : report.unread.length > 0
-    ? FAILED
-    : 0;
+  return {
+    name: data,
+    packages,
+    records,
+    verify: (options) => verifyStore(data, new DiskStore(data, { isReadOnly: true }), options),
+    repairs: {
+      store: new DiskStore(data, { warn: () => {} }),
+      repairLink: (link) => repairLink(data, link),
+      removal: "moved aside",
+    },
+  };
 }
 
-async function listBrokenRecords(data: string, packages: PackageRecords): Promise<BrokenRecord[]> {
+async function openBucket(
+  settings: Settings & { readonly store: string },
+  invocation: Invocation,
+  io: Io,
+): Promise<VerifiedStore> {
+  const { openObjectStore } = await import("../wiring/open_object_store.ts");
+  const { repairBucketLink, verifyBucket } = await import("../../object_store/verify_bucket.ts");
+  const isReading = !invocation.isSet("repair");
+  const opened = await openObjectStore(settings.store, settings, { io, warn: createWarning(io), isReading });
+  const packages = await openBucketRecords(settings.data, opened);
+  return {
+    name: opened.name,
+    packages,
+    records: await listBrokenRecords(packages),
+    verify: (options) => verifyBucket(opened, options),
+    repairs: {
+      store: opened.store,
+      repairLink: (link) => repairBucketLink(opened.client, link),
+      removal: "removed",
+    },
+  };
+}
+
+async function listBrokenRecords(packages: PackageRecords): Promise<BrokenRecord[]> {
   const found: BrokenRecord[] = [];
   for (const id of await packages.listIds()) {
     for (const error of await packages.listProblems(id)) {
-      const path = error.path.slice(data.length + 1);
+      const path = error.path.slice(packages.folder.length + 1);
       found.push({ path, reason: error.message, repair: () => repairRecord(packages, id, error) });
     }
   }
-  const files = await verifyFiles(data);
-  return [...found, ...files.map((file) => ({ ...file, repair: () => repairFile(data, file) }))];
+  return found;
 }
 
 async function repairRecords(
@@ -118,13 +165,13 @@ async function repairRecords(
 }
 
 interface Findings {
-  readonly data: string;
+  readonly name: string;
   readonly report: StoreReport;
   readonly records: readonly BrokenRecord[];
   readonly repairs: readonly Repair[];
 }
 
-function print(io: Io, { data, report, records, repairs }: Findings): void {
+function print(io: Io, { name, report, records, repairs }: Findings): void {
   const { broken, links, unread } = report;
   const outcomes = new Map(repairs.map(({ what, outcome }) => [what, outcome]));
   const advice = "crpe verify --repair, crpe pull IMAGE or crpe import --force PKG.tgz replaces it";
@@ -134,17 +181,17 @@ function print(io: Io, { data, report, records, repairs }: Findings): void {
   }
   for (const { path, reason, image } of links) {
     io.out(
-      `${data}/${path}: ${reason}; it belongs to ${image}; ${
+      `${name}/${path}: ${reason}; it belongs to ${image}; ${
         outcomes.get(path) ?? "crpe verify --repair rebuilds it"
       }\n`,
     );
   }
   for (const { path, reason } of records) {
     const outcome = outcomes.get(path);
-    const where = reason.includes(path) ? "" : `${data}/${path}: `;
+    const where = reason.includes(path) ? "" : `${name}/${path}: `;
     io.out(`${where}${toOneLine(reason)}${outcome === undefined ? "" : `; ${outcome}`}\n`);
   }
-  for (const { path, reason } of unread) io.out(`${data}/${path}: could not be read: ${toOneLine(reason)}\n`);
+  for (const { path, reason } of unread) io.out(`${name}/${path}: could not be read: ${toOneLine(reason)}\n`);
   const count = broken.length + links.length + records.length;
   const repaired = repairs.filter(({ isRepaired }) => isRepaired).length;
   const rest = [
@@ -159,103 +206,4 @@ function requirementsOf({ status }: KubePkg): { digest: Digest; size: number; im
   return (status?.digests ?? []).map(({ digest, size, name, tag }) => {
     return { digest, size, image: tag === undefined ? name : `${name}:${tag}` };
   });
-}
-
-/** Repairs a store: corrupt blobs are moved aside and fetched again, and links are rebuilt. */
-class Repairs {
-  readonly #invocation: Invocation;
-  readonly #io: Io;
-  readonly #settings: Settings;
-
-  constructor(invocation: Invocation, io: Io, settings: Settings) {
-    this.#invocation = invocation;
-    this.#io = io;
-    this.#settings = settings;
-  }
-
-  async run(report: StoreReport): Promise<Repair[]> {
-    const { data } = this.#settings;
-    if (report.broken.length + report.links.length === 0) return [];
-    using _lease = await takeWriteLease(data);
-    const repairs: Repair[] = [];
-    for (const link of report.links) {
-      if (!link.isManifestMissing) repairs.push(await attempt(link.path, () => repairLink(data, link)));
-    }
-    const store = new DiskStore(data, { warn: () => {} });
-    // Moves the file aside, unless it was replaced in the meantime.
-    for (const { digest } of report.broken) await store.checkBlob(digest);
-    const missing = new Map(report.broken.map((blob) => [blob.digest, blob]));
-    for (const link of report.links) {
-      if (link.isManifestMissing) missing.set(link.digest!, missingManifest(link, missing));
-    }
-    await this.#readBundles(store, missing);
-    for (const [digest, blob] of missing) {
-      const repair = await this.#fetch(store, blob);
-      const links = report.links.filter((link) => link.isManifestMissing && link.digest === digest);
-      const found = report.broken.filter((it) => it.digest === digest);
-      // One repair may mend several findings: a manifest, and the links to it.
-      for (const what of [...found.map(() => digest), ...links.map(({ path }) => path)]) {
-        repairs.push({ what, ...repair });
-      }
-    }
-    return repairs;
-  }
-
-  // No repository gets a link: those that had one still have it.
-  async #readBundles(store: DiskStore, missing: ReadonlyMap<Digest, BrokenBlob>): Promise<void> {
-    for (const where of this.#invocation.flags("from")) {
-      const bundle = await readBundle(await openBundle(where, this.#io), { what: nameOfBundle(where) });
-      try {
-        for (let entry = await bundle.next(); entry !== undefined; entry = await bundle.next()) {
-          const { digest, start } = entry;
-          if (start !== undefined || !missing.has(digest) || await store.statBlob("", digest) !== undefined) continue;
-          await addBlob(this.#settings.data, streamBytes(entry), { expected: digest });
-        }
-      } finally {
-        await bundle.cancel();
-      }
-    }
-  }
-
-  async #fetch(store: DiskStore, { digest, uses }: BrokenBlob): Promise<Omit<Repair, "what">> {
-    if (await store.checkBlob(digest) === "intact") return { isRepaired: true, outcome: "read from the bundle" };
-    if (uses.length === 0) return { isRepaired: true, outcome: "moved aside" };
-    const { source } = await this.#open();
-    let reason = "no upstream has it";
-    for (const { repository, size, isManifest } of uses) {
-      try {
-        if (!isManifest && size !== undefined) await source.fetchBlob(repository, { digest, size });
-        else if (await source.readManifest(repository, digest) === undefined) continue;
-        return { isRepaired: true, outcome: "moved aside and fetched again" };
-      } catch (error) {
-        reason = describeError(error);
-      }
-    }
-    return {
-      isRepaired: false,
-      outcome: `moved aside, but not fetched again (${reason}); pull or import it again`,
-    };
-  }
-
-  #opened: ReturnType<typeof openStore> | undefined;
-  #open(): ReturnType<typeof openStore> {
-    return this.#opened ??= openStore(this.#settings, this.#io, { warn: createWarning(this.#io) });
-  }
-}
-
-async function attempt(what: string, repair: () => Promise<string>): Promise<Repair> {
-  try {
-    return { what, isRepaired: true, outcome: await repair() };
-  } catch (error) {
-    return { what, isRepaired: false, outcome: `it could not be repaired: ${describeError(error)}` };
-  }
-}
-
-function missingManifest(
-  { digest, path, repository, reason, image }: BrokenLink,
-  known: ReadonlyMap<Digest, BrokenBlob>,
-): BrokenBlob {
-  const before = known.get(digest!);
-  const uses = [...before?.uses ?? [], { repository, size: undefined, isManifest: true }];
-  return { digest: digest!, path, reason, images: [...before?.images ?? [], image], uses };
 }

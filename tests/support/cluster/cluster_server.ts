@@ -40,7 +40,7 @@ export class ClusterServer {
 
   /** Hands a release over and records it as installed, as an import does. */
   async install(kubepkg: KubePkg, { force = false } = {}): Promise<void> {
-    using _lock = await this.records.lock();
+    await using _lock = await this.records.lock();
     await handOverPackage(kubepkg, { handover: this.#shared, records: this.records, force });
     await this.records.write(kubepkg);
   }

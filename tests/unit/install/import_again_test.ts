@@ -96,7 +96,7 @@ function withConcurrentInstall(before: string | undefined, after: string): Insta
     },
     lock: () => {
       steps.push("lock");
-      return Promise.resolve({ [Symbol.dispose]: () => void steps.push("unlock") });
+      return Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve(void steps.push("unlock")) });
     },
     finish: (_, { isRepair, installedVersion }) => {
       steps.push(`finish ${isRepair} ${installedVersion}`);

@@ -61,7 +61,7 @@ Deno.test("[38] PackageRecords.lock() is exclusive", async () => {
   await using folder = await TestFolder.create();
   const steps: string[] = [];
   const work = async (name: string) => {
-    using _ = await new PackageRecords(folder.path).lock();
+    await using _ = await new PackageRecords(folder.path).lock();
     steps.push(`${name} begins`);
     await new Promise((resolve) => setTimeout(resolve, 1));
     steps.push(`${name} ends`);

@@ -1,0 +1,112 @@
+import type { Digest } from "../oci/digest.ts";
+import { isDigest } from "../oci/digest.ts";
+import { blobPath, layersPath, revisionsPath, tagIndexPath, tagLinkPath, tagsPath } from "../store/layout.ts";
+import type { BrokenLink } from "../store/verify_links.ts";
+import { describeBroken, type StoreReport, type VerifyOptions } from "../store/verify_store.ts";
+import { findBucketRot } from "./find_bucket_rot.ts";
+import { listNames, walkRepositories } from "./list_repositories.ts";
+import { digestOfLink } from "./mark_bucket.ts";
+import type { ObjectStore } from "./object_store.ts";
+import type { S3Client } from "./s3_client.ts";
+import { walkBlobs } from "./walk_blobs.ts";
+
+/** A store in a bucket, and the client that it uses. */
+export interface VerifiedBucket {
+  readonly store: ObjectStore;
+  readonly client: S3Client;
+}
+
+/** Hashes every blob of a bucket again, and checks its links and that the required blobs exist. Nothing is changed. */
+export async function verifyBucket(
+  { store, client }: VerifiedBucket,
+  { required = [], onProgress = () => {} }: VerifyOptions = {},
+): Promise<StoreReport> {
+  const reasons = new Map<Digest, string>();
+  const unread: { path: string; reason: string }[] = [];
+  let [blobs, bytes] = [0, 0];
+  for await (const { digest } of walkBlobs(client)) {
+    try {
+      const rot = await findBucketRot(client, digest, (count) => {
+        bytes += count;
+        onProgress(count);
+      });
+      // It was removed since it was listed.
+      if (rot === "missing") continue;
+      if (rot !== undefined) reasons.set(digest, rot.reason);
+    } catch (error) {
+      unread.push({ path: blobPath(digest), reason: (error as Error).message });
+    }
+    blobs++;
+  }
+  const requiredBy = new Map<Digest, Set<string>>();
+  for (const { digest, size, image } of required) {
+    if (await client.size(blobPath(digest)) === size) continue;
+    if (!reasons.has(digest)) reasons.set(digest, "it is missing, or its size is wrong");
+    requiredBy.set(digest, (requiredBy.get(digest) ?? new Set()).add(image));
+  }
+  const broken = await describeBroken(store, { reasons, requiredBy });
+  return { blobs, bytes, broken, links: await Array.fromAsync(walkBrokenLinks({ store, client })), unread };
+}
+
+/**
+ * Writes a damaged link of a bucket again. A tag that does not say what it referred to, and has no history, is removed: it
+ * is fetched again when a client requests it.
+ *
+ * @returns what was done
+ */
+export async function repairBucketLink(client: S3Client, { path, digest }: BrokenLink): Promise<"rebuilt" | "removed"> {
+  if (digest === undefined) {
+    await client.remove(path);
+    return "removed";
+  }
+  await client.write(path, new TextEncoder().encode(digest));
+  return "rebuilt";
+}
+
+async function* walkBrokenLinks({ store, client }: VerifiedBucket): AsyncGenerator<BrokenLink> {
+  for await (const repository of walkRepositories(client, { folders: ["_manifests", "_layers"] })) {
+    for (const tag of await listNames(client, `${tagsPath(repository)}/`)) {
+      const path = tagLinkPath(repository, tag);
+      const found = await readLink(client, path);
+      if (found === undefined) continue;
+      const link = { path, image: `${repository}:${tag}`, repository };
+      if (!isDigest(found)) {
+        const digest = await findNewest(client, `${tagIndexPath(repository, tag)}/`);
+        yield { ...link, reason: "it does not contain a digest", ...(digest === undefined ? {} : { digest }) };
+      } else if (await store.statBlob(repository, found) === undefined) {
+        const reason = `it refers to the manifest ${found}, which is missing`;
+        yield { ...link, reason, digest: found, isManifestMissing: true };
+      }
+    }
+    for (const [folder, isManifest] of [[revisionsPath(repository), true], [layersPath(repository), false]] as const) {
+      for await (const { key } of client.walk({ prefix: `${folder}/` })) {
+        const digest = digestOfLink({ key });
+        // A repository may have other objects beside its links.
+        const found = digest && await readLink(client, key);
+        if (digest === undefined || found === undefined) continue;
+        const link = { path: key, image: repository, repository, digest };
+        if (found !== digest) yield { ...link, reason: "it does not contain its digest" };
+        else if (isManifest && await store.statBlob(repository, digest) === undefined) {
+          yield { ...link, reason: `the manifest ${digest} is missing`, isManifestMissing: true };
+        }
+      }
+    }
+  }
+}
+
+async function readLink(client: S3Client, key: string): Promise<string | undefined> {
+  const object = await client.read(key);
+  return object && new TextDecoder().decode(object.bytes).trim();
+}
+
+async function findNewest(client: S3Client, prefix: string): Promise<Digest | undefined> {
+  let newest: { digest: Digest; modified: number } | undefined;
+  for await (const { key, modified } of client.walk({ prefix })) {
+    const digest = digestOfLink({ key });
+    const isNewer = newest === undefined || modified > newest.modified;
+    if (digest !== undefined && isNewer && await client.size(blobPath(digest)) !== undefined) {
+      newest = { digest, modified };
+    }
+  }
+  return newest?.digest;
+}
