@@ -62,6 +62,7 @@ async function answerRead(
   { options, uploads, shared }: { options: AgentOptions; uploads: BlobUploads; shared: CoalescedResponses },
 ): Promise<Response> {
   const { node, records } = options;
+  await records.refresh();
   switch (route.kind) {
     case "packages": {
       const headers = { "x-node-agent": describeNode(node) };
@@ -99,6 +100,7 @@ async function answerWrite(
   request: Request,
   { options, uploads, by }: { options: AgentOptions; uploads: BlobUploads; by: AuditActor },
 ): Promise<Response> {
+  await options.records.refresh();
   switch (route.kind) {
     case "packages":
       return await putPackage(request, options, by);

@@ -14,6 +14,7 @@ export const AGENT_COMMAND: Command = {
   arity: [0, 0],
   flags: [
     FLAG.data,
+    FLAG.store,
     { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
     {
       name: "tls-addr",

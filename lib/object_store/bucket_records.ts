@@ -67,6 +67,7 @@ export class BucketRecords {
 
   /** Writes the content of a record. @returns its name */
   async write(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+    this.#checkShared();
     const object = crypto.randomUUID();
     await this.#client.write(`${FOLDER}/files/${object}`, bytes);
     return object;

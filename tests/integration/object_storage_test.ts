@@ -3,7 +3,7 @@ import { MANIFEST_MEDIA_TYPES } from "../../lib/oci/manifest.ts";
 import { takeLease } from "../../lib/object_store/object_lease.ts";
 import { probeConditions } from "../../lib/object_store/probe_conditions.ts";
 import type { TaggedImage } from "../../lib/store/list_images.ts";
-import { assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeBytes } from "../support/content.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startDistribution } from "../support/distribution.ts";
@@ -24,6 +24,7 @@ import { testStoreContract } from "../support/store_contract.ts";
 import { TestFolder } from "../support/test_folder.ts";
 
 const NAME = "registry.test/team/app";
+const CLIENTS = 64;
 
 for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]] as const) {
   // One process for all tests of the file: SeaweedFS takes seconds to start.
@@ -118,37 +119,46 @@ for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]]
   });
 
   const replicasTest = name === "weed" ? test : () => {};
-  replicasTest("three replicas download an image once, and keep nothing on the disk", async () => {
-    await using folder = await TestFolder.create();
-    await using upstream = startFaultUpstream();
-    const layers = [1, 2].map((fill) => new Uint8Array(600_000).fill(fill));
-    const added = upstream.addImage("team/app", "1", layers);
-    const env = { HOME: folder.path, ...s3Environment(storage!) };
-    const start = (name: string) =>
-      startCrpe([
-        ...["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/${name}`],
-        ...[`--store=s3://${S3_BUCKET}/replicas`, `--upstream=registry.test=${upstream.url}`],
-      ], { env });
-    await using first = await start("first");
-    await using second = await start("second");
-    await using third = await start("third");
-    const replicas = [first, second, third];
-    const read = async (url: string) => {
-      const manifest = await fetch(`${url}/v2/${NAME}/manifests/1`);
-      assertEquals([manifest.status, computeDigest(await manifest.bytes())], [200, added.manifest.digest]);
-      await Promise.all([added.config, ...added.layers].map(async ({ digest }) => {
-        const blob = await fetch(`${url}/v2/${NAME}/blobs/${digest}`);
-        assertEquals([blob.status, computeDigest(await blob.bytes())], [200, digest]);
+  replicasTest(
+    `three replicas with ${CLIENTS} clients download an image once, and keep nothing on the disk`,
+    async () => {
+      await using folder = await TestFolder.create();
+      await using upstream = startFaultUpstream();
+      const layers = [1, 2].map((fill) => new Uint8Array(600_000).fill(fill));
+      const added = upstream.addImage("team/app", "1", layers);
+      const env = { HOME: folder.path, ...s3Environment(storage!) };
+      const start = (name: string) =>
+        startCrpe([
+          ...["registry", "--addr=127.0.0.1:0", `--data=${folder.path}/${name}`],
+          ...[`--store=s3://${S3_BUCKET}/replicas`, `--upstream=registry.test=${upstream.url}`],
+        ], { env });
+      await using first = await start("first");
+      await using second = await start("second");
+      await using third = await start("third");
+      const replicas = [first, second, third];
+      const read = async (url: string) => {
+        const manifest = await fetch(`${url}/v2/${NAME}/manifests/1`);
+        assertEquals([manifest.status, computeDigest(await manifest.bytes())], [200, added.manifest.digest]);
+        await Promise.all([added.config, ...added.layers].map(async ({ digest }) => {
+          const blob = await fetch(`${url}/v2/${NAME}/blobs/${digest}`);
+          assertEquals([blob.status, computeDigest(await blob.bytes())], [200, digest]);
+        }));
+      };
+      await Promise.all(Array.from({ length: CLIENTS }, (_, i) => read(replicas[i % replicas.length]!.url)));
+      const downloads = upstream.requests.filter(({ kind, method }) => kind === "blob" && method === "GET");
+      assertEquals(downloads.length, 3, downloads.map(({ path }) => path).join());
+      const manifests = upstream.requests.filter(({ kind, method }) => kind === "manifest" && method === "GET");
+      // Each replica asks for the tag itself.
+      assert(manifests.length <= replicas.length, manifests.map(({ path }) => path).join());
+      const unique = [added.manifest, added.config, ...added.layers].reduce((sum, { size }) => sum + size, 0);
+      const sent = unique + (manifests.length - 1) * added.manifest.size;
+      assert(sent <= 1.01 * unique, `${sent} bytes of ${unique}`);
+      const files = await Promise.all(replicas.map((_, i) => {
+        return Array.fromAsync(Deno.readDir(`${folder.path}/${["first", "second", "third"][i]}/ingest`));
       }));
-    };
-    await Promise.all([...replicas, ...replicas].map(({ url }) => read(url)));
-    const downloads = upstream.requests.filter(({ kind, method }) => kind === "blob" && method === "GET");
-    assertEquals(downloads.length, 3, downloads.map(({ path }) => path).join());
-    const files = await Promise.all(replicas.map((_, i) => {
-      return Array.fromAsync(Deno.readDir(`${folder.path}/${["first", "second", "third"][i]}/ingest`));
-    }));
-    assertEquals(files.flat().filter((file) => !file.name.endsWith(".lock")), []);
-  });
+      assertEquals(files.flat().filter((file) => !file.name.endsWith(".lock")), []);
+    },
+  );
 }
 
 Deno.test("[103] a store that cannot be used is refused in one line", async () => {
@@ -164,7 +174,7 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
     assertEquals(code, 2, stderr);
     assertStringIncludes(stderr, message);
   }
-  const verify = await runCrpe(["verify"], { env: { ...env, CRPE_STORE: "s3://bucket" } });
-  assertEquals(verify.code, 2);
-  assertStringIncludes(verify.stderr, "this command works with a data folder only");
+  const pin = await runCrpe(["images", "pin", "nginx"], { env: { ...env, CRPE_STORE: "s3://bucket" } });
+  assertEquals(pin.code, 2);
+  assertStringIncludes(pin.stderr, "this command works with a data folder only");
 });

@@ -19,9 +19,12 @@ import type { Address } from "../../server/listen.ts";
 import type { Handler } from "../serving/serve.ts";
 import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { TrustWatch } from "../serving/trust_watch.ts";
-import { type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
+import type { AnyStore } from "../wiring/open_store.ts";
+import { hasFolder, type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
 const DEFAULT_PORT = 36060;
+
+type AgentContext = ServerContext<AnyStore>;
 
 /** `crpe agent` */
 export async function runAgent(invocation: Invocation, io: Io): Promise<number> {
@@ -46,6 +49,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
   return await serveRegistry(invocation, io, {
     name: "crpe agent",
     defaultPort: DEFAULT_PORT,
+    canUseBucket: true,
     // A site without a network must not wait for well-known registries.
     adjust: (settings) => ({ ...settings, isClosed: true }),
     extend: async (registry, context) => {
@@ -54,7 +58,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
       startExpiry(context, pendingTtl);
       announceKey(context);
       // Keys that cannot be read are an error at the start, not at the first import.
-      const trust = await readNamedTrust(invocation, context.settings);
+      const trust = await readNamedTrust(invocation, context);
       const watch = new TrustWatch(context);
       await watch.see(trust);
       const node = { id, platforms: platformsOf(context.settings), readSecure: () => secure };
@@ -72,7 +76,8 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
           node,
           maxBundle,
           tokens,
-          readTrust: async () => await watch.see(await readNamedTrust(invocation, context.settings)),
+          records: await context.openRecords(),
+          readTrust: async () => await watch.see(await readNamedTrust(invocation, context)),
           isOwnHost,
           shared: await sync,
         });
@@ -82,6 +87,8 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
         isAgentPath(pathOf(request))
           ? await (await (api ??= load()))(request, exchange)
           : await registry(request, exchange);
+      // What the page does, it does with a data folder.
+      if (!hasFolder(context)) return answer;
       return withPage(answer, { invocation, io, context }, {
         kind: "agent",
         node: id,
@@ -106,7 +113,7 @@ export async function runAgent(invocation: Invocation, io: Io): Promise<number> 
 }
 
 // Made beside the start, which does not wait for it.
-async function announceKey({ settings: { data }, isReadOnly, log }: ServerContext): Promise<void> {
+async function announceKey({ settings: { data }, isReadOnly, log }: AgentContext): Promise<void> {
   if (isReadOnly) return;
   try {
     const { NodeKey } = await import("../../install/records/node_key.ts");
@@ -118,25 +125,25 @@ async function announceKey({ settings: { data }, isReadOnly, log }: ServerContex
 }
 
 // Loaded beside the start, which does not wait for it.
-async function startExpiry({ settings: { data }, isReadOnly, log }: ServerContext, ttl: number): Promise<void> {
+async function startExpiry({ openRecords, isReadOnly, log }: AgentContext, ttl: number): Promise<void> {
   if (isReadOnly || ttl === 0) return;
   const { startPendingExpiry } = await import("../serving/pending_expiry.ts");
-  startPendingExpiry(data, { ttl, log });
+  startPendingExpiry(openRecords, { ttl, log });
 }
 
 // Loaded beside the start, which does not wait for it.
 async function openSync(
   { invocation, io, node, interval }: { invocation: Invocation; io: Io; node: string; interval: number },
-  { settings: { data }, log, audit }: ServerContext,
+  { openRecords, log, audit }: AgentContext,
 ): Promise<SharedHandoverOptions | undefined> {
   const manifestsDir = invocation.flag("manifests-dir");
   if (manifestsDir === undefined) return undefined;
   const { startReleaseSync } = await import("../serving/start_release_sync.ts");
-  return startReleaseSync(invocation, io, { data, log, audit, manifestsDir, node, interval });
+  return startReleaseSync(invocation, io, { records: await openRecords(), log, audit, manifestsDir, node, interval });
 }
 
 // Nothing can be imported into a read-only data folder: it needs no token.
-async function openToken(file: string | undefined, context: ServerContext): Promise<ApiToken | undefined> {
+async function openToken(file: string | undefined, context: AgentContext): Promise<ApiToken | undefined> {
   const { settings: { data }, isReadOnly, log } = context;
   if (isReadOnly) return undefined;
   const token = file === undefined ? await ensureToken(data) : await readTokenFile(file);

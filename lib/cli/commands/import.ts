@@ -56,7 +56,7 @@ export async function runImport(invocation: Invocation, io: Io): Promise<number>
     forceConflicts: invocation.isSet("force-conflicts"),
     shared: openSharedHandover(place, invocation, { io, warn }),
   });
-  const trust = await readSiteTrust(invocation, { data, config });
+  const trust = await readSiteTrust(invocation, { records, config });
   const keys = await readImageKeys(invocation);
   if (keys !== undefined && files.includes("-")) await openBundleAgain("-", "--verify-images", io)();
   using _lease = isDryRun ? undefined : await takeWriteLease(data);

@@ -35,7 +35,7 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
       records,
       to: version,
       node: Deno.hostname(),
-      trust: await readSiteTrust(invocation, settings),
+      trust: await readSiteTrust(invocation, { records, config: settings.config }),
       force: invocation.isSet("force"),
       pruneData: invocation.isSet("prune-data"),
       openHandover: (recorded) => {

@@ -3,7 +3,8 @@ import type { Io } from "../console/io.ts";
 import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
 import { readNamedTrust } from "../wiring/read_named_trust.ts";
-import { serveRegistry } from "../serving/serve_registry.ts";
+import { UsageError } from "../console/usage_error.ts";
+import { hasFolder, serveRegistry } from "../serving/serve_registry.ts";
 
 const DEFAULT_PORT = 6060;
 
@@ -22,7 +23,13 @@ export async function runRegistry(invocation: Invocation, io: Io): Promise<numbe
       return [];
     },
     extend: async (registry, context) => {
-      const readTrust = () => readNamedTrust(invocation, context.settings);
+      if (!hasFolder(context)) {
+        if (invocation.flags("trusted-keys").length === 0) return registry;
+        throw new UsageError(
+          "Cannot use --trusted-keys with a store on object storage: only crpe agent imports into it",
+        );
+      }
+      const readTrust = () => readNamedTrust(invocation, context);
       // Keys that cannot be read are an error at the start, not when a bundle is sent.
       await readTrust();
       return withPage(registry, { invocation, io, context }, {

@@ -1,8 +1,8 @@
 import { createAgentHandler } from "../../agent/handler.ts";
 import type { AgentOptions, ImportReport } from "../../agent/options.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
-import { PackageRecords } from "../../install/package_records.ts";
 import { DEFAULT_NAMESPACE, formatPackageId, formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
+import type { Digest } from "../../oci/digest.ts";
 import { loggedPathOf, plainAddress } from "../../server/exchange.ts";
 import { listInventory } from "../../store/inventory.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
@@ -11,6 +11,8 @@ import { describeError } from "../console/describe_error.ts";
 import { formatTrust } from "../console/trust_text.ts";
 import { formatSize } from "../console/quantity.ts";
 import { createHandover, type HandoverContext, readHandoverPlace } from "../wiring/open_handover.ts";
+import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
+import type { AnyStore } from "../wiring/open_store.ts";
 import type { Log } from "./log.ts";
 import { methodLabel, type Metrics } from "./metrics.ts";
 import type { Handler } from "./serve.ts";
@@ -21,12 +23,11 @@ const STALL_MILLISECONDS = 30_000;
 /** Creates the handler of the agent's API. Imports and errors are reported to the server's log and metrics. */
 export function openAgentApi(
   invocation: Invocation,
-  { settings: { data }, content: { store }, audit, log, metrics }: ServerContext,
-  { shared, ...given }:
-    & Pick<AgentOptions, "node" | "maxBundle" | "tokens" | "readTrust" | "isOwnHost">
+  { settings: { data }, content: { store, bucket }, audit, log, metrics }: ServerContext<AnyStore>,
+  { shared, records, ...given }:
+    & Pick<AgentOptions, "records" | "node" | "maxBundle" | "tokens" | "readTrust" | "isOwnHost">
     & { shared?: HandoverContext["shared"] },
 ): Handler {
-  const records = new PackageRecords(data);
   const place = readHandoverPlace(invocation);
   // Without a hand-over the cluster keeps running the version that was handed over last.
   const warnOfStaleHandover = async (id: PackageId) => {
@@ -49,7 +50,7 @@ export function openAgentApi(
       : createHandover(place, { forceConflicts: invocation.isSet("force-conflicts"), shared }),
     freeBytes: () => freeBytesOf(data),
     takeLease: () => takeWriteLease(data),
-    listInventory: () => listInventory(data),
+    listInventory: () => bucket === undefined ? listInventory(data) : listBucket(bucket),
     describeError,
     audit,
     onImport: (report) => {
@@ -75,6 +76,11 @@ export function openAgentApi(
     });
     return response;
   };
+}
+
+async function listBucket({ client }: OpenedObjectStore): Promise<Digest[]> {
+  const { walkBlobs } = await import("../../object_store/walk_blobs.ts");
+  return await Array.fromAsync(walkBlobs(client), ({ digest }) => digest);
 }
 
 function reportImport(report: ImportReport, log: Log, metrics: Metrics): void {

@@ -42,7 +42,7 @@ export function createPageActions(
         records,
         to: change.to,
         node,
-        trust: await readSiteTrust(invocation, context.settings),
+        trust: await readSiteTrust(invocation, { records, config: context.settings.config }),
         openHandover,
       });
       if (isChanged) log.write("info", `rolled ${formatPackageId(id)} back from ${result.from} to ${result.to}`);

@@ -1,4 +1,4 @@
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import { endStalePending } from "../../install/stale_pending.ts";
 import { formatRelease } from "../../kubepkg/package_id.ts";
 import { describeError } from "../console/describe_error.ts";
@@ -9,14 +9,16 @@ const HOUR = 60 * 60 * 1000;
 /**
  * Ends pending packages of an agent that received nothing for a time, at the start and every hour.
  *
- * @param data the data folder
+ * @param openRecords opens the records of the agent's packages
  * @param ttl that time in milliseconds
  */
-export function startPendingExpiry(data: string, { ttl, log }: { ttl: number; log: Log }): void {
-  const records = new PackageRecords(data);
+export function startPendingExpiry(
+  openRecords: () => Promise<PackageRecords>,
+  { ttl, log }: { ttl: number; log: Log },
+): void {
   const end = async () => {
     try {
-      for (const { kubepkg } of await endStalePending(records, { ttl })) {
+      for (const { kubepkg } of await endStalePending(await openRecords(), { ttl })) {
         log.write(
           "warning",
           `the pending release ${formatRelease(kubepkg)} was ended: nothing of it was received in --pending-ttl`,

@@ -13,7 +13,9 @@ import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { VERSION } from "../console/version.ts";
 import { warnOfData } from "../wiring/check_data.ts";
-import { openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
+import type { OpenedObjectStore } from "../wiring/open_object_store.ts";
+import { type AnyStore, openAnyStore, type OpenedStore } from "../wiring/open_store.ts";
 import { checkHealth } from "./check_health.ts";
 import { readHostNames, withHostCheck } from "./host_check.ts";
 import { Gauges } from "./gauges.ts";
@@ -28,11 +30,13 @@ import { type Handler, type SecureListener, serve } from "./serve.ts";
 import { readScrubPeriod, startScrub } from "./start_scrub.ts";
 
 /** What `extend` can use of a server that is starting. */
-export interface ServerContext {
+export interface ServerContext<Store extends AnyStore = DiskStore> {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly content: OpenedStore;
+  readonly content: OpenedStore<Store>;
+  /** Opens the records of installed packages. */
+  readonly openRecords: () => Promise<PackageRecords>;
   readonly audit: AuditLog;
   /** Whether the data folder is read-only. */
   readonly isReadOnly: boolean;
@@ -47,7 +51,7 @@ export interface ServeRegistryOptions {
   readonly name: string;
   /** The port to listen on by default. */
   readonly defaultPort: number;
-  /** Whether it works with a store on object storage. `extend` is not called then. */
+  /** Whether it works with a store on object storage. */
   readonly canUseBucket?: boolean;
   /** Changes the settings before anything is opened. */
   readonly adjust?: (settings: Settings) => Settings;
@@ -55,7 +59,7 @@ export interface ServeRegistryOptions {
    * Wraps the registry's handler. Its responses are in the access log too; requests for `/metrics` do not reach it.
    * Called after everything is open, before the server listens.
    */
-  readonly extend?: (registry: Handler, context: ServerContext) => Handler | Promise<Handler>;
+  readonly extend?: (registry: Handler, context: ServerContext<AnyStore>) => Handler | Promise<Handler>;
   /** Opens the second address of the server. @param address where the server listens itself */
   readonly secure?: (
     address: Address,
@@ -63,6 +67,11 @@ export interface ServeRegistryOptions {
   ) => Promise<SecureListener | undefined>;
   /** Returns additional log messages for the start. @param url the server's URL */
   readonly announce?: (url: string) => readonly string[];
+}
+
+/** Reports whether the store of a server is in its data folder, as the page needs it. */
+export function hasFolder(context: ServerContext<AnyStore>): context is ServerContext {
+  return context.content.store instanceof DiskStore;
 }
 
 /**
@@ -153,9 +162,14 @@ export async function serveRegistry(
     address,
     onRefused: observer.onRefused,
   });
-  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse, upstreams };
-  // What the page and the agent do, they do with a data folder.
-  const extended = folderContent && await extend?.(registry, { ...context, content: folderContent }) || registry;
+  let records: Promise<PackageRecords> | undefined;
+  const openRecords = () =>
+    records ??= openServerRecords(settings.data, content.bucket).catch((error) => {
+      records = undefined;
+      throw error;
+    });
+  const context = { settings, log, metrics, audit, isReadOnly, gauges, imageUse, upstreams, content, openRecords };
+  const extended = await extend?.(registry, context) ?? registry;
   await using _scrub = folderContent === undefined || isReadOnly || period === 0
     ? undefined
     : startScrub({ data: settings.data, store: folderContent.store, period, isBusy: () => active > 0, log });
@@ -195,8 +209,15 @@ export async function serveRegistry(
   return 0;
 }
 
+async function openServerRecords(data: string, bucket: OpenedObjectStore | undefined): Promise<PackageRecords> {
+  if (bucket !== undefined) {
+    return await (await import("../wiring/open_packages.ts")).openBucketRecords(data, bucket);
+  }
+  return new (await import("../../install/package_records.ts")).PackageRecords(data);
+}
+
 // What these flags do needs a data folder.
-const FOLDER_FLAGS = ["scrub", "qr", "trusted-keys"];
+const FOLDER_FLAGS = ["scrub", "qr"];
 
 function refuseFolderFlags(invocation: Invocation): void {
   for (const name of FOLDER_FLAGS) {

@@ -1,6 +1,6 @@
 import type { AuditLog } from "../../files/audit_log.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
-import { PackageRecords } from "../../install/package_records.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import type { Invocation } from "../command_line/command.ts";
 import type { Io } from "../console/io.ts";
 import { createFolderHandover } from "../wiring/open_handover.ts";
@@ -10,7 +10,7 @@ import { ReleaseSync } from "./release_sync.ts";
 
 /** The server that the comparisons belong to. */
 export interface SyncedServer {
-  readonly data: string;
+  readonly records: PackageRecords;
   readonly log: Log;
   readonly audit: AuditLog;
   readonly manifestsDir: string;
@@ -23,11 +23,11 @@ export interface SyncedServer {
 export function startReleaseSync(
   invocation: Invocation,
   io: Pick<Io, "env">,
-  { data, log, audit, manifestsDir, node, interval }: SyncedServer,
+  { records, log, audit, manifestsDir, node, interval }: SyncedServer,
 ): SharedHandoverOptions {
   const releases = openReleases(invocation, io, { manifestsDir, node });
   const handover = createFolderHandover(manifestsDir);
-  const sync = new ReleaseSync({ records: new PackageRecords(data), handover, releases, log, audit, interval });
+  const sync = new ReleaseSync({ records, handover, releases, log, audit, interval });
   sync.start();
   return { releases, onUnreachable: (error) => sync.reportUnreachable(error) };
 }

@@ -11,12 +11,18 @@ import { LinkedStore } from "../../store/linked_store.ts";
 import type { OnUpstreamEvent } from "../../upstream/transport/events.ts";
 import type { Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
+import type { OpenedObjectStore } from "./open_object_store.ts";
 import { openPeers } from "./open_peers.ts";
 import { type OpenedUpstream, openUpstream } from "./open_upstream.ts";
+
+/** A store in the data folder, or in a bucket. */
+export type AnyStore = DiskStore | ObjectStore;
 
 /** A store and its upstreams, opened for a command. */
 export interface OpenedStore<Store = DiskStore> {
   readonly store: Store;
+  /** The bucket that has the store; absent for one in the data folder. */
+  readonly bucket?: OpenedObjectStore;
   /** The store with the allowed upstreams behind it. */
   readonly source: PullThrough;
   /** The store alone, for clients that want only what is held. */
@@ -73,7 +79,7 @@ export async function openAnyStore(
   settings: Settings,
   io: Io,
   options: OpenStoreOptions,
-): Promise<OpenedStore<DiskStore | ObjectStore>> {
+): Promise<OpenedStore<AnyStore>> {
   if (settings.store === undefined) return await openStore(settings, io, options);
   // Loaded here so that only a store in a bucket pays for the modules.
   const { openObjectStore } = await import("./open_object_store.ts");
@@ -84,7 +90,7 @@ export async function openAnyStore(
     await content.close();
     bucket.close();
   };
-  return { ...content, close };
+  return { ...content, bucket, close };
 }
 
 async function openSource<Store extends GrantingStore>(

@@ -2,7 +2,7 @@
 import { parse as parseYaml } from "@std/yaml";
 import type { ImageKeys } from "../../bundle/verify_images.ts";
 import { parentOf } from "../../files/parent_of.ts";
-import { FirstUseKeys } from "../../install/records/first_use_keys.ts";
+import type { PackageRecords } from "../../install/package_records.ts";
 import type { SiteTrust } from "../../install/trust.ts";
 import { parsePrivateKey, parsePublicKey, type PrivateKey, type PublicKey } from "../../signature/keys.ts";
 import { MAX_TRUST_FILE, parseTrustedPem, parseTrustEntries } from "../../signature/parse_trust.ts";
@@ -77,13 +77,13 @@ export async function readTrust(
   return entries.length === 0 ? undefined : new TrustPolicy(entries);
 }
 
-/** Reads whom the site with this data folder trusts. @returns `undefined` if signatures are not required */
+/** Reads whom the site with these records trusts. @returns `undefined` if signatures are not required */
 export async function readSiteTrust(
   invocation: Invocation,
-  { data, config }: { readonly data: string; readonly config: ConfigFile },
+  { records, config }: { readonly records: Pick<PackageRecords, "firstUse">; readonly config: ConfigFile },
 ): Promise<SiteTrust | undefined> {
   const policy = await readTrust(invocation, configuredTrust(invocation, config));
-  const firstUse = invocation.isSet("trust-on-first-use") ? new FirstUseKeys(data) : undefined;
+  const firstUse = invocation.isSet("trust-on-first-use") ? records.firstUse : undefined;
   return policy === undefined && firstUse === undefined ? undefined : { policy, firstUse };
 }
 

@@ -77,6 +77,22 @@ Deno.test("[103] collectBucket() removes an old blob that nothing refers to, wit
   assertEquals([await bucket.open().isLinkedBlob(REPO, orphan.descriptor.digest), bucket.listVerdicts()], [false, []]);
 });
 
+for (const untagged of [false, true]) {
+  Deno.test(`[103] collectBucket() keeps the content of packages (untagged: ${untagged})`, async () => {
+    const bucket = new Bucket();
+    await bucket.write(layer, config, orphan);
+    await bucket.writeManifests(manifest);
+    bucket.age();
+    const kept = [layer, config, manifest, orphan];
+    const keep = new Set(kept.map(({ descriptor: { digest } }) => digest));
+    await bucket.collect({ untagged, readKeep: () => Promise.resolve(keep) });
+    assertEquals(kept.filter((blob) => !bucket.has(blob)), []);
+    assertEquals(bucket.s3.objects.has(`pre/${revisionLinkPath(REPO, manifest.descriptor.digest)}`), true);
+    const { blobs } = await bucket.collect({ untagged });
+    assertEquals([blobs, bucket.has(orphan)], [untagged ? 4 : 1, false]);
+  });
+}
+
 Deno.test("[103] collectBucket() keeps what is younger than a day", async () => {
   const bucket = await fill();
   assertEquals((await bucket.collect()).blobs, 0);
