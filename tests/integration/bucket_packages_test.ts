@@ -176,7 +176,7 @@ peerTest("[24] [103] an import into a bucket is killed at any moment, and resume
         assertEquals([blob.status, computeDigest(await blob.bytes())], [200, digest]);
       }
     } else assertEquals(JSON.parse((await fixture.run("b", "packages", "--json")).stdout), []);
-    // A lock in the bucket outlives its holder by a minute: nobody else may take it before.
+    // A lock in the bucket outlives its holder by a minute. The test does not wait for that.
     await fixture.client.remove("crpe/records/lock");
     const resumed = await fixture.run("a", "import", "release1.tgz");
     assertEquals(resumed.code, 0, resumed.stderr);
