@@ -126,6 +126,7 @@ export const LOAD_COMMAND: Command = {
   arity: [0, Infinity],
   flags: [
     FLAG.data,
+    FLAG.store,
     { name: "input", short: "i", value: "FILE", isRepeatable: true, summary: "a FILE, as docker load has it" },
     {
       name: "name",
@@ -150,6 +151,7 @@ export const SAVE_COMMAND: Command = {
   arity: [1, Infinity],
   flags: [
     FLAG.data,
+    FLAG.store,
     { name: "output", short: "o", value: "FILE", summary: "the archive [-, standard output]" },
     FLAG.platform,
     FLAG.noReferrers,

@@ -43,6 +43,7 @@ async function openFixture() {
       `--store=s3://${S3_BUCKET}/${prefix}`,
     ], options);
   return {
+    path: fixture.folder.path,
     run,
     /** Runs crpe without the bucket. */
     runLocal: (...args: string[]) => runCrpe(args, options),
@@ -139,6 +140,19 @@ peerTest("[103] an agent takes packages into a bucket, and another one continues
   assertEquals(older.code, 3, older.stderr);
   const blob = await fetch(`${agent.url}/v2/${NAME}/manifests/2`);
   assertEquals(computeDigest(await blob.bytes()), second!.root.digest);
+});
+
+peerTest("[103] images are saved from a bucket, and loaded into another one", ["versitygw"], async () => {
+  await using fixture = await openFixture();
+  await using other = await openFixture();
+  assertEquals((await fixture.run("a", "import", "release1.tgz")).code, 0);
+  const path = `${other.path}/images.tar`;
+  const saved = await fixture.run("b", "save", `${NAME}:1`, "-o", path);
+  assertEquals(saved.code, 0, saved.stderr);
+  const loaded = await other.run("a", "load", path);
+  assertEquals([loaded.code, loaded.stdout.split("  ")[0]], [0, `${NAME}:1@${first!.root.digest}`], loaded.stderr);
+  const verified = await other.run("b", "verify");
+  assertEquals([verified.code, verified.stdout.split(",")[0]], [0, "3 blobs"], verified.stdout);
 });
 
 peerTest("[103] two machines import releases at once, and one of them wins", ["versitygw"], async () => {

@@ -7,9 +7,7 @@ import {
 import { loadImages } from "../../bundle/load_images.ts";
 import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
-import { addBlob } from "../../store/add_blob.ts";
 import { sweepStale } from "../../store/data_folder.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readReference } from "../command_line/read_reference.ts";
@@ -23,6 +21,7 @@ import { UsageError } from "../console/usage_error.ts";
 import { limitLines } from "../console/warning_text.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
 import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
+import { openPlainStore } from "../wiring/open_packages.ts";
 
 /** `crpe load` */
 export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
@@ -31,7 +30,8 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const given = invocation.flag("name");
   const name = given === undefined ? undefined : readReference(given);
   if (name !== undefined && files.length > 1) throw new UsageError("Cannot use --name with several files");
-  const { data } = await readSettings(invocation, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data } = settings;
   await warnOfData(data, io, { isReading: false });
   reportWriter(data, io);
   const asJson = invocation.isSet("json");
@@ -39,7 +39,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   await sweepStale(data);
   // A load is also a way to replace corrupt content, so what the store has is hashed.
   const warn = createWarning(io);
-  const store = new DiskStore(data, { warn, isHashing: true });
+  const store = await openPlainStore(settings, io, { warn, isHashing: true });
   const run = async (where: string, report: ReportResult) => {
     const progress = createProgress(io, "load", {
       quiet: invocation.isSet("quiet"),
@@ -49,7 +49,7 @@ export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
       what: nameOfBundle(where),
       name,
       warn,
-      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => addBlob(data, body, { expected }),
+      addBlob: (body: ReadableStream<Uint8Array>, expected?: Digest) => store.addBlob(body, expected),
       onProgress: ({ bytes, total }: ReadProgress) => progress.update(bytes, total),
       onUnnamed: (images: readonly string[]) =>
         warn(

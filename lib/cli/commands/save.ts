@@ -7,7 +7,6 @@ import { findAttachedImages } from "../../bundle/referrer_graphs.ts";
 import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
-import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
 import type { Invocation } from "../command_line/command.ts";
 import { readReference } from "../command_line/read_reference.ts";
@@ -21,6 +20,8 @@ import { runSeveral } from "../console/several.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import type { AnyStore } from "../wiring/open_store.ts";
+import { openPlainStore } from "../wiring/open_packages.ts";
 
 /** `crpe save` */
 export async function runSave(invocation: Invocation, io: Io): Promise<number> {
@@ -29,10 +30,14 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
     throw new UsageError("Cannot save to a terminal: name the archive with -o FILE, or pipe standard output");
   }
   invocation.arguments.forEach(readReference);
-  const { data, platforms } = await readSettings(invocation, io);
-  await warnOfData(data, io);
+  const settings = await readSettings(invocation, io, { canUseBucket: true });
+  const { data, platforms } = settings;
+  if (settings.store === undefined) await warnOfData(data, io);
   using _lease = await takeWriteLease(data);
-  const store = new DiskStore(data, { warn: createWarning(io) });
+  const store = await openPlainStore(settings, io, {
+    warn: createWarning(io),
+    isReading: settings.store !== undefined,
+  });
   const graphs = new Map<string, ImageGraph>();
   const run = async (name: string) => {
     const graph = await readHeldImage(named(readReference(name)), store, "save");
@@ -78,7 +83,7 @@ export async function runSave(invocation: Invocation, io: Io): Promise<number> {
 async function findAttached(
   graphs: readonly ImageGraph[],
   { store, platforms, warn }: {
-    readonly store: DiskStore;
+    readonly store: AnyStore;
     readonly platforms: readonly Platform[] | "all";
     readonly warn: (message: string) => void;
   },
