@@ -10,7 +10,7 @@ export const FLAG = {
   store: {
     name: "store",
     value: "URL",
-    summary: "keep content in this bucket, s3://BUCKET/PREFIX, instead of the data folder [$CRPE_STORE]",
+    summary: "a bucket instead of the data folder: s3://BUCKET/PREFIX [$CRPE_STORE]",
   },
   deltaEffort: {
     name: "delta-effort",
