@@ -1,4 +1,4 @@
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isManifestType, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
@@ -55,11 +55,10 @@ export class ManifestReader {
       const path = `${this.#root}/${place(digest)}`;
       const size = sizeOfFile(path);
       if (size === undefined || size > MAX_MANIFEST_BYTES) continue;
-      try {
-        if (size <= SMALL_BYTES || startsLikeJson(path)) return Deno.readFileSync(path);
-      } catch (error) {
-        absentIfNotFound(error);
-      }
+      const bytes = ifPresentSync(() =>
+        size <= SMALL_BYTES || startsLikeJson(path) ? Deno.readFileSync(path) : undefined
+      );
+      if (bytes !== undefined) return bytes;
     }
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { removeIfPresent } from "../../files/durable.ts";
-import { listFolder } from "../../files/read_if_present.ts";
+import { listFolder } from "../../files/if_present.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
