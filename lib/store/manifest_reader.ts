@@ -1,7 +1,7 @@
 import { ifPresentSync } from "../files/if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { isManifestType, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { MAX_MANIFEST_BYTES, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
 import type { ManifestLinks } from "./reachable.ts";
 import { sizeOfFile } from "./store_scan.ts";
@@ -73,13 +73,9 @@ function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined
   if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
   try {
     const manifest = parseManifest(bytes);
-    const entries = successorsOf(manifest);
-    const successors = entries.map(({ digest, size }) => ({ digest, size }));
     return {
-      manifests: manifest.kind === "index" ? successors.map(({ digest }) => digest) : [],
-      blobs: manifest.kind === "index"
-        ? successors.filter((_, i) => !isManifestType(entries[i]!.mediaType))
-        : successors,
+      manifests: manifest.kind === "index" ? manifest.manifests.map(({ digest }) => digest) : [],
+      blobs: splitSuccessors(manifest).blobs.map(({ digest, size }) => ({ digest, size })),
       ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
     };
   } catch (error) {
