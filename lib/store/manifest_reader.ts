@@ -76,7 +76,7 @@ function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined
     return {
       manifests: manifest.kind === "index" ? manifest.manifests.map(({ digest }) => digest) : [],
       blobs: splitSuccessors(manifest).blobs.map(({ digest, size }) => ({ digest, size })),
-      ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
+      subject: manifest.subject?.digest,
     };
   } catch (error) {
     if (error instanceof CorruptError) return undefined;

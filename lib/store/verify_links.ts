@@ -84,7 +84,7 @@ async function checkTag(root: string, repository: string, tag: string): Promise<
   if (!isDigest(text)) {
     const digest = await findNewest(root, repository, tag);
     const reason = text === NOT_A_FILE ? "it is not a regular file" : "it does not contain a digest";
-    return [{ path, reason, image, repository, ...(digest === undefined ? {} : { digest }) }];
+    return [{ path, reason, image, repository, digest }];
   }
   if (isFile(`${root}/${blobPath(text)}`)) return [];
   const reason = `it refers to the manifest ${text}, which is missing`;

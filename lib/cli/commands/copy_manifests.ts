@@ -55,7 +55,7 @@ export async function writeManifests(
     return {
       host: to.host,
       path: to.path,
-      ...(tag === undefined ? {} : { tag }),
+      tag,
       ...(digest ? { digest: pushed } : {}),
     };
   };

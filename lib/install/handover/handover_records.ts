@@ -152,7 +152,7 @@ function parseHandedOver(json: unknown, path: string): HandedOver {
   return {
     place,
     files: files === undefined ? listFormerFiles(place, release) : parseList(files, isOwnedFile, path),
-    ...(release === undefined ? {} : { kubepkg: release }),
+    kubepkg: release,
     ...(attempted === undefined ? {} : { attempted: parseKubePkg(attempted, path) }),
     ...(kept === undefined ? {} : { kept: parseList(kept, isKubeObject, path) }),
     ...(Number.isSafeInteger(revision) && revision as number >= 0 ? { revision: revision as number } : {}),
