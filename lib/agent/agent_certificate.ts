@@ -1,6 +1,6 @@
 import { writeFileDurably } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
-import { readTextIfPresent } from "../files/read_if_present.ts";
 import { CorruptError } from "../oci/error.ts";
 import { type AgentIdentity, createSelfSigned, fingerprintOf, readCertificate } from "./self_signed.ts";
 
@@ -22,7 +22,7 @@ const KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----\n?/;
  */
 export async function readAgentCertificate(data: string): Promise<AgentCertificate | undefined> {
   const path = pathOf(data);
-  const pem = await readTextIfPresent(path);
+  const pem = await ifPresent(Deno.readTextFile(path));
   if (pem === undefined) return undefined;
   const certificate = readCertificate(pem);
   const [key] = KEY.exec(pem) ?? [];

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { writeFileDurably } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
 
 const TOKEN_BYTES = 32;
 // Shorter tokens can be guessed.
@@ -48,11 +49,8 @@ export async function ensureToken(
   { randomBytes = (length: number) => crypto.getRandomValues(new Uint8Array(length)) } = {},
 ): Promise<ApiToken> {
   const path = `${data}/kubepkg/.token`;
-  try {
-    return await readTokenFile(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  const existing = await ifPresent(readTokenFile(path));
+  if (existing !== undefined) return existing;
   const token = Buffer.from(randomBytes(TOKEN_BYTES)).toString("base64url");
   const temporary = `${data}/ingest/${crypto.randomUUID()}.tmp`;
   await writeFileDurably(path, new TextEncoder().encode(`${token}\n`), { temporary, ownership: { mode: 0o600 } });

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { writeFileDurably } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
-import { readTextIfPresent } from "../files/read_if_present.ts";
 import { CorruptError, RefusedError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 
@@ -57,9 +57,9 @@ export class NamedTokens {
 
   /** Lists the tokens in the order of their names. @throws {CorruptError} for a file that cannot be read */
   async list(): Promise<NamedToken[]> {
-    const text = await readTextIfPresent(this.#path);
-    if (text === undefined) return [];
-    const document = parseJson(new TextEncoder().encode(text), this.#path);
+    const bytes = await ifPresent(Deno.readFile(this.#path));
+    if (bytes === undefined) return [];
+    const document = parseJson(bytes, this.#path);
     const tokens = isJsonObject(document) ? document.tokens : undefined;
     if (Array.isArray(tokens) && tokens.every(isNamedToken)) return tokens;
     throw new CorruptError(`Cannot read ${this.#path}: it is no list of tokens; delete it, and create them again`);

@@ -73,7 +73,7 @@ export function describeInstall(result: InstallResult, dryRun: boolean): Record<
     images,
     blobs: { ...planned, ...(isImported || more.part !== undefined ? blobs : {}) },
     ...more,
-    ...(confirmed === undefined ? {} : { confirmed }),
+    confirmed,
   };
 }
 
@@ -116,7 +116,7 @@ class PackageImport {
         received: this.#body.received,
         written: result?.blobs.bytesWritten ?? 0,
         duration: this.#options.now() - started,
-        ...(error === undefined ? {} : { error }),
+        error,
       });
     };
     try {
@@ -159,7 +159,7 @@ class PackageImport {
     const messages = errors.map(({ message }) => message).join("; ");
     const overrule = failures.find((failure) => failure instanceof OverruledError)?.overrule;
     throw new RegistryError(worst.code, messages, {
-      detail: { packages: documents, ...(overrule === undefined ? {} : { overrule }) },
+      detail: { packages: documents, overrule },
     });
   }
 
@@ -178,7 +178,7 @@ class PackageImport {
       trust: await this.#options.readTrust?.(),
       onPlan: (plan) => this.#plans.push(plan),
       onRead: () => body.finish(),
-      ...(onProgress === undefined ? {} : { onProgress }),
+      onProgress,
     });
     if (outcomes.some(({ result }) => result === undefined || result.plan.refusal !== undefined)) return outcomes;
     // If there was nothing to install, and in a dry run, only the start of the body was read. The rest is read now,

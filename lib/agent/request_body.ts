@@ -1,4 +1,5 @@
 import { type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
+import { joinChunks } from "../bytes/join_chunks.ts";
 import { ContentDigest, parseContentDigest } from "../http/content_digest.ts";
 import { RegistryError, TooLargeError } from "../oci/error.ts";
 import { RequestCutError } from "./answer.ts";
@@ -102,14 +103,8 @@ export class RequestBody {
       if (this.#received > limit) throw tooLarge(undefined, limit);
       pieces.push(piece);
     }
-    const bytes = new Uint8Array(this.#received);
-    let at = 0;
-    for (const piece of pieces) {
-      bytes.set(piece, at);
-      at += piece.length;
-    }
     this.#digest.finish();
-    return bytes;
+    return joinChunks(pieces);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { joinChunks } from "../bytes/join_chunks.ts";
 
 /** A certificate and its key, in PEM. */
 export interface AgentIdentity {
@@ -122,14 +123,7 @@ function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
     : length < 0x100
     ? [tag, 0x81, length]
     : [tag, 0x82, length >> 8, length & 255];
-  const bytes = new Uint8Array(head.length + length);
-  bytes.set(head);
-  let at = head.length;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return joinChunks([Uint8Array.from(head), ...parts]);
 }
 
 function hex(text: string): Uint8Array {

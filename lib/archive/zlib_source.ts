@@ -1,6 +1,7 @@
 import type { Buffer } from "node:buffer";
 import type { Transform } from "node:stream";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
+import { joinChunks } from "../bytes/join_chunks.ts";
 import { CorruptError } from "../oci/error.ts";
 
 /** Size of the chunks that are compressed or decompressed, in bytes. */
@@ -88,7 +89,7 @@ export class TransformSource implements ByteSource {
       // `leftOver` is not empty only at the end of the compressed data. Then two chunks may be left over.
       const { leftOver } = this;
       this.#fed += piece.length;
-      this.#lastPiece = leftOver.length === 0 ? piece : concat(leftOver, piece);
+      this.#lastPiece = leftOver.length === 0 ? piece : joinChunks([leftOver, piece]);
       return piece;
     });
     return await this.#taking;
@@ -100,11 +101,4 @@ export class TransformSource implements ByteSource {
       this.#transform.write(piece, (error) => resolve(error === null || error === undefined))
     );
   }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
 }

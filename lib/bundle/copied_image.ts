@@ -1,4 +1,4 @@
-import { type Descriptor, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Descriptor, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform, type Platform } from "../oci/platform.ts";
 import { selectPlatforms } from "./archive_images.ts";
 import type { GraphManifest, ImageGraph } from "./image_graph.ts";
@@ -22,19 +22,15 @@ export function selectCopy(graph: ImageGraph, platforms: readonly Platform[] | u
   const selected = platforms === undefined ? undefined : selectPlatforms(graph, platforms);
   if (platforms !== undefined && selected === undefined) return undefined;
   const manifests = selected?.manifests ?? graph.manifests;
-  const blobs = selected?.content ??
-    manifests.flatMap(({ bytes }) => successorsOf(parseManifest(bytes)).filter((it) => !isManifestType(it.mediaType)));
+  const blobs = selected?.content ?? manifests.flatMap(({ bytes }) => splitSuccessors(parseManifest(bytes)).blobs);
   return { manifests, blobs: [...new Map(blobs.map((blob) => [blob.digest, blob])).values()] };
 }
 
 /** Lists the manifests of indexes that are not there: those of platforms that were not packed, or not pulled. */
 export function listMissingManifests(manifests: readonly GraphManifest[]): Descriptor[] {
   const held = new Set(manifests.map(({ descriptor }) => descriptor.digest));
-  return manifests.flatMap(({ bytes }) => {
-    const manifest = parseManifest(bytes);
-    if (manifest.kind !== "index") return [];
-    return manifest.manifests.filter(({ digest, mediaType }) => isManifestType(mediaType) && !held.has(digest));
-  });
+  return manifests.flatMap(({ bytes }) => splitSuccessors(parseManifest(bytes)).manifests)
+    .filter(({ digest }) => !held.has(digest));
 }
 
 /** Names the platforms of manifests: `linux/arm64`, `an attestation`. */

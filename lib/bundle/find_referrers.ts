@@ -165,7 +165,7 @@ export class ReferrerFinder {
       this.manifests.set(descriptor.digest, manifests.get(descriptor.digest)!);
     }
     search.seen.set(digest, root);
-    search.found.push({ root, subject, ...(tag === undefined ? {} : { tag }) });
+    search.found.push({ root, subject, tag });
     return true;
   }
 

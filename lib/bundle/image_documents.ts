@@ -1,7 +1,7 @@
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
-import { type Descriptor, isManifestType, MEDIA_TYPE, parseManifest } from "../oci/manifest.ts";
+import { type Descriptor, MEDIA_TYPE, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 
 /** An image that the `index.json` of an archive lists. */
@@ -36,7 +36,7 @@ export const ARCHIVE_LIMITS = { maxBytes: 16 * 1024 * 1024, maxDepth: 32, maxVal
 export function parseArchiveIndex(bytes: Uint8Array, what: string): ListedImage[] {
   const index = parseManifest(bytes, MEDIA_TYPE.ociIndex);
   if (index.kind !== "index") throw new CorruptError(`Cannot use index.json of ${what}: it is not an index`);
-  return index.manifests.filter(({ mediaType }) => isManifestType(mediaType)).map(readName);
+  return splitSuccessors(index).manifests.map(readName);
 }
 
 // containerd gives the full name in an annotation of its own. `ref.name` is a tag, or with podman the full name.

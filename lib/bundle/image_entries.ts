@@ -4,7 +4,7 @@ import { TarReader } from "../archive/tar_reader.ts";
 import { type BundleSource, streamBytes } from "../bytes/byte_reader.ts";
 import { FileSource } from "../bytes/file_source.ts";
 import { streamFile } from "../bytes/file_stream.ts";
-import { listFolder } from "../files/read_if_present.ts";
+import { listFolder } from "../files/if_present.ts";
 import { CorruptError } from "../oci/error.ts";
 import { notATar } from "./other_archive.ts";
 

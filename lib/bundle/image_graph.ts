@@ -1,8 +1,9 @@
+import { walkImage } from "../content/walk_image.ts";
 import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { type Descriptor, isManifestType, type Manifest, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Descriptor, type Manifest, parseManifest } from "../oci/manifest.ts";
 import { formatPlatform, isUnknownPlatform } from "../oci/platform.ts";
 import { formatReference, type Reference, repositoryOf } from "../oci/reference.ts";
 
@@ -70,46 +71,39 @@ export async function readGraph(
   const manifests = new Map<Digest, GraphManifest>();
   const platforms = new Set<string>();
 
-  const visitBlobs = async (blobs: readonly Descriptor[]) => {
-    for (const blob of blobs) {
-      const size = await content.statBlob(blob.digest);
-      if (size !== undefined) checkSize(blob, size, content.what);
-      else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
-    }
-  };
-  // Returns whether the manifest exists.
-  const visit = async (
-    expected: { digest: Digest; size?: number; platform?: Descriptor["platform"] },
-    depth: number,
-  ) => {
-    if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deeply`);
-    const seen = manifests.get(expected.digest);
-    if (seen !== undefined) {
-      // An index may list the manifest more than once, with a wrong size only the second time.
-      checkSize(expected, seen.bytes.length, content.what);
-      return true;
-    }
-    const bytes = await content.readManifest(repository, expected.digest);
-    if (bytes === undefined) return content.isElsewhere?.(expected.digest) ?? false;
-    checkSize(expected, bytes.length, content.what);
-    const manifest = readManifest(image, expected.digest, bytes);
-    if (manifest.kind === "index") {
-      const children = manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType));
+  const isPresent = await walkImage<boolean>({ digest }, {
+    read: async (entry, depth) => {
+      if (depth > MAX_NESTING) throw new CorruptError(`Cannot use ${image.name}: its indexes are nested too deeply`);
+      const bytes = await content.readManifest(repository, entry.digest);
+      if (bytes === undefined) return undefined;
+      checkSize(entry, bytes.length, content.what);
+      return { bytes, manifest: readManifest(image, entry.digest, bytes) };
+    },
+    missing: (entry) => content.isElsewhere?.(entry.digest) ?? false,
+    visit: async ({ entry, bytes, manifest, manifests: children, blobs }, below) => {
       let isAnyPresent = children.length === 0;
-      for (const child of children) isAnyPresent = await visit(child, depth + 1) || isAnyPresent;
+      for (const child of children) {
+        isAnyPresent = await below(child) || isAnyPresent;
+        // An index may list the manifest more than once, with a wrong size only the second time.
+        const read = manifests.get(child.digest);
+        if (read !== undefined) checkSize(child, read.bytes.length, content.what);
+      }
       // The manifests of other platforms may be missing, but not those of all platforms.
       if (!isAnyPresent) children.forEach((child) => missing.add(child.digest));
-      await visitBlobs(manifest.manifests.filter(({ mediaType }) => !isManifestType(mediaType)));
-    } else {
-      await visitBlobs(successorsOf(manifest));
-      const { platform } = expected;
-      if (platform !== undefined && !isUnknownPlatform(platform)) platforms.add(formatPlatform(platform));
-    }
-    const descriptor = { mediaType: manifest.mediaType, digest: expected.digest, size: bytes.length };
-    manifests.set(expected.digest, { descriptor, bytes });
-    return true;
-  };
-  if (!await visit({ digest }, 0)) missing.add(digest);
+      for (const blob of blobs) {
+        const size = await content.statBlob(blob.digest);
+        if (size !== undefined) checkSize(blob, size, content.what);
+        else if (!content.isElsewhere?.(blob.digest)) missing.add(blob.digest);
+      }
+      const { digest, platform } = entry;
+      const isImage = manifest.kind !== "index" && platform !== undefined && !isUnknownPlatform(platform);
+      if (isImage) platforms.add(formatPlatform(platform));
+      const descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
+      manifests.set(digest, { descriptor, bytes });
+      return true;
+    },
+  });
+  if (!isPresent) missing.add(digest);
   return {
     reference: image.reference,
     repository,

@@ -112,7 +112,7 @@ export function describeBundle(kubepkg: KubePkg): BundleInfo {
       const referrers = new Set(own.filter(({ subject }) => subject !== undefined).map((line) => line.digest)).size;
       return {
         reference: formatReference(reference),
-        ...(digest === undefined ? {} : { digest }),
+        digest,
         platforms: platformsIn(own),
         size: [...needed].reduce((sum, each) => sum + (sizes.get(each) ?? 0), 0),
         ...(referrers === 0 ? {} : { referrers }),

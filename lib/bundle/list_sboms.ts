@@ -143,7 +143,7 @@ class SbomPlaces {
     const platform = this.#platforms.get(key);
     return {
       image: this.#images.get(key) ?? key,
-      ...(platform === undefined ? {} : { platform }),
+      platform,
       subject,
       referrer,
       digest: layer.digest,

@@ -1,7 +1,7 @@
 import { streamFile } from "../bytes/file_stream.ts";
 import { commitFile, removeIfPresent } from "../files/durable.ts";
+import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { inheritOwner } from "../files/inherit_owner.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -73,7 +73,7 @@ export class Outbox {
   async list(): Promise<OutboxBundle[]> {
     const bundles: OutboxBundle[] = [];
     for (const digest of await this.#listDigests()) {
-      const file = await Deno.stat(this.pathOf(digest)).catch(absentIfNotFound);
+      const file = await ifPresent(Deno.stat(this.pathOf(digest)));
       // It was removed meanwhile.
       const described = file && await this.#describe(digest).catch(describeUnreadable);
       if (file === undefined || described === undefined) continue;
@@ -119,7 +119,7 @@ export class Outbox {
 
   /** Opens a bundle's file; `undefined` if there is none. The stream of a part closes the file. */
   async open(digest: Digest): Promise<OutboxFile | undefined> {
-    const file = await Deno.open(this.pathOf(digest)).catch(absentIfNotFound);
+    const file = await ifPresent(Deno.open(this.pathOf(digest)));
     if (file === undefined) return undefined;
     const { size } = await file.stat();
     return {
@@ -158,7 +158,7 @@ export class Outbox {
 
   /** Removes a bundle. @returns whether it was there */
   async remove(digest: Digest): Promise<boolean> {
-    const isThere = await Deno.stat(this.pathOf(digest)).catch(absentIfNotFound) !== undefined;
+    const isThere = await ifPresent(Deno.stat(this.pathOf(digest))) !== undefined;
     await removeIfPresent(this.pathOf(digest));
     this.#described.delete(digest);
     return isThere;
@@ -170,7 +170,7 @@ export class Outbox {
     for (const { name, isFile } of await listFolder(this.#folder) ?? []) {
       if (!isFile || !PARTIAL.test(name)) continue;
       const path = `${this.#folder}/${name}`;
-      const stat = await Deno.lstat(path).catch(absentIfNotFound);
+      const stat = await ifPresent(Deno.lstat(path));
       if (stat === undefined) continue;
       found.push({ name, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: await isInUse(path) });
     }
@@ -228,7 +228,7 @@ export class Outbox {
 
 // A file that cannot be read hides no other one, and may be readable later. One that is missing was removed meanwhile.
 function describeUnreadable(error: unknown): Description | undefined {
-  if (error instanceof Deno.errors.NotFound) return undefined;
+  if (isAbsent(error)) return undefined;
   return { packages: [], error: `Cannot read the bundle: ${(error as Error).message}` };
 }
 

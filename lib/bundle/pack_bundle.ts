@@ -91,7 +91,7 @@ export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack
       reference: formatReference(reference),
       digest: root.descriptor.digest,
       platforms: platformsOf(root),
-      ...(substitutes === undefined ? {} : { substitutes }),
+      substitutes,
       ...(referrers.length === 0
         ? {}
         : { referrers: new Set(referrers.map(({ root }) => root.descriptor.digest)).size }),
@@ -103,6 +103,6 @@ export function summarizePack({ kubepkg, images, platforms, plan }: PreparedPack
       omitted: plan.omitted.length,
       omittedSize: plan.omittedSize,
     },
-    ...(deltas === undefined ? {} : { deltas }),
+    deltas,
   };
 }

@@ -1,4 +1,5 @@
 import { removeIfPresent, restrictToOwner } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -109,10 +110,7 @@ async function reusePart(
   path: string,
   options: WriteOptions & { readonly check: EntryVerifier },
 ): Promise<WrittenFile | undefined> {
-  const existing = await Deno.stat(path).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  });
+  const existing = await ifPresent(Deno.stat(path));
   if (!existing?.isFile || existing.size !== layout.size) return undefined;
   using file = await Deno.open(path);
   const found = await checkWhole(createPartialFile(file), layout, options);

@@ -281,7 +281,7 @@ export class BundleReader {
     if (expected !== size) throw this.#refuse(`${name} has ${size} bytes, ${ENTRY_NAME.kubepkg} says ${expected}`);
     const carried = parsePieceEntryName(name) ?? { digest: parseBlobEntryName(name)! };
     const delta = this.deltasByDigest.get(carried.digest);
-    return { ...carried, ...(delta === undefined ? {} : { delta }) };
+    return { ...carried, delta };
   }
 
   #report(error: unknown): void {

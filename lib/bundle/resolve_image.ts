@@ -1,6 +1,7 @@
 import { readSmallBlob } from "../content/read_small_blob.ts";
 import type { ContentSource } from "../content/source.ts";
 import { verifyBytes } from "../content/verifier.ts";
+import type { LoadedManifest } from "../content/walk_image.ts";
 import type { PackageImage } from "../kubepkg/images_of.ts";
 import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
@@ -9,9 +10,8 @@ import {
   type Descriptor,
   foreignLayersOf,
   isIndexType,
-  isManifestType,
-  type Manifest,
   parseManifest,
+  splitSuccessors,
   successorsOf,
 } from "../oci/manifest.ts";
 import {
@@ -107,7 +107,7 @@ export class ImageResolver {
       return { descriptor, loaded, children: [], ...namePlatform(platform) };
     }
     const children: Surveyed[] = [];
-    for (const child of manifest.manifests.filter(({ mediaType }) => isManifestType(mediaType))) {
+    for (const child of splitSuccessors(manifest).manifests) {
       children.push(
         child.platform !== undefined && !isIndexType(child.mediaType)
           ? { descriptor: child, children: [], ...namePlatform(child.platform) }
@@ -149,8 +149,7 @@ export class ImageResolver {
     }
     // An empty index, or one of blobs alone, is carried; one without a chosen manifest is not.
     if (children.length === 0 && node.children.length > 0) return undefined;
-    const blobs = successorsOf(manifest).filter(({ mediaType }) => !isManifestType(mediaType));
-    return { descriptor, blobs, children };
+    return { descriptor, blobs: splitSuccessors(manifest).blobs, children };
   }
 
   async #load(descriptor: Descriptor, at: Place): Promise<LoadedManifest> {
@@ -234,11 +233,6 @@ interface Place {
   readonly depth: number;
   /** What may still be read for the image. Shared by all places of one image. */
   readonly budget: { bytes: number };
-}
-
-interface LoadedManifest {
-  readonly bytes: Uint8Array;
-  readonly manifest: Manifest;
 }
 
 interface Chosen extends Pick<ResolvedImage, "substitutes" | "missing"> {

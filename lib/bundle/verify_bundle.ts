@@ -94,7 +94,7 @@ class BundleCheck {
     try {
       for (let blob = await this.#bundle.next(); blob !== undefined; blob = await this.#bundle.next()) {
         const report = (bytes: number) => {
-          onProgress?.({ bytes: blobs.size + bytes, ...(total === undefined ? {} : { total }), entry: blob.name });
+          onProgress?.({ bytes: blobs.size + bytes, total, entry: blob.name });
         };
         await this.#check(blob, report);
         blobs.count++;

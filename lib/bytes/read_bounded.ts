@@ -1,4 +1,5 @@
 import { CorruptError } from "../oci/error.ts";
+import { joinChunks } from "./join_chunks.ts";
 
 /**
  * Reads a whole stream into memory.
@@ -18,11 +19,5 @@ export async function readBounded(
     if (size > limit) throw new CorruptError(`Cannot read ${what}: it has more than ${limit} bytes`);
     chunks.push(chunk.slice());
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
+  return joinChunks(chunks);
 }

@@ -1,3 +1,4 @@
+import { withinTime } from "../bytes/within_time.ts";
 import { SingleFlight } from "../content/single_flight.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
@@ -109,7 +110,7 @@ export class BlobDownloads {
     repo: string,
     blob: WantedBlob,
   ): Promise<SharedDownload | Uncached | undefined> {
-    await settleWithin(other, START_MILLISECONDS);
+    if (other !== undefined) await withinTime(other.catch(() => {}), START_MILLISECONDS);
     // Checked again: a download of the same blob may have started or ended in the meantime.
     const held = await this.#options.store.statBlob(repo, blob.digest);
     if (held !== undefined && held === (blob.size ?? held)) return undefined;
@@ -281,12 +282,4 @@ async function hasBlob(upstream: Upstream, repo: string, { digest, size }: Wante
     if (isUndecided) return false;
     throw error;
   }
-}
-
-async function settleWithin(promise: Promise<unknown> | undefined, milliseconds: number): Promise<void> {
-  if (promise === undefined) return;
-  const timeout = Promise.withResolvers<void>();
-  const timer = setTimeout(timeout.resolve, milliseconds);
-  await Promise.race([promise.catch(() => {}), timeout.promise]);
-  clearTimeout(timer);
 }

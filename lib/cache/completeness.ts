@@ -1,7 +1,8 @@
 import type { ContentSource } from "../content/source.ts";
+import { walkImage } from "../content/walk_image.ts";
 import type { Digest } from "../oci/digest.ts";
 import { inlineDataOf } from "../oci/inline_data.ts";
-import { type Descriptor, isIndexType, isManifestType, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { type Descriptor, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { isUnknownPlatform } from "../oci/platform.ts";
 
 /** How much of an image a source has. */
@@ -35,14 +36,24 @@ export async function isComplete(source: ContentSource, repo: string, root: Desc
 
 /** Checks how much of an image a source has. Meant for a store, as `isComplete`. */
 export async function checkImage(source: ContentSource, repo: string, root: Descriptor): Promise<HeldImage> {
-  return await new ImageCheck(source, repo).check(root);
+  return await walkImage<HeldImage>(root, {
+    read: async ({ digest, mediaType }) => {
+      const bytes = await source.readManifest(repo, digest);
+      return bytes && { bytes, manifest: parseManifest(bytes, mediaType) };
+    },
+    missing: () => NONE,
+    maxManifests: MAX_MANIFESTS,
+    visit: async ({ manifests, blobs }, below) => {
+      const images = manifests.filter((entry) => !isAttestation(entry));
+      const best = manifests.length === 0 ? COMPLETE : await findBest(images.length > 0 ? images : manifests, below);
+      return best.state === "none" ? best : merge([best, await checkBlobs(source, repo, blobs)]);
+    },
+  });
 }
 
 /** Lists the blobs that a manifest refers to: config and layers, or the entries of an index that are no manifests. */
 export function blobsOf(bytes: Uint8Array, mediaType?: string): Descriptor[] {
-  const manifest = parseManifest(bytes, mediaType);
-  const successors = successorsOf(manifest);
-  return manifest.kind === "index" ? successors.filter((entry) => !isManifestType(entry.mediaType)) : successors;
+  return splitSuccessors(parseManifest(bytes, mediaType)).blobs;
 }
 
 /** Reports whether a source can serve a blob, which may be embedded in its descriptor. */
@@ -50,56 +61,25 @@ export async function hasBlob(source: ContentSource, repo: string, blob: Descrip
   return await source.statBlob(repo, blob.digest) === blob.size || inlineDataOf(blob) !== undefined;
 }
 
-class ImageCheck {
-  readonly #source: ContentSource;
-  readonly #repo: string;
-  readonly #checked = new Map<Digest, HeldImage>();
+async function checkBlobs(source: ContentSource, repo: string, blobs: readonly Descriptor[]): Promise<HeldImage> {
+  const missing = new Set<Digest>();
+  for (const blob of blobs) if (!await hasBlob(source, repo, blob)) missing.add(blob.digest);
+  return missing.size === 0
+    ? COMPLETE
+    : { state: "partial", missing: [...missing].slice(0, MAX_NAMED), missingCount: missing.size };
+}
 
-  constructor(source: ContentSource, repo: string) {
-    this.#source = source;
-    this.#repo = repo;
+async function findBest(
+  entries: readonly Descriptor[],
+  check: (entry: Descriptor) => Promise<HeldImage>,
+): Promise<HeldImage> {
+  const partial: HeldImage[] = [];
+  for (const entry of entries) {
+    const held = await check(entry);
+    if (held.state === "complete") return held;
+    if (held.state === "partial") partial.push(held);
   }
-
-  async check(descriptor: Descriptor): Promise<HeldImage> {
-    const known = this.#checked.get(descriptor.digest);
-    if (known !== undefined) return known;
-    if (this.#checked.size >= MAX_MANIFESTS) return NONE;
-    // A manifest cannot contain its own digest; this entry only counts it.
-    this.#checked.set(descriptor.digest, NONE);
-    const found = await this.#read(descriptor);
-    this.#checked.set(descriptor.digest, found);
-    return found;
-  }
-
-  async #read({ digest, mediaType }: Descriptor): Promise<HeldImage> {
-    const bytes = await this.#source.readManifest(this.#repo, digest);
-    if (bytes === undefined) return NONE;
-    const successors = successorsOf(parseManifest(bytes, mediaType));
-    if (!isIndexType(mediaType)) return await this.#checkBlobs(successors);
-    const manifests = successors.filter((entry) => isManifestType(entry.mediaType));
-    const images = manifests.filter((entry) => !isAttestation(entry));
-    const best = manifests.length === 0 ? COMPLETE : await this.#findBest(images.length > 0 ? images : manifests);
-    if (best.state === "none") return best;
-    return merge([best, await this.#checkBlobs(successors.filter((entry) => !isManifestType(entry.mediaType)))]);
-  }
-
-  async #checkBlobs(blobs: readonly Descriptor[]): Promise<HeldImage> {
-    const missing = new Set<Digest>();
-    for (const blob of blobs) if (!await hasBlob(this.#source, this.#repo, blob)) missing.add(blob.digest);
-    return missing.size === 0
-      ? COMPLETE
-      : { state: "partial", missing: [...missing].slice(0, MAX_NAMED), missingCount: missing.size };
-  }
-
-  async #findBest(entries: readonly Descriptor[]): Promise<HeldImage> {
-    const partial: HeldImage[] = [];
-    for (const entry of entries) {
-      const held = await this.check(entry);
-      if (held.state === "complete") return held;
-      if (held.state === "partial") partial.push(held);
-    }
-    return partial.length === 0 ? NONE : merge(partial);
-  }
+  return partial.length === 0 ? NONE : merge(partial);
 }
 
 function merge(parts: readonly HeldImage[]): HeldImage {

@@ -1,4 +1,5 @@
 import { syncFolder } from "../files/durable.ts";
+import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -160,12 +161,8 @@ function createCompletenessCheck(read: Read, sizes: ReadonlyMap<Digest, number>)
 
 // Syncs a folder, or the nearest one above it that still exists.
 async function syncNearest(folder: string): Promise<void> {
-  try {
-    await syncFolder(folder);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    await syncNearest(parentOf(folder));
-  }
+  const isSynced = await ifPresent(syncFolder(folder).then(() => true));
+  if (isSynced === undefined) await syncNearest(parentOf(folder));
 }
 
 function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {

@@ -65,7 +65,7 @@ export class KnownBlobs {
       if (data !== before?.data) this.#dataBytes += data!.length;
       known.set(digest, {
         size: before === undefined || before.size === size ? size : data?.length,
-        ...(data === undefined ? {} : { data }),
+        data,
       });
     }
     this.#trim(repo);

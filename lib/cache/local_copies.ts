@@ -6,8 +6,8 @@ import type { OpenedBlob } from "../content/source.ts";
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
+import { ifPresent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { HeldBlobs } from "../store/held_blobs.ts";
@@ -231,7 +231,7 @@ export class LocalCopies implements BlobCopies {
         for (const hex of listFoldersSync(`${folder}/${BLOBS}/${algorithm}/${start}`)) {
           const digest = `${algorithm}:${hex}`;
           if (!isDigest(digest)) continue;
-          const file = await Deno.stat(`${folder}/${blobPath(digest)}`).catch(absentIfNotFound);
+          const file = await ifPresent(Deno.stat(`${folder}/${blobPath(digest)}`));
           if (file !== undefined) found.push({ digest, size: file.size, time: file.mtime?.getTime() ?? 0 });
         }
       }
@@ -241,6 +241,6 @@ export class LocalCopies implements BlobCopies {
       this.#bytes += size;
     }
     // What was begun is not worth more than the request that needed it.
-    await Deno.remove(`${folder}/${INGEST}`, { recursive: true }).catch(absentIfNotFound);
+    await ifPresent(Deno.remove(`${folder}/${INGEST}`, { recursive: true }));
   }
 }

@@ -1,5 +1,6 @@
 import type { ListOptions, OpenedBlob, TagPage } from "../content/source.ts";
 import type { ByteRange } from "../bytes/byte_range.ts";
+import { withinTime } from "../bytes/within_time.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -165,19 +166,13 @@ export class PeeredUpstream implements Upstream {
 
   /** Asks all peers at once. @returns the first answer in time; `undefined` when none of them has the content */
   async #askPeers<T>(ask: (peer: Peer) => Promise<T | undefined>): Promise<T | undefined> {
-    const timeout = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => timeout.resolve(undefined), PEER_MILLISECONDS);
     const answers = this.#peers.map(async (peer) => {
       const answer = await ask(peer);
       if (answer === undefined) throw new Error("the peer does not have it");
       return answer;
     });
-    try {
-      // A peer that fails does not have the content.
-      return await Promise.race([Promise.any(answers).catch(() => undefined), timeout.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    // A peer that fails does not have the content.
+    return await withinTime(Promise.any(answers).catch(() => undefined), PEER_MILLISECONDS);
   }
 }
 

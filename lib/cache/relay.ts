@@ -1,5 +1,6 @@
 import type { ChunkBudget, CountedChunk } from "../bytes/chunk_budget.ts";
 import { LentMemory } from "../bytes/lent_chunks.ts";
+import { withinTime } from "../bytes/within_time.ts";
 import { NoSpaceError } from "../oci/error.ts";
 
 /** A reader of a download. */
@@ -117,19 +118,12 @@ export class Relay {
   }
 
   async #waitForReader(slowest: number): Promise<void> {
-    const timeout = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
-      for (const follower of this.#followers) {
-        if (follower.at > slowest) continue;
-        follower.isDropped = true;
-        this.#followers.delete(follower);
-      }
-      timeout.resolve();
-    }, READER_TIMEOUT_MILLISECONDS);
-    try {
-      await Promise.race([this.#read.promise, timeout.promise]);
-    } finally {
-      clearTimeout(timer);
+    const isRead = await withinTime(this.#read.promise.then(() => true), READER_TIMEOUT_MILLISECONDS);
+    if (isRead) return;
+    for (const follower of this.#followers) {
+      if (follower.at > slowest) continue;
+      follower.isDropped = true;
+      this.#followers.delete(follower);
     }
   }
 }

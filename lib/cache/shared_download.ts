@@ -3,6 +3,7 @@ import { drain } from "../bytes/file_stream.ts";
 import type { FileReader } from "../bytes/shared_files.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
+import { isAbsent } from "../files/if_present.ts";
 import type { Digest } from "../oci/digest.ts";
 import { NoSpaceError } from "../oci/error.ts";
 import type { Ingest } from "../store/ingest.ts";
@@ -123,7 +124,7 @@ export class SharedDownload {
       if (this.#isOver && !this.isFollowed) this.#bytes.clear();
       file?.close();
       if (this.#failure !== undefined) throw this.#failure.error;
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!isAbsent(error)) throw error;
       // The file was moved into the store, and is linked to the repository in a moment.
       await this.done.catch(() => {});
       return undefined;

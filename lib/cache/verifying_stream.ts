@@ -1,4 +1,5 @@
 import { drain } from "../bytes/file_stream.ts";
+import { joinChunks } from "../bytes/join_chunks.ts";
 import { Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ByteSpan } from "../store/blob_pieces.ts";
@@ -48,9 +49,7 @@ export function verifyStream(
       onBytes?.(chunk.length);
       const at = verifier.seen - held.length;
       verifier.update(chunk);
-      const bytes = new Uint8Array(held.length + chunk.length);
-      bytes.set(held);
-      bytes.set(chunk, held.length);
+      const bytes = joinChunks([held, chunk]);
       const count = Math.max(0, Math.min(bytes.length, size - HELD_BACK_BYTES - at));
       held = bytes.slice(count);
       await deliver(bytes.subarray(0, count), at);

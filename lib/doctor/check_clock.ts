@@ -1,4 +1,4 @@
-import { listFolder } from "../files/read_if_present.ts";
+import { listFolder } from "../files/if_present.ts";
 import { BLOBS, INGEST } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";
 

@@ -1,7 +1,7 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { describeOwner } from "../files/describe_owner.ts";
+import { listFolder } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { listFolder } from "../files/read_if_present.ts";
 import { lockFile } from "../files/file_lock.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "../store/layout.ts";
 import type { Finding } from "./finding.ts";

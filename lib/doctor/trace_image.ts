@@ -172,7 +172,7 @@ class Trace {
           const isPlatform = child.platform !== undefined && !isUnknownPlatform(child.platform);
           const name = isPlatform ? formatPlatform(child.platform!) : platform;
           if (isPlatform && !isIndexType(child.mediaType)) into.platforms.push(name!);
-          queue.push({ descriptor: child, depth: depth + 1, ...(name === undefined ? {} : { platform: name }) });
+          queue.push({ descriptor: child, depth: depth + 1, platform: name });
         }
       }
     }

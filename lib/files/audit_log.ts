@@ -1,5 +1,6 @@
 import { createFolder, removeIfPresent } from "./durable.ts";
 import { isFileAt, waitForLock } from "./file_lock.ts";
+import { ifPresent } from "./if_present.ts";
 import { openOwned } from "./inherit_owner.ts";
 
 /** Who has done something. */
@@ -136,9 +137,7 @@ export class AuditLog {
     const { maxFiles = MAX_FILES } = this.#options;
     await removeIfPresent(this.#pathOf(maxFiles));
     for (let number = maxFiles - 1; number >= 0; number--) {
-      await Deno.rename(this.#pathOf(number), this.#pathOf(number + 1)).catch((error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      });
+      await ifPresent(Deno.rename(this.#pathOf(number), this.#pathOf(number + 1)));
     }
   }
 

@@ -1,3 +1,4 @@
+import { isAbsent } from "./if_present.ts";
 import { parentOf } from "./parent_of.ts";
 
 /** Who owns the folder that a file is to be written to. */
@@ -15,8 +16,7 @@ export function describeOwner(path: string): FolderOwner {
     try {
       found = Deno.lstatSync(at);
     } catch (error) {
-      const isAbsent = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
-      if (isAbsent && parentOf(at) !== at) continue;
+      if (isAbsent(error) && parentOf(at) !== at) continue;
       return { owner: "an unknown user", text: `${at} belongs to an unknown user` };
     }
     const owner = found.uid === null ? "an unknown user" : found.uid === 0 ? "root" : `uid ${found.uid}`;

@@ -1,3 +1,4 @@
+import { ifPresent } from "./if_present.ts";
 import { inheritOwner, openOwned } from "./inherit_owner.ts";
 import { parentOf } from "./parent_of.ts";
 
@@ -76,13 +77,9 @@ export async function commitFile(temporary: string, path: string): Promise<void>
       if (!(error instanceof Deno.errors.NotFound) || tries === COMMIT_TRIES) throw error;
     }
   }
-  try {
-    await syncFolder(folder);
-  } catch (error) {
-    // The garbage collection has already removed the file and its folder. A writer that adds a reference to the file
-    // checks again that it exists.
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  // If absent, the garbage collection has already removed the file and its folder. A writer that adds a reference to the
+  // file checks again that it exists.
+  await ifPresent(syncFolder(folder));
 }
 
 /** Owner and permissions of a file. */
@@ -144,11 +141,7 @@ export async function restrictToOwner(path: string, file: Deno.FsFile): Promise<
 
 /** Removes a file. A missing file is not an error. */
 export async function removeIfPresent(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await ifPresent(Deno.remove(path));
 }
 
 // Synchronous: an asynchronous request, through another thread, costs ten times as much.

@@ -1,3 +1,5 @@
+import { ifPresentSync } from "./if_present.ts";
+
 const LOCK_TIMEOUT_MILLISECONDS = 250;
 
 /** Result of a lock attempt. `unsupported`: the file system (a phone's shared storage, for example) has no locks. */
@@ -72,12 +74,8 @@ async function lockWithin(file: Deno.FsFile, isExclusive: boolean): Promise<bool
  * the file to its final name: then the lock is on a committed blob, which must not be modified.
  */
 export function isFileAt(path: string, file: Deno.FsFile): boolean {
-  try {
-    // Synchronous: an asynchronous request, through another thread, costs ten times as much.
-    const [atPath, opened] = [Deno.lstatSync(path), file.statSync()];
-    return atPath.isFile && atPath.ino === opened.ino && atPath.dev === opened.dev;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  // Synchronous: an asynchronous request, through another thread, costs ten times as much.
+  const atPath = ifPresentSync(() => Deno.lstatSync(path));
+  const opened = file.statSync();
+  return atPath !== undefined && atPath.isFile && atPath.ino === opened.ino && atPath.dev === opened.dev;
 }

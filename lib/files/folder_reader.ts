@@ -1,4 +1,4 @@
-import { listFolder, readTextIfPresent } from "./read_if_present.ts";
+import { ifPresent, listFolder } from "./if_present.ts";
 
 /** Reads files by their paths on another machine, or in another root folder. */
 export interface FolderReader {
@@ -11,7 +11,7 @@ export interface FolderReader {
 /** Creates a reader. @param prefix what to put in front of each path: the root folder without a slash at its end */
 export function createFolderReader(prefix: string): FolderReader {
   return {
-    readText: (path) => readTextIfPresent(prefix + path),
+    readText: (path) => ifPresent(Deno.readTextFile(prefix + path)),
     listNames: async (folder) => (await listFolder(prefix + folder) ?? []).map(({ name }) => name).sort(),
   };
 }

@@ -1,4 +1,4 @@
-import { absentIfNotFound } from "./read_if_present.ts";
+import { ifPresentSync } from "./if_present.ts";
 
 /** Options of `listFoldersSync`. */
 export interface FolderOptions {
@@ -13,14 +13,9 @@ export interface FolderOptions {
  */
 export function listFoldersSync(path: string, { refusesLinks = false }: FolderOptions = {}): string[] {
   const names: string[] = [];
-  try {
-    for (const { name, isDirectory, isSymlink } of Deno.readDirSync(path)) {
-      if (isSymlink && refusesLinks) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
-      if (isDirectory) names.push(name);
-    }
-  } catch (error) {
-    absentIfNotFound(error);
-    return [];
+  for (const { name, isDirectory, isSymlink } of ifPresentSync(() => [...Deno.readDirSync(path)]) ?? []) {
+    if (isSymlink && refusesLinks) throw new Error(`Cannot scan ${path}/${name}: it is a symbolic link`);
+    if (isDirectory) names.push(name);
   }
   return names.sort();
 }

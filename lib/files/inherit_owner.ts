@@ -1,5 +1,6 @@
 // Not by its name: up to 2.7, Deno exports `lchownSync` only as a part of the whole module.
 import fs from "node:fs";
+import { isAbsent } from "./if_present.ts";
 import { parentOf } from "./parent_of.ts";
 
 /**
@@ -29,7 +30,7 @@ export async function openOwned(path: string, options: Deno.OpenOptions): Promis
     return file;
   } catch (error) {
     // A concurrent commit has renamed the file.
-    if (error instanceof Deno.errors.NotFound) return file;
+    if (isAbsent(error)) return file;
     file.close();
     throw error;
   }

@@ -1,6 +1,7 @@
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { commitFile, type Ownership, removeIfPresent, syncFolder, writeFileDurably } from "./durable.ts";
+import { ifPresent } from "./if_present.ts";
 import { parentOf } from "./parent_of.ts";
 
 /** What crpe did with a file. */
@@ -146,12 +147,8 @@ async function realPathOf(path: string): Promise<string> {
 }
 
 async function isLink(path: string): Promise<boolean> {
-  try {
-    return (await Deno.lstat(path)).isSymlink && await Deno.stat(path).then(() => true);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  const isSymlink = (await ifPresent(Deno.lstat(path)))?.isSymlink ?? false;
+  return isSymlink && await ifPresent(Deno.stat(path)) !== undefined;
 }
 
 async function readCurrent(path: string): Promise<Current | undefined> {

@@ -1,7 +1,7 @@
 import { removeIfPresent } from "./durable.ts";
 import { isFileAt, tryLockFile } from "./file_lock.ts";
+import { ifPresent, isAbsent } from "./if_present.ts";
 import { isNotWritable } from "./not_writable.ts";
-import { absentIfNotFound } from "./read_if_present.ts";
 
 /** Removes a file unless it is locked by a writer. @returns whether it was removed */
 export async function removeIfUnused(path: string): Promise<boolean> {
@@ -14,14 +14,14 @@ export async function removeIfUnused(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     // A file of another user is left to that user.
-    if (error instanceof Deno.errors.NotFound || isNotWritable(error)) return false;
+    if (isAbsent(error) || isNotWritable(error)) return false;
     throw error;
   }
 }
 
 /** Reports whether a writer has locked a file. */
 export async function isInUse(path: string): Promise<boolean> {
-  using file = await Deno.open(path).catch(absentIfNotFound);
+  using file = await ifPresent(Deno.open(path));
   // A shared lock is enough to see that.
   return file !== undefined && !await tryLockFile(file, path, false);
 }

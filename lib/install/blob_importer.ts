@@ -136,7 +136,7 @@ export class BlobImporter {
   #report(bytes: number, entry: string): void {
     this.#done += bytes;
     const total = this.#total;
-    this.#options.onProgress?.({ bytes: this.#done, ...(total === undefined ? {} : { total }), entry });
+    this.#options.onProgress?.({ bytes: this.#done, total, entry });
   }
 
   async #writeBlob(blob: BundleBlob, onBytes: (bytes: number) => void): Promise<void> {

@@ -113,7 +113,7 @@ export async function handOverPackage(
     revision: plan.revision,
     ...("manifestsDir" in place ? markShared(plan) : {}),
   });
-  return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
+  return { plan, result: { ...result, note: note ?? result.note } };
 }
 
 /**
@@ -131,7 +131,7 @@ export async function removeFromCluster(
   await records.handovers.write(packageIdOf(kubepkg), recordAttempt(plan, place));
   const result = await handover.apply(plan);
   const { note } = await leavePreviousPlace(plan, place);
-  return { plan, result: { ...result, ...(note === undefined ? {} : { note }) } };
+  return { plan, result: { ...result, note: note ?? result.note } };
 }
 
 /** Reports whether exactly this release is handed over, and recorded at the place of `handover`. */

@@ -2,6 +2,7 @@ import { headDigestOf, type ImageArchive, planImageArchive } from "../bundle/ima
 import { describeShortage } from "../bytes/format_size.ts";
 import type { ContentStore } from "../content/source.ts";
 import { commitFile, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { freeBytesOf } from "../files/free_bytes.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
@@ -264,16 +265,13 @@ async function isFile({ path, size, headSize, headDigest }: OwnedArchive): Promi
     }
     return computeDigest(head) === headDigest;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (isAbsent(error)) return false;
     throw error;
   }
 }
 
 async function exists(path: string): Promise<boolean> {
-  return await Deno.lstat(path).then(() => true, (error) => {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  });
+  return await ifPresent(Deno.lstat(path)) !== undefined;
 }
 
 async function isFolder(path: string): Promise<boolean> {

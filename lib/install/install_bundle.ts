@@ -119,7 +119,7 @@ async function installAll(
     pending: records.pending,
     planManifests: handing && (async (kubepkg) => {
       const { plan: { changes, refusal }, warnings } = await planHandover(kubepkg, handing);
-      return { manifests: describeChanges(changes), warnings, ...(refusal === undefined ? {} : { refusal }) };
+      return { manifests: describeChanges(changes), warnings, refusal };
     }),
     findRefusal: async (kubepkg, bytesToWrite) => {
       return await admission.findRefusal(kubepkg) ?? await files.findRefusal(kubepkg, bytesToWrite);
@@ -179,7 +179,7 @@ async function installAll(
       result: {
         ...outcome.result,
         ...describeHandover(handedOver.get(kubepkg)),
-        ...(imageFile === undefined ? {} : { imageFile }),
+        imageFile,
         ...(sameNameIn.length === 0 ? {} : { sameNameIn }),
         ...(aside.length === 0 ? {} : { setAside: aside }),
       },
@@ -196,8 +196,8 @@ function describeHandover(
   return {
     handover: where,
     isConfirmed,
-    ...(remaining === undefined ? {} : { remaining }),
-    ...(note === undefined ? {} : { handoverNote: note }),
+    remaining,
+    handoverNote: note,
   };
 }
 

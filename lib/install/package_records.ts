@@ -1,6 +1,6 @@
 import { createFolder, removeIfPresent, syncFolder } from "../files/durable.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { holdLock } from "../files/locked_file.ts";
-import { absentIfNotFound, listFolder, readTextIfPresent } from "../files/read_if_present.ts";
 import type { KubePkg } from "../kubepkg/kubepkg.ts";
 import { isPackageId, isSamePackage, type PackageId, packageIdOf } from "../kubepkg/package_id.ts";
 import { parseKubePkg } from "../kubepkg/parse_kubepkg.ts";
@@ -259,7 +259,7 @@ export class PackageRecords {
     const folder = this.#folders.pathOf(packageIdOf(installed));
     const last = (await this.#folders.listHistoryFiles(folder)).at(-1);
     const record = formatRecord(installed, INDENT);
-    if (last !== undefined && await readTextIfPresent(last) === record) return;
+    if (last !== undefined && await ifPresent(Deno.readTextFile(last)) === record) return;
     const path = await this.#folders.nextHistoryFile(folder);
     const installedAt = await this.readDate(packageIdOf(installed));
     await this.#writer.write(path, record);
@@ -279,7 +279,7 @@ async function readRelease(path: string): Promise<KubePkg | undefined> {
 }
 
 async function dateOf(path: string): Promise<Date | undefined> {
-  return (await Deno.stat(path).catch(absentIfNotFound))?.mtime ?? undefined;
+  return (await ifPresent(Deno.stat(path)))?.mtime ?? undefined;
 }
 
 async function findProblem(read: () => Promise<unknown>): Promise<RecordError | undefined> {

@@ -1,6 +1,6 @@
 import { removeIfPresent } from "../files/durable.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { compareVersions } from "../kubepkg/compare_versions.ts";
 import type { KubePkg, PackagePart, StatusDelta } from "../kubepkg/kubepkg.ts";
 import {
@@ -194,7 +194,7 @@ async function readPending(path: string): Promise<PendingPackage | undefined> {
 }
 
 async function lstatIfPresent(path: string): Promise<Deno.FileInfo | undefined> {
-  return await Deno.lstat(path).catch(absentIfNotFound);
+  return await ifPresent(Deno.lstat(path));
 }
 
 function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {

@@ -87,7 +87,7 @@ export async function removePackage(id: PackageId, options: RemoveOptions): Prom
   if (!forget) await records.images.read(id);
   const problems = forget ? await records.listProblems(id) : [];
   const installed = await readInstalled(id, records, problems);
-  const result = { ...id, ...(installed === undefined ? {} : { version: installed.spec.version }) };
+  const result = { ...id, version: installed?.spec.version };
   const inCluster = forget || installed === undefined ? {} : await removeObjects(installed, options);
   const isGone = inCluster.handedOver?.isConfirmed ?? inCluster.manifests === undefined;
   if (dryRun || !isGone) {

@@ -103,7 +103,7 @@ export async function rollBackPackage(id: PackageId, options: RollbackOptions): 
     to: version,
     isChanged: true,
     ...describeHandover(handedOver),
-    ...(imageFile === undefined ? {} : { imageFile }),
+    imageFile,
     ...(warnings.length === 0 ? {} : { warnings }),
   };
 }

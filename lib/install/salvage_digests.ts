@@ -1,5 +1,5 @@
+import { listFolder } from "../files/if_present.ts";
 import { describeReadRefusal } from "../files/read_refusal.ts";
-import { listFolder } from "../files/read_if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { SET_ASIDE } from "./records/record_file.ts";
 

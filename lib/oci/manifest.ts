@@ -156,6 +156,16 @@ export function successorsOf(manifest: Manifest): Descriptor[] {
   return manifest.config === undefined ? layers : [manifest.config, ...layers];
 }
 
+/** Splits the successors of a manifest: those of an index that are manifests, and all other ones. */
+export function splitSuccessors(manifest: Manifest): { manifests: Descriptor[]; blobs: Descriptor[] } {
+  const successors = successorsOf(manifest);
+  if (manifest.kind !== "index") return { manifests: [], blobs: successors };
+  const { manifests = [], blobs = [] } = Object.groupBy(successors, ({ mediaType }) => {
+    return isManifestType(mediaType) ? "manifests" : "blobs";
+  });
+  return { manifests, blobs };
+}
+
 /** Returns the layers that `successorsOf` leaves out: a client has to get them from the URLs that the manifest gives. */
 export function foreignLayersOf(manifest: Manifest): Descriptor[] {
   return manifest.kind === "index" ? [] : manifest.layers.filter(isForeignLayer);

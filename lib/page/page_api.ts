@@ -186,7 +186,7 @@ export class PageApi {
   ): Promise<T> {
     const { audit } = this.#options;
     const address = connection.remoteAddress.replace(/^::ffff:/, "");
-    const by = { ...(caller === undefined ? {} : { token: caller.token }), address };
+    const by = { token: caller?.token, address };
     if (audit === undefined) return await work();
     return await audit.run({ ...entry, by }, work, { isFreeing: /removal/.test(entry.action) });
   }

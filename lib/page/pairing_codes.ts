@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { createFolder } from "../files/durable.ts";
+import { createFolder, removeIfPresent } from "../files/durable.ts";
+import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { inheritOwner, openOwned } from "../files/inherit_owner.ts";
 import { parentOf } from "../files/parent_of.ts";
 
@@ -64,7 +65,7 @@ export class PairingCodes {
       await Deno.remove(path);
       return this.#isValid(expires) ? "accepted" : "expired";
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return "used";
+      if (isAbsent(error)) return "used";
       throw error;
     }
   }
@@ -88,11 +89,8 @@ export class PairingCodes {
   async #removeExpired(): Promise<void> {
     for await (const { name } of Deno.readDir(this.#folder)) {
       const path = `${this.#folder}/${name}`;
-      try {
-        if (!this.#isValid(Number(await Deno.readTextFile(path)))) await Deno.remove(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
+      const expires = await ifPresent(Deno.readTextFile(path));
+      if (expires !== undefined && !this.#isValid(Number(expires))) await removeIfPresent(path);
     }
   }
 

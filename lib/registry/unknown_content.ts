@@ -18,7 +18,7 @@ export async function unknownManifest(
 ): Promise<RegistryError> {
   const { reason, similarTags } = await explain(catalog, reference, { repo, request });
   return new RegistryError("MANIFEST_UNKNOWN", `Cannot find manifest ${reference} of ${repo}: ${reason}`, {
-    detail: { name: repo, reference, ...(similarTags === undefined ? {} : { similarTags }) },
+    detail: { name: repo, reference, similarTags },
   });
 }
 

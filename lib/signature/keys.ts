@@ -84,7 +84,7 @@ export async function parsePrivateKey(pem: string, { what, passphrase }: Private
   const secret = isEncrypted ? await passphrase!() : undefined;
   let key: KeyObject;
   try {
-    key = createPrivateKey({ key: text, format: "pem", ...(secret === undefined ? {} : { passphrase: secret }) });
+    key = createPrivateKey({ key: text, format: "pem", passphrase: secret });
   } catch (cause) {
     const reason = isEncrypted ? "the passphrase is wrong, or the key is damaged" : "it is not a private key";
     throw new TypeError(`Cannot read ${what}: ${reason}`, { cause });

@@ -52,7 +52,7 @@ export function describeUnverified(signatures: readonly SignatureLine[]): TrustV
     state: signatures.length === 0 ? "unsigned" : "signed",
     keys: signatures.map(({ keyId, publicKey }) => ({
       id: keyId,
-      ...(publicKey === undefined ? {} : { algorithm: publicKey.algorithm }),
+      algorithm: publicKey?.algorithm,
     })),
   };
 }

@@ -1,6 +1,7 @@
 import { CHUNK_BYTES } from "../bytes/file_stream.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import { createFolder, removeIfPresent, writeFileDurably } from "../files/durable.ts";
+import { isAbsent } from "../files/if_present.ts";
 import { parentOf } from "../files/parent_of.ts";
 import { isFileAt, lockFile, waitForLock } from "../files/file_lock.ts";
 import { openOwned } from "../files/inherit_owner.ts";
@@ -205,7 +206,7 @@ export async function readPieceList(path: string, listPath: string): Promise<Pie
     return isFile && ranges.every(({ start, length }) => start + length <= size) ? ranges : [];
   } catch (error) {
     // Pieces that cannot be trusted only have to be sent again.
-    if (error instanceof Deno.errors.NotFound || error instanceof CorruptError) return [];
+    if (isAbsent(error) || error instanceof CorruptError) return [];
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { INGEST, repositoryPath, revisionsPath, tagLinkPath, tagsPath } from "./layout.ts";
 import { listNameFolders, nameFolder, type RepositoryContents } from "./store_scan.ts";
 
@@ -155,9 +155,5 @@ async function readClocks(root: string, now: () => number): Promise<ClockPair> {
 }
 
 function stat(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
+  return ifPresentSync(() => Deno.lstatSync(path));
 }

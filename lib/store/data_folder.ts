@@ -1,8 +1,8 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
 import { lockFile } from "../files/file_lock.ts";
+import { ifPresent, isAbsent, listFolder } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
 import { removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, digestOfPieces, INGEST, partialPath } from "./layout.ts";
@@ -60,13 +60,8 @@ export async function takeDataFolder(root: string): Promise<Disposable | undefin
  */
 export async function isFolderServed(root: string): Promise<boolean> {
   const path = `${root}/${INGEST}/serving.lock`;
-  try {
-    using file = await Deno.open(path);
-    return await lockFile(file, path, false) !== "locked";
-  } catch (error) {
-    absentIfNotFound(error);
-    return false;
-  }
+  using file = await ifPresent(Deno.open(path));
+  return file !== undefined && await lockFile(file, path, false) !== "locked";
 }
 
 /** Selects which temporary files are swept. */
@@ -119,27 +114,16 @@ export async function sweepStale(root: string): Promise<void> {
   try {
     await sweepIngest(root, { minAge: STALE_MILLISECONDS });
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound || isNotWritable(error))) throw error;
+    if (!(isAbsent(error) || isNotWritable(error))) throw error;
   }
 }
 
 async function isOlder(path: string, time: number): Promise<boolean> {
-  try {
-    return ((await Deno.lstat(path)).mtime?.getTime() ?? Infinity) < time;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  return ((await ifPresent(Deno.lstat(path)))?.mtime?.getTime() ?? Infinity) < time;
 }
 
 async function isWanted(root: string, name: string): Promise<boolean> {
   const digest = digestOfPartial(name);
   if (!isDigest(digest)) return false;
-  try {
-    await Deno.lstat(`${root}/${blobPath(digest)}`);
-    return false;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
-  }
+  return await ifPresent(Deno.lstat(`${root}/${blobPath(digest)}`)) === undefined;
 }

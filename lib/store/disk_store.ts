@@ -5,8 +5,8 @@ import type { ListOptions, NewManifest, OpenedBlob, ReferrerList, RepositoryPage
 import { takePage } from "../content/take_page.ts";
 import { verifyBytes } from "../content/verifier.ts";
 import { commitFile } from "../files/durable.ts";
+import { listFolder } from "../files/if_present.ts";
 import { ScratchFile } from "../files/scratch_file.ts";
-import { listFolder } from "../files/read_if_present.ts";
 import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";

@@ -1,3 +1,4 @@
+import { ifPresent } from "../files/if_present.ts";
 import { subjectOfCosignTag } from "../oci/cosign_tag.ts";
 import type { Digest } from "../oci/digest.ts";
 import { revisionLinkPath, tagLinkPath, tagsPath } from "./layout.ts";
@@ -109,11 +110,7 @@ async function listAttached(
 async function removeTag(root: string, repository: string, tag: string): Promise<void> {
   await removeFile(root, tagLinkPath(repository, tag));
   const folder = `${tagsPath(repository)}/${tag}`;
-  try {
-    await Deno.remove(`${root}/${folder}`, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await ifPresent(Deno.remove(`${root}/${folder}`, { recursive: true }));
   removeEmptyFolders(root, folder);
 }
 

@@ -5,7 +5,7 @@ import { SingleFlight } from "../content/single_flight.ts";
 import type { OpenedBlob } from "../content/source.ts";
 import { Verifier } from "../content/verifier.ts";
 import { removeIfPresent } from "../files/durable.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync, isAbsent } from "../files/if_present.ts";
 import { computeDigest, type Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { type Manifest, successorsOf } from "../oci/manifest.ts";
@@ -68,16 +68,13 @@ export class HeldBlobs {
   /** Returns the size of a blob's file in bytes; `undefined` if there is none. Its content may be corrupt. */
   statFile(digest: Digest): number | undefined {
     // Synchronous, like reading a link: serving an image without an upstream checks every one of its blobs.
-    try {
-      const { isFile, isSymlink, size } = Deno.lstatSync(this.#path(digest));
-      if (!isFile) {
-        throw new Error(`Cannot serve ${digest}: its path is a ${isSymlink ? "symbolic link" : "folder"}`);
-      }
-      // A crash can leave a file truncated to 0 bytes, which is not a blob.
-      return size > 0 || EMPTY_DIGESTS.has(digest) ? size : undefined;
-    } catch (error) {
-      return absentIfNotFound(error);
+    const file = ifPresentSync(() => Deno.lstatSync(this.#path(digest)));
+    if (file === undefined) return undefined;
+    if (!file.isFile) {
+      throw new Error(`Cannot serve ${digest}: its path is a ${file.isSymlink ? "symbolic link" : "folder"}`);
     }
+    // A crash can leave a file truncated to 0 bytes, which is not a blob.
+    return file.size > 0 || EMPTY_DIGESTS.has(digest) ? file.size : undefined;
   }
 
   /**
@@ -110,7 +107,8 @@ export class HeldBlobs {
       const reader = await this.#options.files.open(await Deno.open(this.#path(digest)), size);
       return { size, start, length, body: streamReader(reader, start, length) };
     } catch (error) {
-      return absentIfNotFound(error);
+      if (isAbsent(error)) return undefined;
+      throw error;
     }
   }
 
@@ -151,11 +149,7 @@ export class HeldBlobs {
   }
 
   #inodeOf(digest: Digest): number | null | undefined {
-    try {
-      return Deno.lstatSync(this.#path(digest)).ino;
-    } catch (error) {
-      return absentIfNotFound(error);
-    }
+    return ifPresentSync(() => Deno.lstatSync(this.#path(digest)).ino);
   }
 
   async #moveAside(digest: Digest, reason: string): Promise<void> {
@@ -208,8 +202,8 @@ export async function findRot(
     return undefined;
   } catch (error) {
     if (error instanceof RegistryError) return { reason: "its content does not match its digest", inode };
-    absentIfNotFound(error);
-    return "missing";
+    if (isAbsent(error)) return "missing";
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import { SingleFlight } from "../content/single_flight.ts";
 import { writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import type { WriteHealth } from "./write_health.ts";
 
@@ -114,11 +114,7 @@ export class Links {
 }
 
 function statLink(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.lstatSync(path);
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
+  return ifPresentSync(() => Deno.lstatSync(path));
 }
 
 /**
@@ -126,9 +122,5 @@ function statLink(path: string): Deno.FileInfo | undefined {
  * a link has 71 bytes, and an asynchronous read, through another thread, costs ten times as much.
  */
 export function readLinkText(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path).trim();
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
+  return ifPresentSync(() => Deno.readTextFileSync(path).trim());
 }

@@ -1,6 +1,6 @@
 import type { ListOptions, RepositoryPage } from "../content/source.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
 import { REPOSITORIES, revisionsPath, tagsPath } from "./layout.ts";
@@ -79,31 +79,18 @@ function listSteps(path: string): readonly string[] {
 
 // Synchronous: most folders have only a few entries, for which another thread would cost ten times as much.
 function readFolderNames(path: string): string[] {
-  try {
-    return [...Deno.readDirSync(path)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
-  } catch (error) {
-    absentIfNotFound(error);
-    return [];
-  }
+  return ifPresentSync(() =>
+    [...Deno.readDirSync(path)].filter(({ isDirectory }) => isDirectory).map(({ name }) => name)
+  ) ?? [];
 }
 
 function changeOf(path: string): number {
-  try {
-    return Deno.lstatSync(path).mtime?.getTime() ?? Infinity;
-  } catch (error) {
-    absentIfNotFound(error);
-    return Infinity;
-  }
+  return ifPresentSync(() => Deno.lstatSync(path).mtime?.getTime() ?? Infinity) ?? Infinity;
 }
 
 // Synchronous: another thread would cost more than the check.
 function isFolder(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-    throw error;
-  }
+  return ifPresentSync(() => Deno.lstatSync(path))?.isDirectory ?? false;
 }
 
 /**

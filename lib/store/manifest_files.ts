@@ -1,6 +1,6 @@
 import { verifyBytes } from "../content/verifier.ts";
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound, readTextIfPresent } from "../files/read_if_present.ts";
+import { ifPresent, ifPresentSync, isAbsent } from "../files/if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError, RegistryError } from "../oci/error.ts";
 import {
@@ -97,7 +97,8 @@ export class ManifestFiles {
       const isFetched = beside.includes(`${root}/${fetchedMarkPath(link)}`);
       return this.remember(repo, digest, { bytes, isFetched, mediaType });
     } catch (error) {
-      if (!(error instanceof RegistryError || error instanceof CorruptError)) return absentIfNotFound(error);
+      if (isAbsent(error)) return undefined;
+      if (!(error instanceof RegistryError || error instanceof CorruptError)) throw error;
       warn(`Cannot use the manifest ${digest} of ${repo}: ${error.message}; treating it as missing`);
       return undefined;
     }
@@ -150,7 +151,7 @@ export class ManifestFiles {
 
   // What was stated first is kept, so that clients always see the same type.
   async #writeMediaType(path: string, { mediaType }: Manifest): Promise<void> {
-    const before = await readTextIfPresent(`${this.#options.root}/${path}`);
+    const before = await ifPresent(Deno.readTextFile(`${this.#options.root}/${path}`));
     if (before !== undefined && isManifestType(before.trim())) return;
     await this.#writeFile(path, encoder.encode(mediaType));
   }
@@ -164,16 +165,11 @@ export class ManifestFiles {
   async #holdsIntact({ digest, size }: Descriptor): Promise<boolean> {
     const { root, blobs } = this.#options;
     if (blobs.statFile(digest) !== size) return false;
-    const bytes = await Deno.readFile(`${root}/${blobPath(digest)}`).catch(absentIfNotFound);
+    const bytes = await ifPresent(Deno.readFile(`${root}/${blobPath(digest)}`));
     return bytes !== undefined && computeDigest(bytes, splitDigest(digest).algorithm) === digest;
   }
 }
 
 function listPathsSync(folder: string): string[] {
-  try {
-    return Array.from(Deno.readDirSync(folder), ({ name }) => `${folder}/${name}`);
-  } catch (error) {
-    absentIfNotFound(error);
-    return [];
-  }
+  return ifPresentSync(() => Array.from(Deno.readDirSync(folder), ({ name }) => `${folder}/${name}`)) ?? [];
 }

@@ -1,7 +1,7 @@
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { computeDigest, type Digest, splitDigest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
-import { isManifestType, MAX_MANIFEST_BYTES, parseManifest, successorsOf } from "../oci/manifest.ts";
+import { MAX_MANIFEST_BYTES, parseManifest, splitSuccessors } from "../oci/manifest.ts";
 import { blobPath } from "./layout.ts";
 import type { ManifestLinks } from "./reachable.ts";
 import { sizeOfFile } from "./store_scan.ts";
@@ -55,11 +55,10 @@ export class ManifestReader {
       const path = `${this.#root}/${place(digest)}`;
       const size = sizeOfFile(path);
       if (size === undefined || size > MAX_MANIFEST_BYTES) continue;
-      try {
-        if (size <= SMALL_BYTES || startsLikeJson(path)) return Deno.readFileSync(path);
-      } catch (error) {
-        absentIfNotFound(error);
-      }
+      const bytes = ifPresentSync(() =>
+        size <= SMALL_BYTES || startsLikeJson(path) ? Deno.readFileSync(path) : undefined
+      );
+      if (bytes !== undefined) return bytes;
     }
     return undefined;
   }
@@ -74,14 +73,10 @@ function readLinks(bytes: Uint8Array, digest: Digest): ManifestLinks | undefined
   if (computeDigest(bytes, splitDigest(digest).algorithm) !== digest) return undefined;
   try {
     const manifest = parseManifest(bytes);
-    const entries = successorsOf(manifest);
-    const successors = entries.map(({ digest, size }) => ({ digest, size }));
     return {
-      manifests: manifest.kind === "index" ? successors.map(({ digest }) => digest) : [],
-      blobs: manifest.kind === "index"
-        ? successors.filter((_, i) => !isManifestType(entries[i]!.mediaType))
-        : successors,
-      ...(manifest.subject === undefined ? {} : { subject: manifest.subject.digest }),
+      manifests: manifest.kind === "index" ? manifest.manifests.map(({ digest }) => digest) : [],
+      blobs: splitSuccessors(manifest).blobs.map(({ digest, size }) => ({ digest, size })),
+      subject: manifest.subject?.digest,
     };
   } catch (error) {
     if (error instanceof CorruptError) return undefined;

@@ -1,5 +1,5 @@
 import { SingleFlight } from "../content/single_flight.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import type { Digest } from "../oci/digest.ts";
 import { successorsOf } from "../oci/manifest.ts";
 import { revisionsPath } from "./layout.ts";
@@ -93,11 +93,9 @@ export class NamedBlobs {
   // The folder of an algorithm changes when a manifest is added or removed. `undefined` without manifests.
   #stampOf(repo: string): Stamp | undefined {
     const times = ["sha256", "sha512"].map((algorithm) => {
-      try {
-        return Deno.lstatSync(`${this.#options.root}/${revisionsPath(repo)}/${algorithm}`).mtime?.getTime();
-      } catch (error) {
-        return absentIfNotFound(error);
-      }
+      return ifPresentSync(() =>
+        Deno.lstatSync(`${this.#options.root}/${revisionsPath(repo)}/${algorithm}`).mtime?.getTime()
+      );
     });
     if (times.every((time) => time === undefined)) return undefined;
     return { text: times.join(" "), latest: Math.max(...times.map((time) => time ?? 0)) };

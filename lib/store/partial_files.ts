@@ -1,4 +1,4 @@
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { isInUse, removeIfUnused } from "../files/remove_if_unused.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { digestOfPartial, INGEST, partialPath } from "./layout.ts";
@@ -20,7 +20,7 @@ export async function listPartialBlobs(root: string): Promise<PartialBlob[]> {
   for (const { name, isFile } of await listFolder(`${root}/${INGEST}`) ?? []) {
     const digest = digestOfPartial(name);
     const path = `${root}/${INGEST}/${name}`;
-    const stat = isFile && isDigest(digest) ? await Deno.lstat(path).catch(absentIfNotFound) : undefined;
+    const stat = isFile && isDigest(digest) ? await ifPresent(Deno.lstat(path)) : undefined;
     if (stat === undefined || !isDigest(digest)) continue;
     found.push({ digest, size: stat.size, written: stat.mtime ?? new Date(0), isInUse: await isInUse(path) });
   }

@@ -1,5 +1,5 @@
 import { createFolder, removeIfPresent } from "../files/durable.ts";
-import { listFolder } from "../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { type Digest, splitDigest } from "../oci/digest.ts";
 import { blobPath, QUARANTINE } from "./layout.ts";
 import { removeEmptyFolders } from "./trash.ts";
@@ -26,12 +26,8 @@ export function quarantinePath(digest: Digest): string {
 export async function moveToQuarantine(root: string, digest: Digest): Promise<string | undefined> {
   const target = quarantinePath(digest);
   await createFolder(`${root}/${QUARANTINE}`, { isSynced: false });
-  try {
-    await Deno.rename(`${root}/${blobPath(digest)}`, `${root}/${target}`);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const moved = Deno.rename(`${root}/${blobPath(digest)}`, `${root}/${target}`).then(() => true);
+  if (await ifPresent(moved) === undefined) return undefined;
   removeEmptyFolders(root, blobPath(digest));
   const now = new Date();
   // The modification time is the time of the move, by which the oldest files are found.

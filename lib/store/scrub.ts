@@ -1,5 +1,5 @@
 import { writeFileDurably } from "../files/durable.ts";
-import { listFolder, readTextIfPresent } from "../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { isDigest } from "../oci/digest.ts";
 import { isJsonObject } from "../oci/json.ts";
 import { isNotWritable } from "../files/not_writable.ts";
@@ -142,7 +142,7 @@ export class Scrub implements AsyncDisposable {
 
   async #readPosition(): Promise<Position> {
     try {
-      const json: unknown = JSON.parse(await readTextIfPresent(`${this.#options.root}/${RECORD}`) ?? "");
+      const json: unknown = JSON.parse(await ifPresent(Deno.readTextFile(`${this.#options.root}/${RECORD}`)) ?? "");
       const { since, done, blobs, bytes, corrupt } = isJsonObject(json) ? json : {};
       const numbers = [since, done, blobs, bytes, corrupt];
       if (numbers.every((it) => Number.isSafeInteger(it) && it as number >= 0) && (done as number) < STEPS) {

@@ -1,5 +1,5 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
-import { absentIfNotFound, listFolder } from "../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../files/if_present.ts";
 import { RegistryError } from "../oci/error.ts";
 import { HeldContent } from "./held_content.ts";
 import { INGEST } from "./layout.ts";
@@ -31,7 +31,7 @@ export class SiteInventories {
     for (const { name: file } of await listFolder(this.#folder) ?? []) {
       const name = file.slice(0, -ENDING.length);
       if (!file.endsWith(ENDING) || !NAME.test(name)) continue;
-      const info = await Deno.stat(`${this.#folder}/${file}`).catch(absentIfNotFound);
+      const info = await ifPresent(Deno.stat(`${this.#folder}/${file}`));
       if (info?.isFile) found.push({ name, size: info.size, time: info.mtime?.getTime() ?? 0 });
     }
     return found.sort((a, b) => a.name < b.name ? -1 : 1);
@@ -52,7 +52,7 @@ export class SiteInventories {
   /** Reads an inventory. @throws {RegistryError} `NOT_FOUND`, or `NAME_INVALID` */
   async read(name: string): Promise<HeldContent> {
     const path = this.#pathOf(name);
-    const bytes = await Deno.readFile(path).catch(absentIfNotFound);
+    const bytes = await ifPresent(Deno.readFile(path));
     if (bytes === undefined) throw notFound(name);
     const held = new HeldContent();
     held.addInventory(bytes, path);
@@ -62,7 +62,7 @@ export class SiteInventories {
   /** Removes an inventory. @throws {RegistryError} `NOT_FOUND`, or `NAME_INVALID` */
   async remove(name: string): Promise<void> {
     const path = this.#pathOf(name);
-    if (await Deno.stat(path).catch(absentIfNotFound) === undefined) throw notFound(name);
+    if (await ifPresent(Deno.stat(path)) === undefined) throw notFound(name);
     await removeIfPresent(path);
   }
 

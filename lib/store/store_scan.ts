@@ -1,6 +1,6 @@
 import { Turns } from "../bytes/turns.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { DEFAULT_HOST, isHostSegment, isTag } from "../oci/reference.ts";
 import {
@@ -154,12 +154,8 @@ export function canonicalName(name: string): string {
 
 /** Returns the size of a file in bytes; `undefined` if it is missing, or not a regular file. */
 export function sizeOfFile(path: string): number | undefined {
-  try {
-    const { isFile, size } = Deno.lstatSync(path);
-    return isFile ? size : undefined;
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
+  const file = ifPresentSync(() => Deno.lstatSync(path));
+  return file?.isFile ? file.size : undefined;
 }
 
 function listTags(root: string, name: string): string[] {

@@ -1,3 +1,4 @@
+import { listFolder } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { blobPath, digestOfPartial, INGEST, partialPath } from "./layout.ts";
 import { listBlobSizes, sizeOfFile } from "./store_scan.ts";
@@ -79,8 +80,8 @@ export class StoreSizes {
   /** Updates the sizes of one blob and its partial file. */
   measure(digest: Digest): void {
     this.#measuredMeanwhile.push(digest);
-    setSize(this.#blobs, digest, sizeNow(`${this.#root}/${blobPath(digest)}`));
-    setSize(this.#partials, digest, sizeNow(`${this.#root}/${partialPath(digest)}`));
+    setSize(this.#blobs, digest, sizeOfFile(`${this.#root}/${blobPath(digest)}`));
+    setSize(this.#partials, digest, sizeOfFile(`${this.#root}/${partialPath(digest)}`));
   }
 
   /** Scans the store again if another process has changed it, and after every 256 calls. */
@@ -102,14 +103,10 @@ export class StoreSizes {
 
   async #listPartials(): Promise<Map<Digest, number>> {
     const found = new Map<Digest, number>();
-    try {
-      for await (const { name } of Deno.readDir(`${this.#root}/${INGEST}`)) {
-        const digest = digestOfPartial(name);
-        const size = isDigest(digest) ? sizeOfFile(`${this.#root}/${INGEST}/${name}`) : undefined;
-        if (isDigest(digest) && size !== undefined) found.set(digest, size);
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    for (const { name } of await listFolder(`${this.#root}/${INGEST}`) ?? []) {
+      const digest = digestOfPartial(name);
+      const size = isDigest(digest) ? sizeOfFile(`${this.#root}/${INGEST}/${name}`) : undefined;
+      if (isDigest(digest) && size !== undefined) found.set(digest, size);
     }
     return found;
   }
@@ -118,15 +115,4 @@ export class StoreSizes {
 function setSize(sizes: Map<Digest, number>, digest: Digest, size: number | undefined): void {
   if (size === undefined) sizes.delete(digest);
   else sizes.set(digest, size);
-}
-
-// Synchronous, because disposing of a booking cannot await; it is a single system call.
-function sizeNow(path: string): number | undefined {
-  try {
-    const { isFile, size } = Deno.lstatSync(path);
-    return isFile ? size : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 import { commitFile, createFolder, removeIfPresent } from "../files/durable.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresent, ifPresentSync, isAbsent } from "../files/if_present.ts";
 import { BLOBS, fetchedMarkPath, INGEST, mediaTypePath, REPOSITORIES } from "./layout.ts";
 
 /** The folder of files that are about to be removed, under their original paths. */
@@ -22,7 +22,7 @@ export async function moveAside(root: string, path: string): Promise<boolean> {
     Deno.renameSync(`${root}/${path}`, `${root}/${target}`);
     for (const beside of filesBeside(path)) moveIfPresent(`${root}/${beside}`, `${root}/${trashPath(beside)}`);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!isAbsent(error)) throw error;
     return false;
   } finally {
     removeEmptyFolders(root, path);
@@ -31,11 +31,7 @@ export async function moveAside(root: string, path: string): Promise<boolean> {
 }
 
 function moveIfPresent(from: string, to: string): void {
-  try {
-    Deno.renameSync(from, to);
-  } catch (error) {
-    absentIfNotFound(error);
-  }
+  ifPresentSync(() => Deno.renameSync(from, to));
 }
 
 /** Returns the path in the trash of a file, relative to the data folder. */
@@ -58,7 +54,7 @@ function filesBeside(path: string): string[] {
 }
 
 async function isPresent(path: string): Promise<boolean> {
-  return await Deno.lstat(path).catch(absentIfNotFound) !== undefined;
+  return await ifPresent(Deno.lstat(path)) !== undefined;
 }
 
 /** Moves back all files that an interrupted collection left in the trash. Must be called with writers excluded. */
@@ -72,11 +68,7 @@ export async function restoreTrash(root: string): Promise<void> {
 
 /** Permanently removes all files in the trash. */
 export async function emptyTrash(root: string): Promise<void> {
-  try {
-    await Deno.remove(`${root}/${TRASH}`, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await ifPresent(Deno.remove(`${root}/${TRASH}`, { recursive: true }));
 }
 
 /** Removes a file of the data folder, the files beside a manifest's link, and the folders that become empty. */
@@ -103,7 +95,7 @@ function removeEmptyFolder(path: string): boolean {
     Deno.removeSync(path);
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
+    if (isAbsent(error)) return true;
     // Deno has no error class for a folder that is not empty, only the code of the operating system.
     if (/os error (?:39|66|145)\b/.test((error as Error).message)) return false;
     throw error;
@@ -118,10 +110,6 @@ async function listFiles(folder: string): Promise<string[]> {
       else found.push(prefix + name);
     }
   };
-  try {
-    await walk("");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  await ifPresent(walk(""));
   return found;
 }

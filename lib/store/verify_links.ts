@@ -1,7 +1,7 @@
 import { removeIfPresent, writeFileDurably } from "../files/durable.ts";
 import { Turns } from "../bytes/turns.ts";
 import { listFoldersSync } from "../files/folder_scan.ts";
-import { absentIfNotFound } from "../files/read_if_present.ts";
+import { ifPresent, ifPresentSync } from "../files/if_present.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { isTag } from "../oci/reference.ts";
 import {
@@ -84,7 +84,7 @@ async function checkTag(root: string, repository: string, tag: string): Promise<
   if (!isDigest(text)) {
     const digest = await findNewest(root, repository, tag);
     const reason = text === NOT_A_FILE ? "it is not a regular file" : "it does not contain a digest";
-    return [{ path, reason, image, repository, ...(digest === undefined ? {} : { digest }) }];
+    return [{ path, reason, image, repository, digest }];
   }
   if (isFile(`${root}/${blobPath(text)}`)) return [];
   const reason = `it refers to the manifest ${text}, which is missing`;
@@ -98,7 +98,7 @@ async function findNewest(root: string, repository: string, tag: string): Promis
   for (const digest of listLinkDigests(root, folder)) {
     if (!isFile(`${root}/${blobPath(digest)}`)) continue;
     const path = `${root}/${folder}/${digest.replace(":", "/")}/link`;
-    const time = (await Deno.lstat(path).catch(absentIfNotFound))?.mtime?.getTime() ?? 0;
+    const time = (await ifPresent(Deno.lstat(path)))?.mtime?.getTime() ?? 0;
     if (newest === undefined || time > newest.time) newest = { digest, time };
   }
   return newest?.digest;
@@ -126,11 +126,7 @@ function checkText(path: string, expected: Digest): string | undefined {
 const NOT_A_FILE = "\0";
 
 function readRegular(path: string): string | undefined {
-  try {
-    return Deno.lstatSync(path).isFile ? readLinkText(path) : NOT_A_FILE;
-  } catch (error) {
-    return absentIfNotFound(error);
-  }
+  return ifPresentSync(() => Deno.lstatSync(path).isFile ? readLinkText(path) : NOT_A_FILE);
 }
 
 function isLinkPresent(root: string, path: string): boolean {
@@ -138,10 +134,5 @@ function isLinkPresent(root: string, path: string): boolean {
 }
 
 function isFile(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isFile;
-  } catch (error) {
-    absentIfNotFound(error);
-    return false;
-  }
+  return ifPresentSync(() => Deno.lstatSync(path).isFile) ?? false;
 }

@@ -1,5 +1,6 @@
 import { createFolder } from "../files/durable.ts";
 import { lockFile, type LockOutcome, waitForLock } from "../files/file_lock.ts";
+import { ifPresent, isAbsent } from "../files/if_present.ts";
 import { openOwned } from "../files/inherit_owner.ts";
 import { isNotWritable } from "../files/not_writable.ts";
 import { INGEST } from "./layout.ts";
@@ -90,12 +91,7 @@ export async function announceChange(root: string): Promise<void> {
 
 /** Returns a stamp that changes with every lease and every collection. */
 export async function readChangeStamp(root: string): Promise<number> {
-  try {
-    return (await Deno.lstat(`${root}/${LOCK}`)).mtime?.getTime() ?? 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return 0;
-    throw error;
-  }
+  return (await ifPresent(Deno.lstat(`${root}/${LOCK}`)))?.mtime?.getTime() ?? 0;
 }
 
 async function openForLease(root: string, path: string): Promise<Deno.FsFile | undefined> {
@@ -115,8 +111,7 @@ async function openForLease(root: string, path: string): Promise<Deno.FsFile | u
 
 // A part of the path is a file, or the system does not create folders there.
 function isNoFolder(error: unknown): boolean {
-  return error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.AlreadyExists ||
-    error instanceof Deno.errors.NotFound;
+  return isAbsent(error) || error instanceof Deno.errors.AlreadyExists;
 }
 
 // The stamp is the modification time of the file. Its content does not matter.

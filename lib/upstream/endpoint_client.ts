@@ -2,6 +2,7 @@ import { RegistryError } from "../oci/error.ts";
 import { normalizeHost } from "../oci/reference.ts";
 import type { AnswerHead, ClientContext, ClientOptions, EndpointRequest, WholeAnswer } from "./client_context.ts";
 import { prefixOf } from "./endpoints.ts";
+import { awaitResponse } from "./transport/await_response.ts";
 import { readBoundedBody } from "./transport/bounded_body.ts";
 import { EndpointHealth } from "./transport/endpoint_health.ts";
 import { type Fetch, type Middleware, withBody, withMiddleware } from "./transport/middleware.ts";
@@ -9,7 +10,6 @@ import { limitsOf, RequestLimiter } from "./transport/request_limiter.ts";
 import { backoffDelay, withRetry } from "./transport/retry.ts";
 import { createTransport, type TransportOptions } from "./transport/send_once.ts";
 import { TransportError } from "./transport/transport_error.ts";
-import { withinTime } from "./transport/within_time.ts";
 import { createConnectionGuard } from "./trust/address_rule.ts";
 import { Authenticator } from "./trust/authenticator.ts";
 import type { Credential } from "./trust/docker_config.ts";
@@ -217,7 +217,7 @@ export class EndpointClient {
     const fetch = this.#fetchFor(request.path, request);
     const send = async (url: URL) => {
       const answer = fetch(this.#createRequest(url, request));
-      return await (request.isUrgent ? withinTime(answer, URGENT_TIMEOUT) : answer);
+      return await (request.isUrgent ? awaitResponse(answer, URGENT_TIMEOUT) : answer);
     };
     const response = await send(request.url ?? this.urlOf(request));
     if (

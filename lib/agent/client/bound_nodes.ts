@@ -1,5 +1,5 @@
 import { writeFileDurably } from "../../files/durable.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { CorruptError, RefusedError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import type { NodeAccess } from "./node_sender.ts";
@@ -27,9 +27,9 @@ export class BoundNodes {
 
   /** Lists the agents in the order of their addresses. @throws {CorruptError} for a file that cannot be read */
   async list(): Promise<BoundNode[]> {
-    const text = await readTextIfPresent(this.#path);
-    if (text === undefined) return [];
-    const document = parseJson(new TextEncoder().encode(text), this.#path);
+    const bytes = await ifPresent(Deno.readFile(this.#path));
+    if (bytes === undefined) return [];
+    const document = parseJson(bytes, this.#path);
     const nodes = isJsonObject(document) ? document.nodes : undefined;
     if (Array.isArray(nodes) && nodes.every(isBoundNode)) return nodes;
     throw new CorruptError(`Cannot read ${this.#path}: it is no list of agents; delete it, and add them again`);

@@ -1,6 +1,6 @@
+import { readBounded } from "../../bytes/read_bounded.ts";
 import { isPackageName, isVersion } from "../../kubepkg/kubepkg.ts";
 import { DEFAULT_NAMESPACE, isNamespace } from "../../kubepkg/package_id.ts";
-import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 
 /** An agent that was found. */
@@ -94,10 +94,10 @@ async function askPackages(address: string, options: FindNodesOptions): Promise<
       await response.body?.cancel();
       return undefined;
     }
-    const list = parseJson(await readBody(response), `the packages of ${address}`, {
-      maxBytes: MAX_BODY_BYTES,
-      maxDepth: 128,
-    });
+    if (response.body === null) return undefined;
+    const what = `the packages of ${address}`;
+    const bytes = await readBounded(response.body, what, MAX_BODY_BYTES);
+    const list = parseJson(bytes, what, { maxBytes: MAX_BODY_BYTES, maxDepth: 128 });
     return Array.isArray(list) ? list.slice(0, MAX_PACKAGES).flatMap(readPackage) : undefined;
   } catch {
     // The node is an agent even if its packages cannot be listed.
@@ -109,24 +109,6 @@ async function ask(method: string, address: string, { fetch, timeout }: FindNode
   const signal = timeout(TIMEOUT_MILLISECONDS);
   // Redirects are not followed, so only the given addresses are asked.
   return await fetch(new Request(`http://${address}/kubepkgs`, { method, signal, redirect: "manual" }));
-}
-
-async function readBody(response: Response): Promise<Uint8Array> {
-  const bytes = new Uint8Array(Math.min(Number(response.headers.get("content-length")) || 65536, MAX_BODY_BYTES));
-  let [buffer, size] = [bytes, 0];
-  for await (const chunk of response.body ?? []) {
-    if (size + chunk.length > MAX_BODY_BYTES) {
-      throw new CorruptError("Cannot read the packages: the response is too large");
-    }
-    if (size + chunk.length > buffer.length) {
-      const larger = new Uint8Array(Math.min(2 * (size + chunk.length), MAX_BODY_BYTES));
-      larger.set(buffer.subarray(0, size));
-      buffer = larger;
-    }
-    buffer.set(chunk, size);
-    size += chunk.length;
-  }
-  return buffer.subarray(0, size);
 }
 
 function readPackage(value: unknown): FoundPackage[] {

@@ -1,6 +1,6 @@
 import { writeFileDurably } from "../../files/durable.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
 import { CorruptError } from "../../oci/error.ts";
 
 const LINE = /^(\S+) (sha256:[0-9a-f]{64})$/;
@@ -36,7 +36,7 @@ export class KnownAgents {
   }
 
   async #read(): Promise<Map<string, string>> {
-    const lines = (await readTextIfPresent(this.path) ?? "").split("\n");
+    const lines = (await ifPresent(Deno.readTextFile(this.path)) ?? "").split("\n");
     return new Map(
       lines.filter((line) => line.trim() !== "").map((line) => {
         const [, host, fingerprint] = LINE.exec(line) ?? [];

@@ -1,5 +1,5 @@
 import { writeFileDurably } from "../../files/durable.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { normalizeHost } from "../../oci/reference.ts";
 import type { ConfigFile, HostConfig } from "./config_file.ts";
 
@@ -23,7 +23,7 @@ export async function readStoredRegistries(data: string): Promise<Hosts> {
   const path = registriesPath(data);
   let text: string | undefined;
   try {
-    text = await readTextIfPresent(path);
+    text = await ifPresent(Deno.readTextFile(path));
   } catch (error) {
     // Another user can read the images of a data folder, but not its logins.
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;

@@ -167,7 +167,7 @@ async function planCopy(
       ]);
     },
   };
-  const to: Reference = { host: target.host, path, ...(tag === undefined ? {} : { tag }) };
+  const to: Reference = { host: target.host, path, tag };
   return { image, graph, copy: { from: reference, digest: digest ?? graph.digest, to, pushed: root.digest } };
 }
 

@@ -1,5 +1,5 @@
 import { writeFileDurably } from "../../files/durable.ts";
-import { absentIfNotFound } from "../../files/read_if_present.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { formatObjects } from "../../install/handover/manifest_file.ts";
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
@@ -55,7 +55,7 @@ export async function writeManifests(
     return {
       host: to.host,
       path: to.path,
-      ...(tag === undefined ? {} : { tag }),
+      tag,
       ...(digest ? { digest: pushed } : {}),
     };
   };
@@ -73,7 +73,7 @@ export async function writeManifests(
 
 // The objects may include Secrets, and a file that exists may be readable by all. A pipe or a device is not replaced.
 async function writeForOwner(file: string, text: string): Promise<void> {
-  const held = await Deno.stat(file).catch(absentIfNotFound);
+  const held = await ifPresent(Deno.stat(file));
   if (held?.isFile === false) return await Deno.writeTextFile(file, text);
   const path = held === undefined ? file : await Deno.realPath(file);
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;

@@ -16,7 +16,7 @@ export async function runDoctor(invocation: Invocation, io: Io): Promise<number>
     io.out(formatJson({
       status: first === undefined ? "ok" : "broken",
       findings,
-      ...(first === undefined ? {} : { firstBroken: first }),
+      firstBroken: first,
       ...(trace === undefined ? {} : { image }),
     }));
   } else io.out(formatFindings(findings, first));

@@ -192,7 +192,7 @@ function summarize(file: string, result: InstallResult, dryRun: boolean): unknow
     ...what,
     dryRun,
     ...(refusal === undefined ? {} : { error: describeError(refusal) }),
-    ...(part === undefined ? {} : { part }),
+    part,
     imported: isImported,
     repaired: isImported && isRepair,
     images,

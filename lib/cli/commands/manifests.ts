@@ -1,5 +1,5 @@
 import { readBundle } from "../../bundle/read_bundle.ts";
-import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { formatHelmChart } from "../../install/handover/helm_chart.ts";
 import { formatObjects } from "../../install/handover/manifest_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
@@ -35,7 +35,7 @@ export async function runManifests(invocation: Invocation, io: Io): Promise<numb
 
 /** Reads the packages of a bundle, or an installed package where there is no such file. */
 async function readPackages(where: string, invocation: Invocation, io: Io): Promise<readonly KubePkg[]> {
-  if (where === "-" || (await Deno.stat(where).catch(absentIfNotFound))?.isDirectory === false) {
+  if (where === "-" || (await ifPresent(Deno.stat(where)))?.isDirectory === false) {
     const bundle = await readBundle(await openBundle(where, io), { what: nameOfBundle(where) });
     await bundle.cancel();
     return bundle.packages;

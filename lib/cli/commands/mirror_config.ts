@@ -1,6 +1,6 @@
+import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { type FileChange, isManaged, ManagedFile } from "../../files/managed_file.ts";
-import { listFolder, readTextIfPresent } from "../../files/read_if_present.ts";
 import { parseCaCertificates } from "../../mirror/ca_file.ts";
 import { CONTAINERD } from "../../mirror/containerd.ts";
 import { CRIO, listRegistries, PODMAN } from "../../mirror/containers_conf.ts";
@@ -84,7 +84,7 @@ async function readMirror(invocation: Invocation): Promise<Mirror> {
   const caFile = invocation.flag("ca-file");
   if (caFile === undefined) return mirror;
   if (!mirror.url.startsWith("https:")) throw new UsageError("Cannot use --ca-file without an https address in --to");
-  const text = await readTextIfPresent(caFile);
+  const text = await ifPresent(Deno.readTextFile(caFile));
   try {
     if (text === undefined) throw new TypeError("it does not exist");
     return { ...mirror, caCertificates: parseCaCertificates(text) };
@@ -179,7 +179,7 @@ async function listRefusals({ prefix }: Target, files: readonly MirrorFile[]): P
   const notes: string[] = [];
   for (const { path, merge } of files) {
     try {
-      merge(await readTextIfPresent(prefix + path));
+      merge(await ifPresent(Deno.readTextFile(prefix + path)));
     } catch (error) {
       // A file that this user cannot read may be fine.
       if (error instanceof Deno.errors.PermissionDenied) continue;
@@ -246,12 +246,12 @@ async function listNotes({ client, prefix, place }: Target): Promise<string[]> {
 // If several files have an entry for a registry, the last one in the order of the file names takes effect.
 async function listOtherEntries(place: string): Promise<string[]> {
   const folder = parentOf(place);
-  const own = new Set(listRegistries(await readTextIfPresent(place) ?? ""));
+  const own = new Set(listRegistries(await ifPresent(Deno.readTextFile(place)) ?? ""));
   const names = (await listFolder(folder) ?? []).map(({ name }) => name).filter((name) => name.endsWith(".conf"));
   const notes: string[] = [];
   for (const path of [`${parentOf(folder)}/registries.conf`, ...names.sort().map((name) => `${folder}/${name}`)]) {
     if (path === place) continue;
-    const shared = listRegistries(await readTextIfPresent(path) ?? "").filter((host) => own.has(host));
+    const shared = listRegistries(await ifPresent(Deno.readTextFile(path)) ?? "").filter((host) => own.has(host));
     if (shared.length === 0) continue;
     const effect = path.startsWith(`${folder}/`) && path > place
       ? "it takes precedence over crpe's file"

@@ -61,9 +61,9 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const keys = await readPrivateKeys(invocation.flags("sign-key"), invocation, createWarning(io));
   const choice: PackChoice = {
     ...(keys.length === 0 ? {} : { sign: createSigner(keys) }),
-    ...(named === undefined ? {} : { platforms: named }),
-    ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
-    ...(site === undefined ? {} : { have: site.have }),
+    platforms: named,
+    devicePlatforms: settings.platforms,
+    have: site?.have,
     ...readReferrerChoice(invocation, source, await readImageKeys(invocation)),
   };
   const prepared: PreparedPackage[] = [];

@@ -42,7 +42,7 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
     });
     const found = await Promise.all(packages.map(async (it) => {
       const trust = await readVerdict(records, it);
-      return { ...it, ...(removing.has(it) ? { removing: true } : {}), ...(trust === undefined ? {} : { trust }) };
+      return { ...it, ...(removing.has(it) ? { removing: true } : {}), trust };
     }));
     io.out(formatJson([...found, ...unreadable]));
     return 0;

@@ -6,9 +6,9 @@ import { formatSize } from "../../bytes/format_size.ts";
 import { describeOwner } from "../../files/describe_owner.ts";
 import { commitFile, removeIfPresent } from "../../files/durable.ts";
 import { isFileAt, tryLockFile } from "../../files/file_lock.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { isNoSpace } from "../../files/no_space.ts";
 import { isNotWritable } from "../../files/not_writable.ts";
-import { absentIfNotFound } from "../../files/read_if_present.ts";
 import { CorruptError, NoSpaceError, RefusedError } from "../../oci/error.ts";
 import type { ReleaseFile } from "../wiring/release_files.ts";
 
@@ -162,7 +162,7 @@ async function commitNew(unpacked: string, path: string, old: string): Promise<v
     await commitFile(unpacked, path);
   } catch (error) {
     // Where the old one was renamed, there is no executable now.
-    if (await Deno.lstat(path).catch(absentIfNotFound) === undefined) await Deno.rename(old, path);
+    if (await ifPresent(Deno.lstat(path)) === undefined) await Deno.rename(old, path);
     throw error;
   }
 }

@@ -103,7 +103,7 @@ async function readStatus(
   return {
     url,
     version: find("crpe_build_info")[0]?.labels.version,
-    ...(reason === undefined ? {} : { degraded: reason }),
+    degraded: reason,
     uptimeSeconds: started === undefined ? undefined : Math.max(0, Math.round(Date.now() / 1000 - started)),
     connections: one("crpe_open_connections"),
     transfers: one("crpe_transfers"),

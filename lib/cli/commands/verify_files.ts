@@ -1,7 +1,7 @@
 import { NamedTokens } from "../../agent/named_tokens.ts";
 import { readTokenFile } from "../../agent/api_token.ts";
 import { removeIfPresent } from "../../files/durable.ts";
-import { absentIfNotFound, listFolder } from "../../files/read_if_present.ts";
+import { ifPresent, isAbsent, listFolder } from "../../files/if_present.ts";
 import { describeReadRefusal } from "../../files/read_refusal.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { INGEST } from "../../store/layout.ts";
@@ -53,7 +53,7 @@ export async function verifyFiles(data: string): Promise<BrokenFile[]> {
   const found: BrokenFile[] = [];
   const token = "kubepkg/.token";
   try {
-    await readTokenFile(`${data}/${token}`).catch(absentIfNotFound);
+    await ifPresent(readTokenFile(`${data}/${token}`));
   } catch (error) {
     const advice = "remove the file and restart the agent, which makes a new token, and copy that to the senders";
     const reason = describeReadRefusal(error) ?? `${toOneLine((error as Error).message)}; ${advice}`;
@@ -89,7 +89,7 @@ async function findFault(path: string, { isValid }: WorkFile): Promise<Omit<Brok
     return isValid(document) ? undefined : { reason: "its content is not valid" };
   } catch (error) {
     // Work that has ended since removes its files.
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (isAbsent(error)) return undefined;
     const refusal = describeReadRefusal(error);
     // A file that cannot be opened may be intact.
     if (refusal !== undefined) return { reason: refusal, whenRemoved: undefined };

@@ -52,7 +52,7 @@ export function createPageDesk({ settings, content, log }: ServerContext, outbox
         have,
         referrers: { catalog: content.source, isCarried: true },
         ...(platforms.length === 0 ? {} : { platforms }),
-        ...(settings.platforms === undefined ? {} : { devicePlatforms: settings.platforms }),
+        devicePlatforms: settings.platforms,
       });
       signal.throwIfAborted();
       using deltas = have?.models === undefined || have.models.size === 0 ? undefined : await addDeltas(planned, {

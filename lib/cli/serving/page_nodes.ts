@@ -145,7 +145,7 @@ async function openNode(
       isInsecureAllowed,
       isThisMachine,
     });
-  const access = { url, ...(ca === undefined ? {} : { ca }), ...(pinned === undefined ? {} : { pin: pinned.pin }) };
+  const access = { url, ca, pin: pinned?.pin };
   const known = code === undefined
     ? token
     : await redeemCode(withTrust(access), code).catch((error) => rethrow(error, `add ${url}`));

@@ -221,7 +221,7 @@ export class PageRegistryBook implements PageRegistries {
         warn: (message) => this.#context.log.write("warning", message),
         isInteractive: true,
         timeouts: TIMEOUTS,
-        ...(record === undefined ? {} : { fetch: record.fetch }),
+        fetch: record?.fetch,
       })
     );
   }

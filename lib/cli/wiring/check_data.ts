@@ -1,5 +1,5 @@
 import { describeOwner } from "../../files/describe_owner.ts";
-import { listFolder } from "../../files/read_if_present.ts";
+import { listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { BLOBS, INGEST, REPOSITORIES } from "../../store/layout.ts";
 import { findNearest } from "../command_line/parse_command_line.ts";

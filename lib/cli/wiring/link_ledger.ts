@@ -1,6 +1,6 @@
 import { createFolder, writeFileDurably } from "../../files/durable.ts";
 import { waitForLock } from "../../files/file_lock.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import type { CurrentPeriod, LinkBudget } from "../../upstream/link/link_limits.ts";
 import type { LinkLedger } from "../../upstream/link/metered_link.ts";
 
@@ -63,7 +63,7 @@ export class LinkLedgerFile implements LinkLedger {
   }
 
   async #readFile(): Promise<Ledger> {
-    const text = await readTextIfPresent(`${this.#data}/${FILE}`);
+    const text = await ifPresent(Deno.readTextFile(`${this.#data}/${FILE}`));
     if (text === undefined) return {};
     try {
       const { claimed } = JSON.parse(text);

@@ -55,7 +55,7 @@ export function createFolderHandover(
   return new FolderHandover(manifestsDir, {
     addons: new K3sAddons(new KubectlCluster({ runKubectl })),
     listDisabled: () => listDisabledAddons(),
-    ...(waitForWatcher === undefined ? {} : { waitForWatcher }),
+    waitForWatcher,
   });
 }
 

@@ -32,8 +32,8 @@ export async function openPeers(settings: Settings, io: Io, options: UpstreamSet
     const configured = hosts.get(normalizeHost(host));
     const entry = { url, ...await readHostCertificates(host, configured, folders) };
     return new UpstreamSource({
-      ...(onEvent === undefined ? {} : { onEvent }),
-      ...(via === undefined ? {} : { via }),
+      onEvent,
+      via,
       endpointsOf: createSingleEndpointSelector(entry, { readRootCerts: () => readSystemCertificates(io) }),
       credentialFor: (login) => credentials.for({ ...login, registryHost: normalizeHost(host) }),
       headers: { "cache-control": "only-if-cached" },

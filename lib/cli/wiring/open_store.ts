@@ -114,7 +114,7 @@ async function openSource<Store extends GrantingStore>(
     tagTtl: settings.tagTtl,
     ...(options.isInteractive ? { revalidationWait: REVALIDATION_WAIT, isCompleting: settings.isCompleting } : {}),
     warn,
-    ...(onEvent === undefined ? {} : { onEvent }),
+    onEvent,
   });
   const close = async () => {
     await source.stop();
@@ -134,5 +134,5 @@ async function openLimit(
   if (limit === undefined) return undefined;
   // Loaded here so that only a limited cache pays for the modules.
   const { openCacheLimit } = await import("./open_cache_limit.ts");
-  return await openCacheLimit({ root, limit, warn, ...users, ...(onEvict === undefined ? {} : { onEvict }) });
+  return await openCacheLimit({ root, limit, warn, ...users, onEvict });
 }

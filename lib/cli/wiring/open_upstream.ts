@@ -69,9 +69,9 @@ export async function openUpstream(settings: Settings, io: Io, options: Upstream
     sleep: sleepByTimer,
   });
   const source = new UpstreamSource({
-    ...(onEvent === undefined ? {} : { onEvent }),
-    ...(fetch === undefined ? {} : { fetch }),
-    ...(via === undefined ? {} : { via }),
+    onEvent,
+    fetch,
+    via,
     timeouts: { ...(isInteractive ? { queue: INTERACTIVE_QUEUE } : {}), ...timeouts },
     userAgent: `crpe/${VERSION}`,
     link,

@@ -138,7 +138,7 @@ function toPackageImage({ host, path, tag, digest }: Reference): PackageImage {
   const reference = tag !== undefined || digest === undefined
     ? { host, path, tag: tag ?? "latest" }
     : { host, path, digest };
-  return { name: formatReference(reference), reference, ...(digest === undefined ? {} : { digest }) };
+  return { name: formatReference(reference), reference, digest };
 }
 
 /** Checks that the data folder has room for images. @throws {NoSpaceError} when it does not, with the numbers */

@@ -1,3 +1,5 @@
+import { joinChunks } from "../../bytes/join_chunks.ts";
+import { withinTime } from "../../bytes/within_time.ts";
 import type { KubectlCall, KubectlResult } from "../../install/handover/kubectl_error.ts";
 
 const ENVIRONMENT = {
@@ -87,13 +89,7 @@ class OutputReader {
   }
 
   text(): string {
-    const bytes = new Uint8Array(this.#chunks.reduce((size, chunk) => size + chunk.length, 0));
-    let at = 0;
-    for (const chunk of this.#chunks) {
-      bytes.set(chunk, at);
-      at += chunk.length;
-    }
-    return new TextDecoder().decode(bytes);
+    return new TextDecoder().decode(joinChunks(this.#chunks));
   }
 
   async cancel(): Promise<void> {
@@ -109,17 +105,5 @@ class OutputReader {
       this.#room -= kept.length;
       if (kept.length > 0) this.#chunks.push(kept);
     }
-  }
-}
-
-async function withinTime<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,3 +1,5 @@
+import { ifPresentSync } from "../../files/if_present.ts";
+
 /** Options of a `WatchedFile`. */
 export interface WatchedFileOptions<T> {
   /** Parses the content of the file; its error is a problem of the file. */
@@ -60,12 +62,7 @@ export class WatchedFile<T> {
 
   /** Identifies the content of the file without reading it; `undefined` when there is no such file. */
   #readState(): string | undefined {
-    try {
-      const { mtime, size, ino, dev } = Deno.statSync(this.#path);
-      return [mtime?.getTime(), size, ino, dev].join(" ");
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-      throw error;
-    }
+    const file = ifPresentSync(() => Deno.statSync(this.#path));
+    return file && [file.mtime?.getTime(), file.size, file.ino, file.dev].join(" ");
   }
 }

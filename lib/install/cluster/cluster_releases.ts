@@ -135,7 +135,7 @@ export class ClusterReleases {
       state: "installed",
       version: next.kubepkg.spec.version,
       identity: digestOfIdentity(next.kubepkg),
-      ...(encoded === undefined ? {} : { content: encoded.ref }),
+      content: encoded?.ref,
     };
     return await this.#put(release, { over, parts: encoded?.parts });
   }

@@ -90,7 +90,7 @@ export function formatReleaseSecret(release: ClusterRelease, part: Uint8Array<Ar
     ...base,
     metadata: {
       ...base.metadata,
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      resourceVersion,
       // For people: kubectl get secrets -L crpe.octohelm.tech/package,crpe.octohelm.tech/version
       labels: {
         ...base.metadata.labels,
@@ -142,7 +142,7 @@ export function parseRelease({ name: secretName, annotations, resourceVersion }:
     time: time as string,
     node: node as string,
     ...(content === undefined || state === "removed" ? {} : { content: content as ContentRef }),
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    resourceVersion,
   };
 }
 

@@ -69,7 +69,7 @@ export class SharedHandover implements Handover {
     const request = state === undefined ? given : await this.#withClusterState(given, state);
     const planned = await this.#folder.plan(request);
     const refusal = planned.refusal ?? (given.force ? undefined : refuse(planned, state));
-    const plan = { ...planned, claim: () => this.#claim(given), ...(refusal === undefined ? {} : { refusal }) };
+    const plan = { ...planned, claim: () => this.#claim(given), refusal };
     return { plan, state };
   }
 

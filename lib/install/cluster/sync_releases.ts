@@ -125,9 +125,7 @@ async function act(key: PackageId, compared: Compared, options: SyncOptions): Pr
       return { package: key, action, ...origin, ...await removeFile(key, compared, options) };
     case "publish":
     case "publish removal":
-      return await publish(key, compared, options)
-        ? { package: key, action, ...(own === undefined ? {} : { version: own.version }) }
-        : undefined;
+      return await publish(key, compared, options) ? { package: key, action, version: own?.version } : undefined;
     case "adopt":
       await options.records.handovers.write(key, {
         ...compared.record!,

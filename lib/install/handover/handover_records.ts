@@ -1,5 +1,5 @@
 import { removeIfPresent } from "../../files/durable.ts";
-import { listFolder } from "../../files/read_if_present.ts";
+import { listFolder } from "../../files/if_present.ts";
 import { installRank } from "../../kubepkg/install_rank.ts";
 import type { KubeObject, KubePkg } from "../../kubepkg/kubepkg.ts";
 import { identifyObject, identityKey, type ObjectIdentity } from "../../kubepkg/object_identity.ts";
@@ -152,7 +152,7 @@ function parseHandedOver(json: unknown, path: string): HandedOver {
   return {
     place,
     files: files === undefined ? listFormerFiles(place, release) : parseList(files, isOwnedFile, path),
-    ...(release === undefined ? {} : { kubepkg: release }),
+    kubepkg: release,
     ...(attempted === undefined ? {} : { attempted: parseKubePkg(attempted, path) }),
     ...(kept === undefined ? {} : { kept: parseList(kept, isKubeObject, path) }),
     ...(Number.isSafeInteger(revision) && revision as number >= 0 ? { revision: revision as number } : {}),

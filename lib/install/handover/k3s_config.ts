@@ -1,4 +1,4 @@
-import { listFolder, readTextIfPresent } from "../../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parseYamlDocuments } from "../../kubepkg/read_yaml.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject } from "../../oci/json.ts";
@@ -20,7 +20,7 @@ export async function listDisabledAddons(root = ""): Promise<string[]> {
     const texts: string[] = [];
     for (const path of [`${folder}/config.yaml`, ...parts.map((name) => `${folder}/config.yaml.d/${name}`)]) {
       // A file that only root may read: then this check is left out, as is the one for flags of the service.
-      const text = await readTextIfPresent(path).catch(() => undefined);
+      const text = await ifPresent(Deno.readTextFile(path)).catch(() => undefined);
       if (text !== undefined) texts.push(text);
     }
     for (const name of parseDisabled(texts)) found.add(name);

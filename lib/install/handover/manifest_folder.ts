@@ -1,4 +1,4 @@
-import { listFolder } from "../../files/read_if_present.ts";
+import { isAbsent, listFolder } from "../../files/if_present.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 
 /** File names that k3s or RKE2 write into their manifest folder themselves, up to the first dot. */
@@ -34,7 +34,7 @@ export async function readManifestFile(path: string): Promise<ManifestFile | und
     const bytes = await Deno.readFile(path);
     return { text: new TextDecoder().decode(bytes), digest: computeDigest(bytes), isFolder: false };
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

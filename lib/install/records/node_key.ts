@@ -1,6 +1,6 @@
 import { writeFileDurably } from "../../files/durable.ts";
+import { ifPresent } from "../../files/if_present.ts";
 import { holdLock } from "../../files/locked_file.ts";
-import { readTextIfPresent } from "../../files/read_if_present.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { createKeyPair, parsePrivateKey, type PrivateKey } from "../../signature/keys.ts";
 
@@ -19,7 +19,7 @@ export class NodeKey {
 
   /** Reads the key; `undefined` if there is none yet. @throws {CorruptError} when the file is damaged */
   async read(): Promise<PrivateKey | undefined> {
-    const pem = await readTextIfPresent(this.#path);
+    const pem = await ifPresent(Deno.readTextFile(this.#path));
     if (pem === undefined) return undefined;
     return await parsePrivateKey(pem, { what: this.#path }).catch((cause) => {
       throw new CorruptError(`${cause.message}; delete the file to make a new key`, { cause });

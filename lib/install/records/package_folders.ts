@@ -1,5 +1,5 @@
 import { commitFile, removeIfPresent, syncFolder } from "../../files/durable.ts";
-import { listFolder } from "../../files/read_if_present.ts";
+import { ifPresent, isAbsent, listFolder } from "../../files/if_present.ts";
 import { isPackageName } from "../../kubepkg/kubepkg.ts";
 import {
   comparePackageIds,
@@ -153,18 +153,12 @@ async function namespaceOf(
     if (typeof namespace !== "string" || namespace === "") return DEFAULT_NAMESPACE;
     return isNamespace(namespace) ? namespace : null;
   } catch (error) {
-    return error instanceof Deno.errors.NotFound ? undefined : null;
+    return isAbsent(error) ? undefined : null;
   }
 }
 
 async function moveIfPresent(from: string, to: string): Promise<void> {
-  try {
-    await Deno.lstat(from);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  await commitFile(from, to);
+  if (await ifPresent(Deno.lstat(from)) !== undefined) await commitFile(from, to);
 }
 
 // Files of other kinds may be in the folder, and then it stays.

@@ -1,6 +1,6 @@
 import { removeIfPresent, writeFileDurably } from "../../files/durable.ts";
 import { holdLock, tryHoldLock } from "../../files/locked_file.ts";
-import { listFolder, readIfPresent } from "../../files/read_if_present.ts";
+import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { computeDigest, type Digest } from "../../oci/digest.ts";
 import { RegistryError } from "../../oci/error.ts";
@@ -139,7 +139,7 @@ export class SharedRecords {
       const base = this.#base ?? new Map((await this.#vault.readIndex())?.entries);
       const changes = new Map<string, VaultEntry | undefined>();
       for (const name of names) {
-        const bytes = await readIfPresent(`${this.#root}/${name}`);
+        const bytes = await ifPresent(Deno.readFile(`${this.#root}/${name}`));
         const digest = bytes && computeDigest(bytes);
         if (digest === base.get(name)?.digest) continue;
         changes.set(name, bytes && digest && { digest, object: await this.#vault.write(bytes) });
@@ -203,7 +203,7 @@ export class SharedRecords {
     for (const [name, { digest, object }] of entries) {
       held.delete(name);
       const path = `${this.#root}/${name}`;
-      const own = await readIfPresent(path);
+      const own = await ifPresent(Deno.readFile(path));
       if (own !== undefined && computeDigest(own) === digest) continue;
       const bytes = await this.#vault.read(object);
       if (bytes === undefined) return false;

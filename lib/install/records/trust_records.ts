@@ -1,10 +1,10 @@
 import * as v from "valibot";
+import { listFolder } from "../../files/if_present.ts";
 import { formatRecord, readRecordFile, RecordWriter } from "./record_file.ts";
 import { PackageFolders } from "./package_folders.ts";
 import { type PackageId, packageIdOf } from "../../kubepkg/package_id.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { digestOfIdentity } from "../../kubepkg/version.ts";
-import { listFolder } from "../../files/read_if_present.ts";
 import { removeIfPresent } from "../../files/durable.ts";
 import type { TrustVerdict } from "../../signature/trust_policy.ts";
 

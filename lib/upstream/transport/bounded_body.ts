@@ -1,3 +1,4 @@
+import { joinChunks } from "../../bytes/join_chunks.ts";
 import { RegistryError } from "../../oci/error.ts";
 import { createByteReader } from "./byte_reader.ts";
 import { decodeBody } from "./content_encoding.ts";
@@ -55,13 +56,7 @@ export async function readBoundedBody(response: Response, options: BoundedBodyOp
     await reader.cancel(error);
     throw error;
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
+  return joinChunks(chunks);
 }
 
 /** Returns the Content-Length in bytes; `undefined` when it is missing or not a number. */

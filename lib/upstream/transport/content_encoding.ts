@@ -1,3 +1,4 @@
+import { joinChunks } from "../../bytes/join_chunks.ts";
 import { prependChunks } from "../../bytes/prepend_chunks.ts";
 import { RegistryError } from "../../oci/error.ts";
 import type { StallGuard } from "./stall_guard.ts";
@@ -73,11 +74,5 @@ async function peek(
     chunks.push(chunk);
     seen += chunk.length;
   }
-  const head = new Uint8Array(seen);
-  let at = 0;
-  for (const chunk of chunks) {
-    head.set(chunk, at);
-    at += chunk.length;
-  }
-  return [head, prependChunks(chunks, reader)];
+  return [joinChunks(chunks), prependChunks(chunks, reader)];
 }

@@ -1,3 +1,4 @@
+import { withinTime } from "../../bytes/within_time.ts";
 import { type AddressClass, classifyHost, innermost, isIpLiteral } from "./private_address.ts";
 
 /**
@@ -64,17 +65,11 @@ export function createAddressCheck(options: AddressCheckOptions): AddressCheck {
 
 async function resolve(resolveHost: ResolveHost, url: URL, timeout: number): Promise<CheckedAddress> {
   const byName = classifyHost(url.hostname);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error("late")), timeout));
-  try {
-    const addresses = await Promise.race([resolveHost(url), late]);
-    if (addresses === undefined) return { class: byName, isResolved: true };
-    if (addresses.length === 0) return { class: byName, isResolved: false };
-    return { class: innermost([byName, ...addresses.map(classifyHost)]), isResolved: true, addresses };
-  } catch {
-    // A resolver that fails or is late says nothing about the address that a connection would use.
-    return { class: byName, isResolved: false };
-  } finally {
-    clearTimeout(timer);
-  }
+  // A resolver that fails or is late says nothing about the address that a connection would use.
+  const answer = resolveHost(url).then((addresses) => ({ addresses }), () => undefined);
+  const found = await withinTime(answer, timeout);
+  if (found === undefined || found.addresses?.length === 0) return { class: byName, isResolved: false };
+  const { addresses } = found;
+  if (addresses === undefined) return { class: byName, isResolved: true };
+  return { class: innermost([byName, ...addresses.map(classifyHost)]), isResolved: true, addresses };
 }

@@ -6,7 +6,7 @@ import {
   OPEN_METRICS_TYPE,
   TEXT_TYPE,
 } from "../../../../lib/cli/serving/metrics.ts";
-import { listFolder } from "../../../../lib/files/read_if_present.ts";
+import { listFolder } from "../../../../lib/files/if_present.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { denoFolder } from "../../../support/crpe_process.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
