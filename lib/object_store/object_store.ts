@@ -61,6 +61,8 @@ export interface ObjectStoreOptions {
   readonly warn?: (message: string) => void;
 }
 
+// How long the URL of a blob is good for. A download that has begun is not cut.
+const URL_SECONDS = 300;
 // Bound of the memory for sizes of blobs.
 const MAX_SIZES = 100_000;
 // Repositories of a registry that are asked whether they have a blob. If none of them has, it is downloaded again.
@@ -120,8 +122,7 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
 
   async statBlob(_repo: string, digest: Digest): Promise<number | undefined> {
     return this.#sizes.get(digest) ?? await this.#stats.run(digest, async () => {
-      const isHashed = this.#options.isHashing === true;
-      if (isHashed && await findBucketRot(this.#client, digest) !== undefined) return undefined;
+      if (this.#options.isHashing && await findBucketRot(this.#client, digest) !== undefined) return undefined;
       const size = await this.#client.size(blobPath(digest));
       if (size !== undefined) this.#remember(digest, size);
       return size;
@@ -170,6 +171,12 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
     return false;
   }
 
+  /** Returns a URL, good for five minutes, that reads a blob which a repository has; `undefined` if it has not. */
+  async locateBlob(repo: string, digest: Digest): Promise<string | undefined> {
+    const isHeld = await this.isLinkedBlob(repo, digest) && await this.statBlob(repo, digest) !== undefined;
+    return isHeld ? await this.#client.presign(blobPath(digest), URL_SECONDS) : undefined;
+  }
+
   async isHeld(digest: Digest): Promise<boolean> {
     return await this.statBlob("", digest) !== undefined;
   }
@@ -200,9 +207,8 @@ export class ObjectStore implements GrantingStore, PieceStore, DeltaStore, Addin
   }
 
   async listReferrers(repo: string, digest: Digest): Promise<ReferrerList> {
-    const load = (name: string, candidate: Digest) => this.#manifests.load(name, candidate);
     const list = (name: string) => this.listManifests(name);
-    return { referrers: await listReferrers(repositoryNames(repo), digest, { list, load }) };
+    return { referrers: await listReferrers(repositoryNames(repo), digest, { list, load: this.#load }) };
   }
 
   async claimDownload(repo: string, digest: Digest): Promise<AsyncDisposable | "stored" | undefined> {

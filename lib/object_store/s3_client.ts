@@ -67,6 +67,16 @@ export class S3Client {
     this.#prefix = transport.location.prefix;
   }
 
+  /** The URL of the object storage. */
+  get endpoint(): string {
+    return this.#transport.location.endpoint;
+  }
+
+  /** As `S3Transport.presign`. */
+  presign(key: string, seconds: number): Promise<string> {
+    return this.#transport.presign(key, seconds);
+  }
+
   /** The time by the clock of the storage, in milliseconds. */
   get serverTime(): number {
     return this.#transport.serverTime;

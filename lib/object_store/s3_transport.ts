@@ -85,6 +85,22 @@ export class S3Transport {
     return await this.#retry(request, (response) => Promise.resolve(response));
   }
 
+  /**
+   * Signs a URL that reads an object without a login.
+   *
+   * @param seconds for how long a request with it may begin
+   */
+  async presign(key: string, seconds: number): Promise<string> {
+    const { location, readCredentials } = this.#options;
+    const signer = new AwsV4Signer({
+      ...await readCredentials(),
+      ...{ method: "GET", service: "s3", region: location.region, cache: this.#signingKeys, signQuery: true },
+      url: urlOf(location, key, { "X-Amz-Expires": `${seconds}` }),
+      datetime: this.#formatTime(),
+    });
+    return (await signer.sign()).url.href;
+  }
+
   async #retry<T>(request: S3Request, read: (response: Response) => Promise<T>): Promise<T> {
     const { delay = wait, random = Math.random } = this.#options;
     for (let attempt = 1;; attempt++) {
@@ -134,7 +150,7 @@ export class S3Transport {
       ...{ method, service: "s3", region: location.region, cache: this.#signingKeys },
       url: urlOf(location, key, query),
       headers: { ...headers, "x-amz-content-sha256": createHash("sha256").update(body ?? "").digest("hex") },
-      datetime: new Date(this.serverTime).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+      datetime: this.#formatTime(),
     });
     const signed = await signer.sign();
     // The bytes are wanted as they are stored. It is not signed, because proxies change it.
@@ -144,6 +160,10 @@ export class S3Transport {
       headers: signed.headers,
       ...(body === undefined ? {} : { body }),
     });
+  }
+
+  #formatTime(): string {
+    return new Date(this.serverTime).toISOString().replace(/[:-]|\.\d{3}/g, "");
   }
 
   // The signature of a request counts for minutes only, by the clock of the storage, and so do leases.

@@ -52,6 +52,8 @@ export interface RegistryHandlerOptions<Context = unknown> {
    * another crpe; default: `catalog`.
    */
   readonly held?: ContentCatalog;
+  /** Returns the URL at which clients read a blob that a repository has; `undefined` if it is sent to them instead. */
+  readonly locateBlob?: (repo: string, digest: Digest) => Promise<string | undefined>;
   /** Whether the responses are read by the server of the runtime, which does not collect chunks (`countBody`). */
   readonly isServed?: boolean;
   /**
@@ -78,7 +80,7 @@ export function createRegistryHandler<Context = unknown>(
   catalog: ContentCatalog,
   options: RegistryHandlerOptions<Context> = {},
 ): (request: Request, context?: Context) => Promise<Response> {
-  const { onError, onUpstreamError, onResponse, onBackpressure, isServed, checkHealth, greeting } = options;
+  const { onError, onUpstreamError, onResponse, onBackpressure, isServed } = options;
   const served = { catalog, lists: new ListAnswers(catalog) };
   const held = options.held === undefined ? served : { catalog: options.held, lists: new ListAnswers(options.held) };
   return async (request, context) => {
@@ -91,7 +93,7 @@ export function createRegistryHandler<Context = unknown>(
       }
       route = matchRoute(request.url);
       const isHeldOnly = ONLY_IF_CACHED.test(request.headers.get("cache-control") ?? "");
-      answer = await answerRoute(route, request, { ...(isHeldOnly ? held : served), checkHealth, greeting });
+      answer = await answerRoute(route, request, { ...options, ...(isHeldOnly ? held : served) });
       if (method === "GET") answer = await streamLargeBody(answer);
     } catch (error) {
       if (error instanceof RegistryError && UPSTREAM_CODES.includes(error.code)) onUpstreamError?.(error, request);
@@ -135,13 +137,15 @@ function hideError(error: unknown, request: Request, onError: RegistryHandlerOpt
   return new RegistryError("INTERNAL", "Cannot answer: internal error; see the log of the registry");
 }
 
+type AnswerOptions = Pick<RegistryHandlerOptions, "checkHealth" | "greeting" | "locateBlob"> & {
+  readonly catalog: ContentCatalog;
+  readonly lists: ListAnswers;
+};
+
 function answerRoute(
   route: Route | undefined,
   request: Request,
-  { catalog, lists, checkHealth, greeting }: Pick<RegistryHandlerOptions, "checkHealth" | "greeting"> & {
-    catalog: ContentCatalog;
-    lists: ListAnswers;
-  },
+  { catalog, lists, checkHealth, greeting, locateBlob }: AnswerOptions,
 ): Promise<Answer> | Answer {
   switch (route?.kind) {
     case "manifest":
@@ -149,7 +153,7 @@ function answerRoute(
     case "blob":
       return request.method === "HEAD" || request.headers.has("if-none-match")
         ? answerBlobKnown(catalog, route, request)
-        : answerBlob(catalog, route, request);
+        : answerBlob(catalog, route, { request, locateBlob });
     case "tags":
     case "catalog":
     case "referrers":
@@ -176,8 +180,17 @@ async function answerManifest(catalog: ContentCatalog, route: ManifestRoute, req
   return answerContent(descriptor, bytes);
 }
 
-async function answerBlob(catalog: ContentCatalog, route: BlobRoute, request: Request): Promise<Answer> {
+async function answerBlob(
+  catalog: ContentCatalog,
+  route: BlobRoute,
+  { request, locateBlob }: Pick<RegistryHandlerOptions, "locateBlob"> & { readonly request: Request },
+): Promise<Answer> {
   const { repo, digest } = route;
+  const location = await locateBlob?.(repo, digest);
+  // The client sends its range there. The URL works for a time, and for any client, so that it must not be cached.
+  if (location !== undefined) {
+    return { status: 307, headers: { location, "cache-control": "no-store" }, body: null, length: 0, outcome: "hit" };
+  }
   const { headers } = request;
   const range = allowsRange(headers.get("if-range"), digest) ? parseRange(headers.get("range")) : undefined;
   const opened = await catalog.openBlob(repo, digest, range);
@@ -203,7 +216,7 @@ async function answerBlobKnown(catalog: ContentCatalog, route: BlobRoute, reques
   const size = await catalog.statBlob(repo, digest);
   if (size === undefined) return await answerManifestAsBlob(catalog, route, request);
   if (matchesEtag(request.headers.get("if-none-match"), digest)) return answerNotModified(digest);
-  if (request.method === "GET") return answerBlob(catalog, route, request);
+  if (request.method === "GET") return answerBlob(catalog, route, { request });
   return { status: 200, headers: await blobHeaders(catalog, route, size), body: null, length: size };
 }
 

@@ -5,6 +5,7 @@ import { probeConditions } from "../../lib/object_store/probe_conditions.ts";
 import type { TaggedImage } from "../../lib/store/list_images.ts";
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { makeBytes } from "../support/content.ts";
+import { ContainerTools } from "../support/container_tools.ts";
 import { runCrpe, startCrpe } from "../support/crpe_process.ts";
 import { startDistribution } from "../support/distribution.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
@@ -118,6 +119,55 @@ for (const [name, start] of [["versitygw", startVersitygw], ["weed", startWeed]]
     assertEquals([gc.code, gc.stdout], [0, "removed 0 blobs (0 B), 0 manifests, 0 links\n"], gc.stderr);
   });
 
+  peerTest(`[103] ${name}: --redirect sends clients to the bucket for blobs`, [name, "skopeo"], async () => {
+    await using folder = await TestFolder.create();
+    await using upstream = startFaultUpstream();
+    const added = upstream.addImage("team/app", "1", [makeBytes(300_000)]);
+    const env = { HOME: folder.path, ...s3Environment(storage!) };
+    await using crpe = await startCrpe([
+      ...["registry", "--redirect", "--addr=127.0.0.1:0", `--data=${folder.path}/data`],
+      ...[`--store=s3://${S3_BUCKET}/redirect`, `--upstream=registry.test=${upstream.url}`],
+    ], { env });
+    const url = `${crpe.url}/v2/${NAME}/blobs/${added.layers[0]!.digest}`;
+    const open = (path: string, headers = {}) => fetch(path, { redirect: "manual", headers });
+    await (await fetch(`${crpe.url}/v2/${NAME}/manifests/1`)).body?.cancel();
+    // What the bucket does not have yet is sent, while it is downloaded.
+    const cold = await open(url);
+    assertEquals([cold.status, computeDigest(await cold.bytes())], [200, added.layers[0]!.digest]);
+    let warm = await open(url);
+    // The client has the last byte before the bucket has the blob.
+    for (let tries = 0; warm.status === 200 && tries < 100; tries++) {
+      await warm.body?.cancel();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      warm = await open(url);
+    }
+    const location = warm.headers.get("location")!;
+    assertEquals([warm.status, new URL(location).origin, warm.headers.get("cache-control")], [
+      307,
+      storage!.url,
+      "no-store",
+    ]);
+    const whole = await open(location);
+    assertEquals([whole.status, computeDigest(await whole.bytes())], [200, added.layers[0]!.digest]);
+    const part = await fetch(url, { headers: { range: "bytes=10-19" } });
+    assertEquals([part.status, (await part.bytes()).length], [206, 10]);
+    const changed = await open(location.replace(/(X-Amz-Signature=)./, "$1x"));
+    await changed.body?.cancel();
+    assertEquals(changed.status, 403);
+    const head = await fetch(url, { method: "HEAD", redirect: "manual" });
+    assertEquals([head.status, head.headers.get("content-length")], [200, `${added.layers[0]!.size}`]);
+    // A repository that does not have the blob gives no URL of it.
+    const foreign = await open(`${crpe.url}/v2/registry.test/other/blobs/${added.layers[0]!.digest}`);
+    await foreign.body?.cancel();
+    assertEquals(foreign.status, 404);
+    await using tools = await ContainerTools.create();
+    const pulled = await tools.skopeo([
+      ...["copy", "--src-tls-verify=false", `docker://${crpe.url.slice("http://".length)}/${NAME}:1`],
+      `dir:${tools.home}/pulled`,
+    ]);
+    assertEquals(pulled.code, 0, pulled.stderr);
+  });
+
   const replicasTest = name === "weed" ? test : () => {};
   replicasTest(
     `three replicas with ${CLIENTS} clients download an image once, and keep nothing on the disk`,
@@ -167,6 +217,7 @@ Deno.test("[103] a store that cannot be used is refused in one line", async () =
   const rows: [args: string[], message: string][] = [
     [["registry", "--store=bucket"], 'Cannot use the store "bucket": write s3://BUCKET or s3://BUCKET/PREFIX'],
     [["registry", "--store=s3://bucket"], "Cannot sign requests to the object storage: set AWS_ACCESS_KEY_ID and"],
+    [["registry", "--redirect"], "Cannot use --redirect without a store on object storage"],
     [["registry", "--store=s3://bucket", "--scrub=1d"], "Cannot use --scrub with a store on object storage"],
   ];
   for (const [args, message] of rows) {

@@ -7,6 +7,10 @@ export const FLAG = {
     value: "DIR",
     summary: "the data folder [$STORAGE_ROOT, $XDG_DATA_HOME/crpe, ~/.local/share/crpe]",
   },
+  redirect: {
+    name: "redirect",
+    summary: "with --store: clients read blobs from the bucket, at URLs that are good for 5 minutes",
+  },
   store: {
     name: "store",
     value: "URL",
@@ -197,6 +201,7 @@ export const UPSTREAM_FLAGS: readonly Flag[] = [
 /** The flags of every command that serves. */
 export const SERVE_FLAGS: readonly Flag[] = [
   FLAG.tagTtl,
+  FLAG.redirect,
   FLAG.cacheMax,
   FLAG.maxMemory,
   FLAG.hostName,

@@ -1,8 +1,9 @@
 import { AuditLog } from "../../files/audit_log.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
-import { createRegistryHandler } from "../../registry/handler.ts";
+import { createRegistryHandler, type RegistryHandlerOptions } from "../../registry/handler.ts";
 import { type Exchange, pathOf } from "../../server/exchange.ts";
 import type { Address } from "../../server/listen.ts";
+import { isLoopback } from "../../server/own_hosts.ts";
 import type { TlsFiles } from "../../server/tls_files.ts";
 import { takeDataFolder } from "../../store/data_folder.ts";
 import { DiskStore } from "../../store/disk_store.ts";
@@ -124,6 +125,7 @@ export async function serveRegistry(
     via: loops.via,
   });
   const folderContent = content.store instanceof DiskStore ? { ...content, store: content.store } : undefined;
+  const locateBlob = readRedirect(invocation, content, address);
   const imageUse = await ImageUse.read(settings.data);
   // Number of requests to the registry whose response was not passed on completely.
   let active = 0;
@@ -132,6 +134,7 @@ export async function serveRegistry(
     onUpstreamError,
     checkHealth: () => checkHealth({ data: settings.data, store: content.store, isReadOnly }),
     held: content.held,
+    ...(locateBlob === undefined ? {} : { locateBlob }),
     isServed: true,
     greeting: formatGreeting(name, folderContent !== undefined && !invocation.isSet("no-page")),
     onBackpressure: (waitsForClient, exchange) => exchange?.reportBackpressure(waitsForClient),
@@ -207,6 +210,23 @@ export async function serveRegistry(
   await content.close();
   log.flush();
   return 0;
+}
+
+/** With `--redirect`, clients read blobs from the bucket. */
+function readRedirect(
+  invocation: Invocation,
+  { store, bucket }: OpenedStore<AnyStore>,
+  { hostname }: Address,
+): RegistryHandlerOptions["locateBlob"] {
+  if (!invocation.isSet("redirect")) return undefined;
+  if (bucket === undefined || store instanceof DiskStore) {
+    throw new UsageError("Cannot use --redirect without a store on object storage");
+  }
+  const { host } = new URL(bucket.client.endpoint);
+  if (isLoopback(host.replace(/:\d+$/, "")) && !isLoopback(hostname ?? "")) {
+    throw new UsageError(`Cannot use --redirect: clients cannot reach the object storage at ${host}`);
+  }
+  return (repo, digest) => store.locateBlob(repo, digest);
 }
 
 async function openServerRecords(data: string, bucket: OpenedObjectStore | undefined): Promise<PackageRecords> {
