@@ -128,9 +128,7 @@ export class PendingPackages {
     if (found === undefined) return undefined;
     const files = [...digestsOf(found.pending)].flatMap((digest) => [partialPath(digest), piecesPath(digest)]);
     const paths = [found.path, ...files.map((file) => `${this.#data}/${file}`)];
-    const times = await Promise.all(
-      paths.map(async (path) => (await ifPresent(Deno.lstat(path)))?.mtime?.getTime() ?? 0),
-    );
+    const times = await Promise.all(paths.map(async (path) => (await lstatIfPresent(path))?.mtime?.getTime() ?? 0));
     return Math.max(...times);
   }
 
@@ -173,7 +171,7 @@ export class PendingPackages {
       isDirectory && !name.startsWith(".")
     );
     const paths = folders.map(({ name }) => `${root}/${name}/${RECORD.pending}`);
-    const files = await Promise.all(paths.map((path) => ifPresent(Deno.lstat(path))));
+    const files = await Promise.all(paths.map(lstatIfPresent));
     return paths.filter((_, i) => files[i] !== undefined);
   }
 
@@ -193,6 +191,10 @@ export class PendingPackages {
 
 async function readPending(path: string): Promise<PendingPackage | undefined> {
   return await readRecordFile(path, LIMITS, (document) => parsePending(document, path));
+}
+
+async function lstatIfPresent(path: string): Promise<Deno.FileInfo | undefined> {
+  return await ifPresent(Deno.lstat(path));
 }
 
 function digestsOf({ kubepkg }: PendingPackage): Set<Digest> {
