@@ -6,7 +6,7 @@ import type { Digest } from "../oci/digest.ts";
 import { CorruptError } from "../oci/error.ts";
 import { isJsonObject, parseJson } from "../oci/json.ts";
 import { type Descriptor, parseManifest } from "../oci/manifest.ts";
-import { formatPlatform, normalizePlatform } from "../oci/platform.ts";
+import { formatPlatform, normalizePlatform, platformOfConfig } from "../oci/platform.ts";
 import type { CarriedManifest } from "./bundle_plan.ts";
 
 /** A store in which older images are found. */
@@ -134,10 +134,9 @@ async function readConfig(
 ): Promise<{ readonly platform: string; readonly created: string } | undefined> {
   const bytes = await readSmallBlob(store, repository, { digest, limit: MAX_CONFIG_BYTES });
   const json = bytes && parseJson(bytes, "the config", { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
-  if (!isJsonObject(json)) return undefined;
-  const { os, architecture, variant, created } = json;
-  if (typeof os !== "string" || typeof architecture !== "string") return undefined;
-  const platform = { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+  const platform = platformOfConfig(json);
+  if (platform === undefined || !isJsonObject(json)) return undefined;
+  const { created } = json;
   return {
     platform: formatPlatform(normalizePlatform(platform)),
     created: typeof created === "string" ? created : "",

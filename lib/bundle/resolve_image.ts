@@ -20,6 +20,7 @@ import {
   listRunnablePlatforms,
   normalizePlatform,
   type Platform,
+  platformOfConfig,
 } from "../oci/platform.ts";
 import { formatReference, repositoryOf } from "../oci/reference.ts";
 import type { CarriedManifest, ResolvedImage } from "./bundle_plan.ts";
@@ -185,11 +186,7 @@ export class ImageResolver {
     }
     const json = parseJson(bytes, `the config of ${name}`, { maxBytes: MAX_CONFIG_BYTES, maxDepth: 128 });
     if (!isJsonObject(json)) throw new CorruptError(`Cannot read the config of ${name}: it is not a JSON object`);
-    const { os, architecture, variant } = json;
-    if (typeof os !== "string" || typeof architecture !== "string" || os === "" || architecture === "") {
-      return undefined;
-    }
-    return { os, architecture, ...(typeof variant === "string" && variant !== "" ? { variant } : {}) };
+    return platformOfConfig(json);
   }
 
   #choose(name: string, root: Surveyed): Chosen {

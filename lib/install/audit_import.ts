@@ -50,7 +50,7 @@ export class ImportAudit {
 }
 
 /** Describes a verdict about signatures for the audit log. */
-export function describeTrust(trust: TrustVerdict | undefined): Record<string, unknown> {
+function describeTrust(trust: TrustVerdict | undefined): Record<string, unknown> {
   if (trust === undefined) return {};
   return { trust: trust.state, ...(trust.keys.length === 0 ? {} : { keys: trust.keys.map(({ id }) => id) }) };
 }

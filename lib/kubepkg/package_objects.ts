@@ -48,11 +48,6 @@ export function packageObjects(kubepkg: KubePkg): PackageObject[] {
     .map(({ it }) => it);
 }
 
-/** The objects of a package in the order of removal. @throws {CorruptError} as `packageObjects` */
-export function removalObjects(kubepkg: KubePkg): PackageObject[] {
-  return packageObjects(kubepkg).reverse();
-}
-
 function withNamespace(object: KubeObject, namespace: string): KubeObject {
   const metadata = metadataOf(object);
   if (typeof metadata.namespace === "string" && metadata.namespace !== "") return object;

@@ -54,14 +54,11 @@ export function onlyOf(documents: readonly unknown[], what: string): unknown {
   throw new CorruptError(`Cannot use ${what}: it is empty`);
 }
 
-/** Reads the `kubepkg.json` of a bundle. @throws {CorruptError} as `readKubePkg` */
-export function readKubePkgJson(bytes: Uint8Array, what: string): KubePkg {
-  return parseKubePkg(parseExactJson(bytes, what), what);
-}
-
 /** Reads the `kubepkg.json` of a bundle that may hold a KubePkgList. @throws {CorruptError} as `readKubePkg` */
 export function readKubePkgsJson(bytes: Uint8Array, what: string): KubePkg[] {
-  return parseKubePkgs(parseExactJson(bytes, what), what);
+  const value = parseJson(bytes, what, PACKED_LIMITS);
+  checkJsonSource(new TextDecoder().decode(bytes), value, what);
+  return parseKubePkgs(value, what);
 }
 
 /**
@@ -93,12 +90,6 @@ export function readDocuments(bytes: Uint8Array, what: string): unknown[] {
 /** Tells whether a document says that it is a KubePkg or a list of them. */
 export function isKubePkgDocument(document: unknown): boolean {
   return isJsonObject(document) && (document.kind === "KubePkg" || document.kind === "KubePkgList");
-}
-
-function parseExactJson(bytes: Uint8Array, what: string): unknown {
-  const value = parseJson(bytes, what, PACKED_LIMITS);
-  checkJsonSource(new TextDecoder().decode(bytes), value, what);
-  return value;
 }
 
 function checkJsonSource(source: string, value: unknown, what: string): void {

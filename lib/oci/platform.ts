@@ -1,4 +1,5 @@
 import { CorruptError } from "./error.ts";
+import { isJsonObject } from "./json.ts";
 
 /** The platform of an index entry (image specification, "Image Index", `platform`). */
 export interface Platform {
@@ -41,6 +42,16 @@ export function normalizePlatform(platform: Platform): Platform {
     ...(variant === undefined ? {} : { variant }),
     ...(platform["os.version"] === undefined ? {} : { "os.version": platform["os.version"] }),
   };
+}
+
+/**
+ * Returns the platform that the config of an image names (image specification, "Image Configuration"), as it is written
+ * there; `undefined` if it names none.
+ */
+export function platformOfConfig(config: unknown): Platform | undefined {
+  const { os, architecture, variant } = isJsonObject(config) ? config : {};
+  if (typeof os !== "string" || typeof architecture !== "string" || os === "" || architecture === "") return undefined;
+  return typeof variant === "string" && variant !== "" ? { os, architecture, variant } : { os, architecture };
 }
 
 /**

@@ -17,7 +17,7 @@ import { withRedirects } from "./trust/redirect.ts";
 import { type Attempt, errorOfResponse, toUpstreamError } from "./upstream_error.ts";
 
 /** Number of connections to an endpoint, unless the configuration states another one. */
-export const DEFAULT_MAX_CONNECTIONS = 16;
+const DEFAULT_MAX_CONNECTIONS = 16;
 
 // The time-outs of an urgent request and of a probe, in milliseconds.
 const URGENT_TIMEOUT = 3000;

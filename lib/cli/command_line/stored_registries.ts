@@ -9,7 +9,7 @@ export type Hosts = ConfigFile["hosts"];
 const OWNER_ONLY = { mode: 0o600 };
 
 /** The path of the registries that were added on the page. */
-export function registriesPath(data: string): string {
+function registriesPath(data: string): string {
   return `${data}/kubepkg/.registries.json`;
 }
 

@@ -49,7 +49,7 @@ export interface ClusterRelease {
 }
 
 /** The type of the Secrets. */
-export const SECRET_TYPE = "crpe.octohelm.tech/release";
+const SECRET_TYPE = "crpe.octohelm.tech/release";
 /** Selects the Secrets that describe a release, without those of further content. */
 export const RELEASE_SELECTOR = "app.kubernetes.io/managed-by=crpe,app.kubernetes.io/component=release";
 /** The annotation that describes a release, as JSON in one line. */

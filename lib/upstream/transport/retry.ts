@@ -92,7 +92,7 @@ export function parseRetryAfter(headers: Headers, wallClock: () => number): numb
 const PERMANENT = [501, 505, 508];
 
 /** Reports whether the same request may succeed a little later. */
-export function isRetriableStatus(status: number): boolean {
+function isRetriableStatus(status: number): boolean {
   return status === 408 || status === 429 || (status >= 500 && !PERMANENT.includes(status));
 }
 

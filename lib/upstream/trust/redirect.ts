@@ -11,7 +11,7 @@ export interface RedirectOptions {
 }
 
 /** Maximum number of redirects that are followed for one request. */
-export const MAX_REDIRECTS = 10;
+const MAX_REDIRECTS = 10;
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 // These headers are only for the first origin. In addition, storage services reject a signed URL that is sent with an

@@ -1,6 +1,6 @@
 import type { KubePkg } from "../../../lib/kubepkg/kubepkg.ts";
 import { formatIdentity } from "../../../lib/kubepkg/object_identity.ts";
-import { packageObjects, removalObjects } from "../../../lib/kubepkg/package_objects.ts";
+import { packageObjects } from "../../../lib/kubepkg/package_objects.ts";
 import { parseKubePkg } from "../../../lib/kubepkg/parse_kubepkg.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -86,12 +86,4 @@ Deno.test("[81] packageObjects() writes the namespace into the object, and does 
     data: { a: "1" },
   });
   assertEquals(kubepkg, before);
-});
-
-Deno.test("[82] removalObjects() is the order of installation, reversed", () => {
-  const kubepkg = makePackage("shop", {
-    a: make("ConfigMap", "a"),
-    d: make("Deployment", "d", { namespace: "x", apiVersion: "apps/v1" }),
-  });
-  assertEquals(removalObjects(kubepkg), packageObjects(kubepkg).reverse());
 });

@@ -7,6 +7,8 @@ import {
   normalizePlatform,
   parsePlatform,
   parsePlatforms,
+  type Platform,
+  platformOfConfig,
 } from "../../../lib/oci/platform.ts";
 import { assertEquals, assertThrows } from "../../support/assert.ts";
 
@@ -103,4 +105,21 @@ for (const [given, expected] of RUNNABLE) {
   Deno.test(`[87] listRunnablePlatforms() of ${given}`, () => {
     assertEquals(listRunnablePlatforms(parsePlatform(given)).map(formatPlatform), expected);
   });
+}
+
+const configs: [what: string, config: unknown, expected: Platform | undefined][] = [
+  ["an image", { os: "linux", architecture: "amd64", config: {} }, { os: "linux", architecture: "amd64" }],
+  ["a variant", { os: "linux", architecture: "arm", variant: "v7" }, {
+    os: "linux",
+    architecture: "arm",
+    variant: "v7",
+  }],
+  ["an empty variant", { os: "linux", architecture: "arm", variant: "" }, { os: "linux", architecture: "arm" }],
+  ["an empty name", { os: "", architecture: "amd64" }, undefined],
+  ["no architecture", { os: "linux" }, undefined],
+  ["an artifact", {}, undefined],
+  ["no object", [], undefined],
+];
+for (const [what, config, expected] of configs) {
+  Deno.test(`platformOfConfig() of ${what}`, () => assertEquals(platformOfConfig(config), expected));
 }
