@@ -28,7 +28,7 @@ export interface Decompressed {
  * @throws {CorruptError} from the reader, when the file is cut off, a checksum is wrong or other data follows the end
  */
 export async function decompress(
-  source: BundleSource,
+  source: BundleSource | ByteSource,
   what = "the bundle",
   chunkBytes = CHUNK_BYTES,
 ): Promise<Decompressed> {

@@ -2,6 +2,7 @@ import type { Buffer } from "node:buffer";
 import type { Transform } from "node:stream";
 import type { ByteReader, ByteSource } from "../bytes/byte_reader.ts";
 import { joinChunks } from "../bytes/join_chunks.ts";
+import { free } from "../bytes/lent_chunks.ts";
 import { CorruptError } from "../oci/error.ts";
 
 /** Size of the chunks that are compressed or decompressed, in bytes. */
@@ -101,4 +102,15 @@ export class TransformSource implements ByteSource {
       this.#transform.write(piece, (error) => resolve(error === null || error === undefined))
     );
   }
+}
+
+/**
+ * Gives up the memory of a piece that a `TransformSource` has returned, and of those before it, without waiting for a
+ * collection of garbage; none of them may be used any more. Memory that the next piece will share is kept.
+ *
+ * @param chunkBytes the `chunkSize` of the zlib stream; at least 64 KiB, for which zlib has memory of their own
+ */
+export function freePiece(piece: Uint8Array, chunkBytes: number): void {
+  const { buffer, byteOffset, length } = piece;
+  if (buffer.byteLength === chunkBytes && byteOffset + length === chunkBytes) free(piece);
 }

@@ -1,3 +1,5 @@
+import type { ByteSource } from "./byte_reader.ts";
+
 // What is done when a reader returns a chunk.
 const returns = new WeakMap<Uint8Array, () => void>();
 
@@ -48,6 +50,29 @@ export class LentMemory {
 }
 
 /** Gives up the memory of a chunk, without waiting for a collection of garbage. All views of its buffer are empty then. */
-export function free({ buffer }: Uint8Array): void {
+export function free({ buffer }: ArrayBufferView): void {
   (buffer as ArrayBuffer).transfer(0);
+}
+
+/**
+ * Reads a source whose reader has used all bytes of a chunk, and what it made of them by reference, when it requests the
+ * second chunk after it. The chunk is returned then, or at the end.
+ */
+export function returnUsedChunks(source: ByteSource): ByteSource {
+  const used: Uint8Array[] = [];
+  const returnTo = (count: number) => {
+    while (used.length > count) returnChunk(used.shift()!);
+  };
+  return {
+    read: async () => {
+      returnTo(1);
+      const chunk = await source.read();
+      if (chunk !== undefined) used.push(chunk);
+      return chunk;
+    },
+    cancel: async (reason) => {
+      await source.cancel(reason);
+      returnTo(0);
+    },
+  };
 }

@@ -51,6 +51,11 @@ export class DeflateWriter {
     assignCodes(distanceLengths, distances);
   }
 
+  /** The memory that is written to; until more is written. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#bytes;
+  }
+
   /** The whole bytes that are ready to be taken. */
   get length(): number {
     return this.#length;

@@ -1,7 +1,8 @@
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
-import { TransformSource } from "../archive/zlib_source.ts";
+import { freePiece, TransformSource } from "../archive/zlib_source.ts";
 import { ZstdFrames } from "../archive/zstd_frames.ts";
 import { ByteReader, type ByteSource, openByteSource } from "../bytes/byte_reader.ts";
+import { free, returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { CorruptError } from "../oci/error.ts";
 import type { Section } from "./delta_format.ts";
@@ -9,6 +10,8 @@ import type { Section } from "./delta_format.ts";
 /** zstd's windows, as powers of 2. The largest, 4 MiB, is also the memory of a reader for each open section. */
 const [MIN_WINDOW_LOG, MAX_WINDOW_LOG] = [10, 22];
 const CHUNK_BYTES = 256 << 10;
+/** Less memory may be a part of memory that others use too. */
+const LEAST_CHUNK_BYTES = 64 << 10;
 const WHAT = "a section of the delta";
 
 /**
@@ -33,15 +36,18 @@ export async function packSection(
 }
 
 /**
- * Opens a section for reading. Its bytes are read once, and no more than it declares.
+ * Opens a section for reading. Its bytes are read once, and no more than it declares. A piece is only valid until the
+ * next one is asked for, or the source is cancelled: its memory is given up then.
  *
  * @param input the `section.packed` bytes of the frame
  * @throws {CorruptError} from the source, when the frame is damaged, or has another size
  */
 export function openSection(input: ReadableStream<Uint8Array>, { size, packed }: Section): ByteSource {
-  const source = openByteSource(input);
+  const source = returnUsedChunks(openByteSource(input));
+  const chunkSize = Math.min(CHUNK_BYTES, Math.max(LEAST_CHUNK_BYTES, size));
   const frames = new ZstdFrames(new ByteReader(source, WHAT), WHAT);
-  let [frame, left]: [TransformSource | undefined, number] = [undefined, size];
+  let [frame, last]: [TransformSource | undefined, Uint8Array | undefined] = [undefined, undefined];
+  let left = size;
   return {
     read: async () => {
       if (packed === 0) return undefined;
@@ -49,15 +55,17 @@ export function openSection(input: ReadableStream<Uint8Array>, { size, packed }:
         const params = { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG };
         const opened = await frames.next();
         if (opened === undefined) throw new CorruptError(`Cannot apply the delta: ${WHAT} is missing`);
-        frame = new TransformSource(opened, createZstdDecompress({ params, chunkSize: CHUNK_BYTES }), WHAT);
+        frame = new TransformSource(opened, createZstdDecompress({ params, chunkSize }), WHAT);
       }
-      const piece = await frame.read();
+      if (last !== undefined) freePiece(last, chunkSize);
+      const piece = last = await frame.read();
       left -= piece?.length ?? 0;
       if (left >= 0 && (piece !== undefined || left === 0)) return piece;
       throw new CorruptError(`Cannot apply the delta: ${WHAT} does not have the ${size} bytes that its header says`);
     },
     cancel: async (reason) => {
       await frame?.cancel(reason);
+      if (last?.buffer.byteLength === chunkSize) free(last);
       await source.cancel(reason);
     },
   };

@@ -1,4 +1,7 @@
 import { decompress } from "../archive/decompress.ts";
+import { freePiece } from "../archive/zlib_source.ts";
+import { openByteSource } from "../bytes/byte_reader.ts";
+import { returnUsedChunks } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { DigestMismatchError, Verifier } from "../content/verifier.ts";
 import type { Digest } from "../oci/digest.ts";
@@ -30,7 +33,6 @@ export class BaseError extends IncompleteError {
   }
 }
 
-/** Memory of larger pieces would be collected late, because little else is allocated beside them. */
 const PIECE_BYTES = 64 << 10;
 
 /**
@@ -82,13 +84,6 @@ export async function inflateBase(
   }
 }
 
-// Tens of megabytes would wait for a collection. Only what the decompressor has filled to its end belongs to nothing else:
-// a smaller piece may share its memory with the next one, or be of a stored block (at most 65,535 bytes) of the input.
-function free({ buffer, length }: Uint8Array): void {
-  const isOwn = length === PIECE_BYTES && buffer.byteLength === PIECE_BYTES;
-  if (isOwn && buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
 async function inflate(
   { digest, open }: LayerInput,
   signal: AbortSignal | undefined,
@@ -96,12 +91,14 @@ async function inflate(
 ): Promise<void> {
   const body = await open();
   if (body === undefined) throw new BaseError(digest, "is missing");
-  const { compression, reader } = await decompress(body, digest, PIECE_BYTES);
+  const input = returnUsedChunks(openByteSource(body));
+  const { compression, reader } = await decompress(input, digest, PIECE_BYTES);
   try {
     for (let piece = await reader.read(PIECE_BYTES); piece !== undefined; piece = await reader.read(PIECE_BYTES)) {
       signal?.throwIfAborted();
       onPiece(piece);
-      if (compression === "gzip") free(piece);
+      // Tens of megabytes would wait for a collection. Pieces of another compression may belong to the input.
+      if (compression === "gzip") freePiece(piece, PIECE_BYTES);
     }
   } finally {
     await reader.cancel();

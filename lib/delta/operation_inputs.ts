@@ -1,4 +1,5 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { CorruptError } from "../oci/error.ts";
 
@@ -130,6 +131,11 @@ export class RangeReader {
     const [buffer, from] = [this.#buffer, position - this.#start];
     if (length > SHORT_BYTES) target.set(buffer.subarray(from, from + length), at);
     else for (let i = 0; i < length; i++) target[at + i] = buffer[from + i]!;
+  }
+
+  /** Gives up the memory of the buffer. No more is read. */
+  free(): void {
+    free(this.#buffer);
   }
 
   #read(position: number, target: Uint8Array): void {

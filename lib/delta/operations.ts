@@ -1,4 +1,5 @@
 import type { ByteSource } from "../bytes/byte_reader.ts";
+import { free } from "../bytes/lent_chunks.ts";
 import type { Scratch } from "../bytes/scratch.ts";
 import { Turns } from "../bytes/turns.ts";
 import { LiteralReader, NumberReader, RangeReader, wrongDelta } from "./operation_inputs.ts";
@@ -64,24 +65,29 @@ export async function* applyOperations(
   const maxOperations = FREE_OPERATIONS + Math.floor(plainSize / BYTES_PER_OPERATION);
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, plainSize));
   let [filled, made] = [0, 0];
-  for (let count = 0; made < plainSize; count++) {
-    if (count % OPERATIONS_PER_TURN === 0) await turns.next();
-    if (count === maxOperations) throw wrongDelta("it has more operations than its size allows");
-    // Most operations make a few bytes: a promise for each would take longer than all the rest.
-    if (!operations.isReady) await operations.prepare();
-    operations.next(plainSize - made);
-    while (operations.left > 0) {
-      const length = Math.min(operations.leftOfRange, chunk.length - filled);
-      if (!operations.fill(chunk, filled, length)) await operations.fillLater(chunk, filled, length);
-      filled += length;
-      made += length;
-      if (filled < chunk.length && made < plainSize) continue;
-      yield chunk.subarray(0, filled);
-      await turns.next();
-      filled = 0;
+  try {
+    for (let count = 0; made < plainSize; count++) {
+      if (count % OPERATIONS_PER_TURN === 0) await turns.next();
+      if (count === maxOperations) throw wrongDelta("it has more operations than its size allows");
+      // Most operations make a few bytes: a promise for each would take longer than all the rest.
+      if (!operations.isReady) await operations.prepare();
+      operations.next(plainSize - made);
+      while (operations.left > 0) {
+        const length = Math.min(operations.leftOfRange, chunk.length - filled);
+        if (!operations.fill(chunk, filled, length)) await operations.fillLater(chunk, filled, length);
+        filled += length;
+        made += length;
+        if (filled < chunk.length && made < plainSize) continue;
+        yield chunk.subarray(0, filled);
+        await turns.next();
+        filled = 0;
+      }
     }
+    await operations.end();
+  } finally {
+    free(chunk);
+    operations.free();
   }
-  await operations.end();
 }
 
 /** Reads one operation after the other, and gives its bytes. */
@@ -163,6 +169,11 @@ class OperationReader {
     await this.#inserted.fillLater(target.subarray(at, at + length));
     this.#addBefore(target, at, length);
     this.#advance(length);
+  }
+
+  /** Gives up the memory of the old bytes. No more are read. */
+  free(): void {
+    this.#old.free();
   }
 
   async end(): Promise<void> {

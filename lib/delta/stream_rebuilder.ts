@@ -1,3 +1,4 @@
+import { free } from "../bytes/lent_chunks.ts";
 import {
   type BlockRecord,
   END_COUNT,
@@ -72,8 +73,18 @@ export class StreamRebuilder {
     this.#readGap();
   }
 
-  /** Rebuilds the stream. @throws {RecipeError} when the recipe is wrong */
+  /** Rebuilds the stream, once. @throws {RecipeError} when the recipe is wrong */
   async *rebuild(source: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    try {
+      yield* this.#rebuildMembers(source);
+    } finally {
+      // Of many layers after each other, tens of megabytes would wait for a collection.
+      for (const { bytes } of [this.#window, this.#writer]) free(bytes);
+      for (const { tokens } of [this.#block, this.#storedBlock]) free(tokens);
+    }
+  }
+
+  async *#rebuildMembers(source: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     const plain = new PlainInput(source, this.#window);
     for (let length; (length = this.#members.number(MAX_MEMBER_HEADER)) !== 0;) {
       this.#writer.raw(this.#members.raw(length));

@@ -1,5 +1,6 @@
 import type { BundleBlob } from "../bundle/read_bundle.ts";
 import { DigestMismatchError } from "../content/verifier.ts";
+import { SingleFlight } from "../content/single_flight.ts";
 import { type DeltaFile, readDeltaHeader, rebuildLayer } from "../delta/apply_delta.ts";
 import { type DeltaHeader, sizeOfBases } from "../delta/delta_format.ts";
 import { BaseError, inflateBase } from "../delta/inflate_layers.ts";
@@ -69,7 +70,7 @@ function canRebuild(store: ImportStore): store is RebuildStore {
 /**
  * Rebuilds a layer from its delta, which the store holds, and from its bases. It is visible once its digest is verified;
  * then the delta is removed, as it is when it turns out to be wrong. If this is interrupted, the delta stays, and the next
- * import starts the layer over.
+ * import starts the layer over. While it is rebuilt already, as after a push whose connection was cut, that is joined.
  *
  * @throws {BaseError} when a base is missing or corrupt
  * @throws {CorruptError} when the delta is wrong: the site needs the full layer
@@ -85,10 +86,48 @@ export async function rebuildFromDelta(store: ImportStore, job: RebuildJob): Pro
     return "held";
   }
   if (!isDeltaHeld) return "missing";
-  await rebuild(store, job);
+  await rebuildsOf(store).join(store, job);
   await store.linkBlob(repository, digest);
   await discardDelta(store, job);
   return "rebuilt";
+}
+
+/** A rebuild in progress: what it has written, and who is told. */
+interface RebuildProgress {
+  bytes: number;
+  readonly listeners: Set<RebuildJob["onBytes"]>;
+}
+
+/** The rebuilds in progress of one store. */
+class RunningRebuilds {
+  readonly #flights = new SingleFlight<void>();
+  readonly #progress = new Map<Digest, RebuildProgress>();
+
+  /** Rebuilds a layer, or waits until it is rebuilt, and reports the same progress. */
+  async join(store: RebuildStore, job: RebuildJob): Promise<void> {
+    const { delta: { digest }, onBytes } = job;
+    const progress = this.#progress.get(digest) ?? { bytes: 0, listeners: new Set() };
+    this.#progress.set(digest, progress);
+    progress.listeners.add(onBytes);
+    onBytes(progress.bytes);
+    const report = (count: number) => {
+      progress.bytes += count;
+      for (const listener of progress.listeners) listener(count);
+    };
+    try {
+      await this.#flights.run(digest, () => rebuild(store, { ...job, onBytes: report }));
+    } finally {
+      if (this.#progress.get(digest) === progress) this.#progress.delete(digest);
+    }
+  }
+}
+
+const running = new WeakMap<RebuildStore, RunningRebuilds>();
+
+function rebuildsOf(store: RebuildStore): RunningRebuilds {
+  const known = running.get(store) ?? new RunningRebuilds();
+  running.set(store, known);
+  return known;
 }
 
 async function rebuild(store: RebuildStore, job: RebuildJob): Promise<void> {
