@@ -148,19 +148,19 @@ class GoPredictor implements TokenPredictor {
     let best = known;
     let distance = 0;
     let work = 0;
-    let last = bytes[at + best]!;
-    let beforeLast = bytes[at + best - 1]!;
+    // The last byte that a longer match has, and the one before it.
+    const { view } = this.#equal;
+    let ends = view.getUint16(at + best - 1, true);
     for (let tries = this.#level.chain; tries > 0 && candidate >= first; tries--) {
       work++;
-      if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
+      if (view.getUint16(candidate + best - 1, true) === ends) {
         const length = this.#equal.count(candidate, at, longest);
         work += length;
         if (length > best && (length > MIN_MATCH || at - candidate <= FAR)) {
           best = length;
           distance = at - candidate;
           if (length >= nice) break;
-          last = bytes[at + length]!;
-          beforeLast = bytes[at + length - 1]!;
+          ends = view.getUint16(at + length - 1, true);
         }
       }
       // What was before the oldest position has been overwritten.

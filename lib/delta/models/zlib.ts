@@ -176,19 +176,19 @@ class ZlibPredictor implements TokenPredictor {
     const nice = Math.min(wanted, longest);
     let best = known;
     let work = 0;
-    let last = bytes[at + best]!;
-    let beforeLast = bytes[at + best - 1]!;
+    // The last byte that a longer match has, and the one before it.
+    const { view } = this.#equal;
+    let ends = view.getUint16(at + best - 1, true);
     for (let tries = known >= good ? chain >> 2 : chain; tries > 0; tries--) {
       work++;
-      if (bytes[candidate + best] === last && bytes[candidate + best - 1] === beforeLast) {
+      if (view.getUint16(candidate + best - 1, true) === ends) {
         const length = this.#equal.count(candidate, at, longest);
         work += length;
         if (length > best) {
           best = length;
           this.#distance = at - candidate;
           if (length >= nice) break;
-          last = bytes[at + length]!;
-          beforeLast = bytes[at + length - 1]!;
+          ends = view.getUint16(at + length - 1, true);
         }
       }
       const step = distances[candidate & MASK]!;
