@@ -14,7 +14,7 @@ export interface ObjectStorage {
   readonly name: "versitygw" | "weed";
   /** `http://127.0.0.1:40123` */
   readonly url: string;
-  /** Ends it, and removes what it has stored. */
+  /** Ends it at once, and removes what it has stored, unless its folder was given. */
   kill(): void;
 }
 
@@ -41,16 +41,22 @@ export async function openObjectStore(storage: ObjectStorage): Promise<ObjectSto
   return Object.assign(store, { [Symbol.asyncDispose]: () => Deno.remove(spool, { recursive: true }) });
 }
 
-/** Starts versitygw, which keeps the objects in a folder. */
-export async function startVersitygw(): Promise<ObjectStorage> {
-  const folder = await Deno.makeTempDir({ prefix: "crpe-versitygw-" });
-  const [port] = freePorts(1);
+/**
+ * Starts versitygw, which keeps the objects in a folder.
+ *
+ * @param options.folder a folder that stays when it is killed, so that it can be started again; default: one of its own
+ * @param options.port default: any free one
+ */
+export async function startVersitygw(
+  { folder: given, port = freePorts(1)[0]! }: { readonly folder?: string; readonly port?: number } = {},
+): Promise<ObjectStorage> {
+  const folder = given ?? await Deno.makeTempDir({ prefix: "crpe-versitygw-" });
   await Deno.mkdir(`${folder}/data/${S3_BUCKET}`, { recursive: true });
-  await Deno.mkdir(`${folder}/attributes`);
+  await Deno.mkdir(`${folder}/attributes`, { recursive: true });
   // Not every file system of a test machine has extended attributes.
   const args = [`--port=127.0.0.1:${port}`, "posix", `--sidecar=${folder}/attributes`, `${folder}/data`];
   const env = { ROOT_ACCESS_KEY: S3_KEYS.accessKeyId, ROOT_SECRET_KEY: S3_KEYS.secretAccessKey };
-  return await start({ name: "versitygw", folder, port: port!, args, env });
+  return await start({ name: "versitygw", folder, port, args, env, isKept: given !== undefined });
 }
 
 /** Starts SeaweedFS: a master, a volume server, a filer and the S3 API in one process. */
@@ -67,12 +73,13 @@ export async function startWeed(): Promise<ObjectStorage> {
   return await start({ name: "weed", folder, port: ports[6]!, args, env: { HOME: folder } });
 }
 
-async function start({ name, folder, port, args, env }: {
+async function start({ name, folder, port, args, env, isKept = false }: {
   readonly name: ObjectStorage["name"];
   readonly folder: string;
   readonly port: number;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly isKept?: boolean;
 }): Promise<ObjectStorage> {
   const log = `${folder}/log`;
   // A file: a pipe is not read between tests.
@@ -88,7 +95,7 @@ async function start({ name, folder, port, args, env }: {
     url: `http://127.0.0.1:${port}`,
     kill() {
       if (!state.isEnded) child.kill("SIGKILL");
-      Deno.removeSync(folder, { recursive: true });
+      if (!isKept) Deno.removeSync(folder, { recursive: true });
     },
   };
   const client = openS3Client(storage, "start/");
