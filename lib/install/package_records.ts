@@ -92,8 +92,8 @@ export class PackageRecords {
   }
 
   /** Reads what other machines have changed, where the records are shared. */
-  async refresh(): Promise<void> {
-    await this.#shared?.refresh();
+  async refresh(options?: { readonly waits?: boolean }): Promise<void> {
+    await this.#shared?.refresh(options);
   }
 
   /** Returns the installed release of a package. @throws {RecordError} when its record cannot be read */

@@ -51,10 +51,15 @@ const MAX_CANDIDATES = 100_000;
  */
 export async function collectBucket(options: CollectBucketOptions): Promise<GcReport> {
   const { client, name } = options;
-  const lease = await takeLease({ client, key: LEASE, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID() });
+  const lease = await takeCollectionLease(client);
   if (lease === undefined) throw new Error(`Cannot collect garbage in ${name}: another collection is in progress`);
   await using _lease = lease;
   return await new BucketCollection(options, lease).run();
+}
+
+/** Takes the lease of what condemns blobs. @returns `undefined` while another process has it */
+export async function takeCollectionLease(client: S3Client): Promise<ObjectLease | undefined> {
+  return await takeLease({ client, key: LEASE, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID() });
 }
 
 class BucketCollection {

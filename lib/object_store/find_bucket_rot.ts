@@ -5,6 +5,7 @@ import type { Digest } from "../oci/digest.ts";
 import { RegistryError } from "../oci/error.ts";
 import { blobPath } from "../store/layout.ts";
 import type { BlobState } from "../store/held_blobs.ts";
+import { takeCollectionLease } from "./collect_bucket.ts";
 import type { CondemnedBlobs } from "./condemned_blobs.ts";
 import { readObject } from "./read_object.ts";
 import type { S3Client } from "./s3_client.ts";
@@ -35,10 +36,10 @@ export async function findBucketRot(
 }
 
 /**
- * Hashes a blob of a bucket, and removes it if it is corrupt.
+ * Hashes a blob of a bucket, and removes it if it is corrupt. Where other processes use the bucket, it stays while a garbage
+ * collection is in progress, and when a writer has stored or kept it in the meantime.
  *
- * @param condemned how other processes are asked, where the storage obeys the conditions of writes; a writer that has
- *   replaced the blob in the meantime keeps it
+ * @param condemned the verdicts; absent where the storage ignores the conditions of writes
  * @returns the state in which it was found
  */
 export async function removeBucketRot(
@@ -46,15 +47,20 @@ export async function removeBucketRot(
   digest: Digest,
   condemned: CondemnedBlobs | undefined,
 ): Promise<BlobState> {
-  const verdict = await condemned?.condemn(digest);
-  try {
-    const rot = await findBucketRot(client, digest);
-    if (rot === undefined) return "intact";
-    if (rot === "missing") return "missing";
-    const mayRemove = condemned === undefined || verdict !== undefined && await condemned.confirm(digest, verdict);
-    if (mayRemove) await client.remove(blobPath(digest));
+  const rot = await findBucketRot(client, digest);
+  if (rot === undefined) return "intact";
+  if (rot === "missing") return "missing";
+  if (condemned === undefined) {
+    await client.remove(blobPath(digest));
     return "corrupt";
-  } finally {
-    if (verdict !== undefined) await condemned?.release(digest);
   }
+  // Only one process at a time may condemn.
+  await using lease = await takeCollectionLease(client);
+  const verdict = lease && await condemned.condemn(digest);
+  if (verdict === undefined) return "corrupt";
+  const again = await findBucketRot(client, digest);
+  const isRotten = again !== undefined && again !== "missing";
+  if (isRotten && lease!.isHeld && await condemned.confirm(digest, verdict)) await client.remove(blobPath(digest));
+  await condemned.release(digest);
+  return isRotten ? "corrupt" : again ?? "intact";
 }

@@ -62,7 +62,7 @@ async function runBucketGc(invocation: Invocation, io: Io, settings: Settings & 
   const dryRun = invocation.isSet("dry-run");
   const records = await openBucketRecords(settings.data, opened);
   const readKeep = async () => {
-    await records.refresh();
+    await records.refresh({ waits: true });
     return await collectPackageDigests(records, { onProblem: ({ message }) => warn(message) });
   };
   const report = await collectBucket({ client, name, untagged: invocation.isSet("untagged"), dryRun, readKeep, warn });

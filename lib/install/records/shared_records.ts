@@ -63,14 +63,18 @@ export class SharedRecords {
     this.#vault = vault;
   }
 
-  /** Makes the copy current, unless an installation of this machine is in progress, which has done so. */
-  async refresh(): Promise<void> {
+  /**
+   * Makes the copy current, unless an installation of this machine is in progress, which has done so when it began.
+   *
+   * @param waits whether that installation is waited for, because others may have changed the records since
+   */
+  async refresh({ waits = false } = {}): Promise<void> {
     if (performance.now() - this.#readAt < FRESH_MILLISECONDS) return;
     const index = await this.#vault.readIndex();
     // A folder is made only where there is something to keep in it.
     if (index === undefined && this.#base === undefined && await listFolder(this.folder) === undefined) return;
     if (this.#base !== undefined && index?.etag === this.#etag) return void (this.#readAt = performance.now());
-    using installing = await tryHoldLock(this.#installLock);
+    using installing = waits ? await holdLock(this.#installLock) : await tryHoldLock(this.#installLock);
     if (installing === undefined) return;
     using _writing = await holdLock(this.#writeLock);
     await this.#pull();

@@ -3,7 +3,9 @@ import {
   collectBucket,
   type CollectBucketOptions,
   GRACE_MILLISECONDS,
+  takeCollectionLease,
 } from "../../../lib/object_store/collect_bucket.ts";
+import { removeBucketRot } from "../../../lib/object_store/find_bucket_rot.ts";
 import { CondemnedBlobs } from "../../../lib/object_store/condemned_blobs.ts";
 import { takeLease } from "../../../lib/object_store/object_lease.ts";
 import { ObjectStore } from "../../../lib/object_store/object_store.ts";
@@ -313,4 +315,39 @@ Deno.test("[103] collectBucket() removes the parts of uploads that were given up
   await client.startUpload("docker/registry/v2/repositories/app/_uploads/x/data");
   await bucket.collect();
   assertEquals([...bucket.s3.uploads.keys()], [recent, "upload-3"]);
+});
+
+Deno.test("[103] a corrupt blob is removed from a bucket, an intact one stays, and nothing blocks", async () => {
+  const bucket = await fill();
+  const check = (it: Content) =>
+    removeBucketRot(bucket.s3.client(), it.descriptor.digest, new CondemnedBlobs(bucket.s3.client()));
+  await bucket.s3.client().write(blobPath(layer.descriptor.digest), config.bytes);
+  assertEquals([await check(layer), await check(config), await check(layer)], ["corrupt", "intact", "missing"]);
+  assertEquals([bucket.has(layer), bucket.has(config), bucket.listVerdicts()], [false, true, []]);
+});
+
+Deno.test("[103] a corrupt blob stays while a collection is in progress, and when a writer stores it again", async () => {
+  const bucket = await fill();
+  const client = bucket.s3.client();
+  const { digest } = layer.descriptor;
+  const check = () => removeBucketRot(client, digest, new CondemnedBlobs(client));
+  await client.write(blobPath(digest), config.bytes);
+  const verdicts = new CondemnedBlobs(client);
+  {
+    await using _lease = await takeCollectionLease(client);
+    const etag = await verdicts.condemn(digest);
+    assertEquals(await check(), "corrupt");
+    // The verdict is that of the collection.
+    assertEquals([bucket.has(layer), await verdicts.confirm(digest, etag!)], [true, true]);
+    await verdicts.release(digest);
+  }
+  let isWritten = false;
+  bucket.s3.intercept = (request) => {
+    if (request.method === "PUT" && request.url.includes("crpe/condemned") && !isWritten) {
+      isWritten = true;
+      return bucket.s3.client().write(blobPath(digest), layer.bytes.slice()).then(() => undefined);
+    }
+    return undefined;
+  };
+  assertEquals([await check(), bucket.has(layer), bucket.listVerdicts()], ["intact", true, []]);
 });
