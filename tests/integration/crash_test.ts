@@ -1,5 +1,4 @@
 import type { Digest } from "../../lib/oci/digest.ts";
-import { FolderInUseError, takeDataFolder } from "../../lib/store/data_folder.ts";
 import { listBlobs } from "../../lib/store/store_scan.ts";
 import { assert, assertEquals, assertGreater } from "../support/assert.ts";
 import { checkState, differences, listContent } from "../support/crash_state.ts";
@@ -10,6 +9,7 @@ import {
   imagesOfBundle,
   PACKAGE,
   packBundles,
+  takeFolderSoon,
 } from "../support/crash_work.ts";
 import { TestFolder } from "../support/test_folder.ts";
 import { type FileOperation, findUndurable } from "../support/watched_files.ts";
@@ -126,18 +126,6 @@ async function crash(scenario: CrashScenario, { killAt, mode }: Kill): Promise<b
     return !success;
   } catch (error) {
     throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-// A process that another lane has just started holds copies of this one's locks until it runs its own program.
-async function takeFolderSoon(data: string): Promise<Disposable | undefined> {
-  for (let tries = 1;; tries++) {
-    try {
-      return await takeDataFolder(data);
-    } catch (error) {
-      if (!(error instanceof FolderInUseError) || tries === 50) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
   }
 }
 

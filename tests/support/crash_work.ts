@@ -8,7 +8,7 @@ import { rollBackPackage } from "../../lib/install/rollback_package.ts";
 import type { KubePkg } from "../../lib/kubepkg/kubepkg.ts";
 import { parseKubePkg } from "../../lib/kubepkg/parse_kubepkg.ts";
 import type { Digest } from "../../lib/oci/digest.ts";
-import { takeDataFolder } from "../../lib/store/data_folder.ts";
+import { FolderInUseError, takeDataFolder } from "../../lib/store/data_folder.ts";
 import { DiskStore } from "../../lib/store/disk_store.ts";
 import { forgetImages, listForgotten } from "../../lib/store/forget_images.ts";
 import { makeParts, type PartItem } from "./bundle_parts.ts";
@@ -137,7 +137,7 @@ async function pull(data: string, report: (what: string) => void): Promise<void>
   const upstream = new FakeUpstream(...manifests, ...blobs);
   upstream.tags.set(PULLED.tag, image.root.digest);
   const blobSizes = new Map(blobs.map(({ descriptor: { digest, size } }) => [digest, size]));
-  using _lock = await takeDataFolder(data);
+  using _lock = await takeFolderSoon(data);
   const cache = new PullThrough({ store: new DiskStore(data), upstream });
   await cache.resolve(PULLED.repo, PULLED.tag);
   report("the tag is served");
@@ -180,5 +180,17 @@ async function change(root: string, work: "rollback" | "remove"): Promise<void> 
       forgetImages: (images, keep) => forgetImages(data, images, keep),
       listForgotten: (images) => listForgotten(data, images),
     });
+  }
+}
+
+/** Takes a data folder, of which a process that is just being started may hold a copy of this one's lock. */
+export async function takeFolderSoon(data: string): Promise<Disposable | undefined> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await takeDataFolder(data);
+    } catch (error) {
+      if (!(error instanceof FolderInUseError) || tries === 50) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
