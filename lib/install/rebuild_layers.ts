@@ -101,13 +101,15 @@ interface RebuildProgress {
 /** The rebuilds in progress of one store. */
 class RunningRebuilds {
   readonly #flights = new SingleFlight<void>();
-  readonly #progress = new Map<Digest, RebuildProgress>();
+  readonly #progress = new Map<string, RebuildProgress>();
 
   /** Rebuilds a layer, or waits until it is rebuilt, and reports the same progress. */
   async join(store: RebuildStore, job: RebuildJob): Promise<void> {
-    const { delta: { digest }, onBytes } = job;
-    const progress = this.#progress.get(digest) ?? { bytes: 0, listeners: new Set() };
-    this.#progress.set(digest, progress);
+    const { delta: { digest, delta }, onBytes } = job;
+    // Another delta of the layer may be right where this one is wrong.
+    const key = `${digest} ${delta}`;
+    const progress = this.#progress.get(key) ?? { bytes: 0, listeners: new Set() };
+    this.#progress.set(key, progress);
     progress.listeners.add(onBytes);
     onBytes(progress.bytes);
     const report = (count: number) => {
@@ -115,9 +117,9 @@ class RunningRebuilds {
       for (const listener of progress.listeners) listener(count);
     };
     try {
-      await this.#flights.run(digest, () => rebuild(store, { ...job, onBytes: report }));
+      await this.#flights.run(key, () => rebuild(store, { ...job, onBytes: report }));
     } finally {
-      if (this.#progress.get(digest) === progress) this.#progress.delete(digest);
+      if (this.#progress.get(key) === progress) this.#progress.delete(key);
     }
   }
 }
