@@ -16,10 +16,11 @@ interface Page {
 export class DigestList {
   readonly #pages: Page[] = [];
   #count = 0;
+  #last: Digest | "" = "";
   /** The digests of other algorithms that are not marked. */
   readonly #others = new Set<Digest>();
 
-  /** Adds a digest. Those of sha256 must be added in order, which is that of `listBlobs`. */
+  /** Adds a digest. @throws {Error} when one of sha256 is not added in order, which is that of `listBlobs` */
   add(digest: Digest): void {
     const { algorithm, hex } = splitDigest(digest);
     if (algorithm !== "sha256") {
@@ -30,6 +31,9 @@ export class DigestList {
     if (at === 0) this.#pages.push({ words: new Uint32Array(PAGE * WORDS), isMarked: new Uint8Array(PAGE) });
     const { words } = this.#pages.at(-1)!;
     for (let word = 0; word < WORDS; word++) words[at * WORDS + word] = parseDigestWord(hex, 8 * word);
+    // What is not found by its mark would count as garbage.
+    if (digest <= this.#last) throw new Error(`Cannot list ${digest}: it comes after ${this.#last}`);
+    this.#last = digest;
   }
 
   /** Marks a digest, if it is in the list. */

@@ -122,7 +122,7 @@ export async function* listBlobs(root: string): AsyncGenerator<Digest> {
         await turns.next();
         const digest = `${algorithm}:${hex}`;
         // In the folder of another prefix, a file is not found by its digest.
-        if (isDigest(digest) && hex.startsWith(prefix)) yield digest;
+        if (isDigest(digest) && hex.slice(0, 2) === prefix) yield digest;
       }
     }
   }

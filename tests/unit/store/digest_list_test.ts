@@ -1,6 +1,6 @@
 import { computeDigest, type Digest } from "../../../lib/oci/digest.ts";
 import { DigestList } from "../../../lib/store/digest_list.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 // Neighbours that differ in their last or first digit, both ends of the range, and both algorithms.
 const SHA512: readonly Digest[] = ["a", "b"].map((text) => computeDigest(text, "sha512"));
@@ -22,5 +22,15 @@ for (const count of [0, 1, 2, 3, 4095, 4096, 4097, SHA256.length]) {
       for (const digest of listed.filter((_, i) => isMarked(i)).reverse()) list.mark(digest);
       assertEquals([...list.unmarked()], listed.filter((_, i) => !isMarked(i)));
     }
+  });
+}
+
+for (
+  const [what, digests] of [["twice", [SHA256[1]!, SHA256[1]!]], ["out of order", [SHA256[2]!, SHA256[1]!]]] as const
+) {
+  Deno.test(`DigestList.add() refuses digests that are added ${what}`, () => {
+    const list = new DigestList();
+    list.add(digests[0]!);
+    assertThrows(() => list.add(digests[1]!), Error, "it comes after");
   });
 }

@@ -99,6 +99,24 @@ Deno.test("collectGarbage() removes unreferenced blobs, and reports their number
   assertEquals(await it.collect(), NOTHING);
 });
 
+Deno.test("collectGarbage() keeps what is in use when blobs are also in folders with other prefixes", async () => {
+  await using folder = await TestFolder.create();
+  const store = new DiskStore(folder.path);
+  const blobs = Array.from({ length: 40 }, (_, i) => makeBlob(100, 200 + i));
+  const image = makeManifest(blobs[0]!, blobs.slice(1));
+  for (const { descriptor, bytes } of blobs) await store.writeBlob("a.test/b", descriptor, streamOf(bytes));
+  await store.writeManifest("a.test/b", image.descriptor, image.bytes);
+  for (const { descriptor: { digest }, bytes } of blobs) {
+    const hex = digest.slice("sha256:".length);
+    for (const prefix of [hex.slice(0, 1), hex.slice(0, 3), "zz"]) {
+      await folder.write(`docker/registry/v2/blobs/sha256/${prefix}/${hex}/data`, bytes);
+    }
+  }
+  assertEquals((await collectGarbage(folder.path, { untagged: false })).blobs, 0);
+  const held = await Promise.all(blobs.map(({ descriptor: { digest } }) => store.statBlob("a.test/b", digest)));
+  assertEquals(held.filter((size) => size === 100).length, blobs.length);
+});
+
 Deno.test("collectGarbage() removes untagged manifests only with `untagged`", async () => {
   await using it = await openStore();
   await it.put(configA, shared, onlyA, configB, onlyB);
