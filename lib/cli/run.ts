@@ -14,7 +14,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     return await dispatch(args, io);
   } catch (error) {
     printError(error, io, args.includes("--debug"));
-    if (error instanceof UsageError) io.err(`See crpe ${commandNameOf(args)}--help.\n`);
+    if (error instanceof UsageError) io.err(`See crpe ${await commandNameOf(args)}--help.\n`);
     return exitStatusOf(error);
   }
 }
@@ -26,11 +26,13 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const topic = rest[0] === undefined || rest[0].startsWith("-") ? undefined : findCommand(COMMANDS, rest).command;
+    const topic = rest[0] === undefined || rest[0].startsWith("-")
+      ? undefined
+      : (await findCommand(COMMANDS, rest)).command;
     io.out(topic === undefined ? formatProgramHelp(COMMANDS) : formatCommandHelp(topic));
     return name === undefined ? 2 : 0;
   }
-  const { command, args: words } = findCommand(COMMANDS, args);
+  const { command, args: words } = await findCommand(COMMANDS, args);
   // Help comes before all checks, because the rest of the command line may be incomplete.
   const operandsFollow = words.indexOf("--");
   const flags = operandsFollow < 0 ? words : words.slice(0, operandsFollow);
@@ -48,7 +50,7 @@ async function dispatch(args: readonly string[], io: Io): Promise<number> {
   return await command.run(invocation, io);
 }
 
-function commandNameOf(args: readonly string[]): string {
-  const command = findKnownCommand(COMMANDS, args);
+async function commandNameOf(args: readonly string[]): Promise<string> {
+  const command = await findKnownCommand(COMMANDS, args);
   return command === undefined ? "" : `${command.name} `;
 }

@@ -1,4 +1,4 @@
-import { COMMANDS } from "../../lib/cli/commands.ts";
+import { loadCommands } from "../../lib/cli/commands.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { startFaultUpstream } from "../support/fault_upstream.ts";
 import { crpeCommand, spawnCrpe } from "../support/crpe_process.ts";
@@ -7,6 +7,8 @@ import { makeLargeLayer } from "../support/large_blob.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
 import { peerTest } from "../support/peers.ts";
 import { TestFolder } from "../support/test_folder.ts";
+
+const COMMANDS = await loadCommands();
 
 const lineOf = (command: string) =>
   `crpe: interrupted; ${COMMANDS.find(({ name }) => name === command)?.interrupted}\n`;

@@ -1,10 +1,12 @@
 import { listCommands } from "../../lib/cli/manual/list_commands.ts";
-import { COMMANDS } from "../../lib/cli/commands.ts";
+import { loadCommands } from "../../lib/cli/commands.ts";
 import { assertEquals, assertStringIncludes } from "../support/assert.ts";
 import { startCrpe } from "../support/crpe_process.ts";
 import { buildImage } from "../support/images.ts";
 import { makeKubePkg } from "../support/kubepkg.ts";
 import { createPackFixture } from "../support/pack_fixture.ts";
+
+const COMMANDS = await loadCommands();
 
 const IMAGES = {
   "registry.test/a:1": buildImage({ files: { "a.txt": "a" } }),

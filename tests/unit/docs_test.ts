@@ -2,7 +2,7 @@ import { OLDEST_DENO } from "../../lib/cli/console/version.ts";
 import { type AgentRoute, matchAgentRoute } from "../../lib/agent/route.ts";
 import { COMMON_FLAGS } from "../../lib/cli/command_line/command.ts";
 import { parseConfigFile } from "../../lib/cli/command_line/config_file.ts";
-import { COMMANDS } from "../../lib/cli/commands.ts";
+import { loadCommands } from "../../lib/cli/commands.ts";
 import { listCommands } from "../../lib/cli/manual/list_commands.ts";
 import { formatReferencePage } from "../../lib/cli/manual/reference_page.ts";
 import { Metrics } from "../../lib/cli/serving/metrics.ts";
@@ -12,6 +12,8 @@ import { matchRoute, type Route } from "../../lib/registry/route.ts";
 import project from "../../deno.json" with { type: "json" };
 import { SCALE_OPTIONS } from "../../scripts/scale/options.ts";
 import { assert, assertEquals } from "../support/assert.ts";
+
+const COMMANDS = await loadCommands();
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));

@@ -222,9 +222,9 @@ Deno.test("crpe-registry.yaml scales on a gauge that exists, below the connectio
   assert(Number(target.averageValue) <= connectionsFor(ENOUGH_FILES, false) / 2);
 });
 
-Deno.test("crpe-registry.yaml starts a registry with options that it has, in a container with the least rights", () => {
+Deno.test("crpe-registry.yaml starts a registry with options that it has, in a container with the least rights", async () => {
   const [name, ...flags] = registry.args as string[];
-  const command = COMMANDS.find((it) => it.name === name)!;
+  const command = await COMMANDS.find((it) => it.name === name)!.load();
   assertEquals(parseCommandLine(command, flags).arguments, []);
   assert(registry.args.some((argument: string) => argument.startsWith("--store=s3://")));
   assertEquals(registry.securityContext, container.securityContext);

@@ -25,15 +25,28 @@ export interface Invocation {
   isSet(name: string): boolean;
 }
 
-/** A command or subcommand of crpe. */
-export interface Command {
+/** What the help of the program, or of the parent, says of a command. */
+export interface CommandUsage {
   /** One word. `findCommand` puts the parent's name before that of a subcommand: `packages history`. */
   readonly name: string;
   /** The operands as shown in the help: `KUBEPKG`, `IMAGE…`. */
   readonly operands: string;
+  readonly summary: string;
+}
+
+/** A command that is not loaded yet. */
+export interface CommandEntry extends CommandUsage {
+  /** Loads the module of the command, and all that it imports. */
+  readonly load: () => Promise<Command>;
+}
+
+/** An example: a command line, and what it does. */
+export type Example = readonly [line: string, purpose: string];
+
+/** What the module of a command exports as `COMMAND`. */
+export interface CommandDefinition {
   /** The operands that are possible, where there are few. */
   readonly values?: readonly string[];
-  readonly summary: string;
   /** More help text, in lines of at most 120 characters. */
   readonly details?: string;
   /** The smallest and the largest number of operands. */
@@ -45,9 +58,13 @@ export interface Command {
   readonly interrupted: string | undefined;
   /** Whether the command may run kubectl; by default not, and it gives up the right to. */
   readonly usesKubectl?: (invocation: Invocation) => boolean;
-  /** Runs the command; loads the modules that only it needs. @returns the exit status */
+  readonly examples: readonly Example[];
+  /** Runs the command. @returns the exit status */
   readonly run: (invocation: Invocation, io: Io) => Promise<number>;
 }
+
+/** A command or subcommand of crpe. */
+export interface Command extends CommandUsage, CommandDefinition {}
 
 /** The meanings of the exit statuses, for the help. */
 export const EXIT_STATUS = "0 done, 1 failed, 2 wrong command line, 3 refused by a rule, 4 corrupt input.";

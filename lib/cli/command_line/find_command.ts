@@ -1,5 +1,5 @@
 import { UsageError } from "../console/usage_error.ts";
-import { type Command, COMMON_FLAGS } from "./command.ts";
+import { type Command, type CommandEntry, type CommandUsage, COMMON_FLAGS } from "./command.ts";
 import { didYouMean, flagText, nearestFlag } from "./parse_command_line.ts";
 
 /** A command, and its part of the command line. */
@@ -35,10 +35,13 @@ const ALONE = COMMON_FLAGS.filter(({ name }) => name === "help").concat({ name: 
  *
  * @throws {UsageError} when there is no such command or subcommand; it suggests the nearest name
  */
-export function findCommand(commands: readonly Command[], args: readonly string[]): FoundCommand {
+export async function findCommand(
+  commands: readonly CommandEntry[],
+  args: readonly string[],
+): Promise<FoundCommand> {
   const [name = "", ...rest] = args;
-  const command = commands.find((command) => command.name === name);
-  if (command === undefined) {
+  const entry = commands.find((command) => command.name === name);
+  if (entry === undefined) {
     if (name.startsWith("-")) {
       const problem = nearestFlag(flagText(name).replace(/^-+/, ""), ALONE);
       const isNear = problem.includes("did you mean") && !ALONE.some((flag) => `--${flag.name}` === name);
@@ -46,12 +49,15 @@ export function findCommand(commands: readonly Command[], args: readonly string[
     }
     throw unknownError(name, "command", commands);
   }
-  return findSubcommand({ command, args: rest });
+  return findSubcommand({ command: await entry.load(), args: rest });
 }
 
 /** Finds the command of the longest known prefix of a command line: `packages` for `packages histroy`. */
-export function findKnownCommand(commands: readonly Command[], args: readonly string[]): Command | undefined {
-  const command = commands.find(({ name }) => name === args[0]);
+export async function findKnownCommand(
+  commands: readonly CommandEntry[],
+  args: readonly string[],
+): Promise<Command | undefined> {
+  const command = await commands.find(({ name }) => name === args[0])?.load();
   if (command === undefined) return undefined;
   try {
     return findSubcommand({ command, args: args.slice(1) }).command;
@@ -94,7 +100,7 @@ function isValue({ flags }: Command, before: string | undefined): boolean {
   });
 }
 
-function unknownError(word: string, what: string, commands: readonly Command[]): UsageError {
+function unknownError(word: string, what: string, commands: readonly CommandUsage[]): UsageError {
   const known = KNOWN_ELSEWHERE.get(word);
   const advice = known === undefined ? didYouMean(word, commands.map(({ name }) => name)) : `; use ${known}`;
   return new UsageError(`Cannot run ${JSON.stringify(word)}: there is no such ${what}${advice}`);

@@ -229,3 +229,14 @@ export const HANDOVER_FLAGS: readonly Flag[] = [
   FLAG.kubectl,
   FLAG.forceConflicts,
 ];
+
+/** The flags for manifests that were handed over already. */
+export const INSTALLED_HANDOVER_FLAGS: readonly Flag[] = [
+  { ...FLAG.manifestsDir, summary: "the folder of the manifests, if not the one used by the import" },
+  FLAG.releaseNamespace,
+  { ...FLAG.kubectl, summary: "use kubectl, if the import did not" },
+  FLAG.forceConflicts,
+];
+
+/** How platforms are written, for the help of commands that take them. */
+export const PLATFORM_DETAILS = "Platforms are written as linux/amd64, linux/arm64 or linux/arm/v7.";

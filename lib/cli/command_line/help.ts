@@ -1,8 +1,7 @@
-import { type Command, COMMON_FLAGS, EXIT_STATUS, type Flag } from "./command.ts";
-import { examplesOf } from "./examples.ts";
+import { type Command, type CommandUsage, COMMON_FLAGS, EXIT_STATUS, type Flag } from "./command.ts";
 
 /** Formats the help of the whole program. */
-export function formatProgramHelp(commands: readonly Command[]): string {
+export function formatProgramHelp(commands: readonly CommandUsage[]): string {
   const rows = commands.map(({ name, operands, summary }): [string, string] => [`${name} ${operands}`.trim(), summary]);
   return [
     "crpe, Container Registry Pocket Edition: a pull-only registry with a pull-through cache,",
@@ -38,8 +37,7 @@ export function formatCommandHelp(command: Command): string {
   ].join("\n");
 }
 
-function formatExamples({ name }: Command): string[] {
-  const examples = examplesOf(name);
+function formatExamples({ examples }: Command): string[] {
   return examples.length === 0 ? [] : [
     "",
     "Examples:",

@@ -6,7 +6,8 @@ import { formatPlatform } from "../../oci/platform.ts";
 import { pathOf } from "../../server/exchange.ts";
 import type { SharedHandoverOptions } from "../../install/cluster/shared_handover.ts";
 import { isLoopback } from "../../server/own_hosts.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver, SERVE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readPendingTtl } from "../command_line/pending_ttl.ts";
 import { ownPlatform, parseAddress, type Settings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -22,12 +23,56 @@ import { TrustWatch } from "../serving/trust_watch.ts";
 import type { AnyStore } from "../wiring/open_store.ts";
 import { hasFolder, type ServerContext, serveRegistry } from "../serving/serve_registry.ts";
 
+/** `crpe agent` */
+export const COMMAND: CommandDefinition = {
+  interrupted: undefined,
+  details: [
+    "Serves the registry and an API that installs bundles: use crpe push, or curl -T PKG.tgz ADDRESS/kubepkgs and the token.",
+    "An upstream is contacted only if --upstream or the configuration names it.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { ...FLAG.addr, summary: "where to listen [:36060; $PORT changes the port]" },
+    {
+      name: "tls-addr",
+      value: "HOST:PORT|off",
+      summary: "where to serve https, with a certificate of its own [the port behind that of --addr]",
+    },
+    ...HANDOVER_FLAGS,
+    {
+      name: "token-file",
+      value: "FILE",
+      summary: "file with the token that imports need [generated at the first start, in the data folder]",
+    },
+    FLAG.trustedKeys,
+    FLAG.firstUse,
+    { name: "node-id", value: "ID", summary: "name of this node [$DEVICE_ID, else the host name]" },
+    { ...FLAG.platform, summary: "platforms of the node, comma-separated [$PLATFORMS, else this machine's]" },
+    {
+      name: "sync-interval",
+      value: "DURATION",
+      summary: "how often the manifests are compared with other servers; 0: never [60s]",
+    },
+    { name: "max-bundle", value: "SIZE", summary: "size limit of a bundle, such as 20GiB [unlimited]" },
+    FLAG.pendingTtl,
+    ...UPSTREAM_FLAGS,
+    ...SERVE_FLAGS,
+  ],
+  usesKubectl: isHandedOver,
+  examples: [[
+    "crpe agent --data=/srv/crpe --manifests-dir=/var/lib/rancher/k3s/server/manifests",
+    "accept bundles, and hand their manifests to k3s",
+  ]],
+  run: runAgent,
+};
+
 const DEFAULT_PORT = 36060;
 
 type AgentContext = ServerContext<AnyStore>;
 
-/** `crpe agent` */
-export async function runAgent(invocation: Invocation, io: Io): Promise<number> {
+async function runAgent(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pair")) {
     return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
   }

@@ -5,7 +5,8 @@ import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference, isRepositoryPath, type Reference } from "../../oci/reference.ts";
 import { ImagePusher, type ImageToPush, type PushedImage } from "../../upstream/push/push_image.ts";
 import type { UpstreamEvent } from "../../upstream/transport/events.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -18,7 +19,42 @@ import { type CopiedName, writeManifests } from "./copy_manifests.ts";
 import { type ImageSource, isFileOperand, openCopySources } from "./copy_sources.ts";
 
 /** `crpe copy` */
-export async function runCopy(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "what the registry has is not sent again; run the same command again to continue",
+  details: [
+    "FILE is a bundle, an archive (crpe save, skopeo oci-archive) or the folder of an OCI layout. Its name ends in .tgz,",
+    ".tar, .tar.gz or .tar.zst, or is a path (./layout). An IMAGE that the store does not have comes from its registry,",
+    "through the store, as in crpe pack; with --offline it fails.",
+    "docker.io/library/nginx:1 becomes REGISTRY/PREFIX/library/nginx:1. Blobs that the registry has are not sent; an",
+    "upload that is cut resumes where the registry allows it. One image that fails does not stop the others.",
+    "An image keeps its digest. Registries refuse an index of which manifests are missing: of an image that was packed or",
+    "pulled for some platforms, --platform pushes the manifest of one, or a new index of several, with other digests.",
+    "The login is that of docker login or podman login, or of the configuration.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    { name: "to", value: "REGISTRY", summary: "the registry, with a prefix of the names: registry.lan:5000/mirror" },
+    FLAG.data,
+    {
+      name: "manifests",
+      value: "FILE",
+      summary: "write the manifests of the bundle (YAML) with the new names of its images; - is stdout",
+    },
+    FLAG.platform,
+    FLAG.noReferrers,
+    { name: "dry-run", summary: "print what would be sent, send nothing" },
+    ...UPSTREAM_FLAGS,
+    { name: "insecure-http", summary: "send the login over plain http to another machine" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe copy line4@1.0.0.tgz --to registry.lan:5000/mirror --manifests line4.yaml", "push a bundle's images"],
+    ["crpe copy nginx:1.27 --to registry.lan:5000 --dry-run", "show what would be sent"],
+  ],
+  run: runCopy,
+};
+
+async function runCopy(invocation: Invocation, io: Io): Promise<number> {
   const target = parsePushTarget(invocation.flag("to"));
   const manifests = invocation.flag("manifests");
   if (manifests !== undefined && !invocation.arguments.some(isFileOperand)) {

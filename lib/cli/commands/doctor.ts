@@ -1,12 +1,33 @@
 import type { Finding } from "../../doctor/finding.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { examineMachine } from "../wiring/examine_machine.ts";
 
 /** `crpe doctor` */
-export async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "With IMAGE, the image is traced: how its name is parsed, its registry, tag, manifests, platforms, and whether each",
+    "blob is in the store or at the upstream. Nothing is stored. The exit status is 1 if something is broken.",
+  ].join("\n"),
+  arity: [0, 1],
+  flags: [
+    FLAG.data,
+    ...UPSTREAM_FLAGS,
+    { name: "root", value: "DIR", summary: "root folder of this machine's file system, for its clients' files [/]" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe doctor", "check this machine"],
+    ["crpe doctor registry.lan/team/web:1.0 --offline", "find out why an image cannot be pulled"],
+  ],
+  run: runDoctor,
+};
+
+async function runDoctor(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io);
   const [image] = invocation.arguments;
   const { findings, trace } = await examineMachine(settings, io, { image, root: invocation.flag("root") });

@@ -4,7 +4,8 @@ import { collectPackageDigests } from "../../install/package_digests.ts";
 import { PackageRecords } from "../../install/package_records.ts";
 import { collectGarbage, type GcReport } from "../../store/gc.ts";
 import { removePartialBlobs } from "../../store/partial_files.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -15,7 +16,34 @@ import { warnOfData } from "../wiring/check_data.ts";
 import { endStale } from "./packages_pending.ts";
 
 /** `crpe gc` */
-export async function runGc(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "content that was not removed yet stays in use; run the same command again",
+  details: [
+    "Content stays if a tag, a manifest of a repository, or an installed package (or one that it replaced) refers to it.",
+    "crpe gc can run while crpe registry serves; while an import, a pull or a pack is running, it fails without changes.",
+    "In a bucket (--store), it can run at any time; what is younger than a day stays.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    {
+      name: "partial",
+      summary: "also remove partial files of downloads and of packs in the outbox that are not in progress",
+    },
+    { name: "untagged", summary: "also remove manifests that no tag and no package refers to" },
+    FLAG.pendingTtl,
+    { name: "dry-run", summary: "print what would be removed, remove nothing" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe gc --dry-run", "show what would be removed"],
+    ["crpe gc --untagged", "also remove what no tag refers to"],
+  ],
+  run: runGc,
+};
+
+async function runGc(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   if (settings.store !== undefined) return await runBucketGc(invocation, io, { ...settings, store: settings.store });
   const { data } = settings;

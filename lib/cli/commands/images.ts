@@ -5,7 +5,8 @@ import { DiskStore } from "../../store/disk_store.ts";
 import { type TaggedImage, walkTaggedImages } from "../../store/list_images.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
 import { sumBlobSizes } from "../../store/store_scan.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
@@ -13,12 +14,33 @@ import { UsageError } from "../console/usage_error.ts";
 import { formatCount, formatDate, formatSize } from "../console/quantity.ts";
 import { formatJson, formatJsonList, formatLongTable, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
+import { IMAGE_USAGE } from "./images_du.ts";
+import { PIN_IMAGES, UNPIN_IMAGES } from "./images_pin.ts";
+import { REMOVE_IMAGES } from "./images_rm.ts";
+
+/** `crpe images` and its subcommands */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "--partial lists the received parts of interrupted downloads, from which they resume. Such a file is removed two weeks",
+    "after it was last written to, or at once by crpe gc --partial.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "partial", summary: "list the partial files of downloads instead" },
+    FLAG.json,
+  ],
+  subcommands: [REMOVE_IMAGES, IMAGE_USAGE, PIN_IMAGES, UNPIN_IMAGES],
+  examples: [["crpe images --data=/srv/crpe", "list the images of a data folder"]],
+  run: runImages,
+};
 
 // Each image is listed once, so that only content that several tags of a repository have in common is read again.
 const CACHE_BYTES = 1024 * 1024;
 
-/** `crpe images` */
-export async function runImages(invocation: Invocation, io: Io): Promise<number> {
+async function runImages(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   if (settings.store !== undefined) return await printBucket(invocation, io, { ...settings, store: settings.store });
   const { data } = settings;

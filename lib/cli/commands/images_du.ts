@@ -1,7 +1,8 @@
 import { measureUsage } from "../../cache/image_usage.ts";
 import { splitDigest } from "../../oci/digest.ts";
 import { listPartialBlobs } from "../../store/partial_files.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatSize } from "../console/quantity.ts";
@@ -9,7 +10,18 @@ import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images du` */
-export async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
+export const IMAGE_USAGE: Command = {
+  name: "du",
+  operands: "",
+  summary: "show the disk space of each image, and what it shares with others",
+  interrupted: "nothing was changed",
+  arity: [0, 0],
+  flags: [FLAG.data, FLAG.json],
+  examples: [["crpe images du", "show which images use the disk"]],
+  run: runImageUsage,
+};
+
+async function runImageUsage(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
   const usage = await measureUsage(data);

@@ -3,7 +3,8 @@ import { PackageRecords } from "../../install/package_records.ts";
 import { repositoryOf } from "../../oci/reference.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -12,7 +13,30 @@ import { type ReportResult, runSeveral } from "../console/several.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
 /** `crpe images pin` */
-export async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
+export const PIN_IMAGES: Command = {
+  name: "pin",
+  operands: "IMAGE…",
+  summary: "protect images from eviction by the size limit (--cache-max)",
+  interrupted: "not every image may be pinned; run the same command again",
+  arity: [1, Infinity],
+  flags: [FLAG.data, FLAG.json],
+  examples: [["crpe images pin registry.lan/line4/hmi:2.0", "never evict an image"]],
+  run: runPinImages,
+};
+
+/** `crpe images unpin` */
+export const UNPIN_IMAGES: Command = {
+  name: "unpin",
+  operands: "IMAGE…",
+  summary: "allow the eviction of pinned images again",
+  interrupted: "not every image may be unpinned; run the same command again",
+  arity: [1, Infinity],
+  flags: [FLAG.data, FLAG.json],
+  examples: [["crpe images unpin registry.lan/line4/hmi:2.0", "let it be evicted again"]],
+  run: runUnpinImages,
+};
+
+async function runPinImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   const store = new DiskStore(data, { isReadOnly: true });
   return await changePins(invocation, io, async (pins, name) => {
@@ -26,8 +50,7 @@ export async function runPinImages(invocation: Invocation, io: Io): Promise<numb
   });
 }
 
-/** `crpe images unpin` */
-export async function runUnpinImages(invocation: Invocation, io: Io): Promise<number> {
+async function runUnpinImages(invocation: Invocation, io: Io): Promise<number> {
   return await changePins(invocation, io, (pins, name) => {
     const pin = pinOf(readReference(name));
     if (!pins.delete(pin)) throw new Error(`Cannot unpin ${pin}: it is not pinned; crpe images shows what is`);

@@ -1,7 +1,8 @@
 import { measureFreed } from "../../cache/image_usage.ts";
 import { collectKeptDigests } from "../../install/image_pins.ts";
 import { collectGarbage } from "../../store/gc.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, describeError } from "../console/describe_error.ts";
@@ -13,7 +14,23 @@ import { openAudit } from "../wiring/open_audit.ts";
 import { removeImage } from "../wiring/remove_image.ts";
 
 /** `crpe images rm` */
-export async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
+export const REMOVE_IMAGES: Command = {
+  name: "rm",
+  operands: "IMAGE…",
+  summary: "remove images from the store, and free their space",
+  interrupted:
+    "images that were named as removed are gone; run the same command for the others, and crpe gc to free the space",
+  details: [
+    "An image that a package needs (also one that is kept for a rollback), or that is pinned, is refused (exit status 3).",
+    "Content that other images have stays.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [FLAG.data, { name: "dry-run", summary: "print what would be removed, remove nothing" }, FLAG.json],
+  examples: [["crpe images rm nginx:1.27 --dry-run", "show what the removal of an image would free"]],
+  run: runRemoveImages,
+};
+
+async function runRemoveImages(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
   const [asJson, dryRun] = [invocation.isSet("json"), invocation.isSet("dry-run")];

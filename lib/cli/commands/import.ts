@@ -5,9 +5,7 @@ import { readSmallBlob } from "../../content/read_small_blob.ts";
 import type { ContentCatalog } from "../../content/source.ts";
 import { freeBytesOf } from "../../files/free_bytes.ts";
 import { ImportAudit } from "../../install/audit_import.ts";
-import type { PackageOutcome } from "../../install/import_bundle.ts";
 import { installPackages, type InstallResult } from "../../install/install_bundle.ts";
-import { formatParts } from "../../install/pending_packages.ts";
 import { StalePartialError } from "../../install/write_bundle_blob.ts";
 import { formatRelease, type PackageId } from "../../kubepkg/package_id.ts";
 import { computeDigest } from "../../oci/digest.ts";
@@ -16,15 +14,14 @@ import type { Descriptor } from "../../oci/manifest.ts";
 import { formatPlatform } from "../../oci/platform.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, HANDOVER_FLAGS, isHandedOver } from "../command_line/flags.ts";
 import { ownPlatform, readSettings } from "../command_line/settings.ts";
-import { createWarning, describeError, exitStatusOf, paint, printError } from "../console/describe_error.ts";
-import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
+import { createWarning, exitStatusOf, printError } from "../console/describe_error.ts";
+import { formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, formatItem } from "../console/progress.ts";
-import { formatVerdict } from "../console/verdict_text.ts";
-import { formatTrust } from "../console/trust_text.ts";
-import { formatCount, formatSize } from "../console/quantity.ts";
+import { formatCount } from "../console/quantity.ts";
 import { type ReportResult, runSeveral, ShownError } from "../console/several.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { reportWriter, warnOfData } from "../wiring/check_data.ts";
@@ -34,9 +31,45 @@ import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
+import { formatSummary, summarizeOutcome } from "./import_summary.ts";
 
 /** `crpe import` */
-export async function runImport(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "blobs that were written are kept; run the same command again to resume",
+  details: [
+    "PKG.tgz is a file, or - for standard input; gzip, zstd or plain tar. A version lower than the installed one, or",
+    "the same version with different content, is refused (exit status 3) unless --force is given.",
+    "The parts of a split bundle can be imported in any order, over days; the last one installs the package.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    ...HANDOVER_FLAGS,
+    FLAG.trustedKeys,
+    FLAG.firstUse,
+    FLAG.verifyImages,
+    FLAG.pruneData,
+    FLAG.imagesDir,
+    { ...FLAG.platform, summary: "platforms of the archive in --images-dir [$PLATFORMS, else this machine's]" },
+    { name: "dry-run", summary: "print what would be done, write nothing" },
+    FLAG.force,
+    FLAG.json,
+  ],
+  usesKubectl: isHandedOver,
+  examples: [
+    ["crpe import line4@1.0.0.tgz --dry-run", "show what an import would do"],
+    [
+      "crpe import line4@1.0.0.tgz --manifests-dir=/var/lib/rancher/k3s/server/manifests",
+      "import, and hand the manifests to k3s",
+    ],
+    ["crpe import line4@1.0.0.tgz --trusted-keys=desk.pub", "accept only what the desk has signed"],
+    ["ssh desk cat line4@1.0.0.tgz | crpe import -", "import standard input"],
+  ],
+  run: runImport,
+};
+
+async function runImport(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   checkInputs(files, "import");
   const settings = await readSettings(invocation, io, { canUseBucket: true });
@@ -175,116 +208,4 @@ function throwWorst(found: readonly unknown[], io: Io): void {
     if (i !== thrown && !(error instanceof ShownError)) printError(error, io, false);
   }
   throw errors[thrown];
-}
-
-function summarizeOutcome(file: string, outcome: PackageOutcome<InstallResult>, dryRun: boolean): unknown {
-  if (outcome.result !== undefined) return summarize(file, outcome.result, dryRun);
-  const { name, namespace, version, error } = outcome;
-  return { file, name, namespace, version, dryRun, imported: false, error: describeError(error) };
-}
-
-function summarize(file: string, result: InstallResult, dryRun: boolean): unknown {
-  const { plan, images, blobs, isImported, handover, isConfirmed, remaining, part, imageFile, sameNameIn, setAside } =
-    result;
-  const { blobs: planned, isRepair, refusal, ...what } = plan;
-  return {
-    file,
-    ...what,
-    dryRun,
-    ...(refusal === undefined ? {} : { error: describeError(refusal) }),
-    part,
-    imported: isImported,
-    repaired: isImported && isRepair,
-    images,
-    blobs: { ...planned, ...(isImported || part !== undefined ? blobs : {}) },
-    ...(handover === undefined ? {} : { handover, confirmed: isConfirmed, remaining }),
-    ...(imageFile === undefined || imageFile.note !== undefined ? {} : { imageFile: imageFile.path }),
-    sameNameIn,
-    setAside,
-  };
-}
-
-function formatSummary(result: InstallResult, isDryRun: boolean, io: Io): string {
-  const { plan, images, blobs, isImported, part } = result;
-  if (plan.verdict === "same" && !plan.isRepair && !isImported) {
-    return `${formatRelease(result.kubepkg)} is installed already; nothing to do\n`;
-  }
-  const isRefused = isDryRun && plan.refusal !== undefined;
-  const lines = [isRefused ? formatRefusal(result, io) : formatOutcome(result, isDryRun)];
-  if (part !== undefined && !isDryRun && !isImported) {
-    const counts = `  ${formatCount(blobs.written, "blob")} written (${
-      formatSize(blobs.bytesWritten)
-    }), ${blobs.skipped} already in the store`;
-    return [...lines, counts].map((line) => `${line}\n`).join("");
-  }
-  for (const { reference, digest, platforms } of images) {
-    lines.push(`  ${reference}@${digest}${platforms.length === 0 ? "" : `  ${platforms.join(",")}`}`);
-  }
-  if (plan.referrers !== undefined) lines.push(`  ${formatCount(plan.referrers, "referrer")} of these images`);
-  lines.push(...formatManifestDiff(plan.manifests), ...formatTrust(plan.trust));
-  lines.push(
-    isImported
-      ? `  ${formatCount(blobs.written, "blob")} written (${
-        formatSize(blobs.bytesWritten)
-      }), ${blobs.skipped} already in the store`
-      : `  ${formatCount(plan.blobs.toWrite, "blob")} to write (${
-        formatSize(plan.blobs.bytesToWrite)
-      }), ${plan.blobs.held} already in the store`,
-  );
-  if (!isImported) lines.push(...formatNeeds(plan));
-  if (isDryRun) lines.push("  nothing was written; the rest of the file was not read: crpe verify reads all of it");
-  if (isImported) lines.push(...formatImageFile(result), ...formatHandover(result));
-  return lines.map((line) => `${line}\n`).join("");
-}
-
-function formatImageFile({ imageFile }: InstallResult): string[] {
-  return imageFile === undefined || imageFile.note !== undefined
-    ? []
-    : [`  images written to ${imageFile.path}; k3s loads them when it starts`];
-}
-
-function formatHandover({ handover, isConfirmed, remaining, kubepkg }: InstallResult): string[] {
-  if (handover !== undefined) {
-    return formatHandedOver({ where: handover, isConfirmed: isConfirmed === true, remaining });
-  }
-  if (Object.keys(kubepkg.spec.manifests).length === 0) return [];
-  return ["  nothing was applied to a cluster: --manifests-dir or --kubectl hands the manifests over"];
-}
-
-function formatNeeds({ freeBytes, blobs: { missing, inOtherParts } }: InstallResult["plan"]): string[] {
-  return [
-    ...(inOtherParts === 0
-      ? []
-      : [`  ${formatCount(inOtherParts, "blob")} ${inOtherParts === 1 ? "is" : "are"} in other parts`]),
-    ...(freeBytes === undefined ? [] : [`  ${formatSize(freeBytes)} free`]),
-    ...missing.map(({ digest, size, images }) => {
-      return `  missing: ${digest} (${formatSize(size)}), needed by ${images.join(", ")}`;
-    }),
-  ];
-}
-
-function formatRefusal({ kubepkg, plan }: InstallResult, { isOutputColored }: Io): string {
-  // What names the release only says again what is said here.
-  const reason = describeError(plan.refusal).replace(/^Cannot (?:import|accept|hand over) .*?: /, "")
-    .replace(/^C(?=annot )/, "c");
-  const verdict = paint("would refuse", "red", { isColored: isOutputColored });
-  return `${verdict} ${formatRelease(kubepkg)}: ${reason}`;
-}
-
-function formatOutcome({ plan, part, isImported, kubepkg }: InstallResult, isDryRun: boolean): string {
-  const { installedVersion, isRepair, verdict } = plan;
-  const release = formatRelease(kubepkg);
-  if (part !== undefined && !isImported) {
-    const { number, count, missing } = part;
-    const left = missing.filter((it) => !isDryRun || it !== number);
-    const rest = left.length === 0
-      ? "no other part is missing"
-      : `${formatParts(left)} ${left.length === 1 ? "is" : "are"} missing`;
-    const what = `part ${number} of ${count} of ${release}`;
-    const aim = formatVerdict(verdict, { isRepair, isDryRun: true }).replace("would", "to");
-    const outcome = isDryRun ? `would import ${what}, ${aim}` : `imported ${what}`;
-    return `${outcome}; ${rest}`;
-  }
-  const from = isRepair || installedVersion === undefined ? "" : ` from ${installedVersion}`;
-  return `${formatVerdict(verdict, { isRepair, isDryRun })} ${release}${from}`;
 }

@@ -1,7 +1,8 @@
 import { type BundleInfo, inspectSigned, type SignatureInfo } from "../../bundle/inspect_bundle.ts";
 import { decideTrust } from "../../install/trust.ts";
 import { CorruptError } from "../../oci/error.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
@@ -12,7 +13,20 @@ import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { inspectSboms } from "./inspect_sboms.ts";
 
 /** `crpe inspect` */
-export async function runInspect(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  arity: [1, 1],
+  flags: [
+    { name: "signatures", summary: "show the signatures alone, each verified with the key that it names" },
+    { name: "sbom", summary: "print the SBOMs of the images that the bundle carries (SPDX, CycloneDX)" },
+    { ...FLAG.trustedKeys, summary: "say whether these public keys, or a policy, make the bundle trusted" },
+    FLAG.json,
+  ],
+  examples: [["crpe inspect line4@1.0.0.tgz", "show the images and manifests of a bundle"]],
+  run: runInspect,
+};
+
+async function runInspect(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
   if (invocation.isSet("sbom")) {
     if (invocation.isSet("signatures") || invocation.flags("trusted-keys").length > 0) {

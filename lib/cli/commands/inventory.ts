@@ -15,7 +15,8 @@ import { redactText } from "../../upstream/transport/redact.ts";
 import { createTransport } from "../../upstream/transport/send_once.ts";
 import { StallGuard } from "../../upstream/transport/stall_guard.ts";
 import { TransportError } from "../../upstream/transport/transport_error.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { UsageError } from "../console/usage_error.ts";
@@ -23,7 +24,23 @@ import { warnOfData } from "../wiring/check_data.ts";
 import { pinByFlags } from "../wiring/connect_agent.ts";
 
 /** `crpe inventory` */
-export async function runInventory(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: "The list is for crpe pack --have, which leaves content out of a bundle that the site already has.",
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "to", value: "URL", summary: "list the content of the agent at URL, such as https://node1:36061" },
+    FLAG.fingerprint,
+    FLAG.agentCa,
+    FLAG.json,
+  ],
+  examples: [["crpe inventory --data=/srv/crpe > have.json", "list what the site has, for crpe pack --have"]],
+  run: runInventory,
+};
+
+async function runInventory(invocation: Invocation, io: Io): Promise<number> {
   const [to, caFile] = [invocation.flag("to"), invocation.flag("ca-file")];
   for (const name of ["ca-file", "fingerprint"]) {
     if (to === undefined && invocation.flag(name) !== undefined) {

@@ -1,11 +1,27 @@
 import { createKeyPair, parsePublicKey } from "../../signature/keys.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readAlgorithm } from "../command_line/read_algorithm.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 
 /** `crpe keygen` */
-export async function runKeygen(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "one of the files may be missing; remove the other one, and run the same command again",
+  details: [
+    "The keys are PEM, as openssl and cosign use them. The private key has no passphrase: openssl pkcs8 -topk8 adds one.",
+    "An existing file is never replaced.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    { name: "algorithm", value: "NAME", summary: "ed25519 or p256 (ECDSA with SHA-256) [ed25519]" },
+    FLAG.json,
+  ],
+  examples: [["crpe keygen desk", "create desk and desk.pub"]],
+  run: runKeygen,
+};
+
+async function runKeygen(invocation: Invocation, io: Io): Promise<number> {
   const path = invocation.arguments[0]!;
   const algorithm = readAlgorithm(invocation.flag("algorithm"));
   const [privatePath, publicPath] = [path, `${path}.pub`];

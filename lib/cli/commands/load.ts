@@ -9,7 +9,8 @@ import type { Digest } from "../../oci/digest.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -24,7 +25,33 @@ import { checkInputs, nameOfBundle, openBundle } from "../wiring/open_bundle.ts"
 import { openPlainStore } from "../wiring/open_packages.ts";
 
 /** `crpe load` */
-export async function runLoad(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "content that was stored is kept; run the same command again to load the rest",
+  details: [
+    "FILE is an archive (tar, also compressed with gzip or zstd), the folder of an OCI image layout, or - for standard input:",
+    "what docker save, podman save, ctr image export, skopeo copy and k3s (airgap-images) write. The images get the names",
+    "that are in the archive. One that fails does not stop the others. Without a FILE, standard input is read.",
+  ].join("\n"),
+  arity: [0, Infinity],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "input", short: "i", value: "FILE", isRepeatable: true, summary: "a FILE, as docker load has it" },
+    {
+      name: "name",
+      value: "IMAGE",
+      summary: "the name of the image, for a FILE with one image and no name, or another one",
+    },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe load images.tar", "load what docker save wrote"],
+    ["docker save nginx:1.27 | crpe load", "load standard input"],
+  ],
+  run: runLoad,
+};
+
+async function runLoad(invocation: Invocation, io: Io): Promise<number> {
   const files = listInputs(invocation, io);
   checkInputs(files, "load");
   const given = invocation.flag("name");

@@ -6,19 +6,45 @@ import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { formatRelease, parsePackageId } from "../../kubepkg/package_id.ts";
 import { packageObjects } from "../../kubepkg/package_objects.ts";
 import { RefusedError } from "../../oci/error.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 import { openRecords } from "../wiring/open_packages.ts";
-import { findInstalledPackage } from "./packages.ts";
+import { findInstalledPackage } from "./find_package.ts";
+
+/** `crpe manifests` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "a chart that was being written is not complete; remove its folder and run the same command again",
+  details: [
+    "The objects are a YAML stream, in the order in which they are handed over, with their namespaces. PKG.tgz is a file, or",
+    "- for standard input; NAME is an installed package, or NAMESPACE/NAME. Among the objects may be Secrets: the files of a",
+    "chart can be read by their owner only. With --json, the objects are one List.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    {
+      name: "helm",
+      value: "DIR",
+      summary: "write a Helm chart with the same objects to DIR, a new or an empty folder",
+    },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe manifests line4@1.0.0.tgz | kubectl apply -f -", "apply the objects of a bundle by hand"],
+    ["crpe manifests line4 --helm=chart/", "write a Helm chart of an installed package"],
+  ],
+  run: runManifests,
+};
 
 // A package can have such a name, but what was meant is a file.
 const BUNDLE = /\.(?:tgz|tar|gz|zst)$/;
 
-/** `crpe manifests` */
-export async function runManifests(invocation: Invocation, io: Io): Promise<number> {
+async function runManifests(invocation: Invocation, io: Io): Promise<number> {
   const where = invocation.arguments[0]!;
   const folder = invocation.flag("helm");
   // Before the bundle, which may be standard input, is read.

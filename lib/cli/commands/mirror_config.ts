@@ -1,35 +1,58 @@
 import { ifPresent, listFolder } from "../../files/if_present.ts";
 import { parentOf } from "../../files/parent_of.ts";
 import { type FileChange, isManaged, ManagedFile } from "../../files/managed_file.ts";
-import { parseCaCertificates } from "../../mirror/ca_file.ts";
 import { CONTAINERD } from "../../mirror/containerd.ts";
 import { CRIO, listRegistries, PODMAN } from "../../mirror/containers_conf.ts";
-import {
-  type Mirror,
-  type MirrorClient,
-  type MirrorFile,
-  parseMirroredHost,
-  parseMirrorUrl,
-} from "../../mirror/mirror.ts";
-import { MIRROR_CLIENTS } from "../../mirror/mirror_clients.ts";
-import { WELL_KNOWN_REGISTRIES } from "../../upstream/endpoints.ts";
-import type { Invocation } from "../command_line/command.ts";
-import { didYouMean } from "../command_line/parse_command_line.ts";
+import type { Mirror, MirrorClient, MirrorFile } from "../../mirror/mirror.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { adviseOnFolder, type ContainerdPlace, listConfigFiles, planFolder } from "./containerd_folder.ts";
-
-/** The default address of a crpe on this machine. */
-const DEFAULT_URL = "http://127.0.0.1:6060";
-
-/** The client to configure, and the place of its files. */
-interface Target extends ContainerdPlace {
-  readonly client: MirrorClient;
-}
+import { adviseOnFolder, listConfigFiles, planFolder } from "./containerd_folder.ts";
+import { planFiles, readMirror, readTarget, type Target } from "./mirror_target.ts";
 
 /** `crpe mirror-config` */
-export async function runMirrorConfig(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  values: ["k3s", "containerd", "crio", "podman", "docker"],
+  interrupted: "files that were changed have a backup; run the same command again, or with --remove to restore them",
+  details: [
+    "CLIENT is k3s, containerd, crio, podman or docker. Without --write or --remove, nothing is changed: the client's",
+    "configuration is printed. If the mirror fails, clients fall back to the registry itself.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    { name: "to", value: "URL", summary: "address of crpe, as seen from the client [http://127.0.0.1:6060]" },
+    {
+      name: "host",
+      value: "HOST",
+      isRepeatable: true,
+      summary: "pull this registry's images from crpe [all; the well-known ones for crio and podman]",
+    },
+    { name: "only", summary: "never fall back to the registry itself (containerd, crio, podman)" },
+    {
+      name: "ca-file",
+      value: "FILE",
+      summary: "CA certificates (PEM) that the client must trust for an https address",
+    },
+    { name: "write", summary: "merge it into the client's files, and keep a backup of them" },
+    { name: "remove", summary: "restore the files as they were before the first --write" },
+    { name: "root", value: "DIR", summary: "root folder of the client's file system [/]" },
+    {
+      name: "path",
+      value: "PATH",
+      summary: "the client's file, or containerd's certs.d, if not the default one",
+    },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe mirror-config k3s --to=http://192.168.1.20:6060 --write", "let a k3s node pull from crpe"],
+    ["crpe mirror-config docker", "print the configuration, change nothing"],
+  ],
+  run: runMirrorConfig,
+};
+
+async function runMirrorConfig(invocation: Invocation, io: Io): Promise<number> {
   const target = readTarget(invocation);
   const mirror = await readMirror(invocation);
   const files = planFiles(target, mirror);
@@ -48,68 +71,9 @@ interface CommandContext {
   readonly notes: readonly string[];
 }
 
-function readTarget(invocation: Invocation): Target {
-  const [name = ""] = invocation.arguments;
-  const client = MIRROR_CLIENTS.find((client) => client.name === name);
-  if (client === undefined) {
-    const names = MIRROR_CLIENTS.map(({ name }) => name);
-    throw new UsageError(
-      `Cannot configure ${JSON.stringify(name)}: it must be one of ${names.join(", ")}${didYouMean(name, names)}`,
-    );
-  }
-  const [root, path] = [invocation.flag("root"), invocation.flag("path")];
-  if (root !== undefined && path !== undefined) {
-    throw new UsageError("Cannot use --root together with --path: --path is the full path already");
-  }
-  const place = path?.replace(/(?<=.)\/+$/, "");
-  return {
-    client,
-    root: root ?? "/",
-    prefix: root?.replace(/\/+$/, "") ?? "",
-    // The client's files name others by their full paths.
-    place: place === undefined ? client.path : place.startsWith("/") ? place : `${Deno.cwd()}/${place}`,
-    isUsual: path === undefined,
-  };
-}
-
-async function readMirror(invocation: Invocation): Promise<Mirror> {
-  const mirror = asUsage(() => {
-    const hosts = invocation.flags("host").map(parseMirroredHost);
-    return {
-      url: parseMirrorUrl(invocation.flag("to") ?? DEFAULT_URL),
-      hosts: hosts.length > 0 ? [...new Set(hosts)] : undefined,
-      isOnly: invocation.isSet("only"),
-    };
-  });
-  const caFile = invocation.flag("ca-file");
-  if (caFile === undefined) return mirror;
-  if (!mirror.url.startsWith("https:")) throw new UsageError("Cannot use --ca-file without an https address in --to");
-  const text = await ifPresent(Deno.readTextFile(caFile));
-  try {
-    if (text === undefined) throw new TypeError("it does not exist");
-    return { ...mirror, caCertificates: parseCaCertificates(text) };
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new UsageError(`Cannot use --ca-file ${JSON.stringify(caFile)}: ${error.message}`, { cause: error });
-  }
-}
-
 function listCertificateNotes({ client }: Target, { url, caCertificates }: Mirror): string[] {
   if (!url.startsWith("https:") || caCertificates !== undefined) return [];
   return [`${client.name} must trust the certificate of ${url}: with a private CA, run this again with --ca-file=FILE`];
-}
-
-function planFiles({ client, place }: Target, mirror: Mirror): readonly MirrorFile[] {
-  return asUsage(() => client.plan(mirror, { place, wellKnown: WELL_KNOWN_REGISTRIES }));
-}
-
-function asUsage<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  }
 }
 
 // Only crpe's own part is printed: existing files may contain passwords.

@@ -2,18 +2,43 @@ import { findNodes, type FoundNode } from "../../agent/client/find_nodes.ts";
 import { KnownAgents } from "../../agent/client/known_agents.ts";
 import { addressesOfSubnet, localSubnets } from "../../agent/client/subnet.ts";
 import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 
+/** `crpe nodes` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "Without HOST, every address of the /24 networks in which this machine has a private IPv4 address is asked once, at",
+    "most 64 at a time. The exit status is 1 if a named HOST does not answer as an agent.",
+  ].join("\n"),
+  arity: [0, 256],
+  flags: [
+    {
+      name: "subnet",
+      value: "CIDR",
+      summary: "ask these addresses instead, such as 10.1.2.0/24; at most a /24",
+    },
+    { name: "port", value: "PORT", summary: "port of the agents [36060]" },
+    { ...FLAG.data, summary: "the data folder, which has the certificates that are known" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe nodes", "ask the local network"],
+    ["crpe nodes 192.168.1.20:36060", "ask one agent"],
+  ],
+  run: runNodes,
+};
+
 const DEFAULT_PORT = 36_060;
 const MAX_PORT = 65_535;
 
-/** `crpe nodes` */
-export async function runNodes(invocation: Invocation, io: Io): Promise<number> {
+async function runNodes(invocation: Invocation, io: Io): Promise<number> {
   const port = readPort(invocation.flag("port"));
   const named = invocation.arguments.map((host) => parseHost(host, port));
   const subnet = invocation.flag("subnet");

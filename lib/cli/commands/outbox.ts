@@ -1,6 +1,7 @@
 import { Outbox, type OutboxBundle } from "../../bundle/outbox.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatDate, formatSize } from "../console/quantity.ts";
@@ -8,11 +9,47 @@ import { type ReportResult, runSeveral } from "../console/several.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 
+/** `crpe outbox` and its subcommands */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "BUNDLE is NAME@VERSION, or the digest of the file, of which six digits are enough. Of several bundles of the same",
+    "version it is the latest.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [FLAG.data, FLAG.json],
+  subcommands: [
+    {
+      name: "path",
+      operands: "BUNDLE",
+      interrupted: "nothing was changed",
+      summary: "print the path of a bundle's file, for crpe push, crpe inspect or cp",
+      arity: [1, 1],
+      flags: [FLAG.data],
+      examples: [["crpe outbox path line4@1.0.0", "print the path of a bundle, for crpe push"]],
+      run: runOutboxPath,
+    },
+    {
+      name: "rm",
+      operands: "BUNDLE…",
+      interrupted: "bundles that were not removed yet stay; run the same command again",
+      summary: "remove bundles from the outbox",
+      arity: [1, Infinity],
+      flags: [FLAG.data, FLAG.json],
+      examples: [["crpe outbox rm line4@1.0.0", "remove a bundle"]],
+      run: runRemoveFromOutbox,
+    },
+  ],
+  examples: [
+    ["crpe outbox", "list the packed bundles"],
+  ],
+  run: runOutbox,
+};
+
 const SHOWN_DIGITS = 12;
 const DIGEST_START = "sha256:".length;
 
-/** `crpe outbox` */
-export async function runOutbox(invocation: Invocation, io: Io): Promise<number> {
+async function runOutbox(invocation: Invocation, io: Io): Promise<number> {
   const outbox = await openOutbox(invocation, io);
   const bundles = await outbox.list();
   if (invocation.isSet("json")) {
@@ -29,16 +66,14 @@ export async function runOutbox(invocation: Invocation, io: Io): Promise<number>
   return 0;
 }
 
-/** `crpe outbox path` */
-export async function runOutboxPath(invocation: Invocation, io: Io): Promise<number> {
+async function runOutboxPath(invocation: Invocation, io: Io): Promise<number> {
   const outbox = await openOutbox(invocation, io);
   const { digest } = await outbox.find(invocation.arguments[0]!);
   io.out(`${outbox.pathOf(digest)}\n`);
   return 0;
 }
 
-/** `crpe outbox rm` */
-export async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promise<number> {
+async function runRemoveFromOutbox(invocation: Invocation, io: Io): Promise<number> {
   const outbox = await openOutbox(invocation, io);
   const asJson = invocation.isSet("json");
   const run = async (selector: string, report: ReportResult) => {

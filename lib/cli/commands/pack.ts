@@ -1,28 +1,18 @@
-import { layOutBundle } from "../../bundle/bundle_layout.ts";
-import { type PackSummary, writePrepared } from "../../bundle/pack_bundle.ts";
 import { Outbox } from "../../bundle/outbox.ts";
-import { type PackedPart, packParts } from "../../bundle/pack_parts.ts";
-import { type PackChoice, type PreparedPack, preparePack, type ReferrerChoice } from "../../bundle/prepare_pack.ts";
-import { SplitTooSmallError } from "../../bundle/split_bundle.ts";
+import { type PackChoice, preparePack, type ReferrerChoice } from "../../bundle/prepare_pack.ts";
 import type { ImageKeys } from "../../bundle/verify_images.ts";
-import type { WriteOptions } from "../../bundle/write_bundle.ts";
-import {
-  chooseBundlePath,
-  createSink,
-  writeBundleFile,
-  type WriteBundleOptions,
-} from "../../bundle/write_bundle_file.ts";
+import { chooseBundlePath } from "../../bundle/write_bundle_file.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { createSigner } from "../../signature/signature_lines.ts";
 import { DiskStore } from "../../store/disk_store.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, PLATFORM_DETAILS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readPlatforms, readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { baseName, createProgress } from "../console/progress.ts";
-import { formatCount, formatSize, parseSize } from "../console/quantity.ts";
+import { parseSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
@@ -34,9 +24,87 @@ import { readK3sImages } from "../wiring/read_k3s_images.ts";
 import { packDeltas, readEffort } from "./pack_deltas.ts";
 import { readPackageFlags, readRelease } from "../wiring/read_release.ts";
 import { makeImagePackage, type PreparedPackage, preparePackage, refuseWarnings } from "./prepare_package.ts";
+import { type OutputOptions, reportPack, writePack } from "./write_pack.ts";
 
 /** `crpe pack` */
-export async function runPack(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "what was downloaded, or written to a file, is kept; run the same command again to resume",
+  details: [
+    "KUBEPKG is a file, an http(s) URL, or - for standard input; JSON or YAML. It may also be plain Kubernetes objects,",
+    "or a folder of them, with --name and --version: their images are added to the package.",
+    "Platforms: --platform, else the annotation octohelm.tech/platforms, else $PLATFORMS, else linux/amd64 and",
+    "linux/arm64, as far as the image has them. For linux/arm/v7, an image for v6 or v5 is packed where there is no",
+    "other, as containerd would pull it.",
+    PLATFORM_DETAILS,
+    "Warnings name what will not work at the site: images that spec.images does not list, objects that no cluster takes.",
+    "Run the same command again to resume an interrupted pack. Parts can be imported in any order.",
+  ].join("\n"),
+  arity: [0, 1],
+  flags: [
+    {
+      name: "output",
+      short: "o",
+      value: "FILE",
+      summary: "the bundle, or a folder for it [./<name>@<version>.tgz]; - for standard output",
+    },
+    { name: "outbox", summary: "keep the bundle in the data folder, from which the page and crpe outbox give it" },
+    {
+      name: "have",
+      value: "FILE",
+      isRepeatable: true,
+      summary: "leave out the content listed in FILE: the output of crpe inventory, or one digest per line",
+    },
+    {
+      name: "since",
+      value: "PKG.tgz",
+      isRepeatable: true,
+      summary: "leave out the content of this earlier bundle, which the site has imported",
+    },
+    {
+      name: "no-delta",
+      summary: "pack changed layers whole, not as deltas against those that the site has",
+    },
+    FLAG.deltaEffort,
+    {
+      name: "split",
+      value: "SIZE",
+      summary: "write parts of at most SIZE, such as 700M: <name>@<version>.part1of3.tgz",
+    },
+    { name: "name", value: "NAME", summary: "name of the package, for plain Kubernetes objects" },
+    { name: "version", value: "VERSION", summary: "version of the package, for plain Kubernetes objects" },
+    {
+      name: "namespace",
+      value: "NAMESPACE",
+      summary: "namespace of plain Kubernetes objects that name none [default]",
+    },
+    { name: "add-images", summary: "add the images that the objects use to spec.images" },
+    { name: "sign-key", value: "FILE", isRepeatable: true, summary: "sign the bundle with this private key (PEM)" },
+    FLAG.passphraseFile,
+    FLAG.noReferrers,
+    FLAG.verifyImages,
+    { name: "strict", summary: "refuse a package that has warnings (exit status 3), write nothing" },
+    { name: "k3s", value: "VERSION", summary: "add the system images of this k3s release, such as v1.34.1+k3s1" },
+    {
+      name: "k3s-images",
+      value: "FILE",
+      summary: "the list of those images, a file or URL [k3s-images.txt of the release on github.com]",
+    },
+    FLAG.data,
+    FLAG.store,
+    FLAG.platform,
+    ...UPSTREAM_FLAGS,
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe pack line4.json --platform=linux/arm64", "pack a release into line4@1.0.0.tgz"],
+    ["crpe pack deploy/ --name=web --version=1.2.0", "pack a folder of Kubernetes objects"],
+    ["crpe pack line4.json --outbox", "pack it into the outbox of the page"],
+    ["crpe pack line4.json --have=have.json --split=3900MiB", "leave out what the site has, for a FAT stick"],
+  ],
+  run: runPack,
+};
+
+async function runPack(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   if (settings.store !== undefined && invocation.flag("delta-effort") !== undefined) {
     throw new UsageError("Cannot use --delta-effort with a store on object storage: deltas need a data folder");
@@ -87,7 +155,7 @@ export async function runPack(invocation: Invocation, io: Io): Promise<number> {
       warnings,
     });
     if (paths[i] !== "-" && !options.asJson) {
-      report(result, { hasLeftOut: site !== undefined }, io);
+      reportPack(result, { hasLeftOut: site !== undefined }, io);
       for (const { digest, reason } of whole) io.out(`whole layer ${digest}: ${reason}\n`);
     }
   }
@@ -102,13 +170,6 @@ function readReferrerChoice(
 ): Pick<PackChoice, "referrers"> {
   const isCarried = !invocation.isSet("no-referrers");
   return isCarried || keys !== undefined ? { referrers: { catalog, isCarried, keys } } : {};
-}
-
-interface OutputOptions {
-  readonly output: string | undefined;
-  readonly outbox: Outbox | undefined;
-  readonly maxBytes: number | undefined;
-  readonly asJson: boolean;
 }
 
 function readPackOptions(invocation: Invocation, data: string, io: Io): OutputOptions {
@@ -146,83 +207,4 @@ async function choosePaths(packages: readonly KubePkg[], { output, outbox }: Out
     throw new CorruptError(`Cannot pack the list: two of its packages would be ${twice}; pack them one at a time`);
   }
   return paths;
-}
-
-/** Writes one bundle, with its progress. */
-async function writePack(
-  pack: PreparedPack,
-  { path, maxBytes, asJson, isQuiet, outbox }: OutputOptions & { readonly path: string; readonly isQuiet: boolean },
-  io: Io,
-): Promise<Packed> {
-  const progress = createProgress(io, "pack", { quiet: isQuiet, item: path === "-" ? undefined : baseName(path) });
-  try {
-    return await write(pack, { path, maxBytes, outbox }, {
-      hashOutput: asJson || outbox !== undefined,
-      onProgress: ({ bytes, total }) => progress.update(bytes, total),
-      onKept: (bytes) => {
-        io.err(`crpe: the data packed so far (${formatSize(bytes)}) is kept; run the same command again to resume\n`);
-      },
-    });
-  } catch (error) {
-    if (error instanceof SplitTooSmallError) throw new UsageError(error.message, { cause: error });
-    throw error;
-  } finally {
-    progress.finish();
-  }
-}
-
-/** The result of a pack: its content and its files. */
-type Packed = PackSummary & {
-  /** The path of the bundle, if it is one file. */
-  readonly file?: string;
-  readonly parts?: readonly PackedPart[];
-  readonly size: number;
-  readonly resumed: number;
-  readonly kubepkg: PreparedPack["kubepkg"];
-};
-
-async function write(
-  pack: PreparedPack,
-  { path, maxBytes, outbox }: Pick<OutputOptions, "maxBytes" | "outbox"> & { readonly path: string },
-  options: Omit<WriteOptions, "check"> & WriteBundleOptions,
-): Promise<Packed> {
-  if (path === "-") return await writePrepared(pack, options, createSink(Deno.stdout, "to standard output"));
-  const { size } = layOutBundle(pack);
-  // What fits into one part needs no parts.
-  if (maxBytes === undefined || size <= maxBytes) {
-    if (outbox !== undefined) {
-      return await outbox.add(path, (output) => writePrepared(pack, options, output), { ...options, size });
-    }
-    const written = await writeBundleFile(path, (output) => writePrepared(pack, options, output), { ...options, size });
-    return { file: path, ...written };
-  }
-  const stem = path.replace(/\.(?:tgz|tar\.gz)$/, "");
-  return await packParts(pack, { ...options, maxBytes, pathOf: (i, count) => `${stem}.part${i}of${count}.tgz` });
-}
-
-function report(
-  { file, images, parts, size, resumed, blobs, deltas }: Packed,
-  { hasLeftOut }: { hasLeftOut: boolean },
-  io: Io,
-): void {
-  for (const { reference, digest, platforms, substitutes = [], referrers = 0 } of images) {
-    const instead = substitutes.map(({ requested, taken }) => `${taken} for ${requested}`).join(", ");
-    const attached = referrers === 0 ? "" : formatCount(referrers, "referrer");
-    const line = [`${reference}@${digest}`, platforms.join(","), instead && `(${instead})`, attached].filter(Boolean)
-      .join("  ");
-    io.out(`${line}\n`);
-  }
-  for (const part of parts ?? []) io.out(`${part.file}  ${formatSize(part.size)}\n`);
-  const what = file ?? formatCount(parts?.length ?? 0, "part");
-  io.out(
-    `${what}  ${formatSize(size)}, ${formatCount(blobs.count, "blob")} of ${formatCount(images.length, "image")}\n`,
-  );
-  if (resumed > 0) io.out(`resumed an interrupted pack: ${formatSize(resumed)} reused\n`);
-  if (hasLeftOut) {
-    if (deltas !== undefined) {
-      const { count, size, layerSize } = deltas;
-      io.out(`${formatCount(count, "layer")} as deltas: ${formatSize(size)} instead of ${formatSize(layerSize)}\n`);
-    }
-    io.out(`left out, already at the site: ${formatCount(blobs.omitted, "blob")}, ${formatSize(blobs.omittedSize)}\n`);
-  }
 }

@@ -1,35 +1,52 @@
 import type { PackageRecords } from "../../install/package_records.ts";
-import type { Receipt } from "../../install/receipts.ts";
-import { listVersions } from "../../install/rollback_package.ts";
 import type { KubePkg } from "../../kubepkg/kubepkg.ts";
-import {
-  comparePackageIds,
-  formatFullPackageId,
-  formatPackageId,
-  formatRelease,
-  isSamePackage,
-  type PackageId,
-  packageIdOf,
-  parsePackageId,
-} from "../../kubepkg/package_id.ts";
+import { formatRelease, packageIdOf } from "../../kubepkg/package_id.ts";
+import { escapeControls } from "../../oci/escape_controls.ts";
 import { absentIfBroken } from "../../install/records/record_file.ts";
 import type { TrustVerdict } from "../../signature/trust_policy.ts";
-import type { Invocation } from "../command_line/command.ts";
-import { didYouMean } from "../command_line/parse_command_line.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning, toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
-import { formatDate } from "../console/quantity.ts";
 import { formatJson, formatTable } from "../console/table.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openRecords } from "../wiring/open_packages.ts";
+import { ask } from "./ask_agent.ts";
+import { PACKAGE_HISTORY } from "./packages_history.ts";
+import { runPendingPackages } from "./packages_pending.ts";
+import { PACKAGE_RECEIPT } from "./packages_receipt.ts";
+import { REMOVE_PACKAGE } from "./packages_remove.ts";
+import { ROLL_BACK_PACKAGE } from "./packages_rollback.ts";
+import { PACKAGE_STATUS } from "./packages_status.ts";
+import { REMOTE_FLAGS, runAt } from "./run_at.ts";
 
-/** `crpe packages` */
-export async function runPackages(invocation: Invocation, io: Io): Promise<number> {
+/** `crpe packages` and its subcommands */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "NAME is a package's name, or NAMESPACE/NAME where several namespaces have a package of that name. With --to, the",
+    "packages are those of an agent: the list and receipts are open, everything else needs its token and its page. The data",
+    "folder is then only the one that knows the agent's certificate.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    ...REMOTE_FLAGS,
+    { name: "pending", summary: "list the packages of which only some content was received" },
+    FLAG.json,
+  ],
+  subcommands: [PACKAGE_HISTORY, PACKAGE_RECEIPT, PACKAGE_STATUS, ROLL_BACK_PACKAGE, REMOVE_PACKAGE],
+  examples: [["crpe packages --data=/srv/crpe", "list the installed packages"]],
+  run: runAt({ local: runPackages, remote: runRemotePackages }),
+};
+
+async function runPackages(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pending")) {
     const { data } = await readSettings(invocation, io);
     await warnOfData(data, io);
-    return await (await import("./packages_pending.ts")).runPendingPackages(data, invocation, io);
+    return await runPendingPackages(data, invocation, io);
   }
   const records = await openRecords(invocation, io);
   const { packages, problems } = await records.scan();
@@ -71,6 +88,20 @@ export async function runPackages(invocation: Invocation, io: Io): Promise<numbe
   return 0;
 }
 
+async function runRemotePackages(invocation: Invocation, io: Io): Promise<number> {
+  return await ask(invocation, io, async ({ packages }) => {
+    const list = await packages.list();
+    if (invocation.isSet("json")) io.out(formatJson(list.document));
+    else {
+      const rows = list.packages.map(({ name, namespace, version = "(unreadable)", images }) => {
+        return [name, version, namespace, String(images ?? "?")].map(escapeControls);
+      });
+      io.out(formatTable(["PACKAGE", "VERSION", "NAMESPACE", "IMAGES"], rows));
+    }
+    return 0;
+  });
+}
+
 // A release without evidence was installed unsigned, or by an earlier crpe.
 async function readVerdict(records: PackageRecords, kubepkg: KubePkg): Promise<TrustVerdict | undefined> {
   return (await records.trust.read(kubepkg).catch(absentIfBroken))?.verdict;
@@ -84,84 +115,4 @@ async function listRemoving(records: PackageRecords, packages: readonly KubePkg[
     if (handedOver?.isRemoving) found.add(kubepkg);
   }
   return found;
-}
-
-/** `crpe packages history` */
-export async function runPackageHistory(invocation: Invocation, io: Io): Promise<number> {
-  const records = await openRecords(invocation, io);
-  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
-  const installed = (await records.read(id))!;
-  const { packages, problems, dates } = await records.scanHistory(id);
-  const installedAt = await records.readDate(id);
-  const warn = createWarning(io);
-  for (const { error } of problems) warn(error.message);
-  const versions = listVersions(installed, packages.filter((kubepkg) => isSamePackage(packageIdOf(kubepkg), id)));
-  const dateOf = (kubepkg: KubePkg) => kubepkg === installed ? installedAt : dates.get(kubepkg);
-  if (invocation.isSet("json")) {
-    io.out(formatJson(versions.map((it) => ({ installed: it === installed, date: dateOf(it), kubepkg: it }))));
-    return 0;
-  }
-  const rows = versions.map((kubepkg: KubePkg) => [
-    kubepkg.spec.version,
-    formatDate(dateOf(kubepkg)),
-    kubepkg === installed ? "yes" : "-",
-    String(Object.keys(kubepkg.spec.images).length),
-    String(Object.keys(kubepkg.spec.manifests).length),
-  ]);
-  io.out(formatTable(["VERSION", "DATE (UTC)", "INSTALLED", "IMAGES", "MANIFESTS"], rows));
-  return 0;
-}
-
-/** `crpe packages receipt` */
-export async function runPackageReceipt(invocation: Invocation, io: Io): Promise<number> {
-  io.out(formatJson(await readPackageReceipt(invocation, io)));
-  return 0;
-}
-
-/** Reads the receipt of the package that a command names. @throws {Error} when it has none */
-export async function readPackageReceipt(invocation: Invocation, io: Io): Promise<Receipt> {
-  const records = await openRecords(invocation, io);
-  const id = await findInstalledPackage(records, invocation.arguments[0] ?? "");
-  const receipt = await records.receipts.read(id);
-  if (receipt === undefined) {
-    throw new Error(
-      `Cannot print the receipt of ${formatPackageId(id)}: an earlier crpe, which wrote none, installed it`,
-    );
-  }
-  return receipt;
-}
-
-/**
- * Finds an installed package by `NAME` or `NAMESPACE/NAME`. A package whose record cannot be read counts as installed.
- *
- * @throws {Error} when it is not installed, with the nearest name; when it is installed in several namespaces, with all of
- *   them
- */
-export async function findInstalledPackage(records: PackageRecords, text: string): Promise<PackageId> {
-  const { packages, problems } = await records.scan();
-  const ids = [...packages.map(packageIdOf), ...problems.map(({ id }) => id)].sort(comparePackageIds);
-  return selectPackage(ids, text);
-}
-
-/**
- * Selects one of the installed packages by `NAME` or `NAMESPACE/NAME`.
- *
- * @throws {Error} when it is not among them, with the nearest name; when it is in several namespaces, with all of them
- */
-export function selectPackage<T extends PackageId>(ids: readonly T[], text: string): T {
-  const selector = parsePackageId(text);
-  const found = ids.filter(({ namespace, name }) => {
-    return name === selector?.name && (selector.namespace ?? namespace) === namespace;
-  });
-  const [first, second] = found;
-  if (second !== undefined) {
-    throw new Error(
-      `Cannot use the package ${JSON.stringify(text)}: it is installed in ${found.length} namespaces; name one of ${
-        found.map(formatFullPackageId).join(", ")
-      }`,
-    );
-  }
-  if (first !== undefined) return first;
-  const nearest = ids.length === 0 ? "; no package is" : didYouMean(text, ids.map(formatPackageId));
-  throw new Error(`Cannot use the package ${JSON.stringify(text)}: it is not installed${nearest}`);
 }

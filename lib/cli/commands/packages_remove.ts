@@ -4,7 +4,8 @@ import { removePackage, type RemoveResult } from "../../install/remove_package.t
 import { formatPackageId, type PackageId, parsePackageId } from "../../kubepkg/package_id.ts";
 import { forgetImages, listForgotten } from "../../store/forget_images.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatManifestDiff } from "../console/handover_text.ts";
@@ -17,16 +18,51 @@ import { openAudit } from "../wiring/open_audit.ts";
 import { createHandover, readHandoverPlace } from "../wiring/open_handover.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
-import { findInstalledPackage } from "./packages.ts";
 import { endPending, findPendingPackage } from "./packages_pending.ts";
+import { askAbout, escape, readDiff, readHandedOver, textOf, textsOf } from "./ask_agent.ts";
+import { findInstalledPackage } from "./find_package.ts";
+import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
+
+/** `crpe packages remove` */
+export const REMOVE_PACKAGE: Command = {
+  name: "remove",
+  operands: "NAME",
+  summary: "remove a package: its objects from the cluster, its tags, its record and its history",
+  interrupted: "the removal may not be complete; run the same command again to finish it",
+  details: [
+    "k3s deletes the objects that disappear from a manifest file, but not those of a deleted file. The file is therefore",
+    "emptied first. The package is removed, and the file deleted, when the objects are seen to be gone, which needs",
+    "kubectl; until then both stay, and the command can be repeated. Data is kept, unless --prune-data is given.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    ...REMOTE_FLAGS,
+    {
+      name: "wait",
+      value: "DURATION",
+      summary: "how long to wait until the objects are gone [20s; 5m with kubectl]",
+    },
+    ...INSTALLED_HANDOVER_FLAGS,
+    { name: "dry-run", summary: "list what would be deleted and kept, change nothing" },
+    FLAG.pruneData,
+    FLAG.forceHandover,
+    { name: "pending", summary: "end the pending release of the package; the installed one stays" },
+    { name: "forget", summary: "drop the record, tags and history; leave the cluster alone" },
+    FLAG.json,
+  ],
+  usesKubectl: (invocation) => !isRemote(invocation),
+  examples: [["crpe packages remove line4 --dry-run", "list what would be deleted and kept"]],
+  run: runAt({ local: runRemovePackage, remote: runRemoteRemove }),
+};
 
 const POLL_MILLISECONDS = 1000;
 // k3s reads its folder every 15 seconds.
 const WATCHER_WAIT = 20_000;
 const NOT_HANDED_OVER = ": the package was not handed over";
 
-/** `crpe packages remove` */
-export async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
+async function runRemovePackage(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { data } = settings;
   if (settings.store === undefined) await warnOfData(data, io);
@@ -99,6 +135,29 @@ export async function runRemovePackage(invocation: Invocation, io: Io): Promise<
   return dryRun || result.isRemoved || result.handedOver?.remaining === undefined ? 0 : 1;
 }
 
+async function runRemoteRemove(invocation: Invocation, io: Io): Promise<number> {
+  if (invocation.flag("wait") !== undefined) {
+    throw new UsageError("Cannot use --wait with --to: the agent does not wait; run the same command again");
+  }
+  const dryRun = invocation.isSet("dry-run");
+  return await askAbout(invocation.arguments[0]!, { invocation, io }, async (id, { packages, url }) => {
+    const document = await packages.remove(id, { dryRun });
+    const safe = escape(document);
+    const isRemoved = safe.removed === true;
+    const handedOver = readHandedOver(safe);
+    if (invocation.isSet("json")) io.out(formatJson(document));
+    else {
+      const result = {
+        ...{ ...id, version: textOf(safe.version), isRemoved, handedOver, manifests: readDiff(safe.manifests) },
+        untagged: textsOf(safe.untagged) ?? [],
+        leftFiles: textsOf(safe.leftFiles) ?? [],
+      };
+      io.out(formatRemoval(result, { dryRun, forget: false, url }));
+    }
+    return dryRun || isRemoved || handedOver?.remaining === undefined ? 0 : 1;
+  });
+}
+
 // A package of which only a record is left that cannot be read, such as that of a pending release, is dropped too.
 async function findPackageToForget(records: PackageRecords, named: string): Promise<PackageId> {
   const ids = await records.listIds();
@@ -111,7 +170,7 @@ async function findPackageToForget(records: PackageRecords, named: string): Prom
 }
 
 /** Formats what a removal has done. @param options.url the agent that did it; `undefined` for this machine */
-export function formatRemoval(
+function formatRemoval(
   result: RemoveResult,
   { dryRun, forget, url }: { dryRun: boolean; forget: boolean; url?: string },
 ): string {

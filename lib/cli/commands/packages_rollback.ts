@@ -1,7 +1,8 @@
 import { rollBackPackage, type RollbackResult } from "../../install/rollback_package.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG, INSTALLED_HANDOVER_FLAGS } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff } from "../console/handover_text.ts";
@@ -14,10 +15,47 @@ import { readSiteTrust } from "../wiring/read_keys.ts";
 import { openPackages } from "../wiring/open_packages.ts";
 import { openSharedHandover } from "../wiring/open_releases.ts";
 import { UsageError } from "../console/usage_error.ts";
-import { findInstalledPackage } from "./packages.ts";
+import { askAbout, escape, readDiff, readHandedOver, textsOf } from "./ask_agent.ts";
+import { findInstalledPackage } from "./find_package.ts";
+import { REMOTE_FLAGS, runAt } from "./run_at.ts";
 
 /** `crpe packages rollback` */
-export async function runRollback(invocation: Invocation, io: Io): Promise<number> {
+export const ROLL_BACK_PACKAGE: Command = {
+  name: "rollback",
+  operands: "NAME[@VERSION]",
+  summary: "reinstall the previously installed version",
+  interrupted: "the rollback may not be complete; run the same command again to finish it",
+  details: [
+    "Nothing is changed unless all content of that version is in the store. The replaced version is kept, so that a second",
+    "rollback undoes the first. The manifests are handed over to the same place as in the last import. VERSION is one of the",
+    "kept versions, by default the previous one.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    {
+      name: "to",
+      value: "URL|VERSION",
+      summary: "the package of the agent at URL, which has a scheme or a port; or the VERSION",
+    },
+    ...REMOTE_FLAGS.slice(1),
+    { ...FLAG.trustedKeys, summary: "roll back only to a version that these public keys, or a policy, trust" },
+    { ...FLAG.firstUse, summary: "roll back only to a version signed with the recorded keys of the package" },
+    ...INSTALLED_HANDOVER_FLAGS,
+    FLAG.pruneData,
+    FLAG.forceHandover,
+    FLAG.json,
+  ],
+  usesKubectl: () => true,
+  examples: [
+    ["crpe packages rollback line4@1.0.0", "install an earlier version again"],
+    ["crpe packages rollback line4 --to=https://node1:36060 --token-file=node1.token", "do it on an agent"],
+  ],
+  run: runAt({ local: runRollback, remote: runRemoteRollback, isAgent: isRemoteRollback }),
+};
+
+async function runRollback(invocation: Invocation, io: Io): Promise<number> {
   const { name, version } = readRollbackTarget(invocation);
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { data } = settings;
@@ -64,12 +102,31 @@ export async function runRollback(invocation: Invocation, io: Io): Promise<numbe
   return 0;
 }
 
+async function runRemoteRollback(invocation: Invocation, io: Io): Promise<number> {
+  const { name, version } = readRollbackTarget(invocation);
+  return await askAbout(name, { invocation, io }, async (id, { packages, url }) => {
+    const document = await packages.rollBack(id, version);
+    if (invocation.isSet("json")) io.out(formatJson(document));
+    else {
+      const safe = escape(document);
+      for (const warning of textsOf(safe.warnings) ?? []) createWarning(io)(warning);
+      const result = {
+        ...{ ...id, from: `${safe.from}`, to: `${safe.to}`, isChanged: safe.rolledBack === true },
+        handedOver: readHandedOver(safe),
+        manifests: readDiff(safe.manifests),
+      };
+      io.out(formatRollback(result, url));
+    }
+    return 0;
+  });
+}
+
 /**
  * Reads what is rolled back, and to which version: `NAME@VERSION`, or `NAME` with `--to VERSION`.
  *
  * @throws {UsageError} when both name a version
  */
-export function readRollbackTarget(invocation: Invocation): { name: string; version: string | undefined } {
+function readRollbackTarget(invocation: Invocation): { name: string; version: string | undefined } {
   const [, name = "", named] = /^([^@]*)(?:@(.*))?$/.exec(invocation.arguments[0]!) ?? [];
   const flagged = isRemoteRollback(invocation) ? undefined : invocation.flag("to");
   if (named === undefined || flagged === undefined) return { name, version: named ?? flagged };
@@ -77,12 +134,12 @@ export function readRollbackTarget(invocation: Invocation): { name: string; vers
 }
 
 /** Reports whether `--to` names an agent, as a URL or `HOST:PORT`. No version has such a colon. */
-export function isRemoteRollback(invocation: Invocation): boolean {
+function isRemoteRollback(invocation: Invocation): boolean {
   return /:\/\/|:[0-9]+$/.test(invocation.flag("to") ?? "");
 }
 
 /** Formats what a rollback has done. @param url the agent that did it; `undefined` for this machine */
-export function formatRollback(
+function formatRollback(
   { from, to, isChanged, handedOver, manifests, imageFile, ...id }: RollbackResult,
   url?: string,
 ): string {

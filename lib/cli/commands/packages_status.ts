@@ -1,16 +1,50 @@
-import { type PackageStatus, readPackageStatus, waitForPackage } from "../../install/package_status.ts";
+import {
+  type PackageState,
+  type PackageStatus,
+  readPackageStatus,
+  waitForPackage,
+} from "../../install/package_status.ts";
 import { formatPackageId } from "../../kubepkg/package_id.ts";
-import type { Invocation } from "../command_line/command.ts";
+import { sleepByTimer } from "../../upstream/transport/retry.ts";
+import type { Command, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { toOneLine } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { parseDuration } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { openRecords } from "../wiring/open_packages.ts";
 import { openCluster } from "../wiring/open_handover.ts";
-import { findInstalledPackage } from "./packages.ts";
+import { notAnAgent } from "../../agent/client/agent_error.ts";
+import { askAbout, type Document, escape, textOf, textsOf } from "./ask_agent.ts";
+import { findInstalledPackage } from "./find_package.ts";
+import { isRemote, REMOTE_FLAGS, runAt } from "./run_at.ts";
 
 /** `crpe packages status` */
-export async function runPackageStatus(invocation: Invocation, io: Io): Promise<number> {
+export const PACKAGE_STATUS: Command = {
+  name: "status",
+  operands: "NAME",
+  summary: "show whether the cluster has applied a package: applied, failed, pending or unknown",
+  interrupted: "nothing was changed",
+  details: [
+    "For a manifest folder this reads what k3s notes of the file (Addon objects and their events), with kubectl. The exit",
+    "status is 0 if the package is applied, else 1.",
+  ].join("\n"),
+  arity: [1, 1],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    ...REMOTE_FLAGS,
+    { name: "wait", value: "DURATION", summary: "wait so long until it is applied, or has failed [0]" },
+    FLAG.json,
+  ],
+  usesKubectl: (invocation) => !isRemote(invocation),
+  examples: [["crpe packages status line4 --wait=2m", "wait until the cluster has applied it"]],
+  run: runAt({ local: runPackageStatus, remote: runRemoteStatus }),
+};
+
+const STATES: readonly PackageState[] = ["applied", "failed", "pending", "unknown", "not handed over"];
+
+async function runPackageStatus(invocation: Invocation, io: Io): Promise<number> {
   const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
   const records = await openRecords(invocation, io);
   const [name = ""] = invocation.arguments;
@@ -22,13 +56,44 @@ export async function runPackageStatus(invocation: Invocation, io: Io): Promise<
   const status = await waitForPackage(() => readPackageStatus(installed, { records, cluster }), {
     wait,
     now: () => performance.now(),
-    sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+    sleep: sleepByTimer,
   });
   return printStatus(status, invocation, io);
 }
 
+async function runRemoteStatus(invocation: Invocation, io: Io): Promise<number> {
+  const wait = parseDuration(invocation.flag("wait") ?? "0", "--wait");
+  return await askAbout(invocation.arguments[0]!, { invocation, io }, async (id, { packages }) => {
+    const status = await waitForPackage(async () => readStatus(await packages.readStatus(id)), {
+      wait,
+      now: () => performance.now(),
+      sleep: sleepByTimer,
+    });
+    return printStatus(status, invocation, io);
+  });
+}
+
+function readStatus(document: Document): PackageStatus {
+  const safe = escape(document);
+  const [name, namespace, version] = [safe.name, safe.namespace, safe.version].map(textOf);
+  const state = STATES.find((one) => one === safe.state);
+  if (name === undefined || namespace === undefined || version === undefined || state === undefined) {
+    throw notAnAgent("an unknown status");
+  }
+  return {
+    ...{ name, namespace, version, state },
+    handedOver: textOf(safe.handedOver),
+    where: textOf(safe.where),
+    reason: textOf(safe.reason),
+    isRemoving: safe.removing === true,
+    isRetried: safe.retried === true,
+    present: textsOf(safe.present),
+    missing: textsOf(safe.missing),
+  };
+}
+
 /** Prints what the cluster has of a package. @returns the exit status */
-export function printStatus(status: PackageStatus, invocation: Invocation, io: Io): number {
+function printStatus(status: PackageStatus, invocation: Invocation, io: Io): number {
   if (invocation.isSet("json")) {
     const { isRemoving, isRetried: _, ...what } = status;
     io.out(formatJson({ ...what, removing: isRemoving }));

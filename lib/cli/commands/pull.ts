@@ -5,7 +5,8 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { sweepStale } from "../../store/data_folder.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, PLATFORM_DETAILS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readReference, readRepository } from "../command_line/read_reference.ts";
 import { readSettings, type Settings } from "../command_line/settings.ts";
 import { parseTagGlob } from "../command_line/tag_glob.ts";
@@ -24,7 +25,42 @@ import { openAnyStore } from "../wiring/open_store.ts";
 import { checkRoom, createImageResolver, downloadImage } from "../wiring/pull_image.ts";
 
 /** `crpe pull` */
-export async function runPull(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "what was received is kept; run the same command again to resume",
+  details: [
+    "Without --platform, everything that an image's index lists is pulled.",
+    PLATFORM_DETAILS,
+    "With --tags, IMAGE is one repository without a tag: nginx --tags '1.27*'. An image that fails does not stop the others.",
+  ].join("\n"),
+  arity: [0, Infinity],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    {
+      name: "file",
+      short: "f",
+      value: "FILE",
+      summary: "pull the images that FILE lists too, one on a line; - is standard input",
+    },
+    {
+      name: "tags",
+      value: "GLOB",
+      summary: "pull all tags of a repository that match: * is any text, ? any character",
+    },
+    FLAG.platform,
+    FLAG.noReferrers,
+    ...UPSTREAM_FLAGS,
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe pull nginx:1.27", "pull an image for all its platforms"],
+    ["crpe pull quay.io/prometheus/node-exporter:v1.8.2 --platform=linux/arm64", "pull it for one platform"],
+    ["crpe pull nginx --tags='1.27.*'", "pull all tags that match"],
+  ],
+  run: runPull,
+};
+
+async function runPull(invocation: Invocation, io: Io): Promise<number> {
   const settings = await readSettings(invocation, io, { canUseBucket: true });
   const { names, isPartial } = await listNames(invocation, settings, io);
   names.forEach(readReference);

@@ -7,7 +7,8 @@ import { DEFAULT_NAMESPACE, formatPackageId } from "../../kubepkg/package_id.ts"
 import { createSigner } from "../../signature/signature_lines.ts";
 import { backoffDelay, DEFAULT_RETRY_POLICY, sleepByTimer } from "../../upstream/transport/retry.ts";
 import type { ManifestDiff } from "../../install/handover/manifest_file.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { createWarning } from "../console/describe_error.ts";
 import { formatHandedOver, formatManifestDiff, formatSameName } from "../console/handover_text.ts";
 import type { Io } from "../console/io.ts";
@@ -25,12 +26,49 @@ import { connectAgent, readAgentToken } from "../wiring/connect_agent.ts";
 import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys } from "../wiring/read_keys.ts";
 
+/** `crpe push` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "the agent keeps what it received; run the same command again to resume",
+  details: [
+    "URL is the agent's address, such as https://192.168.1.20:36060; HOST[:PORT] is tried with https first. FILE is a copy",
+    "of the agent's token file: the one given to the agent, or else the one that it names in its log at the start. A version",
+    "lower than the installed one, or the same version with different content, is refused (exit status 3) unless --force is",
+    "given. If the data folder has the release and an older one, the release is packed again, with changed layers as deltas",
+    "against those that the agent has. A signed bundle is sent as it is, unless --sign-key is there to sign it again.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    { name: "to", value: "URL", summary: "the agent" },
+    FLAG.agentToken,
+    FLAG.fingerprint,
+    FLAG.agentCa,
+    FLAG.insecureHttp,
+    FLAG.data,
+    { name: "no-delta", summary: "send the bundle as it is" },
+    FLAG.deltaEffort,
+    {
+      name: "sign-key",
+      value: "FILE",
+      isRepeatable: true,
+      summary: "sign what is packed again with this private key (PEM)",
+    },
+    FLAG.passphraseFile,
+    FLAG.pruneData,
+    { name: "dry-run", summary: "print what would be done, send nothing" },
+    FLAG.force,
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe push line4@1.0.0.tgz --to=https://192.168.1.20:36060 --token-file=token", "send only the missing blobs"],
+  ],
+  run: runPush,
+};
+
 const STALL_MILLISECONDS = 30_000;
 // The agent may have to write gigabytes to a slow card, and to wait for the cluster.
 const ANSWER_MILLISECONDS = 600_000;
 
-/** `crpe push` */
-export async function runPush(invocation: Invocation, io: Io): Promise<number> {
+async function runPush(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   if (files.includes("-")) {
     throw new UsageError("Cannot push standard input: an interrupted push could not be resumed; name a file");

@@ -7,7 +7,8 @@ import { formatPackageId } from "../../kubepkg/package_id.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { isJsonObject, parseJson } from "../../oci/json.ts";
 import { formatPublicKey, parsePublicKey, type PublicKey } from "../../signature/keys.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatDate } from "../console/quantity.ts";
@@ -15,12 +16,62 @@ import { formatJson, formatTable } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openRecords } from "../wiring/open_packages.ts";
-import { readPackageReceipt } from "./packages.ts";
+import { readPackageReceipt } from "./packages_receipt.ts";
+
+/** `crpe receipt` and its subcommands */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: "A receipt says what was imported where and when. The node signs it with its own key.",
+  arity: [0, 0],
+  flags: [FLAG.data, FLAG.store, FLAG.json],
+  subcommands: [
+    {
+      name: "show",
+      operands: "NAME",
+      summary: "show the receipt of the last import or rollback of a package",
+      interrupted: "nothing was changed",
+      arity: [1, 1],
+      flags: [FLAG.data, FLAG.store, FLAG.json],
+      examples: [["crpe receipt show line4 --json", "print the receipt as JSON"]],
+      run: runShowReceipt,
+    },
+    {
+      name: "verify",
+      operands: "FILE",
+      summary: "verify the signature of a receipt: a file, or the text of a QR code; - reads standard input",
+      interrupted: "nothing was changed",
+      details: [
+        "The public key is that of the node: crpe receipt key prints it there, and crpe inventory has it. Without it, the",
+        "receipt is as its signer wrote it, with any key. The exit status is 4 if it was changed, 3 if another key signed it.",
+      ].join("\n"),
+      arity: [1, 1],
+      flags: [
+        { name: "public-key", value: "FILE", summary: "the public key (PEM) of the node, or its inventory" },
+        FLAG.json,
+      ],
+      examples: [
+        ["crpe receipt verify line4-receipt.json --public-key=gate-2.pub", "verify what a site has sent back"],
+      ],
+      run: runVerifyReceipt,
+    },
+    {
+      name: "key",
+      operands: "",
+      summary: "print the public key (PEM) that verifies the receipts of this node",
+      interrupted: "nothing was changed",
+      arity: [0, 0],
+      flags: [FLAG.data],
+      examples: [["crpe receipt key > gate-2.pub", "print the public key, for the desk"]],
+      run: runReceiptKey,
+    },
+  ],
+  examples: [["crpe receipt", "list what was imported when, and who signed that"]],
+  run: runListReceipts,
+};
 
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 16 };
 
-/** `crpe receipt` */
-export async function runListReceipts(invocation: Invocation, io: Io): Promise<number> {
+async function runListReceipts(invocation: Invocation, io: Io): Promise<number> {
   const records = await openRecords(invocation, io);
   const receipts: Receipt[] = [];
   for (const id of await records.listIds()) {
@@ -42,15 +93,13 @@ export async function runListReceipts(invocation: Invocation, io: Io): Promise<n
   return 0;
 }
 
-/** `crpe receipt show` */
-export async function runShowReceipt(invocation: Invocation, io: Io): Promise<number> {
+async function runShowReceipt(invocation: Invocation, io: Io): Promise<number> {
   const receipt = await readPackageReceipt(invocation, io);
   io.out(invocation.isSet("json") ? formatJson(receipt) : formatReceipt(receipt));
   return 0;
 }
 
-/** `crpe receipt verify` */
-export async function runVerifyReceipt(invocation: Invocation, io: Io): Promise<number> {
+async function runVerifyReceipt(invocation: Invocation, io: Io): Promise<number> {
   const [file = ""] = invocation.arguments;
   const keyFile = invocation.flag("public-key");
   const publicKey = keyFile === undefined ? undefined : await readNodeKey(keyFile);
@@ -73,8 +122,7 @@ export async function runVerifyReceipt(invocation: Invocation, io: Io): Promise<
   return 0;
 }
 
-/** `crpe receipt key` */
-export async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
+async function runReceiptKey(invocation: Invocation, io: Io): Promise<number> {
   const { data } = await readSettings(invocation, io);
   await warnOfData(data, io);
   const key = await new NodeKey(data).read();

@@ -1,4 +1,5 @@
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, SERVE_FLAGS, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { readHostNames } from "../serving/host_check.ts";
 import { announcePairing, withPage } from "../serving/with_page.ts";
@@ -6,10 +7,35 @@ import { readNamedTrust } from "../wiring/read_named_trust.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { hasFolder, serveRegistry } from "../serving/serve_registry.ts";
 
+/** `crpe registry` */
+export const COMMAND: CommandDefinition = {
+  interrupted: undefined,
+  details: [
+    "Clients pull HOST/PATH:TAG as ADDRESS/HOST/PATH:TAG, or use this registry as a mirror of HOST.",
+    "Without --upstream, the well-known public registries are pulled through under their own names.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    FLAG.addr,
+    {
+      ...FLAG.trustedKeys,
+      summary: "the page sends only bundles signed with these public keys (PEM), or as a policy says",
+    },
+    ...UPSTREAM_FLAGS,
+    ...SERVE_FLAGS,
+  ],
+  examples: [
+    ["crpe registry --data=/srv/crpe --cache-max=20GiB", "serve, and keep at most 20 GiB"],
+    ["crpe registry --upstream=registry.lan=http://192.168.1.5:5000", "pull through from one registry only"],
+  ],
+  run: runRegistry,
+};
+
 const DEFAULT_PORT = 6060;
 
-/** `crpe registry` */
-export async function runRegistry(invocation: Invocation, io: Io): Promise<number> {
+async function runRegistry(invocation: Invocation, io: Io): Promise<number> {
   if (invocation.isSet("pair")) {
     return await (await import("../serving/show_pairing.ts")).runPair(invocation, io, DEFAULT_PORT);
   }

@@ -8,7 +8,8 @@ import { createSink, SHARED_MODE, writeBundleFile } from "../../bundle/write_bun
 import { formatPlatform, type Platform } from "../../oci/platform.ts";
 import { formatReference } from "../../oci/reference.ts";
 import { takeWriteLease } from "../../store/write_lease.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { readReference } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -24,7 +25,29 @@ import type { AnyStore } from "../wiring/open_store.ts";
 import { openPlainStore } from "../wiring/open_packages.ts";
 
 /** `crpe save` */
-export async function runSave(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "no archive was written; run the same command again",
+  details: [
+    "The archive is an OCI image layout that also has docker's manifest.json. It has the platforms of --platform, else all",
+    "that the store holds. Nothing is downloaded: crpe pull does that. Standard output must not be a terminal.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "output", short: "o", value: "FILE", summary: "the archive [-, standard output]" },
+    FLAG.platform,
+    FLAG.noReferrers,
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe save nginx:1.27 redis:7 -o images.tar", "write two images for docker load"],
+    ["crpe save nginx:1.27 | ssh node1 docker load", "write to standard output"],
+  ],
+  run: runSave,
+};
+
+async function runSave(invocation: Invocation, io: Io): Promise<number> {
   const path = invocation.flag("output") ?? "-";
   if (path === "-" && io.isOutputTerminal) {
     throw new UsageError("Cannot save to a terminal: name the archive with -o FILE, or pipe standard output");

@@ -1,7 +1,8 @@
 import { signBundle } from "../../bundle/sign_bundle.ts";
 import { chooseBundlePath, writeBundleFile } from "../../bundle/write_bundle_file.ts";
 import { attachSignature, type SignatureLine, signDocument } from "../../signature/signature_lines.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { createWarning } from "../console/describe_error.ts";
 import type { Io } from "../console/io.ts";
 import { baseName } from "../console/progress.ts";
@@ -11,7 +12,33 @@ import { openBundle } from "../wiring/open_bundle.ts";
 import { readPrivateKeys, readPublicKey } from "../wiring/read_keys.ts";
 
 /** `crpe sign` */
-export async function runSign(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "the bundle is as it was; run the same command again to sign it",
+  details: [
+    "What is signed are the bytes of kubepkg.json, which names every digest. A signature that was made elsewhere, such as",
+    "by an HSM or by cosign sign-blob, is attached with --signature and --public-key. The file is replaced when it is",
+    "complete, unless -o names another one.",
+  ].join("\n"),
+  arity: [1, Infinity],
+  flags: [
+    { name: "key", value: "FILE", isRepeatable: true, summary: "a private key (PEM): Ed25519 or P-256" },
+    FLAG.passphraseFile,
+    { name: "signature", value: "FILE", summary: "a signature of kubepkg.json in Base64, to attach" },
+    { name: "public-key", value: "FILE", summary: "the public key (PEM) that belongs to --signature" },
+    { name: "output", short: "o", value: "FILE", summary: "write a file, or into a folder, instead of replacing" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe sign line4@1.0.0.tgz --key=desk", "sign a bundle"],
+    [
+      "crpe sign line4@1.0.0.tgz --signature=line4.sig --public-key=hsm.pub",
+      "attach a signature that was made elsewhere",
+    ],
+  ],
+  run: runSign,
+};
+
+async function runSign(invocation: Invocation, io: Io): Promise<number> {
   const files = invocation.arguments;
   const [signature, publicKey, output] = ["signature", "public-key", "output"].map((name) => invocation.flag(name));
   const keyPaths = invocation.flags("key");

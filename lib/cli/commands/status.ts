@@ -2,13 +2,32 @@ import { readBounded } from "../../bytes/read_bounded.ts";
 import { CorruptError } from "../../oci/error.ts";
 import { escapeControls } from "../../oci/escape_controls.ts";
 import { toTransportError } from "../../upstream/transport/transport_error.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
 import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { readSystemCertificates } from "../wiring/certificates.ts";
 import { pinByFlags } from "../wiring/connect_agent.ts";
+
+/** `crpe status` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: "URL is the address of a registry or an agent. The numbers are those of its /metrics.",
+  arity: [0, 1],
+  flags: [
+    { name: "watch", summary: "show it again every two seconds, until ctrl-C" },
+    FLAG.fingerprint,
+    { ...FLAG.agentCa, summary: "CA certificates (PEM) to trust for an https server" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe status", "ask the registry on this machine"],
+    ["crpe status http://192.168.1.20:36060 --watch", "follow an agent"],
+  ],
+  run: runStatus,
+};
 
 const DEFAULT_URL = "http://127.0.0.1:6060";
 const TIMEOUT_MILLISECONDS = 10_000;
@@ -44,8 +63,7 @@ interface ServerStatus {
   readonly upstreams: { readonly host: string; readonly responses: number; readonly errors: number }[];
 }
 
-/** `crpe status` */
-export async function runStatus(invocation: Invocation, io: Io): Promise<number> {
+async function runStatus(invocation: Invocation, io: Io): Promise<number> {
   const url = parseUrl(invocation.arguments[0] ?? DEFAULT_URL);
   const format = invocation.isSet("json") ? formatJson : formatStatus;
   const caFile = invocation.flag("ca-file");

@@ -1,4 +1,5 @@
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import { readRepository } from "../command_line/read_reference.ts";
 import { readSettings } from "../command_line/settings.ts";
 import type { Io } from "../console/io.ts";
@@ -7,7 +8,20 @@ import { formatJson } from "../console/table.ts";
 import { listTags } from "../wiring/list_tags.ts";
 
 /** `crpe tags` */
-export async function runTags(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  details:
+    "REPO is an image's name without a tag, such as nginx or quay.io/prometheus/node-exporter. Nothing is stored.",
+  interrupted: "nothing was changed",
+  arity: [1, 1],
+  flags: [FLAG.data, ...UPSTREAM_FLAGS, FLAG.json],
+  examples: [
+    ["crpe tags nginx", "ask the registry"],
+    ["crpe tags nginx --offline", "list the tags in the store"],
+  ],
+  run: runTags,
+};
+
+async function runTags(invocation: Invocation, io: Io): Promise<number> {
   const repository = readRepository(invocation.arguments[0]!);
   const settings = await readSettings(invocation, io);
   const list = await listTags(repository, settings, io);

@@ -1,5 +1,6 @@
 import { isScope, NamedTokens, type Scope, SCOPES } from "../../agent/named_tokens.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { didYouMean } from "../command_line/parse_command_line.ts";
 import { readSettings } from "../command_line/settings.ts";
 import { createWarning } from "../console/describe_error.ts";
@@ -10,10 +11,65 @@ import { UsageError } from "../console/usage_error.ts";
 import { warnOfData } from "../wiring/check_data.ts";
 import { openAudit } from "../wiring/open_audit.ts";
 
+/** `crpe token` and its subcommands */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  details: [
+    "The first token, which a server makes itself, may do everything and is not in the list. Others have a name, a scope and",
+    "perhaps an end. Of them the data folder has only hashes.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [FLAG.data, FLAG.json],
+  subcommands: [
+    {
+      name: "create",
+      operands: "NAME",
+      summary: "create a token, and print it: it is shown only once",
+      interrupted: "the token may exist already; run crpe token revoke NAME, then this command again",
+      details: [
+        "read: see everything, also manifests, and download bundles. import: also upload, install, pack and pull. admin: also",
+        "overrule the version rule, roll back, remove, and change registries.",
+      ].join("\n"),
+      arity: [1, 1],
+      flags: [
+        FLAG.data,
+        { name: "scope", value: "SCOPE", values: [...SCOPES], summary: "what the token allows: read, import or admin" },
+        { name: "expires", value: "DURATION|DATE", summary: "when it ends, such as 90d or 2027-12-31 (UTC) [never]" },
+        FLAG.json,
+      ],
+      examples: [
+        ["crpe token create ci --scope=import --expires=90d", "let a pipeline push for 90 days"],
+      ],
+      run: runCreateToken,
+    },
+    {
+      name: "list",
+      operands: "",
+      summary: "list the tokens with their scopes and ends",
+      interrupted: "nothing was changed",
+      arity: [0, 0],
+      flags: [FLAG.data, FLAG.json],
+      examples: [["crpe token list --json", "list the tokens as JSON"]],
+      run: runListTokens,
+    },
+    {
+      name: "revoke",
+      operands: "NAME",
+      summary: "revoke a token: running servers refuse it at once",
+      interrupted: "the token may be valid still; run the same command again",
+      arity: [1, 1],
+      flags: [FLAG.data, FLAG.json],
+      examples: [["crpe token revoke ci", "end that token at once"]],
+      run: runRevokeToken,
+    },
+  ],
+  examples: [["crpe token", "list the tokens"]],
+  run: runListTokens,
+};
+
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
-/** `crpe token create` */
-export async function runCreateToken(invocation: Invocation, io: Io): Promise<number> {
+async function runCreateToken(invocation: Invocation, io: Io): Promise<number> {
   const name = invocation.arguments[0] ?? "";
   const scope = readScope(invocation.flag("scope"));
   const expires = readEnd(invocation.flag("expires"), Date.now());
@@ -36,8 +92,7 @@ export async function runCreateToken(invocation: Invocation, io: Io): Promise<nu
   return 0;
 }
 
-/** `crpe token` and `crpe token list` */
-export async function runListTokens(invocation: Invocation, io: Io): Promise<number> {
+async function runListTokens(invocation: Invocation, io: Io): Promise<number> {
   const tokens = await new NamedTokens(await openData(invocation, io)).list();
   const now = Date.now();
   const listed = tokens.map(({ hash: _, ...token }) => {
@@ -57,8 +112,7 @@ export async function runListTokens(invocation: Invocation, io: Io): Promise<num
   return 0;
 }
 
-/** `crpe token revoke` */
-export async function runRevokeToken(invocation: Invocation, io: Io): Promise<number> {
+async function runRevokeToken(invocation: Invocation, io: Io): Promise<number> {
   const name = invocation.arguments[0] ?? "";
   const data = await openData(invocation, io);
   const tokens = new NamedTokens(data);

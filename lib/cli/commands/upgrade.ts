@@ -1,7 +1,8 @@
 import { compareVersions } from "../../kubepkg/compare_versions.ts";
 import { RefusedError } from "../../oci/error.ts";
 import { parsePublicKey, type PublicKey } from "../../signature/keys.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { RELEASE_KEY } from "../console/build.ts";
 import type { Io } from "../console/io.ts";
 import { createProgress } from "../console/progress.ts";
@@ -13,7 +14,33 @@ import { nameOfInput } from "../wiring/read_url.ts";
 import { checkReplaceable, replaceExecutable } from "./replace_executable.ts";
 
 /** `crpe upgrade` */
-export async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
+export const COMMAND: CommandDefinition = {
+  interrupted: "the executable is the old one or the new one; run the same command again",
+  details: [
+    "The files of the release are in a folder, or below a URL: SHA256SUMS, SHA256SUMS.sig, and the npm package of this",
+    "platform. An executable of a signed release knows its key; others need --key. An older version is refused (exit status",
+    "3). The old executable is kept as crpe.old beside the new one. No program is run.",
+  ].join("\n"),
+  arity: [0, 0],
+  flags: [
+    { name: "from", value: "DIR|URL", summary: "the files of the release" },
+    {
+      name: "key",
+      value: "FILE",
+      summary: "the public key (PEM) that must have signed it [the key of this executable]",
+    },
+    { name: "dry-run", summary: "check the signature and print what would be done, change nothing" },
+    { name: "force", summary: "allow an older or the same version, and an executable of dpkg or npm" },
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe upgrade --from=/media/usb/crpe-1.1.0 --dry-run", "show what an upgrade from a folder would do"],
+    ["crpe upgrade --from=https://files.lan/crpe/1.1.0 --key=crpe.pub", "upgrade from a web server"],
+  ],
+  run: runUpgrade,
+};
+
+async function runUpgrade(invocation: Invocation, io: Io): Promise<number> {
   const from = invocation.flag("from");
   if (from === undefined) {
     throw new UsageError(

@@ -1,5 +1,6 @@
 import { verifyBundle } from "../../bundle/verify_bundle.ts";
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG, UPSTREAM_FLAGS } from "../command_line/flags.ts";
 import type { Io } from "../console/io.ts";
 import { baseName, createProgress, type Progress } from "../console/progress.ts";
 import { formatCount, formatSize } from "../console/quantity.ts";
@@ -7,10 +8,38 @@ import { formatJson } from "../console/table.ts";
 import { UsageError } from "../console/usage_error.ts";
 import { nameOfBundle, openBundle } from "../wiring/open_bundle.ts";
 
+/** `crpe verify` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing is left half repaired; run the same command again to begin anew",
+  details: [
+    "The exit status is 4 if something is broken. --repair moves corrupt blobs to the folder quarantine/, fetches them",
+    "from their upstream or from the bundles given with --from, and rebuilds links and records. Without it nothing is",
+    "changed.",
+  ].join("\n"),
+  arity: [0, 1],
+  flags: [
+    FLAG.data,
+    FLAG.store,
+    { name: "repair", summary: "move corrupt content and records aside; fetch, or rebuild them" },
+    {
+      name: "from",
+      value: "PKG.tgz",
+      isRepeatable: true,
+      summary: "a bundle to take missing content from (with --repair)",
+    },
+    ...UPSTREAM_FLAGS,
+    FLAG.json,
+  ],
+  examples: [
+    ["crpe verify line4@1.0.0.tgz", "hash a bundle again"],
+    ["crpe verify --repair --from line4@1.0.0.tgz", "heal the store from a bundle"],
+  ],
+  run: runVerify,
+};
+
 const CORRUPT = 4;
 
-/** `crpe verify`: verifies a bundle, or the store when no bundle is given. */
-export async function runVerify(invocation: Invocation, io: Io): Promise<number> {
+async function runVerify(invocation: Invocation, io: Io): Promise<number> {
   const [bundle] = invocation.arguments;
   const progress = createProgress(io, "verify", {
     quiet: invocation.isSet("quiet"),

@@ -1,12 +1,22 @@
-import type { Invocation } from "../command_line/command.ts";
+import type { CommandDefinition, Invocation } from "../command_line/command.ts";
+import { FLAG } from "../command_line/flags.ts";
 import { COMMIT } from "../console/build.ts";
 import type { Io } from "../console/io.ts";
 import { formatJson } from "../console/table.ts";
 import { VERSION } from "../console/version.ts";
 
 /** `crpe version` */
+export const COMMAND: CommandDefinition = {
+  interrupted: "nothing was changed",
+  arity: [0, 0],
+  flags: [FLAG.json],
+  examples: [["crpe version --json", "print version, commit and runtime as JSON"]],
+  run: runVersion,
+};
+
+/** `crpe version` */
 // deno-lint-ignore require-await
-export async function runVersion(invocation: Invocation, io: Io): Promise<number> {
+async function runVersion(invocation: Invocation, io: Io): Promise<number> {
   const { os, arch } = Deno.build;
   const runtime = { deno: Deno.version.deno, v8: Deno.version.v8 };
   if (invocation.isSet("json")) {

@@ -1,5 +1,4 @@
 import { type Command, EXIT_STATUS, type Flag } from "../command_line/command.ts";
-import { examplesOf } from "../command_line/examples.ts";
 import { listCommands, listFlags, type NamedCommand } from "./list_commands.ts";
 
 /** A man page, and the name of its file. */
@@ -43,8 +42,7 @@ function formatProgram(commands: readonly NamedCommand[], head: ManHead): string
 }
 
 function formatCommand({ name, command }: NamedCommand, head: ManHead): string {
-  const { operands, summary, details, subcommands = [] } = command;
-  const examples = examplesOf(name);
+  const { operands, summary, details, subcommands = [], examples } = command;
   return join([
     ...formatHead(pageOf(name), summary, head),
     ".SH SYNOPSIS",

@@ -1,5 +1,4 @@
 import { type Command, COMMON_FLAGS, EXIT_STATUS, type Flag } from "../command_line/command.ts";
-import { examplesOf } from "../command_line/examples.ts";
 import { listCommands } from "./list_commands.ts";
 
 /** Formats docs/cli.md: every command with its flags and examples. */
@@ -22,7 +21,7 @@ export function formatReferencePage(commands: readonly Command[]): string {
   ].join("\n");
 }
 
-function formatCommand(name: string, { operands, summary, details, flags }: Command): string[] {
+function formatCommand(name: string, { operands, summary, details, flags, examples }: Command): string[] {
   return [
     `## crpe ${name}`,
     "",
@@ -33,7 +32,7 @@ function formatCommand(name: string, { operands, summary, details, flags }: Comm
     `${summary[0]?.toUpperCase()}${escape(summary.slice(1))}.`,
     ...details === undefined ? [] : ["", escape(details)],
     ...flags.length === 0 ? [] : ["", ...formatFlags(flags)],
-    ...examplesOf(name).flatMap((
+    ...examples.flatMap((
       [line, what],
     ) => ["", `${what[0]?.toUpperCase()}${escape(what.slice(1))}:`, "", "```console", `$ ${line}`, "```"]),
   ];

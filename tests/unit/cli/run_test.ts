@@ -1,7 +1,9 @@
-import { COMMANDS } from "../../../lib/cli/commands.ts";
+import { loadCommands } from "../../../lib/cli/commands.ts";
 import { run } from "../../../lib/cli/run.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { createTestIo } from "../../support/test_io.ts";
+
+const COMMANDS = await loadCommands();
 
 async function crpe(...args: string[]) {
   const io = createTestIo({ env: { HOME: "/nonexistent" } });

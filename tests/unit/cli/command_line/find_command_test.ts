@@ -1,7 +1,7 @@
-import type { Command } from "../../../../lib/cli/command_line/command.ts";
+import type { Command, CommandEntry } from "../../../../lib/cli/command_line/command.ts";
 import { findCommand, findKnownCommand } from "../../../../lib/cli/command_line/find_command.ts";
 import { UsageError } from "../../../../lib/cli/console/usage_error.ts";
-import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../../support/assert.ts";
 
 const make = (name: string, more: Partial<Command> = {}): Command => {
   const flags = [{ name: "data", short: "d", value: "DIR", summary: "" }, { name: "json", summary: "" }];
@@ -11,12 +11,16 @@ const make = (name: string, more: Partial<Command> = {}): Command => {
     summary: "",
     arity: [0, 0],
     flags,
+    examples: [],
     run: () => Promise.resolve(0),
     interrupted: undefined,
     ...more,
   };
 };
-const COMMANDS = [make("images"), make("packages", { subcommands: [make("history"), make("remove")] })];
+const COMMANDS: readonly CommandEntry[] = [
+  make("images"),
+  make("packages", { subcommands: [make("history"), make("remove")] }),
+].map((command) => ({ ...command, load: () => Promise.resolve(command) }));
 
 for (
   const [line, name, rest] of [
@@ -32,10 +36,10 @@ for (
     ["packages -- history", "packages", "-- history"],
   ] as const
 ) {
-  Deno.test(`findCommand() splits "${line}"`, () => {
-    const { command, args } = findCommand(COMMANDS, line.split(" "));
+  Deno.test(`findCommand() splits "${line}"`, async () => {
+    const { command, args } = await findCommand(COMMANDS, line.split(" "));
     assertEquals({ name: command.name, rest: args.join(" ") }, { name, rest });
-    assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, name);
+    assertEquals((await findKnownCommand(COMMANDS, line.split(" ")))?.name, name);
   });
 }
 
@@ -58,8 +62,8 @@ for (
     ["--json packages", "Cannot use --json: the command must come first", undefined],
   ] as const
 ) {
-  Deno.test(`findCommand() refuses "${line}" and suggests the nearest name`, () => {
-    assertThrows(() => findCommand(COMMANDS, line.split(" ")), UsageError, message);
-    assertEquals(findKnownCommand(COMMANDS, line.split(" "))?.name, known);
+  Deno.test(`findCommand() refuses "${line}" and suggests the nearest name`, async () => {
+    await assertRejects(() => findCommand(COMMANDS, line.split(" ")), UsageError, message);
+    assertEquals((await findKnownCommand(COMMANDS, line.split(" ")))?.name, known);
   });
 }

@@ -7,8 +7,8 @@ import { formatPlatform } from "../../../../lib/oci/platform.ts";
 import { assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
-const registry = COMMANDS.find(({ name }) => name === "registry")!;
-const pack = COMMANDS.find(({ name }) => name === "pack")!;
+const registry = await COMMANDS.find(({ name }) => name === "registry")!.load();
+const pack = await COMMANDS.find(({ name }) => name === "pack")!.load();
 
 for (
   const [what, args, env, expected] of [

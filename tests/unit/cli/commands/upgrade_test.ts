@@ -14,7 +14,7 @@ import { makeTar } from "../../../support/tar.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
 import { createTestIo } from "../../../support/test_io.ts";
 
-const COMMAND = COMMANDS.find(({ name }) => name === "upgrade")!;
+const COMMAND = await COMMANDS.find(({ name }) => name === "upgrade")!.load();
 const MACHINE = `${Deno.build.os === "windows" ? "win32" : Deno.build.os}-${
   Deno.build.arch === "x86_64" ? "x64" : "arm64"
 }`;

@@ -1,8 +1,10 @@
-import { COMMANDS } from "../../../../lib/cli/commands.ts";
+import { loadCommands } from "../../../../lib/cli/commands.ts";
 import { formatCompletion, type Shell } from "../../../../lib/cli/manual/completion.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { peerTest, runPeer } from "../../../support/peers.ts";
 import { TestFolder } from "../../../support/test_folder.ts";
+
+const COMMANDS = await loadCommands();
 
 /** Command lines whose last word is completed, and some of the words that it may become. */
 const LINES: readonly [line: string, includes: string[], excludes: string[]][] = [

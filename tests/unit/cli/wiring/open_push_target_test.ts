@@ -22,7 +22,10 @@ for (const [what, to, env, refusal] of ROWS) {
     );
     await folder.write("config.json", JSON.stringify({ auths }));
     const io = createTestIo({ env: { ...env, HOME: folder.path, DOCKER_CONFIG: folder.path } });
-    const invocation = parseCommandLine(COMMANDS.find(({ name }) => name === "copy")!, ["plain:3", `--to=${to}`]);
+    const invocation = parseCommandLine(await COMMANDS.find(({ name }) => name === "copy")!.load(), [
+      "plain:3",
+      `--to=${to}`,
+    ]);
     const { client, checkLogin } = await openPushTarget(parsePushTarget(to), {
       settings: await readSettings(invocation, io),
       io,
