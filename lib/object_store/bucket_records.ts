@@ -26,6 +26,8 @@ const LOCK = `${FOLDER}/lock`;
 const LEASE_MILLISECONDS = 60_000;
 const WAIT_MILLISECONDS = 500;
 const LIMITS = { maxBytes: 64 * 1024 * 1024, maxDepth: 8 };
+// No record may be larger where it is read from a file.
+const MAX_RECORD_BYTES = 128 * 1024 * 1024;
 
 /**
  * The records of packages in a bucket: an index, which changes only from the state that was read, and an object for the
@@ -42,7 +44,7 @@ export class BucketRecords {
 
   /** Reads the index. @throws {CorruptError} when it is damaged */
   async readIndex(): Promise<{ entries: ReadonlyMap<string, RecordEntry>; etag: string } | undefined> {
-    const found = await this.#client.read(INDEX);
+    const found = await this.#client.read(INDEX, LIMITS.maxBytes);
     if (found === undefined) return undefined;
     const what = `${INDEX} of ${this.#options.name}`;
     const document = parseJson(found.bytes, what, LIMITS);
@@ -62,7 +64,7 @@ export class BucketRecords {
 
   /** Reads the content of a record. */
   async read(object: string): Promise<Uint8Array | undefined> {
-    return (await this.#client.read(`${FOLDER}/files/${object}`))?.bytes;
+    return (await this.#client.read(`${FOLDER}/files/${object}`, MAX_RECORD_BYTES))?.bytes;
   }
 
   /** Writes the content of a record. @returns its name */
@@ -82,7 +84,13 @@ export class BucketRecords {
   async lock(): Promise<ObjectLease> {
     this.#checkShared();
     const { delay = wait } = this.#options;
-    const options = { client: this.#client, key: LOCK, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID() };
+    const options = {
+      client: this.#client,
+      key: LOCK,
+      ttl: LEASE_MILLISECONDS,
+      owner: crypto.randomUUID(),
+      isKept: true,
+    };
     for (;;) {
       const lease = await takeLease(options);
       if (lease !== undefined) return lease;

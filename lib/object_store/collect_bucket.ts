@@ -24,6 +24,8 @@ export interface CollectBucketOptions {
   readonly warn: (message: string) => void;
   /** Awaited after the candidates were condemned, before the second mark. */
   readonly onCondemned?: () => Promise<void>;
+  /** Awaited after the second mark, before any blob is removed. */
+  readonly onRemarked?: () => Promise<void>;
 }
 
 interface Candidate {
@@ -59,7 +61,7 @@ export async function collectBucket(options: CollectBucketOptions): Promise<GcRe
 
 /** Takes the lease of what condemns blobs. @returns `undefined` while another process has it */
 export async function takeCollectionLease(client: S3Client): Promise<ObjectLease | undefined> {
-  return await takeLease({ client, key: LEASE, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID() });
+  return await takeLease({ client, key: LEASE, ttl: LEASE_MILLISECONDS, owner: crypto.randomUUID(), isKept: true });
 }
 
 class BucketCollection {
@@ -78,7 +80,7 @@ class BucketCollection {
   }
 
   async run(): Promise<GcReport> {
-    const { dryRun = false, untagged = false, warn, onCondemned, readKeep } = this.#options;
+    const { dryRun = false, untagged = false, warn, onCondemned, onRemarked, readKeep } = this.#options;
     const mark = async (roots: MarkOptions["roots"]) => {
       const keep = await readKeep?.() ?? new Set();
       return await markBucket({ client: this.#client, since: this.#since, roots, keep, warn });
@@ -95,6 +97,7 @@ class BucketCollection {
     await onCondemned?.();
     // The links of what is not tagged are gone, and one that was written again counts. So does a tag that was set since.
     const again = candidates.length === 0 ? marked : (await mark(untagged ? "links and tags" : "links")).marked;
+    await onRemarked?.();
     const removed = new DigestSet();
     let bytes = 0;
     for (const candidate of candidates) {
@@ -131,12 +134,12 @@ class BucketCollection {
 
   async #removeUnless(marked: DigestSet, { digest, etag }: Candidate): Promise<boolean> {
     this.#checkLease();
-    const isRemoved = !marked.has(digest) && await this.#condemned.confirm(digest, etag);
+    const until = marked.has(digest) ? undefined : await this.#condemned.confirm(digest, etag);
     // A process that slept for minutes must not remove what others may have kept since.
     this.#checkLease();
-    if (isRemoved) await this.#client.remove(blobPath(digest));
+    if (until !== undefined) await this.#client.remove(blobPath(digest), until);
     await this.#condemned.release(digest);
-    return isRemoved;
+    return until !== undefined;
   }
 
   async #removeUntagged(unused: readonly UnusedLinks[]): Promise<number> {

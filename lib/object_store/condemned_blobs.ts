@@ -8,8 +8,10 @@ type Verdict = "condemned" | "kept" | "removing";
 
 const FOLDER = "crpe/condemned";
 const WAIT_MILLISECONDS = 200;
-// A collection that was killed while it removed a blob leaves its verdict. A removal, with all its retries, takes less.
+// A collection that was killed while it removed a blob leaves its verdict.
 const REMOVAL_MILLISECONDS = 600_000;
+// No request for the removal is sent later. It takes effect in the rest of the time, or not at all.
+const SENDING_MILLISECONDS = 300_000;
 const MAX_ATTEMPTS = 1000;
 
 /**
@@ -32,14 +34,23 @@ export class CondemnedBlobs {
     const key = keyOf(digest);
     const etag = await this.#client.write(key, this.#encode("condemned"), { isNew: true });
     if (etag !== undefined) return etag;
-    // Left by a collection that was killed.
+    // Left by a collection that was killed, or has lost its lease.
     const before = await this.#client.read(key);
-    return before && await this.#client.write(key, this.#encode("condemned"), { etag: before.etag });
+    if (before === undefined) return undefined;
+    // Its request to remove the blob may still take effect, which must not hit what a writer keeps because of a new verdict.
+    if (this.#isRemoving(parseVerdict(before.bytes))) return undefined;
+    return await this.#client.write(key, this.#encode("condemned"), { etag: before.etag });
   }
 
-  /** Reports whether a condemned blob may be removed: no writer has kept it. `release` must follow the removal. */
-  async confirm(digest: Digest, etag: string): Promise<boolean> {
-    return await this.#client.write(keyOf(digest), this.#encode("removing"), { etag }) !== undefined;
+  /**
+   * Confirms that a condemned blob may be removed: no writer has kept it. `release` must follow the removal.
+   *
+   * @returns until when, in milliseconds by the clock of the storage; `undefined` if it may not
+   */
+  async confirm(digest: Digest, etag: string): Promise<number | undefined> {
+    const until = this.#client.serverTime + SENDING_MILLISECONDS;
+    const isConfirmed = await this.#client.write(keyOf(digest), this.#encode("removing"), { etag }) !== undefined;
+    return isConfirmed ? until : undefined;
   }
 
   /** Forgets the verdict on a blob. */
@@ -55,18 +66,22 @@ export class CondemnedBlobs {
   async keep(digest: Digest): Promise<boolean> {
     const key = keyOf(digest);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const found = await this.#client.read(key);
+      const object = await this.#client.read(key);
       // Nearly always there is no verdict. The collection may have forgotten it after it removed the blob.
-      if (found === undefined) return await this.#exists(digest);
-      const { verdict, time } = parseVerdict(found.bytes);
-      if (verdict === "kept") return true;
-      if (verdict === "removing" && this.#client.serverTime < time + REMOVAL_MILLISECONDS) {
+      if (object === undefined) return await this.#exists(digest);
+      const found = parseVerdict(object.bytes);
+      if (found.verdict === "kept") return await this.#exists(digest);
+      if (this.#isRemoving(found)) {
         await this.#delay(WAIT_MILLISECONDS);
-      } else if (await this.#client.write(key, this.#encode("kept"), { etag: found.etag }) !== undefined) {
+      } else if (await this.#client.write(key, this.#encode("kept"), { etag: object.etag }) !== undefined) {
         return await this.#exists(digest);
       }
     }
     throw new RegistryError("UNAVAILABLE", `Cannot use ${digest}: a garbage collection does not finish`);
+  }
+
+  #isRemoving({ verdict, time }: { verdict: string; time: number }): boolean {
+    return verdict === "removing" && this.#client.serverTime < time + REMOVAL_MILLISECONDS;
   }
 
   async #exists(digest: Digest): Promise<boolean> {
@@ -75,7 +90,7 @@ export class CondemnedBlobs {
 
   #encode(verdict: Verdict): Uint8Array<ArrayBuffer> {
     // The random part makes the etag one of this write.
-    return new TextEncoder().encode(`${verdict} ${this.#client.serverTime} ${crypto.randomUUID()}\n`);
+    return new TextEncoder().encode(`${verdict} ${this.#client.latestServerTime} ${crypto.randomUUID()}\n`);
   }
 }
 

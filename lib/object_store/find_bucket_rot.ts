@@ -60,7 +60,8 @@ export async function removeBucketRot(
   if (verdict === undefined) return "corrupt";
   const again = await findBucketRot(client, digest);
   const isRotten = again !== undefined && again !== "missing";
-  if (isRotten && lease!.isHeld && await condemned.confirm(digest, verdict)) await client.remove(blobPath(digest));
+  const until = isRotten ? await condemned.confirm(digest, verdict) : undefined;
+  if (until !== undefined && lease!.isHeld) await client.remove(blobPath(digest), until);
   await condemned.release(digest);
   return isRotten ? "corrupt" : again ?? "intact";
 }

@@ -5,16 +5,29 @@ import type { S3Client } from "./s3_client.ts";
 export interface LeaseOptions {
   readonly client: S3Client;
   readonly key: string;
-  /** How long the lease counts after each renewal, in milliseconds, by the clock of the storage. */
+  /** How long the lease counts after each renewal, in milliseconds. */
   readonly ttl: number;
   /** Returns a name that no other process has. */
   readonly owner: string;
+  /**
+   * Whether the object stays when the lease is given up, as an expired one. Its removal knows no condition, so that a request
+   * that is delayed could remove the lease of the next process.
+   */
+  readonly isKept?: boolean;
+  /** A clock that is never set, in milliseconds. */
+  readonly monotonic?: () => number;
 }
 
 interface LeaseRecord {
   readonly owner: string;
-  /** In milliseconds since 1970. */
+  /** In milliseconds since 1970, by the clock of the storage. */
   readonly until: number;
+}
+
+/** The record that a process has written last, and its moment before that. */
+interface Term {
+  readonly until: number;
+  readonly since: number;
 }
 
 /**
@@ -22,22 +35,34 @@ interface LeaseRecord {
  * is none, or instead of the expired one that was read, so that two processes never hold it at the same time, as long as
  * the storage obeys the conditions of writes. The lease is renewed until it is disposed of.
  *
+ * No clock of a machine counts. The time is that of the storage, of which a process knows bounds: it writes the latest end that
+ * may be meant, and takes over only what has expired at the earliest time that it may be.
+ *
  * @returns `undefined` when another process holds it
  */
 export async function takeLease(options: LeaseOptions): Promise<ObjectLease | undefined> {
   const { client, key, owner } = options;
-  const record = () => encodeRecord({ owner, until: client.serverTime + options.ttl });
-  const etag = await client.write(key, record(), { isNew: true });
-  if (etag !== undefined) return new ObjectLease(options, etag);
+  let term = startTerm(options);
+  const etag = await client.write(key, encodeRecord({ owner, until: term.until }), { isNew: true });
+  if (etag !== undefined) return new ObjectLease(options, etag, term);
   const current = await client.read(key);
   // It was released in the meantime. The caller tries again.
   if (current === undefined) return undefined;
   const held = parseRecord(current.bytes);
   // A retry of the request above finds its own lease when only the response was lost.
-  if (held?.owner === owner) return new ObjectLease(options, current.etag);
-  if (held !== undefined && client.serverTime < held.until) return undefined;
-  const taken = await client.write(key, record(), { etag: current.etag });
-  return taken === undefined ? undefined : new ObjectLease(options, taken);
+  if (held?.owner === owner && held.until === term.until) return new ObjectLease(options, current.etag, term);
+  if (held !== undefined && held.owner !== owner && client.serverTime < held.until) return undefined;
+  term = startTerm(options);
+  const taken = await client.write(key, encodeRecord({ owner, until: term.until }), { etag: current.etag });
+  return taken === undefined ? undefined : new ObjectLease(options, taken, term);
+}
+
+function startTerm({ client, ttl, monotonic = readClock }: LeaseOptions): Term {
+  return { until: client.latestServerTime + ttl, since: monotonic() };
+}
+
+function readClock(): number {
+  return performance.now();
 }
 
 /** A lease that this process holds. */
@@ -45,44 +70,59 @@ export class ObjectLease implements AsyncDisposable {
   readonly #options: LeaseOptions;
   readonly #timer: ReturnType<typeof setInterval>;
   #etag: string;
-  #until: number;
+  #term: Term;
   #isLost = false;
   #renewing: Promise<void> = Promise.resolve();
 
-  /** @param etag of the object that was written */
-  constructor(options: LeaseOptions, etag: string) {
+  /** @param etag of the object that was written @param term what it says */
+  constructor(options: LeaseOptions, etag: string, term: Term) {
     this.#options = options;
     this.#etag = etag;
-    this.#until = options.client.serverTime + options.ttl;
+    this.#term = term;
     this.#timer = setInterval(() => this.#renewing = this.#renewing.then(() => this.#renew()), options.ttl / 3);
     Deno.unrefTimer(this.#timer);
   }
 
   /** Whether the lease counts. What it protects must not be done otherwise. */
   get isHeld(): boolean {
-    return !this.#isLost && this.#options.client.serverTime < this.#until;
+    const { client, ttl, monotonic = readClock } = this.#options;
+    const { until, since } = this.#term;
+    // The clock of this machine may be set at any time, and the one that is never set may stand still with the machine.
+    return !this.#isLost && client.latestServerTime < until && monotonic() - since < ttl;
   }
 
   /** Renews the lease. @throws {S3Error} when the storage cannot be reached */
   async renew(): Promise<void> {
-    const { client, key, owner, ttl } = this.#options;
-    const until = client.serverTime + ttl;
-    const etag = await client.write(key, encodeRecord({ owner, until }), { etag: this.#etag });
-    if (etag === undefined) {
-      this.#isLost = true;
-      return;
+    const { client, key, owner } = this.#options;
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const term = startTerm(this.#options);
+      const etag = await client.write(key, encodeRecord({ owner, until: term.until }), { etag: this.#etag });
+      if (etag !== undefined) {
+        this.#etag = etag;
+        this.#term = term;
+        return;
+      }
+      // The response to an earlier renewal may be lost.
+      const current = await client.read(key);
+      if (current === undefined || parseRecord(current.bytes)?.owner !== owner) break;
+      this.#etag = current.etag;
     }
-    this.#etag = etag;
-    this.#until = until;
+    this.#isLost = true;
   }
 
   /** Gives the lease up. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     await this.#renewing;
-    // One that was lost is another process's. One that cannot be removed expires.
-    if (this.isHeld) await this.#options.client.remove(this.#options.key).catch(() => {});
+    // One that was lost is another process's. One that cannot be given up expires.
+    if (this.isHeld) await this.#release().catch(() => {});
     this.#isLost = true;
+  }
+
+  async #release(): Promise<void> {
+    const { client, key, owner, isKept = false } = this.#options;
+    if (isKept) await client.write(key, encodeRecord({ owner, until: 0 }), { etag: this.#etag });
+    else await client.remove(key, this.#term.until);
   }
 
   async #renew(): Promise<void> {

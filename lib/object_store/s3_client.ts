@@ -77,9 +77,14 @@ export class S3Client {
     return this.#transport.presign(key, seconds);
   }
 
-  /** The time by the clock of the storage, in milliseconds. */
+  /** As `S3Transport.serverTime`. */
   get serverTime(): number {
     return this.#transport.serverTime;
+  }
+
+  /** As `S3Transport.latestServerTime`. */
+  get latestServerTime(): number {
+    return this.#transport.latestServerTime;
   }
 
   /** Opens an object, or `length` bytes of it from `start`. @param etag the content that it must have */
@@ -110,9 +115,9 @@ export class S3Client {
     return { size: Number(size), etag: headers.get("etag") ?? "", body: body ?? ReadableStream.from([]) };
   }
 
-  /** Reads a small object. */
-  async read(key: string): Promise<SmallObject | undefined> {
-    const { status, headers, bytes } = await this.#transport.send({ method: "GET", key, accept: [404] });
+  /** Reads a small object. @param maxBytes the most that it may have. Default: 8 MiB */
+  async read(key: string, maxBytes?: number): Promise<SmallObject | undefined> {
+    const { status, headers, bytes } = await this.#transport.send({ method: "GET", key, accept: [404], maxBytes });
     return status === 404 ? undefined : { bytes, etag: headers.get("etag") ?? "" };
   }
 
@@ -134,9 +139,13 @@ export class S3Client {
     return status < 300 ? headers.get("etag") ?? "" : undefined;
   }
 
-  /** Removes an object. A missing one is no error. */
-  async remove(key: string): Promise<void> {
-    await this.#transport.send({ method: "DELETE", key, accept: [404] });
+  /**
+   * Removes an object. A missing one is no error.
+   *
+   * @param deadline by the clock of the storage, in milliseconds: the request is not sent later
+   */
+  async remove(key: string, deadline?: number): Promise<void> {
+    await this.#transport.send({ method: "DELETE", key, accept: [404], deadline });
   }
 
   /** Lists one page of objects, sorted by the bytes of their keys. @param next where it begins, from the page before */

@@ -31,6 +31,10 @@ export interface S3Request {
   readonly body?: Uint8Array<ArrayBuffer>;
   /** Statuses that are results of the caller, besides 2xx. */
   readonly accept?: readonly number[];
+  /** By the clock of the storage, in milliseconds: no attempt is sent later. */
+  readonly deadline?: number | undefined;
+  /** The most bytes of a response that is read into memory. Default: 8 MiB. */
+  readonly maxBytes?: number | undefined;
 }
 
 /** A response that was read to its end. */
@@ -45,8 +49,8 @@ const FIRST_DELAY = 100;
 const MAX_DELAY = 20_000;
 /** The time for a request without a body, in milliseconds. */
 const REQUEST_MILLISECONDS = 30_000;
-/** The slowest rate at which a body may be sent, in bytes a millisecond. */
-const MIN_SEND_RATE = 64;
+/** The slowest rate at which a body may be sent or received, in bytes a millisecond. */
+const MIN_RATE = 64;
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
 const RETRIED = [429, 500, 502, 503, 504];
 const RETRIED_REASONS = ["RequestTimeTooSkewed", "RequestTimeout", "SlowDown", "OperationAborted"];
@@ -55,16 +59,28 @@ const RETRIED_REASONS = ["RequestTimeTooSkewed", "RequestTimeout", "SlowDown", "
 export class S3Transport {
   readonly #options: S3TransportOptions;
   readonly #signingKeys = new Map<string, ArrayBuffer>();
-  // How far the storage's clock is ahead, in milliseconds.
-  #skew = 0;
+  // How far the storage's clock is ahead, in milliseconds: at least, and at most.
+  #skew = { least: 0, most: 0 };
 
   constructor(options: S3TransportOptions) {
     this.#options = options;
   }
 
-  /** The time by the clock of the storage, in milliseconds, as far as its responses tell: in seconds. */
+  /**
+   * The time by the clock of the storage, in milliseconds, as far as its last response tells: it is not earlier. How much
+   * later it is depends on how long that response took (`latestServerTime`).
+   */
   get serverTime(): number {
-    return (this.#options.now ?? Date.now)() + this.#skew;
+    return this.#now() + this.#skew.least;
+  }
+
+  /** The latest that the time by the clock of the storage can be, in milliseconds. */
+  get latestServerTime(): number {
+    return this.#now() + this.#skew.most;
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)();
   }
 
   get location(): S3Location {
@@ -75,7 +91,8 @@ export class S3Transport {
   async send(request: S3Request): Promise<S3Response> {
     return await this.#retry(request, async (response) => {
       const { status, headers, body } = response;
-      const bytes = body === null ? new Uint8Array(0) : await readBounded(body, "the response", MAX_RESPONSE_BYTES);
+      const { maxBytes = MAX_RESPONSE_BYTES } = request;
+      const bytes = body === null ? new Uint8Array(0) : await readBounded(body, "the response", maxBytes);
       return { status, headers, bytes };
     });
   }
@@ -119,11 +136,16 @@ export class S3Transport {
     const { body, accept = [] } = request;
     const what = describeRequest(request);
     const aborter = new AbortController();
-    const time = REQUEST_MILLISECONDS + (body?.length ?? 0) / MIN_SEND_RATE;
-    const timer = setTimeout(() => aborter.abort(new Error("it did not answer in time")), time);
+    const startTimer = (bytes: number) => {
+      const abort = () => aborter.abort(new Error("it did not answer in time"));
+      return setTimeout(abort, REQUEST_MILLISECONDS + bytes / MIN_RATE);
+    };
+    let timer = startTimer(body?.length ?? 0);
     try {
-      const response = await this.#fetch(request, aborter.signal);
-      this.#learnTime(response.headers);
+      const { response, sent } = await this.#fetch(request, aborter.signal);
+      this.#learnTime(response.headers, sent);
+      clearTimeout(timer);
+      timer = startTimer(Number(response.headers.get("content-length") ?? 0));
       if (response.ok || accept.includes(response.status)) return { result: await read(response) };
       const reason = await readReason(response);
       const { status } = response;
@@ -143,7 +165,8 @@ export class S3Transport {
     }
   }
 
-  async #fetch({ method, key, query = {}, headers = {}, body }: S3Request, signal: AbortSignal): Promise<Response> {
+  async #fetch(request: S3Request, signal: AbortSignal): Promise<{ response: Response; sent: number }> {
+    const { method, key, query = {}, headers = {}, body, deadline = Infinity } = request;
     const { location, readCredentials, fetch: send = fetch } = this.#options;
     const signer = new AwsV4Signer({
       ...await readCredentials(),
@@ -155,11 +178,16 @@ export class S3Transport {
     const signed = await signer.sign();
     // The bytes are wanted as they are stored. It is not signed, because proxies change it.
     signed.headers.set("accept-encoding", "identity");
-    return await send(signed.url, {
+    if (this.latestServerTime >= deadline) {
+      throw new S3Error(`Cannot ${describeRequest(request)}: the time in which that is safe has passed`);
+    }
+    const sent = this.#now();
+    const response = await send(signed.url, {
       ...{ method, signal, redirect: "manual" },
       headers: signed.headers,
       ...(body === undefined ? {} : { body }),
     });
+    return { response, sent };
   }
 
   #formatTime(): string {
@@ -167,9 +195,10 @@ export class S3Transport {
   }
 
   // The signature of a request counts for minutes only, by the clock of the storage, and so do leases.
-  #learnTime(headers: Headers): void {
+  #learnTime(headers: Headers, sent: number): void {
     const time = Date.parse(headers.get("date") ?? "");
-    if (!Number.isNaN(time)) this.#skew = time - (this.#options.now ?? Date.now)();
+    // The response was made between the two moments, in the second that it states.
+    if (!Number.isNaN(time)) this.#skew = { least: time - this.#now(), most: time + 1000 - sent };
   }
 }
 

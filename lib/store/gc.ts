@@ -23,6 +23,8 @@ export interface GcOptions {
   readonly dryRun?: boolean;
   /** Awaited after the candidates were moved aside, before the second mark. */
   readonly onMovedAside?: () => Promise<void>;
+  /** Awaited after the second mark, before anything is removed. */
+  readonly onRemarked?: () => Promise<void>;
   /** How the second mark finds what has changed. */
   readonly watch?: WatchOptions;
 }
@@ -85,6 +87,7 @@ export async function collectGarbage(root: string, options: GcOptions = {}): Pro
   await options.onMovedAside?.();
   let { needed, garbage } = await remark(root, keep, { moved, untagged, changes });
   if (!await changes.isClockSteady()) ({ needed, garbage } = await remark(root, keep, { moved, untagged }));
+  await options.onRemarked?.();
   for (const { path } of needed) await moveBack(root, path);
   await emptyTrash(root);
   if (garbage.length > 0) await announceChange(root);

@@ -50,9 +50,9 @@ class Bucket {
     return this.s3.objects.has(`pre/${blobPath(digest)}`);
   }
 
-  /** The keys that only a collection writes. */
+  /** The keys of the verdicts of a collection. */
   listVerdicts(): string[] {
-    return [...this.s3.objects.keys()].filter((key) => key.startsWith("pre/crpe/"));
+    return [...this.s3.objects.keys()].filter((key) => key.startsWith("pre/crpe/condemned/"));
   }
 }
 
@@ -144,11 +144,11 @@ Deno.test("[103] a writer that comes after the second mark keeps a condemned blo
   const condemned = new CondemnedBlobs(client);
   const etag = (await condemned.condemn(digest))!;
   await bucket.open().linkBlob(REPO, digest);
-  assertEquals(await condemned.confirm(digest, etag), false);
+  assertEquals(await condemned.confirm(digest, etag), undefined);
   await condemned.release(digest);
 
   const again = (await condemned.condemn(digest))!;
-  assertEquals(await condemned.confirm(digest, again), true);
+  assertEquals(await condemned.confirm(digest, again) !== undefined, true);
   const writer = new CondemnedBlobs(client, async () => {
     // Meanwhile the collection removes the blob.
     await client.remove(blobPath(digest));
@@ -261,11 +261,11 @@ Deno.test("[103] a manifest that is written again after the second mark is kept"
   const condemned = new CondemnedBlobs(client);
   const etag = (await condemned.condemn(digest))!;
   await bucket.writeManifests(manifest);
-  assertEquals(await condemned.confirm(digest, etag), false);
+  assertEquals(await condemned.confirm(digest, etag), undefined);
   await condemned.release(digest);
 
   const again = (await condemned.condemn(digest))!;
-  assertEquals(await condemned.confirm(digest, again), true);
+  assertEquals(await condemned.confirm(digest, again) !== undefined, true);
   bucket.s3.intercept = async ({ method, url }) => {
     if (method !== "GET" || !url.includes("crpe/condemned")) return undefined;
     bucket.s3.intercept = () => undefined;
@@ -282,11 +282,50 @@ Deno.test("[103] a collection that was killed while it removed a blob leaves not
   const client = bucket.s3.client();
   const { digest } = orphan.descriptor;
   const killed = new CondemnedBlobs(client);
-  assertEquals(await killed.confirm(digest, (await killed.condemn(digest))!), true);
+  assertEquals(await killed.confirm(digest, (await killed.condemn(digest))!) !== undefined, true);
   bucket.age();
   assertEquals(await killed.keep(digest), true);
   assertEquals((await bucket.collect()).blobs, 1);
   assertEquals([bucket.has(orphan), bucket.listVerdicts()], [false, []]);
+});
+
+Deno.test("[103] what another collection may still remove is not condemned again", async () => {
+  const bucket = await fill();
+  const { digest } = orphan.descriptor;
+  // It lost its lease while its request for the removal was delayed.
+  const slow = new CondemnedBlobs(bucket.s3.client());
+  await slow.confirm(digest, (await slow.condemn(digest))!);
+  const next = new CondemnedBlobs(bucket.s3.client());
+  assertEquals(await next.condemn(digest), undefined);
+  bucket.age();
+  assertEquals(await next.condemn(digest) !== undefined, true);
+});
+
+Deno.test("[103] a removal is not sent again after the time in which writers wait for it", async () => {
+  const bucket = await fill();
+  bucket.age();
+  bucket.s3.intercept = ({ method, url }) => {
+    if (method !== "DELETE" || !url.endsWith("/data")) return undefined;
+    // The machine slept.
+    bucket.s3.now += 11 * 60_000;
+    bucket.s3.intercept = () => undefined;
+    return new Response(null, { status: 503 });
+  };
+  await assertRejects(() => bucket.collect(), Error, "the time in which that is safe has passed");
+  assertEquals(bucket.has(orphan), true);
+  // Writers do not wait for that collection any more.
+  assertEquals(await bucket.open().keepBlob(REPO, orphan.descriptor.digest), true);
+});
+
+Deno.test("[103] a blob that was kept from a collection and is gone does not count as kept", async () => {
+  const bucket = await fill();
+  const client = bucket.s3.client();
+  const { digest } = orphan.descriptor;
+  await new CondemnedBlobs(client).condemn(digest);
+  assertEquals(await bucket.open().keepBlob(REPO, digest), true);
+  // The collection was killed before it forgot its verdict.
+  await client.remove(blobPath(digest));
+  assertEquals(await bucket.open().keepBlob(REPO, digest), false);
 });
 
 Deno.test("[103] collectBucket() is refused while another one is in progress, and ends when its lease is lost", async () => {
@@ -338,7 +377,7 @@ Deno.test("[103] a corrupt blob stays while a collection is in progress, and whe
     const etag = await verdicts.condemn(digest);
     assertEquals(await check(), "corrupt");
     // The verdict is that of the collection.
-    assertEquals([bucket.has(layer), await verdicts.confirm(digest, etag!)], [true, true]);
+    assertEquals([bucket.has(layer), await verdicts.confirm(digest, etag!) !== undefined], [true, true]);
     await verdicts.release(digest);
   }
   let isWritten = false;
